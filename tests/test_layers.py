@@ -1,0 +1,49 @@
+"""Imports go to strictly lower floors, and into another room only through its door."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "jaxlm"
+FLOORS = {
+    "typing": 0,
+    "ops": 1,
+    "tokenizers": 1,
+    "models": 2,
+    "corruption": 2,
+    "data": 2,
+    "pretrained": 3,
+    "training": 4,
+    "decoding": 4,
+    "reports": 6,
+    "cli": 7,
+}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in ("__init__.py", "__main__.py"))
+
+
+def imported_modules(path: Path) -> list[str]:
+    """Every `jaxlm...` module that a file names in an import, at any depth of the file."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names += [f"{node.module}.{alias.name}" if node.module == "jaxlm" else node.module for alias in node.names]
+    return [name for name in names if name.split(".")[0] == "jaxlm" and name != "jaxlm.__version__"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_through_doors(path):
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for name in imported_modules(path):
+        _, other, *inside = name.split(".")
+        if other != room:
+            assert FLOORS[other] < FLOORS[room], f"{room} may not import {name}"
+            assert not any(part.startswith("_") for part in inside), f"{name} goes past the door of {other}"
+
+
+def test_every_room_has_a_floor():
+    rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if not path.name.startswith(("_", "py."))}
+    assert rooms == set(FLOORS)
