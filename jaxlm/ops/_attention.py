@@ -1,0 +1,97 @@
+"""Scaled dot-product attention with grouped heads, masks, soft cap and dropout.
+
+Letters: `B` batch, `L` queries, `S` keys, `N` query heads, `K` key/value heads, `G = N / K`, `H` head width.
+"""
+
+import functools
+import logging
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxlm.ops._dropout import dropout
+from jaxlm.typing import Array, Bool, Float, Key
+
+_LOG = logging.getLogger("jaxlm")
+
+Implementation = Literal["auto", "xla", "cudnn"]
+
+
+def attention(
+    query: Float[Array, "B L N H"],
+    key: Float[Array, "B S K H"],
+    value: Float[Array, "B S K H"],
+    *,
+    mask: Bool[Array, " B #N #L S"] | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    dropout_rate: float = 0.0,
+    dropout_rng: Key[Array, ""] | None = None,
+    implementation: Implementation = "auto",
+    require_fused: bool = False,
+    return_probs: bool = False,
+) -> Float[Array, "B L N H"] | tuple[Float[Array, "B L N H"], Float[Array, "B N L S"]]:
+    """Returns `softmax(scale * query key^T) value`, each query over the keys it may attend to.
+
+    Query head `n` reads key/value head `n // (N / K)`. With a soft cap `c` the scores are `c tanh(scores /
+    c)`. Scores and softmax are float32. A query that may attend to nothing gets exact zeros, and so do its
+    gradients.
+
+    Args:
+      query: `Float[B L N H]`.
+      key: `Float[B S K H]`; `K` divides `N`.
+      value: `Float[B S K H]`.
+      mask: `Bool[B 1|N 1|L S]`, True = may attend; None for everything.
+      scale: factor of the scores; None for `1 / sqrt(H)`.
+      softcap: bound of the scores, or None.
+      dropout_rate: probability that an attention probability is zeroed.
+      dropout_rng: PRNG key, consumed; needed where `dropout_rate > 0`.
+      implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": the fused one on a GPU where its
+        limits hold.
+      require_fused: makes it an error that the fused implementation cannot be used.
+      return_probs: also return the float32 probabilities, before dropout.
+
+    Returns:
+      `Float[B L N H]` in the query's dtype, or that and the probabilities `Float[B N L S]`.
+
+    Raises:
+      ValueError: if heads do not divide, a key is missing, or the fused implementation is asked for where
+        it cannot be used.
+
+    Example:
+      >>> query, key = jnp.zeros((1, 1, 1, 2)), jnp.zeros((1, 2, 1, 2))
+      >>> attention(query, key, jnp.arange(4.0).reshape(1, 2, 1, 2)).tolist()
+      [[[[1.0, 2.0]]]]
+
+    References:
+      Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762 (section 3.2).
+      Ainslie et al., "GQA", 2023, https://arxiv.org/abs/2305.13245.
+    """
+    num_heads, num_kv_heads = query.shape[2], key.shape[2]
+    if num_heads % num_kv_heads:
+        raise ValueError(f"key/value heads divide the query heads, got {num_kv_heads} and {num_heads}")
+    if dropout_rate and dropout_rng is None:
+        raise ValueError(f"attention with dropout_rate={dropout_rate} needs dropout_rng")
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    del implementation, require_fused
+    groups = query.reshape(*query.shape[:2], num_kv_heads, num_heads // num_kv_heads, query.shape[-1])
+    precision = lax.Precision.HIGHEST if query.dtype == jnp.float32 else None
+    product = functools.partial(jnp.einsum, precision=precision, preferred_element_type=jnp.float32)
+    scores = product("BLKGH,BSKH->BKGLS", groups, key) * scale
+    if softcap is not None:
+        scores = softcap * jnp.tanh(scores / softcap)
+    probs = _masked_softmax(scores.reshape(scores.shape[0], num_heads, *scores.shape[3:]), mask)
+    kept = dropout(dropout_rng, probs, dropout_rate) if dropout_rate else probs
+    outputs = product("BKGLS,BSKH->BLKGH", kept.reshape(scores.shape).astype(query.dtype), value)
+    outputs = outputs.reshape(query.shape).astype(query.dtype)
+    return (outputs, probs) if return_probs else outputs
+
+
+def _masked_softmax(scores: Array, mask: Array | None) -> Array:
+    if mask is None:
+        return jax.nn.softmax(scores, axis=-1)
+    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+    probs = jax.nn.softmax(scores, axis=-1)
+    return jnp.where(mask, probs, 0.0)

@@ -1,0 +1,199 @@
+"""Cross-entropy over a vocabulary, tile by tile over the tokens, its gradient from the same tiles."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxlm.ops._linear import CONTRACT_FIRST, CONTRACT_INNER, CONTRACT_LAST, product
+from jaxlm.typing import Array, Bool, Float, Int
+
+
+class CrossEntropy(NamedTuple):
+    """Sums and counts of a cross-entropy.
+
+    Attributes:
+      loss_sum: weighted sum of the losses in nats, smoothing and z-loss included: the one to differentiate.
+      weight: sum of the weights.
+      nll: `Float[M]` negative log-likelihoods of the targets in nats; 0 where the weight is 0. No gradient.
+      correct: `Bool[M]`, True where the target is the most likely token (the first of equals).
+    """
+
+    loss_sum: Float[Array, ""]
+    weight: Float[Array, ""]
+    nll: Float[Array, " M"]
+    correct: Bool[Array, " M"]
+
+
+class _Options(NamedTuple):
+    tile: int
+    label_smoothing: float
+    z_loss: float
+
+
+def tiled_cross_entropy(
+    features: Float[Array, "M D"],
+    kernel: Float[Array, "V D"],
+    bias: Float[Array, " V"] | None,
+    targets: Int[Array, " M"],
+    weights: Float[Array, " M"],
+    *,
+    tile: int = 1024,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+) -> CrossEntropy:
+    """Returns the weighted cross-entropy of `features @ kernel.T + bias`, at most `[tile, V]` at once.
+
+    With `p = softmax(logits)`, `lse` the log of its denominator and `s` the smoothing, a row's loss is
+    `-(1 - s) log p[target] - s mean_v log p[v] + z_loss lse^2`. Because the whole is a weighted sum, the
+    gradients of features, kernel and bias come from the same pass over the tiles, and the backward pass
+    only scales them. Operands keep the features' dtype; logits, sums and the kernel's gradient are float32.
+
+    Args:
+      features: `Float[M D]`, what is multiplied with the output kernel.
+      kernel: `Float[V D]` output kernel, cast to the features' dtype.
+      bias: `Float[V]` or None.
+      targets: `Int[M]` ids in [0, V); anything where the weight is 0. An id out of range gives NaN.
+      weights: `Float[M]`; rows of weight 0 contribute exactly 0, forward and backward, whatever they hold.
+      tile: rows of logits held at once.
+      label_smoothing: share of the target's probability spread over the vocabulary, in [0, 1).
+      z_loss: factor of the squared log-partition.
+
+    Returns:
+      `CrossEntropy` of sums, counts and values by row.
+
+    Raises:
+      ValueError: if `tile` is not positive, `label_smoothing` is outside [0, 1) or `z_loss` is negative.
+
+    Example:
+      >>> result = tiled_cross_entropy(jnp.ones((1, 2)), jnp.zeros((4, 2)), None, jnp.array([1]), jnp.ones(1))
+      >>> round(float(result.loss_sum), 4)
+      1.3863
+
+    References:
+      Szegedy et al., "Rethinking the Inception Architecture", 2015,
+        https://arxiv.org/abs/1512.00567 (section 7).
+      Chowdhery et al., "PaLM", 2022, https://arxiv.org/abs/2204.02311 (section 5, the z-loss).
+    """
+    if tile < 1:
+        raise ValueError(f"tile is a positive number of rows, got {tile}")
+    if not 0.0 <= label_smoothing < 1.0:
+        raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
+    if z_loss < 0.0:
+        raise ValueError(f"z_loss is not negative, got {z_loss}")
+    options = _Options(tile, float(label_smoothing), float(z_loss))
+    loss_sum, nll, correct = _cross_entropy(features, kernel, bias, targets, weights, options)
+    return CrossEntropy(loss_sum, weights.sum(), lax.stop_gradient(nll), correct)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _cross_entropy(features, kernel, bias, targets, weights, options):
+    """Returns (loss_sum, nll, correct), without gradients."""
+    head = _Head(kernel.astype(features.dtype), bias)
+
+    def body(loss_sum, tile):
+        rows = _tile_losses(head, *tile, options)
+        return loss_sum + rows.weighted.sum(), (rows.nll, rows.correct)
+
+    loss_sum, outputs = _over_tiles(body, jnp.float32(0.0), (features, targets, weights), options.tile)
+    return loss_sum, *outputs
+
+
+def _cross_entropy_forward(features, kernel, bias, targets, weights, options):
+    head = _Head(kernel.astype(features.dtype), bias)
+
+    def body(carry, tile):
+        loss_sum, kernel_gradient, bias_gradient = carry
+        tile_features, tile_targets, tile_weights = tile
+        rows = _tile_losses(head, *tile, options)
+        gradient = _logit_gradient(rows, tile_targets, tile_weights, options)
+        operand = gradient.astype(features.dtype)
+        counted = jnp.where((tile_weights != 0)[:, None], tile_features, jnp.zeros_like(tile_features))
+        kernel_gradient = kernel_gradient + product(operand, counted, CONTRACT_FIRST)
+        bias_gradient = None if bias is None else bias_gradient + gradient.sum(0)
+        features_gradient = product(operand, head.kernel, CONTRACT_INNER).astype(features.dtype)
+        carry = (loss_sum + rows.weighted.sum(), kernel_gradient, bias_gradient)
+        return carry, (rows.nll, rows.correct, rows.losses, features_gradient)
+
+    zeros = partial(jnp.zeros, dtype=jnp.float32)
+    start = (jnp.float32(0.0), zeros(kernel.shape), None if bias is None else zeros(bias.shape))
+    carry, outputs = _over_tiles(body, start, (features, targets, weights), options.tile)
+    loss_sum, kernel_gradient, bias_gradient = carry
+    nll, correct, losses, features_gradient = outputs
+    kernel_gradient = kernel_gradient.astype(kernel.dtype)
+    bias_gradient = None if bias is None else bias_gradient.astype(bias.dtype)
+    return (loss_sum, nll, correct), (features_gradient, kernel_gradient, bias_gradient, losses)
+
+
+def _cross_entropy_backward(options, saved, cotangents):
+    del options
+    upstream = cotangents[0]
+    features, kernel, bias, weights = jax.tree.map(
+        lambda gradient: gradient * upstream.astype(gradient.dtype), saved
+    )
+    return features, kernel, bias, None, weights
+
+
+_cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
+
+
+class _Head(NamedTuple):
+    kernel: Array
+    bias: Array | None
+
+
+class _Rows(NamedTuple):
+    logits: Array  # [tile V]
+    log_partition: Array  # the rest [tile]
+    nll: Array
+    losses: Array
+    weighted: Array
+    correct: Array
+
+
+def _tile_losses(head: _Head, features: Array, targets: Array, weights: Array, options: _Options) -> _Rows:
+    counts = weights != 0
+    features = jnp.where(counts[:, None], features, jnp.zeros_like(features))
+    logits = product(features, head.kernel, CONTRACT_LAST)
+    if head.bias is not None:
+        logits = logits + head.bias.astype(jnp.float32)[None, :]
+    log_partition = jax.nn.logsumexp(logits, axis=-1)
+    rows = jnp.arange(targets.shape[0])
+    target_logits = logits.at[rows, targets].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    nll = jnp.where(counts, log_partition - target_logits, 0.0)
+    smooth = options.label_smoothing
+    losses = nll
+    if smooth:
+        losses = (1.0 - smooth) * losses + smooth * (log_partition - logits.mean(-1))
+    if options.z_loss:
+        losses = losses + options.z_loss * jnp.square(log_partition)
+    losses = jnp.where(counts, losses, 0.0)
+    correct = (jnp.argmax(logits, axis=-1) == targets) & counts
+    return _Rows(logits, log_partition, nll, losses, weights * losses, correct)
+
+
+def _logit_gradient(rows: _Rows, targets: Array, weights: Array, options: _Options) -> Array:
+    probs = jnp.exp(rows.logits - rows.log_partition[:, None])
+    vocabulary = lax.broadcasted_iota(targets.dtype, probs.shape, 1)
+    smooth = options.label_smoothing
+    wanted = jnp.where(vocabulary == targets[:, None], 1.0 - smooth, 0.0) + smooth / probs.shape[-1]
+    if options.z_loss:
+        probs = probs * (1.0 + 2.0 * options.z_loss * rows.log_partition)[:, None]
+    return (probs - wanted) * weights[:, None]
+
+
+def _over_tiles(body, start, arrays: tuple, tile: int):
+    """Folds `body` over tiles of rows, the last one filled up with rows of weight 0."""
+    num_rows = arrays[0].shape[0]
+    if num_rows <= tile:
+        return body(start, arrays)
+    num_tiles = -(-num_rows // tile)
+
+    def tiles(array):
+        padding = [(0, num_tiles * tile - num_rows)] + [(0, 0)] * (array.ndim - 1)
+        return jnp.pad(array, padding).reshape(num_tiles, tile, *array.shape[1:])
+
+    carry, outputs = lax.scan(body, start, jax.tree.map(tiles, arrays))
+    return carry, jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:])[:num_rows], outputs)

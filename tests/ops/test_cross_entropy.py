@@ -1,0 +1,116 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxlm import ops
+
+WIDTH, VOCABULARY = 8, 23
+
+
+def _arrays(rows=10):
+    keys = jax.random.split(jax.random.key(0), 5)
+    features = jax.random.normal(keys[0], (rows, WIDTH))
+    kernel = jax.random.normal(keys[1], (VOCABULARY, WIDTH))
+    bias = jax.random.normal(keys[2], (VOCABULARY,))
+    targets = jax.random.randint(keys[3], (rows,), 0, VOCABULARY)
+    weights = jnp.where(jnp.arange(rows) % 4 == 3, 0.0, jax.random.uniform(keys[4], (rows,), minval=0.5))
+    return features, kernel, bias, targets, weights
+
+
+def _oracle(features, kernel, bias, targets, weights, label_smoothing=0.0, z_loss=0.0):
+    logits = features @ kernel.T + (0.0 if bias is None else bias[None, :])
+    wanted = optax.losses.smooth_labels(jax.nn.one_hot(targets, VOCABULARY), label_smoothing)
+    losses = optax.losses.softmax_cross_entropy(logits, wanted)
+    losses = losses + z_loss * jnp.square(jax.nn.logsumexp(logits, axis=-1))
+    return (weights * losses).sum()
+
+
+@pytest.mark.parametrize(("label_smoothing", "z_loss"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.01), (0.2, 0.02)])
+@pytest.mark.parametrize("tile", [4, 10, 64])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_loss_and_gradients_are_those_of_the_whole_array(tile, has_bias, label_smoothing, z_loss):
+    features, kernel, bias, targets, weights = _arrays()
+    bias = bias if has_bias else None
+    options = {"label_smoothing": label_smoothing, "z_loss": z_loss}
+
+    def tiled(features, kernel, bias, weights):
+        return (
+            3.0
+            * ops.tiled_cross_entropy(features, kernel, bias, targets, weights, tile=tile, **options).loss_sum
+        )
+
+    def whole(features, kernel, bias, weights):
+        return 3.0 * _oracle(features, kernel, bias, targets, weights, **options)
+
+    numbers = (0, 1, 2, 3) if has_bias else (0, 1, 3)
+    loss, gradients = jax.jit(jax.value_and_grad(tiled, numbers))(features, kernel, bias, weights)
+    wanted_loss, wanted = jax.value_and_grad(whole, numbers)(features, kernel, bias, weights)
+    np.testing.assert_allclose(loss, wanted_loss, rtol=1e-5)
+    counted = [
+        jnp.where(weights != 0, gradient, 0.0) if gradient.shape == weights.shape else gradient
+        for gradient in wanted
+    ]
+    for gradient, expected in zip(gradients, counted, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(tiled)(features, kernel, bias, weights), wanted_loss, rtol=1e-5)
+
+
+def test_values_by_row():
+    features, kernel, bias, targets, weights = _arrays()
+    result = ops.tiled_cross_entropy(features, kernel, bias, targets, weights, tile=3)
+    logits = np.asarray(features, np.float64) @ np.asarray(kernel, np.float64).T + np.asarray(bias)
+    nll = np.log(np.exp(logits).sum(-1)) - logits[np.arange(10), targets]
+    np.testing.assert_allclose(result.nll, np.where(weights != 0, nll, 0), rtol=1e-5)
+    np.testing.assert_array_equal(result.correct, (logits.argmax(-1) == np.asarray(targets)) & (weights != 0))
+    np.testing.assert_allclose(result.weight, weights.sum(), rtol=1e-6)
+
+
+def test_rows_of_weight_zero_may_hold_anything():
+    features, kernel, bias, targets, weights = _arrays()
+    spoiled = features.at[3].set(jnp.nan).at[7].set(jnp.inf)
+
+    def loss(features, targets):
+        return ops.tiled_cross_entropy(features, kernel, bias, targets, weights, tile=4).loss_sum
+
+    gradient = jax.jit(jax.grad(loss))(spoiled, targets.at[3].set(-100))
+    assert not np.any(gradient[jnp.array([3, 7])])
+    np.testing.assert_allclose(gradient, jax.grad(loss)(features, targets), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("transform", [jax.jit, lambda f: jax.jit(jax.grad(f))])
+def test_no_array_is_wider_than_a_tile_of_logits(transform):
+    rows, tile, width, vocabulary = 64, 8, 4, 97
+    arrays = (jnp.ones((rows, width)), jnp.ones((vocabulary, width)), jnp.ones(vocabulary))
+
+    def loss(features, kernel, bias):
+        targets, weights = jnp.zeros(rows, jnp.int32), jnp.ones(rows)
+        return ops.tiled_cross_entropy(features, kernel, bias, targets, weights, tile=tile).loss_sum
+
+    text = transform(loss).lower(*arrays).compile().as_text()
+    assert f"[{tile},{vocabulary}]" in text
+    assert f"[{rows},{vocabulary}]" not in text
+    assert f"{rows // tile},{tile},{vocabulary}" not in text
+
+
+def test_bfloat16_features_keep_a_float32_kernel_gradient():
+    features, kernel, bias, targets, weights = _arrays()
+
+    def loss(features, kernel):
+        return ops.tiled_cross_entropy(features, kernel, bias, targets, weights).loss_sum
+
+    gradients = jax.grad(loss, (0, 1))(features.astype(jnp.bfloat16), kernel)
+    assert [gradient.dtype for gradient in gradients] == [jnp.bfloat16, jnp.float32]
+    wanted = jax.grad(loss, (0, 1))(features, kernel)
+    for gradient, expected in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(np.asarray(gradient, np.float32), expected, atol=5e-2)  # 8 bits an operand
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"tile": 0}, "tile"), ({"label_smoothing": 1.0}, "smoothing"), ({"z_loss": -1.0}, "z_loss")],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ops.tiled_cross_entropy(*_arrays(), **options)
