@@ -1,0 +1,25 @@
+"""Text to ids and back: Hugging Face files, bytes, protein residues, instruction traces. No JAX."""
+
+from jaxlm.tokenizers._config import TokenizerConfig, train_tokenizer
+from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
+from jaxlm.tokenizers._instructions import train_instructions
+from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
+from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._residues import RESIDUES
+from jaxlm.tokenizers._roles import Specials
+from jaxlm.tokenizers._subwords import train_subwords
+from jaxlm.tokenizers._tokenizer import Tokenizer
+
+__all__ = [
+    "INSTRUCTION_SPECIALS",
+    "RESIDUES",
+    "Specials",
+    "Tokenizer",
+    "TokenizerConfig",
+    "bytes_tokenizer",
+    "load",
+    "residue_tokenizer",
+    "train_instructions",
+    "train_subwords",
+    "train_tokenizer",
+]

@@ -1,0 +1,43 @@
+"""The visible character of every byte, as GPT-2's vocabularies write bytes, and back to what a person reads.
+
+A printable Latin-1 byte stands for itself; the others, in order, take the characters from U+0100 on. So any
+bytes are a string without spaces or control characters, which a vocabulary file can hold.
+"""
+
+_PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_SHIFTED = tuple(byte for byte in range(256) if byte not in _PRINTABLE)
+
+BYTE_SYMBOLS: tuple[str, ...] = tuple(
+    chr(byte if byte in _PRINTABLE else 256 + _SHIFTED.index(byte)) for byte in range(256)
+)
+_BYTES = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
+
+# Outside the 256 symbols, so no text can write it: "append" is a whole operand, "…append" the end of a longer
+# one.
+CONTINUATION = "…"
+
+
+def to_symbols(text: str) -> str:
+    """Writes the UTF-8 bytes of `text` as symbols.
+
+    Example:
+      >>> to_symbols("é the")
+      'Ã©Ġthe'
+    """
+    return "".join(BYTE_SYMBOLS[byte] for byte in text.encode())
+
+
+def from_symbols(symbols: str) -> str:
+    r"""Reads symbols back as text; bytes that are no UTF-8 on their own are shown as `\xNN`.
+
+    The continuation mark stays, and a token that is not written in symbols is returned as it is.
+
+    Example:
+      >>> from_symbols("…Ã©"), from_symbols("Ġthe"), from_symbols("Ã")
+      ('…é', ' the', '\\xc3')
+    """
+    mark = CONTINUATION if symbols.startswith(CONTINUATION) else ""
+    body = symbols[len(mark) :]
+    if any(symbol not in _BYTES for symbol in body):
+        return symbols
+    return mark + bytes(_BYTES[symbol] for symbol in body).decode(errors="backslashreplace")

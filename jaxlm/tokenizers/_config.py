@@ -1,0 +1,81 @@
+"""Which tokenizer a run uses, and making it."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
+from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions
+from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._subwords import MIN_SUBWORDS_VOCAB, train_subwords
+from jaxlm.tokenizers._tokenizer import Tokenizer
+
+TrainedKind = Literal["instructions", "subwords", "bytes", "residues"]
+_SMALLEST = {"instructions": MIN_INSTRUCTIONS_VOCAB, "subwords": MIN_SUBWORDS_VOCAB}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """Which tokenizer to use.
+
+    Attributes:
+      kind: "auto" follows the data (traces: instructions, FASTA: residues, text: subwords).
+      vocab_size: the most ids that a trained vocabulary (instructions, subwords) may have.
+      path: a tokenizer.json, or a folder with one, to use as it is instead of training.
+
+    Raises:
+      ValueError: if a field is out of range, or two contradict each other.
+
+    Example:
+      >>> TokenizerConfig(kind="subwords", vocab_size=8192).vocab_size
+      8192
+    """
+
+    kind: Literal["auto", "instructions", "subwords", "bytes", "residues"] = "auto"
+    vocab_size: int = 4096
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        known = ("auto", *get_args(TrainedKind))
+        if self.kind not in known:
+            raise ValueError(f"tokenizer kind must be one of {', '.join(known)}: got {self.kind!r}")
+        if self.path is not None and self.kind != "auto":
+            raise ValueError(
+                f"a tokenizer is either loaded from a path or made: got path={self.path!r} "
+                f"and kind={self.kind!r}; leave one out"
+            )
+        smallest = _SMALLEST.get(self.kind, 1)
+        if self.vocab_size < smallest:
+            raise ValueError(
+                f"a tokenizer of kind {self.kind!r} needs vocab_size >= {smallest}: got {self.vocab_size}"
+            )
+
+
+def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: TrainedKind) -> Tokenizer:
+    """Returns the tokenizer that a config asks for: loaded, trained on `texts`, or ready-made.
+
+    Args:
+      texts: the training texts; not read for bytes, residues, or a path.
+      config: what to make.
+      kind: what "auto" stands for with these data.
+
+    Returns:
+      A `Tokenizer`.
+
+    Raises:
+      ValueError: from the training or the loading.
+      FileNotFoundError: if there is no tokenizer at the path.
+
+    Example:
+      >>> train_tokenizer([], TokenizerConfig(), "residues").vocab_size
+      33
+    """
+    if config.path is not None:
+        return load(config.path)
+    kind = kind if config.kind == "auto" else config.kind
+    if kind == "bytes":
+        return bytes_tokenizer()
+    if kind == "residues":
+        return residue_tokenizer()
+    train = {"instructions": train_instructions, "subwords": train_subwords}[kind]
+    return train(texts, vocab_size=config.vocab_size)

@@ -1,0 +1,123 @@
+"""Instruction traces: mnemonics and frequent operands are whole tokens, the rest is split into pieces."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from jaxlm.tokenizers._byte_level import CONTINUATION, to_symbols
+from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS, instructions_backend
+from jaxlm.tokenizers._pieces import ALPHABET, train_pieces
+from jaxlm.tokenizers._tokenizer import Tokenizer
+
+MIN_INSTRUCTIONS_VOCAB = len(INSTRUCTION_SPECIALS) + len(ALPHABET)
+
+
+class PretokenCounts(NamedTuple):
+    """How often each pretoken occurs: anywhere, and at the head of an instruction. Specials don't count."""
+
+    pretokens: Counter
+    mnemonics: Counter
+
+
+def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer:
+    """Trains a tokenizer of instruction traces: pretokens between white space, `[NEXT]` between instructions.
+
+    The vocabulary holds six specials ([PAD] 0, [UNK] 1, [SEP] 2, [CLS] 3, [MASK] 4, [NEXT] 5), one symbol for
+    each byte that can open a pretoken and one for each that can continue it, and then, sharing what room is
+    left: whole pretokens (mnemonics, i.e. the first pretoken of each instruction, before operands, and each
+    by frequency; at most three quarters) and byte-pair pieces for the others. Nothing ever becomes [UNK]: an
+    unseen mnemonic, `-8` or a CJK name is split, and decoding gives it back. A special is matched as a whole
+    pretoken only, so `eax[MASK]` is an operand.
+
+    The same texts in any order give the same file.
+
+    Args:
+      texts: the traces, each read once.
+      vocab_size: an upper bound.
+
+    Returns:
+      A `Tokenizer` of kind "instructions".
+
+    Raises:
+      ValueError: if there is nothing to train on, or `vocab_size` has no room for the specials and the bytes.
+
+    Example:
+      >>> tokenizer = train_instructions(["xor rax rax [NEXT] ret", "mov rax 42 [NEXT] ret"], vocab_size=512)
+      >>> [tokenizer.token(id) for id in tokenizer.encode("xor rax [MASK] [NEXT] xor rax -8")]
+      ['xor', 'rax', '[MASK]', '[NEXT]', 'xor', 'rax', '-', '…8']
+    """
+    room = vocab_size - MIN_INSTRUCTIONS_VOCAB
+    if room < 0:
+        raise ValueError(
+            f"an instruction vocabulary needs at least {MIN_INSTRUCTIONS_VOCAB} ids (specials and bytes): "
+            f"got vocab_size={vocab_size}; give it more"
+        )
+    counts = count_pretokens(texts)
+    if not counts.pretokens:
+        raise ValueError("expected traces to train on: found no pretoken but specials")
+    ranked = rank_pretokens(counts)
+    whole = ranked[: 3 * room // 4]
+    merges = train_pieces(piece_counts(counts.pretokens, whole), room - len(whole))
+    pieces = (left + right.removeprefix(CONTINUATION) for left, right in merges)
+    symbols = dict.fromkeys((*INSTRUCTION_SPECIALS, *ALPHABET, *pieces, *map(to_symbols, whole)))
+    # A piece may be a whole pretoken too, which leaves room for more of those.
+    for pretoken in ranked[len(whole) :]:
+        if len(symbols) >= vocab_size:
+            break
+        symbols.setdefault(to_symbols(pretoken))
+    backend = instructions_backend({symbol: id for id, symbol in enumerate(symbols)}, merges)
+    return Tokenizer.from_json(backend.to_str())
+
+
+def count_pretokens(texts: Iterable[str]) -> PretokenCounts:
+    """Counts the pretokens of traces.
+
+    Example:
+      >>> count_pretokens(["mov rax 42 [NEXT] ret"]).mnemonics
+      Counter({'mov': 1, 'ret': 1})
+    """
+    counts = PretokenCounts(Counter(), Counter())
+    for text in texts:
+        pretokens = text.split()
+        counts.pretokens.update(pretokens)
+        counts.mnemonics.update(
+            pretoken
+            for before, pretoken in zip(["[NEXT]", *pretokens], pretokens, strict=False)
+            if before == "[NEXT]"
+        )
+    for counter in counts:
+        for special in INSTRUCTION_SPECIALS:
+            del counter[special]
+    return counts
+
+
+def rank_pretokens(counts: PretokenCounts) -> list[str]:
+    """Pretokens worth a whole token, best first: every mnemonic, then operands seen twice.
+
+    Pretokens of one byte are tokens already.
+
+    Example:
+      >>> rank_pretokens(count_pretokens(["mov rax rbx [NEXT] mov rax 1 [NEXT] ret"]))
+      ['mov', 'ret', 'rax']
+    """
+    mnemonics = sorted(counts.mnemonics, key=lambda pretoken: (-counts.mnemonics[pretoken], pretoken))
+    operands = [pretoken for pretoken, count in counts.pretokens.items() if count > 1]
+    operands.sort(key=lambda pretoken: (-counts.pretokens[pretoken], pretoken))
+    alphabet = set(ALPHABET)
+    return [
+        pretoken for pretoken in dict.fromkeys(mnemonics + operands) if to_symbols(pretoken) not in alphabet
+    ]
+
+
+def piece_counts(counts: Counter, whole: Iterable[str]) -> dict[str, int]:
+    """What the pieces are trained on: pretokens that will be split by their counts, whole ones once.
+
+    Whole pretokens need no pieces, but show what unseen ones look like. A pretoken that opens with a special
+    is left out, so that no merge can spell the special: `[NEXT]er` must stay text.
+    """
+    weights = {**counts, **dict.fromkeys(whole, 1)}
+    return {
+        pretoken: count
+        for pretoken, count in weights.items()
+        if not pretoken.startswith(INSTRUCTION_SPECIALS)
+    }

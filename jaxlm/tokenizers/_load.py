@@ -1,0 +1,89 @@
+"""Opening a tokenizer from a file or a Hugging Face folder."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from jaxlm.tokenizers._roles import Specials
+from jaxlm.tokenizers._tokenizer import Tokenizer
+from jaxlm.tokenizers._vocabularies import from_vocab_json, from_vocab_txt
+
+
+def load(path: str | os.PathLike[str]) -> Tokenizer:
+    """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with GPT-2's or BERT's vocabulary files.
+
+    Roles are read from `special_tokens_map.json` and `tokenizer_config.json` beside the file where those
+    exist (a token that they name and the vocabulary lacks counts as absent); the other roles go by
+    conventional names ([MASK], <mask>, <|mask|>, ...). Padding, truncation and dropout stored in the file are
+    switched off.
+
+    Args:
+      path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`,
+        then `vocab.txt`.
+
+    Returns:
+      A `Tokenizer`.
+
+    Raises:
+      FileNotFoundError: if there is nothing to open.
+      ValueError: if a file can't be read as what it should be.
+
+    Example:
+      >>> load("nowhere/tokenizer.json")
+      Traceback (most recent call last):
+      ...
+      FileNotFoundError: no tokenizer at nowhere/tokenizer.json: no such file or folder
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no tokenizer at {path}: no such file or folder")
+    folder = path if path.is_dir() else path.parent
+    file = path / "tokenizer.json" if path.is_dir() else path
+    config = _settings(folder)
+    try:
+        text = (
+            file.read_text(encoding="utf-8") if file.exists() else _from_vocabulary(folder, config).to_str()
+        )
+        return Tokenizer.from_json(text, _roles(config))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: not UTF-8 at byte {error.start}") from error
+    except ValueError as error:
+        raise ValueError(f"{file if file.exists() else folder}: {error}") from error
+
+
+def _from_vocabulary(folder: Path, config: dict[str, Any]) -> tokenizers.Tokenizer:
+    if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+        return from_vocab_json(folder / "vocab.json", folder / "merges.txt", config, _roles(config))
+    if (folder / "vocab.txt").exists():
+        return from_vocab_txt(folder / "vocab.txt", config, _roles(config))
+    wanted = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
+    raise FileNotFoundError(f"no tokenizer in {folder}: expected {wanted}")
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What the two files beside a tokenizer say, the newer of the formats last."""
+    settings: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        file = folder / name
+        if not file.exists():
+            continue
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file}: not JSON ({error})") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
+        settings |= {key: value for key, value in found.items() if value is not None}
+    return settings
+
+
+def _roles(settings: dict[str, Any]) -> dict[str, str]:
+    """Role to token; a token is a string or an object whose "content" is the string."""
+    named = {role: settings.get(f"{role}_token") for role in Specials._fields}
+    contents = {
+        role: token.get("content") if isinstance(token, dict) else token for role, token in named.items()
+    }
+    return {role: token for role, token in contents.items() if isinstance(token, str)}

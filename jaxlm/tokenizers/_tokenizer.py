@@ -1,0 +1,277 @@
+"""Text to ids and back, one class for every kind: a frozen face on a Hugging Face tokenizer."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+
+from jaxlm.tokenizers._byte_level import CONTINUATION, from_symbols, to_symbols
+from jaxlm.tokenizers._files import parse, write
+from jaxlm.tokenizers._kinds import Kind, infer_kind
+from jaxlm.tokenizers._residues import check_residues
+from jaxlm.tokenizers._roles import Specials, resolve_roles
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Tokenizer:
+    """Text to ids and back; its `tokenizer.json` is one that Hugging Face's libraries read the same way.
+
+    Specials written out in a text (`[MASK]`, `<mask>`) become their ids. Two tokenizers are equal if their
+    files are and the same ids have the same roles. Frozen: `backend` is there to be read, not to be changed.
+
+    Attributes:
+      backend: the `tokenizers.Tokenizer` that does the work.
+      kind: "instructions", "subwords", "bytes", "residues", or "huggingface" for any other file.
+      specials: the ids of the roles.
+
+    Example:
+      >>> from jaxlm import tokenizers
+      >>> tokenizer = tokenizers.bytes_tokenizer()
+      >>> tokenizer.encode("hé[MASK]")
+      array([104, 195, 169, 259], dtype=int32)
+      >>> tokenizer.decode([104, 195, 169, 259])
+      'hé[MASK]'
+    """
+
+    backend: tokenizers.Tokenizer
+    kind: Kind
+    specials: Specials
+
+    @classmethod
+    def from_json(cls, text: str, roles: Mapping[str, str] | None = None) -> "Tokenizer":
+        """Reads the text of a `tokenizer.json`; padding, truncation and BPE dropout in it are switched off.
+
+        Args:
+          text: the file's text.
+          roles: role to token, e.g. `{"mask": "<mask>"}`, for what conventional names don't tell.
+
+        Returns:
+          A `Tokenizer`.
+
+        Raises:
+          ValueError: if the text is no such file.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> Tokenizer.from_json(tokenizers.residue_tokenizer().to_json()).specials.mask
+          32
+        """
+        backend = parse(text)
+        return cls(backend, infer_kind(backend), resolve_roles(backend, roles or {}))
+
+    @functools.cached_property
+    def vocab_size(self) -> int:
+        """One more than the highest id: the rows that an embedding needs."""
+        return 1 + max(self._tokens, default=-1)
+
+    @functools.cached_property
+    def special_ids(self) -> tuple[int, ...]:
+        """Every id that is never masked, drawn at random or predicted, ascending.
+
+        Specials, whether or not they play a role, and ids below `vocab_size` that have no token.
+        """
+        added = self.backend.get_added_tokens_decoder()
+        special = {id for id, token in added.items() if token.special}
+        roles = {id for id in self.specials if id is not None}
+        holes = set(range(self.vocab_size)) - self._tokens.keys()
+        return tuple(sorted(special | roles | holes))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the canonical JSON: keys sorted, no white space."""
+        canonical = json.dumps(json.loads(self.to_json()), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def encode(self, text: str, *, add_specials: bool = False) -> np.ndarray:
+        """Returns the ids of a text.
+
+        Args:
+          text: any Unicode; for residues only residue symbols and specials.
+          add_specials: put the file's opening and closing tokens ([CLS], [SEP]) around it, if it has any.
+
+        Returns:
+          int32 array `[L]`.
+
+        Raises:
+          ValueError: if the text can't be written in UTF-8, or holds what is no residue.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.residue_tokenizer().encode("MKT", add_specials=True)
+          array([ 0, 20, 15, 11,  2], dtype=int32)
+        """
+        self._check(text)
+        return np.asarray(self.backend.encode(text, add_special_tokens=add_specials).ids, dtype=np.int32)
+
+    def encode_batch(self, texts: Iterable[str], *, add_specials: bool = False) -> list[np.ndarray]:
+        """Returns the ids of each text, in order; the same as `encode` on each, on all cores.
+
+        Args:
+          texts: the texts; all are held at once, so give a corpus in blocks.
+          add_specials: as for `encode`.
+
+        Returns:
+          A list of int32 arrays.
+
+        Raises:
+          ValueError: as `encode`, naming the text by its place in the batch.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> [ids.tolist() for ids in tokenizers.bytes_tokenizer().encode_batch(["ab", ""])]
+          [[97, 98], []]
+        """
+        texts = list(texts)
+        for place, text in enumerate(texts):
+            try:
+                self._check(text)
+            except ValueError as error:
+                raise ValueError(f"text {place} of the batch: {error}") from error
+        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=add_specials)
+        return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
+
+    def decode(self, ids: Iterable[Any]) -> str:
+        """Returns the text of ids, specials written out.
+
+        `decode(encode(text))` is `text` for bytes, residues and subwords, and `text` with its white space
+        normalised to single spaces for instructions.
+
+        Args:
+          ids: integers `[L]`, a list or an array.
+
+        Returns:
+          The text; bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+          ValueError: if an id is not of this vocabulary.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.residue_tokenizer().decode([20, 15, 32])
+          'MK<mask>'
+        """
+        numbers = np.asarray(ids if hasattr(ids, "__array__") else list(ids), dtype=np.int64).tolist()
+        for id in (min(numbers, default=0), max(numbers, default=0)):
+            self._check_id(id)
+        return self.backend.decode(numbers, skip_special_tokens=False)
+
+    def token(self, id: int | np.integer) -> str:
+        r"""Returns what a person reads for one id: bytes as text, a continuing piece after `…`.
+
+        Args:
+          id: an id below `vocab_size`.
+
+        Returns:
+          The token; `\xNN` for bytes that are no UTF-8 on their own, `<hole N>` for an id without a token.
+
+        Raises:
+          ValueError: if the id is not of this vocabulary.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizer = tokenizers.bytes_tokenizer()
+          >>> tokenizer.token(97), tokenizer.token(195), tokenizer.token(259)
+          ('a', '\\xc3', '[MASK]')
+        """
+        self._check_id(id)
+        symbols = self._tokens.get(int(id), f"<hole {id}>")
+        return from_symbols(symbols) if self._is_byte_level and id not in self.special_ids else symbols
+
+    def id(self, token: str) -> int | None:
+        """Returns the id of one token, as `token` shows it or as the file spells it; None if there is none.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizer = tokenizers.bytes_tokenizer()
+          >>> tokenizer.id("[MASK]"), tokenizer.id(" "), tokenizer.id("ab")
+          (259, 32, None)
+        """
+        spelled = self.backend.token_to_id(token)
+        if not self._is_byte_level or spelled in self.special_ids:
+            return spelled
+        mark = CONTINUATION if self.kind == "instructions" and token.startswith(CONTINUATION) else ""
+        shown = self.backend.token_to_id(mark + to_symbols(token[len(mark) :]))
+        return spelled if shown is None else shown
+
+    def to_json(self) -> str:
+        """Returns the text of the `tokenizer.json`.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.bytes_tokenizer().to_json()[:16]
+          '{"version":"1.0"'
+        """
+        return self.backend.to_str()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a `tokenizer.json`, whole or not at all.
+
+        Roles that conventional names would not tell go into a `tokenizer_config.json` beside it, which is
+        Hugging Face's place for them.
+
+        Args:
+          path: the file, or an existing folder to put `tokenizer.json` into.
+
+        Example:
+          >>> import tempfile
+          >>> from jaxlm import tokenizers
+          >>> with tempfile.TemporaryDirectory() as folder:
+          ...     tokenizers.bytes_tokenizer().save(folder)
+          ...     tokenizers.load(folder).kind
+          'bytes'
+        """
+        path = Path(path)
+        path = path / "tokenizer.json" if path.is_dir() else path
+        write(path, self.backend.to_str(pretty=True))
+        if self.specials != resolve_roles(self.backend, {}):
+            config = {f"{role}_token": token for role, token in self._role_names().items()}
+            write(path.with_name("tokenizer_config.json"), json.dumps(config, indent=2, ensure_ascii=False))
+
+    def _role_names(self) -> dict[str, str]:
+        return {role: self._tokens[id] for role, id in self.specials._asdict().items() if id is not None}
+
+    @functools.cached_property
+    def _tokens(self) -> dict[int, str]:
+        return {id: token for token, id in self.backend.get_vocab(with_added_tokens=True).items()}
+
+    @functools.cached_property
+    def _is_byte_level(self) -> bool:
+        return '"ByteLevel"' in json.dumps(json.loads(self.to_json())["decoder"])
+
+    def _check(self, text: str) -> None:
+        if self.kind == "residues":
+            check_residues(text)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            found = f"{text[error.start]!r} at position {error.start}"
+            raise ValueError(
+                f"{found} is half of a surrogate pair and no character: read it as UTF-8"
+            ) from error
+
+    def _check_id(self, id: int | np.integer) -> None:
+        if not 0 <= id < self.vocab_size:
+            raise ValueError(f"no token has id {id}: ids go from 0 to {self.vocab_size - 1}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return (self.fingerprint, self.specials) == (other.fingerprint, other.specials)
+
+    def __hash__(self) -> int:
+        return hash((self.fingerprint, self.specials))
+
+    def __repr__(self) -> str:
+        return (
+            f"Tokenizer({self.kind!r}, vocab_size={self.vocab_size}, fingerprint={self.fingerprint[:12]!r})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tokenizer.from_json, (self.to_json(), self._role_names())
