@@ -22,12 +22,13 @@ class PretokenCounts(NamedTuple):
 def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer:
     """Trains a tokenizer of instruction traces: pretokens between white space, `[NEXT]` between instructions.
 
-    The vocabulary holds six specials ([PAD] 0, [UNK] 1, [SEP] 2, [CLS] 3, [MASK] 4, [NEXT] 5), one symbol for
-    each byte that can open a pretoken and one for each that can continue it, and then, sharing what room is
-    left: whole pretokens (mnemonics, i.e. the first pretoken of each instruction, before operands, and each
-    by frequency; at most three quarters) and byte-pair pieces for the others. Nothing ever becomes [UNK]: an
-    unseen mnemonic, `-8` or a CJK name is split, and decoding gives it back. A special is matched as a whole
-    pretoken only, so `eax[MASK]` is an operand.
+    The vocabulary holds six specials ([PAD] 0, [UNK] 1, [SEP] 2, [CLS] 3, [MASK] 4, [NEXT] 5), one symbol
+    for each byte that can open a pretoken and one for each that can continue it, the mnemonics (the first
+    pretoken of each instruction; at most half of the room, the most frequent first), and byte-pair pieces.
+    Merging goes by frequency, so every operand that is more frequent than the last merge is a whole token
+    too; with room enough, that is every operand seen twice. Nothing ever becomes [UNK]: an unseen mnemonic,
+    `-8` or a CJK name is split, and decoding gives it back. A special is matched as a whole pretoken only,
+    so `eax[MASK]` is an operand.
 
     The same texts in any order give the same file.
 
@@ -39,7 +40,8 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
       A `Tokenizer` of kind "instructions".
 
     Raises:
-      ValueError: if there is nothing to train on, or `vocab_size` has no room for the specials and the bytes.
+      ValueError: if there is nothing to train on, or `vocab_size` has no room for the specials and the
+        bytes.
 
     Example:
       >>> tokenizer = train_instructions(["xor rax rax [NEXT] ret", "mov rax 42 [NEXT] ret"], vocab_size=512)
@@ -55,16 +57,10 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
     counts = count_pretokens(texts)
     if not counts.pretokens:
         raise ValueError("expected traces to train on: found no pretoken but specials")
-    ranked = rank_pretokens(counts)
-    whole = ranked[: 3 * room // 4]
+    whole = frequent(counts.mnemonics)[: room // 2]
     merges = train_pieces(piece_counts(counts.pretokens, whole), room - len(whole))
     pieces = (left + right.removeprefix(CONTINUATION) for left, right in merges)
-    symbols = dict.fromkeys((*INSTRUCTION_SPECIALS, *ALPHABET, *pieces, *map(to_symbols, whole)))
-    # A piece may be a whole pretoken too, which leaves room for more of those.
-    for pretoken in ranked[len(whole) :]:
-        if len(symbols) >= vocab_size:
-            break
-        symbols.setdefault(to_symbols(pretoken))
+    symbols = dict.fromkeys((*INSTRUCTION_SPECIALS, *ALPHABET, *map(to_symbols, whole), *pieces))
     backend = instructions_backend({symbol: id for id, symbol in enumerate(symbols)}, merges)
     return Tokenizer.from_json(backend.to_str())
 
@@ -91,29 +87,25 @@ def count_pretokens(texts: Iterable[str]) -> PretokenCounts:
     return counts
 
 
-def rank_pretokens(counts: PretokenCounts) -> list[str]:
-    """Pretokens worth a whole token, best first: every mnemonic, then operands seen twice.
-
-    Pretokens of one byte are tokens already.
+def frequent(counts: Counter) -> list[str]:
+    """The pretokens by falling count, ties by spelling.
 
     Example:
-      >>> rank_pretokens(count_pretokens(["mov rax rbx [NEXT] mov rax 1 [NEXT] ret"]))
-      ['mov', 'ret', 'rax']
+      >>> frequent(Counter({"ret": 1, "mov": 2, "add": 1}))
+      ['mov', 'add', 'ret']
     """
-    mnemonics = sorted(counts.mnemonics, key=lambda pretoken: (-counts.mnemonics[pretoken], pretoken))
-    operands = [pretoken for pretoken, count in counts.pretokens.items() if count > 1]
-    operands.sort(key=lambda pretoken: (-counts.pretokens[pretoken], pretoken))
-    alphabet = set(ALPHABET)
-    return [
-        pretoken for pretoken in dict.fromkeys(mnemonics + operands) if to_symbols(pretoken) not in alphabet
-    ]
+    return sorted(counts, key=lambda pretoken: (-counts[pretoken], pretoken))
 
 
 def piece_counts(counts: Counter, whole: Iterable[str]) -> dict[str, int]:
-    """What the pieces are trained on: pretokens that will be split by their counts, whole ones once.
+    """What the pieces are trained on: each pretoken by its count, `whole` ones once.
 
-    Whole pretokens need no pieces, but show what unseen ones look like. A pretoken that opens with a special
-    is left out, so that no merge can spell the special: `[NEXT]er` must stay text.
+    Mnemonics need no pieces, but show what unseen ones look like. A pretoken that opens with a special is
+    left out, so that no merge can spell the special: `[NEXT]er` must stay text.
+
+    Example:
+      >>> piece_counts(Counter({"mov": 9, "rax": 5, "[NEXT]er": 2}), ["mov"])
+      {'mov': 1, 'rax': 5}
     """
     weights = {**counts, **dict.fromkeys(whole, 1)}
     return {
