@@ -1,0 +1,114 @@
+"""Texts with masks as the padded arrays that one compiled fill takes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm import tokenizers
+
+SMALLEST_LENGTH = 16
+
+
+class Rows(NamedTuple):
+    """Masked texts side by side, padded to sizes that few different calls share.
+
+    Attributes:
+        tokens: `Int[B L]` ids, padding 0.
+        segments: `Int[B L]` 1 at real positions, 0 at padding.
+        positions: `Int[B M]` offsets of the masks in their row, in order.
+        pending: `Bool[B M]` True where `positions` holds a mask, False where it is filler.
+    """
+
+    tokens: np.ndarray
+    segments: np.ndarray
+    positions: np.ndarray
+    pending: np.ndarray
+
+
+def mask_token_id(tokenizer: tokenizers.Tokenizer) -> int:
+    """Returns the id of the mask token.
+
+    Raises:
+        ValueError: if the tokenizer has none, as that of a causal model.
+    """
+    if tokenizer.specials.mask is None:
+        raise ValueError(
+            f"filling needs a mask token, and this {tokenizer.kind} tokenizer has none; "
+            "use a model trained as a masked LM"
+        )
+    return tokenizer.specials.mask
+
+
+def encode_masked(
+    tokenizer: tokenizers.Tokenizer, text: str | Sequence[int] | np.ndarray, max_length: int
+) -> np.ndarray:
+    """Returns the ids of a text, checked: real ids, at most `max_length`, at least one of them the mask.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        text: what to fill, with the mask token written where a token is missing; or its ids.
+        max_length: the longest row that the model takes.
+
+    Returns:
+        `Int[L]` ids, int32.
+
+    Raises:
+        ValueError: if there is no mask, the text is too long, or an id is outside the vocabulary.
+    """
+    mask_id = mask_token_id(tokenizer)
+    ids = np.asarray(tokenizer.encode(text) if isinstance(text, str) else text)
+    shown = repr(text if len(text) <= 40 else text[:37] + "...") if isinstance(text, str) else "the ids given"
+    if ids.size == 0 or not (ids == mask_id).any():
+        mask = tokenizer.token(mask_id)
+        apart = ", apart from its neighbours" if isinstance(text, str) and mask in text else ""
+        raise ValueError(f"nothing to fill in {shown}: write {mask} where a token is missing{apart}")
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(f"ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
+    if ids.min() < 0 or ids.max() >= tokenizer.vocab_size:
+        raise ValueError(f"ids lie in 0..{tokenizer.vocab_size - 1}: got {int(ids.min())}..{int(ids.max())}")
+    if ids.size > max_length:
+        raise ValueError(
+            f"{shown} is {ids.size} tokens long and the model takes at most {max_length} (its max_length); "
+            "shorten the text"
+        )
+    return ids.astype(np.int32)
+
+
+def bucket(size: int, smallest: int = 1) -> int:
+    """Returns the power of two to which a size is padded, so that sizes in between share one compilation.
+
+    Example:
+        >>> bucket(5), bucket(8), bucket(3, smallest=16)
+        (8, 8, 16)
+    """
+    return max(smallest, 1 << (size - 1).bit_length())
+
+
+def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> Rows:
+    """Returns the texts as rows padded to a bucket of length, of masks a row, and of rows.
+
+    Args:
+        texts: `Int[L_i]` ids, each with a mask and none longer than `max_length`.
+        mask_id: the id that marks what is to be filled.
+        max_length: the longest row that the model takes; a bucket never passes it.
+
+    Returns:
+        `Rows`; rows beyond the texts are padding throughout.
+    """
+    masks = [np.flatnonzero(text == mask_id) for text in texts]
+    num_rows = bucket(len(texts))
+    length = min(bucket(max(text.size for text in texts), SMALLEST_LENGTH), max_length)
+    num_masks = bucket(max(mask.size for mask in masks))
+    rows = Rows(
+        tokens=np.zeros((num_rows, length), np.int32),
+        segments=np.zeros((num_rows, length), np.int32),
+        positions=np.zeros((num_rows, num_masks), np.int32),
+        pending=np.zeros((num_rows, num_masks), bool),
+    )
+    for row, (text, mask) in enumerate(zip(texts, masks, strict=True)):
+        rows.tokens[row, : text.size] = text
+        rows.segments[row, : text.size] = 1
+        rows.positions[row, : mask.size] = mask
+        rows.pending[row, : mask.size] = True
+    return rows
