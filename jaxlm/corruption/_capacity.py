@@ -1,0 +1,116 @@
+"""The static number K of masked positions that a device batch has room for, and what happens to the rest."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxlm.corruption._masking import Corrupted
+from jaxlm.typing import Array, Bool, Int
+
+
+class Masked(NamedTuple):
+    """Where a batch's masked positions are, in a static number K of slots.
+
+    `indices` `Int32[K]` into the B * L flattened positions, ascending (0 in an unused slot); `weights`
+    `Float32[K]`, 1 = a masked position, 0 = an unused slot; `overflow` `Int32[]`, how many masked positions
+    found no slot.
+
+    Example:
+      >>> Masked(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
+      (2,)
+    """
+
+    indices: Array
+    weights: Array
+    overflow: Array
+
+
+def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> Masked:
+    """Returns the flat indices of the first `capacity` True positions, and counts those left out.
+
+    Args:
+      loss_mask: `Bool[B L]`, True = counts in the loss.
+      capacity: K, static.
+
+    Returns:
+      `Masked`: gather with `hidden.reshape(-1, D)[masked.indices]` and weigh the losses with
+        `masked.weights`.
+
+    Raises:
+      ValueError: if `capacity` is not positive.
+
+    Example:
+      >>> masked = gather_masked(jnp.array([[False, True], [True, False]]), capacity=3)
+      >>> masked.indices.tolist(), masked.weights.tolist(), int(masked.overflow)
+      ([1, 2, 0], [1.0, 1.0, 0.0], 0)
+    """
+    if capacity < 1:
+        raise ValueError(f"a batch needs room for at least one masked position: got capacity={capacity}")
+    mask = loss_mask.reshape(-1)
+    slots, total = _slots(mask)
+    places = jnp.arange(mask.size, dtype=jnp.int32)
+    # Unmasked positions aim past the end, where writes are dropped.
+    indices = jnp.zeros(capacity, jnp.int32).at[jnp.where(mask, slots, capacity)].set(places, mode="drop")
+    used = jnp.arange(capacity, dtype=jnp.int32) < total
+    return Masked(indices, used.astype(jnp.float32), jnp.maximum(total - capacity, 0))
+
+
+def limit_masked(
+    corrupted: Corrupted, clean_tokens: Int[Array, "B L"], capacity: int
+) -> tuple[Corrupted, Int[Array, ""]]:
+    """Returns the batch with all but its first `capacity` masked positions as they were, and how many those
+    are.
+
+    For Bernoulli counts, whose number has no useful maximum: what is over the bound keeps its clean token
+    and counts in no loss.
+
+    Args:
+      corrupted: the batch.
+      clean_tokens: `Int[B L]`, the ids before corruption.
+      capacity: K, static.
+
+    Returns:
+      The limited batch, and the `Int32[]` number of positions left unmasked.
+
+    Example:
+      >>> clean = jnp.array([[5, 6, 7]])
+      >>> limited, overflow = limit_masked(Corrupted(clean * 0, clean, clean > 5), clean, capacity=1)
+      >>> limited.tokens.tolist(), limited.loss_mask.tolist(), int(overflow)
+      ([[0, 0, 7]], [[False, True, False]], 1)
+    """
+    mask = corrupted.loss_mask.reshape(-1)
+    slots, total = _slots(mask)
+    is_over = (mask & (slots >= capacity)).reshape(corrupted.loss_mask.shape)
+    limited = corrupted._replace(
+        tokens=jnp.where(is_over, clean_tokens, corrupted.tokens), loss_mask=corrupted.loss_mask & ~is_over
+    )
+    return limited, jnp.maximum(total - capacity, 0)
+
+
+def bernoulli_capacity(num_positions: int, rate: float) -> int:
+    """Returns room for the masked positions of a Bernoulli batch: six standard deviations over the mean, by
+    eights.
+
+    A batch overflows it about once in 10^9; never where it reaches `num_positions`.
+
+    Args:
+      num_positions: how many positions the batch has (B * L).
+      rate: chance of each, in [0, 1].
+
+    Returns:
+      A positive multiple of 8.
+
+    Example:
+      >>> bernoulli_capacity(64 * 512, 0.15)
+      5304
+    """
+    mean, deviation = num_positions * rate, math.sqrt(num_positions * rate * (1 - rate))
+    room = min(math.ceil(mean + 6 * deviation), num_positions)
+    return max(8, -(-room // 8) * 8)
+
+
+def _slots(mask: Bool[Array, " P"]) -> tuple[Int[Array, " P"], Int[Array, ""]]:
+    """For each True position how many stand before it, and how many there are."""
+    upto = jnp.cumsum(mask, dtype=jnp.int32)
+    return upto - 1, upto[-1]

@@ -1,0 +1,39 @@
+"""How many of n a rate means, in integers, so that host and device agree."""
+
+from fractions import Fraction
+from typing import Any
+
+# Twice its square stays within int32, so the device's arithmetic is exact; rates keep four decimals.
+_LARGEST_DENOMINATOR = 10_000
+
+
+def exact_counts(num_allowed: Any, rate: float) -> Any:
+    """Returns max(1, round-half-up(rate * n)) for each n of `num_allowed`, and 0 for n = 0 or a rate of 0.
+
+    The rate is taken as the decimal that it prints as, at most four places (or a fraction of that size,
+    such as 1 / 3), and all arithmetic is in integers: a float product would put 0.145 * 100 under a half.
+
+    Args:
+      num_allowed: integers, not negative, of any shape: a NumPy or a JAX array.
+      rate: in [0, 1].
+
+    Returns:
+      Integers of the same kind, shape and dtype.
+
+    Raises:
+      ValueError: if `rate` is outside [0, 1].
+
+    Example:
+      >>> import numpy as np
+      >>> exact_counts(np.array([0, 1, 9, 10, 100]), 0.15).tolist()
+      [0, 1, 1, 2, 15]
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"a rate is a share in [0, 1]: got {rate}")
+    share = Fraction(repr(float(rate))).limit_denominator(_LARGEST_DENOMINATOR)
+    if rate == 0:
+        return num_allowed * 0
+    p, q = share.numerator, share.denominator
+    wholes, rest = num_allowed // q, num_allowed % q
+    counts = wholes * p + (rest * (2 * p) + q) // (2 * q)
+    return counts.clip(num_allowed.clip(0, 1))

@@ -1,0 +1,151 @@
+"""Log-probabilities at chosen ids, the head's product taken tile by tile, so that no [M, V] array exists
+beyond a tile.
+
+Axis letters: M positions, D width, V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm.ops._linear import linear
+from jaxlm.typing import Array, Bool, Float, Int
+
+
+class TopK(NamedTuple):
+    """The likeliest ids of each position, most likely first.
+
+    Example:
+      >>> TopK(log_probs=jnp.zeros((1, 1)), tokens=jnp.array([[3]])).tokens.shape
+      (1, 1)
+    """
+
+    log_probs: Array
+    tokens: Array
+
+
+def gather_log_probs(
+    logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Returns log p(target) in nats for each row of logits: logit[target] - log sum exp(logits), in float32.
+
+    Loss, scoring and step functions share this gather.
+
+    Args:
+      logits: `Float[... V]`, of any float dtype.
+      targets: `Int[...]` ids in [0, V); an id of V or more gives NaN, never another id's value.
+
+    Returns:
+      `Float32[...]`, 0 or less.
+
+    Example:
+      >>> bool(jnp.isclose(gather_log_probs(jnp.zeros((1, 4)), jnp.array([2]))[0], -jnp.log(4.0)))
+      True
+    """
+    logits = logits.astype(jnp.float32)
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return chosen - jax.nn.logsumexp(logits, axis=-1)
+
+
+def token_log_probs(
+    features: Float[Array, "M D"],
+    kernel: Float[Array, "V D"],
+    bias: Float[Array, " V"] | None,
+    targets: Int[Array, " M"],
+    *,
+    tile: int = 1024,
+) -> Float[Array, " M"]:
+    """Returns log p(target) in nats at each position, from the head's features and its output kernel.
+
+    `gather_log_probs(features @ kernel.T + bias, targets)`, `tile` positions at a time. Differentiable; the
+    backward pass computes each tile's logits again rather than keep them.
+
+    Args:
+      features: `Float[M D]`; their dtype is the product's, which accumulates in float32.
+      kernel: `Float[V D]`.
+      bias: `Float[V]` or None.
+      targets: `Int[M]` ids in [0, V).
+      tile: positions at a time; it does not change the result.
+
+    Returns:
+      `Float32[M]`.
+
+    Raises:
+      ValueError: if `tile` is not positive.
+
+    Example:
+      >>> features, kernel = jnp.ones((3, 2)), jnp.zeros((4, 2))
+      >>> log_probs = token_log_probs(features, kernel, None, jnp.array([0, 1, 3]), tile=2)
+      >>> [round(value, 4) for value in log_probs.tolist()]
+      [-1.3863, -1.3863, -1.3863]
+    """
+
+    def one_tile(features: Array, targets: Array) -> Array:
+        return gather_log_probs(linear(features, kernel, bias, preferred=jnp.float32), targets)
+
+    return _over_tiles(one_tile, (features, targets), tile)
+
+
+def top_k_log_probs(
+    features: Float[Array, "M D"],
+    kernel: Float[Array, "V D"],
+    bias: Float[Array, " V"] | None,
+    k: int,
+    *,
+    forbidden: Bool[Array, " V"] | None = None,
+    tile: int = 1024,
+) -> TopK:
+    """Returns the `k` likeliest ids of each position that are not forbidden, and their log-probabilities in
+    nats.
+
+    The log-probabilities are of the whole distribution, the same that `token_log_probs` gives: forbidden
+    ids are left out of the list, not out of the sum. Equal ones come in the order of their ids.
+
+    Args:
+      features: `Float[M D]`.
+      kernel: `Float[V D]`.
+      bias: `Float[V]` or None.
+      k: how many, at most V. Where fewer ids are permitted, the rest have log-probability -inf.
+      forbidden: `Bool[V]`, True = never listed; None forbids nothing.
+      tile: positions at a time; it does not change the result.
+
+    Returns:
+      `TopK` of `log_probs` `Float32[M k]` and `tokens` `Int32[M k]`.
+
+    Raises:
+      ValueError: if `tile` is not positive or `k` is not in 1 .. V.
+
+    Example:
+      >>> logits = jnp.array([[0.0, 2.0, 1.0]])
+      >>> top = top_k_log_probs(logits, jnp.eye(3), None, 2, forbidden=jnp.array([False, True, False]))
+      >>> top.tokens.tolist()
+      [[2, 0]]
+    """
+    if not 1 <= k <= kernel.shape[0]:
+        raise ValueError(f"top-k needs 1 <= k <= the vocabulary's {kernel.shape[0]} ids: got k={k}")
+
+    def one_tile(features: Array) -> TopK:
+        log_probs = jax.nn.log_softmax(linear(features, kernel, bias, preferred=jnp.float32), axis=-1)
+        if forbidden is not None:
+            log_probs = jnp.where(forbidden[None, :], -jnp.inf, log_probs)
+        return TopK(*jax.lax.top_k(log_probs, k))
+
+    return _over_tiles(one_tile, (features,), tile)
+
+
+def _over_tiles(one_tile: Callable[..., Any], rows: tuple[Array, ...], tile: int) -> Any:
+    """`one_tile` of every `tile` rows in turn, the last one filled up with zeros that are cut off again."""
+    if tile < 1:
+        raise ValueError(f"a tile holds at least one position: got tile={tile}")
+    num = rows[0].shape[0]
+    tile = min(tile, max(num, 1))
+    num_tiles = -(-num // tile)
+
+    def split(array: Array) -> Array:
+        padding = ((0, num_tiles * tile - num), *((0, 0),) * (array.ndim - 1))
+        return jnp.pad(array, padding).reshape(num_tiles, tile, *array.shape[1:])
+
+    tiles = jax.lax.map(lambda parts: jax.checkpoint(one_tile)(*parts), tuple(map(split, rows)))
+    return jax.tree.map(lambda array: array.reshape(num_tiles * tile, *array.shape[2:])[:num], tiles)

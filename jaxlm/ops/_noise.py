@@ -1,0 +1,133 @@
+"""Random bits that belong to a position of an example, not to a place in a batch.
+
+Threefry-2x32 (20 rounds) is a keyed permutation of 64-bit counters. With the key taken from (seed, epoch)
+and the counter from (example id, offset in the example), one block a position gives 64 random bits that any
+batch size, packing, device or resume point finds again.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm.typing import Array, Int, Key, UInt32
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = np.uint32(0x1BD11BDA)
+
+
+def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Returns the Threefry-2x32 block of 20 rounds: two words of random bits for each pair of counters.
+
+    The rounds are written out, so that XLA fuses them into one vector loop; the operators are those that
+    NumPy and JAX share, so that host and device draw the same bits.
+
+    Args:
+      key: two `uint32` words, of shapes that broadcast with the counter's.
+      counter: two `uint32` arrays of one shape (at least one axis).
+
+    Returns:
+      Two `uint32` arrays of the counter's shape, NumPy's or JAX's as the counter is.
+
+    Example:
+      >>> zero = np.zeros(1, np.uint32)
+      >>> [hex(word[0]) for word in threefry((zero, zero), (zero, zero))]
+      ['0x6b200159', '0x99ba4efe']
+
+    References:
+      Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011,
+      https://doi.org/10.1145/2063384.2063405 (section 3.3).
+    """
+    schedule = (*key, key[0] ^ key[1] ^ _PARITY)
+    first, second = counter[0] + schedule[0], counter[1] + schedule[1]
+    for group in range(5):
+        for distance in _ROTATIONS[group % 2]:
+            first = first + second
+            second = (second << np.uint32(distance)) | (second >> np.uint32(32 - distance))
+            second = first ^ second
+        first = first + schedule[(group + 1) % 3]
+        second = second + schedule[(group + 2) % 3] + np.uint32(group + 1)
+    return first, second
+
+
+def key_words(rng: Key[Array, ""]) -> UInt32[Array, "2"]:
+    """Returns the two words by which `uniform_bits` knows a key; a wider key (rbg) is hashed down to two.
+
+    Example:
+      >>> key_words(jax.random.key(7)).tolist()
+      [0, 7]
+    """
+    words = jax.random.key_data(rng)
+    if words.shape == (2,):
+        return words
+    return jnp.concatenate(threefry((words[0], words[1]), (words[2:3], words[3:4])))
+
+
+def position_bits(words: Any, epochs: Any, example_ids: Any, offsets: Any, xp: ModuleType = jnp) -> Any:
+    """Returns what `uniform_bits` returns for the key of these `words`, computed by the array module `xp`.
+
+    This is the door for the host: with `xp=np` nothing touches a device.
+
+    Example:
+      >>> ids, words = np.array([[7, 7]], np.int32), np.asarray(key_words(jax.random.key(0)))
+      >>> bits = position_bits(words, np.zeros(1, np.int32), ids, np.array([[0, 1]]), xp=np)
+      >>> bits.shape, bits.dtype
+      ((1, 2, 2), dtype('uint32'))
+    """
+    epochs, example_ids, offsets = (part.astype(np.uint32) for part in (epochs, example_ids, offsets))
+    first, second = threefry((words[0], words[1]), (xp.zeros_like(epochs), epochs))
+    return xp.stack(threefry((first[:, None], second[:, None]), (example_ids, offsets)), axis=-1)
+
+
+def uniform_bits(
+    rng: Key[Array, ""],
+    epochs: Int[Array, " B"],
+    example_ids: Int[Array, "B L"],
+    offsets: Int[Array, "B L"],
+) -> UInt32[Array, "B L 2"]:
+    """Returns 64 uniform random bits for each position, a function of (key, epoch, example id, offset) alone.
+
+    The key of a row is `fold_in(rng, epoch)`; the counter of a position is (example id, offset). Positions
+    of one key that agree in both, padding for instance, draw the same bits.
+
+    Args:
+      rng: PRNG key, consumed: use it for no other draw.
+      epochs: `Int[B]`, the epoch that each row is of.
+      example_ids: `Int[B L]`, the example that each position belongs to.
+      offsets: `Int[B L]`, the position's offset in its example.
+
+    Returns:
+      `UInt32[B L 2]`.
+
+    Example:
+      >>> ids, offsets = jnp.array([[4, 4, 9]]), jnp.array([[0, 1, 0]])
+      >>> packed = uniform_bits(jax.random.key(0), jnp.array([1]), ids, offsets)
+      >>> alone = uniform_bits(jax.random.key(0), jnp.array([1]), ids[:, 2:], offsets[:, 2:])
+      >>> bool((packed[:, 2:] == alone).all())
+      True
+    """
+    return position_bits(key_words(rng), epochs, example_ids, offsets)
+
+
+def multiply_high(words: Any, factor: int) -> Any:
+    """Returns the upper 32 bits of the 64-bit products `words * factor`, in `uint32` arithmetic on 16-bit
+    limbs.
+
+    For uniform words this is a uniform integer in [0, factor): each value takes floor or ceil of 2^32 /
+    factor words.
+
+    Args:
+      words: `uint32` array, NumPy's or JAX's.
+      factor: integer in [0, 2^32).
+
+    Example:
+      >>> multiply_high(np.array([0, 2**31, 2**32 - 1], np.uint32), 10).tolist()
+      [0, 5, 9]
+    """
+    high, low = words >> np.uint32(16), words & np.uint32(0xFFFF)
+    factor_high, factor_low = np.uint32(factor >> 16), np.uint32(factor & 0xFFFF)
+    middle = high * factor_low + (low * factor_low >> np.uint32(16))
+    carry = low * factor_high + (middle & np.uint32(0xFFFF))
+    return high * factor_high + (middle >> np.uint32(16)) + (carry >> np.uint32(16))
