@@ -1,0 +1,173 @@
+"""The one description of a transformer: every option, and the values that follow from others."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxlm.models._config_checks import check_heads, check_options, check_positions, check_ranges, check_types
+
+GATED = ("swiglu", "geglu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """What a transformer is made of; a contradiction is refused when the config is made.
+
+    The defaults are a bidirectional pre-norm encoder with learned positions and a tied masked-LM head. `None`
+    stands for a value that follows from the others and is filled in by `resolved`.
+
+    Attributes:
+      vocab_size: rows of the embedding; None until the tokenizer is known (no model can be built before).
+      width: D, features of the residual stream.
+      depth: number of blocks.
+      num_heads: N, query heads.
+      num_kv_heads: K, key/value heads, a divisor of `num_heads`; None: `num_heads`.
+      head_width: H, features of a head; None: `width / num_heads`.
+      mlp_width: F; None: `4 * width`, and with a gate `8/3 * width` rounded up to a multiple of 64.
+      max_length: rows of the tables of learned and of instruction positions.
+      causal: whether later positions are hidden.
+      window: attention reaches positions less than this far away; None: all.
+      norm: "layer" (LayerNorm) or "rms" (RMSNorm).
+      norm_placement: "pre" (norm before each sub-layer) or "post" (norm after each residual sum).
+      norm_epsilon: added to the variance in every norm that has no epsilon of its own.
+      norm_bias: whether LayerNorms have a bias; an RMSNorm never has one.
+      final_norm: whether the last block is followed by a norm; None: yes if the norms are "pre".
+      position: "learned" (a table of offsets), "rotary", "instruction" (tables of instruction and argument
+        indices) or "none".
+      rotary_base: the slowest rotation's scale.
+      next_id: id of the token that ends an instruction, for "instruction" positions.
+      instruction_positions: whether training takes them from the "clean" ids or from the "corrupted" ones the
+        model reads.
+      activation: "gelu" (exact), "gelu_tanh", "relu", "swiglu" or "geglu" (exact, gated).
+      use_bias: whether linear maps have biases.
+      qkv_bias: the same for queries, keys and values; None: `use_bias`.
+      embedding_norm: whether the sum of embeddings is normalised.
+      embedding_norm_epsilon: its epsilon; None: `norm_epsilon`.
+      embedding_scale: factor of the token embeddings.
+      embedding_dropout: rate after the embeddings.
+      attention_dropout: rate on attention probabilities.
+      attention_output_dropout: rate on what attention adds to the residual stream.
+      mlp_dropout: rate on what the feed-forward adds.
+      tie_embeddings: whether the output kernel is the token embedding.
+      head: "transform" (linear, activation, norm before the output kernel) or "linear" (nothing before it).
+      head_bias: whether the output has a bias.
+      head_epsilon: epsilon of the head's norm; None: `norm_epsilon`.
+      init_std: kernels and embeddings start from an untruncated normal of this deviation, biases at 0, norm
+        scales at 1.
+      dtype: what is computed in; statistics, softmax and logits are float32 all the same.
+      param_dtype: what parameters are kept in.
+      scan_layers: one compiled block scanned over stacked parameters, instead of `depth` unrolled ones.
+      remat: recompute a block in the backward pass instead of keeping its activations.
+      attention_implementation: "xla", "cudnn" or "auto" (see `jaxlm.ops.attention`).
+      require_fused: an attention that cannot be fused is an error.
+
+    Raises:
+      ValueError: if a value is of the wrong type or out of range, or two contradict each other.
+
+    Example:
+      >>> TransformerConfig(width=96, num_heads=5)
+      Traceback (most recent call last):
+      ValueError: width must be a multiple of num_heads: got width=96, num_heads=5; ...
+    """
+
+    vocab_size: int | None = None
+    width: int = 256
+    depth: int = 4
+    num_heads: int = 4
+    num_kv_heads: int | None = None
+    head_width: int | None = None
+    mlp_width: int | None = None
+    max_length: int = 512
+    causal: bool = False
+    window: int | None = None
+    norm: Literal["layer", "rms"] = "layer"
+    norm_placement: Literal["pre", "post"] = "pre"
+    norm_epsilon: float = 1e-5
+    norm_bias: bool = True
+    final_norm: bool | None = None
+    position: Literal["learned", "rotary", "instruction", "none"] = "learned"
+    rotary_base: float = 10000.0
+    next_id: int | None = None
+    instruction_positions: Literal["clean", "corrupted"] = "clean"
+    activation: Literal["gelu", "gelu_tanh", "relu", "swiglu", "geglu"] = "gelu"
+    use_bias: bool = True
+    qkv_bias: bool | None = None
+    embedding_norm: bool = False
+    embedding_norm_epsilon: float | None = None
+    embedding_scale: float = 1.0
+    embedding_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    attention_output_dropout: float = 0.0
+    mlp_dropout: float = 0.0
+    tie_embeddings: bool = True
+    head: Literal["transform", "linear"] = "transform"
+    head_bias: bool = True
+    head_epsilon: float | None = None
+    init_std: float = 0.02
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    param_dtype: Literal["float32", "bfloat16"] = "float32"
+    scan_layers: bool = False
+    remat: bool = False
+    attention_implementation: Literal["auto", "xla", "cudnn"] = "auto"
+    require_fused: bool = False
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_ranges(self)
+        check_heads(self)
+        check_positions(self)
+        check_options(self)
+
+    def resolved(self) -> "TransformerConfig":
+        """Returns this config with every None that follows from other fields filled in.
+
+        Example:
+          >>> TransformerConfig(width=64, num_heads=4, activation="swiglu").resolved().mlp_width
+          192
+        """
+        gated_width = -(-8 * self.width // (3 * 64)) * 64
+        follows = {
+            "num_kv_heads": self.num_heads,
+            "head_width": self.width // self.num_heads,
+            "mlp_width": gated_width if self.activation in GATED else 4 * self.width,
+            "final_norm": self.norm_placement == "pre",
+            "qkv_bias": self.use_bias,
+            "embedding_norm_epsilon": self.norm_epsilon if self.embedding_norm else None,
+            "head_epsilon": self.norm_epsilon if self.head == "transform" else None,
+        }
+        return dataclasses.replace(
+            self, **{name: value for name, value in follows.items() if getattr(self, name) is None}
+        )
+
+
+def to_dict(config: TransformerConfig) -> dict[str, Any]:
+    """Returns the config as a dict of plain values, for JSON.
+
+    Example:
+      >>> to_dict(TransformerConfig(width=64))["width"]
+      64
+    """
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: dict[str, Any]) -> TransformerConfig:
+    """Returns the config that `to_dict` wrote; fields that are left out take their defaults.
+
+    Args:
+      values: field names and plain values, as JSON holds them.
+
+    Raises:
+      ValueError: naming every field that does not exist, or the first value that does not fit.
+
+    Example:
+      >>> from_dict({"width": 64, "n_embd": 64})
+      Traceback (most recent call last):
+      ValueError: unknown model config field 'n_embd'; the fields are vocab_size, width, depth, ...
+    """
+    fields = [field.name for field in dataclasses.fields(TransformerConfig)]
+    unknown = [name for name in values if name not in fields]
+    if unknown:
+        plural = "s" if len(unknown) > 1 else ""
+        names = ", ".join(map(repr, unknown))
+        raise ValueError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
+    return TransformerConfig(**values)

@@ -1,0 +1,121 @@
+"""What a transformer's config may hold: types, ranges, and options that contradict each other."""
+
+import types
+import typing
+from typing import Any
+
+_POSITIVE = (
+    "vocab_size",
+    "width",
+    "depth",
+    "num_heads",
+    "num_kv_heads",
+    "head_width",
+    "mlp_width",
+    "max_length",
+    "window",
+    "norm_epsilon",
+    "rotary_base",
+    "embedding_norm_epsilon",
+    "embedding_scale",
+    "head_epsilon",
+    "init_std",
+)
+_RATES = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
+
+
+def check_types(config: Any) -> None:
+    """Refuses a value that is not of its field's type or choices."""
+    for name, hint in typing.get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if not _fits(value, hint):
+            raise ValueError(f"{name} must be {_spelled(hint)}: got {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, kind) for kind in typing.get_args(hint))
+    if typing.get_origin(hint) is typing.Literal:
+        return isinstance(value, str) and value in typing.get_args(hint)
+    # To Python a bool is an int; here it is not. An int where a float is asked for is fine, as in JSON.
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _spelled(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(typing.get_args(hint))}"
+    kinds = typing.get_args(hint) or (hint,)
+    return " or ".join("None" if kind is types.NoneType else kind.__name__ for kind in kinds)
+
+
+def check_ranges(config: Any) -> None:
+    """Refuses sizes that are not positive and rates outside [0, 1)."""
+    for name in _POSITIVE:
+        value = getattr(config, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{name} must be positive: got {value}")
+    for name in _RATES:
+        rate = getattr(config, name)
+        if not 0 <= rate < 1:
+            raise ValueError(f"{name} must be a rate in [0, 1): got {rate}")
+
+
+def check_heads(config: Any) -> None:
+    """Refuses heads that do not divide."""
+    width, heads, kv_heads = config.width, config.num_heads, config.num_kv_heads
+    if config.head_width is None and width % heads:
+        raise ValueError(
+            f"width must be a multiple of num_heads: got width={width}, num_heads={heads}; "
+            "change one or set head_width"
+        )
+    if kv_heads is not None and heads % kv_heads:
+        raise ValueError(
+            f"num_kv_heads must divide num_heads: got num_kv_heads={kv_heads}, num_heads={heads}; "
+            "use a divisor, or None for as many"
+        )
+
+
+def check_positions(config: Any) -> None:
+    """Refuses positions that lack what they need."""
+    head_width = config.head_width or config.width // config.num_heads
+    if config.position == "rotary" and head_width % 2:
+        raise ValueError(f"position='rotary' turns pairs of features: got head_width={head_width}, use even")
+    # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
+    if config.position == "instruction" and config.next_id is None and config.vocab_size is not None:
+        raise ValueError(
+            "position='instruction' needs next_id, the id of the token that ends an instruction: got None; "
+            "[NEXT] is 5 in an instruction tokenizer"
+        )
+    if config.next_id is not None and not 0 <= config.next_id < (config.vocab_size or float("inf")):
+        raise ValueError(
+            "next_id must be an id of the vocabulary: "
+            f"got next_id={config.next_id}, vocab_size={config.vocab_size}"
+        )
+    if config.instruction_positions == "corrupted" and config.position != "instruction":
+        raise ValueError(
+            "instruction_positions='corrupted' is about position='instruction': "
+            f"got position={config.position!r}; change one"
+        )
+
+
+def check_options(config: Any) -> None:
+    """Refuses options that contradict each other."""
+    contradictions = {
+        "final_norm=True with norm_placement='post' would normalise twice; leave final_norm out": (
+            config.final_norm and config.norm_placement == "post"
+        ),
+        "require_fused=True contradicts attention_implementation='xla'; use 'auto' or 'cudnn'": (
+            config.require_fused and config.attention_implementation == "xla"
+        ),
+        "embedding_norm_epsilon needs embedding_norm=True: got False; set it or leave the epsilon out": (
+            config.embedding_norm_epsilon is not None and not config.embedding_norm
+        ),
+        "head_epsilon needs head='transform': got 'linear', which has no norm; leave the epsilon out": (
+            config.head_epsilon is not None and config.head == "linear"
+        ),
+    }
+    for message, holds in contradictions.items():
+        if holds:
+            raise ValueError(message)

@@ -1,0 +1,199 @@
+"""A body and a head: masked and causal language models, the head apart so that a loss can tile it."""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._block import NONLINEARITIES
+from jaxlm.models._config import TransformerConfig
+from jaxlm.models._layers import Linear, Norm
+from jaxlm.models._transformer import Output, Transformer
+from jaxlm.typing import Array, Bool, Float, Int
+
+Objective = Literal["masked_lm", "causal_lm"]
+
+
+class OutputBias(nn.Module):
+    """The output's bias, where its kernel is the token embedding."""
+
+    config: TransformerConfig
+
+    def setup(self) -> None:
+        shape, dtype = (self.config.vocab_size,), jnp.dtype(self.config.param_dtype)
+        self.bias = self.param("bias", nn.initializers.zeros, shape, dtype)
+
+
+class Head(nn.Module):
+    """What stands between the residual stream and logits."""
+
+    config: TransformerConfig
+
+    def setup(self) -> None:
+        config = self.config
+        if config.head == "transform":
+            self.transform = Linear(config, config.width, config.width, config.use_bias)
+            self.norm = Norm(config, config.head_epsilon)
+        if not config.tie_embeddings:
+            self.decode = Linear(config, config.width, config.vocab_size, config.head_bias)
+        elif config.head_bias:
+            self.decode = OutputBias(config)
+
+    def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        """Returns what is multiplied with the output kernel."""
+        if self.config.head == "linear":
+            return hidden
+        return self.norm(NONLINEARITIES[self.config.activation](self.transform(hidden)))
+
+    def output_weights(
+        self, table: Float[Array, "V D"]
+    ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
+        """Returns the output's kernel (the token embedding `table` if tied) and bias."""
+        kernel = table if self.config.tie_embeddings else self.decode.kernel
+        return kernel, self.decode.bias if self.config.head_bias else None
+
+
+class _LanguageModel(nn.Module):
+    """A body and a head. `__call__` stops before the head; `logits` applies it to what the caller chose."""
+
+    config: TransformerConfig
+
+    def setup(self) -> None:
+        self._check()
+        self.body = Transformer(self.config)
+        self.head = Head(self.config.resolved())
+
+    def __call__(
+        self,
+        tokens: Int[Array, "B L"] | None = None,
+        *,
+        embeddings: Float[Array, "B L D"] | None = None,
+        segments: Int[Array, "B L"] | None = None,
+        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        deterministic: bool = True,
+        intermediates: bool = False,
+    ) -> Output:
+        """Returns the body's `Output`; arguments as for `Transformer`."""
+        output = self.body(
+            tokens,
+            embeddings=embeddings,
+            segments=segments,
+            positions=positions,
+            attention_mask=attention_mask,
+            deterministic=deterministic,
+            intermediates=intermediates,
+        )
+        if self.is_initializing():
+            self.logits(output.hidden[:, :1])  # makes the head's parameters
+        return output
+
+    def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        """Returns what is multiplied with the output kernel: of "transform", `norm(act(linear(hidden)))`.
+
+        Args:
+          hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
+        """
+        return self.head.features(hidden)
+
+    def output_weights(self) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
+        """Returns the output's kernel `[V D]` and bias `[V]` (or None), in the dtype they are kept in."""
+        return self.head.output_weights(self.body.token_table())
+
+    def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
+        """Returns float32 logits, `features(hidden) @ kernel.T + bias`.
+
+        Args:
+          hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
+        """
+        kernel, bias = self.output_weights()
+        return ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
+
+    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings` in the place of these tokens."""
+        return self.body.token_vectors(tokens)
+
+    def _check(self) -> None:
+        raise TypeError("a language model is a MaskedLM or a CausalLM")
+
+
+class MaskedLM(_LanguageModel):
+    """A bidirectional transformer and a head that predicts each position's own token.
+
+    Example:
+      >>> model = MaskedLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
+      >>> tokens = jnp.array([[1, 2, 3]])
+      >>> variables = model.init(jax.random.key(0), tokens)
+      >>> hidden = model.apply(variables, tokens).hidden
+      >>> model.apply(variables, hidden[:, 1], method="logits").shape  # of one masked position
+      (1, 7)
+
+    References:
+      Devlin et al., "BERT", 2019, https://arxiv.org/abs/1810.04805 (section 3.1).
+    """
+
+    def _check(self) -> None:
+        if self.config.causal:
+            raise ValueError("a masked LM sees both sides: got causal=True; use causal=False, or causal_lm")
+
+
+class CausalLM(_LanguageModel):
+    """A causal transformer and a head that predicts each position's next token.
+
+    Example:
+      >>> model = CausalLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True))
+      >>> tokens = jnp.array([[1, 2, 3]])
+      >>> variables = model.init(jax.random.key(0), tokens)
+      >>> hidden = model.apply(variables, tokens).hidden
+      >>> model.apply(variables, hidden, method="logits").shape
+      (1, 3, 7)
+
+    References:
+      Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
+    """
+
+    def _check(self) -> None:
+        if not self.config.causal:
+            raise ValueError(
+                "a causal LM hides what comes later: got causal=False; use causal=True, or masked_lm"
+            )
+
+
+MODELS = {"masked_lm": MaskedLM, "causal_lm": CausalLM}
+
+
+def build(config: TransformerConfig, objective: Objective = "masked_lm") -> MaskedLM | CausalLM:
+    """Returns the model of a config and an objective.
+
+    Args:
+      config: its `causal` must agree with the objective, and its `vocab_size` be known.
+      objective: "masked_lm" or "causal_lm".
+
+    Raises:
+      ValueError: if the objective is unknown or contradicts the config, or `vocab_size` is None.
+
+    Example:
+      >>> type(build(TransformerConfig(vocab_size=7), "masked_lm")).__name__
+      'MaskedLM'
+    """
+    if objective not in MODELS:
+        raise ValueError(f"objective must be one of {', '.join(MODELS)}: got {objective!r}")
+    model = MODELS[objective](config)
+    model._check()
+    if config.vocab_size is None:
+        raise ValueError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
+    return model
+
+
+def num_params(config: TransformerConfig, objective: Objective = "masked_lm") -> int:
+    """Returns the number of parameters, the head's included; nothing is allocated.
+
+    Example:
+      >>> num_params(TransformerConfig(vocab_size=10, width=8, depth=1, num_heads=1, max_length=4))
+      1098
+    """
+    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    shapes = jax.eval_shape(build(config, objective).init, jax.random.key(0), tokens)
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

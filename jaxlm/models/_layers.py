@@ -1,0 +1,69 @@
+"""The modules that hold parameters: linear maps, norms and tables; and dropout with linen's stream.
+
+Kernels are stored `[out, in]`. Names say what a parameter is: `kernel`, `bias`, `scale`, `embedding`.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._config import TransformerConfig
+from jaxlm.typing import Array, Float, Int
+
+
+class Linear(nn.Module):
+    """`inputs @ kernel.T + bias`, the kernel `[outputs, inputs]`."""
+
+    config: TransformerConfig
+    inputs: int
+    outputs: int
+    use_bias: bool
+
+    def setup(self) -> None:
+        start, dtype = nn.initializers.normal(self.config.init_std), jnp.dtype(self.config.param_dtype)
+        self.kernel = self.param("kernel", start, (self.outputs, self.inputs), dtype)
+        zeros = nn.initializers.zeros
+        self.bias = self.param("bias", zeros, (self.outputs,), dtype) if self.use_bias else None
+
+    def __call__(self, inputs: Float[Array, "*batch D"]) -> Float[Array, "*batch F"]:
+        return ops.linear(inputs, self.kernel, self.bias)
+
+
+class Norm(nn.Module):
+    """The config's norm over the last axis: LayerNorm or RMSNorm."""
+
+    config: TransformerConfig
+    epsilon: float
+
+    def setup(self) -> None:
+        config, dtype = self.config, jnp.dtype(self.config.param_dtype)
+        self.scale = self.param("scale", nn.initializers.ones, (config.width,), dtype)
+        has_bias = config.norm == "layer" and config.norm_bias
+        self.bias = self.param("bias", nn.initializers.zeros, (config.width,), dtype) if has_bias else None
+
+    def __call__(self, inputs: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        if self.config.norm == "rms":
+            return ops.rms_norm(inputs, self.scale, self.epsilon)
+        return ops.layer_norm(inputs, self.scale, self.bias, self.epsilon)
+
+
+class Table(nn.Module):
+    """Rows of vectors, looked up by id."""
+
+    config: TransformerConfig
+    rows: int
+
+    def setup(self) -> None:
+        start, dtype = nn.initializers.normal(self.config.init_std), jnp.dtype(self.config.param_dtype)
+        self.embedding = self.param("embedding", start, (self.rows, self.config.width), dtype)
+
+    def __call__(self, ids: Int[Array, "B L"], mode: str) -> Float[Array, "B L D"]:
+        return jnp.take(self.embedding, ids, axis=0, mode=mode).astype(jnp.dtype(self.config.dtype))
+
+
+def drop(module: nn.Module, inputs: jax.Array, rate: float, deterministic: bool) -> jax.Array:
+    """Applies dropout with a key of the module's own from linen's "dropout" stream."""
+    if deterministic or rate == 0.0:
+        return inputs
+    return ops.dropout(module.make_rng("dropout"), inputs, rate)

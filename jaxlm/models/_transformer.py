@@ -1,0 +1,162 @@
+"""The transformer body: embeddings, blocks, final norm; from tokens or vectors to the residual stream."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._block import Block, BlockTrace
+from jaxlm.models._config import TransformerConfig
+from jaxlm.models._embeddings import Embeddings, resolve_positions
+from jaxlm.models._layers import Norm
+from jaxlm.typing import Array, Bool, Float, Int
+
+
+class Output(NamedTuple):
+    """What a model returns before its head.
+
+    Attributes:
+      hidden: `Float[B L D]` in the compute dtype; a head makes logits of it.
+      intermediates: None, or by name `embeddings.hidden`, and for each block `block_03.hidden` (the residual
+        stream after it, `Float[B L D]`) and `block_03.attention.probs` (`Float[B N L L]` in float32).
+    """
+
+    hidden: Float[Array, "B L D"]
+    intermediates: dict[str, Array] | None
+
+
+class Transformer(nn.Module):
+    """The body of every model: a stack of attention and feed-forward blocks that `config` describes.
+
+    Example:
+      >>> body = Transformer(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
+      >>> tokens = jnp.array([[1, 2, 3]])
+      >>> variables = body.init(jax.random.key(0), tokens)
+      >>> body.apply(variables, tokens).hidden.shape
+      (1, 3, 8)
+
+    References:
+      Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762.
+      Xiong et al., "On Layer Normalization in the Transformer Architecture", 2020,
+        https://arxiv.org/abs/2002.04745 (pre and post).
+      Shazeer, "GLU Variants Improve Transformer", 2020, https://arxiv.org/abs/2002.05202.
+    """
+
+    config: TransformerConfig
+
+    def setup(self) -> None:
+        config = self.config.resolved()
+        self.embeddings = Embeddings(config)
+        if config.final_norm:
+            self.final_norm = Norm(config, config.norm_epsilon)
+
+    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings`: the table's rows, before scale and positions."""
+        return self.embeddings.token_vectors(tokens)
+
+    def token_table(self) -> Float[Array, "V D"]:
+        """Returns the token embedding, in the dtype that parameters are kept in."""
+        return self.embeddings.token.embedding
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "B L"] | None = None,
+        *,
+        embeddings: Float[Array, "B L D"] | None = None,
+        segments: Int[Array, "B L"] | None = None,
+        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        deterministic: bool = True,
+        intermediates: bool = False,
+    ) -> Output:
+        """Returns the residual stream after the last block.
+
+        Padding changes nothing elsewhere, whatever ids it holds and however much of it there is; segments of
+        a row do not see each other.
+
+        Args:
+          tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
+          embeddings: `Float[B L D]` in their place, as `token_vectors` returns them.
+          segments: `Int[B L]` segment ids from 1, each contiguous, 0 for padding; None: each row is one
+            segment without padding.
+          positions: `Int[B L]` offsets in the segment, for "instruction" positions `Int[B L 2]` (instruction,
+            argument); None: from the segments, and for "instruction" from the tokens as given and `next_id`.
+            An index beyond a table of `max_length` rows takes its last row.
+          attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further.
+          deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
+          intermediates: whether to return them; attention is then not fused.
+
+        Returns:
+          `Output`.
+
+        Raises:
+          ValueError: if not exactly one of tokens and embeddings is given, positions are missing or
+            misshapen, or rows are longer than the table of learned positions.
+        """
+        config = self.config.resolved()
+        if (tokens is None) == (embeddings is None):
+            raise ValueError(
+                f"a model reads tokens or embeddings: got {'neither' if tokens is None else 'both'}"
+            )
+        vectors = self.token_vectors(tokens) if embeddings is None else embeddings
+        shape = vectors.shape[:2]
+        positions = resolve_positions(config, shape, tokens, segments, positions)
+        mask = combined_mask(config, shape, segments, attention_mask)
+        start = self.embeddings(vectors, positions, deterministic)
+        stack = self._scanned if config.scan_layers else self._unrolled
+        turns = positions if config.position == "rotary" else None
+        hidden, traces = stack(config, start, mask, turns, deterministic, intermediates)
+        hidden = self.final_norm(hidden) if config.final_norm else hidden
+        return Output(hidden, _named(start, traces) if intermediates else None)
+
+    def _unrolled(self, config, hidden, mask, positions, deterministic, intermediates):
+        traces = []
+        block = nn.remat(Block) if config.remat else Block
+        for layer in range(config.depth):
+            module = block(config, deterministic, intermediates, name=block_name(layer))
+            hidden, trace = module(hidden, mask, positions)
+            traces.append(trace)
+        return hidden, traces
+
+    def _scanned(self, config, hidden, mask, positions, deterministic, intermediates):
+        stack = nn.scan(
+            # A scan already keeps the two passes apart, which remat would otherwise do at a cost.
+            nn.remat(Block, prevent_cse=False) if config.remat else Block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=nn.broadcast,
+            length=config.depth,
+        )
+        module = stack(config, deterministic, intermediates, name="blocks")
+        hidden, stacked = module(hidden, mask, positions)
+        return hidden, [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(config.depth)]
+
+
+def block_name(layer: int) -> str:
+    """The name of a block among parameters and intermediates."""
+    return f"block_{layer:02d}"
+
+
+def combined_mask(
+    config: TransformerConfig,
+    shape: tuple[int, int],
+    segments: Int[Array, "B L"] | None,
+    attention_mask: Bool[Array, " B #N L L"] | None,
+) -> Bool[Array, " B #N L L"] | None:
+    """Who may attend to whom by segments, causality, window and the caller's own mask; None for everyone."""
+    if segments is None and not config.causal and config.window is None:
+        return attention_mask
+    rows = jnp.ones(shape, jnp.int32) if segments is None else segments
+    mask = ops.attention_mask(rows, causal=config.causal, window=config.window)
+    return mask if attention_mask is None else mask & attention_mask
+
+
+def _named(start: Array, traces: list[BlockTrace]) -> dict[str, Array]:
+    named = {"embeddings.hidden": start}
+    for layer, trace in enumerate(traces):
+        named[f"{block_name(layer)}.hidden"] = trace.hidden
+        named[f"{block_name(layer)}.attention.probs"] = trace.probs
+    return named

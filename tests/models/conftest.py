@@ -1,0 +1,51 @@
+"""Small models, made and compiled once; parameters large enough that an influence shows in float32."""
+
+import dataclasses
+import functools
+import zlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import models
+
+SMALL = models.TransformerConfig(
+    vocab_size=11, width=16, depth=2, num_heads=4, mlp_width=32, max_length=16, next_id=5
+)
+
+
+class Small(NamedTuple):
+    config: models.TransformerConfig
+    model: Any
+    variables: dict
+    logits: Any  # jitted: (variables, tokens, **arrays) -> float32 logits of every position
+
+
+def drawn(path, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    """Noise of the parameter's own; biases and scales away from 0 and 1 too, or none could see their use."""
+    kind = path[-1].key
+    noise = np.random.default_rng(zlib.crc32(jax.tree_util.keystr(path).encode())).normal(size=leaf.shape)
+    start, deviation = {"scale": (1.0, 0.1), "bias": (0.0, 0.1)}.get(kind, (0.0, 0.3))
+    return jnp.asarray(start + deviation * noise, leaf.dtype)
+
+
+@functools.cache
+def make_small(**options) -> Small:
+    config = dataclasses.replace(SMALL, **options)
+    model = models.build(config, "causal_lm" if config.causal else "masked_lm")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4), jnp.int32))
+    variables = jax.tree_util.tree_map_with_path(drawn, shapes)
+
+    def logits(variables, tokens=None, **arrays):
+        hidden = model.apply(variables, tokens, **arrays).hidden
+        return model.apply(variables, hidden, method="logits")
+
+    return Small(config, model, variables, jax.jit(logits))
+
+
+@pytest.fixture(scope="session")
+def small():
+    return make_small
