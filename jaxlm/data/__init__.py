@@ -1,0 +1,54 @@
+"""Host side: sources -> records -> a token cache -> packed batches."""
+
+from jaxlm.data._batches import Batch, Batches, Piece, eval_batches, gather_rows, unpack
+from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
+from jaxlm.data._cache import TokenCache, build_cache
+from jaxlm.data._cache_writer import CacheWriter, Counts
+from jaxlm.data._capacity import masked_capacity
+from jaxlm.data._config import DataConfig
+from jaxlm.data._disassembly import disassemble
+from jaxlm.data._fasta import fasta_source
+from jaxlm.data._files import CorpusFile, find_files
+from jaxlm.data._folders import cache_root
+from jaxlm.data._open import open_source
+from jaxlm.data._packing import PackingPlan, plan_packing
+from jaxlm.data._parquet import parquet_source
+from jaxlm.data._prepare import Prepared, prepare
+from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._splits import Splits, plan_splits
+from jaxlm.data._text import jsonl_source, text_source, traces_source
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "CacheWriter",
+    "CorpusError",
+    "CorpusFile",
+    "Counts",
+    "DataConfig",
+    "PackingPlan",
+    "Piece",
+    "Prepared",
+    "Record",
+    "Splits",
+    "TokenCache",
+    "build_cache",
+    "bytecode_fingerprint",
+    "bytecode_source",
+    "cache_root",
+    "disassemble",
+    "eval_batches",
+    "fasta_source",
+    "find_files",
+    "gather_rows",
+    "jsonl_source",
+    "masked_capacity",
+    "open_source",
+    "parquet_source",
+    "plan_packing",
+    "plan_splits",
+    "prepare",
+    "text_source",
+    "traces_source",
+    "unpack",
+]

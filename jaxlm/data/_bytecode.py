@@ -1,0 +1,134 @@
+"""The corpus that every machine has: this Python's own standard library, as instruction traces."""
+
+import hashlib
+import platform
+import sysconfig
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from inspect import CO_OPTIMIZED
+from pathlib import Path
+from types import CodeType
+
+from jaxlm.data._disassembly import disassemble
+from jaxlm.data._records import CorpusError, Record
+
+# Part of the corpus' fingerprint: raise it when a trace would come out differently.
+BUILDER = 1
+# Installed packages and tests are not the library; the rest is generated, bundled, or demonstrations.
+LEFT_OUT = frozenset(
+    {
+        "__phello__",
+        "__pycache__",
+        "dist-packages",
+        "ensurepip",
+        "idle_test",
+        "idlelib",
+        "lib-dynload",
+        "lib2to3",
+        "pydoc_data",
+        "site-packages",
+        "test",
+        "tests",
+        "turtledemo",
+    }
+)
+
+
+def bytecode_source(root: str | Path | None = None) -> Iterator[Record]:
+    """Yields one trace a function of the Python files below a folder, compiled and never run.
+
+    Methods, lambdas, comprehensions and nested functions are functions; module and class bodies are not.
+
+    Args:
+        root: the folder; None is this Python's standard library without its test suites and installed
+            packages.
+
+    Yields:
+        Records `module:qualified.name@line` (`#2` after it for the second lambda of a line) in a fixed order,
+        with `group` (what a split keeps together) the module.
+
+    Raises:
+        CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
+
+    Example:
+        >>> record = next(bytecode_source())
+        >>> record.meta["module"], record.text.count("[NEXT]") > 0
+        ('__future__', True)
+    """
+    root = stdlib() if root is None else Path(root)
+    for path in python_files(root):
+        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        seen: Counter[str] = Counter()
+        for code in _functions(_compiled(path)):
+            where = f"{module}:{code.co_qualname}@{code.co_firstlineno}"
+            seen[where] += 1
+            again = f"#{seen[where]}" if seen[where] > 1 else ""
+            meta = {"group": module, "module": module, "qualname": code.co_qualname}
+            yield Record(where + again, disassemble(code), meta)
+
+
+def bytecode_fingerprint(root: str | Path | None = None) -> str:
+    """Returns a digest of what `bytecode_source` would yield, without compiling anything.
+
+    Args:
+        root: the folder, as for `bytecode_source`.
+
+    Returns:
+        SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
+        content.
+    """
+    root = stdlib() if root is None else Path(root)
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    digest = hashlib.sha256(f"bytecode {BUILDER} {python}".encode())
+    for path in python_files(root):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"\n{path.relative_to(root).as_posix()} {content}".encode())
+    return digest.hexdigest()
+
+
+def stdlib() -> Path:
+    """Returns the folder of this Python's standard library."""
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def python_files(root: Path) -> list[Path]:
+    """Returns the Python files of the corpus below a folder, sorted by their path in it.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        Every `.py` file that is in none of the folders left out.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    paths = (path.relative_to(root) for path in root.rglob("*.py"))
+    kept = sorted(path for path in paths if LEFT_OUT.isdisjoint(path.parts[:-1]))
+    if not kept:
+        raise CorpusError(
+            f"no Python source in {str(root)!r}, so there is no embedded corpus; give paths of your own files"
+        )
+    return [root / path for path in kept]
+
+
+def _compiled(path: Path) -> CodeType | None:
+    """The module's code; None for a file that this Python cannot compile (a sample of another syntax)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return compile(path.read_bytes(), path.name, "exec", dont_inherit=True, optimize=0)
+        except (SyntaxError, ValueError):
+            return None
+
+
+def _functions(code: CodeType | None) -> Iterator[CodeType]:
+    """Every function in the order of the source, outer before inner."""
+    if code is None:
+        return
+    if code.co_flags & CO_OPTIMIZED:
+        yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _functions(constant)

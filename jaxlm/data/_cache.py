@@ -1,0 +1,128 @@
+"""A tokenised corpus on disk: ids end to end in one memory-mapped file, and where each record begins."""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from jaxlm import tokenizers
+from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts
+from jaxlm.data._folders import DamagedError, open_or_build
+from jaxlm.data._records import Record
+
+# Files up to this size are compared with their checksum when opened; of larger ones the size must do.
+CHECKED_BYTES = 1 << 28
+
+
+class TokenCache:
+    """Returns the records of a tokenised corpus by index, from memory-mapped files as they are asked for.
+
+    Attributes:
+        folder: where it lies.
+        counts: what went into it and what was left out.
+        tokens: every token end to end, `Int[T]`, unsigned, memory-mapped.
+        offsets: where each record begins in `tokens` and, last, their end, `Int64[records + 1]`.
+        lengths: tokens of each record, `Int64[records]`.
+        pad_id: the id that fills rows; 0 for a tokenizer that has none.
+
+    Raises:
+        DamagedError: the folder does not hold a complete cache (`build_cache` then builds it again).
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        manifest = _manifest(self.folder)
+        self.counts = Counts(**manifest["counts"])
+        self.pad_id: int = manifest["pad_id"]
+        self.tokens = _mapped(self.folder / "tokens.bin", manifest["dtype"], self.counts.tokens)
+        self.offsets = _mapped(self.folder / "offsets.bin", "<i8", self.counts.records + 1)
+        self._id_offsets = _mapped(self.folder / "id_offsets.bin", "<i8", self.counts.records + 1)
+        self._ids = _mapped(self.folder / "ids.bin", "u1", int(self._id_offsets[-1]))
+        self.lengths = np.diff(self.offsets)
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.tokens) or np.any(self.lengths < 1):
+            raise DamagedError(f"{self.folder}: offsets do not fit the tokens")
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all records."""
+        return self.counts.tokens
+
+    def __len__(self) -> int:
+        return self.counts.records
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Returns the tokens of one record, `Int32[length]`; a negative index counts from the end."""
+        index = range(len(self))[index]
+        return np.asarray(self.tokens[self.offsets[index] : self.offsets[index + 1]], np.int32)
+
+    def ids(self, index: int) -> str:
+        """Returns the record's id, as its source gave it.
+
+        Args:
+            index: which record; a negative index counts from the end.
+
+        Returns:
+            The id.
+        """
+        index = range(len(self))[index]
+        return bytes(self._ids[self._id_offsets[index] : self._id_offsets[index + 1]]).decode("utf-8")
+
+    def __repr__(self) -> str:
+        return f"TokenCache({str(self.folder)!r}: {len(self):,} records, {self.num_tokens:,} tokens)"
+
+
+def build_cache(
+    records_fn: Callable[[], Iterable[Record]],
+    tokenizer: tokenizers.Tokenizer,
+    folder: str | Path,
+    *,
+    source_fingerprint: str,
+) -> TokenCache:
+    """Returns the cache of a tokenised corpus, opened if it is there and undamaged, else built.
+
+    The folder appears in full or not at all; two processes that ask for the same one build it once.
+
+    Args:
+        records_fn: makes the iterator over the records; not called where the cache is there.
+        tokenizer: encodes them.
+        folder: the cache is the folder in it that the two fingerprints name.
+        source_fingerprint: identifies the records by their content.
+
+    Returns:
+        The opened cache.
+
+    Raises:
+        CorpusError: a record cannot be encoded, no room on disk, or the folder cannot be written.
+    """
+    name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
+
+    def build(new: Path) -> None:
+        writer = CacheWriter(new, tokenizer)
+        for record in records_fn():
+            writer.add(record)
+        writer.finish()
+
+    return open_or_build(Path(folder) / name, build, TokenCache)
+
+
+def _manifest(folder: Path) -> dict:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise DamagedError(f"{folder}: written by another version")
+        for name, expected in manifest["checksums"].items():
+            path = folder / f"{name}.bin"
+            if path.stat().st_size <= CHECKED_BYTES and zlib.crc32(path.read_bytes()) != expected:
+                raise DamagedError(f"{path.name} does not match its checksum")
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{folder}: {error}") from error
+
+
+def _mapped(path: Path, dtype: str, length: int) -> np.ndarray:
+    expected = length * np.dtype(dtype).itemsize
+    if path.stat().st_size != expected:
+        raise DamagedError(f"{path} should have {expected} bytes, not {path.stat().st_size}")
+    return np.memmap(path, dtype, mode="r") if length else np.zeros(0, dtype)

@@ -1,0 +1,138 @@
+"""Writing a tokenised corpus, block by block, with a count of whatever is left out."""
+
+import json
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm import tokenizers
+from jaxlm.data._records import CorpusError, Record
+
+FORMAT = 1
+FILES = ("tokens", "offsets", "ids", "id_offsets")
+RECORDS_AT_ONCE = 1024
+LETTERS_AT_ONCE = 1 << 20
+
+
+class Counts(NamedTuple):
+    """What went into a cache and what was left out of it; nothing is lost without being counted here.
+
+    Attributes:
+        records: records kept.
+        tokens: their tokens.
+        unknown: of those, tokens for which the vocabulary has no name ([UNK]).
+        empty: records left out because they have no token.
+        unmaskable: records left out because every token is special, so that nothing in them could be masked.
+    """
+
+    records: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    empty: int = 0
+    unmaskable: int = 0
+
+
+class CacheWriter:
+    """Writes records into an empty folder, which `TokenCache` opens once it is finished.
+
+    Args:
+        folder: made if missing, else empty.
+        tokenizer: encodes the texts, in blocks.
+    """
+
+    def __init__(self, folder: Path, tokenizer: tokenizers.Tokenizer) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.counts = Counts()
+        self._folder, self._tokenizer = folder, tokenizer
+        self._dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
+        self._special = np.zeros(tokenizer.vocab_size, bool)
+        self._special[list(tokenizer.special_ids)] = True
+        self._waiting: list[Record] = []
+        self._letters = 0
+        self._end = self._id_end = 0
+        self._checksums = dict.fromkeys(FILES, 0)
+        for name in FILES:
+            self._write(name, np.zeros(int("offsets" in name), "<i8"))
+
+    def add(self, record: Record) -> None:
+        """Takes one record; it is encoded with those around it.
+
+        Args:
+            record: kept unless it has no token or only special ones, which is counted.
+
+        Raises:
+            CorpusError: the tokenizer refuses its text, or that of one shortly before it; names the record.
+        """
+        self._waiting.append(record)
+        self._letters += len(record.text)
+        if len(self._waiting) >= RECORDS_AT_ONCE or self._letters >= LETTERS_AT_ONCE:
+            self._flush()
+
+    def finish(self) -> None:
+        """Writes what is still waiting, and the manifest that makes the folder a cache.
+
+        Raises:
+            CorpusError: as `add`.
+        """
+        self._flush()
+        manifest = {
+            "format": FORMAT,
+            "dtype": self._dtype.str,
+            "counts": self.counts._asdict(),
+            "pad_id": self._tokenizer.specials.pad or 0,
+            "tokenizer": self._tokenizer.fingerprint,
+            "checksums": self._checksums,
+        }
+        (self._folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+
+    def _flush(self) -> None:
+        records, self._waiting, self._letters = self._waiting, [], 0
+        if not records:
+            return
+        encoded = _encode(records, self._tokenizer)
+        lengths = np.asarray([len(tokens) for tokens in encoded], np.int64)
+        maskable = np.asarray([not self._special[tokens].all() for tokens in encoded])
+        kept = [tokens for tokens, keep in zip(encoded, maskable, strict=True) if keep]
+        names = [record.id.encode() for record, keep in zip(records, maskable, strict=True) if keep]
+        flat = np.concatenate([np.zeros(0, np.int32), *kept])
+        self._count(lengths, maskable, flat)
+        self._write("tokens", flat.astype(self._dtype))
+        self._end = self._write_ends("offsets", [len(tokens) for tokens in kept], self._end)
+        self._write("ids", np.frombuffer(b"".join(names), "u1"))
+        self._id_end = self._write_ends("id_offsets", [len(name) for name in names], self._id_end)
+
+    def _count(self, lengths: np.ndarray, maskable: np.ndarray, flat: np.ndarray) -> None:
+        unknown = self._tokenizer.specials.unk
+        found = Counts(
+            records=int(maskable.sum()),
+            tokens=len(flat),
+            unknown=0 if unknown is None else int(np.count_nonzero(flat == unknown)),
+            empty=int(np.count_nonzero(lengths == 0)),
+            unmaskable=int(np.count_nonzero(~maskable & (lengths > 0))),
+        )
+        self.counts = Counts(*map(sum, zip(self.counts, found, strict=True)))
+
+    def _write_ends(self, name: str, lengths: list[int], start: int) -> int:
+        ends = start + np.cumsum(np.asarray(lengths, "<i8"))
+        self._write(name, ends)
+        return int(ends[-1]) if len(ends) else start
+
+    def _write(self, name: str, values: np.ndarray) -> None:
+        data = values.tobytes()
+        self._checksums[name] = zlib.crc32(data, self._checksums[name])
+        with open(self._folder / f"{name}.bin", "ab") as file:
+            file.write(data)
+
+
+def _encode(records: list[Record], tokenizer: tokenizers.Tokenizer) -> list[np.ndarray]:
+    try:
+        return tokenizer.encode_batch([record.text for record in records])
+    except ValueError:
+        for record in records:
+            try:
+                tokenizer.encode(record.text)
+            except ValueError as error:
+                raise CorpusError(f"{record.id}: {error}") from error
+        raise

@@ -1,0 +1,144 @@
+"""What a config's paths stand for: the records, their fingerprint, and the tokenizer that suits them."""
+
+import functools
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
+from jaxlm.data._config import DataConfig
+from jaxlm.data._files import CorpusFile, find_files
+from jaxlm.data._folders import cache_root
+from jaxlm.data._open import format_of, read_files
+from jaxlm.data._records import CorpusError, Record
+
+# Part of every fingerprint: raise it when a source would yield other records from the same file.
+SOURCES = 1
+# Smaller files are read again at each start, which takes a moment.
+REMEMBERED_BYTES = 1 << 26
+
+Kind = Literal["instructions", "subwords", "bytes", "residues"]
+KINDS: dict[str, Kind] = {"fasta": "residues", "traces": "instructions"}
+
+
+class Corpus(NamedTuple):
+    """A corpus that has been found but not read.
+
+    Attributes:
+        records: makes an iterator over every record, from the start each time.
+        kind: the kind of tokenizer that "auto" stands for.
+        fingerprint: SHA-256 of what the records depend on.
+        notes: one line each of what it is.
+    """
+
+    records: Callable[[], Iterable[Record]]
+    kind: Kind
+    fingerprint: str
+    notes: list[str]
+
+
+def find_corpus(config: DataConfig) -> Corpus:
+    """Returns the corpus of a config: its paths, or the embedded one where it has none.
+
+    Args:
+        config: names paths and how to read them.
+
+    Returns:
+        The corpus; reading it is left to whoever calls `records`.
+
+    Raises:
+        CorpusError: a path is missing, unreadable or of an unknown format.
+    """
+    return _files_corpus(config) if config.paths else _embedded_corpus()
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's content; a large file's is remembered until its size or time changes.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The digest in hexadecimal.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    try:
+        status = path.stat()
+        memory = cache_root() / "digests" / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+        version = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        if status.st_size >= REMEMBERED_BYTES and (known := _remembered(memory, version)):
+            return known
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if status.st_size >= REMEMBERED_BYTES:
+        _remember(memory, version, digest)
+    return digest
+
+
+def _embedded_corpus() -> Corpus:
+    # It is small, and disassembling takes longer than holding it while tokenizer and caches are made.
+    records = functools.cache(lambda: list(bytecode_source()))
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    note = f"corpus: the standard library of this {python}, disassembled; one record a function"
+    return Corpus(records, "instructions", bytecode_fingerprint(), [note])
+
+
+def _files_corpus(config: DataConfig) -> Corpus:
+    files = find_files(config.paths, config.format)
+    if config.format is None:
+        files = [file._replace(format=format_of(file)) for file in files]
+
+    def records() -> Iterator[Record]:
+        return read_files(files, document=config.document, field=config.field)
+
+    formats = sorted({file.format for file in files})
+    size = sum(file.path.stat().st_size for file in files)
+    plural = "s" if len(files) > 1 else ""
+    note = f"corpus: {len(files):,} file{plural} ({', '.join(formats)}), {size / 1e6:,.1f} MB"
+    return Corpus(records, _kind(files, records), _fingerprint(files, config), [note])
+
+
+def _fingerprint(files: list[CorpusFile], config: DataConfig) -> str:
+    read = [(file.name, file.format, file_digest(file.path)) for file in files]
+    described = json.dumps([SOURCES, config.document, config.field, read])
+    return hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _kind(files: list[CorpusFile], records: Callable[[], Iterable[Record]]) -> Kind:
+    kinds = sorted({KINDS.get(file.format, "subwords") for file in files})
+    if len(kinds) > 1:
+        raise CorpusError(
+            f"the corpus mixes files for different tokenizers ({' and '.join(kinds)}); give files of one kind, or "
+            f"one format for all"
+        )
+    if kinds == ["subwords"] and files[0].format != "text":
+        first = next(iter(records()), None)
+        return "instructions" if first and "[NEXT]" in first.text.split() else "subwords"
+    return kinds[0]
+
+
+def _remembered(memory: Path, version: list[int]) -> str | None:
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+        return known["digest"] if known["version"] == version else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(memory: Path, version: list[int], digest: str) -> None:
+    """Failing to is no loss: the file is read again next time."""
+    partial = memory.with_name(f"{memory.name}.{os.getpid()}")
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"version": version, "digest": digest}), encoding="utf-8")
+        partial.replace(memory)
+    except OSError:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""A function's bytecode as an instruction trace: opcode, operands, [NEXT] between instructions.
+
+The pretokens are plain text without spaces: names as they are, integers in decimal, jumps as a signed number
+of instructions, strings as an opening quote and their words. What every function has and no model need learn
+is left out (inline caches, RESUME, and the marks that only the interpreter's compiler needs).
+"""
+
+import dis
+import re
+from collections.abc import Iterable, Iterator
+from types import CodeType
+from typing import Any
+
+NEXT = "[NEXT]"
+NOISE = frozenset({"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "RESUME", "NOT_TAKEN"})
+MAX_PIECES = 16
+MAX_PIECE = 24
+
+_JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
+_CONSTANTS = frozenset(dis.hasconst)
+_NAMES = frozenset(dis.hasname) | frozenset(dis.haslocal) | frozenset(dis.hasfree)
+_PIECE = re.compile(r"\w+|([^\w\s])\1*")
+
+
+def disassemble(code: CodeType) -> str:
+    """Returns the trace of one code object, without those nested in it.
+
+    Args:
+        code: what `compile` made; it is read, never run.
+
+    Returns:
+        Pretokens separated by spaces, `[NEXT]` between instructions and none after the last. A literal
+        `[NEXT]` or `[MASK]` in the program's strings comes apart into three pretokens, so that it is never
+        taken for the special one.
+
+    Example:
+        >>> print(disassemble((lambda text: text).__code__))
+        LOAD_FAST text [NEXT] RETURN_VALUE
+    """
+    instructions = list(dis.get_instructions(code))
+    place, kept = {}, []
+    for instruction in instructions:
+        place[instruction.offset] = len(kept)
+        if instruction.opname not in NOISE:
+            kept.append(instruction)
+    lines = (" ".join([one.opname, *_operands(one, index, place, code)]) for index, one in enumerate(kept))
+    return f" {NEXT} ".join(lines)
+
+
+def _operands(
+    instruction: dis.Instruction, index: int, place: dict[int, int], code: CodeType
+) -> Iterable[str]:
+    opcode, value = instruction.opcode, instruction.argval
+    if instruction.arg is None:
+        return ()
+    if opcode in _JUMPS:
+        return (str(place[value] - index),)
+    if opcode in _CONSTANTS:
+        # `dis` does not look up the names of keyword arguments, though they are constants too.
+        return _constant(code.co_consts[instruction.arg])
+    if opcode in dis.hascompare:
+        return (str(value),)
+    if opcode in _NAMES:
+        return value if isinstance(value, tuple) else (str(value),)
+    shown = instruction.argrepr
+    return (shown if shown and not any(letter.isspace() for letter in shown) else str(instruction.arg),)
+
+
+def _constant(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield from _string('"', value)
+        case bytes():
+            yield from _string('b"', value.decode("latin-1"))
+        case tuple() | frozenset():
+            # A frozenset's order changes with the interpreter's hash seed.
+            parts = [" ".join(_constant(part)) for part in value]
+            ordered = parts if isinstance(value, tuple) else sorted(parts)
+            opening, closing = "()" if isinstance(value, tuple) else "{}"
+            yield opening
+            yield from " ".join(ordered[:MAX_PIECES]).split()
+            yield from (["..."] if len(ordered) > MAX_PIECES else [])
+            yield closing
+        case CodeType():
+            yield from ("code", value.co_name)
+        case int() if abs(value) >= 10**MAX_PIECE:
+            yield hex(value)[:MAX_PIECE]
+        case _:
+            yield "Ellipsis" if value is ... else "".join(repr(value).split())
+
+
+def _string(opening: str, text: str) -> Iterator[str]:
+    """Words and runs of one punctuation mark, in ASCII, at most MAX_PIECES of at most MAX_PIECE letters."""
+    yield opening
+    head = text[: MAX_PIECES * MAX_PIECE]
+    visible = head.encode("ascii", "backslashreplace").decode("ascii")
+    pieces = [
+        piece[start : start + MAX_PIECE]
+        for piece in (match.group() for match in _PIECE.finditer(visible))
+        for start in range(0, len(piece), MAX_PIECE)
+    ]
+    yield from pieces[:MAX_PIECES]
+    if len(pieces) > MAX_PIECES or len(text) > len(head):
+        yield "..."

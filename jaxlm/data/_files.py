@@ -1,0 +1,134 @@
+"""Which files a corpus is made of, and in which format each one is."""
+
+import difflib
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from jaxlm.data._records import CorpusError
+
+Format = Literal["text", "jsonl", "parquet", "fasta", "traces"]
+
+ENDINGS: dict[str, Format] = {
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".fasta": "fasta",
+    ".fa": "fasta",
+    ".faa": "fasta",
+    ".traces": "traces",
+    ".trace": "traces",
+}
+COMPRESSIONS = (".gz", ".zst")
+
+
+class CorpusFile(NamedTuple):
+    """A file of a corpus.
+
+    Attributes:
+        path: where it is.
+        name: its path below the folder that all files of the corpus share: stays the same when that folder
+            moves.
+        format: how it is read.
+    """
+
+    path: Path
+    name: str
+    format: Format
+
+
+def find_files(paths: Sequence[str], format: Format | None = None) -> list[CorpusFile]:
+    """Returns the files that paths, globs and folders name, sorted and each once.
+
+    A folder stands for every file below it that has a known ending (`.txt`, `.jsonl`, `.parquet`, `.fasta`,
+    `.traces` and their like, plain or with `.gz` or `.zst` after it); hidden files are passed over.
+
+    Args:
+        paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder).
+        format: how to read every file; None takes it from each ending.
+
+    Returns:
+        The files by path, with their formats.
+
+    Raises:
+        CorpusError: a path is missing, a pattern matches nothing, a folder holds nothing to read, or an
+            ending is unknown.
+
+    Example:
+        >>> find_files(["no such.txt"])
+        Traceback (most recent call last):
+        ...
+        jaxlm.data._records.CorpusError: no file or folder at 'no such.txt'; check the path...
+    """
+    if format is not None and format not in get_args(Format):
+        raise CorpusError(f"unknown format {format!r}; expected one of {', '.join(get_args(Format))}")
+    if not paths:
+        raise CorpusError("no corpus: expected at least one path, got none")
+    found = sorted({match for path in paths for match in _matches(path, format)})
+    shared = Path(os.path.commonpath([path.absolute().parent for path in found]))
+    names = [path.absolute().relative_to(shared).as_posix() for path in found]
+    return [CorpusFile(path, name, format or _format(path)) for path, name in zip(found, names, strict=True)]
+
+
+def _matches(path: str, format: Format | None) -> list[Path]:
+    expanded = Path(path).expanduser()
+    if expanded.is_dir():
+        return _in_folder(expanded, format)
+    if expanded.exists():
+        return [expanded]
+    if not glob.has_magic(path):
+        raise CorpusError(f"no file or folder at {path!r}; {_nearest(expanded)}")
+    found = [Path(match) for match in glob.glob(str(expanded), recursive=True) if os.path.isfile(match)]
+    if not found:
+        raise CorpusError(f"no file matches the pattern {path!r}; check it, relative to {os.getcwd()}")
+    return found
+
+
+def _in_folder(folder: Path, format: Format | None) -> list[Path]:
+    inside = [path for path in folder.rglob("*") if path.is_file()]
+    visible = [
+        path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    found = [path for path in visible if format or _ending(path) in ENDINGS]
+    if not found:
+        raise CorpusError(
+            f"no corpus file in the folder {str(folder)!r} ({len(visible)} files, none ending in "
+            f"{', '.join(ENDINGS)}); name the files and give their format"
+        )
+    return found
+
+
+def _ending(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _format(path: Path) -> Format:
+    ending = _ending(path)
+    if ending not in ENDINGS:
+        raise CorpusError(
+            f"cannot tell the format of {str(path)!r} from its ending {ending!r}; give the format: one of "
+            f"{', '.join(get_args(Format))}"
+        )
+    return ENDINGS[ending]
+
+
+def _nearest(path: Path) -> str:
+    """The remedy for a path that is not there: a similar name beside it, or the first missing folder."""
+    missing = path
+    while not missing.parent.exists() and missing.parent != missing:
+        missing = missing.parent
+    if missing != path:
+        return f"its folder {str(missing)!r} is not there either (working folder {os.getcwd()})"
+    close = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    if close:
+        return f"did you mean {str(path.parent / close[0])!r}?"
+    return f"check the path, relative to {os.getcwd()}"

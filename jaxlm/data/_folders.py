@@ -1,0 +1,137 @@
+"""Folders that are there in full or not at all, whoever else writes them and whatever kills the writer."""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from jaxlm.data._records import CorpusError
+
+LOG = logging.getLogger(__name__)
+Opened = TypeVar("Opened")
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
+
+
+class DamagedError(Exception):
+    """A folder is missing, incomplete or not what its manifest says: to be built again."""
+
+
+def cache_root() -> Path:
+    """Returns the folder of what can be made again: `$JAXLM_CACHE`, else the user's cache folder.
+
+    Returns:
+        `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
+
+    Example:
+        >>> cache_root().is_absolute()
+        True
+    """
+    if own := os.environ.get("JAXLM_CACHE"):
+        return Path(own).expanduser()
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says to ignore a relative path.
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "jaxlm"
+
+
+def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable[[Path], Opened]) -> Opened:
+    """Returns what a folder holds, having built the folder first where it is missing or damaged.
+
+    The folder is written beside its place, synced and renamed, under a lock: a second process waits for the
+    first and then finds its work done; one that was killed leaves nothing that is taken for the folder.
+
+    Args:
+        folder: where it belongs.
+        build: writes everything into the empty folder it is given.
+        open_it: reads the folder, or raises DamagedError.
+
+    Returns:
+        What `open_it` returned.
+
+    Raises:
+        CorpusError: the disk is full, or the place cannot be written.
+    """
+    with contextlib.suppress(DamagedError):
+        return open_it(folder)
+    with _explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder) as locked:
+            try:
+                return open_it(folder)
+            except DamagedError as error:
+                if folder.exists():
+                    LOG.warning("the cache %s is damaged (%s): building it again", folder, error)
+            if locked:
+                for left in folder.parent.glob(f"{folder.name}.new-*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            _publish(folder, build)
+    return open_it(folder)
+
+
+def _publish(folder: Path, build: Callable[[Path], None]) -> None:
+    new = Path(tempfile.mkdtemp(prefix=f"{folder.name}.new-", dir=folder.parent))
+    try:
+        build(new)
+        os.chmod(new, 0o755)
+        for path in [*new.rglob("*"), new]:
+            _sync(path)
+        if folder.exists():
+            os.rename(folder, new.with_name(f"{new.name}.old"))
+        # Without locks another process may have been first: then its folder stays.
+        with contextlib.suppress(FileExistsError):
+            _rename(new, folder)
+        _sync(folder.parent)
+    finally:
+        for left in (new, new.with_name(f"{new.name}.old")):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _rename(new: Path, folder: Path) -> None:
+    try:
+        os.rename(new, folder)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise FileExistsError(errno.EEXIST, "already there", str(folder)) from error
+        raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Holds the folder's lock; False on file systems without locks, where the rename alone must do."""
+    with open(folder.with_name(f"{folder.name}.lock"), "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise CorpusError(
+                f"no room on disk for the cache {folder}; free some, or set JAXLM_CACHE to a folder elsewhere"
+            ) from error
+        if error.errno in NOT_ALLOWED:
+            raise CorpusError(
+                f"cannot write the cache {folder} ({error.strerror}); set JAXLM_CACHE to a folder of yours"
+            ) from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

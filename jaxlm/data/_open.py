@@ -1,0 +1,97 @@
+"""One lazy iterator over every record that paths name, whatever their formats."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jaxlm.data._fasta import fasta_source
+from jaxlm.data._files import CorpusFile, Format, find_files
+from jaxlm.data._parquet import parquet_source
+from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._streams import read_lines
+from jaxlm.data._text import Document, jsonl_source, text_source, traces_source
+
+LINES_LOOKED_AT = 100
+
+
+def open_source(
+    paths: Sequence[str | Path] | str | Path,
+    format: Format | None = None,
+    *,
+    document: Document = "line",
+    field: str = "text",
+) -> Iterator[Record]:
+    """Returns a lazy iterator over the records of files, folders and globs, in the order of their paths.
+
+    The paths are looked up at once, the files are opened as the iterator reaches them. A text file whose
+    first lines hold the pretoken `[NEXT]` is a file of traces.
+
+    Args:
+        paths: one or several files, folders or glob patterns.
+        format: how to read every file ("text", "jsonl", "parquet", "fasta", "traces"); None takes it from
+            each ending.
+        document: of a text file, whether a line or the whole file is one document.
+        field: the JSONL field or the Parquet column that holds the text.
+
+    Returns:
+        The records; ids begin with a file's path below the folder that all files share.
+
+    Raises:
+        CorpusError: a path is missing, its format is not known, or (while iterating) a file is not what its
+            format says.
+    """
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    files = find_files([str(path) for path in several], format)
+    return read_files(files, sniff=format is None, document=document, field=field)
+
+
+def read_files(
+    files: Sequence[CorpusFile], *, sniff: bool = False, document: Document = "line", field: str = "text"
+) -> Iterator[Record]:
+    """Yields the records of files already found.
+
+    Args:
+        files: from `find_files`.
+        sniff: whether a text file may turn out to be one of traces.
+        document: as for `open_source`.
+        field: as for `open_source`.
+
+    Yields:
+        Their records in order.
+
+    Raises:
+        CorpusError: a file is not what its format says.
+    """
+    for file in files:
+        format = format_of(file) if sniff else file.format
+        match format:
+            case "text":
+                yield from text_source(file.path, document=document, name=file.name)
+            case "traces":
+                yield from traces_source(file.path, name=file.name)
+            case "jsonl":
+                yield from jsonl_source(file.path, field=field, name=file.name)
+            case "parquet":
+                yield from parquet_source(file.path, field=field, name=file.name)
+            case "fasta":
+                yield from fasta_source(file.path, name=file.name)
+            case _:
+                raise CorpusError(f"{file.path}: unknown format {format!r}")
+
+
+def format_of(file: CorpusFile) -> Format:
+    """Returns the file's format, having looked whether its text is made of traces.
+
+    Args:
+        file: from `find_files`, with the format that its ending says.
+
+    Returns:
+        "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
+        format.
+
+    Raises:
+        CorpusError: the file cannot be read or is not UTF-8.
+    """
+    if file.format != "text":
+        return file.format
+    first = (line for _, (_, line) in zip(range(LINES_LOOKED_AT), read_lines(file.path), strict=False))
+    return "traces" if any("[NEXT]" in line.split() for line in first) else "text"

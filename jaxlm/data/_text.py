@@ -1,0 +1,101 @@
+"""Sources whose records are lines: text, traces and JSON Lines."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._streams import read_lines, read_text
+
+Document = Literal["line", "file"]
+
+
+def text_source(
+    path: str | Path, *, document: Document = "line", name: str | None = None
+) -> Iterator[Record]:
+    """Yields the documents of a text file.
+
+    Args:
+        path: a UTF-8 file, plain, `.gz` or `.zst`.
+        document: "line" makes each line that is not blank a document, "file" the whole file one.
+        name: what ids begin with; the file's name where None.
+
+    Yields:
+        Records `name:line`, or one record `name`.
+
+    Raises:
+        CorpusError: the file cannot be read or is not UTF-8.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "tales.txt").write_text("one\\n\\nthree\\n")
+        ...     [record.id for record in text_source(Path(folder, "tales.txt"))]
+        ['tales.txt:1', 'tales.txt:3']
+    """
+    path = Path(path)
+    name = path.name if name is None else name
+    if document == "file":
+        yield Record(name, read_text(path), {})
+        return
+    for number, line in read_lines(path):
+        if line.strip():
+            yield Record(f"{name}:{number}", line, {})
+
+
+def traces_source(path: str | Path, *, name: str | None = None) -> Iterator[Record]:
+    """Yields the functions of a file of instruction traces, one a line.
+
+    A trace is pretokens separated by spaces with `[NEXT]` between instructions (none after the last):
+    `xor eax eax [NEXT] add rax [ rbx + 42 ]`.
+
+    Args:
+        path: a UTF-8 file, plain, `.gz` or `.zst`.
+        name: what ids begin with; the file's name where None.
+
+    Yields:
+        Records `name:line` with single spaces between pretokens; blank lines are passed over.
+
+    Raises:
+        CorpusError: the file cannot be read or is not UTF-8.
+    """
+    for record in text_source(path, name=name):
+        yield record._replace(text=" ".join(record.text.split()))
+
+
+def jsonl_source(path: str | Path, *, field: str = "text", name: str | None = None) -> Iterator[Record]:
+    """Yields one record a line of a JSON Lines file.
+
+    Args:
+        path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`; blank lines are passed over.
+        field: the field that holds the text; null counts as an empty text.
+        name: what ids begin with; the file's name where None.
+
+    Yields:
+        Records `name:line`.
+
+    Raises:
+        CorpusError: a line is not a JSON object, lacks the field, or holds something else than text in it;
+            names the line and the fields there are.
+    """
+    path = Path(path)
+    name = path.name if name is None else name
+    for number, line in read_lines(path):
+        if line.strip():
+            yield Record(f"{name}:{number}", _field(line, field, f"{path}:{number}"), {})
+
+
+def _field(line: str, field: str, where: str) -> str:
+    try:
+        value = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CorpusError(f"{where}: not JSON ({error}); expected one object a line") from error
+    if not isinstance(value, dict):
+        raise CorpusError(f"{where}: expected a JSON object a line, got {type(value).__name__}")
+    if field not in value:
+        there = ", ".join(map(repr, value)) or "none"
+        raise CorpusError(f"{where}: no field {field!r}; the fields there are {there}: name one of them")
+    if not isinstance(value[field], str | None):
+        raise CorpusError(f"{where}: field {field!r} should hold text, got {type(value[field]).__name__}")
+    return value[field] or ""
