@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from jaxlm.tokenizers._byte_level import CONTINUATION, from_symbols, to_symbols
+from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, to_symbols
 from jaxlm.tokenizers._files import parse, write
 from jaxlm.tokenizers._kinds import Kind, infer_kind
 from jaxlm.tokenizers._residues import check_residues
@@ -108,6 +108,8 @@ class Tokenizer:
           array([ 0, 20, 15, 11,  2], dtype=int32)
         """
         self._check(text)
+        if self.kind == "bytes" and not add_specials:
+            return byte_ids(text, self._special_tokens)
         return np.asarray(self.backend.encode(text, add_special_tokens=add_specials).ids, dtype=np.int32)
 
     def encode_batch(self, texts: Iterable[str], *, add_specials: bool = False) -> list[np.ndarray]:
@@ -134,6 +136,8 @@ class Tokenizer:
                 self._check(text)
             except ValueError as error:
                 raise ValueError(f"text {place} of the batch: {error}") from error
+        if self.kind == "bytes" and not add_specials:
+            return [byte_ids(text, self._special_tokens) for text in texts]
         encodings = self.backend.encode_batch_fast(texts, add_special_tokens=add_specials)
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
 
@@ -240,6 +244,10 @@ class Tokenizer:
     @functools.cached_property
     def _tokens(self) -> dict[int, str]:
         return {id: token for token, id in self.backend.get_vocab(with_added_tokens=True).items()}
+
+    @functools.cached_property
+    def _special_tokens(self) -> dict[str, int]:
+        return {self._tokens[id]: id for id in self.special_ids if id in self._tokens}
 
     @functools.cached_property
     def _is_byte_level(self) -> bool:
