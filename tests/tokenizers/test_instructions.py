@@ -71,7 +71,7 @@ def test_unseen_operands_and_mnemonics_come_back(tokenizer, text):
 def test_any_text_comes_back_with_its_white_space_normalised(tokenizer, text):
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == SPACE.sub(" ", text).strip(" ")
-    assert 1 not in ids
+    assert ids.tolist().count(1) == SPACE.split(text).count("[UNK]")
 
 
 @given(st.lists(st.sampled_from(["[MASK]", "[NEXT]", "eax", "[", "]", ".", "call", "-", "é", " "])))
