@@ -112,7 +112,7 @@ class TransformerConfig:
     require_fused: bool = False
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_types(TransformerConfig, vars(self))
         check_ranges(self)
         check_heads(self)
         check_positions(self)
@@ -170,4 +170,5 @@ def from_dict(values: dict[str, Any]) -> TransformerConfig:
         plural = "s" if len(unknown) > 1 else ""
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
+    check_types(TransformerConfig, values)
     return TransformerConfig(**values)

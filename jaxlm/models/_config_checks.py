@@ -2,6 +2,7 @@
 
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 _POSITIVE = (
@@ -24,12 +25,12 @@ _POSITIVE = (
 _RATES = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
 
-def check_types(config: Any) -> None:
-    """Refuses a value that is not of its field's type or choices."""
-    for name, hint in typing.get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        if not _fits(value, hint):
-            raise ValueError(f"{name} must be {_spelled(hint)}: got {value!r}")
+def check_types(kind: type, values: Mapping[str, Any]) -> None:
+    """Refuses a value that is not of its field's type or choices, the fields being those of `kind`."""
+    hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise ValueError(f"{name} must be {_spelled(hints[name])}: got {value!r}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
