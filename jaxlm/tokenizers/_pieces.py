@@ -60,7 +60,7 @@ def train_pieces(counts: Mapping[str, int], num_merges: int) -> list[tuple[str, 
 
 def _repeated(counts: Mapping[str, int], block: int = 1000) -> Iterator[str]:
     """Every pretoken as often as it counts: the trainer takes texts, not counts."""
-    for pretoken, count in sorted(counts.items()):
+    for pretoken, count in counts.items():
         private = _private(pretoken)
         for start in range(0, count, block):
             yield " ".join([private] * min(block, count - start))

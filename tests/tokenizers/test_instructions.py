@@ -91,9 +91,10 @@ def test_no_token_is_matched_inside_a_word(tokenizer):
 
 
 def test_a_pretoken_that_opens_with_a_special_stays_text():
-    # Were "[NEXT]er" merged from its pieces, a merge would spell the special itself.
-    tokenizer = tokenizers.train_instructions(["x [NEXT]er [NEXT]er [MASK]s [MASK]s"] * 9, vocab_size=640)
-    for text in ("[NEXT]er", "[NEXT]est", "[MASK]s", "[MASK]"[:-1]):
+    # The commonest prefix of these operands is the special: as a merge it would have the special's id.
+    operands = [f"[NEXT]{letter}" for letter in "abcdefgh"]
+    tokenizer = tokenizers.train_instructions([" ".join(["x", *operands])] * 9, vocab_size=640)
+    for text in (*operands, "[NEXT]est", "[NEXT"):
         assert not set(tokenizer.encode(text).tolist()) & set(tokenizer.special_ids)
         assert tokenizer.decode(tokenizer.encode(text)) == text
 

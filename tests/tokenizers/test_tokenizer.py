@@ -127,6 +127,11 @@ def test_holes_and_role_less_specials_are_special_ids():
     assert tokenizer.token(2 if fim != 2 else 3).startswith("<hole")
 
 
+def test_an_ordinary_token_plays_no_role_by_its_name():
+    tokenizer = tokenizers.Tokenizer.from_json(with_words("[UNK]", "</s>", "<mask>", added=["[UNK]"]))
+    assert tokenizer.specials == tokenizers.Specials(unk=0)
+
+
 def test_roles_that_names_do_not_tell_are_saved_beside_the_file(tmp_path):
     text = with_words("?", "a", "_", added=["?", "_"])
     tokenizer = tokenizers.Tokenizer.from_json(text, {"mask": "_", "unk": "?", "pad": "absent"})
