@@ -67,7 +67,9 @@ class TokenCache:
             The id.
         """
         index = range(len(self))[index]
-        return bytes(self._ids[self._id_offsets[index] : self._id_offsets[index + 1]]).decode("utf-8")
+        return bytes(self._ids[self._id_offsets[index] : self._id_offsets[index + 1]]).decode(
+            "utf-8", "surrogateescape"
+        )
 
     def __repr__(self) -> str:
         return f"TokenCache({str(self.folder)!r}: {len(self):,} records, {self.num_tokens:,} tokens)"

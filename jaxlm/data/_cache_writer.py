@@ -95,7 +95,11 @@ class CacheWriter:
         lengths = np.asarray([len(tokens) for tokens in encoded], np.int64)
         maskable = np.asarray([not self._special[tokens].all() for tokens in encoded])
         kept = [tokens for tokens, keep in zip(encoded, maskable, strict=True) if keep]
-        names = [record.id.encode() for record, keep in zip(records, maskable, strict=True) if keep]
+        names = [
+            record.id.encode("utf-8", "surrogateescape")
+            for record, keep in zip(records, maskable, strict=True)
+            if keep
+        ]
         flat = np.concatenate([np.zeros(0, np.int32), *kept])
         self._count(lengths, maskable, flat)
         self._write("tokens", flat.astype(self._dtype))

@@ -30,15 +30,15 @@ def masked_capacity(
     Raises:
         ValueError: `batch_size` is not positive or `rate` not in [0, 1].
     """
+    # Here and not above: this room is imported where JAX, which comes with `ops`, is not needed.
+    from jaxlm import ops
+
     if batch_size < 1 or not 0 <= rate <= 1:
         raise ValueError(f"expected batch_size >= 1 and rate in [0, 1], got {batch_size} and {rate}")
     if not plan.num_rows:
         return 0
     allowed = _allowed_counts(cache, plan, np.asarray(forbidden, bool))
-    # A hair more than a half: never below the rounding of the device, in whichever precision it is done.
-    masked = np.where(allowed > 0, np.maximum(1, np.floor(allowed * rate * (1 + 1e-6) + 0.500001)), 0)
-    masked = np.minimum(masked, allowed).astype(np.int64)
-    rows = np.add.reduceat(masked, plan.row_starts[:-1])
+    rows = np.add.reduceat(ops.exact_counts(allowed, rate), plan.row_starts[:-1])
     return _most(np.sort(rows)[::-1], batch_size)
 
 

@@ -68,5 +68,5 @@ class DataConfig:
             raise ValueError(
                 f"document 'file' is for text, not for format {self.format!r}; leave one of them out"
             )
-        if any(not path for path in self.paths):
-            raise ValueError("paths: one of them is empty")
+        if isinstance(self.paths, str) or not all(self.paths):
+            raise ValueError(f"paths: expected a tuple of paths, none of them empty, got {self.paths!r}")

@@ -93,7 +93,7 @@ def _embedded_corpus() -> Corpus:
 
 def _files_corpus(config: DataConfig) -> Corpus:
     files = find_files(config.paths, config.format)
-    if config.format is None:
+    if config.format is None and config.document == "line":
         files = [file._replace(format=format_of(file)) for file in files]
 
     def records() -> Iterator[Record]:
@@ -116,8 +116,8 @@ def _kind(files: list[CorpusFile], records: Callable[[], Iterable[Record]]) -> K
     kinds = sorted({KINDS.get(file.format, "subwords") for file in files})
     if len(kinds) > 1:
         raise CorpusError(
-            f"the corpus mixes files for different tokenizers ({' and '.join(kinds)}); give files of one kind, or "
-            f"one format for all"
+            f"the corpus mixes files for different tokenizers ({' and '.join(kinds)}); give files of one "
+            f"kind, or one format for all"
         )
     if kinds == ["subwords"] and files[0].format != "text":
         first = next(iter(records()), None)

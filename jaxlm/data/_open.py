@@ -23,7 +23,7 @@ def open_source(
     """Returns a lazy iterator over the records of files, folders and globs, in the order of their paths.
 
     The paths are looked up at once, the files are opened as the iterator reaches them. A text file whose
-    first lines hold the pretoken `[NEXT]` is a file of traces.
+    first lines hold the pretoken `[NEXT]` is a file of traces, unless the whole file is one document.
 
     Args:
         paths: one or several files, folders or glob patterns.
@@ -41,7 +41,8 @@ def open_source(
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     files = find_files([str(path) for path in several], format)
-    return read_files(files, sniff=format is None, document=document, field=field)
+    sniff = format is None and document == "line"
+    return read_files(files, sniff=sniff, document=document, field=field)
 
 
 def read_files(

@@ -124,13 +124,13 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
     lacking = [split for split, count in counts.items() if not count.records]
     if len(lacking) == len(counts):
         raise CorpusError(
-            f"nothing in the corpus can be masked: its {special:,} records hold only special tokens; give records "
-            f"with text of their own"
+            f"nothing in the corpus can be masked: its {special:,} records hold only special tokens; give "
+            f"records with text of their own"
         )
     if lacking:
         raise CorpusError(
-            f"no record is left for {' and '.join(lacking)}, {special:,} that hold only special tokens being left "
-            f"out; give more records"
+            f"no record is left for {' and '.join(lacking)}, {special:,} that hold only special tokens being "
+            f"left out; give more records"
         )
 
 
@@ -153,10 +153,7 @@ def _notes(caches: dict[Split, TokenCache], left_out: dict[str, int]) -> list[st
         (empty, f"left out {empty:,} empty records"),
         (total.unmaskable, f"left out {total.unmaskable:,} records in which nothing can be masked"),
         (total.unknown, f"{total.unknown:,} tokens ({share:.2%}) are unknown to the vocabulary"),
-        (
-            left_out["ranked"],
-            "the corpus is small: its splits were filled by rank, each with at least one record",
-        ),
+        (left_out["ranked"], "the corpus is small: its splits were filled by rank, none left empty"),
     ]
     return [f"records (tokens): {kept}", *[line for count, line in said if count]]
 

@@ -91,8 +91,8 @@ def plan_splits(records: Iterable[Record], validation_share: float, test_share: 
         raise CorpusError("the corpus is empty: no record holds any text; give files that do")
     if len(places) < len(SPLITS):
         raise CorpusError(
-            f"the corpus has {len(places)} distinct record{'s' if len(places) > 1 else ''}, but train, validation "
-            f"and test need one each; give more, or make more documents of it (one a line)"
+            f"the corpus has {len(places)} distinct record{'s' if len(places) > 1 else ''}, but train, "
+            f"validation and test need one each; give more, or make more documents of it (one a line)"
         )
     return hashed._replace(assigned=_by_rank(sorted(places), validation_share, test_share))
 
