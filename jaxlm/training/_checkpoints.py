@@ -1,0 +1,222 @@
+"""Checkpoints on disk: written by Orbax beside the training, sealed with digests, pruned."""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxlm.training._digests import damage, write_digests
+
+ARRAYS, META = "state", "meta.json"
+SAVING, REMOVING, DAMAGED = ".saving-", ".removing-", ".damaged"
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint on disk.
+
+    Attributes:
+      step: batches consumed when it was taken.
+      folder: where it is.
+      meta: what its meta.json holds; `validation_loss` (nats or None) decides which is best.
+    """
+
+    step: int
+    folder: Path
+    meta: dict[str, Any]
+
+
+def checkpoints(folder: Path) -> list[Checkpoint]:
+    """Returns the checkpoints of a folder by step, the earliest first, without verifying them."""
+    found = sorted(int(path.name) for path in folder.glob("*") if path.is_dir() and path.name.isdigit())
+    return [Checkpoint(step, _place(folder, step), _meta(_place(folder, step))) for step in found]
+
+
+def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Returns the last checkpoint that is as it was written, and a line for each damaged one after it.
+
+    The damaged ones are moved aside (to STEP.damaged), so that they neither count as kept nor block their
+    step.
+
+    Args:
+      folder: the folder of the checkpoints; it need not exist.
+
+    Returns:
+      The checkpoint, or None where there is no good one; and the lines, to be shown to the user.
+    """
+    lines = []
+    for checkpoint in reversed(checkpoints(folder)):
+        reason = damage(checkpoint.folder)
+        if reason is None:
+            return checkpoint, lines
+        lines.append(f"checkpoint {checkpoint.step} is damaged and is left out: {reason}")
+        aside = checkpoint.folder.with_name(checkpoint.folder.name + DAMAGED)
+        shutil.rmtree(aside, ignore_errors=True)
+        checkpoint.folder.rename(aside)
+    return None, lines
+
+
+def flat_arrays(tree: Any) -> dict[str, Any]:
+    """Returns the leaves of a tree by dotted name.
+
+    Example:
+      >>> flat_arrays({"mlp": {"kernel": 1.0}, "moments": (2.0, 3.0)})
+      {'mlp.kernel': 1.0, 'moments.0': 2.0, 'moments.1': 3.0}
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def load_arrays(checkpoint: Checkpoint, like: Any) -> Any:
+    """Returns a checkpoint's arrays as host arrays in the tree structure of `like`.
+
+    Raises:
+      ValueError: if the names, shapes or dtypes are others than those of `like`.
+    """
+    import orbax.checkpoint as ocp
+
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        arrays = checkpointer.restore(checkpoint.folder.absolute() / ARRAYS)
+    expected = flat_arrays(like)
+    differ = [name for name in sorted(set(arrays) | set(expected)) if not _same(arrays, expected, name)]
+    if differ:
+        raise ValueError(
+            f"{checkpoint.folder} is of another model: {len(differ)} arrays differ, {differ[0]} first; "
+            "train in a new folder"
+        )
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in expected])
+
+
+class CheckpointWriter:
+    """Writes checkpoints on a thread of its own, one at a time, and keeps the last and the best.
+
+    A checkpoint appears under its final name only when all its files and their digests are on disk; whatever
+    happens before leaves the earlier ones as they were.
+    """
+
+    def __init__(self, folder: Path, *, keep_last: int, keep_best: int) -> None:
+        self._folder, self._keep_last, self._keep_best = folder, keep_last, keep_best
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        for pattern in (SAVING, REMOVING):
+            for leftover in folder.glob(f"{pattern}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def save(self, step: int, tree: Any, meta: Mapping[str, Any]) -> list[Checkpoint]:
+        """Starts writing host arrays; returns what was still being written, as `finished(wait=True)` does.
+
+        Args:
+          step: names the checkpoint.
+          tree: host arrays that nobody changes any more.
+          meta: JSON values.
+        """
+        done = self.finished(wait=True)
+        self._pending = self._thread.submit(self._write, step, flat_arrays(tree), dict(meta))
+        return done
+
+    def finished(self, *, wait: bool = False) -> list[Checkpoint]:
+        """Returns the checkpoint that has come to be since the last call, if any.
+
+        Raises:
+          OSError: if writing it failed; `errno.ENOSPC` for no room on disk.
+        """
+        if self._pending is None or not (wait or self._pending.done()):
+            return []
+        pending, self._pending = self._pending, None
+        return [pending.result()]
+
+    def close(self) -> None:
+        """Waits for the thread."""
+        self._thread.shutdown()
+
+    def _write(self, step: int, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Checkpoint:
+        final, saving = _place(self._folder, step), self._folder / f"{SAVING}{step:08d}"
+        try:
+            saving.mkdir(parents=True)
+            _write_arrays(saving / ARRAYS, arrays)
+            (saving / META).write_text(json.dumps({"step": step, **meta}, indent=1))
+            write_digests(saving)
+            if final.exists():
+                _remove(final)
+            os.rename(saving, final)
+        except Exception as error:
+            shutil.rmtree(saving, ignore_errors=True)
+            if _no_room(error):
+                # OSError's own text is all that a reader needs; Orbax's is a page.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(final)) from None
+            raise
+        self._prune()
+        return Checkpoint(step, final, meta)
+
+    def _prune(self) -> None:
+        kept = checkpoints(self._folder)
+        judged = [one for one in kept if one.meta.get("validation_loss") is not None]
+        best = sorted(judged, key=lambda one: (one.meta["validation_loss"], -one.step))[: self._keep_best]
+        keep = {one.step for one in [*kept[-self._keep_last :], *best]}
+        for checkpoint in kept:
+            if checkpoint.step not in keep:
+                _remove(checkpoint.folder)
+
+
+def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    import orbax.checkpoint as ocp
+
+    with _unlogged(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        checkpointer.save(folder.absolute(), args=ocp.args.StandardSave(arrays))
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keeps Orbax from logging the traceback of an error that it also raises."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _place(folder: Path, step: int) -> Path:
+    return folder / f"{step:08d}"
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / META).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _remove(folder: Path) -> None:
+    """Removes a checkpoint in such an order that no half of it keeps its name."""
+    doomed = folder.with_name(f"{REMOVING}{folder.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.rename(folder, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _same(arrays: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> bool:
+    if name not in arrays or name not in expected:
+        return False
+    found, wanted = arrays[name], expected[name]
+    return (tuple(found.shape), found.dtype) == (tuple(wanted.shape), wanted.dtype)
+
+
+def _no_room(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,103 @@
+"""An experiment: everything that decides what a run computes, in one record."""
+
+import dataclasses
+from typing import Any
+
+from jaxlm.corruption import MaskingConfig
+from jaxlm.data import DataConfig
+from jaxlm.models import TransformerConfig
+from jaxlm.tokenizers import TokenizerConfig
+from jaxlm.training._optimizer import OptimizerConfig
+from jaxlm.training._records import from_dict
+from jaxlm.training._run_config import RunConfig
+
+
+def _default_data() -> DataConfig:
+    return DataConfig(row_length=256)
+
+
+def _default_model() -> TransformerConfig:
+    """Small enough for five minutes on two CPU cores; undertale's kind of positions."""
+    return TransformerConfig(
+        width=128,
+        depth=4,
+        num_heads=4,
+        max_length=256,
+        position="instruction",
+        embedding_norm=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that decides what a run computes; a contradiction is refused when it is made.
+
+    The defaults are the embedded experiment: a masked LM of this Python's standard library, disassembled into
+    instruction traces, in about five minutes on two CPU cores.
+
+    Attributes:
+      data: which corpus, how it is divided and packed.
+      tokenizer: which tokenizer, or how to train one.
+      model: the transformer; `vocab_size` and `next_id` may be left to the tokenizer.
+      masking: what is masked.
+      optimizer: AdamW and its learning rate.
+      run: how long, how often, what is kept.
+
+    Example:
+      >>> Experiment(run=RunConfig(batch_size=6), optimizer=OptimizerConfig(accumulation=4))
+      Traceback (most recent call last):
+      ValueError: run.batch_size is a multiple of optimizer.accumulation: got 6 rows in 4 micro-batches
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=_default_data)
+    tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
+    model: TransformerConfig = dataclasses.field(default_factory=_default_model)
+    masking: MaskingConfig = dataclasses.field(default_factory=MaskingConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        rows, parts = self.run.batch_size, self.optimizer.accumulation
+        if rows % parts:
+            raise ValueError(
+                "run.batch_size is a multiple of optimizer.accumulation: "
+                f"got {rows} rows in {parts} micro-batches"
+            )
+        if isinstance(self.optimizer.warmup, int) and self.optimizer.warmup > self.run.steps:
+            raise ValueError(
+                "optimizer.warmup is no longer than the run: "
+                f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
+            )
+        if self.model.causal:
+            raise ValueError(
+                "a masked LM sees both sides: got model.causal=True with run.objective='masked_lm'"
+            )
+        if self.model.param_dtype != "float32":
+            raise ValueError(
+                f"training keeps parameters in float32: got model.param_dtype={self.model.param_dtype!r}; "
+                "model.dtype is what is computed in"
+            )
+        length, most = self.data.row_length, self.model.max_length
+        if self.model.position in ("learned", "instruction") and length > most:
+            raise ValueError(
+                f"rows are longer than the model's table of positions: got data.row_length={length} and "
+                f"model.max_length={most}; raise model.max_length or shorten the rows"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the experiment as JSON values; `from_dict` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Experiment":
+        """Returns the experiment that `to_dict` wrote; fields that are not given take their defaults.
+
+        Raises:
+          ValueError: if a field is unknown or has a value of another type, or two contradict each other.
+
+        Example:
+          >>> Experiment.from_dict({"run": {"stepz": 5}})
+          Traceback (most recent call last):
+          ValueError: run has no field 'stepz'; its fields are steps, batch_size, ...
+        """
+        return from_dict(cls, values)

@@ -1,0 +1,114 @@
+"""Training from an experiment to a folder, as a stream of events."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+
+from jaxlm import models, pretrained
+from jaxlm.training._checkpoints import last_good
+from jaxlm.training._events import Event, Finished, Started, Stopped, Warned
+from jaxlm.training._experiment import Experiment
+from jaxlm.training._metrics import cut_back
+from jaxlm.training._placement import check_divides
+from jaxlm.training._run_folder import CHECKPOINTS, begin_run, check_run_folder
+from jaxlm.training._signals import StopRequest
+from jaxlm.training._task import Task, describe_devices, make_task
+from jaxlm.training._trainer import Trainer
+
+
+def train(
+    experiment: Experiment,
+    folder: str | os.PathLike,
+    *,
+    resume: bool = False,
+    devices: Sequence[jax.Device] | None = None,
+) -> Iterator[Event]:
+    """Trains and yields what happens; draining it runs the training.
+
+    The folder gets experiment.json, tokenizer.json, metrics.jsonl and checkpoints/ while training,
+    config.json and model.safetensors at its end. SIGTERM or SIGINT (in the main thread) ends it after the
+    step at hand with a checkpoint and `Stopped`. A run that was cut off, even by a kill, goes on with
+    `resume=True` from its last good checkpoint to the same parameters, bit for bit, as if it had not been.
+
+    Args:
+      experiment: what to compute.
+      folder: of the run; missing or empty, unless `resume`.
+      resume: go on with the run in `folder`; one that is empty is begun.
+      devices: local devices to divide the batches over; None: all.
+
+    Yields:
+      `Started`, then `Progress` for each step with `Evaluated`, `Saved` and `Warned` in between, and last
+      `Finished` or `Stopped`.
+
+    Raises:
+      ValueError: if the experiment contradicts itself, its data, its devices or the folder.
+      OSError: if a file cannot be written; `errno.ENOSPC` for no room on disk. Earlier checkpoints stay.
+      TrainingError: if too many batches in a row were not finite.
+
+    Example:
+      >>> next(train(Experiment(), "/dev/null"))
+      Traceback (most recent call last):
+      ValueError: /dev/null is a file: a run needs a folder of its own
+    """
+    began = time.monotonic()
+    folder, devices = Path(folder), list(devices or jax.local_devices())
+    begun = check_run_folder(folder, experiment, resume=resume)
+    check_divides(experiment.run.batch_size, len(devices), experiment.optimizer.accumulation)
+    task = make_task(experiment)
+    begin_run(folder, experiment)
+    task.tokenizer.save(folder / "tokenizer.json")
+    trainer = Trainer(experiment, task, folder, devices)
+    try:
+        yield from _restored(trainer, folder, begun)
+        yield _started(trainer, experiment, task, folder, devices)
+        with StopRequest() as stop:
+            yield from trainer.steps(stop)
+        if stop.number is not None:
+            yield Stopped(trainer.step, stop.number)
+            return
+        split, evaluation = yield from trainer.final_evaluation()
+        pretrained.save_model(
+            folder,
+            task.config,
+            trainer.params(),
+            task.tokenizer,
+            objective=experiment.run.objective,
+            extra={"experiment": experiment.to_dict()},
+        )
+        yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
+    finally:
+        trainer.close()
+
+
+def _restored(trainer: Trainer, folder: Path, begun: bool) -> Iterator[Event]:
+    """Puts the trainer where the last good checkpoint was, or at the beginning."""
+    checkpoint, lines = last_good(folder / CHECKPOINTS)
+    yield from map(Warned, lines)
+    if checkpoint is None:
+        trainer.begin()
+        if begun and lines:
+            yield Warned("no good checkpoint is left: the run starts over")
+    else:
+        trainer.restore(checkpoint)
+        if lines:
+            yield Warned(f"the run goes on from checkpoint {checkpoint.step}")
+    cut_back(folder, trainer.step)
+
+
+def _started(
+    trainer: Trainer, experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device]
+) -> Started:
+    run, train_plan = experiment.run, task.splits["train"].plan
+    return Started(
+        folder=str(folder),
+        params=models.num_params(task.config, run.objective),
+        step=trainer.step,
+        steps=run.steps,
+        tokens_per_step=run.batch_size * train_plan.row_length,
+        devices=describe_devices(devices),
+        epochs=run.steps * run.batch_size / train_plan.num_rows,
+        notes=task.notes,
+    )

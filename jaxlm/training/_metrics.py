@@ -1,0 +1,150 @@
+"""What training reports: sums over the steps since the last line, and the lines of metrics.jsonl."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+METRICS = "metrics.jsonl"
+
+
+class Window(NamedTuple):
+    """Sums over the steps since the last line of metrics.jsonl, as Python numbers, which lose no count.
+
+    Attributes:
+      steps: how many.
+      bad: how many of them were not finite; they are in `steps` and `tokens` only.
+      loss_sum: nats over the masked positions.
+      masked: masked positions.
+      correct: those whose target was the likeliest token.
+      tokens: real tokens read.
+      overflow: drawn positions that had no room.
+      grad_norm_sum: sum of the gradients' norms.
+      timed_tokens: those of the steps whose time is known; the first after a pause, which compiles, is not
+        timed.
+      seconds: time these steps took.
+    """
+
+    steps: int = 0
+    bad: int = 0
+    loss_sum: float = 0.0
+    masked: int = 0
+    correct: int = 0
+    tokens: int = 0
+    overflow: int = 0
+    grad_norm_sum: float = 0.0
+    timed_tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, metrics: Mapping[str, Any], seconds: float | None) -> "Window":
+        """Returns the window with one more step.
+
+        Args:
+          metrics: the step's, on the host; see `make_train_step`.
+          seconds: since the step before; None for a step that is not timed.
+        """
+        tokens = int(metrics["tokens"])
+        return Window(
+            steps=self.steps + 1,
+            bad=self.bad + int(metrics["bad"]),
+            loss_sum=self.loss_sum + float(metrics["loss_sum"]),
+            masked=self.masked + int(metrics["weight"]),
+            correct=self.correct + int(metrics["correct"]),
+            tokens=self.tokens + tokens,
+            overflow=self.overflow + int(metrics["overflow"]),
+            grad_norm_sum=self.grad_norm_sum + float(metrics["grad_norm"]),
+            timed_tokens=self.timed_tokens + (0 if seconds is None else tokens),
+            seconds=self.seconds + (seconds or 0.0),
+        )
+
+    @property
+    def loss(self) -> float:
+        """Mean over the masked positions, nats; NaN where nothing was masked."""
+        return self.loss_sum / self.masked if self.masked else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the masked positions that were right; NaN where nothing was masked."""
+        return self.correct / self.masked if self.masked else math.nan
+
+    @property
+    def grad_norm(self) -> float:
+        """Mean norm of the gradients of the good steps; NaN without one."""
+        good = self.steps - self.bad
+        return self.grad_norm_sum / good if good else math.nan
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Real tokens a second; NaN before any time was measured."""
+        return self.timed_tokens / self.seconds if self.seconds > 0 else math.nan
+
+    def line(self, step: int, learning_rate: float) -> dict[str, Any]:
+        """Returns the line of metrics.jsonl for the steps up to `step`.
+
+        Example:
+          >>> Window(steps=2, loss_sum=6.0, masked=4, correct=1, tokens=30).line(10, 0.1)["loss"]
+          1.5
+        """
+        return {
+            "step": step,
+            "split": "train",
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "masked": self.masked,
+            "tokens": self.tokens,
+            "overflow": self.overflow,
+            "bad_steps": self.bad,
+            "grad_norm": self.grad_norm,
+            "learning_rate": learning_rate,
+            "seconds": round(self.seconds, 4),
+            "tokens_per_second": round(self.tokens_per_second, 1),
+        }
+
+
+def append_line(folder: Path, line: Mapping[str, Any]) -> None:
+    """Appends one JSON line to a run's metrics.jsonl; what is not a finite number becomes null."""
+    finite = {name: None if _not_finite(value) else value for name, value in line.items()}
+    with open(folder / METRICS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(finite) + "\n")
+
+
+def cut_back(folder: Path, step: int) -> None:
+    """Cuts a run's metrics.jsonl back to the lines up to `step`; a line torn by a kill goes too.
+
+    The evaluation at the end comes after the last checkpoint, so that its line goes in any case.
+
+    Example:
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for at in (10, 20, 30):
+      ...     append_line(folder, {"step": at})
+      >>> cut_back(folder, 20)
+      >>> read_metrics(folder)
+      [{'step': 10}, {'step': 20}]
+    """
+    kept = [line for line in read_metrics(folder) if line["step"] <= step and line.get("split") != "test"]
+    shorter = folder / f"{METRICS}.shorter"
+    shorter.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    os.replace(shorter, folder / METRICS)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Returns the lines of a run's metrics.jsonl in order; lines that are not whole are left out."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
+    return lines
+
+
+def _not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -1,0 +1,125 @@
+"""AdamW: its settings, and which parameters decay."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from jaxlm.training._schedule import DECAYS, Decay, learning_rate_schedule
+
+UNDECAYED = ("bias", "scale")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with a warm-up and a decay of the learning rate.
+
+    The defaults of `warmup`, `decay`, `beta1`, `beta2`, `epsilon` and `weight_decay` with
+    `learning_rate=1e-4` and `clip_norm=0` are undertale's optimiser, but for what decays: biases, norms and
+    embeddings do not.
+
+    Attributes:
+      learning_rate: the peak.
+      warmup: a float in [0, 1) is a fraction of the run, an int a number of steps; 0 is no warm-up.
+      decay: "cosine", "linear" or "constant", after the warm-up (see `learning_rate_schedule`).
+      final_fraction: what is left of the peak at the end, in [0, 1].
+      beta1: decay of the mean of the gradients.
+      beta2: decay of the mean of their squares.
+      epsilon: added to the root of the latter.
+      weight_decay: decoupled decay of the kernels, times the learning rate.
+      clip_norm: largest global norm of the gradient; 0 does not clip.
+      accumulation: micro-batches a step; the batch is divided, the update is the same.
+
+    Example:
+      >>> OptimizerConfig(warmup=-1)
+      Traceback (most recent call last):
+      ValueError: optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps (int, >= 0), got -1
+    """
+
+    learning_rate: float = 1e-3
+    warmup: int | float = 0.025
+    decay: Decay = "cosine"
+    final_fraction: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    accumulation: int = 1
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or (isinstance(self.warmup, float) and self.warmup >= 1.0):
+            raise ValueError(
+                "optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps (int, >= 0), "
+                f"got {self.warmup}"
+            )
+        if self.decay not in DECAYS:
+            raise ValueError(f"optimizer.decay is one of {', '.join(DECAYS)}, got {self.decay!r}")
+        for name in ("learning_rate", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"optimizer.{name} is positive, got {getattr(self, name)}")
+        for name in ("beta1", "beta2", "final_fraction"):
+            top = 1.0 if name == "final_fraction" else 1.0 - 1e-9
+            if not 0 <= getattr(self, name) <= top:
+                raise ValueError(f"optimizer.{name} lies between 0 and 1, got {getattr(self, name)}")
+        for name in ("weight_decay", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"optimizer.{name} is not negative (0 is off), got {getattr(self, name)}")
+        if self.accumulation < 1:
+            raise ValueError(f"optimizer.accumulation is at least 1 micro-batch, got {self.accumulation}")
+
+    def schedule(self, steps: int) -> Callable[[Any], Any]:
+        """Returns the learning rate of a run of `steps` steps, a function of the number of updates made."""
+        return learning_rate_schedule(
+            self.learning_rate,
+            steps,
+            warmup=self.warmup,
+            decay=self.decay,
+            final_fraction=self.final_fraction,
+        )
+
+
+def decays(params: Any) -> Any:
+    """Returns which parameters weight decay acts on: True except on biases, norms' scales and embeddings.
+
+    Args:
+      params: a tree of parameters; the names decide (`bias`, `scale`, or an ancestor with "embed" in its
+        name), so that stacked layers of a scan are judged as single ones are.
+
+    Example:
+      >>> decays({"embedding": {"token": 0.0}, "mlp": {"kernel": 0.0, "bias": 0.0}, "norm": {"scale": 0.0}})
+      {'embedding': {'token': False}, 'mlp': {'bias': False, 'kernel': True}, 'norm': {'scale': False}}
+    """
+
+    def one(path: tuple, _: Any) -> bool:
+        names = [str(getattr(part, "key", part)) for part in path]
+        return not (names[-1].endswith(UNDECAYED) or any("embed" in name for name in names))
+
+    return jax.tree_util.tree_map_with_path(one, params)
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Returns AdamW for a run of `steps` steps: clipping, Adam, decoupled decay, learning rate.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> optimizer = make_optimizer(OptimizerConfig(learning_rate=0.1, warmup=0), 10)
+      >>> params = {"kernel": jnp.ones(2)}
+      >>> state = optimizer.init(params)
+      >>> with jax.numpy_dtype_promotion("standard"):
+      ...     updates, state = optimizer.update({"kernel": jnp.array([1.0, -1.0])}, state, params)
+      >>> updates["kernel"].round(3).tolist()  # the decay adds -0.1 * 0.01 * 1
+      [-0.101..., 0.099...]
+
+    References:
+      Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
+    """
+    decay = optax.add_decayed_weights(config.weight_decay, mask=decays)
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        optax.scale_by_adam(config.beta1, config.beta2, config.epsilon),
+        decay if config.weight_decay else optax.identity(),
+        optax.scale_by_learning_rate(config.schedule(steps)),
+    )

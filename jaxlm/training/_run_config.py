@@ -1,0 +1,53 @@
+"""How long a run is, how often it looks, and what it keeps."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """How long a run is, how often it looks, and what it keeps.
+
+    Attributes:
+      steps: batches to train on.
+      batch_size: rows of a batch, over all devices and micro-batches together.
+      seed: of the parameters, the order of the rows, the masks and dropout.
+      objective: what is trained; "masked_lm".
+      log_every: steps between two lines of metrics.jsonl.
+      eval_every: steps between two evaluations on the validation split; 0 evaluates at the end only.
+      eval_batches: most batches of an evaluation while training, spread evenly over the split; 0 takes all of
+        it, as the evaluation at the end always does.
+      save_every: steps between two checkpoints; 0 saves at the end only. Every evaluation is saved too.
+      keep_last: how many of the latest checkpoints stay.
+      keep_best: how many of those with the lowest validation loss stay.
+      max_bad_steps: that many batches in a row whose loss or gradient is not finite stop the run.
+
+    Example:
+      >>> RunConfig(steps=0)
+      Traceback (most recent call last):
+      ValueError: run.steps is at least 1, got 0
+    """
+
+    steps: int = 1000
+    batch_size: int = 16
+    seed: int = 0
+    objective: Literal["masked_lm"] = "masked_lm"
+    log_every: int = 10
+    eval_every: int = 200
+    eval_batches: int = 16
+    save_every: int = 200
+    keep_last: int = 2
+    keep_best: int = 1
+    max_bad_steps: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every", "keep_last", "max_bad_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"run.{name} is at least 1, got {getattr(self, name)}")
+        for name in ("seed", "eval_every", "eval_batches", "save_every", "keep_best"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"run.{name} is not negative, got {getattr(self, name)}")
+        if self.seed >= 2**32:
+            raise ValueError(f"run.seed is below 2**32, got {self.seed}")
+        if self.objective != "masked_lm":
+            raise ValueError(f"run.objective is masked_lm, got {self.objective!r}")

@@ -1,0 +1,97 @@
+"""The folder of a run: whose it is, and starting or going on in it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxlm.training._experiment import Experiment
+from jaxlm.training._records import first_differences
+
+EXPERIMENT, CHECKPOINTS, NEW = "experiment.json", "checkpoints", ".new"
+
+# What may differ between the two halves of a run: it changes no parameter.
+FREE = ("log_every", "eval_every", "eval_batches", "save_every", "keep_last", "keep_best", "max_bad_steps")
+
+
+def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> bool:
+    """Returns whether a folder holds this experiment's run; writes nothing.
+
+    Args:
+      folder: may be missing.
+      experiment: what the run computes.
+      resume: whether a run in it may be gone on with.
+
+    Returns:
+      True if the folder holds this experiment's run, False if it is empty or missing.
+
+    Raises:
+      ValueError: if the folder is not empty and `resume` is off, or it holds something else than a run of
+        this experiment.
+
+    Example:
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> check_run_folder(folder, Experiment(), resume=False)
+      False
+      >>> begin_run(folder, Experiment())
+      >>> check_run_folder(folder, Experiment(), resume=True)
+      True
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: a run needs a folder of its own")
+    begun = (folder / EXPERIMENT).exists()
+    if begun and not resume:
+        raise ValueError(f"{folder} already holds a run: go on with it by --resume, or name another folder")
+    if not begun and folder.exists() and any(path.suffix != NEW for path in folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no run: name another folder")
+    if begun:
+        _check_same(folder, experiment)
+    return begun
+
+
+def begin_run(folder: Path, experiment: Experiment) -> None:
+    """Makes the folder and writes the experiment into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / EXPERIMENT, experiment.to_dict())
+
+
+def load_experiment(folder: str | os.PathLike) -> Experiment:
+    """Returns the experiment of a run folder.
+
+    Raises:
+      ValueError: if the folder holds no run, or its experiment.json cannot be read.
+    """
+    return Experiment.from_dict(_stored(Path(folder)))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON so that the file is there in full or as it was before."""
+    new = path.with_name(path.name + NEW)
+    new.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(new, path)
+
+
+def _check_same(folder: Path, experiment: Experiment) -> None:
+    stored = Experiment.from_dict(_stored(folder))
+    found = first_differences(_fixed(stored), _fixed(experiment))
+    if found:
+        raise ValueError(
+            f"{folder} holds a run of another experiment, the first fields that differ (there and here): "
+            f"{'; '.join(found)}; resume with the same, or train in another folder"
+        )
+
+
+def _fixed(experiment: Experiment) -> dict[str, Any]:
+    values = experiment.to_dict()
+    return values | {"run": {name: value for name, value in values["run"].items() if name not in FREE}}
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    path = folder / EXPERIMENT
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no run: it has no {EXPERIMENT}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error

@@ -1,0 +1,83 @@
+"""The learning rate as a function of the number of updates made so far."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax.numpy as jnp
+
+from jaxlm.typing import Array, Float, Int
+
+Decay = Literal["cosine", "linear", "constant"]
+DECAYS: tuple[Decay, ...] = ("cosine", "linear", "constant")
+
+
+def warmup_steps(warmup: int | float, steps: int) -> int:
+    """Returns the warm-up in steps: `int(warmup * steps)` of a fraction (a float), an int as it is.
+
+    Args:
+      warmup: a float in [0, 1) is a fraction of the run, an int a number of steps; 0 is no warm-up.
+      steps: length of the run.
+
+    Example:
+      >>> warmup_steps(0.025, 200), warmup_steps(7, 200), warmup_steps(0.025, 39)
+      (5, 7, 0)
+    """
+    return warmup if isinstance(warmup, int) else int(warmup * steps)
+
+
+def learning_rate_schedule(
+    learning_rate: float,
+    steps: int,
+    *,
+    warmup: int | float = 0.0,
+    decay: Decay = "cosine",
+    final_fraction: float = 0.0,
+) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+    """Returns the function from the number of updates made, `t`, to the learning rate of the next one.
+
+    With `T = steps`, `w` warm-up steps and `f = final_fraction`, in units of `learning_rate`:
+
+      `t < w`:  `1/w + (1 - 1/w) t/w`, which starts at `1/w` (no update is wasted) and reaches 1 at `t = w`;
+      `t >= w`: `f + (1 - f) d(r)` with `r = (T - t)/(T - w)`, the part that is left: `d` is `(1 - cos(pi
+        r))/2`
+      (cosine), `r` (linear) or 1 (constant). From `T` on it stays at `f`.
+
+    With `warmup=0.025`, cosine and `f = 0` this is undertale's curve up to `T`; its own rises again after `T`
+    and divides by zero for `T < 40`.
+
+    Args:
+      learning_rate: the peak.
+      steps: `T`, the length of the run.
+      warmup: fraction of the run (float) or number of steps (int); 0 is allowed.
+      decay: "cosine", "linear" or "constant".
+      final_fraction: `f`, what is left of the peak at the end.
+
+    Returns:
+      A function of an integer scalar, traceable, that gives a float32 scalar.
+
+    Raises:
+      ValueError: if `decay` is none of the three.
+
+    Example:
+      >>> rate = learning_rate_schedule(1e-4, 200, warmup=0.025)
+      >>> [f"{rate(jnp.int32(t)):.4e}" for t in (0, 1, 5, 102, 200, 300)]
+      ['2.0000e-05', '3.6000e-05', '1.0000e-04', '5.0403e-05', '0.0000e+00', '0.0000e+00']
+    """
+    if decay not in DECAYS:
+        raise ValueError(f"decay is one of {', '.join(DECAYS)}, got {decay!r}")
+    warm = warmup_steps(warmup, steps)
+
+    def rate(count: Int[Array, ""]) -> Float[Array, ""]:
+        rise = (1.0 + (warm - 1) * count.astype(jnp.float32) / max(warm, 1)) / max(warm, 1)
+        # The part that is left is an exact small integer near the end, where 1 + cos would cancel.
+        left = jnp.clip(steps - count, 0, None).astype(jnp.float32) / max(steps - warm, 1)
+        fall = final_fraction + (1.0 - final_fraction) * _decayed(jnp.minimum(left, 1.0), decay)
+        return learning_rate * jnp.where(count < warm, rise, fall)
+
+    return rate
+
+
+def _decayed(left: Float[Array, ""], decay: Decay) -> Float[Array, ""]:
+    if decay == "constant":
+        return jnp.ones_like(left)
+    return left if decay == "linear" else jnp.square(jnp.sin(jnp.pi / 2 * left))

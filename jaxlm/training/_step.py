@@ -1,0 +1,169 @@
+"""One training step as one data shard sees it: sums, one division, one update."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jaxlm import data
+from jaxlm.training._objective import Objective, named_rng
+from jaxlm.typing import Array, Bool, Float, Int, Key
+
+
+class TrainState(NamedTuple):
+    """Everything that a step reads and writes.
+
+    Attributes:
+      step: batches consumed, the good and the bad ones.
+      skipped: batches that were not finite and changed no parameter.
+      bad_in_row: how many of them came last, one after the other.
+      params: float32 parameters.
+      opt_state: the optimiser's state; it has counted `step - skipped` updates.
+      rng: key of the run, never consumed: masks, dropout and initial parameters are its children.
+    """
+
+    step: Int[Array, ""]
+    skipped: Int[Array, ""]
+    bad_in_row: Int[Array, ""]
+    params: Any
+    opt_state: Any
+    rng: Key[Array, ""]
+
+
+class Totals(NamedTuple):
+    """Sums over a batch; the gradient is that of `loss_sum`."""
+
+    gradient: Any
+    loss_sum: Float[Array, ""]
+    weight: Float[Array, ""]
+    metrics: dict[str, Array]
+
+
+def init_state(
+    model: Any, optimizer: optax.GradientTransformation, rng: Key[Array, ""], *, length: int = 8
+) -> TrainState:
+    """Returns the state before the first step, the parameters drawn from `rng`.
+
+    Args:
+      model: a linen module whose `init(rng, tokens)` creates all its parameters.
+      optimizer: its `init` makes the optimiser's state.
+      rng: the run's key.
+      length: of the row that the shapes are inferred with; no parameter depends on it.
+    """
+
+    def init(rng: Key[Array, ""]) -> TrainState:
+        params = model.init(named_rng(rng, "init"), jnp.zeros((1, length), jnp.int32))["params"]
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(zero, zero, zero, params, optimizer.init(params), rng)
+
+    return jax.jit(init)(rng)
+
+
+def make_train_step(
+    objective: Objective,
+    apply_fn: Callable[..., Any],
+    optimizer: optax.GradientTransformation,
+    schedule: Callable[[Array], Array],
+    *,
+    accumulation: int = 1,
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Returns the training step, one data shard's view: `train_step(state, batch, *, axis_name=None)`.
+
+    Loss, counts and gradient are summed over micro-batches and, through `axis_name`, over shards, and divided
+    by the
+    summed weight last: the update does not depend on how the batch was divided. A batch whose loss or
+      gradient is
+    not finite moves `step` and leaves parameters and optimiser as they are.
+
+    Args:
+      objective: see `masked_lm_objective`.
+      apply_fn: `model.apply`.
+      optimizer: turns the mean gradient into an update.
+      schedule: the learning rate as a function of the number of updates, for the metrics.
+      accumulation: micro-batches; divides the rows of a shard.
+
+    Returns:
+      A function to be wrapped in `parallel`, giving the new state and the metrics: the objective's own sums,
+      `loss_sum` and `weight` (all 0 for a bad batch but for `tokens`), `bad` (0 or 1), `bad_in_row`,
+      `grad_norm` and `learning_rate`, the same on every shard.
+    """
+
+    def train_step(
+        state: TrainState, batch: data.Batch, *, axis_name: str | None = None
+    ) -> tuple[TrainState, dict[str, Array]]:
+        shard = 0 if axis_name is None else lax.axis_index(axis_name)
+        dropout_rng = jax.random.fold_in(named_rng(state.rng, "dropout"), state.step)
+        rngs = {"mask": named_rng(state.rng, "mask"), "dropout": jax.random.fold_in(dropout_rng, shard)}
+        totals = _accumulate(objective, apply_fn, state.params, batch, rngs, accumulation)
+        if axis_name is not None:
+            totals = lax.psum(totals, axis_name)
+        scale = 1.0 / jnp.maximum(totals.weight, 1.0)
+        gradient = jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), totals.gradient)
+        grad_norm = optax.global_norm(gradient)
+        finite = jnp.isfinite(totals.loss_sum) & jnp.isfinite(grad_norm)
+        metrics = _metrics(totals, finite) | {
+            "grad_norm": jnp.where(finite, grad_norm, jnp.zeros_like(grad_norm)),
+            "learning_rate": schedule(state.step - state.skipped),
+        }
+        state = _updated(state, gradient, optimizer, finite)
+        return state, metrics | {"bad_in_row": state.bad_in_row}
+
+    return train_step
+
+
+def _accumulate(objective, apply_fn, params, batch, rngs, accumulation) -> Totals:
+    """Returns the sums over the micro-batches of one shard."""
+
+    def loss_fn(params: Any, rows: data.Batch, rngs: dict) -> tuple[Array, tuple]:
+        loss_sum, weight, metrics = objective(apply_fn, params, rows, rngs)
+        return loss_sum, (weight, metrics)
+
+    def totals(rows: data.Batch, rngs: dict) -> Totals:
+        (loss_sum, (weight, metrics)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+            params, rows, rngs
+        )
+        return Totals(gradient, loss_sum, weight, metrics)
+
+    if accumulation == 1:
+        return totals(batch, rngs)
+    parts = jax.tree.map(lambda leaf: leaf.reshape(accumulation, -1, *leaf.shape[1:]), batch)
+
+    def add(carry: Totals, part: tuple) -> tuple[Totals, None]:
+        index, rows = part
+        dropout_rng = jax.random.fold_in(rngs["dropout"], index)
+        return jax.tree.map(jnp.add, carry, totals(rows, rngs | {"dropout": dropout_rng})), None
+
+    first = jax.tree.map(lambda leaf: leaf[0], parts)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(totals, first, rngs))
+    summed, _ = lax.scan(add, zeros, (jnp.arange(accumulation), parts))
+    return summed
+
+
+def _metrics(totals: Totals, finite: Bool[Array, ""]) -> dict[str, Array]:
+    sums = totals.metrics | {"loss_sum": totals.loss_sum, "weight": totals.weight}
+    kept = {name: jnp.where(finite, value, jnp.zeros_like(value)) for name, value in sums.items()}
+    return kept | {"tokens": sums["tokens"], "bad": (~finite).astype(jnp.int32)}
+
+
+def _updated(
+    state: TrainState, gradient: Any, optimizer: optax.GradientTransformation, finite: Bool[Array, ""]
+) -> TrainState:
+    """Returns the state after a step; parameters and optimiser move only where `finite`."""
+    with jax.numpy_dtype_promotion("standard"):
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+    params, opt_state = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old), (params, opt_state), (state.params, state.opt_state)
+    )
+    bad = (~finite).astype(jnp.int32)
+    return TrainState(
+        step=state.step + 1,
+        skipped=state.skipped + bad,
+        bad_in_row=(state.bad_in_row + 1) * bad,
+        params=params,
+        opt_state=opt_state,
+        rng=state.rng,
+    )

@@ -1,0 +1,215 @@
+"""The state of a run in this process, and what it does at each step."""
+
+import math
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxlm import data, models
+from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, load_arrays
+from jaxlm.training._evaluation import Evaluation, unigram_log_probs
+from jaxlm.training._evaluator import Evaluator, spread
+from jaxlm.training._events import Evaluated, Event, Progress, Saved, Warned
+from jaxlm.training._experiment import Experiment
+from jaxlm.training._metrics import Window, append_line
+from jaxlm.training._objective import Masking
+from jaxlm.training._optimizer import make_optimizer
+from jaxlm.training._placement import divide, fetch, parallel, replicate
+from jaxlm.training._run_folder import CHECKPOINTS
+from jaxlm.training._signals import StopRequest
+from jaxlm.training._step import TrainState, init_state, make_train_step
+from jaxlm.training._task import Task, make_masking, make_objective
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message is one line with the remedy."""
+
+
+class Trainer:
+    """A run in this process: the state on the devices and the numbers beside it on the host.
+
+    Attributes:
+      step: batches consumed.
+    """
+
+    def __init__(self, experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device]) -> None:
+        run, optimizer = experiment.run, make_optimizer(experiment.optimizer, experiment.run.steps)
+        self.step = 0
+        self._run, self._task, self._folder, self._devices = run, task, folder, devices
+        self._model = models.build(task.config, run.objective)
+        self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
+        self._train_step = parallel(
+            make_train_step(
+                make_objective(task.config, self._masking(experiment, "train")),
+                self._model.apply,
+                optimizer,
+                experiment.optimizer.schedule(run.steps),
+                accumulation=experiment.optimizer.accumulation,
+            ),
+            devices,
+        )
+        self._evaluator = self._make_evaluator(experiment)
+        self._writer = CheckpointWriter(
+            folder / CHECKPOINTS, keep_last=run.keep_last, keep_best=run.keep_best
+        )
+        self._state: TrainState | None = None
+        self._window, self._bad_steps = Window(), 0
+        self._pending: tuple[int, dict[str, Any]] | None = None
+        self._clock: float | None = None
+
+    def begin(self) -> None:
+        """Draws the initial parameters."""
+        self._state = replicate(self._init(), self._devices)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Takes parameters, optimiser and counts from a checkpoint.
+
+        Raises:
+          ValueError: if it was made with other data.
+        """
+        if checkpoint.meta["data"] != self._task.fingerprint:
+            raise ValueError(
+                f"the corpus or its tokenizer is no longer the one that {self._folder} was begun with; "
+                "bring it back, or train in a new folder"
+            )
+        shapes = jax.eval_shape(self._init)
+        arrays = load_arrays(checkpoint, _stored(shapes))
+        state = TrainState(**arrays, rng=jax.random.key(self._run.seed))
+        self._state = replicate(state, self._devices)
+        self.step, self._bad_steps = checkpoint.step, int(arrays["skipped"])
+        self._window = Window(**checkpoint.meta["window"])
+
+    def steps(self, stop: StopRequest) -> Iterator[Event]:
+        """Trains to the end of the run or to a signal, and saves there."""
+        train = self._task.splits["train"]
+        batches = data.Batches(
+            train.cache, train.plan, batch_size=self._run.batch_size, seed=self._run.seed
+        ).iterate(self.step)
+        saved = self.step
+        while self.step < self._run.steps and stop.number is None:
+            batch = divide(next(batches), len(self._devices))
+            self._state, metrics = self._train_step(self._state, batch)
+            self.step += 1
+            # The numbers of the step before are read while the devices work on this one.
+            yield from self._report()
+            self._pending = self.step, metrics
+            yield from self._saved(wait=False)
+            if self._is_due(self._run.eval_every) or self._is_due(self._run.save_every):
+                yield from self._pause(stop)
+                saved = self.step
+        yield from self._report()
+        if saved < self.step:
+            yield from self._pause(stop)
+        yield from self._saved(wait=True)
+
+    def final_evaluation(self) -> Iterator[Event]:
+        """Evaluates all of the test split; yields the event, returns the split's name and the evaluation."""
+        evaluation = self._evaluator(self._state.params, self._eval_batches("test", 0))
+        if evaluation is not None:
+            append_line(self._folder, evaluation.line(self.step, "test"))
+            yield Evaluated(self.step, "test", evaluation)
+        return "test", evaluation
+
+    def params(self) -> Any:
+        """Returns the parameters on the host."""
+        return fetch(self._state.params)
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._writer.close()
+
+    def _is_due(self, every: int) -> bool:
+        return self.step == self._run.steps or (every > 0 and self.step % every == 0)
+
+    def _report(self) -> Iterator[Event]:
+        """Reads the numbers of the last step, if they were not read yet."""
+        if self._pending is None:
+            return
+        (step, computed), self._pending = self._pending, None
+        metrics = fetch(computed)
+        now = time.monotonic()
+        self._window = self._window.add(metrics, None if self._clock is None else now - self._clock)
+        self._clock = now
+        learning_rate = float(metrics["learning_rate"])
+        if metrics["bad"]:
+            yield from self._complain(step, int(metrics["bad_in_row"]))
+        yield Progress(
+            step=step,
+            steps=self._run.steps,
+            loss=self._window.loss,
+            accuracy=self._window.accuracy,
+            learning_rate=learning_rate,
+            tokens_per_second=self._window.tokens_per_second,
+            bad_steps=self._bad_steps,
+        )
+        if step % self._run.log_every == 0 or step == self._run.steps:
+            append_line(self._folder, self._window.line(step, learning_rate))
+            self._window = Window()
+
+    def _complain(self, step: int, in_row: int) -> Iterator[Event]:
+        self._bad_steps += 1
+        if in_row >= self._run.max_bad_steps:
+            raise TrainingError(
+                f"{in_row} batches in a row up to step {step} gave a loss or a gradient that is not finite: "
+                "lower optimizer.learning_rate, lengthen optimizer.warmup or set optimizer.clip_norm"
+            )
+        if in_row == 1:
+            yield Warned(f"the loss or the gradient of batch {step} is not finite: it changes no parameter")
+
+    def _pause(self, stop: StopRequest) -> Iterator[Event]:
+        """Evaluates where it is due, and saves."""
+        yield from self._report()
+        loss = None
+        if stop.number is None and self._is_due(self._run.eval_every):
+            evaluation = self._validate(stop)
+            if evaluation is not None:
+                append_line(self._folder, evaluation.line(self.step, "validation"))
+                yield Evaluated(self.step, "validation", evaluation)
+                loss = evaluation.nll if math.isfinite(evaluation.nll) else None
+        meta = {
+            "validation_loss": loss,
+            "window": self._window._asdict(),
+            "data": self._task.fingerprint,
+        }
+        saved = self._writer.save(self.step, fetch(_stored(self._state)), meta)
+        yield from (Saved(one.step, str(one.folder)) for one in saved)
+        self._clock = time.monotonic()
+
+    def _saved(self, *, wait: bool) -> Iterator[Event]:
+        yield from (Saved(one.step, str(one.folder)) for one in self._writer.finished(wait=wait))
+
+    def _validate(self, stop: StopRequest) -> Evaluation | None:
+        batches = self._eval_batches("validation", self._run.eval_batches)
+        return self._evaluator(self._state.params, batches, cancelled=lambda: stop.number is not None)
+
+    def _eval_batches(self, split: str, most: int) -> Iterator[data.Batch]:
+        cache, plan = self._task.splits[split]
+        size = self._run.batch_size
+        return data.eval_batches(cache, spread(plan, most * size), size)
+
+    def _make_evaluator(self, experiment: Experiment) -> Evaluator:
+        held_out = [self._masking(experiment, split) for split in ("validation", "test")]
+        # One K for both splits, so that one program serves both.
+        masking = held_out[0]._replace(capacity=max(masking.capacity for masking in held_out))
+        unigrams = unigram_log_probs(self._task.splits["train"].cache, masking.forbidden)
+        objective = make_objective(self._task.config, masking, deterministic=True, log_unigrams=unigrams)
+        return Evaluator(objective, self._model.apply, self._devices)
+
+    def _masking(self, experiment: Experiment, split: str) -> Masking:
+        parts = len(self._devices) * (experiment.optimizer.accumulation if split == "train" else 1)
+        return make_masking(
+            experiment.masking,
+            self._task.config,
+            self._task.tokenizer,
+            self._task.splits[split],
+            self._run.batch_size // parts,
+        )
+
+
+def _stored(state: TrainState) -> dict[str, Any]:
+    """Returns what a checkpoint holds of a state: all but the key, which the seed gives."""
+    return {name: value for name, value in state._asdict().items() if name != "rng"}
