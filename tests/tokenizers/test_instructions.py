@@ -94,7 +94,7 @@ def test_a_pretoken_that_opens_with_a_special_stays_text():
     # The commonest prefix of these operands is the special: as a merge it would have the special's id.
     operands = [f"[NEXT]{letter}" for letter in "abcdefgh"]
     tokenizer = tokenizers.train_instructions([" ".join(["x", *operands])] * 9, vocab_size=640)
-    for text in (*operands, "[NEXT]est", "[NEXT"):
+    for text in (*operands, "[NEXT]zest", "[NEXT"):
         assert not set(tokenizer.encode(text).tolist()) & set(tokenizer.special_ids)
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
