@@ -1,7 +1,7 @@
 """Language models in JAX: train, score, decode, explain.
 
-The rooms are the submodules (`jaxlm.models`, `jaxlm.corruption`, `jaxlm.training`, ...); each is imported at first use, so
-that `import jaxlm` costs nothing.
+The rooms are the submodules (`jaxlm.models`, `jaxlm.corruption`, `jaxlm.training`, ...); each is imported at
+first use, so that `import jaxlm` costs nothing.
 """
 
 import importlib
