@@ -1,0 +1,6 @@
+"""Models on disk: a run's folder, saved and loaded, and torch checkpoints of undertale."""
+
+from jaxlm.pretrained._folder import Loaded, load, save_model
+from jaxlm.pretrained._undertale import load_undertale, undertale_params
+
+__all__ = ["Loaded", "load", "load_undertale", "save_model", "undertale_params"]

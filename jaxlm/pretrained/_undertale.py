@@ -1,0 +1,173 @@
+"""Undertale's masked LM of instruction traces, from its torch checkpoints."""
+
+import dataclasses
+import importlib.util
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxlm import models
+from jaxlm.pretrained._folder import Loaded
+from jaxlm.pretrained._tensors import as_params, check_tensors, expected_shapes, refuse_differences
+
+# The tensors that tell the sizes.
+TOKEN = "encoder.embedding.token.weight"
+INSTRUCTION = "encoder.embedding.instruction.weight"
+QUERY = "encoder.layers.0.attention.heads.0.q.weight"
+UP = "encoder.layers.0.ff.linear1.weight"
+
+LINEAR = {"kernel": "weight", "bias": "bias"}
+NORM = {"scale": "weight", "bias": "bias"}
+BLOCK = {  # ours, theirs, the kinds of tensors
+    "attention_norm": ("norm1", NORM),
+    "attention.output": ("attention.output", LINEAR),
+    "mlp_norm": ("norm2", NORM),
+    "mlp.up": ("ff.linear1", LINEAR),
+    "mlp.down": ("ff.linear2", LINEAR),
+}
+AROUND = {
+    "body.embeddings.token": ("encoder.embedding.token", {"embedding": "weight"}),
+    "body.embeddings.instruction": ("encoder.embedding.instruction", {"embedding": "weight"}),
+    "body.embeddings.argument": ("encoder.embedding.argument", {"embedding": "weight"}),
+    "body.embeddings.norm": ("encoder.embedding.norm", NORM),
+    "head.transform": ("head.transform", LINEAR),
+    "head.norm": ("head.norm", NORM),
+    "head.decode": ("head.decode", LINEAR),
+}
+
+
+def undertale_params(
+    state_dict: Mapping[str, np.ndarray], *, next_id: int = 5
+) -> tuple[models.TransformerConfig, dict[str, Any]]:
+    """Returns the config and the parameters of an undertale masked LM, from its tensors by their torch names.
+
+    Sizes, depth and heads are read off the tensors. The linear maps of each head are joined in the order of
+    the heads: all queries, all keys, all values. Positions come from the corrupted ids, as the model was
+    trained; dropout rates, which a checkpoint does not hold, are those of its only preset.
+
+    Args:
+      state_dict: tensors by name, `encoder.embedding.token.weight` and so on, with or without a common prefix
+        such as `model.`.
+      next_id: the id of [NEXT].
+
+    Returns:
+      The config and the "params" of a `MaskedLM`, in float32.
+
+    Raises:
+      ValueError: one line that names every missing, unexpected and misshapen tensor.
+
+    Example:
+      >>> undertale_params({})
+      Traceback (most recent call last):
+      ValueError: the state dict: these are not the tensors of its model: missing encoder.embedding...
+
+    References:
+      https://github.com/undertale-re/undertale (its `maskedlm` and `transformer` models).
+    """
+    tensors = _without_prefix(state_dict)
+    depth, num_heads = (
+        _counted(tensors, r"encoder\.layers\.(\d+)\."),
+        _counted(tensors, r".*\.heads\.(\d+)\."),
+    )
+    rows = dict(_rows(depth, num_heads))
+    if not {TOKEN, INSTRUCTION, QUERY, UP} <= tensors.keys():
+        names = {name for names in rows.values() for name in names}
+        refuse_differences("the state dict", names - tensors.keys(), tensors.keys() - names, [])
+    config = _config(tensors, depth, num_heads, next_id)
+    ours = expected_shapes(config, "masked_lm")
+    theirs = {
+        name: (ours[row][0] // len(names), *ours[row][1:]) for row, names in rows.items() for name in names
+    }
+    check_tensors("the state dict", {name: tensor.shape for name, tensor in tensors.items()}, theirs)
+    joined = {row: np.concatenate([tensors[name] for name in names]) for row, names in rows.items()}
+    return config, as_params(joined, config)
+
+
+def load_undertale(path: str | os.PathLike[str], *, next_id: int = 5) -> Loaded:
+    """Opens a torch checkpoint (.ckpt, .pt) of an undertale masked LM; needs torch.
+
+    Args:
+      path: the file: a state dict, or Lightning's checkpoint, whose "state_dict" it is. Nothing in it is run.
+      next_id: the id of [NEXT].
+
+    Returns:
+      `Loaded`, without a tokenizer.
+
+    Raises:
+      ImportError: if torch is not installed.
+      FileNotFoundError: if there is no such file.
+      ValueError: if the file is no such checkpoint.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ImportError("torch checkpoints need torch, which is not installed: pip install 'jaxlm[oracle]'")
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no checkpoint at {path}: no such file")
+    try:
+        config, params = undertale_params(_read(path), next_id=next_id)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Loaded(config, "masked_lm", models.build(config, "masked_lm"), params, None, {})
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling raises whatever it meets
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"torch cannot read it as weights alone ({reason})") from error
+    found = found.get("state_dict", found) if isinstance(found, dict) else found
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise ValueError("expected a dict of tensors, or one under 'state_dict'")
+    return {name: tensor.float().numpy() for name, tensor in found.items()}
+
+
+def _without_prefix(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors without the prefix that a wrapper put before every name."""
+    prefix = next((name.removesuffix(TOKEN) for name in state_dict if name.endswith(TOKEN)), "")
+    return {name.removeprefix(prefix): tensor for name, tensor in state_dict.items()}
+
+
+def _counted(tensors: Mapping[str, np.ndarray], pattern: str) -> int:
+    found = (re.match(pattern, name) for name in tensors)
+    return 1 + max((int(match[1]) for match in found if match), default=0)
+
+
+def _config(
+    tensors: Mapping[str, np.ndarray], depth: int, num_heads: int, next_id: int
+) -> models.TransformerConfig:
+    vocab_size, width = tensors[TOKEN].shape
+    return dataclasses.replace(
+        models.PRESETS["undertale-medium"],
+        vocab_size=vocab_size,
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
+        head_width=tensors[QUERY].shape[0],
+        mlp_width=tensors[UP].shape[0],
+        max_length=tensors[INSTRUCTION].shape[0],
+        next_id=next_id,
+        instruction_positions="corrupted",
+    )
+
+
+def _rows(depth: int, num_heads: int) -> Iterator[tuple[str, list[str]]]:
+    """Our name and theirs, several where ours is their concatenation."""
+    places = dict(AROUND)
+    for layer in range(depth):
+        ours, theirs = f"body.block_{layer:02d}", f"encoder.layers.{layer}"
+        places |= {f"{ours}.{name}": (f"{theirs}.{other}", kinds) for name, (other, kinds) in BLOCK.items()}
+        for kind, other in LINEAR.items():
+            heads = [f"{theirs}.attention.heads.{head}" for head in range(num_heads)]
+            yield (
+                f"{ours}.attention.qkv.{kind}",
+                [f"{head}.{part}.{other}" for part in "qkv" for head in heads],
+            )
+    for ours, (theirs, kinds) in places.items():
+        for kind, other in kinds.items():
+            yield f"{ours}.{kind}", [f"{theirs}.{other}"]
