@@ -76,7 +76,7 @@ def replaced(
         return tokens
     if not 0 < num_ids < width:
         raise ValueError(
-            f"masking.random_share={config.random_share} draws from at least one random id and less than {width}: "
+            f"masking.random_share={config.random_share} draws from 1 to {width - 1} random ids: "
             f"got {num_ids}; give the vocabulary without its specials, or set random_share to 0"
         )
     is_random = chosen & ~is_masked & is_below(words, stop, xp)
