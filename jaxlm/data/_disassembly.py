@@ -19,7 +19,7 @@ MAX_PIECE = 24
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 _CONSTANTS = frozenset(dis.hasconst)
 _NAMES = frozenset(dis.hasname) | frozenset(dis.haslocal) | frozenset(dis.hasfree)
-_PIECE = re.compile(r"\w+|([^\w\s])\1*")
+_PIECE = re.compile(r"\w+|([!-/:-@\[-`{-~])\1*")
 
 
 def disassemble(code: CodeType) -> str:
@@ -61,7 +61,8 @@ def _operands(
     if opcode in dis.hascompare:
         return (str(value),)
     if opcode in _NAMES:
-        return value if isinstance(value, tuple) else (str(value),)
+        # `from . import name` imports a module without a name.
+        return value if isinstance(value, tuple) else (str(value) or ".",)
     shown = instruction.argrepr
     return (shown if shown and not any(letter.isspace() for letter in shown) else str(instruction.arg),)
 

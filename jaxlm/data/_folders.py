@@ -65,11 +65,7 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable
             try:
                 return open_it(folder)
             except DamagedError as error:
-                if folder.exists():
-                    LOG.warning("the cache %s is damaged (%s): building it again", folder, error)
-            if locked:
-                for left in folder.parent.glob(f"{folder.name}.new-*"):
-                    shutil.rmtree(left, ignore_errors=True)
+                _clear(folder, str(error), locked)
             _publish(folder, build)
     return open_it(folder)
 
@@ -81,24 +77,30 @@ def _publish(folder: Path, build: Callable[[Path], None]) -> None:
         os.chmod(new, 0o755)
         for path in [*new.rglob("*"), new]:
             _sync(path)
-        if folder.exists():
-            os.rename(folder, new.with_name(f"{new.name}.old"))
-        # Without locks another process may have been first: then its folder stays.
-        with contextlib.suppress(FileExistsError):
-            _rename(new, folder)
+        _rename(new, folder)
         _sync(folder.parent)
     finally:
-        for left in (new, new.with_name(f"{new.name}.old")):
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _rename(new: Path, folder: Path) -> None:
     try:
         os.rename(new, folder)
     except OSError as error:
-        if error.errno == errno.ENOTEMPTY:
-            raise FileExistsError(errno.EEXIST, "already there", str(folder)) from error
-        raise
+        # Without locks another process may have been first: then its folder stays.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _clear(folder: Path, damage: str, locked: bool) -> None:
+    """Takes a damaged folder out of the way and, if we hold the lock, what killed writers left."""
+    if folder.exists():
+        LOG.warning("the cache %s is damaged (%s): building it again", folder, damage)
+        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.new-", dir=folder.parent))
+        os.rename(folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+    for left in folder.parent.glob(f"{folder.name}.new-*") if locked else ():
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager

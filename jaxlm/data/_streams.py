@@ -6,7 +6,6 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from jaxlm.data._records import CorpusError
 
@@ -53,7 +52,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
     try:
         with _stream(path) as stream:
             yield stream
@@ -65,7 +64,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _stream(path: Path) -> BinaryIO:
+def _stream(path: Path) -> io.BufferedIOBase:
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "rb")
     if path.suffix.lower() == ".zst":
