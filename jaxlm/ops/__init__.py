@@ -1,5 +1,6 @@
 """Pure array maths on floor 1: products, attention, norms, dropout and the tiled cross-entropy."""
 
+from jaxlm.ops._activations import gelu
 from jaxlm.ops._attention import attention
 from jaxlm.ops._counts import exact_counts
 from jaxlm.ops._cross_entropy import CrossEntropy, tiled_cross_entropy
@@ -21,6 +22,7 @@ __all__ = [
     "dropout",
     "exact_counts",
     "gather_log_probs",
+    "gelu",
     "instruction_positions",
     "key_words",
     "layer_norm",

@@ -3,15 +3,11 @@
 Letters: `B` batch, `L` queries, `S` keys, `N` query heads, `K` key/value heads, `G = N / K`, `H` head width.
 """
 
-import functools
 import logging
 from typing import Literal
 
-import jax
-import jax.numpy as jnp
-from jax import lax
-
-from jaxlm.ops._dropout import dropout
+from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
+from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key
 
 _LOG = logging.getLogger("jaxlm")
@@ -61,6 +57,7 @@ def attention(
         it cannot be used.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> query, key = jnp.zeros((1, 1, 1, 2)), jnp.zeros((1, 2, 1, 2))
       >>> attention(query, key, jnp.arange(4.0).reshape(1, 2, 1, 2)).tolist()
       [[[[1.0, 2.0]]]]
@@ -69,29 +66,16 @@ def attention(
       Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762 (section 3.2).
       Ainslie et al., "GQA", 2023, https://arxiv.org/abs/2305.13245.
     """
-    num_heads, num_kv_heads = query.shape[2], key.shape[2]
-    if num_heads % num_kv_heads:
-        raise ValueError(f"key/value heads divide the query heads, got {num_kv_heads} and {num_heads}")
+    if query.shape[2] % key.shape[2]:
+        raise ValueError(
+            f"key/value heads divide the query heads, got {key.shape[2]} and {query.shape[2]} of them"
+        )
     if dropout_rate and dropout_rng is None:
         raise ValueError(f"attention with dropout_rate={dropout_rate} needs dropout_rng")
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    del implementation, require_fused
-    groups = query.reshape(*query.shape[:2], num_kv_heads, num_heads // num_kv_heads, query.shape[-1])
-    precision = lax.Precision.HIGHEST if query.dtype == jnp.float32 else None
-    product = functools.partial(jnp.einsum, precision=precision, preferred_element_type=jnp.float32)
-    scores = product("BLKGH,BSKH->BKGLS", groups, key) * scale
-    if softcap is not None:
-        scores = softcap * jnp.tanh(scores / softcap)
-    probs = _masked_softmax(scores.reshape(scores.shape[0], num_heads, *scores.shape[3:]), mask)
-    kept = dropout(dropout_rng, probs, dropout_rate) if dropout_rate else probs
-    outputs = product("BKGLS,BSKH->BLKGH", kept.reshape(scores.shape).astype(query.dtype), value)
-    outputs = outputs.reshape(query.shape).astype(query.dtype)
-    return (outputs, probs) if return_probs else outputs
-
-
-def _masked_softmax(scores: Array, mask: Array | None) -> Array:
-    if mask is None:
-        return jax.nn.softmax(scores, axis=-1)
-    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
-    probs = jax.nn.softmax(scores, axis=-1)
-    return jnp.where(mask, probs, 0.0)
+    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    words = key_words(dropout_rng) if dropout_rate else None
+    settings = Settings(scale, softcap, float(dropout_rate))
+    if return_probs:
+        probs = attention_probs(query, key, mask, settings)
+        return weighted_values(probs, value, words, settings), probs
+    return dense_attention(query, key, value, mask, words, settings)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxlm.ops._linear import CONTRACT_FIRST, CONTRACT_INNER, CONTRACT_LAST, product
+from jaxlm.ops._products import product
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -111,9 +111,9 @@ def _cross_entropy_forward(features, kernel, bias, targets, weights, options):
         gradient = _logit_gradient(rows, tile_targets, tile_weights, options)
         operand = gradient.astype(features.dtype)
         counted = jnp.where((tile_weights != 0)[:, None], tile_features, jnp.zeros_like(tile_features))
-        kernel_gradient = kernel_gradient + product(operand, counted, CONTRACT_FIRST)
+        kernel_gradient = kernel_gradient + product(operand, counted, 0, 0)
         bias_gradient = None if bias is None else bias_gradient + gradient.sum(0)
-        features_gradient = product(operand, head.kernel, CONTRACT_INNER).astype(features.dtype)
+        features_gradient = product(operand, head.kernel, 1, 0).astype(features.dtype)
         carry = (loss_sum + rows.weighted.sum(), kernel_gradient, bias_gradient)
         return carry, (rows.nll, rows.correct, rows.losses, features_gradient)
 
@@ -156,7 +156,7 @@ class _Rows(NamedTuple):
 def _tile_losses(head: _Head, features: Array, targets: Array, weights: Array, options: _Options) -> _Rows:
     counts = weights != 0
     features = jnp.where(counts[:, None], features, jnp.zeros_like(features))
-    logits = product(features, head.kernel, CONTRACT_LAST)
+    logits = product(features, head.kernel, 1, 1)
     if head.bias is not None:
         logits = logits + head.bias.astype(jnp.float32)[None, :]
     log_partition = jax.nn.logsumexp(logits, axis=-1)

@@ -1,13 +1,30 @@
-"""Dropout from one draw of bits."""
+"""Dropout whose mask is a hash of a key and a place, so that it costs no memory and no generator.
+
+A keyed generator in counter mode (Threefry) took longer than every product of an attention layer on CPU; the hash
+below is fused into whatever reads it and is computed again in the backward pass instead of being kept.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
-from jaxlm.typing import Array, Float, Key
+from jaxlm.ops._noise import key_words
+from jaxlm.typing import Array, Bool, Float, Key, UInt32
+
+# Two odd multipliers and the shifts between them, from a search for 32-bit mixers of little bias.
+_FIRST, _SECOND = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
+# 2^32 divided by the golden ratio, odd: spreads consecutive counters over the words.
+_STRIDE = np.uint32(0x9E3779B9)
 
 
 def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Float[Array, "..."]:
     """Returns the inputs with each element zeroed with probability `rate` and the rest divided by `1 - rate`.
+
+    The mask is `dropout_mask`: a function of the key and the shape alone, the same on every backend and under any
+    sharding.
 
     Args:
       rng: PRNG key, consumed.
@@ -32,5 +49,53 @@ def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Fl
         raise ValueError(f"a dropout rate lies in [0, 1), got {rate}")
     if rate == 0.0:
         return inputs
-    keep = jax.random.bernoulli(rng, 1.0 - rate, inputs.shape)
-    return jnp.where(keep, inputs / (1.0 - rate), jnp.zeros_like(inputs))
+    return _dropped(key_words(rng), inputs, float(rate))
+
+
+def dropout_mask(words: UInt32[Array, " 2"], shape: tuple[int, ...], rate: float) -> Bool[Array, "..."]:
+    """Returns the mask of a dropout: True = kept, each with probability `1 - rate`, rounded to 2^-32.
+
+    Every row (all axes but the last) hashes its index and the key to a word of its own, and every element hashes its
+    column and its row's word.
+
+    Args:
+      words: two words of a key, from `key_words`.
+      shape: the shape of the mask.
+      rate: probability of False.
+
+    Returns:
+      `Bool[shape]`.
+
+    Example:
+      >>> dropout_mask(key_words(jax.random.key(0)), (2, 3), 0.0).all().item()
+      True
+    """
+    num_rows, num_columns = int(np.prod(shape[:-1])), int(np.prod(shape[-1:]))
+    rows = _mixed(_mixed(lax.iota(jnp.uint32, num_rows) * _STRIDE + words[0]) + words[1])
+    columns = lax.iota(jnp.uint32, num_columns) * _STRIDE
+    bits = _mixed(rows[:, None] + columns[None, :])
+    return (bits >= np.uint32(min(round(rate * 2**32), 2**32 - 1))).reshape(shape)
+
+
+def _mixed(words: Array) -> Array:
+    words = (words ^ (words >> np.uint32(16))) * _FIRST
+    words = (words ^ (words >> np.uint32(15))) * _SECOND
+    return words ^ (words >> np.uint32(16))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _dropped(words: Array, inputs: Array, rate: float) -> Array:
+    mask = dropout_mask(words, inputs.shape, rate)
+    scaled = inputs.astype(jnp.float32) * np.float32(1.0 / (1.0 - rate))
+    return jnp.where(mask, scaled, 0.0).astype(inputs.dtype)
+
+
+def _dropped_forward(words: Array, inputs: Array, rate: float) -> tuple[Array, Array]:
+    return _dropped(words, inputs, rate), words
+
+
+def _dropped_backward(rate: float, words: Array, upstream: Array) -> tuple[None, Array]:
+    return None, _dropped(words, upstream, rate)
+
+
+_dropped.defvjp(_dropped_forward, _dropped_backward)

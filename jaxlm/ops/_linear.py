@@ -4,15 +4,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import DTypeLike
 
+from jaxlm.ops._products import product
 from jaxlm.typing import Array, Float
-
-# Dimension numbers of a product of two matrices: which axis of each is summed over.
-CONTRACT_LAST = (((1,), (1,)), ((), ()))
-CONTRACT_INNER = (((1,), (0,)), ((), ()))
-CONTRACT_FIRST = (((0,), (0,)), ((), ()))
 
 
 def linear(
@@ -49,15 +44,9 @@ def linear(
     return outputs.reshape(*inputs.shape[:-1], kernel.shape[0])
 
 
-def product(left: Array, right: Array, dims: tuple) -> Array:
-    """Returns the product of two matrices of one dtype, accumulated and returned in float32."""
-    precision = lax.Precision.HIGHEST if left.dtype == jnp.float32 else None
-    return lax.dot_general(left, right, dims, precision=precision, preferred_element_type=jnp.float32)
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _affine(rows: Array, kernel: Array, bias: Array | None, dtype: jnp.dtype) -> Array:
-    outputs = product(rows, kernel.astype(rows.dtype), CONTRACT_LAST)
+    outputs = product(rows, kernel.astype(rows.dtype), 1, 1)
     if bias is not None:
         outputs = outputs + bias.astype(jnp.float32)[None, :]
     return outputs.astype(dtype)
@@ -71,8 +60,8 @@ def _affine_backward(dtype: jnp.dtype, saved: tuple, cotangent: Array) -> tuple[
     del dtype
     rows, kernel, bias = saved
     upstream = cotangent.astype(rows.dtype)
-    rows_gradient = product(upstream, kernel.astype(rows.dtype), CONTRACT_INNER).astype(rows.dtype)
-    kernel_gradient = product(upstream, rows, CONTRACT_FIRST).astype(kernel.dtype)
+    rows_gradient = product(upstream, kernel.astype(rows.dtype), 1, 0).astype(rows.dtype)
+    kernel_gradient = product(upstream, rows, 0, 0).astype(kernel.dtype)
     if bias is None:
         return rows_gradient, kernel_gradient, None
     return rows_gradient, kernel_gradient, cotangent.astype(jnp.float32).sum(0).astype(bias.dtype)

@@ -1,5 +1,8 @@
-"""Layer and root-mean-square normalisation with float32 statistics."""
+"""Layer and root-mean-square normalisation with float32 statistics and gradients written by hand."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -14,7 +17,8 @@ def layer_norm(
 ) -> Float[Array, "*batch D"]:
     """Returns `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the last axis.
 
-    Mean and (biased) variance are float32; the result has the inputs' dtype.
+    Mean and (biased) variance are float32; the result has the inputs' dtype. The inputs and the two statistics of
+    each row are all that is kept for the backward pass.
 
     Args:
       inputs: `Float[... D]`.
@@ -32,13 +36,8 @@ def layer_norm(
     References:
       Ba et al., "Layer Normalization", 2016, https://arxiv.org/abs/1607.06450.
     """
-    values = inputs.astype(jnp.float32)
-    centred = values - values.mean(-1, keepdims=True)
-    variance = jnp.square(centred).mean(-1, keepdims=True)
-    outputs = centred * lax.rsqrt(variance + epsilon) * _last_axis(scale, inputs.ndim)
-    if bias is not None:
-        outputs = outputs + _last_axis(bias, inputs.ndim)
-    return outputs.astype(inputs.dtype)
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    return _normalised(rows, scale, bias, float(epsilon), True).reshape(inputs.shape)
 
 
 def rms_norm(
@@ -61,11 +60,44 @@ def rms_norm(
     References:
       Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, https://arxiv.org/abs/1910.07467.
     """
-    values = inputs.astype(jnp.float32)
-    mean_square = jnp.square(values).mean(-1, keepdims=True)
-    outputs = values * lax.rsqrt(mean_square + epsilon) * _last_axis(scale, inputs.ndim)
-    return outputs.astype(inputs.dtype)
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    return _normalised(rows, scale, None, float(epsilon), False).reshape(inputs.shape)
 
 
-def _last_axis(vector: Array, ndim: int) -> Array:
-    return vector.astype(jnp.float32).reshape((1,) * (ndim - 1) + vector.shape)
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _normalised(rows: Array, scale: Array, bias: Array | None, epsilon: float, centre: bool) -> Array:
+    return _normalised_forward(rows, scale, bias, epsilon, centre)[0]
+
+
+def _normalised_forward(
+    rows: Array, scale: Array, bias: Array | None, epsilon: float, centre: bool
+) -> tuple[Array, tuple]:
+    mean, inverse = _statistics(rows, epsilon, centre)
+    outputs = (rows.astype(jnp.float32) - mean) * inverse * scale.astype(jnp.float32)[None, :]
+    if bias is not None:
+        outputs = outputs + bias.astype(jnp.float32)[None, :]
+    return outputs.astype(rows.dtype), (rows, mean, inverse, scale, bias)
+
+
+def _normalised_backward(epsilon: float, centre: bool, saved: tuple, upstream: Array) -> tuple:
+    del epsilon
+    rows, mean, inverse, scale, bias = saved
+    upstream = upstream.astype(jnp.float32)
+    unit = (rows.astype(jnp.float32) - mean) * inverse
+    scaled = upstream * scale.astype(jnp.float32)[None, :]
+    gradient = scaled - unit * (scaled * unit).mean(-1, keepdims=True)
+    if centre:
+        gradient = gradient - scaled.mean(-1, keepdims=True)
+    scale_gradient = (upstream * unit).sum(0).astype(scale.dtype)
+    bias_gradient = None if bias is None else upstream.sum(0).astype(bias.dtype)
+    return (gradient * inverse).astype(rows.dtype), scale_gradient, bias_gradient
+
+
+def _statistics(rows: Array, epsilon: float, centre: bool) -> tuple[Array, Array]:
+    values = rows.astype(jnp.float32)
+    mean = values.mean(-1, keepdims=True) if centre else jnp.zeros((rows.shape[0], 1), jnp.float32)
+    variance = jnp.square(values - mean).mean(-1, keepdims=True)
+    return mean, lax.rsqrt(variance + epsilon)
+
+
+_normalised.defvjp(_normalised_forward, _normalised_backward)

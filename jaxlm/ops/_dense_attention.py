@@ -1,0 +1,141 @@
+"""Attention that holds the `[L, S]` weights of every head, with a gradient written by hand.
+
+Heads come first inside, `[B N L H]`, and the query heads of a group lie below each other in its products,
+`[B, K, (N / K) * L, H]`. Softmax weights stay unnormalised, `E = exp(scores - max)`: the factor of each row, one over
+its sum, goes to the `[.., H]` side of the products, one pass fewer over `[L, S]` in each direction. Likewise the
+gradients of keys and values are computed transposed, so that the operand that is turned in memory is the small one.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxlm.ops._dropout import dropout_mask
+from jaxlm.ops._products import product, row_major
+from jaxlm.typing import Array
+
+
+class Settings(NamedTuple):
+    """What is fixed when attention is traced: the factor and bound of the scores, the share of weights dropped."""
+
+    scale: float
+    softcap: float | None
+    dropout_rate: float
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def dense_attention(
+    query: Array, key: Array, value: Array, mask: Array | None, words: Array | None, settings: Settings
+) -> Array:
+    """Returns the outputs `[B L N H]` in the query's dtype; `words` are those of the dropout's key."""
+    return _forward(query, key, value, mask, words, settings)[0]
+
+
+def attention_probs(query: Array, key: Array, mask: Array | None, settings: Settings) -> Array:
+    """Returns the float32 probabilities `[B N L S]` before dropout, differentiable by JAX's own rules."""
+    exponentials = _exponentials(_heads_first(query), _heads_first(key), mask, settings)
+    return exponentials * _inverse_sums(exponentials)
+
+
+def weighted_values(probs: Array, value: Array, words: Array | None, settings: Settings) -> Array:
+    """Returns the outputs `[B L N H]` of given probabilities, after dropout, differentiable by JAX's own rules."""
+    kept = _dropped(probs, words, settings).astype(value.dtype)
+    outputs = _weighted(kept, _heads_first(value)) * _rescale(settings)
+    return outputs.swapaxes(1, 2).astype(value.dtype)
+
+
+def _forward(query, key, value, mask, words, settings):
+    query, key, value = _heads_first(query), _heads_first(key), _heads_first(value)
+    exponentials = _exponentials(query, key, mask, settings).astype(query.dtype)
+    inverse = _inverse_sums(exponentials)
+    outputs = _weighted(_dropped(exponentials, words, settings), value) * (inverse * _rescale(settings))
+    outputs = outputs.swapaxes(1, 2).astype(query.dtype)
+    return outputs, (query, key, value, exponentials, inverse, outputs, words)
+
+
+def _backward(settings, saved, upstream):
+    query, key, value, exponentials, inverse, outputs, words = saved
+    inner = (upstream.astype(jnp.float32) * outputs.astype(jnp.float32)).sum(-1)
+    inner = inverse * inner.swapaxes(1, 2)[..., None]
+    scaled = upstream.astype(jnp.float32).swapaxes(1, 2) * (inverse * _rescale(settings))
+    scaled = row_major(scaled.astype(query.dtype))
+    value_gradient = _summed_over_queries(scaled, _dropped(exponentials, words, settings), value)
+    weights_gradient = _dropped(_against(scaled, value), words, settings)
+    scores_gradient = (
+        exponentials.astype(jnp.float32) * (weights_gradient - inner) * np.float32(settings.scale)
+    )
+    if settings.softcap is not None:
+        relative = _scores(query, key, settings) / settings.softcap
+        scores_gradient = scores_gradient * (1.0 - jnp.square(relative))
+    scores_gradient = scores_gradient.astype(query.dtype)
+    query_gradient = _weighted(scores_gradient, key).swapaxes(1, 2).astype(query.dtype)
+    key_gradient = _summed_over_queries(query, scores_gradient, key)
+    return query_gradient, key_gradient, value_gradient, None, None
+
+
+dense_attention.defvjp(_forward, _backward)
+
+
+def _exponentials(query: Array, key: Array, mask: Array | None, settings: Settings) -> Array:
+    """`exp(scores - max)` `[B N L S]` in float32, 0 where the mask forbids."""
+    scores = _scores(query, key, settings)
+    bounded = scores if mask is None else jnp.where(mask, scores, np.finfo(np.float32).min)
+    exponentials = jnp.exp(bounded - lax.stop_gradient(bounded.max(-1, keepdims=True)))
+    return exponentials if mask is None else jnp.where(mask, exponentials, 0.0)
+
+
+def _inverse_sums(exponentials: Array) -> Array:
+    """One over the sum of each row, 1 for the empty ones."""
+    sums = exponentials.astype(jnp.float32).sum(-1, keepdims=True)
+    return 1.0 / jnp.where(sums == 0.0, 1.0, sums)
+
+
+def _scores(query: Array, key: Array, settings: Settings) -> Array:
+    scores = _against(query, key) * np.float32(settings.scale)
+    if settings.softcap is None:
+        return scores
+    return settings.softcap * jnp.tanh(scores / settings.softcap)
+
+
+def _dropped(weights: Array, words: Array | None, settings: Settings) -> Array:
+    """Zeroes a share of the weights; `_rescale` makes up for it on the outputs' side."""
+    if not settings.dropout_rate:
+        return weights
+    return jnp.where(
+        dropout_mask(words, weights.shape, settings.dropout_rate), weights, jnp.zeros_like(weights)
+    )
+
+
+def _rescale(settings: Settings) -> np.float32:
+    return np.float32(1.0 / (1.0 - settings.dropout_rate))
+
+
+def _heads_first(array: Array) -> Array:
+    return row_major(array.swapaxes(1, 2))
+
+
+def _against(queries: Array, keys: Array) -> Array:
+    """Each query row times each key row of its group: `[B N L H], [B K S H] -> [B N L S]`."""
+    outputs = product(_stacked(queries, keys), keys, 3, 3, num_batch_axes=2)
+    return outputs.reshape(*queries.shape[:3], keys.shape[2])
+
+
+def _weighted(weights: Array, keys: Array) -> Array:
+    """The weighted sums of the group's rows: `[B N L S], [B K S H] -> [B N L H]`."""
+    outputs = product(_stacked(weights, keys), keys, 3, 2, num_batch_axes=2)
+    return outputs.reshape(*weights.shape[:3], keys.shape[3])
+
+
+def _summed_over_queries(queries: Array, weights: Array, keys: Array) -> Array:
+    """The sums of query rows by key: `[B N L H], [B N L S] -> [B S K H]`, in the dtype of `keys` `[B K S H]`."""
+    outputs = product(_stacked(queries, keys), _stacked(weights, keys), 2, 2, num_batch_axes=2)
+    return outputs.transpose(0, 3, 1, 2).astype(keys.dtype)
+
+
+def _stacked(array: Array, keys: Array) -> Array:
+    """The query heads of each group below each other: `[B N L X] -> [B, K, (N / K) * L, X]`."""
+    return array.reshape(array.shape[0], keys.shape[1], -1, array.shape[3])
