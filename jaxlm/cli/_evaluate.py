@@ -1,0 +1,150 @@
+"""`jaxlm evaluate MODEL [CORPUS]`: held-out loss, perplexity and accuracy with fixed masks."""
+
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from jaxlm import data, pretrained, reports, tokenizers, training
+from jaxlm.cli._failures import UsageError, say
+from jaxlm.cli._models import model_folder
+from jaxlm.cli._options import parse
+from jaxlm.cli._output import show
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Show the loss, perplexity and accuracy of a model at masked positions, beside those of a unigram
+    baseline.
+
+    The masks are the same at every call. Without CORPUS it is the test split that the run held out.
+
+    Attributes:
+        model: a run folder that jaxlm train wrote
+        corpus: files, folders or globs
+        format: how to read every file; None takes it from each ending
+        document: of a text file, whether a line or the whole file is one document
+        field: the JSONL field or the Parquet column that holds the text
+        batch_size: rows of a batch
+        json: print one JSON object
+    """
+
+    model: Annotated[Positional[str], arg(metavar="MODEL")]
+    corpus: Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS")] = ()
+    format: Literal["text", "jsonl", "parquet", "fasta", "traces"] | None = None
+    document: Literal["line", "file"] = "line"
+    field: str = "text"
+    batch_size: int = 16
+    json: FlagCreatePairsOff[bool] = False
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    options = parse(Evaluate, arguments, program="jaxlm evaluate")
+    if options.batch_size < 1:
+        raise UsageError(f"--batch-size is at least 1, got {options.batch_size}")
+    folder = model_folder(options.model)
+    training.enable_compilation_cache()
+    loaded = pretrained.load(folder)
+    experiment = _experiment(folder, options)
+    own = _own_data(folder, experiment, needed=not options.corpus)
+    row_length = min(experiment.data.row_length, loaded.config.max_length)
+    with _records(options, loaded.tokenizer, own) as cache:
+        scores = training.evaluate(
+            loaded.model,
+            loaded.params,
+            loaded.tokenizer,
+            cache,
+            masking=experiment.masking,
+            row_length=row_length,
+            batch_size=options.batch_size,
+            log_unigrams=_log_unigrams(loaded, experiment, own, cache, row_length),
+        )
+    if scores is None:
+        raise UsageError("nothing was masked: the corpus has no token that may be")
+    name = " ".join(options.corpus) or "its own test split"
+    if options.json:
+        print(json.dumps({"model": options.model, "corpus": name, **finite(scores._asdict())}))
+    else:
+        title = (
+            f"{options.model} on {name}: {scores.masked:,} masked of {scores.tokens:,} tokens, fixed masks"
+        )
+        show(reports.evaluation_table(scores, title=title))
+    return 0
+
+
+def finite(values: dict[str, float]) -> dict[str, float | None]:
+    """Returns values for JSON, which has no NaN and no infinity: None in their place.
+
+    Example:
+        >>> finite({"loss": 1.5, "unigram": float("nan")})
+        {'loss': 1.5, 'unigram': None}
+    """
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _experiment(folder: Path, options: Evaluate) -> training.Experiment:
+    if (folder / "experiment.json").exists():
+        return training.load_experiment(folder)
+    if not options.corpus:
+        raise UsageError(f"CORPUS is missing: {folder} is no run of its own with a held-out split")
+    return training.Experiment()
+
+
+def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) -> data.Prepared | None:
+    """Returns what the run was trained on; None where that is gone and not needed."""
+    if not (folder / "experiment.json").exists():
+        return None
+    kept = tokenizers.TokenizerConfig(kind=experiment.tokenizer.kind, path=str(folder / "tokenizer.json"))
+    try:
+        return data.prepare(experiment.data, kept)
+    except data.CorpusError as error:
+        if needed:
+            raise
+        say("jaxlm evaluate", f"warning: no unigram baseline, the training data are not there: {error}")
+        return None
+
+
+@contextmanager
+def _records(
+    options: Evaluate, tokenizer: tokenizers.Tokenizer, own: data.Prepared | None
+) -> Iterator[data.TokenCache]:
+    """Opens the records to evaluate on: the corpus asked for, or the run's own test split."""
+    if not options.corpus:
+        yield own.caches["test"]
+        return
+
+    def records() -> Iterator[data.Record]:
+        return data.open_source(
+            options.corpus, options.format, document=options.document, field=options.field
+        )
+
+    with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:
+        cache = data.build_cache(records, tokenizer, folder, source_fingerprint="corpus")
+        if not len(cache):
+            raise UsageError(f"the corpus is empty: {' '.join(options.corpus)} holds no record with text")
+        yield cache
+
+
+def _log_unigrams(
+    loaded: pretrained.Loaded,
+    experiment: training.Experiment,
+    own: data.Prepared | None,
+    cache: data.TokenCache,
+    row_length: int,
+) -> np.ndarray | None:
+    """Returns the baseline's log-probabilities over the ids that may be masked; None without training
+    data.
+    """
+    if own is None:
+        return None
+    split = training.Split(cache, data.plan_packing(cache.lengths, row_length))
+    masking = training.make_masking(experiment.masking, loaded.config, loaded.tokenizer, split, 1)
+    return training.unigram_log_probs(own.caches["train"], masking.forbidden)

@@ -1,0 +1,90 @@
+"""Experiments: Python files that return the configs of a run."""
+
+import importlib.util
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxlm import training
+from jaxlm.cli._failures import UsageError, did_you_mean
+
+FOLDER = Path("experiments")
+FUNCTION = "get_experiment"
+
+
+class Named(NamedTuple):
+    """An experiment and the name that its runs go by."""
+
+    name: str
+    experiment: training.Experiment
+
+
+def load_experiment(argument: str | None) -> Named:
+    """Returns the experiment that the command line names.
+
+    Args:
+        argument: a Python file; a folder that holds `config.py`; the name of such a folder under
+            ./experiments, where a hyphen stands for an underscore; None: the default, this Python's own
+            bytecode.
+
+    Returns:
+        Its name and the `Experiment` that its `get_experiment()` returns.
+
+    Raises:
+        UsageError: if there is none, or the file does not give an `Experiment`.
+    """
+    if argument is None:
+        return Named("bytecode", training.Experiment())
+    path = find_experiment(argument)
+    return Named(path.parent.resolve().name if path.name == "config.py" else path.stem, _call(path))
+
+
+def find_experiment(argument: str) -> Path:
+    """Returns the Python file of an experiment.
+
+    Raises:
+        UsageError: if there is none; the message lists the experiments that are there.
+    """
+    path = Path(argument)
+    folder = FOLDER / argument.replace("-", "_")
+    for candidate in (path, path / "config.py", folder / "config.py"):
+        if candidate.is_file():
+            return candidate
+    if path.suffix == ".py" or len(path.parts) > 1:
+        raise UsageError(
+            f"no experiment file {argument}: name a Python file, or a folder that holds config.py"
+        )
+    known = sorted(config.parent.name for config in FOLDER.glob("*/config.py"))
+    listed = f"those here are {', '.join(known)}" if known else f"there are none in {FOLDER.resolve()}"
+    near = did_you_mean(argument.replace("-", "_"), known)
+    raise UsageError(f"no experiment {argument!r}: name a Python file or a folder; {listed}{near}")
+
+
+def _call(path: Path) -> training.Experiment:
+    spec = importlib.util.spec_from_file_location(f"jaxlm_experiment_{path.stem}", path)
+    if spec is None:
+        raise UsageError(f"{path} is not a Python file; an experiment defines {FUNCTION}()")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        function = getattr(module, FUNCTION, None)
+        experiment = None if function is None else function()
+    except Exception as error:
+        raise UsageError(f"{_where(path, error)}: {type(error).__name__}: {error}") from error
+    if function is None:
+        raise UsageError(f"{path} defines no {FUNCTION}(), which returns a jaxlm.training.Experiment")
+    if not isinstance(experiment, training.Experiment):
+        raise UsageError(
+            f"{path}: {FUNCTION}() returns a jaxlm.training.Experiment: got {type(experiment).__name__}"
+        )
+    return experiment
+
+
+def _where(path: Path, error: Exception) -> str:
+    """Returns "file:line" of the experiment's own line that an error came from."""
+    if isinstance(error, SyntaxError):
+        return f"{path}:{error.lineno}"
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path
+    ]
+    return f"{path}:{lines[-1]}" if lines else str(path)

@@ -1,0 +1,180 @@
+"""`jaxlm info MODEL`: what a run folder holds."""
+
+import dataclasses
+import json
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from safetensors import safe_open
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from jaxlm import tokenizers, training
+from jaxlm.cli._failures import UsageError
+from jaxlm.cli._models import CONFIG, WEIGHTS, model_folder
+from jaxlm.cli._options import parse
+from jaxlm.cli._output import show
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Info:
+    """Show what a run folder holds: parameters, config, tokenizer, how far training came, its last scores.
+
+    Attributes:
+        model: a run folder that jaxlm train wrote, finished or not
+        json: print one JSON object
+    """
+
+    model: Annotated[Positional[str], arg(metavar="MODEL")]
+    json: FlagCreatePairsOff[bool] = False
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    options = parse(Info, arguments, program="jaxlm info")
+    folder = Path(options.model)
+    if not (folder / "experiment.json").exists():
+        folder = model_folder(options.model)
+    found = describe_folder(folder)
+    if options.json:
+        print(json.dumps(found))
+    else:
+        _show(found)
+    return 0
+
+
+def describe_folder(folder: Path) -> dict[str, Any]:
+    """Returns what a folder holds, as JSON values; what it does not hold is None or empty.
+
+    Args:
+        folder: of a run or of a model.
+    """
+    return {
+        "folder": str(folder),
+        "parameters": parameters_by_part(folder / WEIGHTS),
+        "config": _json(folder / CONFIG),
+        "tokenizer": _tokenizer(folder),
+        "training": _training(folder),
+        "metrics": {line["split"]: line for line in training.read_metrics(folder)},
+        "files": {
+            path.name: sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+            for path in sorted(folder.iterdir())
+        },
+    }
+
+
+def parameters_by_part(path: Path) -> dict[str, int]:
+    """Returns the number of parameters of each part of a model; the blocks together.
+
+    Args:
+        path: model.safetensors; only its header is read.
+    """
+    if not path.exists():
+        return {}
+    parts: Counter[str] = Counter()
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118, it is no mapping
+                part = re.sub(r"_\d+$", "s", ".".join(name.split(".")[:2]))
+                size = 1
+                for length in tensors.get_slice(name).get_shape():
+                    size *= length
+                parts[part] += size
+    except Exception as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    return dict(parts)
+
+
+def _tokenizer(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "tokenizer.json").exists():
+        return None
+    tokenizer = tokenizers.load(folder)
+    return {
+        "kind": tokenizer.kind,
+        "vocab_size": tokenizer.vocab_size,
+        "specials": {role: id for role, id in tokenizer.specials._asdict().items() if id is not None},
+        "fingerprint": tokenizer.fingerprint,
+    }
+
+
+def _training(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "experiment.json").exists():
+        return None
+    experiment = training.load_experiment(folder)
+    kept = training.checkpoints(folder / "checkpoints")
+    return {
+        "steps": experiment.run.steps,
+        "step": max((one.step for one in kept), default=0),
+        "finished": (folder / WEIGHTS).exists(),
+        "checkpoints": [
+            {"step": one.step, "validation_loss": one.meta.get("validation_loss")} for one in kept
+        ],
+        "experiment": experiment.to_dict(),
+    }
+
+
+def _json(path: Path) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None
+
+
+def _show(found: dict[str, Any]) -> None:
+    print(found["folder"])
+    if found["training"]:
+        _show_training(found["folder"], found["training"])
+    if found["tokenizer"]:
+        print(f"tokenizer: {found['tokenizer']['kind']}, {found['tokenizer']['vocab_size']:,} ids")
+    if found["config"]:
+        fields = (
+            f"{name}={value}" for name, value in found["config"].get("model", {}).items() if value is not None
+        )
+        print(textwrap.fill(f"model: {' '.join(fields)}", width=100, subsequent_indent="  "))
+    for split, line in found["metrics"].items():
+        print(f"{split}: {_scores(line)} at step {line['step']}")
+    total = sum(found["parameters"].values())
+    rows = [*found["parameters"].items(), *([("total", total)] if total else [])]
+    _show_rows(("part", "parameters"), [(name, f"{count:,}") for name, count in rows])
+    _show_rows(("file", "bytes"), [(name, f"{size:,}") for name, size in found["files"].items()])
+
+
+def _show_training(folder: str, state: dict[str, Any]) -> None:
+    if state["finished"]:
+        print(f"finished: {state['steps']:,} steps")
+    else:
+        print(f"at step {state['step']:,} of {state['steps']:,}; go on: jaxlm train --resume --out {folder}")
+    kept = ", ".join(
+        f"{one['step']:,}" + (f" (loss {one['validation_loss']:.3f})" if one["validation_loss"] else "")
+        for one in state["checkpoints"]
+    )
+    print(f"checkpoints: {kept or 'none'}")
+
+
+def _scores(line: dict[str, Any]) -> str:
+    shown = {
+        "loss": ("loss", "{:.3f} nats"),
+        "perplexity": ("perplexity", "{:,.2f}"),
+        "accuracy": ("accuracy", "{:.1%}"),
+    }
+    return ", ".join(
+        f"{name} {form.format(line[key])}" for key, (name, form) in shown.items() if line.get(key) is not None
+    )
+
+
+def _show_rows(headings: tuple[str, str], rows: list[tuple[str, str]]) -> None:
+    if not rows:
+        return
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column(headings[0])
+    table.add_column(headings[1], justify="right")
+    for row in rows:
+        table.add_row(*row)
+    show(table)

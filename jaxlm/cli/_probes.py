@@ -1,0 +1,105 @@
+"""A few masked texts whose answers are known, to see with one's own eyes what a model has learnt."""
+
+import inspect
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm import data, decoding, pretrained, tokenizers
+
+# Small functions and which pretoken of their trace is hidden: its text and which of its occurrences. They are
+# compiled by the Python that runs, so that their opcodes are those of the traces it was trained on.
+FUNCTIONS = (
+    ("def area(self):\n    return self.width * self.height", ("self", 1)),
+    ("def area(self):\n    return self.width * self.height", ("RETURN_VALUE", 0)),
+    ("def total(items):\n    for item in items:\n        print(item)", ("GET_ITER", 0)),
+    ("def read(path):\n    with open(path) as file:\n        return file.read()", ("open", 0)),
+    ("def name(path):\n    import os\n    return os.path.basename(path)", ("os", 1)),
+    ("def first(text):\n    if text is None:\n        return None\n    return text[0]", ("BINARY_SUBSCR", 0)),
+    (
+        "def convert(text):\n    try:\n        return int(text)\n    except ValueError:\n        return None",
+        ("ValueError", 0),
+    ),
+)
+NUM_RECORDS, RECORD_LENGTH = 4, 24
+
+
+class Probe(NamedTuple):
+    """A text with one mask, and the token that stood there.
+
+    Attributes:
+        tokens: `Int[L]` ids.
+        answer: the token, as a person reads it.
+    """
+
+    tokens: np.ndarray
+    answer: str
+
+
+def bytecode_probes(tokenizer: tokenizers.Tokenizer) -> Iterator[Probe]:
+    """Yields probes of the running Python's bytecode, those whose hidden pretoken is one token.
+
+    Args:
+        tokenizer: of instruction traces.
+    """
+    for source, (hidden, occurrence) in FUNCTIONS:
+        pretokens = _trace(source).split()
+        places = [place for place, pretoken in enumerate(pretokens) if pretoken == hidden]
+        if len(places) > occurrence and tokenizer.encode(hidden).size == 1:
+            pretokens[places[occurrence]] = tokenizer.token(tokenizer.specials.mask)
+            yield Probe(tokenizer.encode(" ".join(pretokens)), hidden)
+
+
+def held_out_probes(tokenizer: tokenizers.Tokenizer, cache: data.TokenCache) -> Iterator[Probe]:
+    """Yields the beginnings of a few records, spread over a split, each with a token past its middle hidden.
+
+    Args:
+        tokenizer: that the records were encoded with.
+        cache: the split.
+    """
+    for index in np.linspace(0, len(cache) - 1, min(NUM_RECORDS, len(cache))).astype(int):
+        tokens = np.array(cache[index][:RECORD_LENGTH])
+        allowed = np.flatnonzero(~np.isin(tokens, tokenizer.special_ids))
+        if len(allowed) < 2:
+            continue
+        place = allowed[len(allowed) * 2 // 3]
+        answer = tokenizer.token(tokens[place])
+        tokens[place] = tokenizer.specials.mask
+        yield Probe(tokens, answer)
+
+
+def fill_probes(loaded: pretrained.Loaded, probes: list[Probe], top_k: int = 3) -> list[str]:
+    """Returns two lines a probe: its text, and what the model expects at the mask beside what stood there.
+
+    Args:
+        loaded: the model.
+        probes: with one mask each.
+        top_k: how many tokens to name.
+    """
+    lines = []
+    results = decoding.fill_batch(
+        loaded.model, loaded.params, loaded.tokenizer, [probe.tokens for probe in probes], top_k=top_k
+    )
+    for probe, filled in zip(probes, results, strict=True):
+        found = filled.predictions[0].candidates
+        guesses = ", ".join(f"{one.token!r} {one.probability:.3f}" for one in found)
+        mark = "✓" if found[0].token == probe.answer else " "
+        lines += [
+            f"  {as_text(loaded.tokenizer, probe)}",
+            f"  {mark} {guesses}   (it was {probe.answer!r})",
+            "",
+        ]
+    return lines
+
+
+def as_text(tokenizer: tokenizers.Tokenizer, probe: Probe) -> str:
+    """Returns a probe's text on one line, as `jaxlm fill` takes it."""
+    return " ".join(tokenizer.decode(probe.tokens).split())
+
+
+def _trace(source: str) -> str:
+    space: dict[str, object] = {}
+    exec(source, space)
+    function = next(value for value in space.values() if inspect.isfunction(value))
+    return data.disassemble(function.__code__)

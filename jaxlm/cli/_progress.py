@@ -1,0 +1,111 @@
+"""What training tells, on stderr: a live bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
+from rich.text import Text
+
+from jaxlm import training
+from jaxlm.cli._output import duration
+
+# Without a terminal a line every twentieth of the run, and at least this often.
+NUM_LINES, SECONDS = 20, 30.0
+
+
+class Display:
+    """Shows the events of a run while it is entered.
+
+    Example:
+        >>> with Display() as display:
+        ...     display.show(training.Warned("checkpoint 10 is damaged"))
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+        self._waiting: Status | None = None
+        self._bar: Progress | None = None
+        self._began, self._first, self._said = 0.0, 0, (0, time.monotonic())
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._waiting = self._console.status(
+                "preparing the corpus and the tokenizer (kept for the next run)"
+            )
+            self._waiting.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for live in (self._waiting, self._bar):
+            if live is not None:
+                live.stop()
+
+    def line(self, text: str) -> None:
+        """Prints a line, above the bar where there is one."""
+        if self._console.is_terminal:
+            self._console.print(Text(text))
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def show(self, event: training.Event) -> None:
+        """Shows one event."""
+        match event:
+            case training.Started():
+                self._start(event)
+            case training.Progress():
+                self._advance(event)
+            case training.Evaluated(split="validation"):
+                self.line(_evaluated(event))
+            case training.Warned():
+                self.line(f"warning: {' '.join(event.message.split())}")
+
+    def _start(self, event: training.Started) -> None:
+        if self._waiting is not None:
+            self._waiting.stop()
+        for note in event.notes:
+            self.line(f"  {note}")
+        self.line(
+            f"  model: {event.params:,} parameters, on {event.devices}; {event.steps:,} steps of "
+            f"{event.tokens_per_step:,} tokens ({event.epochs:.1f} epochs)"
+        )
+        if event.step:
+            self.line(f"going on from step {event.step}")
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("step {task.completed}/{task.total}"),
+                BarColumn(bar_width=None),
+                TextColumn("loss {task.fields[loss]}  {task.fields[speed]} tokens/s "),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console,
+                expand=True,
+            )
+            self._bar.add_task("", total=event.steps, completed=event.step, loss="-", speed="-")
+            self._bar.start()
+
+    def _advance(self, event: training.Progress) -> None:
+        # Not a number until time was measured.
+        speed = f"{event.tokens_per_second:,.0f}" if event.tokens_per_second > 0 else "-"
+        if self._bar is not None:
+            task = self._bar.task_ids[0]
+            self._bar.update(task, completed=event.step, loss=f"{event.loss:.3f}", speed=speed)
+            return
+        step, at = self._said
+        now = time.monotonic()
+        if not self._began:
+            # The first step compiles, and says nothing about the others.
+            self._began, self._first = now, event.step
+        if event.step == event.steps or event.step - step >= event.steps / NUM_LINES or now - at >= SECONDS:
+            self._said = event.step, now
+            left = (now - self._began) / max(event.step - self._first, 1) * (event.steps - event.step)
+            told = f"loss {event.loss:.3f}  {speed} tokens/s  {duration(left)} left"
+            self.line(f"step {event.step}/{event.steps}  {told}")
+
+
+def _evaluated(event: training.Evaluated) -> str:
+    scores = event.evaluation
+    return (
+        f"step {event.step}  held-out loss {scores.nll:.3f} nats, accuracy {scores.accuracy:.1%}; "
+        f"unigram baseline {scores.unigram_nll:.3f} nats"
+    )

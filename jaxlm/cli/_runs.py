@@ -1,0 +1,36 @@
+"""Which folder a run is in."""
+
+import re
+from pathlib import Path
+
+from jaxlm.cli._failures import UsageError
+
+RUNS = Path("runs")
+
+
+def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
+    """Returns the folder of a run: `out`, or `runs/NAME-N` with the next N, or to resume with the last.
+
+    Args:
+        name: of the experiment.
+        out: what the command line asks for; None: by name.
+        resume: whether a run that is there is gone on with.
+
+    Raises:
+        UsageError: if there is no run to resume.
+    """
+    if out is not None:
+        if resume and not (Path(out) / "experiment.json").exists():
+            raise UsageError(f"no run to resume in {out}: leave out --resume to begin one there")
+        return Path(out)
+    numbers = [0, *(number for path in RUNS.glob(f"{name}-*") if (number := _number(name, path)))]
+    if not resume:
+        return RUNS / f"{name}-{max(numbers) + 1}"
+    if max(numbers) == 0:
+        raise UsageError(f"no run to resume: there is no {RUNS}/{name}-N here; name its folder with --out")
+    return RUNS / f"{name}-{max(numbers)}"
+
+
+def _number(name: str, path: Path) -> int | None:
+    found = re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name)
+    return int(found[1]) if found else None

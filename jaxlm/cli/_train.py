@@ -1,0 +1,137 @@
+"""`jaxlm train [EXPERIMENT] [--options]`: from an experiment to a run folder."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from jaxlm import training
+from jaxlm.cli._arguments import expand_short, option_names, split_positionals
+from jaxlm.cli._experiments import Named, load_experiment
+from jaxlm.cli._failures import FAILED, UsageError, say
+from jaxlm.cli._finish import report
+from jaxlm.cli._options import parse
+from jaxlm.cli._progress import Display
+from jaxlm.cli._runs import run_folder
+
+PROGRAM = "jaxlm train"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a masked language model; without arguments, on this Python's own bytecode.
+
+    An option may be given without its prefix where no other ends like it: --steps for --run.steps.
+
+    jaxlm train
+    jaxlm train --data "texts/*.txt" --steps 5000
+    jaxlm train my_experiment.py --out runs/mine
+    jaxlm train --resume --out runs/mine
+
+    Attributes:
+        experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
+        data: what to train on: files, folders or globs of text, JSONL, Parquet, FASTA or traces
+        out: folder of the run; by default runs/NAME-N
+        resume: go on with the run in --out, by default with the last one of this name
+        json: print the result as one JSON object
+        settings: of the experiment
+    """
+
+    experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
+    data: Annotated[tuple[str, ...], arg(metavar="PATH [PATH ...]")] = ()
+    out: Annotated[str | None, arg(metavar="DIR")] = None
+    resume: FlagCreatePairsOff[bool] = False
+    json: FlagCreatePairsOff[bool] = False
+    settings: Annotated[training.Experiment, arg(name="")] = dataclasses.field(
+        default_factory=training.Experiment
+    )
+
+
+class Request(NamedTuple):
+    """What the command line asks for: the experiment with the options applied, and where it runs."""
+
+    experiment: training.Experiment
+    folder: Path
+    resume: bool
+    json: bool
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    request = read_request(arguments)
+    training.enable_compilation_cache()
+    with Display() as display:
+        event = None
+        for event in training.train(request.experiment, request.folder, resume=request.resume):
+            display.show(event)
+    match event:
+        case training.Finished():
+            report(event, request.experiment, as_json=request.json)
+            return 0
+        case training.Stopped():
+            again = f"{PROGRAM} --resume --out {request.folder}"
+            say(
+                PROGRAM,
+                f"stopped at step {event.step} of {request.experiment.run.steps}, saved; go on: {again}",
+            )
+            return 128 + event.signal
+    say(PROGRAM, "failed: the run ended without a word")
+    return FAILED
+
+
+def read_request(arguments: Sequence[str]) -> Request:
+    """Returns what the command line asks for.
+
+    The experiment decides the defaults of the options, so it is found first: a file or a name among the
+    arguments, the one that the folder to resume holds, or the embedded one.
+
+    Args:
+        arguments: what follows `jaxlm train`.
+
+    Raises:
+        UsageError: if they make no sense.
+    """
+    names = option_names(Train)
+    positionals, options = split_positionals(expand_short(arguments, names), names)
+    if len(positionals) > 1:
+        raise UsageError(f"one EXPERIMENT at a time, got {' and '.join(map(repr, positionals))}")
+    named = _named(positionals[0] if positionals else None, options)
+    given = parse(Train, options, program=PROGRAM, default=Train(settings=named.experiment))
+    experiment, name = given.settings, named.name
+    if given.data:
+        if experiment.data.paths != named.experiment.data.paths:
+            raise UsageError("--data and --data.paths are the same: give one of them")
+        experiment = dataclasses.replace(
+            experiment, data=dataclasses.replace(experiment.data, paths=given.data)
+        )
+    if not positionals and experiment.data.paths:
+        name = _name_of_data(experiment.data.paths[0])
+    return Request(experiment, run_folder(name, given.out, resume=given.resume), given.resume, given.json)
+
+
+def _named(argument: str | None, options: list[str]) -> Named:
+    """The experiment that is named, or that the folder to resume holds: it need not be named again."""
+    if argument is None and "--resume" in options:
+        folder = _value(options, "--out")
+        if folder is not None and (Path(folder) / "experiment.json").exists():
+            return Named(Path(folder).name, training.load_experiment(folder))
+    return load_experiment(argument)
+
+
+def _value(options: list[str], name: str) -> str | None:
+    for option, following in zip(options, [*options[1:], None], strict=True):
+        if option == name:
+            return following
+        if option.startswith(f"{name}="):
+            return option.partition("=")[2]
+    return None
+
+
+def _name_of_data(path: str) -> str:
+    words = re.findall(r"[A-Za-z0-9]+", Path(path).name.partition(".")[0]) or re.findall(
+        r"[A-Za-z0-9]+", path
+    )
+    return "-".join(words) or "data"

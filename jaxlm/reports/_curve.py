@@ -1,0 +1,56 @@
+"""The learning curve of a run, from its metrics."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+TRAINING, HELD_OUT, BASELINE = "#4477aa", "#cc3311", "#555555"
+
+
+def draw_curve(
+    metrics_path: str | os.PathLike[str], png_path: str | os.PathLike[str], *, baseline: float | None = None
+) -> None:
+    """Draws training and held-out loss against the step, and the unigram baseline as a line.
+
+    Args:
+        metrics_path: a run's metrics.jsonl: lines with `step`, `split` ("train", "validation", "test") and
+            `loss`.
+        png_path: the picture to write.
+        baseline: loss of the unigram baseline, nats; None leaves its line out.
+
+    Raises:
+        ValueError: if the metrics hold no loss.
+    """
+    from matplotlib.figure import Figure  # imported when drawn: it takes longer than all else here
+
+    lines = _read(Path(metrics_path))
+    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(*_points(lines, "train"), color=TRAINING, linewidth=1.2, label="training")
+    marked = {"color": HELD_OUT, "linewidth": 1.8, "markersize": 5}
+    axes.plot(*_points(lines, "validation"), marker="o", label="validation, fixed masks", **marked)
+    axes.plot(*_points(lines, "test"), marker="D", linestyle="none", label="test, fixed masks", **marked)
+    if baseline is not None:
+        label = f"unigram baseline, {baseline:.2f} nats"
+        axes.axhline(baseline, color=BASELINE, linestyle="--", linewidth=1.2, label=label)
+    axes.set(xlabel="step", ylabel="loss (nats a masked token)")
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(png_path)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in lines if line.get("loss") is not None]
+    if not lines:
+        raise ValueError(f"no loss to draw in {path}: train for at least one step")
+    return lines
+
+
+def _points(lines: list[dict[str, Any]], split: str) -> tuple[list[int], list[float]]:
+    """Returns steps and losses of a split; of several lines for one step the last."""
+    found = {line["step"]: line["loss"] for line in lines if line["split"] == split}
+    return list(found), list(found.values())
