@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from jaxlm.data._folders import DamagedError, cache_root, open_or_build
 from jaxlm.data._records import CorpusError, Record
 from jaxlm.data._splits import SPLITS, Split, plan_splits
 
+LOG = logging.getLogger(__name__)
 # Part of a trained tokenizer's fingerprint: raise it when the same texts would train another.
 TRAINING = 1
 
@@ -59,6 +61,7 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig) -> Prepared
     fingerprint = _digest(corpus, data, content)
 
     def build(folder: Path) -> None:
+        LOG.info("tokenising the corpus into %s", cache_root())
         left_out = _write_caches(folder, corpus, data, trained)
         (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")
 
@@ -73,6 +76,7 @@ def _tokenizer(corpus: Corpus, data: DataConfig, config: tokenizers.TokenizerCon
         return tokenizers.train_tokenizer([], config, kind)
 
     def build(folder: Path) -> None:
+        LOG.info("training a tokenizer of kind %s on the train split", kind)
         texts = (record.text for split, record in _divided(corpus, data, Counter()) if split == "train")
         tokenizers.train_tokenizer(texts, config, kind).save(folder / "tokenizer.json")
 

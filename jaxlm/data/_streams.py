@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jaxlm.data._records import CorpusError
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = "\ufeff"
 
 
 def read_text(path: Path) -> str:
@@ -26,7 +26,7 @@ def read_text(path: Path) -> str:
     """
     with _opened(path) as stream:
         data = stream.read()
-    return _decode(data.removeprefix(BYTE_ORDER_MARK), path, line=1, start=0)
+    return _decode(data, path, line=1, start=0).removeprefix(BYTE_ORDER_MARK)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -46,8 +46,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     start = 0
     with _opened(path) as stream:
         for number, raw in enumerate(stream, start=1):
-            line = raw.removeprefix(BYTE_ORDER_MARK) if number == 1 else raw
-            yield number, _decode(line, path, number, start).rstrip("\r\n")
+            line = _decode(raw, path, number, start).rstrip("\r\n")
+            yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
             start += len(raw)
 
 

@@ -2,12 +2,13 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxlm import data, ops, tokenizers
+from jaxlm import corruption, data, ops, tokenizers
 from jaxlm.data._capacity import _most
 
 FORBIDDEN = np.zeros(tokenizers.bytes_tokenizer().vocab_size, bool)
@@ -37,6 +38,21 @@ def test_no_batch_holds_more_and_the_bound_is_near(cache, batch_size, rate):
     batches = data.Batches(cache, plan, batch_size=batch_size, seed=0)
     most = max(masked_in(batches[step], rate) for step in range(12))
     assert most <= capacity <= 1.7 * most
+
+
+def test_corruption_in_the_pipeline_never_needs_more(cache):
+    plan = data.plan_packing(cache.lengths, 24)
+    stage = corruption.CorruptBatch(
+        jax.random.key(0),
+        corruption.MaskingConfig(rate=0.15),
+        mask_id=tokenizers.bytes_tokenizer().specials.mask,
+        random_ids=np.flatnonzero(~FORBIDDEN),
+        forbidden=FORBIDDEN,
+    )
+    batches = data.Batches(cache, plan, batch_size=6, seed=0, transform=stage)
+    capacity = data.masked_capacity(cache, plan, 6, FORBIDDEN, 0.15)
+    masked = [int(corrupted.loss_mask.sum()) for _, corrupted in itertools.islice(batches.iterate(), 20)]
+    assert 0.5 * capacity < max(masked) <= capacity
 
 
 def test_one_row_a_batch_is_exact(cache, monkeypatch):

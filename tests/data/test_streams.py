@@ -34,9 +34,11 @@ def test_gzip_members_one_after_the_other_are_one_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst"])
-def test_bytes_that_are_not_utf8_are_named_by_line_and_byte(tmp_path, name):
-    path = write(tmp_path / name, "é1\né2\nab\xe9\n".encode() + b"ab\xe9\n")
-    where = rf"{name}:4: not UTF-8 at byte 15 \(0xe9\)"
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_bytes_that_are_not_utf8_are_named_by_line_and_byte(tmp_path, name, mark):
+    good = f"{mark}é1\né2\nab\xe9\n".encode()
+    path = write(tmp_path / name, good + b"ab\xe9\n")
+    where = rf"{name}:4: not UTF-8 at byte {len(good) + 2} \(0xe9\)"
     with pytest.raises(data.CorpusError, match=where):
         list(read_lines(path))
     with pytest.raises(data.CorpusError, match=where):
