@@ -1,13 +1,18 @@
 """How many of n a rate means, in integers, so that host and device agree."""
 
 from fractions import Fraction
-from typing import Any
+
+import numpy as np
+
+from jaxlm.typing import Array, Int
 
 # Twice its square stays within int32, so the device's arithmetic is exact; rates keep four decimals.
 _LARGEST_DENOMINATOR = 10_000
 
 
-def exact_counts(num_allowed: Any, rate: float) -> Any:
+def exact_counts(
+    num_allowed: np.ndarray | Int[Array, "*shape"], rate: float
+) -> np.ndarray | Int[Array, "*shape"]:
     """Returns max(1, round-half-up(rate * n)) for each n of `num_allowed`, and 0 for n = 0 or a rate of 0.
 
     The rate is taken as the decimal that it prints as, at most four places (or a fraction of that size,
@@ -24,7 +29,6 @@ def exact_counts(num_allowed: Any, rate: float) -> Any:
       ValueError: if `rate` is outside [0, 1].
 
     Example:
-      >>> import numpy as np
       >>> exact_counts(np.array([0, 1, 9, 10, 100]), 0.15).tolist()
       [0, 1, 1, 2, 15]
     """
@@ -36,4 +40,5 @@ def exact_counts(num_allowed: Any, rate: float) -> Any:
     p, q = share.numerator, share.denominator
     wholes, rest = num_allowed // q, num_allowed % q
     counts = wholes * p + (rest * (2 * p) + q) // (2 * q)
+    # A floor of one where there is anything, of none where there is nothing.
     return counts.clip(num_allowed.clip(0, 1))

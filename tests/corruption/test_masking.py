@@ -78,7 +78,7 @@ def test_no_place_in_an_example_is_favoured(many):
 def test_shares_of_zero_and_one_are_meant(many, shares, expected):
     names = ("mask_share", "random_share", "keep_share")
     config = MaskingConfig(**dict(zip(names, shares, strict=True)))
-    rows = jax.tree.map(lambda part: part[:128], many)
+    rows = jax.tree.map(lambda part: part[:256, ..., :64] if part.ndim > 1 else part[:256], many)
     corrupted = mask(rows, config=config)
     assert set(np.asarray(corrupted.tokens)[np.asarray(corrupted.loss_mask)].tolist()) == expected
 
@@ -123,9 +123,11 @@ def test_two_pieces_of_a_split_example_are_counted_apart(pack):
     np.testing.assert_array_equal(in_pieces[1, second], in_whole[1, second])
 
 
-def test_padding_is_never_chosen_even_where_the_caller_allows_it(pack):
+@pytest.mark.parametrize("count", ["exact", "bernoulli"])
+def test_padding_is_never_chosen_even_where_the_caller_allows_it(pack, count):
     rows = pack({1: np.full(4, CLEAN_ID)}, [[1]], 8)
-    chosen = np.asarray(mask(rows, np.ones((1, 8), bool), MaskingConfig(rate=1.0)).loss_mask)
+    config = MaskingConfig(rate=1.0, count=count)
+    chosen = np.asarray(mask(rows, np.ones((1, 8), bool), config).loss_mask)
     assert chosen.tolist() == [[True] * 4 + [False] * 4]
 
 

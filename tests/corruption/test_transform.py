@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import corruption
+from jaxlm import corruption, ops
 
 RNG = jax.random.key(2**33 + 5)
 FORBIDDEN, RANDOM_IDS, MASK_ID = np.arange(50) < 6, np.arange(6, 50), 4
@@ -18,9 +18,9 @@ def stage(config):
     return corruption.CorruptBatch(RNG, config, mask_id=MASK_ID, random_ids=RANDOM_IDS, forbidden=FORBIDDEN)
 
 
-def on_device(batch, config):
+def on_device(batch, config, mask_tokens=corruption.mask_tokens):
     batch = jax.tree.map(jnp.asarray, batch)
-    return corruption.mask_tokens(
+    return mask_tokens(
         RNG,
         batch.tokens,
         corruption.corruptible(batch.tokens, batch.segments, FORBIDDEN),
@@ -54,6 +54,28 @@ def test_a_grain_dataset_gives_the_masks_of_the_device(batches, count, rate):
             assert isinstance(ours, np.ndarray)
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_equal_draws_go_by_offset_on_both_sides(batches, monkeypatch):
+    fine = ops.threefry
+
+    def coarse(key, counter):
+        return tuple(word & np.uint32(0xE0000000) for word in fine(key, counter))
+
+    monkeypatch.setattr("jaxlm.ops._noise.threefry", coarse)
+    config = corruption.MaskingConfig(rate=0.4)
+    # A jit of its own: what is compiled with coarse draws must not be found by another test.
+    uncached = jax.jit(corruption.mask_tokens.__wrapped__, static_argnames=("config", "mask_id"))
+    for batch in batches:
+        reversed_batch = batch._replace(
+            **{
+                name: getattr(batch, name)[:, ::-1]
+                for name in ("tokens", "segments", "example_ids", "offsets")
+            }
+        )
+        for one in (batch, reversed_batch):
+            expected = on_device(one, config, uncached)
+            np.testing.assert_array_equal(stage(config).map(one)[1].loss_mask, expected.loss_mask)
 
 
 def test_prefetching_threads_change_nothing(batches):
