@@ -11,11 +11,11 @@ from jaxlm.models._layers import Linear, Norm, drop
 from jaxlm.typing import Array, Bool, Float, Int
 
 NONLINEARITIES = {
-    "gelu": lambda inputs: jax.nn.gelu(inputs, approximate=False),
+    "gelu": ops.gelu,
     "gelu_tanh": lambda inputs: jax.nn.gelu(inputs, approximate=True),
     "relu": jax.nn.relu,
     "swiglu": jax.nn.silu,
-    "geglu": lambda inputs: jax.nn.gelu(inputs, approximate=False),
+    "geglu": ops.gelu,
 }
 
 

@@ -48,7 +48,7 @@ def instruction_positions(
     if segments is None:
         segments = jnp.ones_like(tokens)
     begins = _segment_starts(segments)
-    follows_next = jnp.pad(tokens[:, :-1] == next_id, ((0, 0), (1, 0))) & ~begins
+    follows_next = jnp.pad(tokens[:, :-1] == next_id, ((0, 0), (1, 0)))
     count = jnp.cumsum(follows_next.astype(jnp.int32), axis=1)
     # The count never falls, so the largest count at a start so far is the count where this segment began.
     at_start = jax.lax.cummax(jnp.where(begins, count, jnp.zeros_like(count)), axis=1)
