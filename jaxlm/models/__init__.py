@@ -6,13 +6,13 @@ from jaxlm.models._presets import PRESETS
 from jaxlm.models._stacking import stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
-__all__ = [  # noqa: RUF022 - plain order, as tests/test_doors.py holds it
-    "CausalLM",
+__all__ = [
     "MODELS",
+    "PRESETS",
+    "CausalLM",
     "MaskedLM",
     "Objective",
     "Output",
-    "PRESETS",
     "Transformer",
     "TransformerConfig",
     "build",
