@@ -14,7 +14,10 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         write(partial)
+        partial.chmod(mode)  # safetensors makes its files unreadable to others, whatever the umask says
         _flush(partial)
         os.replace(partial, path)
         _flush(path.parent)  # the name as well as the bytes

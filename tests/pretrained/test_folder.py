@@ -93,6 +93,11 @@ def test_a_strided_array_is_written_in_its_own_order(tmp_path):
     np.testing.assert_array_equal(pretrained.load(tmp_path).params["head"]["transform"]["kernel"], kernel)
 
 
+def test_files_are_as_readable_as_any(saved):
+    (saved / "other").touch()
+    assert len({path.stat().st_mode for path in saved.iterdir()}) == 1
+
+
 def test_a_failed_write_leaves_the_old_model(saved, monkeypatch):
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
 
