@@ -73,7 +73,7 @@ def split_positionals(arguments: Sequence[str], names: dict[str, Any]) -> tuple[
         >>> split_positionals(["--a", "1", "b.py", "--c", "d", "e"], {"--a": int, "--c": tuple[str, ...]})
         (['b.py'], ['--a', '1', '--c', 'd', 'e'])
     """
-    positionals, options, room = [], [], 0.0
+    positionals, options, room = [], [], 0
     for argument in arguments:
         if argument.startswith("-") and not _is_number(argument):
             options.append(argument)
@@ -97,7 +97,7 @@ def _expanded(argument: str, names: dict[str, Any]) -> str:
     return found[0] + equals + value
 
 
-def _num_values(hint: Any) -> float:
+def _num_values(hint: Any) -> int | float:
     if hint is bool:
         return 0
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)

@@ -73,14 +73,12 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"model": options.model, "corpus": name, **finite(scores._asdict())}))
     else:
-        title = (
-            f"{options.model} on {name}: {scores.masked:,} masked of {scores.tokens:,} tokens, fixed masks"
-        )
-        show(reports.evaluation_table(scores, title=title))
+        print(f"{options.model} on {name}: {scores.masked:,} masked of {scores.tokens:,} tokens, fixed masks")
+        show(reports.evaluation_table(scores))
     return 0
 
 
-def finite(values: dict[str, float]) -> dict[str, float | None]:
+def finite(values: dict[str, float | int]) -> dict[str, float | int | None]:
     """Returns values for JSON, which has no NaN and no infinity: None in their place.
 
     Example:

@@ -84,7 +84,6 @@ def _where(path: Path, error: Exception) -> str:
     """Returns "file:line" of the experiment's own line that an error came from."""
     if isinstance(error, SyntaxError):
         return f"{path}:{error.lineno}"
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path
-    ]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     return f"{path}:{lines[-1]}" if lines else str(path)

@@ -16,7 +16,7 @@ def show(table: RenderableType) -> None:
     console.print(table)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Returns a duration to two units.
 
     Example:

@@ -58,7 +58,7 @@ def held_out_probes(tokenizer: tokenizers.Tokenizer, cache: data.TokenCache) -> 
         tokenizer: that the records were encoded with.
         cache: the split.
     """
-    for index in np.linspace(0, len(cache) - 1, min(NUM_RECORDS, len(cache))).astype(int):
+    for index in np.linspace(0, len(cache) - 1, min(NUM_RECORDS, len(cache))).astype(int).tolist():
         tokens = np.array(cache[index][:RECORD_LENGTH])
         allowed = np.flatnonzero(~np.isin(tokens, tokenizer.special_ids))
         if len(allowed) < 2:

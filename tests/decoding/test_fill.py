@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +22,10 @@ def tokenizer():
 def tiny(tokenizer, **changes):
     """A tiny model with weights large enough for predictions to depend on the neighbours."""
     config = models.TransformerConfig(
-        vocab_size=tokenizer.vocab_size, width=16, depth=2, num_heads=2, max_length=64, init_std=0.4
+        vocab_size=tokenizer.vocab_size, width=16, depth=1, num_heads=2, max_length=64, init_std=0.4
     )
     model = models.build(dataclasses.replace(config, **changes))
-    return model, model.init(jax.random.key(1), jnp.zeros((1, 4), jnp.int32))["params"]
+    return model, jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 4), jnp.int32))["params"]
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +33,16 @@ def learned(tokenizer):
     return tiny(tokenizer)
 
 
+@functools.partial(jax.jit, static_argnames="model")
+def all_logits(model, params, tokens):
+    hidden = model.apply({"params": params}, tokens).hidden
+    return model.apply({"params": params}, hidden, method="logits")
+
+
 def probabilities(model, params, tokenizer, ids):
     """The slow way: every position of one unpadded text, a float64 softmax over ids that are no special."""
     tokens = jnp.asarray(ids)[None]
-    hidden = model.apply({"params": params}, tokens).hidden
-    logits = np.array(model.apply({"params": params}, hidden, method="logits")[0], np.float64)
+    logits = np.array(all_logits(model, params, tokens)[0], np.float64)
     logits[:, list(tokenizer.special_ids)] = -np.inf
     exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exp / exp.sum(axis=-1, keepdims=True)

@@ -1,0 +1,70 @@
+import pytest
+
+from jaxlm import training
+from jaxlm.cli._experiments import load_experiment
+from jaxlm.cli._failures import UsageError
+
+GOOD = """
+from jaxlm import training
+
+
+def get_experiment():
+    return training.Experiment(run=training.RunConfig(steps=7))
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_without_an_argument_it_is_the_embedded_default(here):
+    assert load_experiment(None) == ("bytecode", training.Experiment())
+
+
+@pytest.mark.parametrize(
+    "argument", ["my-protein", "my_protein", "experiments/my_protein", "experiments/my_protein/config.py"]
+)
+def test_a_folder_goes_by_its_name(here, argument):
+    written(here / "experiments/my_protein/config.py", GOOD)
+    name, experiment = load_experiment(argument)
+    assert (name, experiment.run.steps) == ("my_protein", 7)
+
+
+def test_a_file_goes_by_its_stem(here):
+    written(here / "quick.py", GOOD)
+    assert load_experiment("quick.py").name == "quick"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = (", "bad.py:1: SyntaxError"),
+        ("import no_such_module", "bad.py:1: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def get_experiment():\n\n    return 1 / 0", "bad.py:3: ZeroDivisionError: division by zero"),
+        ("x = 1", "bad.py defines no get_experiment()"),
+        (
+            "def get_experiment():\n    return 5",
+            "bad.py: get_experiment() returns a jaxlm.training.Experiment: got int",
+        ),
+    ],
+)
+def test_a_file_that_gives_no_experiment_is_refused_at_its_line(here, text, message):
+    written(here / "bad.py", text)
+    with pytest.raises(UsageError) as caught:
+        load_experiment("bad.py")
+    assert message in str(caught.value)
+
+
+def test_a_name_that_is_not_there_names_those_that_are(here):
+    written(here / "experiments/protein/config.py", GOOD)
+    with pytest.raises(UsageError, match="those here are protein; did you mean 'protein'"):
+        load_experiment("protien")
+    with pytest.raises(UsageError, match=r"no experiment file nowhere\.py"):
+        load_experiment("nowhere.py")

@@ -1,0 +1,100 @@
+import subprocess
+import sys
+
+import pytest
+
+from jaxlm.cli import _main, main
+
+COMMANDS = ["train", "fill", "evaluate", "info"]
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr()
+    assert all(f"jaxlm {name} " in shown.out for name in COMMANDS)
+    assert shown.err == ""
+
+
+def test_help_does_not_import_jax():
+    # The promise of a help within a second rests on it.
+    code = (
+        "import sys; from jaxlm.cli import main; main(['--help']); main(['--version']); main(['tran'])\n"
+        "heavy = {'jax', 'flax', 'tyro', 'rich', 'matplotlib', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_python_m_jaxlm_is_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "jaxlm", "wat"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "jaxlm: 'wat' is none of train, fill, evaluate, info\n"
+
+
+def test_without_a_command_the_help_goes_to_stderr(capsys):
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.startswith("usage: jaxlm")
+
+
+def test_a_misspelt_command_is_named_with_the_nearest(capsys):
+    assert main(["evalute"]) == 2
+    assert capsys.readouterr().err.endswith("did you mean 'evaluate'?\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_describes_its_options(name, capsys):
+    assert main([name, "--help"]) == 0
+    assert f"usage: jaxlm {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "jaxlm info: interrupted\n"),
+        (SystemExit(143), 143, ""),
+        (SystemExit(None), 0, ""),
+        (
+            FileNotFoundError(2, "No such file or directory", "a.txt"),
+            2,
+            "jaxlm info: No such file or directory: a.txt\n",
+        ),
+        (
+            OSError(28, "No space left on device", "b"),
+            2,
+            "jaxlm info: no room left on disk: b; free some, then go on with --resume\n",
+        ),
+        (
+            MemoryError(),
+            1,
+            "jaxlm info: out of memory: lower --run.batch-size, or raise --optimizer.accumulation\n",
+        ),
+    ],
+)
+def test_what_a_command_raises_becomes_a_line_and_a_code(monkeypatch, capsys, raised, code, line):
+    def run(arguments):
+        raise raised
+
+    monkeypatch.setattr("jaxlm.cli._info.run", run)
+    assert main(["info", "x"]) == code
+    assert capsys.readouterr().err == line
+
+
+def test_a_bug_is_one_line_that_names_its_place_and_a_traceback_on_request(monkeypatch, capsys):
+    def run(arguments):
+        return [][1]
+
+    monkeypatch.setattr("jaxlm.cli._info.run", run)
+    assert main(["info", "x"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "failed at test_main.py:" in said and "IndexError: list index out of range" in said
+    monkeypatch.setenv("JAXLM_TRACEBACK", "1")
+    with pytest.raises(IndexError):
+        main(["info", "x"])
+
+
+def test_the_users_environment_comes_first(monkeypatch, capsys):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    main(["info"])
+    assert _main.os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"

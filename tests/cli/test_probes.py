@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from jaxlm import data, tokenizers
+from jaxlm.cli._probes import FUNCTIONS, _trace, bytecode_probes, held_out_probes
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tokenizers.train_instructions([_trace(source) for source, _ in FUNCTIONS] * 3, vocab_size=900)
+
+
+def test_probes_are_traces_of_this_python_with_one_known_token_hidden(tokenizer):
+    probes = list(bytecode_probes(tokenizer))
+    # The opcodes of Python versions differ, the names in the functions do not.
+    assert len(probes) >= 5
+    traces = {_trace(source) for source, _ in FUNCTIONS}
+    for probe in probes:
+        (place,) = np.flatnonzero(probe.tokens == tokenizer.specials.mask)
+        whole = probe.tokens.copy()
+        whole[place] = tokenizer.id(probe.answer)
+        assert tokenizer.decode(whole) in traces
+        assert tokenizer.specials.unk not in probe.tokens
+
+
+def test_what_a_vocabulary_has_not_as_one_token_is_not_asked_for():
+    narrow = tokenizers.train_instructions(["ret"], vocab_size=420)
+    assert list(bytecode_probes(narrow)) == []
+
+
+def test_held_out_probes_hide_a_token_of_a_record(tmp_path):
+    tokenizer = tokenizers.bytes_tokenizer()
+    texts = ["abcdefghi", "x", "a longer record than would be shown on a line of its own"]
+    records = [data.Record(str(index), text, {}) for index, text in enumerate(texts)]
+    cache = data.build_cache(lambda: records, tokenizer, tmp_path, source_fingerprint="f" * 64)
+    probes = list(held_out_probes(tokenizer, cache))
+    assert len(probes) == 2  # "x" has nothing to predict its only token from
+    assert tokenizer.decode(probes[0].tokens) == "abcdef[MASK]hi" and probes[0].answer == "g"
+    assert len(probes[1].tokens) == 24

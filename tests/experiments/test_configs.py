@@ -1,0 +1,47 @@
+"""Every experiment loads by its name and, shrunk, trains for two steps."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from jaxlm import training
+from jaxlm.cli._experiments import load_experiment
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/config.py"))
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_spelled_out_default_is_the_default():
+    assert load_experiment("bytecode-masked").experiment == training.Experiment()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_trains(name, tmp_path):
+    experiment = load_experiment(name.replace("_", "-")).experiment
+    lines = [f"LOAD_FAST name{n % 7} [NEXT] STORE_FAST name{n % 5} [NEXT] POP_TOP {n}" for n in range(60)]
+    (tmp_path / "some.txt").write_text("\n".join(lines))
+    tiny = training.Experiment(
+        data=dataclasses.replace(experiment.data, paths=(str(tmp_path / "some.txt"),), row_length=32),
+        tokenizer=dataclasses.replace(experiment.tokenizer, vocab_size=480),
+        model=dataclasses.replace(experiment.model, width=16, depth=1, num_heads=2, max_length=32),
+        masking=experiment.masking,
+        optimizer=experiment.optimizer,
+        run=dataclasses.replace(experiment.run, steps=2, batch_size=8),
+    )
+    *_, last = training.train(tiny, tmp_path / "run")
+    assert isinstance(last, training.Finished)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_opens_with_its_command_and_what_to_expect(name):
+    text = (ROOT / "experiments" / name / "config.py").read_text()
+    assert all(
+        word in text for word in (f"jaxlm train {name.replace('_', '-')}", "Hardware:", "Time:", "Expected:")
+    )
+    assert (ROOT / "experiments" / name / "README.md").exists()
