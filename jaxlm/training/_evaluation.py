@@ -68,7 +68,7 @@ def log_frequencies(counts: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
         return np.log(smoothed / max(smoothed.sum(), 1.0)).astype(np.float32)
 
 
-def summarize(totals: Mapping[str, float]) -> Evaluation | None:
+def summarize(totals: Mapping[str, int | float]) -> Evaluation | None:
     """Returns the means of an evaluation's sums; None where nothing was masked.
 
     Example:

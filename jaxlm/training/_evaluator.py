@@ -67,7 +67,7 @@ class Evaluator:
           batches: their rows are divided over the devices.
           cancelled: asked before each batch.
         """
-        totals: dict[str, float] = {}
+        totals: dict[str, int | float] = {}
         pending = None
         for batch in batches:
             if cancelled():
@@ -149,7 +149,7 @@ def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
     )
 
 
-def _added(totals: dict[str, float], computed: Mapping[str, Array] | None) -> dict[str, float]:
+def _added(totals: dict[str, int | float], computed: Mapping[str, Array] | None) -> dict[str, int | float]:
     if computed is None:
         return totals
     return {name: totals.get(name, 0) + value.item() for name, value in fetch(computed).items()}

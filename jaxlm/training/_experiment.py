@@ -22,7 +22,7 @@ def _default_model() -> TransformerConfig:
         width=128,
         depth=4,
         num_heads=4,
-        max_length=256,
+        max_length=512,
         position="instruction",
         embedding_norm=True,
     )

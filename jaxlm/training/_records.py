@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 Record = TypeVar("Record")
 
 
-def from_dict(kind: type[Record], values: Mapping[str, Any], name: str = "") -> Record:
+def from_dict(kind: type[Record], values: Any, name: str = "") -> Record:
     """Returns a dataclass filled from JSON values, nested dataclasses included.
 
     Args:

@@ -102,7 +102,7 @@ def make_train_step(
             totals = lax.psum(totals, axis_name)
         scale = 1.0 / jnp.maximum(totals.weight, 1.0)
         gradient = jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), totals.gradient)
-        grad_norm = optax.global_norm(gradient)
+        grad_norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(totals.loss_sum) & jnp.isfinite(grad_norm)
         metrics = _metrics(totals, finite) | {
             "grad_norm": jnp.where(finite, grad_norm, jnp.zeros_like(grad_norm)),

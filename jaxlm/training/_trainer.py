@@ -58,6 +58,7 @@ class Trainer:
         )
         self._state: TrainState | None = None
         self._window, self._bad_steps = Window(), 0
+        self._owes_evaluation = False
         self._pending: tuple[int, dict[str, Any]] | None = None
         self._clock: float | None = None
 
@@ -82,6 +83,9 @@ class Trainer:
         self._state = replicate(state, self._devices)
         self.step, self._bad_steps = checkpoint.step, int(arrays["skipped"])
         self._window = Window(**checkpoint.meta["window"])
+        # A signal saves at once, without the evaluation that may be due at that step.
+        unscored = checkpoint.meta["validation_loss"] is None
+        self._owes_evaluation = unscored and self._is_due(self._run.eval_every)
 
     def steps(self, stop: StopRequest) -> Iterator[Event]:
         """Trains to the end of the run or to a signal, and saves there."""
@@ -90,6 +94,8 @@ class Trainer:
             train.cache, train.plan, batch_size=self._run.batch_size, seed=self._run.seed
         ).iterate(self.step)
         saved = self.step
+        if self._owes_evaluation:
+            yield from self._pause(stop)
         while self.step < self._run.steps and stop.number is None:
             batch = divide(next(batches), len(self._devices))
             self._state, metrics = self._train_step(self._state, batch)

@@ -1,0 +1,60 @@
+"""Sums are exact, and a log is cut back to where a run goes on."""
+
+import json
+import math
+
+from jaxlm.training import read_metrics
+from jaxlm.training._metrics import Window, append_line, cut_back
+
+STEP = {
+    "bad": 0,
+    "loss_sum": 6.0,
+    "weight": 4.0,
+    "correct": 3,
+    "tokens": 100,
+    "overflow": 1,
+    "grad_norm": 2.0,
+}
+BAD = dict.fromkeys(STEP, 0) | {"bad": 1, "tokens": 100}
+
+
+def test_means_are_of_sums_and_bad_steps_count_as_such():
+    window = Window().add(STEP, None).add(STEP | {"weight": 8.0, "loss_sum": 30.0}, 0.5).add(BAD, 0.5)
+    line = window.line(3, 0.1)
+    assert (line["loss"], line["accuracy"], line["grad_norm"]) == (3.0, 0.5, 2.0)
+    assert (line["masked"], line["tokens"], line["overflow"], line["bad_steps"]) == (12, 300, 2, 1)
+    # The first step is not timed: 200 tokens in a second.
+    assert line["tokens_per_second"] == 200.0
+
+
+def test_counts_do_not_round():
+    window = Window(tokens=2**53)
+    assert window.add(STEP | {"tokens": 1}, 0.0).tokens == 2**53 + 1
+
+
+def test_a_window_survives_json():
+    window = Window().add(STEP, 0.125)
+    assert Window(**json.loads(json.dumps(window._asdict()))) == window
+
+
+def test_nothing_masked_is_no_number_and_null_in_the_file(tmp_path):
+    window = Window().add(BAD, None)
+    assert math.isnan(window.loss) and math.isnan(window.tokens_per_second)
+    append_line(tmp_path, window.line(1, 0.1))
+    (text,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(text, parse_constant=lambda name: name)["loss"] is None
+
+
+def test_cutting_back_drops_later_lines_a_torn_one_and_the_last_evaluation(tmp_path):
+    for step, split in ((10, "train"), (20, "train"), (20, "validation"), (20, "test"), (30, "train")):
+        append_line(tmp_path, {"step": step, "split": split})
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 5, "spl')
+    cut_back(tmp_path, 20)
+    found = [(line["step"], line["split"]) for line in read_metrics(tmp_path)]
+    assert found == [(10, "train"), (20, "train"), (20, "validation")]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_no_log_is_no_lines(tmp_path):
+    assert read_metrics(tmp_path) == []

@@ -1,0 +1,212 @@
+"""The objective against the whole head written out, and the arrays that it never makes."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import corruption, data, models, ops, training
+
+RNGS = {"mask": jax.random.key(3), "dropout": jax.random.key(4)}
+
+
+@pytest.fixture(scope="module")
+def objective(task, masking):
+    return training.make_objective(task.config, masking)
+
+
+@pytest.fixture(scope="module")
+def graded(model, objective):
+    """Compiled loss, weight, metrics and gradient of the objective."""
+
+    def loss_fn(params, batch):
+        loss_sum, weight, metrics = objective(model.apply, params, batch, RNGS)
+        return loss_sum, (weight, metrics)
+
+    return jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+
+
+def written_out(model, params, batch, tokens, loss_mask):
+    """Loss over all positions times the vocabulary: logits, log-softmax, gather."""
+    hidden = model.apply(
+        {"params": params},
+        tokens,
+        segments=batch.segments,
+        positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id),
+    ).hidden
+    logits = model.apply({"params": params}, hidden, method="logits")
+    log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), batch.tokens[..., None], axis=-1)[..., 0]
+    correct = jnp.sum((jnp.argmax(logits, -1) == batch.tokens) & loss_mask)
+    return -jnp.sum(jnp.where(loss_mask, log_probs, jnp.zeros_like(log_probs))), correct
+
+
+def test_it_is_the_whole_heads_loss_at_the_masked_positions(model, masking, params, batches, graded):
+    batch = jax.tree.map(jnp.asarray, batches[0])
+    masked = training.mask_batch(RNGS["mask"], batch, masking)
+    used = np.asarray(masked.weights) > 0
+    loss_mask = np.zeros(batch.tokens.size, bool)
+    loss_mask[np.asarray(masked.indices)[used]] = True
+    loss_mask = jnp.asarray(loss_mask.reshape(batch.tokens.shape))
+
+    (loss_sum, (weight, metrics)), gradient = graded(params, batch)
+    reference = jax.jit(jax.value_and_grad(written_out, argnums=1, has_aux=True), static_argnums=0)
+    (expected, correct), expected_gradient = reference(model, params, batch, masked.tokens, loss_mask)
+
+    assert int(weight) == used.sum() > 0
+    assert int(metrics["correct"]) == int(correct)
+    assert int(metrics["tokens"]) == int((batch.segments > 0).sum())
+    assert int(metrics["overflow"]) == 0
+    # Float32 sums over some dozens of positions in another order.
+    np.testing.assert_allclose(loss_sum, expected, rtol=1e-5)
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected_gradient), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-4)
+
+
+def sizes(jaxpr):
+    """The sizes of all arrays that a program makes, inner programs included."""
+    for equation in jaxpr.eqns:
+        yield from (variable.aval.size for variable in equation.outvars if hasattr(variable.aval, "size"))
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "jaxpr")):
+            if hasattr(inner, "jaxpr"):
+                yield from sizes(inner.jaxpr)
+            elif hasattr(inner, "eqns"):
+                yield from sizes(inner)
+
+
+def test_no_array_over_positions_and_vocabulary_exists(model, params, batches, graded, task):
+    batch = jax.tree.map(jnp.asarray, batches[0])
+    program = jax.make_jaxpr(graded)(params, batch)
+    largest = max(sizes(program.jaxpr))
+    assert largest < batch.tokens.size * task.config.vocab_size / 2
+    # The same count does see the logits of the whole head.
+    whole = jax.make_jaxpr(lambda hidden: model.apply({"params": params}, hidden, method="logits"))
+    shape = (*batch.tokens.shape, task.config.width)
+    assert max(sizes(whole(jnp.zeros(shape)).jaxpr)) == batch.tokens.size * task.config.vocab_size
+
+
+def positions_masked(masked):
+    return set(np.asarray(masked.indices)[np.asarray(masked.weights) > 0].tolist())
+
+
+def test_specials_are_never_masked_or_drawn(task, masking, batches):
+    special = set(task.tokenizer.special_ids)
+    assert task.tokenizer.specials.next in special
+    assert not special & set(masking.random_ids.tolist())
+    mask = jax.jit(lambda batch: training.mask_batch(RNGS["mask"], batch, masking))
+    for step in range(5):
+        batch = batches[step]
+        masked = mask(batch)
+        targets = np.asarray(masked.targets)[np.asarray(masked.weights) > 0]
+        assert not special & set(targets.tolist())
+        changed = np.asarray(masked.tokens) != batch.tokens
+        drawn = set(np.asarray(masked.tokens)[changed].tolist()) - {task.tokenizer.specials.mask}
+        assert not drawn & special
+
+
+def test_next_may_be_masked_where_positions_are_of_corrupted_ids(experiment, task, batches):
+    config = dataclasses.replace(task.config, instruction_positions="corrupted")
+    half = dataclasses.replace(experiment.masking, rate=0.5)
+    masking = training.make_masking(half, config, task.tokenizer, task.splits["train"], 8)
+    assert not masking.forbidden[task.tokenizer.specials.next]
+    assert task.tokenizer.specials.next not in masking.random_ids
+    masked = training.mask_batch(RNGS["mask"], jax.tree.map(jnp.asarray, batches[0]), masking)
+    targets = np.asarray(masked.targets)[np.asarray(masked.weights) > 0]
+    assert task.tokenizer.specials.next in targets
+
+
+@pytest.mark.parametrize("source", ["clean", "corrupted"])
+def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
+    """The positions that reach the model, caught by a body that only hands them on."""
+    masking = training.Masking(
+        corruption.MaskingConfig(rate=0.5, mask_share=1.0, random_share=0.0, keep_share=0.0),
+        task.tokenizer.specials.mask,
+        np.arange(6, 9),
+        np.arange(task.config.vocab_size) == 0,  # [NEXT] may be masked, so that the two sources differ
+        200,
+    )
+    seen = {}
+
+    def apply_fn(variables, *arguments, method=None, **options):
+        if method == "features":
+            return arguments[0]
+        if method == "output_weights":
+            return jnp.zeros((task.config.vocab_size, 4)), None
+        seen.update(tokens=arguments[0], **options)
+        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+
+    config = dataclasses.replace(task.config, instruction_positions=source)
+    batch = jax.tree.map(jnp.asarray, batches[0])
+    training.make_objective(config, masking)(apply_fn, {}, batch, RNGS)
+    clean = ops.instruction_positions(batch.tokens, batch.segments, config.next_id)
+    corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.next_id)
+    assert (clean != corrupted).any()
+    np.testing.assert_array_equal(seen["positions"], clean if source == "clean" else corrupted)
+
+
+def test_other_positions_are_the_batchs(task, masking, batches):
+    seen = {}
+
+    def apply_fn(variables, *arguments, method=None, **options):
+        if method == "features":
+            return arguments[0]
+        if method == "output_weights":
+            return jnp.zeros((task.config.vocab_size, 4)), None
+        seen.update(options)
+        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+
+    batch = jax.tree.map(jnp.asarray, batches[0])
+    config = dataclasses.replace(task.config, position="rotary")
+    training.make_objective(config, masking)(apply_fn, {}, batch, RNGS)
+    np.testing.assert_array_equal(seen["positions"], batch.positions)
+
+
+def test_bernoulli_overflow_is_left_as_it_is_and_counted(task, batches):
+    config = corruption.MaskingConfig(
+        rate=0.5, count="bernoulli", mask_share=1.0, random_share=0.0, keep_share=0.0
+    )
+    masking = training.Masking(config, 4, np.arange(6, 9), np.zeros(task.config.vocab_size, bool), 1)
+    batch = jax.tree.map(jnp.asarray, batches[0])
+    whole, tight = (
+        training.mask_batch(RNGS["mask"], batch, masking._replace(capacity=room)) for room in (256, 16)
+    )
+    drawn = len(positions_masked(whole))
+    assert drawn > 16 and int(whole.overflow) == 0
+    assert len(positions_masked(tight)) == 16 and int(tight.overflow) == drawn - 16
+    assert int((tight.tokens != batch.tokens).sum()) == 16
+
+
+def test_the_masks_of_an_example_are_the_same_in_any_batch(masking, batches):
+    batch = batches[0]
+    mask = jax.jit(lambda rows: training.mask_batch(RNGS["mask"], rows, masking))
+    whole = mask(batch)
+    backwards = mask(data.Batch(*(array[::-1] for array in batch)))
+    np.testing.assert_array_equal(whole.tokens, backwards.tokens[::-1])
+    for row in range(0, 8, 4):
+        part = mask(data.Batch(*(array[row : row + 2] for array in batch)))
+        np.testing.assert_array_equal(whole.tokens[row : row + 2], part.tokens)
+
+
+def test_nothing_to_mask_is_a_loss_of_zero(model, params, batches, graded):
+    batch = batches[0]
+    empty = data.Batch(*(np.zeros_like(array) for array in batch))
+    with jax.debug_nans(True):
+        (loss_sum, (weight, metrics)), gradient = graded(params, empty)
+    assert float(loss_sum) == 0 and float(weight) == 0 and int(metrics["tokens"]) == 0
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient))
+
+
+def test_dropout_is_of_its_key_and_off_where_deterministic(params, task, masking, batches):
+    config = dataclasses.replace(task.config, mlp_dropout=0.3, embedding_dropout=0.3)
+    model, batch = models.build(config), jax.tree.map(jnp.asarray, batches[0])
+
+    @functools.partial(jax.jit, static_argnames="deterministic")
+    def loss(dropout_rng, deterministic):
+        objective = training.make_objective(config, masking, deterministic=deterministic)
+        return objective(model.apply, params, batch, RNGS | {"dropout": dropout_rng})[0]
+
+    one, two = jax.random.key(1), jax.random.key(2)
+    assert loss(one, False) == loss(one, False) != loss(two, False)
+    assert loss(one, True) == loss(two, True) != loss(one, False)

@@ -1,0 +1,52 @@
+"""Whose folder it is."""
+
+import pytest
+
+from jaxlm import training
+from jaxlm.training._run_folder import begin_run, check_run_folder
+
+
+def test_a_missing_or_empty_folder_is_free(tmp_path, experiment):
+    assert check_run_folder(tmp_path / "new", experiment, resume=False) is False
+    assert check_run_folder(tmp_path, experiment, resume=True) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_not_written_over(tmp_path, experiment):
+    begin_run(tmp_path, experiment)
+    with pytest.raises(ValueError, match="already holds a run: go on with it by --resume, or name another"):
+        check_run_folder(tmp_path, experiment, resume=False)
+    assert check_run_folder(tmp_path, experiment, resume=True) is True
+    assert training.load_experiment(tmp_path) == experiment
+
+
+def test_another_experiment_is_named_by_what_differs(tmp_path, changed):
+    begin_run(tmp_path, changed(seed=1, steps=9))
+    with pytest.raises(
+        ValueError, match=r"run\.steps: 9 and 10; run\.seed: 1 and 2; resume with the same"
+    ) as refused:
+        check_run_folder(tmp_path, changed(seed=2, steps=10), resume=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_changes_no_parameter_may_differ(tmp_path, changed):
+    begin_run(tmp_path, changed(log_every=1, keep_last=1))
+    assert check_run_folder(tmp_path, changed(log_every=5, keep_last=4, save_every=3), resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_somebody_elses_folder_is_left_alone(tmp_path, experiment, resume):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        check_run_folder(tmp_path, experiment, resume=resume)
+    with pytest.raises(ValueError, match="is a file"):
+        check_run_folder(tmp_path / "thesis.txt", experiment, resume=resume)
+
+
+def test_a_broken_experiment_is_one_line(tmp_path, experiment):
+    (tmp_path / "experiment.json").write_text("{")
+    with pytest.raises(ValueError, match=r"experiment\.json is not JSON") as refused:
+        check_run_folder(tmp_path, experiment, resume=True)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match=r"holds no run: it has no experiment\.json"):
+        training.load_experiment(tmp_path / "nowhere")
