@@ -5,6 +5,7 @@ import random
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxlm import training
 from jaxlm.data import Batches, DataConfig
@@ -25,6 +26,7 @@ def _session_cache(tmp_path_factory):
         training.enable_compilation_cache(folder / "compiled")
         yield
         jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

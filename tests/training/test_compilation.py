@@ -53,3 +53,16 @@ def test_a_folder_that_jax_already_uses_stays(tmp_path):
     before = jax.config.jax_compilation_cache_dir
     assert before is not None
     assert str(training.enable_compilation_cache()) == before
+
+
+def test_it_takes_effect_in_a_process_that_has_compiled_before(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        jax.jit(lambda number: number + 1)(1)
+        training.enable_compilation_cache(tmp_path)
+        jax.jit(lambda number: number * 3 - 1)(1)
+        assert any(tmp_path.iterdir())
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)
+        training.enable_compilation_cache(before)
