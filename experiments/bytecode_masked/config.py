@@ -7,8 +7,7 @@ between training and held-out functions. It is what `jaxlm train` does without a
 the folder and change it.
 
 Hardware: 2 CPU cores. Time: about 5 minutes. Expected: at least 1 nat below the unigram baseline on held-out
-    functions;
-the measured table is in README.md.
+    functions.
 """
 
 from jaxlm import corruption, data, models, tokenizers, training

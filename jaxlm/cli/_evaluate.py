@@ -100,7 +100,7 @@ def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) ->
     """Returns what the run was trained on; None where that is gone and not needed."""
     if not (folder / "experiment.json").exists():
         return None
-    kept = tokenizers.TokenizerConfig(kind=experiment.tokenizer.kind, path=str(folder / "tokenizer.json"))
+    kept = tokenizers.TokenizerConfig(path=str(folder / "tokenizer.json"))
     try:
         return data.prepare(experiment.data, kept)
     except data.CorpusError as error:

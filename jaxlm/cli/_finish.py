@@ -53,7 +53,7 @@ def report(finished: training.Finished, experiment: training.Experiment, *, as_j
 def _probes(tokenizer: tokenizers.Tokenizer, experiment: training.Experiment, folder: Path) -> list[Probe]:
     if not experiment.data.paths:
         return list(bytecode_probes(tokenizer))
-    kept = tokenizers.TokenizerConfig(kind=experiment.tokenizer.kind, path=str(folder / "tokenizer.json"))
+    kept = tokenizers.TokenizerConfig(path=str(folder / "tokenizer.json"))
     return list(held_out_probes(tokenizer, data.prepare(experiment.data, kept).caches["test"]))
 
 

@@ -86,7 +86,7 @@ def fill_probes(loaded: pretrained.Loaded, probes: list[Probe], top_k: int = 3) 
         guesses = ", ".join(f"{one.token!r} {one.probability:.3f}" for one in found)
         mark = "✓" if found[0].token == probe.answer else " "
         lines += [
-            f"  {as_text(loaded.tokenizer, probe)}",
+            f"  {around_mask(loaded.tokenizer, probe)}",
             f"  {mark} {guesses}   (it was {probe.answer!r})",
             "",
         ]
@@ -96,6 +96,17 @@ def fill_probes(loaded: pretrained.Loaded, probes: list[Probe], top_k: int = 3) 
 def as_text(tokenizer: tokenizers.Tokenizer, probe: Probe) -> str:
     """Returns a probe's text on one line, as `jaxlm fill` takes it."""
     return " ".join(tokenizer.decode(probe.tokens).split())
+
+
+def around_mask(tokenizer: tokenizers.Tokenizer, probe: Probe, most: int = 50) -> str:
+    """Returns a probe's text on one line, at most about `most` characters to either side of its mask."""
+    mask = tokenizer.token(tokenizer.specials.mask)
+    before, _, after = as_text(tokenizer, probe).partition(mask)
+    if len(before) > most:
+        before = "… " + before[-most:].partition(" ")[2]
+    if len(after) > most:
+        after = after[:most].rpartition(" ")[0] + " …"
+    return before + mask + after
 
 
 def _trace(source: str) -> str:

@@ -16,21 +16,10 @@ import pytest
 from jaxlm.cli import main
 
 ROOT = Path(__file__).parents[2]
-TINY = [
-    *("--steps", "4", "--eval-every", "2", "--save-every", "2", "--log-every", "1", "--batch-size", "8"),
-    *(
-        "--model.width",
-        "16",
-        "--depth",
-        "1",
-        "--num-heads",
-        "2",
-        "--row-length",
-        "32",
-        "--tokenizer.vocab-size",
-        "460",
-    ),
-]
+TINY = shlex.split(
+    "--steps 4 --eval-every 2 --save-every 2 --log-every 1 --batch-size 8 --row-length 32 --max-length 64 "
+    "--model.width 16 --depth 1 --num-heads 2 --tokenizer.vocab-size 460"
+)
 
 
 def traces(seed=0):
@@ -76,8 +65,9 @@ def trained(place, tmp_path_factory):
         # This fixture is older than the one that does it for every test.
         patch.setenv("JAXLM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         said = {}
-        for data in ("all.traces", "prose.txt"):
-            said[data] = in_process(["train", "--data", data, *TINY])
+        text_masked = [str(ROOT / "experiments/text_masked"), "--out", "runs/prose-1"]
+        for data, experiment in (("all.traces", []), ("prose.txt", text_masked)):
+            said[data] = in_process(["train", *experiment, "--data", data, *TINY])
             assert said[data].returncode == 0, said[data].stderr
         return said
 
@@ -212,7 +202,7 @@ def test_resuming_a_finished_run_needs_no_arguments_but_its_folder(here, trained
         (["fill", "runs/all-1"], "TEXT is missing"),
         (["fill", "runs/all-1", "ret"], "nothing to fill in 'ret'"),
         (["fill", "runs/all-1", "mov rax[MASK]"], "apart from its neighbours"),
-        (["fill", "runs/all-1", "[MASK] " * 300], "300 tokens long and the model takes at most 256"),
+        (["fill", "runs/all-1", "[MASK] " * 70], "70 tokens long and the model takes at most 64"),
         (["fill", "runs/all-1", "[MASK]", "--top-k", "0"], "--top-k is at least 1"),
         (["fill", "runs/all-2", "[MASK]"], "finished runs here: runs/all-1, runs/prose-1"),
         (["fill", "unfinished", "[MASK]"], "has not finished"),

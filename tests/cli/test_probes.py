@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxlm import data, tokenizers
-from jaxlm.cli._probes import FUNCTIONS, _trace, bytecode_probes, held_out_probes
+from jaxlm.cli._probes import FUNCTIONS, Probe, _trace, around_mask, bytecode_probes, held_out_probes
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,14 @@ def test_probes_are_traces_of_this_python_with_one_known_token_hidden(tokenizer)
 def test_what_a_vocabulary_has_not_as_one_token_is_not_asked_for():
     narrow = tokenizers.train_instructions(["ret"], vocab_size=420)
     assert list(bytecode_probes(narrow)) == []
+
+
+def test_a_long_probe_is_shown_around_its_mask(tokenizer):
+    text = "LOAD_FAST self [NEXT] " * 9 + "[MASK] self" + " [NEXT] LOAD_FAST text" * 9
+    shown = around_mask(tokenizer, Probe(tokenizer.encode(text), "LOAD_FAST"), most=30)
+    assert shown == "… [NEXT] LOAD_FAST self [NEXT] [MASK] self [NEXT] LOAD_FAST text …"
+    short = "LOAD_FAST [MASK]"
+    assert around_mask(tokenizer, Probe(tokenizer.encode(short), "self")) == short
 
 
 def test_held_out_probes_hide_a_token_of_a_record(tmp_path):
