@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxlm import data
 from jaxlm.training._objective import Objective, named_rng
+from jaxlm.training._optimizer import clip_factor
 from jaxlm.typing import Array, Bool, Float, Int, Key
 
 
@@ -68,6 +69,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     schedule: Callable[[Array], Array],
     *,
+    clip_norm: float = 0.0,
     accumulation: int = 1,
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """Returns the training step, one data shard's view: `train_step(state, batch, *, axis_name=None)`.
@@ -81,8 +83,9 @@ def make_train_step(
     Args:
       objective: see `masked_lm_objective`.
       apply_fn: `model.apply`.
-      optimizer: turns the mean gradient into an update.
+      optimizer: turns the mean, clipped gradient into an update.
       schedule: the learning rate as a function of the number of updates, for the metrics.
+      clip_norm: largest global norm of the mean gradient; 0 does not clip.
       accumulation: micro-batches; divides the rows of a shard.
 
     Returns:
@@ -100,9 +103,11 @@ def make_train_step(
         totals = _accumulate(objective, apply_fn, state.params, batch, rngs, accumulation)
         if axis_name is not None:
             totals = lax.psum(totals, axis_name)
-        scale = 1.0 / jnp.maximum(totals.weight, 1.0)
-        gradient = jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), totals.gradient)
-        grad_norm = optax.tree.norm(gradient)
+        share = 1.0 / jnp.maximum(totals.weight, 1.0)
+        grad_norm = optax.tree.norm(totals.gradient) * share
+        # Division and clipping are one factor, so that no pass over the parameters is for them alone.
+        factor = share * clip_factor(grad_norm, clip_norm)
+        gradient = jax.tree.map(lambda leaf: leaf * factor, totals.gradient)
         finite = jnp.isfinite(totals.loss_sum) & jnp.isfinite(grad_norm)
         metrics = _metrics(totals, finite) | {
             "grad_norm": jnp.where(finite, grad_norm, jnp.zeros_like(grad_norm)),
@@ -152,11 +157,10 @@ def _updated(
     state: TrainState, gradient: Any, optimizer: optax.GradientTransformation, finite: Bool[Array, ""]
 ) -> TrainState:
     """Returns the state after a step; parameters and optimiser move only where `finite`."""
-    with jax.numpy_dtype_promotion("standard"):
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-    params, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old), (params, opt_state), (state.params, state.opt_state)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, finite=finite)
+    # Chosen here too: adding a zero would turn a parameter of -0.0 into 0.0.
+    params = jax.tree.map(
+        lambda param, change: jnp.where(finite, param + change, param), state.params, updates
     )
     bad = (~finite).astype(jnp.int32)
     return TrainState(

@@ -48,6 +48,7 @@ class Trainer:
                 self._model.apply,
                 optimizer,
                 experiment.optimizer.schedule(run.steps),
+                clip_norm=experiment.optimizer.clip_norm,
                 accumulation=experiment.optimizer.accumulation,
             ),
             devices,

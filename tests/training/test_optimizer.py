@@ -9,17 +9,19 @@ import optax
 import pytest
 
 from jaxlm import models, training
+from jaxlm.training._optimizer import clip_factor
 
 SHAPES = {"kernel": (3, 4), "bias": (4,)}
 
 
-def updated(optimizer, gradients, params):
+def updated(optimizer, gradients, params, clip_norm):
     """Parameters after a list of gradients."""
 
     @jax.jit
     def update(gradient, state, params):
-        with jax.numpy_dtype_promotion("standard"):
-            updates, state = optimizer.update(gradient, state, params)
+        factor = clip_factor(optax.tree.norm(gradient), clip_norm)
+        gradient = jax.tree.map(lambda leaf: leaf * factor, gradient)
+        updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state
 
     state = optimizer.init(params)
@@ -49,7 +51,7 @@ def test_it_is_torchs(clip_norm):
         clip_norm=clip_norm,
     )
     start, *gradients = drawn(9)
-    ours = updated(training.make_optimizer(config, 12), gradients, start)
+    ours = updated(training.make_optimizer(config, 12), gradients, start, clip_norm)
 
     tensors = {name: torch.tensor(np.array(value), requires_grad=True) for name, value in start.items()}
     groups = [
@@ -70,6 +72,28 @@ def test_it_is_torchs(clip_norm):
     tolerance = 1e-6 if clip_norm == 0 else 5e-6
     for name, tensor in tensors.items():
         np.testing.assert_allclose(ours[name], tensor.detach().numpy(), atol=tolerance)
+
+
+def test_it_is_optaxs_own_chain():
+    config = training.OptimizerConfig(learning_rate=0.02, warmup=2, weight_decay=0.1)
+    start, *gradients = drawn(6)
+    ours = updated(training.make_optimizer(config, 8), gradients, start, 0.0)
+    peer = optax.adamw(config.schedule(8), weight_decay=0.1, mask=training.decays)
+    with jax.numpy_dtype_promotion("standard"):
+        theirs = updated(peer, gradients, start, 0.0)
+    for name in start:
+        # Float32 over five steps.
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-6)
+
+
+def test_an_update_that_is_not_finite_is_none():
+    start, gradient = drawn(2)
+    optimizer = training.make_optimizer(training.OptimizerConfig(), 8)
+    _, state = optimizer.update(gradient, optimizer.init(start), start)
+    poisoned = jax.tree.map(lambda leaf: leaf * jnp.nan, gradient)
+    updates, after = optimizer.update(poisoned, state, start, finite=jnp.array(False))
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(updates))
+    jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
 def test_biases_norms_and_embeddings_do_not_decay():
