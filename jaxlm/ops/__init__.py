@@ -13,6 +13,7 @@ from jaxlm.ops._norms import layer_norm, rms_norm
 from jaxlm.ops._positions import instruction_positions, positions_from_segments, rotary
 from jaxlm.ops._segments import segment_counts, segment_ranks, segment_sums
 from jaxlm.ops._selection import smallest_in_segments
+from jaxlm.ops._split import split
 
 __all__ = [
     "CrossEntropy",
@@ -36,6 +37,7 @@ __all__ = [
     "segment_ranks",
     "segment_sums",
     "smallest_in_segments",
+    "split",
     "threefry",
     "tiled_cross_entropy",
     "token_log_probs",

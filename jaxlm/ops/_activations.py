@@ -15,9 +15,9 @@ _DENSITY_AT_ZERO = np.float32((2 * np.pi) ** -0.5)
 def gelu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns `x Phi(x)`, with Phi the standard normal's distribution function.
 
-    The exact form (erf), in float32 whatever the dtype. Within 1e-6 of `jax.nn.gelu(inputs, approximate=False)`,
-    whose complementary error function branches and takes two to three times as long on CPU. Only the inputs are
-    kept for the backward pass.
+    The exact form (erf), in float32 whatever the dtype. Within 1e-6 of `jax.nn.gelu(inputs,
+    approximate=False)`, whose complementary error function branches and takes two to three times as long
+    on CPU. Only the inputs are kept for the backward pass.
 
     Args:
       inputs: `Float[...]`.

@@ -1,9 +1,10 @@
 """Attention that holds the `[L, S]` weights of every head, with a gradient written by hand.
 
 Heads come first inside, `[B N L H]`, and the query heads of a group lie below each other in its products,
-`[B, K, (N / K) * L, H]`. Softmax weights stay unnormalised, `E = exp(scores - max)`: the factor of each row, one over
-its sum, goes to the `[.., H]` side of the products, one pass fewer over `[L, S]` in each direction. Likewise the
-gradients of keys and values are computed transposed, so that the operand that is turned in memory is the small one.
+`[B, K, (N / K) * L, H]`. Softmax weights stay unnormalised, `E = exp(scores - max)`: the factor of each
+row, one over its sum, goes to the `[.., H]` side of the products, one pass fewer over `[L, S]` in each
+direction. Likewise the gradients of keys and values are computed transposed, so that the operand that is
+turned in memory is the small one.
 """
 
 from functools import partial
@@ -20,7 +21,7 @@ from jaxlm.typing import Array
 
 
 class Settings(NamedTuple):
-    """What is fixed when attention is traced: the factor and bound of the scores, the share of weights dropped."""
+    """What is fixed at trace time: factor and bound of the scores, and the share of weights dropped."""
 
     scale: float
     softcap: float | None
@@ -42,7 +43,7 @@ def attention_probs(query: Array, key: Array, mask: Array | None, settings: Sett
 
 
 def weighted_values(probs: Array, value: Array, words: Array | None, settings: Settings) -> Array:
-    """Returns the outputs `[B L N H]` of given probabilities, after dropout, differentiable by JAX's own rules."""
+    """Returns the outputs `[B L N H]` of given probabilities after dropout, differentiable by JAX's rules."""
     kept = _dropped(probs, words, settings).astype(value.dtype)
     outputs = _weighted(kept, _heads_first(value)) * _rescale(settings)
     return outputs.swapaxes(1, 2).astype(value.dtype)
@@ -131,7 +132,7 @@ def _weighted(weights: Array, keys: Array) -> Array:
 
 
 def _summed_over_queries(queries: Array, weights: Array, keys: Array) -> Array:
-    """The sums of query rows by key: `[B N L H], [B N L S] -> [B S K H]`, in the dtype of `keys` `[B K S H]`."""
+    """The sums of query rows by key: `[B N L H], [B N L S] -> [B S K H]`, in the dtype of the keys."""
     outputs = product(_stacked(queries, keys), _stacked(weights, keys), 2, 2, num_batch_axes=2)
     return outputs.transpose(0, 3, 1, 2).astype(keys.dtype)
 

@@ -1,7 +1,8 @@
 """Dropout whose mask is a hash of a key and a place, so that it costs no memory and no generator.
 
-A keyed generator in counter mode (Threefry) took longer than every product of an attention layer on CPU; the hash
-below is fused into whatever reads it and is computed again in the backward pass instead of being kept.
+A keyed generator in counter mode (Threefry) took longer than every product of an attention layer on CPU;
+the hash below is fused into whatever reads it and is computed again in the backward pass instead of being
+kept.
 """
 
 from functools import partial
@@ -23,8 +24,8 @@ _STRIDE = np.uint32(0x9E3779B9)
 def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Float[Array, "..."]:
     """Returns the inputs with each element zeroed with probability `rate` and the rest divided by `1 - rate`.
 
-    The mask is `dropout_mask`: a function of the key and the shape alone, the same on every backend and under any
-    sharding.
+    The mask is `dropout_mask`: a function of the key and the shape alone, the same on every backend and
+    under any sharding.
 
     Args:
       rng: PRNG key, consumed.
@@ -55,8 +56,8 @@ def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Fl
 def dropout_mask(words: UInt32[Array, " 2"], shape: tuple[int, ...], rate: float) -> Bool[Array, "..."]:
     """Returns the mask of a dropout: True = kept, each with probability `1 - rate`, rounded to 2^-32.
 
-    Every row (all axes but the last) hashes its index and the key to a word of its own, and every element hashes its
-    column and its row's word.
+    Every row (all axes but the last) hashes its index and the key to a word of its own, and every element
+    hashes its column and its row's word.
 
     Args:
       words: two words of a key, from `key_words`.

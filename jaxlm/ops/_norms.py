@@ -17,8 +17,8 @@ def layer_norm(
 ) -> Float[Array, "*batch D"]:
     """Returns `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the last axis.
 
-    Mean and (biased) variance are float32; the result has the inputs' dtype. The inputs and the two statistics of
-    each row are all that is kept for the backward pass.
+    Mean and (biased) variance are float32; the result has the inputs' dtype. The inputs and the two
+    statistics of each row are all that is kept for the backward pass.
 
     Args:
       inputs: `Float[... D]`.

@@ -1,10 +1,11 @@
 """Matrix products that accumulate in float32, in the layouts that the platform multiplies fastest.
 
-XLA's CPU backend multiplies bfloat16 matrices on the matrix units only where the left operand is contracted over its
-last axis and accumulates in float32; a product that contracts the left operand's rows, as a kernel's gradient does,
-runs at a fifth of that speed. There the left operand is transposed in memory first. XLA folds a plain transposition
-back into the product, so a layout constraint holds it. Other backends take any layout and are left alone. Which of
-the two is decided when a function is traced, by the default backend.
+XLA's CPU backend multiplies bfloat16 matrices on the matrix units only where the left operand is
+contracted over its last axis and accumulates in float32; a product that contracts the left operand's
+rows, as a kernel's gradient does, runs at a fifth of that speed. There the left operand is transposed in
+memory first. XLA folds a plain transposition back into the product, so a layout constraint holds it.
+Other backends take any layout and are left alone. Which of the two is decided when a function is traced,
+by the default backend.
 """
 
 import jax
