@@ -97,16 +97,20 @@ def _experiment(folder: Path, options: Evaluate) -> training.Experiment:
 
 
 def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) -> data.Prepared | None:
-    """Returns what the run was trained on; None where that is gone and not needed."""
+    """Returns what the run was trained on; None where that is gone or changed, and not needed."""
     if not (folder / "experiment.json").exists():
         return None
     kept = tokenizers.TokenizerConfig(path=str(folder / "tokenizer.json"))
     try:
-        return data.prepare(experiment.data, kept)
-    except data.CorpusError as error:
+        prepared = data.prepare(experiment.data, kept)
+        known = {one.meta.get("data") for one in training.checkpoints(folder / "checkpoints")} - {None}
+        if known and prepared.fingerprint not in known:
+            raise UsageError(f"the corpus is not what it was when {folder} was trained: name one as CORPUS")
+        return prepared
+    except (data.CorpusError, UsageError) as error:
         if needed:
             raise
-        say("jaxlm evaluate", f"warning: no unigram baseline, the training data are not there: {error}")
+        say("jaxlm evaluate", f"warning: no unigram baseline without the training data: {error}")
         return None
 
 

@@ -27,8 +27,11 @@ class Train:
     An option may be given without its prefix where no other ends like it: --steps for --run.steps.
 
     jaxlm train
+
     jaxlm train --data "texts/*.txt" --steps 5000
+
     jaxlm train my_experiment.py --out runs/mine
+
     jaxlm train --resume --out runs/mine
 
     Attributes:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,16 @@ def test_evaluate_without_the_training_data_has_no_baseline_and_says_so(
     assert "warning: no unigram baseline" in shown.err and "unigram" not in shown.out
     assert main(["evaluate", str(run)]) == 2
     assert "prose.txt" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_a_corpus_that_has_changed_under_its_name(
+    here, trained, capsys, monkeypatch, tmp_path
+):
+    shutil.copytree(here / "runs/prose-1", tmp_path / "run")
+    (tmp_path / "prose.txt").write_text(prose() + "\none more line")
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "run"]) == 2
+    assert "the corpus is not what it was when run was trained" in capsys.readouterr().err
 
 
 def test_info_tells_what_the_folder_holds(here, trained, capsys):
