@@ -3,14 +3,12 @@
 Letters: `B` batch, `L` queries, `S` keys, `N` query heads, `K` key/value heads, `G = N / K`, `H` head width.
 """
 
-import logging
 from typing import Literal
 
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
+from jaxlm.ops._fused_attention import fused_attention, obstacle, say_once
 from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key
-
-_LOG = logging.getLogger("jaxlm")
 
 Implementation = Literal["auto", "xla", "cudnn"]
 
@@ -72,9 +70,22 @@ def attention(
         )
     if dropout_rate and dropout_rng is None:
         raise ValueError(f"attention with dropout_rate={dropout_rate} needs dropout_rng")
+    if implementation == "xla" and require_fused:
+        raise ValueError('attention: require_fused contradicts implementation="xla"; drop one of them')
     scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    words = key_words(dropout_rng) if dropout_rate else None
-    settings = Settings(scale, softcap, float(dropout_rate))
+    rate = float(dropout_rate)
+    if implementation != "xla":
+        reason = obstacle(query, key, softcap=softcap, dropout_rate=rate, return_probs=return_probs)
+        say_once(query.shape, query.dtype.name, reason)
+        if reason is None:
+            return fused_attention(query, key, value, mask, scale)
+        if require_fused or implementation == "cudnn":
+            raise ValueError(
+                f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
+                "change that, or allow implementation 'xla' without require_fused"
+            )
+    words = key_words(dropout_rng) if rate else None
+    settings = Settings(scale, softcap, rate)
     if return_probs:
         probs = attention_probs(query, key, mask, settings)
         return weighted_values(probs, value, words, settings), probs

@@ -179,7 +179,7 @@ def _tile_losses(head: _Head, features: Array, targets: Array, weights: Array, o
 
 
 def _first_of_highest(logits: Array, targets: Array, target_logits: Array) -> Array:
-    """Whether each target is the argmax. Two maxima vectorise where an argmax does not: a third of its time."""
+    """Whether each target is the argmax: two maxima, which vectorise where an argmax does not."""
     vocabulary = lax.broadcasted_iota(targets.dtype, logits.shape, 1)
     earlier = jnp.where(vocabulary < targets[:, None], logits, -jnp.inf).max(-1)
     return (target_logits >= logits.max(-1)) & (target_logits > earlier)

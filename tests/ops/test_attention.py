@@ -57,3 +57,74 @@ def test_returned_probabilities_sum_to_one_where_something_may_be_attended_to():
     np.testing.assert_allclose(probs.sum(-1), jnp.broadcast_to(mask.any(-1), probs.shape[:3]), atol=1e-6)
     value_of_heads = jnp.repeat(value, 2, axis=2)
     np.testing.assert_allclose(outputs, jnp.einsum("BNLS,BSNH->BLNH", probs, value_of_heads), atol=1e-5)
+
+
+@pytest.mark.parametrize("softcap", [None, 1.5])
+@pytest.mark.parametrize("num_kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_gradient_written_by_hand_is_the_derived_one(masked, num_kv_heads, softcap):
+    query, key, value, mask = _arrays(num_kv_heads=num_kv_heads)
+    mask = mask if masked else None
+    options = {"scale": 0.3, "softcap": softcap, "dropout_rate": 0.3, "dropout_rng": jax.random.key(5)}
+    upstream = jax.random.normal(jax.random.key(6), query.shape)
+
+    def loss(return_probs):
+        def of(query, key, value):
+            outputs = ops.attention(query, key, value, mask=mask, return_probs=return_probs, **options)
+            return ((outputs[0] if return_probs else outputs) * upstream).sum()
+
+        return jax.jit(jax.value_and_grad(of, argnums=(0, 1, 2)))(query, key, value)
+
+    (plain, plain_gradients), (derived, derived_gradients) = loss(False), loss(True)
+    np.testing.assert_allclose(plain, derived, rtol=1e-5)
+    for gradient, wanted in zip(plain_gradients, derived_gradients, strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mask_of_each_head():
+    query, key, value, mask = _arrays()
+    heads = jnp.concatenate([mask, ~mask, mask, mask], axis=1)
+    outputs = ops.attention(query, key, value, mask=heads, scale=1.0)
+    np.testing.assert_allclose(outputs, _oracle(query, key, value, heads, 1.0, None), rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_the_float32_result_rounded():
+    query, key, value, mask = _arrays(jnp.bfloat16)
+    outputs = jax.jit(lambda *args: ops.attention(*args, mask=mask))(query, key, value)
+    assert outputs.dtype == jnp.bfloat16
+    wanted = _oracle(query, key, value, mask, 8**-0.5, None)
+    # Weights and outputs keep 8 bits each.
+    np.testing.assert_allclose(np.asarray(outputs, np.float64), wanted, rtol=2e-2, atol=2e-2)
+
+
+def test_dropped_weights_are_made_up_for():
+    query, key = jnp.zeros((1, 400, 1, 8)), jnp.zeros((1, 400, 1, 8))
+    outputs, probs = ops.attention(
+        query, key, jnp.ones_like(key), dropout_rate=0.5, dropout_rng=jax.random.key(0), return_probs=True
+    )
+    np.testing.assert_allclose(probs, 1 / 400, rtol=1e-5)
+    # A mean of 160,000 draws of 0 or 2, within five standard deviations.
+    assert abs(float(outputs.mean()) - 1.0) < 5 / 400
+
+
+def test_what_cannot_be_fused_is_said_once_and_can_be_refused(caplog):
+    query = jnp.zeros((1, 14, 2, 8), jnp.bfloat16)
+    with caplog.at_level("INFO", logger="jaxlm"):
+        ops.attention(query, query, query)
+        ops.attention(query, query, query)
+        ops.attention(query, query, query, implementation="xla")
+    backend = jax.default_backend()
+    assert caplog.messages == [f"attention [1,14,2,8] bf16: xla, because the backend is {backend}"]
+    for options in ({"require_fused": True}, {"implementation": "cudnn"}):
+        with pytest.raises(ValueError, match=f"cannot be fused: the backend is {backend}"):
+            ops.attention(query, query, query, **options)
+    with pytest.raises(ValueError, match="contradicts"):
+        ops.attention(query, query, query, implementation="xla", require_fused=True)
+
+
+def test_heads_that_do_not_divide_and_a_missing_key_are_refused():
+    query, key = jnp.zeros((1, 2, 3, 8)), jnp.zeros((1, 2, 2, 8))
+    with pytest.raises(ValueError, match="divide the query heads, got 2 and 3"):
+        ops.attention(query, key, key)
+    with pytest.raises(ValueError, match="needs dropout_rng"):
+        ops.attention(key, key, key, dropout_rate=0.1)

@@ -1,0 +1,64 @@
+"""Attention fused by cuDNN: where its limits hold, and what is said where they do not."""
+
+import functools
+import logging
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm.typing import Array
+
+_LOG = logging.getLogger("jaxlm")
+_SHORT_NAMES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64"}
+_WIDEST_HEAD = 128
+
+
+def fused_attention(query: Array, key: Array, value: Array, mask: Array | None, scale: float) -> Array:
+    """Returns cuDNN's attention `[B L N H]`; rows that may attend to nothing give zeros and no gradient."""
+    outputs = jax.nn.dot_product_attention(query, key, value, mask=mask, scale=scale, implementation="cudnn")
+    if mask is None:
+        return outputs
+    # cuDNN spreads an empty row over every key; cutting it here cuts its gradient too.
+    attends = mask.any(-1).swapaxes(1, 2)[..., None]
+    return jnp.where(attends, outputs, jnp.zeros_like(outputs))
+
+
+def obstacle(
+    query: Array, key: Array, *, softcap: float | None, dropout_rate: float, return_probs: bool
+) -> str | None:
+    """Returns why cuDNN cannot do this attention, decided by shapes and options alone; None where it can.
+
+    Example:
+      >>> query = jnp.zeros((1, 4, 2, 8))
+      >>> obstacle(query, query, softcap=None, dropout_rate=0.0, return_probs=False)
+      'the backend is cpu'
+    """
+    head_width, lengths = query.shape[3], (query.shape[1], key.shape[1])
+    obstacles = (
+        (jax.default_backend() != "gpu", f"the backend is {jax.default_backend()}"),
+        (query.dtype not in (jnp.bfloat16, jnp.float16), f"cuDNN computes bf16 and f16, not {query.dtype}"),
+        (head_width % 8 != 0, f"cuDNN needs a head width in eights, got {head_width}"),
+        (head_width > _WIDEST_HEAD, f"cuDNN's heads are at most {_WIDEST_HEAD} wide, got {head_width}"),
+        (any(length % 2 for length in lengths), f"cuDNN needs even lengths, got {lengths}"),
+        (softcap is not None, "cuDNN has no soft cap"),
+        (dropout_rate > 0.0, "cuDNN's dropout of probabilities is not keyed"),
+        (return_probs, "cuDNN does not return probabilities"),
+        (
+            jax.default_backend() == "gpu" and not _is_ampere_or_later(),
+            "cuDNN needs an NVIDIA GPU from Ampere on",
+        ),
+    )
+    return next((reason for holds, reason in obstacles if holds), None)
+
+
+@functools.cache
+def say_once(shape: tuple[int, ...], dtype: str, reason: str | None) -> None:
+    """Logs which attention a shape gets, once a shape: `attention [8,512,12,64] bf16: xla, because ...`."""
+    chosen = "cudnn" if reason is None else f"xla, because {reason}"
+    _LOG.info("attention [%s] %s: %s", ",".join(map(str, shape)), _SHORT_NAMES.get(dtype, dtype), chosen)
+
+
+def _is_ampere_or_later() -> bool:
+    capability = str(getattr(jax.local_devices()[0], "compute_capability", ""))
+    major = capability.partition(".")[0]
+    return major.isdigit() and int(major) >= 8

@@ -1,0 +1,56 @@
+"""The choice of cuDNN, with the backend and the kernel replaced: no GPU is needed to hold the decisions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import ops
+from jaxlm.ops import _fused_attention
+
+QUERY = jnp.ones((1, 4, 2, 8), jnp.bfloat16)
+OPTIONS = {"softcap": None, "dropout_rate": 0.0, "return_probs": False}
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(_fused_attention, "_is_ampere_or_later", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "reason"),
+    [
+        (QUERY, {}, None),
+        (QUERY.astype(jnp.float16), {}, None),
+        (QUERY.astype(jnp.float32), {}, "not float32"),
+        (QUERY[..., :4], {}, "in eights, got 4"),
+        (jnp.ones((1, 4, 2, 136), jnp.bfloat16), {}, "at most 128 wide, got 136"),
+        (QUERY[:, :3], {}, "even lengths"),
+        (QUERY, {"softcap": 5.0}, "soft cap"),
+        (QUERY, {"dropout_rate": 0.1}, "dropout"),
+        (QUERY, {"return_probs": True}, "probabilities"),
+    ],
+)
+def test_each_limit_is_named(on_gpu, query, options, reason):
+    found = _fused_attention.obstacle(query, query, **OPTIONS | options)
+    assert found is None if reason is None else reason in found
+
+
+def test_an_old_or_foreign_gpu_is_no_place_for_it(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "Ampere" in _fused_attention.obstacle(QUERY, QUERY, **OPTIONS)
+
+
+def test_empty_rows_are_cut_from_the_fused_result_and_its_gradient(on_gpu, monkeypatch):
+    def kernel(query, key, value, *, mask, scale, implementation):
+        assert implementation == "cudnn"
+        return query + value  # what it would spread over an empty row
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
+    mask = jnp.ones((1, 1, 4, 4), bool).at[0, 0, 1].set(False)
+    outputs = ops.attention(QUERY, QUERY, QUERY, mask=mask, require_fused=True)
+    gradient = jax.grad(lambda x: ops.attention(x, QUERY, QUERY, mask=mask).astype(jnp.float32).sum())(QUERY)
+    for array in (outputs, gradient):
+        assert not np.any(array[:, 1])
+        assert np.all(array[:, 2] != 0)
