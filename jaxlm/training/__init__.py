@@ -8,6 +8,7 @@ from jaxlm.training._evaluator import Evaluator, evaluate, make_eval_step
 from jaxlm.training._events import Evaluated, Event, Finished, Progress, Saved, Started, Stopped, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._loop import train
+from jaxlm.training._memory import keep_memory
 from jaxlm.training._metrics import read_metrics
 from jaxlm.training._objective import Masked, Masking, Objective, mask_batch, masked_lm_objective, named_rng
 from jaxlm.training._optimizer import OptimizerConfig, decays, make_optimizer
@@ -52,6 +53,7 @@ __all__ = [
     "evaluate",
     "fetch",
     "init_state",
+    "keep_memory",
     "last_good",
     "learning_rate_schedule",
     "load_arrays",
