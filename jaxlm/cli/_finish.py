@@ -12,12 +12,15 @@ from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held
 LONGEST_EXAMPLE = 90
 
 
-def report(finished: training.Finished, experiment: training.Experiment, *, as_json: bool) -> None:
+def report(
+    finished: training.Finished, experiment: training.Experiment, *, first: int, as_json: bool
+) -> None:
     """Draws curve.png into the run's folder and prints what the run has come to.
 
     Args:
         finished: the run's last event.
         experiment: what it computed.
+        first: the step at which this process went on with it.
         as_json: print one JSON object instead of text.
     """
     folder, scores = Path(finished.folder), finished.evaluation
@@ -34,7 +37,8 @@ def report(finished: training.Finished, experiment: training.Experiment, *, as_j
             )
         )
         return
-    print(f"\ntrained {finished.step:,} steps in {duration(finished.seconds)}\n")
+    went_on = f", on from step {first:,} to {finished.step:,}" if first else ""
+    print(f"\ntrained {finished.step - first:,} steps in {duration(finished.seconds)}{went_on}\n")
     if scores is not None:
         counts = f"{scores.masked:,} masked of {scores.tokens:,} tokens, fixed masks"
         print(f"{finished.split} split, held out: {counts}")

@@ -67,12 +67,13 @@ def run(arguments: Sequence[str]) -> int:
     request = read_request(arguments)
     training.enable_compilation_cache()
     with Display() as display:
-        event = None
+        first, event = 0, None
         for event in training.train(request.experiment, request.folder, resume=request.resume):
             display.show(event)
+            first = event.step if isinstance(event, training.Started) else first
     match event:
         case training.Finished():
-            report(event, request.experiment, as_json=request.json)
+            report(event, request.experiment, first=first, as_json=request.json)
             return 0
         case training.Stopped():
             again = f"{PROGRAM} --resume --out {request.folder}"

@@ -191,6 +191,8 @@ def test_resuming_a_finished_run_needs_no_arguments_but_its_folder(here, trained
     assert main(["train", "--resume", "--out", "runs/all-1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["folder"], result["step"]) == ("runs/all-1", 4)
+    assert main(["train", "--resume", "--out", "runs/all-1"]) == 0
+    assert "trained 0 steps in " in (shown := capsys.readouterr().out) and "on from step 4 to 4" in shown
 
 
 @pytest.mark.parametrize(
