@@ -16,15 +16,14 @@ from jaxlm import corruption, data, models, tokenizers, training
 def get_experiment() -> training.Experiment:
     """Returns the embedded default, with the values that matter written out."""
     return training.Experiment(
-        data=data.DataConfig(row_length=256, long="split", validation_share=0.05, test_share=0.05),
+        data=data.DataConfig(row_length=128, long="split", validation_share=0.05, test_share=0.05),
         tokenizer=tokenizers.TokenizerConfig(vocab_size=4096),
         model=models.TransformerConfig(
             width=128,
             depth=4,
             num_heads=4,
             max_length=512,
-            position="instruction",
-            instruction_positions="clean",
+            position="rotary",
             embedding_norm=True,
         ),
         masking=corruption.MaskingConfig(
@@ -33,5 +32,5 @@ def get_experiment() -> training.Experiment:
         optimizer=training.OptimizerConfig(
             learning_rate=1e-3, warmup=0.025, decay="cosine", weight_decay=0.01, clip_norm=1.0
         ),
-        run=training.RunConfig(steps=1000, batch_size=16, eval_every=200, save_every=200),
+        run=training.RunConfig(steps=1800, batch_size=16, eval_every=300, save_every=300),
     )

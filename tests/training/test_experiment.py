@@ -11,10 +11,9 @@ from jaxlm.models import TransformerConfig
 from jaxlm.training._records import first_differences, from_dict
 
 
-def test_the_default_experiment_is_of_instruction_traces():
+def test_the_default_experiment_is_of_the_embedded_corpus():
     experiment = training.Experiment()
-    assert experiment.data.paths == () and experiment.model.position == "instruction"
-    assert experiment.model.instruction_positions == "clean"
+    assert experiment.data.paths == () and experiment.model.position == "rotary"
 
 
 def test_it_survives_json():
