@@ -8,6 +8,8 @@ import numpy as np
 
 from jaxlm import data
 
+TOKENS_AT_ONCE = 1 << 22
+
 
 class Evaluation(NamedTuple):
     """Scores at the masked positions of a split.
@@ -53,7 +55,10 @@ def unigram_log_probs(cache: data.TokenCache, forbidden: np.ndarray) -> np.ndarr
     Returns:
       `Float32[V]`.
     """
-    return log_frequencies(np.bincount(cache.tokens, minlength=len(forbidden))[: len(forbidden)], forbidden)
+    counts = np.zeros(len(forbidden), np.int64)
+    for first in range(0, cache.num_tokens, TOKENS_AT_ONCE):
+        counts += np.bincount(cache.tokens[first : first + TOKENS_AT_ONCE], minlength=len(forbidden))
+    return log_frequencies(counts, forbidden)
 
 
 def log_frequencies(counts: np.ndarray, forbidden: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxlm.training._disk import writing
+
 METRICS = "metrics.jsonl"
 
 
@@ -106,7 +108,8 @@ class Window(NamedTuple):
 def append_line(folder: Path, line: Mapping[str, Any]) -> None:
     """Appends one JSON line to a run's metrics.jsonl; what is not a finite number becomes null."""
     finite = {name: None if _not_finite(value) else value for name, value in line.items()}
-    with open(folder / METRICS, "a", encoding="utf-8") as file:
+    path = folder / METRICS
+    with writing(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(finite) + "\n")
 
 
@@ -126,8 +129,9 @@ def cut_back(folder: Path, step: int) -> None:
     """
     kept = [line for line in read_metrics(folder) if line["step"] <= step and line.get("split") != "test"]
     shorter = folder / f"{METRICS}.shorter"
-    shorter.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    os.replace(shorter, folder / METRICS)
+    with writing(folder / METRICS):
+        shorter.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(shorter, folder / METRICS)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxlm.training._disk import writing
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._records import first_differences
 
@@ -68,8 +69,9 @@ def load_experiment(folder: str | os.PathLike) -> Experiment:
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON so that the file is there in full or as it was before."""
     new = path.with_name(path.name + NEW)
-    new.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    with writing(path):
+        new.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        os.replace(new, path)
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:

@@ -1,5 +1,6 @@
 """The state of a run in this process, and what it does at each step."""
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ class Trainer:
 
     def __init__(self, experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device]) -> None:
         run, optimizer = experiment.run, make_optimizer(experiment.optimizer, experiment.run.steps)
-        self.step = 0
+        self.step = self._saved_step = 0
         self._run, self._task, self._folder, self._devices = run, task, folder, devices
         self._model = models.build(task.config, run.objective)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
@@ -82,7 +83,8 @@ class Trainer:
         arrays = load_arrays(checkpoint, _stored(shapes))
         state = TrainState(**arrays, rng=jax.random.key(self._run.seed))
         self._state = replicate(state, self._devices)
-        self.step, self._bad_steps = checkpoint.step, int(arrays["skipped"])
+        self.step = self._saved_step = checkpoint.step
+        self._bad_steps = int(arrays["skipped"])
         self._window = Window(**checkpoint.meta["window"])
         # A signal saves at once, without the evaluation that may be due at that step.
         unscored = checkpoint.meta["validation_loss"] is None
@@ -90,13 +92,21 @@ class Trainer:
 
     def steps(self, stop: StopRequest) -> Iterator[Event]:
         """Trains to the end of the run or to a signal, and saves there."""
-        train = self._task.splits["train"]
-        batches = data.Batches(
-            train.cache, train.plan, batch_size=self._run.batch_size, seed=self._run.seed
-        ).iterate(self.step)
-        saved = self.step
         if self._owes_evaluation:
             yield from self._pause(stop)
+        with contextlib.closing(self._train_batches()) as batches:
+            yield from self._train(batches, stop)
+        yield from self._report()
+        if self._saved_step < self.step:
+            yield from self._pause(stop)
+        yield from self._saved(wait=True)
+
+    def _train_batches(self) -> Iterator[data.Batch]:
+        cache, plan = self._task.splits["train"]
+        batches = data.Batches(cache, plan, batch_size=self._run.batch_size, seed=self._run.seed)
+        return batches.iterate(self.step)
+
+    def _train(self, batches: Iterator[data.Batch], stop: StopRequest) -> Iterator[Event]:
         while self.step < self._run.steps and stop.number is None:
             batch = divide(next(batches), len(self._devices))
             self._state, metrics = self._train_step(self._state, batch)
@@ -107,11 +117,6 @@ class Trainer:
             yield from self._saved(wait=False)
             if self._is_due(self._run.eval_every) or self._is_due(self._run.save_every):
                 yield from self._pause(stop)
-                saved = self.step
-        yield from self._report()
-        if saved < self.step:
-            yield from self._pause(stop)
-        yield from self._saved(wait=True)
 
     def final_evaluation(self) -> Iterator[Event]:
         """Evaluates all of the test split; yields the event, returns the split's name and the evaluation."""
@@ -182,8 +187,9 @@ class Trainer:
             "window": self._window._asdict(),
             "data": self._task.fingerprint,
         }
-        saved = self._writer.save(self.step, fetch(_stored(self._state)), meta)
-        yield from (Saved(one.step, str(one.folder)) for one in saved)
+        self._saved_step = self.step
+        done = self._writer.save(self.step, fetch(_stored(self._state)), meta)
+        yield from (Saved(one.step, str(one.folder)) for one in done)
         self._clock = time.monotonic()
 
     def _saved(self, *, wait: bool) -> Iterator[Event]:

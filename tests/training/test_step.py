@@ -152,6 +152,14 @@ def test_a_bad_batch_moves_the_data_and_nothing_else(run):
     assert int(later.opt_state.count) == 2
 
 
+def test_devices_exchange_sums_and_nothing_else(compiled, batches):
+    """No array is gathered: what goes between eight devices is the sum of gradients and counts."""
+    step, start, devices = compiled(8, 1)
+    text = step.lower(start(), training.divide(batches[0], len(devices))).compile().as_text()
+    assert "all-reduce" in text
+    assert not any(name in text for name in ("all-gather", "all-to-all", "collective-permute"))
+
+
 def test_the_states_buffers_are_reused(compiled, batches):
     """A step holds parameters and moments once: what it was given is gone, its memory in the result."""
     step, start, _ = compiled()
