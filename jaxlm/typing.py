@@ -1,7 +1,8 @@
 """Array types whose shapes are written in one alphabet.
 
-`B` batch, `L` positions (queries), `S` positions attended to (keys, cache), `D` width, `N` query heads, `K` key/value
-heads, `H` head width, `F` feed-forward width, `V` vocabulary, `M` masked positions, `E` ensemble members.
+`B` batch, `L` positions (queries), `S` positions attended to (keys, cache), `D` width, `N` query heads, `K`
+key/value heads, `H` head width, `F` feed-forward width, `V` vocabulary, `M` masked positions, `E` ensemble
+members.
 
 >>> from jaxlm.typing import Array, Float
 >>> Float[Array, "B L V"].dim_str

@@ -9,7 +9,10 @@ TRAINING, HELD_OUT, BASELINE = "#4477aa", "#cc3311", "#228833"
 
 
 def draw_curve(
-    metrics_path: str | os.PathLike[str], png_path: str | os.PathLike[str], *, baseline: float | int | None = None
+    metrics_path: str | os.PathLike[str],
+    png_path: str | os.PathLike[str],
+    *,
+    baseline: float | int | None = None,
 ) -> None:
     """Draws training and held-out loss against the step, and the unigram baseline as a line.
 
