@@ -1,0 +1,107 @@
+"""Two programs that take turns: each keeps a process of its own, and only one of them works at a time."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+# What `training.keep_memory` sets in our process, for a peer that is given the same.
+KEEP_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:"
+    "glibc.malloc.trim_threshold=68719476736:glibc.malloc.top_pad=268435456"
+}
+
+
+class Turn(NamedTuple):
+    """What one turn of one side took: seconds, and the real tokens that it trained on."""
+
+    seconds: float
+    tokens: int
+
+
+class Side:
+    """A worker in a process of its own: started by a script, told by lines of JSON when to work.
+
+    Args:
+        name: what tables call it.
+        script: a file beside this one, which ends in `serve(...)`.
+        options: given to the script as one JSON argument.
+        environment: variables beside those of this process.
+    """
+
+    def __init__(self, name: str, script: str, options: dict, environment: dict | None = None) -> None:
+        self.name, self.turns, self.failure = name, [], None
+        paths = [os.environ.get("PYTHONPATH"), str(HERE.parents[1])]
+        own = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / script), json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | own | (environment or {}),
+        )
+        self.facts = self._answer()
+
+    def work(self, steps: int) -> None:
+        """Lets the side do some steps and remembers what they took."""
+        if self.failure is None:
+            print(json.dumps({"steps": steps}), file=self._process.stdin, flush=True)
+            answer = self._answer()
+            if answer:
+                self.turns.append(Turn(answer["seconds"] / steps, answer["tokens"] // steps))
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+    def rate(self) -> float:
+        """Real tokens a second: all tokens by all seconds of a turn, the median over the turns."""
+        return statistics.median(turn.tokens / turn.seconds for turn in self.turns)
+
+    def _answer(self) -> dict:
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                answer = json.loads(line)
+                self.failure = answer.get("failure")
+                return {} if self.failure else answer
+        self.failure = self.failure or f"ended with exit code {self._process.wait()}"
+        return {}
+
+
+def alternate(sides: list[Side], rounds: int, steps: int, pause: float = 0.2) -> None:
+    """Lets the sides take turns: one unmeasured turn each, then `rounds` of `steps` steps."""
+    for turn in range(rounds + 1):
+        for side in sides if turn % 2 else reversed(sides):
+            time.sleep(pause)  # the threads of the side before stop spinning
+            side.work(steps if turn else 1)
+            if not turn:
+                side.turns.clear()
+        rates = (
+            f"{side.name} {side.turns[-1].tokens / side.turns[-1].seconds:,.0f}"
+            for side in sides
+            if side.turns
+        )
+        print(f"  round {turn} of {rounds}: {'; '.join(rates) or 'warm'} tokens/s", file=sys.stderr)
+
+
+def serve(start: Callable[[dict], tuple[Callable[[], int], dict]]) -> None:
+    """Runs a worker: `start(options)` gives a step, which returns its real tokens, and facts to tell."""
+    try:
+        step, facts = start(json.loads(sys.argv[1]))
+        for _ in range(facts.pop("warmup", 2)):
+            step()
+        print(json.dumps({"facts": True, **facts}), flush=True)
+        for line in sys.stdin:
+            steps = json.loads(line)["steps"]
+            begun = time.perf_counter()
+            tokens = sum(step() for _ in range(steps))
+            print(json.dumps({"seconds": time.perf_counter() - begun, "tokens": tokens}), flush=True)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        print(json.dumps({"failure": f"{type(error).__name__}: {lines[0][:200]}"}), flush=True)

@@ -1,0 +1,81 @@
+"""What the benchmarks' numbers rest on: the turns, the counting and the FLOPs; none of it times a model."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "experiments" / "benchmarks"
+
+WORKER = """
+import sys
+sys.path.insert(0, {benchmarks!r})
+from _sides import serve
+
+def start(options):
+    if options.get("fails"):
+        raise RuntimeError("no such thing\\nwith details")
+    return lambda: options["tokens"], {{"warmup": 1, "told": options["tokens"]}}
+
+serve(start)
+"""
+
+
+@pytest.fixture
+def load(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield importlib.import_module
+    for name in [name for name, module in sys.modules.items() if str(BENCHMARKS) in str(module)]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def worker(tmp_path):
+    path = tmp_path / "worker.py"
+    path.write_text(WORKER.format(benchmarks=str(BENCHMARKS)))
+    return str(path)
+
+
+def test_sides_take_turns_and_count_tokens(load, worker, capsys):
+    sides = load("_sides")
+    few, many = (sides.Side(str(tokens), worker, {"tokens": tokens}) for tokens in (10, 1000))
+    sides.alternate([few, many], rounds=3, steps=2, pause=0.0)
+    for side, tokens in ((few, 10), (many, 1000)):
+        assert side.facts["told"] == tokens
+        assert [turn.tokens for turn in side.turns] == [tokens] * 3
+        assert side.rate() > 0
+        side.close()
+    assert "round 3 of 3" in capsys.readouterr().err
+
+
+def test_a_side_that_fails_is_told_in_one_line_and_the_others_go_on(load, worker):
+    sides = load("_sides")
+    broken, whole = sides.Side("broken", worker, {"fails": True}), sides.Side("whole", worker, {"tokens": 1})
+    sides.alternate([broken, whole], rounds=1, steps=1, pause=0.0)
+    assert (broken.failure, broken.turns) == ("RuntimeError: no such thing", [])
+    assert len(whole.turns) == 1
+    broken.close()
+    whole.close()
+
+
+def test_flops_of_bert_base(load):
+    shape = load("_shape")
+    ours, full = shape.step_flops(8, 128, 160), shape.step_flops(8, 128, 1024)
+    assert ours.body == full.body
+    # 84,934,656 parameters in the products of 12 layers; scores and weighted sums of 128 keys of 768 numbers.
+    assert ours.body == 6 * 84_934_656 * 1024 + 12 * 1024 * 12 * 128 * 768
+    assert full.head == 6.4 * ours.head
+
+
+def test_an_unknown_device_has_no_peak(load):
+    machine = load("_machine")
+    assert machine.peak_flops("NVIDIA H100 80GB HBM3") == machine.peak_flops("NVIDIA H200") == 989.4e12
+    assert machine.peak_flops("cpu") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["masked_lm_step", "mixed_lengths", "import_time", "_jaxlm_side", "_torch_side"]
+)
+def test_each_opens_without_its_peers(load, name):
+    assert load(name).__doc__
