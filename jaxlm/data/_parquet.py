@@ -21,8 +21,8 @@ def parquet_source(path: str | Path, *, field: str = "text", name: str | None = 
         Records `name:row`, rows counted from 0.
 
     Raises:
-        CorpusError: not a Parquet file, no such column (names those there are), or a column that holds no
-            text.
+        CorpusError: not a Parquet file, no such column (names those there are), a column that holds no text,
+            or a text that is not UTF-8 (names row group and row).
     """
     import pyarrow
 
@@ -31,13 +31,31 @@ def parquet_source(path: str | Path, *, field: str = "text", name: str | None = 
     first = 0
     try:
         with _checked(path, field) as file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=[field]):
-                for row, text in enumerate(batch.column(0).to_pylist(), start=first):
-                    yield Record(f"{name}:{row}", text or "", {})
-                first += batch.num_rows
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[field]):
+                    texts = _texts(batch.column(0), f"{path}: row group {group}", first)
+                    for row, text in enumerate(texts, start=first):
+                        yield Record(f"{name}:{row}", text or "", {})
+                    first += batch.num_rows
     except (pyarrow.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise CorpusError(f"{path}: cannot be read as Parquet ({reason}); make it again") from error
+
+
+def _texts(column: Any, where: str, first: int) -> list[str | None]:
+    """The texts of some rows; Parquet readers take a writer's word that they are UTF-8."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        for row, value in enumerate(column, start=first):
+            try:
+                value.as_py()
+            except UnicodeDecodeError as error:
+                raise CorpusError(
+                    f"{where}, row {row}: not UTF-8 at byte {error.start} of the text "
+                    f"(0x{error.object[error.start]:02x}); write the column again as UTF-8"
+                ) from error
+        raise
 
 
 def _checked(path: Path, field: str) -> Any:

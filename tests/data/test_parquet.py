@@ -41,3 +41,15 @@ def test_a_damaged_file_is_one_line(tmp_path, cut):
     with pytest.raises(data.CorpusError, match="cannot be read as Parquet") as caught:
         list(data.parquet_source(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_that_is_not_utf8_is_named(tmp_path):
+    texts = [b"fine"] * 1500
+    texts[901] = b"ab\xff"
+    lengths = [0, *[sum(map(len, texts[: end + 1])) for end in range(len(texts))]]
+    buffers = [None, pa.array(lengths, pa.int32()).buffers()[1], pa.py_buffer(b"".join(texts))]
+    path = write(tmp_path / "a.parquet", text=pa.Array.from_buffers(pa.string(), len(texts), buffers))
+    with pytest.raises(
+        data.CorpusError, match=r"a\.parquet: row group 1, row 901: not UTF-8 at byte 2 .*\(0xff\)"
+    ):
+        list(data.parquet_source(path))
