@@ -76,8 +76,8 @@ def jsonl_source(path: str | Path, *, field: str = "text", name: str | None = No
         Records `name:line`.
 
     Raises:
-        CorpusError: a line is not a JSON object, lacks the field, or holds something else than text in it;
-            names the line and the fields there are.
+        CorpusError: a line is not a JSON object, lacks the field, or holds something else than text in it
+            (half a surrogate pair is no text); names the line and the fields there are.
     """
     path = Path(path)
     name = path.name if name is None else name
@@ -91,6 +91,9 @@ def _field(line: str, field: str, where: str) -> str:
         value = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         raise CorpusError(f"{where}: not JSON ({error}); expected one object a line") from error
+    except ValueError as error:
+        # Python reads no integer of more than some thousand digits.
+        raise CorpusError(f"{where}: JSON that cannot be read ({error}); shorten the number") from error
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: expected a JSON object a line, got {type(value).__name__}")
     if field not in value:
@@ -98,4 +101,17 @@ def _field(line: str, field: str, where: str) -> str:
         raise CorpusError(f"{where}: no field {field!r}; the fields there are {there}: name one of them")
     if not isinstance(value[field], str | None):
         raise CorpusError(f"{where}: field {field!r} should hold text, got {type(value[field]).__name__}")
-    return value[field] or ""
+    return _encodable(value[field] or "", field, where)
+
+
+def _encodable(text: str, field: str, where: str) -> str:
+    """The text itself, unless it holds a surrogate: JSON can escape half a pair, no encoding can write it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = f"\\u{ord(text[error.start]):04x}"
+        raise CorpusError(
+            f"{where}: field {field!r} is not text at character {error.start} ({found}, half a surrogate "
+            f"pair); write the character whole, or leave it out"
+        ) from error
+    return text

@@ -49,6 +49,8 @@ def test_jsonl_reads_the_field_and_counts_null_as_empty(tmp_path):
         ("{}", r"the fields there are none"),
         ('{"text": [1]}', r"a\.jsonl:2: field 'text' should hold text, got list"),
         ("[" * 100_000, r"a\.jsonl:2: not JSON"),
+        ('{"text": "x", "n": ' + "9" * 5000 + "}", r"a\.jsonl:2: JSON that cannot be read .* shorten"),
+        (r'{"text": "ab\ud800"}', r"a\.jsonl:2: field 'text' is not text at character 2 \(\\ud800, half"),
     ],
 )
 def test_a_bad_jsonl_line_is_named_and_those_before_it_are_served(tmp_path, line, message):
