@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -13,7 +14,7 @@ from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._config import DataConfig
 from jaxlm.data._files import CorpusFile, find_files
 from jaxlm.data._folders import cache_root
-from jaxlm.data._open import format_of, read_files
+from jaxlm.data._open import LINES_LOOKED_AT, format_of, read_files
 from jaxlm.data._records import CorpusError, Record
 
 # Part of every fingerprint: raise it when a source would yield other records from the same file.
@@ -120,8 +121,9 @@ def _kind(files: list[CorpusFile], records: Callable[[], Iterable[Record]]) -> K
             f"kind, or one format for all"
         )
     if kinds == ["subwords"] and files[0].format != "text":
-        first = next(iter(records()), None)
-        return "instructions" if first and "[NEXT]" in first.text.split() else "subwords"
+        # Several, as of a text file: a function of one instruction holds no [NEXT].
+        first = itertools.islice(records(), LINES_LOOKED_AT)
+        return "instructions" if any("[NEXT]" in record.text.split() for record in first) else "subwords"
     return kinds[0]
 
 

@@ -149,6 +149,12 @@ def test_auto_follows_the_corpus(tmp_path, name, kind):
     assert sum(map(len, prepared.caches.values())) == 40
 
 
+def test_traces_that_begin_with_a_function_of_one_instruction_are_traces(tmp_path):
+    path = write(tmp_path, "b.jsonl")
+    path.write_text('{"text": "ret"}\n' + path.read_text())
+    assert data.prepare(config(path), AUTO).tokenizer.kind == "instructions"
+
+
 def test_a_given_tokenizer_is_used_as_it_is(tales, tmp_path):
     tokenizers.bytes_tokenizer().save(tmp_path / "tokenizer.json")
     path = str(tmp_path / "tokenizer.json")
