@@ -47,7 +47,8 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
     """Returns the files that paths, globs and folders name, sorted and each once.
 
     A folder stands for every file below it that has a known ending (`.txt`, `.jsonl`, `.parquet`, `.fasta`,
-    `.traces` and their like, plain or with `.gz` or `.zst` after it); hidden files are passed over.
+    `.traces` and their like; all but Parquet, which compresses itself, also with `.gz` or `.zst` after it);
+    hidden files are passed over.
 
     Args:
         paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder).
@@ -57,8 +58,8 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
         The files by path, with their formats.
 
     Raises:
-        CorpusError: a path is missing, a pattern matches nothing, a folder holds nothing to read, or an
-            ending is unknown.
+        CorpusError: a path is missing, a pattern matches nothing, a folder holds nothing to read, an ending
+            is unknown, or a Parquet file is named that was compressed once more.
 
     Example:
         >>> find_files(["no such.txt"])
@@ -71,6 +72,9 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
     if not paths:
         raise CorpusError("no corpus: expected at least one path, got none")
     found = sorted({match for path in paths for match in _matches(path, format)})
+    for path in found:
+        if _packed_parquet(path, format):
+            raise CorpusError(_unpack(path))
     shared = Path(os.path.commonpath([path.absolute().parent for path in found]))
     names = [path.absolute().relative_to(shared).as_posix() for path in found]
     return [CorpusFile(path, name, format or _format(path)) for path, name in zip(found, names, strict=True)]
@@ -95,13 +99,30 @@ def _in_folder(folder: Path, format: Format | None) -> list[Path]:
     visible = [
         path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-    found = [path for path in visible if format or _ending(path) in ENDINGS]
+    packed = [path for path in visible if _packed_parquet(path, format)]
+    found = [
+        path for path in visible if not _packed_parquet(path, format) and (format or _ending(path) in ENDINGS)
+    ]
+    if packed and not found:
+        raise CorpusError(_unpack(packed[0]))
     if not found:
         raise CorpusError(
             f"no corpus file in the folder {str(folder)!r} ({len(visible)} files, none ending in "
             f"{', '.join(ENDINGS)}); name the files and give their format"
         )
     return found
+
+
+def _packed_parquet(path: Path, format: Format | None) -> bool:
+    """Whether it is Parquet inside a compressed file, which no reader can jump about in."""
+    return path.suffix.lower() in COMPRESSIONS and (format or ENDINGS.get(_ending(path))) == "parquet"
+
+
+def _unpack(path: Path) -> str:
+    return (
+        f"{path}: Parquet compresses its columns itself and cannot be read from a {path.suffix} file; "
+        f"decompress it"
+    )
 
 
 def _ending(path: Path) -> str:

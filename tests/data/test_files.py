@@ -36,6 +36,18 @@ def test_a_name_depends_on_the_files_and_not_on_where_they_lie(folder):
     assert [name for name, _ in found("b/one.jsonl", "tales.txt")] == ["b/one.jsonl", "tales.txt"]
 
 
+def test_parquet_in_a_compressed_file_is_passed_over_in_folders_and_refused_by_name(folder):
+    for name in ("b/a.parquet.gz", "b/a.PQ.zst", "b/a.parquet", "c/only/a.parquet.gz"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+    assert [name for name, _ in found("b")] == ["a.parquet", "one.jsonl", "two.fasta.gz"]
+    for path in ("b/a.parquet.gz", "b/a.PQ.zst", "b/*.parquet.gz", "c/only"):
+        with pytest.raises(data.CorpusError, match="Parquet compresses its columns"):
+            data.find_files([path])
+    with pytest.raises(data.CorpusError, match=r"two\.fasta\.gz: Parquet compresses"):
+        data.find_files(["b/two.fasta.gz"], "parquet")
+
+
 def test_a_given_format_wins_over_the_ending(folder):
     assert found("b/note.pdf", format="text") == [("note.pdf", "text")]
     assert ("note.pdf", "traces") in found("b", format="traces")
