@@ -138,5 +138,6 @@ def _encode(records: list[Record], tokenizer: tokenizers.Tokenizer) -> list[np.n
             try:
                 tokenizer.encode(record.text)
             except ValueError as error:
-                raise CorpusError(f"{record.id}: {error}") from error
+                where = f"{record.meta['where']}: record " if "where" in record.meta else ""
+                raise CorpusError(f"{where}{record.id}: {error}") from error
         raise

@@ -16,7 +16,8 @@ def fasta_source(path: str | Path, *, name: str | None = None) -> Iterator[Recor
         name: what error messages and the ids of nameless sequences begin with; the file's name where None.
 
     Yields:
-        Records whose id is the header's first word and whose `meta["description"]` is the rest of it.
+        Records whose id is the header's first word; `meta["description"]` is the rest of it, `meta["where"]`
+        file and line.
 
     Raises:
         CorpusError: letters stand before the first header.
@@ -25,9 +26,8 @@ def fasta_source(path: str | Path, *, name: str | None = None) -> Iterator[Recor
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "two.fasta").write_text(">a first\\nMKV\\nLA\\n>b\\nGG\\n")
-        ...     list(fasta_source(Path(folder, "two.fasta")))
-        [Record(id='a', text='MKVLA', meta={'description': 'first'}), Record(id='b', text='GG',
-        meta={'description': ''})]
+        ...     [(record.id, record.text) for record in fasta_source(Path(folder, "two.fasta"))]
+        [('a', 'MKVLA'), ('b', 'GG')]
     """
     path = Path(path)
     name = path.name if name is None else name
@@ -35,7 +35,7 @@ def fasta_source(path: str | Path, *, name: str | None = None) -> Iterator[Recor
     for number, line in read_lines(path):
         if line.startswith(">"):
             if header is not None:
-                yield _record(header, parts, f"{name}:{opened}")
+                yield _record(header, parts, f"{name}:{opened}", f"{path}:{opened}")
             header, parts, opened = line[1:], [], number
         elif header is None and line.strip() and not line.startswith(";"):
             raise CorpusError(
@@ -44,9 +44,9 @@ def fasta_source(path: str | Path, *, name: str | None = None) -> Iterator[Recor
         elif not line.startswith(";"):
             parts.append("".join(line.split()))
     if header is not None:
-        yield _record(header, parts, f"{name}:{opened}")
+        yield _record(header, parts, f"{name}:{opened}", f"{path}:{opened}")
 
 
-def _record(header: str, parts: list[str], nameless: str) -> Record:
+def _record(header: str, parts: list[str], nameless: str, where: str) -> Record:
     word, _, description = header.strip().partition(" ")
-    return Record(word or nameless, "".join(parts), {"description": description.strip()})
+    return Record(word or nameless, "".join(parts), {"description": description.strip(), "where": where})

@@ -11,7 +11,7 @@ class Record(NamedTuple):
             `json.decoder:py_scanstring@69`.
         text: what the tokenizer encodes.
         meta: what else the source knows. `group` (optional) names what must not be divided between splits, a
-            module say.
+            module say; `where` (optional) file and line, for errors, where the id does not say them.
 
     Example:
         >>> Record("tales.txt:1", "once upon a time", {}).text

@@ -1,6 +1,6 @@
 import pytest
 
-from jaxlm import data
+from jaxlm import data, tokenizers
 
 
 def test_sequences_over_several_lines_comments_and_blanks(tmp_path):
@@ -14,10 +14,18 @@ def test_sequences_over_several_lines_comments_and_blanks(tmp_path):
         ("empty", ""),
         ("last|2", "WW"),
     ]
-    assert records[0].meta == {"description": "first one"}
+    assert records[0].meta == {"description": "first one", "where": f"{tmp_path / 'a.fasta'}:3"}
 
 
 def test_letters_before_a_header_are_named(tmp_path):
     (tmp_path / "a.fasta").write_text("\nMKVLA\n>a\nMK\n")
     with pytest.raises(data.CorpusError, match=r"a\.fasta:2: expected a '>' header .* got 'MKVLA'"):
         list(data.fasta_source(tmp_path / "a.fasta"))
+
+
+def test_a_letter_that_is_no_residue_is_named_by_file_line_and_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXLM_CACHE", str(tmp_path / "cache"))
+    sequences = [f">p{number}\nMKV{'A' * number}" for number in range(20)]
+    (tmp_path / "a.fasta").write_text("\n".join([*sequences, ">odd one", "MKV!"]))
+    with pytest.raises(data.CorpusError, match=r"a\.fasta:41: record odd: '!' at position 3 is not a resid"):
+        data.prepare(data.DataConfig(paths=(str(tmp_path / "a.fasta"),)), tokenizers.TokenizerConfig())
