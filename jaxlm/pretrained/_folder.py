@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -63,6 +64,7 @@ def save_model(
 
     Raises:
       ValueError: if the parameters are not the config's, or `extra` has a key of the model's own.
+      OSError: if a file cannot be written; `errno.ENOSPC` for no room on disk. The old file stays.
 
     Example:
       >>> import jax, jax.numpy as jnp, tempfile
@@ -87,7 +89,7 @@ def save_model(
         write_whole(folder / TOKENIZER, tokenizer.save)
     # A strided view would be written in the order of its memory.
     arrays = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
-    write_whole(folder / TENSORS, lambda path: safetensors.numpy.save_file(arrays, path))
+    write_whole(folder / TENSORS, lambda path: _write_tensors(arrays, path))
     write_whole(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -142,6 +144,17 @@ def _read_config(path: Path) -> tuple[models.TransformerConfig, models.Objective
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return config, objective, {key: value for key, value in values.items() if key not in OWN_KEYS}
+
+
+def _write_tensors(arrays: dict[str, np.ndarray], path: Path) -> None:
+    try:
+        safetensors.numpy.save_file(arrays, path)
+    except safetensors.SafetensorError as error:
+        # The only trace of the system's error is its number in the text.
+        if found := re.search(r"os error (\d+)", str(error)):
+            number = int(found[1])
+            raise OSError(number, os.strerror(number), str(path.parent / TENSORS)) from error
+        raise
 
 
 def _read_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

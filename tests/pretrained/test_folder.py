@@ -1,6 +1,8 @@
 import dataclasses
+import errno
 import json
 import os
+import resource
 
 import jax
 import jax.numpy as jnp
@@ -175,3 +177,16 @@ def test_a_wrong_config_is_one_line(saved, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         pretrained.load(saved)
     assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_an_os_error_that_names_the_file(saved):
+    before = (saved / "model.safetensors").read_bytes()
+    params, limits = drawn(CONFIG), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"model\.safetensors'$") as caught:
+            pretrained.save_model(saved, CONFIG, params, None, objective="masked_lm")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    assert (saved / "model.safetensors").read_bytes() == before and len(list(saved.iterdir())) == 3
