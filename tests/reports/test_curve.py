@@ -1,4 +1,6 @@
+import errno
 import json
+import resource
 
 import matplotlib.image
 import numpy as np
@@ -45,3 +47,17 @@ def test_without_held_out_scores_the_training_loss_is_drawn_alone(tmp_path):
 def test_nothing_to_draw_is_said(tmp_path, lines):
     with pytest.raises(ValueError, match="no loss to draw"):
         drawn(tmp_path, lines)
+
+
+def test_a_full_disk_leaves_the_old_picture(tmp_path):
+    drawn(tmp_path, LINES)
+    before, limits = (tmp_path / "curve.png").read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"curve\.png") as caught:
+            reports.draw_curve(tmp_path / "metrics.jsonl", tmp_path / "curve.png", baseline=5.8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    assert (tmp_path / "curve.png").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "curve.png"}
