@@ -35,7 +35,9 @@ LEFT_OUT = frozenset(
 )
 
 
-def bytecode_source(root: str | Path | None = None) -> Iterator[Record]:
+def bytecode_source(
+    root: str | Path | None = None, *, left_out: Counter[str] | None = None
+) -> Iterator[Record]:
     """Yields one trace a function of the Python files below a folder, compiled and never run.
 
     Methods, lambdas, comprehensions and nested functions are functions; module and class bodies are not.
@@ -43,6 +45,7 @@ def bytecode_source(root: str | Path | None = None) -> Iterator[Record]:
     Args:
         root: the folder; None is this Python's standard library without its test suites and installed
             packages.
+        left_out: where to count, under "modules", the files that this Python cannot compile.
 
     Yields:
         Records `module:qualified.name@line` (`#2` after it for the second lambda of a line) in a fixed order,
@@ -60,7 +63,10 @@ def bytecode_source(root: str | Path | None = None) -> Iterator[Record]:
     for path in python_files(root):
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         seen: Counter[str] = Counter()
-        for code in _functions(_compiled(path)):
+        compiled = _compiled(path)
+        if compiled is None and left_out is not None:
+            left_out["modules"] += 1
+        for code in _functions(compiled):
             where = f"{module}:{code.co_qualname}@{code.co_firstlineno}"
             seen[where] += 1
             again = f"#{seen[where]}" if seen[where] > 1 else ""

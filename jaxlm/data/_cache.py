@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxlm import tokenizers
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts
+from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, nothing_to_mask
 from jaxlm.data._folders import DamagedError, open_or_build
-from jaxlm.data._records import Record
+from jaxlm.data._records import CorpusError, Record
 
 # Files up to this size are compared with their checksum when opened; of larger ones the size must do.
 CHECKED_BYTES = 1 << 28
@@ -96,7 +96,8 @@ def build_cache(
         The opened cache.
 
     Raises:
-        CorpusError: a record cannot be encoded, no room on disk, or the folder cannot be written.
+        CorpusError: a record cannot be encoded, all of them hold only special tokens, no room on disk, or
+            the folder cannot be written.
     """
     name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
 
@@ -105,6 +106,8 @@ def build_cache(
         for record in records_fn():
             writer.add(record)
         writer.finish()
+        if writer.counts.unmaskable and not writer.counts.records:
+            raise CorpusError(nothing_to_mask(writer.counts.unmaskable + writer.counts.empty))
 
     return open_or_build(Path(folder) / name, build, TokenCache)
 

@@ -130,6 +130,21 @@ class CacheWriter:
             file.write(data)
 
 
+def nothing_to_mask(num_records: int) -> str:
+    """Returns the error line of a corpus of special tokens.
+
+    Args:
+        num_records: how many records it has.
+
+    Returns:
+        What was expected, what came, and the remedy.
+    """
+    return (
+        f"nothing in the corpus can be masked: expected records with tokens of their own, its "
+        f"{num_records:,} records hold only special tokens; give others"
+    )
+
+
 def _encode(records: list[Record], tokenizer: tokenizers.Tokenizer) -> list[np.ndarray]:
     try:
         return tokenizer.encode_batch([record.text for record in records])

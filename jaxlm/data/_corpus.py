@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,7 +15,7 @@ from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._config import DataConfig
 from jaxlm.data._files import CorpusFile, find_files
 from jaxlm.data._folders import cache_root
-from jaxlm.data._open import LINES_LOOKED_AT, format_of, read_files
+from jaxlm.data._open import LINES_LOOKED_AT, check_document, format_of, read_files
 from jaxlm.data._records import CorpusError, Record
 
 # Part of every fingerprint: raise it when a source would yield other records from the same file.
@@ -34,12 +35,14 @@ class Corpus(NamedTuple):
         kind: the kind of tokenizer that "auto" stands for.
         fingerprint: SHA-256 of what the records depend on.
         notes: one line each of what it is.
+        left_out: what its source could not make records of, counted as `records` is read: "modules".
     """
 
     records: Callable[[], Iterable[Record]]
     kind: Kind
     fingerprint: str
     notes: list[str]
+    left_out: Counter[str]
 
 
 def find_corpus(config: DataConfig) -> Corpus:
@@ -86,14 +89,16 @@ def file_digest(path: Path) -> str:
 
 def _embedded_corpus() -> Corpus:
     # It is small, and disassembling takes longer than holding it while tokenizer and caches are made.
-    records = functools.cache(lambda: list(bytecode_source()))
+    left_out: Counter[str] = Counter()
+    records = functools.cache(lambda: list(bytecode_source(left_out=left_out)))
     python = f"{platform.python_implementation()} {platform.python_version()}"
     note = f"corpus: the standard library of this {python}, disassembled; one record a function"
-    return Corpus(records, "instructions", bytecode_fingerprint(), [note])
+    return Corpus(records, "instructions", bytecode_fingerprint(), [note], left_out)
 
 
 def _files_corpus(config: DataConfig) -> Corpus:
     files = find_files(config.paths, config.format)
+    check_document(files, config.document)
     if config.format is None and config.document == "line":
         files = [file._replace(format=format_of(file)) for file in files]
 
@@ -104,7 +109,7 @@ def _files_corpus(config: DataConfig) -> Corpus:
     size = sum(file.path.stat().st_size for file in files)
     plural = "s" if len(files) > 1 else ""
     note = f"corpus: {len(files):,} file{plural} ({', '.join(formats)}), {size / 1e6:,.1f} MB"
-    return Corpus(records, _kind(files, records), _fingerprint(files, config), [note])
+    return Corpus(records, _kind(files, records), _fingerprint(files, config), [note], Counter())
 
 
 def _fingerprint(files: list[CorpusFile], config: DataConfig) -> str:

@@ -36,11 +36,13 @@ def open_source(
         The records; ids begin with a file's path below the folder that all files share.
 
     Raises:
-        CorpusError: a path is missing, its format is not known, or (while iterating) a file is not what its
+        CorpusError: a path is missing, its format is not known, no file is text though a file of it was to be
+            one document, or (while iterating) a file is not what its
             format says.
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     files = find_files([str(path) for path in several], format)
+    check_document(files, document)
     sniff = format is None and document == "line"
     return read_files(files, sniff=sniff, document=document, field=field)
 
@@ -77,6 +79,24 @@ def read_files(
                 yield from fasta_source(file.path, name=file.name)
             case _:
                 raise CorpusError(f"{file.path}: unknown format {format!r}")
+
+
+def check_document(files: Sequence[CorpusFile], document: Document) -> None:
+    """Refuses `document="file"` where no file is text, since it would change nothing.
+
+    Args:
+        files: from `find_files`.
+        document: as for `open_source`.
+
+    Raises:
+        CorpusError: none of the files is text.
+    """
+    formats = sorted({file.format for file in files})
+    if document == "file" and "text" not in formats:
+        raise CorpusError(
+            f"document 'file' is for text, but {files[0].path} and what else was given is "
+            f"{' or '.join(formats)}; leave it out"
+        )
 
 
 def format_of(file: CorpusFile) -> Format:

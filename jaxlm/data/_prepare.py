@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jaxlm import tokenizers
 from jaxlm.data._cache import TokenCache
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts
+from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, nothing_to_mask
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
 from jaxlm.data._folders import DamagedError, cache_root, open_or_build
@@ -21,6 +21,7 @@ from jaxlm.data._splits import SPLITS, Split, plan_splits
 LOG = logging.getLogger(__name__)
 # Part of a trained tokenizer's fingerprint: raise it when the same texts would train another.
 TRAINING = 1
+LEFT_OUT = {"ranked": 0, "blank": 0, "duplicates": 0, "modules": 0}
 
 
 class Prepared(NamedTuple):
@@ -78,6 +79,7 @@ def _tokenizer(corpus: Corpus, data: DataConfig, config: tokenizers.TokenizerCon
     def build(folder: Path) -> None:
         LOG.info("training a tokenizer of kind %s on the train split", kind)
         texts = (record.text for split, record in _divided(corpus, data, Counter()) if split == "train")
+        texts = _with_pretokens(texts) if kind == "instructions" else texts
         tokenizers.train_tokenizer(texts, config, kind).save(folder / "tokenizer.json")
 
     def open_it(folder: Path) -> tokenizers.Tokenizer:
@@ -89,6 +91,20 @@ def _tokenizer(corpus: Corpus, data: DataConfig, config: tokenizers.TokenizerCon
     trainer = [TRAINING, importlib.metadata.version("tokenizers")]
     asked = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
     return open_or_build(cache_root() / "tokenizers" / _digest(corpus, data, asked)[:32], build, open_it)
+
+
+def _with_pretokens(texts: Iterator[str]) -> Iterator[str]:
+    """The same traces; an error at their end if they hold nothing but specials."""
+    number, found = 0, False
+    for text in texts:
+        number += 1
+        found = found or not set(text.split()).issubset(tokenizers.INSTRUCTION_SPECIALS)
+        yield text
+    if not found:
+        raise CorpusError(
+            f"nothing to train a tokenizer on: expected traces of instructions in the train split, found no "
+            f"pretoken but specials in its {number:,} records; give traces with instructions"
+        )
 
 
 def _divided(corpus: Corpus, data: DataConfig, left_out: Counter[str]) -> Iterator[tuple[Split, Record]]:
@@ -113,12 +129,13 @@ def _divided(corpus: Corpus, data: DataConfig, left_out: Counter[str]) -> Iterat
 def _write_caches(
     folder: Path, corpus: Corpus, data: DataConfig, tokenizer: tokenizers.Tokenizer
 ) -> Counter[str]:
-    left_out: Counter[str] = Counter(ranked=0, blank=0, duplicates=0)
+    left_out: Counter[str] = Counter(LEFT_OUT)
     writers = {split: CacheWriter(folder / split, tokenizer) for split in SPLITS}
     for split, record in _divided(corpus, data, left_out):
         writers[split].add(record)
     for writer in writers.values():
         writer.finish()
+    left_out["modules"] = corpus.left_out["modules"]
     _check_filled({split: writer.counts for split, writer in writers.items()})
     return left_out
 
@@ -127,10 +144,7 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
     special = sum(count.unmaskable + count.empty for count in counts.values())
     lacking = [split for split, count in counts.items() if not count.records]
     if len(lacking) == len(counts):
-        raise CorpusError(
-            f"nothing in the corpus can be masked: its {special:,} records hold only special tokens; give "
-            f"records with text of their own"
-        )
+        raise CorpusError(nothing_to_mask(special))
     if lacking:
         raise CorpusError(
             f"no record is left for {' and '.join(lacking)}, {special:,} that hold only special tokens being "
@@ -141,7 +155,7 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
 def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], dict[str, int]]:
     try:
         left_out = json.loads((folder / "left_out.json").read_text(encoding="utf-8"))
-        left_out = {"ranked": 0, "blank": 0, "duplicates": 0} | left_out
+        left_out = LEFT_OUT | left_out
     except (OSError, ValueError, TypeError) as error:
         raise DamagedError(str(error)) from error
     return {split: TokenCache(folder / split) for split in SPLITS}, left_out
@@ -153,6 +167,7 @@ def _notes(caches: dict[Split, TokenCache], left_out: dict[str, int]) -> list[st
     empty = left_out["blank"] + total.empty
     share = total.unknown / total.tokens
     said = [
+        (left_out["modules"], f"left out {left_out['modules']:,} modules that this Python cannot compile"),
         (left_out["duplicates"], f"left out {left_out['duplicates']:,} exact duplicates"),
         (empty, f"left out {empty:,} empty records"),
         (total.unmaskable, f"left out {total.unmaskable:,} records in which nothing can be masked"),

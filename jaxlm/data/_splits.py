@@ -88,7 +88,10 @@ def plan_splits(records: Iterable[Record], validation_share: float, test_share: 
         if len(seen) == len(SPLITS):
             return hashed
     if not places:
-        raise CorpusError("the corpus is empty: no record holds any text; give files that do")
+        raise CorpusError(
+            "the corpus is empty: expected records with text, found none or only blank ones; give files that "
+            "hold text"
+        )
     if len(places) < len(SPLITS):
         raise CorpusError(
             f"the corpus has {len(places)} distinct record{'s' if len(places) > 1 else ''}, but train, "

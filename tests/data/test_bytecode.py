@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -53,6 +54,9 @@ def test_functions_of_every_module_in_order(sources):
         *[f"solo:{name}" for name in names],
         "warns:f@1",
     ]
+    left_out = Counter()
+    assert list(data.bytecode_source(sources, left_out=left_out)) == records
+    assert left_out == {"modules": 1}
     assert records[5].meta == {"group": "pkg.mod", "module": "pkg.mod", "qualname": "outer"}
     assert records[0].text == records[5].text
     assert "BINARY_OP **" in records[4].text

@@ -171,3 +171,8 @@ def test_two_processes_build_it_once_and_read_the_same(tmp_path):
     assert outputs[0][0] == outputs[1][0] and outputs[0][0].startswith("3000 ")
     assert len(list(tmp_path.glob("built-*"))) == 1
     assert len([path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]) == 1
+
+
+def test_records_of_specials_alone_are_refused(tmp_path):
+    with pytest.raises(data.CorpusError, match="its 2 records hold only special tokens"):
+        build(tmp_path, [data.Record("a", "[MASK]", {}), data.Record("b", "[PAD]", {})])

@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from jaxlm import data
+from jaxlm import data, tokenizers
 
 
 def test_formats_mix_and_keep_the_order_of_paths(tmp_path):
@@ -34,3 +34,18 @@ def test_paths_are_checked_at_once_and_files_opened_late(tmp_path):
     assert next(source).text == "one"
     with pytest.raises(data.CorpusError, match=r"b\.jsonl:1: not JSON"):
         next(source)
+
+
+def test_a_file_as_a_document_is_for_text(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
+    with pytest.raises(
+        data.CorpusError, match=r"document 'file' is for text, but .*a\.jsonl .* jsonl; leave"
+    ):
+        data.open_source(tmp_path, document="file")
+    with pytest.raises(data.CorpusError, match="document 'file' is for text"):
+        data.prepare(
+            data.DataConfig(paths=(str(tmp_path),), document="file"), tokenizers.TokenizerConfig(kind="bytes")
+        )
+    (tmp_path / "b.txt").write_text("two\nthree\n")
+    texts = [record.text for record in data.open_source(tmp_path, document="file")]
+    assert texts == ["one", "two\nthree\n"]

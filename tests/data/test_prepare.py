@@ -170,7 +170,7 @@ def test_a_given_tokenizer_is_used_as_it_is(tales, tmp_path):
         ("one line\n", "1 distinct record, but train, validation and test need one each"),
         (
             "[MASK]\n[PAD]\n[SEP]\n[CLS]\n",
-            "nothing in the corpus can be masked: its 4 records hold only special tokens",
+            "nothing in the corpus can be masked: .* its 4 records hold only special tokens; give",
         ),
         ("[MASK]\n[PAD]\nreal\n", "no record is left for .*, 2 that hold only special tokens"),
     ],
@@ -182,6 +182,15 @@ def test_a_corpus_that_cannot_be_used_is_one_line_and_leaves_no_cache(tmp_path, 
         data.prepare(config(path), BYTES)
     assert "\n" not in str(caught.value)
     assert not [one for one in tmp_path.glob("cache/*/*") if one.suffix != ".lock"]
+
+
+def test_traces_of_specials_are_one_line(tmp_path):
+    path = tmp_path / "a.traces"
+    path.write_text("[MASK]\n[PAD]\n[SEP]\n[CLS]\n")
+    with pytest.raises(
+        data.CorpusError, match=r"expected traces .* found no pretoken but specials in its 2 "
+    ):
+        data.prepare(config(path), AUTO)
 
 
 def test_kinds_of_corpus_do_not_mix(tmp_path):
@@ -225,7 +234,11 @@ def test_large_files_are_hashed_once_until_they_change(tales, monkeypatch):
 
 
 def test_the_embedded_corpus_is_divided_by_module(library, monkeypatch):
-    monkeypatch.setattr("jaxlm.data._corpus.bytecode_source", lambda: iter(library))
+    def source(left_out):
+        left_out["modules"] += 2
+        return iter(library)
+
+    monkeypatch.setattr("jaxlm.data._corpus.bytecode_source", source)
     prepared = data.prepare(data.DataConfig(), tokenizers.TokenizerConfig())
     modules = [
         {cache.ids(index).split(":")[0] for index in range(len(cache))} for cache in prepared.caches.values()
@@ -236,4 +249,6 @@ def test_the_embedded_corpus_is_divided_by_module(library, monkeypatch):
     assert num_tokens.sum() > 1_000_000 and (num_tokens[1:] > 0.01 * num_tokens.sum()).all()
     assert prepared.tokenizer.kind == "instructions"
     assert not any(cache.counts.unknown for cache in prepared.caches.values())
+    assert "left out 2 modules that this Python cannot compile" in prepared.notes
+    assert data.prepare(data.DataConfig(), tokenizers.TokenizerConfig()).notes == prepared.notes
     assert any(note.startswith("left out") and "exact duplicates" in note for note in prepared.notes)
