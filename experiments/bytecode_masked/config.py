@@ -25,12 +25,13 @@ def get_experiment() -> training.Experiment:
             max_length=512,
             position="rotary",
             embedding_norm=True,
+            init_std=0.08,
         ),
         masking=corruption.MaskingConfig(
             rate=0.15, mask_share=0.8, random_share=0.1, keep_share=0.1, count="exact"
         ),
         optimizer=training.OptimizerConfig(
-            learning_rate=1e-3, warmup=0.025, decay="cosine", weight_decay=0.01, clip_norm=1.0
+            learning_rate=2e-3, warmup=0.025, decay="cosine", weight_decay=0.01, clip_norm=1.0
         ),
-        run=training.RunConfig(steps=1800, batch_size=16, eval_every=300, save_every=300),
+        run=training.RunConfig(steps=3000, batch_size=8, eval_every=500, save_every=500),
     )

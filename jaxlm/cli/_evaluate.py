@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     loaded = pretrained.load(folder)
     experiment = _experiment(folder, options)
     own = _own_data(folder, experiment, needed=not options.corpus)
-    row_length = min(experiment.data.row_length, loaded.config.max_length)
+    row_length = experiment.data.row_length
     with _records(options, loaded.tokenizer, own) as cache:
         scores = training.evaluate(
             loaded.model,
@@ -64,8 +64,9 @@ def run(arguments: Sequence[str]) -> int:
             cache,
             masking=experiment.masking,
             row_length=row_length,
+            long=experiment.data.long,
             batch_size=options.batch_size,
-            log_unigrams=_log_unigrams(loaded, experiment, own, cache, row_length),
+            log_unigrams=_log_unigrams(loaded, experiment, own, cache),
         )
     if scores is None:
         raise UsageError("nothing was masked: the corpus has no token that may be")
@@ -93,7 +94,8 @@ def _experiment(folder: Path, options: Evaluate) -> training.Experiment:
         return training.load_experiment(folder)
     if not options.corpus:
         raise UsageError(f"CORPUS is missing: {folder} is no run of its own with a held-out split")
-    return training.Experiment()
+    length = pretrained.load(folder).config.max_length
+    return training.Experiment(data=data.DataConfig(row_length=length))
 
 
 def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) -> data.Prepared | None:
@@ -140,13 +142,12 @@ def _log_unigrams(
     experiment: training.Experiment,
     own: data.Prepared | None,
     cache: data.TokenCache,
-    row_length: int,
 ) -> np.ndarray | None:
     """Returns the baseline's log-probabilities over the ids that may be masked; None without training
     data.
     """
     if own is None:
         return None
-    split = training.Split(cache, data.plan_packing(cache.lengths, row_length))
+    split = training.Split(cache, data.plan_packing(cache.lengths, experiment.data.row_length))
     masking = training.make_masking(experiment.masking, loaded.config, loaded.tokenizer, split, 1)
     return training.unigram_log_probs(own.caches["train"], masking.forbidden)

@@ -58,6 +58,8 @@ class Display:
                 self._advance(event)
             case training.Evaluated(split="validation"):
                 self.line(_evaluated(event))
+            case training.Noted():
+                self.line(f"  {' '.join(event.message.split())}")
             case training.Warned():
                 self.line(f"warning: {' '.join(event.message.split())}")
 

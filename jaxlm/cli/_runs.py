@@ -11,6 +11,8 @@ RUNS = Path("runs")
 def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
     """Returns the folder of a run: `out`, or `runs/NAME-N` with the next N, or to resume with the last.
 
+    A new `runs/NAME-N` is made here, empty, so that no run that is started at the same time takes it too.
+
     Args:
         name: of the experiment.
         out: what the command line asks for; None: by name.
@@ -25,10 +27,21 @@ def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
         return Path(out)
     numbers = [0, *(number for path in RUNS.glob(f"{name}-*") if (number := _number(name, path)))]
     if not resume:
-        return RUNS / f"{name}-{max(numbers) + 1}"
+        return _reserved(name, max(numbers) + 1)
     if max(numbers) == 0:
         raise UsageError(f"no run to resume: there is no {RUNS}/{name}-N here; name its folder with --out")
     return RUNS / f"{name}-{max(numbers)}"
+
+
+def _reserved(name: str, number: int) -> Path:
+    while True:
+        folder = RUNS / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 def _number(name: str, path: Path) -> int | None:

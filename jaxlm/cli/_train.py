@@ -1,7 +1,12 @@
 """`jaxlm train [EXPERIMENT] [--options]`: from an experiment to a run folder."""
 
+import contextlib
 import dataclasses
+import importlib.metadata
+import importlib.util
+import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -10,7 +15,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import training
 from jaxlm.cli._arguments import expand_short, option_names, split_positionals
-from jaxlm.cli._experiments import Named, load_experiment
+from jaxlm.cli._experiments import load_experiment
 from jaxlm.cli._failures import FAILED, UsageError, say
 from jaxlm.cli._finish import report
 from jaxlm.cli._options import parse
@@ -65,18 +70,25 @@ class Request(NamedTuple):
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     request = read_request(arguments)
+    if _is_cpu_only():
+        training.keep_memory()
     training.enable_compilation_cache()
-    with Display() as display:
-        first, event = 0, None
-        for event in training.train(request.experiment, request.folder, resume=request.resume):
-            display.show(event)
-            first = event.step if isinstance(event, training.Started) else first
+    try:
+        with Display() as display:
+            first, event = 0, None
+            for event in training.train(request.experiment, request.folder, resume=request.resume):
+                display.show(event)
+                first = event.step if isinstance(event, training.Started) else first
+    finally:
+        # A run that was refused leaves no folder behind.
+        with contextlib.suppress(OSError):
+            request.folder.rmdir()
     match event:
         case training.Finished():
             report(event, request.experiment, first=first, as_json=request.json)
             return 0
         case training.Stopped():
-            again = f"{PROGRAM} --resume --out {request.folder}"
+            again = f"{PROGRAM} --resume --out {shlex.quote(str(request.folder))}"
             say(
                 PROGRAM,
                 f"stopped at step {event.step} of {request.experiment.run.steps}, saved; go on: {again}",
@@ -113,16 +125,31 @@ def read_request(arguments: Sequence[str]) -> Request:
         )
     if not positionals and experiment.data.paths:
         name = _name_of_data(experiment.data.paths[0])
-    return Request(experiment, run_folder(name, given.out, resume=given.resume), given.resume, given.json)
+    paths = tuple(os.path.abspath(path) for path in experiment.data.paths)
+    experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
+    folder = named.folder or run_folder(name, given.out, resume=given.resume)
+    return Request(experiment, folder, given.resume, given.json)
 
 
-def _named(argument: str | None, options: list[str]) -> Named:
+class _Found(NamedTuple):
+    name: str
+    experiment: training.Experiment
+    folder: Path | None  # of the run to resume, where it is known
+
+
+def _named(argument: str | None, options: list[str]) -> _Found:
     """The experiment that is named, or that the folder to resume holds: it need not be named again."""
-    if argument is None and "--resume" in options:
-        folder = _value(options, "--out")
-        if folder is not None and (Path(folder) / "experiment.json").exists():
-            return Named(Path(folder).name, training.load_experiment(folder))
-    return load_experiment(argument)
+    named = load_experiment(argument)
+    if argument is None and "--resume" in options and _value(options, "--data") is None:
+        folder = run_folder(named.name, _value(options, "--out"), resume=True)
+        return _Found(folder.name, training.load_experiment(folder), folder)
+    return _Found(*named, None)
+
+
+def _is_cpu_only() -> bool:
+    """Whether no accelerator's plug-in is installed; asking JAX would start the threads it computes with."""
+    plugins = importlib.metadata.entry_points(group="jax_plugins")
+    return not plugins and importlib.util.find_spec("libtpu") is None
 
 
 def _value(options: list[str], name: str) -> str | None:

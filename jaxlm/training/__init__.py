@@ -5,7 +5,17 @@ from jaxlm.training._compilation import enable_compilation_cache
 from jaxlm.training._digests import damage, write_digests
 from jaxlm.training._evaluation import Evaluation, log_frequencies, summarize, unigram_log_probs
 from jaxlm.training._evaluator import Evaluator, evaluate, make_eval_step
-from jaxlm.training._events import Evaluated, Event, Finished, Progress, Saved, Started, Stopped, Warned
+from jaxlm.training._events import (
+    Evaluated,
+    Event,
+    Finished,
+    Noted,
+    Progress,
+    Saved,
+    Started,
+    Stopped,
+    Warned,
+)
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._loop import train
 from jaxlm.training._memory import keep_memory
@@ -32,6 +42,7 @@ __all__ = [
     "Finished",
     "Masked",
     "Masking",
+    "Noted",
     "Objective",
     "OptimizerConfig",
     "Progress",

@@ -1,7 +1,7 @@
 """Evaluating parameters on a split, batch by batch over all devices."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -86,15 +86,15 @@ def evaluate(
     *,
     masking: corruption.MaskingConfig | None = None,
     row_length: int | None = None,
+    long: Literal["split", "truncate"] = "split",
     batch_size: int = 16,
     log_unigrams: np.ndarray | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> Evaluation | None:
     """Returns a masked LM's scores on records, with masks that are the same at every call.
 
-    A mask belongs to its record: with records no longer than a row, neither `row_length` nor `batch_size` nor
-      the
-    number of devices changes the result beyond rounding.
+    A mask belongs to its record: with records no longer than a row, neither `row_length` nor `batch_size`
+    nor the number of devices changes the result beyond rounding.
 
     Args:
       model: a masked LM.
@@ -102,7 +102,8 @@ def evaluate(
       tokenizer: that the records were encoded with.
       cache: the records.
       masking: what is masked; None: the defaults.
-      row_length: longer records are split; None: the model's `max_length`.
+      row_length: tokens of a packed row; None: the model's `max_length`.
+      long: whether longer records are split or truncated.
       batch_size: rows of a batch over all devices.
       log_unigrams: of a baseline, from `unigram_log_probs`; None: no baseline.
       devices: local devices; None: all of them that `batch_size` divides by.
@@ -116,7 +117,7 @@ def evaluate(
     devices = list(devices or jax.local_devices()[: _most_devices(batch_size)])
     if batch_size % len(devices):
         raise ValueError(f"batch_size is a multiple of the {len(devices)} devices, got {batch_size}")
-    plan = data.plan_packing(cache.lengths, row_length or model.config.max_length)
+    plan = data.plan_packing(cache.lengths, row_length or model.config.max_length, long=long)
     config = masking or corruption.MaskingConfig()
     rows = batch_size // len(devices)
     drawn = make_masking(config, model.config, tokenizer, Split(cache, plan), rows)

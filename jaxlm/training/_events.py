@@ -72,6 +72,12 @@ class Warned(NamedTuple):
     message: str
 
 
+class Noted(NamedTuple):
+    """Something that the user may want to know, such as which attention is computed how; one line."""
+
+    message: str
+
+
 class Stopped(NamedTuple):
     """A signal stopped the run after `step` batches; it is saved. The run ends with this event."""
 
@@ -97,4 +103,4 @@ class Finished(NamedTuple):
     seconds: float
 
 
-Event = Started | Progress | Evaluated | Saved | Warned | Stopped | Finished
+Event = Started | Progress | Evaluated | Saved | Warned | Noted | Stopped | Finished

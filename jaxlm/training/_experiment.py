@@ -29,7 +29,16 @@ def _default_model() -> TransformerConfig:
         max_length=512,
         position="rotary",
         embedding_norm=True,
+        init_std=0.08,
     )
+
+
+def _default_optimizer() -> OptimizerConfig:
+    return OptimizerConfig(learning_rate=2e-3)
+
+
+def _default_run() -> RunConfig:
+    return RunConfig(steps=3000, batch_size=8, eval_every=500, save_every=500)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,8 +66,8 @@ class Experiment:
     tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
     model: TransformerConfig = dataclasses.field(default_factory=_default_model)
     masking: MaskingConfig = dataclasses.field(default_factory=MaskingConfig)
-    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
-    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=_default_optimizer)
+    run: RunConfig = dataclasses.field(default_factory=_default_run)
 
     def __post_init__(self) -> None:
         rows, parts = self.run.batch_size, self.optimizer.accumulation

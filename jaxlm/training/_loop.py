@@ -1,5 +1,6 @@
 """Training from an experiment to a folder, as a stream of events."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -9,11 +10,12 @@ import jax
 
 from jaxlm import models, pretrained
 from jaxlm.training._checkpoints import last_good
-from jaxlm.training._events import Event, Finished, Started, Stopped, Warned
+from jaxlm.training._events import Event, Finished, Noted, Started, Stopped, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._metrics import cut_back
 from jaxlm.training._placement import check_divides
-from jaxlm.training._run_folder import CHECKPOINTS, begin_run, check_run_folder
+from jaxlm.training._run_folder import CHECKPOINTS, begin_run, check_run_folder, one_process
+from jaxlm.training._said import Said
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._task import Task, describe_devices, make_task
 from jaxlm.training._trainer import Trainer
@@ -40,8 +42,8 @@ def train(
       devices: local devices to divide the batches over; None: all.
 
     Yields:
-      `Started`, then `Progress` for each step with `Evaluated`, `Saved` and `Warned` in between, and last
-      `Finished` or `Stopped`.
+      `Started`, then `Progress` for each step with `Evaluated`, `Saved`, `Noted` and `Warned` in between, and
+      last `Finished` or `Stopped`.
 
     Raises:
       ValueError: if the experiment contradicts itself, its data, its devices or the folder.
@@ -53,17 +55,37 @@ def train(
       Traceback (most recent call last):
       ValueError: /dev/null is a file: a run needs a folder of its own
     """
+    with Said() as said:
+        yield from _run(experiment, Path(folder), resume, list(devices or jax.local_devices()), said)
+
+
+def _run(
+    experiment: Experiment, folder: Path, resume: bool, devices: list[jax.Device], said: Said
+) -> Iterator[Event]:
     began = time.monotonic()
-    folder, devices = Path(folder), list(devices or jax.local_devices())
-    begun = check_run_folder(folder, experiment, resume=resume)
+    check_run_folder(folder, experiment, resume=resume)
     check_divides(experiment.run.batch_size, len(devices), experiment.optimizer.accumulation)
     task = make_task(experiment)
-    begin_run(folder, experiment)
-    task.tokenizer.save(folder / "tokenizer.json")
+    yield from _told(said.take())
+    with one_process(folder):
+        # Another process may have begun a run here while this one prepared its data.
+        begun = check_run_folder(folder, experiment, resume=resume)
+        run = _trained(experiment, task, folder, devices, begun, began)
+        yield from _with_said(run, said)
+
+
+def _trained(
+    experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device], begun: bool, began: float
+) -> Iterator[Event]:
     trainer = Trainer(experiment, task, folder, devices)
     try:
+        # Nothing in the folder changes before the checkpoint is known to be of this data.
         yield from _restored(trainer, folder, begun)
-        yield _started(trainer, experiment, task, folder, devices)
+        begin_run(folder, experiment)
+        task.tokenizer.save(folder / "tokenizer.json")
+        cut_back(folder, trainer.step)
+        started = _started(trainer, experiment, task, folder, devices)
+        yield started
         with StopRequest() as stop:
             yield from trainer.steps(stop)
         if stop.number is not None:
@@ -83,6 +105,23 @@ def train(
         trainer.close()
 
 
+def _with_said(events: Iterator[Event], said: Said) -> Iterator[Event]:
+    """Yields the events, and before each what was said since the one before.
+
+    What comes before `Started` is of the shapes that parameters are drawn with, not of the run's.
+    """
+    for event in events:
+        lines = said.take()
+        if not isinstance(event, Started):
+            yield from _told(lines)
+        yield event
+
+
+def _told(lines: list[tuple[int, str]]) -> Iterator[Event]:
+    for level, line in lines:
+        yield Warned(line) if level >= logging.WARNING else Noted(line)
+
+
 def _restored(trainer: Trainer, folder: Path, begun: bool) -> Iterator[Event]:
     """Puts the trainer where the last good checkpoint was, or at the beginning."""
     checkpoint, lines = last_good(folder / CHECKPOINTS)
@@ -95,7 +134,6 @@ def _restored(trainer: Trainer, folder: Path, begun: bool) -> Iterator[Event]:
         trainer.restore(checkpoint)
         if lines:
             yield Warned(f"the run goes on from checkpoint {checkpoint.step}")
-    cut_back(folder, trainer.step)
 
 
 def _started(

@@ -1,6 +1,7 @@
 """AdamW: its settings, and which parameters decay."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,11 @@ class OptimizerConfig:
             )
         if self.decay not in DECAYS:
             raise ValueError(f"optimizer.decay is one of {', '.join(DECAYS)}, got {self.decay!r}")
+        for name in ("learning_rate", "epsilon", "weight_decay", "clip_norm"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(
+                    f"optimizer.{name} is finite (clip_norm: 0 is off), got {getattr(self, name)}"
+                )
         for name in ("learning_rate", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"optimizer.{name} is positive, got {getattr(self, name)}")

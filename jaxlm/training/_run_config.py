@@ -28,14 +28,14 @@ class RunConfig:
       ValueError: run.steps is at least 1, got 0
     """
 
-    steps: int = 1800
+    steps: int = 1000
     batch_size: int = 16
     seed: int = 0
     objective: Literal["masked_lm"] = "masked_lm"
     log_every: int = 10
-    eval_every: int = 300
+    eval_every: int = 200
     eval_batches: int = 16
-    save_every: int = 300
+    save_every: int = 200
     keep_last: int = 2
     keep_best: int = 1
     max_bad_steps: int = 20

@@ -1,7 +1,10 @@
 """The folder of a run: whose it is, and starting or going on in it."""
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,36 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
     if begun:
         _check_same(folder, experiment)
     return begun
+
+
+@contextlib.contextmanager
+def one_process(folder: Path) -> Iterator[None]:
+    """Makes the folder and keeps it to this process until the end of the block; the system lets go of it with
+    the process, however that ends.
+
+    Raises:
+      ValueError: if another process trains in it.
+
+    Example:
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> with one_process(folder), one_process(folder):
+      ...     pass
+      Traceback (most recent call last):
+      ValueError: another process is training in ...: wait for it, or name another folder
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process is training in {folder}: wait for it, or name another folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def begin_run(folder: Path, experiment: Experiment) -> None:

@@ -46,37 +46,33 @@ def make_task(experiment: Experiment) -> Task:
     tokenizer, notes = prepared.tokenizer, list(prepared.notes)
     if tokenizer.specials.mask is None:
         raise ValueError("a masked LM needs a tokenizer with a mask token such as [MASK]; this one has none")
-    config, note = model_config(experiment.model, tokenizer)
+    config = model_config(experiment.model, tokenizer)
     splits = {
         name: Split(
             cache, data.plan_packing(cache.lengths, experiment.data.row_length, long=experiment.data.long)
         )
         for name, cache in prepared.caches.items()
     }
-    notes += [note] if note else []
     notes += [f"{name}: {line}" for name in splits for line in splits[name].plan.notes]
     return Task(tokenizer, config, splits, prepared.fingerprint, tuple(notes))
 
 
 def model_config(
     config: models.TransformerConfig, tokenizer: tokenizers.Tokenizer
-) -> tuple[models.TransformerConfig, str | None]:
-    """Returns the model's config with what the tokenizer decides filled in, and a note if it had to change.
-
-    Instruction positions need a tokenizer with [NEXT]; with another one positions are rotary, and the note
-    says so.
+) -> models.TransformerConfig:
+    """Returns the model's config with what the tokenizer decides filled in.
 
     Args:
       config: `vocab_size` and `next_id` None are filled in.
       tokenizer: decides them.
 
     Raises:
-      ValueError: if `vocab_size` has no room for the tokenizer's ids.
+      ValueError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
+        [NEXT] of the tokenizer to count by.
 
     Example:
-      >>> config, note = model_config(models.TransformerConfig(), tokenizers.bytes_tokenizer())
-      >>> config.vocab_size == tokenizers.bytes_tokenizer().vocab_size, note
-      (True, None)
+      >>> model_config(models.TransformerConfig(), tokenizers.bytes_tokenizer()).vocab_size
+      260
     """
     size = tokenizer.vocab_size if config.vocab_size is None else config.vocab_size
     if size < tokenizer.vocab_size:
@@ -85,14 +81,18 @@ def model_config(
             "leave it out to take the tokenizer's"
         )
     if config.position != "instruction":
-        return dataclasses.replace(config, vocab_size=size), None
-    if tokenizer.specials.next is None:
-        note = (
-            "this tokenizer has no [NEXT] to count instructions by: positions are rotary, not by instruction"
+        return dataclasses.replace(config, vocab_size=size)
+    next_id = tokenizer.specials.next
+    if next_id is None:
+        raise ValueError(
+            "model.position='instruction' counts instructions by [NEXT]: got a tokenizer without it; "
+            "use model.position='rotary', or data in instructions"
         )
-        return dataclasses.replace(config, vocab_size=size, position="rotary"), note
-    next_id = tokenizer.specials.next if config.next_id is None else config.next_id
-    return dataclasses.replace(config, vocab_size=size, next_id=next_id), None
+    if config.next_id not in (None, next_id):
+        raise ValueError(
+            f"model.next_id is the tokenizer's [NEXT]: got {config.next_id} for {next_id}; leave it out"
+        )
+    return dataclasses.replace(config, vocab_size=size, next_id=next_id)
 
 
 def make_masking(

@@ -12,10 +12,12 @@ def here(tmp_path, monkeypatch):
 
 def test_runs_are_numbered_by_name(here):
     assert str(run_folder("text", None, resume=False)) == "runs/text-1"
-    for name in ("text-1", "text-9", "text-long-30", "other-40", "text-x"):
+    assert (here / "runs/text-1").is_dir()
+    for name in ("text-9", "text-long-30", "other-40", "text-x"):
         (here / "runs" / name).mkdir(parents=True)
-    assert str(run_folder("text", None, resume=False)) == "runs/text-10"
     assert str(run_folder("text", None, resume=True)) == "runs/text-9"
+    assert str(run_folder("text", None, resume=False)) == "runs/text-10"
+    assert str(run_folder("text", None, resume=False)) == "runs/text-11"
 
 
 def test_a_named_folder_is_taken_as_it_is(here):

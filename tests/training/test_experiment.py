@@ -56,7 +56,10 @@ def test_wrong_json_names_the_field(values, message):
         ({"run": {"steps": 5}, "optimizer": {"warmup": 6}}, "optimizer.warmup is no longer than the run"),
         ({"model": {"causal": True, "position": "rotary"}}, "a masked LM sees both sides"),
         ({"model": {"param_dtype": "bfloat16"}}, "training keeps parameters in float32"),
-        ({"data": {"row_length": 600}}, "got data.row_length=600 and model.max_length=512"),
+        (
+            {"data": {"row_length": 600}, "model": {"position": "learned"}},
+            "got data.row_length=600 and model.max_length=512",
+        ),
         ({"run": {"max_bad_steps": 0}}, "run.max_bad_steps is at least 1"),
         ({"run": {"eval_every": -1}}, "run.eval_every is not negative"),
         ({"run": {"seed": 2**32}}, r"run.seed is below 2\*\*32"),

@@ -1,7 +1,9 @@
 """A whole run: what it leaves, how it is cut off, and that going on changes nothing."""
 
+import contextlib
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 from jaxlm import pretrained, training
-from jaxlm.training import _checkpoints, _trainer
+from jaxlm.training import _checkpoints, _loop, _trainer
+from jaxlm.training._run_folder import one_process
 
 # Trains from experiment.json; says each event, and waits to be killed after the step that it is told.
 CHILD = """
@@ -70,8 +73,9 @@ def finished(experiment, tmp_path_factory):
 
 def test_what_a_run_tells(finished):
     _, events = finished
-    assert isinstance(events[0], training.Started) and isinstance(events[-1], training.Finished)
-    assert events[0].steps == 8 and events[0].tokens_per_step == 8 * 32 and events[0].devices == "1 x cpu"
+    (started,) = of_kind(events, training.Started)
+    assert isinstance(events[-1], training.Finished)
+    assert started.steps == 8 and started.tokens_per_step == 8 * 32 and started.devices == "1 x cpu"
     assert [event.step for event in of_kind(events, training.Progress)] == list(range(1, 9))
     assert [event.step for event in of_kind(events, training.Saved)] == [2, 4, 6, 8]
     evaluated = of_kind(events, training.Evaluated)
@@ -82,6 +86,23 @@ def test_what_a_run_tells(finished):
     ]
     assert events[-1].evaluation == evaluated[-1].evaluation
     assert not of_kind(events, training.Warned)
+
+
+def test_what_the_rooms_below_say_is_told(experiment, tmp_path, monkeypatch):
+    real = _loop.make_task
+
+    def talking(asked):
+        logging.getLogger("jaxlm.data").info("tokenising")
+        logging.getLogger("jaxlm").warning("the cache is damaged")
+        return real(asked)
+
+    monkeypatch.setattr(_loop, "make_task", talking)
+    before = logging.getLogger("jaxlm").handlers[:]
+    with contextlib.closing(training.train(experiment, tmp_path / "run", devices=one_device())) as run:
+        assert next(run) == training.Noted("tokenising")
+        assert next(run) == training.Warned("the cache is damaged")
+        assert isinstance(next(run), training.Started)
+    assert logging.getLogger("jaxlm").handlers == before and logging.getLogger("jaxlm").propagate
 
 
 def test_what_a_run_leaves(finished, experiment):
@@ -186,7 +207,7 @@ def test_a_signal_saves_and_stops_and_the_run_goes_on(finished, changed, tmp_pat
 def test_another_corpus_is_refused_on_resume(experiment, traces, changed, tmp_path):
     short = changed(steps=2, eval_every=0, save_every=0)
     drained(training.train(short, tmp_path / "run", devices=one_device()))
-    text = traces.read_text()
+    text, before = traces.read_text(), folder_bytes(tmp_path / "run")
     try:
         traces.write_text(text + "mov rax rbx [NEXT] ret\n")
         with pytest.raises(ValueError, match=r"is no longer the one that .* was begun with") as refused:
@@ -194,6 +215,17 @@ def test_another_corpus_is_refused_on_resume(experiment, traces, changed, tmp_pa
     finally:
         traces.write_text(text)
     assert "\n" not in str(refused.value)
+    assert folder_bytes(tmp_path / "run") == before
+
+
+def folder_bytes(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_folder_is_one_processs_at_a_time(experiment, tmp_path):
+    with one_process(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
+        drained(training.train(experiment, tmp_path / "run", devices=one_device()))
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_no_room_on_disk_ends_the_run_and_keeps_what_is_there(experiment, changed, tmp_path, monkeypatch):
@@ -306,9 +338,10 @@ def test_a_run_of_100_steps_killed_twice_comes_to_the_same_bits(changed, tmp_pat
 
     third = Child(hundred, cut, resume=True)
     third.end()
-    assert third.lines[0].startswith(f"Warned  checkpoint {last} is damaged and is left out: state/")
-    assert third.lines[1] == f"Warned  the run goes on from checkpoint {before}"
-    assert third.lines[2].startswith(f"Started {before}") and third.lines[-1].startswith("Finished 100")
+    told = [line for line in third.lines if not line.startswith("Noted")]
+    assert told[0].startswith(f"Warned  checkpoint {last} is damaged and is left out: state/")
+    assert told[1] == f"Warned  the run goes on from checkpoint {before}"
+    assert told[2].startswith(f"Started {before}") and told[-1].startswith("Finished 100")
 
     assert_same_arrays(arrays_at(cut, 100), arrays_at(whole, 100))
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

@@ -131,10 +131,16 @@ def test_stacked_layers_decay_as_single_ones_do():
         ({"beta2": 1.0}, "optimizer.beta2 lies"),
         ({"weight_decay": -0.1}, "optimizer.weight_decay is not negative"),
         ({"accumulation": 0}, "optimizer.accumulation is at least 1"),
-        ({"learning_rate": float("nan")}, "optimizer.learning_rate is positive, got nan"),
+        ({"learning_rate": float("nan")}, "optimizer.learning_rate is finite"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(wrong, message):
     with pytest.raises(ValueError, match=message) as refused:
         dataclasses.replace(training.OptimizerConfig(), **wrong)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "epsilon", "weight_decay", "clip_norm"])
+def test_what_is_not_finite_is_refused(name):
+    with pytest.raises(ValueError, match=f"optimizer.{name} is finite"):
+        training.OptimizerConfig(**{name: float("inf")})

@@ -15,11 +15,12 @@ def test_the_tokenizer_gives_vocabulary_and_next(task):
     assert set(task.splits) == {"train", "validation", "test"}
 
 
-def test_without_next_positions_are_rotary_and_the_log_says_so():
-    config, note = training.model_config(
-        TransformerConfig(position="instruction"), tokenizers.bytes_tokenizer()
-    )
-    assert config.position == "rotary" and "no [NEXT]" in note
+def test_positions_by_instruction_need_the_tokenizers_own_next():
+    with pytest.raises(ValueError, match="got a tokenizer without it; use"):
+        training.model_config(TransformerConfig(position="instruction"), tokenizers.bytes_tokenizer())
+    instructions = tokenizers.train_instructions(["ret [NEXT] nop"])
+    with pytest.raises(ValueError, match="got 421 for 5; leave it out"):
+        training.model_config(TransformerConfig(position="instruction", next_id=421), instructions)
 
 
 def test_a_vocabulary_without_room_is_refused():
