@@ -6,8 +6,8 @@ The corpus is this Python's own standard library, disassembled: one record a fun
 between training and held-out functions. It is what `jaxlm train` does without an argument, spelled out: copy
 the folder and change it.
 
-Hardware: 2 CPU cores. Time: about 5 minutes. Expected: at least 1 nat below the unigram baseline on held-out
-    functions.
+Hardware: 2 CPU cores. Time: about 5 minutes. Expected: 2.7 nats on held-out functions, where the unigram
+    baseline has 5.9.
 """
 
 from jaxlm import corruption, data, models, tokenizers, training
