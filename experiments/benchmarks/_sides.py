@@ -36,20 +36,28 @@ class Side:
     """
 
     def __init__(self, name: str, script: str, options: dict, environment: dict | None = None) -> None:
-        self.name, self.turns, self.failure = name, [], None
+        self.name, self.turns, self.failure, self.facts = name, [], None, {}
         paths = [os.environ.get("PYTHONPATH"), str(HERE.parents[1])]
         own = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / script), json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | own | (environment or {}),
-        )
-        self.facts = self._answer()
+        self._command = [sys.executable, str(HERE / script), json.dumps(options)]
+        self._environment = os.environ | own | (environment or {})
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Starts the process and lets it warm up, unless it runs."""
+        if self._process is None and self.failure is None:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+            )
+            self.facts = self._answer() or self.facts
 
     def work(self, steps: int) -> None:
         """Lets the side do some steps and remembers what they took."""
+        self.start()
         if self.failure is None:
             print(json.dumps({"steps": steps}), file=self._process.stdin, flush=True)
             answer = self._answer()
@@ -58,7 +66,9 @@ class Side:
 
     def close(self) -> None:
         """Ends the process."""
-        self._process.communicate()
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
 
     def rate(self) -> float:
         """Real tokens a second: all tokens by all seconds of a turn, the median over the turns."""
@@ -74,14 +84,23 @@ class Side:
         return {}
 
 
-def alternate(sides: list[Side], rounds: int, steps: int, pause: float = 0.2) -> None:
-    """Lets the sides take turns: one unmeasured turn each, then `rounds` of `steps` steps."""
-    for turn in range(rounds + 1):
+def alternate(
+    sides: list[Side], rounds: int, steps: int, pause: float = 0.2, *, one_alive: bool = False
+) -> None:
+    """Lets the sides take turns: one unmeasured turn each, then `rounds` of `steps` steps.
+
+    With `one_alive` a side's process ends with its turn, for sides that have no room in memory together.
+    """
+    for side in sides if not one_alive else ():
+        side.start()
+    for turn in range(1 if one_alive else 0, rounds + 1):
         for side in sides if turn % 2 else reversed(sides):
             time.sleep(pause)  # the threads of the side before stop spinning
             side.work(steps if turn else 1)
             if not turn:
                 side.turns.clear()
+            if one_alive:
+                side.close()
         rates = (
             f"{side.name} {side.turns[-1].tokens / side.turns[-1].seconds:,.0f}"
             for side in sides

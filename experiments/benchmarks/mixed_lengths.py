@@ -18,6 +18,11 @@ from _shape import DEPTH, LONGEST
 from _sides import Side, alternate
 
 DTYPES = ("float32", "bfloat16")
+PEERS = {
+    "padded": ("torch, dynamic padding", {}),
+    "grouped": ("torch, grouped by length", {"grouped": True}),
+    "compiled": ("torch compile, dynamic padding", {"compile": True}),
+}
 
 
 def main() -> None:
@@ -41,7 +46,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=DEPTH)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=3, help="steps a turn")
-    parser.add_argument("--compile", action="store_true", help="also torch.compile, with dynamic shapes")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        choices=PEERS,
+        default=list(PEERS)[:2],
+    )
+    parser.add_argument(
+        "--one-alive",
+        action="store_true",
+        help="end each process with its turn: float32 torch alone needs some 20 GB for the longest batches",
+    )
     parser.add_argument("--out", help="a JSON file for everything")
     return parser.parse_args()
 
@@ -53,15 +68,10 @@ def measure(options: argparse.Namespace, dtype: str) -> dict:
     peer = shared | {"batch": options.batch, "length": LONGEST, "grouped": False, "compile": False}
     ours = shared | {"batch": options.rows, "length": options.row}
     platforms = {"JAX_PLATFORMS": options.device, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    sides = [
-        Side("jaxlm, packed rows", "_jaxlm_side.py", ours, platforms),
-        Side("torch, dynamic padding", "_torch_side.py", peer),
-        Side("torch, grouped by length", "_torch_side.py", peer | {"grouped": True}),
-    ]
-    if options.compile:
-        compiled = peer | {"compile": True}
-        sides.append(Side("torch compile, dynamic padding", "_torch_side.py", compiled))
-    alternate(sides, options.rounds, options.steps)
+    sides = [Side("jaxlm, packed rows", "_jaxlm_side.py", ours, platforms)]
+    for name, own in (PEERS[chosen] for chosen in options.peers):
+        sides.append(Side(name, "_torch_side.py", peer | own))
+    alternate(sides, options.rounds, options.steps, one_alive=options.one_alive)
     for side in sides:
         side.close()
     if sides[0].failure:
