@@ -72,7 +72,9 @@ class PackingPlan(NamedTuple):
         return [rows, *split, *([dropped] if self.num_truncated else [])]
 
 
-def plan_packing(lengths: np.ndarray, row_length: int, *, long: Long = "split") -> PackingPlan:
+def plan_packing(
+    lengths: np.ndarray, row_length: int, *, long: Long = "split", overlap: int = 0
+) -> PackingPlan:
     """Returns a best-fit plan: longest piece first, each into the fullest row that still holds it.
 
     An example longer than a row is cut into pieces of the row's length and a remainder ("split"), or to its
@@ -83,12 +85,16 @@ def plan_packing(lengths: np.ndarray, row_length: int, *, long: Long = "split") 
         lengths: tokens of each example, `Int[N]`; an example of 0 tokens gets no piece.
         row_length: positions of a row.
         long: what to do with examples longer than a row.
+        overlap: tokens that a split example's piece repeats of the piece before, fewer than `row_length`. With
+            1, every token but the example's first follows another in some piece, so that a causal model
+            predicts each of them exactly once.
 
     Returns:
         The plan.
 
     Raises:
-        ValueError: `row_length` is not positive, a length is negative, or `long` is neither word.
+        ValueError: `row_length` is not positive, a length is negative, `long` is neither word, or `overlap`
+            leaves a piece nothing of its own.
 
     Example:
         >>> plan = plan_packing(np.array([3, 5, 2]), 5)
@@ -105,9 +111,11 @@ def plan_packing(lengths: np.ndarray, row_length: int, *, long: Long = "split") 
             f"expected row_length >= 1, long 'split' or 'truncate' and no negative length, got {row_length}, "
             f"{long!r} and lengths from {lengths.min(initial=0)}"
         )
+    if not 0 <= overlap < row_length:
+        raise ValueError(f"overlap: expected 0 to row_length - 1 = {row_length - 1}, got {overlap}")
     is_long = lengths > row_length
     kept = lengths if long == "split" else np.minimum(lengths, row_length)
-    example, start, length = _pieces(kept.astype(np.int64), row_length)
+    example, start, length = _pieces(kept.astype(np.int64), row_length, overlap)
     order = np.argsort(-length, kind="stable")
     row = np.empty_like(order)
     row[order] = _best_fit(length[order], row_length)
@@ -118,11 +126,14 @@ def plan_packing(lengths: np.ndarray, row_length: int, *, long: Long = "split") 
     )
 
 
-def _pieces(lengths: np.ndarray, row_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    counts = -(-lengths // row_length)
+def _pieces(
+    lengths: np.ndarray, row_length: int, overlap: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    stride = row_length - overlap
+    counts = np.maximum(-(-(lengths - overlap) // stride), lengths > 0)
     example = np.repeat(np.arange(len(lengths)), counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
-    start = (np.arange(len(example)) - first) * row_length
+    start = (np.arange(len(example)) - first) * stride
     return example, start, np.minimum(lengths[example] - start, row_length)
 
 

@@ -61,6 +61,26 @@ def test_what_was_done_to_long_records_is_counted(lengths, row_length):
     assert truncated[-3:] == (0, longer, over) and truncated.num_tokens == lengths.sum() - over
 
 
+@pytest.mark.parametrize("row_length", [2, 5, 64])
+def test_with_an_overlap_of_one_every_token_but_the_first_follows_another_once(row_length):
+    lengths = np.array([0, 1, 2, row_length, row_length + 1, 2 * row_length - 1, 2 * row_length, 999])
+    plan = data.plan_packing(lengths, row_length, overlap=1)
+    assert plan.length.max() <= row_length
+    for example, length in enumerate(lengths.tolist()):
+        pieces = [
+            range(start + 1, start + size)
+            for start, size in zip(plan.start[plan.example == example], plan.length[plan.example == example])
+        ]
+        followed = sorted(offset for piece in pieces for offset in piece)
+        assert followed == list(range(1, length))
+        assert len(pieces) == (length > 0) or length > row_length
+
+
+def test_an_overlap_as_long_as_a_row_is_refused():
+    with pytest.raises(ValueError, match="overlap: expected 0 to row_length - 1 = 4, got 5"):
+        data.plan_packing(np.array([9]), 5, overlap=5)
+
+
 def test_the_plan_is_a_function_of_the_lengths():
     lengths = np.random.default_rng(0).integers(1, 700, 3000)
     one, other = data.plan_packing(lengths, 256), data.plan_packing(lengths.astype(np.int32), 256)
