@@ -2,21 +2,41 @@
 
 from jaxlm.ops._activations import gelu
 from jaxlm.ops._attention import attention
-from jaxlm.ops._counts import exact_counts
+from jaxlm.ops._counts import exact_counts, share_counts
 from jaxlm.ops._cross_entropy import CrossEntropy, tiled_cross_entropy
 from jaxlm.ops._dropout import dropout
 from jaxlm.ops._linear import linear
 from jaxlm.ops._log_probs import TopK, gather_log_probs, token_log_probs, top_k_log_probs
 from jaxlm.ops._masks import attention_mask
-from jaxlm.ops._noise import key_words, multiply_high, position_bits, threefry, uniform_bits
+from jaxlm.ops._next_tokens import NextTokens, next_tokens, predicted
+from jaxlm.ops._noise import (
+    key_words,
+    multiply_high,
+    position_bits,
+    position_normals,
+    threefry,
+    uniform_bits,
+)
 from jaxlm.ops._norms import layer_norm, rms_norm
+from jaxlm.ops._pooling import (
+    SegmentStarts,
+    pool_first,
+    pool_mean,
+    pool_softmax,
+    segment_members,
+    segment_starts,
+)
 from jaxlm.ops._positions import instruction_positions, positions_from_segments, rotary
 from jaxlm.ops._segments import segment_counts, segment_ranks, segment_sums
-from jaxlm.ops._selection import smallest_in_segments
+from jaxlm.ops._selection import segment_maxima, smallest_in_segments
 from jaxlm.ops._split import split
+from jaxlm.ops._token_scores import TokenScores, token_scores
 
 __all__ = [
     "CrossEntropy",
+    "NextTokens",
+    "SegmentStarts",
+    "TokenScores",
     "TopK",
     "attention",
     "attention_mask",
@@ -29,18 +49,29 @@ __all__ = [
     "layer_norm",
     "linear",
     "multiply_high",
+    "next_tokens",
+    "pool_first",
+    "pool_mean",
+    "pool_softmax",
     "position_bits",
+    "position_normals",
     "positions_from_segments",
+    "predicted",
     "rms_norm",
     "rotary",
     "segment_counts",
+    "segment_maxima",
+    "segment_members",
     "segment_ranks",
+    "segment_starts",
     "segment_sums",
+    "share_counts",
     "smallest_in_segments",
     "split",
     "threefry",
     "tiled_cross_entropy",
     "token_log_probs",
+    "token_scores",
     "top_k_log_probs",
     "uniform_bits",
 ]

@@ -29,7 +29,7 @@ class CrossEntropy(NamedTuple):
 
 class _Options(NamedTuple):
     tile: int
-    label_smoothing: float
+    label_smoothing: float | None  # None: by row
     z_loss: float
 
 
@@ -41,7 +41,7 @@ def tiled_cross_entropy(
     weights: Float[Array, " M"],
     *,
     tile: int = 1024,
-    label_smoothing: float = 0.0,
+    label_smoothing: float | Float[Array, " M"] = 0.0,
     z_loss: float = 0.0,
 ) -> CrossEntropy:
     """Returns the weighted cross-entropy of `features @ kernel.T + bias`, at most `[tile, V]` at once.
@@ -58,7 +58,8 @@ def tiled_cross_entropy(
       targets: `Int[M]` ids in [0, V); anything where the weight is 0. An id out of range gives NaN.
       weights: `Float[M]`; rows of weight 0 contribute exactly 0, forward and backward, whatever they hold.
       tile: rows of logits held at once.
-      label_smoothing: share of the target's probability spread over the vocabulary, in [0, 1).
+      label_smoothing: share of the target's probability spread over the vocabulary, in [0, 1); or
+        `Float[M]`, a share in [0, 1] for each row, through which no gradient goes.
       z_loss: factor of the squared log-partition.
 
     Returns:
@@ -79,17 +80,20 @@ def tiled_cross_entropy(
     """
     if tile < 1:
         raise ValueError(f"tile is a positive number of rows, got {tile}")
-    if not 0.0 <= label_smoothing < 1.0:
+    by_row = None
+    if isinstance(label_smoothing, jax.Array):
+        by_row, label_smoothing = label_smoothing.astype(jnp.float32), None
+    elif not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
     if z_loss < 0.0:
         raise ValueError(f"z_loss is not negative, got {z_loss}")
-    options = _Options(tile, float(label_smoothing), float(z_loss))
-    loss_sum, nll, correct = _cross_entropy(features, kernel, bias, targets, weights, options)
+    options = _Options(tile, None if by_row is not None else float(label_smoothing), float(z_loss))
+    loss_sum, nll, correct = _cross_entropy(features, kernel, bias, targets, weights, by_row, options)
     return CrossEntropy(loss_sum, weights.sum(), lax.stop_gradient(nll), correct)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(5,))
-def _cross_entropy(features, kernel, bias, targets, weights, options):
+@partial(jax.custom_vjp, nondiff_argnums=(6,))
+def _cross_entropy(features, kernel, bias, targets, weights, smoothing, options):
     """Returns (loss_sum, nll, correct), without gradients."""
     head = _Head(kernel.astype(features.dtype), bias)
 
@@ -97,16 +101,18 @@ def _cross_entropy(features, kernel, bias, targets, weights, options):
         rows = _tile_losses(head, *tile, options)
         return loss_sum + rows.weighted.sum(), (rows.nll, rows.correct)
 
-    loss_sum, outputs = _over_tiles(body, jnp.float32(0.0), (features, targets, weights), options.tile)
+    loss_sum, outputs = _over_tiles(
+        body, jnp.float32(0.0), (features, targets, weights, smoothing), options.tile
+    )
     return loss_sum, *outputs
 
 
-def _cross_entropy_forward(features, kernel, bias, targets, weights, options):
+def _cross_entropy_forward(features, kernel, bias, targets, weights, smoothing, options):
     head = _Head(kernel.astype(features.dtype), bias)
 
     def body(carry, tile):
         loss_sum, kernel_gradient, bias_gradient = carry
-        tile_features, tile_targets, tile_weights = tile
+        tile_features, tile_targets, tile_weights, _ = tile
         rows = _tile_losses(head, *tile, options)
         gradient = _logit_gradient(rows, tile_targets, tile_weights, options)
         operand = gradient.astype(features.dtype)
@@ -123,7 +129,7 @@ def _cross_entropy_forward(features, kernel, bias, targets, weights, options):
 
     zeros = partial(jnp.zeros, dtype=jnp.float32)
     start = (jnp.float32(0.0), zeros(kernel.shape), None if bias is None else zeros(bias.shape))
-    carry, outputs = _over_tiles(body, start, (features, targets, weights), options.tile)
+    carry, outputs = _over_tiles(body, start, (features, targets, weights, smoothing), options.tile)
     loss_sum, kernel_gradient, bias_gradient = carry
     nll, correct, losses, features_gradient = outputs
     kernel_gradient = kernel_gradient.astype(kernel.dtype)
@@ -137,7 +143,7 @@ def _cross_entropy_backward(options, saved, cotangents):
     features, kernel, bias, weights = jax.tree.map(
         lambda gradient: gradient * upstream.astype(gradient.dtype), saved
     )
-    return features, kernel, bias, None, weights
+    return features, kernel, bias, None, weights, None
 
 
 _cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
@@ -155,9 +161,17 @@ class _Rows(NamedTuple):
     losses: Array
     weighted: Array
     correct: Array
+    smoothing: Array | float  # [tile], or one for all
 
 
-def _tile_losses(head: _Head, features: Array, targets: Array, weights: Array, options: _Options) -> _Rows:
+def _tile_losses(
+    head: _Head,
+    features: Array,
+    targets: Array,
+    weights: Array,
+    smoothing: Array | None,
+    options: _Options,
+) -> _Rows:
     counts = weights != 0
     features = jnp.where(counts[:, None], features, jnp.zeros_like(features))
     logits = product(features, head.kernel, 1, 1)
@@ -167,15 +181,16 @@ def _tile_losses(head: _Head, features: Array, targets: Array, weights: Array, o
     rows = jnp.arange(targets.shape[0])
     target_logits = logits.at[rows, targets].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     nll = jnp.where(counts, log_partition - target_logits, 0.0)
-    smooth = options.label_smoothing
+    # What a row of weight 0 is smoothed by may be anything too.
+    smooth = options.label_smoothing if smoothing is None else jnp.where(counts, smoothing, 0.0)
     losses = nll
-    if smooth:
+    if smoothing is not None or smooth:
         losses = (1.0 - smooth) * losses + smooth * (log_partition - logits.mean(-1))
     if options.z_loss:
         losses = losses + options.z_loss * jnp.square(log_partition)
     losses = jnp.where(counts, losses, 0.0)
     correct = _first_of_highest(logits, targets, target_logits) & counts
-    return _Rows(logits, log_partition, nll, losses, weights * losses, correct)
+    return _Rows(logits, log_partition, nll, losses, weights * losses, correct, smooth)
 
 
 def _first_of_highest(logits: Array, targets: Array, target_logits: Array) -> Array:
@@ -188,7 +203,7 @@ def _first_of_highest(logits: Array, targets: Array, target_logits: Array) -> Ar
 def _logit_gradient(rows: _Rows, targets: Array, weights: Array, options: _Options) -> Array:
     probs = jnp.exp(rows.logits - rows.log_partition[:, None])
     vocabulary = lax.broadcasted_iota(targets.dtype, probs.shape, 1)
-    smooth = options.label_smoothing
+    smooth = rows.smoothing if options.label_smoothing is not None else rows.smoothing[:, None]
     wanted = jnp.where(vocabulary == targets[:, None], 1.0 - smooth, 0.0) + smooth / probs.shape[-1]
     if options.z_loss:
         probs = probs * (1.0 + 2.0 * options.z_loss * rows.log_partition)[:, None]

@@ -85,7 +85,7 @@ def token_log_probs(
     def one_tile(features: Array, targets: Array) -> Array:
         return gather_log_probs(linear(features, kernel, bias, preferred=jnp.float32), targets)
 
-    return _over_tiles(one_tile, (features, targets), tile)
+    return over_tiles(one_tile, (features, targets), tile)
 
 
 def top_k_log_probs(
@@ -132,11 +132,17 @@ def top_k_log_probs(
             log_probs = jnp.where(forbidden[None, :], -jnp.inf, log_probs)
         return TopK(*jax.lax.top_k(log_probs, k))
 
-    return _over_tiles(one_tile, (features,), tile)
+    return over_tiles(one_tile, (features,), tile)
 
 
-def _over_tiles(one_tile: Callable[..., Any], rows: tuple[Array, ...], tile: int) -> Any:
-    """`one_tile` of every `tile` rows in turn, the last one filled up with zeros that are cut off again."""
+def over_tiles(one_tile: Callable[..., Any], rows: tuple[Array, ...], tile: int) -> Any:
+    """Returns `one_tile` of every `tile` rows in turn, the last one filled up with zeros that are cut off
+    again.
+
+    Example:
+      >>> over_tiles(lambda rows: rows * 2, (jnp.arange(3),), tile=2).tolist()
+      [0, 2, 4]
+    """
     if tile < 1:
         raise ValueError(f"a tile holds at least one position: got tile={tile}")
     num = rows[0].shape[0]

@@ -57,6 +57,51 @@ def test_loss_and_gradients_are_those_of_the_whole_array(tile, has_bias, label_s
     np.testing.assert_allclose(jax.jit(tiled)(features, kernel, bias, weights), wanted_loss, rtol=1e-5)
 
 
+@pytest.mark.parametrize("tile", [4, 64])
+def test_each_row_may_have_its_own_smoothing(tile):
+    features, kernel, bias, targets, weights = _arrays()
+    smoothing = jnp.linspace(0.0, 1.0, 10)
+
+    def tiled(features, kernel, bias, weights, smoothing):
+        options = {"tile": tile, "label_smoothing": smoothing, "z_loss": 0.01}
+        return ops.tiled_cross_entropy(features, kernel, bias, targets, weights, **options).loss_sum
+
+    def one_by_one(features, kernel, bias, weights):
+        rows = [
+            _oracle(features[i : i + 1], kernel, bias, targets[i : i + 1], weights[i : i + 1], s, 0.01)
+            for i, s in enumerate(smoothing.tolist())
+        ]
+        return sum(rows)
+
+    numbers = (0, 1, 2, 3)
+    arrays = (features, kernel, bias, weights)
+    graded = jax.jit(jax.value_and_grad(tiled, numbers))
+    loss, gradients = graded(*arrays, smoothing)
+    wanted_loss, wanted = jax.jit(jax.value_and_grad(one_by_one, numbers))(*arrays)
+    np.testing.assert_allclose(loss, wanted_loss, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(tiled)(*arrays, smoothing), wanted_loss, rtol=1e-5)
+    for gradient, expected in zip(gradients, wanted, strict=True):
+        expected = jnp.where(weights != 0, expected, 0.0) if expected.shape == weights.shape else expected
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+    # Rows that do not count may have any.
+    spoiled = graded(*arrays, smoothing.at[3].set(jnp.nan))
+    np.testing.assert_allclose(spoiled[0], loss, rtol=1e-6)
+    assert all(np.isfinite(gradient).all() for gradient in spoiled[1])
+
+
+def test_one_smoothing_for_all_rows_is_that_of_each_row():
+    features, kernel, bias, targets, weights = _arrays()
+    loss = jax.jit(
+        lambda smoothing: (
+            ops.tiled_cross_entropy(
+                features, kernel, bias, targets, weights, label_smoothing=smoothing
+            ).loss_sum
+        )
+    )
+    one = ops.tiled_cross_entropy(features, kernel, bias, targets, weights, label_smoothing=0.2).loss_sum
+    np.testing.assert_allclose(loss(jnp.full(10, 0.2)), one, rtol=1e-6)
+
+
 def test_values_by_row():
     features, kernel, bias, targets, weights = _arrays()
     result = ops.tiled_cross_entropy(features, kernel, bias, targets, weights, tile=3)

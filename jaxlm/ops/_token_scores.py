@@ -1,0 +1,92 @@
+"""How well each target was predicted: its log-probability and rank, and how sure the prediction was.
+
+Axis letters: M positions, D width, V vocabulary.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxlm.ops._linear import linear
+from jaxlm.ops._log_probs import over_tiles
+from jaxlm.typing import Array, Float, Int
+
+
+class TokenScores(NamedTuple):
+    """What metrics need to know of each prediction, without its V probabilities.
+
+    Attributes:
+      log_probs: `Float32[M]`, log p(target) in nats.
+      ranks: `Int32[M]`, how many ids are likelier than the target: 0 = it is the likeliest; of equally likely
+        ids the lower comes first.
+      confidence: `Float32[M]`, the probability of the likeliest id, in [1/V, 1].
+      entropy: `Float32[M]`, of the whole distribution, in nats.
+
+    Example:
+      >>> zeros = jnp.zeros(2)
+      >>> TokenScores(zeros, jnp.array([0, 3]), zeros, zeros).ranks.tolist()
+      [0, 3]
+    """
+
+    log_probs: Float[Array, " M"]
+    ranks: Int[Array, " M"]
+    confidence: Float[Array, " M"]
+    entropy: Float[Array, " M"]
+
+
+def token_scores(
+    features: Float[Array, "M D"],
+    kernel: Float[Array, "V D"],
+    bias: Float[Array, " V"] | None,
+    targets: Int[Array, " M"],
+    *,
+    tile: int = 1024,
+) -> TokenScores:
+    """Returns log-probability and rank of each target, and confidence and entropy of its distribution.
+
+    Of `softmax(features @ kernel.T + bias)`, `tile` positions at a time, in float32. The log-probabilities
+    are those of `token_log_probs`; a target is among the top k where its rank is below k.
+
+    Args:
+      features: `Float[M D]`; their dtype is the product's, which accumulates in float32.
+      kernel: `Float[V D]`.
+      bias: `Float[V]` or None.
+      targets: `Int[M]` ids in [0, V); an id of V or more has log-probability NaN.
+      tile: positions at a time; it does not change the result.
+
+    Returns:
+      `TokenScores`.
+
+    Raises:
+      ValueError: if `tile` is not positive.
+
+    Example:
+      >>> logits = jnp.log(jnp.array([[0.25, 0.5, 0.25]]))
+      >>> scores = token_scores(logits, jnp.eye(3), None, jnp.array([2]))
+      >>> scores.ranks.tolist(), scores.confidence.tolist(), (scores.entropy / jnp.log(2.0)).tolist()
+      ([2], [0.5], [1.5])
+    """
+
+    def one_tile(features: Array, targets: Array) -> TokenScores:
+        return logit_scores(linear(features, kernel, bias, preferred=jnp.float32), targets)
+
+    return over_tiles(one_tile, (features, targets), tile)
+
+
+def logit_scores(logits: Float[Array, "M V"], targets: Int[Array, " M"]) -> TokenScores:
+    """Returns the scores of rows of logits; see `token_scores`.
+
+    Example:
+      >>> logit_scores(jnp.array([[1.0, 1.0]]), jnp.array([1])).ranks.tolist()
+      [1]
+    """
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    chosen = jnp.take_along_axis(log_probs, targets[:, None], axis=-1)
+    ids = lax.broadcasted_iota(targets.dtype, log_probs.shape, 1)
+    before = (log_probs > chosen) | ((log_probs == chosen) & (ids < targets[:, None]))
+    probs = jnp.exp(log_probs)
+    # An impossible id (log-probability -inf) adds nothing: 0 log 0 = 0.
+    terms = jnp.where(probs > 0, probs * log_probs, 0.0)
+    return TokenScores(chosen[:, 0], before.sum(-1, dtype=jnp.int32), probs.max(-1), jnp.abs(terms.sum(-1)))
