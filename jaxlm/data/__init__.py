@@ -5,16 +5,20 @@ from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._cache import TokenCache, build_cache
 from jaxlm.data._cache_writer import CacheWriter, Counts
 from jaxlm.data._capacity import masked_capacity
+from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
 from jaxlm.data._disassembly import disassemble
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, find_files
 from jaxlm.data._folders import cache_root
+from jaxlm.data._labels import labelled
 from jaxlm.data._open import open_source
 from jaxlm.data._packing import PackingPlan, plan_packing
 from jaxlm.data._parquet import parquet_source
-from jaxlm.data._prepare import Prepared, prepare
+from jaxlm.data._prepare import Prepared, prepare, split_texts
 from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._similarity import similar_clusters
+from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
 from jaxlm.data._text import jsonl_source, text_source, traces_source
 
@@ -36,18 +40,24 @@ __all__ = [
     "bytecode_fingerprint",
     "bytecode_source",
     "cache_root",
+    "compressed_bits_per_byte",
     "disassemble",
     "eval_batches",
     "fasta_source",
     "find_files",
     "gather_rows",
     "jsonl_source",
+    "labelled",
     "masked_capacity",
     "open_source",
     "parquet_source",
     "plan_packing",
     "plan_splits",
     "prepare",
+    "python_fingerprint",
+    "python_source",
+    "similar_clusters",
+    "split_texts",
     "text_source",
     "traces_source",
     "unpack",

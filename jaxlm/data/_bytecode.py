@@ -1,8 +1,5 @@
 """The corpus that every machine has: this Python's own standard library, as instruction traces."""
 
-import hashlib
-import platform
-import sysconfig
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -11,28 +8,11 @@ from pathlib import Path
 from types import CodeType
 
 from jaxlm.data._disassembly import disassemble
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._library import library_fingerprint, module_name, python_files, stdlib
+from jaxlm.data._records import Record
 
 # Part of the corpus' fingerprint: raise it when a trace would come out differently.
 BUILDER = 1
-# Installed packages and tests are not the library; the rest is generated, bundled, or demonstrations.
-LEFT_OUT = frozenset(
-    {
-        "__phello__",
-        "__pycache__",
-        "dist-packages",
-        "ensurepip",
-        "idle_test",
-        "idlelib",
-        "lib-dynload",
-        "lib2to3",
-        "pydoc_data",
-        "site-packages",
-        "test",
-        "tests",
-        "turtledemo",
-    }
-)
 
 
 def bytecode_source(
@@ -61,7 +41,7 @@ def bytecode_source(
     """
     root = stdlib() if root is None else Path(root)
     for path in python_files(root):
-        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        module = module_name(path, root)
         seen: Counter[str] = Counter()
         compiled = _compiled(path)
         if compiled is None and left_out is not None:
@@ -84,39 +64,7 @@ def bytecode_fingerprint(root: str | Path | None = None) -> str:
         SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
         content.
     """
-    root = stdlib() if root is None else Path(root)
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    digest = hashlib.sha256(f"bytecode {BUILDER} {python}".encode())
-    for path in python_files(root):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"\n{path.relative_to(root).as_posix()} {content}".encode())
-    return digest.hexdigest()
-
-
-def stdlib() -> Path:
-    """Returns the folder of this Python's standard library."""
-    return Path(sysconfig.get_path("stdlib"))
-
-
-def python_files(root: Path) -> list[Path]:
-    """Returns the Python files of the corpus below a folder, sorted by their path in it.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        Every `.py` file that is in none of the folders left out.
-
-    Raises:
-        CorpusError: there is none.
-    """
-    paths = (path.relative_to(root) for path in root.rglob("*.py"))
-    kept = sorted(path for path in paths if LEFT_OUT.isdisjoint(path.parts[:-1]))
-    if not kept:
-        raise CorpusError(
-            f"no Python source in {str(root)!r}, so there is no embedded corpus; give paths of your own files"
-        )
-    return [root / path for path in kept]
+    return library_fingerprint(f"bytecode {BUILDER}", root)
 
 
 def _compiled(path: Path) -> CodeType | None:

@@ -25,6 +25,10 @@ class TokenCache:
         tokens: every token end to end, `Int[T]`, unsigned, memory-mapped.
         offsets: where each record begins in `tokens` and, last, their end, `Int64[records + 1]`.
         lengths: tokens of each record, `Int64[records]`.
+        byte_lengths: UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped; opening and closing
+            tokens have none.
+        labels: a number a record, `Float32[records]`, memory-mapped; of classes, their place in the names.
+            None for a corpus without labels.
         pad_id: the id that fills rows; 0 for a tokenizer that has none.
 
     Raises:
@@ -40,6 +44,9 @@ class TokenCache:
         self.offsets = _mapped(self.folder / "offsets.bin", "<i8", self.counts.records + 1)
         self._id_offsets = _mapped(self.folder / "id_offsets.bin", "<i8", self.counts.records + 1)
         self._ids = _mapped(self.folder / "ids.bin", "u1", int(self._id_offsets[-1]))
+        self.byte_lengths = _mapped(self.folder / "byte_lengths.bin", "<i8", self.counts.records)
+        labels = _mapped(self.folder / "labels.bin", "<f4", self.counts.records * manifest["labelled"])
+        self.labels: np.ndarray | None = labels if manifest["labelled"] else None
         self.lengths = np.diff(self.offsets)
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.tokens) or np.any(self.lengths < 1):
             raise DamagedError(f"{self.folder}: offsets do not fit the tokens")
@@ -48,6 +55,11 @@ class TokenCache:
     def num_tokens(self) -> int:
         """Tokens of all records."""
         return self.counts.tokens
+
+    @property
+    def num_bytes(self) -> int:
+        """UTF-8 bytes of all records' texts: what bits per byte are divided by."""
+        return int(self.byte_lengths.sum())
 
     def __len__(self) -> int:
         return self.counts.records
@@ -81,6 +93,8 @@ def build_cache(
     folder: str | Path,
     *,
     source_fingerprint: str,
+    ends: bool = False,
+    labelled: bool = False,
 ) -> TokenCache:
     """Returns the cache of a tokenised corpus, opened if it is there and undamaged, else built.
 
@@ -90,19 +104,22 @@ def build_cache(
         records_fn: makes the iterator over the records; not called where the cache is there.
         tokenizer: encodes them.
         folder: the cache is the folder in it that the two fingerprints name.
-        source_fingerprint: identifies the records by their content.
+        source_fingerprint: identifies the records, and their labels, by their content.
+        ends: whether each record is opened and closed by the tokenizer's tokens for that.
+        labelled: whether each record's `meta["label"]` is a number to keep (`labelled` makes it one).
 
     Returns:
         The opened cache.
 
     Raises:
         CorpusError: a record cannot be encoded, all of them hold only special tokens, no room on disk, or
-            the folder cannot be written.
+            the folder cannot be written, or the tokenizer has no token for the ends asked for.
     """
     name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
+    name += "-ends" * ends + "-labelled" * labelled
 
     def build(new: Path) -> None:
-        writer = CacheWriter(new, tokenizer)
+        writer = CacheWriter(new, tokenizer, ends=ends, labelled=labelled)
         for record in records_fn():
             writer.add(record)
         writer.finish()

@@ -10,8 +10,8 @@ import numpy as np
 from jaxlm import tokenizers
 from jaxlm.data._records import CorpusError, Record
 
-FORMAT = 1
-FILES = ("tokens", "offsets", "ids", "id_offsets")
+FORMAT = 2
+FILES = ("tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels")
 RECORDS_AT_ONCE = 1024
 LETTERS_AT_ONCE = 1 << 20
 
@@ -40,12 +40,20 @@ class CacheWriter:
     Args:
         folder: made if missing, else empty.
         tokenizer: encodes the texts, in blocks.
+        ends: whether each record is opened and closed by the tokenizer's tokens for that.
+        labelled: whether each record's `meta["label"]` is a number to keep.
+
+    Raises:
+        CorpusError: `ends` with a tokenizer that has no token for either end.
     """
 
-    def __init__(self, folder: Path, tokenizer: tokenizers.Tokenizer) -> None:
+    def __init__(
+        self, folder: Path, tokenizer: tokenizers.Tokenizer, *, ends: bool = False, labelled: bool = False
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.counts = Counts()
-        self._folder, self._tokenizer = folder, tokenizer
+        self._folder, self._tokenizer, self._labelled = folder, tokenizer, labelled
+        self._ends = _ends(tokenizer) if ends else None
         self._dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
         self._special = np.zeros(tokenizer.vocab_size, bool)
         self._special[list(tokenizer.special_ids)] = True
@@ -82,6 +90,7 @@ class CacheWriter:
             "dtype": self._dtype.str,
             "counts": self.counts._asdict(),
             "pad_id": self._tokenizer.specials.pad or 0,
+            "labelled": self._labelled,
             "tokenizer": self._tokenizer.fingerprint,
             "checksums": self._checksums,
         }
@@ -94,18 +103,25 @@ class CacheWriter:
         encoded = _encode(records, self._tokenizer)
         lengths = np.asarray([len(tokens) for tokens in encoded], np.int64)
         maskable = np.asarray([not self._special[tokens].all() for tokens in encoded])
-        kept = [tokens for tokens, keep in zip(encoded, maskable, strict=True) if keep]
-        names = [
-            record.id.encode("utf-8", "surrogateescape")
-            for record, keep in zip(records, maskable, strict=True)
-            if keep
-        ]
+        kept = [self._between(tokens) for tokens, keep in zip(encoded, maskable, strict=True) if keep]
+        records = [record for record, keep in zip(records, maskable, strict=True) if keep]
+        names = [record.id.encode("utf-8", "surrogateescape") for record in records]
         flat = np.concatenate([np.zeros(0, np.int32), *kept])
         self._count(lengths, maskable, flat)
         self._write("tokens", flat.astype(self._dtype))
         self._end = self._write_ends("offsets", [len(tokens) for tokens in kept], self._end)
         self._write("ids", np.frombuffer(b"".join(names), "u1"))
         self._id_end = self._write_ends("id_offsets", [len(name) for name in names], self._id_end)
+        sizes = [len(record.text.encode("utf-8", "surrogatepass")) for record in records]
+        self._write("byte_lengths", np.asarray(sizes, "<i8"))
+        if self._labelled:
+            self._write("labels", np.asarray([float(record.meta["label"]) for record in records], "<f4"))
+
+    def _between(self, tokens: np.ndarray) -> np.ndarray:
+        if self._ends is None:
+            return tokens
+        opening, closing = self._ends
+        return np.concatenate([[opening], tokens, [closing]]).astype(np.int32)
 
     def _count(self, lengths: np.ndarray, maskable: np.ndarray, flat: np.ndarray) -> None:
         unknown = self._tokenizer.specials.unk
@@ -143,6 +159,15 @@ def nothing_to_mask(num_records: int) -> str:
         f"nothing in the corpus can be masked: expected records with tokens of their own, its "
         f"{num_records:,} records hold only special tokens; give others"
     )
+
+
+def _ends(tokenizer: tokenizers.Tokenizer) -> tuple[int, int]:
+    if tokenizer.specials.ends is None:
+        raise CorpusError(
+            f"ends: expected a tokenizer with a token that opens or closes a text, such as [CLS] or <eos>; "
+            f"{tokenizer!r} has none: leave ends out, or take another"
+        )
+    return tokenizer.specials.ends
 
 
 def _encode(records: list[Record], tokenizer: tokenizers.Tokenizer) -> list[np.ndarray]:

@@ -1,28 +1,57 @@
 """Which corpus a run reads, and how it is cut up."""
 
 import dataclasses
-from typing import get_args
+import re
+from typing import Literal, get_args
 
 from jaxlm.data._files import Format
 from jaxlm.data._packing import Long
 from jaxlm.data._text import Document
 
+Embedded = Literal["bytecode", "source"]
+DivideBy = Literal["record", "similarity"]
+LabelKind = Literal["auto", "number", "class"]
+_WORDS = {
+    "corpus": Embedded,
+    "format": Format,
+    "document": Document,
+    "long": Long,
+    "split": DivideBy,
+    "label_kind": LabelKind,
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which corpus to read, and how to divide and pack it.
+    r"""Which corpus to read, and how to divide, label and pack it.
+
+    A pattern is searched for in what a field holds where the field is given, else in a record's id and
+    description (a FASTA header; file and line of a text); what counts is its first group.
 
     Attributes:
-        paths: files, folders or globs; none is the embedded corpus, this Python's standard library as
-            bytecode.
+        paths: files, folders or globs; none is an embedded corpus.
+        corpus: which embedded one: this Python's standard library as bytecode, one record a function, or as
+            source code, one record a module.
         format: how to read every file; None takes it from each ending.
         document: of a text file, whether a line or the whole file is one document.
         field: the JSONL field or the Parquet column that holds the text.
         row_length: tokens of a packed row.
         long: what to do with records longer than a row.
-        validation_share: share of the records (modules, for bytecode) held out for validation.
+        ends: whether each record is opened and closed by the tokenizer's tokens for that.
+        validation_share: share of the records (modules, for an embedded corpus) held out for validation.
         test_share: share of the records held out for the test.
-        deduplicate: whether of records with the same text only the first is kept.
+        split: "record" divides by the content of each record or group; "similarity" keeps records together
+            that share `similarity` of their k-mers, or are linked by others that do.
+        similarity: share of the shorter record's distinct k-mers (runs of five residues, of five words in
+            other corpora) from which on two records count as similar.
+        group_pattern: regular expression whose first group names what must not be divided between splits.
+        group_field: the JSONL field or the Parquet column that names it.
+        label_pattern: regular expression whose first group is the record's label.
+        label_field: the JSONL field or the Parquet column that holds the label.
+        label_kind: what labels are; "auto" takes numbers as numbers, and names of classes where none of them
+            is a number.
+        deduplicate: whether of records with the same text only the first is kept, labelled with the mean of
+            their labels (the most frequent, of classes).
 
     Raises:
         ValueError: a field is out of range, or two contradict each other.
@@ -30,36 +59,63 @@ class DataConfig:
     Example:
         >>> DataConfig(paths=("tales.txt",), document="file").row_length
         512
+        >>> DataConfig(paths=("variants.fasta",), label_pattern=r"fitness=(\S+)").label_kind
+        'auto'
     """
 
     paths: tuple[str, ...] = ()
+    corpus: Embedded = "bytecode"
     format: Format | None = None
     document: Document = "line"
     field: str = "text"
     row_length: int = 512
     long: Long = "split"
+    ends: bool = False
     validation_share: float = 0.05
     test_share: float = 0.05
+    split: DivideBy = "record"
+    similarity: float = 0.3
+    group_pattern: str | None = None
+    group_field: str | None = None
+    label_pattern: str | None = None
+    label_field: str | None = None
+    label_kind: LabelKind = "auto"
     deduplicate: bool = True
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the records have labels."""
+        return self.label_pattern is not None or self.label_field is not None
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether the config names the groups that a split keeps together."""
+        return self.group_pattern is not None or self.group_field is not None
 
     def __post_init__(self) -> None:
         self._check_words()
+        self._check_paths()
+        self._check_patterns()
         if self.row_length < 1:
             raise ValueError(f"row_length: expected at least 1, got {self.row_length}")
         shares = {"validation_share": self.validation_share, "test_share": self.test_share}
         for name, share in shares.items():
             if not 0 < share < 1:
                 raise ValueError(f"{name}: expected a share between 0 and 1, got {share}")
+        if not 0 < self.similarity <= 1:
+            raise ValueError(f"similarity: expected a share above 0 and at most 1, got {self.similarity}")
         if sum(shares.values()) >= 1:
             raise ValueError(
                 f"validation_share + test_share leave nothing to train on: {sum(shares.values()):g} >= 1"
             )
 
     def _check_words(self) -> None:
-        for name, words in (("format", Format), ("document", Document), ("long", Long)):
+        for name, words in _WORDS.items():
             value = getattr(self, name)
             if value not in get_args(words) and not (name == "format" and value is None):
                 raise ValueError(f"{name}: expected one of {', '.join(get_args(words))}, got {value!r}")
+
+    def _check_paths(self) -> None:
         if not self.paths and self.format is not None:
             raise ValueError(
                 f"format {self.format!r} without paths: the embedded corpus has its own; give paths"
@@ -70,3 +126,28 @@ class DataConfig:
             )
         if isinstance(self.paths, str) or not all(self.paths):
             raise ValueError(f"paths: expected a tuple of paths, none of them empty, got {self.paths!r}")
+
+    def _check_patterns(self) -> None:
+        for name in ("group_pattern", "label_pattern"):
+            if (pattern := getattr(self, name)) is not None:
+                _check_pattern(name, pattern)
+        if self.is_grouped and self.split == "similarity":
+            raise ValueError(
+                "split 'similarity' makes its own groups: got group_pattern or group_field as well; leave "
+                "one out"
+            )
+        if self.label_kind != "auto" and not self.is_labelled:
+            raise ValueError(
+                f"label_kind {self.label_kind!r} without labels; give label_pattern or label_field"
+            )
+
+
+def _check_pattern(name: str, pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"{name}: {pattern!r} is no regular expression ({error})") from error
+    if not groups:
+        raise ValueError(
+            f"{name}: expected a regular expression with a group in parentheses, got {pattern!r}"
+        )

@@ -15,8 +15,9 @@ from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._config import DataConfig
 from jaxlm.data._files import CorpusFile, find_files
 from jaxlm.data._folders import cache_root
-from jaxlm.data._open import LINES_LOOKED_AT, check_document, format_of, read_files
+from jaxlm.data._open import LINES_LOOKED_AT, check_document, check_fields, format_of, read_files
 from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._source_code import python_fingerprint, python_source
 
 # Part of every fingerprint: raise it when a source would yield other records from the same file.
 SOURCES = 1
@@ -57,7 +58,7 @@ def find_corpus(config: DataConfig) -> Corpus:
     Raises:
         CorpusError: a path is missing, unreadable or of an unknown format.
     """
-    return _files_corpus(config) if config.paths else _embedded_corpus()
+    return _files_corpus(config) if config.paths else _embedded_corpus(config)
 
 
 def file_digest(path: Path) -> str:
@@ -87,23 +88,33 @@ def file_digest(path: Path) -> str:
     return digest
 
 
-def _embedded_corpus() -> Corpus:
-    # It is small, and disassembling takes longer than holding it while tokenizer and caches are made.
+def _embedded_corpus(config: DataConfig) -> Corpus:
+    if config.group_field is not None or config.label_field is not None:
+        raise CorpusError("group_field and label_field are of JSONL and Parquet files; give paths of some")
+    sources = {
+        "bytecode": (bytecode_source, bytecode_fingerprint, "instructions"),
+        "source": (python_source, python_fingerprint, "subwords"),
+    }
+    contents = {"bytecode": "disassembled; one record a function", "source": "as text; one record a module"}
+    source, fingerprint, kind = sources[config.corpus]
+    # It is small, and making it takes longer than holding it while tokenizer and caches are made.
     left_out: Counter[str] = Counter()
-    records = functools.cache(lambda: list(bytecode_source(left_out=left_out)))
+    records = functools.cache(lambda: list(source(left_out=left_out)))
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    note = f"corpus: the standard library of this {python}, disassembled; one record a function"
-    return Corpus(records, "instructions", bytecode_fingerprint(), [note], left_out)
+    note = f"corpus: the standard library of this {python}, {contents[config.corpus]}"
+    return Corpus(records, kind, fingerprint(), [note], left_out)
 
 
 def _files_corpus(config: DataConfig) -> Corpus:
     files = find_files(config.paths, config.format)
     check_document(files, config.document)
+    fields = tuple(dict.fromkeys(one for one in (config.group_field, config.label_field) if one is not None))
+    check_fields(files, fields)
     if config.format is None and config.document == "line":
         files = [file._replace(format=format_of(file)) for file in files]
 
     def records() -> Iterator[Record]:
-        return read_files(files, document=config.document, field=config.field)
+        return read_files(files, document=config.document, field=config.field, fields=fields)
 
     formats = sorted({file.format for file in files})
     size = sum(file.path.stat().st_size for file in files)

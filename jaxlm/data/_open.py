@@ -19,6 +19,7 @@ def open_source(
     *,
     document: Document = "line",
     field: str = "text",
+    fields: Sequence[str] = (),
 ) -> Iterator[Record]:
     """Returns a lazy iterator over the records of files, folders and globs, in the order of their paths.
 
@@ -31,24 +32,31 @@ def open_source(
             each ending.
         document: of a text file, whether a line or the whole file is one document.
         field: the JSONL field or the Parquet column that holds the text.
+        fields: further fields or columns, whose values go into `meta`.
 
     Returns:
         The records; ids begin with a file's path below the folder that all files share.
 
     Raises:
         CorpusError: a path is missing, its format is not known, no file is text though a file of it was to be
-            one document, or (while iterating) a file is not what its
-            format says.
+            one document, a file has no fields though some were asked for, or (while iterating) a file is not
+            what its format says.
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     files = find_files([str(path) for path in several], format)
     check_document(files, document)
+    check_fields(files, fields)
     sniff = format is None and document == "line"
-    return read_files(files, sniff=sniff, document=document, field=field)
+    return read_files(files, sniff=sniff, document=document, field=field, fields=fields)
 
 
 def read_files(
-    files: Sequence[CorpusFile], *, sniff: bool = False, document: Document = "line", field: str = "text"
+    files: Sequence[CorpusFile],
+    *,
+    sniff: bool = False,
+    document: Document = "line",
+    field: str = "text",
+    fields: Sequence[str] = (),
 ) -> Iterator[Record]:
     """Yields the records of files already found.
 
@@ -57,6 +65,7 @@ def read_files(
         sniff: whether a text file may turn out to be one of traces.
         document: as for `open_source`.
         field: as for `open_source`.
+        fields: as for `open_source`.
 
     Yields:
         Their records in order.
@@ -72,9 +81,9 @@ def read_files(
             case "traces":
                 yield from traces_source(file.path, name=file.name)
             case "jsonl":
-                yield from jsonl_source(file.path, field=field, name=file.name)
+                yield from jsonl_source(file.path, field=field, fields=fields, name=file.name)
             case "parquet":
-                yield from parquet_source(file.path, field=field, name=file.name)
+                yield from parquet_source(file.path, field=field, fields=fields, name=file.name)
             case "fasta":
                 yield from fasta_source(file.path, name=file.name)
             case _:
@@ -96,6 +105,24 @@ def check_document(files: Sequence[CorpusFile], document: Document) -> None:
         raise CorpusError(
             f"document 'file' is for text, but {files[0].path} and what else was given is "
             f"{' or '.join(formats)}; leave it out"
+        )
+
+
+def check_fields(files: Sequence[CorpusFile], fields: Sequence[str]) -> None:
+    """Refuses fields of files that have none.
+
+    Args:
+        files: from `find_files`.
+        fields: as for `open_source`.
+
+    Raises:
+        CorpusError: one of the files is neither JSONL nor Parquet.
+    """
+    without = [file for file in files if file.format not in ("jsonl", "parquet")]
+    if fields and without:
+        raise CorpusError(
+            f"{without[0].path}: a file of format {without[0].format!r} has no field {fields[0]!r}; leave "
+            f"it out, or give a pattern that is searched for in a record's id and description"
         )
 
 

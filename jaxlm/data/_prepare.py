@@ -1,11 +1,12 @@
 """From a config to what training reads: a tokenizer trained on the train split, and a token cache a split."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +15,27 @@ from jaxlm.data._cache import TokenCache
 from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, nothing_to_mask
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
+from jaxlm.data._division import DIVISION, Division, divided, plan_division
 from jaxlm.data._folders import DamagedError, cache_root, open_or_build
-from jaxlm.data._records import CorpusError, Record
-from jaxlm.data._splits import SPLITS, Split, plan_splits
+from jaxlm.data._records import CorpusError
+from jaxlm.data._splits import SPLITS, Split
 
 LOG = logging.getLogger(__name__)
 # Part of a trained tokenizer's fingerprint: raise it when the same texts would train another.
 TRAINING = 1
-LEFT_OUT = {"ranked": 0, "blank": 0, "duplicates": 0, "modules": 0}
+NOTED = {"ranked": 0, "blank": 0, "duplicates": 0, "modules": 0, "clusters": 0, "largest": 0}
+DIVIDED_BY = (
+    "validation_share",
+    "test_share",
+    "deduplicate",
+    "split",
+    "similarity",
+    "group_pattern",
+    "group_field",
+    "label_pattern",
+    "label_field",
+    "label_kind",
+)
 
 
 class Prepared(NamedTuple):
@@ -33,12 +47,22 @@ class Prepared(NamedTuple):
         notes: one line each of what the corpus is, and of everything that was left out.
         fingerprint: identifies the content of the caches: it is the same for the same corpus, division and
             tokenizer.
+        label_names: where records are labelled with classes, their names: label 0 is the first. None where
+            labels are numbers, or there are none.
     """
 
     tokenizer: tokenizers.Tokenizer
     caches: dict[Split, TokenCache]
     notes: list[str]
     fingerprint: str
+    label_names: tuple[str, ...] | None = None
+
+
+class _About(NamedTuple):
+    """What is told of the caches: counts of what was left out or grouped, and the names of classes."""
+
+    counts: dict[str, int]
+    label_names: tuple[str, ...] | None
 
 
 def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig) -> Prepared:
@@ -57,20 +81,46 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig) -> Prepared
             be masked; or the cache cannot be written.
     """
     corpus = find_corpus(data)
-    trained = _tokenizer(corpus, data, tokenizer)
+    division = functools.cache(functools.partial(plan_division, corpus, data))
+    trained = _tokenizer(corpus, data, tokenizer, division)
     content = {"format": FORMAT, "tokenizer": trained.fingerprint, "specials": trained.specials}
-    fingerprint = _digest(corpus, data, content)
+    fingerprint = _digest(corpus, data, content | {"ends": data.ends})
 
     def build(folder: Path) -> None:
         LOG.info("tokenising the corpus into %s", cache_root())
-        left_out = _write_caches(folder, corpus, data, trained)
-        (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")
+        about = _write_caches(folder, corpus, data, trained, division())
+        (folder / "about.json").write_text(json.dumps(about._asdict()), encoding="utf-8")
 
-    caches, left_out = open_or_build(cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
-    return Prepared(trained, caches, [*corpus.notes, *_notes(caches, left_out)], fingerprint)
+    caches, about = open_or_build(cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
+    notes = [*corpus.notes, *_notes(caches, about, data)]
+    return Prepared(trained, caches, notes, fingerprint, about.label_names)
 
 
-def _tokenizer(corpus: Corpus, data: DataConfig, config: tokenizers.TokenizerConfig) -> tokenizers.Tokenizer:
+def split_texts(data: DataConfig, split: Split) -> Iterator[str]:
+    """Yields the texts of a split as they stand in the corpus, in the order of `prepare`'s cache.
+
+    Args:
+        data: the corpus and its division, as given to `prepare`.
+        split: "train", "validation" or "test".
+
+    Yields:
+        The texts, those among them that `prepare` leaves out for holding only special tokens.
+
+    Raises:
+        CorpusError: as `prepare`.
+    """
+    corpus = find_corpus(data)
+    for found, record in divided(corpus, data, plan_division(corpus, data), Counter()):
+        if found == split:
+            yield record.text
+
+
+def _tokenizer(
+    corpus: Corpus,
+    data: DataConfig,
+    config: tokenizers.TokenizerConfig,
+    division: Callable[[], Division],
+) -> tokenizers.Tokenizer:
     """The tokenizer that the config names, trained once for a corpus and its division."""
     kind = corpus.kind if config.kind == "auto" else config.kind
     if config.path is not None or kind in ("bytes", "residues"):
@@ -78,7 +128,8 @@ def _tokenizer(corpus: Corpus, data: DataConfig, config: tokenizers.TokenizerCon
 
     def build(folder: Path) -> None:
         LOG.info("training a tokenizer of kind %s on the train split", kind)
-        texts = (record.text for split, record in _divided(corpus, data, Counter()) if split == "train")
+        records = divided(corpus, data, division(), Counter())
+        texts = (record.text for split, record in records if split == "train")
         texts = _with_pretokens(texts) if kind == "instructions" else texts
         tokenizers.train_tokenizer(texts, config, kind).save(folder / "tokenizer.json")
 
@@ -107,37 +158,21 @@ def _with_pretokens(texts: Iterator[str]) -> Iterator[str]:
         )
 
 
-def _divided(corpus: Corpus, data: DataConfig, left_out: Counter[str]) -> Iterator[tuple[Split, Record]]:
-    """Every record that is kept, with its split; counts the others by their reason."""
-    with_text = (record for record in corpus.records() if record.text.strip())
-    splits = plan_splits(with_text, data.validation_share, data.test_share)
-    left_out["ranked"] = int(bool(splits.assigned))
-    seen: set[bytes] = set()
-    for record in corpus.records():
-        text = record.text.encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(text, digest_size=16).digest()
-        if not text.strip():
-            left_out["blank"] += 1
-        elif data.deduplicate and digest in seen:
-            left_out["duplicates"] += 1
-        else:
-            if data.deduplicate:
-                seen.add(digest)
-            yield splits.of(record), record
-
-
 def _write_caches(
-    folder: Path, corpus: Corpus, data: DataConfig, tokenizer: tokenizers.Tokenizer
-) -> Counter[str]:
-    left_out: Counter[str] = Counter(LEFT_OUT)
-    writers = {split: CacheWriter(folder / split, tokenizer) for split in SPLITS}
-    for split, record in _divided(corpus, data, left_out):
+    folder: Path, corpus: Corpus, data: DataConfig, tokenizer: tokenizers.Tokenizer, division: Division
+) -> _About:
+    left_out: Counter[str] = Counter(NOTED | division.counts)
+    writers = {
+        split: CacheWriter(folder / split, tokenizer, ends=data.ends, labelled=data.is_labelled)
+        for split in SPLITS
+    }
+    for split, record in divided(corpus, data, division, left_out):
         writers[split].add(record)
     for writer in writers.values():
         writer.finish()
     left_out["modules"] = corpus.left_out["modules"]
     _check_filled({split: writer.counts for split, writer in writers.items()})
-    return left_out
+    return _About(left_out, division.label_names)
 
 
 def _check_filled(counts: dict[Split, Counts]) -> None:
@@ -152,32 +187,41 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
         )
 
 
-def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], dict[str, int]]:
+def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], _About]:
     try:
-        left_out = json.loads((folder / "left_out.json").read_text(encoding="utf-8"))
-        left_out = LEFT_OUT | left_out
-    except (OSError, ValueError, TypeError) as error:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        names = about["label_names"]
+        about = _About(NOTED | about["counts"], None if names is None else tuple(names))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DamagedError(str(error)) from error
-    return {split: TokenCache(folder / split) for split in SPLITS}, left_out
+    return {split: TokenCache(folder / split) for split in SPLITS}, about
 
 
-def _notes(caches: dict[Split, TokenCache], left_out: dict[str, int]) -> list[str]:
+def _notes(caches: dict[Split, TokenCache], about: _About, data: DataConfig) -> list[str]:
     kept = ", ".join(f"{split} {len(cache):,} ({cache.num_tokens:,})" for split, cache in caches.items())
     total = Counts(*map(sum, zip(*(cache.counts for cache in caches.values()), strict=True)))
-    empty = left_out["blank"] + total.empty
+    counts, empty = about.counts, about.counts["blank"] + total.empty
     share = total.unknown / total.tokens
+    merged = "merged {:,} exact duplicates into one record each, with one label"
+    merged = merged if data.is_labelled else "left out {:,} exact duplicates"
     said = [
-        (left_out["modules"], f"left out {left_out['modules']:,} modules that this Python cannot compile"),
-        (left_out["duplicates"], f"left out {left_out['duplicates']:,} exact duplicates"),
+        (counts["modules"], f"left out {counts['modules']:,} modules that this Python cannot read"),
+        (counts["duplicates"], merged.format(counts["duplicates"])),
         (empty, f"left out {empty:,} empty records"),
         (total.unmaskable, f"left out {total.unmaskable:,} records in which nothing can be masked"),
         (total.unknown, f"{total.unknown:,} tokens ({share:.2%}) are unknown to the vocabulary"),
-        (left_out["ranked"], "the corpus is small: its splits were filled by rank, none left empty"),
+        (counts["ranked"], "the corpus is small: its splits were filled by rank, none left empty"),
+        (
+            counts["clusters"],
+            f"{counts['clusters']:,} clusters of similar records, the largest of {counts['largest']:,}; none "
+            f"crosses a split",
+        ),
+        (about.label_names, f"labels: {len(about.label_names or ()):,} classes"),
     ]
     return [f"records (tokens): {kept}", *[line for count, line in said if count]]
 
 
 def _digest(corpus: Corpus, data: DataConfig, more: dict[str, Any]) -> str:
     """SHA-256 of what a cache's content depends on."""
-    division = [corpus.fingerprint, data.validation_share, data.test_share, data.deduplicate]
+    division = [corpus.fingerprint, DIVISION, *(getattr(data, name) for name in DIVIDED_BY)]
     return hashlib.sha256(json.dumps([division, more]).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """Which records are for training, which for validation and which for the test: their content decides."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
@@ -98,6 +99,53 @@ def plan_splits(records: Iterable[Record], validation_share: float, test_share: 
             f"validation and test need one each; give more, or make more documents of it (one a line)"
         )
     return hashed._replace(assigned=_by_rank(sorted(places), validation_share, test_share))
+
+
+def fill_splits(sizes: dict[float, int], validation_share: float, test_share: float) -> Splits:
+    """Returns how to divide groups of known sizes so that the shares are met in records.
+
+    In the order of their hashes, groups go to the test as long as it stays within its share, then to
+    validation; one that would burst both is for training. A split that no group fits into takes the smallest.
+
+    Args:
+        sizes: hash of each group to its number of records.
+        validation_share: share of the records held out for validation.
+        test_share: share of the records held out for the test.
+
+    Returns:
+        The division, every group assigned.
+
+    Raises:
+        CorpusError: there are fewer than three groups.
+
+    Example:
+        >>> sizes = {0.1: 60, 0.2: 15, 0.3: 10, 0.4: 10, 0.5: 5}
+        >>> fill_splits(sizes, 0.1, 0.2).assigned
+        {0.1: 'train', 0.2: 'test', 0.3: 'validation', 0.4: 'train', 0.5: 'test'}
+    """
+    if len(sizes) < len(SPLITS):
+        raise CorpusError(f"the corpus has {len(sizes)} groups, but train, validation and test need one each")
+    total = sum(sizes.values())
+    room: dict[Split, int] = {
+        "test": max(1, round(test_share * total)),
+        "validation": max(1, round(validation_share * total)),
+    }
+    assigned: dict[float, Split] = {}
+    for place in sorted(sizes):
+        fitting = [split for split in room if sizes[place] <= room[split]]
+        assigned[place] = fitting[0] if fitting else "train"
+        if fitting:
+            room[fitting[0]] -= sizes[place]
+    for split in SPLITS:
+        if split not in assigned.values():
+            assigned[_spare(assigned, sizes)] = split
+    return Splits(validation_share, test_share, assigned)
+
+
+def _spare(assigned: dict[float, Split], sizes: dict[float, int]) -> float:
+    """The smallest group of those splits that have several."""
+    several = {split for split, number in Counter(assigned.values()).items() if number > 1}
+    return min((place for place in assigned if assigned[place] in several), key=lambda one: (sizes[one], one))
 
 
 def _by_rank(places: list[float], validation_share: float, test_share: float) -> dict[float, Split]:

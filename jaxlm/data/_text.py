@@ -1,9 +1,9 @@
 """Sources whose records are lines: text, traces and JSON Lines."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jaxlm.data._records import CorpusError, Record
 from jaxlm.data._streams import read_lines, read_text
@@ -64,29 +64,35 @@ def traces_source(path: str | Path, *, name: str | None = None) -> Iterator[Reco
         yield record._replace(text=" ".join(record.text.split()))
 
 
-def jsonl_source(path: str | Path, *, field: str = "text", name: str | None = None) -> Iterator[Record]:
+def jsonl_source(
+    path: str | Path, *, field: str = "text", fields: Sequence[str] = (), name: str | None = None
+) -> Iterator[Record]:
     """Yields one record a line of a JSON Lines file.
 
     Args:
         path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`; blank lines are passed over.
         field: the field that holds the text; null counts as an empty text.
+        fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`.
         name: what ids begin with; the file's name where None.
 
     Yields:
         Records `name:line`.
 
     Raises:
-        CorpusError: a line is not a JSON object, lacks the field, or holds something else than text in it
-            (half a surrogate pair is no text); names the line and the fields there are.
+        CorpusError: a line is not a JSON object, lacks a field, or holds something else than text in `field`
+            (half a surrogate pair is no text) or nothing in another; names the line and the fields there are.
     """
     path = Path(path)
     name = path.name if name is None else name
     for number, line in read_lines(path):
         if line.strip():
-            yield Record(f"{name}:{number}", _field(line, field, f"{path}:{number}"), {})
+            where = f"{path}:{number}"
+            value = _object(line, where)
+            meta = {one: _scalar(value, one, where) for one in fields}
+            yield Record(f"{name}:{number}", _text(value, field, where), meta)
 
 
-def _field(line: str, field: str, where: str) -> str:
+def _object(line: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -96,12 +102,31 @@ def _field(line: str, field: str, where: str) -> str:
         raise CorpusError(f"{where}: JSON that cannot be read ({error}); shorten the number") from error
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: expected a JSON object a line, got {type(value).__name__}")
+    return value
+
+
+def _text(value: dict[str, Any], field: str, where: str) -> str:
+    text = _there(value, field, where)
+    if not isinstance(text, str | None):
+        raise CorpusError(f"{where}: field {field!r} should hold text, got {type(text).__name__}")
+    return _encodable(text or "", field, where)
+
+
+def _scalar(value: dict[str, Any], field: str, where: str) -> str:
+    found = _there(value, field, where)
+    if not isinstance(found, str | int | float):
+        raise CorpusError(
+            f"{where}: field {field!r} should hold text, a number or a truth value, got "
+            f"{'null' if found is None else type(found).__name__}"
+        )
+    return _encodable(str(found), field, where)
+
+
+def _there(value: dict[str, Any], field: str, where: str) -> Any:
     if field not in value:
         there = ", ".join(map(repr, value)) or "none"
         raise CorpusError(f"{where}: no field {field!r}; the fields there are {there}: name one of them")
-    if not isinstance(value[field], str | None):
-        raise CorpusError(f"{where}: field {field!r} should hold text, got {type(value[field]).__name__}")
-    return _encodable(value[field] or "", field, where)
+    return value[field]
 
 
 def _encodable(text: str, field: str, where: str) -> str:

@@ -5,18 +5,22 @@ from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
-from jaxlm.tokenizers._residues import RESIDUES
+from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._subwords import train_subwords
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 __all__ = [
+    "ALPHABETS",
+    "AMBIGUOUS",
+    "CHAIN_SEPARATOR",
     "INSTRUCTION_SPECIALS",
     "RESIDUES",
     "Specials",
     "Tokenizer",
     "TokenizerConfig",
     "bytes_tokenizer",
+    "join_chains",
     "load",
     "residue_tokenizer",
     "train_instructions",

@@ -7,9 +7,12 @@ from typing import Literal, get_args
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions
 from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._residues import Alphabet, Ambiguous
 from jaxlm.tokenizers._subwords import MIN_SUBWORDS_VOCAB, train_subwords
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
+ALPHABET_NAMES: tuple[Alphabet, ...] = get_args(Alphabet)
+TREATMENTS: tuple[Ambiguous, ...] = get_args(Ambiguous)
 TrainedKind = Literal["instructions", "subwords", "bytes", "residues"]
 _SMALLEST = {"instructions": MIN_INSTRUCTIONS_VOCAB, "subwords": MIN_SUBWORDS_VOCAB}
 
@@ -21,6 +24,9 @@ class TokenizerConfig:
     Attributes:
       kind: "auto" follows the data (traces: instructions, FASTA: residues, text: subwords).
       vocab_size: the most ids that a trained vocabulary (instructions, subwords) may have.
+      alphabet: whose residues: ESM's 33 symbols or cortex's 32.
+      ambiguous: of residues, what X, B, Z, J, U and O are: symbols of their own where the alphabet has them
+        ("keep"), the unknown residue, or an error.
       path: a tokenizer.json, or a folder with one, to use as it is instead of training.
 
     Raises:
@@ -33,16 +39,27 @@ class TokenizerConfig:
 
     kind: Literal["auto", "instructions", "subwords", "bytes", "residues"] = "auto"
     vocab_size: int = 4096
+    alphabet: Alphabet = "esm"
+    ambiguous: Ambiguous = "keep"
     path: str | None = None
 
     def __post_init__(self) -> None:
-        known = ("auto", *get_args(TrainedKind))
-        if self.kind not in known:
-            raise ValueError(f"tokenizer kind must be one of {', '.join(known)}: got {self.kind!r}")
+        kinds = ("auto", *get_args(TrainedKind))
+        for name, words in (("kind", kinds), ("alphabet", ALPHABET_NAMES), ("ambiguous", TREATMENTS)):
+            if getattr(self, name) not in words:
+                raise ValueError(
+                    f"tokenizer {name} must be one of {', '.join(words)}: got {getattr(self, name)!r}"
+                )
         if self.path is not None and self.kind != "auto":
             raise ValueError(
                 f"a tokenizer is either loaded from a path or made: got path={self.path!r} "
                 f"and kind={self.kind!r}; leave one out"
+            )
+        of_residues = self.path is None and self.kind in ("auto", "residues")
+        if (self.alphabet, self.ambiguous) != (ALPHABET_NAMES[0], TREATMENTS[0]) and not of_residues:
+            raise ValueError(
+                f"alphabet and ambiguous are of tokenizers of kind 'residues': got alphabet="
+                f"{self.alphabet!r}, ambiguous={self.ambiguous!r} with kind={self.kind!r}, path={self.path!r}"
             )
         smallest = _SMALLEST.get(self.kind, 1)
         if self.vocab_size < smallest:
@@ -76,6 +93,6 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: Trained
     if kind == "bytes":
         return bytes_tokenizer()
     if kind == "residues":
-        return residue_tokenizer()
+        return residue_tokenizer(config.alphabet, config.ambiguous)
     train = {"instructions": train_instructions, "subwords": train_subwords}[kind]
     return train(texts, vocab_size=config.vocab_size)

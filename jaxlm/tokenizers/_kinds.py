@@ -7,13 +7,13 @@ text is what it is.
 import functools
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS, CONTINUATION
-from jaxlm.tokenizers._residues import RESIDUE_SPECIALS, RESIDUES
+from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, RESIDUE_SPECIALS, Alphabet, Ambiguous
 
 Kind = Literal["instructions", "subwords", "bytes", "residues", "huggingface"]
 
@@ -62,10 +62,19 @@ def bytes_backend() -> tokenizers.Tokenizer:
 
 
 @functools.cache
-def residues_backend() -> tokenizers.Tokenizer:
-    """One id a residue letter, in ESM's order."""
-    model = models.BPE({symbol: id for id, symbol in enumerate(RESIDUES)}, [], unk_token="<unk>")
+def residues_backend(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep") -> tokenizers.Tokenizer:
+    """One id a residue letter; a letter that the alphabet lacks is `<unk>`.
+
+    What is to be done with ambiguous letters stands in the file as a replacement: B, Z, J, U and O become X
+    (which cortex's alphabet lacks), or every one of the six becomes what no alphabet has, so that a library
+    without our check reads `<unk>` where we refuse.
+    """
+    model = models.BPE({symbol: id for id, symbol in enumerate(ALPHABETS[alphabet])}, [], unk_token="<unk>")
     backend = tokenizers.Tokenizer(model)
+    if ambiguous == "unknown":
+        backend.normalizer = normalizers.Replace(Regex(f"[{AMBIGUOUS.replace('X', '')}]"), "X")
+    if ambiguous == "error":
+        backend.normalizer = normalizers.Replace(Regex(f"[{AMBIGUOUS}]"), "?")
     backend.decoder = decoders.Fuse()
     return with_specials(backend, RESIDUE_SPECIALS, "<cls>", "<eos>")
 
@@ -96,7 +105,6 @@ def _pipelines() -> dict[Kind, dict[str, Any]]:
         "instructions": pipeline(instructions_backend(instructions, [])),
         "subwords": pipeline(text_backend(subwords, [], split_words=True)),
         "bytes": pipeline(bytes_backend()),
-        "residues": pipeline(residues_backend()),
     }
 
 
@@ -107,12 +115,31 @@ def infer_kind(backend: tokenizers.Tokenizer) -> Kind:
       >>> infer_kind(bytes_backend()), infer_kind(tokenizers.Tokenizer(models.BPE()))
       ('bytes', 'huggingface')
     """
+    if infer_ambiguous(backend) is not None:
+        return "residues"
     found = pipeline(backend)
     kind = next((kind for kind, expected in _pipelines().items() if expected == found), "huggingface")
-    fixed = {"bytes": bytes_backend, "residues": residues_backend}
-    if kind in fixed and backend.get_vocab() != fixed[kind]().get_vocab():
+    if kind == "bytes" and backend.get_vocab() != bytes_backend().get_vocab():
         return "huggingface"
     names = tuple(backend.id_to_token(id) for id in range(len(INSTRUCTION_SPECIALS)))
     if kind == "instructions" and names != INSTRUCTION_SPECIALS:
         return "huggingface"
     return kind
+
+
+def infer_ambiguous(backend: tokenizers.Tokenizer) -> Ambiguous | None:
+    """Tells what a backend of residues does with ambiguous letters, None for a backend of anything else.
+
+    Example:
+      >>> infer_ambiguous(residues_backend("cortex", "unknown")), infer_ambiguous(bytes_backend())
+      ('unknown', None)
+    """
+    # A quick look first: vocabularies of other kinds can be long.
+    if backend.get_vocab_size() > max(map(len, ALPHABETS.values())):
+        return None
+    alphabets = [name for name in ALPHABETS if residues_backend(name).get_vocab() == backend.get_vocab()]
+    if not alphabets:
+        return None
+    found = pipeline(backend)
+    known: tuple[Ambiguous, ...] = get_args(Ambiguous)
+    return next((one for one in known if pipeline(residues_backend(alphabets[0], one)) == found), None)

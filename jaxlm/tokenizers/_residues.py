@@ -1,6 +1,11 @@
-"""The 33 symbols of protein language models, in ESM's order, and the check that a sequence keeps to them."""
+"""The symbols of protein language models, and the check that a sequence keeps to them."""
 
 import re
+from collections.abc import Iterable
+from typing import Literal
+
+Alphabet = Literal["esm", "cortex"]
+Ambiguous = Literal["keep", "unknown", "error"]
 
 RESIDUES: tuple[str, ...] = (
     *("<cls>", "<pad>", "<eos>", "<unk>"),
@@ -8,13 +13,33 @@ RESIDUES: tuple[str, ...] = (
     *".-",
     *("<null_1>", "<mask>"),
 )
+ALPHABETS: dict[Alphabet, tuple[str, ...]] = {
+    "esm": RESIDUES,
+    "cortex": tuple(symbol for symbol in RESIDUES if symbol != "X"),
+}
 RESIDUE_SPECIALS: tuple[str, ...] = tuple(symbol for symbol in RESIDUES if len(symbol) > 1)
 
-_SEQUENCE = re.compile("(?:" + "|".join(re.escape(symbol) for symbol in RESIDUES) + ")*")
+CHAIN_SEPARATOR = "."
+# X is any residue, B is D or N, Z is E or Q, J is I or L; U and O are two rare residues of their own.
+AMBIGUOUS = "XBZJUO"
+_CANONICAL = "".join(symbol for symbol in RESIDUES if len(symbol) == 1 and symbol not in AMBIGUOUS)
+_LETTERS: dict[Ambiguous, str] = {
+    "keep": _CANONICAL + AMBIGUOUS,
+    "unknown": _CANONICAL + AMBIGUOUS,
+    "error": _CANONICAL,
+}
+_SEQUENCES = {
+    letters: re.compile(f"(?:[{re.escape(letters)}]|" + "|".join(map(re.escape, RESIDUE_SPECIALS)) + ")*")
+    for letters in set(_LETTERS.values())
+}
 
 
-def check_residues(sequence: str) -> None:
+def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
     """Raises if `sequence` holds anything but residue symbols and written-out specials such as `<mask>`.
+
+    Args:
+      sequence: what is to be encoded.
+      ambiguous: "error" refuses X, B, Z, J, U and O too.
 
     Raises:
       ValueError: names the first character that is no residue, its position (from 0), and the remedy.
@@ -26,13 +51,46 @@ def check_residues(sequence: str) -> None:
       ...
       ValueError: 't' at position 2 is not a residue; write residues in upper case ('T')
     """
-    end = _SEQUENCE.match(sequence).end()
+    letters = _LETTERS[ambiguous]
+    end = _SEQUENCES[letters].match(sequence).end()
     if end == len(sequence):
         return
     found = sequence[end]
-    remedy = f"expected one of {''.join(symbol for symbol in RESIDUES if len(symbol) == 1)} or <mask>"
-    if found.upper() in RESIDUES:
+    remedy = f"expected one of {letters} or <mask>"
+    if found.upper() in set(letters):
         remedy = f"write residues in upper case ({found.upper()!r})"
+    if found in AMBIGUOUS:
+        remedy = "it is ambiguous or rare: take ambiguous='unknown' or 'keep', or leave the sequence out"
     if found.isspace():
         remedy = "write sequences without white space"
     raise ValueError(f"{found!r} at position {end} is not a residue; {remedy}")
+
+
+def join_chains(chains: Iterable[str]) -> str:
+    """Returns the chains of a complex as one sequence, separated by `.`.
+
+    The separator is a special of both alphabets: it is never masked, drawn at random or predicted.
+
+    Args:
+      chains: residues of each chain, none of them empty.
+
+    Returns:
+      The sequence that a residue tokenizer encodes.
+
+    Raises:
+      ValueError: if there is no chain, or one is empty or holds a separator; names it by its place.
+
+    Example:
+      >>> join_chains(["AVAVAV", "ACVACA"])
+      'AVAVAV.ACVACA'
+    """
+    chains = list(chains)
+    if not chains:
+        raise ValueError("expected at least one chain to join, got none")
+    for place, chain in enumerate(chains):
+        if not chain or CHAIN_SEPARATOR in chain:
+            raise ValueError(
+                f"chain {place}: expected residues without {CHAIN_SEPARATOR!r}, which separates chains, "
+                f"got {chain[:40]!r}"
+            )
+    return CHAIN_SEPARATOR.join(chains)

@@ -36,6 +36,21 @@ class Specials(NamedTuple):
     mask: int | None = None
     next: int | None = None
 
+    @property
+    def ends(self) -> tuple[int, int] | None:
+        """The ids that open and close a text, None where the vocabulary has neither.
+
+        `cls` and `sep` where they are there, else `bos` and `eos`; a vocabulary with one of them has it at
+        both ends, as GPT-2's.
+
+        Example:
+          >>> Specials(cls=0, eos=2).ends, Specials(eos=7).ends, Specials(mask=4).ends
+          ((0, 2), (7, 7), None)
+        """
+        opening = [id for id in (self.cls, self.bos, self.sep, self.eos) if id is not None]
+        closing = [id for id in (self.sep, self.eos, self.cls, self.bos) if id is not None]
+        return (opening[0], closing[0]) if opening else None
+
 
 def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str]) -> Specials:
     """Finds the id of every role: by the token that `roles` names, else by a conventional name.

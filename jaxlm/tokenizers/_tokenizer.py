@@ -14,8 +14,8 @@ import tokenizers
 
 from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, to_symbols
 from jaxlm.tokenizers._files import parse, write
-from jaxlm.tokenizers._kinds import Kind, infer_kind
-from jaxlm.tokenizers._residues import check_residues
+from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
+from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
 
 
@@ -75,13 +75,15 @@ class Tokenizer:
     def special_ids(self) -> tuple[int, ...]:
         """Every id that is never masked, drawn at random or predicted, ascending.
 
-        Specials, whether or not they play a role, and ids below `vocab_size` that have no token.
+        Specials, whether or not they play a role, the separator of a protein's chains, and ids below
+        `vocab_size` that have no token.
         """
         added = self.backend.get_added_tokens_decoder()
         special = {id for id, token in added.items() if token.special}
         roles = {id for id in self.specials if id is not None}
         holes = set(range(self.vocab_size)) - self._tokens.keys()
-        return tuple(sorted(special | roles | holes))
+        separators = {self.backend.token_to_id(CHAIN_SEPARATOR)} if self.kind == "residues" else set()
+        return tuple(sorted(special | roles | holes | separators))
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -250,12 +252,16 @@ class Tokenizer:
         return {self._tokens[id]: id for id in self.special_ids if id in self._tokens}
 
     @functools.cached_property
+    def _ambiguous(self) -> Ambiguous | None:
+        return infer_ambiguous(self.backend)
+
+    @functools.cached_property
     def _is_byte_level(self) -> bool:
         return '"ByteLevel"' in json.dumps(json.loads(self.to_json())["decoder"])
 
     def _check(self, text: str) -> None:
-        if self.kind == "residues":
-            check_residues(text)
+        if self._ambiguous is not None:
+            check_residues(text, self._ambiguous)
         try:
             text.encode()
         except UnicodeEncodeError as error:

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
 from jaxlm.tokenizers._kinds import residues_backend
-from jaxlm.tokenizers._residues import RESIDUES
+from jaxlm.tokenizers._residues import ALPHABETS
 from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
 
 
@@ -49,7 +49,7 @@ def from_vocab_json(
 def from_vocab_txt(
     vocab_file: Path, config: Mapping[str, Any], roles: Mapping[str, str]
 ) -> tokenizers.Tokenizer:
-    """Builds the WordPiece of a BERT style `vocab.txt`, or the residues of an ESM one.
+    """Builds the WordPiece of a BERT style `vocab.txt`, or the residues of ESM's or cortex's.
 
     Whether text is lowered is the config's `do_lower_case`; where it says nothing, a vocabulary with
     upper-case words keeps case.
@@ -67,8 +67,9 @@ def from_vocab_txt(
       ValueError: if the vocabulary has no unknown token, which WordPiece needs.
     """
     tokens = tuple(vocab_file.read_text(encoding="utf-8").splitlines())
-    if tokens == RESIDUES:
-        return residues_backend()
+    for alphabet, symbols in ALPHABETS.items():
+        if tokens == symbols:
+            return residues_backend(alphabet)
     vocab = {token: id for id, token in enumerate(tokens)}
     names = (roles.get("unk", ""), *CONVENTIONAL_NAMES["unk"])
     unk = next((name for name in names if name in vocab), None)

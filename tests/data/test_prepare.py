@@ -211,7 +211,7 @@ def test_a_damaged_cache_is_made_again(tales, caplog):
     first = data.prepare(config(tales), AUTO)
     for path in (
         first.caches["test"].folder / "tokens.bin",
-        first.caches["test"].folder.parent / "left_out.json",
+        first.caches["test"].folder.parent / "about.json",
     ):
         content = path.read_bytes()
         path.write_bytes(content[:-1])
@@ -249,6 +249,6 @@ def test_the_embedded_corpus_is_divided_by_module(library, monkeypatch):
     assert num_tokens.sum() > 1_000_000 and (num_tokens[1:] > 0.01 * num_tokens.sum()).all()
     assert prepared.tokenizer.kind == "instructions"
     assert not any(cache.counts.unknown for cache in prepared.caches.values())
-    assert "left out 2 modules that this Python cannot compile" in prepared.notes
+    assert "left out 2 modules that this Python cannot read" in prepared.notes
     assert data.prepare(data.DataConfig(), tokenizers.TokenizerConfig()).notes == prepared.notes
     assert any(note.startswith("left out") and "exact duplicates" in note for note in prepared.notes)

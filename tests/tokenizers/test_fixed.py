@@ -42,7 +42,7 @@ def test_residues_have_esms_ids():
     assert PROTEIN.kind == "residues"
     assert PROTEIN.vocab_size == 33
     assert PROTEIN.specials == tokenizers.Specials(cls=0, pad=1, eos=2, unk=3, mask=32)
-    assert PROTEIN.special_ids == (0, 1, 2, 3, 31, 32)
+    assert PROTEIN.special_ids == (0, 1, 2, 3, 29, 31, 32)
 
 
 @given(st.text("LAGVSERTIDPKQNFYMHWCXBUZO.-"))
@@ -61,7 +61,7 @@ def test_masks_between_residues():
     ("sequence", "message"),
     [
         ("MKtA", r"'t' at position 2 is not a residue; write residues in upper case \('T'\)"),
-        ("MKJA", r"'J' at position 2 is not a residue; expected one of LAGVS.* or <mask>"),
+        ("MK?A", r"'\?' at position 2 is not a residue; expected one of LAGVS.* or <mask>"),
         ("M K", r"' ' at position 1 is not a residue; write sequences without white space"),
         ("MKT*", r"'\*' at position 3"),
         ("MK<msk>", r"'<' at position 2"),

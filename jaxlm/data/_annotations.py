@@ -1,0 +1,64 @@
+"""The group and the label of a record: found in its header, or in a field of its file."""
+
+import re
+
+from jaxlm.data._config import DataConfig
+from jaxlm.data._records import CorpusError, Record
+
+
+def annotate(record: Record, config: DataConfig) -> Record:
+    """Returns the record with the group and the label that a config's patterns and fields find.
+
+    Args:
+        record: of any source; fields that the config names are in its `meta`.
+        config: where to look.
+
+    Returns:
+        The record whose `meta["group"]` and `meta["label"]` are what was found, as text. Where a pattern
+        matches and its first group takes no part in the match, the record has no group.
+
+    Raises:
+        CorpusError: a pattern is not found, or a label is empty; names the record.
+
+    Example:
+        >>> config = DataConfig(label_pattern=r"=(\\S+)", group_pattern=r"[A-Z](\\d+)[A-Z]")
+        >>> annotate(Record("R164K", "MKV", {"description": "fitness=0.5"}), config).meta["label"]
+        '0.5'
+    """
+    used = {config.group_field, config.label_field}
+    meta = {name: value for name, value in record.meta.items() if name not in used}
+    if config.is_grouped:
+        group = _found(record, "group", config.group_field, config.group_pattern)
+        meta = {name: value for name, value in meta.items() if name != "group"}
+        meta |= {} if group is None else {"group": group}
+    if config.is_labelled:
+        label = _found(record, "label", config.label_field, config.label_pattern)
+        if not label or not label.strip():
+            raise CorpusError(f"{where_of(record)}: expected a label, found an empty one")
+        meta["label"] = label.strip()
+    return record._replace(meta=meta)
+
+
+def _found(record: Record, name: str, field: str | None, pattern: str | None) -> str | None:
+    description = record.meta.get("description", "")
+    text = f"{record.id} {description}".rstrip() if field is None else record.meta[field]
+    if pattern is None:
+        return text
+    match = re.search(pattern, text)
+    if match is None:
+        raise CorpusError(
+            f"{where_of(record)}: {name}_pattern {pattern!r} finds nothing in {text[:80]!r}; correct "
+            f"it, or the record"
+        )
+    return match[1]
+
+
+def where_of(record: Record) -> str:
+    """Returns what an error says of where a record is.
+
+    Example:
+        >>> where_of(Record("odd", "MKV", {"where": "a.fasta:3"})), where_of(Record("tales.txt:7", "", {}))
+        ('a.fasta:3: record odd', 'tales.txt:7')
+    """
+    where = record.meta.get("where")
+    return record.id if where is None else f"{where}: record {record.id}"

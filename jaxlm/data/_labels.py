@@ -1,0 +1,105 @@
+"""Labels as numbers: values as they are, classes as their place among the sorted names."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from jaxlm.data._annotations import annotate, where_of
+from jaxlm.data._config import DataConfig, LabelKind
+from jaxlm.data._records import CorpusError, Record
+
+
+def labelled(
+    records: Iterable[Record], config: DataConfig, label_names: Sequence[str] | None = None
+) -> Iterator[Record]:
+    """Yields records with their labels as numbers, as `build_cache` takes them.
+
+    Args:
+        records: of any source; fields that the config names are in their `meta`.
+        config: where labels are.
+        label_names: of classes, their names (`Prepared.label_names`): a label becomes its place among them.
+
+    Yields:
+        The records, `meta["label"]` a number in text.
+
+    Raises:
+        CorpusError: a label is missing, no finite number, or none of the names; names the record.
+
+    Example:
+        >>> config = DataConfig(label_pattern=r"_(\\w+)")
+        >>> [one.meta["label"] for one in labelled([Record("a_cat", "miaow", {})], config, ["cat", "dog"])]
+        ['0']
+    """
+    for record in records:
+        record = annotate(record, config)
+        yield record._replace(meta=record.meta | {"label": label_number(record, label_names)})
+
+
+def label_number(record: Record, label_names: Sequence[str] | None) -> str:
+    """Returns an annotated record's label as a number in text, its place among the names of classes.
+
+    Raises:
+        CorpusError: it is no finite number, or none of the names.
+    """
+    label = record.meta["label"]
+    if label_names is None:
+        if not is_number(label):
+            raise CorpusError(
+                f"{where_of(record)}: the label {label!r} is no finite number; correct it, or take "
+                f"label_kind 'class' if labels are names"
+            )
+        return repr(float(label))
+    if label not in label_names:
+        raise CorpusError(
+            f"{where_of(record)}: the class {label!r} is unknown; expected one of {', '.join(label_names)}"
+        )
+    return str(label_names.index(label))
+
+
+def class_names(labels: Iterable[Record], kind: LabelKind) -> tuple[str, ...] | None:
+    """Returns the names of the classes that records are labelled with, sorted; None for numbers.
+
+    Args:
+        labels: annotated records.
+        kind: "auto" decides by the first label: a number, or a name.
+
+    Returns:
+        The names, or None.
+    """
+    names: set[str] = set()
+    for record in labels:
+        if kind == "number" or (kind == "auto" and is_number(record.meta["label"])):
+            return None
+        kind = "class"
+        names.add(record.meta["label"])
+    return tuple(sorted(names))
+
+
+def is_number(label: str) -> bool:
+    """Whether a label is a finite number.
+
+    Example:
+        >>> is_number("1e-3"), is_number("nan"), is_number("cat")
+        (True, False, False)
+    """
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
+
+
+def merged_label(labels: Sequence[str], of_classes: bool) -> str:
+    """Returns the label of records with the same text: the mean, or of classes the most frequent.
+
+    Args:
+        labels: numbers in text, in the order of the records.
+        of_classes: whether they are classes; of equally frequent ones the first by number is taken.
+
+    Example:
+        >>> merged_label(["0.5", "1.0"], of_classes=False), merged_label(["1", "2", "2"], of_classes=True)
+        ('0.75', '2')
+    """
+    if of_classes:
+        counts = Counter(labels)
+        return min(counts, key=lambda label: (-counts[label], int(label)))
+    return repr(math.fsum(map(float, labels)) / len(labels))
