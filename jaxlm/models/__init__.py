@@ -1,8 +1,12 @@
-"""Flax linen transformers: config, presets, the body, and language models with their heads apart."""
+"""Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
+from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
 from jaxlm.models._config import TransformerConfig, from_dict, to_dict
-from jaxlm.models._language_models import MODELS, CausalLM, MaskedLM, Objective, build, num_params
+from jaxlm.models._head_config import HeadConfig, head_from_dict
+from jaxlm.models._language_models import CausalLM, MaskedLM
+from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
+from jaxlm.models._sequence_model import SequenceModel
 from jaxlm.models._stacking import stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
@@ -10,13 +14,21 @@ __all__ = [
     "MODELS",
     "PRESETS",
     "CausalLM",
+    "HeadConfig",
+    "HeadKind",
+    "Heads",
     "MaskedLM",
+    "Model",
+    "MultiHeadModel",
     "Objective",
     "Output",
+    "SequenceModel",
     "Transformer",
     "TransformerConfig",
     "build",
     "from_dict",
+    "head_from_dict",
+    "head_params",
     "num_params",
     "stack_blocks",
     "to_dict",

@@ -1,9 +1,6 @@
 """A body and a head: masked and causal language models, the head apart so that a loss can tile it."""
 
-from typing import Literal
-
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
@@ -12,8 +9,6 @@ from jaxlm.models._config import TransformerConfig
 from jaxlm.models._layers import Linear, Norm
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Bool, Float, Int
-
-Objective = Literal["masked_lm", "causal_lm"]
 
 
 class OutputBias(nn.Module):
@@ -123,6 +118,7 @@ class MaskedLM(_LanguageModel):
     """A bidirectional transformer and a head that predicts each position's own token.
 
     Example:
+      >>> import jax
       >>> model = MaskedLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
       >>> tokens = jnp.array([[1, 2, 3]])
       >>> variables = model.init(jax.random.key(0), tokens)
@@ -143,6 +139,7 @@ class CausalLM(_LanguageModel):
     """A causal transformer and a head that predicts each position's next token.
 
     Example:
+      >>> import jax
       >>> model = CausalLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True))
       >>> tokens = jnp.array([[1, 2, 3]])
       >>> variables = model.init(jax.random.key(0), tokens)
@@ -159,41 +156,3 @@ class CausalLM(_LanguageModel):
             raise ValueError(
                 "a causal LM hides what comes later: got causal=False; use causal=True, or masked_lm"
             )
-
-
-MODELS = {"masked_lm": MaskedLM, "causal_lm": CausalLM}
-
-
-def build(config: TransformerConfig, objective: Objective = "masked_lm") -> MaskedLM | CausalLM:
-    """Returns the model of a config and an objective.
-
-    Args:
-      config: its `causal` must agree with the objective, and its `vocab_size` be known.
-      objective: "masked_lm" or "causal_lm".
-
-    Raises:
-      ValueError: if the objective is unknown or contradicts the config, or `vocab_size` is None.
-
-    Example:
-      >>> type(build(TransformerConfig(vocab_size=7), "masked_lm")).__name__
-      'MaskedLM'
-    """
-    if objective not in MODELS:
-        raise ValueError(f"objective must be one of {', '.join(MODELS)}: got {objective!r}")
-    model = MODELS[objective](config)
-    model._check()
-    if config.vocab_size is None:
-        raise ValueError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
-    return model
-
-
-def num_params(config: TransformerConfig, objective: Objective = "masked_lm") -> int:
-    """Returns the number of parameters, the head's included; nothing is allocated.
-
-    Example:
-      >>> num_params(TransformerConfig(vocab_size=10, width=8, depth=1, num_heads=1, max_length=4))
-      1098
-    """
-    tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
-    shapes = jax.eval_shape(build(config, objective).init, jax.random.key(0), tokens)
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

@@ -6,6 +6,7 @@ Kernels are stored `[out, in]`. Names say what a parameter is: `kernel`, `bias`,
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxlm import ops
 from jaxlm.models._config import TransformerConfig
@@ -26,8 +27,10 @@ class Linear(nn.Module):
         zeros = nn.initializers.zeros
         self.bias = self.param("bias", zeros, (self.outputs,), dtype) if self.use_bias else None
 
-    def __call__(self, inputs: Float[Array, "*batch D"]) -> Float[Array, "*batch F"]:
-        return ops.linear(inputs, self.kernel, self.bias)
+    def __call__(
+        self, inputs: Float[Array, "*batch D"], preferred: DTypeLike | None = None
+    ) -> Float[Array, "*batch F"]:
+        return ops.linear(inputs, self.kernel, self.bias, preferred=preferred)
 
 
 class Norm(nn.Module):

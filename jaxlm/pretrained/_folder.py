@@ -1,7 +1,6 @@
 """A model's folder: config.json, tokenizer.json and model.safetensors, written and opened."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -13,11 +12,11 @@ import safetensors
 import safetensors.numpy
 
 from jaxlm import models, tokenizers
+from jaxlm.pretrained._description import Description, one_head, read_description, to_json
 from jaxlm.pretrained._files import write_whole
 from jaxlm.pretrained._tensors import as_params, check_tensors, expected_shapes, flatten
 
 CONFIG, TOKENIZER, TENSORS = "config.json", "tokenizer.json", "model.safetensors"
-OWN_KEYS = ("objective", "model")
 
 
 class Loaded(NamedTuple):
@@ -25,19 +24,21 @@ class Loaded(NamedTuple):
 
     Attributes:
       config: what it is made of.
-      objective: "masked_lm" or "causal_lm".
+      objective: "masked_lm", "causal_lm", "classification", "regression" or "joint".
       model: the module.
       params: its parameters; `model.apply({"params": params}, tokens)`.
       tokenizer: its tokenizer, or None where there is none beside it.
       extra: whatever else its config.json holds.
+      head: of a classifier or a regression its `HeadConfig`; of a "joint" model its heads by name; else None.
     """
 
     config: models.TransformerConfig
     objective: models.Objective
-    model: models.MaskedLM | models.CausalLM
+    model: models.Model
     params: dict[str, Any]
     tokenizer: tokenizers.Tokenizer | None
     extra: dict[str, Any]
+    head: models.Heads = None
 
 
 def save_model(
@@ -47,6 +48,7 @@ def save_model(
     tokenizer: tokenizers.Tokenizer | None,
     *,
     objective: models.Objective,
+    head: models.Heads = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a model that `load` opens: tokenizer.json, then model.safetensors, then config.json.
@@ -59,7 +61,8 @@ def save_model(
       config: the model's.
       params: the "params" of its variables.
       tokenizer: written too, or None.
-      objective: "masked_lm" or "causal_lm".
+      objective: "masked_lm", "causal_lm", "classification", "regression" or "joint".
+      head: what `models.build` takes beside config and objective.
       extra: further entries of config.json, of values that JSON holds.
 
     Raises:
@@ -75,15 +78,11 @@ def save_model(
       >>> sorted(path.name for path in Path(folder).iterdir())
       ['config.json', 'model.safetensors']
     """
-    folder, extra = Path(folder), dict(extra or {})
-    taken = [key for key in OWN_KEYS if key in extra]
-    if taken:
-        raise ValueError(f"extra entries of config.json may not be called {', '.join(taken)}: rename them")
+    folder = Path(folder)
+    text = to_json(Description(config, objective, head, dict(extra or {})))
     tensors = flatten(models.unstack_blocks(params) if config.scan_layers else params)
-    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective)
+    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, head)
     check_tensors("the params to save", {name: leaf.shape for name, leaf in tensors.items()}, shapes)
-    values = {"objective": objective, "model": models.to_dict(config), **extra}
-    text = json.dumps(values, indent=2) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         write_whole(folder / TOKENIZER, tokenizer.save)
@@ -93,20 +92,26 @@ def save_model(
     write_whole(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def load(folder: str | os.PathLike[str], *, dtype: Literal["float32", "bfloat16"] | None = None) -> Loaded:
+def load(
+    folder: str | os.PathLike[str],
+    *,
+    dtype: Literal["float32", "bfloat16"] | None = None,
+    head: str | None = None,
+) -> Loaded:
     """Opens the model in a run folder, or in any folder that `save_model` wrote.
 
     Args:
       folder: the folder.
       dtype: what to keep parameters in and compute in; None: as the config says.
+      head: of a "joint" model, the one head to open it with, as the model of that head alone; None: all.
 
     Returns:
       `Loaded`.
 
     Raises:
       FileNotFoundError: if the folder holds no model.
-      ValueError: if a file cannot be read, the config has unknown fields, or tensors are missing, unexpected
-        or misshapen; one line that names them all.
+      ValueError: if a file cannot be read, the config has unknown fields, tensors are missing, unexpected
+        or misshapen (one line that names them all), or there is no such head.
 
     Example:
       >>> load("nowhere")
@@ -118,32 +123,19 @@ def load(folder: str | os.PathLike[str], *, dtype: Literal["float32", "bfloat16"
         if not (folder / name).exists():
             wanted = "a model's folder is one whose training has finished"
             raise FileNotFoundError(f"no model in {folder}: it has no {name}; {wanted}")
-    config, objective, extra = _read_config(folder / CONFIG)
+    description = read_description(folder / CONFIG)
     if dtype is not None:
-        config = dataclasses.replace(config, dtype=dtype, param_dtype=dtype)
-    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective)
+        config = dataclasses.replace(description.config, dtype=dtype, param_dtype=dtype)
+        description = description._replace(config=config)
+    config, objective, heads, _ = description
+    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, heads)
     params = as_params(_read_tensors(folder / TENSORS, shapes), config)
     tokenizer = tokenizers.load(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
-    return Loaded(config, objective, models.build(config, objective), params, tokenizer, extra)
-
-
-def _read_config(path: Path) -> tuple[models.TransformerConfig, models.Objective, dict[str, Any]]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    absent = [key for key in OWN_KEYS if not isinstance(values, dict) or key not in values]
-    if absent:
-        raise ValueError(f"{path} is not the config of a model: it has no {' and no '.join(absent)}")
-    objective, fields = values["objective"], values["model"]
-    if objective not in models.MODELS or not isinstance(fields, dict):
-        known = ", ".join(models.MODELS)
-        raise ValueError(f"{path} needs an objective of {known} and a model's fields: got {objective!r}")
-    try:
-        config = models.from_dict(fields)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    return config, objective, {key: value for key, value in values.items() if key not in OWN_KEYS}
+    if head is not None:
+        description, params = one_head(description, head), models.head_params(params, head)
+    config, objective, heads, extra = description
+    model = models.build(config, objective, heads)
+    return Loaded(config, objective, model, params, tokenizer, extra, heads)
 
 
 def _write_tensors(arrays: dict[str, np.ndarray], path: Path) -> None:

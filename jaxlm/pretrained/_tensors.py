@@ -23,9 +23,11 @@ def unflatten(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return traverse_util.unflatten_dict(dict(tensors), sep=".")
 
 
-def expected_shapes(config: models.TransformerConfig, objective: models.Objective) -> dict[str, Shape]:
+def expected_shapes(
+    config: models.TransformerConfig, objective: models.Objective, head: models.Heads = None
+) -> dict[str, Shape]:
     """Returns the shape of every parameter by dotted name; nothing is allocated."""
-    model = models.build(config, objective)
+    model = models.build(config, objective, head)
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)["params"]
     return {name: leaf.shape for name, leaf in flatten(shapes).items()}

@@ -16,9 +16,9 @@ CONFIG = models.TransformerConfig(vocab_size=270, width=8, depth=2, num_heads=2,
 TOKENS = jnp.array([[1, 2, 3, 259]])
 
 
-def drawn(config, objective="masked_lm"):
+def drawn(config, objective="masked_lm", head=None):
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
-    shapes = jax.eval_shape(models.build(config, objective).init, jax.random.key(0), tokens)["params"]
+    shapes = jax.eval_shape(models.build(config, objective, head).init, jax.random.key(0), tokens)["params"]
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)
 
@@ -190,3 +190,57 @@ def test_a_full_disk_is_an_os_error_that_names_the_file(saved):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.errno == errno.EFBIG
     assert (saved / "model.safetensors").read_bytes() == before and len(list(saved.iterdir())) == 3
+
+
+LABEL = models.HeadConfig(num_outputs=3, pooling="attention", depth=1, center=0.5)
+HEADS = {"fill": "masked_lm", "next": "causal_lm", "label": LABEL, "value": models.HeadConfig(num_outputs=1)}
+
+
+@pytest.mark.parametrize(("objective", "head"), [("regression", LABEL), ("joint", HEADS)])
+def test_heads_are_saved_with_the_model(tmp_path, objective, head):
+    params = drawn(CONFIG, objective, head)
+    pretrained.save_model(tmp_path, CONFIG, params, None, objective=objective, head=head)
+    loaded = pretrained.load(tmp_path)
+    assert_same(loaded.params, params)
+    assert (loaded.config, loaded.objective, loaded.head, loaded.extra) == (CONFIG, objective, head, {})
+    assert type(loaded.model) is models.MODELS[objective]
+
+
+def test_one_head_of_several_opens_as_a_model_of_its_own(tmp_path):
+    params = drawn(CONFIG, "joint", HEADS)
+    pretrained.save_model(tmp_path, CONFIG, params, None, objective="joint", head=HEADS)
+    wanted = {"fill": "masked_lm", "next": "causal_lm", "label": "classification", "value": "regression"}
+    for name, objective in wanted.items():
+        loaded = pretrained.load(tmp_path, head=name)
+        assert loaded.objective == objective and type(loaded.model) is models.MODELS[objective]
+        assert loaded.config.causal == (name == "next")
+        assert_same(loaded.params, {"body": params["body"], "head": params[f"head_{name}"]})
+        assert np.isfinite(loaded.model.apply({"params": loaded.params}, TOKENS).hidden).all()
+    with pytest.raises(ValueError, match="no head 'fil': its heads are fill, next, label, value"):
+        pretrained.load(tmp_path, head="fil")
+
+
+def test_a_head_chosen_where_there_is_one(saved):
+    with pytest.raises(
+        ValueError, match="head='fill' chooses one of several: this model's objective is 'mas"
+    ):
+        pretrained.load(saved, head="fill")
+
+
+@pytest.mark.parametrize(
+    ("objective", "head", "told"),
+    [
+        ("regression", None, "takes a HeadConfig as head: got None"),
+        ("regression", {"num_outputs": 1, "classes": 2}, "unknown head config field 'classes'"),
+        ("regression", 3, "head is an object of fields: got 3"),
+        ("joint", {"fill": "mlm"}, "head 'fill' is masked_lm, causal_lm or an object of fields: got 'mlm'"),
+        ("masked_lm", {"num_outputs": 1}, "has a head of its own"),
+    ],
+)
+def test_a_config_whose_head_cannot_be_is_named(saved, objective, head, told):
+    path = saved / "config.json"
+    values = json.loads(path.read_text()) | {"objective": objective, "head": head}
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=told) as caught:
+        pretrained.load(saved)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)

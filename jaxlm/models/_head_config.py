@@ -1,0 +1,82 @@
+"""What a sequence-level head is made of."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxlm.models._config_checks import check_types
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """A head that makes numbers of a whole sequence: pooled features, hidden layers, one last linear map.
+
+    Attributes:
+      num_outputs: C, classes or regressed values; None until the labels are known (no model can be built
+        before).
+      pooling: "mean" of the sequence's positions, "attention" (their sum weighted by the softmax of a learned
+        score) or "first" (the first position, where [CLS] stands).
+      depth: hidden layers, each linear and activated, of the body's width.
+      norm: whether the pooled features are normalised, as the body's norms do.
+      dropout: rate on the pooled features and after each hidden layer.
+      center: what an output of 0 stands for; a regression sets it to the labels' mean.
+      scale: what an output of 1 is more than that; a regression sets it to the labels' deviation.
+
+    Raises:
+      ValueError: if a value is of the wrong type or out of range.
+
+    Example:
+      >>> HeadConfig(num_outputs=3, dropout=1.0)
+      Traceback (most recent call last):
+      ValueError: head.dropout lies in [0, 1): got 1.0
+    """
+
+    num_outputs: int | None = None
+    pooling: Literal["mean", "attention", "first"] = "mean"
+    depth: int = 0
+    norm: bool = True
+    dropout: float = 0.0
+    center: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_types(vars(self))
+        if self.num_outputs is not None and self.num_outputs < 1:
+            raise ValueError(f"head.num_outputs must be positive: got {self.num_outputs}")
+        if self.depth < 0:
+            raise ValueError(f"head.depth is not negative: got {self.depth}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"head.dropout lies in [0, 1): got {self.dropout}")
+        if not math.isfinite(self.center):
+            raise ValueError(f"head.center is finite: got {self.center}")
+        if not 0.0 < self.scale < math.inf:
+            raise ValueError(f"head.scale must be positive: got {self.scale}")
+
+
+def head_from_dict(values: dict[str, Any]) -> HeadConfig:
+    """Returns the head config that `dataclasses.asdict` wrote; fields left out take their defaults.
+
+    Raises:
+      ValueError: naming every field that does not exist, or the first value that does not fit.
+
+    Example:
+      >>> head_from_dict({"classes": 3})
+      Traceback (most recent call last):
+      ValueError: unknown head config field 'classes'; the fields are num_outputs, pooling, ...
+    """
+    fields = [field.name for field in dataclasses.fields(HeadConfig)]
+    unknown = [name for name in values if name not in fields]
+    if unknown:
+        plural = "s" if len(unknown) > 1 else ""
+        names = ", ".join(map(repr, unknown))
+        raise ValueError(f"unknown head config field{plural} {names}; the fields are {', '.join(fields)}")
+    _check_types(values)
+    return HeadConfig(**values)
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    try:
+        check_types(HeadConfig, values)
+    except ValueError as error:
+        raise ValueError(f"head.{error}") from None

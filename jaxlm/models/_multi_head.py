@@ -1,0 +1,174 @@
+"""Several heads on one body: token heads and sequence heads by name."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._config import TransformerConfig
+from jaxlm.models._head_config import HeadConfig
+from jaxlm.models._language_models import Head
+from jaxlm.models._sequence_model import SequenceHead
+from jaxlm.models._transformer import Output, Transformer
+from jaxlm.typing import Array, Bool, Float, Int
+
+HeadKind = Literal["masked_lm", "causal_lm"] | HeadConfig
+PREFIX = "head_"
+
+
+class MultiHeadModel(nn.Module):
+    """One body and separate heads; every call names its head, `partial(model.apply, head=name)`.
+
+    With the name filled in, it is called as the model of that head alone is, so that each objective takes it
+    for one. A "causal_lm" head on a bidirectional body runs the body with a causal attention mask; heads of
+    the other kinds see both sides of it. Parameters are `body` and a `head_<name>` each.
+
+    Attributes:
+      config: of the body.
+      heads: by name, "masked_lm", "causal_lm" or the `HeadConfig` of a sequence head.
+
+    Example:
+      >>> import jax
+      >>> from functools import partial
+      >>> config = TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
+      >>> model = MultiHeadModel(config, {"fill": "masked_lm", "label": HeadConfig(num_outputs=3)})
+      >>> tokens = jnp.array([[1, 2, 3]])
+      >>> variables = model.init(jax.random.key(0), tokens)
+      >>> fill, label = (partial(model.apply, variables, head=name) for name in ("fill", "label"))
+      >>> fill(fill(tokens).hidden, method="logits").shape
+      (1, 3, 7)
+      >>> label(label(tokens).hidden, method="outputs").shape
+      (1, 1, 3)
+    """
+
+    config: TransformerConfig
+    heads: Mapping[str, HeadKind]
+
+    def setup(self) -> None:
+        check_heads(self.config, self.heads)
+        self.body = Transformer(self.config)
+        config = self.config.resolved()
+        for name, kind in self.heads.items():
+            module = SequenceHead(config, kind) if isinstance(kind, HeadConfig) else Head(config)
+            setattr(self, PREFIX + name, module)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "B L"] | None = None,
+        *,
+        head: str | None = None,
+        embeddings: Float[Array, "B L D"] | None = None,
+        segments: Int[Array, "B L"] | None = None,
+        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        deterministic: bool = True,
+        intermediates: bool = False,
+    ) -> Output:
+        """Returns the body's `Output` as `head` reads it; other arguments as for `Transformer`.
+
+        Args:
+          head: its name; may be left out at `init`, which makes the parameters of all heads.
+        """
+        if head is None and not self.is_initializing():
+            raise ValueError(
+                f"a model of several heads is told which: head is one of {', '.join(self.heads)}"
+            )
+        if head is not None and self._kind(head) == "causal_lm" and not self.config.causal:
+            shape = (tokens if embeddings is None else embeddings).shape[:2]
+            earlier = ops.attention_mask(jnp.ones(shape, jnp.int32), causal=True)
+            attention_mask = earlier if attention_mask is None else attention_mask & earlier
+        output = self.body(
+            tokens,
+            embeddings=embeddings,
+            segments=segments,
+            positions=positions,
+            attention_mask=attention_mask,
+            deterministic=deterministic,
+            intermediates=intermediates,
+        )
+        if self.is_initializing():
+            self._make_heads(output.hidden[:, :1])
+        return output
+
+    def features(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch D"]:
+        """Returns what a token head multiplies with its output kernel; see `MaskedLM.features`."""
+        return self._token_head(head).features(hidden)
+
+    def output_weights(self, *, head: str) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
+        """Returns a token head's output kernel and bias; see `MaskedLM.output_weights`."""
+        return self._token_head(head).output_weights(self.body.token_table())
+
+    def logits(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch V"]:
+        """Returns a token head's float32 logits; see `MaskedLM.logits`."""
+        kernel, bias = self.output_weights(head=head)
+        return ops.linear(self.features(hidden, head=head), kernel, bias, preferred=jnp.float32)
+
+    def outputs(
+        self,
+        hidden: Float[Array, "B L D"],
+        *,
+        head: str,
+        segments: Int[Array, "B L"] | None = None,
+        num_segments: int = 1,
+        deterministic: bool = True,
+    ) -> Float[Array, "B S C"]:
+        """Returns a sequence head's float32 outputs for each segment; see `SequenceModel.outputs`."""
+        if not isinstance(self._kind(head), HeadConfig):
+            raise ValueError(f"head {head!r} reads positions, not sequences: it has logits, no outputs")
+        rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
+        return getattr(self, PREFIX + head)(hidden, rows, num_segments, deterministic)
+
+    def token_vectors(self, tokens: Int[Array, "B L"], *, head: str | None = None) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings` in the place of these tokens, for any head."""
+        del head
+        return self.body.token_vectors(tokens)
+
+    def _kind(self, head: str) -> HeadKind:
+        if head not in self.heads:
+            raise ValueError(f"this model has no head {head!r}: its heads are {', '.join(self.heads)}")
+        return self.heads[head]
+
+    def _token_head(self, head: str) -> Head:
+        if isinstance(self._kind(head), HeadConfig):
+            raise ValueError(f"head {head!r} reads sequences, not positions: it has outputs, no logits")
+        return getattr(self, PREFIX + head)
+
+    def _make_heads(self, hidden: Float[Array, "B 1 D"]) -> None:
+        for name, kind in self.heads.items():
+            (self.outputs if isinstance(kind, HeadConfig) else self.logits)(hidden, head=name)
+
+
+def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
+    """Returns the parameters of the model that has one head of several, as `body` and `head`.
+
+    Args:
+      params: the "params" of a `MultiHeadModel`.
+      head: its name.
+
+    Raises:
+      ValueError: if there is no such head.
+
+    Example:
+      >>> sorted(head_params({"body": {}, "head_fill": {}, "head_label": {}}, "fill"))
+      ['body', 'head']
+    """
+    if PREFIX + head not in params:
+        known = ", ".join(name.removeprefix(PREFIX) for name in params if name.startswith(PREFIX))
+        raise ValueError(f"these parameters have no head {head!r}: their heads are {known}")
+    return {"body": params["body"], "head": params[PREFIX + head]}
+
+
+def check_heads(config: TransformerConfig, heads: Mapping[str, HeadKind]) -> None:
+    """Refuses heads that have no name to be called by, know no size, or contradict the body."""
+    if not heads:
+        raise ValueError("a model of several heads has at least one: got none")
+    for name, kind in heads.items():
+        if not name.isidentifier():
+            raise ValueError(f"a head's name is an identifier such as 'fill': got {name!r}")
+        if isinstance(kind, HeadConfig):
+            if kind.num_outputs is None:
+                raise ValueError(f"head {name!r} needs num_outputs: got None")
+        elif kind == "masked_lm" and config.causal:
+            raise ValueError(f"head {name!r}: a masked LM sees both sides: got causal=True for the body")

@@ -1,0 +1,133 @@
+"""A body and a sequence-level head: one vector of outputs for every segment of packed rows."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._block import NONLINEARITIES
+from jaxlm.models._config import TransformerConfig
+from jaxlm.models._head_config import HeadConfig
+from jaxlm.models._layers import Linear, Norm, drop
+from jaxlm.models._transformer import Output, Transformer
+from jaxlm.typing import Array, Bool, Float, Int
+
+
+class SequenceHead(nn.Module):
+    """Pooling, norm, hidden layers and the last linear map."""
+
+    config: TransformerConfig
+    head: HeadConfig
+
+    def setup(self) -> None:
+        config, head = self.config, self.head
+        if head.pooling == "attention":
+            self.score = Linear(config, config.width, 1, False)
+        if head.norm:
+            self.norm = Norm(config, config.norm_epsilon)
+        self.layer = [Linear(config, config.width, config.width, config.use_bias) for _ in range(head.depth)]
+        self.output = Linear(config, config.width, head.num_outputs, True)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "B L D"],
+        segments: Int[Array, "B L"],
+        num_segments: int,
+        deterministic: bool,
+    ) -> Float[Array, "B S C"]:
+        head, activated = self.head, NONLINEARITIES[self.config.activation]
+        pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
+        pooled = self.norm(pooled) if head.norm else pooled
+        pooled = drop(self, pooled, head.dropout, deterministic)
+        for layer in self.layer:
+            pooled = drop(self, activated(layer(pooled)), head.dropout, deterministic)
+        outputs = head.center + head.scale * self.output(pooled, preferred=jnp.float32)
+        present = ops.segment_starts(segments, num_segments).present
+        return jnp.where(present[..., None], outputs, 0.0)
+
+    def _pooled(
+        self, hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
+    ) -> Float[Array, "B S D"]:
+        if self.head.pooling == "mean":
+            return ops.pool_mean(hidden, segments, num_segments)
+        if self.head.pooling == "first":
+            return ops.pool_first(hidden, segments, num_segments)
+        return ops.pool_softmax(
+            hidden, self.score(hidden, preferred=jnp.float32)[..., 0], segments, num_segments
+        )
+
+
+class SequenceModel(nn.Module):
+    """A transformer and a head that makes numbers of each sequence: a classifier's logits, regressed values.
+
+    `__call__` stops before the head, as a language model's does; `outputs` applies it.
+
+    Example:
+      >>> import jax
+      >>> model = SequenceModel(
+      ...     TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2), HeadConfig(num_outputs=3)
+      ... )
+      >>> tokens, segments = jnp.array([[1, 2, 3, 4]]), jnp.array([[1, 1, 2, 0]])
+      >>> variables = model.init(jax.random.key(0), tokens)
+      >>> hidden = model.apply(variables, tokens, segments=segments).hidden
+      >>> model.apply(variables, hidden, segments=segments, num_segments=2, method="outputs").shape
+      (1, 2, 3)
+    """
+
+    config: TransformerConfig
+    head_config: HeadConfig
+
+    def setup(self) -> None:
+        if self.head_config.num_outputs is None:
+            raise ValueError(
+                "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
+            )
+        self.body = Transformer(self.config)
+        self.head = SequenceHead(self.config.resolved(), self.head_config)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "B L"] | None = None,
+        *,
+        embeddings: Float[Array, "B L D"] | None = None,
+        segments: Int[Array, "B L"] | None = None,
+        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        deterministic: bool = True,
+        intermediates: bool = False,
+    ) -> Output:
+        """Returns the body's `Output`; arguments as for `Transformer`."""
+        output = self.body(
+            tokens,
+            embeddings=embeddings,
+            segments=segments,
+            positions=positions,
+            attention_mask=attention_mask,
+            deterministic=deterministic,
+            intermediates=intermediates,
+        )
+        if self.is_initializing():
+            self.outputs(output.hidden[:, :1])  # makes the head's parameters
+        return output
+
+    def outputs(
+        self,
+        hidden: Float[Array, "B L D"],
+        *,
+        segments: Int[Array, "B L"] | None = None,
+        num_segments: int = 1,
+        deterministic: bool = True,
+    ) -> Float[Array, "B S C"]:
+        """Returns the head's float32 outputs for each segment, zeros where a row has no such segment.
+
+        Args:
+          hidden: `Float[B L D]`, the whole `Output.hidden`.
+          segments: `Int[B L]`, as the model was given; None: each row is one segment without padding.
+          num_segments: S, static; a row's segments above it are left out.
+          deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
+        """
+        rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
+        return self.head(hidden, rows, num_segments, deterministic)
+
+    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings` in the place of these tokens."""
+        return self.body.token_vectors(tokens)

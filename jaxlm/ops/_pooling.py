@@ -1,0 +1,134 @@
+"""One vector a segment: means, first positions and softmax-weighted sums within the segments of packed rows.
+
+Letters: `B` rows, `L` positions, `S` segments of a row, `D` width.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm.ops._products import product
+from jaxlm.typing import Array, Bool, Float, Int
+
+
+class SegmentStarts(NamedTuple):
+    """Where segments begin.
+
+    Attributes:
+      positions: `Int[B S]` first position of the segment in its row; 0 where the row has no such segment.
+      present: `Bool[B S]`, True where it has.
+    """
+
+    positions: Int[Array, "B S"]
+    present: Bool[Array, "B S"]
+
+
+def segment_starts(segments: Int[Array, "B L"], num_segments: int) -> SegmentStarts:
+    """Returns the first position of each segment, and which segments there are.
+
+    Args:
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: S, static; ids above it are left out.
+
+    Example:
+      >>> starts = segment_starts(jnp.array([[1, 1, 2, 0]]), num_segments=3)
+      >>> starts.positions.tolist(), starts.present.tolist()
+      ([[0, 2, 0]], [[True, True, False]])
+    """
+    members = segment_members(segments, num_segments)
+    return SegmentStarts(jnp.argmax(members, axis=-1).astype(jnp.int32), members.any(-1))
+
+
+def segment_members(segments: Int[Array, "B L"], num_segments: int) -> Bool[Array, "B S L"]:
+    """Returns which positions belong to which segment; padding belongs to none.
+
+    Example:
+      >>> segment_members(jnp.array([[1, 2, 0]]), num_segments=2).astype(int).tolist()
+      [[[1, 0, 0], [0, 1, 0]]]
+    """
+    names = jnp.arange(1, num_segments + 1, dtype=segments.dtype)
+    return segments[:, None, :] == names[None, :, None]
+
+
+def pool_mean(
+    hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
+) -> Float[Array, "B S D"]:
+    """Returns the mean of each segment's vectors, in float32.
+
+    Args:
+      hidden: `Float[B L D]`; what stands at padding does not count, whatever it is.
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: S, static; ids above it are left out.
+
+    Returns:
+      `Float32[B S D]`, zeros where the row has no such segment.
+
+    Example:
+      >>> hidden = jnp.array([[[2.0], [4.0], [8.0], [jnp.nan]]])
+      >>> pool_mean(hidden, jnp.array([[1, 1, 2, 0]]), num_segments=3).tolist()
+      [[[3.0], [8.0], [0.0]]]
+    """
+    members = segment_members(segments, num_segments).astype(jnp.float32)
+    shares = members / jnp.maximum(members.sum(-1, keepdims=True), 1.0)
+    return _weighted(shares, hidden, segments)
+
+
+def pool_softmax(
+    hidden: Float[Array, "B L D"],
+    scores: Float[Array, "B L"],
+    segments: Int[Array, "B L"],
+    num_segments: int,
+) -> Float[Array, "B S D"]:
+    """Returns the sum of each segment's vectors weighted by the softmax of its scores, in float32.
+
+    Args:
+      hidden: `Float[B L D]`; what stands at padding does not count, whatever it is.
+      scores: `Float[B L]`; the softmax is over the positions of a segment.
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: S, static; ids above it are left out.
+
+    Returns:
+      `Float32[B S D]`, zeros where the row has no such segment.
+
+    Example:
+      >>> hidden, scores = jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[0.0, 0.0, 9.0]])
+      >>> pool_softmax(hidden, scores, jnp.array([[1, 1, 2]]), num_segments=2).tolist()
+      [[[1.5], [4.0]]]
+    """
+    members = segment_members(segments, num_segments)
+    counted = jnp.where(members, scores.astype(jnp.float32)[:, None, :], -jnp.inf)
+    highest = jax.lax.stop_gradient(counted.max(-1, keepdims=True))
+    # An absent segment has no highest score; any finite one keeps NaN out of the gradient.
+    highest = jnp.where(jnp.isfinite(highest), highest, 0.0)
+    shares = jnp.exp(counted - highest)
+    total = shares.sum(-1, keepdims=True)
+    return _weighted(shares / jnp.where(total > 0.0, total, 1.0), hidden, segments)
+
+
+def pool_first(
+    hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
+) -> Float[Array, "B S D"]:
+    """Returns the vector of each segment's first position ([CLS], where there is one), in float32.
+
+    Args:
+      hidden: `Float[B L D]`.
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: S, static; ids above it are left out.
+
+    Returns:
+      `Float32[B S D]`, zeros where the row has no such segment.
+
+    Example:
+      >>> pool_first(jnp.array([[[2.0], [4.0], [8.0]]]), jnp.array([[1, 1, 2]]), num_segments=3).tolist()
+      [[[2.0], [8.0], [0.0]]]
+    """
+    starts = segment_starts(segments, num_segments)
+    chosen = jnp.take_along_axis(hidden.astype(jnp.float32), starts.positions[..., None], axis=1)
+    return jnp.where(starts.present[..., None], chosen, 0.0)
+
+
+def _weighted(shares: Array, hidden: Array, segments: Array) -> Array:
+    """`shares @ hidden` row by row, padding left out: 0 times NaN would be NaN."""
+    hidden = jnp.where((segments > 0)[..., None], hidden, jnp.zeros_like(hidden))
+    return product(shares, hidden.astype(jnp.float32), 2, 1, num_batch_axes=1)
