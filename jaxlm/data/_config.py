@@ -42,7 +42,7 @@ class DataConfig:
         test_share: share of the records held out for the test.
         split: "record" divides by the content of each record or group; "similarity" keeps records together
             that share `similarity` of their k-mers, or are linked by others that do.
-        similarity: share of the shorter record's distinct k-mers (runs of five residues, of five words in
+        similarity: share of the shorter record's distinct k-mers (runs of four residues, of five words in
             other corpora) from which on two records count as similar.
         group_pattern: regular expression whose first group names what must not be divided between splits.
         group_field: the JSONL field or the Parquet column that names it.
@@ -74,7 +74,7 @@ class DataConfig:
     validation_share: float = 0.05
     test_share: float = 0.05
     split: DivideBy = "record"
-    similarity: float = 0.3
+    similarity: float = 0.2
     group_pattern: str | None = None
     group_field: str | None = None
     label_pattern: str | None = None

