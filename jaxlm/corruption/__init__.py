@@ -1,18 +1,59 @@
 """Corruption on floor 2: keyed, static-shape processes that hide tokens for a model to give back."""
 
+from jaxlm.corruption._blosum import AMINO_ACIDS, BACKGROUND, BLOSUM62
 from jaxlm.corruption._capacity import Masked, bernoulli_capacity, gather_masked, limit_masked
 from jaxlm.corruption._config import MaskingConfig
-from jaxlm.corruption._masking import Corrupted, corruptible, mask_tokens
+from jaxlm.corruption._corrupt import Corrupted, Replacement, corrupt, corruptible
+from jaxlm.corruption._embeddings import NoisyEmbeddings, corrupt_embeddings
+from jaxlm.corruption._masking import mask_tokens
+from jaxlm.corruption._matrix import by_matrix
+from jaxlm.corruption._noise import Noise, corrupt_batch, make_noise
+from jaxlm.corruption._noise_capacity import noise_capacity
+from jaxlm.corruption._noise_config import NoiseConfig
+from jaxlm.corruption._replacements import keep, mixture, to_mask, to_other, to_random
+from jaxlm.corruption._schedules import SCHEDULES, schedule_fraction
+from jaxlm.corruption._shares import as_fractions
+from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transform import CorruptBatch
+from jaxlm.corruption._transitions import blosum62_transitions, vocabulary_transitions
+from jaxlm.corruption._units import Units, make_units, unit_starts
 
 __all__ = [
+    "AMINO_ACIDS",
+    "BACKGROUND",
+    "BLOSUM62",
+    "SCHEDULES",
     "CorruptBatch",
     "Corrupted",
     "Masked",
     "MaskingConfig",
+    "Noise",
+    "NoiseConfig",
+    "NoisyEmbeddings",
+    "Replacement",
+    "Units",
+    "as_fractions",
     "bernoulli_capacity",
+    "blosum62_transitions",
+    "by_matrix",
+    "corrupt",
+    "corrupt_batch",
+    "corrupt_embeddings",
     "corruptible",
+    "draw_fractions",
+    "fraction_table",
     "gather_masked",
+    "keep",
     "limit_masked",
+    "make_noise",
+    "make_units",
     "mask_tokens",
+    "mixture",
+    "noise_capacity",
+    "schedule_fraction",
+    "to_mask",
+    "to_other",
+    "to_random",
+    "unit_starts",
+    "vocabulary_transitions",
 ]

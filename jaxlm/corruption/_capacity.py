@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxlm.corruption._masking import Corrupted
+from jaxlm.corruption._corrupt import Corrupted
 from jaxlm.typing import Array, Bool, Int
 
 
@@ -75,7 +75,8 @@ def limit_masked(
 
     Example:
       >>> clean = jnp.array([[5, 6, 7]])
-      >>> limited, overflow = limit_masked(Corrupted(clean * 0, clean, clean > 5), clean, capacity=1)
+      >>> limited, overflow = limit_masked(
+      ...     Corrupted(clean * 0, clean, clean > 5, clean / 9), clean, capacity=1)
       >>> limited.tokens.tolist(), limited.loss_mask.tolist(), int(overflow)
       ([[0, 0, 7]], [[False, True, False]], 1)
     """

@@ -1,57 +1,16 @@
 """BERT masking: hide a share of the positions and ask for them back."""
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxlm import ops
+from jaxlm.corruption._choice import choose
 from jaxlm.corruption._config import MaskingConfig
-from jaxlm.corruption._replacement import is_below, replaced, share_bound
-from jaxlm.typing import Array, Bool, Int, Key, UInt32
-
-# Rows seldom hold more segments than this, and tables for so few halve the cost of an exact count.
-_FEW_SEGMENTS = 64
-
-
-class Corrupted(NamedTuple):
-    """A corrupted batch: what the model sees, what it is to predict, and where that counts.
-
-    `tokens` `Int[B L]` corrupted ids; `targets` `Int[B L]` the clean ids, everywhere; `loss_mask` `Bool[B
-    L]`, True = counts in the loss (chosen, even if the token was kept).
-
-    Example:
-      >>> clean = jnp.array([[5, 6]])
-      >>> Corrupted(tokens=jnp.array([[4, 6]]), targets=clean, loss_mask=clean == 5).loss_mask.tolist()
-      [[True, False]]
-    """
-
-    tokens: Array
-    targets: Array
-    loss_mask: Array
-
-
-def corruptible(
-    tokens: Int[Array, "B L"], segments: Int[Array, "B L"], forbidden: np.ndarray | Bool[Array, " V"]
-) -> Bool[Array, "B L"]:
-    """Returns where corruption may act: on what is real and not a special.
-
-    Args:
-      tokens: `Int[B L]` ids.
-      segments: `Int[B L]`, 0 = padding.
-      forbidden: `Bool[V]`, True = a special: never chosen.
-
-    Returns:
-      `Bool[B L]`, True = may be corrupted.
-
-    Example:
-      >>> specials = np.arange(6) < 5
-      >>> corruptible(jnp.array([[2, 5, 0]]), jnp.array([[1, 1, 0]]), specials).tolist()
-      [[False, True, False]]
-    """
-    return (segments > 0) & ~jnp.asarray(forbidden)[tokens]
+from jaxlm.corruption._corrupt import Corrupted
+from jaxlm.corruption._replacement import replaced
+from jaxlm.typing import Array, Bool, Int, Key
 
 
 @partial(jax.jit, static_argnames=("config", "mask_id"))
@@ -111,27 +70,7 @@ def mask_tokens(
     """
     bits = ops.uniform_bits(rng, epochs, example_ids, offsets)
     allowed &= segments > 0
-    if config.count == "bernoulli":
-        chosen = allowed & is_below(bits[..., 0], share_bound(config.rate))
-    else:
-        chosen = _choose_exactly(bits[..., 0], offsets, allowed, segments, config.rate)
+    chosen = choose(bits[..., 0], offsets, allowed, segments, None, rate=config.rate, count=config.count)
     seen = replaced(bits[..., 1], tokens, chosen, config=config, mask_id=mask_id, random_ids=random_ids)
-    return Corrupted(tokens=seen, targets=tokens, loss_mask=chosen)
-
-
-def _choose_exactly(
-    draws: UInt32[Array, "B L"],
-    offsets: Int[Array, "B L"],
-    allowed: Bool[Array, "B L"],
-    segments: Int[Array, "B L"],
-    rate: float,
-) -> Bool[Array, "B L"]:
-    def choose(num_segments: int) -> Array:
-        counts = ops.exact_counts(ops.segment_counts(allowed, segments, num_segments), rate)
-        return ops.smallest_in_segments(draws, offsets, allowed, segments, counts)
-
-    length = segments.shape[1]
-    if length <= _FEW_SEGMENTS:
-        return choose(length)
-    is_few = jnp.max(segments, initial=0) <= _FEW_SEGMENTS
-    return jax.lax.cond(is_few, partial(choose, _FEW_SEGMENTS), partial(choose, length))
+    fractions = jnp.where(segments > 0, jnp.float32(config.rate), jnp.float32(0))
+    return Corrupted(tokens=seen, targets=tokens, loss_mask=chosen, fractions=fractions)

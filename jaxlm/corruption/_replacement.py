@@ -8,29 +8,7 @@ import numpy as np
 
 from jaxlm import ops
 from jaxlm.corruption._config import MaskingConfig
-
-_WORDS = 1 << 32
-
-
-def is_below(words: Any, bound: int, xp: ModuleType = jnp) -> Any:
-    """Returns `words < bound` for `uint32` words and a bound in [0, 2^32], whose upper end no word could
-    hold.
-
-    Example:
-      >>> is_below(np.array([0, 2**32 - 1], np.uint32), 2**32, xp=np).tolist()
-      [True, True]
-    """
-    return xp.ones_like(words, bool) if bound >= _WORDS else words < np.uint32(bound)
-
-
-def share_bound(share: float) -> int:
-    """Returns how many of the 2^32 words a share of [0, 1] stands for.
-
-    Example:
-      >>> share_bound(0.5) == 2**31
-      True
-    """
-    return round(share * _WORDS)
+from jaxlm.corruption._shares import WORDS, is_below, share_bound
 
 
 def replaced(
@@ -70,7 +48,7 @@ def replaced(
     """
     start, stop = _random_words(config)
     num_ids, width = random_ids.shape[0], stop - start
-    is_masked = is_below(words, start, xp)
+    is_masked = is_below(words, start)
     tokens = xp.where(chosen & is_masked, xp.asarray(mask_id, tokens.dtype), tokens)
     if width == 0:
         return tokens
@@ -79,14 +57,14 @@ def replaced(
             f"masking.random_share={config.random_share} draws from 1 to {width - 1} random ids: "
             f"got {num_ids}; give the vocabulary without its specials, or set random_share to 0"
         )
-    is_random = chosen & ~is_masked & is_below(words, stop, xp)
+    is_random = chosen & ~is_masked & is_below(words, stop)
     within = xp.where(is_random, words - np.uint32(start), np.uint32(0))
-    drawn = random_ids[ops.multiply_high(within, num_ids * _WORDS // width)]
+    drawn = random_ids[ops.multiply_high(within, num_ids * WORDS // width)]
     return xp.where(is_random, drawn.astype(tokens.dtype), tokens)
 
 
 def _random_words(config: MaskingConfig) -> tuple[int, int]:
     """The words [start, stop) that mean a random id; a share of 0 gets not one word by rounding."""
-    stop = _WORDS - share_bound(config.keep_share)
+    stop = WORDS - share_bound(config.keep_share)
     start = stop - share_bound(config.random_share)
     return (0 if config.mask_share == 0 else start), stop

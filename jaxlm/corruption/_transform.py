@@ -7,59 +7,50 @@ import numpy as np
 from grain import transforms
 
 from jaxlm import ops
-from jaxlm.corruption._config import MaskingConfig
-from jaxlm.corruption._masking import Corrupted
-from jaxlm.corruption._replacement import is_below, replaced, share_bound
+from jaxlm.corruption._choice import choose_on_host
+from jaxlm.corruption._corrupt import Corrupted
+from jaxlm.corruption._noise import Noise
+from jaxlm.corruption._shares import as_fractions
+from jaxlm.corruption._timesteps import fractions_of_words
+from jaxlm.corruption._units import unit_starts
 
 
 class CorruptBatch(transforms.Map):
-    """A grain transform, batch in, (batch, `Corrupted`) out, that masks on the host what `mask_tokens`
-    would on the device.
+    """A grain transform, batch in, (batch, `Corrupted`) out: on the host what `corrupt_batch` is on the
+    device.
 
-    The same key gives the same masks bit for bit, so a run may move the stage from one to the other. NumPy
+    The same key gives the same batches bit for bit, so a run may move the stage from one to the other. NumPy
     only: no device is touched after the construction, and it pickles, so grain's worker processes can run
     it.
 
     Args:
-      rng: the run's PRNG key for masking.
-      config: rate, shares and kind of count.
-      mask_id: the mask's id.
-      random_ids: `Int[R]`, what random ids are drawn from.
-      forbidden: `Bool[V]`, True = a special: never chosen.
+      rng: the run's PRNG key for its noise.
+      noise: what `make_noise` returned.
 
     Example:
       >>> import grain
       >>> from typing import NamedTuple
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import NoiseConfig, make_noise
       >>> class Batch(NamedTuple):
       ...     tokens: np.ndarray
       ...     segments: np.ndarray
       ...     example_ids: np.ndarray
       ...     offsets: np.ndarray
       ...     epochs: np.ndarray
-      >>> tokens = np.full((1, 20), 7, np.int32)
+      >>> tokens = np.full((1, 20), 97, np.int32)
       >>> offsets = np.arange(20, dtype=np.int32)[None]
-      >>> batch = Batch(tokens, tokens // 7, tokens * 0, offsets, np.zeros(1, np.int32))
-      >>> ids = dict(mask_id=4, random_ids=np.arange(6, 9), forbidden=np.arange(9) < 6)
-      >>> stage = CorruptBatch(jax.random.key(0), MaskingConfig(), **ids)
+      >>> batch = Batch(tokens, tokens // 97, tokens * 0, offsets, np.zeros(1, np.int32))
+      >>> noise = make_noise(NoiseConfig(rate=0.15), tokenizers.bytes_tokenizer())
+      >>> stage = CorruptBatch(jax.random.key(0), noise)
       >>> _, corrupted = grain.MapDataset.source([batch]).map(stage)[0]
       >>> int(corrupted.loss_mask.sum())
       3
     """
 
-    def __init__(
-        self,
-        rng: jax.Array,
-        config: MaskingConfig,
-        *,
-        mask_id: int,
-        random_ids: np.ndarray,
-        forbidden: np.ndarray,
-    ):
+    def __init__(self, rng: jax.Array, noise: Noise):
         self.words = np.asarray(ops.key_words(rng))
-        self.config = config
-        self.mask_id = mask_id
-        self.random_ids = np.asarray(random_ids)
-        self.forbidden = np.asarray(forbidden, bool)
+        self.noise = noise
 
     def map(self, element: Any) -> tuple[Any, Corrupted]:
         """Returns the batch as it came, with its corruption.
@@ -71,30 +62,26 @@ class CorruptBatch(transforms.Map):
         Example:
           See the class.
         """
-        bits = ops.position_bits(self.words, element.epochs, element.example_ids, element.offsets, xp=np)
-        allowed = (element.segments > 0) & ~self.forbidden[element.tokens]
-        chosen = self._chosen(bits[..., 0], allowed, element)
-        seen = replaced(
-            bits[..., 1],
-            element.tokens,
-            chosen,
-            config=self.config,
-            mask_id=self.mask_id,
-            random_ids=self.random_ids,
-            xp=np,
+        noise, tokens, segments = self.noise, element.tokens, element.segments
+        words = ops.position_bits(self.words, element.epochs, element.example_ids, element.offsets, xp=np)
+        rate, fractions = self._rate(element)
+        chosen = choose_on_host(
+            words[..., 0],
+            element.offsets,
+            (segments > 0) & ~noise.forbidden[tokens],
+            segments,
+            unit_starts(tokens, noise.units),
+            rate=rate,
+            count=noise.config.count,
         )
-        return element, Corrupted(tokens=seen, targets=element.tokens, loss_mask=chosen)
+        seen = np.where(chosen, noise.replacement(words[..., 1], tokens), tokens)
+        fractions = np.where(segments > 0, fractions, np.float32(0))
+        return element, Corrupted(tokens=seen, targets=tokens, loss_mask=chosen, fractions=fractions)
 
-    def _chosen(self, draws: np.ndarray, allowed: np.ndarray, element: Any) -> np.ndarray:
-        if self.config.count == "bernoulli":
-            return allowed & is_below(draws, share_bound(self.config.rate), xp=np)
-        length = allowed.shape[1]
-        rows = np.arange(allowed.shape[0])[:, None] * (length + 1)
-        where = np.flatnonzero(allowed)
-        slots = (rows + element.segments).reshape(-1)[where]
-        order = np.lexsort((element.offsets.reshape(-1)[where], draws.reshape(-1)[where], slots))
-        members = np.bincount(slots, minlength=allowed.shape[0] * (length + 1))
-        ranks = np.arange(where.size) - (np.cumsum(members) - members)[slots[order]]
-        chosen = np.zeros(allowed.size, bool)
-        chosen[where[order]] = ranks < ops.exact_counts(members, self.config.rate)[slots[order]]
-        return chosen.reshape(allowed.shape)
+    def _rate(self, element: Any) -> tuple[float | np.ndarray, np.ndarray]:
+        if self.noise.fraction_table is None:
+            rate = float(self.noise.config.rate)
+            return rate, np.full(element.tokens.shape, rate, np.float32)
+        table = self.noise.fraction_table
+        shares = fractions_of_words(self.words, table, element.epochs, element.example_ids)
+        return shares, as_fractions(shares)

@@ -5,6 +5,7 @@ from jaxlm.ops._attention import attention
 from jaxlm.ops._counts import exact_counts, share_counts
 from jaxlm.ops._cross_entropy import CrossEntropy, tiled_cross_entropy
 from jaxlm.ops._dropout import dropout
+from jaxlm.ops._ensembles import Combine, Disagreement, disagreement, mixture_log_probs
 from jaxlm.ops._linear import linear
 from jaxlm.ops._log_probs import TopK, gather_log_probs, token_log_probs, top_k_log_probs
 from jaxlm.ops._masks import attention_mask
@@ -33,13 +34,16 @@ from jaxlm.ops._split import split
 from jaxlm.ops._token_scores import TokenScores, token_scores
 
 __all__ = [
+    "Combine",
     "CrossEntropy",
+    "Disagreement",
     "NextTokens",
     "SegmentStarts",
     "TokenScores",
     "TopK",
     "attention",
     "attention_mask",
+    "disagreement",
     "dropout",
     "exact_counts",
     "gather_log_probs",
@@ -48,6 +52,7 @@ __all__ = [
     "key_words",
     "layer_norm",
     "linear",
+    "mixture_log_probs",
     "multiply_high",
     "next_tokens",
     "pool_first",

@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.typing import Array, Int, Key, UInt32
+from jaxlm.typing import Array, Float, Int, Key, UInt32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
+# Domains of `position_bits`: 0 is that of `uniform_bits`, 1 that of an example's own draw (`corruption`).
+_NORMALS = 2
 
 
 def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -65,10 +67,13 @@ def key_words(rng: Key[Array, ""]) -> UInt32[Array, "2"]:
     return jnp.concatenate(threefry((words[0], words[1]), (words[2:3], words[3:4])))
 
 
-def position_bits(words: Any, epochs: Any, example_ids: Any, offsets: Any, xp: ModuleType = jnp) -> Any:
+def position_bits(
+    words: Any, epochs: Any, example_ids: Any, offsets: Any, xp: ModuleType = jnp, domain: int = 0
+) -> Any:
     """Returns what `uniform_bits` returns for the key of these `words`, computed by the array module `xp`.
 
-    This is the door for the host: with `xp=np` nothing touches a device.
+    This is the door for the host: with `xp=np` nothing touches a device. Draws of another `domain` (0 is
+    that of `uniform_bits`) are independent: one key serves a position's own bits and its example's.
 
     Example:
       >>> ids, words = np.array([[7, 7]], np.int32), np.asarray(key_words(jax.random.key(0)))
@@ -77,7 +82,7 @@ def position_bits(words: Any, epochs: Any, example_ids: Any, offsets: Any, xp: M
       ((1, 2, 2), dtype('uint32'))
     """
     epochs, example_ids, offsets = (part.astype(np.uint32) for part in (epochs, example_ids, offsets))
-    first, second = threefry((words[0], words[1]), (xp.zeros_like(epochs), epochs))
+    first, second = threefry((words[0], words[1]), (xp.full_like(epochs, domain), epochs))
     return xp.stack(threefry((first[:, None], second[:, None]), (example_ids, offsets)), axis=-1)
 
 
@@ -111,7 +116,47 @@ def uniform_bits(
     return position_bits(key_words(rng), epochs, example_ids, offsets)
 
 
-def multiply_high(words: Any, factor: int) -> Any:
+def position_normals(
+    rng: Key[Array, ""],
+    epochs: Int[Array, " B"],
+    example_ids: Int[Array, "B L"],
+    offsets: Int[Array, "B L"],
+    width: int,
+) -> Float[Array, "B L {width}"]:
+    """Returns `width` standard normal draws for each position, a function of what `uniform_bits` is one of.
+
+    A position's bits (of a domain of their own) are the key of its draws; the two words of a block become
+    two normals by Box and Muller's transform.
+
+    Args:
+      rng: PRNG key, consumed: use it for no other draw.
+      epochs: `Int[B]`, the epoch that each row is of.
+      example_ids: `Int[B L]`, the example that each position belongs to.
+      offsets: `Int[B L]`, the position's offset in its example.
+      width: D, how many draws a position has; static.
+
+    Example:
+      >>> ids = jnp.zeros((2, 3), jnp.int32)
+      >>> position_normals(jax.random.key(0), ids[:, 0], ids, ids, width=5).shape
+      (2, 3, 5)
+
+    References:
+      Box and Muller, "A Note on the Generation of Random Normal Deviates", 1958,
+      https://doi.org/10.1214/aoms/1177706645.
+    """
+    keys = position_bits(key_words(rng), epochs, example_ids, offsets, domain=_NORMALS)[..., None, :]
+    pairs = jnp.arange((width + 1) // 2, dtype=jnp.uint32)
+    pairs = jnp.broadcast_to(pairs, (*example_ids.shape, pairs.size))
+    first, second = threefry((keys[..., 0], keys[..., 1]), (jnp.zeros_like(pairs), pairs))
+    # 24 bits, as many as float32 holds; never 0, whose logarithm there is none of.
+    share = ((first >> np.uint32(8)) + np.uint32(1)).astype(jnp.float32) * np.float32(2**-24)
+    angle = (second >> np.uint32(8)).astype(jnp.float32) * np.float32(2 * np.pi * 2**-24)
+    radius = jnp.sqrt(np.float32(-2) * jnp.log(share))
+    normals = jnp.concatenate([radius * jnp.cos(angle), radius * jnp.sin(angle)], axis=-1)
+    return normals[..., :width]
+
+
+def multiply_high(words: Any, factor: Any) -> Any:
     """Returns the upper 32 bits of the 64-bit products `words * factor`, in `uint32` arithmetic on 16-bit
     limbs.
 
@@ -120,14 +165,17 @@ def multiply_high(words: Any, factor: int) -> Any:
 
     Args:
       words: `uint32` array, NumPy's or JAX's.
-      factor: integer in [0, 2^32).
+      factor: integer in [0, 2^32), or a `uint32` array of them.
 
     Example:
       >>> multiply_high(np.array([0, 2**31, 2**32 - 1], np.uint32), 10).tolist()
       [0, 5, 9]
     """
     high, low = words >> np.uint32(16), words & np.uint32(0xFFFF)
-    factor_high, factor_low = np.uint32(factor >> 16), np.uint32(factor & 0xFFFF)
+    if isinstance(factor, int):
+        factor_high, factor_low = np.uint32(factor >> 16), np.uint32(factor & 0xFFFF)
+    else:
+        factor_high, factor_low = factor >> np.uint32(16), factor & np.uint32(0xFFFF)
     middle = high * factor_low + (low * factor_low >> np.uint32(16))
     carry = low * factor_high + (middle & np.uint32(0xFFFF))
     return high * factor_high + (middle >> np.uint32(16)) + (carry >> np.uint32(16))

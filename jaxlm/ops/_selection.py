@@ -71,6 +71,26 @@ def smallest_in_segments(
     return jax.lax.cond(too_many, break_ties, lambda: chosen).reshape(segments.shape)
 
 
+def segment_maxima(
+    values: UInt32[Array, "B L"], segments: Int[Array, "B L"], num_segments: int
+) -> UInt32[Array, "B {num_segments}"]:
+    """Returns the largest of each segment's values, 0 where a row has no such segment.
+
+    Args:
+      values: `UInt32[B L]`.
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: S, static; ids above it do not count.
+
+    Example:
+      >>> values = jnp.array([[3, 9, 4, 7]], jnp.uint32)
+      >>> segment_maxima(values, jnp.array([[1, 1, 3, 0]]), num_segments=3).tolist()
+      [[9, 0, 4]]
+    """
+    slots = segment_slots(segments, num_segments).reshape(-1)
+    table = jnp.zeros(segments.shape[0] * (num_segments + 1), jnp.uint32)
+    return table.at[slots].max(values.reshape(-1)).reshape(-1, num_segments + 1)[:, 1:]
+
+
 def _count(mask: Array, slots: Array, like: Array) -> Array:
     return jnp.zeros_like(like).at[slots].add(mask.astype(like.dtype), mode="promise_in_bounds")
 

@@ -33,7 +33,10 @@ def test_indices_are_the_first_true_positions(mask, capacity):
 def test_what_is_over_the_limit_is_as_it_was(mask, capacity):
     clean = np.arange(100, 112, dtype=np.int32).reshape(3, 4)
     corrupted = corruption.Corrupted(
-        jnp.asarray(np.where(mask, 4, clean)), jnp.asarray(clean), jnp.asarray(mask)
+        jnp.asarray(np.where(mask, 4, clean)),
+        jnp.asarray(clean),
+        jnp.asarray(mask),
+        jnp.full((3, 4), 0.5, jnp.float32),
     )
     limited, overflow = limit(corrupted, jnp.asarray(clean), capacity)
     first = np.zeros(12, bool)

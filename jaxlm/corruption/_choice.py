@@ -1,0 +1,182 @@
+"""Which units corruption acts on: exact or Bernoulli counts, of tokens, words or instructions."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import ops
+from jaxlm.corruption._noise_config import Count
+from jaxlm.corruption._shares import array_module, is_below, share_bound
+from jaxlm.typing import Array, Bool, Int, UInt32
+
+# Rows seldom hold more segments than this, and tables for so few halve the cost of an exact count.
+_FEW_SEGMENTS = 64
+
+
+def choose(
+    draws: UInt32[Array, "B L"],
+    offsets: Int[Array, "B L"],
+    allowed: Bool[Array, "B L"],
+    segments: Int[Array, "B L"],
+    starts: Bool[Array, "B L"] | None,
+    *,
+    rate: float | UInt32[Array, "B L"],
+    count: Count,
+) -> Bool[Array, "B L"]:
+    """Returns True at the positions of the chosen units; arguments as of `corrupt`.
+
+    Args:
+      draws: `UInt32[B L]`, a uniform word of each position: the smaller, the sooner chosen.
+      offsets: `Int[B L]`, the order of equal draws.
+      allowed: `Bool[B L]`, True = may be chosen.
+      segments: `Int[B L]`, 0 = padding.
+      starts: `Bool[B L]`, True where a unit begins; None: every position is one.
+      rate: a number, or shares in units of 2^-32.
+      count: "exact" or "bernoulli".
+
+    Example:
+      >>> draws, ones = jnp.array([[5, 3, 9, 1]], jnp.uint32), jnp.ones((1, 4), jnp.int32)
+      >>> options = dict(rate=0.5, count="exact")
+      >>> choose(draws, ones, ones > 0, ones, None, **options).tolist()
+      [[False, True, False, True]]
+      >>> starts = jnp.array([[True, False, False, True]])
+      >>> choose(draws, ones, ones > 0, ones, starts, **options).tolist()
+      [[False, False, False, True]]
+    """
+    rate, shares = (rate, None) if isinstance(rate, float) else (None, rate)
+    if starts is None:
+        return _pick(draws, offsets, allowed, segments, shares, rate=rate, count=count)
+    leads, places = unit_leads(allowed, starts, segments)
+    chosen = _pick(draws, offsets, leads, segments, shares, rate=rate, count=count)
+    return allowed & jnp.take_along_axis(chosen, places, axis=1)
+
+
+@partial(jax.jit, static_argnames=("rate", "count"))
+def _pick(
+    draws: Array,
+    offsets: Array,
+    members: Array,
+    segments: Array,
+    shares: Array | None,
+    *,
+    rate: float | None,
+    count: Count,
+) -> Array:
+    if count == "bernoulli":
+        return members & is_below(draws, share_bound(rate) if shares is None else shares)
+
+    def exactly(num_segments: int) -> Array:
+        numbers = ops.segment_counts(members, segments, num_segments)
+        if shares is None:
+            counts = ops.exact_counts(numbers, rate)
+        else:
+            counts = ops.share_counts(numbers, ops.segment_maxima(shares, segments, num_segments))
+        return ops.smallest_in_segments(draws, offsets, members, segments, counts)
+
+    return with_few_segments(segments, exactly)
+
+
+def with_few_segments(segments: Int[Array, "B L"], function: Callable[[int], Any]) -> Any:
+    """Returns `function(S)` for a number S of segments that no row exceeds: a small one where that holds.
+
+    Args:
+      segments: `Int[B L]`, ids from 1 to at most L, 0 = padding.
+      function: what needs tables of S slots a row; its result's shape may not depend on S.
+
+    Example:
+      >>> with_few_segments(jnp.ones((2, 5), jnp.int32), lambda num_segments: jnp.array(num_segments))
+      Array(5, dtype=int32, weak_type=True)
+    """
+    length = segments.shape[1]
+    if length <= _FEW_SEGMENTS:
+        return function(length)
+    is_few = jnp.max(segments, initial=0) <= _FEW_SEGMENTS
+    return jax.lax.cond(is_few, partial(function, _FEW_SEGMENTS), partial(function, length))
+
+
+def choose_on_host(
+    draws: np.ndarray,
+    offsets: np.ndarray,
+    allowed: np.ndarray,
+    segments: np.ndarray,
+    starts: np.ndarray | None,
+    *,
+    rate: float | np.ndarray,
+    count: Count,
+) -> np.ndarray:
+    """Returns what `choose` does, in NumPy, by sorting.
+
+    Example:
+      >>> draws, ones = np.array([[5, 3, 9, 1]], np.uint32), np.ones((1, 4), np.int32)
+      >>> choose_on_host(draws, ones, ones > 0, ones, None, rate=0.5, count="exact").tolist()
+      [[False, True, False, True]]
+    """
+    members, places = (allowed, None) if starts is None else unit_leads(allowed, starts, segments)
+    if count == "bernoulli":
+        chosen = members & is_below(draws, share_bound(rate) if isinstance(rate, float) else rate)
+    else:
+        chosen = _sorted_choice(draws, offsets, members, segments, rate)
+    return chosen if places is None else allowed & np.take_along_axis(chosen, places, axis=1)
+
+
+def _sorted_choice(
+    draws: np.ndarray, offsets: np.ndarray, members: np.ndarray, segments: np.ndarray, rate: Any
+) -> np.ndarray:
+    rows, length = members.shape
+    where = np.flatnonzero(members)
+    slots = (np.arange(rows)[:, None] * (length + 1) + segments).reshape(-1)
+    numbers = np.bincount(slots[where], minlength=rows * (length + 1))
+    if isinstance(rate, float):
+        counts = ops.exact_counts(numbers, rate)
+    else:
+        shares = np.zeros(numbers.size, np.uint32)
+        shares[slots] = rate.reshape(-1)
+        counts = ops.share_counts(numbers, shares)
+    slots = slots[where]
+    order = np.lexsort((offsets.reshape(-1)[where], draws.reshape(-1)[where], slots))
+    ranks = np.arange(where.size) - (np.cumsum(numbers) - numbers)[slots[order]]
+    chosen = np.zeros(members.size, bool)
+    chosen[where[order]] = ranks < counts[slots[order]]
+    return chosen.reshape(members.shape)
+
+
+def unit_leads(allowed: Any, starts: Any, segments: Any) -> tuple[Any, Any]:
+    """Returns where the first allowed position of each unit is, and for each position the column of its own.
+
+    Args:
+      allowed: `Bool[B L]`, True = may be chosen.
+      starts: `Bool[B L]`, True where a unit begins; it also begins with a segment.
+      segments: `Int[B L]`.
+
+    Returns:
+      `Bool[B L]`, True = the first allowed position of its unit, and `Int32[B L]`, the column of the latest
+      such position, 0 before the first: right for every allowed position.
+
+    Example:
+      >>> allowed = np.array([[False, True, True, True, True]])
+      >>> starts = np.array([[True, False, False, True, False]])
+      >>> leads, places = unit_leads(allowed, starts, np.ones((1, 5), np.int32))
+      >>> leads.astype(int).tolist(), places.tolist()
+      ([[0, 1, 0, 1, 0]], [[0, 1, 1, 3, 3]])
+    """
+    xp = array_module(allowed)
+    columns = xp.arange(allowed.shape[1], dtype=np.int32)[None]
+    first = xp.ones_like(allowed[:, :1])
+    starts = starts | xp.concatenate([first, segments[:, 1:] != segments[:, :-1]], axis=1)
+    begun = _latest(xp.where(starts, columns, 0))
+    # The latest allowed column before this one: where it lies before the unit, this is the unit's first.
+    earlier = _latest(xp.where(allowed, columns, -1))[:, :-1]
+    earlier = xp.concatenate([xp.full_like(begun[:, :1], -1), earlier], axis=1)
+    leads = allowed & (earlier < begun)
+    return leads, _latest(xp.where(leads, columns, 0))
+
+
+def _latest(columns: Any) -> Any:
+    """The running maximum along the rows."""
+    if isinstance(columns, jax.Array):
+        return jax.lax.cummax(columns, axis=1)
+    return np.maximum.accumulate(columns, axis=1)

@@ -1,0 +1,73 @@
+"""Gaussian noise on what the model reads after its embedding."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.typing import Array, Bool, Float, Int, Key
+
+
+class NoisyEmbeddings(NamedTuple):
+    """Embeddings under noise: `embeddings` `Float[B L D]`; `fractions` `Float32[B L]`, how much of each is
+    noise, 0 where none is.
+
+    Example:
+      >>> NoisyEmbeddings(jnp.ones((1, 2, 3)), jnp.zeros((1, 2))).fractions.shape
+      (1, 2)
+    """
+
+    embeddings: Array
+    fractions: Array
+
+
+def corrupt_embeddings(
+    rng: Key[Array, ""],
+    embeddings: Float[Array, "B L D"],
+    allowed: Bool[Array, "B L"],
+    *,
+    example_ids: Int[Array, "B L"],
+    offsets: Int[Array, "B L"],
+    segments: Int[Array, "B L"],
+    epochs: Int[Array, " B"],
+    fractions: float | Float[Array, "B L"],
+    variance: float = 10.0,
+) -> NoisyEmbeddings:
+    """Returns x' = (1 - f) x + f sqrt(variance) e at every allowed position, e standard normal.
+
+    Not a share of the positions but a share of each: all allowed positions are mixed with noise. The noise
+    of a position is a function of (rng, epoch, example id, offset), in any batch and packing the same.
+    Computed in float32, differentiable in `embeddings` and `fractions`.
+
+    Args:
+      rng: PRNG key, consumed; the same for the whole run.
+      embeddings: `Float[B L D]`.
+      allowed: `Bool[B L]`, True = may be mixed. Padding never is.
+      example_ids: `Int[B L]`, the example that each position belongs to.
+      offsets: `Int[B L]`, its offset in that example.
+      segments: `Int[B L]`, 0 = padding.
+      epochs: `Int[B]`, the epoch that each row is of.
+      fractions: f in [0, 1], for all or for each position (`as_fractions(draw_fractions(...))`).
+      variance: of the noise that is left at f = 1.
+
+    Returns:
+      `NoisyEmbeddings`, the embeddings in their own dtype.
+
+    Example:
+      >>> import jax
+      >>> tokens = jnp.ones((1, 4), jnp.int32)
+      >>> where = dict(example_ids=tokens, offsets=tokens, segments=tokens, epochs=tokens[:, 0])
+      >>> noisy = corrupt_embeddings(
+      ...     jax.random.key(0), jnp.ones((1, 4, 2)), jnp.array([[True, False, False, False]]), **where,
+      ...     fractions=0.5)
+      >>> noisy.embeddings[0, 1].tolist(), noisy.fractions.tolist()
+      ([1.0, 1.0], [[0.5, 0.0, 0.0, 0.0]])
+    """
+    normals = ops.position_normals(rng, epochs, example_ids, offsets, embeddings.shape[-1])
+    shares = jnp.broadcast_to(jnp.asarray(fractions, jnp.float32), segments.shape)
+    shares = jnp.where(allowed & (segments > 0), shares, jnp.zeros_like(shares))
+    weight = shares[..., None]
+    clean = embeddings.astype(jnp.float32)
+    noisy = (1 - weight) * clean + weight * (math.sqrt(variance) * normals)
+    return NoisyEmbeddings(noisy.astype(embeddings.dtype), shares)

@@ -1,0 +1,195 @@
+"""Noise as a run has it: a config, a tokenizer's ids, and one function of a batch."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import tokenizers
+from jaxlm.corruption._blosum import AMINO_ACIDS
+from jaxlm.corruption._corrupt import Corrupted, Replacement, corrupt, corruptible
+from jaxlm.corruption._matrix import by_matrix
+from jaxlm.corruption._noise_config import NoiseConfig
+from jaxlm.corruption._replacements import keep, mixture, to_mask, to_other, to_random
+from jaxlm.corruption._timesteps import draw_fractions, fraction_table
+from jaxlm.corruption._transitions import blosum62_transitions
+from jaxlm.corruption._units import Units, make_units, unit_starts
+from jaxlm.typing import Array, Key
+
+
+class Noise(NamedTuple):
+    """A `NoiseConfig` on a tokenizer's ids. It is closed over by what is jitted, not given to it.
+
+    `config` `NoiseConfig`, its rate known; `replacement` what the chosen become; `mask_id` the mask's id, or
+    None; `random_ids` `Int32[R]`, what random ids are drawn from; `forbidden` `Bool[V]`, True = never chosen;
+    `units` where words or instructions begin, None for tokens; `fraction_table` `UInt32[65536]`, quantiles of
+    the fraction of an example, None for a constant rate.
+
+    Example:
+      >>> noise = make_noise(NoiseConfig(rate=0.15), tokenizers.bytes_tokenizer())
+      >>> noise.mask_id, noise.random_ids.size, int(noise.forbidden.sum())
+      (259, 256, 4)
+    """
+
+    config: NoiseConfig
+    replacement: Replacement
+    mask_id: int | None
+    random_ids: np.ndarray
+    forbidden: np.ndarray
+    units: Units | None
+    fraction_table: np.ndarray | None
+
+
+def make_noise(
+    config: NoiseConfig,
+    tokenizer: tokenizers.Tokenizer,
+    *,
+    vocab_size: int | None = None,
+    may_choose_next: bool = False,
+) -> Noise:
+    """Returns the noise of a config on a tokenizer's ids.
+
+    Specials are neither chosen nor drawn. Of residues, only the 20 canonical ones are drawn: X, B, Z, U, O
+    and the gap may be chosen, but nothing turns into them.
+
+    Args:
+      config: how much, where and what; a constant schedule needs its rate.
+      tokenizer: its ids and specials.
+      vocab_size: V of the model; None: the tokenizer's. Ids above the tokenizer's are never chosen or drawn.
+      may_choose_next: whether [NEXT], which ends an instruction, may be chosen like any token.
+
+    Raises:
+      ValueError: if the config asks for what the tokenizer does not have: a mask, words, instructions,
+        residues, two ids to draw from; or for a constant rate and does not say which.
+
+    Example:
+      >>> config = NoiseConfig(rate=0.1, mask_share=0.0, random_share=0.0, keep_share=0.0,
+      ...                      substitute_share=1.0, substitution="blosum62")
+      >>> noise = make_noise(config, tokenizers.residue_tokenizer())
+      >>> int((~noise.forbidden).sum())
+      20
+    """
+    if config.schedule == "constant" and config.rate is None:
+        raise ValueError("noise.rate is not given: say the share to choose, e.g. 0.15, or a noise.schedule")
+    size = tokenizer.vocab_size if vocab_size is None else vocab_size
+    if size < tokenizer.vocab_size:
+        raise ValueError(
+            f"vocab_size has no room for the tokenizer's ids: got {size}, not {tokenizer.vocab_size}"
+        )
+    special = np.ones(size, bool)
+    special[: tokenizer.vocab_size] = False
+    special[list(tokenizer.special_ids)] = True
+    random_ids = _random_ids(tokenizer, special)
+    forbidden = special.copy()
+    if config.substitution == "blosum62" and config.substitute_share > 0:
+        forbidden[:] = True
+        forbidden[list(residue_ids(tokenizer))] = False
+    if may_choose_next and tokenizer.specials.next is not None:
+        forbidden[tokenizer.specials.next] = False
+    return Noise(
+        config,
+        _replacement(config, tokenizer, random_ids),
+        tokenizer.specials.mask,
+        random_ids,
+        forbidden,
+        make_units(config.unit, tokenizer, size),
+        fraction_table(config),
+    )
+
+
+def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
+    """Returns a packed batch corrupted: `corrupt`, with everything that it needs taken from noise and batch.
+
+    Args:
+      rng: PRNG key, consumed; the same for the whole run.
+      batch: a record with the fields `tokens`, `segments`, `example_ids`, `offsets` `Int[B L]` and `epochs`
+        `Int[B]`.
+      noise: what `make_noise` returned.
+
+    Returns:
+      `Corrupted`.
+
+    Example:
+      >>> import jax
+      >>> class Batch(NamedTuple):
+      ...     tokens: Array
+      ...     segments: Array
+      ...     example_ids: Array
+      ...     offsets: Array
+      ...     epochs: Array
+      >>> tokens = jnp.full((1, 20), 97)
+      >>> batch = Batch(tokens, tokens // 97, tokens * 0, jnp.arange(20)[None], jnp.array([0]))
+      >>> noise = make_noise(NoiseConfig(rate=0.15), tokenizers.bytes_tokenizer())
+      >>> int(corrupt_batch(jax.random.key(0), batch, noise).loss_mask.sum())
+      3
+    """
+    tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
+    example_ids, epochs = jnp.asarray(batch.example_ids), jnp.asarray(batch.epochs)
+    rate = noise.config.rate
+    if noise.fraction_table is not None:
+        rate = draw_fractions(rng, noise.fraction_table, epochs=epochs, example_ids=example_ids)
+    return corrupt(
+        rng,
+        tokens,
+        corruptible(tokens, segments, noise.forbidden),
+        example_ids=example_ids,
+        offsets=jnp.asarray(batch.offsets),
+        segments=segments,
+        epochs=epochs,
+        replacement=noise.replacement,
+        rate=rate,
+        count=noise.config.count,
+        starts=unit_starts(tokens, noise.units),
+    )
+
+
+def residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
+    """Returns the ids of the 20 canonical residues, in the order of `AMINO_ACIDS`.
+
+    Raises:
+      ValueError: if the tokenizer does not write residues one by one.
+
+    Example:
+      >>> residue_ids(tokenizers.residue_tokenizer())[:3]
+      (5, 10, 17)
+    """
+    ids = [tokenizer.id(letter) for letter in AMINO_ACIDS]
+    if tokenizer.kind in ("instructions", "subwords") or None in ids:
+        raise ValueError(
+            "noise.substitution='blosum62' needs a token for each residue: "
+            f"got a tokenizer of kind {tokenizer.kind!r}; use tokenizer.kind='residues'"
+        )
+    return tuple(ids)
+
+
+def _random_ids(tokenizer: tokenizers.Tokenizer, special: np.ndarray) -> np.ndarray:
+    drawn = ~special
+    if tokenizer.kind == "residues":
+        drawn &= np.isin(np.arange(special.size), residue_ids(tokenizer))
+    return np.flatnonzero(drawn).astype(np.int32)
+
+
+def _replacement(config: NoiseConfig, tokenizer: tokenizers.Tokenizer, random_ids: np.ndarray) -> Replacement:
+    parts = [(config.keep_share, keep())]
+    if config.mask_share > 0:
+        if tokenizer.specials.mask is None:
+            raise ValueError(
+                "noise.mask_share is above 0 and the tokenizer has no mask token such as [MASK]; set it to 0"
+            )
+        parts.insert(0, (config.mask_share, to_mask(tokenizer.specials.mask)))
+    if config.random_share > 0:
+        parts.append((config.random_share, to_random(random_ids)))
+    if config.substitute_share > 0:
+        parts.append((config.substitute_share, _substitution(config, tokenizer, random_ids)))
+    return mixture(parts)
+
+
+def _substitution(
+    config: NoiseConfig, tokenizer: tokenizers.Tokenizer, random_ids: np.ndarray
+) -> Replacement:
+    if config.substitution == "uniform":
+        return to_other(random_ids)
+    rows = blosum62_transitions(
+        temperature=config.temperature, keep_diagonal=config.keep_diagonal, background=config.background
+    )
+    return by_matrix(rows, residue_ids(tokenizer))

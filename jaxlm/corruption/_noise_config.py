@@ -1,0 +1,90 @@
+"""What a run may ask of its noise: how much, in which units, and what the chosen positions become."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args, get_type_hints
+
+Schedule = Literal[
+    "constant", "linear", "truncated_linear", "piecewise_linear", "cosine", "sqrt", "truncated_cosine"
+]
+Time = Literal["cortex", "forward"]
+Timesteps = Literal["beta", "uniform"]
+Count = Literal["exact", "bernoulli"]
+Unit = Literal["token", "word", "instruction"]
+
+_SHARES = ("mask_share", "random_share", "substitute_share", "keep_share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """Where noise acts, and what it does there. The default is BERT's masking.
+
+    Attributes:
+      rate: share of an example's allowed positions (or units) to choose, in [0, 1]. None leaves it to the
+        objective: 0.15 where what is masked is predicted, else 0.
+      schedule: "constant" chooses by `rate`; any other draws a timestep s for each example and chooses the
+        fraction `schedule_fraction(schedule, s)` of it, without regard to `rate`.
+      time: "cortex", s = 0 corrupts everything and s = 1 next to nothing; "forward", the mirror image.
+      timesteps: s from the law Beta(`beta_a`, `beta_b`), or "uniform" in [0, 1].
+      beta_a: first parameter of Beta, positive.
+      beta_b: second parameter of Beta, positive.
+      count: "exact" chooses max(1, round-half-up(fraction * n)) of the n units of each example, none for a
+        fraction of 0; "bernoulli" chooses each independently, so that an example may have none.
+      unit: what is chosen whole: a "token", a "word" (whole-word masking), or an "instruction" of a trace.
+      mask_share: share of the chosen positions that become the mask id.
+      random_share: share that become a random id, which may be the same one.
+      substitute_share: share that become another id by `substitution`.
+      keep_share: share that stay as they are, and are chosen all the same. The four sum to 1.
+      substitution: "uniform", another id, each as likely; "blosum62", a residue that evolution would put
+        there, and then only canonical residues are chosen.
+      temperature: of "blosum62": above 1 flattens its rows towards the background, below 1 sharpens them.
+      keep_diagonal: of "blosum62": whether a residue may become itself.
+      background: of "blosum62": residues as frequent as in proteins ("standard"), or equally ("uniform").
+
+    Raises:
+      ValueError: if a share or rate is outside [0, 1], the shares do not sum to 1, a parameter of Beta or
+        the temperature is not positive, or a word is unknown.
+
+    Example:
+      >>> NoiseConfig(schedule="cosine", mask_share=1.0, random_share=0.0, keep_share=0.0).beta_a
+      3.0
+
+    References:
+      Devlin et al., "BERT", 2019, https://arxiv.org/abs/1810.04805 (section 3.1).
+    """
+
+    rate: float | None = None
+    schedule: Schedule = "constant"
+    time: Time = "cortex"
+    timesteps: Timesteps = "beta"
+    beta_a: float = 3.0
+    beta_b: float = 1.0
+    count: Count = "exact"
+    unit: Unit = "token"
+    mask_share: float = 0.8
+    random_share: float = 0.1
+    substitute_share: float = 0.0
+    keep_share: float = 0.1
+    substitution: Literal["uniform", "blosum62"] = "uniform"
+    temperature: float = 1.0
+    keep_diagonal: bool = False
+    background: Literal["standard", "uniform"] = "standard"
+
+    def __post_init__(self) -> None:
+        for name in _SHARES if self.rate is None else ("rate", *_SHARES):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"noise.{name} is a share in [0, 1]: got {getattr(self, name)}")
+        total = sum(getattr(self, name) for name in _SHARES)
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise ValueError(
+                f"noise.mask_share, random_share, substitute_share and keep_share sum to 1: got {total:g}; "
+                "change one"
+            )
+        for name in ("beta_a", "beta_b", "temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"noise.{name} is a positive number: got {getattr(self, name)}")
+        for name, kind in get_type_hints(type(self)).items():
+            words = [word for word in get_args(kind) if isinstance(word, str)]
+            if words and getattr(self, name) not in words:
+                known = ", ".join(map(repr, words))
+                raise ValueError(f"noise.{name} is one of {known}: got {getattr(self, name)!r}")

@@ -1,0 +1,158 @@
+"""Noise schedules: from a time s in [0, 1] to the fraction of an example that is corrupted."""
+
+import functools
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm.corruption._noise_config import Time
+from jaxlm.corruption._shares import array_module
+from jaxlm.typing import Array, Float
+
+STEPS = 1000
+
+
+def linear(steps: int) -> np.ndarray:
+    """Returns the noise of each of n steps, from 0.1 / n to 20 / n.
+
+    Example:
+      >>> linear(1000)[[0, -1]].tolist()
+      [0.0001, 0.02]
+
+    References:
+      Ho et al., "Denoising Diffusion Probabilistic Models", 2020, https://arxiv.org/abs/2006.11239.
+    """
+    return np.linspace(0.1 / steps, 20 / steps, steps)
+
+
+def truncated_linear(steps: int) -> np.ndarray:
+    """Returns `linear`'s noise and a hundredth more in each step.
+
+    Example:
+      >>> truncated_linear(1000)[[0, -1]].round(4).tolist()
+      [0.0101, 0.03]
+    """
+    return np.linspace(0.1 / steps + 0.01, 20 / steps + 0.01, steps)
+
+
+def piecewise_linear(steps: int) -> np.ndarray:
+    """Returns `linear`'s noise after ten steps that fall to its beginning from a hundredth above.
+
+    Example:
+      >>> piecewise_linear(1000)[[0, 9, 10, -1]].round(4).tolist()
+      [0.0101, 0.0001, 0.0001, 0.02]
+    """
+    falling = np.linspace(0.1 / steps + 0.01, 0.1 / steps, 10)
+    return np.concatenate([falling, np.linspace(0.1 / steps, 20 / steps, steps - 10)])
+
+
+def cosine(steps: int) -> np.ndarray:
+    """Returns the noise of each of n steps under which cos^2 of a right angle is left.
+
+    Example:
+      >>> float(cosine(1000)[-1])
+      0.999
+
+    References:
+      Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models", 2021,
+      https://arxiv.org/abs/2102.09672 (section 3.2).
+    """
+    return _from_signal(lambda s: math.cos((s + 0.008) / 1.008 * math.pi / 2) ** 2, steps)
+
+
+def sqrt(steps: int) -> np.ndarray:
+    """Returns the noise of each of n steps under which 1 - sqrt(s) is left.
+
+    Example:
+      >>> round(float(sqrt(1000)[0]), 5)
+      0.0234
+
+    References:
+      Li et al., "Diffusion-LM Improves Controllable Text Generation", 2022,
+      https://arxiv.org/abs/2205.14217 (appendix A).
+    """
+    return _from_signal(lambda s: 1 - math.sqrt(s + 1e-4), steps)
+
+
+def truncated_cosine(steps: int) -> np.ndarray:
+    """Returns the noise of a cosine that begins a tenth later, its first step reaching that beginning.
+
+    Example:
+      >>> truncated_cosine(1000)[[0, -1]].round(5).tolist()
+      [0.02025, 0.75]
+    """
+
+    def signal(s: float) -> float:
+        return math.cos((s + 0.1) / 1.1 * math.pi / 2) ** 2
+
+    return np.concatenate([[1 - signal(0.0)], _from_signal(signal, steps)[:-1]])
+
+
+def _from_signal(signal: Callable[[float], float], steps: int) -> np.ndarray:
+    levels = [signal(index / steps) for index in range(steps + 1)]
+    return np.array([min(1 - levels[index + 1] / levels[index], 0.999) for index in range(steps)])
+
+
+SCHEDULES: dict[str, Callable[[int], np.ndarray]] = {
+    "linear": linear,
+    "truncated_linear": truncated_linear,
+    "piecewise_linear": piecewise_linear,
+    "cosine": cosine,
+    "sqrt": sqrt,
+    "truncated_cosine": truncated_cosine,
+}
+# With fewer, a step would add more noise than there is signal.
+_FEWEST_STEPS = {"linear": 20, "truncated_linear": 21, "piecewise_linear": 20}
+
+
+def schedule_fraction(
+    schedule: str,
+    s: float | np.ndarray | Float[Array, "*shape"],
+    *,
+    time: Time = "cortex",
+    steps: int = STEPS,
+) -> float | np.ndarray | Float[Array, "*shape"]:
+    """Returns the fraction of an example that is corrupted at time s: monotone and continuous in s.
+
+    At s = t / n the fraction is sqrt(prod_{i <= t} (1 - beta_i)), the signal left after t of n steps, as
+    cortex has it; between these times it runs straight. In cortex's direction time runs against that of
+    diffusion: s = 0 corrupts everything (cortex has 0 at t = 0 alone, a jump that is not kept), s = 1 next to
+    nothing. "forward" is the mirror image: the fraction of 1 - s, growing with s.
+
+    Args:
+      schedule: a name of `SCHEDULES`.
+      s: times in [0, 1], of any shape; what is outside counts as the nearer end.
+      time: "cortex" or "forward".
+      steps: n.
+
+    Returns:
+      Fractions in [0, 1], of the shape of `s`: `float32` for an array of JAX, `float64` for others.
+
+    Raises:
+      ValueError: if the schedule is unknown, or has too few steps.
+
+    Example:
+      >>> schedule_fraction("cosine", np.array([0.0, 0.25, 0.5, 1.0])).round(3).tolist()
+      [1.0, 0.92, 0.703, 0.0]
+      >>> round(float(schedule_fraction("cosine", 0.75, time="forward")), 3)
+      0.92
+    """
+    fractions = _fractions(schedule, steps)
+    xp = array_module(s)
+    dtype = jnp.float32 if xp is jnp else np.float64
+    s = xp.asarray(s, dtype)
+    s = 1 - s if time == "forward" else s
+    return xp.interp(s, xp.linspace(0, 1, steps + 1, dtype=dtype), xp.asarray(fractions, dtype))
+
+
+@functools.lru_cache
+def _fractions(schedule: str, steps: int) -> np.ndarray:
+    if schedule not in SCHEDULES:
+        raise ValueError(f"a schedule is one of {', '.join(SCHEDULES)}: got {schedule!r}")
+    fewest = _FEWEST_STEPS.get(schedule, 1)
+    if steps < fewest:
+        raise ValueError(f"schedule {schedule!r} takes at least {fewest} steps: got steps={steps}")
+    signal = np.cumprod(1 - SCHEDULES[schedule](steps)).clip(0, 1)
+    return np.concatenate([[1.0], np.sqrt(signal)])

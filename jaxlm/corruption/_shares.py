@@ -1,0 +1,79 @@
+"""Shares of [0, 1] as integers in units of 2^-32, in which host and device compare without rounding.
+
+2^32 - 1 stands for everything: no `uint32` holds 2^32.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+WORDS = 1 << 32
+ALL = np.uint32(WORDS - 1)
+
+
+def array_module(array: Any) -> ModuleType:
+    """Returns `jnp` for an array of JAX, traced or not, and `np` for any other.
+
+    Example:
+      >>> array_module(np.zeros(1)) is np, array_module(jnp.zeros(1)) is jnp
+      (True, True)
+    """
+    return jnp if isinstance(array, jax.Array) else np
+
+
+def share_bound(share: float) -> int:
+    """Returns how many of the 2^32 words a share of [0, 1] stands for.
+
+    Example:
+      >>> share_bound(0.5) == 2**31
+      True
+    """
+    return round(share * WORDS)
+
+
+def as_shares(fractions: Any) -> Any:
+    """Returns fractions in units of 2^-32, as `uint32`; what is `uint32` already is returned as it is.
+
+    Args:
+      fractions: in [0, 1], of any shape; what is outside counts as 0 or 1.
+
+    Example:
+      >>> as_shares(np.array([0.0, 0.5, 1.0], np.float32)).tolist() == [0, 2**31, 2**32 - 1]
+      True
+    """
+    if fractions.dtype == np.uint32:
+        return fractions
+    xp = array_module(fractions)
+    inside = fractions.astype(np.float32).clip(0, 1)
+    # The largest float32 under 1 is 1 - 2^-24: its multiple is a uint32, that of 1 is none.
+    below = xp.minimum(inside, np.float32(1 - 2**-24)) * np.float32(WORDS)
+    return xp.where(inside < 1, below.astype(np.uint32), ALL)
+
+
+def as_fractions(shares: Any) -> Any:
+    """Returns shares in units of 2^-32 as `float32` fractions of [0, 1].
+
+    Example:
+      >>> as_fractions(np.array([0, 2**31, 2**32 - 1], np.uint32)).tolist()
+      [0.0, 0.5, 1.0]
+    """
+    return shares.astype(np.float32) * np.float32(1 / WORDS)
+
+
+def is_below(words: Any, bound: Any) -> Any:
+    """Returns, for uniform words, True with the chance of `bound`.
+
+    Args:
+      words: `uint32` array, NumPy's or JAX's.
+      bound: how many of the 2^32 words, an integer in [0, 2^32]; or an array of shares, of the words' shape.
+
+    Example:
+      >>> is_below(np.array([0, 2**32 - 1], np.uint32), 2**32).tolist()
+      [True, True]
+    """
+    if not isinstance(bound, int):
+        return (words < bound) | (bound == ALL)
+    return array_module(words).ones_like(words, bool) if bound >= WORDS else words < np.uint32(bound)

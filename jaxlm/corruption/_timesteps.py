@@ -1,0 +1,79 @@
+"""One corrupted fraction an example: a timestep drawn from a law, through a schedule."""
+
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from jaxlm import ops
+from jaxlm.corruption._noise_config import NoiseConfig
+from jaxlm.corruption._schedules import schedule_fraction
+from jaxlm.corruption._shares import array_module, as_shares
+from jaxlm.typing import Array, Int, Key, UInt32
+
+_QUANTILES = 1 << 16
+# The domain of an example's draws: beside that of its positions, and independent of them.
+_EXAMPLES = 1
+
+
+def fraction_table(config: NoiseConfig) -> np.ndarray | None:
+    """Returns the 65,536 quantiles of the fraction that an example is corrupted by, in units of 2^-32.
+
+    A uniform 16-bit number is an index into it, which makes a draw an integer's business, the same on host
+    and device.
+
+    Args:
+      config: schedule, direction of time and law of the timesteps.
+
+    Returns:
+      `UInt32[65536]`, in the order of the timesteps; None for a constant schedule.
+
+    Example:
+      >>> table = fraction_table(NoiseConfig(schedule="cosine"))
+      >>> round(float(table.mean() / 2**32), 3)
+      0.359
+    """
+    if config.schedule == "constant":
+        return None
+    s = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    if config.timesteps == "beta":
+        s = special.betaincinv(config.beta_a, config.beta_b, s)
+    return as_shares(np.asarray(schedule_fraction(config.schedule, s, time=config.time)))
+
+
+def draw_fractions(
+    rng: Key[Array, ""], table: np.ndarray, *, epochs: Int[Array, " B"], example_ids: Int[Array, "B L"]
+) -> UInt32[Array, "B L"]:
+    """Returns for each position the fraction that its example is corrupted by, in units of 2^-32.
+
+    A function of (rng, epoch, example id), in a domain of its own: the key that `corrupt` takes serves both.
+
+    Args:
+      rng: the key that `corrupt` is given.
+      table: `UInt32[65536]`, of `fraction_table`.
+      epochs: `Int[B]`, the epoch that each row is of.
+      example_ids: `Int[B L]`, the example that each position belongs to.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> table = fraction_table(NoiseConfig(schedule="linear", timesteps="uniform"))
+      >>> ids = jnp.array([[3, 3, 8]])
+      >>> drawn = draw_fractions(jax.random.key(0), table, epochs=jnp.array([0]), example_ids=ids)
+      >>> bool(drawn[0, 0] == drawn[0, 1]), bool(drawn[0, 0] == drawn[0, 2])
+      (True, False)
+    """
+    return fractions_of_words(ops.key_words(rng), table, epochs, example_ids)
+
+
+def fractions_of_words(words: Any, table: np.ndarray, epochs: Any, example_ids: Any) -> Any:
+    """Returns what `draw_fractions` does for the key of these words, on the host for NumPy arrays.
+
+    Example:
+      >>> ids = np.array([[3, 3]])
+      >>> fractions_of_words(np.zeros(2, np.uint32), np.full(65536, 7, np.uint32), ids[:, 0], ids).tolist()
+      [[7, 7]]
+    """
+    xp = array_module(example_ids)
+    bits = ops.position_bits(words, epochs, example_ids, xp.zeros_like(example_ids), xp, domain=_EXAMPLES)
+    return xp.asarray(table)[bits[..., 0] >> np.uint32(16)]

@@ -1,0 +1,96 @@
+"""Substitution as evolution would have it: rows of probabilities from BLOSUM62's odds."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from jaxlm import tokenizers
+from jaxlm.corruption._blosum import AMINO_ACIDS, BACKGROUND, BLOSUM62
+
+
+def blosum62_transitions(
+    *,
+    temperature: float = 1.0,
+    keep_diagonal: bool = False,
+    background: Literal["standard", "uniform"] = "standard",
+) -> np.ndarray:
+    """Returns the probability of each residue to be put in the place of each, as related proteins have it.
+
+    T_ij ~ 2^(S_ij / (2 temperature)) p_j, S being BLOSUM62's scores in half-bits and p the background's
+    frequencies; rows sum to 1. T is not reversible with respect to the background: the published scores are
+    rounded, and rows are normalised apart.
+
+    Args:
+      temperature: above 1 flattens the odds towards the background, below 1 sharpens them.
+      keep_diagonal: whether a residue may stay; if not, T_ii = 0, and what is substituted always changes.
+      background: "standard", the frequencies of residues in proteins, or "uniform".
+
+    Returns:
+      `Float64[20 20]`, in the order of `AMINO_ACIDS`.
+
+    Raises:
+      ValueError: if the temperature is not positive.
+
+    Example:
+      >>> rows, place = blosum62_transitions(), AMINO_ACIDS.index
+      >>> round(float(rows[place("I"), place("V")]), 6), round(float(rows[place("W"), place("F")]), 6)
+      (0.249973, 0.114776)
+    """
+    if not temperature > 0:
+        raise ValueError(f"a temperature is positive: got {temperature}")
+    frequencies = BACKGROUND if background == "standard" else np.ones(len(AMINO_ACIDS))
+    # The largest score of a row as the unit, so that a low temperature does not overflow.
+    scores = BLOSUM62.astype(np.float64)
+    if not keep_diagonal:
+        scores = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
+    odds = np.exp2((scores - scores.max(1, keepdims=True)) / (2 * temperature)) * frequencies
+    return odds / odds.sum(1, keepdims=True)
+
+
+def vocabulary_transitions(
+    vocabulary: tokenizers.Tokenizer | Mapping[str, int],
+    vocab_size: int | None = None,
+    *,
+    temperature: float = 1.0,
+    keep_diagonal: bool = False,
+    background: Literal["standard", "uniform"] = "standard",
+) -> np.ndarray:
+    """Returns `blosum62_transitions` on a vocabulary's ids: the identity but for canonical residues.
+
+    Rows are restricted to the residues that the vocabulary has, and normalised again. A residue that is the
+    only one stays itself.
+
+    Args:
+      vocabulary: a tokenizer, or letter to id.
+      vocab_size: V; None: one more than the highest id.
+      temperature: as for `blosum62_transitions`, like the rest.
+      keep_diagonal: whether a residue may stay.
+      background: "standard" or "uniform".
+
+    Returns:
+      `Float64[V V]`, rows of sum 1.
+
+    Raises:
+      ValueError: if an id is not below `vocab_size`.
+
+    Example:
+      >>> rows = vocabulary_transitions({"A": 1, "G": 2, "W": 3}, 5)
+      >>> rows[[0, 4], [0, 4]].tolist(), rows[1].round(3).tolist()
+      ([1.0, 1.0], [0.0, 0.0, 0.949, 0.051, 0.0])
+    """
+    find = vocabulary.get if isinstance(vocabulary, Mapping) else vocabulary.id
+    known = [(place, find(letter)) for place, letter in enumerate(AMINO_ACIDS) if find(letter) is not None]
+    places, ids = ([pair[side] for pair in known] for side in (0, 1))
+    if vocab_size is None:
+        highest = max(vocabulary.values()) + 1 if isinstance(vocabulary, Mapping) else vocabulary.vocab_size
+    size = highest if vocab_size is None else vocab_size
+    if any(id_ >= size for id_ in ids):
+        raise ValueError(f"a vocabulary's ids are below vocab_size={size}: got {max(ids)}")
+    rows = np.eye(size)
+    own = blosum62_transitions(temperature=temperature, keep_diagonal=keep_diagonal, background=background)[
+        np.ix_(places, places)
+    ]
+    if len(ids) > 1 or keep_diagonal:
+        rows[np.ix_(ids, ids)] = own / own.sum(1, keepdims=True)
+    return rows
