@@ -176,3 +176,57 @@ def test_two_processes_build_it_once_and_read_the_same(tmp_path):
 def test_records_of_specials_alone_are_refused(tmp_path):
     with pytest.raises(data.CorpusError, match="its 2 records hold only special tokens"):
         build(tmp_path, [data.Record("a", "[MASK]", {}), data.Record("b", "[PAD]", {})])
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "opening", "closing"),
+    [
+        (BYTES, "[CLS]", "[SEP]"),
+        (tokenizers.residue_tokenizer(), "<cls>", "<eos>"),
+        (tokenizers.train_instructions(["M [NEXT] K"] * 2), "[CLS]", "[SEP]"),
+    ],
+    ids=["bytes", "residues", "instructions"],
+)
+def test_ends_open_and_close_every_record(tmp_path, tokenizer, opening, closing):
+    records = [data.Record(f"r{number}", text, {}) for number, text in enumerate(["MK", "", "M"])]
+    cache = data.build_cache(
+        lambda: iter(records), tokenizer, tmp_path, source_fingerprint="content", ends=True
+    )
+    assert len(cache) == 2 and cache.counts.empty == 1
+    for index, text in enumerate(["MK", "M"]):
+        expected = [tokenizer.id(opening), *tokenizer.encode(text), tokenizer.id(closing)]
+        assert cache[index].tolist() == expected
+    assert cache.byte_lengths.tolist() == [2, 1] and cache.num_bytes == 3
+    without = data.build_cache(lambda: iter(records), tokenizer, tmp_path, source_fingerprint="content")
+    assert without.num_tokens == cache.num_tokens - 4 and without.num_bytes == 3
+
+
+def test_a_tokenizer_without_ends_is_refused(tmp_path):
+    backend = tokenizers.Tokenizer.from_json(
+        '{"version":"1.0","model":{"type":"WordLevel","unk_token":"a","vocab":{"a":0}}}'
+    )
+    with pytest.raises(
+        data.CorpusError, match=r"ends: expected a tokenizer with .* such as \[CLS\] or <eos>"
+    ):
+        data.build_cache(lambda: iter(RECORDS), backend, tmp_path, source_fingerprint="content", ends=True)
+
+
+def test_bytes_are_counted_as_utf8_of_what_is_kept(tmp_path):
+    cache = build(tmp_path)
+    assert cache.byte_lengths.tolist() == [len(TEXTS[index].encode()) for index in KEPT]
+
+
+def test_labels_stay_with_their_records(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxlm.data._cache_writer.RECORDS_AT_ONCE", 2)
+    records = [one._replace(meta={"label": str(number / 4)}) for number, one in enumerate(RECORDS)]
+    cache = data.build_cache(lambda: iter(records), BYTES, tmp_path, source_fingerprint="x", labelled=True)
+    assert cache.labels.tolist() == [number / 4 for number in KEPT]
+    assert isinstance(cache.labels, np.memmap) and build(tmp_path).labels is None
+
+
+def test_a_damaged_label_is_noticed(tmp_path):
+    records = [one._replace(meta={"label": "1"}) for one in RECORDS]
+    cache = data.build_cache(lambda: iter(records), BYTES, tmp_path, source_fingerprint="x", labelled=True)
+    (cache.folder / "labels.bin").write_bytes(b"\0" * 16)
+    with pytest.raises(DamagedError, match="does not match its checksum"):
+        data.TokenCache(cache.folder)

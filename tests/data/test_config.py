@@ -20,6 +20,11 @@ def test_the_default_is_the_embedded_corpus():
             "document 'file' is for text, not for format 'fasta'",
         ),
         ({"paths": ("a", "")}, "none of them empty"),
+        ({"similarity": 0.0}, "similarity: expected a share above 0 and at most 1, got 0.0"),
+        ({"group_pattern": "x_(", "paths": ("a",)}, "group_pattern: 'x_\\(' is no regular expression"),
+        ({"label_pattern": "x_.*"}, "label_pattern: expected a regular expression with a group"),
+        ({"split": "similarity", "group_field": "kind"}, "split 'similarity' makes its own groups"),
+        ({"label_kind": "class"}, "label_kind 'class' without labels"),
     ],
 )
 def test_a_contradiction_is_one_line(fields, message):
@@ -29,7 +34,15 @@ def test_a_contradiction_is_one_line(fields, message):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"long": "drop"}, {"document": "page"}, {"paths": ("a",), "format": "csv"}]
+    "fields",
+    [
+        {"long": "drop"},
+        {"document": "page"},
+        {"paths": ("a",), "format": "csv"},
+        {"corpus": "poems"},
+        {"split": "family"},
+        {"label_kind": "colour"},
+    ],
 )
 def test_an_unknown_word_is_refused(fields):
     with pytest.raises((ValueError, TypeError)):

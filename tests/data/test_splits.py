@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxlm import data
-from jaxlm.data._splits import group_hash
+from jaxlm.data._splits import fill_splits, group_hash
 
 
 def record(text, **meta):
@@ -57,3 +57,30 @@ def test_no_split_is_empty_from_three_records_on(count, validation_share, test_s
 def test_a_corpus_too_small_says_so(records, message):
     with pytest.raises(data.CorpusError, match=message):
         data.plan_splits(records, 0.05, 0.05)
+
+
+@given(st.lists(st.integers(1, 50), min_size=3, max_size=40), st.floats(0.001, 0.49), st.floats(0.001, 0.49))
+def test_groups_of_known_sizes_fill_every_split_and_burst_none(sizes, validation_share, test_share):
+    groups = {number / 64: size for number, size in enumerate(sizes)}
+    splits = fill_splits(groups, validation_share, test_share)
+    assert splits.assigned.keys() == groups.keys()
+    held = {
+        split: [groups[place] for place in groups if splits.assigned[place] == split]
+        for split in ("train", "validation", "test")
+    }
+    assert all(held.values())
+    for split, share in (("validation", validation_share), ("test", test_share)):
+        assert sum(held[split]) <= max(1, round(share * sum(sizes))) or len(held[split]) == 1
+
+
+def test_shares_are_met_in_records_where_groups_are_small():
+    groups = {number / 4096: 1 + number % 7 for number in range(2000)}
+    assigned = fill_splits(groups, 0.1, 0.2).assigned
+    total = sum(groups.values())
+    for split, share in (("validation", 0.1), ("test", 0.2)):
+        assert abs(sum(groups[place] for place in groups if assigned[place] == split) - share * total) < 1
+
+
+def test_two_groups_are_too_few():
+    with pytest.raises(data.CorpusError, match="has 2 groups"):
+        fill_splits({0.1: 5, 0.2: 5}, 0.1, 0.1)

@@ -34,9 +34,19 @@ def test_texts_are_not_read_where_nothing_is_trained(tmp_path):
         ({"kind": "subwords", "vocab_size": 259}, "of kind 'subwords' needs vocab_size >= 260: got 259"),
         ({"vocab_size": 0}, "needs vocab_size >= 1: got 0"),
         ({"kind": "bytes", "path": "x"}, "either loaded from a path or made: got path='x' and kind='bytes'"),
+        (
+            {"kind": "bytes", "alphabet": "cortex"},
+            "are of tokenizers of kind 'residues': got alphabet='cortex'",
+        ),
+        ({"path": "x", "ambiguous": "error"}, "are of tokenizers of kind 'residues'"),
     ],
 )
 def test_contradictions_are_one_line(fields, message):
     with pytest.raises(ValueError, match=message) as caught:
         TokenizerConfig(**fields)
     assert "\n" not in str(caught.value)
+
+
+def test_the_config_chooses_alphabet_and_treatment():
+    config = TokenizerConfig(alphabet="cortex", ambiguous="unknown")
+    assert train_tokenizer([], config, "residues") == tokenizers.residue_tokenizer("cortex", "unknown")
