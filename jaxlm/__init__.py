@@ -18,6 +18,7 @@ ROOMS = (
     "ops",
     "pretrained",
     "reports",
+    "scoring",
     "tokenizers",
     "training",
     "typing",

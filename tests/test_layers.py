@@ -16,6 +16,7 @@ FLOORS = {
     "pretrained": 3,
     "training": 4,
     "decoding": 4,
+    "scoring": 5,
     "reports": 6,
     "cli": 7,
 }

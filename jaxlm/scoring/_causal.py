@@ -1,0 +1,103 @@
+"""Log-probabilities of the tokens of texts under a causal language model, each under its own position."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxlm import ops
+from jaxlm.typing import Array, Bool, Float, Int
+
+
+@partial(jax.jit, static_argnames=("model", "bos_id", "tile"))
+def causal_log_probs(
+    model: nn.Module,
+    params: Any,
+    tokens: Int[Array, "B L"],
+    *,
+    segments: Int[Array, "B L"] | None = None,
+    bos_id: int | None = None,
+    tile: int = 1024,
+) -> Float[Array, "B L"]:
+    """Returns log p(token | the tokens before it in its segment), in nats, at the token's own position.
+
+    The logits at t are of the token at t + 1: the result is shifted back, so that entry t belongs to token t.
+    What nothing predicts has 0: the first token of a segment, and padding (`ops.predicted` says where that is
+    not so). What a segment begins with decides whether its first token counts: where texts are encoded with
+    an opening token of the tokenizer's (BOS, [CLS]), that one is unpredicted and the text is scored whole;
+    `bos_id` puts such a token in front here. A closing token is scored like any other.
+
+    The logits are made `tile` positions at a time. Neither the batch, the packing nor the padding changes a
+    token's value beyond rounding.
+
+    Args:
+      model: a causal LM.
+      params: its parameters.
+      tokens: `Int[B L]` ids.
+      segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding; None: each row is one text without
+        padding.
+      bos_id: put before each row, as a part of the row's first segment, so that the row's first token is
+        scored too; for rows of one segment that begin at position 0. None: nothing is put there.
+      tile: positions whose logits are held at once.
+
+    Returns:
+      `Float32[B L]`, 0 or less.
+
+    Example:
+      >>> from jaxlm import models
+      >>> model = models.CausalLM(
+      ...     models.TransformerConfig(vocab_size=4, width=8, depth=1, num_heads=2, causal=True))
+      >>> tokens = jnp.array([[1, 2, 3]])
+      >>> params = model.init(jax.random.key(0), tokens)["params"]
+      >>> log_probs = causal_log_probs(model, params, tokens)
+      >>> log_probs.shape, log_probs[0, 0].item(), bool((log_probs[0, 1:] < 0).all())
+      ((1, 3), 0.0, True)
+    """
+    segments = jnp.ones_like(tokens) if segments is None else segments
+    if bos_id is not None:
+        tokens = jnp.pad(tokens, ((0, 0), (1, 0)), constant_values=bos_id)
+        segments = jnp.concatenate([segments[:, :1], segments], axis=1)
+    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    features = model.apply({"params": params}, hidden.reshape(-1, hidden.shape[-1]), method="features")
+    kernel, bias = model.apply({"params": params}, method="output_weights")
+    targets, loss_mask = ops.next_tokens(tokens, segments)
+    flat = ops.token_log_probs(features, kernel, bias, targets.reshape(-1), tile=tile)
+    log_probs = _at_the_target(flat.reshape(tokens.shape), loss_mask)
+    return log_probs if bos_id is None else log_probs[:, 1:]
+
+
+def next_token_log_probs(
+    logits: Float[Array, "*batch L V"],
+    tokens: Int[Array, "*batch L"],
+    segments: Int[Array, "*batch L"] | None = None,
+) -> Float[Array, "*batch L"]:
+    """Returns log p(token | the tokens before it) in nats from the logits of all positions.
+
+    The same as `causal_log_probs` for those who have logits and not the model; shifted in the same way.
+
+    Args:
+      logits: `Float[... L V]`, at t of the token at t + 1.
+      tokens: `Int[... L]` ids in [0, V).
+      segments: `Int[... L]`, ids from 1 in contiguous runs, 0 = padding; None: each row is one text.
+
+    Returns:
+      `Float32[... L]`; 0 for the first token of each segment and for padding.
+
+    Example:
+      >>> logits = jnp.array([[0.0, 1.0, 2.0], [3.0, 4.0, 0.0], [1.0, 2.0, 3.0], [4.0, 0.0, 1.0]])
+      >>> [round(nats, 4) for nats in next_token_log_probs(logits, jnp.array([0, 1, 2, 0])).tolist()]
+      [0.0, -1.4076, -4.3266, -2.4076]
+    """
+    length = tokens.shape[-1]
+    segments = jnp.ones_like(tokens) if segments is None else segments
+    rows, marks = tokens.reshape(-1, length), segments.reshape(-1, length)
+    targets, loss_mask = ops.next_tokens(rows, marks)
+    log_probs = ops.gather_log_probs(logits.reshape(-1, *logits.shape[-2:]), targets)
+    return _at_the_target(log_probs, loss_mask).reshape(tokens.shape)
+
+
+def _at_the_target(log_probs: Float[Array, "B L"], loss_mask: Bool[Array, "B L"]) -> Float[Array, "B L"]:
+    """Values at the predicting positions, moved to the predicted ones."""
+    return jnp.pad(jnp.where(loss_mask, log_probs, 0.0)[:, :-1], ((0, 0), (1, 0)))

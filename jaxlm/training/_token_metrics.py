@@ -1,0 +1,185 @@
+"""Metrics of predictions, token by token: sums that add up over batches and devices, divided last."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import ops
+from jaxlm.typing import Array, Float, Int
+
+TOP_K, BINS, LEVELS = 5, 15, 10
+
+
+class LevelSummary(NamedTuple):
+    """Scores of the predictions from examples of one level of noise.
+
+    Attributes:
+      low: the level's examples have a corrupted fraction of at least `low`
+      high: and less than `high` (the last level: at most).
+      nll: mean negative log-likelihood, nats.
+      perplexity: `exp(nll)`.
+      accuracy: share of the targets that were the likeliest token.
+      top_k_accuracy: share of the targets among the k likeliest.
+      calibration_error: expected, see `TokenSummary`.
+      weight: sum of the weights, the number of predictions where those are 1.
+    """
+
+    low: float
+    high: float
+    nll: float
+    perplexity: float
+    accuracy: float
+    top_k_accuracy: float
+    calibration_error: float
+    weight: float
+
+
+class TokenSummary(NamedTuple):
+    """Scores of predictions.
+
+    Attributes:
+      nll: mean negative log-likelihood, nats.
+      perplexity: `exp(nll)`: of the mean over all predictions, never a mean of batches' perplexities.
+      accuracy: share of the targets that were the likeliest token.
+      top_k_accuracy: share of the targets among the k likeliest.
+      calibration_error: expected calibration error in [0, 1]: over bins of equal width of the confidence (the
+        likeliest token's probability), the mean distance between a bin's accuracy and its mean confidence,
+        weighted by the bin's share of the predictions.
+      weight: sum of the weights, the number of predictions where those are 1.
+      by_level: the same by level of noise, ascending; levels without predictions are left out.
+    """
+
+    nll: float
+    perplexity: float
+    accuracy: float
+    top_k_accuracy: float
+    calibration_error: float
+    weight: float
+    by_level: tuple[LevelSummary, ...]
+
+
+def token_metrics(
+    scores: ops.TokenScores,
+    weights: Float[Array, " M"],
+    fractions: Float[Array, " M"] | None = None,
+    *,
+    top_k: int = TOP_K,
+    bins: int = BINS,
+    levels: int = LEVELS,
+) -> dict[str, Array]:
+    """Returns the sums that `summarize_tokens` divides; those of parts add up to those of the whole.
+
+    Args:
+      scores: of the predictions, from `ops.token_scores`.
+      weights: `Float[M]`; what stands in rows of weight 0 does not count, whatever it is.
+      fractions: `Float[M]` in [0, 1], what each prediction's example was corrupted by; None: no levels.
+      top_k: k of the top-k accuracy.
+      bins: of the confidence, of equal width on [0, 1].
+      levels: of the fractions, of equal width on [0, 1].
+
+    Returns:
+      float32 sums: `loss_sum` (nats), `weight`, `correct`, `top_k_correct`, `calibration` `[bins 3]` (weight,
+      confidence, correct), and with fractions `by_level` `[levels 4]` (weight, nats, correct, top-k correct)
+      and `level_calibration` `[levels bins 3]`. Counts are exact up to 2^24 predictions at a time.
+
+    Raises:
+      ValueError: if `top_k`, `bins` or `levels` is not positive.
+
+    Example:
+      >>> scores = ops.token_scores(jnp.eye(3), jnp.eye(3), None, jnp.array([0, 0, 2]))
+      >>> sums = token_metrics(scores, jnp.array([1.0, 1.0, 0.0]), top_k=2)
+      >>> sums["weight"].item(), sums["correct"].item(), sums["top_k_correct"].item()
+      (2.0, 1.0, 2.0)
+
+    References:
+      Guo et al., "On Calibration of Modern Neural Networks", 2017, https://arxiv.org/abs/1706.04599
+        (section 2, expected calibration error).
+    """
+    if min(top_k, bins, levels) < 1:
+        raise ValueError(f"top_k, bins and levels are at least 1, got {top_k}, {bins} and {levels}")
+    counts = weights != 0
+    rows = jnp.where(counts[:, None], _rows(scores, weights, top_k), 0.0)
+    calibration_rows = jnp.where(
+        counts[:, None], jnp.stack([weights, weights * scores.confidence, rows[:, 2]], axis=-1), 0.0
+    )
+    weight, loss_sum, correct, top_k_correct = rows.sum(0)
+    confidence_bins = _cells(scores.confidence, bins)
+    sums = {
+        "loss_sum": loss_sum,
+        "weight": weight,
+        "correct": correct,
+        "top_k_correct": top_k_correct,
+        "calibration": jnp.zeros((bins, 3)).at[confidence_bins].add(calibration_rows),
+    }
+    if fractions is None:
+        return sums
+    level = _cells(fractions, levels)
+    return sums | {
+        "by_level": jnp.zeros((levels, 4)).at[level].add(rows),
+        "level_calibration": jnp.zeros((levels, bins, 3)).at[level, confidence_bins].add(calibration_rows),
+    }
+
+
+def summarize_tokens(totals: Mapping[str, Any]) -> TokenSummary | None:
+    """Returns the means of the sums of `token_metrics`, added up over batches; None where nothing was scored.
+
+    Args:
+      totals: sums by name, numbers and NumPy arrays; other names are passed over.
+
+    Returns:
+      `TokenSummary`, free of NaN also where bins or levels are empty.
+
+    Example:
+      >>> sums = {"loss_sum": 2.0, "weight": 4.0, "correct": 1, "top_k_correct": 3,
+      ...         "calibration": np.array([[1, 0.25, 0], [3, 2.5, 1]])}
+      >>> summary = summarize_tokens(sums)
+      >>> summary.nll, round(summary.perplexity, 4), summary.accuracy, summary.calibration_error
+      (0.5, 1.6487, 0.25, 0.4375)
+    """
+    if not totals.get("weight", 0):
+        return None
+    names = ("weight", "loss_sum", "correct", "top_k_correct")
+    whole = _means([float(totals[name]) for name in names], np.asarray(totals["calibration"]))
+    return TokenSummary(**whole, by_level=_levels(totals) if "by_level" in totals else ())
+
+
+def _rows(scores: ops.TokenScores, weights: Float[Array, " M"], top_k: int) -> Float[Array, "M 4"]:
+    """Weight, nats, correct and top-k correct of each prediction."""
+    hits = [(scores.ranks < k).astype(jnp.float32) for k in (1, top_k)]
+    return jnp.stack([weights, -weights * scores.log_probs, *(weights * hit for hit in hits)], axis=-1)
+
+
+def _cells(values: Float[Array, " M"], number: int) -> Int[Array, " M"]:
+    """The cell of each value among `number` of equal width on [0, 1], the last one closed."""
+    scaled = jnp.nan_to_num(values.astype(jnp.float32) * number)
+    return jnp.clip(jnp.floor(scaled), 0, number - 1).astype(jnp.int32)
+
+
+def _levels(totals: Mapping[str, Any]) -> tuple[LevelSummary, ...]:
+    sums, calibration = np.asarray(totals["by_level"]), np.asarray(totals["level_calibration"])
+    number = len(sums)
+    return tuple(
+        LevelSummary(
+            low=level / number, high=(level + 1) / number, **_means(sums[level].tolist(), calibration[level])
+        )
+        for level in range(number)
+        if sums[level, 0]
+    )
+
+
+def _means(sums: list[float], calibration: np.ndarray) -> dict[str, float]:
+    weight, loss_sum, correct, top_k_correct = sums
+    nll = loss_sum / weight
+    # A bin's share times the distance of its means is the distance of its sums over the whole weight.
+    distances = np.abs(calibration[:, 2].astype(np.float64) - calibration[:, 1])
+    return {
+        "nll": nll,
+        "perplexity": math.exp(nll) if nll < 700 else math.inf,
+        "accuracy": correct / weight,
+        "top_k_accuracy": top_k_correct / weight,
+        "calibration_error": float(distances.sum()) / weight,
+        "weight": weight,
+    }
