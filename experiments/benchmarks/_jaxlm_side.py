@@ -121,9 +121,12 @@ def full(options: dict):
         epochs=np.zeros(batch, np.int32),
     )
     forbidden = np.arange(VOCABULARY) < FIRST_WORD
-    random_ids = np.arange(FIRST_WORD, VOCABULARY, dtype=np.int32)
-    capacity = batch * round(0.15 * length + 0.5)
-    masking = training.Masking(corruption.MaskingConfig(), MASK_ID, random_ids, forbidden, capacity)
+    ids = np.arange(FIRST_WORD, VOCABULARY, dtype=np.int32)
+    parts = [(0.8, corruption.to_mask(MASK_ID)), (0.1, corruption.to_random(ids)), (0.1, corruption.keep())]
+    noise = corruption.Noise(
+        corruption.NoiseConfig(rate=0.15), corruption.mixture(parts), MASK_ID, ids, forbidden, None, None
+    )
+    masking = training.Masking(noise, batch * round(0.15 * length + 0.5))
     return itertools.repeat(rows), masking, {"rows": [batch, length]}
 
 
@@ -140,7 +143,7 @@ def packed(options: dict):
     config = dataclasses.replace(model_config(options), vocab_size=VOCABULARY)
     split = training.Split(cache, plan)
     masking = training.make_masking(
-        corruption.MaskingConfig(), config, prepared.tokenizer, split, options["batch"]
+        corruption.NoiseConfig(rate=0.15), config, prepared.tokenizer, split, options["batch"]
     )
     facts = {"rows": [options["batch"], length], "padding_share": plan.padding_share}
     return (batches[step] for step in itertools.count()), masking, facts

@@ -27,9 +27,8 @@ def get_experiment() -> training.Experiment:
             embedding_norm=True,
             init_std=0.08,
         ),
-        masking=corruption.MaskingConfig(
-            rate=0.15, mask_share=0.8, random_share=0.1, keep_share=0.1, count="exact"
-        ),
+        # Left out, the rate of a masked LM is 0.15.
+        input_noise=corruption.NoiseConfig(mask_share=0.8, random_share=0.1, keep_share=0.1, count="exact"),
         optimizer=training.OptimizerConfig(
             learning_rate=2e-3, warmup=0.025, decay="cosine", weight_decay=0.01, clip_norm=1.0
         ),

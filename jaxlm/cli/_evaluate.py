@@ -1,8 +1,7 @@
-"""`jaxlm evaluate MODEL [CORPUS]`: held-out loss, perplexity and accuracy with fixed masks."""
+"""`jaxlm evaluate MODEL [CORPUS]`: held-out loss, perplexity, accuracy, bits per byte."""
 
 import dataclasses
 import json
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,19 +11,19 @@ from typing import Annotated, Literal
 import numpy as np
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import data, pretrained, reports, tokenizers, training
+from jaxlm import data, pretrained, tokenizers, training
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
-from jaxlm.cli._output import show
+from jaxlm.cli._scores import as_values, described, show_scores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Show the loss, perplexity and accuracy of a model at masked positions, beside those of a unigram
-    baseline.
+    """Show the loss, perplexity, accuracy and calibration of a model, beside those of a unigram baseline.
 
-    The masks are the same at every call. Without CORPUS it is the test split that the run held out.
+    What is masked is the same at every call. Of a causal model bits per byte are shown too, beside those of
+    zlib and xz. Without CORPUS it is the test split that the run held out.
 
     Attributes:
         model: a run folder that jaxlm train wrote
@@ -55,38 +54,28 @@ def run(arguments: Sequence[str]) -> int:
     loaded = pretrained.load(folder)
     experiment = _experiment(folder, options)
     own = _own_data(folder, experiment, needed=not options.corpus)
-    row_length = experiment.data.row_length
-    with _records(options, loaded.tokenizer, own) as cache:
+    with _records(options, loaded.tokenizer, own, experiment) as cache:
         scores = training.evaluate(
             loaded.model,
             loaded.params,
             loaded.tokenizer,
             cache,
-            masking=experiment.masking,
-            row_length=row_length,
+            objective=loaded.objective,
+            noise=experiment.resolved_input_noise if loaded.objective == "masked_lm" else None,
+            row_length=experiment.data.row_length,
             long=experiment.data.long,
             batch_size=options.batch_size,
-            log_unigrams=_log_unigrams(loaded, experiment, own, cache),
+            log_unigrams=_log_unigrams(loaded, own),
         )
     if scores is None:
-        raise UsageError("nothing was masked: the corpus has no token that may be")
+        raise UsageError("nothing was scored: the corpus has no token that may be")
     name = " ".join(options.corpus) or "its own test split"
     if options.json:
-        print(json.dumps({"model": options.model, "corpus": name, **finite(scores._asdict())}))
+        print(json.dumps({"model": options.model, "corpus": name, **as_values(scores)}))
     else:
-        print(f"{options.model} on {name}: {scores.masked:,} masked of {scores.tokens:,} tokens, fixed masks")
-        show(reports.evaluation_table(scores))
+        print(f"{options.model} on {name}: {described(scores, loaded.objective)}")
+        show_scores(scores, experiment, is_own=not options.corpus)
     return 0
-
-
-def finite(values: dict[str, float | int]) -> dict[str, float | int | None]:
-    """Returns values for JSON, which has no NaN and no infinity: None in their place.
-
-    Example:
-        >>> finite({"loss": 1.5, "unigram": float("nan")})
-        {'loss': 1.5, 'unigram': None}
-    """
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _experiment(folder: Path, options: Evaluate) -> training.Experiment:
@@ -118,12 +107,20 @@ def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) ->
 
 @contextmanager
 def _records(
-    options: Evaluate, tokenizer: tokenizers.Tokenizer, own: data.Prepared | None
+    options: Evaluate,
+    tokenizer: tokenizers.Tokenizer,
+    own: data.Prepared | None,
+    experiment: training.Experiment,
 ) -> Iterator[data.TokenCache]:
     """Opens the records to evaluate on: the corpus asked for, or the run's own test split."""
     if not options.corpus:
         yield own.caches["test"]
         return
+    if experiment.is_of_sequences:
+        raise UsageError(
+            "a model of labels is evaluated on its own test split: leave CORPUS out "
+            "(labels of another corpus are read by jaxlm.training.evaluate)"
+        )
 
     def records() -> Iterator[data.Record]:
         return data.open_source(
@@ -131,23 +128,18 @@ def _records(
         )
 
     with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:
-        cache = data.build_cache(records, tokenizer, folder, source_fingerprint="corpus")
+        ends = experiment.data.ends
+        cache = data.build_cache(records, tokenizer, folder, source_fingerprint="corpus", ends=ends)
         if not len(cache):
             raise UsageError(f"the corpus is empty: {' '.join(options.corpus)} holds no record with text")
         yield cache
 
 
-def _log_unigrams(
-    loaded: pretrained.Loaded,
-    experiment: training.Experiment,
-    own: data.Prepared | None,
-    cache: data.TokenCache,
-) -> np.ndarray | None:
-    """Returns the baseline's log-probabilities over the ids that may be masked; None without training
-    data.
-    """
-    if own is None:
+def _log_unigrams(loaded: pretrained.Loaded, own: data.Prepared | None) -> np.ndarray | None:
+    """Returns the baseline's log-probabilities; None without training data, and for models of labels."""
+    if own is None or loaded.head is not None:
         return None
-    split = training.Split(cache, data.plan_packing(cache.lengths, experiment.data.row_length))
-    masking = training.make_masking(experiment.masking, loaded.config, loaded.tokenizer, split, 1)
-    return training.unigram_log_probs(own.caches["train"], masking.forbidden)
+    special = training.special_ids(loaded.tokenizer, loaded.config.vocab_size)
+    return training.unigram_log_probs(
+        own.caches["train"], special, unless_seen=loaded.objective == "causal_lm"
+    )

@@ -1,22 +1,33 @@
 """Experiments: Python files that return the configs of a run."""
 
+import glob
 import importlib.util
+import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from jaxlm import training
 from jaxlm.cli._failures import UsageError, did_you_mean
 
 FOLDER = Path("experiments")
-FUNCTION = "get_experiment"
+FUNCTION, REPORT = "get_experiment", "report"
 
 
 class Named(NamedTuple):
-    """An experiment and the name that its runs go by."""
+    """An experiment.
+
+    Attributes:
+        name: what its runs go by.
+        experiment: the configs.
+        report: what its file has to say of a finished run: a function of the run's folder to a text.
+    """
 
     name: str
     experiment: training.Experiment
+    report: Callable[[Path], str] | None = None
 
 
 def load_experiment(argument: str | None) -> Named:
@@ -24,11 +35,11 @@ def load_experiment(argument: str | None) -> Named:
 
     Args:
         argument: a Python file; a folder that holds `config.py`; the name of such a folder under
-            ./experiments, where a hyphen stands for an underscore; None: the default, this Python's own
-            bytecode.
+            ./experiments, where a hyphen stands for an underscore and its first words are enough if no other
+            begins with them; None: the default, this Python's own bytecode.
 
     Returns:
-        Its name and the `Experiment` that its `get_experiment()` returns.
+        Its name, the `Experiment` that its `get_experiment()` returns, and its `report` if it defines one.
 
     Raises:
         UsageError: if there is none, or the file does not give an `Experiment`.
@@ -36,7 +47,9 @@ def load_experiment(argument: str | None) -> Named:
     if argument is None:
         return Named("bytecode", training.Experiment())
     path = find_experiment(argument)
-    return Named(path.parent.resolve().name if path.name == "config.py" else path.stem, _call(path))
+    name = path.parent.resolve().name if path.name == "config.py" else path.stem
+    module = _module(path)
+    return Named(name, _called(path, module), getattr(module, REPORT, None))
 
 
 def find_experiment(argument: str) -> Path:
@@ -50,6 +63,9 @@ def find_experiment(argument: str) -> Path:
     for candidate in (path, path / "config.py", folder / "config.py"):
         if candidate.is_file():
             return candidate
+    beginning = sorted(FOLDER.glob(f"{glob.escape(folder.name)}_*/config.py"))
+    if len(path.parts) == 1 and len(beginning) == 1:
+        return beginning[0]
     if path.suffix == ".py" or len(path.parts) > 1:
         raise UsageError(
             f"no experiment file {argument}: name a Python file, or a folder that holds config.py"
@@ -60,19 +76,30 @@ def find_experiment(argument: str) -> Path:
     raise UsageError(f"no experiment {argument!r}: name a Python file or a folder; {listed}{near}")
 
 
-def _call(path: Path) -> training.Experiment:
+def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"jaxlm_experiment_{path.stem}", path)
     if spec is None:
         raise UsageError(f"{path} is not a Python file; an experiment defines {FUNCTION}()")
     module = importlib.util.module_from_spec(spec)
+    # The files beside an experiment are its own: it may import them.
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
-        function = getattr(module, FUNCTION, None)
-        experiment = None if function is None else function()
     except Exception as error:
         raise UsageError(f"{_where(path, error)}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _called(path: Path, module: ModuleType) -> training.Experiment:
+    function = getattr(module, FUNCTION, None)
     if function is None:
         raise UsageError(f"{path} defines no {FUNCTION}(), which returns a jaxlm.training.Experiment")
+    try:
+        experiment = function()
+    except Exception as error:
+        raise UsageError(f"{_where(path, error)}: {type(error).__name__}: {error}") from error
     if not isinstance(experiment, training.Experiment):
         raise UsageError(
             f"{path}: {FUNCTION}() returns a jaxlm.training.Experiment: got {type(experiment).__name__}"

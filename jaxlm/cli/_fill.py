@@ -46,6 +46,10 @@ def run(arguments: Sequence[str]) -> int:
     texts = _texts(options.text)
     training.enable_compilation_cache()
     loaded = open_model(options.model)
+    if loaded.objective != "masked_lm":
+        raise UsageError(
+            f"{options.model} fills no masks: it was trained as {loaded.objective}; name a masked LM's folder"
+        )
     _warn_of_unknown(loaded, texts)
     results = decoding.fill_batch(
         loaded.model, loaded.params, loaded.tokenizer, texts, top_k=options.top_k, method=options.method

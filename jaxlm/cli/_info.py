@@ -160,9 +160,10 @@ def _show_training(folder: str, state: dict[str, Any]) -> None:
 
 def _scores(line: dict[str, Any]) -> str:
     shown = {
-        "loss": ("loss", "{:.3f} nats"),
+        "loss": ("loss", "{:.3f}"),
         "perplexity": ("perplexity", "{:,.2f}"),
         "accuracy": ("accuracy", "{:.1%}"),
+        "bits_per_byte": ("bits per byte", "{:.3f}"),
     }
     return ", ".join(
         f"{name} {form.format(line[key])}" for key, (name, form) in shown.items() if line.get(key) is not None

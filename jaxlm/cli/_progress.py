@@ -100,14 +100,18 @@ class Display:
             self._began, self._first = now, event.step
         if event.step == event.steps or event.step - step >= event.steps / NUM_LINES or now - at >= SECONDS:
             self._said = event.step, now
-            left = (now - self._began) / max(event.step - self._first, 1) * (event.steps - event.step)
-            told = f"loss {event.loss:.3f}  {speed} tokens/s  {duration(left)} left"
+            told = f"loss {event.loss:.3f}"
+            if event.step > self._first:
+                left = (now - self._began) / (event.step - self._first) * (event.steps - event.step)
+                told += f"  {speed} tokens/s  {duration(left)} left"
             self.line(f"step {event.step}/{event.steps}  {told}")
 
 
 def _evaluated(event: training.Evaluated) -> str:
     scores = event.evaluation
-    return (
-        f"step {event.step}  held-out loss {scores.nll:.3f} nats, accuracy {scores.accuracy:.1%}; "
-        f"unigram baseline {scores.unigram_nll:.3f} nats"
-    )
+    if isinstance(scores, training.Evaluation):
+        said, name, baseline = f"{scores.loss:.3f} nats", "unigram baseline", f"{scores.unigram_nll:.3f} nats"
+    else:
+        said, name, baseline = f"{scores.loss:.3f}", "labels only", f"{scores.baseline_loss:.3f}"
+    right = f", accuracy {scores.accuracy:.1%}" if scores.accuracy == scores.accuracy else ""
+    return f"step {event.step}  held-out loss {said}{right}; {name} {baseline}"

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -27,13 +27,16 @@ PROGRAM = "jaxlm train"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a masked language model; without arguments, on this Python's own bytecode.
+    """Train a language model, or a model of labels; without arguments, a masked one on this Python's own
+    bytecode.
 
     An option may be given without its prefix where no other ends like it: --steps for --run.steps.
 
     jaxlm train
 
     jaxlm train --data "texts/*.txt" --steps 5000
+
+    jaxlm train source-causal
 
     jaxlm train my_experiment.py --out runs/mine
 
@@ -65,6 +68,7 @@ class Request(NamedTuple):
     folder: Path
     resume: bool
     json: bool
+    report: Callable[[Path], str] | None
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -85,7 +89,8 @@ def run(arguments: Sequence[str]) -> int:
             request.folder.rmdir()
     match event:
         case training.Finished():
-            report(event, request.experiment, first=first, as_json=request.json)
+            more, as_json = request.report, request.json
+            report(event, request.experiment, first=first, as_json=as_json, more=more)
             return 0
         case training.Stopped():
             again = f"{PROGRAM} --resume --out {shlex.quote(str(request.folder))}"
@@ -128,13 +133,14 @@ def read_request(arguments: Sequence[str]) -> Request:
     paths = tuple(os.path.abspath(path) for path in experiment.data.paths)
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
     folder = named.folder or run_folder(name, given.out, resume=given.resume)
-    return Request(experiment, folder, given.resume, given.json)
+    return Request(experiment, folder, given.resume, given.json, named.report)
 
 
 class _Found(NamedTuple):
     name: str
     experiment: training.Experiment
     folder: Path | None  # of the run to resume, where it is known
+    report: Callable[[Path], str] | None
 
 
 def _named(argument: str | None, options: list[str]) -> _Found:
@@ -142,8 +148,8 @@ def _named(argument: str | None, options: list[str]) -> _Found:
     named = load_experiment(argument)
     if argument is None and "--resume" in options and _value(options, "--data") is None:
         folder = run_folder(named.name, _value(options, "--out"), resume=True)
-        return _Found(folder.name, training.load_experiment(folder), folder)
-    return _Found(*named, None)
+        return _Found(folder.name, training.load_experiment(folder), folder, None)
+    return _Found(named.name, named.experiment, None, named.report)
 
 
 def _is_cpu_only() -> bool:

@@ -13,14 +13,16 @@ def draw_curve(
     png_path: str | os.PathLike[str],
     *,
     baseline: float | int | None = None,
+    loss: str = "loss (nats a token)",
 ) -> None:
-    """Draws training and held-out loss against the step, and the unigram baseline as a line.
+    """Draws training and held-out loss against the step, and the baseline's as a line.
 
     Args:
         metrics_path: a run's metrics.jsonl: lines with `step`, `split` ("train", "validation", "test") and
             `loss`.
         png_path: the picture to write.
-        baseline: loss of the unigram baseline, nats; None leaves its line out.
+        baseline: loss of the baseline; None leaves its line out.
+        loss: what the loss is, for the axis.
 
     Raises:
         ValueError: if the metrics hold no loss.
@@ -33,12 +35,12 @@ def draw_curve(
     axes = figure.add_subplot()
     axes.plot(*_points(lines, "train"), color=TRAINING, linewidth=1.2, label="training")
     marked = {"color": HELD_OUT, "linewidth": 1.8, "markersize": 5}
-    axes.plot(*_points(lines, "validation"), marker="o", label="validation, fixed masks", **marked)
-    axes.plot(*_points(lines, "test"), marker="D", linestyle="none", label="test, fixed masks", **marked)
+    axes.plot(*_points(lines, "validation"), marker="o", label="validation", **marked)
+    axes.plot(*_points(lines, "test"), marker="D", linestyle="none", label="test", **marked)
     if baseline is not None:
-        label = f"unigram baseline, {baseline:.2f} nats"
+        label = f"baseline, {baseline:.2f}"
         axes.axhline(baseline, color=BASELINE, linestyle="--", linewidth=1.2, label=label)
-    axes.set(xlabel="step", ylabel="loss (nats a masked token)")
+    axes.set(xlabel="step", ylabel=loss)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

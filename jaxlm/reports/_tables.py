@@ -1,6 +1,8 @@
 """Results as tables for a terminal or a log."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -11,12 +13,12 @@ from jaxlm import decoding, training
 BAR_WIDTH = 20
 
 
-def evaluation_table(evaluation: training.Evaluation) -> Table:
-    """Returns held-out loss, perplexity and accuracy beside those of the unigram baseline, with the
-    difference.
+def evaluation_table(evaluation: training.Evaluation | training.SequenceEvaluation) -> Table:
+    """Returns held-out scores beside those of a baseline, with the difference.
 
     Differences are model minus baseline, so that a loss below the baseline's is negative. Without a baseline
-    its columns are left out.
+    its columns are left out. The baseline of a language model knows the frequencies of tokens only, that of
+    a model of sequences the labels of the training split only.
 
     Args:
         evaluation: the scores.
@@ -25,24 +27,89 @@ def evaluation_table(evaluation: training.Evaluation) -> Table:
         A `rich` table.
 
     Example:
-        >>> scores = training.Evaluation(2.0, 7.39, 0.5, 100, 700, 0, 5.0, 148.41, 0.1)
-        >>> [str(cell) for column in evaluation_table(scores).columns for cell in column.cells][-3:]
-        ['-3.000', '-141.02', '+40.0 %']
+        >>> scores = training.Evaluation(2.0, 7.39, 0.5, 0.8, 0.03, 100, 700, 0, 5.0, 148.41, 0.1)
+        >>> [str(cell) for column in evaluation_table(scores).columns for cell in column.cells][-5:]
+        ['-3.000', '-141.02', '+40.0 %', '', '']
     """
-    has_baseline = not math.isnan(evaluation.unigram_nll)
+    is_of_tokens = isinstance(evaluation, training.Evaluation)
+    rows = _token_rows(evaluation) if is_of_tokens else _sequence_rows(evaluation)
+    baseline = "unigram baseline" if is_of_tokens else "labels only"
+    has_baseline = not math.isnan(rows[0].theirs)
     table = Table(box=SIMPLE_HEAD)
-    for heading in ("", "model", *(("unigram baseline", "difference") if has_baseline else ())):
+    for heading in ("", "model", *((baseline, "difference") if has_baseline else ())):
         table.add_column(heading, justify="right" if heading else "left")
-    rows = (
-        ("loss (nats a token)", evaluation.nll, evaluation.unigram_nll, "{:.3f}", "{:+.3f}", 1),
-        ("perplexity", evaluation.perplexity, evaluation.unigram_perplexity, "{:,.2f}", "{:+,.2f}", 1),
-        ("accuracy", evaluation.accuracy, evaluation.unigram_accuracy, "{:.1f} %", "{:+.1f} %", 100),
-    )
-    for name, ours, theirs, shown, signed, scale in rows:
-        compared = (
-            (shown.format(scale * theirs), signed.format(scale * (ours - theirs))) if has_baseline else ()
+    for row in rows:
+        table.add_row(row.name, row.shown(row.ours), *(row.compared() if has_baseline else ()))
+    return table
+
+
+class _Row(NamedTuple):
+    name: str
+    ours: float
+    theirs: float
+    form: str
+    scale: float = 1
+
+    def shown(self, value: float, sign: str = "") -> str:
+        return f"{{:{sign}{self.form}}}".format(self.scale * value) + (" %" if self.scale == 100 else "")
+
+    def compared(self) -> tuple[str, str]:
+        if math.isnan(self.theirs):
+            return "", ""
+        return self.shown(self.theirs), self.shown(self.ours - self.theirs, "+")
+
+
+def _token_rows(scores: training.Evaluation) -> list[_Row]:
+    nothing = math.nan
+    rows = [
+        _Row("loss (nats a token)", scores.nll, scores.unigram_nll, ".3f"),
+        _Row("perplexity", scores.perplexity, scores.unigram_perplexity, ",.2f"),
+        _Row("accuracy", scores.accuracy, scores.unigram_accuracy, ".1f", 100),
+        _Row("among the top 5", scores.top_5_accuracy, nothing, ".1f", 100),
+        _Row("calibration error", scores.calibration_error, nothing, ".1f", 100),
+    ]
+    if not math.isnan(scores.bits_per_byte):
+        rows.append(_Row("bits per byte", scores.bits_per_byte, nothing, ".3f"))
+    return rows
+
+
+def _sequence_rows(scores: training.SequenceEvaluation) -> list[_Row]:
+    if math.isnan(scores.accuracy):
+        return [_Row("squared error (1 = labels' variance)", scores.loss, scores.baseline_loss, ".3f")]
+    return [
+        _Row("loss (nats a record)", scores.loss, scores.baseline_loss, ".3f"),
+        _Row("accuracy", scores.accuracy, math.nan, ".1f", 100),
+    ]
+
+
+def level_table(levels: Sequence[training.LevelSummary]) -> Table:
+    """Returns the scores of predictions by how much of their example was corrupted.
+
+    Args:
+        levels: of an evaluation, ascending.
+
+    Returns:
+        A `rich` table, a row a level.
+
+    Example:
+        >>> level = training.LevelSummary(0.1, 0.2, 1.5, 4.48, 0.5, 0.9, 0.01, 300.0)
+        >>> [str(cell) for column in level_table([level]).columns for cell in column.cells][:3]
+        ['10 to 20 %', '300', '1.500']
+    """
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("corrupted")
+    for heading in ("positions", "loss", "perplexity", "accuracy", "top 5", "calibration error"):
+        table.add_column(heading, justify="right")
+    for level in levels:
+        table.add_row(
+            f"{100 * level.low:.0f} to {100 * level.high:.0f} %",
+            f"{level.weight:,.0f}",
+            f"{level.nll:.3f}",
+            f"{level.perplexity:,.2f}",
+            f"{level.accuracy:.1%}",
+            f"{level.top_k_accuracy:.1%}",
+            f"{level.calibration_error:.1%}",
         )
-        table.add_row(name, shown.format(scale * ours), *compared)
     return table
 
 

@@ -1,9 +1,17 @@
 """From an experiment to a trained model: objective, optimiser, step, devices, checkpoints, loop."""
 
+from jaxlm.training._causal import Shifted, causal_lm_objective, shift_batch
 from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, checkpoints, last_good, load_arrays
 from jaxlm.training._compilation import enable_compilation_cache
 from jaxlm.training._digests import damage, write_digests
-from jaxlm.training._evaluation import Evaluation, log_frequencies, summarize, unigram_log_probs
+from jaxlm.training._evaluation import (
+    Evaluation,
+    SequenceEvaluation,
+    log_frequencies,
+    summarize,
+    summarize_sequences,
+    unigram_log_probs,
+)
 from jaxlm.training._evaluator import Evaluator, evaluate, make_eval_step
 from jaxlm.training._events import (
     Evaluated,
@@ -17,7 +25,15 @@ from jaxlm.training._events import (
     Warned,
 )
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._goals import (
+    evaluation_objective,
+    make_masking,
+    position_options,
+    special_ids,
+    training_objective,
+)
 from jaxlm.training._loop import train
+from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._memory import keep_memory
 from jaxlm.training._metrics import read_metrics
 from jaxlm.training._objective import Masked, Masking, Objective, mask_batch, masked_lm_objective, named_rng
@@ -26,9 +42,16 @@ from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._run_config import RunConfig
 from jaxlm.training._run_folder import load_experiment
 from jaxlm.training._schedule import learning_rate_schedule, warmup_steps
+from jaxlm.training._sequence import (
+    classification_objective,
+    regression_objective,
+    smoothed_cross_entropy,
+)
+from jaxlm.training._sequence_inputs import Examples, Inputs, batch_examples, read_batch, sequence_outputs
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._step import TrainState, init_state, make_train_step
-from jaxlm.training._task import Split, Task, make_masking, make_objective, make_task, model_config
+from jaxlm.training._task import Split, Task, make_split, make_task, model_config
+from jaxlm.training._token_metrics import LevelSummary, TokenSummary, summarize_tokens, token_metrics
 from jaxlm.training._trainer import TrainingError
 
 __all__ = [
@@ -38,8 +61,12 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Event",
+    "Examples",
     "Experiment",
     "Finished",
+    "Inputs",
+    "LevelSummary",
+    "LossConfig",
     "Masked",
     "Masking",
     "Noted",
@@ -48,20 +75,27 @@ __all__ = [
     "Progress",
     "RunConfig",
     "Saved",
+    "SequenceEvaluation",
+    "Shifted",
     "Split",
     "Started",
     "StopRequest",
     "Stopped",
     "Task",
+    "TokenSummary",
     "TrainState",
     "TrainingError",
     "Warned",
+    "batch_examples",
+    "causal_lm_objective",
     "checkpoints",
+    "classification_objective",
     "damage",
     "decays",
     "divide",
     "enable_compilation_cache",
     "evaluate",
+    "evaluation_objective",
     "fetch",
     "init_state",
     "keep_memory",
@@ -72,8 +106,8 @@ __all__ = [
     "log_frequencies",
     "make_eval_step",
     "make_masking",
-    "make_objective",
     "make_optimizer",
+    "make_split",
     "make_task",
     "make_train_step",
     "mask_batch",
@@ -81,10 +115,21 @@ __all__ = [
     "model_config",
     "named_rng",
     "parallel",
+    "position_options",
+    "read_batch",
     "read_metrics",
+    "regression_objective",
     "replicate",
+    "sequence_outputs",
+    "shift_batch",
+    "smoothed_cross_entropy",
+    "special_ids",
     "summarize",
+    "summarize_sequences",
+    "summarize_tokens",
+    "token_metrics",
     "train",
+    "training_objective",
     "unigram_log_probs",
     "warmup_steps",
     "write_digests",

@@ -1,4 +1,4 @@
-"""What an evaluation says: scores at masked positions, and what frequencies alone would have scored there."""
+"""What an evaluation says: scores of predictions, and what frequencies alone would have scored there."""
 
 import math
 from collections.abc import Mapping
@@ -6,43 +6,84 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlm import data
+from jaxlm import data, models
+from jaxlm.training._token_metrics import LevelSummary, summarize_tokens
 
 TOKENS_AT_ONCE = 1 << 22
 
 
 class Evaluation(NamedTuple):
-    """Scores at the masked positions of a split.
+    """Scores of a language model's predictions on a split: at masked positions, or of every next token.
 
     Attributes:
       nll: mean negative log-likelihood, nats.
       perplexity: `exp(nll)`.
       accuracy: share of positions whose target is the likeliest token.
-      masked: positions scored.
+      top_5_accuracy: share of positions whose target is among the five likeliest.
+      calibration_error: expected, of the likeliest token's probability, 15 bins of equal width; 0 to 1.
+      scored: positions scored.
       tokens: real tokens read.
       overflow: drawn positions that had no room and were not scored.
       unigram_nll: the same of the token frequencies of the training split; NaN without a baseline.
       unigram_perplexity: `exp(unigram_nll)`.
       unigram_accuracy: share of positions whose target is the most frequent token.
+      bits_per_byte: `nll * scored / log(2)` by the bytes of the original text; NaN where the positions scored
+        are not the whole text.
+      by_level: the same scores by how much of the example was corrupted; empty without noise.
     """
 
     nll: float
     perplexity: float
     accuracy: float
-    masked: int
+    top_5_accuracy: float
+    calibration_error: float
+    scored: int
     tokens: int
     overflow: int
-    unigram_nll: float
-    unigram_perplexity: float
-    unigram_accuracy: float
+    unigram_nll: float = math.nan
+    unigram_perplexity: float = math.nan
+    unigram_accuracy: float = math.nan
+    bits_per_byte: float = math.nan
+    by_level: tuple[LevelSummary, ...] = ()
+
+    @property
+    def loss(self) -> float:
+        """The mean negative log-likelihood, nats: what checkpoints are compared by."""
+        return self.nll
 
     def line(self, step: int, split: str) -> dict[str, Any]:
         """Returns the line of metrics.jsonl: the fields, `nll` as `loss`."""
         values = self._asdict()
-        return {"step": step, "split": split, "loss": values.pop("nll"), **values}
+        levels = [level._asdict() for level in values.pop("by_level")]
+        return {"step": step, "split": split, "loss": values.pop("nll"), **values, "by_level": levels}
 
 
-def unigram_log_probs(cache: data.TokenCache, forbidden: np.ndarray) -> np.ndarray:
+class SequenceEvaluation(NamedTuple):
+    """Scores of a head's outputs for whole records.
+
+    Attributes:
+      loss: mean cross-entropy in nats of a classifier; mean squared error of a regression in variances of the
+        training labels, so that 1 is what their mean scores.
+      accuracy: share of the records whose class is the likeliest; NaN for a regression.
+      records: how many were scored.
+      tokens: real tokens read.
+      baseline_loss: what the mean label, or the class frequencies, of the training split score there.
+    """
+
+    loss: float
+    accuracy: float
+    records: int
+    tokens: int
+    baseline_loss: float = math.nan
+
+    def line(self, step: int, split: str) -> dict[str, Any]:
+        """Returns the line of metrics.jsonl."""
+        return {"step": step, "split": split, **self._asdict()}
+
+
+def unigram_log_probs(
+    cache: data.TokenCache, forbidden: np.ndarray, *, unless_seen: bool = False
+) -> np.ndarray:
     """Returns the log-probabilities of the tokens by their frequency in a split, add-one smoothed, nats.
 
     `p(v) = (n(v) + 1) / sum_u (n(u) + 1)` over the ids that can be a target.
@@ -51,6 +92,8 @@ def unigram_log_probs(cache: data.TokenCache, forbidden: np.ndarray) -> np.ndarr
       cache: the training split.
       forbidden: `Bool[V]`, True for ids that are never a target; they get probability 0 and log-probability
         -inf.
+      unless_seen: whether a forbidden id that occurs in the split is a target all the same, as the token that
+        closes a document is for a causal model.
 
     Returns:
       `Float32[V]`.
@@ -58,7 +101,7 @@ def unigram_log_probs(cache: data.TokenCache, forbidden: np.ndarray) -> np.ndarr
     counts = np.zeros(len(forbidden), np.int64)
     for first in range(0, cache.num_tokens, TOKENS_AT_ONCE):
         counts += np.bincount(cache.tokens[first : first + TOKENS_AT_ONCE], minlength=len(forbidden))
-    return log_frequencies(counts, forbidden)
+    return log_frequencies(counts, forbidden & (counts == 0) if unless_seen else forbidden)
 
 
 def log_frequencies(counts: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
@@ -73,31 +116,88 @@ def log_frequencies(counts: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
         return np.log(smoothed / max(smoothed.sum(), 1.0)).astype(np.float32)
 
 
-def summarize(totals: Mapping[str, int | float]) -> Evaluation | None:
-    """Returns the means of an evaluation's sums; None where nothing was masked.
+def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Evaluation | None:
+    """Returns the means of a split's sums; None where nothing was scored.
+
+    Args:
+      totals: the sums of an evaluating objective over the split.
+      num_bytes: of the original text, where the positions scored are all of it; None: no bits per byte.
 
     Example:
-      >>> sums = {"loss_sum": 3.0, "weight": 4.0, "correct": 1, "tokens": 30, "overflow": 0}
-      >>> summarize(sums).nll, summarize(sums).accuracy
-      (0.75, 0.25)
+      >>> sums = {"loss_sum": 3.0, "weight": 4.0, "correct": 1, "top_k_correct": 2, "tokens": 30,
+      ...         "overflow": 0, "calibration": np.array([[4, 1.5, 1]])}
+      >>> summarize(sums).nll, summarize(sums).accuracy, summarize(sums).calibration_error
+      (0.75, 0.25, 0.125)
     """
-    masked = int(totals.get("weight", 0))
-    if not masked:
+    summary = summarize_tokens(totals)
+    if summary is None:
         return None
-    nll = totals["loss_sum"] / masked
-    unigram = totals.get("unigram_loss_sum", math.nan) / masked
+    unigram = float(totals.get("unigram_loss_sum", math.nan)) / summary.weight
+    bits = math.nan if not num_bytes else float(totals["loss_sum"]) / math.log(2) / num_bytes
     return Evaluation(
-        nll=nll,
-        perplexity=_exp(nll),
-        accuracy=totals["correct"] / masked,
-        masked=masked,
+        nll=summary.nll,
+        perplexity=summary.perplexity,
+        accuracy=summary.accuracy,
+        top_5_accuracy=summary.top_k_accuracy,
+        calibration_error=summary.calibration_error,
+        scored=round(summary.weight),
         tokens=int(totals["tokens"]),
         overflow=int(totals["overflow"]),
         unigram_nll=unigram,
-        unigram_perplexity=_exp(unigram),
-        unigram_accuracy=totals.get("unigram_correct", math.nan) / masked,
+        unigram_perplexity=math.exp(unigram) if unigram < 700 else math.inf,
+        unigram_accuracy=float(totals.get("unigram_correct", math.nan)) / summary.weight,
+        bits_per_byte=bits,
+        by_level=summary.by_level,
     )
 
 
-def _exp(nats: float) -> float:
-    return math.exp(nats) if nats < 700 else math.inf
+def summarize_sequences(
+    totals: Mapping[str, Any], *, baseline_loss: float = math.nan
+) -> SequenceEvaluation | None:
+    """Returns the means of a split's sums for a model of sequences; None where nothing was scored.
+
+    Args:
+      totals: the sums of `classification_objective` or `regression_objective`, evaluating.
+      baseline_loss: see `baseline_loss`.
+
+    Example:
+      >>> sums = {"loss_sum": 3.0, "weight": 2.0, "correct": 1, "tokens": 9}
+      >>> summarize_sequences(sums).loss, summarize_sequences(sums).accuracy
+      (1.5, 0.5)
+    """
+    weight = float(totals.get("weight", 0))
+    if not weight:
+        return None
+    return SequenceEvaluation(
+        loss=float(totals["loss_sum"]) / weight,
+        accuracy=float(totals.get("correct", math.nan)) / weight,
+        records=round(weight),
+        tokens=int(totals["tokens"]),
+        baseline_loss=baseline_loss,
+    )
+
+
+def baseline_loss(labels: np.ndarray, train: np.ndarray | None, head: models.HeadConfig) -> float:
+    """Returns the loss of predicting the training labels' mean, or of a class its frequency there.
+
+    Args:
+      labels: `Float[N]` to be predicted; NaN: unlabelled.
+      train: `Float[N]` of the training split; None gives NaN.
+      head: one output is a regression, in whose `scale` errors are measured; several are classes (nats,
+        add-one smoothed).
+
+    Example:
+      >>> one = models.HeadConfig(num_outputs=1, scale=2.0)
+      >>> baseline_loss(np.array([1.0, 3.0]), np.array([2.0, 2.0]), one)
+      0.25
+    """
+    if train is None:
+        return math.nan
+    known, seen = (np.asarray(part, np.float64) for part in (labels, train))
+    known, seen = known[~np.isnan(known)], seen[~np.isnan(seen)]
+    if not len(known) or not len(seen):
+        return math.nan
+    if head.num_outputs == 1:
+        return float(np.mean(np.square(known - seen.mean()))) / head.scale**2
+    counts = np.bincount(seen.astype(int), minlength=head.num_outputs) + 1
+    return float(-np.log(counts / counts.sum())[known.astype(int)].mean())

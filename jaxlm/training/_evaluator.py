@@ -1,6 +1,8 @@
 """Evaluating parameters on a split, batch by batch over all devices."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -8,12 +10,21 @@ import numpy as np
 from jax import lax
 
 from jaxlm import corruption, data, models, tokenizers
-from jaxlm.training._evaluation import Evaluation, summarize
+from jaxlm.training._evaluation import (
+    Evaluation,
+    SequenceEvaluation,
+    baseline_loss,
+    summarize,
+    summarize_sequences,
+)
+from jaxlm.training._goals import evaluation_objective
 from jaxlm.training._objective import Objective, named_rng
 from jaxlm.training._placement import divide, fetch, parallel, replicate
-from jaxlm.training._task import Split, make_masking, make_objective
+from jaxlm.training._run_config import Goal
+from jaxlm.training._task import Split
 from jaxlm.typing import Array
 
+Scores = Evaluation | SequenceEvaluation
 # Evaluations are comparable between runs: their masks come from this key, whatever the run's seed.
 EVALUATION_SEED = 0
 
@@ -42,7 +53,7 @@ class Evaluator:
     """Evaluates parameters on splits; compiled once.
 
     Args:
-      objective: deterministic; see `masked_lm_objective`.
+      objective: deterministic; see `evaluation_objective`.
       apply_fn: `model.apply`.
       devices: that hold the parameters.
     """
@@ -58,16 +69,18 @@ class Evaluator:
         params: Any,
         batches: Iterable[data.Batch],
         *,
+        summarize: Callable[[Mapping[str, Any]], Scores | None] = summarize,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> Evaluation | None:
-        """Returns the evaluation over host batches; None where nothing is masked in them, or when cancelled.
+    ) -> Scores | None:
+        """Returns the evaluation over host batches; None where nothing is scored in them, or when cancelled.
 
         Args:
           params: replicated on the devices.
           batches: their rows are divided over the devices.
+          summarize: makes an evaluation of the objective's sums over all batches; see `summary`.
           cancelled: asked before each batch.
         """
-        totals: dict[str, int | float] = {}
+        totals: dict[str, Any] = {}
         pending = None
         for batch in batches:
             if cancelled():
@@ -79,29 +92,33 @@ class Evaluator:
 
 
 def evaluate(
-    model: models.MaskedLM,
+    model: models.Model,
     params: Any,
     tokenizer: tokenizers.Tokenizer,
     cache: data.TokenCache,
     *,
-    masking: corruption.MaskingConfig | None = None,
+    objective: Goal = "masked_lm",
+    noise: corruption.NoiseConfig | None = None,
     row_length: int | None = None,
     long: Literal["split", "truncate"] = "split",
     batch_size: int = 16,
     log_unigrams: np.ndarray | None = None,
     devices: Sequence[jax.Device] | None = None,
-) -> Evaluation | None:
-    """Returns a masked LM's scores on records, with masks that are the same at every call.
+) -> Scores | None:
+    """Returns a model's scores on records; what is masked is the same at every call.
 
-    A mask belongs to its record: with records no longer than a row, neither `row_length` nor `batch_size`
-    nor the number of devices changes the result beyond rounding.
+    A draw belongs to its record: with records no longer than a row, neither `row_length` nor `batch_size`
+    nor the number of devices changes the result beyond rounding. A causal model predicts every token but a
+    record's first exactly once: pieces of longer records overlap by one.
 
     Args:
-      model: a masked LM.
+      model: of the objective.
       params: its parameters.
       tokenizer: that the records were encoded with.
-      cache: the records.
-      masking: what is masked; None: the defaults.
+      cache: the records, labelled for a model of sequences.
+      objective: that the model was trained on.
+      noise: what is masked of a masked LM's text (None: BERT's 15 %), or how what another model reads is
+        corrupted (None: not at all).
       row_length: tokens of a packed row; None: the model's `max_length`.
       long: whether longer records are split or truncated.
       batch_size: rows of a batch over all devices.
@@ -109,21 +126,61 @@ def evaluate(
       devices: local devices; None: all of them that `batch_size` divides by.
 
     Returns:
-      The evaluation; None where nothing is masked.
+      `Evaluation` of a language model, `SequenceEvaluation` of others; None where nothing is scored.
 
     Raises:
-      ValueError: if nothing in the records may be masked, or the devices do not divide the batch.
+      ValueError: if nothing in the records may be masked, labels are missing, or the devices do not divide
+        the batch.
     """
     devices = list(devices or jax.local_devices()[: _most_devices(batch_size)])
     if batch_size % len(devices):
         raise ValueError(f"batch_size is a multiple of the {len(devices)} devices, got {batch_size}")
-    plan = data.plan_packing(cache.lengths, row_length or model.config.max_length, long=long)
-    config = masking or corruption.MaskingConfig()
-    rows = batch_size // len(devices)
-    drawn = make_masking(config, model.config, tokenizer, Split(cache, plan), rows)
-    objective = make_objective(model.config, drawn, deterministic=True, log_unigrams=log_unigrams)
-    evaluator = Evaluator(objective, model.apply, devices)
-    return evaluator(replicate(params, devices), data.eval_batches(cache, plan, batch_size))
+    length = row_length or model.config.max_length
+    overlap = int(objective == "causal_lm" and length > 1)
+    plan = data.plan_packing(cache.lengths, length, long=long, overlap=overlap)
+    noise = corruption.NoiseConfig() if noise is None and objective == "masked_lm" else noise
+    if noise is not None and noise.rate is None:
+        noise = dataclasses.replace(noise, rate=0.15 if objective == "masked_lm" else 0.0)
+    split, rows = Split(cache, plan), batch_size // len(devices)
+    head = getattr(model, "head_config", None)
+    sums = evaluation_objective(
+        objective,
+        model.config,
+        tokenizer,
+        [split],
+        rows,
+        head=head,
+        noise=noise,
+        log_unigrams=log_unigrams,
+    )
+    batches = data.eval_batches(cache, plan, batch_size)
+    evaluator = Evaluator(sums, model.apply, devices)
+    return evaluator(replicate(params, devices), batches, summarize=summary(objective, split, head=head))
+
+
+def summary(
+    objective: Goal,
+    split: Split,
+    train: data.TokenCache | None = None,
+    *,
+    head: models.HeadConfig | None = None,
+    is_whole: bool = True,
+) -> Callable[[Mapping[str, Any]], Scores | None]:
+    """Returns what makes an evaluation of an objective's sums over a split.
+
+    Args:
+      objective: of the model.
+      split: that is evaluated.
+      train: the training split, whose labels are a baseline for a model of sequences.
+      head: of a model of sequences.
+      is_whole: whether all of its rows are summed; only then there are bits per byte.
+    """
+    if head is None:
+        # Bits per byte are of a whole text: every token predicted, none left out.
+        is_whole &= objective == "causal_lm" and not split.plan.num_dropped
+        return partial(summarize, num_bytes=split.cache.num_bytes if is_whole else None)
+    labels = None if train is None else train.labels
+    return partial(summarize_sequences, baseline_loss=baseline_loss(split.cache.labels, labels, head))
 
 
 def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
@@ -150,10 +207,14 @@ def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
     )
 
 
-def _added(totals: dict[str, int | float], computed: Mapping[str, Array] | None) -> dict[str, int | float]:
+def _added(totals: dict[str, Any], computed: Mapping[str, Array] | None) -> dict[str, Any]:
+    """Sums in float64 and int64, which lose no count."""
     if computed is None:
         return totals
-    return {name: totals.get(name, 0) + value.item() for name, value in fetch(computed).items()}
+    return {
+        name: totals.get(name, 0) + np.asarray(value).astype(np.result_type(value.dtype, np.int64))
+        for name, value in fetch(computed).items()
+    }
 
 
 def _most_devices(batch_size: int) -> int:

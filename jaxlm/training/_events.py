@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxlm.training._evaluation import Evaluation
+from jaxlm.training._evaluation import Evaluation, SequenceEvaluation
 
 
 class Started(NamedTuple):
@@ -35,8 +35,9 @@ class Progress(NamedTuple):
     Attributes:
       step: batches consumed.
       steps: of the whole run.
-      loss: nats at a masked position; NaN where nothing was masked.
-      accuracy: share of the masked positions that were right.
+      loss: mean over what was scored (nats, or squared error in variances of the labels); NaN where nothing
+        was.
+      accuracy: share of what was scored that was right; NaN for a regression.
       learning_rate: of the last update.
       tokens_per_second: real tokens; NaN at first.
       bad_steps: batches of this run so far that were not finite.
@@ -56,7 +57,7 @@ class Evaluated(NamedTuple):
 
     step: int
     split: str
-    evaluation: Evaluation
+    evaluation: Evaluation | SequenceEvaluation
 
 
 class Saved(NamedTuple):
@@ -91,14 +92,14 @@ class Finished(NamedTuple):
     Attributes:
       step: batches consumed.
       folder: of the run.
-      evaluation: of all of the test split; None where nothing is masked in it.
+      evaluation: of all of the test split; None where nothing is scored in it.
       split: its name.
       seconds: since the start of the process's part of the run.
     """
 
     step: int
     folder: str
-    evaluation: Evaluation | None
+    evaluation: Evaluation | SequenceEvaluation | None
     split: str
     seconds: float
 

@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Any
 
-from jaxlm.corruption import MaskingConfig
+from jaxlm.corruption import NoiseConfig
 from jaxlm.data import DataConfig
-from jaxlm.models import TransformerConfig
+from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
+from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._optimizer import OptimizerConfig
 from jaxlm.training._records import from_dict
 from jaxlm.training._run_config import RunConfig
@@ -52,7 +53,13 @@ class Experiment:
       data: which corpus, how it is divided and packed.
       tokenizer: which tokenizer, or how to train one.
       model: the transformer; `vocab_size` and `next_id` may be left to the tokenizer.
-      masking: what is masked.
+      head: of a classifier or a regression: pooling and layers.
+      input_noise: what the model reads is corrupted, and what it is to predict is not; of a masked LM, the
+        corrupted positions are those that it predicts. A rate that is left out is 0.15 for a masked LM and 0
+        for the others.
+      target_noise: what the loss of a language model compares with is corrupted, in training only; what the
+        model reads is not. A rate that is left out is 0.
+      loss: label smoothing and z-loss.
       optimizer: AdamW and its learning rate.
       run: how long, how often, what is kept.
 
@@ -65,7 +72,10 @@ class Experiment:
     data: DataConfig = dataclasses.field(default_factory=_default_data)
     tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
     model: TransformerConfig = dataclasses.field(default_factory=_default_model)
-    masking: MaskingConfig = dataclasses.field(default_factory=MaskingConfig)
+    head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
+    input_noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
+    target_noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=_default_optimizer)
     run: RunConfig = dataclasses.field(default_factory=_default_run)
 
@@ -81,10 +91,7 @@ class Experiment:
                 "optimizer.warmup is no longer than the run: "
                 f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
             )
-        if self.model.causal:
-            raise ValueError(
-                "a masked LM sees both sides: got model.causal=True with run.objective='masked_lm'"
-            )
+        self._check_direction()
         if self.model.param_dtype != "float32":
             raise ValueError(
                 f"training keeps parameters in float32: got model.param_dtype={self.model.param_dtype!r}; "
@@ -96,6 +103,34 @@ class Experiment:
                 f"rows are longer than the model's table of positions: got data.row_length={length} and "
                 f"model.max_length={most}; raise model.max_length or shorten the rows"
             )
+
+    def _check_direction(self) -> None:
+        objective = self.run.objective
+        if objective == "masked_lm" and self.model.causal:
+            raise ValueError(
+                "a masked LM sees both sides: got model.causal=True with run.objective='masked_lm'"
+            )
+        if objective == "causal_lm" and not self.model.causal:
+            raise ValueError(
+                "a causal LM hides what comes later: got model.causal=False with run.objective='causal_lm'; "
+                "set model.causal"
+            )
+
+    @property
+    def is_of_sequences(self) -> bool:
+        """Whether whole records are judged by their labels, instead of tokens."""
+        return self.run.objective in ("classification", "regression")
+
+    @property
+    def resolved_input_noise(self) -> NoiseConfig:
+        """The input noise with its rate known: left out, it is 0.15 for a masked LM, 0 for others."""
+        usual = 0.15 if self.run.objective == "masked_lm" else 0.0
+        return _with_rate(self.input_noise, usual)
+
+    @property
+    def resolved_target_noise(self) -> NoiseConfig:
+        """The target noise with its rate known: 0 where it is left out."""
+        return _with_rate(self.target_noise, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the experiment as JSON values; `from_dict` reads it back."""
@@ -114,3 +149,7 @@ class Experiment:
           ValueError: run has no field 'stepz'; its fields are steps, batch_size, ...
         """
         return from_dict(cls, values)
+
+
+def _with_rate(noise: NoiseConfig, usual: float) -> NoiseConfig:
+    return noise if noise.rate is not None else dataclasses.replace(noise, rate=usual)

@@ -98,6 +98,7 @@ def _trained(
             trainer.params(),
             task.tokenizer,
             objective=experiment.run.objective,
+            head=task.head,
             extra={"experiment": experiment.to_dict()},
         )
         yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
@@ -142,7 +143,7 @@ def _started(
     run, train_plan = experiment.run, task.splits["train"].plan
     return Started(
         folder=str(folder),
-        params=models.num_params(task.config, run.objective),
+        params=models.num_params(task.config, run.objective, task.head),
         step=trainer.step,
         steps=run.steps,
         tokens_per_step=run.batch_size * train_plan.row_length,

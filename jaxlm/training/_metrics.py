@@ -18,9 +18,9 @@ class Window(NamedTuple):
     Attributes:
       steps: how many.
       bad: how many of them were not finite; they are in `steps` and `tokens` only.
-      loss_sum: nats over the masked positions.
-      masked: masked positions.
-      correct: those whose target was the likeliest token.
+      loss_sum: over the positions, or the records, that were scored.
+      scored: how many they are.
+      correct: those whose target was the likeliest; NaN for a regression.
       tokens: real tokens read.
       overflow: drawn positions that had no room.
       grad_norm_sum: sum of the gradients' norms.
@@ -32,8 +32,8 @@ class Window(NamedTuple):
     steps: int = 0
     bad: int = 0
     loss_sum: float = 0.0
-    masked: int = 0
-    correct: int = 0
+    scored: int = 0
+    correct: float = 0
     tokens: int = 0
     overflow: int = 0
     grad_norm_sum: float = 0.0
@@ -52,8 +52,8 @@ class Window(NamedTuple):
             steps=self.steps + 1,
             bad=self.bad + int(metrics["bad"]),
             loss_sum=self.loss_sum + float(metrics["loss_sum"]),
-            masked=self.masked + int(metrics["weight"]),
-            correct=self.correct + int(metrics["correct"]),
+            scored=self.scored + int(metrics["weight"]),
+            correct=self.correct + float(metrics.get("correct", math.nan)),
             tokens=self.tokens + tokens,
             overflow=self.overflow + int(metrics["overflow"]),
             grad_norm_sum=self.grad_norm_sum + float(metrics["grad_norm"]),
@@ -63,13 +63,13 @@ class Window(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Mean over the masked positions, nats; NaN where nothing was masked."""
-        return self.loss_sum / self.masked if self.masked else math.nan
+        """Mean over what was scored; NaN where nothing was."""
+        return self.loss_sum / self.scored if self.scored else math.nan
 
     @property
     def accuracy(self) -> float:
-        """Share of the masked positions that were right; NaN where nothing was masked."""
-        return self.correct / self.masked if self.masked else math.nan
+        """Share of what was scored that was right; NaN where nothing was."""
+        return self.correct / self.scored if self.scored else math.nan
 
     @property
     def grad_norm(self) -> float:
@@ -86,7 +86,7 @@ class Window(NamedTuple):
         """Returns the line of metrics.jsonl for the steps up to `step`.
 
         Example:
-          >>> Window(steps=2, loss_sum=6.0, masked=4, correct=1, tokens=30).line(10, 0.1)["loss"]
+          >>> Window(steps=2, loss_sum=6.0, scored=4, correct=1, tokens=30).line(10, 0.1)["loss"]
           1.5
         """
         return {
@@ -94,7 +94,7 @@ class Window(NamedTuple):
             "split": "train",
             "loss": self.loss,
             "accuracy": self.accuracy,
-            "masked": self.masked,
+            "scored": self.scored,
             "tokens": self.tokens,
             "overflow": self.overflow,
             "bad_steps": self.bad,

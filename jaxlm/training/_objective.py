@@ -1,4 +1,4 @@
-"""The masked-LM objective: corruption, the body, and the head at the masked positions only."""
+"""The masked-LM objective: noise, the body, and the head at the hidden positions only."""
 
 import zlib
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import corruption, data, ops
+from jaxlm.training._token_loss import Predictions, Smoothing, count, prediction_sums
 from jaxlm.typing import Array, Bool, Float, Int, Key
 
 # objective(apply_fn, params, batch, rngs) -> (loss_sum, weight, metrics): sums and counts, divided last.
@@ -19,17 +20,11 @@ class Masking(NamedTuple):
     """What the masking of a batch needs beside the batch.
 
     Attributes:
-      config: rate, shares and how the number is drawn.
-      mask_id: id that replaces a token.
-      random_ids: `Int[R]` ids that a random replacement is drawn from.
-      forbidden: `Bool[V]`, True for ids that are never masked.
-      capacity: K, how many masked positions a micro-batch of one device has room for; static.
+      noise: what is corrupted and how.
+      capacity: K, how many corrupted positions a micro-batch of one device has room for; static.
     """
 
-    config: corruption.MaskingConfig
-    mask_id: int
-    random_ids: np.ndarray
-    forbidden: np.ndarray
+    noise: corruption.Noise
     capacity: int
 
 
@@ -41,6 +36,7 @@ class Masked(NamedTuple):
       indices: `Int[K]` masked positions, flat in `B * L`; rows past the last one have weight 0.
       targets: `Int[K]` the clean ids there.
       weights: `Float[K]` 1 where the row counts, else 0.
+      fractions: `Float[K]` the share by which the position's example was to be corrupted.
       overflow: how many drawn positions had no room and were left as they are.
     """
 
@@ -48,6 +44,7 @@ class Masked(NamedTuple):
     indices: Int[Array, " M"]
     targets: Int[Array, " M"]
     weights: Float[Array, " M"]
+    fractions: Float[Array, " M"]
     overflow: Int[Array, ""]
 
 
@@ -76,30 +73,29 @@ def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> Mask
     Returns:
       `Masked`, with shapes that depend on the shapes of `batch` and on K only.
     """
-    allowed = corruption.corruptible(batch.tokens, batch.segments, masking.forbidden)
-    drawn = corruption.mask_tokens(
-        rng,
-        batch.tokens,
-        allowed,
-        example_ids=batch.example_ids,
-        offsets=batch.offsets,
-        segments=batch.segments,
-        epochs=batch.epochs,
-        config=masking.config,
-        mask_id=masking.mask_id,
-        random_ids=jnp.asarray(masking.random_ids),
-    )
+    drawn = corruption.corrupt_batch(rng, batch, masking.noise)
     corrupted, overflow = drawn, jnp.zeros((), jnp.int32)
-    if masking.config.count == "bernoulli":
+    if not has_exact_capacity(masking.noise.config):
         corrupted, overflow = corruption.limit_masked(drawn, batch.tokens, masking.capacity)
     gathered = corruption.gather_masked(corrupted.loss_mask, masking.capacity)
-    targets = corrupted.targets.reshape(-1)[gathered.indices]
-    return Masked(corrupted.tokens, gathered.indices, targets, gathered.weights, overflow + gathered.overflow)
+    targets, fractions = (
+        array.reshape(-1)[gathered.indices] for array in (corrupted.targets, corrupted.fractions)
+    )
+    overflow = overflow + gathered.overflow
+    return Masked(corrupted.tokens, gathered.indices, targets, gathered.weights, fractions, overflow)
+
+
+def has_exact_capacity(config: corruption.NoiseConfig) -> bool:
+    """Whether the most positions that this noise takes of a batch can be counted beforehand."""
+    return (config.count, config.unit, config.schedule) == ("exact", "token", "constant")
 
 
 def masked_lm_objective(
     masking: Masking,
     *,
+    target_noise: corruption.Noise | None = None,
+    label_smoothing: Smoothing = 0.0,
+    z_loss: float = 0.0,
     next_id: int | None = None,
     positions_from: str = "clean",
     tile: int = 1024,
@@ -114,11 +110,14 @@ def masked_lm_objective(
 
     Args:
       masking: what is masked and how; its K is of one micro-batch of one device.
+      target_noise: what the targets are corrupted by; training only.
+      label_smoothing: see `LossConfig`; training only.
+      z_loss: see `LossConfig`; training only.
       next_id: id that ends an instruction, for models with instruction positions; None: the batch's offsets
         are the positions.
       positions_from: whether instruction positions come from the "clean" ids or from the "corrupted" ones.
       tile: rows of logits held at once.
-      deterministic: whether dropout is off.
+      deterministic: an evaluation: no dropout, the negative log-likelihood alone, and all of `token_metrics`.
       log_unigrams: `Float[V]` log-probabilities of a model that knows frequencies only, to be judged at the
         same positions; None: no such model.
 
@@ -133,52 +132,67 @@ def masked_lm_objective(
         apply_fn: Callable[..., Any], params: Any, batch: data.Batch, rngs: Mapping[str, Key[Array, ""]]
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
         masked = mask_batch(rngs["mask"], batch, masking)
-        positions = _positions(batch, masked.tokens, next_id, positions_from)
         hidden = apply_fn(
             {"params": params},
             masked.tokens,
             segments=batch.segments,
-            positions=positions,
+            positions=read_positions(batch, masked.tokens, next_id, positions_from),
             deterministic=deterministic,
             rngs={} if deterministic else {"dropout": rngs["dropout"]},
         ).hidden
+        if target_noise is not None and not deterministic:
+            noisy = corruption.corrupt_batch(named_rng(rngs["mask"], "target"), batch, target_noise).tokens
+            masked = masked._replace(targets=noisy.reshape(-1)[masked.indices])
         rows = hidden.reshape(-1, hidden.shape[-1])[masked.indices]
-        features = apply_fn({"params": params}, rows, method="features")
-        kernel, bias = apply_fn({"params": params}, method="output_weights")
-        result = ops.tiled_cross_entropy(
-            features, kernel, bias, masked.targets, masked.weights, tile=min(tile, masking.capacity)
+        # Levels of noise say nothing where all examples have the same.
+        is_one_level = deterministic and masking.noise.config.schedule == "constant"
+        sums = prediction_sums(
+            apply_fn,
+            params,
+            Predictions(rows, masked.targets, masked.weights, None if is_one_level else masked.fractions),
+            deterministic=deterministic,
+            label_smoothing=label_smoothing,
+            z_loss=z_loss,
+            tile=tile,
         )
-        counts = masked.weights > 0
-        metrics = {
-            "correct": _count(result.correct & counts),
-            "tokens": _count(batch.segments > 0),
-            "overflow": masked.overflow,
-        }
+        sums |= {"tokens": count(batch.segments > 0), "overflow": masked.overflow}
         if log_unigrams is not None:
-            metrics |= _unigram_metrics(jnp.asarray(log_unigrams, jnp.float32), masked.targets, counts)
-        return result.loss_sum, result.weight, metrics
+            sums |= unigram_sums(log_unigrams, masked.targets, masked.weights > 0)
+        return sums.pop("loss_sum"), sums.pop("weight"), sums
 
     return objective
 
 
-def _positions(
+def read_positions(
     batch: data.Batch, tokens: Int[Array, "B L"], next_id: int | None, positions_from: str
 ) -> Int[Array, "..."]:
+    """Returns the positions that a model is told: offsets, or instruction and argument indices.
+
+    Args:
+      batch: clean rows.
+      tokens: `Int[B L]`, what the model reads.
+      next_id: id that ends an instruction; None: offsets in the segment.
+      positions_from: whether indices come from the "clean" ids or from those of `tokens`.
+    """
     if next_id is None:
         return batch.positions
     source = batch.tokens if positions_from == "clean" else tokens
     return ops.instruction_positions(source, batch.segments, next_id)
 
 
-def _unigram_metrics(
-    log_unigrams: Float[Array, " V"], targets: Int[Array, " M"], counts: Bool[Array, " M"]
+def unigram_sums(
+    log_unigrams: np.ndarray, targets: Int[Array, " M"], counts: Bool[Array, " M"]
 ) -> dict[str, Array]:
-    log_probs = log_unigrams[targets]
+    """Returns what a model that knows frequencies only scores: `unigram_loss_sum` and `unigram_correct`.
+
+    Args:
+      log_unigrams: `Float[V]`, nats.
+      targets: `Int[M]`.
+      counts: `Bool[M]`, True = counts.
+    """
+    table = jnp.asarray(log_unigrams, jnp.float32)
+    log_probs = table[targets]
     return {
         "unigram_loss_sum": -jnp.where(counts, log_probs, jnp.zeros_like(log_probs)).sum(),
-        "unigram_correct": _count((targets == jnp.argmax(log_unigrams)) & counts),
+        "unigram_correct": count((targets == jnp.argmax(table)) & counts),
     }
-
-
-def _count(flags: Bool[Array, "..."]) -> Int[Array, ""]:
-    return flags.sum(dtype=jnp.int32)

@@ -1,7 +1,9 @@
 """How long a run is, how often it looks, and what it keeps."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
+
+Goal = Literal["masked_lm", "causal_lm", "classification", "regression"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -11,8 +13,9 @@ class RunConfig:
     Attributes:
       steps: batches to train on.
       batch_size: rows of a batch, over all devices and micro-batches together.
-      seed: of the parameters, the order of the rows, the masks and dropout.
-      objective: what is trained; "masked_lm".
+      seed: of the parameters, the order of the rows, the noise and dropout.
+      objective: what is trained: "masked_lm" (the tokens that noise hides), "causal_lm" (each next token),
+        "classification" or "regression" (of a record's label).
       log_every: steps between two lines of metrics.jsonl.
       eval_every: steps between two evaluations on the validation split; 0 evaluates at the end only.
       eval_batches: most batches of an evaluation while training, spread evenly over the split; 0 takes all of
@@ -31,7 +34,7 @@ class RunConfig:
     steps: int = 1000
     batch_size: int = 16
     seed: int = 0
-    objective: Literal["masked_lm"] = "masked_lm"
+    objective: Goal = "masked_lm"
     log_every: int = 10
     eval_every: int = 200
     eval_batches: int = 16
@@ -49,5 +52,5 @@ class RunConfig:
                 raise ValueError(f"run.{name} is not negative, got {getattr(self, name)}")
         if self.seed >= 2**32:
             raise ValueError(f"run.seed is below 2**32, got {self.seed}")
-        if self.objective != "masked_lm":
-            raise ValueError(f"run.objective is masked_lm, got {self.objective!r}")
+        if self.objective not in get_args(Goal):
+            raise ValueError(f"run.objective is one of {', '.join(get_args(Goal))}, got {self.objective!r}")

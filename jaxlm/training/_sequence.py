@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import data
+from jaxlm import corruption, data
 from jaxlm.training._objective import Objective
 from jaxlm.training._sequence_inputs import Examples, read_batch, sequence_outputs
 from jaxlm.training._token_loss import count
@@ -22,7 +22,7 @@ def classification_objective(
     *,
     num_segments: int,
     label_smoothing: float | Literal["fraction"] = 0.0,
-    input_noise: Any = None,
+    input_noise: corruption.Noise | None = None,
     next_id: int | None = None,
     positions_from: str = "clean",
     deterministic: bool = False,
@@ -94,7 +94,7 @@ def regression_objective(
     *,
     num_segments: int,
     scale: float = 1.0,
-    input_noise: Any = None,
+    input_noise: corruption.Noise | None = None,
     next_id: int | None = None,
     positions_from: str = "clean",
     deterministic: bool = False,

@@ -57,7 +57,9 @@ class Inputs(NamedTuple):
     fractions: Float[Array, "B S"]
 
 
-def read_batch(rng: Key[Array, ""], batch: data.Batch, input_noise: Any, num_segments: int) -> Inputs:
+def read_batch(
+    rng: Key[Array, ""], batch: data.Batch, input_noise: corruption.Noise | None, num_segments: int
+) -> Inputs:
     """Returns a batch as a sequence model reads it, corrupted where there is noise.
 
     Args:

@@ -1,4 +1,4 @@
-"""From an experiment to what a step needs: the tokenizer, the model, packed splits and their masking."""
+"""From an experiment to what a step needs: the tokenizer, the model, and packed splits."""
 
 import dataclasses
 from typing import NamedTuple
@@ -6,9 +6,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxlm import corruption, data, models, tokenizers
+from jaxlm import data, models, tokenizers
 from jaxlm.training._experiment import Experiment
-from jaxlm.training._objective import Masking, Objective, masked_lm_objective
 
 
 class Split(NamedTuple):
@@ -24,14 +23,20 @@ class Task(NamedTuple):
     Attributes:
       tokenizer: trained, loaded or fixed.
       config: the model's, vocabulary and NEXT known.
+      head: of a classifier or a regression, its outputs known; else None.
       splits: "train", "validation", "test"; the latter two may have no rows.
+      num_segments: the most segments that a row of any split holds.
+      label_names: of a classifier, the name of each class; else empty.
       fingerprint: of corpus, division and tokenizer: a run goes on with the data that it began with.
       notes: what a log should say.
     """
 
     tokenizer: tokenizers.Tokenizer
     config: models.TransformerConfig
+    head: models.HeadConfig | None
     splits: dict[str, Split]
+    num_segments: int
+    label_names: tuple[str, ...]
     fingerprint: str
     notes: tuple[str, ...]
 
@@ -40,21 +45,34 @@ def make_task(experiment: Experiment) -> Task:
     """Returns what an experiment means on its data, prepared or read from the cache.
 
     Raises:
-      ValueError: if there are no data to train on, or model and tokenizer contradict each other.
+      ValueError: if there are no data to train on, or model, labels and tokenizer contradict each other.
     """
     prepared = data.prepare(experiment.data, experiment.tokenizer)
-    tokenizer, notes = prepared.tokenizer, list(prepared.notes)
-    if tokenizer.specials.mask is None:
-        raise ValueError("a masked LM needs a tokenizer with a mask token such as [MASK]; this one has none")
-    config = model_config(experiment.model, tokenizer)
-    splits = {
-        name: Split(
-            cache, data.plan_packing(cache.lengths, experiment.data.row_length, long=experiment.data.long)
-        )
-        for name, cache in prepared.caches.items()
-    }
-    notes += [f"{name}: {line}" for name in splits for line in splits[name].plan.notes]
-    return Task(tokenizer, config, splits, prepared.fingerprint, tuple(notes))
+    splits = {name: make_split(experiment, cache) for name, cache in prepared.caches.items()}
+    notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
+    return Task(
+        tokenizer=prepared.tokenizer,
+        config=model_config(experiment.model, prepared.tokenizer),
+        head=_head(experiment, prepared, splits) if experiment.is_of_sequences else None,
+        splits=splits,
+        num_segments=max(1, *(split.plan.max_segments for split in splits.values())),
+        label_names=tuple(prepared.label_names or ()),
+        fingerprint=prepared.fingerprint,
+        notes=tuple(notes),
+    )
+
+
+def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
+    """Returns records with their places in rows, as the experiment's objective needs them.
+
+    The pieces of a record that is longer than a row overlap by one token for a causal model, so that it
+    predicts every token once.
+    """
+    config = experiment.data
+    overlap = int(experiment.run.objective == "causal_lm" and config.row_length > 1)
+    return Split(
+        cache, data.plan_packing(cache.lengths, config.row_length, long=config.long, overlap=overlap)
+    )
 
 
 def model_config(
@@ -95,63 +113,6 @@ def model_config(
     return dataclasses.replace(config, vocab_size=size, next_id=next_id)
 
 
-def make_masking(
-    config: corruption.MaskingConfig,
-    model: models.TransformerConfig,
-    tokenizer: tokenizers.Tokenizer,
-    split: Split,
-    rows: int,
-) -> Masking:
-    """Returns the masking of `rows` rows of a split: a micro-batch of one device.
-
-    Specials are neither masked nor drawn. [NEXT] is masked only where positions come from the corrupted ids:
-    with clean ones its place gives it away.
-
-    Args:
-      config: rate, shares, exact or Bernoulli counts.
-      model: decides whether [NEXT] may be masked.
-      tokenizer: its special ids.
-      split: K is the most that any `rows` of its rows can hold (exact) or a bound of it (Bernoulli).
-      rows: rows of a micro-batch of one device.
-
-    Raises:
-      ValueError: if nothing in the split may be masked.
-    """
-    special = np.ones(model.vocab_size, bool)
-    special[: tokenizer.vocab_size] = False
-    special[list(tokenizer.special_ids)] = True
-    forbidden = special.copy()
-    if model.position == "instruction" and model.instruction_positions == "corrupted":
-        forbidden[model.next_id] = False
-    capacity = data.masked_capacity(split.cache, split.plan, rows, forbidden, config.rate)
-    if capacity < 1:
-        raise ValueError(
-            "nothing in this corpus may be masked: it holds special tokens only, or masking.rate is 0"
-        )
-    if config.count == "bernoulli":
-        capacity = corruption.bernoulli_capacity(rows * split.plan.row_length, config.rate)
-    return Masking(
-        config, tokenizer.specials.mask, np.flatnonzero(~special).astype(np.int32), forbidden, capacity
-    )
-
-
-def make_objective(
-    model: models.TransformerConfig,
-    masking: Masking,
-    *,
-    deterministic: bool = False,
-    log_unigrams: np.ndarray | None = None,
-) -> Objective:
-    """Returns the masked-LM objective with the positions that the model's config asks for."""
-    return masked_lm_objective(
-        masking,
-        next_id=model.next_id if model.position == "instruction" else None,
-        positions_from=model.instruction_positions,
-        deterministic=deterministic,
-        log_unigrams=log_unigrams,
-    )
-
-
 def describe_devices(devices: list[jax.Device]) -> str:
     """Returns e.g. "1 x cpu" or "8 x NVIDIA H100".
 
@@ -160,3 +121,35 @@ def describe_devices(devices: list[jax.Device]) -> str:
       '1 x cpu'
     """
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Split]) -> models.HeadConfig:
+    """The head with what the labels decide: the number of outputs, and a regression's centre and scale."""
+    objective, labels = experiment.run.objective, prepared.caches["train"].labels
+    if labels is None:
+        raise ValueError(
+            f"run.objective={objective!r} learns labels: got data without; give data.label_pattern or "
+            "data.label_field"
+        )
+    for name, split in splits.items():
+        if split.plan.num_split:
+            raise ValueError(
+                f"a label belongs to a whole record: {split.plan.num_split:,} records of the {name} split "
+                f"are longer than a row of {split.plan.row_length}; raise data.row_length, or set "
+                "data.long='truncate'"
+            )
+    names = prepared.label_names
+    if (objective == "classification") != bool(names):
+        found = f"classes ({', '.join(names[:3])}, ...)" if names else "numbers"
+        raise ValueError(f"run.objective={objective!r} does not fit the labels, which are {found}")
+    if objective == "classification":
+        return _with_outputs(experiment.head, len(names))
+    known = labels[~np.isnan(labels)].astype(np.float64)
+    scale = float(known.std()) or 1.0
+    return dataclasses.replace(_with_outputs(experiment.head, 1), center=float(known.mean()), scale=scale)
+
+
+def _with_outputs(head: models.HeadConfig, number: int) -> models.HeadConfig:
+    if head.num_outputs not in (None, number):
+        raise ValueError(f"head.num_outputs is {number} by the labels: got {head.num_outputs}; leave it out")
+    return dataclasses.replace(head, num_outputs=number)

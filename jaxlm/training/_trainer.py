@@ -12,18 +12,18 @@ import jax
 
 from jaxlm import data, models
 from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, load_arrays
-from jaxlm.training._evaluation import Evaluation, unigram_log_probs
-from jaxlm.training._evaluator import Evaluator, spread
+from jaxlm.training._evaluation import unigram_log_probs
+from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
 from jaxlm.training._events import Evaluated, Event, Progress, Saved, Warned
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._goals import evaluation_objective, special_ids, training_objective
 from jaxlm.training._metrics import Window, append_line
-from jaxlm.training._objective import Masking
 from jaxlm.training._optimizer import make_optimizer
 from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._run_folder import CHECKPOINTS
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._step import TrainState, init_state, make_train_step
-from jaxlm.training._task import Task, make_masking, make_objective
+from jaxlm.training._task import Task
 
 
 class TrainingError(RuntimeError):
@@ -41,11 +41,11 @@ class Trainer:
         run, optimizer = experiment.run, make_optimizer(experiment.optimizer, experiment.run.steps)
         self.step = self._saved_step = 0
         self._run, self._task, self._folder, self._devices = run, task, folder, devices
-        self._model = models.build(task.config, run.objective)
+        self._model = models.build(task.config, run.objective, task.head)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
         self._train_step = parallel(
             make_train_step(
-                make_objective(task.config, self._masking(experiment, "train")),
+                training_objective(experiment, task, self._rows(experiment.optimizer.accumulation)),
                 self._model.apply,
                 optimizer,
                 experiment.optimizer.schedule(run.steps),
@@ -54,7 +54,7 @@ class Trainer:
             ),
             devices,
         )
-        self._evaluator = self._make_evaluator(experiment)
+        self._evaluators = self._make_evaluators(experiment)
         self._writer = CheckpointWriter(
             folder / CHECKPOINTS, keep_last=run.keep_last, keep_best=run.keep_best
         )
@@ -120,7 +120,7 @@ class Trainer:
 
     def final_evaluation(self) -> Iterator[Event]:
         """Evaluates all of the test split; yields the event, returns the split's name and the evaluation."""
-        evaluation = self._evaluator(self._state.params, self._eval_batches("test", 0))
+        evaluation = self._evaluate("test")
         if evaluation is not None:
             append_line(self._folder, evaluation.line(self.step, "test"))
             yield Evaluated(self.step, "test", evaluation)
@@ -177,11 +177,11 @@ class Trainer:
         yield from self._report()
         loss = None
         if stop.number is None and self._is_due(self._run.eval_every):
-            evaluation = self._validate(stop)
+            evaluation = self._evaluate("validation", most=self._run.eval_batches, stop=stop)
             if evaluation is not None:
                 append_line(self._folder, evaluation.line(self.step, "validation"))
                 yield Evaluated(self.step, "validation", evaluation)
-                loss = evaluation.nll if math.isfinite(evaluation.nll) else None
+                loss = evaluation.loss if math.isfinite(evaluation.loss) else None
         meta = {
             "validation_loss": loss,
             "window": self._window._asdict(),
@@ -195,32 +195,52 @@ class Trainer:
     def _saved(self, *, wait: bool) -> Iterator[Event]:
         yield from (Saved(one.step, str(one.folder)) for one in self._writer.finished(wait=wait))
 
-    def _validate(self, stop: StopRequest) -> Evaluation | None:
-        batches = self._eval_batches("validation", self._run.eval_batches)
-        return self._evaluator(self._state.params, batches, cancelled=lambda: stop.number is not None)
-
     def _eval_batches(self, split: str, most: int) -> Iterator[data.Batch]:
         cache, plan = self._task.splits[split]
         size = self._run.batch_size
         return data.eval_batches(cache, spread(plan, most * size), size)
 
-    def _make_evaluator(self, experiment: Experiment) -> Evaluator:
-        held_out = [self._masking(experiment, split) for split in ("validation", "test")]
-        # One K for both splits, so that one program serves both.
-        masking = held_out[0]._replace(capacity=max(masking.capacity for masking in held_out))
-        unigrams = unigram_log_probs(self._task.splits["train"].cache, masking.forbidden)
-        objective = make_objective(self._task.config, masking, deterministic=True, log_unigrams=unigrams)
-        return Evaluator(objective, self._model.apply, self._devices)
+    def _make_evaluators(self, experiment: Experiment) -> dict[str, Evaluator]:
+        task, goal, rows = self._task, self._run.objective, self._rows(1)
+        train, held_out = task.splits["train"].cache, ("validation", "test")
+        noise, unigrams = None, None
+        if not experiment.is_of_sequences:
+            forbidden = special_ids(task.tokenizer, task.config.vocab_size)
+            unigrams = unigram_log_probs(train, forbidden, unless_seen=goal == "causal_lm")
+            noise = experiment.resolved_input_noise if goal == "masked_lm" else None
+        # Language models judge both splits by one program; labels are a split's own.
+        together = [("test",), ("validation",)] if experiment.is_of_sequences else [held_out]
+        evaluators = {}
+        for names in together:
+            splits = [task.splits[name] for name in names]
+            objective = evaluation_objective(
+                goal,
+                task.config,
+                task.tokenizer,
+                splits,
+                rows,
+                head=task.head,
+                noise=noise,
+                log_unigrams=unigrams,
+            )
+            evaluators |= dict.fromkeys(names, Evaluator(objective, self._model.apply, self._devices))
+        return evaluators
 
-    def _masking(self, experiment: Experiment, split: str) -> Masking:
-        parts = len(self._devices) * (experiment.optimizer.accumulation if split == "train" else 1)
-        return make_masking(
-            experiment.masking,
-            self._task.config,
-            self._task.tokenizer,
-            self._task.splits[split],
-            self._run.batch_size // parts,
+    def _evaluate(self, split: str, *, most: int = 0, stop: StopRequest | None = None) -> Scores | None:
+        """Evaluates at most so many batches of a split; 0: all of it."""
+        task, train = self._task, self._task.splits["train"].cache
+        return self._evaluators[split](
+            self._state.params,
+            self._eval_batches(split, most),
+            summarize=summary(
+                self._run.objective, task.splits[split], train, head=task.head, is_whole=not most
+            ),
+            cancelled=lambda: stop is not None and stop.number is not None,
         )
+
+    def _rows(self, parts: int) -> int:
+        """Rows of a device's share of a batch, or of one of its `parts`."""
+        return self._run.batch_size // (len(self._devices) * parts)
 
 
 def _stored(state: TrainState) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_without_an_argument_it_is_the_embedded_default(here):
 )
 def test_a_folder_goes_by_its_name(here, argument):
     written(here / "experiments/my_protein/config.py", GOOD)
-    name, experiment = load_experiment(argument)
+    name, experiment, _ = load_experiment(argument)
     assert (name, experiment.run.steps) == ("my_protein", 7)
 
 
@@ -68,3 +68,18 @@ def test_a_name_that_is_not_there_names_those_that_are(here):
         load_experiment("protien")
     with pytest.raises(UsageError, match=r"no experiment file nowhere\.py"):
         load_experiment("nowhere.py")
+
+
+def test_the_first_words_of_a_name_are_enough_if_no_other_begins_with_them(here):
+    written(here / "experiments/source_causal/config.py", GOOD)
+    assert load_experiment("source").name == "source_causal"
+    written(here / "experiments/source_masked/config.py", GOOD)
+    with pytest.raises(UsageError, match="no experiment 'source'"):
+        load_experiment("source")
+
+
+def test_a_file_may_have_more_to_say_of_a_finished_run_and_import_its_neighbours(here):
+    written(here / "experiments/told/words_of_told.py", "WORDS = 'all is well in'")
+    text = f"{GOOD}\nfrom words_of_told import WORDS\ndef report(folder):\n    return f'{{WORDS}} {{folder}}'"
+    written(here / "experiments/told/config.py", text)
+    assert load_experiment("told").report("runs/1") == "all is well in runs/1"

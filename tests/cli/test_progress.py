@@ -47,7 +47,7 @@ def terminal(monkeypatch):
 
 
 def test_on_a_terminal_there_is_a_bar_with_lines_above_it(terminal):
-    scores = training.Evaluation(2.5, 12.2, 0.25, 9, 90, 0, 5.0, 148.4, 0.1)
+    scores = training.Evaluation(2.5, 12.2, 0.25, 0.5, 0.1, 9, 90, 0, 5.0, 148.4, 0.1)
     with Display() as display:
         display.show(STARTED)
         display.show(progress(50, loss=3.25))

@@ -30,7 +30,7 @@ def test_an_experiment_trains(name, tmp_path):
         data=dataclasses.replace(experiment.data, paths=(str(tmp_path / "some.txt"),), row_length=32),
         tokenizer=dataclasses.replace(experiment.tokenizer, vocab_size=480),
         model=dataclasses.replace(experiment.model, width=16, depth=1, num_heads=2, max_length=32),
-        masking=experiment.masking,
+        noise=experiment.resolved_input_noise,
         optimizer=experiment.optimizer,
         run=dataclasses.replace(experiment.run, steps=2, batch_size=8),
     )

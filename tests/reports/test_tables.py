@@ -9,7 +9,9 @@ SCORES = training.Evaluation(
     nll=2.0,
     perplexity=math.exp(2),
     accuracy=0.5,
-    masked=10,
+    top_5_accuracy=0.75,
+    calibration_error=0.0325,
+    scored=10,
     tokens=80,
     overflow=0,
     unigram_nll=4.5,
@@ -29,6 +31,28 @@ def test_scores_stand_beside_the_baseline_with_model_minus_baseline():
         ["loss (nats a token)", "2.000", "4.500", "-2.500"],
         ["perplexity", "7.39", "90.02", "-82.63"],
         ["accuracy", "50.0 %", "12.5 %", "+37.5 %"],
+        ["among the top 5", "75.0 %", "", ""],
+        ["calibration error", "3.2 %", "", ""],
+    ]
+
+
+def test_bits_per_byte_are_shown_where_they_are_known():
+    assert cells(reports.evaluation_table(SCORES._replace(bits_per_byte=1.5)))[-1][:2] == [
+        "bits per byte",
+        "1.500",
+    ]
+
+
+def test_a_classifier_and_a_regression_stand_beside_what_the_labels_alone_give():
+    classes = training.SequenceEvaluation(loss=0.5, accuracy=0.9, records=9, tokens=90, baseline_loss=0.75)
+    assert cells(reports.evaluation_table(classes)) == [
+        ["", "model", "labels only", "difference"],
+        ["loss (nats a record)", "0.500", "0.750", "-0.250"],
+        ["accuracy", "90.0 %", "", ""],
+    ]
+    numbers = classes._replace(accuracy=math.nan)
+    assert cells(reports.evaluation_table(numbers))[1:] == [
+        ["squared error (1 = labels' variance)", "0.500", "0.750", "-0.250"]
     ]
 
 

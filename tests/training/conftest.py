@@ -68,7 +68,7 @@ def model(task):
 def masking(experiment, task):
     """Of a whole batch on one device."""
     return training.make_masking(
-        experiment.masking, task.config, task.tokenizer, task.splits["train"], experiment.run.batch_size
+        experiment.resolved_input_noise, task.config, task.tokenizer, task.splits["train"], experiment.run.batch_size
     )
 
 

@@ -17,7 +17,7 @@ def held_out(task):
 @pytest.fixture(scope="module")
 def scored(experiment, task, model, params, held_out, masking):
     """Returns the evaluation of the validation split at a batch size on some devices."""
-    unigrams = training.unigram_log_probs(task.splits["train"].cache, masking.forbidden)
+    unigrams = training.unigram_log_probs(task.splits["train"].cache, masking.noise.forbidden)
 
     def score(batch_size, num_devices):
         return training.evaluate(
@@ -25,7 +25,7 @@ def scored(experiment, task, model, params, held_out, masking):
             params,
             task.tokenizer,
             held_out.cache,
-            masking=experiment.masking,
+            noise=experiment.resolved_input_noise,
             row_length=32,
             batch_size=batch_size,
             log_unigrams=unigrams,
@@ -37,7 +37,7 @@ def scored(experiment, task, model, params, held_out, masking):
 
 def test_neither_batch_size_nor_devices_change_the_scores(scored):
     one, other = scored(4, 1), scored(8, 4)
-    assert (one.masked, one.tokens, one.accuracy) == (other.masked, other.tokens, other.accuracy)
+    assert (one.scored, one.tokens, one.accuracy) == (other.scored, other.tokens, other.accuracy)
     assert one.unigram_accuracy == other.unigram_accuracy and one.overflow == 0
     # The same float32 terms added in another order.
     np.testing.assert_allclose(one.nll, other.nll, rtol=1e-6)
@@ -54,7 +54,7 @@ def test_the_baseline_is_that_of_counting(scored, task, masking, held_out, exper
     counts = np.zeros(task.config.vocab_size)
     for index in range(len(train)):
         np.add.at(counts, train[index], 1)
-    probs = np.where(masking.forbidden, 0, counts + 1)
+    probs = np.where(masking.noise.forbidden, 0, counts + 1)
     probs /= probs.sum()
 
     rng = training.named_rng(jax.random.key(_evaluator.EVALUATION_SEED), "evaluation")
@@ -63,7 +63,7 @@ def test_the_baseline_is_that_of_counting(scored, task, masking, held_out, exper
         masked = training.mask_batch(rng, jax.tree.map(jnp.asarray, batch), masking)
         targets += np.asarray(masked.targets)[np.asarray(masked.weights) > 0].tolist()
     scores = scored(8, 4)
-    assert scores.masked == len(targets)
+    assert scores.scored == len(targets)
     np.testing.assert_allclose(scores.unigram_nll, -np.log(probs[targets]).mean(), rtol=1e-5)
     np.testing.assert_allclose(scores.unigram_perplexity, np.exp(scores.unigram_nll), rtol=1e-9)
     assert scores.unigram_accuracy == np.mean(np.array(targets) == probs.argmax())

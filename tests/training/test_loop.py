@@ -246,18 +246,18 @@ def test_no_room_on_disk_ends_the_run_and_keeps_what_is_there(experiment, change
 
 
 def test_bad_batches_are_reported_and_many_in_a_row_stop_the_run(changed, tmp_path, monkeypatch):
-    real = _trainer.make_objective
+    real = _trainer.training_objective
 
-    def poisoned(*arguments, deterministic=False, **options):
-        objective = real(*arguments, deterministic=deterministic, **options)
+    def poisoned(*arguments):
+        objective = real(*arguments)
 
         def bad(apply_fn, params, batch, rngs):
             loss_sum, weight, metrics = objective(apply_fn, params, batch, rngs)
             return loss_sum * np.float32(np.nan), weight, metrics
 
-        return objective if deterministic else bad
+        return bad
 
-    monkeypatch.setattr(_trainer, "make_objective", poisoned)
+    monkeypatch.setattr(_trainer, "training_objective", poisoned)
     events = []
     with pytest.raises(training.TrainingError, match=r"3 batches in a row up to step 3 .* lower") as stopped:
         for event in training.train(changed(max_bad_steps=3), tmp_path / "run", devices=one_device()):

@@ -22,7 +22,7 @@ def test_means_are_of_sums_and_bad_steps_count_as_such():
     window = Window().add(STEP, None).add(STEP | {"weight": 8.0, "loss_sum": 30.0}, 0.5).add(BAD, 0.5)
     line = window.line(3, 0.1)
     assert (line["loss"], line["accuracy"], line["grad_norm"]) == (3.0, 0.5, 2.0)
-    assert (line["masked"], line["tokens"], line["overflow"], line["bad_steps"]) == (12, 300, 2, 1)
+    assert (line["scored"], line["tokens"], line["overflow"], line["bad_steps"]) == (12, 300, 2, 1)
     # The first step is not timed: 200 tokens in a second.
     assert line["tokens_per_second"] == 200.0
 

@@ -15,7 +15,7 @@ RNGS = {"mask": jax.random.key(3), "dropout": jax.random.key(4)}
 
 @pytest.fixture(scope="module")
 def objective(task, masking):
-    return training.make_objective(task.config, masking)
+    return training.masked_lm_objective(masking, **training.position_options(task.config))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def positions_masked(masked):
 def test_specials_are_never_masked_or_drawn(task, masking, batches):
     special = set(task.tokenizer.special_ids)
     assert task.tokenizer.specials.next in special
-    assert not special & set(masking.random_ids.tolist())
+    assert not special & set(masking.noise.random_ids.tolist())
     mask = jax.jit(lambda batch: training.mask_batch(RNGS["mask"], batch, masking))
     for step in range(5):
         batch = batches[step]
@@ -108,25 +108,27 @@ def test_specials_are_never_masked_or_drawn(task, masking, batches):
 
 def test_next_may_be_masked_where_positions_are_of_corrupted_ids(experiment, task, batches):
     config = dataclasses.replace(task.config, instruction_positions="corrupted")
-    half = dataclasses.replace(experiment.masking, rate=0.5)
+    half = dataclasses.replace(experiment.resolved_input_noise, rate=0.5)
     masking = training.make_masking(half, config, task.tokenizer, task.splits["train"], 8)
-    assert not masking.forbidden[task.tokenizer.specials.next]
-    assert task.tokenizer.specials.next not in masking.random_ids
+    assert not masking.noise.forbidden[task.tokenizer.specials.next]
+    assert task.tokenizer.specials.next not in masking.noise.random_ids
     masked = training.mask_batch(RNGS["mask"], jax.tree.map(jnp.asarray, batches[0]), masking)
     targets = np.asarray(masked.targets)[np.asarray(masked.weights) > 0]
     assert task.tokenizer.specials.next in targets
 
 
+def all_masked(task, count, forbidden, capacity):
+    """Half of what is not forbidden, and nothing but the mask in its place."""
+    config = corruption.NoiseConfig(rate=0.5, count=count, mask_share=1.0, random_share=0.0, keep_share=0.0)
+    noise = corruption.make_noise(config, task.tokenizer, vocab_size=task.config.vocab_size)
+    return training.Masking(noise._replace(forbidden=forbidden), capacity)
+
+
 @pytest.mark.parametrize("source", ["clean", "corrupted"])
 def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
     """The positions that reach the model, caught by a body that only hands them on."""
-    masking = training.Masking(
-        corruption.MaskingConfig(rate=0.5, mask_share=1.0, random_share=0.0, keep_share=0.0),
-        task.tokenizer.specials.mask,
-        np.arange(6, 9),
-        np.arange(task.config.vocab_size) == 0,  # [NEXT] may be masked, so that the two sources differ
-        200,
-    )
+    # [NEXT] may be masked, so that the two sources differ.
+    masking = all_masked(task, "exact", np.arange(task.config.vocab_size) == 0, capacity=200)
     seen = {}
 
     def apply_fn(variables, *arguments, method=None, **options):
@@ -139,7 +141,7 @@ def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
 
     config = dataclasses.replace(task.config, instruction_positions=source)
     batch = jax.tree.map(jnp.asarray, batches[0])
-    training.make_objective(config, masking)(apply_fn, {}, batch, RNGS)
+    training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
     clean = ops.instruction_positions(batch.tokens, batch.segments, config.next_id)
     corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.next_id)
     assert (clean != corrupted).any()
@@ -159,15 +161,12 @@ def test_other_positions_are_the_batchs(task, masking, batches):
 
     batch = jax.tree.map(jnp.asarray, batches[0])
     config = dataclasses.replace(task.config, position="rotary")
-    training.make_objective(config, masking)(apply_fn, {}, batch, RNGS)
+    training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
     np.testing.assert_array_equal(seen["positions"], batch.positions)
 
 
 def test_bernoulli_overflow_is_left_as_it_is_and_counted(task, batches):
-    config = corruption.MaskingConfig(
-        rate=0.5, count="bernoulli", mask_share=1.0, random_share=0.0, keep_share=0.0
-    )
-    masking = training.Masking(config, 4, np.arange(6, 9), np.zeros(task.config.vocab_size, bool), 1)
+    masking = all_masked(task, "bernoulli", np.zeros(task.config.vocab_size, bool), capacity=1)
     batch = jax.tree.map(jnp.asarray, batches[0])
     whole, tight = (
         training.mask_batch(RNGS["mask"], batch, masking._replace(capacity=room)) for room in (256, 16)
@@ -204,7 +203,9 @@ def test_dropout_is_of_its_key_and_off_where_deterministic(params, task, masking
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def loss(dropout_rng, deterministic):
-        objective = training.make_objective(config, masking, deterministic=deterministic)
+        objective = training.masked_lm_objective(
+            masking, deterministic=deterministic, **training.position_options(config)
+        )
         return objective(model.apply, params, batch, RNGS | {"dropout": dropout_rng})[0]
 
     one, two = jax.random.key(1), jax.random.key(2)

@@ -30,15 +30,15 @@ def test_a_vocabulary_without_room_is_refused():
 
 def test_a_padded_vocabulary_never_draws_its_padding(experiment, task):
     config = dataclasses.replace(task.config, vocab_size=1000)
-    masking = training.make_masking(experiment.masking, config, task.tokenizer, task.splits["train"], 8)
-    assert masking.forbidden[task.tokenizer.vocab_size :].all()
-    assert masking.random_ids.max() < task.tokenizer.vocab_size
+    masking = training.make_masking(experiment.resolved_input_noise, config, task.tokenizer, task.splits["train"], 8)
+    assert masking.noise.forbidden[task.tokenizer.vocab_size :].all()
+    assert masking.noise.random_ids.max() < task.tokenizer.vocab_size
 
 
 def test_the_capacity_holds_every_batch(experiment, masking, batches):
     """Exact counts: K is a bound that the fullest of many batches stays under, and not much above it."""
     allowed = [
-        ~masking.forbidden[batch.tokens] & (batch.segments > 0) for batch in (batches[n] for n in range(40))
+        ~masking.noise.forbidden[batch.tokens] & (batch.segments > 0) for batch in (batches[n] for n in range(40))
     ]
     masked = []
     for mask, batch in zip(allowed, (batches[n] for n in range(40)), strict=True):
@@ -46,18 +46,18 @@ def test_the_capacity_holds_every_batch(experiment, masking, batches):
         for row_mask, segments in zip(mask, batch.segments, strict=True):
             for segment in range(1, segments.max() + 1):
                 number = int((row_mask & (segments == segment)).sum())
-                count += max(1, int(np.floor(experiment.masking.rate * number + 0.5))) if number else 0
+                count += max(1, int(np.floor(experiment.resolved_input_noise.rate * number + 0.5))) if number else 0
         masked.append(count)
     assert max(masked) <= masking.capacity <= 2 * max(masked)
 
 
 def test_bernoulli_capacity_is_its_bound(task):
-    config = corruption.MaskingConfig(count="bernoulli")
+    config = corruption.NoiseConfig(rate=0.15, count="bernoulli")
     masking = training.make_masking(config, task.config, task.tokenizer, task.splits["train"], 8)
     assert masking.capacity == corruption.bernoulli_capacity(8 * 32, 0.15)
 
 
 def test_a_rate_of_nothing_is_refused(task):
-    config = corruption.MaskingConfig(rate=0.0)
-    with pytest.raises(ValueError, match=r"nothing in this corpus may be masked: .* masking\.rate is 0"):
+    config = corruption.NoiseConfig(rate=0.0)
+    with pytest.raises(ValueError, match=r"nothing in this corpus may be masked: .* input_noise\.rate is 0"):
         training.make_masking(config, task.config, task.tokenizer, task.splits["train"], 8)

@@ -1,0 +1,61 @@
+"""Scores of a model as a person or a program reads them."""
+
+import math
+from typing import Any
+
+from jaxlm import data, reports, training
+from jaxlm.cli._output import show
+
+Scores = training.Evaluation | training.SequenceEvaluation
+
+
+def described(scores: Scores, objective: str) -> str:
+    """Returns what was scored, in words.
+
+    Example:
+        >>> described(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), "regression")
+        '300 records of 9,000 tokens'
+    """
+    if isinstance(scores, training.SequenceEvaluation):
+        return f"{scores.records:,} records of {scores.tokens:,} tokens"
+    if objective == "masked_lm":
+        return f"{scores.scored:,} masked of {scores.tokens:,} tokens, fixed masks"
+    return f"{scores.scored:,} next tokens of {scores.tokens:,}"
+
+
+def show_scores(scores: Scores, experiment: training.Experiment, *, is_own: bool = True) -> None:
+    """Prints the table of scores, and beside bits per byte what compressors make of the same text.
+
+    Args:
+        scores: of an evaluation.
+        experiment: of the model.
+        is_own: whether the scores are those of the experiment's own test split.
+    """
+    show(reports.evaluation_table(scores))
+    if isinstance(scores, training.SequenceEvaluation):
+        return
+    if is_own and not math.isnan(scores.bits_per_byte):
+        packed = data.compressed_bits_per_byte(data.split_texts(experiment.data, "test"))
+        others = ", ".join(f"{name} {bits:.3f}" for name, bits in packed.items())
+        print(f"the same text compressed, bits per byte: {others}")
+    if len(scores.by_level) > 1:
+        print("\nby how much of the record was corrupted")
+        show(reports.level_table(scores.by_level))
+
+
+def as_values(scores: Scores) -> dict[str, Any]:
+    """Returns scores as JSON values: what is not finite is None, levels are objects."""
+    values = scores._asdict()
+    levels = values.pop("by_level", ())
+    found = finite(values)
+    return found | {"by_level": [finite(level._asdict()) for level in levels]} if levels else found
+
+
+def finite(values: dict[str, float | int]) -> dict[str, float | int | None]:
+    """Returns values for JSON, which has no NaN and no infinity: None in their place.
+
+    Example:
+        >>> finite({"loss": 1.5, "unigram": float("nan")})
+        {'loss': 1.5, 'unigram': None}
+    """
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

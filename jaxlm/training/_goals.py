@@ -1,0 +1,174 @@
+"""From an experiment's objective to the function that a step differentiates, or that an evaluation sums."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxlm import corruption, data, models, tokenizers
+from jaxlm.training._causal import causal_lm_objective
+from jaxlm.training._experiment import Experiment
+from jaxlm.training._objective import Masking, Objective, has_exact_capacity, masked_lm_objective
+from jaxlm.training._run_config import Goal
+from jaxlm.training._sequence import classification_objective, regression_objective
+from jaxlm.training._task import Split, Task
+
+
+def training_objective(experiment: Experiment, task: Task, rows: int) -> Objective:
+    """Returns what a run trains on.
+
+    Args:
+      experiment: what to compute.
+      task: its data.
+      rows: of a micro-batch of one device.
+
+    Raises:
+      ValueError: if there is noise and nothing for it to act on.
+    """
+    goal, config, loss = experiment.run.objective, task.config, experiment.loss
+    split, positions = task.splits["train"], position_options(config)
+    noise = experiment.resolved_input_noise
+    if goal == "masked_lm":
+        masking = make_masking(noise, config, task.tokenizer, split, rows)
+        return masked_lm_objective(
+            masking,
+            target_noise=_noise(experiment.resolved_target_noise, config, task.tokenizer),
+            label_smoothing=loss.label_smoothing,
+            z_loss=loss.z_loss,
+            **positions,
+        )
+    read = {"input_noise": _noise(noise, config, task.tokenizer), **positions}
+    if goal == "causal_lm":
+        return causal_lm_objective(
+            target_noise=_noise(experiment.resolved_target_noise, config, task.tokenizer),
+            label_smoothing=loss.label_smoothing,
+            z_loss=loss.z_loss,
+            **read,
+        )
+    rest = {"labels": split.cache.labels, "num_segments": task.num_segments, **read}
+    if goal == "classification":
+        return classification_objective(label_smoothing=loss.label_smoothing, **rest)
+    return regression_objective(scale=task.head.scale, **rest)
+
+
+def evaluation_objective(
+    goal: Goal,
+    config: models.TransformerConfig,
+    tokenizer: tokenizers.Tokenizer,
+    splits: list[Split],
+    rows: int,
+    *,
+    head: models.HeadConfig | None = None,
+    noise: corruption.NoiseConfig | None = None,
+    log_unigrams: np.ndarray | None = None,
+) -> Objective:
+    """Returns what an evaluation sums: no dropout, no smoothing, no noise of the targets.
+
+    Args:
+      goal: of the model.
+      config: the model's.
+      tokenizer: that the records were encoded with.
+      splits: the records; of several, the labels are the first one's, and masked positions have room in any.
+      rows: of a batch of one device.
+      head: of a model of sequences.
+      noise: of what is read: what a masked LM is asked; None reads clean tokens.
+      log_unigrams: of a baseline for language models, from `unigram_baseline`.
+
+    Raises:
+      ValueError: if nothing in the records may be masked, or labels are missing.
+    """
+    options: dict[str, Any] = {"deterministic": True, **position_options(config)}
+    if goal == "masked_lm":
+        maskings = [make_masking(noise, config, tokenizer, split, rows) for split in splits]
+        masking = maskings[0]._replace(capacity=max(masking.capacity for masking in maskings))
+        return masked_lm_objective(masking, log_unigrams=log_unigrams, **options)
+    options["input_noise"] = None if noise is None else _noise(noise, config, tokenizer)
+    if goal == "causal_lm":
+        return causal_lm_objective(log_unigrams=log_unigrams, **options)
+    labels, num_segments = splits[0].cache.labels, max(split.plan.max_segments for split in splits)
+    if labels is None:
+        raise ValueError(f"a model of {goal} is evaluated by labels: got records without")
+    options["num_segments"] = max(1, num_segments)
+    if goal == "classification":
+        return classification_objective(labels, **options)
+    return regression_objective(labels, scale=head.scale, **options)
+
+
+def make_masking(
+    config: corruption.NoiseConfig,
+    model: models.TransformerConfig,
+    tokenizer: tokenizers.Tokenizer,
+    split: Split,
+    rows: int,
+) -> Masking:
+    """Returns the masking of `rows` rows of a split: a micro-batch of one device.
+
+    Specials are neither masked nor drawn. [NEXT] is masked only where positions come from the corrupted ids:
+    with clean ones its place gives it away.
+
+    Args:
+      config: how much is corrupted, and into what; its rate is known.
+      model: decides whether [NEXT] may be masked.
+      tokenizer: its special ids.
+      split: K is the most that any `rows` of its rows can hold, or a bound of it.
+      rows: rows of a micro-batch of one device.
+
+    Raises:
+      ValueError: if nothing in the split may be masked.
+    """
+    noise = _made(config, model, tokenizer)
+    rate = config.rate if config.schedule == "constant" else 1.0
+    capacity = data.masked_capacity(split.cache, split.plan, rows, noise.forbidden, rate)
+    if capacity < 1:
+        raise ValueError(
+            "nothing in this corpus may be masked: it holds special tokens only, or input_noise.rate is 0"
+        )
+    if not has_exact_capacity(config):
+        plan = split.plan
+        bound = corruption.noise_capacity(
+            noise,
+            rows * plan.row_length,
+            row_length=plan.row_length,
+            lengths=plan.length,
+            row_starts=plan.row_starts,
+        )
+        return Masking(noise, bound)
+    return Masking(noise, capacity)
+
+
+def special_ids(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> np.ndarray:
+    """Returns `Bool[V]`, True for special ids and for those beyond the tokenizer's."""
+    special = np.ones(vocab_size, bool)
+    special[: tokenizer.vocab_size] = False
+    special[list(tokenizer.special_ids)] = True
+    return special
+
+
+def _made(
+    config: corruption.NoiseConfig, model: models.TransformerConfig, tokenizer: tokenizers.Tokenizer
+) -> corruption.Noise:
+    from_corrupted = model.position == "instruction" and model.instruction_positions == "corrupted"
+    return corruption.make_noise(
+        config, tokenizer, vocab_size=model.vocab_size, may_choose_next=from_corrupted
+    )
+
+
+def _noise(
+    config: corruption.NoiseConfig, model: models.TransformerConfig, tokenizer: tokenizers.Tokenizer
+) -> corruption.Noise | None:
+    """The noise of a config; None where it does nothing."""
+    if config.schedule == "constant" and not config.rate:
+        return None
+    return _made(config, model, tokenizer)
+
+
+def position_options(config: models.TransformerConfig) -> dict[str, Any]:
+    """Returns what an objective needs to know of a model's positions: `next_id` and `positions_from`.
+
+    Example:
+      >>> position_options(models.TransformerConfig())
+      {'next_id': None, 'positions_from': 'clean'}
+    """
+    return {
+        "next_id": config.next_id if config.position == "instruction" else None,
+        "positions_from": config.instruction_positions,
+    }

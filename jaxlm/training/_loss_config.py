@@ -1,0 +1,40 @@
+"""What a language model's loss adds to the negative log-likelihood."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What a language model's training loss adds to the negative log-likelihood; evaluations add nothing.
+
+    Attributes:
+      label_smoothing: a in `(1 - a) * nll + a * mean over the vocabulary of -log p`; "fraction": each
+        position's is the share by which its example was to be corrupted.
+      z_loss: c in `c * (log of the softmax's sum)^2`, which keeps logits from drifting.
+
+    Raises:
+      ValueError: if one is out of range.
+
+    Example:
+      >>> LossConfig(label_smoothing=1.5)
+      Traceback (most recent call last):
+      ValueError: loss.label_smoothing is "fraction" or a number from 0 to below 1: got 1.5
+
+    References:
+      Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016,
+        https://arxiv.org/abs/1512.00567 (section 7).
+      Chowdhery et al., "PaLM", 2022, https://arxiv.org/abs/2204.02311 (section 5, z-loss).
+    """
+
+    label_smoothing: float | Literal["fraction"] = 0.0
+    z_loss: float = 0.0
+
+    def __post_init__(self) -> None:
+        smoothing = self.label_smoothing
+        if smoothing != "fraction" and (isinstance(smoothing, str) or not 0 <= smoothing < 1):
+            raise ValueError(
+                f'loss.label_smoothing is "fraction" or a number from 0 to below 1: got {smoothing!r}'
+            )
+        if not self.z_loss >= 0:
+            raise ValueError(f"loss.z_loss is not negative: got {self.z_loss}")
