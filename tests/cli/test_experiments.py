@@ -25,7 +25,7 @@ def written(path, text):
 
 
 def test_without_an_argument_it_is_the_embedded_default(here):
-    assert load_experiment(None) == ("bytecode", training.Experiment())
+    assert load_experiment(None) == ("bytecode", training.Experiment(), None)
 
 
 @pytest.mark.parametrize(

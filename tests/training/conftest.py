@@ -67,9 +67,8 @@ def model(task):
 @pytest.fixture(scope="session")
 def masking(experiment, task):
     """Of a whole batch on one device."""
-    return training.make_masking(
-        experiment.resolved_input_noise, task.config, task.tokenizer, task.splits["train"], experiment.run.batch_size
-    )
+    noise, rows = experiment.resolved_input_noise, experiment.run.batch_size
+    return training.make_masking(noise, task.config, task.tokenizer, task.splits["train"], rows)
 
 
 @pytest.fixture(scope="session")

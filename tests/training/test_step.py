@@ -33,7 +33,7 @@ def compiled(experiment, task):
     @functools.cache
     def build(num_devices=1, accumulation=1, config=task.config):
         model = models.build(config)
-        # With the usual epsilon Adam turns the rounding of a gradient near 0 into a share of the learning rate.
+        # With the usual epsilon Adam makes a share of the learning rate of a small gradient's rounding.
         optimizer_config = training.OptimizerConfig(accumulation=accumulation, epsilon=1e-4)
         optimizer = training.make_optimizer(optimizer_config, STEPS)
         rows = experiment.run.batch_size // num_devices // accumulation

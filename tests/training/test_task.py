@@ -30,23 +30,23 @@ def test_a_vocabulary_without_room_is_refused():
 
 def test_a_padded_vocabulary_never_draws_its_padding(experiment, task):
     config = dataclasses.replace(task.config, vocab_size=1000)
-    masking = training.make_masking(experiment.resolved_input_noise, config, task.tokenizer, task.splits["train"], 8)
+    noise = experiment.resolved_input_noise
+    masking = training.make_masking(noise, config, task.tokenizer, task.splits["train"], 8)
     assert masking.noise.forbidden[task.tokenizer.vocab_size :].all()
     assert masking.noise.random_ids.max() < task.tokenizer.vocab_size
 
 
 def test_the_capacity_holds_every_batch(experiment, masking, batches):
     """Exact counts: K is a bound that the fullest of many batches stays under, and not much above it."""
-    allowed = [
-        ~masking.noise.forbidden[batch.tokens] & (batch.segments > 0) for batch in (batches[n] for n in range(40))
-    ]
+    forbidden, rate = masking.noise.forbidden, experiment.resolved_input_noise.rate
+    allowed = [~forbidden[batch.tokens] & (batch.segments > 0) for batch in (batches[n] for n in range(40))]
     masked = []
     for mask, batch in zip(allowed, (batches[n] for n in range(40)), strict=True):
         count = 0
         for row_mask, segments in zip(mask, batch.segments, strict=True):
             for segment in range(1, segments.max() + 1):
                 number = int((row_mask & (segments == segment)).sum())
-                count += max(1, int(np.floor(experiment.resolved_input_noise.rate * number + 0.5))) if number else 0
+                count += max(1, int(np.floor(rate * number + 0.5))) if number else 0
         masked.append(count)
     assert max(masked) <= masking.capacity <= 2 * max(masked)
 
