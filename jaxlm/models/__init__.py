@@ -2,6 +2,16 @@
 
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
 from jaxlm.models._config import TransformerConfig, from_dict, to_dict
+from jaxlm.models._ensembles import (
+    EnsembleOutput,
+    EnsemblePrediction,
+    EnsembleValues,
+    ensemble_output,
+    over_members,
+    predict_classes,
+    predict_tokens,
+    predict_values,
+)
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._language_models import CausalLM, MaskedLM
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
@@ -14,6 +24,9 @@ __all__ = [
     "MODELS",
     "PRESETS",
     "CausalLM",
+    "EnsembleOutput",
+    "EnsemblePrediction",
+    "EnsembleValues",
     "HeadConfig",
     "HeadKind",
     "Heads",
@@ -26,10 +39,15 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "build",
+    "ensemble_output",
     "from_dict",
     "head_from_dict",
     "head_params",
     "num_params",
+    "over_members",
+    "predict_classes",
+    "predict_tokens",
+    "predict_values",
     "stack_blocks",
     "to_dict",
     "unstack_blocks",

@@ -4,6 +4,14 @@ from jaxlm.training._causal import Shifted, causal_lm_objective, shift_batch
 from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, checkpoints, last_good, load_arrays
 from jaxlm.training._compilation import enable_compilation_cache
 from jaxlm.training._digests import damage, write_digests
+from jaxlm.training._ensemble import (
+    divide_members,
+    ensemble_step,
+    init_ensemble,
+    make_shared_body_step,
+    member_rngs,
+    stack_batches,
+)
 from jaxlm.training._evaluation import (
     Evaluation,
     SequenceEvaluation,
@@ -32,6 +40,7 @@ from jaxlm.training._goals import (
     special_ids,
     training_objective,
 )
+from jaxlm.training._joint import JointTask, JointTasks
 from jaxlm.training._loop import train
 from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._memory import keep_memory
@@ -65,6 +74,8 @@ __all__ = [
     "Experiment",
     "Finished",
     "Inputs",
+    "JointTask",
+    "JointTasks",
     "LevelSummary",
     "LossConfig",
     "Masked",
@@ -93,10 +104,13 @@ __all__ = [
     "damage",
     "decays",
     "divide",
+    "divide_members",
     "enable_compilation_cache",
+    "ensemble_step",
     "evaluate",
     "evaluation_objective",
     "fetch",
+    "init_ensemble",
     "init_state",
     "keep_memory",
     "last_good",
@@ -107,11 +121,13 @@ __all__ = [
     "make_eval_step",
     "make_masking",
     "make_optimizer",
+    "make_shared_body_step",
     "make_split",
     "make_task",
     "make_train_step",
     "mask_batch",
     "masked_lm_objective",
+    "member_rngs",
     "model_config",
     "named_rng",
     "parallel",
@@ -124,6 +140,7 @@ __all__ = [
     "shift_batch",
     "smoothed_cross_entropy",
     "special_ids",
+    "stack_batches",
     "summarize",
     "summarize_sequences",
     "summarize_tokens",

@@ -1,0 +1,219 @@
+"""Predictions of stacked members: the logits of each, their mean, and how much they disagree.
+
+Letters: `E` members, `B` rows, `L` positions, `M` chosen ones, `S` segments, `V` vocabulary, `C` outputs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._build import Model
+from jaxlm.typing import Array, Bool, Float, Int
+
+BODY = "body"
+
+
+class EnsembleOutput(NamedTuple):
+    """What every member predicts at every position, and what is true there: cortex's formatted output.
+
+    Attributes:
+      logits: `Float32[E M V]`, for all `M = B * L` positions in order.
+      targets: `Int[M]` what the position is to predict: for a causal LM the next token.
+      weights: `Float32[M]` 1 where that counts; 0 at padding and wherever nothing is to be predicted.
+    """
+
+    logits: Float[Array, "E M V"]
+    targets: Int[Array, " M"]
+    weights: Float[Array, " M"]
+
+
+class EnsemblePrediction(NamedTuple):
+    """What an ensemble predicts as one model, and how sure it is.
+
+    Attributes:
+      log_probs: `Float32[... V]` nats, the mean that was asked for.
+      disagreement: entropies `Float32[...]` of the members.
+    """
+
+    log_probs: Float[Array, "*batch V"]
+    disagreement: ops.Disagreement
+
+
+class EnsembleValues(NamedTuple):
+    """What an ensemble of regressions predicts.
+
+    Attributes:
+      mean: `Float32[B S C]` over the members.
+      deviation: `Float32[B S C]` standard deviation over the members.
+    """
+
+    mean: Float[Array, "B S C"]
+    deviation: Float[Array, "B S C"]
+
+
+def over_members(
+    function: Callable[..., Any], params: Mapping[str, Any], *, shared_body: bool = False
+) -> Any:
+    """Returns `function(params)` of every member, results with a leading axis E.
+
+    With a shared body, what `function` does with the body alone is done once.
+
+    Args:
+      function: of the "params" of one model.
+      params: stacked; with `shared_body` all but `body`.
+      shared_body: see `training.init_ensemble`.
+
+    Example:
+      >>> params = {"body": jnp.ones(2), "head": jnp.arange(6.0).reshape(3, 2)}
+      >>> over_members(lambda params: params["body"] @ params["head"], params, shared_body=True).tolist()
+      [1.0, 5.0, 9.0]
+    """
+    axes = {name: None if shared_body and name == BODY else 0 for name in params}
+    return jax.vmap(function, in_axes=(axes,))(dict(params))
+
+
+def ensemble_output(
+    model: Model,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B L"],
+    targets: Int[Array, "B L"],
+    loss_mask: Bool[Array, "B L"],
+    *,
+    segments: Int[Array, "B L"] | None = None,
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+    shared_body: bool = False,
+) -> EnsembleOutput:
+    """Returns every member's logits at every position, with the targets that they are compared with.
+
+    Memory holds `E * B * L * V` numbers; `predict_tokens` at chosen positions needs fewer.
+
+    Args:
+      model: a language model.
+      params: of all members.
+      tokens: `Int[B L]` what is read; for a masked LM the corrupted ids.
+      targets: `Int[B L]`; of a causal LM `ops.next_tokens(tokens, segments).targets`, of a masked LM the
+        clean ids.
+      loss_mask: `Bool[B L]`, True = counts; of a causal LM that of `ops.next_tokens`.
+      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
+      positions: as the model takes them; None: from the segments, or the tokens as given.
+      shared_body: whether the members are heads on one body.
+
+    Example:
+      >>> from functools import partial
+      >>> from jaxlm.models import TransformerConfig, build
+      >>> config = TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
+      >>> model, tokens = build(config, "causal_lm"), jnp.array([[1, 2, 3, 4]])
+      >>> keys = jax.random.split(jax.random.key(0), 2)
+      >>> params = jax.jit(jax.vmap(model.init, in_axes=(0, None)))(keys, tokens)["params"]
+      >>> format_output = jax.jit(partial(ensemble_output, model))
+      >>> output = format_output(params, tokens, *ops.next_tokens(tokens, tokens // tokens))
+      >>> output.logits.shape, output.targets.tolist()[:3], output.weights.tolist()
+      ((2, 4, 7), [2, 3, 4], [1.0, 1.0, 1.0, 0.0])
+    """
+    rows = jnp.arange(tokens.size)
+    logits = _logits(model, params, tokens, rows, (segments, positions), shared_body)
+    return EnsembleOutput(logits, targets.reshape(-1), loss_mask.reshape(-1).astype(jnp.float32))
+
+
+def predict_tokens(
+    model: Model,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B L"],
+    indices: Int[Array, " M"],
+    *,
+    segments: Int[Array, "B L"] | None = None,
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+    combine: ops.Combine = "probs",
+    shared_body: bool = False,
+) -> EnsemblePrediction:
+    """Returns what the members of a language model predict together at chosen positions; one function to jit.
+
+    Args:
+      model: a language model.
+      params: of all members.
+      tokens: `Int[B L]` what is read.
+      indices: `Int[M]` positions, flat in `B * L`.
+      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
+      positions: as the model takes them; None: from the segments, or the tokens as given.
+      combine: whose mean is taken, of "probs" or of "log_probs"; see `ops.mixture_log_probs`.
+      shared_body: whether the members are heads on one body.
+
+    Returns:
+      `EnsemblePrediction` of `[M V]` and `[M]`.
+    """
+    log_probs = jax.nn.log_softmax(
+        _logits(model, params, tokens, indices, (segments, positions), shared_body)
+    )
+    return EnsemblePrediction(ops.mixture_log_probs(log_probs, combine), ops.disagreement(log_probs))
+
+
+def predict_classes(
+    model: Model,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B L"],
+    *,
+    segments: Int[Array, "B L"] | None = None,
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+    num_segments: int = 1,
+    combine: ops.Combine = "probs",
+    shared_body: bool = False,
+) -> EnsemblePrediction:
+    """Returns what the members of a classifier predict together; uniform for segments that are not there.
+
+    Args:
+      model: a `SequenceModel`.
+      params: of all members.
+      tokens: `Int[B L]`.
+      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
+      positions: as the model takes them; None: from the segments, or the tokens as given.
+      num_segments: S, static.
+      combine: see `predict_tokens`.
+      shared_body: whether the members are heads on one body.
+
+    Returns:
+      `EnsemblePrediction` of `[B S C]` and `[B S]`.
+    """
+    outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
+    log_probs = jax.nn.log_softmax(outputs)
+    return EnsemblePrediction(ops.mixture_log_probs(log_probs, combine), ops.disagreement(log_probs))
+
+
+def predict_values(
+    model: Model,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B L"],
+    *,
+    segments: Int[Array, "B L"] | None = None,
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
+    num_segments: int = 1,
+    shared_body: bool = False,
+) -> EnsembleValues:
+    """Returns mean and deviation of what the members of a regression predict; arguments as above."""
+    outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
+    return EnsembleValues(outputs.mean(0), outputs.std(0))
+
+
+def _logits(model, params, tokens, indices, places, shared_body) -> Float[Array, "E M V"]:
+    segments, positions = places
+
+    def one(params: Mapping[str, Any]) -> Array:
+        hidden = model.apply({"params": params}, tokens, segments=segments, positions=positions).hidden
+        rows = hidden.reshape(-1, hidden.shape[-1])[indices]
+        return model.apply({"params": params}, rows, method="logits")
+
+    return over_members(one, params, shared_body=shared_body)
+
+
+def _outputs(model, params, tokens, places, num_segments, shared_body) -> Float[Array, "E B S C"]:
+    segments, positions = places
+
+    def one(params: Mapping[str, Any]) -> Array:
+        hidden = model.apply({"params": params}, tokens, segments=segments, positions=positions).hidden
+        return model.apply(
+            {"params": params}, hidden, segments=segments, num_segments=num_segments, method="outputs"
+        )
+
+    return over_members(one, params, shared_body=shared_body)

@@ -1,0 +1,96 @@
+"""The predictions of several models as one, and how much they disagree.
+
+Letters: `E` members, `V` vocabulary or classes.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm.typing import Array, Float
+
+Combine = Literal["probs", "log_probs"]
+
+
+class Disagreement(NamedTuple):
+    """How uncertain an ensemble is, and how much of it is that its members differ; entropies in nats.
+
+    Attributes:
+      predictive_entropy: of the mean of the members' probabilities.
+      expected_entropy: mean of the members' own entropies.
+      mutual_information: the former less the latter, between prediction and member: 0 where all members say
+        the same, at most log E.
+    """
+
+    predictive_entropy: Float[Array, "*batch"]
+    expected_entropy: Float[Array, "*batch"]
+    mutual_information: Float[Array, "*batch"]
+
+
+def mixture_log_probs(
+    log_probs: Float[Array, "E *batch V"], combine: Combine = "probs"
+) -> Float[Array, "*batch V"]:
+    """Returns the log-probabilities of an ensemble, float32 nats.
+
+    "probs" is the mixture, `log mean_e p_e`: what a member drawn at random predicts. "log_probs" is the
+    normalised geometric mean, `mean_e log p_e - log sum_v exp(mean_e log p_e)`: what no member finds
+    unlikely.
+
+    Args:
+      log_probs: `Float[E ... V]`, normalised over V.
+      combine: whose mean is taken.
+
+    Returns:
+      `Float32[... V]`, normalised over V.
+
+    Raises:
+      ValueError: if `combine` is another word.
+
+    Example:
+      >>> log_probs = jnp.log(jnp.array([[0.9, 0.1], [0.5, 0.5]]))
+      >>> [round(value, 3) for value in jnp.exp(mixture_log_probs(log_probs)).tolist()]
+      [0.7, 0.3]
+      >>> [round(value, 3) for value in jnp.exp(mixture_log_probs(log_probs, "log_probs")).tolist()]
+      [0.75, 0.25]
+
+    References:
+      Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles",
+        2017, https://arxiv.org/abs/1612.01474 (section 2.4, the mixture).
+    """
+    log_probs = log_probs.astype(jnp.float32)
+    if combine == "probs":
+        return jax.nn.logsumexp(log_probs, axis=0) - jnp.log(jnp.float32(log_probs.shape[0]))
+    if combine == "log_probs":
+        return jax.nn.log_softmax(log_probs.mean(0), axis=-1)
+    raise ValueError(f"combine is the mean of 'probs' or of 'log_probs': got {combine!r}")
+
+
+def disagreement(log_probs: Float[Array, "E *batch V"]) -> Disagreement:
+    """Returns how much the members of an ensemble disagree, from their log-probabilities.
+
+    Args:
+      log_probs: `Float[E ... V]`, normalised over V; -inf where a probability is 0.
+
+    Returns:
+      `Disagreement` of `Float32[...]`.
+
+    Example:
+      >>> sure_but_different = jnp.log(jnp.array([[1.0, 0.0], [0.0, 1.0]]))
+      >>> [round(float(value), 4) for value in disagreement(sure_but_different)]
+      [0.6931, 0.0, 0.6931]
+
+    References:
+      Depeweg et al., "Decomposition of Uncertainty in Bayesian Deep Learning", 2018,
+        https://arxiv.org/abs/1710.07283 (section 3).
+    """
+    log_probs = log_probs.astype(jnp.float32)
+    predictive = _entropy(mixture_log_probs(log_probs))
+    expected = _entropy(log_probs).mean(0)
+    # Rounding alone makes it negative.
+    return Disagreement(predictive, expected, jnp.maximum(predictive - expected, 0.0))
+
+
+def _entropy(log_probs: Float[Array, "*batch V"]) -> Float[Array, "*batch"]:
+    finite = jnp.where(log_probs > -jnp.inf, log_probs, 0.0)
+    return -(jnp.exp(log_probs) * finite).sum(-1)
