@@ -27,8 +27,8 @@ class Evaluation(NamedTuple):
       unigram_nll: the same of the token frequencies of the training split; NaN without a baseline.
       unigram_perplexity: `exp(unigram_nll)`.
       unigram_accuracy: share of positions whose target is the most frequent token.
-      bits_per_byte: `nll * scored / log(2)` by the bytes of the original text; NaN where the positions scored
-        are not the whole text.
+      bits_per_byte: `nll * scored / log(2)` by the bytes of the original text; NaN where not all of it was
+        scored, as the first token of records that nothing opens (`data.ends`).
       by_level: the same scores by how much of the example was corrupted; empty without noise.
     """
 

@@ -155,12 +155,15 @@ def evaluate(
     )
     batches = data.eval_batches(cache, plan, batch_size)
     evaluator = Evaluator(sums, model.apply, devices)
-    return evaluator(replicate(params, devices), batches, summarize=summary(objective, split, head=head))
+    return evaluator(
+        replicate(params, devices), batches, summarize=summary(objective, split, tokenizer, head=head)
+    )
 
 
 def summary(
     objective: Goal,
     split: Split,
+    tokenizer: tokenizers.Tokenizer,
     train: data.TokenCache | None = None,
     *,
     head: models.HeadConfig | None = None,
@@ -171,16 +174,23 @@ def summary(
     Args:
       objective: of the model.
       split: that is evaluated.
+      tokenizer: that its records were encoded with.
       train: the training split, whose labels are a baseline for a model of sequences.
       head: of a model of sequences.
       is_whole: whether all of its rows are summed; only then there are bits per byte.
     """
     if head is None:
-        # Bits per byte are of a whole text: every token predicted, none left out.
+        # Bits per byte are of a whole text: every token of it predicted, the first one too.
         is_whole &= objective == "causal_lm" and not split.plan.num_dropped
+        is_whole &= _is_opened(split.cache, tokenizer)
         return partial(summarize, num_bytes=split.cache.num_bytes if is_whole else None)
     labels = None if train is None else train.labels
     return partial(summarize_sequences, baseline_loss=baseline_loss(split.cache.labels, labels, head))
+
+
+def _is_opened(cache: data.TokenCache, tokenizer: tokenizers.Tokenizer) -> bool:
+    """Whether every record begins with a special token, which predicts the first of its text."""
+    return bool(np.isin(cache.tokens[cache.offsets[:-1]], tokenizer.special_ids).all())
 
 
 def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:

@@ -228,13 +228,19 @@ class Trainer:
 
     def _evaluate(self, split: str, *, most: int = 0, stop: StopRequest | None = None) -> Scores | None:
         """Evaluates at most so many batches of a split; 0: all of it."""
-        task, train = self._task, self._task.splits["train"].cache
+        task = self._task
+        means = summary(
+            self._run.objective,
+            task.splits[split],
+            task.tokenizer,
+            task.splits["train"].cache,
+            head=task.head,
+            is_whole=not most,
+        )
         return self._evaluators[split](
             self._state.params,
             self._eval_batches(split, most),
-            summarize=summary(
-                self._run.objective, task.splits[split], train, head=task.head, is_whole=not most
-            ),
+            summarize=means,
             cancelled=lambda: stop is not None and stop.number is not None,
         )
 

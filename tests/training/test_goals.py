@@ -76,6 +76,11 @@ def test_a_causal_run_predicts_every_token_but_a_records_first_once(proteins, tm
     assert again.nll == pytest.approx(scores.nll, rel=1e-6)
 
 
+def test_without_ends_there_are_no_bits_per_byte(proteins, tmp_path):
+    plain = dataclasses.replace(proteins, data=dataclasses.replace(proteins.data, ends=False))
+    assert np.isnan(finished(plain, tmp_path / "run").evaluation.bits_per_byte)
+
+
 def test_one_long_row_and_many_short_ones_score_the_same_tokens(proteins, tmp_path):
     """With no context lost the loss would be the same; here the number of tokens must be."""
     cache = training.make_task(proteins).splits["test"].cache
