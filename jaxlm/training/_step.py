@@ -1,6 +1,6 @@
 """One training step as one data shard sees it: sums, one division, one update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,9 +9,11 @@ import optax
 from jax import lax
 
 from jaxlm import data
+from jaxlm.training._joint import JointTasks, check_tasks, joint_totals
 from jaxlm.training._objective import Objective, named_rng
 from jaxlm.training._optimizer import clip_factor
-from jaxlm.typing import Array, Bool, Float, Int, Key
+from jaxlm.training._totals import Totals, summed
+from jaxlm.typing import Array, Bool, Int, Key
 
 
 class TrainState(NamedTuple):
@@ -32,15 +34,6 @@ class TrainState(NamedTuple):
     params: Any
     opt_state: Any
     rng: Key[Array, ""]
-
-
-class Totals(NamedTuple):
-    """Sums over a batch; the gradient is that of `loss_sum`."""
-
-    gradient: Any
-    loss_sum: Float[Array, ""]
-    weight: Float[Array, ""]
-    metrics: dict[str, Array]
 
 
 def init_state(
@@ -64,7 +57,7 @@ def init_state(
 
 
 def make_train_step(
-    objective: Objective,
+    objective: Objective | JointTasks,
     apply_fn: Callable[..., Any],
     optimizer: optax.GradientTransformation,
     schedule: Callable[[Array], Array],
@@ -75,14 +68,16 @@ def make_train_step(
     """Returns the training step, one data shard's view: `train_step(state, batch, *, axis_name=None)`.
 
     Loss, counts and gradient are summed over micro-batches and, through `axis_name`, over shards, and divided
-    by the
-    summed weight last: the update does not depend on how the batch was divided. A batch whose loss or
-      gradient is
-    not finite moves `step` and leaves parameters and optimiser as they are.
+    by the summed weight last: the update does not depend on how the batch was divided. A batch whose loss or
+    gradient is not finite moves `step` and leaves parameters and optimiser as they are.
+
+    With several objectives the loss is `sum_t weight_t * loss_sum_t / weight_sum_t`, each quotient of sums
+    over all micro-batches and shards (see `JointTask`).
 
     Args:
-      objective: see `masked_lm_objective`.
-      apply_fn: `model.apply`.
+      objective: see `masked_lm_objective`; or tasks by name, `{"fill": (objective, weight), ...}`, that train
+        the heads of these names on one body. Memory holds a gradient for each.
+      apply_fn: `model.apply`; of a `MultiHeadModel` for several objectives.
       optimizer: turns the mean, clipped gradient into an update.
       schedule: the learning rate as a function of the number of updates, for the metrics.
       clip_norm: largest global norm of the mean gradient; 0 does not clip.
@@ -91,18 +86,23 @@ def make_train_step(
     Returns:
       A function to be wrapped in `parallel`, giving the new state and the metrics: the objective's own sums,
       `loss_sum` and `weight` (all 0 for a bad batch but for `tokens`), `bad` (0 or 1), `bad_in_row`,
-      `grad_norm` and `learning_rate`, the same on every shard.
+      `grad_norm` and `learning_rate`, the same on every shard. Of several objectives each has its sums as
+      `task/loss_sum` and so on, and `loss_sum` is their weighted sum, with `weight` 1; the step's batch may
+      then be a mapping of a batch for each.
     """
+    tasks = check_tasks(objective) if isinstance(objective, Mapping) else None
 
     def train_step(
-        state: TrainState, batch: data.Batch, *, axis_name: str | None = None
+        state: TrainState, batch: data.Batch | Mapping[str, data.Batch], *, axis_name: str | None = None
     ) -> tuple[TrainState, dict[str, Array]]:
         shard = 0 if axis_name is None else lax.axis_index(axis_name)
         dropout_rng = jax.random.fold_in(named_rng(state.rng, "dropout"), state.step)
         rngs = {"mask": named_rng(state.rng, "mask"), "dropout": jax.random.fold_in(dropout_rng, shard)}
-        totals = _accumulate(objective, apply_fn, state.params, batch, rngs, accumulation)
-        if axis_name is not None:
-            totals = lax.psum(totals, axis_name)
+        if tasks is not None:
+            totals = joint_totals(tasks, apply_fn, state.params, batch, rngs, accumulation, axis_name)
+        else:
+            totals = summed(objective, apply_fn, state.params, batch, rngs, accumulation)
+            totals = totals if axis_name is None else lax.psum(totals, axis_name)
         share = 1.0 / jnp.maximum(totals.weight, 1.0)
         grad_norm = optax.tree.norm(totals.gradient) * share
         # Division and clipping are one factor, so that no pass over the parameters is for them alone.
@@ -117,34 +117,6 @@ def make_train_step(
         return state, metrics | {"bad_in_row": state.bad_in_row}
 
     return train_step
-
-
-def _accumulate(objective, apply_fn, params, batch, rngs, accumulation) -> Totals:
-    """Returns the sums over the micro-batches of one shard."""
-
-    def loss_fn(params: Any, rows: data.Batch, rngs: dict) -> tuple[Array, tuple]:
-        loss_sum, weight, metrics = objective(apply_fn, params, rows, rngs)
-        return loss_sum, (weight, metrics)
-
-    def totals(rows: data.Batch, rngs: dict) -> Totals:
-        (loss_sum, (weight, metrics)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-            params, rows, rngs
-        )
-        return Totals(gradient, loss_sum, weight, metrics)
-
-    if accumulation == 1:
-        return totals(batch, rngs)
-    parts = jax.tree.map(lambda leaf: leaf.reshape(accumulation, -1, *leaf.shape[1:]), batch)
-
-    def add(carry: Totals, part: tuple) -> tuple[Totals, None]:
-        index, rows = part
-        dropout_rng = jax.random.fold_in(rngs["dropout"], index)
-        return jax.tree.map(jnp.add, carry, totals(rows, rngs | {"dropout": dropout_rng})), None
-
-    first = jax.tree.map(lambda leaf: leaf[0], parts)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(totals, first, rngs))
-    summed, _ = lax.scan(add, zeros, (jnp.arange(accumulation), parts))
-    return summed
 
 
 def _metrics(totals: Totals, finite: Bool[Array, ""]) -> dict[str, Array]:
