@@ -13,6 +13,7 @@ from jaxlm.corruption._noise_config import NoiseConfig
 from jaxlm.corruption._replacements import keep, mixture, to_mask, to_other, to_random
 from jaxlm.corruption._schedules import SCHEDULES, schedule_fraction
 from jaxlm.corruption._shares import as_fractions
+from jaxlm.corruption._spans import SpanCorrupted, corrupt_spans
 from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transform import CorruptBatch
 from jaxlm.corruption._transitions import blosum62_transitions, vocabulary_transitions
@@ -31,6 +32,7 @@ __all__ = [
     "NoiseConfig",
     "NoisyEmbeddings",
     "Replacement",
+    "SpanCorrupted",
     "Units",
     "as_fractions",
     "bernoulli_capacity",
@@ -39,6 +41,7 @@ __all__ = [
     "corrupt",
     "corrupt_batch",
     "corrupt_embeddings",
+    "corrupt_spans",
     "corruptible",
     "draw_fractions",
     "fraction_table",

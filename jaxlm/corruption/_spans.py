@@ -1,0 +1,189 @@
+"""Span corruption: runs of tokens give way to sentinels, and the targets say what each one hides."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.corruption._span_choice import choose_spans
+from jaxlm.typing import Array, Bool, Int, Key
+
+
+class SpanCorrupted(NamedTuple):
+    """Rows with spans hidden, for an encoder, and rows of what they hide, for a decoder; both packed.
+
+    `tokens`, `segments`, `positions` `Int[B L]`: what is shown, a sentinel for each span, and the offsets
+    within each segment; 0 = padding. `targets`, `target_segments`, `target_positions` `Int[B T]`: of each
+    segment, by the same number, every sentinel and the tokens it stands for. `hidden` `Bool[B L]`, True = in
+    a span, at the clean batch's positions. `overflow` `Int32[]`, how many spans had no sentinel or room, and
+    were left clean, and how many ends had no room.
+
+    Example:
+      >>> row = jnp.ones((1, 3), jnp.int32)
+      >>> SpanCorrupted(row, row, row, row, row, row, row > 0, jnp.array(0)).targets.shape
+      (1, 3)
+    """
+
+    tokens: Array
+    segments: Array
+    positions: Array
+    targets: Array
+    target_segments: Array
+    target_positions: Array
+    hidden: Array
+    overflow: Array
+
+
+@partial(jax.jit, static_argnames=("rate", "mean_span", "end_id", "target_length"))
+def corrupt_spans(
+    rng: Key[Array, ""],
+    tokens: Int[Array, "B L"],
+    allowed: Bool[Array, "B L"],
+    *,
+    example_ids: Int[Array, "B L"],
+    offsets: Int[Array, "B L"],
+    segments: Int[Array, "B L"],
+    epochs: Int[Array, " B"],
+    sentinel_ids: Int[Array, " S"],
+    rate: float = 0.15,
+    mean_span: float = 3.0,
+    end_id: int | None = None,
+    target_length: int | None = None,
+) -> SpanCorrupted:
+    """Returns the batch with spans of each example replaced by sentinels, and what they hide as targets.
+
+    An example (a segment) hides max(1, round-half-up(rate * n)) of its n allowed positions in that number /
+    `mean_span` spans, rounded; T5's numbers. All divisions into spans and all placings are equally likely;
+    T5's own code always begins with a shown token and ends with a hidden one. Its k-th span, counted by what
+    is really contiguous (a position that is not allowed divides a span), takes sentinel k. Which spans an
+    example has is a function of (rng, epoch, example id), in any packing the same.
+
+    Args:
+      rng: PRNG key, consumed; the same for the whole run.
+      tokens: `Int[B L]` clean ids, without sentinels.
+      allowed: `Bool[B L]`, True = may be hidden. Padding never is.
+      example_ids: `Int[B L]`, the example that each position belongs to.
+      offsets: `Int[B L]`, its offset in that example.
+      segments: `Int[B L]`, in contiguous runs numbered from 1; 0 = padding.
+      epochs: `Int[B]`, the epoch that each row is of.
+      sentinel_ids: `Int[S]`, the sentinels in order. A segment's spans beyond S are left clean and counted.
+      rate: share of the allowed positions to hide.
+      mean_span: mean length of spans, at least 1.
+      end_id: what closes the targets of each segment; None: nothing.
+      target_length: T; None: L. Spans that find no room are left clean and counted.
+
+    Returns:
+      `SpanCorrupted`.
+
+    Raises:
+      ValueError: if there are no sentinels, `rate` is no share or `mean_span` is under 1.
+
+    Example:
+      >>> tokens = jnp.arange(10, 20)[None]
+      >>> where = dict(example_ids=tokens * 0, offsets=tokens - 10, segments=tokens // tokens)
+      >>> spans = corrupt_spans(
+      ...     jax.random.key(1), tokens, tokens > 0, **where, epochs=jnp.array([0]),
+      ...     sentinel_ids=jnp.array([99, 98]), rate=0.3)
+      >>> spans.tokens[0].tolist()
+      [10, 99, 14, 15, 16, 17, 18, 19, 0, 0]
+      >>> spans.targets[0].tolist()
+      [99, 11, 12, 13, 0, 0, 0, 0, 0, 0]
+
+    References:
+      Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
+      2020, https://arxiv.org/abs/1910.10683 (section 3.1.4).
+    """
+    sentinels = jnp.asarray(sentinel_ids, tokens.dtype)
+    if sentinels.size < 1 or not 0 <= rate <= 1 or not mean_span >= 1:
+        raise ValueError(
+            "spans take at least one sentinel, a rate in [0, 1] and a mean_span of 1 or more: got "
+            f"{sentinels.size} sentinels, rate={rate}, mean_span={mean_span}"
+        )
+    draws = ops.uniform_bits(rng, epochs, example_ids, offsets)[..., 0]
+    allowed = allowed & (segments > 0)
+    wanted = choose_spans(draws, offsets, allowed, segments, rate=float(rate), mean_span=float(mean_span))
+    width = tokens.shape[1] if target_length is None else target_length
+    is_last = (segments > 0) & (segments != _shifted(segments, -1))
+    closes = is_last if end_id is not None else jnp.zeros_like(is_last)
+    hidden, starts, sentinel, dropped = _limited(wanted, segments, closes, sentinels, width)
+    shown = (segments > 0) & (~hidden | starts)
+    seen = jnp.where(starts, sentinel, tokens)
+    out, out_segments = _packed(shown, (seen, segments), tokens.shape[1])
+    targets, target_segments, lost = _targets(
+        hidden, starts, closes, sentinel, tokens, segments, end_id, width
+    )
+    return SpanCorrupted(
+        out,
+        out_segments,
+        ops.positions_from_segments(out_segments),
+        targets,
+        target_segments,
+        ops.positions_from_segments(target_segments),
+        hidden,
+        dropped + lost,
+    )
+
+
+def _limited(
+    wanted: Array, segments: Array, closes: Array, sentinels: Array, width: int
+) -> tuple[Array, Array, Array, Array]:
+    """The spans that have a sentinel and room, their starts, their sentinels, and how many have not."""
+    starts = wanted & ~(_shifted(wanted, 1) & (segments == _shifted(segments, 1)))
+    ranks = ops.segment_ranks(starts, segments)
+    begun = jax.lax.cummax(jnp.where(starts, jnp.arange(segments.shape[1], dtype=jnp.int32)[None], 0), axis=1)
+    rank = jnp.take_along_axis(ranks, begun, axis=1)
+    # A span has room if its last position has, with all that stands before it.
+    stops = jnp.cumsum(_slots(wanted, starts, closes), axis=1) - closes.astype(jnp.int32)
+    rows = jnp.arange(segments.shape[0])[:, None]
+    most = jnp.zeros_like(stops).at[rows, begun].max(jnp.where(wanted, stops, jnp.zeros_like(stops)))
+    fits = (rank < sentinels.size) & (jnp.take_along_axis(most, begun, axis=1) <= width)
+    dropped = (starts & ~fits).sum(dtype=jnp.int32)
+    return wanted & fits, starts & fits, sentinels[rank.clip(0, sentinels.size - 1)], dropped
+
+
+def _targets(
+    hidden: Array,
+    starts: Array,
+    closes: Array,
+    sentinel: Array,
+    tokens: Array,
+    segments: Array,
+    end_id: int | None,
+    width: int,
+) -> tuple[Array, Array, Array]:
+    """What the spans hide, each after its sentinel, the segments' ends after them, and how many ends are
+    lost."""
+    stop = jnp.cumsum(_slots(hidden, starts, closes), axis=1, dtype=jnp.int32)
+    own = stop - 1 - closes.astype(jnp.int32)
+    ends = jnp.full_like(tokens, 0 if end_id is None else end_id)
+    placed = ((starts, own - 1, sentinel), (hidden, own, tokens), (closes, stop - 1, ends))
+    rows = jnp.arange(tokens.shape[0])[:, None]
+    targets, target_segments = (jnp.zeros((tokens.shape[0], width), tokens.dtype) for _ in range(2))
+    for mask, columns, values in placed:
+        columns = jnp.where(mask, columns, width)
+        targets = targets.at[rows, columns].set(values, mode="drop")
+        target_segments = target_segments.at[rows, columns].set(segments.astype(tokens.dtype), mode="drop")
+    return targets, target_segments, (closes & (stop > width)).sum(dtype=jnp.int32)
+
+
+def _slots(hidden: Array, starts: Array, closes: Array) -> Array:
+    """How many targets a position makes: its sentinel, itself, its segment's end."""
+    return hidden.astype(jnp.int32) + starts.astype(jnp.int32) + closes.astype(jnp.int32)
+
+
+def _packed(mask: Array, values: tuple[Array, ...], width: int) -> tuple[Array, ...]:
+    """The values where `mask` is True, side by side at the beginning of their rows."""
+    columns = jnp.where(mask, jnp.cumsum(mask, axis=1, dtype=jnp.int32) - 1, width)
+    rows = jnp.arange(mask.shape[0])[:, None]
+    return tuple(
+        jnp.zeros((mask.shape[0], width), part.dtype).at[rows, columns].set(part, mode="drop")
+        for part in values
+    )
+
+
+def _shifted(values: Array, by: int) -> Array:
+    """The values moved right (1) or left (-1) along the rows, zeros (False) coming in."""
+    before, after = max(by, 0), max(-by, 0)
+    return jnp.pad(values, ((0, 0), (before, after)))[:, after : values.shape[1] + after]
