@@ -126,7 +126,7 @@ def regression_objective(
       Traceback (most recent call last):
       ValueError: labels are finite (NaN: unlabelled): got inf (example 1)
     """
-    values = _values(labels)
+    values, known = _values(labels)
     if not 0.0 < scale < np.inf:
         raise ValueError(f"scale is positive, got {scale}")
 
@@ -147,9 +147,9 @@ def regression_objective(
             raise ValueError(
                 f"the head has {outputs.shape[-1]} outputs: got {values.shape[1]} labels an example"
             )
-        targets = jnp.asarray(values)[inputs.examples.ids]
-        counts = inputs.examples.present[..., None] & ~jnp.isnan(targets)
-        errors = jnp.where(counts, outputs - jnp.where(counts, targets, 0.0), 0.0)
+        ids = inputs.examples.ids
+        counts = inputs.examples.present[..., None] & jnp.asarray(known)[ids]
+        errors = jnp.where(counts, outputs - jnp.asarray(values)[ids], 0.0)
         metrics = _counted(batch, inputs.examples) | {
             "squared_error": jnp.square(errors).sum(),
             "absolute_error": jnp.abs(errors).sum(),
@@ -199,8 +199,8 @@ def _classes(labels: np.ndarray) -> np.ndarray:
     return np.maximum(numbers, -1).astype(np.int32)
 
 
-def _values(labels: np.ndarray) -> np.ndarray:
-    """Labels as float32 `[N C]`."""
+def _values(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as float32 `[N C]`, 0 for the unlabelled; and which are labelled."""
     values = np.asarray(labels, np.float32)
     if values.ndim not in (1, 2):
         raise ValueError(f"labels are [N] or [N C] values: got shape {values.shape}")
@@ -208,7 +208,8 @@ def _values(labels: np.ndarray) -> np.ndarray:
     if infinite.size:
         place = tuple(infinite[0])
         raise ValueError(f"labels are finite (NaN: unlabelled): got {values[place]} (example {place[0]})")
-    return values.reshape(len(values), -1)
+    values = values.reshape(len(values), -1)
+    return np.nan_to_num(values), ~np.isnan(values)
 
 
 def _check_smoothing(smoothing: float | str, *, has_noise: bool) -> None:
