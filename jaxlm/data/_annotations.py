@@ -1,4 +1,4 @@
-"""The group and the label of a record: found in its header, or in a field of its file."""
+"""The group, the label and the centre of a record: found in its header, or in a field of its file."""
 
 import re
 
@@ -37,6 +37,36 @@ def annotate(record: Record, config: DataConfig) -> Record:
             raise CorpusError(f"{where_of(record)}: expected a label, found an empty one")
         meta["label"] = label.strip()
     return record._replace(meta=meta)
+
+
+def cut(record: Record, config: DataConfig) -> Record:
+    r"""Returns the record with the characters around its centre, or as it is where the config has no window.
+
+    Args:
+        record: of any source.
+        config: its `center_pattern` finds the centre.
+
+    Returns:
+        The record with up to `config.window` characters.
+
+    Raises:
+        CorpusError: the pattern is not found, or does not name a place in the text; names the record.
+
+    Example:
+        >>> config = DataConfig(window=3, center_pattern=r"_[A-Z](\d+)")
+        >>> cut(Record("x_T3K", "MKKAY", {}), config).text, cut(Record("x_M1A", "AKTAY", {}), config).text
+        ('KKA', 'AK')
+    """
+    if not config.window:
+        return record
+    place = _found(record, "center", None, config.center_pattern)
+    if place is None or not place.isdecimal() or not 1 <= int(place) <= len(record.text):
+        raise CorpusError(
+            f"{where_of(record)}: expected the place of a character from 1 to {len(record.text)} as the "
+            f"window's centre, found {place!r}"
+        )
+    first = int(place) - 1 - config.window // 2
+    return record._replace(text=record.text[max(0, first) : first + config.window])
 
 
 def _found(record: Record, name: str, field: str | None, pattern: str | None) -> str | None:

@@ -50,6 +50,10 @@ class DataConfig:
         label_field: the JSONL field or the Parquet column that holds the label.
         label_kind: what labels are; "auto" takes numbers as numbers, and names of classes where none of them
             is a number.
+        window: how many characters of each record are kept, an odd number, half of them before and half after
+            the one that `center_pattern` names, fewer at the record's ends; 0 keeps all. What is cut off
+            still counts in the division: records with different texts stay different.
+        center_pattern: regular expression whose first group is the place of a character of the text, from 1.
         deduplicate: whether of records with the same text only the first is kept, labelled with the mean of
             their labels (the most frequent, of classes).
 
@@ -80,6 +84,8 @@ class DataConfig:
     label_pattern: str | None = None
     label_field: str | None = None
     label_kind: LabelKind = "auto"
+    window: int = 0
+    center_pattern: str | None = None
     deduplicate: bool = True
 
     @property
@@ -128,13 +134,18 @@ class DataConfig:
             raise ValueError(f"paths: expected a tuple of paths, none of them empty, got {self.paths!r}")
 
     def _check_patterns(self) -> None:
-        for name in ("group_pattern", "label_pattern"):
+        for name in ("group_pattern", "label_pattern", "center_pattern"):
             if (pattern := getattr(self, name)) is not None:
                 _check_pattern(name, pattern)
         if self.is_grouped and self.split == "similarity":
             raise ValueError(
                 "split 'similarity' makes its own groups: got group_pattern or group_field as well; leave "
                 "one out"
+            )
+        if (self.window > 0) != (self.center_pattern is not None) or self.window % 2 != (self.window > 0):
+            raise ValueError(
+                f"window: expected an odd number of characters with center_pattern, or 0 without, got "
+                f"{self.window} and center_pattern={self.center_pattern!r}"
             )
         if self.label_kind != "auto" and not self.is_labelled:
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.data._annotations import annotate
+from jaxlm.data._annotations import annotate, cut
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus
 from jaxlm.data._labels import class_names, label_number, merged_label
@@ -111,7 +111,7 @@ def divided(
             if config.is_labelled:
                 label = division.labels.get(digest) or label_number(record, division.label_names)
                 record = record._replace(meta=record.meta | {"label": label})
-            yield division.splits.of(place(record, digest, division.groups)), record
+            yield division.splits.of(place(record, digest, division.groups)), cut(record, config)
 
 
 def place(record: Record, digest: bytes, groups: dict[bytes, str]) -> Record:

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from jaxlm.data._annotations import annotate, where_of
+from jaxlm.data._annotations import annotate, cut, where_of
 from jaxlm.data._config import DataConfig, LabelKind
 from jaxlm.data._records import CorpusError, Record
 
@@ -12,7 +12,7 @@ from jaxlm.data._records import CorpusError, Record
 def labelled(
     records: Iterable[Record], config: DataConfig, label_names: Sequence[str] | None = None
 ) -> Iterator[Record]:
-    """Yields records with their labels as numbers, as `build_cache` takes them.
+    """Yields records with their labels as numbers, cut to the config's window: as `build_cache` takes them.
 
     Args:
         records: of any source; fields that the config names are in their `meta`.
@@ -32,7 +32,8 @@ def labelled(
     """
     for record in records:
         record = annotate(record, config)
-        yield record._replace(meta=record.meta | {"label": label_number(record, label_names)})
+        labelled_record = record._replace(meta=record.meta | {"label": label_number(record, label_names)})
+        yield cut(labelled_record, config)
 
 
 def label_number(record: Record, label_names: Sequence[str] | None) -> str:

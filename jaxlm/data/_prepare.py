@@ -35,6 +35,8 @@ DIVIDED_BY = (
     "label_pattern",
     "label_field",
     "label_kind",
+    "window",
+    "center_pattern",
 )
 
 

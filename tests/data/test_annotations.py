@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import data
-from jaxlm.data._annotations import annotate
+from jaxlm.data._annotations import annotate, cut
 
 VARIANT = data.Record("7|lactamase_R164K|0.25", "MKV", {"description": "a variant", "where": "a.fasta:3"})
 
@@ -93,3 +93,26 @@ def test_files_without_fields_refuse_them(tmp_path):
     (tmp_path / "a.fasta").write_text(">a\nMKV\n")
     with pytest.raises(data.CorpusError, match="of format 'fasta' has no field 'score'; leave it out, or"):
         data.open_source(tmp_path / "a.fasta", fields=("score",))
+
+
+@pytest.mark.parametrize(("place", "kept"), [(1, "MKT"), (2, "MKTA"), (3, "MKTAY"), (5, "TAYI"), (6, "AYI")])
+def test_a_window_is_around_its_centre(place, kept):
+    asked = config(window=5, center_pattern=r"_[A-Z](\d+)")
+    record = data.Record(f"x_A{place}K", "MKTAYI", {})
+    assert cut(record, asked) == record._replace(text=kept)
+    assert cut(record, config()) is record
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x_A7K", "x_A7K: expected the place of a character from 1 to 6 as the window's centre, found '7'"),
+        ("x_A0K", "found '0'"),
+        ("x_wt", "found None"),
+        ("x", "center_pattern .* finds nothing in 'x'"),
+    ],
+)
+def test_a_centre_outside_the_text_is_named(name, message):
+    asked = config(window=5, center_pattern=r"_(?:wt|[A-Z](\d+))")
+    with pytest.raises(data.CorpusError, match=message):
+        cut(data.Record(name, "MKTAYI", {}), asked)

@@ -25,6 +25,9 @@ def test_the_default_is_the_embedded_corpus():
         ({"label_pattern": "x_.*"}, "label_pattern: expected a regular expression with a group"),
         ({"split": "similarity", "group_field": "kind"}, "split 'similarity' makes its own groups"),
         ({"label_kind": "class"}, "label_kind 'class' without labels"),
+        ({"window": 3}, "window: expected an odd number of characters with center_pattern"),
+        ({"window": 4, "center_pattern": r"(\d)"}, "window: expected an odd number"),
+        ({"center_pattern": r"(\d)"}, "or 0 without, got 0"),
     ],
 )
 def test_a_contradiction_is_one_line(fields, message):

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def variants(tmp_path):
     for position, old in enumerate(WILD):
         for place, new in enumerate(dict.fromkeys([old, *"AGKLW"])):
             sequence = WILD[:position] + new + WILD[position + 1 :]
-            lines.append(f">{len(lines)}|x_{old}{position}{new}|{100 * position + place}\n{sequence}")
+            lines.append(f">{len(lines)}|x_{old}{position + 1}{new}|{100 * position + place}\n{sequence}")
     path = tmp_path / "variants.fasta"
     path.write_text("\n".join(lines))
     return path
@@ -99,7 +100,7 @@ def test_classes_by_name(tmp_path):
         ({"label_pattern": r"x_(\w+)"}, None),
         (
             {"label_pattern": r"x_(\w+)", "label_kind": "number"},
-            r"variants.fasta:1: record 0\|x_M0M\|0: the label",
+            r"variants.fasta:1: record 0\|x_M1M\|0: the label",
         ),
         ({"label_pattern": r"fitness (\d+)"}, "label_pattern .* finds nothing in"),
         ({"label_pattern": None, "label_field": "score"}, "a file of format 'fasta' has no field 'score'"),
@@ -141,3 +142,13 @@ def test_the_texts_of_a_split_are_those_of_its_cache(variants):
         kept = [prepared.tokenizer.decode(cache[index][1:-1]) for index in range(len(cache))]
         assert list(data.split_texts(asked, split)) == kept
         assert cache.num_bytes == sum(map(len, kept))
+
+
+def test_windows_are_cut_after_duplicates_are_merged(variants):
+    rows = table(data.prepare(config(variants), RESIDUES))
+    asked = config(variants, window=5, center_pattern=r"_[A-Z](\d+)[A-Z]")
+    cut = table(data.prepare(asked, RESIDUES))
+    # The order within a split is the file's, so that the two agree record by record.
+    for (split, text, label, name), (*again, other) in zip(rows, cut, strict=True):
+        place = int(re.search(r"_[A-Z](\d+)", name)[1])
+        assert other == name and again == [split, text[max(0, place - 3) : place + 2], label]
