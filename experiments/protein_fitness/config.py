@@ -24,7 +24,9 @@ def get_experiment() -> training.Experiment:
     return training.Experiment(
         data=data.DataConfig(
             paths=("*.fasta",),
-            row_length=288,
+            row_length=88,
+            window=41,
+            center_pattern=r"_[A-Z](\d+)[A-Z]",
             ends=True,
             group_pattern=r"_[A-Z](\d+)[A-Z]",
             label_pattern=r"\|([^|]+)$",
@@ -37,7 +39,7 @@ def get_experiment() -> training.Experiment:
             width=64,
             depth=2,
             num_heads=4,
-            max_length=288,
+            max_length=88,
             norm="rms",
             position="learned",
             activation="swiglu",
@@ -48,7 +50,7 @@ def get_experiment() -> training.Experiment:
         head=models.HeadConfig(pooling="attention", depth=1),
         optimizer=training.OptimizerConfig(learning_rate=1e-3, warmup=0.05, weight_decay=0.05),
         run=training.RunConfig(
-            steps=1500, batch_size=16, eval_every=150, save_every=150, objective="regression"
+            steps=1500, batch_size=32, eval_every=150, save_every=150, objective="regression"
         ),
     )
 

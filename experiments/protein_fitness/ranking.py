@@ -1,5 +1,6 @@
 """How well ridge regressions and runs rank the variants at held-out positions."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -52,8 +53,10 @@ def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool =
         runs: name to run folder.
         baselines: whether to fit the regressions.
     """
-    prepared = data.prepare(config, tokenizers.TokenizerConfig(kind="residues"))
-    splits = {split: variants(prepared.tokenizer, cache) for split, cache in prepared.caches.items()}
+    kind = tokenizers.TokenizerConfig(kind="residues")
+    # The division is the same with and without a window, the order of the records too.
+    whole = data.prepare(dataclasses.replace(config, window=0, center_pattern=None), kind)
+    splits = {split: variants(whole.tokenizer, cache) for split, cache in whole.caches.items()}
     wild = consensus(splits["train"].sequences)
     predicted = {}
     for name, features in FEATURES.items() if baselines else ():
@@ -61,7 +64,7 @@ def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool =
         predicted[name] = ridge(*read, splits["train"].fitness, splits["validation"].fitness)
     for name, folder in runs.items():
         loaded, experiment = pretrained.load(folder), training.load_experiment(folder)
-        predicted[name] = predictions(loaded, experiment, prepared.caches["test"])
+        predicted[name] = predictions(loaded, experiment, data.prepare(config, kind).caches["test"])
     positions = np.array([position(wild, one) for one in splits["test"].sequences])
     return Ranked(splits["test"], positions, predicted)
 

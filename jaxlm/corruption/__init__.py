@@ -2,10 +2,8 @@
 
 from jaxlm.corruption._blosum import AMINO_ACIDS, BACKGROUND, BLOSUM62
 from jaxlm.corruption._capacity import Masked, bernoulli_capacity, gather_masked, limit_masked
-from jaxlm.corruption._config import MaskingConfig
 from jaxlm.corruption._corrupt import Corrupted, Replacement, corrupt, corruptible
 from jaxlm.corruption._embeddings import NoisyEmbeddings, corrupt_embeddings
-from jaxlm.corruption._masking import mask_tokens
 from jaxlm.corruption._matrix import by_matrix
 from jaxlm.corruption._noise import Noise, corrupt_batch, make_noise
 from jaxlm.corruption._noise_capacity import noise_capacity
@@ -27,7 +25,6 @@ __all__ = [
     "CorruptBatch",
     "Corrupted",
     "Masked",
-    "MaskingConfig",
     "Noise",
     "NoiseConfig",
     "NoisyEmbeddings",
@@ -50,7 +47,6 @@ __all__ = [
     "limit_masked",
     "make_noise",
     "make_units",
-    "mask_tokens",
     "mixture",
     "noise_capacity",
     "schedule_fraction",

@@ -73,16 +73,16 @@ def test_bernoulli_batches_fit_their_bound(pack):
     room = corruption.bernoulli_capacity(8 * 128, 0.15)
 
     def number(rng):
-        corrupted = corruption.mask_tokens(
+        corrupted = corruption.corrupt(
             rng,
             *(jnp.asarray(rows.tokens), jnp.ones((8, 128), bool)),
             example_ids=jnp.asarray(rows.example_ids),
             offsets=jnp.asarray(rows.offsets),
             segments=jnp.asarray(rows.segments),
             epochs=jnp.asarray(rows.epochs),
-            config=corruption.MaskingConfig(count="bernoulli"),
-            mask_id=4,
-            random_ids=jnp.arange(6, 9),
+            replacement=corruption.to_mask(4),
+            rate=0.15,
+            count="bernoulli",
         )
         return corrupted.loss_mask.sum()
 

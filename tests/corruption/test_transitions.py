@@ -55,7 +55,7 @@ def test_temperature_goes_from_the_best_score_to_the_background():
     np.testing.assert_allclose(hot[PLACE("A"), PLACE("L")], background[PLACE("L")], rtol=1e-4)
     flat = corruption.blosum62_transitions(temperature=1e6, background="uniform")
     np.testing.assert_allclose(flat[0, 1:], 1 / 19, rtol=1e-4)
-    with pytest.raises(ValueError, match="a temperature is positive: got 0.0"):
+    with pytest.raises(ValueError, match=r"a temperature is positive: got 0\.0"):
         corruption.blosum62_transitions(temperature=0.0)
 
 

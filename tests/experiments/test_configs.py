@@ -1,6 +1,7 @@
 """Every experiment loads by its name and, shrunk, trains for two steps."""
 
 import dataclasses
+import random
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,32 @@ def test_the_spelled_out_default_is_the_default():
     assert load_experiment("bytecode-masked").experiment == training.Experiment()
 
 
+def corpus(folder, is_protein):
+    """Sixty short records: traces, or variants of a protein with their position and a number in the header."""
+    if is_protein:
+        draw = random.Random(0)
+        sequences = ["".join(draw.choices("ACDEFGHIKLMNPQRSTVWY", k=24)) for _ in range(60)]
+        lines = [f">{n}|name_A{n % 20 + 1}G|{n / 60:.3f}\n{sequence}" for n, sequence in enumerate(sequences)]
+    else:
+        lines = [f"LOAD_FAST name{n % 7} [NEXT] STORE_FAST name{n % 5} [NEXT] POP_TOP {n}" for n in range(60)]
+    path = folder / ("some.fasta" if is_protein else "some.txt")
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_trains(name, tmp_path):
     experiment = load_experiment(name.replace("_", "-")).experiment
-    lines = [f"LOAD_FAST name{n % 7} [NEXT] STORE_FAST name{n % 5} [NEXT] POP_TOP {n}" for n in range(60)]
-    (tmp_path / "some.txt").write_text("\n".join(lines))
+    path = corpus(tmp_path, is_protein=experiment.tokenizer.kind == "residues")
     tiny = training.Experiment(
-        data=dataclasses.replace(experiment.data, paths=(str(tmp_path / "some.txt"),), row_length=32),
+        data=dataclasses.replace(experiment.data, paths=(path,), row_length=32),
         tokenizer=dataclasses.replace(experiment.tokenizer, vocab_size=480),
         model=dataclasses.replace(experiment.model, width=16, depth=1, num_heads=2, max_length=32),
-        noise=experiment.resolved_input_noise,
-        optimizer=experiment.optimizer,
+        input_noise=experiment.input_noise,
+        target_noise=experiment.target_noise,
+        head=experiment.head,
+        loss=experiment.loss,
+        optimizer=dataclasses.replace(experiment.optimizer, warmup=0),
         run=dataclasses.replace(experiment.run, steps=2, batch_size=8),
     )
     *_, last = training.train(tiny, tmp_path / "run")

@@ -12,7 +12,7 @@ from jaxlm import corruption, data, models, tokenizers, training
 
 NUM_EXAMPLES = 16
 CONFIG = models.TransformerConfig(
-    vocab_size=260, width=16, depth=1, num_heads=2, position="rotary", init_std=0.2
+    vocab_size=260, width=16, depth=1, num_heads=2, position="none", norm="rms", use_bias=False, init_std=0.2
 )
 HEADS = {"fill": "masked_lm", "next": "causal_lm", "label": models.HeadConfig(num_outputs=2)}
 MODEL = models.build(CONFIG, "joint", HEADS)

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 
 from jaxlm import corruption, ops
-from jaxlm.corruption import MaskingConfig
+from jaxlm.corruption import NoiseConfig
 
 RNG = jax.random.key(3)
 MASK_ID, RANDOM_IDS = 4, jnp.array([6, 7, 8, 10, 13, 21])
 CLEAN_ID = 9
 
 
-def mask(rows, allowed=None, config=MaskingConfig(), random_ids=RANDOM_IDS):  # noqa: B008
+def mask(rows, allowed=None, config=NoiseConfig(rate=0.15), random_ids=RANDOM_IDS):  # noqa: B008
     rows = jax.tree.map(jnp.asarray, rows)
-    return corruption.mask_tokens(
+    parts = [(config.mask_share, corruption.to_mask(MASK_ID)), (config.keep_share, corruption.keep())]
+    if config.random_share:
+        parts.append((config.random_share, corruption.to_random(np.asarray(random_ids))))
+    return corruption.corrupt(
         RNG,
         rows.tokens,
         rows.segments > 0 if allowed is None else jnp.asarray(allowed),
@@ -25,9 +28,9 @@ def mask(rows, allowed=None, config=MaskingConfig(), random_ids=RANDOM_IDS):  # 
         offsets=rows.offsets,
         segments=rows.segments,
         epochs=rows.epochs,
-        config=config,
-        mask_id=MASK_ID,
-        random_ids=random_ids,
+        replacement=corruption.mixture(parts),
+        rate=config.rate,
+        count=config.count,
     )
 
 
@@ -44,7 +47,7 @@ def within(share, expected, trials):
 
 @pytest.mark.parametrize("count", ["exact", "bernoulli"])
 def test_fifteen_per_cent_are_chosen_and_split_80_10_10(many, count):
-    corrupted = mask(many, config=MaskingConfig(count=count))
+    corrupted = mask(many, config=NoiseConfig(rate=0.15, count=count))
     chosen = np.asarray(corrupted.loss_mask)
     seen = np.asarray(corrupted.tokens)[chosen]
     if count == "exact":
@@ -77,7 +80,7 @@ def test_no_place_in_an_example_is_favoured(many):
 )
 def test_shares_of_zero_and_one_are_meant(many, shares, expected):
     names = ("mask_share", "random_share", "keep_share")
-    config = MaskingConfig(**dict(zip(names, shares, strict=True)))
+    config = NoiseConfig(rate=0.15, **dict(zip(names, shares, strict=True)))
     rows = jax.tree.map(lambda part: part[:256, ..., :64] if part.ndim > 1 else part[:256], many)
     corrupted = mask(rows, config=config)
     assert set(np.asarray(corrupted.tokens)[np.asarray(corrupted.loss_mask)].tolist()) == expected
@@ -88,7 +91,7 @@ def test_exact_counts_choose_what_sorting_each_example_would(examples, pack, rat
     ids = list(examples)
     rows = pack(examples, [ids[start : start + 4] for start in range(0, 32, 4)], 160)
     allowed = (rows.tokens >= 6) & (rows.segments > 0)
-    chosen = np.asarray(mask(rows, allowed, MaskingConfig(rate=rate)).loss_mask)
+    chosen = np.asarray(mask(rows, allowed, NoiseConfig(rate=rate)).loss_mask)
     parts = jnp.asarray(rows.epochs), jnp.asarray(rows.example_ids), jnp.asarray(rows.offsets)
     draws = np.asarray(ops.uniform_bits(RNG, *parts))[..., 0]
     for id_ in ids:
@@ -102,7 +105,7 @@ def test_exact_counts_choose_what_sorting_each_example_would(examples, pack, rat
 def test_an_example_with_anything_allowed_has_at_least_one(pack):
     rows = pack({id_: np.full(3, CLEAN_ID) for id_ in range(64)}, [[id_] for id_ in range(64)], 4)
     allowed = (rows.segments > 0) & (rows.example_ids % 2 == 0)
-    chosen = np.asarray(mask(rows, allowed, MaskingConfig(rate=0.01)).loss_mask)
+    chosen = np.asarray(mask(rows, allowed, NoiseConfig(rate=0.01)).loss_mask)
     assert chosen.sum(1).tolist() == [1, 0] * 32
 
 
@@ -117,7 +120,7 @@ def test_two_pieces_of_a_split_example_are_counted_apart(pack):
     assert not chosen[0, second].any()
     assert not chosen[1, first].any()
     # The draws are those of the example: a Bernoulli choice is the same in pieces as in the whole.
-    bernoulli = MaskingConfig(count="bernoulli")
+    bernoulli = NoiseConfig(rate=0.15, count="bernoulli")
     in_pieces, in_whole = (np.asarray(mask(part, config=bernoulli).loss_mask) for part in (pieces, rows))
     np.testing.assert_array_equal(in_pieces[0, first], in_whole[0, first])
     np.testing.assert_array_equal(in_pieces[1, second], in_whole[1, second])
@@ -126,7 +129,7 @@ def test_two_pieces_of_a_split_example_are_counted_apart(pack):
 @pytest.mark.parametrize("count", ["exact", "bernoulli"])
 def test_padding_is_never_chosen_even_where_the_caller_allows_it(pack, count):
     rows = pack({1: np.full(4, CLEAN_ID)}, [[1]], 8)
-    config = MaskingConfig(rate=1.0, count=count)
+    config = NoiseConfig(rate=1.0, count=count)
     chosen = np.asarray(mask(rows, np.ones((1, 8), bool), config).loss_mask)
     assert chosen.tolist() == [[True] * 4 + [False] * 4]
 
@@ -141,12 +144,12 @@ def test_random_ids_are_needed_only_where_they_are_drawn(pack):
     rows, none = pack({1: np.full(4, CLEAN_ID)}, [[1]], 8), jnp.zeros(0, jnp.int32)
     with pytest.raises(ValueError, match=r"got 0; .* set random_share to 0"):
         mask(rows, random_ids=none)
-    config = replace(MaskingConfig(), mask_share=0.9, random_share=0.0)
+    config = replace(NoiseConfig(rate=0.15), mask_share=0.9, random_share=0.0)
     assert mask(rows, config=config, random_ids=none).loss_mask.sum() == 1
 
 
 def test_a_large_vocabulary_is_drawn_from_end_to_end(many):
-    config = MaskingConfig(rate=1.0, mask_share=0.0, random_share=1.0, keep_share=0.0)
+    config = NoiseConfig(rate=1.0, mask_share=0.0, random_share=1.0, keep_share=0.0)
     drawn = np.asarray(mask(many, config=config, random_ids=jnp.arange(250_000)).tokens)
     assert drawn.min() < 10
     assert drawn.max() >= 250_000 - 10
