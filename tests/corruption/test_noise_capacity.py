@@ -1,5 +1,6 @@
 """The room for chosen positions: thousands of drawn batches fit it, and it is no more than they need."""
 
+import itertools
 from dataclasses import replace
 
 import jax
@@ -43,7 +44,7 @@ def test_drawn_batches_fit_and_the_bound_is_near(name, longest, pack):
     room = noise_capacity(noise, ROWS * LENGTH, **options)
     words = [generator.choice(list(b"abc "), size=length, p=[0.3, 0.3, 0.2, 0.2]) for length in lengths]
     stage, most = corruption.CorruptBatch(jax.random.key(1), noise), 0
-    rows = [range(start, stop) for start, stop in zip(starts, starts[1:], strict=False)]
+    rows = [range(start, stop) for start, stop in itertools.pairwise(starts)]
     for epoch in range(60):
         order = generator.permutation(len(rows))[:ROWS]
         batch = pack(dict(enumerate(words)), [rows[row] for row in order], LENGTH, epoch)

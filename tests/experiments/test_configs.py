@@ -23,7 +23,7 @@ def test_the_spelled_out_default_is_the_default():
 
 
 def corpus(folder, is_protein):
-    """Sixty short records: traces, or variants of a protein with their position and a number in the header."""
+    """Sixty short records: traces, or variants of a protein with position and number in the header."""
     if is_protein:
         draw = random.Random(0)
         sequences = ["".join(draw.choices("ACDEFGHIKLMNPQRSTVWY", k=24)) for _ in range(60)]
