@@ -20,6 +20,7 @@ SETTINGS = training.OptimizerConfig(learning_rate=1e-2, warmup=0)
 OPTIMIZER = training.make_optimizer(SETTINGS, 10)
 NOISE = corruption.make_noise(corruption.NoiseConfig(rate=0.3), tokenizers.bytes_tokenizer())
 WEIGHTS = {"fill": 1.0, "next": 0.5, "label": 2.0}
+START = jax.tree.map(np.asarray, training.init_state(MODEL, OPTIMIZER, jax.random.key(3))._replace(rng=0))
 
 
 def batch_of(seed):
@@ -40,8 +41,13 @@ def objectives(rows):
     }
 
 
+def batches_of(seed):
+    """One batch a task."""
+    return {name: batch_of(seed + place) for place, name in enumerate(HEADS)}
+
+
 @functools.cache
-def stepped(num_devices, accumulation, own_batches=False):
+def stepped(num_devices, accumulation):
     """State and metrics of two joint steps, compiled once."""
     chex.clear_trace_counter()
     parts = objectives(NUM_EXAMPLES // num_devices // accumulation)
@@ -56,15 +62,9 @@ def stepped(num_devices, accumulation, own_batches=False):
 
     devices = jax.local_devices()[:num_devices]
     spread = training.parallel(traced, devices)
-    state = training.replicate(training.init_state(MODEL, OPTIMIZER, jax.random.key(3)), devices)
-    reported = []
+    state, reported = training.replicate(START._replace(rng=jax.random.key(3)), devices), []
     for seed in range(2):
-        batch = (
-            {name: batch_of(seed + place) for place, name in enumerate(parts)}
-            if own_batches
-            else batch_of(seed)
-        )
-        state, metrics = spread(state, training.divide(batch, num_devices))
+        state, metrics = spread(state, training.divide(batches_of(seed), num_devices))
         reported.append(training.fetch(metrics))
     return training.fetch(state._replace(rng=state.step)), reported
 
@@ -87,15 +87,15 @@ def test_the_loss_is_the_weighted_sum_of_each_tasks_mean():
     total = sum(WEIGHTS[name] * first[f"{name}/loss_sum"] / first[f"{name}/weight"] for name in WEIGHTS)
     np.testing.assert_allclose(first["loss_sum"], total, rtol=1e-6)
     assert first["weight"] == 1 and first["label/weight"] == NUM_EXAMPLES - 3
-    batch = batch_of(0)
-    assert first["next/weight"] == (batch.segments > 0).sum() - NUM_EXAMPLES
-    assert first["tokens"] == 3 * (batch.segments > 0).sum()
+    tokens = {name: int((batch.segments > 0).sum()) for name, batch in batches_of(0).items()}
+    assert {name: int(first[f"{name}/tokens"]) for name in HEADS} == tokens
+    assert first["next/weight"] == tokens["next"] - NUM_EXAMPLES
+    assert first["tokens"] == sum(tokens.values())
 
 
 def test_the_gradient_is_the_weighted_sum_of_each_tasks_own():
     """Against each objective alone, on the model of its one head."""
-    params = training.init_state(MODEL, OPTIMIZER, jax.random.key(3)).params
-    batch = jax.tree.map(jnp.asarray, batch_of(0))
+    batches = jax.tree.map(jnp.asarray, batches_of(0))
     rng = jax.random.key(3)
     names = training.named_rng
     dropout = jax.random.fold_in(jax.random.fold_in(names(rng, "dropout"), 0), 0)
@@ -114,39 +114,30 @@ def test_the_gradient_is_the_weighted_sum_of_each_tasks_own():
                 else models.build(CONFIG, "classification", kind)
             )
             own = models.head_params(params, name)
-            loss_sum, weight, _ = objective(single.apply, own, batch, rngs)
+            loss_sum, weight, _ = objective(single.apply, own, batches[name], rngs)
             losses.append(WEIGHTS[name] * loss_sum / weight)
         return sum(losses[1:], losses[0])
 
-    expected = jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(gradient(params))))
+    expected = jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(gradient(START.params))))
     _, (first, _) = stepped(1, 1)
     np.testing.assert_allclose(first["grad_norm"], expected, rtol=1e-4)
 
 
 def test_every_head_and_the_body_learn():
-    start = training.init_state(MODEL, OPTIMIZER, jax.random.key(3)).params
     state, _ = stepped(1, 1)
-    assert all((a != b).any() for a, b in zip(*map(jax.tree.leaves, (start, state.params)), strict=True))
+    pairs = zip(*map(jax.tree.leaves, (START.params, state.params)), strict=True)
+    assert all((old != new).any() for old, new in pairs)
 
 
-def test_each_task_may_have_a_batch_of_its_own():
-    _, (first, _) = stepped(1, 1, own_batches=True)
-    tokens = [int((batch_of(place).segments > 0).sum()) for place in range(3)]
-    assert [int(first[f"{name}/tokens"]) for name in WEIGHTS] == tokens
-    assert first["tokens"] == sum(tokens)
-
-
-def test_a_task_with_nothing_to_score_adds_nothing():
-    parts = objectives(NUM_EXAMPLES)
-    parts["label"] = training.classification_objective(np.full(NUM_EXAMPLES, np.nan), num_segments=1)
-    results = []
-    for names in (["next", "label"], ["next"]):
-        tasks = {name: training.JointTask(parts[name]) for name in names}
-        step = training.make_train_step(tasks, MODEL.apply, OPTIMIZER, SETTINGS.schedule(10))
-        state = training.init_state(MODEL, OPTIMIZER, jax.random.key(3))
-        results.append(jax.jit(step)(state, batch_of(0))[1])
-    assert results[0]["label/weight"] == 0 and results[0]["bad"] == 0
-    np.testing.assert_allclose(results[0]["loss_sum"], results[1]["loss_sum"], rtol=1e-6)
+def test_a_task_with_nothing_to_score_adds_nothing_to_one_batch_for_all():
+    nothing = training.classification_objective(np.full(NUM_EXAMPLES, np.nan), num_segments=1)
+    tasks = {"next": (training.causal_lm_objective(), 0.5), "none": training.JointTask(nothing, head="label")}
+    step = training.make_train_step(tasks, MODEL.apply, OPTIMIZER, SETTINGS.schedule(10))
+    state, metrics = jax.jit(step)(START._replace(rng=jax.random.key(3)), batch_of(0))
+    assert metrics["none/weight"] == 0 and metrics["bad"] == 0
+    np.testing.assert_allclose(metrics["loss_sum"], 0.5 * metrics["next/loss_sum"] / metrics["next/weight"])
+    before, after = (params["head_label"]["output"]["bias"] for params in (START.params, state.params))
+    np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.parametrize(
