@@ -6,6 +6,9 @@ smallest of the former cut the hidden into spans, the S smallest of the latter a
 division and each placing is as likely as any other.
 """
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
@@ -13,6 +16,7 @@ from jaxlm.corruption._choice import with_few_segments
 from jaxlm.typing import Array, Bool, Int, UInt32
 
 
+@partial(jax.jit, static_argnames=("rate", "mean_span"))
 def choose_spans(
     draws: UInt32[Array, "B L"],
     offsets: Int[Array, "B L"],

@@ -39,10 +39,10 @@ class Units(NamedTuple):
 def make_units(unit: Unit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units | None:
     """Returns where the units of a tokenizer's ids begin; None where every token is a unit.
 
-    A word of text is a run of letters, of digits, of white space or of other signs, with the space before
-    it, where the pieces write it together: what GPT-2's pattern takes apart. WordPiece marks what continues
-    a word (`##`), an instruction trace what continues an operand (`…`); there the marks decide. Instructions
-    end with [NEXT]. Specials are units of their own.
+    A word of text is a run of letters, of digits, of white space or of other signs, as GPT-2's pattern takes
+    text apart; the space before it is of the word where one piece holds both, else a unit of its own.
+    WordPiece marks what continues a word (`##`), an instruction trace what continues an operand (`…`); there
+    the marks decide. Instructions end with [NEXT]. Specials are units of their own.
 
     Args:
       unit: "token", "word" or "instruction".

@@ -27,7 +27,7 @@ def draw(noise, tokens, rng=0):
         example_ids=tokens * 0, offsets=jnp.arange(tokens.size)[None], segments=jnp.ones_like(tokens)
     )
     allowed = corruption.corruptible(tokens, where["segments"], noise.forbidden)
-    options = dict(epochs=jnp.zeros(1, jnp.int32), replacement=noise.replacement, rate=1.0)
+    options = dict(epochs=jnp.zeros(1, jnp.int32), replacement=noise.replacement, rate=1.0, count="bernoulli")
     return corruption.corrupt(jax.random.key(rng), tokens, allowed, **where, **options)
 
 
@@ -79,7 +79,7 @@ def test_specials_and_ids_beyond_the_tokenizers_are_neither_chosen_nor_drawn():
 
 
 def test_next_may_be_chosen_where_that_is_asked_for():
-    tokenizer = tokenizers.train_instructions(["mov eax 1 [NEXT] ret"], vocab_size=400)
+    tokenizer = tokenizers.train_instructions(["mov eax 1 [NEXT] ret"], vocab_size=420)
     next_id = tokenizer.specials.next
     chosen = [make_noise(BERT, tokenizer, may_choose_next=may) for may in (False, True)]
     assert [bool(noise.forbidden[next_id]) for noise in chosen] == [True, False]

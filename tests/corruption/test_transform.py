@@ -33,10 +33,10 @@ def bytes_noise(config):
     return corruption.make_noise(config, tokenizers.bytes_tokenizer())
 
 
-def on_device(batch, noise):
-    return jax.jit(lambda batch: corruption.corrupt_batch(RNG, batch, noise))(
-        jax.tree.map(jnp.asarray, batch)
-    )
+def on_device(noise):
+    """A function of its own, so that nothing compiled with other draws is found."""
+    device = jax.jit(lambda batch: corruption.corrupt_batch(RNG, batch, noise))
+    return lambda batch: device(jax.tree.map(jnp.asarray, batch))
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def test_a_grain_dataset_gives_the_batches_of_the_device(batches, name):
     noise = bytes_noise(CONFIGS[name])
     stage = corruption.CorruptBatch(RNG, noise)
     dataset = grain.MapDataset.source(batches).shuffle(seed=1).map(stage)
-    device = jax.jit(lambda batch: corruption.corrupt_batch(RNG, batch, noise))
+    device = on_device(noise)
     for batch, corrupted in dataset:
-        for ours, theirs in zip(corrupted, device(jax.tree.map(jnp.asarray, batch)), strict=True):
+        for ours, theirs in zip(corrupted, device(batch), strict=True):
             assert isinstance(ours, np.ndarray)
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs)
@@ -75,7 +75,7 @@ def test_residues_are_substituted_the_same_on_both_sides(pack):
     chain = tokenizer.encode("MKTAYIAKQRQISFVKSHFSRQ.LEERLGLIEVQXAPILSRVGDGTQDNLSGAEK")
     batch = pack(dict.fromkeys(range(8), chain), [[2 * row, 2 * row + 1] for row in range(4)], 128)
     _, corrupted = corruption.CorruptBatch(RNG, noise).map(batch)
-    for ours, theirs in zip(corrupted, on_device(batch, noise), strict=True):
+    for ours, theirs in zip(corrupted, on_device(noise)(batch), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -88,8 +88,9 @@ def test_equal_draws_go_by_offset_on_both_sides(batches, unit, monkeypatch):
 
     monkeypatch.setattr("jaxlm.ops._noise.threefry", coarse)
     noise = bytes_noise(replace(MIXED, unit=unit))
+    device = on_device(noise)
     for batch in batches:
-        expected = on_device(batch, noise)
+        expected = device(batch)
         _, corrupted = corruption.CorruptBatch(RNG, noise).map(batch)
         np.testing.assert_array_equal(corrupted.loss_mask, expected.loss_mask)
 

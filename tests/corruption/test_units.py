@@ -25,12 +25,12 @@ def test_words_of_bytes_are_runs_of_letters_digits_spaces_and_signs():
     assert pieces(tokenizers.bytes_tokenizer(), text) == expected
 
 
-def test_words_of_subwords_take_the_space_before_them():
+def test_words_of_subwords_take_the_space_that_is_written_with_them():
     texts = ["the cat sat on the mat, the cat", "on the mat (the cat)"]
     tokenizer = tokenizers.train_subwords(texts * 3, vocab_size=270)
     text = "the cats sat (on) mat9"
     assert any(len(tokenizer.token(id_)) > 1 for id_ in tokenizer.encode(text))
-    assert pieces(tokenizer, text) == ["the", " cats", " sat", " (", "on", ")", " mat", "9"]
+    assert pieces(tokenizer, text) == ["the", " cats", " ", "sat", " ", "(", "on", ")", " mat", "9"]
 
 
 def test_words_of_wordpiece_go_by_their_marks():
@@ -51,7 +51,7 @@ def test_words_of_wordpiece_go_by_their_marks():
 
 def test_words_of_an_instruction_trace_are_its_operands():
     texts = ["mov eax 12 [NEXT] ret", "mov ebx 34 [NEXT] ret"]
-    tokenizer = tokenizers.train_instructions(texts, vocab_size=400)
+    tokenizer = tokenizers.train_instructions(texts, vocab_size=420)
     text = "mov eax 12345 [NEXT] ret"
     ids = tokenizer.encode(text)
     starts = unit_starts(ids[None], make_units("word", tokenizer, tokenizer.vocab_size))[0]
@@ -60,7 +60,7 @@ def test_words_of_an_instruction_trace_are_its_operands():
 
 def test_an_instruction_ends_with_next():
     texts = ["mov eax 1 [NEXT] ret"]
-    tokenizer = tokenizers.train_instructions(texts, vocab_size=400)
+    tokenizer = tokenizers.train_instructions(texts, vocab_size=420)
     ids = tokenizer.encode("mov eax 1 [NEXT] ret [NEXT] mov eax 1")
     units = make_units("instruction", tokenizer, tokenizer.vocab_size)
     starts = unit_starts(ids[None], units)[0]

@@ -38,3 +38,20 @@ def test_a_third_is_a_third():
 def test_a_rate_is_a_share(rate):
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         ops.exact_counts(np.array([1]), rate)
+
+
+def test_shares_are_counted_as_fractions_would_be_on_host_and_device():
+    generator = np.random.default_rng(0)
+    numbers = np.concatenate([generator.integers(0, 3000, 500), [0, 1, 1, 2**31 - 1, 7]]).astype(np.int32)
+    shares = generator.integers(0, 2**32, numbers.size, dtype=np.uint32)
+    shares[:50] = (generator.integers(0, 9, 50) << 29).clip(0, 2**32 - 1)  # eighths, where halves are met
+    shares[-5:] = [2**32 - 1, 1, 0, 2**32 - 1, 2**32 - 1]
+    expected = [
+        0 if not n * q else max(1, int(Fraction(n * q, 2**32) + Fraction(1, 2)))
+        for n, q in zip(numbers.tolist(), shares.tolist(), strict=True)
+    ]
+    assert ops.share_counts(numbers, shares).tolist() == expected
+    assert expected[-5:] == [0, 1, 0, 2**31 - 1, 7]
+    on_device = jax.jit(ops.share_counts)(jnp.asarray(numbers), jnp.asarray(shares))
+    assert on_device.tolist() == expected
+    assert on_device.dtype == jnp.int32

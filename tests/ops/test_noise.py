@@ -101,3 +101,43 @@ def test_multiply_high_on_device_equals_host():
     for factor in (1, 30522, 2**16, 2**32 - 1):
         on_device = ops.multiply_high(jnp.asarray(array), factor)
         np.testing.assert_array_equal(on_device, ops.multiply_high(array, factor))
+
+
+def test_multiply_high_takes_a_factor_for_each_word():
+    words_, factors = np.random.default_rng(1).integers(0, 2**32, (2, 500), dtype=np.uint32)
+    expected = [int(word) * int(factor) >> 32 for word, factor in zip(words_, factors, strict=True)]
+    assert ops.multiply_high(words_, factors).tolist() == expected
+    assert ops.multiply_high(jnp.asarray(words_), jnp.asarray(factors)).tolist() == expected
+
+
+def test_domains_draw_apart():
+    ids = np.arange(2**14, dtype=np.int32).reshape(4, -1)
+    key, epochs = np.array([3, 4], np.uint32), np.arange(4, dtype=np.int32)
+    drawn = [ops.position_bits(key, epochs, ids, ids, xp=np, domain=domain) for domain in range(3)]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        agreeing = np.unpackbits((drawn[first] ^ drawn[second]).view(np.uint8)).mean()
+        assert abs(agreeing - 0.5) < 5 * 0.5 / np.sqrt(drawn[0].size * 32)
+
+
+def test_normals_are_normal_uncorrelated_and_of_their_position():
+    ids = jnp.arange(2**14).reshape(16, -1)
+    draw = jax.jit(ops.position_normals, static_argnums=4)
+    epochs = jnp.arange(16)
+    normals = np.asarray(draw(jax.random.key(0), epochs, ids, ids, 7))
+    assert normals.shape == (16, 1024, 7)
+    flat = normals.reshape(-1, 7)
+    # Moments of 16,384 draws, within five standard errors of each.
+    error = 5 / np.sqrt(len(flat))
+    assert np.abs(flat.mean(0)).max() < error
+    assert np.abs((flat**2).mean(0) - 1).max() < error * np.sqrt(2)
+    assert np.abs((flat**3).mean(0)).max() < error * np.sqrt(15)
+    assert np.abs((flat**4).mean(0) - 3).max() < error * np.sqrt(96)
+    assert np.abs(np.corrcoef(flat.T) - np.eye(7)).max() < error
+    assert np.abs((flat[1:] * flat[:-1]).mean(0)).max() < error
+    again = draw(jax.random.key(0), epochs[3:5], ids[3:5, ::-1], ids[3:5, ::-1], 7)
+    np.testing.assert_array_equal(again[:, ::-1], normals[3:5])
+    for other in (
+        draw(jax.random.key(1), epochs, ids, ids, 7),
+        draw(jax.random.key(0), epochs + 1, ids, ids, 7),
+    ):
+        assert (np.asarray(other) != normals).all()

@@ -95,3 +95,12 @@ def test_vmap_is_a_loop():
     mapped = jax.jit(jax.vmap(lambda keys: ops.smallest_in_segments(keys, *rest)))(jnp.asarray(keys))
     for index in range(5):
         np.testing.assert_array_equal(mapped[index], select(jnp.asarray(keys[index]), *rest))
+
+
+def test_maxima_of_segments():
+    generator = np.random.default_rng(5)
+    segments, _ = random_rows(generator, rows=4, length=32, most=6)
+    values = generator.integers(0, 2**32, segments.shape, dtype=np.uint32)
+    found = ops.segment_maxima(jnp.asarray(values), jnp.asarray(segments), 5)
+    for row, segment in np.ndindex(4, 5):
+        assert found[row, segment] == max(values[row][segments[row] == segment + 1], default=0)
