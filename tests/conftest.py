@@ -1,4 +1,4 @@
-"""Strict promotion, eight CPU devices, and no cache but this run's own."""
+"""Strict promotion, eight CPU devices, no cache but this run's own, and few programs alive at a time."""
 
 import os
 
@@ -8,6 +8,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -17,3 +18,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def _own_cache(tmp_path_factory, monkeypatch):
     """Corpora and compiled steps go to a folder of this session, never to the user's cache."""
     monkeypatch.setenv("JAXLM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    known = jax.config.jax_compilation_cache_dir
+    yield
+    if jax.config.jax_compilation_cache_dir != known:  # a command in this process turned it on
+        jax.config.update("jax_compilation_cache_dir", known)
+        compilation_cache.reset_cache()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Every compiled program holds memory maps, of which Linux grants a process 65,530: a crash beyond."""
+    yield
+    jax.clear_caches()

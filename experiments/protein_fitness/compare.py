@@ -1,4 +1,4 @@
-"""Which pooling, and how much noise, ranks variants at held-out positions best? Three seeds, one division.
+"""Which pooling, noise and window rank variants at held-out positions best? Three seeds, one division.
 
     python experiments/protein_fitness/compare.py --data beta_lactamase_variants.fasta
 
@@ -23,7 +23,7 @@ from ranking import predictions
 from jaxlm import corruption, data, pretrained, scoring, training
 
 BLOSUM62 = corruption.NoiseConfig(
-    rate=0.02,
+    rate=0.3,
     mask_share=0.0,
     random_share=0.0,
     substitute_share=1.0,
@@ -37,11 +37,22 @@ def pooled(experiment: training.Experiment, pooling: str) -> training.Experiment
     return dataclasses.replace(experiment, head=dataclasses.replace(experiment.head, pooling=pooling))
 
 
+def whole(experiment: training.Experiment) -> training.Experiment:
+    """Returns the experiment on whole proteins, one a row."""
+    return dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(experiment.data, window=0, center_pattern=None, row_length=288),
+        model=dataclasses.replace(experiment.model, max_length=288),
+        run=dataclasses.replace(experiment.run, batch_size=16),
+    )
+
+
 CONTENDERS = {
-    "attention": partial(pooled, pooling="attention"),
     "mean": partial(pooled, pooling="mean"),
-    "first": partial(pooled, pooling="first"),
-    "attention_blosum62_02": partial(dataclasses.replace, input_noise=BLOSUM62),
+    "attention": partial(pooled, pooling="attention"),
+    "mean_without_noise": partial(dataclasses.replace, input_noise=corruption.NoiseConfig(rate=0.0)),
+    "mean_blosum62": partial(dataclasses.replace, input_noise=BLOSUM62),
+    "mean_whole_protein": whole,
 }
 
 

@@ -17,8 +17,8 @@ class HeadConfig:
         before).
       pooling: "mean" of the sequence's positions, "attention" (their sum weighted by the softmax of a learned
         score) or "first" (the first position, where [CLS] stands).
-      depth: hidden layers, each linear and activated, of the body's width.
-      norm: whether the pooled features are normalised, as the body's norms do.
+      hidden_layers: how many, each linear and activated, of the body's width.
+      pooled_norm: whether the pooled features are normalised, as the body's norms do.
       dropout: rate on the pooled features and after each hidden layer.
       center: what an output of 0 stands for; a regression sets it to the labels' mean.
       scale: what an output of 1 is more than that; a regression sets it to the labels' deviation.
@@ -34,8 +34,8 @@ class HeadConfig:
 
     num_outputs: int | None = None
     pooling: Literal["mean", "attention", "first"] = "mean"
-    depth: int = 0
-    norm: bool = True
+    hidden_layers: int = 0
+    pooled_norm: bool = True
     dropout: float = 0.0
     center: float = 0.0
     scale: float = 1.0
@@ -44,8 +44,8 @@ class HeadConfig:
         _check_types(vars(self))
         if self.num_outputs is not None and self.num_outputs < 1:
             raise ValueError(f"head.num_outputs must be positive: got {self.num_outputs}")
-        if self.depth < 0:
-            raise ValueError(f"head.depth is not negative: got {self.depth}")
+        if self.hidden_layers < 0:
+            raise ValueError(f"head.hidden_layers is not negative: got {self.hidden_layers}")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"head.dropout lies in [0, 1): got {self.dropout}")
         if not math.isfinite(self.center):

@@ -22,9 +22,11 @@ class SequenceHead(nn.Module):
         config, head = self.config, self.head
         if head.pooling == "attention":
             self.score = Linear(config, config.width, 1, False)
-        if head.norm:
+        if head.pooled_norm:
             self.norm = Norm(config, config.norm_epsilon)
-        self.layer = [Linear(config, config.width, config.width, config.use_bias) for _ in range(head.depth)]
+        self.layer = [
+            Linear(config, config.width, config.width, config.use_bias) for _ in range(head.hidden_layers)
+        ]
         self.output = Linear(config, config.width, head.num_outputs, True)
 
     def __call__(
@@ -36,7 +38,7 @@ class SequenceHead(nn.Module):
     ) -> Float[Array, "B S C"]:
         head, activated = self.head, NONLINEARITIES[self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
-        pooled = self.norm(pooled) if head.norm else pooled
+        pooled = self.norm(pooled) if head.pooled_norm else pooled
         pooled = drop(self, pooled, head.dropout, deterministic)
         for layer in self.layer:
             pooled = drop(self, activated(layer(pooled)), head.dropout, deterministic)

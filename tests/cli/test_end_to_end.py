@@ -139,7 +139,7 @@ def test_evaluate_repeats_the_scores_of_the_run(here, trained, capsys):
     # Another batch size and number of devices: float32 sums in another order.
     assert again["nll"] == pytest.approx(test["loss"], rel=1e-5)
     assert again["unigram_nll"] == pytest.approx(test["unigram_nll"], rel=1e-5)
-    assert (again["masked"], again["tokens"]) == (test["masked"], test["tokens"])
+    assert (again["scored"], again["tokens"]) == (test["scored"], test["tokens"])
 
 
 def test_evaluate_takes_a_corpus_of_ones_own(here, trained, capsys):

@@ -9,7 +9,7 @@ WRONG = {
     "num_outputs must be positive: got 0": {"num_outputs": 0},
     "num_outputs must be int or None: got 'three'": {"num_outputs": "three"},
     "pooling must be one of mean, attention, first: got 'max'": {"pooling": "max"},
-    "depth is not negative: got -1": {"depth": -1},
+    "hidden_layers is not negative: got -1": {"hidden_layers": -1},
     r"dropout lies in \[0, 1\): got 1.0": {"dropout": 1.0},
     "center is finite: got inf": {"center": float("inf")},
     "scale must be positive: got 0.0": {"scale": 0.0},
@@ -23,7 +23,7 @@ def test_a_wrong_value_is_named(message):
 
 
 def test_json_and_back():
-    config = models.HeadConfig(num_outputs=3, pooling="attention", depth=2, dropout=0.5, center=-1.5)
+    config = models.HeadConfig(num_outputs=3, pooling="attention", hidden_layers=2, dropout=0.5, center=-1.5)
     assert models.head_from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
     assert models.head_from_dict({}) == models.HeadConfig()
 
@@ -32,4 +32,4 @@ def test_unknown_fields_are_named():
     with pytest.raises(
         ValueError, match="unknown head config fields 'classes', 'kind'; the fields are num_out"
     ):
-        models.head_from_dict({"classes": 3, "kind": "sequence", "depth": 1})
+        models.head_from_dict({"classes": 3, "kind": "sequence", "hidden_layers": 1})

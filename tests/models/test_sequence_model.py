@@ -10,8 +10,8 @@ from tests.models.conftest import SMALL, drawn
 
 HEADS = {
     "mean": models.HeadConfig(num_outputs=3),
-    "attention": models.HeadConfig(num_outputs=3, pooling="attention", depth=1),
-    "first": models.HeadConfig(num_outputs=1, pooling="first", norm=False, center=5.0, scale=2.0),
+    "attention": models.HeadConfig(num_outputs=3, pooling="attention", hidden_layers=1),
+    "first": models.HeadConfig(num_outputs=1, pooling="first", pooled_norm=False, center=5.0, scale=2.0),
 }
 
 
@@ -61,10 +61,10 @@ def test_the_head_is_pooling_norm_layers_and_a_linear_map(cases, name):
         pooled = weights @ hidden / weights.sum()
     else:
         pooled = hidden[0] if name == "first" else hidden.mean(0)
-    if head.norm:
+    if head.pooled_norm:
         spread = np.sqrt(pooled.var() + SMALL.norm_epsilon)
         pooled = (pooled - pooled.mean()) / spread * params["norm"]["scale"] + params["norm"]["bias"]
-    for layer in range(head.depth):
+    for layer in range(head.hidden_layers):
         layer = params[f"layer_{layer}"]
         pooled = np.asarray(ops.gelu(jnp.asarray(layer["kernel"] @ pooled + layer["bias"])))
     expected = head.center + head.scale * (params["output"]["kernel"] @ pooled + params["output"]["bias"])
@@ -84,7 +84,7 @@ def test_a_row_of_padding_gives_zeros_and_finite_gradients(cases):
 
 
 def test_dropout_of_the_head_is_off_where_deterministic():
-    model, variables, outputs = make(models.HeadConfig(num_outputs=3, depth=1, dropout=0.5))
+    model, variables, outputs = make(models.HeadConfig(num_outputs=3, hidden_layers=1, dropout=0.5))
     tokens = jnp.array([[1, 2, 3, 4]])
     hidden = model.apply(variables, tokens).hidden
 
@@ -117,7 +117,7 @@ def test_build_refuses_what_does_not_fit():
 
 
 def test_parameters_are_counted():
-    head = models.HeadConfig(num_outputs=3, pooling="attention", depth=1)
+    head = models.HeadConfig(num_outputs=3, pooling="attention", hidden_layers=1)
     body = models.num_params(SMALL) - (16 * 16 + 16) - 2 * 16 - 11  # without the masked LM's head
     score, norm, layer, output = 16, 2 * 16, 16 * 16 + 16, 3 * 16 + 3
     assert models.num_params(SMALL, "classification", head) == body + score + norm + layer + output

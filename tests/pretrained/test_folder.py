@@ -192,7 +192,7 @@ def test_a_full_disk_is_an_os_error_that_names_the_file(saved):
     assert (saved / "model.safetensors").read_bytes() == before and len(list(saved.iterdir())) == 3
 
 
-LABEL = models.HeadConfig(num_outputs=3, pooling="attention", depth=1, center=0.5)
+LABEL = models.HeadConfig(num_outputs=3, pooling="attention", hidden_layers=1, center=0.5)
 HEADS = {"fill": "masked_lm", "next": "causal_lm", "label": LABEL, "value": models.HeadConfig(num_outputs=1)}
 
 

@@ -16,7 +16,7 @@ OPCODES = ["mov", "add", "xor", "push", "pop", "ret", "call", "jmp"]
 OPERANDS = ["rax", "rbx", "rcx", "rdx", "0", "1", "-8"]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _session_cache(tmp_path_factory):
     """Runs of the same programs, in this process or in a child, compile them once."""
     with pytest.MonkeyPatch.context() as patch:

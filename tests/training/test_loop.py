@@ -156,7 +156,7 @@ def test_eight_devices_come_to_the_same(finished, experiment, tmp_path):
     again = drained(training.train(experiment, tmp_path / "run"))
     assert again[0].devices == "8 x cpu"
     for ours, theirs in zip(untimed(tmp_path / "run"), untimed(folder), strict=True):
-        counts = ("step", "split", "masked", "tokens", "overflow", "accuracy")
+        counts = ("step", "split", "scored", "tokens", "overflow", "accuracy")
         assert {name: ours[name] for name in counts} == {name: theirs[name] for name in counts}
         # Float32 sums in another order, through eight updates of Adam.
         np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
