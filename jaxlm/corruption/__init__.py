@@ -1,7 +1,7 @@
 """Corruption on floor 2: keyed, static-shape processes that hide tokens for a model to give back."""
 
 from jaxlm.corruption._blosum import AMINO_ACIDS, BACKGROUND, BLOSUM62
-from jaxlm.corruption._capacity import Masked, bernoulli_capacity, gather_masked, limit_masked
+from jaxlm.corruption._capacity import Slots, bernoulli_capacity, gather_masked, limit_masked
 from jaxlm.corruption._corrupt import Corrupted, Replacement, corrupt, corruptible
 from jaxlm.corruption._embeddings import NoisyEmbeddings, corrupt_embeddings
 from jaxlm.corruption._matrix import by_matrix
@@ -24,11 +24,11 @@ __all__ = [
     "SCHEDULES",
     "CorruptBatch",
     "Corrupted",
-    "Masked",
     "Noise",
     "NoiseConfig",
     "NoisyEmbeddings",
     "Replacement",
+    "Slots",
     "SpanCorrupted",
     "Units",
     "as_fractions",

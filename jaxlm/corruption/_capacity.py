@@ -9,7 +9,7 @@ from jaxlm.corruption._corrupt import Corrupted
 from jaxlm.typing import Array, Bool, Int
 
 
-class Masked(NamedTuple):
+class Slots(NamedTuple):
     """Where a batch's masked positions are, in a static number K of slots.
 
     `indices` `Int32[K]` into the B * L flattened positions, ascending (0 in an unused slot); `weights`
@@ -17,7 +17,7 @@ class Masked(NamedTuple):
     found no slot.
 
     Example:
-      >>> Masked(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
+      >>> Slots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
       (2,)
     """
 
@@ -26,7 +26,7 @@ class Masked(NamedTuple):
     overflow: Array
 
 
-def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> Masked:
+def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> Slots:
     """Returns the flat indices of the first `capacity` True positions, and counts those left out.
 
     Args:
@@ -34,31 +34,28 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> Masked:
       capacity: K, static.
 
     Returns:
-      `Masked`: gather with `hidden.reshape(-1, D)[masked.indices]` and weigh the losses with
-        `masked.weights`.
+      `Slots`: gather with `hidden.reshape(-1, D)[slots.indices]` and weigh the losses with `slots.weights`.
 
     Raises:
       ValueError: if `capacity` is not positive.
 
     Example:
-      >>> masked = gather_masked(jnp.array([[False, True], [True, False]]), capacity=3)
-      >>> masked.indices.tolist(), masked.weights.tolist(), int(masked.overflow)
+      >>> slots = gather_masked(jnp.array([[False, True], [True, False]]), capacity=3)
+      >>> slots.indices.tolist(), slots.weights.tolist(), int(slots.overflow)
       ([1, 2, 0], [1.0, 1.0, 0.0], 0)
     """
     if capacity < 1:
         raise ValueError(f"a batch needs room for at least one masked position: got capacity={capacity}")
     mask = loss_mask.reshape(-1)
-    slots, total = _slots(mask)
+    numbers, total = _numbered(mask)
     places = jnp.arange(mask.size, dtype=jnp.int32)
     # Unmasked positions aim past the end, where writes are dropped.
-    indices = jnp.zeros(capacity, jnp.int32).at[jnp.where(mask, slots, capacity)].set(places, mode="drop")
+    indices = jnp.zeros(capacity, jnp.int32).at[jnp.where(mask, numbers, capacity)].set(places, mode="drop")
     used = jnp.arange(capacity, dtype=jnp.int32) < total
-    return Masked(indices, used.astype(jnp.float32), jnp.maximum(total - capacity, 0))
+    return Slots(indices, used.astype(jnp.float32), jnp.maximum(total - capacity, 0))
 
 
-def limit_masked(
-    corrupted: Corrupted, clean_tokens: Int[Array, "B L"], capacity: int
-) -> tuple[Corrupted, Int[Array, ""]]:
+def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Array, ""]]:
     """Returns the batch with all but its first `capacity` masked positions as they were, and how many those
     are.
 
@@ -66,8 +63,7 @@ def limit_masked(
     and counts in no loss.
 
     Args:
-      corrupted: the batch.
-      clean_tokens: `Int[B L]`, the ids before corruption.
+      corrupted: the batch; its targets are the clean ids.
       capacity: K, static.
 
     Returns:
@@ -75,16 +71,17 @@ def limit_masked(
 
     Example:
       >>> clean = jnp.array([[5, 6, 7]])
-      >>> limited, overflow = limit_masked(
-      ...     Corrupted(clean * 0, clean, clean > 5, clean / 9), clean, capacity=1)
+      >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=clean / 9)
+      >>> limited, overflow = limit_masked(corrupted, capacity=1)
       >>> limited.tokens.tolist(), limited.loss_mask.tolist(), int(overflow)
       ([[0, 0, 7]], [[False, True, False]], 1)
     """
     mask = corrupted.loss_mask.reshape(-1)
-    slots, total = _slots(mask)
-    is_over = (mask & (slots >= capacity)).reshape(corrupted.loss_mask.shape)
+    numbers, total = _numbered(mask)
+    is_over = (mask & (numbers >= capacity)).reshape(corrupted.loss_mask.shape)
     limited = corrupted._replace(
-        tokens=jnp.where(is_over, clean_tokens, corrupted.tokens), loss_mask=corrupted.loss_mask & ~is_over
+        tokens=jnp.where(is_over, corrupted.targets, corrupted.tokens),
+        loss_mask=corrupted.loss_mask & ~is_over,
     )
     return limited, jnp.maximum(total - capacity, 0)
 
@@ -111,7 +108,7 @@ def bernoulli_capacity(num_positions: int, rate: float) -> int:
     return max(8, -(-room // 8) * 8)
 
 
-def _slots(mask: Bool[Array, " P"]) -> tuple[Int[Array, " P"], Int[Array, ""]]:
+def _numbered(mask: Bool[Array, " P"]) -> tuple[Int[Array, " P"], Int[Array, ""]]:
     """For each True position how many stand before it, and how many there are."""
     upto = jnp.cumsum(mask, dtype=jnp.int32)
     return upto - 1, upto[-1]

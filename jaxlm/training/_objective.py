@@ -76,13 +76,13 @@ def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> Mask
     drawn = corruption.corrupt_batch(rng, batch, masking.noise)
     corrupted, overflow = drawn, jnp.zeros((), jnp.int32)
     if not has_exact_capacity(masking.noise.config):
-        corrupted, overflow = corruption.limit_masked(drawn, batch.tokens, masking.capacity)
-    gathered = corruption.gather_masked(corrupted.loss_mask, masking.capacity)
+        corrupted, overflow = corruption.limit_masked(drawn, masking.capacity)
+    slots = corruption.gather_masked(corrupted.loss_mask, masking.capacity)
     targets, fractions = (
-        array.reshape(-1)[gathered.indices] for array in (corrupted.targets, corrupted.fractions)
+        array.reshape(-1)[slots.indices] for array in (corrupted.targets, corrupted.fractions)
     )
-    overflow = overflow + gathered.overflow
-    return Masked(corrupted.tokens, gathered.indices, targets, gathered.weights, fractions, overflow)
+    overflow = overflow + slots.overflow
+    return Masked(corrupted.tokens, slots.indices, targets, slots.weights, fractions, overflow)
 
 
 def has_exact_capacity(config: corruption.NoiseConfig) -> bool:
