@@ -9,7 +9,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-ROWS = re.findall(r"^\| `[^|]+\| `(jaxlm[^`]+)`[^|]*\|(.+)\|$", README, flags=re.MULTILINE)
+ROWS = re.findall(r"^\| [^|]+\| `(jaxlm[.]\w+[.][^`]+)`[^|]*\|(.+)\|$", README, flags=re.MULTILINE)
+# What the page of cortex's autoregressive leaf documents, and its processes of corruption.
+CORTEX = {
+    *("AutoregressiveLanguageModelLeafOutput", "logits", "AutoregressiveLanguageModelLeaf", "layernorm"),
+    *("corruption_process", "corruption_rate", "forward", "loss", "format_outputs", "evaluate"),
+    *("format_autoregressive_lm_ensemble_output", "autoregressive_log_likelihood", "CorruptionProcess"),
+    *("MaskCorruptionProcess", "SubstitutionCorruptionProcess", "GaussianCorruptionProcess"),
+    *("from_tokenizer", "from_blosum62", "sample_timestep", "sample_corrupt_frac"),
+    "timestep_to_corrupt_frac",
+}
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -29,5 +38,13 @@ def test_the_coming_from_table_points_at_what_exists(symbol, tests):
     value = importlib.import_module(f"jaxlm.{room}")
     for name in names:
         value = getattr(value, name)
-    for path in re.findall(r"`([^`]+)`", tests):
+    paths = re.findall(r"`([^`]+)`", tests)
+    assert paths
+    for path in paths:
         assert (ROOT / path).exists()
+
+
+def test_every_symbol_of_cortex_has_its_row():
+    section = README.partition("## Coming from cortex\n")[2].partition("\n## ")[0]
+    named = re.findall(r"\w+", "".join(re.findall(r"^\|([^|]+)\|", section, flags=re.MULTILINE)))
+    assert set(named) >= CORTEX
