@@ -31,7 +31,7 @@ from jaxlm.ops._positions import instruction_positions, positions_from_segments,
 from jaxlm.ops._segments import segment_counts, segment_ranks, segment_sums
 from jaxlm.ops._selection import segment_maxima, smallest_in_segments
 from jaxlm.ops._split import split
-from jaxlm.ops._token_scores import TokenScores, token_scores
+from jaxlm.ops._token_scores import TokenScores, logit_scores, token_scores
 
 __all__ = [
     "Combine",
@@ -52,6 +52,7 @@ __all__ = [
     "key_words",
     "layer_norm",
     "linear",
+    "logit_scores",
     "mixture_log_probs",
     "multiply_high",
     "next_tokens",

@@ -59,6 +59,20 @@ def test_temperature_goes_from_the_best_score_to_the_background():
         corruption.blosum62_transitions(temperature=0.0)
 
 
+def test_a_vocabulary_of_few_residues_has_rows_of_those_alone():
+    letters = {"A": 5, "C": 6, "D": 7, "G": 8, "I": 9, "F": 2, "#": 3}
+    rows, own = corruption.vocabulary_transitions(letters, 12), corruption.blosum62_transitions()
+    residues = {letter: id_ for letter, id_ in letters.items() if letter != "#"}
+    for first, row in residues.items():
+        left = sum(own[PLACE(first), PLACE(letter)] for letter in residues)
+        for second, column in residues.items():
+            expected = own[PLACE(first), PLACE(second)] / left
+            assert rows[row, column] == pytest.approx(expected, abs=1e-12)
+    assert rows[5, 8] > rows[5, 6] and rows[9, 2] > rows[9, 7]  # A to G before C, I to F before D
+    np.testing.assert_allclose(rows.sum(1), 1)
+    np.testing.assert_array_equal(np.diag(rows) == 1, ~np.isin(np.arange(12), list(residues.values())))
+
+
 @pytest.mark.parametrize("alphabet", ["esm", "cortex"])
 def test_on_a_vocabulary_all_else_stays_itself(alphabet):
     tokenizer = tokenizers.residue_tokenizer(alphabet)

@@ -87,6 +87,97 @@ def test_no_array_over_positions_and_vocabulary_exists(model, params, batches, g
     assert max(sizes(whole(jnp.zeros(shape)).jaxpr)) == batch.tokens.size * task.config.vocab_size
 
 
+@pytest.fixture(scope="module")
+def scheduled(task, experiment):
+    """A masking whose examples are corrupted by fractions of their own."""
+    config = corruption.NoiseConfig(schedule="cosine")
+    return training.make_masking(
+        config, task.config, task.tokenizer, task.splits["train"], experiment.run.batch_size
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(model, params, batches, scheduled):
+    """The batch masked, and the logits of its masked positions with the places where these are."""
+    batch = jax.tree.map(jnp.asarray, batches[0])
+
+    @jax.jit
+    def written_out(params, batch):
+        masked = training.mask_batch(RNGS["mask"], batch, scheduled)
+        positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id)
+        hidden = model.apply(
+            {"params": params}, masked.tokens, segments=batch.segments, positions=positions
+        ).hidden
+        gathered = hidden.reshape(-1, hidden.shape[-1])[masked.indices]
+        return masked, model.apply({"params": params}, gathered, method="logits")
+
+    masked, logits = jax.tree.map(np.asarray, written_out(params, batch))
+    used = masked.weights > 0
+    masked = jax.tree.map(lambda leaf: leaf[used] if leaf.shape == used.shape else leaf, masked)
+    return batch, masked, logits[used].astype(np.float64)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, "fraction"])
+def test_what_training_adds_an_evaluation_leaves_out(model, params, task, scheduled, rows, smoothing):
+    """Smoothing by a number or by each example's fraction, z-loss, targets that are not clean."""
+    batch, masked, logits = rows
+    other = corruption.NoiseConfig(
+        rate=1.0, mask_share=0.0, random_share=0.0, keep_share=0.0, substitute_share=1.0
+    )
+    noise = corruption.make_noise(other, task.tokenizer, vocab_size=task.config.vocab_size)
+    log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    draw = jax.jit(lambda rng: corruption.corrupt_batch(rng, batch, noise).tokens)
+    noisy = np.asarray(draw(training.named_rng(RNGS["mask"], "target"))).reshape(-1)[masked.indices]
+    assert (noisy != masked.targets).all()
+    share = masked.fractions if smoothing == "fraction" else smoothing
+    picked = np.take_along_axis(log_probs, noisy[:, None], 1)[:, 0]
+    squares = np.square(np.log(np.exp(logits).sum(-1)))
+    expected = (-(1 - share) * picked - share * log_probs.mean(-1) + 0.01 * squares).sum()
+
+    @functools.partial(jax.jit, static_argnames="deterministic")
+    def loss(batch, deterministic):
+        objective = training.masked_lm_objective(
+            scheduled,
+            target_noise=noise,
+            label_smoothing=smoothing,
+            z_loss=0.01,
+            deterministic=deterministic,
+            **training.position_options(task.config),
+        )
+        return objective(model.apply, params, batch, RNGS)[0]
+
+    # Float32 sums over some dozens of positions in another order.
+    np.testing.assert_allclose(loss(batch, False), expected, rtol=1e-5)
+    nll = -np.take_along_axis(log_probs, masked.targets[:, None], 1).sum()
+    np.testing.assert_allclose(loss(batch, True), nll, rtol=1e-5)
+
+
+def test_an_evaluation_has_every_metric_by_level_of_noise(model, params, task, scheduled, rows):
+    batch, masked, logits = rows
+    probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    targets = masked.targets
+    objective = training.masked_lm_objective(
+        scheduled, deterministic=True, **training.position_options(task.config)
+    )
+    loss_sum, weight, sums = jax.jit(functools.partial(objective, model.apply))(params, batch, RNGS)
+    summary = training.summarize_tokens(sums | {"loss_sum": loss_sum, "weight": weight})
+    levels = np.minimum((masked.fractions * 10).astype(int), 9)
+    assert [round(level.low * 10) for level in summary.by_level] == sorted(set(levels.tolist()))
+    assert len(summary.by_level) > 2
+    for level in summary.by_level:
+        inside = levels == round(level.low * 10)
+        own, wanted = probs[inside], targets[inside]
+        nll = -np.log(np.take_along_axis(own, wanted[:, None], 1)).mean()
+        best, near = own.argmax(-1), np.argsort(-own, axis=-1)[:, :5]
+        bins = np.minimum((own.max(-1) * 15).astype(int), 14)
+        gaps = [((best == wanted)[bins == one] - own.max(-1)[bins == one]).sum() for one in set(bins)]
+        assert level.weight == inside.sum()
+        np.testing.assert_allclose((level.nll, level.perplexity), (nll, np.exp(nll)), rtol=1e-4)
+        assert level.accuracy == pytest.approx((best == wanted).mean())
+        assert level.top_k_accuracy == pytest.approx((near == wanted[:, None]).any(-1).mean())
+        assert level.calibration_error == pytest.approx(np.abs(gaps).sum() / inside.sum(), rel=1e-4)
+
+
 def positions_masked(masked):
     return set(np.asarray(masked.indices)[np.asarray(masked.weights) > 0].tolist())
 

@@ -66,6 +66,15 @@ def test_it_is_what_counting_by_hand_gives(predictions, scores, top_k, bins):
     assert summary.weight == weights.sum() and summary.by_level == ()
 
 
+def test_an_ensemble_is_judged_by_its_mixture(predictions):
+    _, targets, weights, _ = predictions
+    logits = np.random.default_rng(2).normal(size=(3, M, V)).astype(np.float32) * 3
+    probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    mixture = ops.mixture_log_probs(jnp.asarray(np.log(probs)), "probs")
+    sums = training.token_metrics(ops.logit_scores(mixture, jnp.asarray(targets)), jnp.asarray(weights))
+    check(training.summarize_tokens(sums), by_hand(np.log(probs.mean(0)), targets, weights))
+
+
 def test_each_level_is_judged_as_if_it_were_alone(predictions, scores):
     logits, targets, weights, fractions = predictions
     summary = training.summarize_tokens(
