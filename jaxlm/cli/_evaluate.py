@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import data, pretrained, tokenizers, training
+from jaxlm import corruption, data, pretrained, tokenizers, training
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
@@ -32,6 +32,7 @@ class Evaluate:
         document: of a text file, whether a line or the whole file is one document
         field: the JSONL field or the Parquet column that holds the text
         batch_size: rows of a batch
+        noisy: corrupt what is read as in training, which of a masked LM it always is
         json: print one JSON object
     """
 
@@ -41,6 +42,7 @@ class Evaluate:
     document: Literal["line", "file"] = "line"
     field: str = "text"
     batch_size: int = 16
+    noisy: FlagCreatePairsOff[bool] = False
     json: FlagCreatePairsOff[bool] = False
 
 
@@ -61,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
             loaded.tokenizer,
             cache,
             objective=loaded.objective,
-            noise=experiment.resolved_input_noise if loaded.objective == "masked_lm" else None,
+            noise=_noise(folder, experiment, loaded.objective, noisy=options.noisy),
             row_length=experiment.data.row_length,
             long=experiment.data.long,
             batch_size=options.batch_size,
@@ -85,6 +87,20 @@ def _experiment(folder: Path, options: Evaluate) -> training.Experiment:
         raise UsageError(f"CORPUS is missing: {folder} is no run of its own with a held-out split")
     length = pretrained.load(folder).config.max_length
     return training.Experiment(data=data.DataConfig(row_length=length))
+
+
+def _noise(
+    folder: Path, experiment: training.Experiment, objective: str, *, noisy: bool
+) -> corruption.NoiseConfig | None:
+    """Returns how what the model reads is corrupted; None reads clean text."""
+    noise = experiment.resolved_input_noise
+    if objective == "masked_lm":
+        return noise
+    is_known = (folder / "experiment.json").exists()
+    if noisy and (not is_known or (noise.schedule == "constant" and not noise.rate)):
+        why = "read clean text" if is_known else "is no run of its own"
+        raise UsageError(f"--noisy corrupts as in training, and this model {why}: leave it out")
+    return noise if noisy else None
 
 
 def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) -> data.Prepared | None:

@@ -156,7 +156,10 @@ def evaluate(
     batches = data.eval_batches(cache, plan, batch_size)
     evaluator = Evaluator(sums, model.apply, devices)
     return evaluator(
-        replicate(params, devices), batches, summarize=summary(objective, split, tokenizer, head=head)
+        replicate(params, devices),
+        batches,
+        # Of a text that was not read as it is, bits per byte would be compared with those of one that was.
+        summarize=summary(objective, split, tokenizer, head=head, is_whole=noise is None),
     )
 
 
@@ -177,7 +180,7 @@ def summary(
       tokenizer: that its records were encoded with.
       train: the training split, whose labels are a baseline for a model of sequences.
       head: of a model of sequences.
-      is_whole: whether all of its rows are summed; only then there are bits per byte.
+      is_whole: whether all of its rows are summed, and read as they are; only then there are bits per byte.
     """
     if head is None:
         # Bits per byte are of a whole text: every token of it predicted, the first one too.
