@@ -29,6 +29,8 @@ RNG = jax.random.key(17)
 IDS = np.arange(NUM_SPECIALS, VOCABULARY)
 SWAPS = np.roll(np.eye(VOCABULARY), 1, axis=1)[NUM_SPECIALS:-1, NUM_SPECIALS:-1] * 0.5
 SWAPS = SWAPS + (1 - SWAPS.sum(1, keepdims=True)) * np.roll(np.eye(len(SWAPS)), 2, axis=1)
+LETTERS = dict(zip(corruption.AMINO_ACIDS, range(10, 30), strict=True))  # among ids that are no residues
+BLOSUM62 = corruption.vocabulary_transitions(LETTERS, VOCABULARY)
 COSINE = corruption.fraction_table(NoiseConfig(schedule="cosine"))
 
 
@@ -106,6 +108,7 @@ PROCESSES = {
     "mask, exact, cosine": Process(by(to_mask(MASK_ID), table=COSINE), chooses=False, changes=True),
     "uniform, bernoulli": Process(by(to_other(IDS), "bernoulli"), changes=True),
     "matrix, exact": Process(by(corruption.by_matrix(SWAPS, IDS[:-1]))),
+    "blosum62, exact": Process(by(corruption.by_matrix(BLOSUM62))),
     "units, exact": Process(by(to_mask(MASK_ID), units=True), changes=True, bounds=6.0),
     "units, bernoulli": Process(by(to_other(IDS), "bernoulli", units=True), changes=True, bounds=6.0),
     "units, exact, cosine": Process(by(BERT, units=True, table=COSINE), chooses=False, bounds=6.0),

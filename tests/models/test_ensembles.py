@@ -1,5 +1,6 @@
 """An ensemble predicts what its members, one by one, say together."""
 
+import functools
 from functools import partial
 
 import chex
@@ -16,6 +17,7 @@ TOKENS = jnp.array([[1, 2, 3, 4, 6, 0], [7, 8, 9, 0, 0, 0]])
 SEGMENTS = jnp.array([[1, 1, 1, 2, 2, 0], [1, 1, 1, 0, 0, 0]])
 
 
+@functools.cache
 def make(objective, head=None, causal=False, shared_body=False):
     config = models.TransformerConfig(**{**vars(SMALL), "causal": causal, "init_std": 0.5})
     model = models.build(config, objective, head)
@@ -33,6 +35,11 @@ def member(params, number, shared_body=False):
     }
 
 
+@functools.cache
+def masked_logits(shared_body=False):
+    return logits_one_by_one(*make("masked_lm", shared_body=shared_body), shared_body)
+
+
 def logits_one_by_one(model, params, shared_body):
     @jax.jit
     def one(params):
@@ -47,7 +54,7 @@ def logits_one_by_one(model, params, shared_body):
 def test_tokens(shared_body):
     model, params = make("masked_lm", shared_body=shared_body)
     indices = jnp.array([1, 4, 8])
-    logits = logits_one_by_one(model, params, shared_body)[:, indices]
+    logits = masked_logits(shared_body)[:, indices]
     probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     chex.clear_trace_counter()
 
@@ -70,6 +77,24 @@ def test_tokens(shared_body):
     for prediction in (mixture, geometric):
         np.testing.assert_allclose(prediction.disagreement.predictive_entropy, entropy, atol=2e-4)
         np.testing.assert_allclose(prediction.disagreement.mutual_information, information, atol=2e-4)
+
+
+class Variants(chex.TestCase):
+    """Compiled, interpreted and on several devices by pmap, an ensemble predicts the same."""
+
+    @chex.variants(with_jit=True, without_jit=True, with_pmap=True)
+    def test_predictions_agree(self):
+        model, params = make("masked_lm")
+        indices = jnp.array([1, 4, 8])
+        predict = self.variant(
+            lambda params, tokens, segments: models.predict_tokens(
+                model, params, tokens, indices, segments=segments
+            )
+        )
+        found = predict(params, TOKENS, SEGMENTS)
+        logits = masked_logits()[:, indices]
+        probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        np.testing.assert_allclose(found.log_probs, np.log(probs.mean(0)), atol=2e-4)  # as above
 
 
 def test_the_formatted_output_shifts_its_targets_and_leaves_padding_out():
