@@ -3,7 +3,7 @@
 Letters: `E` members, `B` rows, `L` positions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -79,12 +79,13 @@ def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainSt
 
     Returns:
       `step(state, batch, *, axis_name=None)` of a state from `init_ensemble` and a batch `[E B L]`, giving
-      state and metrics with a leading E. A batch `[B L]` is every member's. Wrap it in `parallel` like any
-      step, its batches divided by `divide_members`.
+      state and metrics with a leading E. A batch `[B L]` is every member's; of several objectives it may be a
+      mapping of a batch for each. Wrap it in `parallel` like any step, its batches divided by
+      `divide_members`.
     """
 
     def step(
-        state: TrainState, batch: data.Batch, *, axis_name: str | None = None
+        state: TrainState, batch: data.Batch | Mapping[str, data.Batch], *, axis_name: str | None = None
     ) -> tuple[TrainState, dict[str, Array]]:
         axes = (0, 0 if has_members(batch) else None)
         return jax.vmap(partial(train_step, axis_name=axis_name), in_axes=axes)(state, batch)
@@ -142,8 +143,8 @@ def make_shared_body_step(
     return step
 
 
-def stack_batches(batches: Sequence[data.Batch]) -> data.Batch:
-    """Returns the members' host batches as one of arrays `[E B ...]`.
+def stack_batches(batches: Sequence[Any]) -> Any:
+    """Returns the members' host batches, or mappings of some, as one of arrays `[E B ...]`.
 
     Example:
       >>> rows = np.zeros((3, 4), np.int32)
@@ -169,9 +170,10 @@ def divide_members(batch: Any, num_devices: int) -> Any:
     return jax.tree.map(divided, batch)
 
 
-def has_members(batch: data.Batch) -> bool:
-    """Whether a batch has a member axis: `[E B L]` and not `[B L]`."""
-    return jnp.ndim(batch.tokens) == 3
+def has_members(batch: data.Batch | Mapping[str, data.Batch]) -> bool:
+    """Whether a batch, or each of several objectives', has a member axis: `[E B L]` and not `[B L]`."""
+    one = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+    return jnp.ndim(one.tokens) == 3
 
 
 def _shared_body_objective(objective: Objective, own_batches: bool) -> Objective:

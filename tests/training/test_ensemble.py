@@ -100,6 +100,8 @@ def test_members_may_be_models_of_any_kind(kind):
     step = training.make_train_step(goal, model.apply, OPTIMIZER, SETTINGS.schedule(10), clip_norm=1.0)
     state = training.init_ensemble(model, OPTIMIZER, RNG, MEMBERS)
     batches = batches_of(0)
+    if kind == "joint":  # a batch for each task
+        batches = [{"fill": one, "next": two} for one, two in zip(batches, batches_of(1), strict=True)]
     after, metrics = jax.jit(training.ensemble_step(step))(state, training.stack_batches(batches))
     one = jax.jit(step)
     for member in range(MEMBERS):
