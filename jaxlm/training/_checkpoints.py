@@ -142,6 +142,7 @@ class CheckpointWriter:
         final, saving = _place(self._folder, step), self._folder / f"{SAVING}{step:08d}"
         try:
             saving.mkdir(parents=True)
+            _check_room(saving, arrays)
             _write_arrays(saving / ARRAYS, arrays)
             (saving / META).write_text(json.dumps({"step": step, **meta}, indent=1))
             write_digests(saving)
@@ -165,6 +166,12 @@ class CheckpointWriter:
         for checkpoint in kept:
             if checkpoint.step not in keep:
                 _remove(checkpoint.folder)
+
+
+def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuses in one line what Orbax, out of room half-way, would tell in a page from its threads."""
+    if shutil.disk_usage(folder).free < sum(array.nbytes for array in arrays.values()):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:

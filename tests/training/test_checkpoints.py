@@ -2,6 +2,7 @@
 
 import errno
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,6 +112,18 @@ def no_room_as_orbax_says_it(*_):
     raise ValueError(
         "RESOURCE_EXHAUSTED: Failed to write: No space left on device [os_error_code='28']\nmore"
     )
+
+
+def test_a_disk_that_is_too_small_is_not_begun_with(folder, monkeypatch):
+    monkeypatch.setattr(_checkpoints.shutil, "disk_usage", lambda _: SimpleNamespace(free=7))
+    monkeypatch.setattr(_checkpoints, "_write_arrays", lambda *_: pytest.fail("Orbax was called"))
+    writer = training.CheckpointWriter(folder, keep_last=1, keep_best=0)
+    writer.save(2, TREE, {})
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        writer.finished(wait=True)
+    writer.close()
+    assert refused.value.errno == errno.ENOSPC and refused.value.filename.endswith("00000002")
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("failure", [no_room, no_room_as_orbax_says_it])
