@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 
 from jaxlm import ops
+from jaxlm.models._cache import LayerCache, write_layer
 from jaxlm.models._config import GATED, TransformerConfig
 from jaxlm.models._layers import Linear, Norm, drop
 from jaxlm.typing import Array, Bool, Float, Int
@@ -23,7 +24,7 @@ class BlockTrace(NamedTuple):
     """What a block shows of itself: the residual stream after it, and its attention probabilities."""
 
     hidden: Float[Array, "B L D"]
-    probs: Float[Array, "B N L L"]
+    probs: Float[Array, "B N L S"]
 
 
 class Attention(nn.Module):
@@ -42,14 +43,21 @@ class Attention(nn.Module):
     def __call__(
         self,
         hidden: Float[Array, "B L D"],
-        mask: Bool[Array, " B #N L L"] | None,
+        mask: Bool[Array, " B #N L S"] | None,
         positions: Int[Array, "B L"] | None,
-    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L L"] | None]:
+        cache: LayerCache | None = None,
+        slots: Int[Array, "B L"] | None = None,
+    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None, LayerCache | None]:
         config = self.config
-        attended = self._attend(*self._heads(hidden, positions), mask)
+        query, key, value = self._heads(hidden, positions)
+        if cache is not None:
+            cache = write_layer(cache, key, value, slots)
+            key, value = (kept.swapaxes(1, 2).astype(query.dtype) for kept in cache)
+        attended = self._attend(query, key, value, mask, plain=self.intermediates or cache is not None)
         outputs, probs = attended if self.intermediates else (attended, None)
         outputs = self.output(outputs.reshape(*hidden.shape[:2], -1))
-        return drop(self, outputs, config.attention_output_dropout, self.deterministic), probs
+        outputs = drop(self, outputs, config.attention_output_dropout, self.deterministic)
+        return outputs, probs, cache
 
     def _heads(self, hidden: jax.Array, positions: jax.Array | None) -> tuple[jax.Array, ...]:
         config = self.config
@@ -60,7 +68,9 @@ class Attention(nn.Module):
             turned = ops.rotary(turned, positions, config.rotary_base)
         return turned[:, :, :num_heads], turned[:, :, num_heads:], value
 
-    def _attend(self, query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None):
+    def _attend(
+        self, query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None, plain: bool
+    ):
         config = self.config
         rate = 0.0 if self.deterministic else config.attention_dropout
         return ops.attention(
@@ -70,9 +80,9 @@ class Attention(nn.Module):
             mask=mask,
             dropout_rate=rate,
             dropout_rng=self.make_rng("dropout") if rate else None,
-            # A fused attention never holds its probabilities; whoever asks for them gets the plain one.
-            implementation="xla" if self.intermediates else config.attention_implementation,
-            require_fused=config.require_fused and not self.intermediates,
+            # A fused attention never holds its probabilities, and takes no mask over slots.
+            implementation="xla" if plain else config.attention_implementation,
+            require_fused=config.require_fused and not plain,
             return_probs=self.intermediates,
         )
 
@@ -117,15 +127,20 @@ class Block(nn.Module):
     def __call__(
         self,
         hidden: Float[Array, "B L D"],
-        mask: Bool[Array, " B #N L L"] | None,
+        mask: Bool[Array, " B #N L S"] | None,
         positions: Int[Array, "B L"] | None,
-    ) -> tuple[Float[Array, "B L D"], BlockTrace | None]:
+        cache: LayerCache | None = None,
+        slots: Int[Array, "B L"] | None = None,
+    ) -> tuple[Float[Array, "B L D"], tuple[BlockTrace | None, LayerCache | None]]:
+        """Returns the stream after this block, and what a scan stacks: its trace and its cache."""
         if self.config.norm_placement == "pre":
-            attended, probs = self.attention(self.attention_norm(hidden), mask, positions)
+            attended, probs, cache = self.attention(
+                self.attention_norm(hidden), mask, positions, cache, slots
+            )
             hidden = hidden + attended
             hidden = hidden + self.mlp(self.mlp_norm(hidden))
         else:
-            attended, probs = self.attention(hidden, mask, positions)
+            attended, probs, cache = self.attention(hidden, mask, positions, cache, slots)
             hidden = self.attention_norm(hidden + attended)
             hidden = self.mlp_norm(hidden + self.mlp(hidden))
-        return hidden, BlockTrace(hidden, probs) if self.intermediates else None
+        return hidden, (BlockTrace(hidden, probs) if self.intermediates else None, cache)

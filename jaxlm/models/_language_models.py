@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxlm import ops
 from jaxlm.models._block import NONLINEARITIES
+from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._layers import Linear, Norm
 from jaxlm.models._transformer import Output, Transformer
@@ -67,7 +68,9 @@ class _LanguageModel(nn.Module):
         embeddings: Float[Array, "B L D"] | None = None,
         segments: Int[Array, "B L"] | None = None,
         positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        attention_mask: Bool[Array, " B #N L S"] | None = None,
+        cache: Cache | None = None,
+        slots: Int[Array, "B L"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
@@ -78,6 +81,8 @@ class _LanguageModel(nn.Module):
             segments=segments,
             positions=positions,
             attention_mask=attention_mask,
+            cache=cache,
+            slots=slots,
             deterministic=deterministic,
             intermediates=intermediates,
         )
