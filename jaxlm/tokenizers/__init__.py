@@ -1,6 +1,7 @@
 """Text to ids and back: Hugging Face files, bytes, protein residues, instruction traces. No JAX."""
 
 from jaxlm.tokenizers._config import TokenizerConfig, train_tokenizer
+from jaxlm.tokenizers._fitting import Fitted, fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
@@ -16,10 +17,12 @@ __all__ = [
     "CHAIN_SEPARATOR",
     "INSTRUCTION_SPECIALS",
     "RESIDUES",
+    "Fitted",
     "Specials",
     "Tokenizer",
     "TokenizerConfig",
     "bytes_tokenizer",
+    "fit_tokenizer",
     "join_chains",
     "load",
     "residue_tokenizer",
