@@ -144,6 +144,13 @@ def check_cached(
         raise ValueError(
             f"the attention mask is over the cache's {cache.num_slots} slots: got {attention_mask.shape[-1]}"
         )
+    if config.token_dropout:
+        raise ValueError("token_dropout counts the masks of a whole text: a model that has it reads no cache")
+    if config.rotary_scaling == "dynamic" and cache.num_slots > config.rotary_length:
+        raise ValueError(
+            "dynamic rotary scaling turns keys anew where a text grows longer than "
+            f"{config.rotary_length} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
+        )
     if config.window is not None and positions.ndim == 3:
         raise ValueError(
             "a window needs offsets, which instruction positions are not: no cache for such models"

@@ -6,12 +6,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxlm import ops
 from jaxlm.models._block import Block, BlockTrace
-from jaxlm.models._cache import Cache, check_cached, slot_mask, write_positions
+from jaxlm.models._cache import Cache, check_cached, write_positions
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
 from jaxlm.models._layers import Norm
+from jaxlm.models._scope import cached_scope, full_scope
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -56,9 +56,16 @@ class Transformer(nn.Module):
         if config.final_norm:
             self.final_norm = Norm(config, config.norm_epsilon)
 
-    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings`: the table's rows, before scale and positions."""
-        return self.embeddings.token_vectors(tokens)
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings`: the table's rows, before scale and positions.
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]`, as for `__call__`: the rows of `token_dropout` depend on them, others do not.
+        """
+        return self.embeddings.token_vectors(tokens, segments)
 
     def token_table(self) -> Float[Array, "V D"]:
         """Returns the token embedding, in the dtype that parameters are kept in."""
@@ -75,6 +82,7 @@ class Transformer(nn.Module):
         attention_mask: Bool[Array, " B #N L S"] | None = None,
         cache: Cache | None = None,
         slots: Int[Array, "B L"] | None = None,
+        types: Int[Array, "B L"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
@@ -100,6 +108,7 @@ class Transformer(nn.Module):
             `Bool[B 1|N L S]` over its slots, in full.
           cache: `Cache` of S slots a row; needs `slots`, `positions` and `attention_mask`.
           slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept.
+          types: `Int[B L]` token types, of a model that has them; None: all 0.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
           intermediates: whether to return them; attention is then not fused.
 
@@ -116,49 +125,47 @@ class Transformer(nn.Module):
             raise ValueError(
                 f"a model reads tokens or embeddings: got {'neither' if tokens is None else 'both'}"
             )
-        vectors = self.token_vectors(tokens) if embeddings is None else embeddings
+        vectors = self.token_vectors(tokens, segments) if embeddings is None else embeddings
         shape = vectors.shape[:2]
         if cache is not None:
             check_cached(config, cache, slots, positions, attention_mask, segments)
         positions = resolve_positions(config, shape, tokens, segments, positions)
         if cache is None:
-            mask = combined_mask(config, shape, segments, attention_mask)
+            scope = full_scope(config, positions, segments, attention_mask)
         else:
             cache = cache._replace(positions=write_positions(cache, positions, slots))
-            mask = slot_mask(attention_mask, positions, cache.positions, config.window)
-        start = self.embeddings(vectors, positions, deterministic)
+            scope = cached_scope(config, positions, attention_mask, cache)
+        start = self.embeddings(vectors, positions, deterministic, types)
         stack = self._scanned if config.scan_layers else self._unrolled
-        turns = positions if config.position == "rotary" else None
         layers = None if cache is None else cache.layers
-        hidden, traces, layers = stack(
-            config, start, mask, turns, layers, slots, deterministic, intermediates
-        )
+        hidden, traces, layers = stack(config, start, scope, layers, slots, deterministic, intermediates)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
         cache = None if cache is None else cache._replace(layers=layers)
         return Output(hidden, _named(start, traces) if intermediates else None, cache)
 
-    def _unrolled(self, config, hidden, mask, positions, layers, slots, deterministic, intermediates):
+    def _unrolled(self, config, hidden, scope, layers, slots, deterministic, intermediates):
         traces, written = [], []
         block = nn.remat(Block) if config.remat else Block
         for layer in range(config.depth):
-            module = block(config, deterministic, intermediates, name=block_name(layer))
+            module = block(config, deterministic, intermediates, layer, name=block_name(layer))
             kept = None if layers is None else layers[layer]
-            hidden, (trace, kept) = module(hidden, mask, positions, kept, slots)
+            hidden, (trace, kept) = module(hidden, scope, kept, slots)
             traces.append(trace)
             written.append(kept)
         return hidden, traces, tuple(written)
 
-    def _scanned(self, config, hidden, mask, positions, layers, slots, deterministic, intermediates):
+    def _scanned(self, config, hidden, scope, layers, slots, deterministic, intermediates):
         stack = nn.scan(
             # A scan already keeps the two passes apart, which remat would otherwise do at a cost.
             nn.remat(Block, prevent_cse=False) if config.remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(nn.broadcast, nn.broadcast, 0, nn.broadcast),
+            in_axes=(nn.broadcast, 0, nn.broadcast, 0),
             length=config.depth,
         )
         module = stack(config, deterministic, intermediates, name="blocks")
-        hidden, (stacked, layers) = module(hidden, mask, positions, layers, slots)
+        numbers = jnp.arange(config.depth, dtype=jnp.int32)
+        hidden, (stacked, layers) = module(hidden, scope, layers, slots, numbers)
         traces = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(config.depth)]
         return hidden, traces, layers
 
@@ -166,20 +173,6 @@ class Transformer(nn.Module):
 def block_name(layer: int) -> str:
     """The name of a block among parameters and intermediates."""
     return f"block_{layer:02d}"
-
-
-def combined_mask(
-    config: TransformerConfig,
-    shape: tuple[int, int],
-    segments: Int[Array, "B L"] | None,
-    attention_mask: Bool[Array, " B #N L L"] | None,
-) -> Bool[Array, " B #N L L"] | None:
-    """Who may attend to whom by segments, causality, window and the caller's own mask; None for everyone."""
-    if segments is None and not config.causal and config.window is None:
-        return attention_mask
-    rows = jnp.ones(shape, jnp.int32) if segments is None else segments
-    mask = ops.attention_mask(rows, causal=config.causal, window=config.window)
-    return mask if attention_mask is None else mask & attention_mask
 
 
 def _named(start: Array, traces: list[BlockTrace]) -> dict[str, Array]:

@@ -17,6 +17,31 @@ SCHEMES = {
     "window": {"position": "rotary", "window": 3, "num_kv_heads": 1},
     "learned window": {"position": "learned", "window": 2},
     "scanned": {"position": "rotary", "window": 4, "scan_layers": True, "num_kv_heads": 2},
+    "scanned mixed": {"position": "rotary", "window": 3, "layer_pattern": "fw", "scan_layers": True},
+    "mixed": {
+        "position": "rotary",
+        "window": 3,
+        "layer_pattern": "wf",
+        "rotary_window_base": 50.0,
+        "qk_norm": True,
+        "norm": "rms",
+        "norm_offset": True,
+        "norm_placement": "sandwich",
+        "attention_softcap": 2.0,
+        "logit_softcap": 3.0,
+        "activation": "geglu_tanh",
+    },
+    "parallel": {
+        "position": "rotary",
+        "rotary_share": 0.5,
+        "parallel_residual": True,
+        "rotary_scaling": "dynamic",
+        "rotary_factor": 2.0,
+        "rotary_length": 12,
+        "attention_scale_by_layer": True,
+        "token_types": 2,
+        "position_offset": 2,
+    },
 }
 TOKENS = np.array([[1, 2, 5, 3, 4, 5, 6, 7], [8, 9, 10, 5, 1, 3, 2, 4]], np.int32)
 NUM_SLOTS = 12
@@ -160,6 +185,19 @@ def test_incomplete_calls_are_refused(small, change, message):
     cache = models.empty_cache(case.config, 2, 5)
     with pytest.raises(ValueError, match=message):
         call(case, cache, change)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rotary_scaling": "dynamic", "rotary_length": 4}, "longer than 4 tokens, .* got 5 slots"),
+        ({"token_dropout": True, "mask_id": 5}, "token_dropout counts the masks"),
+    ],
+)
+def test_what_depends_on_the_whole_text_is_refused(small, options, message):
+    case = small(causal=True, position="rotary", **options)
+    with pytest.raises(ValueError, match=message):
+        call(case, models.empty_cache(case.config, 2, 5), {})
 
 
 def test_instruction_positions_have_no_window(small):
