@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from jaxlm import pretrained
+import numpy as np
+
+from jaxlm import pretrained, tokenizers
 from jaxlm.cli._failures import UsageError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -47,6 +49,11 @@ def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loade
         wanted = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
         raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG}")
     return loaded
+
+
+def opened(loaded: pretrained.Loaded, text: str) -> str | np.ndarray:
+    """Returns a text as a model goes on with it: behind the tokens that open texts, if it was trained so."""
+    return tokenizers.encode_opened(loaded.tokenizer, text) if loaded.ends and text else text
 
 
 def _runs_here() -> str:

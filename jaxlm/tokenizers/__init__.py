@@ -6,6 +6,7 @@ from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._opening import encode_opened
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._subwords import train_subwords
@@ -22,6 +23,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerConfig",
     "bytes_tokenizer",
+    "encode_opened",
     "fit_tokenizer",
     "join_chains",
     "load",
