@@ -160,14 +160,19 @@ def _named(argument: str | None, options: list[str]) -> _Found:
 def _begun(options: list[str], named: _Found, *, is_own: bool) -> tuple[list[str], training.Experiment]:
     """The options without --init, and the experiment as it goes on from the model that it names."""
     name = _value(options, INIT)
-    if name is None or named.folder is not None:
+    if name is None:
         return options, named.experiment
     kept = [option for option in options if not option.startswith(f"{INIT}=")]
     if INIT in kept:
         place = kept.index(INIT)
         kept = kept[:place] + kept[place + 2 :]
-    folder = model_folder(name)
-    return kept, training.begin_from(str(folder), named.experiment if is_own else None)
+    folder = os.path.abspath(model_folder(name))
+    if named.folder is None:
+        return kept, training.begin_from(folder, named.experiment if is_own else None)
+    if named.experiment.run.init != folder:
+        begun = named.experiment.run.init or "drawn parameters"
+        raise UsageError(f"the run in {named.folder} began with {begun}: leave --init out to go on with it")
+    return kept, named.experiment
 
 
 def _is_cpu_only() -> bool:

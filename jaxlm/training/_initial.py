@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -49,7 +50,7 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
       ValueError: if it cannot be read, or has no tokenizer.
     """
     found = pretrained.inspect(name)
-    folder, config = str(found.folder.absolute()), found.config
+    folder, config = os.path.abspath(found.folder), found.config
     experiment = experiment or Experiment(optimizer=FINE_TUNING)
     objective = experiment.run.objective
     if not experiment.is_of_sequences and found.objective in get_args(Goal):

@@ -131,7 +131,9 @@ def test_from_a_folder_to_a_run_and_back(here, capsys):
     assert experiment["run"]["init"] == str(here / "gpt2") and experiment["data"]["ends"]
     assert experiment["optimizer"]["learning_rate"] == 5e-5
     assert "runs/more: 1 records" not in said(capsys, "evaluate", "runs/more")
-    assert said(capsys, "train", "--resume", "--out", "runs/more", "--json")
+    assert said(capsys, "train", "--resume", "--out", "runs/more", "--init", "./gpt2", "--json")
+    assert main(["train", "--resume", "--out", "runs/more", "--init", "bert"]) == 2
+    assert f"the run in runs/more began with {here / 'gpt2'}: leave --init out" in capsys.readouterr().err
     shown = said(capsys, "convert", "runs/more", "more")
     assert shown == "more: GPT2LMHeadModel, from runs/more\n"
     before, after = (
