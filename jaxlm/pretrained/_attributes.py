@@ -1,6 +1,6 @@
 """Attributes of a Hugging Face config.json: which are fields of ours, mean nothing here, or are refused."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm import models
@@ -94,6 +94,14 @@ PLAIN = {
 }
 
 
+class UnsupportedError(ValueError):
+    """Attributes that have no equal here, each told in a few words."""
+
+    def __init__(self, told: Sequence[str]) -> None:
+        super().__init__(f"attributes that are not supported: {', '.join(told)}")
+        self.told = tuple(told)
+
+
 class Attribute(NamedTuple):
     """One attribute and the fields of `TransformerConfig` that it is.
 
@@ -114,7 +122,7 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
     """Returns the fields that the attributes say.
 
     Raises:
-      ValueError: one line that names each attribute with a value that has no equal here.
+      UnsupportedError: one line that names each attribute with a value that has no equal here.
 
     Example:
       >>> read_attributes({"n_embd": 64}, [Attribute("n_embd", ("width",), 768)])
@@ -164,12 +172,12 @@ def check_attributes(
       only: by name the values that an attribute may have, besides those of `PLAIN`.
 
     Raises:
-      ValueError: one line that names them all.
+      UnsupportedError: one line that names them all.
 
     Example:
       >>> check_attributes({"a": 1, "b": 2}, {"a"}, {})
       Traceback (most recent call last):
-      ValueError: attributes that are not supported: b=2
+      jaxlm.pretrained._attributes.UnsupportedError: attributes that are not supported: b=2
     """
     rules = {**PLAIN, **only}
     meaningless = BOOKKEEPING | GENERATION
@@ -183,7 +191,30 @@ def check_attributes(
     refuse(refused)
 
 
-def refuse(told: Collection[str]) -> None:
-    """Raises the one-line error of what is not supported, if anything is."""
+def refuse(told: Sequence[str]) -> None:
+    """Raises the one-line error of what is not supported, if anything is.
+
+    Example:
+      >>> refuse(["bits=4", "chunks=3"])
+      Traceback (most recent call last):
+      jaxlm.pretrained._attributes.UnsupportedError: attributes that are not supported: bits=4, chunks=3
+    """
     if told:
-        raise ValueError(f"attributes that are not supported: {', '.join(told)}")
+        raise UnsupportedError(told)
+
+
+def all_at_once(steps: Sequence[Callable[[], Mapping[str, Any] | None]]) -> dict[str, Any]:
+    """Returns what all steps say together; what any of them refuses is refused together.
+
+    Example:
+      >>> all_at_once([lambda: {"width": 64}, lambda: None, lambda: {"depth": 2}])
+      {'width': 64, 'depth': 2}
+    """
+    fields, told = {}, []
+    for step in steps:
+        try:
+            fields |= step() or {}
+        except UnsupportedError as error:
+            told += error.told
+    refuse(told)
+    return fields

@@ -86,22 +86,18 @@ def family_for(config: models.TransformerConfig, objective: models.Objective) ->
       Traceback (most recent call last):
       ValueError: no architecture of transformers computes what this model does; the nearest, ..., ...
     """
-    told = {}
-    for family in FAMILIES.values():
-        if family.objective == objective:
-            told[family.architecture] = _differences(family, config)
-            if not told[family.architecture]:
-                return family
-    if not told:
-        kinds = sorted({family.objective for family in FAMILIES.values()})
+    families = [family for family in FAMILIES.values() if family.objective == objective]
+    if not families:
+        kinds = " and ".join(sorted({family.objective for family in FAMILIES.values()}))
+        raise ValueError(f"models go back to transformers from {kinds}: got objective={objective!r}")
+    told = {family.name: _differences(family, config) for family in families}
+    nearest = min(families, key=lambda family: len(told[family.name]))
+    if told[nearest.name]:
         raise ValueError(
-            f"models go back to transformers from {' and '.join(kinds)}: got objective={objective!r}"
+            "no architecture of transformers computes what this model does; "
+            f"the nearest, {nearest.architecture}, has no {', '.join(told[nearest.name])}"
         )
-    nearest = min(told, key=lambda name: len(told[name]))
-    raise ValueError(
-        "no architecture of transformers computes what this model does; "
-        f"the nearest, {nearest}, has no {', '.join(told[nearest])}"
-    )
+    return nearest
 
 
 def _differences(family: Family, config: models.TransformerConfig) -> list[str]:
@@ -109,13 +105,14 @@ def _differences(family: Family, config: models.TransformerConfig) -> list[str]:
     wanted = _essence(config)
     try:
         there = _essence(family.config(family.config_json(config)))
-    except ValueError as error:
-        return [str(error)]
-    return [f"{name}={value!r}" for name, value in wanted.items() if there[name] != value]
+    except ValueError:
+        return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
+    # What means nothing there differs because of another field, which is told.
+    return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]
 
 
 def _essence(config: models.TransformerConfig) -> dict[str, Any]:
-    """The fields that decide what a model computes, those without effect at one value."""
+    """The fields that decide what a model computes, without those that have no effect on it."""
     fields = dataclasses.asdict(config.resolved())
     moot = {*_OF_TRAINING}
     if config.norm == "rms":
@@ -131,4 +128,4 @@ def _essence(config: models.TransformerConfig) -> dict[str, Any]:
     types = layer_types(config.resolved())
     fields["layer_pattern"], fields["window"] = types, config.window if SLIDING in types else None
     fields["head_activation"] = UNGATED.get(fields["head_activation"], fields["head_activation"])
-    return {name: None if name in moot else value for name, value in fields.items()}
+    return {name: value for name, value in fields.items() if name not in moot}

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import Attribute, check_attributes, read_attributes, write_attributes
+from jaxlm.pretrained._attributes import (
+    Attribute,
+    all_at_once,
+    check_attributes,
+    read_attributes,
+    write_attributes,
+)
 from jaxlm.pretrained._rows import Layout, Row
 from jaxlm.pretrained._tensors import Shape, expected_shapes
 
@@ -106,12 +112,19 @@ class Family:
           ValueError: one line that names every attribute that is not supported, or what contradicts what.
         """
         known = {attribute.theirs for attribute in self.attributes} | self.read_names | self.inert
+        steps = (
+            lambda: check_attributes(values, known, self.only),
+            lambda: read_attributes(values, self.attributes),
+            lambda: self.read(values),
+        )
         try:
-            check_attributes(values, known, self.only)
-            fields = {**self.constants, **read_attributes(values, self.attributes), **self.read(values)}
-            return models.from_dict(fields)
+            return models.from_dict({**self.constants, **all_at_once(steps)})
         except ValueError as error:
             raise ValueError(f"config.json of {self.name}: {error}") from error
+        except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"config.json of {self.name} has a value of another type than the family's: {error}"
+            ) from error
 
     def config_json(
         self, config: models.TransformerConfig, token_ids: Mapping[str, int | None] | None = None

@@ -1,7 +1,8 @@
 """BERT."""
 
+from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
-from jaxlm.pretrained._family import Family, Theirs
+from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._words import ACTIVATIONS
 
 # Norms after each sum, the sum of embeddings normalised, a transform before the output.
@@ -39,6 +40,11 @@ def layers(layer: str) -> dict[str, str | Theirs]:
     }
 
 
+def write_types(config: models.TransformerConfig) -> Fields:
+    """Returns how many token types there are: transformers adds the first one always."""
+    return {"type_vocab_size": max(config.token_types, 1)}
+
+
 BERT = Family(
     name="bert",
     architecture="BertForMaskedLM",
@@ -63,6 +69,7 @@ BERT = Family(
         ]
     ),
     only={"position_embedding_type": ("absolute",)},
+    write=write_types,
     tensors={
         "body.embeddings.token": "bert.embeddings.word_embeddings",
         "body.embeddings.position": "bert.embeddings.position_embeddings",

@@ -6,7 +6,7 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._rope import NAMES, read_rope, rope_parameters
+from jaxlm.pretrained._rope import NAMES, rope_fields, rope_parameters
 from jaxlm.pretrained._words import ACTIVATIONS
 
 
@@ -17,7 +17,7 @@ def read_neox(values: Mapping[str, Any]) -> Fields:
         "rope_theta": values.get("rotary_emb_base", 10000.0),
         "partial_rotary_factor": values.get("rotary_pct", 0.25),
     }
-    return read_rope({**values, "rope_parameters": {**older, **told}})
+    return rope_fields({**older, **told}, values)
 
 
 def write_neox(config: models.TransformerConfig) -> Fields:

@@ -6,7 +6,7 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields
-from jaxlm.pretrained._family_bert import DROPOUT, ENCODER, FIRST_NAMES, SIZES, layers
+from jaxlm.pretrained._family_bert import DROPOUT, ENCODER, FIRST_NAMES, SIZES, layers, write_types
 from jaxlm.pretrained._words import ACTIVATIONS
 
 
@@ -34,6 +34,10 @@ def write_offset(config: models.TransformerConfig) -> Fields:
     }
 
 
+def write_roberta(config: models.TransformerConfig) -> Fields:
+    return {**write_offset(config), **write_types(config)}
+
+
 # The head of RoBERTa, which ESM took over.
 HEAD = {
     "head.transform": "lm_head.dense",
@@ -56,7 +60,7 @@ ROBERTA = Family(
     ),
     only={"position_embedding_type": ("absolute",)},
     read=read_offset,
-    write=write_offset,
+    write=write_roberta,
     read_names=frozenset({"max_position_embeddings", "pad_token_id"}),
     tensors={
         "body.embeddings.token": "roberta.embeddings.word_embeddings",

@@ -32,6 +32,13 @@ _WORDS = {
         "attention_factor": "rotary_amplitude",
     },
 }
+# What transformers cannot do without.
+_NEEDED = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
+    "yarn": ("factor",),
+}
 # Words that say nothing where a kind of scaling does not read them.
 _IDLE = frozenset(
     {"type", "rope_type", "original_max_position_embeddings", "finetuned", "max_position_embeddings"}
@@ -39,10 +46,10 @@ _IDLE = frozenset(
 
 
 def read_rope(values: Mapping[str, Any]) -> Fields:
-    """Returns the fields of one rotary position for all blocks.
+    """Returns the fields of one rotary position for all blocks, in which every feature of a head turns.
 
     Raises:
-      ValueError: one line that names what is not supported.
+      UnsupportedError: one line that names what is not supported.
 
     Example:
       >>> read_rope({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}})
@@ -50,6 +57,8 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
     """
     told = values.get("rope_parameters") or values.get("rope_scaling") or {}
     older = {name: values[name] for name in _COMMON if values.get(name) is not None}
+    share = {**older, **told}.get("partial_rotary_factor") or 1.0
+    refuse([f"partial_rotary_factor={share}"] if share != 1.0 else [])
     return rope_fields({**older, **told}, values)
 
 
@@ -74,6 +83,8 @@ def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
             if name not in {*words, *_IDLE}
         ]
     )
+    absent = [name for name in _NEEDED.get(kind, ()) if name not in given]
+    refuse([f"rope_type={kind!r} without {name}" for name in absent])
     fields = {words[name]: value for name, value in given.items() if name in words}
     fields.setdefault("rotary_base", 10000.0)
     if kind == "default":

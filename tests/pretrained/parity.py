@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -89,23 +90,34 @@ def written(family: Any, config: models.TransformerConfig, params: Any) -> dict[
     }
 
 
-@functools.partial(jax.jit, static_argnums=0)
+# What is compiled here runs once, on a few tokens: the time is the compiler's.
+_quickly = functools.partial(
+    jax.jit,
+    static_argnums=0,
+    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
+)
+
+
+@_quickly
 def logits(model: Any, params: Any, tokens: jax.Array, segments: jax.Array, *extra: jax.Array) -> jax.Array:
-    named = {"types": extra[0]} if extra else {}
-    hidden = model.apply({"params": params}, tokens, segments=segments, **named).hidden
-    return model.apply({"params": params}, hidden, method="logits")
+    return _apply(model, params, tokens, segments, **({"types": extra[0]} if extra else {}))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@_quickly
 def logits_and_gradient(model: Any, params: Any) -> tuple[jax.Array, Any]:
     """Logits of `TOKENS`, and the gradient of their sum with the weights `WEIGHTS`."""
 
     def total(params: Any) -> tuple[jax.Array, jax.Array]:
-        found = logits(model, params, TOKENS, SEGMENTS_OF_TOKENS)
+        found = _apply(model, params, jnp.asarray(TOKENS), jnp.asarray(SEGMENTS_OF_TOKENS))
         return (found * WEIGHTS[..., : found.shape[-1]]).sum(), found
 
     gradient, found = jax.grad(total, has_aux=True)(params)
     return found, gradient
+
+
+def _apply(model: Any, params: Any, tokens: Any, segments: Any, **named: jax.Array) -> jax.Array:
+    hidden = model.apply({"params": params}, tokens, segments=segments, **named).hidden
+    return model.apply({"params": params}, hidden, method="logits")
 
 
 def their_logits(model: Any, tokens: np.ndarray, segments: np.ndarray, **named: np.ndarray) -> Any:
