@@ -12,13 +12,15 @@ REPLACEMENT = "\ufffd"
 def continuation(tokenizer: tokenizers.Tokenizer, prompt: np.ndarray, tokens: np.ndarray) -> str:
     """Returns the text that tokens add behind a prompt: what both decode to, less what the prompt does.
 
-    Decoded alone, the tokens would lose the space that they begin with where a tokenizer strips one.
+    Decoded alone, the tokens would lose the space that they begin with where a tokenizer strips one. Ids that
+    a model has and its tokenizer does not are no text.
 
     Example:
       >>> tokenizer = tokenizers.bytes_tokenizer()
       >>> continuation(tokenizer, tokenizer.encode("ab"), tokenizer.encode("cd"))
       'cd'
     """
+    prompt, tokens = (ids[ids < tokenizer.vocab_size] for ids in (prompt, tokens))
     before, both = tokenizer.decode(prompt), tokenizer.decode(np.concatenate([prompt, tokens]))
     # A prompt that ends within a character does not stay what it was: then the tokens speak for themselves.
     return both[len(before) :] if both.startswith(before) else tokenizer.decode(tokens)

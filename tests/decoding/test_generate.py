@@ -182,6 +182,16 @@ def test_characters_are_streamed_whole(writer, tokenizer):
     assert texts == ["", "", "☃", "☃", "☃é", "☃é!"]
 
 
+def test_ids_without_a_token_are_no_text(writer, tokenizer):
+    """A model may have more rows than its tokenizer has tokens: here it likes one of them best."""
+    case = writer(vocab_size=300, head="linear", head_bias=True)
+    bias = np.zeros(300, np.float32)
+    bias[280] = 1000
+    params = {**case.params, "head": {"decode": {"bias": bias}}}
+    found = decoding.generate(case.model, params, tokenizer, ["ab"], config(max_new_tokens=2))
+    assert (found[0].tokens.tolist(), found[0].text) == ([280, 280], "")
+
+
 def test_no_prompts_and_refusals(writer, tokenizer):
     case = writer()
     assert run(case, tokenizer, []) == []
