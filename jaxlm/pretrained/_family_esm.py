@@ -6,7 +6,7 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._family_bert import SIZES
+from jaxlm.pretrained._family_bert import FIRST_NAMES, SIZES
 from jaxlm.pretrained._family_roberta import HEAD, read_offset, write_offset
 
 NAME = "esm.encoder.layer.{layer}"
@@ -70,6 +70,7 @@ ESM = Family(
     },
     prefix="esm.",
     head=("lm_head.",),
+    aliases=FIRST_NAMES,
     unused=(
         r"esm\.embeddings\.(position_ids|position_embeddings\.weight)",  # in files of ESM-2 too
         r"esm\.contact_head\..*",

@@ -1,5 +1,6 @@
 """RoBERTa, DistilBERT, ESM and ModernBERT both ways, against tiny random models of transformers."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -75,12 +76,12 @@ def test_esm_with_several_masks_and_vectors_for_tokens(tmp_path):
     masked = np.where((ROWS % 3 == 0) & (SEGMENTS > 0), 12, ROWS).astype(np.int32)
     assert_same_logits(pair, masked)
     apart = np.asarray(logits(pair.model, pair.params, masked, SEGMENTS))[SEGMENTS > 0]
-    segments = np.array([[1] * 10 + [2] * 6], np.int32)
-    packed = logits(pair.model, pair.params, masked[SEGMENTS > 0][None], segments)[0]
+    both = np.array([[1] * 10 + [2] * 6], np.int32)
+    packed = logits(pair.model, pair.params, masked[SEGMENTS > 0][None], both)[0]
     np.testing.assert_allclose(packed, apart, rtol=0, atol=1e-5)
-    variables = {"params": pair.params}
-    vectors = pair.model.apply(variables, masked, SEGMENTS, method="token_vectors")
-    hidden = pair.model.apply(variables, embeddings=vectors, segments=SEGMENTS).hidden
+    variables, tokens, segments = {"params": pair.params}, jnp.asarray(masked), jnp.asarray(SEGMENTS)
+    vectors = pair.model.apply(variables, tokens, segments, method="token_vectors")
+    hidden = pair.model.apply(variables, embeddings=vectors, segments=segments).hidden
     got = pair.model.apply(variables, hidden, method="logits")
     expected = logits(pair.model, pair.params, masked, SEGMENTS)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
