@@ -13,9 +13,11 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import corruption, data, pretrained, tokenizers, training
 from jaxlm.cli._failures import UsageError, say
-from jaxlm.cli._models import model_folder
+from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._scores import as_values, described, show_scores
+
+LONGEST_ROW = 512
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,13 +28,17 @@ class Evaluate:
     zlib and xz. Without CORPUS it is the test split that the run held out.
 
     Attributes:
-        model: a run folder that jaxlm train wrote
+        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name, which need a CORPUS
         corpus: files, folders or globs
         format: how to read every file; None takes it from each ending
         document: of a text file, whether a line or the whole file is one document
         field: the JSONL field or the Parquet column that holds the text
         batch_size: rows of a batch
         noisy: corrupt what is read as in training, which of a masked LM it always is
+        row_length: tokens of a row, and of the pieces of longer texts; None: as in the run, and at most 512
+            of another model
+        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
+            Face folder
         json: print one JSON object
     """
 
@@ -43,6 +49,8 @@ class Evaluate:
     field: str = "text"
     batch_size: int = 16
     noisy: FlagCreatePairsOff[bool] = False
+    row_length: int | None = None
+    dtype: DType | None = None
     json: FlagCreatePairsOff[bool] = False
 
 
@@ -53,8 +61,8 @@ def run(arguments: Sequence[str]) -> int:
         raise UsageError(f"--batch-size is at least 1, got {options.batch_size}")
     folder = model_folder(options.model)
     training.enable_compilation_cache()
-    loaded = pretrained.load(folder)
-    experiment = _experiment(folder, options)
+    loaded = open_model(str(folder), dtype=options.dtype)
+    experiment = _experiment(folder, loaded, options)
     own = _own_data(folder, experiment, needed=not options.corpus)
     with _records(options, loaded.tokenizer, own, experiment) as cache:
         scores = training.evaluate(
@@ -80,13 +88,25 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _experiment(folder: Path, options: Evaluate) -> training.Experiment:
+def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> training.Experiment:
+    """The run's experiment, or what stands in for it: the default, with the model's rows."""
     if (folder / "experiment.json").exists():
-        return training.load_experiment(folder)
-    if not options.corpus:
-        raise UsageError(f"CORPUS is missing: {folder} is no run of its own with a held-out split")
-    length = pretrained.load(folder).config.max_length
-    return training.Experiment(data=data.DataConfig(row_length=length))
+        experiment = training.load_experiment(folder)
+    elif not options.corpus:
+        raise UsageError(f"CORPUS is missing: {options.model} is no run of its own with a held-out split")
+    else:
+        rows = data.DataConfig(row_length=min(LONGEST_ROW, loaded.config.max_length), ends=_ends(loaded))
+        run = training.RunConfig(objective=loaded.objective)
+        kept = dataclasses.replace(loaded.config, param_dtype="float32")
+        experiment = training.Experiment(data=rows, model=kept, run=run)
+    if options.row_length is None:
+        return experiment
+    rows = dataclasses.replace(experiment.data, row_length=options.row_length)
+    return dataclasses.replace(experiment, data=rows)
+
+
+def _ends(loaded: pretrained.Loaded) -> bool:
+    return loaded.ends and loaded.tokenizer.specials.ends is not None
 
 
 def _noise(

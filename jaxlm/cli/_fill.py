@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import decoding, pretrained, reports, training
 from jaxlm.cli._failures import UsageError, say
-from jaxlm.cli._models import open_model
+from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 
@@ -24,10 +24,12 @@ class Fill:
     Special tokens are never predicted: probabilities are among the tokens that may stand at a mask.
 
     Attributes:
-        model: a run folder that jaxlm train wrote
+        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
         text: one text or several, the mask token where a token is missing; - reads a text a line from stdin
         top_k: how many tokens to show at each mask
         method: all masks at once, or one after the other, the most confident first
+        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
+            Face folder
         json: print one JSON object a line, one for each text
     """
 
@@ -35,6 +37,7 @@ class Fill:
     text: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT")] = ()
     top_k: Annotated[int, arg(aliases=["-k"])] = 5
     method: Literal["parallel", "iterative"] = "parallel"
+    dtype: DType | None = None
     json: FlagCreatePairsOff[bool] = False
 
 
@@ -45,14 +48,20 @@ def run(arguments: Sequence[str]) -> int:
         raise UsageError(f"--top-k is at least 1, got {options.top_k}")
     texts = _texts(options.text)
     training.enable_compilation_cache()
-    loaded = open_model(options.model)
+    loaded = open_model(options.model, dtype=options.dtype)
     if loaded.objective != "masked_lm":
         raise UsageError(
             f"{options.model} fills no masks: it was trained as {loaded.objective}; name a masked LM's folder"
         )
     _warn_of_unknown(loaded, texts)
     results = decoding.fill_batch(
-        loaded.model, loaded.params, loaded.tokenizer, texts, top_k=options.top_k, method=options.method
+        loaded.model,
+        loaded.params,
+        loaded.tokenizer,
+        texts,
+        top_k=options.top_k,
+        method=options.method,
+        add_specials=loaded.ends,
     )
     for filled in results:
         if options.json:

@@ -1,32 +1,31 @@
-"""`jaxlm info MODEL`: what a run folder holds."""
+"""`jaxlm info MODEL`: what a model's folder holds."""
 
 import dataclasses
 import json
+import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from safetensors import safe_open
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import tokenizers, training
-from jaxlm.cli._failures import UsageError
-from jaxlm.cli._models import CONFIG, WEIGHTS, model_folder
+from jaxlm import models, pretrained, tokenizers, training
+from jaxlm.cli._models import WEIGHTS, model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Info:
-    """Show what a run folder holds: parameters, config, tokenizer, how far training came, its last scores.
+    """Show what a model's folder holds: parameters, config, tokenizer, how far training came, last scores.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, finished or not
+        model: a run folder that jaxlm train wrote, finished or not, or a Hugging Face folder or name
         json: print one JSON object
     """
 
@@ -52,12 +51,16 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     """Returns what a folder holds, as JSON values; what it does not hold is None or empty.
 
     Args:
-        folder: of a run or of a model.
+        folder: of a run, finished or not, or of a model.
     """
+    is_begun = (folder / "experiment.json").exists() and not (folder / WEIGHTS).exists()
+    found = None if is_begun else pretrained.inspect(folder)
     return {
         "folder": str(folder),
-        "parameters": parameters_by_part(folder / WEIGHTS),
-        "config": _json(folder / CONFIG),
+        "family": found and found.family,
+        "parameters": parameters_by_part(found.shapes) if found else {},
+        "stored": list(found.stored) if found else [],
+        "config": found and _config(found),
         "tokenizer": _tokenizer(folder),
         "training": _training(folder),
         "metrics": {line["split"]: line for line in training.read_metrics(folder)},
@@ -68,32 +71,28 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     }
 
 
-def parameters_by_part(path: Path) -> dict[str, int]:
+def parameters_by_part(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """Returns the number of parameters of each part of a model; the blocks together.
 
-    Args:
-        path: model.safetensors; only its header is read.
+    Example:
+        >>> parameters_by_part({"body.block_00.mlp.up.kernel": (2, 3), "body.block_01.mlp.up.kernel": (2, 3)})
+        {'body.blocks': 12}
     """
-    if not path.exists():
-        return {}
     parts: Counter[str] = Counter()
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118, it is no mapping
-                part = re.sub(r"_\d+$", "s", ".".join(name.split(".")[:2]))
-                size = 1
-                for length in tensors.get_slice(name).get_shape():
-                    size *= length
-                parts[part] += size
-    except Exception as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+    for name, shape in shapes.items():
+        parts[re.sub(r"_\d+$", "s", ".".join(name.split(".")[:2]))] += math.prod(shape)
     return dict(parts)
 
 
+def _config(found: pretrained.Inspected) -> dict[str, Any]:
+    return {"objective": found.objective, "model": models.to_dict(found.config)} | found.extra
+
+
 def _tokenizer(folder: Path) -> dict[str, Any] | None:
-    if not (folder / "tokenizer.json").exists():
+    try:
+        tokenizer = tokenizers.load(folder)
+    except FileNotFoundError:
         return None
-    tokenizer = tokenizers.load(folder)
     return {
         "kind": tokenizer.kind,
         "vocab_size": tokenizer.vocab_size,
@@ -118,28 +117,19 @@ def _training(folder: Path) -> dict[str, Any] | None:
     }
 
 
-def _json(path: Path) -> Any:
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from None
-
-
 def _show(found: dict[str, Any]) -> None:
-    print(found["folder"])
+    print(found["folder"] + (f": {found['family']}, a Hugging Face folder" if found["family"] else ""))
     if found["training"]:
         _show_training(found["folder"], found["training"])
     if found["tokenizer"]:
         print(f"tokenizer: {found['tokenizer']['kind']}, {found['tokenizer']['vocab_size']:,} ids")
     if found["config"]:
-        fields = (
-            f"{name}={value}" for name, value in found["config"].get("model", {}).items() if value is not None
-        )
+        fields = (f"{name}={value}" for name, value in found["config"]["model"].items() if value is not None)
         print(textwrap.fill(f"model: {' '.join(fields)}", width=100, subsequent_indent="  "))
     for split, line in found["metrics"].items():
         print(f"{split}: {_scores(line)} at step {line['step']}")
+    if found["stored"]:
+        print(f"stored as {', '.join(found['stored'])}")
     total = sum(found["parameters"].values())
     rows = [*found["parameters"].items(), *([("total", total)] if total else [])]
     _show_rows(("part", "parameters"), [(name, f"{count:,}") for name, count in rows])

@@ -21,8 +21,11 @@ COMMANDS = {
         "train a model; no argument: on this Python's bytecode",
     ),
     "fill": ("jaxlm.cli._fill", "MODEL TEXT", "the likeliest tokens at each mask of a text"),
+    "next": ("jaxlm.cli._next", "MODEL TEXT", "the likeliest next tokens after a text"),
+    "generate": ("jaxlm.cli._generate", "MODEL [TEXT]", "what a model writes after a text"),
     "evaluate": ("jaxlm.cli._evaluate", "MODEL [CORPUS]", "held-out loss, perplexity and accuracy"),
-    "info": ("jaxlm.cli._info", "MODEL", "what a run folder holds"),
+    "convert": ("jaxlm.cli._convert", "MODEL OUT", "a run as a Hugging Face folder, or the other way round"),
+    "info": ("jaxlm.cli._info", "MODEL", "what a model's folder holds"),
 }
 
 # The accelerator runtime's start-up chatter is not for the user; whoever wants it sets these before.
@@ -112,12 +115,12 @@ def _help() -> str:
         [
             "usage: jaxlm COMMAND ...",
             "",
-            "Train masked language models and use them.",
+            "Train language models and use them.",
             "",
             *lines,
             "",
             "  jaxlm COMMAND --help    its options        jaxlm --version",
             "",
-            "MODEL is a run folder that `jaxlm train` wrote, or a folder with the same files.",
+            "MODEL is a run folder that `jaxlm train` wrote, a Hugging Face folder, or a name on its hub.",
         ]
     )

@@ -1,45 +1,59 @@
-"""Opening what MODEL names."""
+"""Opening what MODEL names: a run's folder, a Hugging Face folder, or a name on the Hugging Face hub."""
 
 from pathlib import Path
+from typing import Literal
 
-from jaxlm import pretrained
+import numpy as np
+
+from jaxlm import pretrained, tokenizers
 from jaxlm.cli._failures import UsageError
 
-CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+DType = Literal["float32", "bfloat16"]
 
 
 def model_folder(argument: str) -> Path:
-    """Returns the folder that MODEL names, checked to hold a model.
+    """Returns the folder that MODEL names.
 
     Raises:
-        UsageError: if it does not exist, is not a folder, or holds no model (yet).
+        UsageError: if there is none, or it holds no model (yet).
     """
-    folder = Path(argument)
-    if not folder.exists():
-        raise UsageError(
-            f"no model at {argument}: expected a run folder that jaxlm train wrote{_runs_here()}"
-        )
-    if not folder.is_dir():
-        raise UsageError(f"{argument} is a file: expected the run folder that holds it")
+    try:
+        folder = pretrained.find_folder(argument)
+    except OSError as error:
+        raise UsageError(f"{error}{_runs_here()}") from error
     if not (folder / WEIGHTS).exists() and (folder / "checkpoints").is_dir():
         raise UsageError(
             f"the run in {argument} has not finished, so there is no {WEIGHTS} yet; "
             f"go on with it: jaxlm train --resume --out {argument}"
         )
-    missing = [name for name in (CONFIG, TOKENIZER, WEIGHTS) if not (folder / name).exists()]
-    if missing:
-        raise UsageError(f"{argument} holds no model: it has no {' and no '.join(missing)}{_runs_here()}")
+    if not (folder / CONFIG).exists():
+        wanted = "a run that jaxlm train wrote, or a Hugging Face folder"
+        raise UsageError(f"{argument} holds no model: it has no {CONFIG}; expected {wanted}{_runs_here()}")
     return folder
 
 
-def open_model(argument: str) -> pretrained.Loaded:
-    """Returns the model, parameters and tokenizer of the folder that MODEL names.
+def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loaded:
+    """Returns the model, parameters and tokenizer that MODEL names.
+
+    Args:
+        argument: a folder or a name.
+        dtype: what to keep parameters in and compute in; None: see `pretrained.load`.
 
     Raises:
-        UsageError: if there is no model.
+        UsageError: if there is no model, or none with a tokenizer.
         ValueError: if its files do not fit each other.
     """
-    return pretrained.load(model_folder(argument))
+    loaded = pretrained.load(model_folder(argument), dtype=dtype)
+    if loaded.tokenizer is None:
+        wanted = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
+        raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG}")
+    return loaded
+
+
+def opened(loaded: pretrained.Loaded, text: str) -> str | np.ndarray:
+    """Returns a text as a model goes on with it: behind the tokens that open texts, if it was trained so."""
+    return tokenizers.encode_opened(loaded.tokenizer, text) if loaded.ends and text else text
 
 
 def _runs_here() -> str:

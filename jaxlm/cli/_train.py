@@ -18,11 +18,12 @@ from jaxlm.cli._arguments import expand_short, option_names, split_positionals
 from jaxlm.cli._experiments import load_experiment
 from jaxlm.cli._failures import FAILED, UsageError, say
 from jaxlm.cli._finish import report
+from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._progress import Display
 from jaxlm.cli._runs import run_folder
 
-PROGRAM = "jaxlm train"
+PROGRAM, INIT = "jaxlm train", "--run.init"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class Train:
     jaxlm train source-causal
 
     jaxlm train my_experiment.py --out runs/mine
+
+    jaxlm train --init bert --data "texts/*.txt" --train-last 2
 
     jaxlm train --resume --out runs/mine
 
@@ -120,6 +123,8 @@ def read_request(arguments: Sequence[str]) -> Request:
     if len(positionals) > 1:
         raise UsageError(f"one EXPERIMENT at a time, got {' and '.join(map(repr, positionals))}")
     named = _named(positionals[0] if positionals else None, options)
+    options, experiment = _begun(options, named, is_own=bool(positionals))
+    named = named._replace(experiment=experiment)
     given = parse(Train, options, program=PROGRAM, default=Train(settings=named.experiment))
     experiment, name = given.settings, named.name
     if given.data:
@@ -150,6 +155,24 @@ def _named(argument: str | None, options: list[str]) -> _Found:
         folder = run_folder(named.name, _value(options, "--out"), resume=True)
         return _Found(folder.name, training.load_experiment(folder), folder, None)
     return _Found(named.name, named.experiment, None, named.report)
+
+
+def _begun(options: list[str], named: _Found, *, is_own: bool) -> tuple[list[str], training.Experiment]:
+    """The options without --init, and the experiment as it goes on from the model that it names."""
+    name = _value(options, INIT)
+    if name is None:
+        return options, named.experiment
+    kept = [option for option in options if not option.startswith(f"{INIT}=")]
+    if INIT in kept:
+        place = kept.index(INIT)
+        kept = kept[:place] + kept[place + 2 :]
+    folder = os.path.abspath(model_folder(name))
+    if named.folder is None:
+        return kept, training.begin_from(folder, named.experiment if is_own else None)
+    if named.experiment.run.init != folder:
+        begun = named.experiment.run.init or "drawn parameters"
+        raise UsageError(f"the run in {named.folder} began with {begun}: leave --init out to go on with it")
+    return kept, named.experiment
 
 
 def _is_cpu_only() -> bool:

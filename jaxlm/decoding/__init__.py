@@ -1,5 +1,46 @@
 """Decoding: what a trained model would write."""
 
+from jaxlm.decoding._cached_lm import CachedLM, Counters
 from jaxlm.decoding._fill import Candidate, Filled, MaskPrediction, fill, fill_batch
+from jaxlm.decoding._generate import Generated, generate, stream
+from jaxlm.decoding._generation_config import GenerationConfig
+from jaxlm.decoding._logits import (
+    Sampling,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    penalize_repetition,
+    warped,
+)
+from jaxlm.decoding._next_token_model import NextTokenModel, NextTokenOutput, PerplexityTotal, readable
+from jaxlm.decoding._next_tokens import NextToken, NextTokens, next_tokens
+from jaxlm.decoding._token_state import TokenState, initial
 
-__all__ = ["Candidate", "Filled", "MaskPrediction", "fill", "fill_batch"]
+__all__ = [
+    "CachedLM",
+    "Candidate",
+    "Counters",
+    "Filled",
+    "Generated",
+    "GenerationConfig",
+    "MaskPrediction",
+    "NextToken",
+    "NextTokenModel",
+    "NextTokenOutput",
+    "NextTokens",
+    "PerplexityTotal",
+    "Sampling",
+    "TokenState",
+    "fill",
+    "fill_batch",
+    "generate",
+    "initial",
+    "keep_min_p",
+    "keep_top_k",
+    "keep_top_p",
+    "next_tokens",
+    "penalize_repetition",
+    "readable",
+    "stream",
+    "warped",
+]

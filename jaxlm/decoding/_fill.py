@@ -27,7 +27,7 @@ class MaskPrediction(NamedTuple):
     """What the model expects at one mask.
 
     Attributes:
-        position: offset of the mask in the ids of the text.
+        position: offset of the mask in the ids of the text, those that open and close it included.
         candidates: the `top_k` likeliest tokens, best first; the first one fills the mask.
     """
 
@@ -67,6 +67,7 @@ def fill(
     *,
     top_k: int = 5,
     method: str = "parallel",
+    add_specials: bool = False,
 ) -> Filled:
     """Fills the masks of one text; `fill_batch` says how.
 
@@ -78,6 +79,7 @@ def fill(
             ids.
         top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
         method: "parallel" or "iterative".
+        add_specials: as for `fill_batch`.
 
     Returns:
         `Filled`.
@@ -85,7 +87,10 @@ def fill(
     Raises:
         ValueError: as `fill_batch`.
     """
-    return fill_batch(model, params, tokenizer, [text], top_k=top_k, method=method)[0]
+    filled = fill_batch(
+        model, params, tokenizer, [text], top_k=top_k, method=method, add_specials=add_specials
+    )
+    return filled[0]
 
 
 def fill_batch(
@@ -96,6 +101,7 @@ def fill_batch(
     *,
     top_k: int = 5,
     method: str = "parallel",
+    add_specials: bool = False,
 ) -> list[Filled]:
     """Fills the masks of several texts at once, each as if it were alone.
 
@@ -112,6 +118,8 @@ def fill_batch(
         texts: texts with the mask token where a token is missing, or their ids; lengths may differ.
         top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
         method: "parallel" or "iterative".
+        add_specials: put the tokenizer's opening and closing tokens ([CLS], [SEP]) around each text, as
+            encoders of Hugging Face were trained; `Filled.text` leaves them out.
 
     Returns:
         One `Filled` a text, in order.
@@ -133,7 +141,8 @@ def fill_batch(
             "a causal model sees only what stands before a token and cannot fill masks; use a masked LM"
         )
     mask_id = mask_token_id(tokenizer)
-    ids = [encode_masked(tokenizer, text, model.config.max_length) for text in texts]
+    longest = model.config.max_length
+    ids = [encode_masked(tokenizer, text, longest, add_specials=add_specials) for text in texts]
     if not ids:
         return []
     rows = pad_rows(ids, mask_id, model.config.max_length)
@@ -148,7 +157,13 @@ def fill_batch(
         method=method,
     )
     settled = Settled(*(np.asarray(array) for array in settled))
-    return [_filled(tokenizer, text, mask_id, settled, row) for row, text in enumerate(ids)]
+    ends = _ends(tokenizer) if add_specials else frozenset()
+    return [_filled(tokenizer, text, mask_id, settled, row, ends) for row, text in enumerate(ids)]
+
+
+def _ends(tokenizer: tokenizers.Tokenizer) -> frozenset[int]:
+    roles = tokenizer.specials
+    return frozenset(id for id in (roles.cls, roles.sep, roles.bos, roles.eos) if id is not None)
 
 
 def _forbidden(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> np.ndarray:
@@ -159,7 +174,12 @@ def _forbidden(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> np.ndarray:
 
 
 def _filled(
-    tokenizer: tokenizers.Tokenizer, text: np.ndarray, mask_id: int, settled: Settled, row: int
+    tokenizer: tokenizers.Tokenizer,
+    text: np.ndarray,
+    mask_id: int,
+    settled: Settled,
+    row: int,
+    ends: frozenset[int],
 ) -> Filled:
     tokens = settled.tokens[row, : text.size]
     predictions = []
@@ -169,4 +189,5 @@ def _filled(
         )
         candidates = tuple(Candidate(token, tokenizer.token(token), float(np.exp(log))) for token, log in top)
         predictions.append(MaskPrediction(int(position), candidates))
-    return Filled(tokens, tokenizer.decode(tokens), tuple(predictions))
+    between = tokens[int(tokens[0] in ends) : tokens.size - int(tokens[-1] in ends)]
+    return Filled(tokens, tokenizer.decode(between), tuple(predictions))

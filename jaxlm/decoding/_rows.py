@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm import tokenizers
+from jaxlm.decoding._buckets import bucket
 
 SMALLEST_LENGTH = 16
 
@@ -41,7 +42,11 @@ def mask_token_id(tokenizer: tokenizers.Tokenizer) -> int:
 
 
 def encode_masked(
-    tokenizer: tokenizers.Tokenizer, text: str | Sequence[int] | np.ndarray, max_length: int
+    tokenizer: tokenizers.Tokenizer,
+    text: str | Sequence[int] | np.ndarray,
+    max_length: int,
+    *,
+    add_specials: bool = False,
 ) -> np.ndarray:
     """Returns the ids of a text, checked: real ids, at most `max_length`, at least one of them the mask.
 
@@ -49,6 +54,7 @@ def encode_masked(
         tokenizer: the model's tokenizer.
         text: what to fill, with the mask token written where a token is missing; or its ids.
         max_length: the longest row that the model takes.
+        add_specials: put the tokenizer's opening and closing tokens around a text; ids are taken as they are.
 
     Returns:
         `Int[L]` ids, int32.
@@ -57,7 +63,7 @@ def encode_masked(
         ValueError: if there is no mask, the text is too long, or an id is outside the vocabulary.
     """
     mask_id = mask_token_id(tokenizer)
-    ids = np.asarray(tokenizer.encode(text) if isinstance(text, str) else text)
+    ids = np.asarray(tokenizer.encode(text, add_specials=add_specials) if isinstance(text, str) else text)
     shown = repr(text if len(text) <= 40 else text[:37] + "...") if isinstance(text, str) else "the ids given"
     if ids.size == 0 or not (ids == mask_id).any():
         mask = tokenizer.token(mask_id)
@@ -73,16 +79,6 @@ def encode_masked(
             "shorten the text"
         )
     return ids.astype(np.int32)
-
-
-def bucket(size: int, smallest: int = 1) -> int:
-    """Returns the power of two to which a size is padded, so that sizes in between share one compilation.
-
-    Example:
-        >>> bucket(5), bucket(8), bucket(3, smallest=16)
-        (8, 8, 16)
-    """
-    return max(smallest, 1 << (size - 1).bit_length())
 
 
 def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> Rows:

@@ -1,6 +1,7 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
+from jaxlm.models._cache import Cache, LayerCache, empty_cache
 from jaxlm.models._config import TransformerConfig, from_dict, to_dict
 from jaxlm.models._ensembles import (
     EnsembleOutput,
@@ -23,6 +24,7 @@ from jaxlm.models._transformer import Output, Transformer
 __all__ = [
     "MODELS",
     "PRESETS",
+    "Cache",
     "CausalLM",
     "EnsembleOutput",
     "EnsemblePrediction",
@@ -30,6 +32,7 @@ __all__ = [
     "HeadConfig",
     "HeadKind",
     "Heads",
+    "LayerCache",
     "MaskedLM",
     "Model",
     "MultiHeadModel",
@@ -39,6 +42,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "build",
+    "empty_cache",
     "ensemble_output",
     "from_dict",
     "head_from_dict",

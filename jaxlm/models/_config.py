@@ -4,9 +4,17 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxlm.models._config_checks import check_heads, check_options, check_positions, check_ranges, check_types
+from jaxlm.models._config_checks import (
+    as_floats,
+    check_heads,
+    check_options,
+    check_positions,
+    check_ranges,
+    check_types,
+)
 
-GATED = ("swiglu", "geglu")
+GATED = ("swiglu", "geglu", "geglu_tanh")
+Activation = Literal["gelu", "gelu_tanh", "relu", "swiglu", "geglu", "geglu_tanh"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,26 +32,56 @@ class TransformerConfig:
       num_kv_heads: K, key/value heads, a divisor of `num_heads`; None: `num_heads`.
       head_width: H, features of a head; None: `width / num_heads`.
       mlp_width: F; None: `4 * width`, and with a gate `8/3 * width` rounded up to a multiple of 64.
-      max_length: rows of the tables of learned and of instruction positions.
+      max_length: rows of the tables of learned and of instruction positions; of rotary ones the length of
+        the texts that the model is made for.
       causal: whether later positions are hidden.
       window: attention reaches positions less than this far away; None: all.
+      layer_pattern: which blocks have the window, "w", and which see everything, "f": a word that is repeated
+        over the blocks, "wwwwwf" for one in six that sees everything.
       norm: "layer" (LayerNorm) or "rms" (RMSNorm).
-      norm_placement: "pre" (norm before each sub-layer) or "post" (norm after each residual sum).
+      norm_placement: "pre" (norm before each sub-layer), "post" (norm after each residual sum) or "sandwich"
+        (norm before each sub-layer, and another on what it adds).
       norm_epsilon: added to the variance in every norm that has no epsilon of its own.
       norm_bias: whether LayerNorms have a bias; an RMSNorm never has one.
-      final_norm: whether the last block is followed by a norm; None: yes if the norms are "pre".
+      norm_offset: whether a norm's scale is kept as what is added to 1.
+      first_norm: whether the first block's attention has a norm before it; False where the embeddings are
+        normalised.
+      final_norm: whether the last block is followed by a norm; None: yes unless the norms are "post".
+      parallel_residual: whether attention and feed-forward read the same stream, each through its own norm,
+        and are added to it together.
       position: "learned" (a table of offsets), "rotary", "instruction" (tables of instruction and argument
         indices) or "none".
+      position_offset: rows before that of position 0 in the table of learned positions.
       rotary_base: the slowest rotation's scale.
+      rotary_window_base: the same in blocks with a window, where nothing is scaled; None: as in the others.
+      rotary_share: share of a head's features that turn, the first ones.
+      rotary_scaling: "none", "linear", "dynamic", "llama3" or "yarn", and the next six: see
+        `jaxlm.ops.RotaryScaling`.
+      rotary_factor: how much longer texts may be than those that the model was trained on.
+      rotary_length: how long those were; None: `max_length`.
+      rotary_slow_turns: pairs of features that turn less often over that length are slowed in full.
+      rotary_fast_turns: those that turn more often are left alone.
+      rotary_rounded: whether "yarn" takes whole pairs as the ends of its ramp.
+      rotary_amplitude: factor of what is turned; None: of "yarn" `0.1 ln(factor) + 1`, else 1.
       next_id: id of the token that ends an instruction, for "instruction" positions.
       instruction_positions: whether training takes them from the "clean" ids or from the "corrupted" ones the
         model reads.
-      activation: "gelu" (exact), "gelu_tanh", "relu", "swiglu" or "geglu" (exact, gated).
+      token_types: rows of a table of token types, whose rows are added to the embeddings; 0: none.
+      activation: "gelu" (exact), "gelu_tanh", "relu", "swiglu", "geglu" (exact, gated) or "geglu_tanh".
       use_bias: whether linear maps have biases.
       qkv_bias: the same for queries, keys and values; None: `use_bias`.
+      attention_bias: the same for attention's output; None: `use_bias`.
+      mlp_bias: the same for the feed-forward; None: `use_bias`.
+      qk_norm: whether every query and key head is normalised, before it turns.
+      attention_scale: factor of the scores; None: `1 / sqrt(head_width)`.
+      attention_scale_by_layer: whether it is divided by the block's number, from 1.
+      attention_softcap: bound `c` of the scores, `c tanh(scores / c)`; None: no bound.
       embedding_norm: whether the sum of embeddings is normalised.
       embedding_norm_epsilon: its epsilon; None: `norm_epsilon`.
       embedding_scale: factor of the token embeddings.
+      token_dropout: whether embeddings of `mask_id` are zeroed and the others of their segment enlarged by as
+        much as was lost, compared with the share that is masked in training (ESM-2).
+      mask_id: that id.
       embedding_dropout: rate after the embeddings.
       attention_dropout: rate on attention probabilities.
       attention_output_dropout: rate on what attention adds to the residual stream.
@@ -51,7 +89,9 @@ class TransformerConfig:
       tie_embeddings: whether the output kernel is the token embedding.
       head: "transform" (linear, activation, norm before the output kernel) or "linear" (nothing before it).
       head_bias: whether the output has a bias.
+      head_activation: of "transform"; None: `activation`.
       head_epsilon: epsilon of the head's norm; None: `norm_epsilon`.
+      logit_softcap: bound of the logits; None: no bound.
       init_std: kernels and embeddings start from an untruncated normal of this deviation, biases at 0, norm
         scales at 1.
       dtype: what is computed in; statistics, softmax and logits are float32 all the same.
@@ -80,21 +120,44 @@ class TransformerConfig:
     max_length: int = 512
     causal: bool = False
     window: int | None = None
+    layer_pattern: str = "w"
     norm: Literal["layer", "rms"] = "layer"
-    norm_placement: Literal["pre", "post"] = "pre"
+    norm_placement: Literal["pre", "post", "sandwich"] = "pre"
     norm_epsilon: float = 1e-5
     norm_bias: bool = True
+    norm_offset: bool = False
+    first_norm: bool = True
     final_norm: bool | None = None
+    parallel_residual: bool = False
     position: Literal["learned", "rotary", "instruction", "none"] = "learned"
+    position_offset: int = 0
     rotary_base: float = 10000.0
+    rotary_window_base: float | None = None
+    rotary_share: float = 1.0
+    rotary_scaling: Literal["none", "linear", "dynamic", "llama3", "yarn"] = "none"
+    rotary_factor: float = 1.0
+    rotary_length: int | None = None
+    rotary_slow_turns: float = 1.0
+    rotary_fast_turns: float = 32.0
+    rotary_rounded: bool = True
+    rotary_amplitude: float | None = None
     next_id: int | None = None
     instruction_positions: Literal["clean", "corrupted"] = "clean"
-    activation: Literal["gelu", "gelu_tanh", "relu", "swiglu", "geglu"] = "gelu"
+    token_types: int = 0
+    activation: Activation = "gelu"
     use_bias: bool = True
     qkv_bias: bool | None = None
+    attention_bias: bool | None = None
+    mlp_bias: bool | None = None
+    qk_norm: bool = False
+    attention_scale: float | None = None
+    attention_scale_by_layer: bool = False
+    attention_softcap: float | None = None
     embedding_norm: bool = False
     embedding_norm_epsilon: float | None = None
     embedding_scale: float = 1.0
+    token_dropout: bool = False
+    mask_id: int | None = None
     embedding_dropout: float = 0.0
     attention_dropout: float = 0.0
     attention_output_dropout: float = 0.0
@@ -102,7 +165,9 @@ class TransformerConfig:
     tie_embeddings: bool = True
     head: Literal["transform", "linear"] = "transform"
     head_bias: bool = True
+    head_activation: Activation | None = None
     head_epsilon: float | None = None
+    logit_softcap: float | None = None
     init_std: float = 0.02
     dtype: Literal["float32", "bfloat16"] = "float32"
     param_dtype: Literal["float32", "bfloat16"] = "float32"
@@ -130,14 +195,28 @@ class TransformerConfig:
             "num_kv_heads": self.num_heads,
             "head_width": self.width // self.num_heads,
             "mlp_width": gated_width if self.activation in GATED else 4 * self.width,
-            "final_norm": self.norm_placement == "pre",
+            "final_norm": self.norm_placement != "post",
             "qkv_bias": self.use_bias,
+            "attention_bias": self.use_bias,
+            "mlp_bias": self.use_bias,
             "embedding_norm_epsilon": self.norm_epsilon if self.embedding_norm else None,
+            "rotary_length": self.max_length,
+            "attention_scale": (self.head_width or self.width // self.num_heads) ** -0.5,
+            "head_activation": self.activation if self.head == "transform" else None,
             "head_epsilon": self.norm_epsilon if self.head == "transform" else None,
         }
         return dataclasses.replace(
             self, **{name: value for name, value in follows.items() if getattr(self, name) is None}
         )
+
+    def has_window(self, layer: int) -> bool:
+        """Returns whether a block's attention has the window.
+
+        Example:
+          >>> [TransformerConfig(window=8, layer_pattern="fw").has_window(layer) for layer in range(3)]
+          [False, True, False]
+        """
+        return self.window is not None and self.layer_pattern[layer % len(self.layer_pattern)] == "w"
 
 
 def to_dict(config: TransformerConfig) -> dict[str, Any]:
@@ -171,4 +250,4 @@ def from_dict(values: dict[str, Any]) -> TransformerConfig:
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
     check_types(TransformerConfig, values)
-    return TransformerConfig(**values)
+    return TransformerConfig(**as_floats(TransformerConfig, values))

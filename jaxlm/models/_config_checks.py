@@ -17,11 +17,22 @@ _POSITIVE = (
     "window",
     "norm_epsilon",
     "rotary_base",
+    "rotary_window_base",
+    "rotary_share",
+    "rotary_factor",
+    "rotary_length",
+    "rotary_slow_turns",
+    "rotary_fast_turns",
+    "rotary_amplitude",
+    "attention_scale",
+    "attention_softcap",
+    "logit_softcap",
     "embedding_norm_epsilon",
     "embedding_scale",
     "head_epsilon",
     "init_std",
 )
+_NOT_NEGATIVE = ("token_types", "position_offset")
 _RATES = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
 
@@ -33,8 +44,27 @@ def check_types(kind: type, values: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be {_spelled(hints[name])}: got {value!r}")
 
 
+def as_floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values, those that JSON wrote as integers for fields of floats as floats.
+
+    Example:
+      >>> class Kind:
+      ...     base: float
+      ...     depth: int
+      >>> as_floats(Kind, {"base": 10, "depth": 2})
+      {'base': 10.0, 'depth': 2}
+    """
+    hints = typing.get_type_hints(kind)
+
+    def converted(name: str, value: Any) -> Any:
+        is_float = float in (hints[name], *typing.get_args(hints[name]))
+        return float(value) if is_float and isinstance(value, int) else value
+
+    return {name: converted(name, value) for name, value in values.items()}
+
+
 def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType):
+    if _is_union(hint):
         return any(_fits(value, kind) for kind in typing.get_args(hint))
     if typing.get_origin(hint) is typing.Literal:
         return isinstance(value, str) and value in typing.get_args(hint)
@@ -47,8 +77,13 @@ def _fits(value: Any, hint: Any) -> bool:
 def _spelled(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return f"one of {', '.join(typing.get_args(hint))}"
-    kinds = typing.get_args(hint) or (hint,)
-    return " or ".join("None" if kind is types.NoneType else kind.__name__ for kind in kinds)
+    if _is_union(hint):
+        return " or ".join(map(_spelled, typing.get_args(hint)))
+    return "None" if hint is types.NoneType else hint.__name__
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
 
 
 def check_ranges(config: Any) -> None:
@@ -57,6 +92,9 @@ def check_ranges(config: Any) -> None:
         value = getattr(config, name)
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"{name} must be positive: got {value}")
+    for name in _NOT_NEGATIVE:
+        if getattr(config, name) < 0:
+            raise ValueError(f"{name} must not be negative: got {getattr(config, name)}")
     for name in _RATES:
         rate = getattr(config, name)
         if not 0 <= rate < 1:
@@ -83,6 +121,12 @@ def check_positions(config: Any) -> None:
     head_width = config.head_width or config.width // config.num_heads
     if config.position == "rotary" and head_width % 2:
         raise ValueError(f"position='rotary' turns pairs of features: got head_width={head_width}, use even")
+    turned = int(head_width * config.rotary_share)
+    if config.position == "rotary" and (turned % 2 or not 2 <= turned <= head_width):
+        raise ValueError(
+            f"rotary_share turns pairs of features, at most all: got rotary_share={config.rotary_share}, "
+            f"{turned} of {head_width}; use a share that makes them even"
+        )
     # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
     if config.position == "instruction" and config.next_id is None and config.vocab_size is not None:
         raise ValueError(
@@ -104,6 +148,25 @@ def check_positions(config: Any) -> None:
 def check_options(config: Any) -> None:
     """Refuses options that contradict each other."""
     contradictions = {
+        "first_norm=False leaves out a norm before attention, which norm_placement='post' has not": (
+            not config.first_norm and config.norm_placement == "post"
+        ),
+        "first_norm=False makes the first block unlike the others: no scan_layers; leave it out": (
+            not config.first_norm and config.scan_layers
+        ),
+        "parallel_residual=True needs norm_placement='pre': the sums are one": (
+            config.parallel_residual and config.norm_placement != "pre"
+        ),
+        "token_dropout=True needs mask_id, the id whose embeddings it zeroes: got None": (
+            config.token_dropout and config.mask_id is None
+        ),
+        "rotary_fast_turns must be above rotary_slow_turns: between them the scaling goes from all to none": (
+            config.rotary_scaling in ("llama3", "yarn")
+            and config.rotary_fast_turns <= config.rotary_slow_turns
+        ),
+        "layer_pattern is a word of w (window) and f (full), such as 'wwf': got another": (
+            not config.layer_pattern or set(config.layer_pattern) - {"w", "f"} != set()
+        ),
         "final_norm=True with norm_placement='post' would normalise twice; leave final_norm out": (
             config.final_norm and config.norm_placement == "post"
         ),
@@ -112,6 +175,9 @@ def check_options(config: Any) -> None:
         ),
         "embedding_norm_epsilon needs embedding_norm=True: got False; set it or leave the epsilon out": (
             config.embedding_norm_epsilon is not None and not config.embedding_norm
+        ),
+        "head_activation needs head='transform': got 'linear', which has none; leave the activation out": (
+            config.head_activation is not None and config.head == "linear"
         ),
         "head_epsilon needs head='transform': got 'linear', which has no norm; leave the epsilon out": (
             config.head_epsilon is not None and config.head == "linear"

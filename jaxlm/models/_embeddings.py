@@ -10,7 +10,7 @@ from jaxlm.typing import Array, Float, Int
 
 
 class Embeddings(nn.Module):
-    """Token vectors, scaled, plus those of their positions; then norm and dropout, as the config says."""
+    """Token vectors, scaled, plus those of positions and types; then norm and dropout, as the config says."""
 
     config: TransformerConfig
 
@@ -22,32 +22,69 @@ class Embeddings(nn.Module):
             )
         self.token = Table(config, config.vocab_size)
         if config.position == "learned":
-            self.position = Table(config, config.max_length)
+            self.position = Table(config, config.max_length + config.position_offset)
         if config.position == "instruction":
             self.instruction = Table(config, config.max_length)
             self.argument = Table(config, config.max_length)
+        if config.token_types:
+            self.type = Table(config, config.token_types)
         if config.embedding_norm:
             self.norm = Norm(config, config.embedding_norm_epsilon)
 
-    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
         """The table's rows; an id outside the vocabulary gives NaN, which is seen, not a neighbour's row."""
-        return self.token(tokens, "fill")
+        vectors = self.token(tokens, "fill")
+        if not self.config.token_dropout:
+            return vectors
+        factors = token_dropout_factors(tokens, segments, self.config.mask_id)
+        return vectors * factors[..., None].astype(vectors.dtype)
 
     def __call__(
         self,
         vectors: Float[Array, "B L D"],
         positions: Int[Array, "B L"] | Int[Array, "B L 2"],
         deterministic: bool,
+        types: Int[Array, "B L"] | None = None,
     ) -> Float[Array, "B L D"]:
         config = self.config
         hidden = vectors.astype(jnp.dtype(config.dtype)) * config.embedding_scale
         if config.position == "learned":
-            hidden += self.position(positions, "clip")
+            hidden += self.position(positions + config.position_offset, "clip")
         if config.position == "instruction":
             hidden += self.instruction(positions[..., 0], "clip") + self.argument(positions[..., 1], "clip")
+        if config.token_types:
+            hidden += self.type(jnp.zeros(hidden.shape[:2], jnp.int32) if types is None else types, "fill")
         if config.embedding_norm:
             hidden = self.norm(hidden)
         return drop(self, hidden, config.embedding_dropout, deterministic)
+
+
+# The share of tokens that ESM's models were trained with as masks: 15 % chosen, 80 % of them masked.
+_TRAINED_SHARE = 0.15 * 0.8
+
+
+def token_dropout_factors(
+    tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None, mask_id: int
+) -> Float[Array, "B L"]:
+    """What token embeddings are multiplied with: 0 for a mask, else as if a fixed share were masked.
+
+    That is `(1 - 0.12) / (1 - share of masks in the segment)`.
+
+    Example:
+      >>> token_dropout_factors(jnp.array([[7, 9, 7, 7]]), None, mask_id=9).round(4).tolist()
+      [[1.1733..., 0.0, 1.1733..., 1.1733...]]
+
+    References:
+      Lin et al., "Evolutionary-scale prediction of atomic-level protein structure with a language model",
+        2023 (ESM-2; the rule is that of its code).
+    """
+    kept = tokens != mask_id
+    rows = jnp.ones_like(tokens) if segments is None else segments
+    same = (rows[:, :, None] == rows[:, None, :]).astype(jnp.float32)
+    share = (same * kept[:, None].astype(jnp.float32)).sum(-1) / same.sum(-1)
+    return jnp.where(kept, (1.0 - _TRAINED_SHARE) / jnp.where(kept, share, 1.0), 0.0)
 
 
 def resolve_positions(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxlm import ops
 from jaxlm.models._block import NONLINEARITIES
+from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._layers import Linear, Norm
 from jaxlm.models._transformer import Output, Transformer
@@ -40,7 +41,7 @@ class Head(nn.Module):
         """Returns what is multiplied with the output kernel."""
         if self.config.head == "linear":
             return hidden
-        return self.norm(NONLINEARITIES[self.config.activation](self.transform(hidden)))
+        return self.norm(NONLINEARITIES[self.config.head_activation](self.transform(hidden)))
 
     def output_weights(
         self, table: Float[Array, "V D"]
@@ -67,7 +68,10 @@ class _LanguageModel(nn.Module):
         embeddings: Float[Array, "B L D"] | None = None,
         segments: Int[Array, "B L"] | None = None,
         positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        attention_mask: Bool[Array, " B #N L S"] | None = None,
+        cache: Cache | None = None,
+        slots: Int[Array, "B L"] | None = None,
+        types: Int[Array, "B L"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
@@ -78,6 +82,9 @@ class _LanguageModel(nn.Module):
             segments=segments,
             positions=positions,
             attention_mask=attention_mask,
+            cache=cache,
+            slots=slots,
+            types=types,
             deterministic=deterministic,
             intermediates=intermediates,
         )
@@ -98,17 +105,24 @@ class _LanguageModel(nn.Module):
         return self.head.output_weights(self.body.token_table())
 
     def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
-        """Returns float32 logits, `features(hidden) @ kernel.T + bias`.
+        """Returns float32 logits, `features(hidden) @ kernel.T + bias`, within the config's soft cap.
 
         Args:
           hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
         """
         kernel, bias = self.output_weights()
-        return ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
+        logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
+        return ops.capped(logits, self.output_softcap())
 
-    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens."""
-        return self.body.token_vectors(tokens)
+    def output_softcap(self) -> float | None:
+        """Returns the bound of the logits, for whoever multiplies with the output kernel; None: no bound."""
+        return self.config.logit_softcap
+
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
+        return self.body.token_vectors(tokens, segments)
 
     def _check(self) -> None:
         raise TypeError("a language model is a MaskedLM or a CausalLM")

@@ -38,17 +38,21 @@ class Norm(nn.Module):
 
     config: TransformerConfig
     epsilon: float
+    width: int | None = None  # None: the config's
 
     def setup(self) -> None:
         config, dtype = self.config, jnp.dtype(self.config.param_dtype)
-        self.scale = self.param("scale", nn.initializers.ones, (config.width,), dtype)
+        shape = (self.width or config.width,)
+        start = nn.initializers.zeros if config.norm_offset else nn.initializers.ones
+        self.scale = self.param("scale", start, shape, dtype)
         has_bias = config.norm == "layer" and config.norm_bias
-        self.bias = self.param("bias", nn.initializers.zeros, (config.width,), dtype) if has_bias else None
+        self.bias = self.param("bias", nn.initializers.zeros, shape, dtype) if has_bias else None
 
     def __call__(self, inputs: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        scale = 1.0 + self.scale.astype(jnp.float32) if self.config.norm_offset else self.scale
         if self.config.norm == "rms":
-            return ops.rms_norm(inputs, self.scale, self.epsilon)
-        return ops.layer_norm(inputs, self.scale, self.bias, self.epsilon)
+            return ops.rms_norm(inputs, scale, self.epsilon)
+        return ops.layer_norm(inputs, scale, self.bias, self.epsilon)
 
 
 class Table(nn.Module):

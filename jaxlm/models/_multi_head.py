@@ -103,7 +103,13 @@ class MultiHeadModel(nn.Module):
     def logits(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch V"]:
         """Returns a token head's float32 logits; see `MaskedLM.logits`."""
         kernel, bias = self.output_weights(head=head)
-        return ops.linear(self.features(hidden, head=head), kernel, bias, preferred=jnp.float32)
+        logits = ops.linear(self.features(hidden, head=head), kernel, bias, preferred=jnp.float32)
+        return ops.capped(logits, self.output_softcap(head=head))
+
+    def output_softcap(self, *, head: str) -> float | None:
+        """Returns the bound of a token head's logits, or None; see `MaskedLM.output_softcap`."""
+        del head
+        return self.config.logit_softcap
 
     def outputs(
         self,
@@ -120,10 +126,16 @@ class MultiHeadModel(nn.Module):
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return getattr(self, PREFIX + head)(hidden, rows, num_segments, deterministic)
 
-    def token_vectors(self, tokens: Int[Array, "B L"], *, head: str | None = None) -> Float[Array, "B L D"]:
+    def token_vectors(
+        self,
+        tokens: Int[Array, "B L"],
+        segments: Int[Array, "B L"] | None = None,
+        *,
+        head: str | None = None,
+    ) -> Float[Array, "B L D"]:
         """Returns what `__call__` takes as `embeddings` in the place of these tokens, for any head."""
         del head
-        return self.body.token_vectors(tokens)
+        return self.body.token_vectors(tokens, segments)
 
     def _kind(self, head: str) -> HeadKind:
         if head not in self.heads:

@@ -130,6 +130,8 @@ class SequenceModel(nn.Module):
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic)
 
-    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens."""
-        return self.body.token_vectors(tokens)
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
+        return self.body.token_vectors(tokens, segments)

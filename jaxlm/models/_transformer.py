@@ -6,11 +6,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxlm import ops
 from jaxlm.models._block import Block, BlockTrace
+from jaxlm.models._cache import Cache, check_cached, write_positions
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
 from jaxlm.models._layers import Norm
+from jaxlm.models._scope import cached_scope, full_scope
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -20,11 +21,14 @@ class Output(NamedTuple):
     Attributes:
       hidden: `Float[B L D]` in the compute dtype; a head makes logits of it.
       intermediates: None, or by name `embeddings.hidden`, and for each block `block_03.hidden` (the residual
-        stream after it, `Float[B L D]`) and `block_03.attention.probs` (`Float[B N L L]` in float32).
+        stream after it, `Float[B L D]`) and `block_03.attention.probs` (`Float[B N L L]` in float32, with a
+        cache `[B N L S]`).
+      cache: the `Cache` that was given, with the new tokens in their slots; None without one.
     """
 
     hidden: Float[Array, "B L D"]
     intermediates: dict[str, Array] | None
+    cache: Cache | None = None
 
 
 class Transformer(nn.Module):
@@ -52,9 +56,16 @@ class Transformer(nn.Module):
         if config.final_norm:
             self.final_norm = Norm(config, config.norm_epsilon)
 
-    def token_vectors(self, tokens: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings`: the table's rows, before scale and positions."""
-        return self.embeddings.token_vectors(tokens)
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings`: the table's rows, before scale and positions.
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]`, as for `__call__`: the rows of `token_dropout` depend on them, others do not.
+        """
+        return self.embeddings.token_vectors(tokens, segments)
 
     def token_table(self) -> Float[Array, "V D"]:
         """Returns the token embedding, in the dtype that parameters are kept in."""
@@ -68,7 +79,10 @@ class Transformer(nn.Module):
         embeddings: Float[Array, "B L D"] | None = None,
         segments: Int[Array, "B L"] | None = None,
         positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        attention_mask: Bool[Array, " B #N L S"] | None = None,
+        cache: Cache | None = None,
+        slots: Int[Array, "B L"] | None = None,
+        types: Int[Array, "B L"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
@@ -76,6 +90,11 @@ class Transformer(nn.Module):
 
         Padding changes nothing elsewhere, whatever ids it holds and however much of it there is; segments of
         a row do not see each other.
+
+        With a `cache` the tokens given are new ones: their keys and values are written to their `slots`, and
+        each reads the slots that `attention_mask` grants it, its own among them if that is meant. Nothing
+        else decides who reads whom but the config's window, by the positions of the tokens in the slots;
+        attention is then not fused.
 
         Args:
           tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
@@ -85,7 +104,11 @@ class Transformer(nn.Module):
           positions: `Int[B L]` offsets in the segment, for "instruction" positions `Int[B L 2]` (instruction,
             argument); None: from the segments, and for "instruction" from the tokens as given and `next_id`.
             An index beyond a table of `max_length` rows takes its last row.
-          attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further.
+          attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache
+            `Bool[B 1|N L S]` over its slots, in full.
+          cache: `Cache` of S slots a row; needs `slots`, `positions` and `attention_mask`.
+          slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept.
+          types: `Int[B L]` token types, of a model that has them; None: all 0.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
           intermediates: whether to return them; attention is then not fused.
 
@@ -94,64 +117,62 @@ class Transformer(nn.Module):
 
         Raises:
           ValueError: if not exactly one of tokens and embeddings is given, positions are missing or
-            misshapen, or rows are longer than the table of learned positions.
+            misshapen, rows are longer than the table of learned positions, or a cached call lacks what it
+            needs.
         """
         config = self.config.resolved()
         if (tokens is None) == (embeddings is None):
             raise ValueError(
                 f"a model reads tokens or embeddings: got {'neither' if tokens is None else 'both'}"
             )
-        vectors = self.token_vectors(tokens) if embeddings is None else embeddings
+        vectors = self.token_vectors(tokens, segments) if embeddings is None else embeddings
         shape = vectors.shape[:2]
+        if cache is not None:
+            check_cached(config, cache, slots, positions, attention_mask, segments)
         positions = resolve_positions(config, shape, tokens, segments, positions)
-        mask = combined_mask(config, shape, segments, attention_mask)
-        start = self.embeddings(vectors, positions, deterministic)
+        if cache is None:
+            scope = full_scope(config, positions, segments, attention_mask)
+        else:
+            cache = cache._replace(positions=write_positions(cache, positions, slots))
+            scope = cached_scope(config, positions, attention_mask, cache)
+        start = self.embeddings(vectors, positions, deterministic, types)
         stack = self._scanned if config.scan_layers else self._unrolled
-        turns = positions if config.position == "rotary" else None
-        hidden, traces = stack(config, start, mask, turns, deterministic, intermediates)
+        layers = None if cache is None else cache.layers
+        hidden, traces, layers = stack(config, start, scope, layers, slots, deterministic, intermediates)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
-        return Output(hidden, _named(start, traces) if intermediates else None)
+        cache = None if cache is None else cache._replace(layers=layers)
+        return Output(hidden, _named(start, traces) if intermediates else None, cache)
 
-    def _unrolled(self, config, hidden, mask, positions, deterministic, intermediates):
-        traces = []
+    def _unrolled(self, config, hidden, scope, layers, slots, deterministic, intermediates):
+        traces, written = [], []
         block = nn.remat(Block) if config.remat else Block
         for layer in range(config.depth):
-            module = block(config, deterministic, intermediates, name=block_name(layer))
-            hidden, trace = module(hidden, mask, positions)
+            module = block(config, deterministic, intermediates, layer, name=block_name(layer))
+            kept = None if layers is None else layers[layer]
+            hidden, (trace, kept) = module(hidden, scope, kept, slots)
             traces.append(trace)
-        return hidden, traces
+            written.append(kept)
+        return hidden, traces, tuple(written)
 
-    def _scanned(self, config, hidden, mask, positions, deterministic, intermediates):
+    def _scanned(self, config, hidden, scope, layers, slots, deterministic, intermediates):
         stack = nn.scan(
             # A scan already keeps the two passes apart, which remat would otherwise do at a cost.
             nn.remat(Block, prevent_cse=False) if config.remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=nn.broadcast,
+            in_axes=(nn.broadcast, 0, nn.broadcast, 0),
             length=config.depth,
         )
         module = stack(config, deterministic, intermediates, name="blocks")
-        hidden, stacked = module(hidden, mask, positions)
-        return hidden, [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(config.depth)]
+        numbers = jnp.arange(config.depth, dtype=jnp.int32)
+        hidden, (stacked, layers) = module(hidden, scope, layers, slots, numbers)
+        traces = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(config.depth)]
+        return hidden, traces, layers
 
 
 def block_name(layer: int) -> str:
     """The name of a block among parameters and intermediates."""
     return f"block_{layer:02d}"
-
-
-def combined_mask(
-    config: TransformerConfig,
-    shape: tuple[int, int],
-    segments: Int[Array, "B L"] | None,
-    attention_mask: Bool[Array, " B #N L L"] | None,
-) -> Bool[Array, " B #N L L"] | None:
-    """Who may attend to whom by segments, causality, window and the caller's own mask; None for everyone."""
-    if segments is None and not config.causal and config.window is None:
-        return attention_mask
-    rows = jnp.ones(shape, jnp.int32) if segments is None else segments
-    mask = ops.attention_mask(rows, causal=config.causal, window=config.window)
-    return mask if attention_mask is None else mask & attention_mask
 
 
 def _named(start: Array, traces: list[BlockTrace]) -> dict[str, Array]:

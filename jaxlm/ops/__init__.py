@@ -27,9 +27,11 @@ from jaxlm.ops._pooling import (
     segment_members,
     segment_starts,
 )
-from jaxlm.ops._positions import instruction_positions, positions_from_segments, rotary
+from jaxlm.ops._positions import instruction_positions, lengths_from_segments, positions_from_segments
+from jaxlm.ops._rotary import RotaryScaling, Turns, rotary, rotary_speeds, rotary_turns, rotate
 from jaxlm.ops._segments import segment_counts, segment_ranks, segment_sums
 from jaxlm.ops._selection import segment_maxima, smallest_in_segments
+from jaxlm.ops._softcap import capped
 from jaxlm.ops._split import split
 from jaxlm.ops._token_scores import TokenScores, logit_scores, token_scores
 
@@ -38,11 +40,14 @@ __all__ = [
     "CrossEntropy",
     "Disagreement",
     "NextTokens",
+    "RotaryScaling",
     "SegmentStarts",
     "TokenScores",
     "TopK",
+    "Turns",
     "attention",
     "attention_mask",
+    "capped",
     "disagreement",
     "dropout",
     "exact_counts",
@@ -51,6 +56,7 @@ __all__ = [
     "instruction_positions",
     "key_words",
     "layer_norm",
+    "lengths_from_segments",
     "linear",
     "logit_scores",
     "mixture_log_probs",
@@ -65,6 +71,9 @@ __all__ = [
     "predicted",
     "rms_norm",
     "rotary",
+    "rotary_speeds",
+    "rotary_turns",
+    "rotate",
     "segment_counts",
     "segment_maxima",
     "segment_members",

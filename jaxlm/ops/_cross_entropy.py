@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxlm.ops._products import product
+from jaxlm.ops._softcap import capped
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -31,6 +32,7 @@ class _Options(NamedTuple):
     tile: int
     label_smoothing: float | None  # None: by row
     z_loss: float
+    softcap: float | None
 
 
 def tiled_cross_entropy(
@@ -43,6 +45,7 @@ def tiled_cross_entropy(
     tile: int = 1024,
     label_smoothing: float | Float[Array, " M"] = 0.0,
     z_loss: float = 0.0,
+    softcap: float | None = None,
 ) -> CrossEntropy:
     """Returns the weighted cross-entropy of `features @ kernel.T + bias`, at most `[tile, V]` at once.
 
@@ -61,6 +64,7 @@ def tiled_cross_entropy(
       label_smoothing: share of the target's probability spread over the vocabulary, in [0, 1); or
         `Float[M]`, a share in [0, 1] for each row, through which no gradient goes.
       z_loss: factor of the squared log-partition.
+      softcap: bound of the logits, or None; see `capped`.
 
     Returns:
       `CrossEntropy` of sums, counts and values by row.
@@ -87,7 +91,7 @@ def tiled_cross_entropy(
         raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
     if z_loss < 0.0:
         raise ValueError(f"z_loss is not negative, got {z_loss}")
-    options = _Options(tile, None if by_row is not None else float(label_smoothing), float(z_loss))
+    options = _Options(tile, None if by_row is not None else float(label_smoothing), float(z_loss), softcap)
     loss_sum, nll, correct = _cross_entropy(features, kernel, bias, targets, weights, by_row, options)
     return CrossEntropy(loss_sum, weights.sum(), lax.stop_gradient(nll), correct)
 
@@ -177,6 +181,7 @@ def _tile_losses(
     logits = product(features, head.kernel, 1, 1)
     if head.bias is not None:
         logits = logits + head.bias.astype(jnp.float32)[None, :]
+    logits = capped(logits, options.softcap)
     log_partition = jax.nn.logsumexp(logits, axis=-1)
     rows = jnp.arange(targets.shape[0])
     target_logits = logits.at[rows, targets].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
@@ -207,7 +212,10 @@ def _logit_gradient(rows: _Rows, targets: Array, weights: Array, options: _Optio
     wanted = jnp.where(vocabulary == targets[:, None], 1.0 - smooth, 0.0) + smooth / probs.shape[-1]
     if options.z_loss:
         probs = probs * (1.0 + 2.0 * options.z_loss * rows.log_partition)[:, None]
-    return (probs - wanted) * weights[:, None]
+    gradient = (probs - wanted) * weights[:, None]
+    if options.softcap is None:
+        return gradient
+    return gradient * (1.0 - jnp.square(rows.logits / options.softcap))
 
 
 def _over_tiles(body, start, arrays: tuple, tile: int):

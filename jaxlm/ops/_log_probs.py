@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.ops._linear import linear
+from jaxlm.ops._softcap import capped
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -55,6 +56,7 @@ def token_log_probs(
     bias: Float[Array, " V"] | None,
     targets: Int[Array, " M"],
     *,
+    softcap: float | None = None,
     tile: int = 1024,
 ) -> Float[Array, " M"]:
     """Returns log p(target) in nats at each position, from the head's features and its output kernel.
@@ -67,6 +69,7 @@ def token_log_probs(
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V).
+      softcap: bound of the logits, or None; see `capped`.
       tile: positions at a time; it does not change the result.
 
     Returns:
@@ -83,7 +86,8 @@ def token_log_probs(
     """
 
     def one_tile(features: Array, targets: Array) -> Array:
-        return gather_log_probs(linear(features, kernel, bias, preferred=jnp.float32), targets)
+        logits = linear(features, kernel, bias, preferred=jnp.float32)
+        return gather_log_probs(capped(logits, softcap), targets)
 
     return over_tiles(one_tile, (features, targets), tile)
 
@@ -95,6 +99,7 @@ def top_k_log_probs(
     k: int,
     *,
     forbidden: Bool[Array, " V"] | None = None,
+    softcap: float | None = None,
     tile: int = 1024,
 ) -> TopK:
     """Returns the `k` likeliest ids of each position that are not forbidden, and their log-probabilities in
@@ -109,6 +114,7 @@ def top_k_log_probs(
       bias: `Float[V]` or None.
       k: how many, at most V. Where fewer ids are permitted, the rest have log-probability -inf.
       forbidden: `Bool[V]`, True = never listed; None forbids nothing.
+      softcap: bound of the logits, or None; see `capped`.
       tile: positions at a time; it does not change the result.
 
     Returns:
@@ -127,7 +133,8 @@ def top_k_log_probs(
         raise ValueError(f"top-k needs 1 <= k <= the vocabulary's {kernel.shape[0]} ids: got k={k}")
 
     def one_tile(features: Array) -> TopK:
-        log_probs = jax.nn.log_softmax(linear(features, kernel, bias, preferred=jnp.float32), axis=-1)
+        logits = capped(linear(features, kernel, bias, preferred=jnp.float32), softcap)
+        log_probs = jax.nn.log_softmax(logits, axis=-1)
         if forbidden is not None:
             log_probs = jnp.where(forbidden[None, :], -jnp.inf, log_probs)
         return TopK(*jax.lax.top_k(log_probs, k))

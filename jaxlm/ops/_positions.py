@@ -1,9 +1,9 @@
-"""Where a token stands: its offset in its segment, its instruction and argument, and rotary positions."""
+"""Where a token stands: its offset in its segment, its instruction and argument, the length of its text."""
 
 import jax
 import jax.numpy as jnp
 
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.typing import Array, Bool, Int
 
 
 def positions_from_segments(segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
@@ -21,6 +21,26 @@ def positions_from_segments(segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
     """
     offsets = _offset_since(_segment_starts(segments))
     return jnp.where(segments > 0, offsets, jnp.zeros_like(offsets))
+
+
+def lengths_from_segments(
+    positions: Int[Array, "B L"], segments: Int[Array, "B L"] | None
+) -> Int[Array, "B L"]:
+    """Returns how long the text of each token is: one more than the highest position of its segment.
+
+    Args:
+      positions: `Int[B L]` offsets.
+      segments: `Int[B L]` segment ids from 1, 0 for padding; None: every row is one segment.
+
+    Example:
+      >>> segments = jnp.array([[1, 1, 1, 2, 2, 0]])
+      >>> lengths_from_segments(positions_from_segments(segments), segments)
+      Array([[3, 3, 3, 2, 2, 1]], dtype=int32)
+    """
+    if segments is None:
+        return jnp.broadcast_to(positions.max(1, keepdims=True) + 1, positions.shape)
+    same = segments[:, :, None] == segments[:, None, :]
+    return jnp.where(same, positions[:, None, :], 0).max(2) + 1
 
 
 def instruction_positions(
@@ -54,47 +74,6 @@ def instruction_positions(
     at_start = jax.lax.cummax(jnp.where(begins, count, jnp.zeros_like(count)), axis=1)
     indices = jnp.stack([count - at_start, _offset_since(begins | follows_next)], axis=-1)
     return jnp.where((segments > 0)[..., None], indices, jnp.zeros_like(indices))
-
-
-def rotary(
-    inputs: Float[Array, "B L N H"], positions: Int[Array, "B L"], base: float = 10000.0
-) -> Float[Array, "B L N H"]:
-    """Rotates pairs of features by an angle that grows with the position.
-
-    The pair (h, h + H/2) turns by `position * base ** (-2h / H)`, the layout of GPT-NeoX and Llama; the
-    product of a rotated query with a rotated key then depends on the distance of their positions only. Angles
-    are computed in float32.
-
-    Args:
-      inputs: `Float[B L N H]` queries or keys, H even.
-      positions: `Int[B L]` offsets.
-      base: the slowest turn's scale.
-
-    Returns:
-      `Float[B L N H]` in the dtype of `inputs`.
-
-    Raises:
-      ValueError: if H is odd.
-
-    Example:
-      >>> rotary(jnp.array([[[[1.0, 0.0]]]]), jnp.array([[1]])).round(4)  # (cos 1, sin 1)
-      Array([[[[0.5403, 0.8415]]]], dtype=float32)
-
-    References:
-      Su et al., "RoFormer", 2021, https://arxiv.org/abs/2104.09864 (section 3.2).
-    """
-    head_width = inputs.shape[-1]
-    if head_width % 2:
-        raise ValueError(
-            f"rotary positions turn pairs of features: got head width {head_width}, use an even one"
-        )
-    half = head_width // 2
-    frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angles = positions[:, :, None, None].astype(jnp.float32) * frequencies[None, None, None, :]
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
-    first, second = inputs[..., :half].astype(jnp.float32), inputs[..., half:].astype(jnp.float32)
-    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    return turned.astype(inputs.dtype)
 
 
 def _segment_starts(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:

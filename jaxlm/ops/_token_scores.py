@@ -11,6 +11,7 @@ from jax import lax
 
 from jaxlm.ops._linear import linear
 from jaxlm.ops._log_probs import over_tiles
+from jaxlm.ops._softcap import capped
 from jaxlm.typing import Array, Float, Int
 
 
@@ -42,6 +43,7 @@ def token_scores(
     bias: Float[Array, " V"] | None,
     targets: Int[Array, " M"],
     *,
+    softcap: float | None = None,
     tile: int = 1024,
 ) -> TokenScores:
     """Returns log-probability and rank of each target, and confidence and entropy of its distribution.
@@ -54,6 +56,7 @@ def token_scores(
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V); an id of V or more has log-probability NaN.
+      softcap: bound of the logits, or None; see `capped`.
       tile: positions at a time; it does not change the result.
 
     Returns:
@@ -70,7 +73,8 @@ def token_scores(
     """
 
     def one_tile(features: Array, targets: Array) -> TokenScores:
-        return logit_scores(linear(features, kernel, bias, preferred=jnp.float32), targets)
+        logits = linear(features, kernel, bias, preferred=jnp.float32)
+        return logit_scores(capped(logits, softcap), targets)
 
     return over_tiles(one_tile, (features, targets), tile)
 

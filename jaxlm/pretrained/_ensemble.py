@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, tokenizers
-from jaxlm.pretrained._folder import Loaded, load, save_model
+from jaxlm.pretrained._folder import save_model
+from jaxlm.pretrained._load import load
+from jaxlm.pretrained._loaded import Loaded
 
 BODY = "body"
 

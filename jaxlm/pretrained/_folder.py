@@ -1,44 +1,23 @@
-"""A model's folder: config.json, tokenizer.json and model.safetensors, written and opened."""
+"""A model's folder: config.json, tokenizer.json and model.safetensors, written."""
 
 import dataclasses
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from jaxlm import models, tokenizers
-from jaxlm.pretrained._description import Description, one_head, read_description, to_json
+from jaxlm.pretrained._description import Description, to_json
 from jaxlm.pretrained._files import write_whole
-from jaxlm.pretrained._tensors import as_params, check_tensors, expected_shapes, flatten
+from jaxlm.pretrained._tensors import check_tensors, expected_shapes, flatten
+from jaxlm.pretrained._weights import TENSORS
 
-CONFIG, TOKENIZER, TENSORS = "config.json", "tokenizer.json", "model.safetensors"
-
-
-class Loaded(NamedTuple):
-    """A model that is ready to use.
-
-    Attributes:
-      config: what it is made of.
-      objective: "masked_lm", "causal_lm", "classification", "regression" or "joint".
-      model: the module.
-      params: its parameters; `model.apply({"params": params}, tokens)`.
-      tokenizer: its tokenizer, or None where there is none beside it.
-      extra: whatever else its config.json holds.
-      head: of a classifier or a regression its `HeadConfig`; of a "joint" model its heads by name; else None.
-    """
-
-    config: models.TransformerConfig
-    objective: models.Objective
-    model: models.Model
-    params: dict[str, Any]
-    tokenizer: tokenizers.Tokenizer | None
-    extra: dict[str, Any]
-    head: models.Heads = None
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
 
 def save_model(
@@ -88,72 +67,30 @@ def save_model(
         write_whole(folder / TOKENIZER, tokenizer.save)
     # A strided view would be written in the order of its memory.
     arrays = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
-    write_whole(folder / TENSORS, lambda path: _write_tensors(arrays, path))
+    write_tensors(folder / TENSORS, arrays)
     write_whole(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def load(
-    folder: str | os.PathLike[str],
-    *,
-    dtype: Literal["float32", "bfloat16"] | None = None,
-    head: str | None = None,
-) -> Loaded:
-    """Opens the model in a run folder, or in any folder that `save_model` wrote.
+def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a safetensors file, whole or not at all.
 
     Args:
-      folder: the folder.
-      dtype: what to keep parameters in and compute in; None: as the config says.
-      head: of a "joint" model, the one head to open it with, as the model of that head alone; None: all.
-
-    Returns:
-      `Loaded`.
+      path: the file.
+      arrays: contiguous.
 
     Raises:
-      FileNotFoundError: if the folder holds no model.
-      ValueError: if a file cannot be read, the config has unknown fields, tensors are missing, unexpected
-        or misshapen (one line that names them all), or there is no such head.
-
-    Example:
-      >>> load("nowhere")
-      Traceback (most recent call last):
-      FileNotFoundError: no model in nowhere: it has no config.json; ...
+      OSError: if it cannot be written, with the system's own number.
     """
-    folder = Path(folder)
-    for name in (CONFIG, TENSORS):
-        if not (folder / name).exists():
-            wanted = "a model's folder is one whose training has finished"
-            raise FileNotFoundError(f"no model in {folder}: it has no {name}; {wanted}")
-    description = read_description(folder / CONFIG)
-    if dtype is not None:
-        config = dataclasses.replace(description.config, dtype=dtype, param_dtype=dtype)
-        description = description._replace(config=config)
-    config, objective, heads, _ = description
-    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, heads)
-    params = as_params(_read_tensors(folder / TENSORS, shapes), config)
-    tokenizer = tokenizers.load(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
-    if head is not None:
-        description, params = one_head(description, head), models.head_params(params, head)
-    config, objective, heads, extra = description
-    model = models.build(config, objective, heads)
-    return Loaded(config, objective, model, params, tokenizer, extra, heads)
+    write_whole(path, lambda partial: _write(arrays, partial, path))
 
 
-def _write_tensors(arrays: dict[str, np.ndarray], path: Path) -> None:
+def _write(arrays: Mapping[str, np.ndarray], partial: Path, path: Path) -> None:
     try:
-        safetensors.numpy.save_file(arrays, path)
+        # transformers asks every file for the framework that it is of.
+        safetensors.numpy.save_file(dict(arrays), partial, metadata={"format": "pt"})
     except safetensors.SafetensorError as error:
         # The only trace of the system's error is its number in the text.
         if found := re.search(r"os error (\d+)", str(error)):
             number = int(found[1])
-            raise OSError(number, os.strerror(number), str(path.parent / TENSORS)) from error
+            raise OSError(number, os.strerror(number), str(path)) from error
         raise
-
-
-def _read_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            check_tensors(str(path), found, shapes)
-            return {name: file.get_tensor(name) for name in shapes}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error

@@ -1,6 +1,7 @@
 """Parameters as named tensors: dotted names, those that a model expects, one error for all that differ."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,8 +10,10 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import models
+from jaxlm.pretrained._stored import Shape, StoredTensor
 
-Shape = tuple[int, ...]
+# Arrays that a parameter is, one after the other along its first axis; made when they are asked for.
+Parts = Callable[[], Sequence[np.ndarray]]
 
 
 def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +50,20 @@ def check_tensors(where: str, found: Mapping[str, Shape], expected: Mapping[str,
     refuse_differences(where, expected.keys() - found.keys(), found.keys() - expected.keys(), misshapen)
 
 
+def check_stored(where: str, found: Mapping[str, StoredTensor], expected: Mapping[str, Shape]) -> None:
+    """Refuses tensors of a file that are not exactly the expected ones, or hold no floats.
+
+    Raises:
+      ValueError: one line that names every missing, unexpected and misshapen tensor, or those of integers.
+    """
+    check_tensors(where, {name: tensor.shape for name, tensor in found.items()}, expected)
+    whole = [name for name in expected if not jnp.issubdtype(found[name].dtype, jnp.floating)]
+    if whole:
+        kinds = sorted({found[name].dtype.name for name in whole})
+        told = ", ".join(whole[:4]) + (", ..." if len(whole) > 4 else "")
+        raise ValueError(f"{where}: parameters are floats, and {told} are {' and '.join(kinds)}")
+
+
 def refuse_differences(
     where: str, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]
 ) -> None:
@@ -59,6 +76,51 @@ def refuse_differences(
 
 def as_params(tensors: Mapping[str, np.ndarray], config: models.TransformerConfig) -> dict[str, Any]:
     """Returns named tensors as the parameters of the config's model, in its dtype and stacked if it scans."""
+    return read_params({name: lambda one=tensor: [one] for name, tensor in tensors.items()}, config)
+
+
+def read_params(parts: Mapping[str, Parts], config: models.TransformerConfig) -> dict[str, Any]:
+    """Returns the parameters of the config's model, in its dtype and stacked if it scans.
+
+    One parameter is made after the other: beside those that are done, the memory of one of them is in use,
+    and whatever its parts take.
+
+    Args:
+      parts: of every parameter by its dotted name, blocks one by one.
+      config: the model's.
+    """
     dtype = jnp.dtype(config.param_dtype)
-    params = unflatten({name: jnp.asarray(tensor, dtype) for name, tensor in tensors.items()})
-    return models.stack_blocks(params) if config.scan_layers else params
+    layers: dict[str, list[Parts]] = {}
+    for name, one in parts.items():
+        place = re.sub(r"\.block_\d+\.", ".blocks.", name) if config.scan_layers else name
+        layers.setdefault(place, []).append(one)
+    stacked = {name for name in layers if name not in parts}
+    return unflatten(
+        {name: jnp.asarray(_joined(made, dtype, name in stacked)) for name, made in layers.items()}
+    )
+
+
+def _joined(layers: Sequence[Parts], dtype: np.dtype, is_stacked: bool) -> np.ndarray:
+    """One array of the parts of one parameter, or of those of each layer."""
+    joined = None
+    for number, made in enumerate(layers):
+        parts = made()
+        rows = sum(part.shape[0] for part in parts)
+        if joined is None:
+            joined = np.empty((len(layers), rows, *parts[0].shape[1:]), dtype)
+        start = 0
+        for part in parts:
+            _copy(part, joined[number, start : start + part.shape[0]])
+            start += part.shape[0]
+    return joined if is_stacked else joined[0]
+
+
+def _copy(part: np.ndarray, place: np.ndarray) -> None:
+    """Puts values into their place, in its dtype."""
+    if (part.dtype, place.dtype) != (jnp.bfloat16, np.float32):
+        place[...] = part
+        return
+    # A bfloat16 is the upper half of a float32; the cast itself takes several times as long.
+    bits = place.view(np.uint32)
+    bits[...] = part.view(np.uint16)
+    bits <<= 16

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from jaxlm import models
-from jaxlm.pretrained._folder import Loaded
+from jaxlm.pretrained._loaded import Loaded
 from jaxlm.pretrained._tensors import as_params, check_tensors, expected_shapes, refuse_differences
+from jaxlm.pretrained._torch_files import open_torch
 
 # The tensors that tell the sizes.
 TOKEN = "encoder.embedding.token.weight"
@@ -106,25 +107,13 @@ def load_undertale(path: str | os.PathLike[str], *, next_id: int = 5) -> Loaded:
         raise ImportError("torch checkpoints need torch, which is not installed: pip install 'jaxlm[oracle]'")
     if not Path(path).exists():
         raise FileNotFoundError(f"no checkpoint at {path}: no such file")
+    stored = open_torch(Path(path))
     try:
-        config, params = undertale_params(_read(path), next_id=next_id)
+        tensors = {name: tensor.read().astype(np.float32) for name, tensor in stored.items()}
+        config, params = undertale_params(tensors, next_id=next_id)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return Loaded(config, "masked_lm", models.build(config, "masked_lm"), params, None, {})
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    import torch
-
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling raises whatever it meets
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"torch cannot read it as weights alone ({reason})") from error
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise ValueError("expected a dict of tensors, or one under 'state_dict'")
-    return {name: tensor.float().numpy() for name, tensor in found.items()}
 
 
 def _without_prefix(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

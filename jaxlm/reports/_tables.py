@@ -147,6 +147,31 @@ def fill_table(filled: decoding.Filled) -> Table:
     return table
 
 
+def next_table(found: decoding.NextTokens) -> Table:
+    """Returns the likeliest next tokens after a text.
+
+    Args:
+        found: from `decoding.next_tokens`.
+
+    Returns:
+        A `rich` table: token, id and probability, the best first.
+
+    Example:
+        >>> import numpy as np
+        >>> found = decoding.NextTokens(np.array([7]), (decoding.NextToken(9, "self", 0.75),))
+        >>> [str(cell) for column in next_table(found).columns for cell in column.cells][:3]
+        ['self', '9', '0.7500']
+    """
+    table = Table(box=SIMPLE_HEAD)
+    for heading, justify in (("next token", "left"), ("id", "right"), ("probability", "right")):
+        table.add_column(heading, justify=justify, no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for one in found.candidates:
+        bar = "█" * round(BAR_WIDTH * one.probability)
+        table.add_row(Text(visible(one.token)), str(one.token_id), f"{one.probability:.4f}", bar)
+    return table
+
+
 def visible(token: str) -> str:
     """Returns a token as a cell can show it: white space and control characters at its ends or inside spelled
     out.

@@ -63,7 +63,8 @@ def causal_log_probs(
     features = model.apply({"params": params}, hidden.reshape(-1, hidden.shape[-1]), method="features")
     kernel, bias = model.apply({"params": params}, method="output_weights")
     targets, loss_mask = ops.next_tokens(tokens, segments)
-    flat = ops.token_log_probs(features, kernel, bias, targets.reshape(-1), tile=tile)
+    softcap = model.apply({"params": params}, method="output_softcap")
+    flat = ops.token_log_probs(features, kernel, bias, targets.reshape(-1), softcap=softcap, tile=tile)
     log_probs = _at_the_target(flat.reshape(tokens.shape), loss_mask)
     return log_probs if bos_id is None else log_probs[:, 1:]
 

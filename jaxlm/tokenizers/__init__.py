@@ -1,10 +1,12 @@
 """Text to ids and back: Hugging Face files, bytes, protein residues, instruction traces. No JAX."""
 
 from jaxlm.tokenizers._config import TokenizerConfig, train_tokenizer
+from jaxlm.tokenizers._fitting import Fitted, fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._opening import encode_opened
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._subwords import train_subwords
@@ -16,10 +18,13 @@ __all__ = [
     "CHAIN_SEPARATOR",
     "INSTRUCTION_SPECIALS",
     "RESIDUES",
+    "Fitted",
     "Specials",
     "Tokenizer",
     "TokenizerConfig",
     "bytes_tokenizer",
+    "encode_opened",
+    "fit_tokenizer",
     "join_chains",
     "load",
     "residue_tokenizer",

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from jaxlm.tokenizers._fitting import fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions
 from jaxlm.tokenizers._load import load
@@ -28,6 +29,8 @@ class TokenizerConfig:
       ambiguous: of residues, what X, B, Z, J, U and O are: symbols of their own where the alphabet has them
         ("keep"), the unknown residue, or an error.
       path: a tokenizer.json, or a folder with one, to use as it is instead of training.
+      rows: of the embedding that a loaded tokenizer is used with: added tokens beyond it are not known (see
+        `fit_tokenizer`); None: all are.
 
     Raises:
       ValueError: if a field is out of range, or two contradict each other.
@@ -42,6 +45,7 @@ class TokenizerConfig:
     alphabet: Alphabet = "esm"
     ambiguous: Ambiguous = "keep"
     path: str | None = None
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         kinds = ("auto", *get_args(TrainedKind))
@@ -88,7 +92,8 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: Trained
       33
     """
     if config.path is not None:
-        return load(config.path)
+        tokenizer = load(config.path)
+        return tokenizer if config.rows is None else fit_tokenizer(tokenizer, config.rows).tokenizer
     kind = kind if config.kind == "auto" else config.kind
     if kind == "bytes":
         return bytes_tokenizer()

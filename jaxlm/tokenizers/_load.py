@@ -60,7 +60,12 @@ def _from_vocabulary(folder: Path, config: dict[str, Any]) -> tokenizers.Tokeniz
     if (folder / "vocab.txt").exists():
         return from_vocab_txt(folder / "vocab.txt", config, _roles(config))
     wanted = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
-    raise FileNotFoundError(f"no tokenizer in {folder}: expected {wanted}")
+    unread = [path.name for path in sorted(folder.glob("*.model"))]
+    way_out = (
+        "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
+    )
+    found = f", found {', '.join(unread)}; {way_out}" if unread else ""
+    raise FileNotFoundError(f"no tokenizer in {folder}: expected {wanted}{found}")
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jaxlm.tokenizers._files import parse, write
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
+from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_pieces
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -171,6 +172,8 @@ class Tokenizer:
     def token(self, id: int | np.integer) -> str:
         r"""Returns what a person reads for one id: bytes as text, a continuing piece after `…`.
 
+        A piece of SentencePiece's has its space in front, which the file spells `▁`.
+
         Args:
           id: an id below `vocab_size`.
 
@@ -188,7 +191,11 @@ class Tokenizer:
         """
         self._check_id(id)
         symbols = self._tokens.get(int(id), f"<hole {id}>")
-        return from_symbols(symbols) if self._is_byte_level and id not in self.special_ids else symbols
+        if id in self.special_ids:
+            return symbols
+        if self._is_byte_level:
+            return from_symbols(symbols)
+        return from_piece(symbols) if self._spells_spaces else symbols
 
     def id(self, token: str) -> int | None:
         """Returns the id of one token, as `token` shows it or as the file spells it; None if there is none.
@@ -200,6 +207,9 @@ class Tokenizer:
           (259, 32, None)
         """
         spelled = self.backend.token_to_id(token)
+        if self._spells_spaces and spelled is None:
+            found = (self.backend.token_to_id(piece) for piece in to_pieces(token))
+            return next((id for id in found if id is not None), None)
         if not self._is_byte_level or spelled in self.special_ids:
             return spelled
         mark = CONTINUATION if self.kind == "instructions" and token.startswith(CONTINUATION) else ""
@@ -256,8 +266,16 @@ class Tokenizer:
         return infer_ambiguous(self.backend)
 
     @functools.cached_property
+    def _decoder(self) -> str:
+        return json.dumps(json.loads(self.to_json())["decoder"], ensure_ascii=False)
+
+    @functools.cached_property
     def _is_byte_level(self) -> bool:
-        return '"ByteLevel"' in json.dumps(json.loads(self.to_json())["decoder"])
+        return '"ByteLevel"' in self._decoder
+
+    @functools.cached_property
+    def _spells_spaces(self) -> bool:
+        return not self._is_byte_level and spells_spaces(self._decoder)
 
     def _check(self, text: str) -> None:
         if self._ambiguous is not None:

@@ -33,6 +33,7 @@ from jaxlm.training._events import (
     Warned,
 )
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._goals import (
     evaluation_objective,
     make_masking,
@@ -40,6 +41,7 @@ from jaxlm.training._goals import (
     special_ids,
     training_objective,
 )
+from jaxlm.training._initial import begin_from, initial_params
 from jaxlm.training._joint import JointTask, JointTasks
 from jaxlm.training._loop import train
 from jaxlm.training._loss_config import LossConfig
@@ -98,6 +100,7 @@ __all__ = [
     "TrainingError",
     "Warned",
     "batch_examples",
+    "begin_from",
     "causal_lm_objective",
     "checkpoints",
     "classification_objective",
@@ -110,10 +113,13 @@ __all__ = [
     "evaluate",
     "evaluation_objective",
     "fetch",
+    "hold",
     "init_ensemble",
     "init_state",
+    "initial_params",
     "keep_memory",
     "last_good",
+    "last_layers",
     "learning_rate_schedule",
     "load_arrays",
     "load_experiment",

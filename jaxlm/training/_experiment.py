@@ -92,6 +92,7 @@ class Experiment:
                 f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
             )
         self._check_direction()
+        self._check_layers()
         if self.model.param_dtype != "float32":
             raise ValueError(
                 f"training keeps parameters in float32: got model.param_dtype={self.model.param_dtype!r}; "
@@ -114,6 +115,16 @@ class Experiment:
             raise ValueError(
                 "a causal LM hides what comes later: got model.causal=False with run.objective='causal_lm'; "
                 "set model.causal"
+            )
+
+    def _check_layers(self) -> None:
+        last, depth = self.run.train_last, self.model.depth
+        if last is not None and last > depth:
+            raise ValueError(f"run.train_last is of the model's {depth} blocks: got {last}")
+        if last is not None and self.model.scan_layers:
+            raise ValueError(
+                "run.train_last tells blocks apart, and model.scan_layers keeps them as one: got both; set "
+                "model.scan_layers=False"
             )
 
     @property

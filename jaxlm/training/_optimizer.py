@@ -118,7 +118,9 @@ def clip_factor(norm: Float[Array, ""], most: float) -> Float[Array, ""]:
     return most / jnp.maximum(norm, most) if most else jnp.ones_like(norm)
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformationExtraArgs:
+def make_optimizer(
+    config: OptimizerConfig, steps: int, *, trained: Callable[[Any], Any] | None = None
+) -> optax.GradientTransformationExtraArgs:
     """Returns AdamW for a run of `steps` steps: Adam, decoupled decay, learning rate.
 
     With the mean `g` of the gradients of a batch, clipped, and `t` updates made before:
@@ -132,6 +134,12 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
       that
     choice outside of it, XLA copied both moments of every tensor, and an update on CPU took three times as
     long.)
+
+    Args:
+      config: the settings.
+      steps: of the run.
+      trained: of every parameter whether it is trained, as `last_layers` gives it; the others do not move,
+        do not decay and have no moments. None: all are.
 
     Returns:
       Its `update(gradient, state, params, *, finite=True)` takes the scalar `finite`; its state is
@@ -149,9 +157,12 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
       Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
     """
     beta1, beta2, schedule = config.beta1, config.beta2, config.schedule(steps)
+    moving = trained or (lambda params: jax.tree.map(lambda _: True, params))
 
     def init(params: Any) -> optax.ScaleByAdamState:
-        zeros = jax.tree.map(jnp.zeros_like, params)
+        zeros = jax.tree.map(
+            lambda leaf, moves: jnp.zeros_like(leaf, shape=None if moves else ()), params, moving(params)
+        )
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, jax.tree.map(jnp.copy, zeros))
 
     def update(
@@ -168,20 +179,27 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
         unbias2 = 1.0 - beta2 ** count.astype(jnp.float32)
         rate = schedule(state.count)
 
-        def mean(moment: Array, value: Array) -> Array:
+        def mean(moment: Array, value: Array, moves: bool) -> Array:
+            if not moves:
+                return moment
             return jnp.where(finite, beta1 * moment + (1.0 - beta1) * value, moment)
 
-        def square(moment: Array, value: Array) -> Array:
+        def square(moment: Array, value: Array, moves: bool) -> Array:
+            if not moves:
+                return moment
             return jnp.where(finite, beta2 * moment + (1.0 - beta2) * jnp.square(value), moment)
 
-        def change(mu: Array, nu: Array, value: Array, decay: bool) -> Array:
+        def change(mu: Array, nu: Array, value: Array, decay: bool, moves: bool) -> Array:
+            if not moves:
+                return jnp.full_like(value, -0.0)  # the one number that changes no other, 0 and -0 included
             step = mu / unbias1 / (jnp.sqrt(nu / unbias2) + config.epsilon)
             step = step + config.weight_decay * value if decay and config.weight_decay else step
             return jnp.where(finite, -rate * step, jnp.zeros_like(value))
 
-        mu = jax.tree.map(mean, state.mu, gradient)
-        nu = jax.tree.map(square, state.nu, gradient)
-        updates = jax.tree.map(change, mu, nu, params, decays(params))
+        moves = moving(params)
+        mu = jax.tree.map(mean, state.mu, gradient, moves)
+        nu = jax.tree.map(square, state.nu, gradient, moves)
+        updates = jax.tree.map(change, mu, nu, params, decays(params), moves)
         return updates, optax.ScaleByAdamState(jnp.where(finite, count, state.count), mu, nu)
 
     return optax.GradientTransformationExtraArgs(init, update)

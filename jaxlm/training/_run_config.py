@@ -16,6 +16,10 @@ class RunConfig:
       seed: of the parameters, the order of the rows, the noise and dropout.
       objective: what is trained: "masked_lm" (the tokens that noise hides), "causal_lm" (each next token),
         "classification" or "regression" (of a record's label).
+      init: the model whose parameters the run begins with: a folder, or a name (see `pretrained.load`); None
+        draws them. `begin_from` makes an experiment of it.
+      train_last: of a run that begins with a model, how many of its last blocks are trained, with the last
+        norm and the head; 0: those alone; None: everything is.
       log_every: steps between two lines of metrics.jsonl.
       eval_every: steps between two evaluations on the validation split; 0 evaluates at the end only.
       eval_batches: most batches of an evaluation while training, spread evenly over the split; 0 takes all of
@@ -35,6 +39,8 @@ class RunConfig:
     batch_size: int = 16
     seed: int = 0
     objective: Goal = "masked_lm"
+    init: str | None = None
+    train_last: int | None = None
     log_every: int = 10
     eval_every: int = 200
     eval_batches: int = 16
@@ -47,10 +53,15 @@ class RunConfig:
         for name in ("steps", "batch_size", "log_every", "keep_last", "max_bad_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"run.{name} is at least 1, got {getattr(self, name)}")
-        for name in ("seed", "eval_every", "eval_batches", "save_every", "keep_best"):
-            if getattr(self, name) < 0:
+        for name in ("seed", "eval_every", "eval_batches", "save_every", "keep_best", "train_last"):
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"run.{name} is not negative, got {getattr(self, name)}")
         if self.seed >= 2**32:
             raise ValueError(f"run.seed is below 2**32, got {self.seed}")
+        if self.train_last is not None and self.init is None:
+            raise ValueError(
+                f"run.train_last={self.train_last} leaves the other blocks as a model has them: got no "
+                "run.init; name one"
+            )
         if self.objective not in get_args(Goal):
             raise ValueError(f"run.objective is one of {', '.join(get_args(Goal))}, got {self.objective!r}")

@@ -55,13 +55,22 @@ def prediction_sums(
     rows, targets, weights, fractions = predictions
     features = apply_fn({"params": params}, rows, method="features")
     kernel, bias = apply_fn({"params": params}, method="output_weights")
+    softcap = apply_fn({"params": params}, method="output_softcap")
     tile = min(tile, targets.shape[0])
     if deterministic:
-        scores = ops.token_scores(features, kernel, bias, targets, tile=tile)
+        scores = ops.token_scores(features, kernel, bias, targets, softcap=softcap, tile=tile)
         return token_metrics(scores, weights, fractions)
     smoothing = fractions if isinstance(label_smoothing, str) else label_smoothing
     result = ops.tiled_cross_entropy(
-        features, kernel, bias, targets, weights, tile=tile, label_smoothing=smoothing, z_loss=z_loss
+        features,
+        kernel,
+        bias,
+        targets,
+        weights,
+        tile=tile,
+        label_smoothing=smoothing,
+        z_loss=z_loss,
+        softcap=softcap,
     )
     correct = count(result.correct & (weights > 0))
     return {"loss_sum": result.loss_sum, "weight": result.weight, "correct": correct}

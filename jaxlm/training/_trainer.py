@@ -16,7 +16,9 @@ from jaxlm.training._evaluation import unigram_log_probs
 from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
 from jaxlm.training._events import Evaluated, Event, Progress, Saved, Warned
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._goals import evaluation_objective, special_ids, training_objective
+from jaxlm.training._initial import initial_params
 from jaxlm.training._metrics import Window, append_line
 from jaxlm.training._optimizer import make_optimizer
 from jaxlm.training._placement import divide, fetch, parallel, replicate
@@ -38,14 +40,19 @@ class Trainer:
     """
 
     def __init__(self, experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device]) -> None:
-        run, optimizer = experiment.run, make_optimizer(experiment.optimizer, experiment.run.steps)
+        run, trained = experiment.run, last_layers(task.config.depth, experiment.run.train_last)
+        optimizer = make_optimizer(experiment.optimizer, run.steps, trained=trained)
         self.step = self._saved_step = 0
         self._run, self._task, self._folder, self._devices = run, task, folder, devices
         self._model = models.build(task.config, run.objective, task.head)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
+        self._initial = partial(initial_params, experiment, task)
         self._train_step = parallel(
             make_train_step(
-                training_objective(experiment, task, self._rows(experiment.optimizer.accumulation)),
+                hold(
+                    training_objective(experiment, task, self._rows(experiment.optimizer.accumulation)),
+                    trained,
+                ),
                 self._model.apply,
                 optimizer,
                 experiment.optimizer.schedule(run.steps),
@@ -65,8 +72,11 @@ class Trainer:
         self._clock: float | None = None
 
     def begin(self) -> None:
-        """Draws the initial parameters."""
-        self._state = replicate(self._init(), self._devices)
+        """Draws the initial parameters, or takes those of the model that the run goes on from."""
+        state = self._init()
+        if self._run.init is not None:
+            state = state._replace(params=self._initial(state.params))
+        self._state = replicate(state, self._devices)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes parameters, optimiser and counts from a checkpoint.

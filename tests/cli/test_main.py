@@ -5,10 +5,11 @@ import pytest
 
 from jaxlm.cli import _main, main
 
-COMMANDS = ["train", "fill", "evaluate", "info"]
+COMMANDS = list(_main.COMMANDS)
 
 
 def test_help_lists_every_command(capsys):
+    assert {"train", "fill", "evaluate", "convert", "info"} <= set(COMMANDS)
     assert main(["--help"]) == 0
     shown = capsys.readouterr()
     assert all(f"jaxlm {name} " in shown.out for name in COMMANDS)
@@ -28,7 +29,7 @@ def test_help_does_not_import_jax():
 def test_python_m_jaxlm_is_the_same_program():
     done = subprocess.run([sys.executable, "-m", "jaxlm", "wat"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "jaxlm: 'wat' is none of train, fill, evaluate, info\n"
+    assert done.stderr == f"jaxlm: 'wat' is none of {', '.join(COMMANDS)}\n"
 
 
 def test_without_a_command_the_help_goes_to_stderr(capsys):

@@ -79,3 +79,10 @@ def test_an_unknown_device_has_no_peak(load):
 )
 def test_each_opens_without_its_peers(load, name):
     assert load(name).__doc__
+
+
+def test_a_step_of_generation_reads_every_kernel_and_what_was_kept(load):
+    shape = load("_generation_shape")
+    weights = 12 * 12 * 768 * 768 + 50_257 * 768
+    assert shape.step_bytes(shape.Shape(), 1, 0, 4) == 4 * weights
+    assert shape.step_bytes(shape.Shape(), 8, 100, 2) == 2 * (weights + 8 * 100 * 12 * 2 * 768)

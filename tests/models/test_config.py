@@ -27,6 +27,17 @@ CONTRADICTIONS = [
     ({"require_fused": True, "attention_implementation": "xla"}, "require_fused=True contradicts"),
     ({"embedding_norm_epsilon": 1e-3}, "embedding_norm_epsilon needs embedding_norm=True"),
     ({"head": "linear", "head_epsilon": 1e-3}, "head_epsilon needs head='transform'"),
+    ({"head": "linear", "head_activation": "relu"}, "head_activation needs head='transform'"),
+    ({"token_types": -1}, "token_types must not be negative: got -1"),
+    ({"position": "rotary", "rotary_share": 0.01}, "rotary_share turns pairs .* 0 of 64; use a share"),
+    ({"position": "rotary", "rotary_share": 1.5}, "rotary_share turns pairs .* 96 of 64; use a share"),
+    ({"layer_pattern": "wx"}, "layer_pattern is a word of w"),
+    ({"layer_pattern": ""}, "layer_pattern is a word of w"),
+    ({"first_norm": False, "norm_placement": "post"}, "first_norm=False leaves out"),
+    ({"first_norm": False, "scan_layers": True}, "first_norm=False makes the first block unlike"),
+    ({"parallel_residual": True, "norm_placement": "sandwich"}, "parallel_residual=True needs"),
+    ({"token_dropout": True}, "token_dropout=True needs mask_id"),
+    ({"rotary_scaling": "yarn", "rotary_fast_turns": 1.0}, "rotary_fast_turns must be above"),
 ]
 
 
@@ -38,7 +49,10 @@ def test_a_contradiction_is_one_line(options, message):
 
 
 WRONG_TYPES = [
-    ({"activation": "silu"}, "activation must be one of gelu, gelu_tanh, relu, swiglu, geglu: got 'silu'"),
+    (
+        {"activation": "silu"},
+        "activation must be one of gelu, gelu_tanh, relu, swiglu, geglu, geglu_tanh: got 'silu'",
+    ),
     ({"dtype": "float16"}, "dtype must be one of float32, bfloat16: got 'float16'"),
     ({"width": "64"}, "width must be int: got '64'"),
     ({"width": True}, "width must be int: got True"),

@@ -15,6 +15,32 @@ SCHEMES = {
     "instruction": {"position": "instruction", "norm_placement": "post"},
     "none": {"position": "none", "window": 3, "head": "linear", "tie_embeddings": False},
     "causal": {"position": "rotary", "causal": True, "activation": "relu"},
+    "mixed": {
+        "causal": True,
+        "position": "rotary",
+        "window": 3,
+        "layer_pattern": "wf",
+        "rotary_window_base": 50.0,
+        "qk_norm": True,
+        "norm": "rms",
+        "norm_offset": True,
+        "norm_placement": "sandwich",
+        "attention_softcap": 2.0,
+        "logit_softcap": 3.0,
+        "activation": "geglu_tanh",
+    },
+    "parallel": {
+        "position": "rotary",
+        "rotary_share": 0.5,
+        "parallel_residual": True,
+        "rotary_scaling": "dynamic",
+        "rotary_factor": 2.0,
+        "rotary_length": 4,
+        "attention_scale_by_layer": True,
+        "token_types": 2,
+        "token_dropout": True,
+        "mask_id": 5,
+    },
 }
 FIRST, SECOND = [1, 2, 5, 3], [4, 5, 6, 7, 8]
 # Sums of at most 64 terms of order one, in another order

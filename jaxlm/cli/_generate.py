@@ -1,0 +1,136 @@
+"""`jaxlm generate MODEL TEXT`: what a model writes after a text."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import jax
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from jaxlm import decoding, pretrained, training
+from jaxlm.cli._failures import UsageError
+from jaxlm.cli._inputs import input_lines, warn_of_unknown
+from jaxlm.cli._models import DType, open_model, opened
+from jaxlm.cli._options import parse
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generate:
+    """Write on after a text: the likeliest token each time, a draw with --temperature, or a beam search.
+
+    Example: jaxlm generate ./gpt2 "Once upon a time" --temperature 0.8 --top-p 0.95
+
+    Attributes:
+        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+        text: one text or several, none where the model has a token that begins texts; - reads one a line
+        max_new_tokens: how many tokens to write at most
+        temperature: divides the logits before each draw; 0 takes the likeliest token
+        top_k: draw among so many of the likeliest tokens
+        top_p: draw among the likeliest tokens that hold this much probability together
+        min_p: draw among tokens at least this share as likely as the likeliest
+        repetition_penalty: above 1 makes tokens less likely that stand in the text already
+        num_beams: keep so many continuations and write the best
+        length_penalty: of beams: above 0 favours long texts, below 0 short ones
+        early_stopping: of beams: end with so many finished ones (yes), when no better one is likely (no), or
+            when none is possible (never)
+        stop: strings that end the text
+        seed: of the draws
+        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
+            Face folder
+        json: print one JSON object a line, one for each text
+    """
+
+    model: Annotated[Positional[str], arg(metavar="MODEL")]
+    text: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT")] = ()
+    max_new_tokens: Annotated[int, arg(aliases=["-n"])] = 128
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    early_stopping: Literal["yes", "no", "never"] = "no"
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    dtype: DType | None = None
+    json: FlagCreatePairsOff[bool] = False
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    options = parse(Generate, arguments, program="jaxlm generate")
+    config = _config(options)
+    texts = input_lines(options.text, 'jaxlm generate MODEL "Once upon a time"') if options.text else [""]
+    training.enable_compilation_cache()
+    loaded = open_model(options.model, dtype=options.dtype)
+    if loaded.objective != "causal_lm":
+        raise UsageError(
+            f"{options.model} writes no text: it was trained as {loaded.objective}; "
+            "name a causal LM's folder, or use jaxlm fill"
+        )
+    warn_of_unknown("jaxlm generate", loaded, texts)
+    rng = jax.random.key(options.seed) if options.temperature else None
+    if len(texts) == 1 and not options.json and options.num_beams == 1:
+        _stream(loaded, texts[0], config, rng)
+        return 0
+    prompts = [opened(loaded, text) for text in texts]
+    written = decoding.generate(loaded.model, loaded.params, loaded.tokenizer, prompts, config, rng=rng)
+    for text, one in zip(texts, written, strict=True):
+        print(json.dumps(as_json(text, one), ensure_ascii=False) if options.json else text + one.text)
+    return 0
+
+
+def as_json(text: str, written: decoding.Generated) -> dict[str, Any]:
+    """Returns what was written as JSON values."""
+    values = {
+        "prompt": text,
+        "text": written.text,
+        "tokens": written.tokens.tolist(),
+        "log_probs": written.log_probs.tolist(),
+        "log_likelihood": written.log_likelihood,
+        "ended_by": written.ended_by,
+    }
+    return values if written.score is None else values | {"score": written.score}
+
+
+def _config(options: Generate) -> decoding.GenerationConfig:
+    cuts = {name: getattr(options, name) for name in ("top_k", "top_p", "min_p")}
+    asked = [f"--{name.replace('_', '-')}" for name, value in cuts.items() if value is not None]
+    if options.temperature < 0:
+        raise UsageError(f"--temperature is 0 (no draws) or above: got {options.temperature}")
+    if asked and not options.temperature:
+        raise UsageError(
+            f"{asked[0]} is about draws, and without --temperature none is made; add --temperature 1"
+        )
+    sampling = decoding.Sampling(
+        repetition_penalty=options.repetition_penalty, temperature=options.temperature or None, **cuts
+    )
+    return decoding.GenerationConfig(
+        max_new_tokens=options.max_new_tokens,
+        sampling=sampling,
+        stop_strings=options.stop,
+        num_beams=options.num_beams,
+        length_penalty=options.length_penalty,
+        early_stopping={"yes": True, "no": False, "never": "never"}[options.early_stopping],
+    )
+
+
+def _stream(
+    loaded: pretrained.Loaded, text: str, config: decoding.GenerationConfig, rng: jax.Array | None
+) -> None:
+    """Prints the text and what follows as it is written: a terminal sees every token, a pipe the whole."""
+    every = 1 if sys.stdout.isatty() else config.max_new_tokens
+    if config.stop_strings and every > 1:
+        every = 8
+    sys.stdout.write(text)
+    shown = 0
+    for (written,) in decoding.stream(
+        loaded.model, loaded.params, loaded.tokenizer, [opened(loaded, text)], config, rng=rng, every=every
+    ):
+        sys.stdout.write(written.text[shown:])
+        sys.stdout.flush()
+        shown = len(written.text)
+    sys.stdout.write("\n")

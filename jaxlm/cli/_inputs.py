@@ -1,0 +1,58 @@
+"""Texts that a command reads: from its arguments, or a line each from stdin."""
+
+import json
+import sys
+from typing import Any
+
+from jaxlm import pretrained
+from jaxlm.cli._failures import UsageError, say
+
+
+def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
+    """Returns the texts given, or for a single "-" the lines of stdin that are not blank.
+
+    Raises:
+        UsageError: if there are none; `usage` shows what to write.
+    """
+    if not given:
+        raise UsageError(f"TEXT is missing: {usage}")
+    lines = [line.rstrip("\n") for line in sys.stdin if line.strip()] if given == ("-",) else list(given)
+    if not lines:
+        raise UsageError("stdin held no text: write one a line")
+    return lines
+
+
+def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
+    """Returns the JSON object that a line holds, checked; None for a line that begins like plain text.
+
+    Args:
+        line: what was read.
+        names: the keys that an object may have, and the type of each.
+
+    Raises:
+        UsageError: if the line begins like an object and is none, or has a key or value of another kind.
+
+    Example:
+        >>> json_request('{"sentence": "To be"}', {"sentence": str}), json_request("To be", {})
+        ({'sentence': 'To be'}, None)
+    """
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        request = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"this line is no JSON object ({error}): {line[:60]}") from error
+    for name, value in request.items():
+        if name not in names:
+            raise UsageError(f"a request has the keys {', '.join(names)}: got {name!r}")
+        if not isinstance(value, names[name]) or isinstance(value, bool):
+            raise UsageError(f"{name!r} is a {names[name].__name__} in a request: got {value!r}")
+    return request
+
+
+def warn_of_unknown(program: str, loaded: pretrained.Loaded, texts: list[str]) -> None:
+    """Says on stderr if a text holds what the vocabulary has no token for."""
+    unknown = loaded.tokenizer.specials.unk
+    if unknown is not None and any(unknown in loaded.tokenizer.encode(text) for text in texts):
+        read_as = loaded.tokenizer.token(unknown)
+        say(program, f"warning: parts of the text are not in the vocabulary and read as {read_as}")

@@ -1,0 +1,226 @@
+"""Texts that go on from prompts: all at once, or piece by piece while they are written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxlm import tokenizers
+from jaxlm.decoding._beam import EARLY_STOPPING, search_beams
+from jaxlm.decoding._buckets import fine_bucket
+from jaxlm.decoding._generation_config import GenerationConfig
+from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
+from jaxlm.decoding._prompts import Prompts, Text, pad_prompts, prompt_ids
+from jaxlm.decoding._texts import continuation, cut_at_stop, settled
+
+# Turns between two looks at the text, where stop strings may end it.
+LOOK_EVERY = 8
+
+
+class Generated(NamedTuple):
+    """What was written after a prompt.
+
+    Attributes:
+      prompt: `Int[L]` ids.
+      tokens: `Int[T]` ids after it, a token that ended the text included.
+      log_probs: `Float32[T]` nats of each under the model itself, before penalties, temperature and cuts.
+      text: the tokens as text, without what ended it.
+      ended_by: "stop" (a stop id), "stop_string", "length", or None while it is being written.
+      score: of beam search, `log-likelihood / length ** length_penalty`; else None.
+    """
+
+    prompt: np.ndarray
+    tokens: np.ndarray
+    log_probs: np.ndarray
+    text: str
+    ended_by: Literal["stop", "stop_string", "length"] | None
+    score: float | None = None
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log-probability of all tokens given the prompt, in nats."""
+        return float(self.log_probs.sum(dtype=np.float64))
+
+
+def generate(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokenizer: tokenizers.Tokenizer,
+    prompts: Sequence[Text],
+    config: GenerationConfig | None = None,
+    *,
+    rng: jax.Array | None = None,
+) -> list[Generated]:
+    """Returns what the model writes after each prompt, each as if it were alone.
+
+    One prefill and one compiled loop whatever the prompts' lengths; sizes are rounded up to few, so that few
+    programs are compiled. A draw is a function of the key, the prompt's ids, how many prompts before it have
+    the same ids, and its place in the text: the same in any batch.
+
+    Args:
+      model: a causal LM.
+      params: its parameters.
+      tokenizer: its tokenizer.
+      prompts: texts or ids; lengths may differ. An empty one is the tokenizer's begin-of-sequence token.
+      config: None: greedy, 128 tokens.
+      rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after `config.sampling`.
+
+    Returns:
+      One `Generated` a prompt, in order.
+
+    Raises:
+      ValueError: if the model is not causal, a prompt leaves no room in its context or is empty where no
+        token begins texts, or beam search is given a key.
+
+    Example:
+      >>> from jaxlm import models
+      >>> tokenizer = tokenizers.bytes_tokenizer()
+      >>> size = dict(vocab_size=tokenizer.vocab_size, width=8, depth=1, num_heads=2, max_length=32)
+      >>> model = models.build(models.TransformerConfig(causal=True, **size), "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> written = generate(model, params, tokenizer, ["a", "bcd"], GenerationConfig(max_new_tokens=3))
+      >>> [len(one.tokens) for one in written]
+      [3, 3]
+    """
+    config = config or GenerationConfig()
+    texts = _checked(model, tokenizer, prompts)
+    if not texts:
+        return []
+    if config.num_beams > 1:
+        if rng is not None:
+            raise ValueError("beam search draws nothing: got a key; leave rng out or use num_beams=1")
+        return _search(model, params, tokenizer, texts, config)
+    turns = LOOK_EVERY if config.stop_strings else config.max_new_tokens
+    for written in _pieces(model, params, tokenizer, texts, config, rng, turns):  # noqa: B007
+        pass
+    return written
+
+
+def stream(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokenizer: tokenizers.Tokenizer,
+    prompts: Sequence[Text],
+    config: GenerationConfig | None = None,
+    *,
+    rng: jax.Array | None = None,
+    every: int = 1,
+) -> Iterator[list[Generated]]:
+    """Yields what `generate` returns, as far as it is written, every few tokens.
+
+    A text only grows from one time to the next: characters whose bytes are not complete, and what may become
+    a stop string, are held back.
+
+    Args:
+      model: a causal LM.
+      params: its parameters.
+      tokenizer: its tokenizer.
+      prompts: as for `generate`.
+      config: as for `generate`; beams cannot be watched.
+      rng: as for `generate`.
+      every: how many tokens are written between two looks; it does not change what is written.
+
+    Raises:
+      ValueError: as `generate`, and if beam search is asked for or `every` is below 1.
+    """
+    config = config or GenerationConfig()
+    if config.num_beams > 1 or every < 1:
+        raise ValueError(
+            f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
+        )
+    texts = _checked(model, tokenizer, prompts)
+    if texts:
+        yield from _pieces(model, params, tokenizer, texts, config, rng, every)
+
+
+def _checked(model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text]) -> list[np.ndarray]:
+    config = model.config
+    if not config.causal:
+        raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
+    return [prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=1) for text in prompts]
+
+
+def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
+    """Advances and looks, until every text has ended."""
+    prompts = pad_prompts(texts, model.config.max_length)
+    wanted, room = _wanted(model, tokenizer, prompts, config, rng)
+    needed = int((prompts.lengths + wanted.limits).max())
+    num_slots = min(max(fine_bucket(needed), prompts.tokens.shape[1]), model.config.max_length)
+    written = begin(model, params, *map(jnp.asarray, prompts[:2]), wanted, room=room, num_slots=num_slots)
+    ended = np.full(len(texts), "", object)
+    while True:
+        pieces = _generated(tokenizer, texts, written, config, ended)
+        yield pieces
+        if all(piece.ended_by for piece in pieces):
+            return
+        written = written._replace(status=_with_ended(written.status, ended))
+        written = advance(model, params, written, wanted, jnp.asarray(turns, jnp.int32))
+
+
+def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
+    limits = np.minimum(config.max_new_tokens, model.config.max_length - prompts.lengths).astype(np.int32)
+    limits[prompts.lengths == 0] = 0
+    stops = jnp.asarray(stop_ids(tokenizer, config), jnp.int32)
+    numbers = jax.tree.map(jnp.asarray, config.sampling)
+    return Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng), fine_bucket(
+        int(limits.max())
+    )
+
+
+def stop_ids(tokenizer: tokenizers.Tokenizer, config: GenerationConfig) -> tuple[int, ...]:
+    """Returns the ids that end a text: those asked for, or the tokenizer's own."""
+    if config.stop_ids is not None:
+        return config.stop_ids
+    return () if tokenizer.specials.eos is None else (tokenizer.specials.eos,)
+
+
+def _with_ended(status: jax.Array, ended: np.ndarray) -> jax.Array:
+    """Ends on the device the rows whose text has ended on the host."""
+    over = np.zeros(status.shape, bool)
+    over[: ended.size] = ended != ""
+    return jnp.where(jnp.asarray(over), STOPPED, status) if over.any() else status
+
+
+def _generated(tokenizer, texts, written: Written, config, ended: np.ndarray) -> list[Generated]:
+    tokens, log_probs, counts, status = jax.device_get(written[1:5])
+    pieces = []
+    for row, prompt in enumerate(texts):
+        own, stopped = tokens[row, : counts[row]], status[row] == STOPPED and ended[row] != "stop_string"
+        text = continuation(tokenizer, prompt, own[:-1] if stopped else own)
+        size, text, found = cut_at_stop(tokenizer, prompt, own, text, config.stop_strings)
+        if found:
+            ended[row] = "stop_string"
+        elif status[row] != RUNNING and not ended[row]:
+            ended[row] = "stop" if stopped else "length"
+        text = text if ended[row] else settled(text, config.stop_strings)
+        pieces.append(Generated(prompt, own[:size], log_probs[row, :size], text, ended[row] or None))
+    return pieces
+
+
+def _search(model, params, tokenizer, texts, config) -> list[Generated]:
+    prompts = pad_prompts(texts, model.config.max_length)
+    wanted, room = _wanted(model, tokenizer, prompts, config, None)
+    found = search_beams(
+        model,
+        params,
+        *map(jnp.asarray, prompts[:2]),
+        wanted.limits,
+        wanted.stops,
+        jnp.float32(config.length_penalty),
+        jnp.asarray(EARLY_STOPPING.index(config.early_stopping), jnp.int32),
+        room=room,
+        num_beams=config.num_beams,
+    )
+    found = jax.device_get(found)
+    results = []
+    for row, prompt in enumerate(texts):
+        size = found.lengths[row]
+        own, log_probs = found.tokens[row, :size], found.log_probs[row, :size]
+        stopped = bool(np.isin(own[-1:], stop_ids(tokenizer, config)).any())
+        text = continuation(tokenizer, prompt, own[:-1] if stopped else own)
+        ended_by = "stop" if stopped else "length"
+        results.append(Generated(prompt, own, log_probs, text, ended_by, float(found.scores[row])))
+    return results

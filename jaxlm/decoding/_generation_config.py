@@ -1,0 +1,53 @@
+"""What a generation is asked for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxlm.decoding._logits import UNCHANGED, Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """How much is written, how tokens are chosen, and what ends a text.
+
+    Attributes:
+      max_new_tokens: a text gets no more; nor more than the model's context holds.
+      sampling: what happens to the distribution before a token is chosen.
+      stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one.
+      stop_strings: strings that end a text.
+      num_beams: how many continuations beam search keeps; 1: none, each token is chosen once and for all.
+      length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
+      early_stopping: True: beam search ends with `num_beams` ended continuations; False: when no open beam
+        can be better at its present length; "never": at any length.
+
+    Raises:
+      ValueError: if a value is out of range or two contradict each other.
+
+    Example:
+      >>> GenerationConfig(max_new_tokens=0)
+      Traceback (most recent call last):
+      ValueError: max_new_tokens is at least 1: got 0
+    """
+
+    max_new_tokens: int = 128
+    sampling: Sampling = UNCHANGED
+    stop_ids: tuple[int, ...] | None = None
+    stop_strings: tuple[str, ...] = ()
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool | Literal["never"] = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "num_beams"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1: got {getattr(self, name)}")
+        if "" in self.stop_strings:
+            raise ValueError("a stop string holds at least one character: got an empty one")
+        self.sampling.checked()
+        if self.num_beams > 1 and self.sampling != UNCHANGED:
+            raise ValueError(
+                f"beam search takes the model's distribution as it is: got {self.sampling}; "
+                "use num_beams=1 or leave the sampling out"
+            )
+        if self.num_beams > 1 and self.stop_strings:
+            raise ValueError("beam search ends at stop_ids only: got stop_strings too; leave them out")

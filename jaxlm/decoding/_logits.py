@@ -1,0 +1,182 @@
+"""What changes a distribution before a token is drawn from it: a penalty, a temperature, and three cuts.
+
+Each is a pure function of logits `Float[B V]` that gives float32 logits back, -inf where a token is cut. In
+`warped` they follow each other as in transformers: penalty, temperature, top-k, top-p, min-p. The cuts find
+a threshold by halving the range of float32 values 32 times, which costs no sort of the vocabulary; where
+tokens are exactly as likely as the threshold they all stay.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm.typing import Array, Bool, Float, Int
+
+_SIGN = np.uint32(1 << 31)
+
+
+class Sampling(NamedTuple):
+    """How a distribution is changed before a token is chosen; None leaves out a step. Numbers, not programs:
+    other values compile nothing.
+
+    Attributes:
+      repetition_penalty: above 1 makes tokens less likely that the text holds already.
+      temperature: divides the logits; below 1 sharpens.
+      top_k: how many of the likeliest tokens stay.
+      top_p: the likeliest tokens stay that hold this much probability together.
+      min_p: tokens stay that are this share as likely as the likeliest one.
+
+    Example:
+      >>> Sampling(temperature=0.7, top_k=50).checked().top_p is None
+      True
+    """
+
+    repetition_penalty: float | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+    def checked(self) -> "Sampling":
+        """Returns itself, every value in its range.
+
+        Raises:
+          ValueError: naming the value that is not.
+        """
+        ranges = {
+            "repetition_penalty": (lambda value: value > 0, "above 0"),
+            "temperature": (lambda value: value > 0, "above 0 (greedy needs no sampling)"),
+            "top_k": (lambda value: value >= 1, "at least 1"),
+            "top_p": (lambda value: 0 < value <= 1, "in (0, 1]"),
+            "min_p": (lambda value: 0 <= value <= 1, "in [0, 1]"),
+        }
+        for name, (fits, words) in ranges.items():
+            value = getattr(self, name)
+            if value is not None and not (np.isfinite(value) and fits(value)):
+                raise ValueError(f"{name} is {words}: got {value}")
+        return self
+
+
+UNCHANGED = Sampling()
+
+
+def penalize_repetition(
+    logits: Float[Array, "B V"], seen: Bool[Array, "B V"], penalty: Float[Array, ""] | float
+) -> Float[Array, "B V"]:
+    """Returns logits with those of seen tokens divided by the penalty if positive, multiplied if negative.
+
+    Args:
+      logits: `Float[B V]`.
+      seen: `Bool[B V]`, True = the token stands in the text, its prompt included.
+      penalty: above 1 discourages.
+
+    Example:
+      >>> penalize_repetition(jnp.array([[2.0, -2.0, 1.0]]), jnp.array([[True, True, False]]), 2.0).tolist()
+      [[1.0, -4.0, 1.0]]
+
+    References:
+      Keskar et al., "CTRL", 2019, https://arxiv.org/abs/1909.05858 (section 4.1).
+    """
+    penalty = jnp.float32(penalty)
+    return jnp.where(seen, jnp.where(logits < 0, logits * penalty, logits / penalty), logits)
+
+
+def keep_top_k(logits: Float[Array, "B V"], k: Int[Array, ""] | int) -> Float[Array, "B V"]:
+    """Returns logits with -inf below the k-th largest.
+
+    Example:
+      >>> keep_top_k(jnp.array([[1.0, 3.0, 2.0]]), 2).tolist()
+      [[-inf, 3.0, 2.0]]
+
+    References:
+      Fan et al., "Hierarchical Neural Story Generation", 2018, https://arxiv.org/abs/1805.04833.
+    """
+    k = jnp.minimum(jnp.asarray(k, jnp.int32), logits.shape[1])
+    return _cut(logits, lambda stays: stays.sum(-1, dtype=jnp.int32) >= k)
+
+
+def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Float[Array, "B V"]:
+    """Returns logits with -inf outside the smallest set of likeliest tokens with probability at least p.
+
+    The likeliest token always stays.
+
+    Example:
+      >>> jnp.isfinite(keep_top_p(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), 0.6)).tolist()
+      [[True, True, False]]
+
+    References:
+      Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019, https://arxiv.org/abs/1904.09751.
+    """
+    probs = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    cut_share = jnp.float32(1) - jnp.float32(p)
+
+    def enough(stays: Array) -> Array:
+        """A token goes if it and all less likely ones hold at most 1 - p: so stay those above that mass."""
+        return jnp.where(stays, 0.0, probs).sum(-1) <= cut_share
+
+    return _cut(logits, enough)
+
+
+def keep_min_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Float[Array, "B V"]:
+    """Returns logits with -inf where a token is less than p times as likely as the likeliest one.
+
+    Example:
+      >>> jnp.isfinite(keep_min_p(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), 0.5)).tolist()
+      [[True, True, False]]
+
+    References:
+      Nguyen et al., "Turning Up the Heat: Min-p Sampling", 2024, https://arxiv.org/abs/2407.01082.
+    """
+    probs = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    return jnp.where(probs < jnp.float32(p) * probs.max(-1, keepdims=True), -jnp.inf, logits)
+
+
+def warped(
+    logits: Float[Array, "B V"], sampling: Sampling, seen: Bool[Array, "B V"] | None = None
+) -> Float[Array, "B V"]:
+    """Returns float32 logits after the steps that `sampling` has, in the order of the module's first lines.
+
+    Args:
+      logits: `Float[B V]`.
+      sampling: its numbers may be traced.
+      seen: for the repetition penalty; see `penalize_repetition`.
+
+    Example:
+      >>> warped(jnp.array([[1.0, 3.0, 2.0]]), Sampling(temperature=0.5, top_k=1)).tolist()
+      [[-inf, 6.0, -inf]]
+    """
+    logits = logits.astype(jnp.float32)
+    if sampling.repetition_penalty is not None:
+        logits = penalize_repetition(logits, seen, sampling.repetition_penalty)
+    if sampling.temperature is not None:
+        logits = logits / jnp.float32(sampling.temperature)
+    for keep, value in (
+        (keep_top_k, sampling.top_k),
+        (keep_top_p, sampling.top_p),
+        (keep_min_p, sampling.min_p),
+    ):
+        logits = logits if value is None else keep(logits, value)
+    return logits
+
+
+def _cut(logits: Array, enough: Callable[[Array], Array]) -> Array:
+    """-inf below the largest threshold at which what stays is `enough`, which holds at every lower one."""
+    keys = _ordered(logits.astype(jnp.float32))
+
+    def narrow(bit: Array, threshold: Array) -> Array:
+        higher = threshold | (jnp.uint32(1) << (jnp.uint32(31) - bit.astype(jnp.uint32)))
+        return jnp.where(enough(keys >= higher[:, None]), higher, threshold)
+
+    threshold = jax.lax.fori_loop(0, 32, narrow, jnp.zeros(logits.shape[:1], jnp.uint32))
+    # The likeliest token stays whatever rounding says of its probability.
+    threshold = jnp.minimum(threshold, keys.max(-1))
+    return jnp.where(keys >= threshold[:, None], logits, -jnp.inf)
+
+
+def _ordered(values: Array) -> Array:
+    """Whole numbers in the order of the float32 values: the sign bit turned, of negatives all bits."""
+    bits = jax.lax.bitcast_convert_type(values + 0.0, jnp.uint32)
+    return jnp.where(bits & _SIGN, ~bits, bits | _SIGN)

@@ -1,0 +1,147 @@
+"""The compiled loop that writes: one prefill, then a token of every row in each turn, until all have ended.
+
+Letters: `B` rows, `P` prompt, `T` room for new tokens, `V` vocabulary.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxlm import ops
+from jaxlm.decoding._draws import choose
+from jaxlm.decoding._logits import Sampling, warped
+from jaxlm.decoding._steps import Reading, read_prompts, read_token
+from jaxlm.typing import Array, Bool, Float, Int, Key, UInt32
+
+RUNNING, STOPPED, FULL = 0, 1, 2
+
+
+class Wanted(NamedTuple):
+    """What is asked of each row, all of it numbers that need no new program.
+
+    Attributes:
+      names: `UInt32[B 2]`, as `Prompts` has them.
+      limits: `Int[B]` how many tokens the row may get, at most T.
+      stops: `Int[...]` ids that end a row.
+      sampling: see `Sampling`.
+      rng: PRNG key of all draws; None: greedy.
+    """
+
+    names: UInt32[Array, "B 2"]
+    limits: Int[Array, " B"]
+    stops: Int[Array, " N"]
+    sampling: Sampling
+    rng: Key[Array, ""] | None
+
+
+class Written(NamedTuple):
+    """What has been written so far.
+
+    Attributes:
+      reading: the rows as the model has read them: all but the last token.
+      tokens: `Int[B T]`, 0 where there is none yet.
+      log_probs: `Float32[B T]` nats under the model itself, before penalties, temperature and cuts.
+      counts: `Int[B]` how many tokens a row has been given.
+      status: `Int[B]` RUNNING, STOPPED by a token that ends it, or FULL.
+      seen: `Bool[B V]` which tokens stand in prompt and continuation; None where no penalty asks.
+    """
+
+    reading: Reading
+    tokens: Int[Array, "B T"]
+    log_probs: Float[Array, "B T"]
+    counts: Int[Array, " B"]
+    status: Int[Array, " B"]
+    seen: Bool[Array, "B V"] | None
+
+
+@functools.partial(jax.jit, static_argnames=("model", "room", "num_slots"))
+def begin(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B P"],
+    lengths: Int[Array, " B"],
+    wanted: Wanted,
+    *,
+    room: int,
+    num_slots: int,
+) -> Written:
+    """Reads the prompts and writes each row's first token; rows without a prompt are FULL from the start.
+
+    Args:
+      model: a causal LM.
+      params: its parameters.
+      tokens: `Int[B P]`, padded on the right.
+      lengths: `Int[B]`.
+      wanted: what is asked.
+      room: T.
+      num_slots: slots a row, at least as many as prompt and continuation need.
+    """
+    logits, reading = read_prompts(model, params, tokens, lengths, num_slots)
+    shape = (tokens.shape[0], room)
+    seen = None
+    if wanted.sampling.repetition_penalty is not None:
+        real = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
+        seen = _marked(jnp.zeros((shape[0], logits.shape[1]), bool), jnp.where(real, tokens, logits.shape[1]))
+    status = jnp.where((lengths > 0) & (wanted.limits > 0), RUNNING, FULL).astype(jnp.int32)
+    counts = jnp.zeros(shape[:1], jnp.int32)
+    blank = Written(reading, jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32), counts, status, seen)
+    return _with_next(blank, logits, wanted)
+
+
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="written")
+def advance(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    written: Written,
+    wanted: Wanted,
+    num_turns: Int[Array, ""],
+) -> Written:
+    """Writes on for so many turns, or until every row has ended.
+
+    Args:
+      model: a causal LM.
+      params: its parameters.
+      written: what stands so far; its memory is used again.
+      wanted: what is asked.
+      num_turns: a traced number, so that any number of turns is one program.
+    """
+    rows = jnp.arange(written.counts.shape[0], dtype=jnp.int32)
+
+    def unfinished(carry: tuple[Array, Written]) -> Array:
+        return (carry[0] < num_turns) & (carry[1].status == RUNNING).any()
+
+    def turn(carry: tuple[Array, Written]) -> tuple[Array, Written]:
+        count, written = carry
+        last = written.tokens[rows, jnp.maximum(written.counts - 1, 0)]
+        logits, reading = read_token(model, params, written.reading, last, written.status == RUNNING)
+        return count + 1, _with_next(written._replace(reading=reading), logits, wanted)
+
+    return jax.lax.while_loop(unfinished, turn, (jnp.zeros((), jnp.int32), written))[1]
+
+
+def _with_next(written: Written, logits: Float[Array, "B V"], wanted: Wanted) -> Written:
+    """Gives each running row its next token."""
+    running = written.status == RUNNING
+    token = choose(warped(logits, wanted.sampling, written.seen), wanted.rng, wanted.names, written.counts)
+    rows = jnp.arange(token.shape[0], dtype=jnp.int32)
+    column = jnp.where(running, written.counts, written.tokens.shape[1])
+    counts = written.counts + running.astype(jnp.int32)
+    ended = jnp.where(counts >= wanted.limits, FULL, RUNNING)
+    ended = jnp.where(jnp.isin(token, wanted.stops), STOPPED, ended).astype(jnp.int32)
+    return Written(
+        written.reading,
+        written.tokens.at[rows, column].set(token, mode="drop"),
+        written.log_probs.at[rows, column].set(ops.gather_log_probs(logits, token), mode="drop"),
+        counts,
+        jnp.where(running, ended, written.status),
+        None if written.seen is None else _marked(written.seen, token[:, None]),
+    )
+
+
+def _marked(seen: Bool[Array, "B V"], tokens: Int[Array, "B L"]) -> Bool[Array, "B V"]:
+    rows = jnp.arange(tokens.shape[0], dtype=jnp.int32)[:, None]
+    return seen.at[rows, tokens].set(True, mode="drop")

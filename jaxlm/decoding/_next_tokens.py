@@ -1,0 +1,186 @@
+"""What may come next: the likeliest tokens after texts, and how likely given continuations are.
+
+Letters: `B` texts, `L` positions, `M` targets, `D` width, `V` vocabulary.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxlm import ops, tokenizers
+from jaxlm.decoding._buckets import bucket, fine_bucket
+from jaxlm.decoding._prompts import Text, prompt_ids
+from jaxlm.typing import Array, Float, Int
+
+
+class NextToken(NamedTuple):
+    """A token that may come next, and its probability in [0, 1]."""
+
+    token_id: int
+    token: str
+    probability: float
+
+
+class NextTokens(NamedTuple):
+    """What a model expects after a text.
+
+    Attributes:
+      tokens: `Int[L]` ids of the text.
+      candidates: the likeliest next tokens, best first.
+      targets: `Int[M]` ids of the given continuation; None without one.
+      target_log_probs: `Float32[M]` of each, in nats, given the text and the targets before it.
+    """
+
+    tokens: np.ndarray
+    candidates: tuple[NextToken, ...]
+    targets: np.ndarray | None = None
+    target_log_probs: np.ndarray | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """Mean over the targets of -log p(target), in nats; None without any."""
+        return None if self.targets is None else -float(self.target_log_probs.mean(dtype=np.float64))
+
+    @property
+    def perplexity(self) -> float | None:
+        """`exp(loss)`; None without targets."""
+        return None if self.loss is None else math.exp(self.loss)
+
+
+def next_tokens(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokenizer: tokenizers.Tokenizer,
+    texts: Sequence[Text],
+    *,
+    top_k: int = 5,
+    targets: Sequence[Text | None] | None = None,
+) -> list[NextTokens]:
+    """Returns the likeliest next tokens of texts, each as if it were alone, and the loss of given ones.
+
+    Probabilities are of the whole vocabulary, special tokens included.
+
+    Args:
+      model: a causal LM.
+      params: its parameters.
+      tokenizer: its tokenizer.
+      texts: texts or their ids; an empty one is the tokenizer's begin-of-sequence token.
+      top_k: how many candidates; cut to the vocabulary.
+      targets: what follows each text, or None where nothing is asked; None: nowhere.
+
+    Raises:
+      ValueError: if the model is not causal, a text or target is empty or they are longer than its context,
+        or `top_k` is below 1.
+
+    Example:
+      >>> from jaxlm import models
+      >>> tokenizer = tokenizers.bytes_tokenizer()
+      >>> size = dict(vocab_size=tokenizer.vocab_size, width=8, depth=1, num_heads=2, max_length=32)
+      >>> model = models.build(models.TransformerConfig(causal=True, **size), "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> found, = next_tokens(model, params, tokenizer, ["ab"], top_k=3, targets=["c"])
+      >>> len(found.candidates), found.targets.tolist(), found.perplexity > 1
+      (3, [99], True)
+    """
+    if not model.config.causal:
+        raise ValueError("a masked LM has no next token; use a causal model, or fill")
+    if top_k < 1:
+        raise ValueError(f"top_k is at least 1: got {top_k}")
+    targets = [None] * len(texts) if targets is None else targets
+    if len(targets) != len(texts):
+        raise ValueError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
+    if not texts:
+        return []
+    pairs = [
+        _pair(model.config, tokenizer, text, target) for text, target in zip(texts, targets, strict=True)
+    ]
+    rows = _rows(pairs, model.config.max_length)
+    found = jax.device_get(
+        rank_next(model, params, *map(jnp.asarray, rows), top_k=min(top_k, model.config.vocab_size))
+    )
+    return [_named(tokenizer, pair, found, row) for row, pair in enumerate(pairs)]
+
+
+class Ranked(NamedTuple):
+    """Log-probs in nats, float32: of the likeliest tokens `[B k]`, with their ids, and of targets `[B M]`."""
+
+    log_probs: Float[Array, "B k"]
+    tokens: Int[Array, "B k"]
+    target_log_probs: Float[Array, "B M"]
+
+
+@functools.partial(jax.jit, static_argnames=("model", "top_k"))
+def rank_next(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B L"],
+    segments: Int[Array, "B L"],
+    places: Int[Array, "B M"],
+    targets: Int[Array, "B M"],
+    *,
+    top_k: int,
+) -> Ranked:
+    """Returns what comes after the first place of each row, and the log-probs of targets after every place.
+
+    The head runs at the places only.
+
+    Args:
+      model: a causal LM.
+      params: its parameters.
+      tokens: `Int[B L]` texts with their targets behind them.
+      segments: `Int[B L]` 1 at real positions, 0 at padding.
+      places: `Int[B M]` positions before the targets.
+      targets: `Int[B M]` ids.
+      top_k: how many of the likeliest tokens.
+    """
+    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    before = jnp.take_along_axis(hidden, places[..., None], axis=1)
+    logits = model.apply({"params": params}, before, method="logits")
+    top = jax.lax.top_k(jax.nn.log_softmax(logits[:, 0].astype(jnp.float32), axis=-1), top_k)
+    return Ranked(*top, ops.gather_log_probs(logits, targets))
+
+
+def _pair(config, tokenizer, text: Text, target: Text | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The ids of a text and of its target; the last target is predicted and not read."""
+    if target is None:
+        return prompt_ids(tokenizer, text, config.vocab_size, config.max_length), None
+    if len(target) == 0:
+        raise ValueError("the target is empty: give what follows the text, or no target")
+    wanted = prompt_ids(tokenizer, target, config.vocab_size, config.max_length)
+    room = wanted.size - 1
+    return prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=room), wanted
+
+
+def _rows(pairs, max_length: int) -> tuple[np.ndarray, ...]:
+    """Rows of text and target but its last token, padded to buckets; padding predicts id 0 after place 0."""
+    sizes = [(text.size, 1 if target is None else target.size) for text, target in pairs]
+    length = min(fine_bucket(max(text + target - 1 for text, target in sizes)), max_length)
+    num_rows, num_targets = bucket(len(pairs)), bucket(max(target for _, target in sizes))
+    tokens, segments = np.zeros((2, num_rows, length), np.int32)
+    places, targets = np.zeros((2, num_rows, num_targets), np.int32)
+    for row, (text, target) in enumerate(pairs):
+        whole = text if target is None else np.concatenate([text, target[:-1]])
+        tokens[row, : whole.size], segments[row, : whole.size] = whole, 1
+        count = sizes[row][1]
+        places[row, :count] = text.size - 1 + np.arange(count)
+        targets[row, :count] = 0 if target is None else target
+    return tokens, segments, places, targets
+
+
+def _named(tokenizer, pair, found: Ranked, row: int) -> NextTokens:
+    text, target = pair
+    top = zip(found.tokens[row].tolist(), np.exp(found.log_probs[row]).tolist(), strict=True)
+    # A model may have more rows than its tokenizer has tokens.
+    candidates = tuple(NextToken(token, _spelled(tokenizer, token), share) for token, share in top)
+    log_probs = None if target is None else found.target_log_probs[row, : target.size]
+    return NextTokens(text, candidates, target, log_probs)
+
+
+def _spelled(tokenizer: tokenizers.Tokenizer, token: int) -> str:
+    return tokenizer.token(token) if token < tokenizer.vocab_size else f"<{token}>"

@@ -1,0 +1,92 @@
+"""Prompts as rows of ids that one compiled call reads, each with a name of its own for its draws."""
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm import tokenizers
+from jaxlm.decoding._buckets import bucket, fine_bucket
+
+Text = str | Sequence[int] | np.ndarray
+
+
+class Prompts(NamedTuple):
+    """Prompts side by side, padded on the right.
+
+    Attributes:
+      tokens: `Int[B P]` ids, padding 0.
+      lengths: `Int[B]` how many of a row are real; 0 in rows that fill up the batch.
+      names: `UInt32[B 2]` what a row's draws depend on: a digest of its ids, and how many rows before it hold
+        the same ones.
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    names: np.ndarray
+
+
+def prompt_ids(
+    tokenizer: tokenizers.Tokenizer, text: Text, vocab_size: int, max_length: int, *, room: int = 0
+) -> np.ndarray:
+    """Returns the ids of a prompt, checked; an empty one is the token that texts begin with, if there is one.
+
+    Args:
+      tokenizer: the model's tokenizer.
+      text: a text or its ids; nothing is added to either.
+      vocab_size: of the model.
+      max_length: the context of the model.
+      room: how many more tokens must fit behind the prompt.
+
+    Returns:
+      `Int[L]` ids, int32, at least one.
+
+    Raises:
+      ValueError: if the prompt is empty and no token begins texts, is too long, or holds an id that the
+        model does not have.
+    """
+    ids = np.asarray(tokenizer.encode(text) if isinstance(text, str) else text)
+    if ids.size == 0:
+        bos = tokenizer.specials.bos
+        if bos is None:
+            raise ValueError(
+                "the prompt is empty, and this tokenizer has no token that begins texts: write some"
+            )
+        ids = np.array([bos])
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(f"a prompt's ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        raise ValueError(f"ids lie in 0..{vocab_size - 1}: got {int(ids.min())}..{int(ids.max())}")
+    if ids.size + room > max_length:
+        more = f" and {room} more must fit" if room else ""
+        raise ValueError(
+            f"the prompt is {ids.size} tokens long{more}, and the model reads at most {max_length} "
+            "(its max_length); shorten it"
+        )
+    return ids.astype(np.int32)
+
+
+def pad_prompts(prompts: Sequence[np.ndarray], max_length: int) -> Prompts:
+    """Returns prompts as rows padded to a bucket of length and of rows.
+
+    Args:
+      prompts: `Int[L_i]` ids, none longer than `max_length`.
+      max_length: the context of the model; no row is padded beyond it.
+
+    Example:
+      >>> prompts = pad_prompts([np.array([5, 6, 7]), np.array([8])], max_length=4)
+      >>> prompts.tokens.tolist(), prompts.lengths.tolist()
+      ([[5, 6, 7, 0], [8, 0, 0, 0]], [3, 1])
+    """
+    num_rows = bucket(len(prompts))
+    width = min(fine_bucket(max(prompt.size for prompt in prompts)), max_length)
+    tokens, lengths = np.zeros((num_rows, width), np.int32), np.zeros(num_rows, np.int32)
+    names, before = np.zeros((num_rows, 2), np.uint32), Counter()
+    for row, prompt in enumerate(prompts):
+        tokens[row, : prompt.size], lengths[row] = prompt, prompt.size
+        digest = zlib.crc32(prompt.astype("<i4").tobytes())
+        names[row] = digest, before[digest]
+        before[digest] += 1
+    return Prompts(tokens, lengths, names)

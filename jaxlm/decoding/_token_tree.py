@@ -1,0 +1,131 @@
+"""Contexts as paths of a tree: tokens that texts share are one node, whose keys and values are kept once.
+
+A node lives as long as a state, a descendant or the store of slots holds it; which nodes have slots is the
+store's business. The least recently used leave first, and a node is never older than its descendants, so
+what is kept is always whole paths from the root.
+"""
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+
+
+class Node:
+    """A token after others; the root is none.
+
+    Attributes:
+      parent: what it follows; None for the root.
+      token: its id.
+      depth: how many tokens the path holds, this one included.
+      position: what a model is told of where it stands: an offset, or an (instruction, argument) pair.
+      slot: where its keys and values are kept, or None.
+    """
+
+    __slots__ = ("__weakref__", "_children", "depth", "parent", "position", "slot", "token")
+
+    def __init__(self, parent: "Node | None", token: int, position: int | tuple[int, int]) -> None:
+        self.parent, self.token, self.position, self.slot = parent, token, position, None
+        self.depth = 0 if parent is None else parent.depth + 1
+        self._children: weakref.WeakValueDictionary[int, Node] = weakref.WeakValueDictionary()
+
+    def child(self, token: int, next_id: int | None) -> "Node":
+        """Returns the node of one more token; the same one as long as it lives.
+
+        Args:
+          token: its id.
+          next_id: of "instruction" positions the id that ends an instruction; None: positions are offsets.
+        """
+        found = self._children.get(token)
+        if found is None:
+            found = self._children[token] = Node(self, token, self._following(next_id))
+        return found
+
+    def descend(self, tokens: Iterable[int], next_id: int | None) -> "Node":
+        """Returns the node at the end of a path."""
+        node = self
+        for token in tokens:
+            node = node.child(token, next_id)
+        return node
+
+    def path(self) -> "Iterator[Node]":
+        """Yields this node and its ancestors, the root left out."""
+        node = self
+        while node.parent is not None:
+            yield node
+            node = node.parent
+
+    def _following(self, next_id: int | None) -> int | tuple[int, int]:
+        if next_id is None:
+            return self.depth
+        if self.parent is None:
+            return 0, 0
+        instruction, argument = self.position
+        return (instruction + 1, 0) if self.token == next_id else (instruction, argument + 1)
+
+
+class Slots:
+    """Which nodes hold which slots of a cache, the least recently used giving theirs up.
+
+    Example:
+      >>> root, slots = Node(None, -1, 0), Slots(2)
+      >>> first, second = root.descend([5, 6], None), root.descend([7], None)
+      >>> [node.token for node in slots.claim([first])]
+      [5, 6]
+      >>> [node.token for node in slots.claim([second])]  # 6 makes room: 5 was used later than its child
+      [7]
+      >>> first.slot is None, first.parent.slot, second.slot
+      (True, 0, 1)
+    """
+
+    def __init__(self, num_slots: int) -> None:
+        self.num_slots = num_slots
+        self._free = list(range(num_slots - 1, -1, -1))
+        self._held: OrderedDict[Node, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def fitting(self, nodes: Sequence[Node]) -> int:
+        """Returns how many of the first of these nodes, at least one, have room for their paths together."""
+        needed: set[Node] = set()
+        for count, node in enumerate(nodes):
+            needed.update(node.path())
+            if len(needed) > self.num_slots:
+                return max(count, 1)
+        return len(nodes)
+
+    def claim(self, nodes: Sequence[Node]) -> list[Node]:
+        """Gives a slot to every node on these paths, and returns those that had none, ancestors first.
+
+        Raises:
+          ValueError: if the paths need more slots than there are.
+        """
+        needed = {ancestor: None for node in nodes for ancestor in node.path()}
+        if len(needed) > self.num_slots:
+            raise ValueError(
+                f"contexts of {len(needed)} tokens need as many slots: got num_slots={self.num_slots}; "
+                "raise it or shorten them"
+            )
+        deepest_first = sorted(needed, key=lambda node: -node.depth)
+        for node in deepest_first:
+            if node.slot is not None:
+                self._held.move_to_end(node)
+        news = [node for node in reversed(deepest_first) if node.slot is None]
+        for node in news:
+            node.slot = self._free.pop() if self._free else self._evict()
+        for node in deepest_first:
+            self._held[node] = None
+            self._held.move_to_end(node)
+        return news
+
+    def clear(self) -> None:
+        """Takes every slot back, also from nodes that were given one in a call that failed."""
+        for node in self._held:
+            node.slot = None
+        self._held.clear()
+        self._free = list(range(self.num_slots - 1, -1, -1))
+
+    def _evict(self) -> int:
+        oldest, _ = self._held.popitem(last=False)
+        slot, oldest.slot = oldest.slot, None
+        return slot

@@ -1,0 +1,157 @@
+"""What attention keeps of the tokens it has read: keys and values in slots of a static number.
+
+A slot is a place in memory and says nothing about order: who may read it is the caller's mask, and how far
+it is from a query are the positions kept beside it. So a row may hold one text, several, or a tree of them.
+
+Letters: `B` rows, `L` new tokens, `S` slots, `K` key/value heads, `H` head width, `R` layers.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxlm.models._config import TransformerConfig
+from jaxlm.typing import Array, Bool, Float, Int
+
+EMPTY = -1
+
+
+class LayerCache(NamedTuple):
+    """The keys, turned by their positions where those are rotary, and the values of one layer.
+
+    Attributes:
+      key: `Float[B K S H]`, heads before slots as attention multiplies them.
+      value: `Float[B K S H]`.
+    """
+
+    key: Float[Array, "B K S H"]
+    value: Float[Array, "B K S H"]
+
+
+class Cache(NamedTuple):
+    """The keys and values of all layers, and where the tokens in the slots stand.
+
+    Attributes:
+      layers: one `LayerCache` a block; of `scan_layers`, one whose arrays have a leading axis R.
+      positions: `Int[B S]` position of the token in each slot, -1 where the slot is empty.
+    """
+
+    layers: tuple[LayerCache, ...] | LayerCache
+    positions: Int[Array, "B S"]
+
+    @property
+    def num_slots(self) -> int:
+        """S, how many tokens a row holds."""
+        return self.positions.shape[1]
+
+
+def empty_cache(
+    config: TransformerConfig, num_rows: int, num_slots: int, dtype: DTypeLike | None = None
+) -> Cache:
+    """Returns a cache without tokens.
+
+    Args:
+      config: of the model that will write to it.
+      num_rows: B.
+      num_slots: S.
+      dtype: what keys and values are kept in; None: what the model computes in.
+
+    Example:
+      >>> config = TransformerConfig(width=8, depth=2, num_heads=2)
+      >>> cache = empty_cache(config, num_rows=3, num_slots=5)
+      >>> len(cache.layers), cache.layers[0].key.shape, cache.positions[0].tolist()
+      (2, (3, 2, 5, 4), [-1, -1, -1, -1, -1])
+    """
+    config = config.resolved()
+    shape = (num_rows, config.num_kv_heads, num_slots, config.head_width)
+    dtype = jnp.dtype(config.dtype if dtype is None else dtype)
+
+    def layer(*leading: int) -> LayerCache:
+        return LayerCache(*(jnp.zeros((*leading, *shape), dtype) for _ in range(2)))
+
+    layers = layer(config.depth) if config.scan_layers else tuple(layer() for _ in range(config.depth))
+    return Cache(layers, jnp.full((num_rows, num_slots), EMPTY, jnp.int32))
+
+
+def write_layer(
+    layer: LayerCache,
+    key: Float[Array, "B L K H"],
+    value: Float[Array, "B L K H"],
+    slots: Int[Array, "B L"],
+) -> LayerCache:
+    """Returns the layer with new keys and values in the given slots; a slot from S on is not written.
+
+    Example:
+      >>> layer = LayerCache(jnp.zeros((1, 1, 3, 1)), jnp.zeros((1, 1, 3, 1)))
+      >>> news = jnp.array([7.0, 8.0]).reshape(1, 2, 1, 1)
+      >>> write_layer(layer, news, news, jnp.array([[2, 3]])).key.ravel().tolist()
+      [0.0, 0.0, 7.0]
+    """
+    rows = jnp.arange(slots.shape[0], dtype=slots.dtype)[:, None]
+
+    def write(kept: Array, news: Array) -> Array:
+        return kept.at[rows, :, slots].set(news.astype(kept.dtype), mode="drop")
+
+    return LayerCache(write(layer.key, key), write(layer.value, value))
+
+
+def write_positions(
+    cache: Cache, positions: Int[Array, "B L"] | Int[Array, "B L 2"], slots: Int[Array, "B L"]
+) -> Int[Array, "B S"]:
+    """Returns the positions of all slots after the new tokens are in theirs; of "instruction" pairs, 0."""
+    offsets = positions if positions.ndim == 2 else jnp.zeros_like(positions[..., 0])
+    rows = jnp.arange(slots.shape[0], dtype=slots.dtype)[:, None]
+    return cache.positions.at[rows, slots].set(offsets.astype(jnp.int32), mode="drop")
+
+
+def slot_mask(
+    attention_mask: Bool[Array, " B #N L S"],
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"],
+    slot_positions: Int[Array, "B S"],
+    window: int | None,
+) -> Bool[Array, " B #N L S"]:
+    """Returns the caller's mask without empty slots and, with a window, without those too far away.
+
+    Example:
+      >>> everything = jnp.ones((1, 1, 1, 4), bool)
+      >>> slot_mask(everything, jnp.array([[2]]), jnp.array([[0, 1, 2, -1]]), window=2).ravel().tolist()
+      [False, True, True, False]
+    """
+    mask = attention_mask & (slot_positions != EMPTY)[:, None, None]
+    if window is None:
+        return mask
+    distance = positions[:, :, None] - slot_positions[:, None]
+    return mask & (jnp.abs(distance) < window)[:, None]
+
+
+def check_cached(
+    config: TransformerConfig,
+    cache: Cache,
+    slots: Int[Array, "B L"] | None,
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None,
+    attention_mask: Bool[Array, " B #N L S"] | None,
+    segments: Int[Array, "B L"] | None,
+) -> None:
+    """Refuses a cached call that leaves open what only its caller knows."""
+    given = {"slots": slots, "positions": positions, "attention_mask": attention_mask}
+    missing = [name for name, array in given.items() if array is None]
+    if missing:
+        raise ValueError(f"with a cache the caller says {', '.join(given)}: got no {', no '.join(missing)}")
+    if segments is not None:
+        raise ValueError("with a cache the attention mask says who reads whom: got segments too; drop them")
+    if attention_mask.shape[-1] != cache.num_slots:
+        raise ValueError(
+            f"the attention mask is over the cache's {cache.num_slots} slots: got {attention_mask.shape[-1]}"
+        )
+    if config.token_dropout:
+        raise ValueError("token_dropout counts the masks of a whole text: a model that has it reads no cache")
+    if config.rotary_scaling == "dynamic" and cache.num_slots > config.rotary_length:
+        raise ValueError(
+            "dynamic rotary scaling turns keys anew where a text grows longer than "
+            f"{config.rotary_length} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
+        )
+    if config.window is not None and positions.ndim == 3:
+        raise ValueError(
+            "a window needs offsets, which instruction positions are not: no cache for such models"
+        )

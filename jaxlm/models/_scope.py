@@ -1,0 +1,106 @@
+"""What every block reads beside the stream: who may attend to whom, and how far features turn."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._cache import Cache, slot_mask
+from jaxlm.models._config import TransformerConfig
+from jaxlm.typing import Array, Bool, Int
+
+
+class Kinds(NamedTuple):
+    """One thing for the blocks that see everything, another for those with a window."""
+
+    full: Any
+    window: Any
+
+
+class Scope(NamedTuple):
+    """Masks and turns, computed once for all blocks.
+
+    Attributes:
+      masks: two of `Bool[B 1|N L S]`; a kind of block that the config has not has None, as has one that may
+        read everything.
+      turns: two of `ops.Turns`, None where positions are not rotary.
+    """
+
+    masks: Kinds
+    turns: Kinds
+
+    def of_layer(self, config: TransformerConfig, number: Int[Array, ""] | int) -> tuple[Any, Any]:
+        """Returns mask and turns of a block, whose number is known when a scan runs, or before."""
+        windows = [config.has_window(layer) for layer in range(config.depth)]
+        if len(set(windows)) == 1:
+            return (
+                (self.masks.window, self.turns.window) if windows[0] else (self.masks.full, self.turns.full)
+            )
+        if isinstance(number, int):
+            return tuple(kinds.window if windows[number] else kinds.full for kinds in self)
+        chosen = jnp.asarray(windows)[number]
+        return tuple(
+            jax.tree.map(lambda full, window: jnp.where(chosen, window, full), *kinds) for kinds in self
+        )
+
+
+def full_scope(
+    config: TransformerConfig,
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"],
+    segments: Int[Array, "B L"] | None,
+    attention_mask: Bool[Array, " B #N L L"] | None,
+) -> Scope:
+    """Returns the scope of rows that are read as a whole."""
+
+    def mask(window: int | None) -> Array | None:
+        # A scan over blocks of both kinds chooses between two masks, so that both have to be there.
+        chosen = config.scan_layers and config.window is not None
+        if segments is None and not config.causal and window is None and not chosen:
+            return attention_mask
+        rows = jnp.ones(positions.shape[:2], jnp.int32) if segments is None else segments
+        found = ops.attention_mask(rows, causal=config.causal, window=window)
+        return found if attention_mask is None else found & attention_mask
+
+    dynamic = config.rotary_scaling == "dynamic"
+    lengths = ops.lengths_from_segments(positions, segments) if dynamic else None
+    return Scope(_of_kinds(config, mask), _turns(config, positions, lengths))
+
+
+def cached_scope(
+    config: TransformerConfig,
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"],
+    attention_mask: Bool[Array, " B #N L S"],
+    cache: Cache,
+) -> Scope:
+    """Returns the scope of new tokens beside a cache in which their positions are already."""
+
+    def mask(window: int | None) -> Array:
+        return slot_mask(attention_mask, positions, cache.positions, window)
+
+    return Scope(_of_kinds(config, mask), _turns(config, positions, None))
+
+
+def _of_kinds(config: TransformerConfig, mask: Callable[[int | None], Array | None]) -> Kinds:
+    windows = {config.has_window(layer) for layer in range(config.depth)}
+    return Kinds(mask(None) if False in windows else None, mask(config.window) if True in windows else None)
+
+
+def _turns(config: TransformerConfig, positions: Array, lengths: Array | None) -> Kinds:
+    if config.position != "rotary":
+        return Kinds(None, None)
+    scaling = ops.RotaryScaling(
+        config.rotary_scaling,
+        config.rotary_factor,
+        config.rotary_length,
+        config.rotary_slow_turns,
+        config.rotary_fast_turns,
+        config.rotary_rounded,
+        config.rotary_amplitude,
+    )
+    width = int(config.head_width * config.rotary_share)
+    full = ops.rotary_turns(positions, width, config.rotary_base, scaling, lengths)
+    if config.rotary_window_base is None:
+        return Kinds(full, full)
+    return Kinds(full, ops.rotary_turns(positions, width, config.rotary_window_base))

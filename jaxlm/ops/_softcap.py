@@ -1,0 +1,22 @@
+"""The soft cap of logits."""
+
+import jax.numpy as jnp
+
+from jaxlm.typing import Array, Float
+
+
+def capped(logits: Float[Array, "..."], softcap: float | None) -> Float[Array, "..."]:
+    """Returns `c tanh(logits / c)`, which lies in (-c, c); without a cap the logits themselves.
+
+    Args:
+      logits: `Float[...]`.
+      softcap: c, or None.
+
+    Example:
+      >>> capped(jnp.array([0.0, 1e6]), 30.0).tolist(), capped(jnp.array([1e6]), None).tolist()
+      ([0.0, 30.0], [1000000.0])
+
+    References:
+      Gemma Team, "Gemma 2", 2024, https://arxiv.org/abs/2408.00118 (section 2).
+    """
+    return logits if softcap is None else softcap * jnp.tanh(logits / softcap)

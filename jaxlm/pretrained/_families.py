@@ -1,0 +1,131 @@
+"""The families of transformers that are read and written, found by a config.json or for a config of ours."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm import models
+from jaxlm.pretrained._family import Family
+from jaxlm.pretrained._family_bert import BERT
+from jaxlm.pretrained._family_distilbert import DISTILBERT
+from jaxlm.pretrained._family_esm import ESM
+from jaxlm.pretrained._family_gemma import GEMMA2, GEMMA3
+from jaxlm.pretrained._family_gpt2 import GPT2
+from jaxlm.pretrained._family_llama import LLAMA, MISTRAL, QWEN2, QWEN3
+from jaxlm.pretrained._family_modernbert import MODERNBERT
+from jaxlm.pretrained._family_neox import NEOX
+from jaxlm.pretrained._family_roberta import ROBERTA
+from jaxlm.pretrained._windows import SLIDING, layer_types
+from jaxlm.pretrained._words import UNGATED
+
+_ENCODERS = (BERT, ROBERTA, DISTILBERT, ESM, MODERNBERT)
+_DECODERS = (GPT2, NEOX, LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
+FAMILIES: dict[str, Family] = {family.name: family for family in (*_ENCODERS, *_DECODERS)}
+
+# Fields that do not change what a trained model computes.
+_OF_TRAINING = (
+    "dtype",
+    "param_dtype",
+    "init_std",
+    "embedding_dropout",
+    "attention_dropout",
+    "attention_output_dropout",
+    "mlp_dropout",
+    "scan_layers",
+    "remat",
+    "attention_implementation",
+    "require_fused",
+    "next_id",
+    "instruction_positions",
+)
+_OF_PLAIN_TURNS = {"rotary_base", "rotary_window_base", "rotary_share"}
+
+
+def family_of(values: Mapping[str, Any]) -> Family:
+    """Returns the family of a config.json, by its `model_type`, or by its architecture where it has none.
+
+    Args:
+      values: config.json.
+
+    Raises:
+      ValueError: one line that names what came and the families that are supported.
+
+    Example:
+      >>> family_of({"model_type": "gpt2"}).architecture
+      'GPT2LMHeadModel'
+      >>> family_of({"model_type": "mamba"})
+      Traceback (most recent call last):
+      ValueError: config.json is of model_type='mamba', which is not supported: the families are ...
+    """
+    kind = values.get("model_type")
+    if isinstance(kind, str) and kind in FAMILIES:
+        return FAMILIES[kind]
+    architectures = values.get("architectures") or []
+    if kind is None:
+        for family in FAMILIES.values():
+            if family.architecture in architectures:
+                return family
+    known = ", ".join(sorted(FAMILIES))
+    told = f"model_type={kind!r}" if kind is not None else f"architectures={architectures!r}"
+    raise ValueError(f"config.json is of {told}, which is not supported: the families are {known}")
+
+
+def family_for(config: models.TransformerConfig, objective: models.Objective) -> Family:
+    """Returns the family that computes what a model of ours does.
+
+    Args:
+      config: the model's, with a vocabulary.
+      objective: the model's.
+
+    Raises:
+      ValueError: one line that names the switches that the nearest architecture does not have.
+
+    Example:
+      >>> config = models.TransformerConfig(vocab_size=7, norm="rms", position="none")
+      >>> family_for(config, "masked_lm")
+      Traceback (most recent call last):
+      ValueError: no architecture of transformers computes what this model does; the nearest, ..., ...
+    """
+    families = [family for family in FAMILIES.values() if family.objective == objective]
+    if not families:
+        kinds = " and ".join(sorted({family.objective for family in FAMILIES.values()}))
+        raise ValueError(f"models go back to transformers from {kinds}: got objective={objective!r}")
+    told = {family.name: _differences(family, config) for family in families}
+    nearest = min(families, key=lambda family: len(told[family.name]))
+    if told[nearest.name]:
+        raise ValueError(
+            "no architecture of transformers computes what this model does; "
+            f"the nearest, {nearest.architecture}, has no {', '.join(told[nearest.name])}"
+        )
+    return nearest
+
+
+def _differences(family: Family, config: models.TransformerConfig) -> list[str]:
+    """What a config loses on its way through a family's config.json."""
+    wanted = _essence(config)
+    try:
+        there = _essence(family.config(family.config_json(config)))
+    except ValueError:
+        return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
+    # What means nothing there differs because of another field, which is told.
+    return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]
+
+
+def _essence(config: models.TransformerConfig) -> dict[str, Any]:
+    """The fields that decide what a model computes, without those that have no effect on it."""
+    fields = dataclasses.asdict(config.resolved())
+    moot = {*_OF_TRAINING}
+    if config.norm == "rms":
+        moot.add("norm_bias")
+    if config.position != "learned":
+        moot.add("position_offset")
+    if config.rotary_scaling == "none" or config.position != "rotary":
+        moot |= {name for name in fields if name.startswith("rotary_")} - _OF_PLAIN_TURNS
+    if config.position != "rotary":
+        moot |= _OF_PLAIN_TURNS
+    if not config.token_dropout:
+        moot.add("mask_id")
+    types = layer_types(config.resolved())
+    fields["layer_pattern"], fields["window"] = types, config.window if SLIDING in types else None
+    fields["head_activation"] = UNGATED.get(fields["head_activation"], fields["head_activation"])
+    return {name: value for name, value in fields.items() if name not in moot}

@@ -1,0 +1,215 @@
+"""What a family of models in transformers is: data that says its config.json and its tensors in our words."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from jaxlm import models
+from jaxlm.pretrained._attributes import (
+    Attribute,
+    all_at_once,
+    check_attributes,
+    read_attributes,
+    write_attributes,
+)
+from jaxlm.pretrained._rows import Layout, Row
+from jaxlm.pretrained._tensors import Shape, expected_shapes
+
+Fields = dict[str, Any]
+# The last part of a parameter's name, ours and theirs.
+LEAVES = {"kernel": "weight", "bias": "bias", "scale": "weight", "embedding": "weight"}
+BLOCK = re.compile(r"\bblock_(\d+)\b")
+
+
+class Theirs(NamedTuple):
+    """Where a module's tensors are in a file, where a plain name does not say it.
+
+    Attributes:
+      names: the modules that ours joins, in order.
+      layout: see `Row`.
+    """
+
+    names: tuple[str, ...]
+    layout: Layout = "same"
+
+
+class Names(NamedTuple):
+    """The tensors of a file by what they are.
+
+    Attributes:
+      found: canonical name to the file's own.
+      repeated: names in the file of tensors that repeat another, to the canonical name of that one: a tied
+        output kernel, for example. A file whose two differ is not of this model.
+      unused: names in the file of tensors that a language model has no use for.
+    """
+
+    found: dict[str, str]
+    repeated: dict[str, str]
+    unused: tuple[str, ...]
+
+
+def no_fields(values: Mapping[str, Any]) -> Fields:
+    """What a family reads that has no attributes but those of its table."""
+    del values
+    return {}
+
+
+def no_attributes(config: models.TransformerConfig) -> Fields:
+    """What a family writes that has no attributes but those of its table."""
+    del config
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family:
+    """One architecture of transformers, as tables.
+
+    Attributes:
+      name: its `model_type`.
+      architecture: its class with a language model's head.
+      objective: what that head is.
+      constants: fields of `TransformerConfig` that every member has.
+      attributes: those that are fields of ours, one row each.
+      inert: names of further attributes that mean nothing to the computation.
+      only: values that an attribute may have, where others have no equal here.
+      read: fields that several attributes make together, from config.json.
+      write: those attributes, from a config; undoes `read`.
+      read_names: the attributes that `read` looks at.
+      tensors: our modules (`body.block.` stands for every block) or single parameters, and theirs, in which
+        `{layer}` stands for the block's number.
+      prefix: of every tensor but the head's; files of the bare body leave it out.
+      head: how names of the head's tensors begin.
+      aliases: patterns of older names and what they are called now.
+      unused: patterns of tensors that files hold and a language model does not need, or not every one.
+      tied: tensors that repeat another one where embeddings are tied, and that one.
+      untied: what differs in `tensors` where they are not.
+    """
+
+    name: str
+    architecture: str
+    objective: Literal["masked_lm", "causal_lm"]
+    constants: Mapping[str, Any]
+    attributes: tuple[Attribute, ...]
+    inert: frozenset[str] = frozenset()
+    only: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    read: Callable[[Mapping[str, Any]], Fields] = no_fields
+    write: Callable[[models.TransformerConfig], Fields] = no_attributes
+    read_names: frozenset[str] = frozenset()
+    tensors: Mapping[str, str | Theirs]
+    prefix: str
+    head: tuple[str, ...]
+    aliases: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
+    tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    untied: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def config(self, values: Mapping[str, Any]) -> models.TransformerConfig:
+        """Returns the config that a config.json of this family says.
+
+        Raises:
+          ValueError: one line that names every attribute that is not supported, or what contradicts what.
+        """
+        known = {attribute.theirs for attribute in self.attributes} | self.read_names | self.inert
+        steps = (
+            lambda: check_attributes(values, known, self.only),
+            lambda: read_attributes(values, self.attributes),
+            lambda: self.read(values),
+        )
+        try:
+            return models.from_dict({**self.constants, **all_at_once(steps)})
+        except ValueError as error:
+            raise ValueError(f"config.json of {self.name}: {error}") from error
+        except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"config.json of {self.name} has a value of another type than the family's: {error}"
+            ) from error
+
+    def config_json(
+        self, config: models.TransformerConfig, token_ids: Mapping[str, int | None] | None = None
+    ) -> dict[str, Any]:
+        """Returns the config.json of a config; `family_for` says whether it is the same model.
+
+        Args:
+          config: with a vocabulary.
+          token_ids: `pad_token_id` and its like, from the tokenizer.
+        """
+        config = config.resolved()
+        return {
+            "architectures": [self.architecture],
+            "model_type": self.name,
+            "dtype": config.param_dtype,
+            **write_attributes(config, self.attributes),
+            **(token_ids or {}),
+            **self.write(config),
+        }
+
+    def rows(self, config: models.TransformerConfig) -> list[Row]:
+        """Returns how every parameter of the config's model lies in a file; its blocks one by one.
+
+        Raises:
+          ValueError: if a parameter has no place in this family.
+        """
+        config = config.resolved()
+        shapes = _shapes(dataclasses.replace(config, scan_layers=False), self.objective)
+        return [self._row(config, ours, shape) for ours, shape in shapes.items()]
+
+    def names(self, config: models.TransformerConfig, names: Iterable[str]) -> Names:
+        """Sorts the names of a file's tensors: canonical ones, repetitions, and those without use.
+
+        Names that belong to nothing are among `found`, under their own name.
+        """
+        wanted = {name for row in self.rows(config) for name in row.theirs}
+        repeats = self.tied if config.tie_embeddings else {}
+        found, repeated, unused = {}, {}, []
+        for canonical, name in self._canonical(names).items():
+            if canonical in repeats:
+                repeated[name] = repeats[canonical]
+            elif canonical not in wanted and any(re.fullmatch(it, canonical) for it in self.unused):
+                unused.append(name)
+            else:
+                found[canonical] = name
+        return Names(found, repeated, tuple(unused))
+
+    def _canonical(self, names: Iterable[str]) -> dict[str, str]:
+        """By name as this version of transformers would write it, the file's own."""
+        renamed = {}
+        for name in names:
+            new = name
+            for pattern, replacement in self.aliases:
+                new = re.sub(pattern, replacement, new)
+            renamed[new] = name
+        if any(name.startswith(self.prefix) for name in renamed):
+            return renamed
+        return {
+            name if name.startswith(self.head) else self.prefix + name: original
+            for name, original in renamed.items()
+        }
+
+    def _row(self, config: models.TransformerConfig, ours: str, shape: Shape) -> Row:
+        layer = BLOCK.search(ours)
+        place = BLOCK.sub("block", ours)
+        module, leaf = place.rsplit(".", 1)
+        tensors = self.tensors if config.tie_embeddings else {**self.tensors, **self.untied}
+        theirs = tensors.get(place, tensors.get(module))
+        if theirs is None:
+            raise ValueError(f"{self.architecture} has no place for {ours}")
+        names, layout = ((theirs,), "same") if isinstance(theirs, str) else theirs
+        number = {"layer": int(layer[1])} if layer else {}
+        suffix = "" if place in tensors else f".{LEAVES[leaf]}"
+        full = tuple(name.format(**number) + suffix for name in names)
+        return Row(ours, full, shape, _sizes(config, place, len(full), shape), layout, config.num_heads)
+
+
+@functools.lru_cache(maxsize=8)
+def _shapes(config: models.TransformerConfig, objective: models.Objective) -> dict[str, Shape]:
+    return expected_shapes(config, objective)
+
+
+def _sizes(config: models.TransformerConfig, place: str, parts: int, shape: Shape) -> tuple[int, ...]:
+    """How the first axis is divided: by heads where queries, keys and values are joined, else evenly."""
+    if parts == 3 and ".attention.qkv." in place:
+        keys = config.num_kv_heads * config.head_width
+        return (config.num_heads * config.head_width, keys, keys)
+    return (shape[0] // parts,) * parts

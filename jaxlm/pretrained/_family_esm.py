@@ -1,0 +1,81 @@
+"""ESM-2, and ESM-1b with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm import models
+from jaxlm.pretrained._attributes import Attribute
+from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._family_bert import FIRST_NAMES, SIZES
+from jaxlm.pretrained._family_roberta import HEAD, read_offset, write_offset
+
+NAME = "esm.encoder.layer.{layer}"
+_FLAG = {False: False, None: False, True: True}
+
+
+def read_esm(values: Mapping[str, Any]) -> Fields:
+    """Returns the positions: turned ones, or a table as RoBERTa's."""
+    if values.get("position_embedding_type", "absolute") == "absolute":
+        return read_offset(values, rows=1026)
+    return {"max_length": values.get("max_position_embeddings", 1026)}
+
+
+def write_esm(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes that say such positions; undoes `read_esm`."""
+    if config.position == "learned":
+        return write_offset(config)
+    return {"max_position_embeddings": config.max_length}
+
+
+ESM = Family(
+    name="esm",
+    architecture="EsmForMaskedLM",
+    objective="masked_lm",
+    constants={"activation": "gelu"},
+    attributes=(
+        Attribute("vocab_size", ("vocab_size",), 33),
+        Attribute(
+            "position_embedding_type",
+            ("position",),
+            "absolute",
+            {"absolute": "learned", "rotary": "rotary"},
+        ),
+        Attribute("rope_theta", ("rotary_base",), 10000.0),
+        Attribute("emb_layer_norm_before", ("embedding_norm",), None, _FLAG),
+        Attribute("token_dropout", ("token_dropout",), False, _FLAG),
+        Attribute("mask_token_id", ("mask_id",), None),
+        *SIZES,
+        # The dropout of embeddings is switched off in transformers.
+        Attribute("hidden_dropout_prob", ("attention_output_dropout", "mlp_dropout"), 0.1),
+    ),
+    inert=frozenset({"vocab_list"}),
+    only={"is_folding_model": (False, None), "esmfold_config": (None,)},
+    read=read_esm,
+    write=write_esm,
+    read_names=frozenset({"max_position_embeddings", "pad_token_id"}),
+    tensors={
+        "body.embeddings.token": "esm.embeddings.word_embeddings",
+        "body.embeddings.position": "esm.embeddings.position_embeddings",
+        "body.embeddings.norm": "esm.embeddings.layer_norm",
+        "body.block.attention_norm": f"{NAME}.attention.LayerNorm",
+        "body.block.attention.qkv": Theirs(
+            tuple(f"{NAME}.attention.self.{role}" for role in ("query", "key", "value"))
+        ),
+        "body.block.attention.output": f"{NAME}.attention.output.dense",
+        "body.block.mlp_norm": f"{NAME}.LayerNorm",
+        "body.block.mlp.up": f"{NAME}.intermediate.dense",
+        "body.block.mlp.down": f"{NAME}.output.dense",
+        "body.final_norm": "esm.encoder.emb_layer_norm_after",
+        **HEAD,
+    },
+    prefix="esm.",
+    head=("lm_head.",),
+    aliases=FIRST_NAMES,
+    unused=(
+        r"esm\.embeddings\.(position_ids|position_embeddings\.weight)",  # in files of ESM-2 too
+        r"esm\.contact_head\..*",
+        r"esm\.pooler\..*",
+        r"esm\.(.*\.)?rotary_embeddings\.inv_freq",
+    ),
+    tied={"lm_head.decoder.weight": "esm.embeddings.word_embeddings.weight"},
+)

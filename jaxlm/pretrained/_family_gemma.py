@@ -1,0 +1,150 @@
+"""Gemma 2 and the text models of Gemma 3."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm import models
+from jaxlm.pretrained._attributes import Attribute, refuse
+from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._family_llama import ATTENTION_BIAS, DECODER, FILES, HEAD_NORMS, NAME, TENSORS, sizes
+from jaxlm.pretrained._rope import NAMES, read_rope, rope_fields, rope_parameters, write_rope
+from jaxlm.pretrained._windows import FULL, SLIDING, layer_types, pattern_of
+from jaxlm.pretrained._words import GATED
+
+GEMMA = {**DECODER, "norm_offset": True, "norm_placement": "sandwich"}
+GEMMA_TENSORS: dict[str, str | Theirs] = {
+    **TENSORS,
+    "body.block.attention_output_norm": f"{NAME}.post_attention_layernorm",
+    "body.block.mlp_norm": f"{NAME}.pre_feedforward_layernorm",
+    "body.block.mlp_output_norm": f"{NAME}.post_feedforward_layernorm",
+}
+ACTIVATION = Attribute("hidden_activation", ("activation",), "gelu_pytorch_tanh", GATED)
+SHARED = frozenset({"query_pre_attn_scalar", "sliding_window", "layer_types"})
+# `hidden_act` is what the first files say in the place of `hidden_activation`, which is what is computed.
+INERT = frozenset({"cache_implementation", "hidden_act"})
+
+
+def read_scales_and_windows(values: Mapping[str, Any], every: int) -> Fields:
+    """Returns the scales of embeddings and of scores, and the windows.
+
+    Args:
+      values: config.json.
+      every: one in so many blocks sees everything, where the file has no list.
+    """
+    depth = values.get("num_hidden_layers", 26)
+    types = values.get("layer_types")
+    if types is None:
+        types = [SLIDING if (layer + 1) % every else FULL for layer in range(depth)]
+    pattern = pattern_of(types)
+    windows = {"window": values.get("sliding_window", 4096), "layer_pattern": pattern}
+    return {
+        "embedding_scale": math.sqrt(values.get("hidden_size", 2304)),
+        "attention_scale": values.get("query_pre_attn_scalar", 256) ** -0.5,
+        **({} if pattern == "f" else windows),
+    }
+
+
+def write_scales_and_windows(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes that say these; undoes `read_scales_and_windows`."""
+    scalar = config.attention_scale**-2
+    whole = round(scalar)
+    # transformers wants the size of a window also where no block has one.
+    window = {} if config.window is None else {"sliding_window": config.window}
+    return {
+        "query_pre_attn_scalar": whole if math.isclose(whole, scalar, rel_tol=1e-9) else scalar,
+        **window,
+        "layer_types": layer_types(config),
+    }
+
+
+def read_gemma2(values: Mapping[str, Any]) -> Fields:
+    return {**read_rope(values), **read_scales_and_windows(values, 2)}
+
+
+def write_gemma2(config: models.TransformerConfig) -> Fields:
+    return {**write_rope(config), **write_scales_and_windows(config)}
+
+
+def read_gemma3(values: Mapping[str, Any]) -> Fields:
+    every = values.get("sliding_window_pattern", values.get("_sliding_window_pattern", 6))
+    return {
+        **read_two_ropes(values, "rope_theta", 1e6, "rope_local_base_freq"),
+        **read_scales_and_windows(values, every),
+    }
+
+
+def write_gemma3(config: models.TransformerConfig) -> Fields:
+    return {**write_two_ropes(config), **write_scales_and_windows(config)}
+
+
+def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, window_name: str) -> Fields:
+    """Returns the rotary positions of blocks that see everything and of those with a window.
+
+    Args:
+      values: config.json.
+      full_name: what older files call the base of the first.
+      full_base: what it is where they do not say it.
+      window_name: what they call the base of the second, which is 10000 where they do not say it.
+    """
+    told = values.get("rope_parameters") or {}
+    refuse([f"{name}={told[name]!r} in rope parameters" for name in sorted({*told} - {FULL, SLIDING})])
+    full = {"rope_theta": values.get(full_name, full_base), **(values.get("rope_scaling") or {})}
+    window = {"rope_theta": values.get(window_name, 10000.0), **(told.get(SLIDING) or {})}
+    scaled = {name: value for name, value in rope_fields(window, values).items() if name != "rotary_base"}
+    refuse([f"{name}={value!r} in blocks with a window" for name, value in scaled.items()])
+    return {
+        **rope_fields({**full, **(told.get(FULL) or {})}, values),
+        "rotary_window_base": window["rope_theta"],
+    }
+
+
+def write_two_ropes(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes that say these; undoes `read_two_ropes`."""
+    window = config.rotary_base if config.rotary_window_base is None else config.rotary_window_base
+    return {
+        "rope_parameters": {
+            FULL: rope_parameters(config),
+            SLIDING: {"rope_type": "default", "rope_theta": window},
+        }
+    }
+
+
+GEMMA2 = Family(
+    name="gemma2",
+    architecture="Gemma2ForCausalLM",
+    objective="causal_lm",
+    constants=GEMMA,
+    attributes=(
+        *sizes(256000, 2304, 9216, 26, 8, 4, 256, 8192, tied=True, activation=ACTIVATION),
+        ATTENTION_BIAS,
+        Attribute("final_logit_softcapping", ("logit_softcap",), 30.0),
+        Attribute("attn_logit_softcapping", ("attention_softcap",), 50.0),
+    ),
+    inert=INERT,
+    only={"use_bidirectional_attention": (None, False)},
+    read=read_gemma2,
+    write=write_gemma2,
+    read_names=NAMES | SHARED,
+    tensors=GEMMA_TENSORS,
+    **FILES,
+)
+GEMMA3 = Family(
+    name="gemma3_text",
+    architecture="Gemma3ForCausalLM",
+    objective="causal_lm",
+    constants={**GEMMA, "qk_norm": True},
+    attributes=(
+        *sizes(262208, 2304, 9216, 26, 8, 4, 256, 131072, tied=True, activation=ACTIVATION),
+        ATTENTION_BIAS,
+        Attribute("final_logit_softcapping", ("logit_softcap",), None),
+    ),
+    inert=INERT,
+    # transformers reads the cap of the scores and does not apply it.
+    only={"use_bidirectional_attention": (None, False), "attn_logit_softcapping": (None,)},
+    read=read_gemma3,
+    write=write_gemma3,
+    read_names=NAMES | SHARED | {"rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern"},
+    tensors={**GEMMA_TENSORS, **HEAD_NORMS},
+    **FILES,
+)

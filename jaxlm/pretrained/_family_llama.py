@@ -1,0 +1,143 @@
+"""Llama, and the decoders that vary it: Mistral, Qwen2, Qwen3."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm import models
+from jaxlm.pretrained._attributes import Attribute
+from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._rope import NAMES, read_rope, write_rope
+from jaxlm.pretrained._windows import read_late_window, write_late_window
+from jaxlm.pretrained._words import GATED
+
+DECODER = {
+    "causal": True,
+    "position": "rotary",
+    "norm": "rms",
+    "use_bias": False,
+    "head": "linear",
+    "head_bias": False,
+}
+ROTARY_AND_WINDOW = NAMES | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"}
+NAME = "model.layers.{layer}"
+PROJECTIONS = tuple(f"{NAME}.self_attn.{role}_proj" for role in "qkv")
+TENSORS: dict[str, str | Theirs] = {
+    "body.embeddings.token": "model.embed_tokens",
+    "body.block.attention_norm": f"{NAME}.input_layernorm",
+    "body.block.attention.qkv": Theirs(PROJECTIONS),
+    "body.block.attention.output": f"{NAME}.self_attn.o_proj",
+    "body.block.mlp_norm": f"{NAME}.post_attention_layernorm",
+    "body.block.mlp.up": Theirs((f"{NAME}.mlp.gate_proj", f"{NAME}.mlp.up_proj")),
+    "body.block.mlp.down": f"{NAME}.mlp.down_proj",
+    "body.final_norm": "model.norm",
+    "head.decode": "lm_head",
+}
+HEAD_NORMS = {
+    "body.block.attention.query_norm": f"{NAME}.self_attn.q_norm",
+    "body.block.attention.key_norm": f"{NAME}.self_attn.k_norm",
+}
+FILES = {
+    "prefix": "model.",
+    "head": ("lm_head.",),
+    "unused": (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", r"model\.rotary_emb\.inv_freq"),
+    "tied": {"lm_head.weight": "model.embed_tokens.weight"},
+}
+
+
+def sizes(
+    vocab_size: int,
+    width: int,
+    mlp_width: int,
+    depth: int,
+    num_heads: int,
+    num_kv_heads: int | None,
+    head_width: int | None,
+    max_length: int,
+    *,
+    tied: bool = False,
+    activation: Attribute | None = None,
+) -> tuple[Attribute, ...]:
+    """Returns the attributes that these families share, with a family's defaults."""
+    return (
+        Attribute("vocab_size", ("vocab_size",), vocab_size),
+        Attribute("hidden_size", ("width",), width),
+        Attribute("intermediate_size", ("mlp_width",), mlp_width),
+        Attribute("num_hidden_layers", ("depth",), depth),
+        Attribute("num_attention_heads", ("num_heads",), num_heads),
+        Attribute("num_key_value_heads", ("num_kv_heads",), num_kv_heads),
+        Attribute("head_dim", ("head_width",), head_width),
+        Attribute("max_position_embeddings", ("max_length",), max_length),
+        activation or Attribute("hidden_act", ("activation",), "silu", GATED),
+        Attribute("rms_norm_eps", ("norm_epsilon",), 1e-6),
+        Attribute("attention_dropout", ("attention_dropout",), 0.0),
+        Attribute("initializer_range", ("init_std",), 0.02),
+        Attribute("tie_word_embeddings", ("tie_embeddings",), tied),
+    )
+
+
+def read_qwen(values: Mapping[str, Any]) -> Fields:
+    return {**read_rope(values), **read_late_window(values)}
+
+
+def write_qwen(config: models.TransformerConfig) -> Fields:
+    return {**write_rope(config), **write_late_window(config)}
+
+
+ATTENTION_BIAS = Attribute("attention_bias", ("qkv_bias", "attention_bias"), False)
+
+LLAMA = Family(
+    name="llama",
+    architecture="LlamaForCausalLM",
+    objective="causal_lm",
+    constants=DECODER,
+    attributes=(
+        *sizes(32000, 4096, 11008, 32, 32, None, None, 2048),
+        ATTENTION_BIAS,
+        Attribute("mlp_bias", ("mlp_bias",), False),
+    ),
+    inert=frozenset({"pretraining_tp"}),
+    read=read_rope,
+    write=write_rope,
+    read_names=NAMES,
+    tensors=TENSORS,
+    **FILES,
+)
+MISTRAL = Family(
+    name="mistral",
+    architecture="MistralForCausalLM",
+    objective="causal_lm",
+    constants=DECODER,
+    attributes=(
+        *sizes(32000, 4096, 14336, 32, 32, 8, None, 131072),
+        Attribute("sliding_window", ("window",), 4096),
+    ),
+    read=read_rope,
+    write=write_rope,
+    read_names=NAMES,
+    tensors=TENSORS,
+    **FILES,
+)
+QWEN2 = Family(
+    name="qwen2",
+    architecture="Qwen2ForCausalLM",
+    objective="causal_lm",
+    constants={**DECODER, "qkv_bias": True},
+    attributes=sizes(151936, 4096, 22016, 32, 32, 32, None, 32768),
+    read=read_qwen,
+    write=write_qwen,
+    read_names=ROTARY_AND_WINDOW,
+    tensors=TENSORS,
+    **FILES,
+)
+QWEN3 = Family(
+    name="qwen3",
+    architecture="Qwen3ForCausalLM",
+    objective="causal_lm",
+    constants={**DECODER, "qk_norm": True},
+    attributes=(*sizes(151936, 4096, 22016, 32, 32, 32, 128, 32768), ATTENTION_BIAS),
+    read=read_qwen,
+    write=write_qwen,
+    read_names=ROTARY_AND_WINDOW,
+    tensors={**TENSORS, **HEAD_NORMS},
+    **FILES,
+)

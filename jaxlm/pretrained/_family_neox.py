@@ -1,0 +1,70 @@
+"""GPT-NeoX, and Pythia with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm import models
+from jaxlm.pretrained._attributes import Attribute
+from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._rope import NAMES, rope_fields, rope_parameters
+from jaxlm.pretrained._words import ACTIVATIONS
+
+
+def read_neox(values: Mapping[str, Any]) -> Fields:
+    """Returns the rotary positions, whose share and base have names of their own in older files."""
+    told = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    older = {
+        "rope_theta": values.get("rotary_emb_base", 10000.0),
+        "partial_rotary_factor": values.get("rotary_pct", 0.25),
+    }
+    return rope_fields({**older, **told}, values)
+
+
+def write_neox(config: models.TransformerConfig) -> Fields:
+    """Returns the rotary positions; a share that is left out would be a quarter."""
+    return {"rope_parameters": {**rope_parameters(config), "partial_rotary_factor": config.rotary_share}}
+
+
+NEOX = Family(
+    name="gpt_neox",
+    architecture="GPTNeoXForCausalLM",
+    objective="causal_lm",
+    constants={"causal": True, "position": "rotary", "head": "linear", "head_bias": False},
+    attributes=(
+        Attribute("vocab_size", ("vocab_size",), 50432),
+        Attribute("hidden_size", ("width",), 6144),
+        Attribute("num_hidden_layers", ("depth",), 44),
+        Attribute("num_attention_heads", ("num_heads",), 64),
+        Attribute("intermediate_size", ("mlp_width",), 24576),
+        Attribute("hidden_act", ("activation",), "gelu", ACTIVATIONS),
+        Attribute("attention_dropout", ("attention_dropout",), 0.0),
+        Attribute("hidden_dropout", ("embedding_dropout", "attention_output_dropout", "mlp_dropout"), 0.0),
+        Attribute("max_position_embeddings", ("max_length",), 2048),
+        Attribute("initializer_range", ("init_std",), 0.02),
+        Attribute("layer_norm_eps", ("norm_epsilon",), 1e-5),
+        Attribute("tie_word_embeddings", ("tie_embeddings",), False),
+        Attribute("use_parallel_residual", ("parallel_residual",), True),
+        Attribute("attention_bias", ("qkv_bias", "attention_bias"), True),
+    ),
+    read=read_neox,
+    write=write_neox,
+    read_names=NAMES | {"rotary_pct", "rotary_emb_base"},
+    tensors={
+        "body.embeddings.token": "gpt_neox.embed_in",
+        "body.block.attention_norm": "gpt_neox.layers.{layer}.input_layernorm",
+        "body.block.attention.qkv": Theirs(
+            ("gpt_neox.layers.{layer}.attention.query_key_value",), "interleaved"
+        ),
+        "body.block.attention.output": "gpt_neox.layers.{layer}.attention.dense",
+        "body.block.mlp_norm": "gpt_neox.layers.{layer}.post_attention_layernorm",
+        "body.block.mlp.up": "gpt_neox.layers.{layer}.mlp.dense_h_to_4h",
+        "body.block.mlp.down": "gpt_neox.layers.{layer}.mlp.dense_4h_to_h",
+        "body.final_norm": "gpt_neox.final_layer_norm",
+        "head.decode": "embed_out",
+    },
+    prefix="gpt_neox.",
+    head=("embed_out.",),
+    aliases=((r"^lm_head\.", "embed_out."),),
+    unused=(r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",),
+    tied={"embed_out.weight": "gpt_neox.embed_in.weight"},
+)

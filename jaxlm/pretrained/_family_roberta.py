@@ -1,0 +1,82 @@
+"""RoBERTa: BERT with positions that begin after the padding's, and another head."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm import models
+from jaxlm.pretrained._attributes import Attribute
+from jaxlm.pretrained._family import Family, Fields
+from jaxlm.pretrained._family_bert import DROPOUT, ENCODER, FIRST_NAMES, SIZES, layers, write_types
+from jaxlm.pretrained._words import ACTIVATIONS
+
+
+def read_offset(values: Mapping[str, Any], pad_id: int = 1, rows: int = 512) -> Fields:
+    """Returns the table of positions, in which the rows up to the padding's id belong to no position.
+
+    Args:
+      values: config.json.
+      pad_id: transformers' own, where the file names none.
+      rows: the same for the table.
+    """
+    named = values.get("pad_token_id", pad_id)
+    offset = 0 if named is None else named + 1
+    return {
+        "max_length": values.get("max_position_embeddings", rows) - offset,
+        "position_offset": offset,
+    }
+
+
+def write_offset(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes that say such a table; undoes `read_offset`."""
+    return {
+        "max_position_embeddings": config.max_length + config.position_offset,
+        "pad_token_id": max(config.position_offset - 1, 0),
+    }
+
+
+def write_roberta(config: models.TransformerConfig) -> Fields:
+    return {**write_offset(config), **write_types(config)}
+
+
+# The head of RoBERTa, which ESM took over.
+HEAD = {
+    "head.transform": "lm_head.dense",
+    "head.norm": "lm_head.layer_norm",
+    "head.decode.kernel": "lm_head.decoder.weight",
+    "head.decode.bias": "lm_head.bias",
+}
+
+ROBERTA = Family(
+    name="roberta",
+    architecture="RobertaForMaskedLM",
+    objective="masked_lm",
+    constants={**ENCODER, "head_activation": "gelu"},
+    attributes=(
+        Attribute("vocab_size", ("vocab_size",), 50265),
+        Attribute("type_vocab_size", ("token_types",), 2),
+        Attribute("hidden_act", ("activation",), "gelu", ACTIVATIONS),
+        *SIZES,
+        DROPOUT,
+    ),
+    only={"position_embedding_type": ("absolute",)},
+    read=read_offset,
+    write=write_roberta,
+    read_names=frozenset({"max_position_embeddings", "pad_token_id"}),
+    tensors={
+        "body.embeddings.token": "roberta.embeddings.word_embeddings",
+        "body.embeddings.position": "roberta.embeddings.position_embeddings",
+        "body.embeddings.type": "roberta.embeddings.token_type_embeddings",
+        "body.embeddings.norm": "roberta.embeddings.LayerNorm",
+        **layers("roberta.encoder.layer.{layer}"),
+        **HEAD,
+    },
+    prefix="roberta.",
+    head=("lm_head.",),
+    aliases=FIRST_NAMES,
+    unused=(r"roberta\.embeddings\.(position_ids|token_type_ids)", r"roberta\.pooler\..*", r"lm_head\.bias"),
+    tied={
+        "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
+        "lm_head.decoder.bias": "lm_head.bias",
+    },
+    untied={"head.decode.bias": "lm_head.decoder.bias"},
+)

@@ -1,0 +1,103 @@
+"""What a name stands for: a folder here, a model in the local Hugging Face cache, or one to be downloaded."""
+
+import importlib
+import importlib.util
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jaxlm.pretrained._weights import holds_weights
+
+NAME = r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?"
+# What a model is opened with; weights are chosen apart, so that none is fetched in two formats.
+NEEDED = ("*.json", "*.txt", "*.jinja")
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+TRUE = ("1", "ON", "YES", "TRUE")
+
+
+def find_folder(name: str | os.PathLike[str]) -> Path:
+    """Returns the folder that holds a model: the one of this path, or of this name on the Hugging Face hub.
+
+    A name such as `gpt2` or `EleutherAI/pythia-70m@main` is looked up in the local cache first
+    (`$HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`); what is not there is downloaded into it,
+    if `huggingface_hub` is installed and `HF_HUB_OFFLINE` is not set.
+
+    Args:
+      name: a folder, or `NAME`, `OWNER/NAME`, either with `@REVISION`.
+
+    Raises:
+      FileNotFoundError: if there is neither; the line says what to do.
+      NotADirectoryError: if the path is a file.
+
+    Example:
+      >>> find_folder("./nowhere")
+      Traceback (most recent call last):
+      FileNotFoundError: no model at ./nowhere: no such folder
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise NotADirectoryError(f"{name} is a file: expected the folder that holds it")
+    match = re.fullmatch(NAME, str(name))
+    # Whoever names a folder that is here means something inside it, not somebody of that name elsewhere.
+    if match is None or str(name).startswith(".") or (len(path.parts) > 1 and Path(path.parts[0]).is_dir()):
+        raise FileNotFoundError(f"no model at {name}: no such folder")
+    repository, revision = match["name"], match["revision"] or "main"
+    return cached_folder(repository, revision) or _download(repository, revision)
+
+
+def cached_folder(repository: str, revision: str = "main") -> Path | None:
+    """Returns where the local Hugging Face cache holds a model whole; None where it does not.
+
+    Args:
+      repository: `NAME` or `OWNER/NAME`.
+      revision: a branch, a tag or a commit.
+    """
+    place = cache_folder() / f"models--{repository.replace('/', '--')}"
+    reference = place / "refs" / revision
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    folder = place / "snapshots" / commit
+    return folder if (folder / "config.json").exists() and holds_weights(folder) else None
+
+
+def cache_folder() -> Path:
+    """Returns the local Hugging Face cache, by the variables that Hugging Face's own tools read."""
+    if found := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(found).expanduser()
+    home = os.environ.get("HF_HOME")
+    above = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home or Path(above) / "huggingface").expanduser() / "hub"
+
+
+def _download(repository: str, revision: str) -> Path:
+    where = f"no model {repository}: no such folder, and not in {cache_folder()}"
+    fetch = f"hf download {repository} --local-dir DIR, then name DIR"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE:
+        raise FileNotFoundError(f"{where}; HF_HUB_OFFLINE is set: unset it, or where there is a net: {fetch}")
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise FileNotFoundError(
+            f"{where}; pip install huggingface_hub to download it, or on another machine: {fetch}"
+        )
+    hub = importlib.import_module("huggingface_hub")
+    try:
+        files = hub.HfApi().list_repo_files(repository, revision=revision)
+        found = hub.snapshot_download(repository, revision=revision, allow_patterns=_wanted(files))
+    except Exception as error:  # the hub's own errors, and those of every layer of the net below
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason if len(reason) <= 200 else f"{reason[:197]}..."
+        raise FileNotFoundError(
+            f"{where}; downloading it failed ({type(error).__name__}: {reason}); "
+            f"check the name and the net, or on another machine: {fetch}"
+        ) from error
+    return Path(found)
+
+
+def _wanted(files: Iterable[str]) -> list[str]:
+    """The files of a repository's top folder to fetch, weights in the first format that is there."""
+    top: list[Any] = [name for name in files if "/" not in name]
+    weights = next((ending for ending in WEIGHTS if any(Path(name).match(ending) for name in top)), None)
+    patterns = [*NEEDED, *([weights] if weights else [])]
+    return [name for name in top if any(Path(name).match(pattern) for pattern in patterns)]

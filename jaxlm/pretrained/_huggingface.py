@@ -1,0 +1,94 @@
+"""Models of Hugging Face folders: their family's table turns tensors into parameters, read one by one."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlm import models
+from jaxlm.pretrained._families import family_of
+from jaxlm.pretrained._family import Family
+from jaxlm.pretrained._rows import Row, part_of_ours, their_shapes
+from jaxlm.pretrained._stored import StoredTensor
+from jaxlm.pretrained._tensors import Parts, check_stored
+
+PIECE = 1 << 20  # elements compared at a time
+
+
+class Imported(NamedTuple):
+    """What a config.json of Hugging Face says."""
+
+    family: Family
+    config: models.TransformerConfig
+
+
+def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
+    """Returns family and config of a config.json.
+
+    Raises:
+      ValueError: one line that names the file and every attribute that is not supported.
+    """
+    try:
+        family = family_of(values)
+        return Imported(family, family.config(values))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def find_tensors(
+    where: str, stored: Mapping[str, StoredTensor], family: Family, config: models.TransformerConfig
+) -> dict[str, Parts]:
+    """Returns how to read every parameter, by its dotted name, from the tensors of a folder.
+
+    Args:
+      where: what errors call them.
+      stored: by name in the files.
+      family: whose names they are.
+      config: of the model.
+
+    Raises:
+      ValueError: one line that names every missing, unexpected and misshapen tensor.
+    """
+    rows, names = family.rows(config), family.names(config, stored)
+    known = {canonical: stored[name] for canonical, name in names.found.items()}
+    told_apart = {*names.found.values(), *names.repeated, *names.unused}
+    twice = {f"{name} (under two names)": stored[name] for name in stored if name not in told_apart}
+    shapes = {name: shape for row in rows for name, shape in zip(row.theirs, their_shapes(row), strict=True)}
+    again = {name: stored[name] for name in names.repeated}
+    wanted = {name: shapes[names.repeated[name]] for name in again}
+    check_stored(where, known | twice | again, shapes | wanted)
+    return {row.ours: partial(_parts, row, known) for row in rows}
+
+
+def check_repeated(
+    where: str, stored: Mapping[str, StoredTensor], family: Family, config: models.TransformerConfig
+) -> None:
+    """Refuses files in which tensors differ that the config ties to each other; reads them.
+
+    Raises:
+      ValueError: one line that names them.
+    """
+    names = family.names(config, stored)
+    pairs = [(name, names.found[canonical]) for name, canonical in names.repeated.items()]
+    differing = [
+        f"{name} and {other}"
+        for name, other in pairs
+        if not _are_same(stored[name].read(), stored[other].read())
+    ]
+    if differing:
+        raise ValueError(f"{where}: tensors that its config ties are not the same: {', '.join(differing)}")
+
+
+def _parts(row: Row, known: Mapping[str, StoredTensor]) -> list[np.ndarray]:
+    return [part_of_ours(row, number, known[name].read()) for number, name in enumerate(row.theirs)]
+
+
+def _are_same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two arrays hold the same bytes, compared piece by piece."""
+    if first.dtype != second.dtype:
+        return False
+    left, right = (array.reshape(-1) for array in (first, second))
+    starts = range(0, left.size, PIECE)
+    return all(left[at : at + PIECE].tobytes() == right[at : at + PIECE].tobytes() for at in starts)

@@ -1,0 +1,124 @@
+"""How tensors of a Hugging Face file make one parameter of ours, and back: bytes move, none changes."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from jaxlm.pretrained._tensors import Shape
+
+Layout = Literal["same", "transposed", "interleaved"]
+
+
+class Row(NamedTuple):
+    """One parameter of ours and the tensors of a file that hold it.
+
+    Attributes:
+      ours: its dotted name, `body.block_00.attention.qkv.kernel`.
+      theirs: names in the file; several are joined along the first axis, in this order.
+      shape: of ours.
+      sizes: how much of the first axis each of `theirs` holds; they sum up to `shape[0]`.
+      layout: of each of theirs: "same" as ours; "transposed", `[in, out]`; or "interleaved", query, key and
+        value of the first head, then of the second, where ours has all queries, all keys, all values.
+      num_heads: of an interleaved tensor.
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
+    shape: Shape
+    sizes: tuple[int, ...]
+    layout: Layout = "same"
+    num_heads: int = 1
+
+
+def their_shapes(row: Row) -> list[Shape]:
+    """Returns the shape of each of a row's tensors in the file.
+
+    Example:
+      >>> their_shapes(Row("qk", ("q", "k"), (6, 5), (4, 2)))
+      [(4, 5), (2, 5)]
+      >>> their_shapes(Row("output", ("o",), (6, 5), (6,), "transposed"))
+      [(5, 6)]
+    """
+    shapes = [(size, *row.shape[1:]) for size in row.sizes]
+    return [shape[::-1] if row.layout == "transposed" else shape for shape in shapes]
+
+
+def part_of_ours(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+    """Returns one of a row's tensors in our layout: what lies at its place along our first axis.
+
+    Args:
+      row: the row.
+      number: which of `row.theirs`.
+      tensor: as the file holds it; a view of it is returned where no byte has to move.
+
+    Example:
+      >>> part_of_ours(Row("o", ("o",), (1, 2), (1,), "transposed"), 0, np.array([[1.0], [2.0]])).tolist()
+      [[1.0, 2.0]]
+    """
+    return _LAYOUTS[row.layout].ours(row, number, tensor)
+
+
+def part_of_theirs(row: Row, number: int, part: np.ndarray) -> np.ndarray:
+    """Undoes `part_of_ours`."""
+    return _LAYOUTS[row.layout].theirs(row, number, part)
+
+
+def to_ours(row: Row, tensors: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns our parameter, from the tensors of the file in the row's order.
+
+    Example:
+      >>> to_ours(Row("qk", ("q", "k"), (3,), (2, 1)), [np.array([1, 2]), np.array([3])]).tolist()
+      [1, 2, 3]
+    """
+    parts = [part_of_ours(row, number, tensor) for number, tensor in enumerate(tensors)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def to_theirs(row: Row, parameter: np.ndarray) -> list[np.ndarray]:
+    """Returns the tensors of the file in the row's order; undoes `to_ours`.
+
+    Example:
+      >>> [part.tolist() for part in to_theirs(Row("qk", ("q", "k"), (3,), (2, 1)), np.array([1, 2, 3]))]
+      [[1, 2], [3]]
+    """
+    stops = np.cumsum(row.sizes)[:-1]
+    parts = np.split(parameter, stops) if len(row.sizes) > 1 else [parameter]
+    return [part_of_theirs(row, number, part) for number, part in enumerate(parts)]
+
+
+class _Turn(NamedTuple):
+    ours: Callable[[Row, int, np.ndarray], np.ndarray]
+    theirs: Callable[[Row, int, np.ndarray], np.ndarray]
+
+
+def _unchanged(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+    del row, number
+    return tensor
+
+
+def _transposed(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+    del row, number
+    return tensor.T
+
+
+def _by_role(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+    del number
+    return _swapped(tensor, row.num_heads, 3)
+
+
+def _by_head(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+    del number
+    return _swapped(tensor, 3, row.num_heads)
+
+
+def _swapped(tensor: np.ndarray, outer: int, inner: int) -> np.ndarray:
+    """The first axis, read as `[outer, inner, rest]`, in the order `[inner, outer, rest]`."""
+    return tensor.reshape(outer, inner, -1, *tensor.shape[1:]).swapaxes(0, 1).reshape(tensor.shape)
+
+
+_LAYOUTS = {
+    "same": _Turn(_unchanged, _unchanged),
+    "transposed": _Turn(_transposed, _transposed),
+    "interleaved": _Turn(_by_role, _by_head),
+}

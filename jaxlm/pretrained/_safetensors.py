@@ -1,0 +1,148 @@
+"""Safetensors files, mapped and not read: what a header claims is held against the file first."""
+
+import json
+import math
+import mmap
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm.pretrained._stored import Shape, StoredTensor
+
+DTYPES = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": jnp.dtype("bfloat16"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+PREFIX = 8  # bytes of the header's length
+MOST_HEADER = 100_000_000  # bytes; the format's own limit
+MOST_AXES = 32
+MOST = 2**63  # of a length or an offset
+POINTER = b"version https://git-lfs"
+
+
+class _Entry(NamedTuple):
+    """What a header says of a tensor: bytes `start` to `stop` after the header."""
+
+    dtype: np.dtype
+    shape: Shape
+    start: int
+    stop: int
+
+
+def open_safetensors(path: Path) -> dict[str, StoredTensor]:
+    """Returns the tensors of a safetensors file by name; the file is mapped, none of them is read.
+
+    The header's length, every type, shape and offset are checked against the file's own size first: tensors
+    lie one after the other from the header to the end of the file, each as long as its shape and type say.
+    Nothing is allocated by what a header claims.
+
+    Args:
+      path: the file.
+
+    Raises:
+      ValueError: one line that names the file, if it is cut off, or is no such file.
+
+    Example:
+      >>> import tempfile, safetensors.numpy
+      >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
+      >>> safetensors.numpy.save_file({"scale": np.ones(3, np.float32)}, path)
+      >>> tensor = open_safetensors(path)["scale"]
+      >>> tensor.shape, tensor.read()
+      ((3,), array([1., 1., 1.], dtype=float32))
+
+    References:
+      https://github.com/huggingface/safetensors (README, Format).
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        try:
+            header, start = _header(file.read(PREFIX), size, file)
+            entries = _entries(header, size - start)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return {
+        name: StoredTensor(path, entry.dtype, entry.shape, partial(_read, pages, entry, start))
+        for name, entry in entries.items()
+    }
+
+
+def _read(pages: mmap.mmap, entry: _Entry, offset: int) -> np.ndarray:
+    count = math.prod(entry.shape)
+    return np.frombuffer(pages, entry.dtype, count, offset + entry.start).reshape(entry.shape)
+
+
+def _header(prefix: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
+    """Returns the header, and the byte at which tensors begin."""
+    if len(prefix) < PREFIX:
+        raise ValueError(f"it has {size} bytes, and a header alone has more; fetch it again")
+    length = int.from_bytes(prefix, "little")
+    if length > min(MOST_HEADER, size - PREFIX):
+        if POINTER.startswith(prefix):
+            raise ValueError("it is a Git LFS pointer to one; fetch the file itself: git lfs pull")
+        raise ValueError(f"its header claims {length:,} bytes in a file of {size:,}; fetch it again")
+    try:
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_without_repetition)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its header is not JSON ({error or 'too deep'})") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"its header is {type(header).__name__}, expected an object of tensors")
+    return header, PREFIX + length
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+def _entries(header: dict[str, Any], room: int) -> dict[str, _Entry]:
+    entries = {name: _entry(name, value) for name, value in header.items() if name != "__metadata__"}
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda one: (one[1].start, one[1].stop)):
+        if entry.start != end:
+            raise ValueError(f"tensor {name!r} begins at byte {entry.start:,}, expected at {end:,}")
+        end = entry.stop
+    if end > room:
+        raise ValueError(
+            f"it is cut off: its tensors take {end:,} bytes and it holds {room:,} of them; fetch it again"
+        )
+    if end < room:
+        raise ValueError(f"{room - end:,} bytes after its last tensor belong to none")
+    return entries
+
+
+def _entry(name: str, value: Any) -> _Entry:
+    fields = value if isinstance(value, dict) else {}
+    dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if not isinstance(dtype, str) or not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
+        raise ValueError(f"tensor {name!r} lacks a type, a shape or two offsets")
+    if dtype not in DTYPES:
+        raise ValueError(f"tensor {name!r} is of type {dtype}: those that are read are {', '.join(DTYPES)}")
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"tensor {name!r} has {len(shape)} axes, at most {MOST_AXES} are read")
+    entry = _Entry(DTYPES[dtype], tuple(shape), *offsets)
+    if math.prod(shape) * entry.dtype.itemsize != entry.stop - entry.start:
+        told = f"offsets {entry.start:,} to {entry.stop:,} do not hold {dtype} {list(shape)}"
+        raise ValueError(f"tensor {name!r}: {told}")
+    return entry
+
+
+def _are_counts(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < MOST for value in values)

@@ -1,0 +1,103 @@
+"""The weights of a folder: one file or several with an index, safetensors or torch's, found and opened."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxlm.pretrained._safetensors import open_safetensors
+from jaxlm.pretrained._stored import StoredTensor
+from jaxlm.pretrained._torch_files import open_torch
+
+TENSORS = "model.safetensors"
+# Files by which weights are known, the first that is there is the one that is opened, as transformers does.
+SINGLE = {TENSORS: open_safetensors, "pytorch_model.bin": open_torch}
+INDEXED = {f"{name}.index.json": reader for name, reader in SINGLE.items()}
+# What other frameworks leave, and pickles that say nothing of what they hold.
+FOREIGN = ("*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.bin")
+FINISHED = "a model's folder is one whose training has finished"
+
+
+def holds_weights(folder: Path) -> bool:
+    """Returns whether a folder has a file by which weights are known, and of an index every shard.
+
+    Example:
+      >>> holds_weights(Path("nowhere"))
+      False
+    """
+    if any((folder / name).exists() for name in SINGLE):
+        return True
+    index = next((folder / name for name in INDEXED if (folder / name).exists()), None)
+    return index is not None and all((folder / name).exists() for name in _weight_map(index).values())
+
+
+def open_weights(folder: Path) -> dict[str, StoredTensor]:
+    """Returns the tensors of a folder by name, none of them read.
+
+    model.safetensors comes first, then model.safetensors.index.json with its shards, then the same of
+    pytorch_model.bin.
+
+    Args:
+      folder: holds the files.
+
+    Raises:
+      FileNotFoundError: if there are no weights; the line says what is there in their place.
+      ValueError: if a file is cut off or is not what its name says, or an index does not fit its shards.
+    """
+    for kind in SINGLE:
+        if (folder / kind).exists():
+            return SINGLE[kind](folder / kind)
+        index = f"{kind}.index.json"
+        if (folder / index).exists():
+            return _open_shards(folder / index, INDEXED[index])
+    raise FileNotFoundError(f"no model in {folder}: it has no {TENSORS}; {_instead(folder)}")
+
+
+def _instead(folder: Path) -> str:
+    found = sorted({path.name for pattern in FOREIGN for path in folder.glob(pattern)})
+    if not found:
+        return FINISHED
+    read = f"{TENSORS}, pytorch_model.bin, or either in shards with an index"
+    return f"it holds {', '.join(found[:4])}, and what is read is {read}"
+
+
+def _open_shards(index: Path, reader: Any) -> dict[str, StoredTensor]:
+    wanted = _weight_map(index)
+    shards = sorted(set(wanted.values()))
+    absent = [name for name in shards if not (index.parent / name).is_file()]
+    if absent:
+        raise ValueError(
+            f"{index} names {len(shards)} shards, and {', '.join(absent)} "
+            f"{'is' if len(absent) == 1 else 'are'} missing: fetch them again"
+        )
+    opened = {name: reader(index.parent / name) for name in shards}
+    _check_shards(index, wanted, opened)
+    return {name: opened[shard][name] for name, shard in wanted.items()}
+
+
+def _check_shards(
+    index: Path, wanted: Mapping[str, str], opened: Mapping[str, Mapping[str, StoredTensor]]
+) -> None:
+    missing = [f"{name} (of {shard})" for name, shard in wanted.items() if name not in opened[shard]]
+    unlisted = [
+        f"{name} (of {shard})" for shard in opened for name in opened[shard] if wanted.get(name) != shard
+    ]
+    told = {"its shards lack": missing, "it does not list": unlisted}
+    lines = [f"{what} {', '.join(sorted(names))}" for what, names in told.items() if names]
+    if lines:
+        raise ValueError(f"{index} does not fit its shards: {'; '.join(lines)}")
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Shard by tensor: names of files in the index's own folder."""
+    try:
+        found = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{index} is not JSON: {error}") from error
+    shards = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(shards, dict) or not shards:
+        raise ValueError(f"{index} has no weight_map of tensors to files")
+    for name in shards.values():
+        if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+            raise ValueError(f"{index} may name files of its own folder: got {name!r}")
+    return shards

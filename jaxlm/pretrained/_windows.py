@@ -1,0 +1,70 @@
+"""Which blocks have a window, as config.json says it: a list of layer types, or a rule that makes one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxlm import models
+from jaxlm.pretrained._attributes import refuse
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+_LETTERS = {FULL: "f", SLIDING: "w"}
+
+
+def pattern_of(types: Sequence[str]) -> str:
+    """Returns the pattern of layer types, in its shortest form.
+
+    Raises:
+      ValueError: if a type is of another kind.
+
+    Example:
+      >>> pattern_of(["sliding_attention", "full_attention"] * 3)
+      'wf'
+    """
+    refuse([f"layer type {kind!r}" for kind in sorted({*types} - {*_LETTERS})])
+    return shortest("".join(_LETTERS[kind] for kind in types))
+
+
+def shortest(letters: str) -> str:
+    """Returns the shortest word that, repeated, begins with the letters.
+
+    Example:
+      >>> shortest("wwfwwfw"), shortest("wwww"), shortest("fw")
+      ('wwf', 'w', 'fw')
+    """
+    depth = len(letters)
+    words = (letters[:length] for length in range(1, depth + 1))
+    return next(word for word in words if (word * depth)[:depth] == letters)
+
+
+def layer_types(config: models.TransformerConfig) -> list[str]:
+    """Returns the type of every block."""
+    return [SLIDING if config.has_window(layer) else FULL for layer in range(config.depth)]
+
+
+def read_late_window(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the window of Qwen's models: off unless asked for, and then from some block on.
+
+    Example:
+      >>> values = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2}
+      >>> read_late_window({**values, "num_hidden_layers": 4})
+      {'window': 8, 'layer_pattern': 'ffww'}
+    """
+    if not values.get("use_sliding_window", False):
+        return {}
+    window, first = values.get("sliding_window", 4096), values.get("max_window_layers", 28)
+    types = values.get("layer_types")
+    if types is None:
+        types = [SLIDING if layer >= first else FULL for layer in range(values.get("num_hidden_layers", 32))]
+    pattern = pattern_of(types)
+    return {} if pattern == "f" or window is None else {"window": window, "layer_pattern": pattern}
+
+
+def write_late_window(config: models.TransformerConfig) -> dict[str, Any]:
+    """Returns the attributes that say such a window; undoes `read_late_window`."""
+    types = layer_types(config)
+    return {
+        "use_sliding_window": SLIDING in types,
+        "sliding_window": config.window,
+        "max_window_layers": types.index(SLIDING) if SLIDING in types else config.depth,
+        "layer_types": types,
+    }

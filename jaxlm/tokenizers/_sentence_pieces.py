@@ -1,0 +1,39 @@
+"""Pieces as SentencePiece spells them: spaces as `▁`, bytes that no piece covers as `<0xNN>`."""
+
+import re
+
+SPACE = "▁"
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+def from_piece(piece: str) -> str:
+    r"""Returns what a person reads for a piece; a byte that is no text on its own is shown as `\xNN`.
+
+    Example:
+      >>> from_piece("▁the"), from_piece("<0x41>"), from_piece("<0xC3>")
+      (' the', 'A', '\\xc3')
+    """
+    if found := _BYTE.fullmatch(piece):
+        return bytes.fromhex(found[1]).decode(errors="backslashreplace")
+    return piece.replace(SPACE, " ")
+
+
+def to_pieces(text: str) -> tuple[str, ...]:
+    """Returns how the piece of a text may be spelled, the likeliest first.
+
+    Example:
+      >>> to_pieces(" the"), to_pieces("A")
+      (('▁the',), ('A', '<0x41>'))
+    """
+    piece, data = text.replace(" ", SPACE), text.encode()
+    return (piece, f"<0x{data[0]:02X}>") if len(data) == 1 else (piece,)
+
+
+def spells_spaces(decoder: str) -> bool:
+    """Returns whether the pieces of a tokenizer are SentencePiece's, by the JSON of its decoder.
+
+    Example:
+      >>> spells_spaces('{"type":"Metaspace","replacement":"▁"}'), spells_spaces('{"type":"WordPiece"}')
+      (True, False)
+    """
+    return SPACE in decoder or "Metaspace" in decoder

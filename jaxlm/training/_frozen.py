@@ -1,0 +1,62 @@
+"""Training of a model's last layers: which parameters move, and that the others cost no gradient."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+
+from jaxlm.training._objective import Objective
+
+# Of every parameter whether it is trained: a tree like the parameters.
+Trained = Callable[[Any], Any]
+
+
+def last_layers(depth: int, last: int | None) -> Trained | None:
+    """Returns which parameters of a model are trained: its last blocks, its last norm and its head.
+
+    A head whose kernel is the token embedding trains what else it has: embeddings lie before all blocks.
+
+    Args:
+      depth: blocks of the body.
+      last: how many of them are trained; 0: the last norm and the head alone; None: all, and all the rest.
+
+    Returns:
+      A function of a tree of parameters to a tree of bools, True where a parameter is trained; None: all are.
+
+    Example:
+      >>> body = {"block_00": {"k": 0.0}, "block_01": {"k": 0.0}, "embeddings": {"e": 0.0}, "final_norm": 0.0}
+      >>> last_layers(2, 1)({"body": body, "head": 0.0})["body"]
+      {'block_00': {'k': False}, 'block_01': {'k': True}, 'embeddings': {'e': False}, 'final_norm': True}
+    """
+    if last is None:
+        return None
+
+    def one(path: tuple, _: Any) -> bool:
+        names = [str(getattr(part, "key", part)) for part in path]
+        if names[0] != "body":
+            return True
+        block = re.fullmatch(r"block_(\d+)", names[1])
+        return names[1] == "final_norm" if block is None else int(block[1]) >= depth - last
+
+    return lambda params: jax.tree_util.tree_map_with_path(one, params)
+
+
+def hold(objective: Objective, trained: Trained | None) -> Objective:
+    """Returns an objective whose gradient is zero for what is not trained, and is not computed there.
+
+    Args:
+      objective: sums and counts of a batch.
+      trained: of every parameter whether it is trained; None: all are.
+    """
+    if trained is None:
+        return objective
+
+    def held(apply_fn: Callable[..., Any], params: Any, *arguments: Any) -> Any:
+        free = jax.tree.map(
+            lambda leaf, moves: leaf if moves else lax.stop_gradient(leaf), params, trained(params)
+        )
+        return objective(apply_fn, free, *arguments)
+
+    return held

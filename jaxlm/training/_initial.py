@@ -1,0 +1,143 @@
+"""Runs that go on from a model: what they take of it, and what must be the same."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import jax
+
+from jaxlm import models, pretrained, tokenizers
+from jaxlm.training._experiment import Experiment
+from jaxlm.training._optimizer import OptimizerConfig
+from jaxlm.training._records import first_differences
+from jaxlm.training._run_config import Goal
+from jaxlm.training._task import Task
+
+LOG = logging.getLogger(__name__)
+LANGUAGE = ("masked_lm", "causal_lm")
+# Fields that change how a model is trained or computed, and nothing of what it is.
+FREE = (
+    "embedding_dropout",
+    "attention_dropout",
+    "attention_output_dropout",
+    "mlp_dropout",
+    "init_std",
+    "dtype",
+    "param_dtype",
+    "scan_layers",
+    "remat",
+    "attention_implementation",
+    "require_fused",
+)
+# Far below what a model is trained from nothing with: it should stay near what it has learned.
+FINE_TUNING = OptimizerConfig(learning_rate=5e-5, warmup=0.1)
+
+
+def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
+    """Returns the experiment that goes on from a model: its transformer, its tokenizer, its objective.
+
+    An experiment of classification or regression keeps its objective, and draws its head.
+
+    Args:
+      name: the model, as for `pretrained.load`.
+      experiment: data, optimiser and length of the run; None: the default with a learning rate of 5e-5.
+
+    Raises:
+      FileNotFoundError: if there is no model.
+      ValueError: if it cannot be read, or has no tokenizer.
+    """
+    found = pretrained.inspect(name)
+    folder, config = os.path.abspath(found.folder), found.config
+    experiment = experiment or Experiment(optimizer=FINE_TUNING)
+    objective = experiment.run.objective
+    if not experiment.is_of_sequences and found.objective in get_args(Goal):
+        objective = found.objective
+    head = found.head if objective == found.objective and found.head is not None else experiment.head
+    tokenizer, ends = _tokenizer(found.folder), pretrained.has_ends(found.extra)
+    rows = experiment.data.row_length
+    rows = min(rows, config.max_length) if config.position in ("learned", "instruction") else rows
+    return dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(
+            experiment.data, row_length=rows, ends=ends and tokenizer.specials.ends is not None
+        ),
+        tokenizer=tokenizers.TokenizerConfig(path=folder, rows=config.vocab_size),
+        model=dataclasses.replace(config, param_dtype="float32"),
+        head=head,
+        run=dataclasses.replace(experiment.run, init=folder, objective=objective),
+    )
+
+
+def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters that a run begins with: the model's, and drawn ones where it has none.
+
+    The body is the model's; so is the head, if it was trained with the same objective.
+
+    Args:
+      experiment: `run.init` names the model.
+      task: what the experiment means on its data.
+      drawn: parameters of the run's own model.
+
+    Raises:
+      ValueError: if the run's transformer or its tokenizer is not the model's.
+    """
+    loaded = pretrained.load(experiment.run.init, dtype="float32")
+    where = f"run.init={experiment.run.init!r}"
+    found = first_differences(_essence(loaded.config), _essence(task.config), most=5)
+    if found:
+        raise ValueError(
+            f"{where} is another transformer, the fields that differ (there and here): {'; '.join(found)}; "
+            "leave them out to take the model's"
+        )
+    if loaded.tokenizer is not None and loaded.tokenizer != task.tokenizer:
+        raise ValueError(
+            f"{where} was trained with another tokenizer; leave tokenizer.path out to take its own"
+        )
+    params = _stacked_as(loaded.params, loaded.config, task.config)
+    head = _head(loaded, params, experiment.run.objective)
+    if head is None:
+        LOG.info("the head is drawn: %s was trained as %s", experiment.run.init, loaded.objective)
+    begun = {**drawn, "body": params["body"], **(head or {})}
+    _check_same_shapes(where, begun, drawn)
+    return begun
+
+
+def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    try:
+        return tokenizers.load(folder)
+    except FileNotFoundError as error:
+        raise ValueError(f"a run goes on with its model's own tokenizer: {error}") from error
+
+
+def _essence(config: models.TransformerConfig) -> dict[str, Any]:
+    values = models.to_dict(config.resolved())
+    return {name: value for name, value in values.items() if name not in FREE}
+
+
+def _stacked_as(
+    params: dict[str, Any], there: models.TransformerConfig, here: models.TransformerConfig
+) -> dict[str, Any]:
+    if there.scan_layers == here.scan_layers:
+        return params
+    return models.stack_blocks(params) if here.scan_layers else models.unstack_blocks(params)
+
+
+def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal) -> dict[str, Any] | None:
+    """What the model has beside its body, if that is a head of this objective; None where it is not."""
+    if loaded.objective == "joint":
+        kinds = [name for name, kind in loaded.head.items() if kind == objective and kind in LANGUAGE]
+        params = models.head_params(params, kinds[0]) if len(kinds) == 1 else None
+    elif loaded.objective != objective:
+        params = None
+    # A tied output without a bias has no parameters of its own.
+    return None if params is None else {name: tree for name, tree in params.items() if name != "body"}
+
+
+def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
+    shapes = [jax.tree.map(lambda leaf: leaf.shape, dict(tree)) for tree in (begun, drawn)]
+    found = first_differences(*shapes)
+    if found:
+        raise ValueError(f"{where} has another head (there and here): {'; '.join(found)}; leave head out")

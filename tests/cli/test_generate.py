@@ -1,0 +1,70 @@
+"""`jaxlm generate` on a tiny model: what it prints is what `decoding.generate` returns."""
+
+import json
+
+import jax
+import pytest
+
+from jaxlm import decoding, pretrained
+from jaxlm.cli import main
+
+
+def expected(causal_folder, texts, rng=None, **options):
+    loaded = pretrained.load(causal_folder / "causal_lm")
+    config = decoding.GenerationConfig(max_new_tokens=6, **options)
+    return decoding.generate(loaded.model, loaded.params, loaded.tokenizer, texts, config, rng=rng)
+
+
+def test_one_text_is_written_on(causal_folder, capsys):
+    assert main(["generate", str(causal_folder / "causal_lm"), "ab", "-n", "6"]) == 0
+    (found,) = expected(causal_folder, ["ab"])
+    assert capsys.readouterr().out == "ab" + found.text + "\n"
+
+
+def test_draws_and_json(causal_folder, capsys):
+    options = ["--temperature", "1.3", "--top-k", "40", "--seed", "5", "--json", "-n", "6"]
+    assert main(["generate", str(causal_folder / "causal_lm"), "ab", "cde", *options]) == 0
+    sampling = decoding.Sampling(temperature=1.3, top_k=40)
+    found = expected(causal_folder, ["ab", "cde"], rng=jax.random.key(5), sampling=sampling)
+    for line, one in zip(capsys.readouterr().out.splitlines(), found, strict=True):
+        values = json.loads(line)
+        assert values["tokens"] == one.tokens.tolist() and values["text"] == one.text
+        assert values["log_probs"] == pytest.approx(one.log_probs.tolist(), abs=1e-5)
+        assert values["log_likelihood"] == pytest.approx(sum(values["log_probs"]), abs=1e-4)
+        assert values["ended_by"] == "length" and "score" not in values
+
+
+def test_beams(causal_folder, capsys):
+    options = [
+        "--num-beams",
+        "2",
+        "--length-penalty",
+        "0.5",
+        "--early-stopping",
+        "never",
+        "--json",
+        "-n",
+        "6",
+    ]
+    assert main(["generate", str(causal_folder / "causal_lm"), "ab", *options]) == 0
+    (found,) = expected(causal_folder, ["ab"], num_beams=2, length_penalty=0.5, early_stopping="never")
+    values = json.loads(capsys.readouterr().out)
+    assert values["tokens"] == found.tokens.tolist() and values["score"] == pytest.approx(found.score)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the prompt is empty"),
+        (["a", "--top-p", "0.5"], "--top-p is about draws"),
+        (["a", "--temperature", "-1"], "--temperature is 0 (no draws) or above"),
+        (["a", "--temperature", "1", "--top-p", "2"], "top_p is in (0, 1]: got 2.0"),
+        (["a", "-n", "0"], "max_new_tokens is at least 1"),
+        (["a", "--num-beams", "2", "--stop", "x"], "beam search ends at stop_ids only"),
+        (["a" * 32], "32 tokens long and 1 more must fit, and the model reads at most 32"),
+    ],
+)
+def test_mistakes_are_one_line(causal_folder, capsys, arguments, message):
+    assert main(["generate", str(causal_folder / "causal_lm"), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1

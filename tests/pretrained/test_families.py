@@ -1,0 +1,180 @@
+"""The tables: what they refuse, what they write, and which family holds a model of ours."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxlm import models
+from jaxlm.pretrained._families import FAMILIES, family_for, family_of
+from jaxlm.pretrained._rows import their_shapes, to_ours, to_theirs
+
+# The smallest config.json of each family: sizes alone, everything else as transformers takes it.
+DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
+GROUPED = {**DECODER, "num_key_value_heads": 2, "head_dim": 6}
+SIZES = {
+    "bert": DECODER,
+    "roberta": DECODER,
+    "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 24},
+    "esm": {**DECODER, "position_embedding_type": "rotary", "token_dropout": True, "mask_token_id": 12},
+    "modernbert": DECODER,
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 4},
+    "gpt_neox": {**DECODER, "hidden_size": 32},
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"), GROUPED),
+}
+
+
+def values_of(name, **options):
+    return {"model_type": name, "vocab_size": 13, **SIZES[name], **options}
+
+
+def test_every_family_is_tried():
+    assert SIZES.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_config_survives_its_config_json(name):
+    family = FAMILIES[name]
+    config = family.config(values_of(name))
+    written = family.config_json(config)
+    assert family_of(written) is family
+    assert family.config(written).resolved() == dataclasses.replace(config, dtype="float32").resolved()
+    # Some are special cases of another, which then holds them just as well.
+    assert family_for(config, family.objective).name in (name, "llama", "qwen3")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_rows_are_there_and_back(name):
+    family = FAMILIES[name]
+    config = family.config(values_of(name))
+    rows = family.rows(config)
+    assert len({row.ours for row in rows}) == len(rows) > 10
+    names = [their for row in rows for their in row.theirs]
+    assert len(set(names)) == len(names)
+    for row in rows:
+        ours = np.arange(np.prod(row.shape), dtype=np.float32).reshape(row.shape)
+        theirs = to_theirs(row, ours)
+        assert [part.shape for part in theirs] == their_shapes(row)
+        np.testing.assert_array_equal(to_ours(row, theirs), ours)
+    found = family.names(config, names)
+    assert found.found == dict(zip(names, names, strict=True)) and not found.unused
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_scanned_models_have_the_same_tensors(name):
+    config = FAMILIES[name].config(values_of(name))
+    if config.first_norm:
+        assert FAMILIES[name].rows(dataclasses.replace(config, scan_layers=True)) == FAMILIES[name].rows(
+            config
+        )
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_attribute_that_is_not_supported_is_named(name):
+    values = values_of(name, chunks=3, is_decoder=True, quantization_config={"bits": 4}, temperature=0.5)
+    with pytest.raises(ValueError, match="attributes that are not supported") as caught:
+        FAMILIES[name].config(values)
+    message = str(caught.value)
+    assert "\n" not in message and "temperature" not in message
+    for told in ("chunks=3", "is_decoder=True (only False or None)", "quantization_config={'bits': 4}"):
+        assert told in message
+
+
+REFUSED = [
+    ("bert", {"hidden_act": "silu"}, r"hidden_act='silu' \(known are 'gelu'"),
+    ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key'"),
+    ("esm", {"is_folding_model": True}, "is_folding_model=True"),
+    ("esm", {"mask_token_id": None}, "token_dropout=True needs mask_id"),
+    ("llama", {"rope_scaling": {"rope_type": "longrope"}}, "rope_type='longrope'"),
+    (
+        "llama",
+        {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "low_freq_factor": 1}},
+        "low_freq_factor=1",
+    ),
+    ("llama", {"rope_scaling": {"rope_type": "linear"}}, "rope_type='linear' without factor"),
+    ("llama", {"rope_scaling": "linear"}, "another type than the family's"),
+    ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor=0.5"),
+    ("gemma2", {"hidden_size": "16"}, "another type than the family's"),
+    ("llama", {"num_key_value_heads": 3}, "num_kv_heads must divide num_heads"),
+    ("llama", {"hidden_size": "16"}, "width must be int"),
+    ("qwen2", {"use_sliding_window": True, "layer_types": ["chunked_attention"] * 2}, "'chunked_attention'"),
+    ("gemma2", {"use_bidirectional_attention": True}, "use_bidirectional_attention=True"),
+    ("gemma3_text", {"attn_logit_softcapping": 5.0}, "attn_logit_softcapping=5.0"),
+    (
+        "gemma3_text",
+        {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2.0}}},
+        "in blocks with a window",
+    ),
+    ("modernbert", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling of all blocks"),
+]
+
+
+def test_all_that_is_refused_is_told_at_once():
+    options = {"hidden_act": "quick_gelu", "chunks": 3, "rope_scaling": {"rope_type": "longrope"}}
+    with pytest.raises(ValueError, match=r"chunks=3, hidden_act='quick_gelu' .*, rope_type='longrope'"):
+        FAMILIES["llama"].config(values_of("llama", **options))
+
+
+@pytest.mark.parametrize(("name", "options", "message"), REFUSED)
+def test_what_has_no_equal_here_is_refused(name, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        FAMILIES[name].config(values_of(name, **options))
+    assert "\n" not in str(caught.value) and f"config.json of {name}" in str(caught.value)
+
+
+def test_unknown_families_are_told_the_known_ones():
+    with pytest.raises(ValueError, match=r"model_type='mamba', .*: the families are bert, .*roberta$"):
+        family_of({"model_type": "mamba"})
+    with pytest.raises(ValueError, match=r"architectures=\['T5Model'\]"):
+        family_of({"architectures": ["T5Model"]})
+    assert family_of({"architectures": ["GPT2LMHeadModel"]}) is FAMILIES["gpt2"]
+
+
+ENCODER = {"norm_placement": "post", "embedding_norm": True, "vocab_size": 9}
+OURS = [
+    ("gpt2", {"causal": True, "head": "linear", "head_bias": False, "vocab_size": 9}),
+    ("bert", {**ENCODER, "token_types": 2, "scan_layers": True}),
+    ("distilbert", {**ENCODER, "norm_epsilon": 1e-12}),
+    ("roberta", {**ENCODER, "token_types": 1, "position_offset": 2}),
+    (
+        "llama",
+        {
+            "causal": True,
+            "position": "rotary",
+            "norm": "rms",
+            "activation": "swiglu",
+            "use_bias": False,
+            "head": "linear",
+            "head_bias": False,
+            "vocab_size": 9,
+            "mlp_dropout": 0.1,
+        },
+    ),
+    ("esm", {"position": "rotary", "vocab_size": 9}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OURS)
+def test_what_jaxlm_trained_goes_back(name, options):
+    objective = "causal_lm" if options.get("causal") else "masked_lm"
+    assert family_for(models.TransformerConfig(**options), objective).name == name
+
+
+def test_what_no_architecture_holds_is_named():
+    config = models.TransformerConfig(
+        vocab_size=9, causal=True, position="instruction", next_id=5, head="linear", head_bias=False
+    )
+    with pytest.raises(ValueError, match=r"the nearest, GPT2LMHeadModel, has no position='instruction'$"):
+        family_for(config, "causal_lm")
+    with pytest.raises(ValueError, match="got objective='regression'"):
+        family_for(config, "regression")
+
+
+def test_interleaved_heads_are_sorted_by_role():
+    family = FAMILIES["gpt_neox"]
+    config = family.config(values_of("gpt_neox"))
+    row = next(row for row in family.rows(config) if row.ours == "body.block_00.attention.qkv.bias")
+    # Of 4 heads of 8: query, key and value of the first, of the second, ...
+    theirs = np.array([f"{role}{head}" for head in range(4) for role in "qkv" for _ in range(8)])
+    ours = to_ours(row, [theirs])
+    assert ours.tolist() == [f"{role}{head}" for role in "qkv" for head in range(4) for _ in range(8)]

@@ -1,0 +1,148 @@
+import importlib.util
+import sys
+import types
+
+import pytest
+
+from jaxlm import pretrained
+
+COMMIT = "0123abcd"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "hub"
+
+
+def put(cache, name="owner--model", reference="main"):
+    place = cache / f"models--{name}"
+    folder = place / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs" / reference).write_text(COMMIT)
+    for file in ("config.json", "model.safetensors"):
+        (folder / file).touch()
+    return folder
+
+
+def test_a_folder_is_itself(tmp_path):
+    assert pretrained.find_folder(tmp_path) == tmp_path
+
+
+def test_names_are_found_in_the_local_cache(cache):
+    folder = put(cache)
+    for name in ("owner/model", "owner/model@main", f"owner/model@{COMMIT}"):
+        assert pretrained.find_folder(name) == folder
+    assert pretrained.find_folder(str(put(cache, "gpt2"))) == pretrained.find_folder("gpt2")
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"])
+def test_the_cache_is_where_its_variables_say(tmp_path, monkeypatch, variable):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    under = {"HF_HUB_CACHE": "", "HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}
+    folder = put(tmp_path / under.get(variable, ".cache/huggingface/hub"))
+    assert pretrained.find_folder("owner/model") == folder
+
+
+def refused(name, told):
+    with pytest.raises(FileNotFoundError, match=told) as caught:
+        pretrained.find_folder(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_offline_the_line_says_what_to_do(cache, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    refused("owner/model", r"no model owner/model: no such folder, and not in .*hub; HF_HUB_OFFLINE is set")
+    refused("owner/model", r"hf download owner/model --local-dir DIR, then name DIR")
+
+
+def test_a_download_that_was_broken_off_is_not_a_model(cache, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (put(cache) / "model.safetensors").unlink()
+    refused("owner/model", "HF_HUB_OFFLINE is set")
+
+
+def test_without_the_hub_library_the_line_names_it(cache, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    found = importlib.util.find_spec
+    hidden = "huggingface_hub"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == hidden else found(name))
+    refused("owner/model", "pip install huggingface_hub to download it, or on another machine: hf download")
+
+
+class Hub(types.ModuleType):
+    """What is used of huggingface_hub, with one repository of these files."""
+
+    def __init__(self, files, folder=None):
+        super().__init__("huggingface_hub")
+        self.files, self.folder, self.asked = files, folder, []
+        self.HfApi = lambda: self
+
+    def list_repo_files(self, name, *, revision):
+        if self.folder is None:
+            raise ConnectionError("the net\nis away")
+        return self.files
+
+    def snapshot_download(self, name, *, revision, allow_patterns):
+        self.asked = [name, revision, sorted(allow_patterns)]
+        return str(self.folder)
+
+
+@pytest.fixture
+def online(cache, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+    def use(*arguments):
+        hub = Hub(*arguments)
+        monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: hub)
+        return hub
+
+    return use
+
+
+def test_what_is_needed_is_downloaded_and_weights_in_one_format(online, tmp_path):
+    files = [
+        "README.md",
+        "config.json",
+        "vocab.txt",
+        "model-1.safetensors",
+        "pytorch_model.bin",
+        "tf_model.h5",
+    ]
+    hub = online([*files, "onnx/config.json", "consolidated.safetensors"], tmp_path)
+    assert pretrained.find_folder("owner/model@v2") == tmp_path
+    assert hub.asked == ["owner/model", "v2", ["config.json", "model-1.safetensors", "vocab.txt"]]
+
+
+def test_torch_files_are_downloaded_where_there_is_nothing_else(online, tmp_path):
+    hub = online(["config.json", "pytorch_model.bin", "training_args.bin"], tmp_path)
+    pretrained.find_folder("owner/model")
+    assert hub.asked[2] == ["config.json", "pytorch_model.bin"]
+
+
+def test_a_download_that_fails_is_one_line(online):
+    online([])
+    refused(
+        "owner/model",
+        r"downloading it failed \(ConnectionError: the net is away\); check the name and the net",
+    )
+
+
+@pytest.mark.parametrize("name", ["./owner/model", "../model", "/nowhere/model", "a/b/c", "here/model", ""])
+def test_what_can_only_be_a_path_is_not_looked_up(online, tmp_path, name):
+    (tmp_path / "here").mkdir()
+    hub = online([], tmp_path)
+    if name:
+        refused(name, f"no model at {name}: no such folder")
+    assert hub.asked == []
+
+
+def test_a_file_is_not_a_folder(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(NotADirectoryError, match="is a file: expected the folder that holds it"):
+        pretrained.find_folder(tmp_path / "model.safetensors")
