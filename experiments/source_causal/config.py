@@ -6,8 +6,8 @@ The corpus is the source of this Python's own standard library: one record a mod
 whole. The model predicts every token of a module from up to 255 before it; at the end its bits per byte of
 the held-out modules are printed beside those of `zlib` and `xz` at their best on the same text.
 
-Hardware: 2 CPU cores. Time: about 10 minutes. Expected: about 1.28 bits per byte; `zlib -9` has 1.85, and `xz -9`,
-    which is given all of the held-out text at once, 1.53.
+Hardware: 2 CPU cores. Time: about 10 minutes. Expected: about 1.28 bits per byte; `zlib -9` has 1.85, and
+    `xz -9`, which is given all of the held-out text at once, 1.53.
 """
 
 from jaxlm import data, models, tokenizers, training
