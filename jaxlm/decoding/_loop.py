@@ -117,7 +117,13 @@ def advance(
     def turn(carry: tuple[Array, Written]) -> tuple[Array, Written]:
         count, written = carry
         last = written.tokens[rows, jnp.maximum(written.counts - 1, 0)]
-        logits, reading = read_token(model, params, written.reading, last, written.status == RUNNING)
+        # Kernels are tied to what changes, or XLA's CPU backend would widen bfloat16 ones before the loop and
+        # read twice as much in each turn. The table of tokens, which it widens to look up a row, is not.
+        kept, last = jax.lax.optimization_barrier((params, last))
+        vectors = model.apply({"params": params}, last[:, None], method="token_vectors")
+        logits, reading = read_token(
+            model, kept, written.reading, last, written.status == RUNNING, vectors=vectors
+        )
         return count + 1, _with_next(written._replace(reading=reading), logits, wanted)
 
     return jax.lax.while_loop(unfinished, turn, (jnp.zeros((), jnp.int32), written))[1]

@@ -73,6 +73,8 @@ def read_token(
     reading: Reading,
     tokens: Int[Array, " B"],
     active: Bool[Array, " B"],
+    *,
+    vectors: Float[Array, "B 1 D"] | None = None,
 ) -> tuple[Float[Array, "B V"], Reading]:
     """Returns the float32 logits after one more token of each row, and the rows with it.
 
@@ -82,12 +84,14 @@ def read_token(
       reading: the rows so far.
       tokens: `Int[B]`.
       active: `Bool[B]`, False = the row stays as it was, and its logits mean nothing.
+      vectors: `Float[B 1 D]` the tokens' embeddings, where the caller has looked them up.
     """
     num_slots = reading.cache.num_slots
     granted = jnp.arange(num_slots, dtype=jnp.int32)[None] <= reading.offsets[:, None]
     output = model.apply(
         {"params": params},
-        tokens[:, None],
+        tokens[:, None] if vectors is None else None,
+        embeddings=vectors,
         positions=reading.positions[:, None],
         attention_mask=granted[:, None, None],
         cache=reading.cache,

@@ -23,6 +23,9 @@ NONLINEARITIES = {
 }
 
 
+FEW_QUERIES = 16
+
+
 class BlockTrace(NamedTuple):
     """What a block shows of itself: the residual stream after it, and its attention probabilities."""
 
@@ -63,10 +66,13 @@ class Attention(nn.Module):
             query = query / jnp.asarray(number + 1, query.dtype)
         if cache is not None:
             cache = write_layer(cache, key, value, slots)
-            key, value = (kept.swapaxes(1, 2).astype(query.dtype) for kept in cache)
+            # A few queries are widened to the cache's dtype at less cost than all of its slots are narrowed.
+            dtype = cache.key.dtype if query.shape[1] < FEW_QUERIES else query.dtype
+            query, *kept = (array.astype(dtype) for array in (query, *cache))
+            key, value = (array.swapaxes(1, 2) for array in kept)
         attended = self._attend(query, key, value, mask, plain=self.intermediates or cache is not None)
         outputs, probs = attended if self.intermediates else (attended, None)
-        outputs = self.output(outputs.reshape(*hidden.shape[:2], -1))
+        outputs = self.output(outputs.reshape(*hidden.shape[:2], -1).astype(hidden.dtype))
         outputs = drop(self, outputs, config.attention_output_dropout, self.deterministic)
         return outputs, probs, cache
 

@@ -8,6 +8,7 @@ Letters: `B` rows, `L` new tokens, `S` slots, `K` key/value heads, `H` head widt
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
@@ -55,7 +56,8 @@ def empty_cache(
       config: of the model that will write to it.
       num_rows: B.
       num_slots: S.
-      dtype: what keys and values are kept in; None: what the model computes in.
+      dtype: what keys and values are kept in; None: what the model computes in, and on CPU float32: there XLA
+        would widen all of a bfloat16 cache to write one token of it.
 
     Example:
       >>> config = TransformerConfig(width=8, depth=2, num_heads=2)
@@ -65,10 +67,11 @@ def empty_cache(
     """
     config = config.resolved()
     shape = (num_rows, config.num_kv_heads, num_slots, config.head_width)
-    dtype = jnp.dtype(config.dtype if dtype is None else dtype)
+    if dtype is None:
+        dtype = jnp.float32 if jax.default_backend() == "cpu" else config.dtype
 
     def layer(*leading: int) -> LayerCache:
-        return LayerCache(*(jnp.zeros((*leading, *shape), dtype) for _ in range(2)))
+        return LayerCache(*(jnp.zeros((*leading, *shape), jnp.dtype(dtype)) for _ in range(2)))
 
     layers = layer(config.depth) if config.scan_layers else tuple(layer() for _ in range(config.depth))
     return Cache(layers, jnp.full((num_rows, num_slots), EMPTY, jnp.int32))
