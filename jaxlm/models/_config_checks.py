@@ -127,6 +127,11 @@ def check_positions(config: Any) -> None:
             f"rotary_share turns pairs of features, at most all: got rotary_share={config.rotary_share}, "
             f"{turned} of {head_width}; use a share that makes them even"
         )
+    if config.position == "rotary" and config.rotary_scaling == "dynamic" and turned <= 2:
+        raise ValueError(
+            "rotary_scaling='dynamic' spreads its growth over pairs of features but the first: got one pair, "
+            f"{turned} of head_width={head_width}; use more"
+        )
     # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
     if config.position == "instruction" and config.next_id is None and config.vocab_size is not None:
         raise ValueError(

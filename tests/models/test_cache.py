@@ -33,6 +33,7 @@ SCHEMES = {
     },
     "parallel": {
         "position": "rotary",
+        "head_width": 8,
         "rotary_share": 0.5,
         "parallel_residual": True,
         "rotary_scaling": "dynamic",

@@ -31,6 +31,7 @@ CONTRADICTIONS = [
     ({"token_types": -1}, "token_types must not be negative: got -1"),
     ({"position": "rotary", "rotary_share": 0.01}, "rotary_share turns pairs .* 0 of 64; use a share"),
     ({"position": "rotary", "rotary_share": 1.5}, "rotary_share turns pairs .* 96 of 64; use a share"),
+    ({"position": "rotary", "rotary_scaling": "dynamic", "head_width": 2}, "got one pair, 2 of head_width=2"),
     ({"layer_pattern": "wx"}, "layer_pattern is a word of w"),
     ({"layer_pattern": ""}, "layer_pattern is a word of w"),
     ({"first_norm": False, "norm_placement": "post"}, "first_norm=False leaves out"),

@@ -31,6 +31,7 @@ SCHEMES = {
     },
     "parallel": {
         "position": "rotary",
+        "head_width": 8,
         "rotary_share": 0.5,
         "parallel_residual": True,
         "rotary_scaling": "dynamic",
@@ -120,7 +121,11 @@ def test_vectors_in_place_of_tokens(case):
     scheme = case.config.position
     positions = jnp.array([[[0, 0], [0, 1], [0, 2], [1, 0]]]) if scheme == "instruction" else None
     from_vectors = case.logits(case.variables, embeddings=vectors, positions=positions)
-    np.testing.assert_array_equal(from_vectors, case.logits(case.variables, tokens))
+    from_tokens = case.logits(case.variables, tokens)
+    if case.config.token_dropout:  # a product more, which is fused into another program
+        np.testing.assert_allclose(from_vectors, from_tokens, **TOLERANCE)
+    else:
+        np.testing.assert_array_equal(from_vectors, from_tokens)
 
 
 def gradients(model, variables, tokens, segments):
