@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -82,6 +83,8 @@ def _download(repository: str, revision: str) -> Path:
             f"{where}; pip install huggingface_hub to download it, or on another machine: {fetch}"
         )
     hub = importlib.import_module("huggingface_hub")
+    # Each of its attempts would be a line of its own beside the one that says what to do.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         files = hub.HfApi().list_repo_files(repository, revision=revision)
         found = hub.snapshot_download(repository, revision=revision, allow_patterns=_wanted(files))
