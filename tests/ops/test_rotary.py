@@ -7,7 +7,7 @@ import pytest
 
 from jaxlm import ops
 
-POSITIONS = np.array([[0, 1, 5, 11]], np.int32)
+POSITIONS = jnp.array([[0, 1, 5, 11]], jnp.int32)
 
 
 def test_a_share_of_the_features_turns():
