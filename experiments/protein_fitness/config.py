@@ -5,10 +5,9 @@
 Each record is a variant with its measured fitness at the end of its header (`>index|name_R164K|0.25`). A
 label is the mean of the records with the same sequence (the wild type is there many times), and all variants
 at one position are in the same split. The model reads 41 residues around the exchange, of which in training
-30 % are masked: with all of them it learns the positions by heart, and of the whole protein it learns
-nothing in this time (compare.py). At its end the run tells Spearman's rho on the held-out positions, with a
-bootstrap interval over positions, beside ridge regressions on one-hot residues and on properties of amino
-acids.
+30 % are masked; compare.py tells what window, noise and pooling are worth. At its end the run tells
+Spearman's rho on the held-out positions, with a bootstrap interval over positions, beside ridge regressions
+on one-hot residues and on properties of amino acids.
 
 Hardware: 2 CPU cores. Time: about 2 minutes. Expected: README.md has the table; on so few positions the
     intervals are wide.
