@@ -52,8 +52,9 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
       UnsupportedError: one line that names what is not supported.
 
     Example:
-      >>> read_rope({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}})
-      {'rotary_base': 500000.0, 'rotary_scaling': 'linear', 'rotary_factor': 4.0}
+      >>> fields = read_rope({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}})
+      >>> fields == {"rotary_base": 500000.0, "rotary_scaling": "linear", "rotary_factor": 4.0}
+      True
     """
     told = values.get("rope_parameters") or values.get("rope_scaling") or {}
     older = {name: values[name] for name in _COMMON if values.get(name) is not None}
