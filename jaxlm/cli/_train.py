@@ -182,9 +182,9 @@ def _is_cpu_only() -> bool:
 
 
 def _value(options: list[str], name: str) -> str | None:
-    for option, following in zip(options, [*options[1:], None], strict=True):
+    for place, option in enumerate(options):
         if option == name:
-            return following
+            return options[place + 1] if place + 1 < len(options) else None
         if option.startswith(f"{name}="):
             return option.partition("=")[2]
     return None
