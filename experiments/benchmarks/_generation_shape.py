@@ -13,7 +13,7 @@ class Shape(NamedTuple):
     context: int = 1024
 
 
-SMALL = Shape(vocab_size=211, width=32, depth=2, heads=2, context=256)
+SMALL = Shape(vocab_size=263, width=32, depth=2, heads=2, context=256)
 PROMPT_SEED = 7
 
 
