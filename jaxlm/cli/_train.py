@@ -9,11 +9,11 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import training
+from jaxlm import models, training
 from jaxlm.cli._arguments import expand_short, option_names, split_positionals
 from jaxlm.cli._experiments import load_experiment
 from jaxlm.cli._failures import FAILED, UsageError, say
@@ -23,7 +23,7 @@ from jaxlm.cli._options import parse
 from jaxlm.cli._progress import Display
 from jaxlm.cli._runs import run_folder
 
-PROGRAM, INIT = "jaxlm train", "--run.init"
+PROGRAM, INIT, PRESET = "jaxlm train", "--run.init", "--preset"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class Train:
 
     jaxlm train source-causal
 
+    jaxlm train --preset small --model.position rotary --data "texts/*.txt"
+
     jaxlm train my_experiment.py --out runs/mine
 
     jaxlm train --init bert --data "texts/*.txt" --train-last 2
@@ -48,6 +50,7 @@ class Train:
     Attributes:
         experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
         data: what to train on: files, folders or globs of text, JSONL, Parquet, FASTA or traces
+        preset: a model of this size instead of the experiment's, which --model options then vary
         out: folder of the run; by default runs/NAME-N
         resume: go on with the run in --out, by default with the last one of this name
         json: print the result as one JSON object
@@ -56,6 +59,7 @@ class Train:
 
     experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
     data: Annotated[tuple[str, ...], arg(metavar="PATH [PATH ...]")] = ()
+    preset: Literal[tuple(models.PRESETS)] | None = None
     out: Annotated[str | None, arg(metavar="DIR")] = None
     resume: FlagCreatePairsOff[bool] = False
     json: FlagCreatePairsOff[bool] = False
@@ -124,7 +128,7 @@ def read_request(arguments: Sequence[str]) -> Request:
         raise UsageError(f"one EXPERIMENT at a time, got {' and '.join(map(repr, positionals))}")
     named = _named(positionals[0] if positionals else None, options)
     options, experiment = _begun(options, named, is_own=bool(positionals))
-    named = named._replace(experiment=experiment)
+    named = named._replace(experiment=_sized(experiment, options))
     given = parse(Train, options, program=PROGRAM, default=Train(settings=named.experiment))
     experiment, name = given.settings, named.name
     if given.data:
@@ -173,6 +177,17 @@ def _begun(options: list[str], named: _Found, *, is_own: bool) -> tuple[list[str
         begun = named.experiment.run.init or "drawn parameters"
         raise UsageError(f"the run in {named.folder} began with {begun}: leave --init out to go on with it")
     return kept, named.experiment
+
+
+def _sized(experiment: training.Experiment, options: list[str]) -> training.Experiment:
+    """The experiment with the model that --preset names, seeing as far back and forth as its own."""
+    preset = models.PRESETS.get(_value(options, PRESET))
+    if preset is None:
+        return experiment
+    if experiment.run.init is not None:
+        raise UsageError(f"{PRESET} is a model's shape, and --init brings a model: give one of them")
+    model = dataclasses.replace(preset, causal=experiment.model.causal, dtype=experiment.model.dtype)
+    return dataclasses.replace(experiment, model=model)
 
 
 def _is_cpu_only() -> bool:
