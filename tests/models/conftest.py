@@ -16,6 +16,34 @@ SMALL = models.TransformerConfig(
     vocab_size=11, width=16, depth=2, num_heads=4, mlp_width=32, max_length=16, next_id=5
 )
 
+# Schemes of which several files ask the same; each adds its own fields.
+SHARED = {
+    "mixed": {
+        "causal": True,
+        "position": "rotary",
+        "window": 3,
+        "layer_pattern": "wf",
+        "rotary_window_base": 50.0,
+        "qk_norm": True,
+        "norm": "rms",
+        "norm_offset": True,
+        "norm_placement": "sandwich",
+        "attention_softcap": 2.0,
+        "logit_softcap": 3.0,
+        "activation": "geglu_tanh",
+    },
+    "parallel": {
+        "position": "rotary",
+        "head_width": 8,
+        "rotary_share": 0.5,
+        "parallel_residual": True,
+        "rotary_scaling": "dynamic",
+        "rotary_factor": 2.0,
+        "attention_scale_by_layer": True,
+        "token_types": 2,
+    },
+}
+
 
 class Small(NamedTuple):
     config: models.TransformerConfig
@@ -33,8 +61,8 @@ def drawn(path, leaf: jax.ShapeDtypeStruct) -> jax.Array:
 
 
 @functools.cache
-def make_small(**options) -> Small:
-    config = dataclasses.replace(SMALL, **options)
+def make_small(shared: str | None = None, **options) -> Small:
+    config = dataclasses.replace(SMALL, **(SHARED[shared] if shared else {}) | options)
     model = models.build(config, "causal_lm" if config.causal else "masked_lm")
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4), jnp.int32))
     variables = jax.tree_util.tree_map_with_path(drawn, shapes)

@@ -18,31 +18,8 @@ SCHEMES = {
     "learned window": {"position": "learned", "window": 2},
     "scanned": {"position": "rotary", "window": 4, "scan_layers": True, "num_kv_heads": 2},
     "scanned mixed": {"position": "rotary", "window": 3, "layer_pattern": "fw", "scan_layers": True},
-    "mixed": {
-        "position": "rotary",
-        "window": 3,
-        "layer_pattern": "wf",
-        "rotary_window_base": 50.0,
-        "qk_norm": True,
-        "norm": "rms",
-        "norm_offset": True,
-        "norm_placement": "sandwich",
-        "attention_softcap": 2.0,
-        "logit_softcap": 3.0,
-        "activation": "geglu_tanh",
-    },
-    "parallel": {
-        "position": "rotary",
-        "head_width": 8,
-        "rotary_share": 0.5,
-        "parallel_residual": True,
-        "rotary_scaling": "dynamic",
-        "rotary_factor": 2.0,
-        "rotary_length": 12,
-        "attention_scale_by_layer": True,
-        "token_types": 2,
-        "position_offset": 2,
-    },
+    "mixed": {"shared": "mixed"},
+    "parallel": {"shared": "parallel", "rotary_length": 12, "position_offset": 2},
 }
 TOKENS = np.array([[1, 2, 5, 3, 4, 5, 6, 7], [8, 9, 10, 5, 1, 3, 2, 4]], np.int32)
 NUM_SLOTS = 12
