@@ -19,6 +19,9 @@ class GenerationConfig:
       length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
       early_stopping: True: beam search ends with `num_beams` ended continuations; False: when no open beam
         can be better at its present length; "never": at any length.
+      forbidden_ids: ids that are never chosen.
+      first_id: the id that every text begins with; None: any.
+      last_id: the id that ends a text which is as long as it may be; None: any.
 
     Raises:
       ValueError: if a value is out of range or two contradict each other.
@@ -36,6 +39,9 @@ class GenerationConfig:
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
+    forbidden_ids: tuple[int, ...] = ()
+    first_id: int | None = None
+    last_id: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_new_tokens", "num_beams"):

@@ -30,16 +30,30 @@ class LayerCache(NamedTuple):
     value: Float[Array, "B K S H"]
 
 
+class Memory(NamedTuple):
+    """What a decoder keeps of the text that an encoder read: made once, read at every token.
+
+    Attributes:
+      layers: the keys and values of each block's cross-attention, as in `Cache`.
+      segments: `Int[B S]` of the encoder's positions, 0 = padding, which is not read.
+    """
+
+    layers: tuple[LayerCache, ...] | LayerCache
+    segments: Int[Array, "B S"]
+
+
 class Cache(NamedTuple):
     """The keys and values of all layers, and where the tokens in the slots stand.
 
     Attributes:
       layers: one `LayerCache` a block; of `scan_layers`, one whose arrays have a leading axis R.
       positions: `Int[B S]` position of the token in each slot, -1 where the slot is empty.
+      memory: of a decoder with cross-attention, from the first call on; else None.
     """
 
     layers: tuple[LayerCache, ...] | LayerCache
     positions: Int[Array, "B S"]
+    memory: Memory | None = None
 
     @property
     def num_slots(self) -> int:
