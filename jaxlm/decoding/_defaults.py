@@ -43,7 +43,8 @@ def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> Generat
         "last_id": _id("forced_eos_token_id", values),
         "stop_ids": ends or None,
     }
-    unset = {name: value for name, value in fields.items() if not getattr(config, name) and value is not None}
+    usual = {field.name: field.default for field in dataclasses.fields(config)}
+    unset = {name: value for name, value in fields.items() if getattr(config, name) == usual[name]}
     return dataclasses.replace(config, **unset)
 
 

@@ -29,7 +29,7 @@ class Generated(NamedTuple):
       prompt: `Int[L]` ids.
       tokens: `Int[T]` ids after it, a token that ended the text included.
       log_probs: `Float32[T]` nats of each under the model itself, before penalties, temperature and cuts.
-      text: the tokens as text, without what ended it.
+      text: the tokens as text, without what ended it, and without a `first_id`.
       ended_by: "stop" (a stop id), "stop_string", "length", or None while it is being written.
       score: of beam search, `log-likelihood / length ** length_penalty`; else None.
     """
@@ -208,9 +208,13 @@ def _with_ended(status: jax.Array, ended: np.ndarray) -> jax.Array:
     return jnp.where(jnp.asarray(over), STOPPED, status) if over.any() else status
 
 
-def _before(model: nn.Module, prompt: np.ndarray) -> np.ndarray:
-    """The ids that what is written stands behind."""
-    return prompt[:0] if is_seq2seq(model) else prompt
+def _parted(
+    model: nn.Module, prompt: np.ndarray, tokens: np.ndarray, config: GenerationConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ids that a text stands behind, and its own: a first token that every text has is no part of it."""
+    before = prompt[:0] if is_seq2seq(model) else prompt
+    lead = 0 if config.first_id is None else 1
+    return np.concatenate([before, tokens[:lead]]), tokens[lead:]
 
 
 def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndarray) -> list[Generated]:
@@ -218,9 +222,10 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
     pieces = []
     for row, prompt in enumerate(texts):
         own, stopped = tokens[row, : counts[row]], status[row] == STOPPED and ended[row] != "stop_string"
-        before = _before(model, prompt)
-        text = continuation(tokenizer, before, own[:-1] if stopped else own)
-        size, text, found = cut_at_stop(tokenizer, before, own, text, config.stop_strings)
+        before, shown = _parted(model, prompt, own, config)
+        text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
+        size, text, found = cut_at_stop(tokenizer, before, shown, text, config.stop_strings)
+        size += own.size - shown.size
         if found:
             ended[row] = "stop_string"
         elif status[row] != RUNNING and not ended[row]:
@@ -251,7 +256,8 @@ def _search(model, params, tokenizer, texts, config) -> list[Generated]:
         size = found.lengths[row]
         own, log_probs = found.tokens[row, :size], found.log_probs[row, :size]
         stopped = bool(np.isin(own[-1:], stop_ids(model, tokenizer, config)).any())
-        text = continuation(tokenizer, _before(model, prompt), own[:-1] if stopped else own)
+        before, shown = _parted(model, prompt, own, config)
+        text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
         ended_by = "stop" if stopped else "length"
         results.append(Generated(prompt, own, log_probs, text, ended_by, float(found.scores[row])))
     return results

@@ -2,7 +2,7 @@
 
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
 from jaxlm.models._cache import Cache, LayerCache, Memory, empty_cache
-from jaxlm.models._config import GATED, TransformerConfig, decoder_config, encoder_config, from_dict, to_dict
+from jaxlm.models._config import GATED, TransformerConfig, from_dict, to_dict
 from jaxlm.models._ensembles import (
     EnsembleOutput,
     EnsemblePrediction,
@@ -19,6 +19,7 @@ from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel
+from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._stacking import BODIES, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 

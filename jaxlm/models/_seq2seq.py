@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 
 from jaxlm.models._cache import Cache
-from jaxlm.models._config import decoder_config, encoder_config
 from jaxlm.models._language_models import Head, HeadedModel
+from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Bool, Float, Int
 

@@ -1,13 +1,13 @@
 """The transformer body: embeddings, blocks, final norm; from tokens or vectors to the residual stream."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxlm.models._block import Block, BlockTrace
-from jaxlm.models._cache import Cache, LayerCache, Memory, check_cached, write_positions
+from jaxlm.models._cache import Cache, LayerCache, check_cached, check_memory, with_memory, write_positions
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
 from jaxlm.models._layers import DistanceBias, Norm
@@ -148,7 +148,7 @@ class Transformer(nn.Module):
         shape = vectors.shape[:2]
         if cache is not None:
             check_cached(config, cache, slots, positions, attention_mask, segments)
-        _check_memory(config, cache, memory)
+        check_memory(config, cache, memory)
         given = positions
         positions = resolve_positions(config, shape, tokens, segments, positions)
         if cache is None:
@@ -169,10 +169,7 @@ class Transformer(nn.Module):
         hidden, traces, news = stack(config, start, scope, kept, slots, deterministic, intermediates)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
         if cache is not None:
-            cache = cache._replace(layers=news.layers)
-        if cache is not None and config.cross_attention and not is_kept:
-            rows = jnp.ones(memory.shape[:2], jnp.int32) if memory_segments is None else memory_segments
-            cache = cache._replace(memory=Memory(_as_kept(news.memory, cache), rows))
+            cache = with_memory(cache._replace(layers=news.layers), news.memory, memory, memory_segments)
         return Output(hidden, _named(start, traces) if intermediates else None, cache)
 
     def _distance_bias(self, positions, shape, cache: Cache | None) -> Float[Array, " #B N L S"]:
@@ -213,21 +210,6 @@ class Transformer(nn.Module):
 def block_name(layer: int) -> str:
     """The name of a block among parameters and intermediates."""
     return f"block_{layer:02d}"
-
-
-def _check_memory(config: TransformerConfig, cache: Cache | None, memory: Array | None) -> None:
-    is_kept = cache is not None and cache.memory is not None
-    if config.cross_attention and (memory is None) != is_kept:
-        told = "none" if memory is None else "one beside what the cache keeps of it"
-        raise ValueError(f"cross-attention reads one memory, given once: got {told}")
-    if not config.cross_attention and memory is not None:
-        raise ValueError("a model without cross-attention reads no memory: got one; set cross_attention")
-
-
-def _as_kept(layers: Any, cache: Cache) -> Any:
-    """Keys and values of a memory in the dtype that the cache keeps its own in."""
-    dtype = jax.tree.leaves(cache.layers)[0].dtype
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), layers)
 
 
 def _named(start: Array, traces: list[BlockTrace]) -> dict[str, Array]:

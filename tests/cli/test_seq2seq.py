@@ -75,6 +75,9 @@ def test_what_generation_config_asks_for_is_kept(here, capsys, tmp_path):
     assert (shown["tokens"][0], len(shown["tokens"]), shown["tokens"][-1]) == (104, 4, 257)
     found = decoding.with_defaults(decoding.GenerationConfig(), pretrained.load(tmp_path / "asked").extra)
     assert (found.forbidden_ids, found.first_id, found.last_id) == ((97,), 104, 257)
+    own = decoding.GenerationConfig(first_id=0, stop_ids=(5,), forbidden_ids=(1,))
+    found = decoding.with_defaults(own, {"generation": {**asked, "eos_token_id": [7, 8]}})
+    assert (found.forbidden_ids, found.first_id, found.stop_ids) == ((1,), 0, (5,))
     with pytest.raises(ValueError, match="forced_bos_token_id of the model's files is an id"):
         decoding.with_defaults(decoding.GenerationConfig(), {"generation": {"forced_bos_token_id": "a"}})
 

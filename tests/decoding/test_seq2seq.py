@@ -73,6 +73,7 @@ def test_what_must_or_may_not_be_chosen_equals_transformers(case, num_beams):
     for prompt, ours in zip(PROMPTS, run(case, **asked), strict=True):
         tokens, score = theirs(case, prompt, **{**ASKED, "num_beams": num_beams})
         assert ours.tokens.tolist() == tokens and tokens[0] == 6
+        assert ours.text == Symbols().decode(tokens[1:-1] if tokens[-1] == 4 else tokens[1:])
         if score is not None:
             assert ours.score == pytest.approx(score, rel=1e-6, abs=1e-5)
 

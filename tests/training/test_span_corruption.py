@@ -170,7 +170,8 @@ def test_a_run_goes_back_to_transformers_as_t5(run_folder, tmp_path):
     tokens, written = np.array([[110, 117, 260, 98]]), np.array([[256, 260, 109]])
     with torch.no_grad():
         expected = theirs(input_ids=torch.tensor(tokens), decoder_input_ids=torch.tensor(written)).logits
-    hidden = loaded.model.apply({"params": loaded.params}, tokens, decoder_tokens=written).hidden
+    rows = [jnp.asarray(array, jnp.int32) for array in (tokens, written)]
+    hidden = loaded.model.apply({"params": loaded.params}, rows[0], decoder_tokens=rows[1]).hidden
     found = loaded.model.apply({"params": loaded.params}, hidden, method="logits")
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
 
