@@ -13,7 +13,8 @@ class GenerationConfig:
     Attributes:
       max_new_tokens: a text gets no more; nor more than the model's context holds.
       sampling: what happens to the distribution before a token is chosen.
-      stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one.
+      stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one, and for an
+        encoder-decoder else the one that closes texts.
       stop_strings: strings that end a text.
       num_beams: how many continuations beam search keeps; 1: none, each token is chosen once and for all.
       length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.

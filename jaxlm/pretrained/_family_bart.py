@@ -170,5 +170,6 @@ BART = Family(
             for ours, theirs in (("position", "embed_positions"), ("norm", "layernorm_embedding"))
         },
     },
+    unused=(r"model\.(encoder|decoder)\.version",),
     **FILES,
 )
