@@ -24,8 +24,9 @@ LONGEST_ROW = 512
 class Evaluate:
     """Show the loss, perplexity, accuracy and calibration of a model, beside those of a unigram baseline.
 
-    What is masked is the same at every call. Of a causal model bits per byte are shown too, beside those of
-    zlib and xz. Without CORPUS it is the test split that the run held out.
+    What is masked, or taken out of texts for a decoder to write, is the same at every call. Of a causal model
+    bits per byte are shown too, beside those of zlib and xz. Without CORPUS it is the test split that the run
+    held out.
 
     Attributes:
         model: a run folder that jaxlm train wrote, or a Hugging Face folder or name, which need a CORPUS
@@ -72,6 +73,7 @@ def run(arguments: Sequence[str]) -> int:
             cache,
             objective=loaded.objective,
             noise=_noise(folder, experiment, loaded.objective, noisy=options.noisy),
+            spans=experiment.spans,
             row_length=experiment.data.row_length,
             long=experiment.data.long,
             batch_size=options.batch_size,
@@ -98,7 +100,8 @@ def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> t
         rows = data.DataConfig(row_length=min(LONGEST_ROW, loaded.config.max_length), ends=_ends(loaded))
         run = training.RunConfig(objective=loaded.objective)
         kept = dataclasses.replace(loaded.config, param_dtype="float32")
-        experiment = training.Experiment(data=rows, model=kept, run=run)
+        kind = tokenizers.TokenizerConfig(path=str(folder))
+        experiment = training.Experiment(data=rows, tokenizer=kind, model=kept, run=run)
     if options.row_length is None:
         return experiment
     rows = dataclasses.replace(experiment.data, row_length=options.row_length)

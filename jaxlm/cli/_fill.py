@@ -50,8 +50,10 @@ def run(arguments: Sequence[str]) -> int:
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
     if loaded.objective != "masked_lm":
+        other = ", or use jaxlm generate" if loaded.objective == "seq2seq_lm" else ""
         raise UsageError(
-            f"{options.model} fills no masks: it was trained as {loaded.objective}; name a masked LM's folder"
+            f"{options.model} fills no masks: it was trained as {loaded.objective}; "
+            f"name a masked LM's folder{other}"
         )
     _warn_of_unknown(loaded, texts)
     results = decoding.fill_batch(

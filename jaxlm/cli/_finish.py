@@ -93,4 +93,7 @@ def _commands(
         short = [text for text in texts if len(text) <= LONGEST_EXAMPLE]
         mask = tokenizer.token(tokenizer.specials.mask)
         commands.insert(0, f"fill {name} " + (shlex.quote(short[0]) if short else f'"... {mask} ..."'))
+    if loaded.objective == "seq2seq_lm":
+        sentinel = tokenizer.token(tokenizers.sentinel_ids(tokenizer)[0])
+        commands.insert(0, f'generate {name} "... {sentinel} ..."')
     return [f"jaxlm {command}" for command in commands]

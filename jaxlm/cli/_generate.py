@@ -1,4 +1,4 @@
-"""`jaxlm generate MODEL TEXT`: what a model writes after a text."""
+"""`jaxlm generate MODEL TEXT`: what a model writes after a text, or from it."""
 
 import dataclasses
 import json
@@ -21,6 +21,8 @@ class Generate:
     """Write on after a text: the likeliest token each time, a draw with --temperature, or a beam search.
 
     Example: jaxlm generate ./gpt2 "Once upon a time" --temperature 0.8 --top-p 0.95
+
+    An encoder-decoder writes another text from it: jaxlm generate ./t5 "translate English to German: Thanks!"
 
     Attributes:
         model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
@@ -66,11 +68,13 @@ def run(arguments: Sequence[str]) -> int:
     texts = input_lines(options.text, 'jaxlm generate MODEL "Once upon a time"') if options.text else [""]
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
-    if loaded.objective != "causal_lm":
+    if loaded.objective not in ("causal_lm", "seq2seq_lm"):
         raise UsageError(
             f"{options.model} writes no text: it was trained as {loaded.objective}; "
-            "name a causal LM's folder, or use jaxlm fill"
+            "name the folder of a causal LM or an encoder-decoder, or use jaxlm fill"
         )
+    if loaded.objective == "seq2seq_lm":
+        config = decoding.with_defaults(config, loaded.extra)
     warn_of_unknown("jaxlm generate", loaded, texts)
     rng = jax.random.key(options.seed) if options.temperature else None
     if len(texts) == 1 and not options.json and options.num_beams == 1:
@@ -79,8 +83,14 @@ def run(arguments: Sequence[str]) -> int:
     prompts = [opened(loaded, text) for text in texts]
     written = decoding.generate(loaded.model, loaded.params, loaded.tokenizer, prompts, config, rng=rng)
     for text, one in zip(texts, written, strict=True):
-        print(json.dumps(as_json(text, one), ensure_ascii=False) if options.json else text + one.text)
+        whole = before(loaded, text) + one.text
+        print(json.dumps(as_json(text, one), ensure_ascii=False) if options.json else whole)
     return 0
+
+
+def before(loaded: pretrained.Loaded, text: str) -> str:
+    """Returns what a written text stands behind: its prompt, of an encoder-decoder nothing."""
+    return "" if loaded.objective == "seq2seq_lm" else text
 
 
 def as_json(text: str, written: decoding.Generated) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def _stream(
     every = 1 if sys.stdout.isatty() else config.max_new_tokens
     if config.stop_strings and every > 1:
         every = 8
-    sys.stdout.write(text)
+    sys.stdout.write(before(loaded, text))
     shown = 0
     for (written,) in decoding.stream(
         loaded.model, loaded.params, loaded.tokenizer, [opened(loaded, text)], config, rng=rng, every=every

@@ -52,7 +52,12 @@ def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loade
 
 
 def opened(loaded: pretrained.Loaded, text: str) -> str | np.ndarray:
-    """Returns a text as a model goes on with it: behind the tokens that open texts, if it was trained so."""
+    """Returns a text as a model goes on with it: behind the tokens that open texts, if it was trained so.
+
+    An encoder-decoder reads a whole text: opened and closed, if it was trained so.
+    """
+    if loaded.objective == "seq2seq_lm":
+        return loaded.tokenizer.encode(text, add_specials=loaded.ends)
     return tokenizers.encode_opened(loaded.tokenizer, text) if loaded.ends and text else text
 
 

@@ -48,9 +48,10 @@ def run(arguments: Sequence[str]) -> int:
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
     if loaded.objective != "causal_lm":
+        other = "generate" if loaded.objective == "seq2seq_lm" else "fill"
         raise UsageError(
             f"{options.model} predicts no next token: it was trained as {loaded.objective}; "
-            "name a causal LM's folder, or use jaxlm fill"
+            f"name a causal LM's folder, or use jaxlm {other}"
         )
     warn_of_unknown("jaxlm next", loaded, texts)
     prompts = [opened(loaded, text) for text in texts]

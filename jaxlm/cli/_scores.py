@@ -20,6 +20,8 @@ def described(scores: Scores, objective: str) -> str:
         return f"{scores.records:,} records of {scores.tokens:,} tokens"
     if objective == "masked_lm":
         return f"{scores.scored:,} masked of {scores.tokens:,} tokens, fixed masks"
+    if objective == "seq2seq_lm":
+        return f"{scores.scored:,} tokens written of {scores.tokens:,} in the texts, fixed spans"
     return f"{scores.scored:,} next tokens of {scores.tokens:,}"
 
 

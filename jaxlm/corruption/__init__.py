@@ -11,6 +11,7 @@ from jaxlm.corruption._noise_config import NoiseConfig
 from jaxlm.corruption._replacements import keep, mixture, to_mask, to_other, to_random
 from jaxlm.corruption._schedules import SCHEDULES, schedule_fraction
 from jaxlm.corruption._shares import as_fractions
+from jaxlm.corruption._span_config import SpanConfig
 from jaxlm.corruption._spans import SpanCorrupted, corrupt_spans
 from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transform import CorruptBatch
@@ -29,6 +30,7 @@ __all__ = [
     "NoisyEmbeddings",
     "Replacement",
     "Slots",
+    "SpanConfig",
     "SpanCorrupted",
     "Units",
     "as_fractions",

@@ -143,6 +143,7 @@ def _tokenizer(
 
     trainer = [TRAINING, importlib.metadata.version("tokenizers")]
     asked = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
+    asked |= {"sentinels": config.sentinels} if config.sentinels else {}
     return open_or_build(cache_root() / "tokenizers" / _digest(corpus, data, asked)[:32], build, open_it)
 
 

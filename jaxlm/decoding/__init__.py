@@ -1,6 +1,7 @@
 """Decoding: what a trained model would write."""
 
 from jaxlm.decoding._cached_lm import CachedLM, Counters
+from jaxlm.decoding._defaults import with_defaults
 from jaxlm.decoding._fill import Candidate, Filled, MaskPrediction, fill, fill_batch
 from jaxlm.decoding._generate import Generated, generate, stream
 from jaxlm.decoding._generation_config import GenerationConfig
@@ -43,4 +44,5 @@ __all__ = [
     "readable",
     "stream",
     "warped",
+    "with_defaults",
 ]

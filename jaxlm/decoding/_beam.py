@@ -19,7 +19,8 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models
-from jaxlm.decoding._steps import next_positions, read_prompts
+from jaxlm.decoding._choice import Rules, permitted
+from jaxlm.decoding._steps import context_width, next_positions, read, read_prompts
 from jaxlm.typing import Array, Bool, Float, Int
 
 # The score of what must not be chosen; finite, so that sums of it stay in order.
@@ -78,6 +79,7 @@ class _Rules(NamedTuple):
     stops: Array
     length_penalty: Array
     early_stopping: Array
+    choice: Rules | None
 
 
 @functools.partial(jax.jit, static_argnames=("model", "room", "num_beams"))
@@ -90,6 +92,7 @@ def search_beams(
     stops: Int[Array, " N"],
     length_penalty: Float[Array, ""],
     early_stopping: Int[Array, ""],
+    choice: Rules | None = None,
     *,
     room: int,
     num_beams: int,
@@ -97,7 +100,7 @@ def search_beams(
     """Returns the best continuation of each prompt that a search with `num_beams` beams finds.
 
     Args:
-      model: a causal LM.
+      model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokens: `Int[B P]` prompts, padded on the right.
       lengths: `Int[B]`.
@@ -105,6 +108,7 @@ def search_beams(
       stops: `Int[...]` ids that end a continuation.
       length_penalty: see `GenerationConfig`.
       early_stopping: index in `EARLY_STOPPING` of what `GenerationConfig` has.
+      choice: ids that may not or must be chosen; a token that must is of log-probability 0 in the scores.
       room: T.
       num_beams: W.
 
@@ -113,10 +117,10 @@ def search_beams(
       Wu et al., "Google's Neural Machine Translation System", 2016, https://arxiv.org/abs/1609.08144
         (section 7, length normalisation; the penalty here is the plain power).
     """
-    width = tokens.shape[1]
-    rules = _Rules(limits, stops, length_penalty, early_stopping)
+    width = context_width(model, tokens.shape[1])
+    rules = _Rules(limits, stops, length_penalty, early_stopping, choice)
     logits, reading = read_prompts(model, params, tokens, lengths, width + room * num_beams)
-    search = _blank(reading, lengths, limits, width, room, num_beams)
+    search = _blank(reading, limits, room, num_beams)
     logits = jnp.broadcast_to(logits[:, None], (tokens.shape[0], num_beams, logits.shape[1]))
     search = _expand(search, logits, jnp.zeros((), jnp.int32), rules)
 
@@ -133,9 +137,9 @@ def search_beams(
     return Found(best.tokens, best.log_probs, best.lengths, best.scores)
 
 
-def _blank(reading, lengths, limits, width, room, num_beams) -> _Search:
+def _blank(reading, limits, room, num_beams) -> _Search:
     """One running beam of each prompt, the others impossible: the first turn finds W different ones."""
-    num_rows, num_slots = lengths.shape[0], reading.cache.num_slots
+    num_rows, num_slots = limits.shape[0], reading.cache.num_slots
     shape = (num_rows, num_beams)
 
     def paths(scores: Array) -> Paths:
@@ -143,7 +147,7 @@ def _blank(reading, lengths, limits, width, room, num_beams) -> _Search:
         return Paths(scores, ids, jnp.zeros(ids.shape, jnp.float32), jnp.zeros(shape, jnp.int32))
 
     first = jnp.where(jnp.arange(num_beams) == 0, np.float32(0), NEVER)
-    granted = jnp.arange(num_slots, dtype=jnp.int32)[None] < lengths[:, None]
+    granted = jnp.arange(num_slots, dtype=jnp.int32)[None] < reading.offsets[:, None]
     positions = jnp.repeat(reading.positions[:, None], num_beams, axis=1)
     return _Search(
         running=paths(jnp.broadcast_to(first[None], shape)),
@@ -164,8 +168,9 @@ def _read(model, params, search: _Search, step: Array, width: int) -> tuple[Arra
     own = width + step * num_beams + beams
     ancestry = search.ancestry | (jnp.arange(search.cache.num_slots)[None, None] == own[None, :, None])
     tokens = jax.lax.dynamic_index_in_dim(search.running.tokens, step, axis=2, keepdims=False)
-    output = model.apply(
-        {"params": params},
+    output = read(
+        model,
+        params,
         tokens,
         positions=search.positions,
         attention_mask=ancestry[:, None],
@@ -206,7 +211,14 @@ def _candidates(running: Paths, logits: Array, step: Array, rules: _Rules) -> tu
     num_rows, num_beams, vocab_size = logits.shape
     count = min(max(2, 1 + rules.stops.shape[0]) * num_beams, num_beams * vocab_size)
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-    totals = (running.scores[:, :, None] + log_probs).reshape(num_rows, -1)
+    scored = log_probs
+    if rules.choice is not None:
+        flat = log_probs.reshape(-1, vocab_size)
+        steps = jnp.full(flat.shape[:1], step)
+        scored = permitted(flat, rules.choice, steps, jnp.repeat(rules.limits, num_beams)).reshape(
+            logits.shape
+        )
+    totals = (running.scores[:, :, None] + scored).reshape(num_rows, -1)
     scores, places = jax.lax.top_k(totals, count)
     parents, tokens = places // vocab_size, places % vocab_size
     chosen = jnp.take_along_axis(log_probs.reshape(num_rows, -1), places, axis=1)

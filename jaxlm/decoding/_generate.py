@@ -11,9 +11,11 @@ from flax import linen as nn
 from jaxlm import tokenizers
 from jaxlm.decoding._beam import EARLY_STOPPING, search_beams
 from jaxlm.decoding._buckets import fine_bucket
+from jaxlm.decoding._choice import make_rules
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
 from jaxlm.decoding._prompts import Prompts, Text, pad_prompts, prompt_ids
+from jaxlm.decoding._steps import context_width, first_token, is_seq2seq
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
 
 # Turns between two looks at the text, where stop strings may end it.
@@ -21,13 +23,13 @@ LOOK_EVERY = 8
 
 
 class Generated(NamedTuple):
-    """What was written after a prompt.
+    """What was written after a prompt, or by an encoder-decoder from it.
 
     Attributes:
       prompt: `Int[L]` ids.
       tokens: `Int[T]` ids after it, a token that ended the text included.
       log_probs: `Float32[T]` nats of each under the model itself, before penalties, temperature and cuts.
-      text: the tokens as text, without what ended it.
+      text: the tokens as text, without what ended it, and without a `first_id`.
       ended_by: "stop" (a stop id), "stop_string", "length", or None while it is being written.
       score: of beam search, `log-likelihood / length ** length_penalty`; else None.
     """
@@ -58,13 +60,15 @@ def generate(
 
     One prefill and one compiled loop whatever the prompts' lengths; sizes are rounded up to few, so that few
     programs are compiled. A draw is a function of the key, the prompt's ids, how many prompts before it have
-    the same ids, and its place in the text: the same in any batch.
+    the same ids, and its place in the text: the same in any batch. An encoder-decoder reads each prompt once
+    and writes another text from it.
 
     Args:
-      model: a causal LM.
+      model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokenizer: its tokenizer.
-      prompts: texts or ids; lengths may differ. An empty one is the tokenizer's begin-of-sequence token.
+      prompts: texts or ids; lengths may differ, and nothing is added to them. An empty one is the tokenizer's
+        begin-of-sequence token.
       config: None: greedy, 128 tokens.
       rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after `config.sampling`.
 
@@ -72,7 +76,7 @@ def generate(
       One `Generated` a prompt, in order.
 
     Raises:
-      ValueError: if the model is not causal, a prompt leaves no room in its context or is empty where no
+      ValueError: if the model writes no text, a prompt leaves no room in its context or is empty where no
         token begins texts, or beam search is given a key.
 
     Example:
@@ -115,7 +119,7 @@ def stream(
     a stop string, are held back.
 
     Args:
-      model: a causal LM.
+      model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokenizer: its tokenizer.
       prompts: as for `generate`.
@@ -137,22 +141,29 @@ def stream(
 
 
 def _checked(model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text]) -> list[np.ndarray]:
-    config = model.config
-    if not config.causal:
+    config, room = model.config, 0 if is_seq2seq(model) else 1
+    if is_seq2seq(model):
+        first_token(model)
+    elif not config.causal:
         raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
-    return [prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=1) for text in prompts]
+    return [prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=room) for text in prompts]
 
 
 def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
     """Advances and looks, until every text has ended."""
     prompts = pad_prompts(texts, model.config.max_length)
     wanted, room = _wanted(model, tokenizer, prompts, config, rng)
-    needed = int((prompts.lengths + wanted.limits).max())
-    num_slots = min(max(fine_bucket(needed), prompts.tokens.shape[1]), model.config.max_length)
-    written = begin(model, params, *map(jnp.asarray, prompts[:2]), wanted, room=room, num_slots=num_slots)
+    written = begin(
+        model,
+        params,
+        *map(jnp.asarray, prompts[:2]),
+        wanted,
+        room=room,
+        num_slots=_slots(model, prompts, wanted),
+    )
     ended = np.full(len(texts), "", object)
     while True:
-        pieces = _generated(tokenizer, texts, written, config, ended)
+        pieces = _generated(model, tokenizer, texts, written, config, ended)
         yield pieces
         if all(piece.ended_by for piece in pieces):
             return
@@ -160,21 +171,34 @@ def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[lis
         written = advance(model, params, written, wanted, jnp.asarray(turns, jnp.int32))
 
 
+def _slots(model, prompts: Prompts, wanted: Wanted) -> int:
+    """Slots of a row: for what is read before, and what is written."""
+    before = 1 if is_seq2seq(model) else prompts.lengths
+    needed = fine_bucket(int((before + np.asarray(wanted.limits)).max()))
+    return min(max(needed, context_width(model, prompts.tokens.shape[1])), model.config.max_length)
+
+
 def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
-    limits = np.minimum(config.max_new_tokens, model.config.max_length - prompts.lengths).astype(np.int32)
+    context = np.where(is_seq2seq(model), 0, prompts.lengths)
+    limits = np.minimum(config.max_new_tokens, model.config.max_length - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
-    stops = jnp.asarray(stop_ids(tokenizer, config), jnp.int32)
+    stops = jnp.asarray(stop_ids(model, tokenizer, config), jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
-    return Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng), fine_bucket(
-        int(limits.max())
-    )
+    rules = make_rules(config.forbidden_ids, config.first_id, config.last_id)
+    wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
+    return wanted, fine_bucket(int(limits.max()))
 
 
-def stop_ids(tokenizer: tokenizers.Tokenizer, config: GenerationConfig) -> tuple[int, ...]:
-    """Returns the ids that end a text: those asked for, or the tokenizer's own."""
+def stop_ids(model: nn.Module, tokenizer: tokenizers.Tokenizer, config: GenerationConfig) -> tuple[int, ...]:
+    """Returns the ids that end a text: those asked for, or the tokenizer's own.
+
+    An encoder-decoder's texts end with the token that closes texts where none ends a sequence.
+    """
     if config.stop_ids is not None:
         return config.stop_ids
-    return () if tokenizer.specials.eos is None else (tokenizer.specials.eos,)
+    ends = tokenizer.specials.ends
+    end = ends[1] if is_seq2seq(model) and tokenizer.specials.eos is None and ends else tokenizer.specials.eos
+    return () if end is None else (end,)
 
 
 def _with_ended(status: jax.Array, ended: np.ndarray) -> jax.Array:
@@ -184,13 +208,24 @@ def _with_ended(status: jax.Array, ended: np.ndarray) -> jax.Array:
     return jnp.where(jnp.asarray(over), STOPPED, status) if over.any() else status
 
 
-def _generated(tokenizer, texts, written: Written, config, ended: np.ndarray) -> list[Generated]:
+def _parted(
+    model: nn.Module, prompt: np.ndarray, tokens: np.ndarray, config: GenerationConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ids that a text stands behind, and its own: a first token that every text has is no part of it."""
+    before = prompt[:0] if is_seq2seq(model) else prompt
+    lead = 0 if config.first_id is None else 1
+    return np.concatenate([before, tokens[:lead]]), tokens[lead:]
+
+
+def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndarray) -> list[Generated]:
     tokens, log_probs, counts, status = jax.device_get(written[1:5])
     pieces = []
     for row, prompt in enumerate(texts):
         own, stopped = tokens[row, : counts[row]], status[row] == STOPPED and ended[row] != "stop_string"
-        text = continuation(tokenizer, prompt, own[:-1] if stopped else own)
-        size, text, found = cut_at_stop(tokenizer, prompt, own, text, config.stop_strings)
+        before, shown = _parted(model, prompt, own, config)
+        text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
+        size, text, found = cut_at_stop(tokenizer, before, shown, text, config.stop_strings)
+        size += own.size - shown.size
         if found:
             ended[row] = "stop_string"
         elif status[row] != RUNNING and not ended[row]:
@@ -211,6 +246,7 @@ def _search(model, params, tokenizer, texts, config) -> list[Generated]:
         wanted.stops,
         jnp.float32(config.length_penalty),
         jnp.asarray(EARLY_STOPPING.index(config.early_stopping), jnp.int32),
+        wanted.rules,
         room=room,
         num_beams=config.num_beams,
     )
@@ -219,8 +255,9 @@ def _search(model, params, tokenizer, texts, config) -> list[Generated]:
     for row, prompt in enumerate(texts):
         size = found.lengths[row]
         own, log_probs = found.tokens[row, :size], found.log_probs[row, :size]
-        stopped = bool(np.isin(own[-1:], stop_ids(tokenizer, config)).any())
-        text = continuation(tokenizer, prompt, own[:-1] if stopped else own)
+        stopped = bool(np.isin(own[-1:], stop_ids(model, tokenizer, config)).any())
+        before, shown = _parted(model, prompt, own, config)
+        text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
         ended_by = "stop" if stopped else "length"
         results.append(Generated(prompt, own, log_probs, text, ended_by, float(found.scores[row])))
     return results

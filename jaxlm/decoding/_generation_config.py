@@ -13,12 +13,16 @@ class GenerationConfig:
     Attributes:
       max_new_tokens: a text gets no more; nor more than the model's context holds.
       sampling: what happens to the distribution before a token is chosen.
-      stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one.
+      stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one, and for an
+        encoder-decoder else the one that closes texts.
       stop_strings: strings that end a text.
       num_beams: how many continuations beam search keeps; 1: none, each token is chosen once and for all.
       length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
       early_stopping: True: beam search ends with `num_beams` ended continuations; False: when no open beam
         can be better at its present length; "never": at any length.
+      forbidden_ids: ids that are never chosen.
+      first_id: the id that every text begins with; None: any.
+      last_id: the id that ends a text which is as long as it may be; None: any.
 
     Raises:
       ValueError: if a value is out of range or two contradict each other.
@@ -36,6 +40,9 @@ class GenerationConfig:
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
+    forbidden_ids: tuple[int, ...] = ()
+    first_id: int | None = None
+    last_id: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_new_tokens", "num_beams"):

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxlm import ops
+from jaxlm.decoding._choice import Rules, permitted
 from jaxlm.decoding._draws import choose
 from jaxlm.decoding._logits import Sampling, warped
-from jaxlm.decoding._steps import Reading, read_prompts, read_token
+from jaxlm.decoding._steps import Reading, first_token, is_seq2seq, read_prompts, read_token
 from jaxlm.typing import Array, Bool, Float, Int, Key, UInt32
 
 RUNNING, STOPPED, FULL = 0, 1, 2
@@ -29,6 +30,7 @@ class Wanted(NamedTuple):
       stops: `Int[...]` ids that end a row.
       sampling: see `Sampling`.
       rng: PRNG key of all draws; None: greedy.
+      rules: ids that may not or must be chosen.
     """
 
     names: UInt32[Array, "B 2"]
@@ -36,6 +38,7 @@ class Wanted(NamedTuple):
     stops: Int[Array, " N"]
     sampling: Sampling
     rng: Key[Array, ""] | None
+    rules: Rules | None = None
 
 
 class Written(NamedTuple):
@@ -47,7 +50,8 @@ class Written(NamedTuple):
       log_probs: `Float32[B T]` nats under the model itself, before penalties, temperature and cuts.
       counts: `Int[B]` how many tokens a row has been given.
       status: `Int[B]` RUNNING, STOPPED by a token that ends it, or FULL.
-      seen: `Bool[B V]` which tokens stand in prompt and continuation; None where no penalty asks.
+      seen: `Bool[B V]` which tokens stand in prompt and continuation, of an encoder-decoder in what its
+        decoder reads; None where no penalty asks.
     """
 
     reading: Reading
@@ -72,7 +76,7 @@ def begin(
     """Reads the prompts and writes each row's first token; rows without a prompt are FULL from the start.
 
     Args:
-      model: a causal LM.
+      model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokens: `Int[B P]`, padded on the right.
       lengths: `Int[B]`.
@@ -85,7 +89,10 @@ def begin(
     seen = None
     if wanted.sampling.repetition_penalty is not None:
         real = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
-        seen = _marked(jnp.zeros((shape[0], logits.shape[1]), bool), jnp.where(real, tokens, logits.shape[1]))
+        there = jnp.where(real, tokens, logits.shape[1])
+        if is_seq2seq(model):  # what the decoder has read
+            there = jnp.full((shape[0], 1), first_token(model), jnp.int32)
+        seen = _marked(jnp.zeros((shape[0], logits.shape[1]), bool), there)
     status = jnp.where((lengths > 0) & (wanted.limits > 0), RUNNING, FULL).astype(jnp.int32)
     counts = jnp.zeros(shape[:1], jnp.int32)
     blank = Written(reading, jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32), counts, status, seen)
@@ -103,7 +110,7 @@ def advance(
     """Writes on for so many turns, or until every row has ended.
 
     Args:
-      model: a causal LM.
+      model: a causal LM, or an encoder-decoder.
       params: its parameters.
       written: what stands so far; its memory is used again.
       wanted: what is asked.
@@ -132,7 +139,8 @@ def advance(
 def _with_next(written: Written, logits: Float[Array, "B V"], wanted: Wanted) -> Written:
     """Gives each running row its next token."""
     running = written.status == RUNNING
-    token = choose(warped(logits, wanted.sampling, written.seen), wanted.rng, wanted.names, written.counts)
+    allowed = permitted(logits, wanted.rules, written.counts, wanted.limits)
+    token = choose(warped(allowed, wanted.sampling, written.seen), wanted.rng, wanted.names, written.counts)
     rows = jnp.arange(token.shape[0], dtype=jnp.int32)
     column = jnp.where(running, written.counts, written.tokens.shape[1])
     counts = written.counts + running.astype(jnp.int32)

@@ -1,7 +1,9 @@
-"""What a causal model is asked while it writes: read a prompt, read one more token.
+"""What a model is asked while it writes: read a prompt, read one more token.
 
-A row's tokens stand in the slots of its cache in order, the token at offset i in slot i, so that a slot may
-be read from every offset from its own on. Letters: `B` rows, `P` prompt, `S` slots, `V` vocabulary.
+A causal model goes on from its prompt; an encoder-decoder's encoder reads it, once, and its decoder writes
+from its first token on. What follows is the same for both. A row's tokens stand in the slots of its cache in
+order, the token at offset i in slot i, so that a slot may be read from every offset from its own on. Letters:
+`B` rows, `P` prompt, `S` slots, `V` vocabulary.
 """
 
 from collections.abc import Mapping
@@ -29,6 +31,42 @@ class Reading(NamedTuple):
     positions: Int[Array, " B"] | Int[Array, "B 2"]
 
 
+def is_seq2seq(model: nn.Module) -> bool:
+    """Returns whether a model writes from a prompt, and not behind it."""
+    return isinstance(model, models.Seq2SeqLM)
+
+
+def writer_config(model: nn.Module) -> models.TransformerConfig:
+    """Returns the config of what writes: the model's, or its decoder's."""
+    return models.decoder_config(model.config) if is_seq2seq(model) else model.config
+
+
+def first_token(model: nn.Module) -> int:
+    """Returns the id that an encoder-decoder's decoder reads first.
+
+    Raises:
+      ValueError: if its config does not say.
+    """
+    if model.config.decoder_start_id is None:
+        raise ValueError(
+            "a decoder begins with a token of its own: got decoder_start_id=None; set it in the config"
+        )
+    return model.config.decoder_start_id
+
+
+def context_width(model: nn.Module, width: int) -> int:
+    """Returns how many slots what a model has read takes before it writes, of prompts of so many tokens."""
+    return 1 if is_seq2seq(model) else width
+
+
+def read(
+    model: nn.Module, params: Mapping[str, Any], tokens: Int[Array, "B L"] | None, **arrays: Any
+) -> models.Output:
+    """Returns what the part of a model that writes makes of tokens; arguments as for `Transformer`."""
+    method = "decode" if is_seq2seq(model) else None
+    return model.apply({"params": params}, tokens, method=method, **arrays)
+
+
 def read_prompts(
     model: nn.Module,
     params: Mapping[str, Any],
@@ -39,25 +77,45 @@ def read_prompts(
     """Returns the float32 logits after each prompt, and the rows to go on from.
 
     Args:
-      model: a causal LM.
+      model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokens: `Int[B P]`, padded on the right.
       lengths: `Int[B]` how many of a row are real; what follows is not kept. A row of length 0 gives logits
         that mean nothing.
-      num_slots: S, at least P; static.
+      num_slots: S, more than `context_width`; static.
     """
+    if not is_seq2seq(model):
+        return _read_first(model, params, tokens, lengths, num_slots)
+    segments = (jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]).astype(jnp.int32)
+    memory = model.apply({"params": params}, tokens, segments=segments, method="encode").hidden
+    first = jnp.full((tokens.shape[0], 1), first_token(model), jnp.int32)
+    rest = {"memory": memory, "memory_segments": segments}
+    return _read_first(model, params, first, jnp.ones_like(lengths), num_slots, **rest)
+
+
+def _read_first(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B P"],
+    lengths: Int[Array, " B"],
+    num_slots: int,
+    **memory: Array,
+) -> tuple[Float[Array, "B V"], Reading]:
+    """Reads rows into an empty cache."""
     num_rows, width = tokens.shape
     places = jnp.arange(width, dtype=jnp.int32)
     slots = jnp.where(places[None] < lengths[:, None], places[None], num_slots)
     granted = jnp.arange(num_slots, dtype=jnp.int32)[None] <= places[:, None]
     positions = prompt_positions(model.config, tokens)
-    output = model.apply(
-        {"params": params},
+    output = read(
+        model,
+        params,
         tokens,
         positions=positions,
         attention_mask=jnp.broadcast_to(granted, (num_rows, 1, width, num_slots)),
-        cache=models.empty_cache(model.config, num_rows, num_slots),
+        cache=models.empty_cache(writer_config(model), num_rows, num_slots),
         slots=slots,
+        **memory,
     )
     last = jnp.maximum(lengths - 1, 0)
     rows = jnp.arange(num_rows, dtype=jnp.int32)
@@ -79,7 +137,7 @@ def read_token(
     """Returns the float32 logits after one more token of each row, and the rows with it.
 
     Args:
-      model: a causal LM.
+      model: a causal LM, or an encoder-decoder.
       params: its parameters.
       reading: the rows so far.
       tokens: `Int[B]`.
@@ -88,8 +146,9 @@ def read_token(
     """
     num_slots = reading.cache.num_slots
     granted = jnp.arange(num_slots, dtype=jnp.int32)[None] <= reading.offsets[:, None]
-    output = model.apply(
-        {"params": params},
+    output = read(
+        model,
+        params,
         tokens[:, None] if vectors is None else None,
         embeddings=vectors,
         positions=reading.positions[:, None],

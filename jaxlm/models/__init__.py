@@ -1,8 +1,8 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
-from jaxlm.models._cache import Cache, LayerCache, empty_cache
-from jaxlm.models._config import TransformerConfig, from_dict, to_dict
+from jaxlm.models._cache import Cache, LayerCache, Memory, empty_cache
+from jaxlm.models._config import GATED, TransformerConfig, from_dict, to_dict
 from jaxlm.models._ensembles import (
     EnsembleOutput,
     EnsemblePrediction,
@@ -17,11 +17,15 @@ from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._language_models import CausalLM, MaskedLM
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
+from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel
-from jaxlm.models._stacking import stack_blocks, unstack_blocks
+from jaxlm.models._sides import decoder_config, encoder_config
+from jaxlm.models._stacking import BODIES, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
 __all__ = [
+    "BODIES",
+    "GATED",
     "MODELS",
     "PRESETS",
     "Cache",
@@ -34,15 +38,19 @@ __all__ = [
     "Heads",
     "LayerCache",
     "MaskedLM",
+    "Memory",
     "Model",
     "MultiHeadModel",
     "Objective",
     "Output",
+    "Seq2SeqLM",
     "SequenceModel",
     "Transformer",
     "TransformerConfig",
     "build",
+    "decoder_config",
     "empty_cache",
+    "encoder_config",
     "ensemble_output",
     "from_dict",
     "head_from_dict",

@@ -10,15 +10,17 @@ from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._language_models import CausalLM, MaskedLM
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, check_heads
+from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel
 
-Objective = Literal["masked_lm", "causal_lm", "classification", "regression", "joint"]
-Model = MaskedLM | CausalLM | SequenceModel | MultiHeadModel
+Objective = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint"]
+Model = MaskedLM | CausalLM | Seq2SeqLM | SequenceModel | MultiHeadModel
 Heads = HeadConfig | Mapping[str, HeadKind] | None
 
 MODELS = {
     "masked_lm": MaskedLM,
     "causal_lm": CausalLM,
+    "seq2seq_lm": Seq2SeqLM,
     "classification": SequenceModel,
     "regression": SequenceModel,
     "joint": MultiHeadModel,
@@ -30,8 +32,9 @@ def build(config: TransformerConfig, objective: Objective = "masked_lm", head: H
 
     Args:
       config: its `causal` must agree with the objective, and its `vocab_size` be known.
-      objective: "masked_lm" or "causal_lm" (no `head`), "classification" or "regression" (a `HeadConfig` with
-        `num_outputs`), or "joint" (a mapping of names to "masked_lm", "causal_lm" or a `HeadConfig`).
+      objective: "masked_lm", "causal_lm" or "seq2seq_lm" (no `head`), "classification" or "regression" (a
+        `HeadConfig` with `num_outputs`), or "joint" (a mapping of names to "masked_lm", "causal_lm" or a
+        `HeadConfig`).
       head: what the objective asks for beside the config.
 
     Raises:
@@ -47,7 +50,7 @@ def build(config: TransformerConfig, objective: Objective = "masked_lm", head: H
         raise ValueError(f"objective must be one of {', '.join(MODELS)}: got {objective!r}")
     if config.vocab_size is None:
         raise ValueError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
-    if MODELS[objective] in (MaskedLM, CausalLM):
+    if MODELS[objective] in (MaskedLM, CausalLM, Seq2SeqLM):
         if head is not None:
             raise ValueError(f"objective={objective!r} has a head of its own: got {head}; leave head out")
         model = MODELS[objective](config)

@@ -30,16 +30,30 @@ class LayerCache(NamedTuple):
     value: Float[Array, "B K S H"]
 
 
+class Memory(NamedTuple):
+    """What a decoder keeps of the text that an encoder read: made once, read at every token.
+
+    Attributes:
+      layers: the keys and values of each block's cross-attention, as in `Cache`.
+      segments: `Int[B S]` of the encoder's positions, 0 = padding, which is not read.
+    """
+
+    layers: tuple[LayerCache, ...] | LayerCache
+    segments: Int[Array, "B S"]
+
+
 class Cache(NamedTuple):
     """The keys and values of all layers, and where the tokens in the slots stand.
 
     Attributes:
       layers: one `LayerCache` a block; of `scan_layers`, one whose arrays have a leading axis R.
       positions: `Int[B S]` position of the token in each slot, -1 where the slot is empty.
+      memory: of a decoder with cross-attention, from the first call on; else None.
     """
 
     layers: tuple[LayerCache, ...] | LayerCache
     positions: Int[Array, "B S"]
+    memory: Memory | None = None
 
     @property
     def num_slots(self) -> int:
@@ -158,3 +172,34 @@ def check_cached(
         raise ValueError(
             "a window needs offsets, which instruction positions are not: no cache for such models"
         )
+
+
+def with_memory(
+    cache: Cache,
+    layers: tuple[LayerCache | None, ...] | LayerCache | None,
+    memory: Float[Array, "B M D"] | None,
+    segments: Int[Array, "B M"] | None,
+) -> Cache:
+    """Returns a cache with what its blocks made of a memory, in the dtype of its own keys and values.
+
+    Args:
+      cache: of a decoder; without a memory it is returned as it is.
+      layers: keys and values of each block.
+      memory: what they were made of, where this call was given one.
+      segments: its segments; None: each row is one without padding.
+    """
+    if memory is None:
+        return cache
+    dtype = jax.tree.leaves(cache.layers)[0].dtype
+    rows = jnp.ones(memory.shape[:2], jnp.int32) if segments is None else segments
+    return cache._replace(memory=Memory(jax.tree.map(lambda leaf: leaf.astype(dtype), layers), rows))
+
+
+def check_memory(config: TransformerConfig, cache: Cache | None, memory: Array | None) -> None:
+    """Refuses a memory that is not read, and a decoder that has none to read, or two."""
+    is_kept = cache is not None and cache.memory is not None
+    if config.cross_attention and (memory is None) != is_kept:
+        told = "none" if memory is None else "one beside what the cache keeps of it"
+        raise ValueError(f"cross-attention reads one memory, given once: got {told}")
+    if not config.cross_attention and memory is not None:
+        raise ValueError("a model without cross-attention reads no memory: got one; set cross_attention")

@@ -14,7 +14,7 @@ from jaxlm.models._config_checks import (
 )
 
 GATED = ("swiglu", "geglu", "geglu_tanh")
-Activation = Literal["gelu", "gelu_tanh", "relu", "swiglu", "geglu", "geglu_tanh"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu", "geglu_tanh"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,8 @@ class TransformerConfig:
       final_norm: whether the last block is followed by a norm; None: yes unless the norms are "post".
       parallel_residual: whether attention and feed-forward read the same stream, each through its own norm,
         and are added to it together.
-      position: "learned" (a table of offsets), "rotary", "instruction" (tables of instruction and argument
+      position: "learned" (a table of offsets), "sinusoidal" (waves of them), "rotary", "relative" (a bias of
+        the scores by distance, one table for all blocks), "instruction" (tables of instruction and argument
         indices) or "none".
       position_offset: rows before that of position 0 in the table of learned positions.
       rotary_base: the slowest rotation's scale.
@@ -63,11 +64,14 @@ class TransformerConfig:
       rotary_fast_turns: those that turn more often are left alone.
       rotary_rounded: whether "yarn" takes whole pairs as the ends of its ramp.
       rotary_amplitude: factor of what is turned; None: of "yarn" `0.1 ln(factor) + 1`, else 1.
+      relative_buckets: rows of the table of "relative" positions; see `jaxlm.ops.distance_buckets`.
+      relative_distance: from which on all distances are one to it.
       next_id: id of the token that ends an instruction, for "instruction" positions.
       instruction_positions: whether training takes them from the "clean" ids or from the "corrupted" ones the
         model reads.
       token_types: rows of a table of token types, whose rows are added to the embeddings; 0: none.
-      activation: "gelu" (exact), "gelu_tanh", "relu", "swiglu", "geglu" (exact, gated) or "geglu_tanh".
+      activation: "gelu" (exact), "gelu_tanh", "relu", "silu", and gated "swiglu", "geglu" (exact) or
+        "geglu_tanh".
       use_bias: whether linear maps have biases.
       qkv_bias: the same for queries, keys and values; None: `use_bias`.
       attention_bias: the same for attention's output; None: `use_bias`.
@@ -76,6 +80,12 @@ class TransformerConfig:
       attention_scale: factor of the scores; None: `1 / sqrt(head_width)`.
       attention_scale_by_layer: whether it is divided by the block's number, from 1.
       attention_softcap: bound `c` of the scores, `c tanh(scores / c)`; None: no bound.
+      cross_attention: whether every block reads a memory too, what an encoder made of another text, by an
+        attention between its self-attention and its feed-forward.
+      decoder_depth: of an encoder-decoder, blocks of the decoder; None: `depth`. All that is not said of the
+        decoder holds for both sides; `encoder_config` and `decoder_config` tell them apart.
+      decoder_mlp_width: of an encoder-decoder, F of the decoder; None: `mlp_width`.
+      decoder_start_id: of an encoder-decoder, id of the token that the decoder reads first.
       embedding_norm: whether the sum of embeddings is normalised.
       embedding_norm_epsilon: its epsilon; None: `norm_epsilon`.
       embedding_scale: factor of the token embeddings.
@@ -91,6 +101,7 @@ class TransformerConfig:
       head_bias: whether the output has a bias.
       head_activation: of "transform"; None: `activation`.
       head_epsilon: epsilon of the head's norm; None: `norm_epsilon`.
+      output_scale: factor of what is multiplied with the output kernel.
       logit_softcap: bound of the logits; None: no bound.
       init_std: kernels and embeddings start from an untruncated normal of this deviation, biases at 0, norm
         scales at 1.
@@ -129,7 +140,7 @@ class TransformerConfig:
     first_norm: bool = True
     final_norm: bool | None = None
     parallel_residual: bool = False
-    position: Literal["learned", "rotary", "instruction", "none"] = "learned"
+    position: Literal["learned", "sinusoidal", "rotary", "relative", "instruction", "none"] = "learned"
     position_offset: int = 0
     rotary_base: float = 10000.0
     rotary_window_base: float | None = None
@@ -141,6 +152,8 @@ class TransformerConfig:
     rotary_fast_turns: float = 32.0
     rotary_rounded: bool = True
     rotary_amplitude: float | None = None
+    relative_buckets: int = 32
+    relative_distance: int = 128
     next_id: int | None = None
     instruction_positions: Literal["clean", "corrupted"] = "clean"
     token_types: int = 0
@@ -153,6 +166,10 @@ class TransformerConfig:
     attention_scale: float | None = None
     attention_scale_by_layer: bool = False
     attention_softcap: float | None = None
+    cross_attention: bool = False
+    decoder_depth: int | None = None
+    decoder_mlp_width: int | None = None
+    decoder_start_id: int | None = None
     embedding_norm: bool = False
     embedding_norm_epsilon: float | None = None
     embedding_scale: float = 1.0
@@ -167,6 +184,7 @@ class TransformerConfig:
     head_bias: bool = True
     head_activation: Activation | None = None
     head_epsilon: float | None = None
+    output_scale: float = 1.0
     logit_softcap: float | None = None
     init_std: float = 0.02
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -191,10 +209,13 @@ class TransformerConfig:
           192
         """
         gated_width = -(-8 * self.width // (3 * 64)) * 64
+        mlp_width = self.mlp_width or (gated_width if self.activation in GATED else 4 * self.width)
         follows = {
             "num_kv_heads": self.num_heads,
             "head_width": self.width // self.num_heads,
-            "mlp_width": gated_width if self.activation in GATED else 4 * self.width,
+            "mlp_width": mlp_width,
+            "decoder_depth": self.depth,
+            "decoder_mlp_width": mlp_width,
             "final_norm": self.norm_placement != "post",
             "qkv_bias": self.use_bias,
             "attention_bias": self.use_bias,

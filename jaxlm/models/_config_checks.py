@@ -24,8 +24,13 @@ _POSITIVE = (
     "rotary_slow_turns",
     "rotary_fast_turns",
     "rotary_amplitude",
+    "relative_buckets",
+    "relative_distance",
+    "decoder_depth",
+    "decoder_mlp_width",
     "attention_scale",
     "attention_softcap",
+    "output_scale",
     "logit_softcap",
     "embedding_norm_epsilon",
     "embedding_scale",
@@ -132,17 +137,32 @@ def check_positions(config: Any) -> None:
             "rotary_scaling='dynamic' spreads its growth over pairs of features but the first: got one pair, "
             f"{turned} of head_width={head_width}; use more"
         )
+    if config.position == "sinusoidal" and config.width % 2:
+        raise ValueError(
+            f"position='sinusoidal' has a sine and a cosine of each wave: got width={config.width}, use even"
+        )
+    if config.position == "relative" and config.relative_buckets < 4:
+        raise ValueError(
+            "relative_buckets divides two directions into short and long distances: "
+            f"got {config.relative_buckets}, use 4 or more"
+        )
+    if config.position == "relative" and config.relative_distance <= config.relative_buckets // 2:
+        raise ValueError(
+            "relative_distance lies beyond the distances that have a bucket of their own: "
+            f"got {config.relative_distance} with relative_buckets={config.relative_buckets}; raise it"
+        )
     # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
     if config.position == "instruction" and config.next_id is None and config.vocab_size is not None:
         raise ValueError(
             "position='instruction' needs next_id, the id of the token that ends an instruction: got None; "
             "[NEXT] is 5 in an instruction tokenizer"
         )
-    if config.next_id is not None and not 0 <= config.next_id < (config.vocab_size or float("inf")):
-        raise ValueError(
-            "next_id must be an id of the vocabulary: "
-            f"got next_id={config.next_id}, vocab_size={config.vocab_size}"
-        )
+    for name in ("next_id", "decoder_start_id"):
+        found = getattr(config, name)
+        if found is not None and not 0 <= found < (config.vocab_size or float("inf")):
+            raise ValueError(
+                f"{name} must be an id of the vocabulary: got {name}={found}, vocab_size={config.vocab_size}"
+            )
     if config.instruction_positions == "corrupted" and config.position != "instruction":
         raise ValueError(
             "instruction_positions='corrupted' is about position='instruction': "
@@ -158,6 +178,9 @@ def check_options(config: Any) -> None:
         ),
         "first_norm=False makes the first block unlike the others: no scan_layers; leave it out": (
             not config.first_norm and config.scan_layers
+        ),
+        "parallel_residual=True adds two sub-layers at once, and cross_attention=True is a third: use one": (
+            config.parallel_residual and config.cross_attention
         ),
         "parallel_residual=True needs norm_placement='pre': the sums are one": (
             config.parallel_residual and config.norm_placement != "pre"

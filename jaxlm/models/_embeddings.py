@@ -13,6 +13,7 @@ class Embeddings(nn.Module):
     """Token vectors, scaled, plus those of positions and types; then norm and dropout, as the config says."""
 
     config: TransformerConfig
+    own_tokens: bool = True  # False: the vectors come from another's table
 
     def setup(self) -> None:
         config = self.config
@@ -20,7 +21,8 @@ class Embeddings(nn.Module):
             raise ValueError(
                 "a model needs vocab_size: got None; set it, or let training take the tokenizer's"
             )
-        self.token = Table(config, config.vocab_size)
+        if self.own_tokens:
+            self.token = Table(config, config.vocab_size)
         if config.position == "learned":
             self.position = Table(config, config.max_length + config.position_offset)
         if config.position == "instruction":
@@ -52,6 +54,9 @@ class Embeddings(nn.Module):
         hidden = vectors.astype(jnp.dtype(config.dtype)) * config.embedding_scale
         if config.position == "learned":
             hidden += self.position(positions + config.position_offset, "clip")
+        if config.position == "sinusoidal":
+            waves = jnp.asarray(ops.sinusoids(config.max_length, config.width), hidden.dtype)
+            hidden += jnp.take(waves, positions, axis=0, mode="clip")
         if config.position == "instruction":
             hidden += self.instruction(positions[..., 0], "clip") + self.argument(positions[..., 1], "clip")
         if config.token_types:
@@ -112,9 +117,9 @@ def resolve_positions(
         return ops.instruction_positions(tokens, segments, config.next_id)
     if segments is not None:
         return ops.positions_from_segments(segments)
-    if config.position == "learned" and shape[1] > config.max_length:
+    if config.position in ("learned", "sinusoidal") and shape[1] > config.max_length:
         raise ValueError(
-            f"learned positions end at max_length={config.max_length}: got rows of {shape[1]} tokens; "
-            "cut them or pass segments"
+            f"{config.position} positions end at max_length={config.max_length}: got rows of {shape[1]} "
+            "tokens; cut them or pass segments"
         )
     return jnp.broadcast_to(jnp.arange(shape[1], dtype=jnp.int32), shape)

@@ -39,9 +39,9 @@ class Head(nn.Module):
 
     def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Returns what is multiplied with the output kernel."""
-        if self.config.head == "linear":
-            return hidden
-        return self.norm(NONLINEARITIES[self.config.head_activation](self.transform(hidden)))
+        if self.config.head == "transform":
+            hidden = self.norm(NONLINEARITIES[self.config.head_activation](self.transform(hidden)))
+        return hidden if self.config.output_scale == 1.0 else hidden * self.config.output_scale
 
     def output_weights(
         self, table: Float[Array, "V D"]
@@ -51,10 +51,51 @@ class Head(nn.Module):
         return kernel, self.decode.bias if self.config.head_bias else None
 
 
-class _LanguageModel(nn.Module):
-    """A body and a head. `__call__` stops before the head; `logits` applies it to what the caller chose."""
+class HeadedModel(nn.Module):
+    """What every model with a head over tokens offers: logits of the positions that its caller chose."""
 
     config: TransformerConfig
+
+    def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        """Returns what is multiplied with the output kernel: of "transform", `norm(act(linear(hidden)))`; by
+        the config's `output_scale`.
+
+        Args:
+          hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
+        """
+        return self.head.features(hidden)
+
+    def output_weights(self) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
+        """Returns the output's kernel `[V D]` and bias `[V]` (or None), in the dtype they are kept in."""
+        return self.head.output_weights(self.table_owner().token_table())
+
+    def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
+        """Returns float32 logits, `features(hidden) @ kernel.T + bias`, within the config's soft cap.
+
+        Args:
+          hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
+        """
+        kernel, bias = self.output_weights()
+        logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
+        return ops.capped(logits, self.output_softcap())
+
+    def output_softcap(self) -> float | None:
+        """Returns the bound of the logits, for whoever multiplies with the output kernel; None: no bound."""
+        return self.config.logit_softcap
+
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
+        return self.table_owner().token_vectors(tokens, segments)
+
+    def table_owner(self) -> Transformer:
+        """Returns the body that holds the token embedding."""
+        raise TypeError("a model with a head over tokens is a MaskedLM, a CausalLM or a Seq2SeqLM")
+
+
+class _LanguageModel(HeadedModel):
+    """A body and a head. `__call__` stops before the head; `logits` applies it to what the caller chose."""
 
     def setup(self) -> None:
         self._check()
@@ -92,37 +133,9 @@ class _LanguageModel(nn.Module):
             self.logits(output.hidden[:, :1])  # makes the head's parameters
         return output
 
-    def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Returns what is multiplied with the output kernel: of "transform", `norm(act(linear(hidden)))`.
-
-        Args:
-          hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
-        """
-        return self.head.features(hidden)
-
-    def output_weights(self) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
-        """Returns the output's kernel `[V D]` and bias `[V]` (or None), in the dtype they are kept in."""
-        return self.head.output_weights(self.body.token_table())
-
-    def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
-        """Returns float32 logits, `features(hidden) @ kernel.T + bias`, within the config's soft cap.
-
-        Args:
-          hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
-        """
-        kernel, bias = self.output_weights()
-        logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
-        return ops.capped(logits, self.output_softcap())
-
-    def output_softcap(self) -> float | None:
-        """Returns the bound of the logits, for whoever multiplies with the output kernel; None: no bound."""
-        return self.config.logit_softcap
-
-    def token_vectors(
-        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
-    ) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
-        return self.body.token_vectors(tokens, segments)
+    def table_owner(self) -> Transformer:
+        """Returns the body."""
+        return self.body
 
     def _check(self) -> None:
         raise TypeError("a language model is a MaskedLM or a CausalLM")

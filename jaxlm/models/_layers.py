@@ -69,6 +69,29 @@ class Table(nn.Module):
         return jnp.take(self.embedding, ids, axis=0, mode=mode).astype(jnp.dtype(self.config.dtype))
 
 
+class DistanceBias(nn.Module):
+    """A bias of the scores for every head and bucket of distances, kept `[buckets, N]`."""
+
+    config: TransformerConfig
+
+    def setup(self) -> None:
+        config = self.config
+        shape = (config.relative_buckets, config.num_heads)
+        start, dtype = nn.initializers.normal(config.init_std), jnp.dtype(config.param_dtype)
+        self.embedding = self.param("embedding", start, shape, dtype)
+
+    def __call__(self, queries: Int[Array, "B L"], keys: Int[Array, "B S"]) -> Float[Array, "B N L S"]:
+        """Returns the float32 bias, of the positions of queries and keys."""
+        config = self.config
+        buckets = ops.distance_buckets(
+            keys[:, None, :] - queries[:, :, None],
+            num_buckets=config.relative_buckets,
+            max_distance=config.relative_distance,
+            causal=config.causal,
+        )
+        return jnp.take(self.embedding.T.astype(jnp.float32), buckets, axis=1).swapaxes(0, 1)
+
+
 def drop(module: nn.Module, inputs: jax.Array, rate: float, deterministic: bool) -> jax.Array:
     """Applies dropout with a key of the module's own from linen's "dropout" stream."""
     if deterministic or rate == 0.0:

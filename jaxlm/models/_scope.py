@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.models._cache import Cache, slot_mask
 from jaxlm.models._config import TransformerConfig
-from jaxlm.typing import Array, Bool, Int
+from jaxlm.typing import Array, Bool, Float, Int
 
 
 class Kinds(NamedTuple):
@@ -19,30 +19,54 @@ class Kinds(NamedTuple):
     window: Any
 
 
+class LayerScope(NamedTuple):
+    """What the self-attention of one block reads beside the stream.
+
+    Attributes:
+      mask: `Bool[B 1|N L S]`, True = may attend; None for everything.
+      turns: of queries and keys, or None.
+      bias: `Float32[B|1 N L S]`, added to the scores, or None.
+    """
+
+    mask: Bool[Array, " B #N L S"] | None
+    turns: ops.Turns | None
+    bias: Float[Array, " #B N L S"] | None
+
+
 class Scope(NamedTuple):
-    """Masks and turns, computed once for all blocks.
+    """Masks, turns, the bias of the scores and the memory, computed once for all blocks.
 
     Attributes:
       masks: two of `Bool[B 1|N L S]`; a kind of block that the config has not has None, as has one that may
         read everything.
       turns: two of `ops.Turns`, None where positions are not rotary.
+      bias: `Float32[B|1 N L S]`, None where positions are not relative.
+      memory: `Float[B S D]` what an encoder made; None where there is none, or blocks have kept theirs.
+      memory_mask: `Bool[B 1 L|1 S]`, True = may attend; None for everything.
     """
 
     masks: Kinds
     turns: Kinds
+    bias: Float[Array, " #B N L S"] | None = None
+    memory: Float[Array, "B S D"] | None = None
+    memory_mask: Bool[Array, "B 1 #L S"] | None = None
 
-    def of_layer(self, config: TransformerConfig, number: Int[Array, ""] | int) -> tuple[Any, Any]:
-        """Returns mask and turns of a block, whose number is known when a scan runs, or before."""
+    def of_layer(self, config: TransformerConfig, number: Int[Array, ""] | int) -> LayerScope:
+        """Returns what a block reads of it; its number is known when a scan runs, or before."""
+        return LayerScope(*self._of_kind(config, number), self.bias)
+
+    def _of_kind(self, config: TransformerConfig, number: Int[Array, ""] | int) -> tuple[Any, Any]:
+        both = (self.masks, self.turns)
         windows = [config.has_window(layer) for layer in range(config.depth)]
         if len(set(windows)) == 1:
             return (
                 (self.masks.window, self.turns.window) if windows[0] else (self.masks.full, self.turns.full)
             )
         if isinstance(number, int):
-            return tuple(kinds.window if windows[number] else kinds.full for kinds in self)
+            return tuple(kinds.window if windows[number] else kinds.full for kinds in both)
         chosen = jnp.asarray(windows)[number]
         return tuple(
-            jax.tree.map(lambda full, window: jnp.where(chosen, window, full), *kinds) for kinds in self
+            jax.tree.map(lambda full, window: jnp.where(chosen, window, full), *kinds) for kinds in both
         )
 
 
@@ -80,6 +104,34 @@ def cached_scope(
         return slot_mask(attention_mask, positions, cache.positions, window)
 
     return Scope(_of_kinds(config, mask), _turns(config, positions, None))
+
+
+def memory_mask(
+    segments: Int[Array, "B L"] | None, memory_segments: Int[Array, "B S"] | None, *, is_cached: bool
+) -> Bool[Array, "B 1 #L S"] | None:
+    """Returns which positions of a memory may be read: those of the same segment.
+
+    Args:
+      segments: of the rows that read; None: each row is one segment without padding.
+      memory_segments: of the memory; None: likewise.
+      is_cached: whether the new tokens are of the memory's one text, wherever they stand.
+
+    Example:
+      >>> memory_mask(jnp.array([[1, 2, 0]]), jnp.array([[1, 2, 2, 0]]), is_cached=False)[0, 0].astype(int)
+      Array([[1, 0, 0, 0],
+             [0, 1, 1, 0],
+             [0, 0, 0, 0]], dtype=int32)
+    """
+    if memory_segments is not None and is_cached:
+        return (memory_segments > 0)[:, None, None, :]
+    if segments is None and memory_segments is None:
+        return None
+    rows = jnp.ones((memory_segments.shape[0], 1), jnp.int32) if segments is None else segments
+    if memory_segments is None:
+        raise ValueError(
+            "segments of a decoder's rows say which of the memory's they read: got no memory_segments"
+        )
+    return ((rows[:, :, None] == memory_segments[:, None, :]) & (rows > 0)[:, :, None])[:, None]
 
 
 def _of_kinds(config: TransformerConfig, mask: Callable[[int | None], Array | None]) -> Kinds:

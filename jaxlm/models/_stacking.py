@@ -8,43 +8,55 @@ import jax.numpy as jnp
 
 from jaxlm.models._transformer import block_name
 
+# Parts of a model's parameters that hold blocks.
+BODIES = ("body", "encoder", "decoder")
+
 
 def stack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameters of an unrolled model as `scan_layers=True` keeps them.
 
-    The blocks `body.block_00`, `body.block_01`, ... become one `body.blocks` of arrays with a leading axis.
+    The blocks `body.block_00`, `body.block_01`, ... become one `body.blocks` of arrays with a leading axis;
+    of an encoder-decoder those of `encoder` and of `decoder`.
 
     Args:
-      params: the "params" of a `MaskedLM` or a `CausalLM`.
+      params: the "params" of a model.
 
     Example:
       >>> kernels = {"block_00": {"kernel": jnp.zeros(3)}, "block_01": {"kernel": jnp.ones(3)}}
       >>> stack_blocks({"body": kernels})["body"]["blocks"]["kernel"].shape
       (2, 3)
     """
-    body = dict(params["body"])
+    return {**params, **{name: _stacked(params[name]) for name in BODIES if name in params}}
+
+
+def _stacked(body: Mapping[str, Any]) -> dict[str, Any]:
+    body = dict(body)
     depth = sum(name.startswith("block_") for name in body)
     blocks = [body.pop(block_name(layer)) for layer in range(depth)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
-    return {**params, "body": {**body, "blocks": stacked}}
+    return {**body, "blocks": stacked}
 
 
 def unstack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameters of a scanned model as `scan_layers=False` keeps them; undoes `stack_blocks`.
 
     Args:
-      params: the "params" of a `MaskedLM` or a `CausalLM`.
+      params: the "params" of a model.
 
     Example:
       >>> params = unstack_blocks({"body": {"blocks": {"kernel": jnp.zeros((2, 3))}}})
       >>> sorted(params["body"])
       ['block_00', 'block_01']
     """
-    body = dict(params["body"])
+    return {**params, **{name: _unstacked(params[name]) for name in BODIES if name in params}}
+
+
+def _unstacked(body: Mapping[str, Any]) -> dict[str, Any]:
+    body = dict(body)
     stacked = body.pop("blocks")
     depth = jax.tree.leaves(stacked)[0].shape[0]
     blocks = {
         block_name(layer): jax.tree.map(lambda leaf, layer=layer: leaf[layer], stacked)
         for layer in range(depth)
     }
-    return {**params, "body": {**body, **blocks}}
+    return {**body, **blocks}

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.models._block import Block, BlockTrace
-from jaxlm.models._cache import Cache, check_cached, write_positions
+from jaxlm.models._cache import Cache, LayerCache, check_cached, check_memory, with_memory, write_positions
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
-from jaxlm.models._layers import Norm
-from jaxlm.models._scope import cached_scope, full_scope
+from jaxlm.models._layers import DistanceBias, Norm
+from jaxlm.models._scope import cached_scope, full_scope, memory_mask
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -22,13 +22,21 @@ class Output(NamedTuple):
       hidden: `Float[B L D]` in the compute dtype; a head makes logits of it.
       intermediates: None, or by name `embeddings.hidden`, and for each block `block_03.hidden` (the residual
         stream after it, `Float[B L D]`) and `block_03.attention.probs` (`Float[B N L L]` in float32, with a
-        cache `[B N L S]`).
+        cache `[B N L S]`), of a decoder `block_03.cross_attention.probs` too; of an encoder-decoder each of
+        these behind `encoder.` or `decoder.`, and `encoder.hidden`.
       cache: the `Cache` that was given, with the new tokens in their slots; None without one.
     """
 
     hidden: Float[Array, "B L D"]
     intermediates: dict[str, Array] | None
     cache: Cache | None = None
+
+
+class Kept(NamedTuple):
+    """What blocks keep of their own text and of the memory: one a block, or stacked for a scan."""
+
+    layers: tuple[LayerCache | None, ...] | LayerCache | None
+    memory: tuple[LayerCache | None, ...] | LayerCache | None
 
 
 class Transformer(nn.Module):
@@ -49,10 +57,13 @@ class Transformer(nn.Module):
     """
 
     config: TransformerConfig
+    own_tokens: bool = True  # False: it reads embeddings from another's table
 
     def setup(self) -> None:
         config = self.config.resolved()
-        self.embeddings = Embeddings(config)
+        self.embeddings = Embeddings(config, self.own_tokens)
+        if config.position == "relative":
+            self.distances = DistanceBias(config)
         if config.final_norm:
             self.final_norm = Norm(config, config.norm_epsilon)
 
@@ -83,6 +94,8 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         slots: Int[Array, "B L"] | None = None,
         types: Int[Array, "B L"] | None = None,
+        memory: Float[Array, "B M D"] | None = None,
+        memory_segments: Int[Array, "B M"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
@@ -95,6 +108,9 @@ class Transformer(nn.Module):
         each reads the slots that `attention_mask` grants it, its own among them if that is meant. Nothing
         else decides who reads whom but the config's window, by the positions of the tokens in the slots;
         attention is then not fused.
+
+        A decoder with cross-attention reads a `memory` too. With a cache it is given in the first call, whose
+        cache keeps each block's keys and values of it; all of its text is read at every later call.
 
         Args:
           tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
@@ -109,6 +125,9 @@ class Transformer(nn.Module):
           cache: `Cache` of S slots a row; needs `slots`, `positions` and `attention_mask`.
           slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept.
           types: `Int[B L]` token types, of a model that has them; None: all 0.
+          memory: `Float[B M D]`, the `hidden` of an encoder.
+          memory_segments: `Int[B M]` its segments: a position reads those of its own segment's number, with a
+            cache all but padding; None: each row is one segment without padding.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
           intermediates: whether to return them; attention is then not fused.
 
@@ -117,8 +136,8 @@ class Transformer(nn.Module):
 
         Raises:
           ValueError: if not exactly one of tokens and embeddings is given, positions are missing or
-            misshapen, rows are longer than the table of learned positions, or a cached call lacks what it
-            needs.
+            misshapen, rows are longer than the table of learned positions, a cached call lacks what it
+            needs, or a memory is missing or not read.
         """
         config = self.config.resolved()
         if (tokens is None) == (embeddings is None):
@@ -129,45 +148,63 @@ class Transformer(nn.Module):
         shape = vectors.shape[:2]
         if cache is not None:
             check_cached(config, cache, slots, positions, attention_mask, segments)
+        check_memory(config, cache, memory)
+        given = positions
         positions = resolve_positions(config, shape, tokens, segments, positions)
         if cache is None:
             scope = full_scope(config, positions, segments, attention_mask)
         else:
             cache = cache._replace(positions=write_positions(cache, positions, slots))
             scope = cached_scope(config, positions, attention_mask, cache)
+        if config.position == "relative":
+            scope = scope._replace(bias=self._distance_bias(given, shape, cache))
+        is_kept = cache is not None and cache.memory is not None
+        if config.cross_attention:
+            seen = cache.memory.segments if is_kept else memory_segments
+            mask = memory_mask(segments, seen, is_cached=cache is not None)
+            scope = scope._replace(memory=memory, memory_mask=mask)
         start = self.embeddings(vectors, positions, deterministic, types)
+        kept = Kept(None if cache is None else cache.layers, cache.memory.layers if is_kept else None)
         stack = self._scanned if config.scan_layers else self._unrolled
-        layers = None if cache is None else cache.layers
-        hidden, traces, layers = stack(config, start, scope, layers, slots, deterministic, intermediates)
+        hidden, traces, news = stack(config, start, scope, kept, slots, deterministic, intermediates)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
-        cache = None if cache is None else cache._replace(layers=layers)
+        if cache is not None:
+            cache = with_memory(cache._replace(layers=news.layers), news.memory, memory, memory_segments)
         return Output(hidden, _named(start, traces) if intermediates else None, cache)
 
-    def _unrolled(self, config, hidden, scope, layers, slots, deterministic, intermediates):
-        traces, written = [], []
+    def _distance_bias(self, positions, shape, cache: Cache | None) -> Float[Array, " #B N L S"]:
+        if cache is not None:
+            return self.distances(positions, cache.positions)
+        if positions is None:
+            # Within a segment, tokens are as far from each other as their places in the row.
+            positions = jnp.arange(shape[1], dtype=jnp.int32)[None]
+        return self.distances(positions, positions)
+
+    def _unrolled(self, config, hidden, scope, kept, slots, deterministic, intermediates):
+        results = []
         block = nn.remat(Block) if config.remat else Block
         for layer in range(config.depth):
             module = block(config, deterministic, intermediates, layer, name=block_name(layer))
-            kept = None if layers is None else layers[layer]
-            hidden, (trace, kept) = module(hidden, scope, kept, slots)
-            traces.append(trace)
-            written.append(kept)
-        return hidden, traces, tuple(written)
+            own, memory = (None if layers is None else layers[layer] for layers in kept)
+            hidden, found = module(hidden, scope, own, slots, None, memory)
+            results.append(found)
+        traces, layers, memory = (list(part) for part in zip(*results, strict=True))
+        return hidden, traces, Kept(tuple(layers), tuple(memory))
 
-    def _scanned(self, config, hidden, scope, layers, slots, deterministic, intermediates):
+    def _scanned(self, config, hidden, scope, kept, slots, deterministic, intermediates):
         stack = nn.scan(
             # A scan already keeps the two passes apart, which remat would otherwise do at a cost.
             nn.remat(Block, prevent_cse=False) if config.remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(nn.broadcast, 0, nn.broadcast, 0),
+            in_axes=(nn.broadcast, 0, nn.broadcast, 0, 0),
             length=config.depth,
         )
         module = stack(config, deterministic, intermediates, name="blocks")
         numbers = jnp.arange(config.depth, dtype=jnp.int32)
-        hidden, (stacked, layers) = module(hidden, scope, layers, slots, numbers)
+        hidden, (stacked, layers, memory) = module(hidden, scope, kept.layers, slots, numbers, kept.memory)
         traces = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(config.depth)]
-        return hidden, traces, layers
+        return hidden, traces, Kept(layers, memory)
 
 
 def block_name(layer: int) -> str:
@@ -180,4 +217,6 @@ def _named(start: Array, traces: list[BlockTrace]) -> dict[str, Array]:
     for layer, trace in enumerate(traces):
         named[f"{block_name(layer)}.hidden"] = trace.hidden
         named[f"{block_name(layer)}.attention.probs"] = trace.probs
+        if trace.cross_probs is not None:
+            named[f"{block_name(layer)}.cross_attention.probs"] = trace.cross_probs
     return named

@@ -4,6 +4,7 @@ from jaxlm.ops._activations import gelu
 from jaxlm.ops._attention import attention
 from jaxlm.ops._counts import exact_counts, share_counts
 from jaxlm.ops._cross_entropy import CrossEntropy, tiled_cross_entropy
+from jaxlm.ops._distances import distance_buckets, sinusoids
 from jaxlm.ops._dropout import dropout
 from jaxlm.ops._ensembles import Combine, Disagreement, disagreement, mixture_log_probs
 from jaxlm.ops._linear import linear
@@ -49,6 +50,7 @@ __all__ = [
     "attention_mask",
     "capped",
     "disagreement",
+    "distance_buckets",
     "dropout",
     "exact_counts",
     "gather_log_probs",
@@ -81,6 +83,7 @@ __all__ = [
     "segment_starts",
     "segment_sums",
     "share_counts",
+    "sinusoids",
     "smallest_in_segments",
     "split",
     "threefry",

@@ -19,6 +19,7 @@ def attention(
     value: Float[Array, "B S K H"],
     *,
     mask: Bool[Array, " B #N #L S"] | None = None,
+    bias: Float[Array, " #B #N L S"] | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     dropout_rate: float = 0.0,
@@ -27,17 +28,18 @@ def attention(
     require_fused: bool = False,
     return_probs: bool = False,
 ) -> Float[Array, "B L N H"] | tuple[Float[Array, "B L N H"], Float[Array, "B N L S"]]:
-    """Returns `softmax(scale * query key^T) value`, each query over the keys it may attend to.
+    """Returns `softmax(scale * query key^T + bias) value`, each query over the keys it may attend to.
 
     Query head `n` reads key/value head `n // (N / K)`. With a soft cap `c` the scores are `c tanh(scores /
-    c)`. Scores and softmax are float32. A query that may attend to nothing gets exact zeros, and so do its
-    gradients.
+    c)`, before the bias is added. Scores and softmax are float32. A query that may attend to nothing gets
+    exact zeros, and so do its gradients.
 
     Args:
       query: `Float[B L N H]`.
       key: `Float[B S K H]`; `K` divides `N`.
       value: `Float[B S K H]`.
       mask: `Bool[B 1|N 1|L S]`, True = may attend; None for everything.
+      bias: `Float[B|1 N|1 L S]`, added to the scores; None for 0.
       scale: factor of the scores; None for `1 / sqrt(H)`.
       softcap: bound of the scores, or None.
       dropout_rate: probability that an attention probability is zeroed.
@@ -75,7 +77,8 @@ def attention(
     scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
     rate = float(dropout_rate)
     if implementation != "xla":
-        reason = obstacle(query, key, softcap=softcap, dropout_rate=rate, return_probs=return_probs)
+        options = {"softcap": softcap, "dropout_rate": rate, "return_probs": return_probs}
+        reason = obstacle(query, key, has_bias=bias is not None, **options)
         say_once(query.shape, query.dtype.name, reason)
         if reason is None:
             return fused_attention(query, key, value, mask, scale)
@@ -87,6 +90,6 @@ def attention(
     words = key_words(dropout_rng) if rate else None
     settings = Settings(scale, softcap, rate)
     if return_probs:
-        probs = attention_probs(query, key, mask, settings)
+        probs = attention_probs(query, key, mask, bias, settings)
         return weighted_values(probs, value, words, settings), probs
-    return dense_attention(query, key, value, mask, words, settings)
+    return dense_attention(query, key, value, mask, bias, words, settings)

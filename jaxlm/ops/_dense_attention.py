@@ -28,17 +28,25 @@ class Settings(NamedTuple):
     dropout_rate: float
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(5,))
+@partial(jax.custom_vjp, nondiff_argnums=(6,))
 def dense_attention(
-    query: Array, key: Array, value: Array, mask: Array | None, words: Array | None, settings: Settings
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    bias: Array | None,
+    words: Array | None,
+    settings: Settings,
 ) -> Array:
     """Returns the outputs `[B L N H]` in the query's dtype; `words` are those of the dropout's key."""
-    return _forward(query, key, value, mask, words, settings)[0]
+    return _forward(query, key, value, mask, bias, words, settings)[0]
 
 
-def attention_probs(query: Array, key: Array, mask: Array | None, settings: Settings) -> Array:
+def attention_probs(
+    query: Array, key: Array, mask: Array | None, bias: Array | None, settings: Settings
+) -> Array:
     """Returns the float32 probabilities `[B N L S]` before dropout, differentiable by JAX's own rules."""
-    exponentials = _exponentials(_heads_first(query), _heads_first(key), mask, settings)
+    exponentials = _exponentials(_heads_first(query), _heads_first(key), mask, bias, settings)
     return exponentials * _inverse_sums(exponentials)
 
 
@@ -49,41 +57,44 @@ def weighted_values(probs: Array, value: Array, words: Array | None, settings: S
     return outputs.swapaxes(1, 2).astype(value.dtype)
 
 
-def _forward(query, key, value, mask, words, settings):
+def _forward(query, key, value, mask, bias, words, settings):
     query, key, value = _heads_first(query), _heads_first(key), _heads_first(value)
-    exponentials = _exponentials(query, key, mask, settings).astype(query.dtype)
+    exponentials = _exponentials(query, key, mask, bias, settings).astype(query.dtype)
     inverse = _inverse_sums(exponentials)
     outputs = _weighted(_dropped(exponentials, words, settings), value) * (inverse * _rescale(settings))
     outputs = outputs.swapaxes(1, 2).astype(query.dtype)
-    return outputs, (query, key, value, exponentials, inverse, outputs, words)
+    return outputs, (query, key, value, exponentials, inverse, outputs, bias, words)
 
 
 def _backward(settings, saved, upstream):
-    query, key, value, exponentials, inverse, outputs, words = saved
+    query, key, value, exponentials, inverse, outputs, bias, words = saved
     inner = (upstream.astype(jnp.float32) * outputs.astype(jnp.float32)).sum(-1)
     inner = inverse * inner.swapaxes(1, 2)[..., None]
     scaled = upstream.astype(jnp.float32).swapaxes(1, 2) * (inverse * _rescale(settings))
     scaled = row_major(scaled.astype(query.dtype))
     value_gradient = _summed_over_queries(scaled, _dropped(exponentials, words, settings), value)
     weights_gradient = _dropped(_against(scaled, value), words, settings)
-    scores_gradient = (
-        exponentials.astype(jnp.float32) * (weights_gradient - inner) * np.float32(settings.scale)
-    )
+    scores_gradient = exponentials.astype(jnp.float32) * (weights_gradient - inner)
+    bias_gradient = None if bias is None else _summed_like(scores_gradient, bias)
+    scores_gradient = scores_gradient * np.float32(settings.scale)
     if settings.softcap is not None:
         relative = _scores(query, key, settings) / settings.softcap
         scores_gradient = scores_gradient * (1.0 - jnp.square(relative))
     scores_gradient = scores_gradient.astype(query.dtype)
     query_gradient = _weighted(scores_gradient, key).swapaxes(1, 2).astype(query.dtype)
     key_gradient = _summed_over_queries(query, scores_gradient, key)
-    return query_gradient, key_gradient, value_gradient, None, None
+    return query_gradient, key_gradient, value_gradient, None, bias_gradient, None
 
 
 dense_attention.defvjp(_forward, _backward)
 
 
-def _exponentials(query: Array, key: Array, mask: Array | None, settings: Settings) -> Array:
+def _exponentials(
+    query: Array, key: Array, mask: Array | None, bias: Array | None, settings: Settings
+) -> Array:
     """`exp(scores - max)` `[B N L S]` in float32, 0 where the mask forbids."""
     scores = _scores(query, key, settings)
+    scores = scores if bias is None else scores + bias.astype(jnp.float32)
     bounded = scores if mask is None else jnp.where(mask, scores, np.finfo(np.float32).min)
     exponentials = jnp.exp(bounded - lax.stop_gradient(bounded.max(-1, keepdims=True)))
     return exponentials if mask is None else jnp.where(mask, exponentials, 0.0)
@@ -100,6 +111,12 @@ def _scores(query: Array, key: Array, settings: Settings) -> Array:
     if settings.softcap is None:
         return scores
     return settings.softcap * jnp.tanh(scores / settings.softcap)
+
+
+def _summed_like(gradient: Array, bias: Array) -> Array:
+    """The gradient of what was broadcast to `[B N L S]`, summed over the axes along which it was."""
+    axes = tuple(axis for axis in range(4) if bias.shape[axis] == 1 != gradient.shape[axis])
+    return gradient.sum(axes, keepdims=True).astype(bias.dtype)
 
 
 def _dropped(weights: Array, words: Array | None, settings: Settings) -> Array:

@@ -24,7 +24,13 @@ def fused_attention(query: Array, key: Array, value: Array, mask: Array | None, 
 
 
 def obstacle(
-    query: Array, key: Array, *, softcap: float | None, dropout_rate: float, return_probs: bool
+    query: Array,
+    key: Array,
+    *,
+    softcap: float | None,
+    dropout_rate: float,
+    return_probs: bool,
+    has_bias: bool = False,
 ) -> str | None:
     """Returns why cuDNN cannot do this attention, decided by shapes and options alone; None where it can.
 
@@ -41,6 +47,7 @@ def obstacle(
         (head_width > _WIDEST_HEAD, f"cuDNN's heads are at most {_WIDEST_HEAD} wide, got {head_width}"),
         (any(length % 2 for length in lengths), f"cuDNN needs even lengths, got {lengths}"),
         (softcap is not None, "cuDNN has no soft cap"),
+        (has_bias, "the gradient of a bias is not cuDNN's"),
         (dropout_rate > 0.0, "cuDNN's dropout of probabilities is not keyed"),
         (return_probs, "cuDNN does not return probabilities"),
         (

@@ -14,7 +14,7 @@ from jaxlm.pretrained._families import family_for
 from jaxlm.pretrained._files import write_whole
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, save_model, write_tensors
 from jaxlm.pretrained._hub import find_folder
-from jaxlm.pretrained._load import DType, load
+from jaxlm.pretrained._load import GENERATION_CONFIG, SENTENCE_PIECES, DType, load
 from jaxlm.pretrained._loaded import HUGGINGFACE, Loaded
 from jaxlm.pretrained._rows import Row, to_theirs
 from jaxlm.pretrained._tensors import check_tensors, flatten
@@ -23,7 +23,10 @@ from jaxlm.pretrained._weights import INDEXED, TENSORS
 SHARD_BYTES = 5 * 10**9
 SETTINGS = "tokenizer_config.json"
 # What is carried along as it is: names of special tokens, chat templates, defaults of generation.
-BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", "generation_config.json")
+BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", GENERATION_CONFIG)
+MARIAN_PIECES = (SENTENCE_PIECES, "target.spm", "vocab.json")
+# Rules of generation that older files keep in config.json.
+RULES = ("forced_bos_token_id", "forced_eos_token_id", "bad_words_ids", "suppress_tokens")
 
 
 def save_huggingface(
@@ -100,7 +103,9 @@ def convert(
     if is_ours:
         family_for(loaded.config.resolved(), loaded.objective)
     folder.mkdir(parents=True, exist_ok=True)
-    for beside in BESIDE:
+    # The vocabulary of a tokenizer that is not read.
+    pieces = MARIAN_PIECES if (source / SENTENCE_PIECES).exists() else ()
+    for beside in (*BESIDE, *pieces):
         if (source / beside).exists():
             shutil.copyfile(source / beside, folder / beside)
     if is_ours:
@@ -122,7 +127,8 @@ def _token_ids(loaded: Loaded) -> dict[str, Any]:
         roles |= {"bos": ends[0], "eos": ends[1]}
     names = ("pad", "bos", "eos", "cls", "sep", "mask")
     found = {f"{role}_token_id": was.get(f"{role}_token_id", roles.get(role)) for role in names}
-    return {name: id for name, id in found.items() if id is not None or name[:3] in ("pad", "bos", "eos")}
+    kept = {name: id for name, id in found.items() if id is not None or name[:3] in ("pad", "bos", "eos")}
+    return kept | {name: was[name] for name in RULES if was.get(name) is not None}
 
 
 def _write_tokenizer(folder: Path, tokenizer: tokenizers.Tokenizer, max_length: int) -> None:

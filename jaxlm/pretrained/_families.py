@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxlm import models
 from jaxlm.pretrained._family import Family
+from jaxlm.pretrained._family_bart import BART, MARIAN
 from jaxlm.pretrained._family_bert import BERT
 from jaxlm.pretrained._family_distilbert import DISTILBERT
 from jaxlm.pretrained._family_esm import ESM
@@ -15,12 +16,14 @@ from jaxlm.pretrained._family_llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from jaxlm.pretrained._family_modernbert import MODERNBERT
 from jaxlm.pretrained._family_neox import NEOX
 from jaxlm.pretrained._family_roberta import ROBERTA
+from jaxlm.pretrained._family_t5 import T5
 from jaxlm.pretrained._windows import SLIDING, layer_types
 from jaxlm.pretrained._words import UNGATED
 
 _ENCODERS = (BERT, ROBERTA, DISTILBERT, ESM, MODERNBERT)
 _DECODERS = (GPT2, NEOX, LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
-FAMILIES: dict[str, Family] = {family.name: family for family in (*_ENCODERS, *_DECODERS)}
+_ENCODER_DECODERS = (T5, MARIAN, BART)
+FAMILIES: dict[str, Family] = {family.name: family for family in (*_ENCODERS, *_DECODERS, *_ENCODER_DECODERS)}
 
 # Fields that do not change what a trained model computes.
 _OF_TRAINING = (
@@ -102,16 +105,16 @@ def family_for(config: models.TransformerConfig, objective: models.Objective) ->
 
 def _differences(family: Family, config: models.TransformerConfig) -> list[str]:
     """What a config loses on its way through a family's config.json."""
-    wanted = _essence(config)
+    wanted = _essence(config, family.objective)
     try:
-        there = _essence(family.config(family.config_json(config)))
+        there = _essence(family.config(family.config_json(config)), family.objective)
     except ValueError:
         return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
     # What means nothing there differs because of another field, which is told.
     return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]
 
 
-def _essence(config: models.TransformerConfig) -> dict[str, Any]:
+def _essence(config: models.TransformerConfig, objective: models.Objective) -> dict[str, Any]:
     """The fields that decide what a model computes, without those that have no effect on it."""
     fields = dataclasses.asdict(config.resolved())
     moot = {*_OF_TRAINING}
@@ -123,6 +126,10 @@ def _essence(config: models.TransformerConfig) -> dict[str, Any]:
         moot |= {name for name in fields if name.startswith("rotary_")} - _OF_PLAIN_TURNS
     if config.position != "rotary":
         moot |= _OF_PLAIN_TURNS
+    if config.position != "relative":
+        moot |= {"relative_buckets", "relative_distance"}
+    if objective != "seq2seq_lm":
+        moot |= {"decoder_depth", "decoder_mlp_width", "decoder_start_id"}
     if not config.token_dropout:
         moot.add("mask_id")
     types = layer_types(config.resolved())

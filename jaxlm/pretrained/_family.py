@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import models
@@ -62,6 +62,12 @@ def no_attributes(config: models.TransformerConfig) -> Fields:
     return {}
 
 
+def as_it_says(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
+    """What a config is of a family whose config.json says all."""
+    del names
+    return config
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Family:
     """One architecture of transformers, as tables.
@@ -77,19 +83,23 @@ class Family:
       read: fields that several attributes make together, from config.json.
       write: those attributes, from a config; undoes `read`.
       read_names: the attributes that `read` looks at.
+      settle: what only the names of a file's tensors say of the config.
       tensors: our modules (`body.block.` stands for every block) or single parameters, and theirs, in which
         `{layer}` stands for the block's number.
       prefix: of every tensor but the head's; files of the bare body leave it out.
       head: how names of the head's tensors begin.
       aliases: patterns of older names and what they are called now.
       unused: patterns of tensors that files hold and a language model does not need, or not every one.
-      tied: tensors that repeat another one where embeddings are tied, and that one.
-      untied: what differs in `tensors` where they are not.
+      copies: tensors that repeat another one, and that one.
+      tied: the same where embeddings are tied.
+      zeros: tensors that a file may leave out, which are zeros then.
+      untied: what differs in `tensors` where embeddings are not tied.
+      gated: what differs in them where the feed-forward has a gate.
     """
 
     name: str
     architecture: str
-    objective: Literal["masked_lm", "causal_lm"]
+    objective: Literal["masked_lm", "causal_lm", "seq2seq_lm"]
     constants: Mapping[str, Any]
     attributes: tuple[Attribute, ...]
     inert: frozenset[str] = frozenset()
@@ -97,13 +107,17 @@ class Family:
     read: Callable[[Mapping[str, Any]], Fields] = no_fields
     write: Callable[[models.TransformerConfig], Fields] = no_attributes
     read_names: frozenset[str] = frozenset()
+    settle: Callable[[models.TransformerConfig, Collection[str]], models.TransformerConfig] = as_it_says
     tensors: Mapping[str, str | Theirs]
     prefix: str
     head: tuple[str, ...]
     aliases: tuple[tuple[str, str], ...] = ()
     unused: tuple[str, ...] = ()
+    copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    untied: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    zeros: frozenset[str] = frozenset()
+    untied: Mapping[str, str | Theirs] = dataclasses.field(default_factory=dict)
+    gated: Mapping[str, str | Theirs] = dataclasses.field(default_factory=dict)
 
     def config(self, values: Mapping[str, Any]) -> models.TransformerConfig:
         """Returns the config that a config.json of this family says.
@@ -158,14 +172,18 @@ class Family:
     def names(self, config: models.TransformerConfig, names: Iterable[str]) -> Names:
         """Sorts the names of a file's tensors: canonical ones, repetitions, and those without use.
 
-        Names that belong to nothing are among `found`, under their own name.
+        Names that belong to nothing are among `found`, under their own name. Of a tensor that is there only
+        under the name of its repetition, that name is the file's own.
         """
         wanted = {name for row in self.rows(config) for name in row.theirs}
-        repeats = self.tied if config.tie_embeddings else {}
-        found, repeated, unused = {}, {}, []
-        for canonical, name in self._canonical(names).items():
-            if canonical in repeats:
-                repeated[name] = repeats[canonical]
+        repeats = {**self.copies, **(self.tied if config.tie_embeddings else {})}
+        found, repeated, unused, canonical_names = {}, {}, [], self._canonical(names)
+        for canonical, name in canonical_names.items():
+            original = repeats.get(canonical)
+            if original is not None and original not in canonical_names and original not in found:
+                found[original] = name
+            elif original is not None:
+                repeated[name] = original
             elif canonical not in wanted and any(re.fullmatch(it, canonical) for it in self.unused):
                 unused.append(name)
             else:
@@ -191,7 +209,11 @@ class Family:
         layer = BLOCK.search(ours)
         place = BLOCK.sub("block", ours)
         module, leaf = place.rsplit(".", 1)
-        tensors = self.tensors if config.tie_embeddings else {**self.tensors, **self.untied}
+        tensors = {
+            **self.tensors,
+            **({} if config.tie_embeddings else self.untied),
+            **(self.gated if config.activation in models.GATED else {}),
+        }
         theirs = tensors.get(place, tensors.get(module))
         if theirs is None:
             raise ValueError(f"{self.architecture} has no place for {ours}")

@@ -40,7 +40,7 @@ def save_model(
       config: the model's.
       params: the "params" of its variables.
       tokenizer: written too, or None.
-      objective: "masked_lm", "causal_lm", "classification", "regression" or "joint".
+      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression" or "joint".
       head: what `models.build` takes beside config and objective.
       extra: further entries of config.json, of values that JSON holds.
 

@@ -56,6 +56,7 @@ def find_tensors(
     told_apart = {*names.found.values(), *names.repeated, *names.unused}
     twice = {f"{name} (under two names)": stored[name] for name in stored if name not in told_apart}
     shapes = {name: shape for row in rows for name, shape in zip(row.theirs, their_shapes(row), strict=True)}
+    known |= _zeros(where, {name: shapes[name] for name in family.zeros if name not in known})
     again = {name: stored[name] for name in names.repeated}
     wanted = {name: shapes[names.repeated[name]] for name in again}
     check_stored(where, known | twice | again, shapes | wanted)
@@ -79,6 +80,15 @@ def check_repeated(
     ]
     if differing:
         raise ValueError(f"{where}: tensors that its config ties are not the same: {', '.join(differing)}")
+
+
+def _zeros(where: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, StoredTensor]:
+    """Tensors that a file leaves out, as if it held zeros."""
+    kind = np.dtype(np.float32)
+    return {
+        name: StoredTensor(Path(where), kind, shape, partial(np.zeros, shape, kind))
+        for name, shape in shapes.items()
+    }
 
 
 def _parts(row: Row, known: Mapping[str, StoredTensor]) -> list[np.ndarray]:

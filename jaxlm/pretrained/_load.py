@@ -14,15 +14,17 @@ from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._huggingface import check_repeated, find_tensors, read_config
-from jaxlm.pretrained._loaded import HUGGINGFACE, Loaded
+from jaxlm.pretrained._loaded import GENERATION, HUGGINGFACE, Loaded
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
 from jaxlm.pretrained._weights import FINISHED, open_weights
 
+GENERATION_CONFIG = "generation_config.json"
 LOG = logging.getLogger(__name__)
 DType = Literal["float32", "bfloat16"]
 # By these a folder shows that it holds a tokenizer; `tokenizers.load` says what it makes of them.
 VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "*.model")
+SENTENCE_PIECES = "source.spm"
 
 
 class Inspected(NamedTuple):
@@ -90,8 +92,7 @@ def load(
       Traceback (most recent call last):
       FileNotFoundError: no model at ./nowhere: no such folder
     """
-    source = _find(name)
-    stored = open_weights(source.folder)
+    source, stored = _opened(name)
     parts = _parts(source, stored)
     if source.family is not None:
         check_repeated(str(source.folder), stored, source.family, source.description.config)
@@ -119,15 +120,24 @@ def inspect(name: str | os.PathLike[str]) -> Inspected:
       Traceback (most recent call last):
       FileNotFoundError: no model at ./nowhere: no such folder
     """
-    source = _find(name)
+    source, stored = _opened(name)
     config, objective, head, extra = source.description
-    stored = open_weights(source.folder)
     _parts(source, stored)
     shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, head)
     kinds = tuple(sorted({tensor.dtype.name for tensor in stored.values()}))
     return Inspected(
         source.folder, config, objective, head, extra, source.family and source.family.name, shapes, kinds
     )
+
+
+def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTensor]]:
+    """A model and its tensors, none of them read, its config settled by their names."""
+    source = _find(name)
+    stored = open_weights(source.folder)
+    if source.family is None:
+        return source, stored
+    settled = source.family.settle(source.description.config, stored)
+    return source._replace(description=source.description._replace(config=settled)), stored
 
 
 def _find(name: str | os.PathLike[str]) -> _Source:
@@ -139,13 +149,15 @@ def _find(name: str | os.PathLike[str]) -> _Source:
     if "model" in values or not {"model_type", "architectures"} & values.keys():
         return _Source(folder, read_description(path), None)
     family, config = read_config(path, values)
-    return _Source(folder, Description(config, family.objective, None, {HUGGINGFACE: dict(values)}), family)
+    generation = _values(folder / GENERATION_CONFIG)
+    extra = {HUGGINGFACE: dict(values), **({GENERATION: dict(generation)} if generation else {})}
+    return _Source(folder, Description(config, family.objective, None, extra), family)
 
 
 def _values(path: Path) -> Mapping[str, Any]:
     """What tells whose config.json it is; `read_description` says what is wrong with one of ours."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
@@ -178,6 +190,9 @@ def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
     place = folder if source.family is not None else folder / TOKENIZER
     names = VOCABULARIES if source.family is not None else (TOKENIZER,)
     if not any(list(folder.glob(name)) for name in names):
+        return None
+    if (folder / SENTENCE_PIECES).exists() and not (folder / TOKENIZER).exists():
+        LOG.warning("%s: %s is not read, a %s beside it would be", folder, SENTENCE_PIECES, TOKENIZER)
         return None
     tokenizer = tokenizers.load(place)
     try:

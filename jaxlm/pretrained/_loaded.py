@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from jaxlm import models, tokenizers
 
 HUGGINGFACE = "huggingface"
+GENERATION = "generation"
 
 
 class Loaded(NamedTuple):
@@ -13,11 +14,12 @@ class Loaded(NamedTuple):
 
     Attributes:
       config: what it is made of.
-      objective: "masked_lm", "causal_lm", "classification", "regression" or "joint".
+      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression" or "joint".
       model: the module.
       params: its parameters; `model.apply({"params": params}, tokens)`.
       tokenizer: its tokenizer, or None where there is none beside it.
-      extra: whatever else its config.json holds; of a Hugging Face folder the whole of it as "huggingface".
+      extra: whatever else its config.json holds; of a Hugging Face folder the whole of it as "huggingface",
+        and its generation_config.json as "generation".
       head: of a classifier or a regression its `HeadConfig`; of a "joint" model its heads by name; else None.
     """
 

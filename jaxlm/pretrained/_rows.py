@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxlm.pretrained._tensors import Shape
 
-Layout = Literal["same", "transposed", "interleaved"]
+Layout = Literal["same", "transposed", "interleaved", "row"]
 
 
 class Row(NamedTuple):
@@ -18,8 +18,9 @@ class Row(NamedTuple):
       theirs: names in the file; several are joined along the first axis, in this order.
       shape: of ours.
       sizes: how much of the first axis each of `theirs` holds; they sum up to `shape[0]`.
-      layout: of each of theirs: "same" as ours; "transposed", `[in, out]`; or "interleaved", query, key and
-        value of the first head, then of the second, where ours has all queries, all keys, all values.
+      layout: of each of theirs: "same" as ours; "transposed", `[in, out]`; "interleaved", query, key and
+        value of the first head, then of the second, where ours has all queries, all keys, all values; or
+        "row", a vector as a matrix of one row.
       num_heads: of an interleaved tensor.
     """
 
@@ -41,6 +42,8 @@ def their_shapes(row: Row) -> list[Shape]:
       [(5, 6)]
     """
     shapes = [(size, *row.shape[1:]) for size in row.sizes]
+    if row.layout == "row":
+        return [(1, *shape) for shape in shapes]
     return [shape[::-1] if row.layout == "transposed" else shape for shape in shapes]
 
 
@@ -102,6 +105,16 @@ def _transposed(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
     return tensor.T
 
 
+def _only_row(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+    del row, number
+    return tensor[0]
+
+
+def _as_row(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+    del row, number
+    return tensor[None]
+
+
 def _by_role(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
     del number
     return _swapped(tensor, row.num_heads, 3)
@@ -121,4 +134,5 @@ _LAYOUTS = {
     "same": _Turn(_unchanged, _unchanged),
     "transposed": _Turn(_transposed, _transposed),
     "interleaved": _Turn(_by_role, _by_head),
+    "row": _Turn(_only_row, _as_row),
 }

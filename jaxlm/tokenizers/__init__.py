@@ -9,6 +9,7 @@ from jaxlm.tokenizers._load import load
 from jaxlm.tokenizers._opening import encode_opened
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
+from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels
 from jaxlm.tokenizers._subwords import train_subwords
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
@@ -28,7 +29,9 @@ __all__ = [
     "join_chains",
     "load",
     "residue_tokenizer",
+    "sentinel_ids",
     "train_instructions",
     "train_subwords",
     "train_tokenizer",
+    "with_sentinels",
 ]

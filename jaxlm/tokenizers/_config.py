@@ -9,6 +9,7 @@ from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions
 from jaxlm.tokenizers._load import load
 from jaxlm.tokenizers._residues import Alphabet, Ambiguous
+from jaxlm.tokenizers._sentinels import with_sentinels
 from jaxlm.tokenizers._subwords import MIN_SUBWORDS_VOCAB, train_subwords
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
@@ -31,6 +32,8 @@ class TokenizerConfig:
       path: a tokenizer.json, or a folder with one, to use as it is instead of training.
       rows: of the embedding that a loaded tokenizer is used with: added tokens beyond it are not known (see
         `fit_tokenizer`); None: all are.
+      sentinels: how many `<extra_id_0>`, `<extra_id_1>`, ... are added, which stand for spans of a text that
+        an encoder-decoder is to restore; not of residues and instructions.
 
     Raises:
       ValueError: if a field is out of range, or two contradict each other.
@@ -46,6 +49,7 @@ class TokenizerConfig:
     ambiguous: Ambiguous = "keep"
     path: str | None = None
     rows: int | None = None
+    sentinels: int = 0
 
     def __post_init__(self) -> None:
         kinds = ("auto", *get_args(TrainedKind))
@@ -64,6 +68,11 @@ class TokenizerConfig:
             raise ValueError(
                 f"alphabet and ambiguous are of tokenizers of kind 'residues': got alphabet="
                 f"{self.alphabet!r}, ambiguous={self.ambiguous!r} with kind={self.kind!r}, path={self.path!r}"
+            )
+        if self.sentinels < 0 or (self.sentinels and self.kind in ("residues", "instructions")):
+            raise ValueError(
+                "sentinels are some or none, in texts of subwords or bytes: "
+                f"got {self.sentinels} with kind={self.kind!r}"
             )
         smallest = _SMALLEST.get(self.kind, 1)
         if self.vocab_size < smallest:
@@ -91,6 +100,11 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: Trained
       >>> train_tokenizer([], TokenizerConfig(), "residues").vocab_size
       33
     """
+    tokenizer = _without_sentinels(texts, config, kind)
+    return with_sentinels(tokenizer, config.sentinels) if config.sentinels else tokenizer
+
+
+def _without_sentinels(texts: Iterable[str], config: TokenizerConfig, kind: TrainedKind) -> Tokenizer:
     if config.path is not None:
         tokenizer = load(config.path)
         return tokenizer if config.rows is None else fit_tokenizer(tokenizer, config.rows).tokenizer

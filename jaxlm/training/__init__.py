@@ -37,6 +37,7 @@ from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._goals import (
     evaluation_objective,
     make_masking,
+    make_spans,
     position_options,
     special_ids,
     training_objective,
@@ -60,6 +61,13 @@ from jaxlm.training._sequence import (
 )
 from jaxlm.training._sequence_inputs import Examples, Inputs, batch_examples, read_batch, sequence_outputs
 from jaxlm.training._signals import StopRequest
+from jaxlm.training._span_corruption import (
+    Spans,
+    shifted,
+    span_corruption_objective,
+    take_out,
+    target_room,
+)
 from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.training._task import Split, Task, make_split, make_task, model_config
 from jaxlm.training._token_metrics import LevelSummary, TokenSummary, summarize_tokens, token_metrics
@@ -90,6 +98,7 @@ __all__ = [
     "Saved",
     "SequenceEvaluation",
     "Shifted",
+    "Spans",
     "Split",
     "Started",
     "StopRequest",
@@ -128,6 +137,7 @@ __all__ = [
     "make_masking",
     "make_optimizer",
     "make_shared_body_step",
+    "make_spans",
     "make_split",
     "make_task",
     "make_train_step",
@@ -144,12 +154,16 @@ __all__ = [
     "replicate",
     "sequence_outputs",
     "shift_batch",
+    "shifted",
     "smoothed_cross_entropy",
+    "span_corruption_objective",
     "special_ids",
     "stack_batches",
     "summarize",
     "summarize_sequences",
     "summarize_tokens",
+    "take_out",
+    "target_room",
     "token_metrics",
     "train",
     "training_objective",

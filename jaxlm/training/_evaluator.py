@@ -99,6 +99,7 @@ def evaluate(
     *,
     objective: Goal = "masked_lm",
     noise: corruption.NoiseConfig | None = None,
+    spans: corruption.SpanConfig | None = None,
     row_length: int | None = None,
     long: Literal["split", "truncate"] = "split",
     batch_size: int = 16,
@@ -119,6 +120,7 @@ def evaluate(
       objective: that the model was trained on.
       noise: what is masked of a masked LM's text (None: BERT's 15 %), or how what another model reads is
         corrupted (None: not at all).
+      spans: what is taken out of an encoder-decoder's text; None: T5's numbers.
       row_length: tokens of a packed row; None: the model's `max_length`.
       long: whether longer records are split or truncated.
       batch_size: rows of a batch over all devices.
@@ -151,6 +153,7 @@ def evaluate(
         rows,
         head=head,
         noise=noise,
+        spans=spans,
         log_unigrams=log_unigrams,
     )
     batches = data.eval_batches(cache, plan, batch_size)

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from jaxlm.corruption import NoiseConfig
+from jaxlm import models
+from jaxlm.corruption import NoiseConfig, SpanConfig
 from jaxlm.data import DataConfig
 from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
@@ -59,6 +60,7 @@ class Experiment:
         for the others.
       target_noise: what the loss of a language model compares with is corrupted, in training only; what the
         model reads is not. A rate that is left out is 0.
+      spans: of an encoder-decoder, how much of each text is taken out for its decoder to write.
       loss: label smoothing and z-loss.
       optimizer: AdamW and its learning rate.
       run: how long, how often, what is kept.
@@ -75,6 +77,7 @@ class Experiment:
     head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
     input_noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
     target_noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
+    spans: SpanConfig = dataclasses.field(default_factory=SpanConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=_default_optimizer)
     run: RunConfig = dataclasses.field(default_factory=_default_run)
@@ -92,6 +95,7 @@ class Experiment:
                 f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
             )
         self._check_direction()
+        self._check_spans()
         self._check_layers()
         if self.model.param_dtype != "float32":
             raise ValueError(
@@ -99,7 +103,7 @@ class Experiment:
                 "model.dtype is what is computed in"
             )
         length, most = self.data.row_length, self.model.max_length
-        if self.model.position in ("learned", "instruction") and length > most:
+        if self.model.position in ("learned", "sinusoidal", "instruction") and length > most:
             raise ValueError(
                 f"rows are longer than the model's table of positions: got data.row_length={length} and "
                 f"model.max_length={most}; raise model.max_length or shorten the rows"
@@ -117,8 +121,27 @@ class Experiment:
                 "set model.causal"
             )
 
+    def _check_spans(self) -> None:
+        if self.run.objective != "seq2seq_lm":
+            return
+        if self.model.causal:
+            raise ValueError(
+                "an encoder sees both sides, and its decoder what it has written: got model.causal=True with "
+                "run.objective='seq2seq_lm'"
+            )
+        noisy = [noise for noise in (self.input_noise, self.target_noise) if noise.rate]
+        if noisy or self.loss.label_smoothing == "fraction":
+            raise ValueError(
+                "run.objective='seq2seq_lm' takes spans out of texts and corrupts nothing else: got "
+                "input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
+            )
+        if self.tokenizer.path is None and not self.tokenizer.sentinels:
+            raise ValueError(
+                "spans give way to sentinels: got tokenizer.sentinels=0; set as many as a text may have spans"
+            )
+
     def _check_layers(self) -> None:
-        last, depth = self.run.train_last, self.model.depth
+        last, depth = self.run.train_last, self.trained_depth
         if last is not None and last > depth:
             raise ValueError(f"run.train_last is of the model's {depth} blocks: got {last}")
         if last is not None and self.model.scan_layers:
@@ -126,6 +149,12 @@ class Experiment:
                 "run.train_last tells blocks apart, and model.scan_layers keeps them as one: got both; set "
                 "model.scan_layers=False"
             )
+
+    @property
+    def trained_depth(self) -> int:
+        """How many blocks `run.train_last` counts from: the model's, of an encoder-decoder its decoder's."""
+        model = self.model
+        return models.decoder_config(model).depth if self.run.objective == "seq2seq_lm" else model.depth
 
     @property
     def is_of_sequences(self) -> bool:

@@ -17,9 +17,10 @@ def last_layers(depth: int, last: int | None) -> Trained | None:
     """Returns which parameters of a model are trained: its last blocks, its last norm and its head.
 
     A head whose kernel is the token embedding trains what else it has: embeddings lie before all blocks.
+    Of an encoder-decoder it is the decoder's last blocks, behind an encoder that stays.
 
     Args:
-      depth: blocks of the body.
+      depth: blocks of the body, or of the decoder.
       last: how many of them are trained; 0: the last norm and the head alone; None: all, and all the rest.
 
     Returns:
@@ -35,7 +36,9 @@ def last_layers(depth: int, last: int | None) -> Trained | None:
 
     def one(path: tuple, _: Any) -> bool:
         names = [str(getattr(part, "key", part)) for part in path]
-        if names[0] != "body":
+        if names[0] == "encoder":
+            return False
+        if names[0] not in ("body", "decoder"):
             return True
         block = re.fullmatch(r"block_(\d+)", names[1])
         return names[1] == "final_norm" if block is None else int(block[1]) >= depth - last

@@ -10,6 +10,7 @@ from jaxlm.training._experiment import Experiment
 from jaxlm.training._objective import Masking, Objective, has_exact_capacity, masked_lm_objective
 from jaxlm.training._run_config import Goal
 from jaxlm.training._sequence import classification_objective, regression_objective
+from jaxlm.training._span_corruption import Spans, span_corruption_objective, target_room
 from jaxlm.training._task import Split, Task
 
 
@@ -27,6 +28,9 @@ def training_objective(experiment: Experiment, task: Task, rows: int) -> Objecti
     goal, config, loss = experiment.run.objective, task.config, experiment.loss
     split, positions = task.splits["train"], position_options(config)
     noise = experiment.resolved_input_noise
+    if goal == "seq2seq_lm":
+        spans = make_spans(experiment.spans, config, task.tokenizer, [split])
+        return span_corruption_objective(spans, label_smoothing=loss.label_smoothing, z_loss=loss.z_loss)
     if goal == "masked_lm":
         masking = make_masking(noise, config, task.tokenizer, split, rows)
         return masked_lm_objective(
@@ -59,6 +63,7 @@ def evaluation_objective(
     *,
     head: models.HeadConfig | None = None,
     noise: corruption.NoiseConfig | None = None,
+    spans: corruption.SpanConfig | None = None,
     log_unigrams: np.ndarray | None = None,
 ) -> Objective:
     """Returns what an evaluation sums: no dropout, no smoothing, no noise of the targets.
@@ -71,11 +76,15 @@ def evaluation_objective(
       rows: of a batch of one device.
       head: of a model of sequences.
       noise: of what is read: what a masked LM is asked; None reads clean tokens.
+      spans: what an encoder-decoder is asked; None: T5's numbers.
       log_unigrams: of a baseline for language models, from `unigram_baseline`.
 
     Raises:
       ValueError: if nothing in the records may be masked, or labels are missing.
     """
+    if goal == "seq2seq_lm":
+        asked = make_spans(spans or corruption.SpanConfig(), config, tokenizer, splits)
+        return span_corruption_objective(asked, deterministic=True)
     options: dict[str, Any] = {"deterministic": True, **position_options(config)}
     if goal == "masked_lm":
         maskings = [make_masking(noise, config, tokenizer, split, rows) for split in splits]
@@ -133,6 +142,47 @@ def make_masking(
         )
         return Masking(noise, bound)
     return Masking(noise, capacity)
+
+
+def make_spans(
+    config: corruption.SpanConfig,
+    model: models.TransformerConfig,
+    tokenizer: tokenizers.Tokenizer,
+    splits: list[Split],
+) -> Spans:
+    """Returns what spans take out of the rows of splits.
+
+    Args:
+      config: how much.
+      model: whose decoder begins with its `decoder_start_id`.
+      tokenizer: its sentinels, and what closes a text.
+      splits: the decoder's rows have room for what is taken out of any of theirs.
+
+    Raises:
+      ValueError: if the tokenizer has no sentinels, or no token begins the decoder's texts.
+    """
+    sentinels = tokenizers.sentinel_ids(tokenizer)
+    if not sentinels:
+        raise ValueError(
+            "spans give way to sentinels, <extra_id_0> and so on: this tokenizer has none; set "
+            "tokenizer.sentinels"
+        )
+    if model.decoder_start_id is None:
+        raise ValueError(
+            "a decoder begins with a token of its own: the tokenizer has no padding; set "
+            "model.decoder_start_id"
+        )
+    ends = tokenizer.specials.ends
+    eos = tokenizer.specials.eos
+    return Spans(
+        rate=config.rate,
+        mean_span=config.mean_span,
+        sentinel_ids=sentinels,
+        forbidden=special_ids(tokenizer, model.vocab_size),
+        start_id=model.decoder_start_id,
+        end_id=ends[1] if eos is None and ends else eos,
+        target_length=max(target_room(split.plan, config.rate, config.mean_span) for split in splits),
+    )
 
 
 def special_ids(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> np.ndarray:

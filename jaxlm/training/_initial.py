@@ -18,6 +18,7 @@ from jaxlm.training._task import Task
 
 LOG = logging.getLogger(__name__)
 LANGUAGE = ("masked_lm", "causal_lm")
+TABLES = ("learned", "sinusoidal", "instruction")  # positions that end
 # Fields that change how a model is trained or computed, and nothing of what it is.
 FREE = (
     "embedding_dropout",
@@ -56,9 +57,11 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     if not experiment.is_of_sequences and found.objective in get_args(Goal):
         objective = found.objective
     head = found.head if objective == found.objective and found.head is not None else experiment.head
-    tokenizer, ends = _tokenizer(found.folder), pretrained.has_ends(found.extra)
+    # A decoder's texts have ends of their own, and what T5's encoder reads is closed but not opened.
+    ends = pretrained.has_ends(found.extra) and objective != "seq2seq_lm"
+    tokenizer = _tokenizer(found.folder)
     rows = experiment.data.row_length
-    rows = min(rows, config.max_length) if config.position in ("learned", "instruction") else rows
+    rows = min(rows, config.max_length) if config.position in TABLES else rows
     return dataclasses.replace(
         experiment,
         data=dataclasses.replace(
@@ -100,7 +103,8 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     head = _head(loaded, params, experiment.run.objective)
     if head is None:
         LOG.info("the head is drawn: %s was trained as %s", experiment.run.init, loaded.objective)
-    begun = {**drawn, "body": params["body"], **(head or {})}
+    bodies = {name: params[name] for name in models.BODIES if name in params}
+    begun = {**drawn, **bodies, **(head or {})}
     _check_same_shapes(where, begun, drawn)
     return begun
 
@@ -133,7 +137,9 @@ def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal)
     elif loaded.objective != objective:
         params = None
     # A tied output without a bias has no parameters of its own.
-    return None if params is None else {name: tree for name, tree in params.items() if name != "body"}
+    if params is None:
+        return None
+    return {name: tree for name, tree in params.items() if name not in models.BODIES}
 
 
 def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-Goal = Literal["masked_lm", "causal_lm", "classification", "regression"]
+Goal = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,8 @@ class RunConfig:
       batch_size: rows of a batch, over all devices and micro-batches together.
       seed: of the parameters, the order of the rows, the noise and dropout.
       objective: what is trained: "masked_lm" (the tokens that noise hides), "causal_lm" (each next token),
-        "classification" or "regression" (of a record's label).
+        "seq2seq_lm" (an encoder-decoder: the spans that were taken out of a text), "classification" or
+        "regression" (of a record's label).
       init: the model whose parameters the run begins with: a folder, or a name (see `pretrained.load`); None
         draws them. `begin_from` makes an experiment of it.
       train_last: of a run that begins with a model, how many of its last blocks are trained, with the last

@@ -52,7 +52,7 @@ def make_task(experiment: Experiment) -> Task:
     notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
     return Task(
         tokenizer=prepared.tokenizer,
-        config=model_config(experiment.model, prepared.tokenizer),
+        config=model_config(experiment.model, prepared.tokenizer, experiment.run.objective),
         head=_head(experiment, prepared, splits) if experiment.is_of_sequences else None,
         splits=splits,
         num_segments=max(1, *(split.plan.max_segments for split in splits.values())),
@@ -76,13 +76,16 @@ def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
 
 
 def model_config(
-    config: models.TransformerConfig, tokenizer: tokenizers.Tokenizer
+    config: models.TransformerConfig,
+    tokenizer: tokenizers.Tokenizer,
+    objective: models.Objective = "masked_lm",
 ) -> models.TransformerConfig:
     """Returns the model's config with what the tokenizer decides filled in.
 
     Args:
-      config: `vocab_size` and `next_id` None are filled in.
-      tokenizer: decides them.
+      config: `vocab_size`, `next_id` and `decoder_start_id` None are filled in.
+      tokenizer: decides them; a decoder begins with its token of padding.
+      objective: of the model.
 
     Raises:
       ValueError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
@@ -98,8 +101,11 @@ def model_config(
             f"model.vocab_size has no room for the tokenizer's ids: got {size} for {tokenizer.vocab_size}; "
             "leave it out to take the tokenizer's"
         )
+    start = config.decoder_start_id
+    if objective == "seq2seq_lm" and start is None:
+        start = tokenizer.specials.pad
     if config.position != "instruction":
-        return dataclasses.replace(config, vocab_size=size)
+        return dataclasses.replace(config, vocab_size=size, decoder_start_id=start)
     next_id = tokenizer.specials.next
     if next_id is None:
         raise ValueError(

@@ -40,7 +40,7 @@ class Trainer:
     """
 
     def __init__(self, experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device]) -> None:
-        run, trained = experiment.run, last_layers(task.config.depth, experiment.run.train_last)
+        run, trained = experiment.run, last_layers(experiment.trained_depth, experiment.run.train_last)
         optimizer = make_optimizer(experiment.optimizer, run.steps, trained=trained)
         self.step = self._saved_step = 0
         self._run, self._task, self._folder, self._devices = run, task, folder, devices
@@ -214,7 +214,7 @@ class Trainer:
         task, goal, rows = self._task, self._run.objective, self._rows(1)
         train, held_out = task.splits["train"].cache, ("validation", "test")
         noise, unigrams = None, None
-        if not experiment.is_of_sequences:
+        if goal in ("masked_lm", "causal_lm"):
             forbidden = special_ids(task.tokenizer, task.config.vocab_size)
             unigrams = unigram_log_probs(train, forbidden, unless_seen=goal == "causal_lm")
             noise = experiment.resolved_input_noise if goal == "masked_lm" else None
@@ -231,6 +231,7 @@ class Trainer:
                 rows,
                 head=task.head,
                 noise=noise,
+                spans=experiment.spans,
                 log_unigrams=unigrams,
             )
             evaluators |= dict.fromkeys(names, Evaluator(objective, self._model.apply, self._devices))

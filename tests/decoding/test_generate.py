@@ -63,6 +63,28 @@ def test_a_penalty_sees_prompt_and_continuation(writer, tokenizer):
         np.testing.assert_allclose(found.log_probs, log_probs, **CLOSE)
 
 
+def test_ids_that_may_not_and_that_must_be_chosen(writer, tokenizer):
+    case = writer()
+    prompt = tokenizer.encode(PROMPTS[0])
+    forbidden = tuple(greedy(case, prompt, 3)[0])
+    first, last = 70, 71
+
+    def changed(logits, text):
+        place = len(text) - len(prompt)
+        forced = {0: first, 5: last}.get(place)
+        alone = np.where(np.arange(logits.size) == forced, logits, -np.inf)
+        return (
+            np.where(np.isin(np.arange(logits.size), forbidden), -np.inf, logits) if forced is None else alone
+        )
+
+    asked = {"forbidden_ids": forbidden, "first_id": first, "last_id": last, "max_new_tokens": 6}
+    (found,) = run(case, tokenizer, PROMPTS[:1], **asked)
+    tokens, log_probs = greedy(case, prompt, 6, changed)
+    assert found.tokens.tolist() == tokens and (tokens[0], tokens[-1]) == (first, last)
+    np.testing.assert_allclose(found.log_probs, log_probs, **CLOSE)
+    assert found.text == tokenizer.decode(tokens[1:])
+
+
 SAMPLING = decoding.Sampling(temperature=1.5, top_k=50, top_p=0.95)
 
 

@@ -13,6 +13,7 @@ SCHEMES = {
     "learned": {"position": "learned", "embedding_norm": True},
     "rotary": {"position": "rotary", "norm": "rms", "activation": "geglu", "num_kv_heads": 2},
     "instruction": {"position": "instruction", "norm_placement": "post"},
+    "relative": {"position": "relative", "relative_buckets": 8, "relative_distance": 6, "num_kv_heads": 2},
     "none": {"position": "none", "head": "linear", "tie_embeddings": False},
     "window": {"position": "rotary", "window": 3, "num_kv_heads": 1},
     "learned window": {"position": "learned", "window": 2},

@@ -51,8 +51,8 @@ def test_a_contradiction_is_one_line(options, message):
 
 WRONG_TYPES = [
     (
-        {"activation": "silu"},
-        "activation must be one of gelu, gelu_tanh, relu, swiglu, geglu, geglu_tanh: got 'silu'",
+        {"activation": "tanh"},
+        "activation must be one of gelu, gelu_tanh, relu, silu, swiglu, geglu, geglu_tanh: got 'tanh'",
     ),
     ({"dtype": "float16"}, "dtype must be one of float32, bfloat16: got 'float16'"),
     ({"width": "64"}, "width must be int: got '64'"),

@@ -13,6 +13,7 @@ SCHEMES = {
     "learned": {"position": "learned", "embedding_norm": True},
     "rotary": {"position": "rotary", "norm": "rms", "activation": "geglu", "num_kv_heads": 2},
     "instruction": {"position": "instruction", "norm_placement": "post"},
+    "relative": {"position": "relative", "relative_buckets": 8, "relative_distance": 6},
     "none": {"position": "none", "window": 3, "head": "linear", "tie_embeddings": False},
     "causal": {"position": "rotary", "causal": True, "activation": "relu"},
     "mixed": {"shared": "mixed"},

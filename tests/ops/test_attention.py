@@ -128,3 +128,28 @@ def test_heads_that_do_not_divide_and_a_missing_key_are_refused():
         ops.attention(query, key, key)
     with pytest.raises(ValueError, match="needs dropout_rng"):
         ops.attention(key, key, key, dropout_rate=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 6, 7), (2, 1, 6, 7), (2, 4, 6, 7)])
+def test_a_bias_is_added_to_the_scores_and_has_their_gradient(shape):
+    """Beside `return_probs`, whose gradients are JAX's own, and the softmax spelled out."""
+    query, key, value, mask = _arrays()
+    bias = jax.random.normal(jax.random.key(9), shape)
+    weights = jax.random.normal(jax.random.key(1), query.shape)
+
+    def total(query, key, value, bias, plain):
+        found = ops.attention(query, key, value, mask=mask, bias=bias, softcap=2.0, return_probs=plain)
+        return ((found[0] if plain else found) * weights).sum()
+
+    fast, plain = (
+        jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2, 3)), static_argnums=4)(
+            query, key, value, bias, one
+        )
+        for one in (False, True)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), fast, plain)
+    keys, values = (jnp.repeat(array, 2, axis=2) for array in (key, value))
+    scores = 2 * jnp.tanh(jnp.einsum("BLNH,BSNH->BNLS", query, keys) * 8**-0.5 / 2) + bias
+    probs = jnp.where(mask, jax.nn.softmax(scores, axis=-1, where=mask, initial=-1e9), 0.0)
+    expected = (jnp.einsum("BNLS,BSNH->BLNH", jnp.nan_to_num(probs), values) * weights).sum()
+    np.testing.assert_allclose(fast[0], expected, rtol=1e-5)

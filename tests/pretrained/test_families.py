@@ -12,6 +12,16 @@ from jaxlm.pretrained._rows import their_shapes, to_ours, to_theirs
 # The smallest config.json of each family: sizes alone, everything else as transformers takes it.
 DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
 GROUPED = {**DECODER, "num_key_value_heads": 2, "head_dim": 6}
+SIDES = {
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 20,
+    "decoder_start_token_id": 0,
+}
 SIZES = {
     "bert": DECODER,
     "roberta": DECODER,
@@ -20,6 +30,8 @@ SIZES = {
     "modernbert": DECODER,
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 4},
     "gpt_neox": {**DECODER, "hidden_size": 32},
+    "t5": {"d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 4},
+    **dict.fromkeys(("marian", "bart"), SIDES),
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"), GROUPED),
 }
 
@@ -105,6 +117,14 @@ REFUSED = [
         {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2.0}}},
         "in blocks with a window",
     ),
+    ("t5", {"feed_forward_proj": "gated-relu"}, r"feed_forward_proj='gated-relu' \(known are 'relu'"),
+    ("t5", {"is_encoder_decoder": False}, r"is_encoder_decoder=False \(only True\)"),
+    ("t5", {"relative_attention_max_distance": 16}, "relative_distance lies beyond the distances"),
+    ("marian", {"decoder_attention_heads": 8}, r"decoder_attention_heads=8 \(only 4, as the encoder\)"),
+    ("marian", {"decoder_vocab_size": 7}, r"decoder_vocab_size=7 \(only 13, as the encoder\)"),
+    ("marian", {"share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings=False"),
+    ("marian", {"normalize_before": True}, r"normalize_before=True \(only False"),
+    ("bart", {"tie_word_embeddings": False}, r"tie_word_embeddings=False \(only True\)"),
     ("modernbert", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling of all blocks"),
 ]
 
@@ -123,7 +143,7 @@ def test_what_has_no_equal_here_is_refused(name, options, message):
 
 
 def test_unknown_families_are_told_the_known_ones():
-    with pytest.raises(ValueError, match=r"model_type='mamba', .*: the families are bert, .*roberta$"):
+    with pytest.raises(ValueError, match=r"model_type='mamba', .*: the families are bart, .*t5$"):
         family_of({"model_type": "mamba"})
     with pytest.raises(ValueError, match=r"architectures=\['T5Model'\]"):
         family_of({"architectures": ["T5Model"]})

@@ -1,0 +1,39 @@
+"""What does a small encoder-decoder restore of source code that spans were taken out of?
+
+    jaxlm train source-spans
+
+The corpus is the source of this Python's own standard library, whole modules held out. Of every text 15 % of
+the tokens are taken out in spans of three; the encoder reads what is left, a sentinel for each span, and the
+decoder writes what was there. The model is of T5 1.1's kind: relative positions, RMS norms, a gate.
+
+Hardware: 2 CPU cores. Time: about 20 minutes. Expected: a held-out loss of the
+    written tokens below 5 nats; the first step's is 8.3, the logarithm of the vocabulary.
+"""
+
+from jaxlm import corruption, data, models, tokenizers, training
+
+
+def get_experiment() -> training.Experiment:
+    """Returns T5 1.1's kind of model, small, over subwords of the source."""
+    return training.Experiment(
+        data=data.DataConfig(corpus="source", row_length=256),
+        tokenizer=tokenizers.TokenizerConfig(kind="subwords", vocab_size=4096, sentinels=32),
+        model=models.TransformerConfig(
+            width=128,
+            depth=3,
+            num_heads=4,
+            max_length=256,
+            norm="rms",
+            position="relative",
+            attention_scale=1.0,
+            activation="geglu_tanh",
+            use_bias=False,
+            head="linear",
+            head_bias=False,
+        ),
+        spans=corruption.SpanConfig(rate=0.15, mean_span=3.0),
+        optimizer=training.OptimizerConfig(learning_rate=3e-3, warmup=0.05, weight_decay=0.05),
+        run=training.RunConfig(
+            objective="seq2seq_lm", steps=2500, batch_size=8, eval_every=500, save_every=500
+        ),
+    )

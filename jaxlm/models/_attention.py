@@ -1,0 +1,146 @@
+"""Attention of a block: to its own text, with a cache or without, and to the memory of another."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.models._cache import LayerCache, write_layer
+from jaxlm.models._config import TransformerConfig
+from jaxlm.models._layers import Linear, Norm, drop
+from jaxlm.models._scope import LayerScope
+from jaxlm.typing import Array, Bool, Float, Int
+
+FEW_QUERIES = 16
+
+
+class _Attending(nn.Module):
+    """What both kinds share: from heads to what is added to the stream."""
+
+    config: TransformerConfig
+    deterministic: bool
+    intermediates: bool
+
+    def _attend(
+        self,
+        query: Float[Array, "B L N H"],
+        key: Float[Array, "B S K H"],
+        value: Float[Array, "B S K H"],
+        mask: Bool[Array, " B #N #L S"] | None,
+        bias: Float[Array, " #B N L S"] | None,
+        dtype: jnp.dtype,
+        plain: bool,
+    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None]:
+        config = self.config
+        rate = 0.0 if self.deterministic else config.attention_dropout
+        attended = ops.attention(
+            query,
+            key,
+            value,
+            mask=mask,
+            bias=bias,
+            scale=config.attention_scale,
+            softcap=config.attention_softcap,
+            dropout_rate=rate,
+            dropout_rng=self.make_rng("dropout") if rate else None,
+            # A fused attention never holds its probabilities, and takes no mask over slots.
+            implementation="xla" if plain else config.attention_implementation,
+            require_fused=config.require_fused and not plain,
+            return_probs=self.intermediates,
+        )
+        outputs, probs = attended if self.intermediates else (attended, None)
+        outputs = self.output(outputs.reshape(*outputs.shape[:2], -1).astype(dtype))
+        return drop(self, outputs, config.attention_output_dropout, self.deterministic), probs
+
+
+class Attention(_Attending):
+    """Self-attention; one kernel `[(N + 2K) * H, D]` makes query heads, then key heads, then value heads."""
+
+    def setup(self) -> None:
+        config = self.config
+        heads = config.num_heads + 2 * config.num_kv_heads
+        self.qkv = Linear(config, config.width, heads * config.head_width, config.qkv_bias)
+        self.output = Linear(
+            config, config.num_heads * config.head_width, config.width, config.attention_bias
+        )
+        if config.qk_norm:
+            self.query_norm = Norm(config, config.norm_epsilon, config.head_width)
+            self.key_norm = Norm(config, config.norm_epsilon, config.head_width)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "B L D"],
+        scope: LayerScope,
+        number: Int[Array, ""] | int,
+        cache: LayerCache | None = None,
+        slots: Int[Array, "B L"] | None = None,
+    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None, LayerCache | None]:
+        query, key, value = self._heads(hidden, scope.turns)
+        if self.config.attention_scale_by_layer:
+            query = query / jnp.asarray(number + 1, query.dtype)
+        if cache is not None:
+            cache = write_layer(cache, key, value, slots)
+            query, key, value = _with_kept(query, cache)
+        plain = self.intermediates or cache is not None
+        outputs, probs = self._attend(query, key, value, scope.mask, scope.bias, hidden.dtype, plain)
+        return outputs, probs, cache
+
+    def _heads(self, hidden: jax.Array, turns: ops.Turns | None) -> tuple[jax.Array, ...]:
+        config = self.config
+        num_heads, num_turned = config.num_heads, config.num_heads + config.num_kv_heads
+        heads = self.qkv(hidden).reshape(*hidden.shape[:2], -1, config.head_width)
+        turned, value = heads[:, :, :num_turned], heads[:, :, num_turned:]
+        if config.qk_norm:
+            query, key = self.query_norm(turned[:, :, :num_heads]), self.key_norm(turned[:, :, num_heads:])
+            turned = jnp.concatenate([query, key], axis=2)
+        if turns is not None:
+            turned = ops.rotate(turned, turns)
+        return turned[:, :, :num_heads], turned[:, :, num_heads:], value
+
+
+class CrossAttention(_Attending):
+    """Attention to a memory, without positions; a kernel `[2K * H, D]` makes key heads, then value heads."""
+
+    def setup(self) -> None:
+        config = self.config
+        heads, kept = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
+        self.query = Linear(config, config.width, heads, config.qkv_bias)
+        self.memory = Linear(config, config.width, 2 * kept, config.qkv_bias)
+        self.output = Linear(config, heads, config.width, config.attention_bias)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "B L D"],
+        memory: Float[Array, "B S D"] | LayerCache,
+        mask: Bool[Array, "B 1 #L S"] | None,
+    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None, LayerCache]:
+        """Returns what is added to the stream, probabilities if asked for, and the memory's keys and values.
+
+        Args:
+          hidden: the stream.
+          memory: what an encoder made, or the keys and values that this block made of it before.
+          mask: True = may attend; None for everything.
+        """
+        query = self._split(self.query(hidden))
+        if isinstance(memory, LayerCache):
+            kept, (query, key, value) = memory, _with_kept(query, memory)
+        else:
+            heads = self._split(self.memory(memory))
+            key, value = heads[:, :, : self.config.num_kv_heads], heads[:, :, self.config.num_kv_heads :]
+            kept = LayerCache(key.swapaxes(1, 2), value.swapaxes(1, 2))
+        plain = self.intermediates or isinstance(memory, LayerCache)
+        outputs, probs = self._attend(query, key, value, mask, None, hidden.dtype, plain)
+        return outputs, probs, kept
+
+    def _split(self, heads: jax.Array) -> jax.Array:
+        return heads.reshape(*heads.shape[:2], -1, self.config.head_width)
+
+
+def _with_kept(query: jax.Array, kept: LayerCache) -> tuple[jax.Array, ...]:
+    """The query, and what is kept as attention takes it, in one dtype.
+
+    A few queries are widened to the cache's dtype at less cost than all of its slots are narrowed.
+    """
+    dtype = kept.key.dtype if query.shape[1] < FEW_QUERIES else query.dtype
+    query, key, value = (array.astype(dtype) for array in (query, kept.key, kept.value))
+    return query, key.swapaxes(1, 2), value.swapaxes(1, 2)

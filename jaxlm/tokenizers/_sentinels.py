@@ -1,0 +1,46 @@
+"""Sentinels: tokens that stand where a span of a text was taken out, `<extra_id_0>` and so on as in T5."""
+
+import itertools
+
+import tokenizers
+from tokenizers import AddedToken
+
+from jaxlm.tokenizers._tokenizer import Tokenizer
+
+
+def sentinel_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Returns the ids of `<extra_id_0>`, `<extra_id_1>`, ..., as many as there are.
+
+    Example:
+      >>> from jaxlm import tokenizers
+      >>> sentinel_ids(with_sentinels(tokenizers.bytes_tokenizer(), 2))
+      (260, 261)
+    """
+    ids = (tokenizer.id(f"<extra_id_{number}>") for number in itertools.count())
+    return tuple(itertools.takewhile(lambda id: id is not None, ids))
+
+
+def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:
+    """Returns a tokenizer of text with so many sentinels behind its other ids.
+
+    Args:
+      tokenizer: of kind "subwords" or "bytes", or from a file.
+      number: how many; sentinels that it has already stay where they are.
+
+    Raises:
+      ValueError: if the tokenizer is of residues or instructions, whose texts no sentinel fits into.
+
+    Example:
+      >>> from jaxlm import tokenizers
+      >>> with_sentinels(tokenizers.bytes_tokenizer(), 1).encode("a<extra_id_0>b")
+      array([ 97, 260,  98], dtype=int32)
+    """
+    if tokenizer.kind in ("residues", "instructions"):
+        raise ValueError(f"sentinels stand in texts of subwords or bytes: got {tokenizer.kind}")
+    backend = tokenizers.Tokenizer.from_str(tokenizer.to_json())
+    names = [f"<extra_id_{index}>" for index in range(number)]
+    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+    roles = {role: id for role, id in tokenizer.specials._asdict().items() if id is not None}
+    return Tokenizer.from_json(
+        backend.to_str(), {role: tokenizer.backend.id_to_token(id) for role, id in roles.items()}
+    )

@@ -1,0 +1,117 @@
+"""Every command on a T5 folder of Hugging Face: those that make sense, and a line of those that do not."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from jaxlm import decoding, models, pretrained, tokenizers
+from jaxlm.cli import main
+
+T5 = models.TransformerConfig(
+    vocab_size=268,
+    width=16,
+    depth=1,
+    num_heads=2,
+    max_length=64,
+    position="relative",
+    norm="rms",
+    attention_scale=1.0,
+    use_bias=False,
+    activation="relu",
+    head="linear",
+    head_bias=False,
+    output_scale=0.25,
+    decoder_start_id=256,
+    init_std=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    model = models.build(T5, "seq2seq_lm")
+    params = jax.jit(model.init)(jax.random.key(3), jnp.array([[1]]))["params"]
+    tokenizer = tokenizers.with_sentinels(tokenizers.bytes_tokenizer(), 4)
+    loaded = pretrained.Loaded(T5, "seq2seq_lm", model, params, tokenizer, {})
+    assert pretrained.save_huggingface(folder / "t5", loaded) == "T5ForConditionalGeneration"
+    lines = [f"number {n} is {'odd' if n % 2 else 'even'}" for n in range(20)]
+    (folder / "all.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    monkeypatch.chdir(place)
+    return place
+
+
+def said(capsys, *arguments):
+    assert main(list(arguments)) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def test_generate_writes_from_a_whole_text(here, capsys):
+    loaded = pretrained.load("t5")
+    prompt = loaded.tokenizer.encode("a <extra_id_0> c", add_specials=True)
+    config = decoding.GenerationConfig(max_new_tokens=5)
+    (found,) = decoding.generate(loaded.model, loaded.params, loaded.tokenizer, [prompt], config)
+    assert said(capsys, "generate", "t5", "a <extra_id_0> c", "-n", "5") == found.text + "\n"
+    shown = json.loads(
+        said(capsys, "generate", "t5", "a <extra_id_0> c", "-n", "5", "--json", "--num-beams", "2")
+    )
+    assert shown["prompt"] == "a <extra_id_0> c" and "score" in shown
+
+
+def test_what_generation_config_asks_for_is_kept(here, capsys, tmp_path):
+    pretrained.convert("t5", tmp_path / "run")
+    pretrained.convert(tmp_path / "run", tmp_path / "asked")
+    asked = {"forced_bos_token_id": 104, "forced_eos_token_id": 257, "bad_words_ids": [[97], [98, 99]]}
+    (tmp_path / "asked/generation_config.json").write_text(json.dumps(asked))
+    shown = json.loads(said(capsys, "generate", str(tmp_path / "asked"), "abc", "-n", "4", "--json"))
+    assert (shown["tokens"][0], len(shown["tokens"]), shown["tokens"][-1]) == (104, 4, 257)
+    found = decoding.with_defaults(decoding.GenerationConfig(), pretrained.load(tmp_path / "asked").extra)
+    assert (found.forbidden_ids, found.first_id, found.last_id) == ((97,), 104, 257)
+    own = decoding.GenerationConfig(first_id=0, stop_ids=(5,), forbidden_ids=(1,))
+    found = decoding.with_defaults(own, {"generation": {**asked, "eos_token_id": [7, 8]}})
+    assert (found.forbidden_ids, found.first_id, found.stop_ids) == ((1,), 0, (5,))
+    with pytest.raises(ValueError, match="forced_bos_token_id of the model's files is an id"):
+        decoding.with_defaults(decoding.GenerationConfig(), {"generation": {"forced_bos_token_id": "a"}})
+
+
+def test_convert_there_and_back_no_byte_changes(here, capsys, tmp_path):
+    assert "a jaxlm folder" in said(capsys, "convert", "t5", str(tmp_path / "run"))
+    assert "T5ForConditionalGeneration" in said(
+        capsys, "convert", str(tmp_path / "run"), str(tmp_path / "t5")
+    )
+    ours, theirs = (
+        safetensors.numpy.load_file(folder / "t5/model.safetensors") for folder in (here, tmp_path)
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
+    assert json.loads((tmp_path / "t5/config.json").read_text())["decoder_start_token_id"] == 256
+
+
+def test_info_and_evaluate(here, capsys):
+    shown = json.loads(said(capsys, "info", "t5", "--json"))
+    assert shown["family"] == "t5" and shown["config"]["objective"] == "seq2seq_lm"
+    assert {"encoder.blocks", "decoder.blocks", "encoder.distances"} <= shown["parameters"].keys()
+    scores = json.loads(said(capsys, "evaluate", "t5", "all.txt", "--json"))
+    assert np.isfinite(scores["nll"]) and scores["scored"] > 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fill", "t5", "a [MASK]"], "t5 fills no masks: it was trained as seq2seq_lm"),
+        (["next", "t5", "a"], "t5 predicts no next token: it was trained as seq2seq_lm"),
+        (["generate", "t5", "a" * 70], "and the model reads at most 64"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(here, capsys, arguments, message):
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
