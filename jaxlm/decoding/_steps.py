@@ -105,14 +105,12 @@ def _read_first(
     num_rows, width = tokens.shape
     places = jnp.arange(width, dtype=jnp.int32)
     slots = jnp.where(places[None] < lengths[:, None], places[None], num_slots)
-    granted = jnp.arange(num_slots, dtype=jnp.int32)[None] <= places[:, None]
     positions = prompt_positions(model.config, tokens)
     output = read(
         model,
         params,
         tokens,
         positions=positions,
-        attention_mask=jnp.broadcast_to(granted, (num_rows, 1, width, num_slots)),
         cache=models.empty_cache(writer_config(model), num_rows, num_slots),
         slots=slots,
         **memory,

@@ -20,6 +20,7 @@ class _Attending(nn.Module):
     config: TransformerConfig
     deterministic: bool
     intermediates: bool
+    in_full: bool = True  # False: new tokens beside those that a cache holds
 
     def _attend(
         self,
@@ -29,6 +30,8 @@ class _Attending(nn.Module):
         mask: Bool[Array, " B #N #L S"] | None,
         bias: Float[Array, " #B N L S"] | None,
         dtype: jnp.dtype,
+        *,
+        is_causal: bool,
         plain: bool,
     ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None]:
         config = self.config
@@ -39,6 +42,7 @@ class _Attending(nn.Module):
             value,
             mask=mask,
             bias=bias,
+            is_causal=is_causal,
             scale=config.attention_scale,
             softcap=config.attention_softcap,
             dropout_rate=rate,
@@ -80,9 +84,18 @@ class Attention(_Attending):
             query = query / jnp.asarray(number + 1, query.dtype)
         if cache is not None:
             cache = write_layer(cache, key, value, slots)
+        if not self.in_full:
             query, key, value = _with_kept(query, cache)
-        plain = self.intermediates or cache is not None
-        outputs, probs = self._attend(query, key, value, scope.mask, scope.bias, hidden.dtype, plain)
+        outputs, probs = self._attend(
+            query,
+            key,
+            value,
+            scope.mask,
+            scope.bias,
+            hidden.dtype,
+            is_causal=self.config.causal and self.in_full,
+            plain=self.intermediates or not self.in_full,
+        )
         return outputs, probs, cache
 
     def _heads(self, hidden: jax.Array, turns: ops.Turns | None) -> tuple[jax.Array, ...]:
@@ -129,7 +142,9 @@ class CrossAttention(_Attending):
             key, value = heads[:, :, : self.config.num_kv_heads], heads[:, :, self.config.num_kv_heads :]
             kept = LayerCache(key.swapaxes(1, 2), value.swapaxes(1, 2))
         plain = self.intermediates or isinstance(memory, LayerCache)
-        outputs, probs = self._attend(query, key, value, mask, None, hidden.dtype, plain)
+        outputs, probs = self._attend(
+            query, key, value, mask, None, hidden.dtype, is_causal=False, plain=plain
+        )
         return outputs, probs, kept
 
     def _split(self, heads: jax.Array) -> jax.Array:

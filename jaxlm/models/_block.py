@@ -72,11 +72,12 @@ class Block(nn.Module):
     config: TransformerConfig
     deterministic: bool
     intermediates: bool
+    in_full: bool = True  # False: it reads new tokens beside those that a cache holds
     layer: int | None = None  # its number; None: told at the call, by a scan
 
     def setup(self) -> None:
         config = self.config
-        self.attention = Attention(config, self.deterministic, self.intermediates)
+        self.attention = Attention(config, self.deterministic, self.intermediates, self.in_full)
         if config.first_norm or self.layer != 0:
             self.attention_norm = Norm(config, config.norm_epsilon)
         self.mlp = FeedForward(config, self.deterministic)

@@ -151,13 +151,15 @@ def check_cached(
     segments: Int[Array, "B L"] | None,
 ) -> None:
     """Refuses a cached call that leaves open what only its caller knows."""
-    given = {"slots": slots, "positions": positions, "attention_mask": attention_mask}
+    given = {"slots": slots, "positions": positions}
     missing = [name for name, array in given.items() if array is None]
     if missing:
         raise ValueError(f"with a cache the caller says {', '.join(given)}: got no {', no '.join(missing)}")
     if segments is not None:
         raise ValueError("with a cache the attention mask says who reads whom: got segments too; drop them")
-    if attention_mask.shape[-1] != cache.num_slots:
+    if attention_mask is None and not config.causal:
+        raise ValueError("without an attention mask a causal model fills an empty cache: got causal=False")
+    if attention_mask is not None and attention_mask.shape[-1] != cache.num_slots:
         raise ValueError(
             f"the attention mask is over the cache's {cache.num_slots} slots: got {attention_mask.shape[-1]}"
         )

@@ -107,7 +107,8 @@ class Transformer(nn.Module):
         With a `cache` the tokens given are new ones: their keys and values are written to their `slots`, and
         each reads the slots that `attention_mask` grants it, its own among them if that is meant. Nothing
         else decides who reads whom but the config's window, by the positions of the tokens in the slots;
-        attention is then not fused.
+        attention is then not fused. Without an attention mask the cache is empty, and a causal model reads
+        the rows, which may have padding behind them, as it does without one.
 
         A decoder with cross-attention reads a `memory` too. With a cache it is given in the first call, whose
         cache keeps each block's keys and values of it; all of its text is read at every later call.
@@ -121,8 +122,8 @@ class Transformer(nn.Module):
             argument); None: from the segments, and for "instruction" from the tokens as given and `next_id`.
             An index beyond a table of `max_length` rows takes its last row.
           attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache
-            `Bool[B 1|N L S]` over its slots, in full.
-          cache: `Cache` of S slots a row; needs `slots`, `positions` and `attention_mask`.
+            `Bool[B 1|N L S]` over its slots, in full; None: they are empty.
+          cache: `Cache` of S slots a row; needs `slots` and `positions`.
           slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept.
           types: `Int[B L]` token types, of a model that has them; None: all 0.
           memory: `Float[B M D]`, the `hidden` of an encoder.
@@ -151,13 +152,15 @@ class Transformer(nn.Module):
         check_memory(config, cache, memory)
         given = positions
         positions = resolve_positions(config, shape, tokens, segments, positions)
-        if cache is None:
+        in_full = cache is None or attention_mask is None
+        if cache is not None:
+            cache = cache._replace(positions=write_positions(cache, positions, slots))
+        if in_full:
             scope = full_scope(config, positions, segments, attention_mask)
         else:
-            cache = cache._replace(positions=write_positions(cache, positions, slots))
             scope = cached_scope(config, positions, attention_mask, cache)
         if config.position == "relative":
-            scope = scope._replace(bias=self._distance_bias(given, shape, cache))
+            scope = scope._replace(bias=self._distance_bias(given, shape, None if in_full else cache))
         is_kept = cache is not None and cache.memory is not None
         if config.cross_attention:
             seen = cache.memory.segments if is_kept else memory_segments
@@ -166,7 +169,8 @@ class Transformer(nn.Module):
         start = self.embeddings(vectors, positions, deterministic, types)
         kept = Kept(None if cache is None else cache.layers, cache.memory.layers if is_kept else None)
         stack = self._scanned if config.scan_layers else self._unrolled
-        hidden, traces, news = stack(config, start, scope, kept, slots, deterministic, intermediates)
+        flags = (deterministic, intermediates, in_full)
+        hidden, traces, news = stack(config, start, scope, kept, slots, flags)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
         if cache is not None:
             cache = with_memory(cache._replace(layers=news.layers), news.memory, memory, memory_segments)
@@ -180,18 +184,18 @@ class Transformer(nn.Module):
             positions = jnp.arange(shape[1], dtype=jnp.int32)[None]
         return self.distances(positions, positions)
 
-    def _unrolled(self, config, hidden, scope, kept, slots, deterministic, intermediates):
+    def _unrolled(self, config, hidden, scope, kept, slots, flags):
         results = []
         block = nn.remat(Block) if config.remat else Block
         for layer in range(config.depth):
-            module = block(config, deterministic, intermediates, layer, name=block_name(layer))
+            module = block(config, *flags, layer, name=block_name(layer))
             own, memory = (None if layers is None else layers[layer] for layers in kept)
             hidden, found = module(hidden, scope, own, slots, None, memory)
             results.append(found)
         traces, layers, memory = (list(part) for part in zip(*results, strict=True))
         return hidden, traces, Kept(tuple(layers), tuple(memory))
 
-    def _scanned(self, config, hidden, scope, kept, slots, deterministic, intermediates):
+    def _scanned(self, config, hidden, scope, kept, slots, flags):
         stack = nn.scan(
             # A scan already keeps the two passes apart, which remat would otherwise do at a cost.
             nn.remat(Block, prevent_cse=False) if config.remat else Block,
@@ -200,7 +204,7 @@ class Transformer(nn.Module):
             in_axes=(nn.broadcast, 0, nn.broadcast, 0, 0),
             length=config.depth,
         )
-        module = stack(config, deterministic, intermediates, name="blocks")
+        module = stack(config, *flags, name="blocks")
         numbers = jnp.arange(config.depth, dtype=jnp.int32)
         hidden, (stacked, layers, memory) = module(hidden, scope, kept.layers, slots, numbers, kept.memory)
         traces = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(config.depth)]

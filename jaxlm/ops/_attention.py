@@ -5,12 +5,17 @@ Letters: `B` batch, `L` queries, `S` keys, `N` query heads, `K` key/value heads,
 
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
+
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
 from jaxlm.ops._fused_attention import fused_attention, obstacle, say_once
 from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key
 
 Implementation = Literal["auto", "xla", "cudnn"]
+# Of rows this long, causal attention is computed in so many parts, each without the keys behind it.
+LONG, NUM_PARTS = 512, 4
 
 
 def attention(
@@ -20,6 +25,7 @@ def attention(
     *,
     mask: Bool[Array, " B #N #L S"] | None = None,
     bias: Float[Array, " #B #N L S"] | None = None,
+    is_causal: bool = False,
     scale: float | None = None,
     softcap: float | None = None,
     dropout_rate: float = 0.0,
@@ -40,6 +46,8 @@ def attention(
       value: `Float[B S K H]`.
       mask: `Bool[B 1|N 1|L S]`, True = may attend; None for everything.
       bias: `Float[B|1 N|1 L S]`, added to the scores; None for 0.
+      is_causal: says that S is L and that the mask lets no query attend to a key behind it, so that those
+        need not be computed. It hides nothing by itself.
       scale: factor of the scores; None for `1 / sqrt(H)`.
       softcap: bound of the scores, or None.
       dropout_rate: probability that an attention probability is zeroed.
@@ -92,4 +100,20 @@ def attention(
     if return_probs:
         probs = attention_probs(query, key, mask, bias, settings)
         return weighted_values(probs, value, words, settings), probs
+    # An accelerator would rather have one large product than four of half the work.
+    if is_causal and not rate and query.shape[1] >= LONG and jax.default_backend() == "cpu":
+        return _causal_in_parts(query, key, value, mask, bias, settings)
     return dense_attention(query, key, value, mask, bias, words, settings)
+
+
+def _causal_in_parts(query, key, value, mask, bias, settings: Settings) -> Array:
+    """Attention of consecutive queries over the keys up to the last of them, part by part."""
+    length = query.shape[1]
+    size = -(-length // NUM_PARTS)
+    outputs = []
+    for start in range(0, length, size):
+        end = min(start + size, length)
+        part = query[:, start:end], key[:, :end], value[:, :end]
+        seen = (None if array is None else array[:, :, start:end, :end] for array in (mask, bias))
+        outputs.append(dense_attention(*part, *seen, None, settings))
+    return jnp.concatenate(outputs, axis=1)

@@ -79,6 +79,22 @@ def test_reading_in_parts_is_the_full_forward(case):
     assert (np.asarray(cache.positions)[:, 8:] == -1).all()
 
 
+def test_an_empty_cache_needs_no_mask(case):
+    """The first four tokens and padding behind them at once, the others one by one."""
+    cache, whole = models.empty_cache(case.config, 2, NUM_SLOTS), np.pad(TOKENS[:, :4], ((0, 0), (0, 2)))
+    slots = np.tile(np.where(np.arange(6) < 4, np.arange(6), NUM_SLOTS), (2, 1)).astype(np.int32)
+    given = {"positions": places(case.config, whole), "slots": slots}
+    logits, cache = compiled(case.model)(case.variables, whole, cache=cache, **given)
+    parts = [logits[:, :4]]
+    for place in range(4, 8):
+        span = slice(place, place + 1)
+        given = arguments(case.config, TOKENS, span, range(8))
+        logits, cache = compiled(case.model)(case.variables, TOKENS[:, span], cache=cache, **given)
+        parts.append(logits)
+    full = case.logits(case.variables, TOKENS)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), full, **TOLERANCE)
+
+
 def test_slots_are_only_places(case):
     full = case.logits(case.variables, TOKENS)
     logits, cache = read_in_parts(case, TOKENS, [9, 0, 4, 2, 11, 7, 1, 5])
@@ -154,7 +170,7 @@ COMPLETE = {
     ("change", "message"),
     [
         ({"slots": None}, "got no slots"),
-        ({"positions": None, "attention_mask": None}, "got no positions, no attention_mask"),
+        ({"positions": None, "slots": None}, "got no slots, no positions"),
         ({"segments": np.ones((2, 1), np.int32)}, "got segments too"),
         ({"attention_mask": np.ones((2, 1, 1, 4), bool)}, "the cache's 5 slots: got 4"),
     ],
