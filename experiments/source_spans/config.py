@@ -6,8 +6,9 @@ The corpus is the source of this Python's own standard library, whole modules he
 the tokens are taken out in spans of three; the encoder reads what is left, a sentinel for each span, and the
 decoder writes what was there. The model is of T5 1.1's kind: relative positions, RMS norms, a gate.
 
-Hardware: 2 CPU cores. Time: about 20 minutes. Expected: a held-out loss of the
-    written tokens below 5 nats; the first step's is 8.3, the logarithm of the vocabulary.
+Hardware: 2 CPU cores. Time: 5.1 million tokens, an hour and a half at the 900 tokens/s of two cores shared
+    with much else. Expected: 8.34 nats a written token at the first step, and 5.92 on held-out text after 120
+    steps; a whole run has not been measured.
 """
 
 from jaxlm import corruption, data, models, tokenizers, training

@@ -1,5 +1,6 @@
 """What training tells, on stderr: a live bar on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 
@@ -110,8 +111,9 @@ class Display:
 def _evaluated(event: training.Evaluated) -> str:
     scores = event.evaluation
     if isinstance(scores, training.Evaluation):
-        said, name, baseline = f"{scores.loss:.3f} nats", "unigram baseline", f"{scores.unigram_nll:.3f} nats"
+        unit, name, baseline = " nats", "unigram baseline", scores.unigram_nll
     else:
-        said, name, baseline = f"{scores.loss:.3f}", "labels only", f"{scores.baseline_loss:.3f}"
+        unit, name, baseline = "", "labels only", scores.baseline_loss
     right = f", accuracy {scores.accuracy:.1%}" if scores.accuracy == scores.accuracy else ""
-    return f"step {event.step}  held-out loss {said}{right}; {name} {baseline}"
+    beside = "" if math.isnan(baseline) else f"; {name} {baseline:.3f}{unit}"
+    return f"step {event.step}  held-out loss {scores.loss:.3f}{unit}{right}{beside}"

@@ -63,8 +63,9 @@ def sinusoids(num_positions: int, width: int) -> np.ndarray:
       width: D, even.
 
     Example:
-      >>> sinusoids(2, 4).round(2).tolist()
-      [[0.0, 0.0, 1.0, 1.0], [0.84..., 0.01..., 0.54..., 1.0]]
+      >>> sinusoids(2, 4).round(2)
+      array([[0.  , 0.  , 1.  , 1.  ],
+             [0.84, 0.01, 0.54, 1.  ]], dtype=float32)
 
     References:
       Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762 (section 3.5; the

@@ -1,4 +1,5 @@
 import io
+import math
 
 import pytest
 from rich.console import Console
@@ -52,10 +53,13 @@ def test_on_a_terminal_there_is_a_bar_with_lines_above_it(terminal):
         display.show(STARTED)
         display.show(progress(50, loss=3.25))
         display.show(training.Evaluated(50, "validation", scores))
+        display.show(training.Evaluated(60, "validation", scores._replace(unigram_nll=math.nan)))
         display.show(progress(100))
     shown = terminal.getvalue()
     assert "a note [NEXT]" in shown
     assert "step 50  held-out loss 2.500 nats, accuracy 25.0%; unigram baseline 5.000 nats" in shown
+    lone = next(line for line in shown.splitlines() if "step 60  held-out" in line)
+    assert "accuracy 25.0%" in lone and "baseline" not in lone
     assert "100/100" in shown and "loss 3.000  12,346 tokens/s" in shown
 
 
