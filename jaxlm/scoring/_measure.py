@@ -2,7 +2,8 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ class Context(NamedTuple):
       ends: whether the model was trained on texts with ends (see `pretrained.has_ends`).
       encode: text to ids without specials, as `tokenizer.encode`, but answered from a block of texts that was
         encoded ahead, where there is one.
+      extra: whatever else its config.json holds (see `pretrained.Loaded`).
     """
 
     config: models.TransformerConfig
@@ -42,6 +44,7 @@ class Context(NamedTuple):
     longest: int
     ends: bool
     encode: Callable[[str], np.ndarray]
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 class Needs(NamedTuple):

@@ -1,10 +1,9 @@
 """Pseudo-log-likelihoods from one pass over the unmasked text, where the training's noise allows it."""
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from jaxlm.scoring._masked_rows import (
     token_places,
 )
 from jaxlm.scoring._masked_texts import Unknown, masked_text
+from jaxlm.scoring._masked_windows import windows
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 
@@ -39,7 +39,8 @@ class SinglePass(Measure):
     more than 100 ids are refused, and models that never saw a random or an unchanged token.
 
     Attributes:
-      keep_share, random_share: k and r, of the tokens that training chose; see `noise_shares`.
+      keep_share, random_share: k and r, of the tokens that training chose; None: as the model says, or 0.1
+        where it does not (see `noise_shares`).
       random_ids: V, how many ids random tokens were drawn from; None: the 20 residues of a protein
         tokenizer, else all ids that are no specials.
       long: of a text longer than the model reads: "error", or "window", overlapping windows, each token from
@@ -49,15 +50,15 @@ class SinglePass(Measure):
       tokens: adds the ids of the text and the estimate for each token, null at specials.
 
     Example:
-      >>> SinglePass(random_ids=20).options()["keep_share"]
+      >>> SinglePass(keep_share=0.1, random_share=0.1).options()["keep_share"]
       0.1
     """
 
     name: ClassVar[str] = "single-pass"
     objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
 
-    keep_share: float = 0.1
-    random_share: float = 0.1
+    keep_share: float | None = None
+    random_share: float | None = None
     random_ids: int | None = None
     long: Long = "window"
     unknown: Unknown = "error"
@@ -65,7 +66,7 @@ class SinglePass(Measure):
     tokens: bool = False
 
     def __post_init__(self) -> None:
-        if not (0 <= self.keep_share <= 1 and 0 <= self.random_share <= 1):
+        if not all(0 <= share <= 1 for share in (self.keep_share or 0, self.random_share or 0)):
             raise ScoreError(
                 f"keep_share and random_share are in [0, 1]: got {self.keep_share} and {self.random_share}"
             )
@@ -73,20 +74,27 @@ class SinglePass(Measure):
     def resolved(self, context: Context) -> "SinglePass":
         """Returns the measure with everything filled in; refuses what one pass says nothing about."""
         count = self.random_ids or len(random_ids(context.tokenizer))
-        if not self.keep_share or not self.random_share:
+        keep, random = self._shares(context)
+        if not keep or not random:
             raise ScoreError(
                 f"{self.name} needs a model that was trained to doubt what it sees, with unchanged and with "
-                f"random tokens among those it predicted: got shares {self.keep_share:g} and "
-                f"{self.random_share:g}; use pseudo-log-likelihood"
+                f"random tokens among those it predicted: got shares {keep:g} and {random:g}; use "
+                f"pseudo-log-likelihood"
             )
         if count > LARGEST_VOCABULARY:
             raise ScoreError(
                 f"{self.name} is not sound for {count:,} ids: errors of the model's log-probabilities become "
-                f"{error_factor(0.5, self.keep_share, self.random_share, count):,.0f} times larger where "
+                f"{error_factor(0.5, keep, random, count):,.0f} times larger where "
                 f"p = 0.5 (at most {LARGEST_VOCABULARY} ids are taken); use pseudo-log-likelihood"
             )
         ends = context.ends if self.ends is None else self.ends
-        return dataclasses.replace(self, random_ids=count, ends=ends)
+        return dataclasses.replace(self, keep_share=keep, random_share=random, random_ids=count, ends=ends)
+
+    def _shares(self, context: Context) -> tuple[float, float]:
+        told = noise_shares(context.extra) if None in (self.keep_share, self.random_share) else {}
+        given = {"keep_share": self.keep_share, "random_share": self.random_share}
+        known = told | {name: share for name, share in given.items() if share is not None}
+        return known["keep_share"], known["random_share"]
 
     def columns(self, context: Context) -> list[pa.Field]:
         """Returns counts, the estimate, and the perplexity that it makes."""
@@ -128,42 +136,6 @@ class SinglePass(Measure):
             row |= token_places(tokenizer, original, text.tokens)
             row["token_estimates"] = at_regular(text, found)
         return row
-
-
-class Window(NamedTuple):
-    """Places `start` to `stop` of a text that are read together, and those of them that are scored there."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
-
-
-def windows(length: int, room: int) -> list[Window]:
-    """Returns half overlapping windows of a text; every place is scored in exactly one, far from its ends.
-
-    Args:
-      length: of the text.
-      room: the longest window, at least 2.
-
-    Returns:
-      The windows in order; one for a text that fits.
-
-    Example:
-      >>> windows(3, 4)
-      [Window(start=0, stop=3, first=0, last=3)]
-      >>> windows(7, 4)
-      [Window(start=0, stop=4, first=0, last=3), Window(start=2, stop=6, first=3, last=5), \
-Window(start=3, stop=7, first=5, last=7)]
-    """
-    if length <= room:
-        return [Window(0, length, 0, length)]
-    step = max(room // 2, 1)
-    starts = [*range(0, length - room, step), length - room]
-    # Where two windows overlap, the middle of the overlap is equally far from the end of either.
-    cuts = [(start + before + room + 1) // 2 for before, start in itertools.pairwise(starts)]
-    bounds = [0, *cuts, length]
-    return [Window(start, start + room, bounds[n], bounds[n + 1]) for n, start in enumerate(starts)]
 
 
 def unseen_log_probs(log_probs: np.ndarray, keep: float, random: float, count: int) -> np.ndarray:
@@ -228,7 +200,7 @@ def noise_shares(extra: Mapping[str, Any]) -> dict[str, float]:
       extra: of `pretrained.Loaded`.
 
     Returns:
-      `keep_share` and `random_share`, for `SinglePass(**noise_shares(loaded.extra))`.
+      `keep_share` and `random_share`, as `SinglePass` has them.
 
     Raises:
       ScoreError: if it was trained with substitutions by a law of their own.

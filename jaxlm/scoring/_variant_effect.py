@@ -1,13 +1,11 @@
-"""Scores of a wild type's mutants under a masked LM, by the names of the conventions.
+"""Scores of a wild type's mutants, by the names of the conventions.
 
 Letters: `n` symbols of a sequence.
 """
 
 import dataclasses
-import math
-import re
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,10 +26,13 @@ from jaxlm.scoring._variant_contexts import (
     difference,
     mutation_window,
 )
+from jaxlm.scoring._variant_measurements import measurement
+from jaxlm.scoring._variant_sequences import FromLeft, Reduce, likelihood_ratio
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 
-Method = Literal[Fill, "pllr"]
-METHODS: tuple[Method, ...] = get_args(Method)
+Method = Literal[Fill, "pllr", "llr"]
+METHODS: dict[str, tuple[Method, ...]] = {"masked_lm": (*FILLS, "pllr"), "causal_lm": ("llr",)}
+DEFAULTS: dict[str, tuple[Method, ...]] = {"masked_lm": ("wt-fill",), "causal_lm": ("llr",)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,8 @@ class VariantEffect(Measure):
     The fills sum `log p(mutant's symbol) - log p(wild type's)` over the mutated places and differ in what the
     model reads: `contexts` has their table. What others call "masked marginals" is "wt-fill" in ESM's and
     ProteinGym's code and "mask-fill" in ESM's paper. "pllr" is the difference of the two sequences'
-    pseudo-log-likelihoods, the only one that compares sequences of different lengths; each is divided by its
-    own length, unless `pllr="sum"`.
+    pseudo-log-likelihoods, and "llr", of a causal model, that of their log-likelihoods: these two compare
+    sequences of different lengths, too. Each is divided by its own length, unless `reduce="sum"`.
 
     Several are computed together, and what they and other variants of the same block read in common is read
     once: all single mutants at a place are one pass of "wt-fill", and all of them one of "wt-marginals".
@@ -51,10 +52,11 @@ class VariantEffect(Measure):
     Attributes:
       wild_type: the sequence that texts are variants of.
       methods: one or several of "wt-marginals", "mutant-marginals", "wt-fill", "mask-fill", "mut-fill",
-        "match-fill" and "pllr", a column each.
+        "match-fill" and "pllr" of a masked LM, "llr" of a causal one, a column each; none:
+        "wt-fill", or "llr".
       first: the number of the wild type's first symbol in names such as `A23T`.
       vocabulary: what distributions are over: "all" ids, the "regular" ones, or the 20 "amino-acids".
-      pllr: "mean", of each sequence's symbols, or "sum".
+      reduce: of "pllr" and "llr": the "mean" over each sequence's symbols, or the "sum".
       long: of sequences longer than the model reads: "error", or "window", the window whose middle is that of
         the mutated places (of "pllr", of each place).
       ends: whether the tokenizer's own tokens open and close sequences; None: as the model was trained.
@@ -72,20 +74,21 @@ class VariantEffect(Measure):
     """
 
     name: ClassVar[str] = "variant-effect"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+    objectives: ClassVar[tuple[str, ...]] = ("masked_lm", "causal_lm")
 
     wild_type: str = ""
-    methods: tuple[Method, ...] = ("wt-fill",)
+    methods: tuple[Method, ...] = ()
     first: int = 1
     vocabulary: Vocabulary = "all"
-    pllr: Literal["mean", "sum"] = "mean"
+    reduce: Reduce = "mean"
     long: Long = "window"
     ends: bool | None = None
     measured: str | None = None
     measured_pattern: str | None = None
 
     def __post_init__(self) -> None:
-        check_choice("methods", self.methods, METHODS)
+        if self.methods:
+            check_choice("methods", self.methods, sum(METHODS.values(), ()))
         if self.measured and self.measured_pattern:
             raise ScoreError("measured names a column, measured_pattern searches headers: give one")
 
@@ -95,17 +98,22 @@ class VariantEffect(Measure):
         return self.measured is not None or self.measured_pattern is not None
 
     def resolved(self, context: Context) -> "VariantEffect":
-        """Returns the measure with `ends` filled in; refuses a wild type that cannot be scored."""
-        measure = dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
-        mask_of(context, self.name)
+        """Returns the measure with all filled in; refuses methods of other models and bad wild types."""
+        methods = self.methods or DEFAULTS[context.objective]
+        other = sorted(set(methods) - set(METHODS[context.objective]))
+        if other:
+            raise ScoreError(
+                f"{', '.join(other)} cannot be asked of a {context.objective}: of one there are "
+                f"{', '.join(METHODS[context.objective])}"
+            )
         if not self.wild_type:
-            raise ScoreError(f"{self.name} needs the wild type that texts are variants of")
+            raise ScoreError(f"{self.name} needs wild_type, the sequence that texts are variants of")
+        ends = context.ends if self.ends is None else self.ends
+        measure = dataclasses.replace(self, methods=methods, ends=ends)
         try:
-            wild = measure._text(context, self.wild_type)
+            measure._check_wild_type(context)
         except ScoreError as error:
             raise ScoreError(f"wild type: {error}") from error
-        if wild.tokens.size > wild.room(context.longest) and self.long == "error":
-            raise ScoreError(f"wild type: {too_long(wild, wild.room(context.longest))}")
         return measure
 
     def needs(self, context: Context) -> Needs:
@@ -124,44 +132,60 @@ class VariantEffect(Measure):
         measured = [pa.field("measured", pa.float64())] if self.is_measured else []
         return [
             pa.field("variant", pa.string()),
+            pa.field("num_symbols", pa.int64()),
             pa.field("num_mutations", pa.int64()),
-            pa.field("num_tokens", pa.int64()),
             *(nats(column(method)) for method in self.methods),
             *measured,
         ]
 
     def pieces(self, context: Context, record: data.Record) -> Planned:
         """Returns what is read for a variant; nothing for the wild type itself."""
-        measured = self._measured(record)
         try:
             variant = parse_variant(record.text, self.wild_type, first=self.first)
         except ValueError as error:
             raise ScoreError(str(error)) from error
-        wild = self._text(context, self.wild_type)
-        mutant = self._mutant(context, variant, wild)
-        plan = _Plan(variant.name(self.first), variant, measured, len(variant.sequence), {}, [])
+        measured = measurement(record, self.measured, self.measured_pattern) if self.is_measured else None
+        plan = _Plan(variant, measured, {}, [], [])
         if variant.substitutions == ():
             return Planned([], plan)
-        mask = mask_of(context, self.name)
-        direct, terms = self._fills(context, variant, wild, mutant, mask)
-        copies = []
-        if "pllr" in self.methods:
-            room = wild.room(context.longest)
-            copies = [every_token(one, mask_id=mask, room=room) for one in (mutant, wild)]
-        return Planned(JoinedPieces([direct, *copies]), plan._replace(terms=terms, copies=copies))
+        if context.objective == "causal_lm":
+            plan = plan._replace(halves=self._from_left(context, variant))
+        else:
+            plan = self._masked(context, variant, plan)
+        return Planned(JoinedPieces([plan.direct, *plan.halves]), plan)
 
     def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
         """Returns the variant's scores: 0 for the wild type, None for a fill of an insertion or deletion."""
-        plan = planned.state
-        found: dict[str, float | None] = dict.fromkeys(map(column, self.methods), None)
-        if plan.variant.substitutions is not None:
-            found |= {column(one): difference(plan.terms.get(one, []), scores) for one in self.methods}
-        if plan.copies:
-            found[column("pllr")] = self._ratio(plan.copies, scores)
+        plan: _Plan = planned.state
         changes = plan.variant.substitutions
-        row = {"variant": plan.name, "num_mutations": None if changes is None else len(changes)}
-        row |= {"num_tokens": plan.length, **found}
+        found: dict[str, float | None] = dict.fromkeys(map(column, self.methods), None)
+        if changes is not None:
+            found |= {column(one): difference(plan.terms.get(one, []), scores) for one in self.methods}
+        if plan.halves:
+            whole = "llr" if "llr" in self.methods else "pllr"
+            found[whole] = likelihood_ratio(plan.halves, scores[len(plan.direct) :], self.reduce)
+        row = {"variant": plan.variant.name(self.first), "num_symbols": len(plan.variant.sequence)}
+        row |= {"num_mutations": None if changes is None else len(changes), **found}
         return row | ({"measured": plan.measured} if self.is_measured else {})
+
+    def _check_wild_type(self, context: Context) -> None:
+        if context.objective == "causal_lm":
+            self._from_left(context, parse_variant("", self.wild_type))
+            return
+        mask_of(context, self.name)
+        self._fitting(context, self._text(context, self.wild_type))
+
+    def _from_left(self, context: Context, variant: Variant) -> list[FromLeft]:
+        return [FromLeft(context, one, self.long) for one in (variant.sequence, self.wild_type)]
+
+    def _masked(self, context: Context, variant: Variant, plan: "_Plan") -> "_Plan":
+        wild, mask = self._text(context, self.wild_type), mask_of(context, self.name)
+        mutant = self._mutant(context, variant, wild)
+        direct, terms = self._fills(context, variant, wild, mutant, mask)
+        room, halves = wild.room(context.longest), []
+        if "pllr" in self.methods:
+            halves = [every_token(one, mask_id=mask, room=room) for one in (mutant, wild)]
+        return plan._replace(direct=direct, terms=terms, halves=halves)
 
     def _text(self, context: Context, sequence: str) -> MaskedText:
         text = masked_text(context, sequence, ends=self.ends)
@@ -173,6 +197,11 @@ class VariantEffect(Measure):
         check_vocabulary(context, text, self.vocabulary)
         return text
 
+    def _fitting(self, context: Context, text: MaskedText) -> MaskedText:
+        if text.tokens.size > text.room(context.longest) and self.long == "error":
+            raise too_long(text, text.room(context.longest))
+        return text
+
     def _mutant(self, context: Context, variant: Variant, wild: MaskedText) -> MaskedText:
         """The mutant's ids; of an exchange they are the wild type's but for what is exchanged."""
         if variant.substitutions is None:
@@ -181,12 +210,7 @@ class VariantEffect(Measure):
                     f"{len(variant.sequence)} symbols where the wild type has {len(self.wild_type)}: of an "
                     f"insertion or a deletion only pllr can be asked"
                 )
-            mutant = self._text(context, variant.sequence)
-            if mutant.tokens.size > mutant.room(context.longest) and self.long == "error":
-                raise too_long(mutant, mutant.room(context.longest))
-            return mutant
-        if not variant.substitutions:
-            return wild
+            return self._fitting(context, self._text(context, variant.sequence))
         symbols = self._text(context, "".join(one.mutant for one in variant.substitutions))
         tokens = wild.tokens.copy()
         tokens[[one.place for one in variant.substitutions]] = symbols.tokens
@@ -204,45 +228,15 @@ class VariantEffect(Measure):
         terms = {one: ask_fill(questions, one, wild.tokens, mutant.tokens, mask) for one in fills}
         return questions.pieces(), terms
 
-    def _ratio(self, copies: list[MaskedSpans], scores: Sequence[PieceScores]) -> float:
-        mutant, wild = copies
-        behind = len(scores) - len(wild)
-        found = (
-            mutant.read(scores[behind - len(mutant) : behind]),
-            wild.read(scores[behind:]),
-        )
-        sizes = [len(one) if self.pllr == "mean" else 1 for one in found]
-        new, old = (math.fsum(one) / size for one, size in zip(found, sizes, strict=True))
-        return new - old
-
-    def _measured(self, record: data.Record) -> float | None:
-        if not self.is_measured:
-            return None
-        said = self._said(record).strip()
-        if said.lower() in ("", "na", "nan", "null", "none"):
-            return None
-        try:
-            return float(said)
-        except ValueError as error:
-            raise ScoreError(f"expected a number that was measured, got {said[:40]!r}") from error
-
-    def _said(self, record: data.Record) -> str:
-        if self.measured_pattern is None:
-            return str(record.meta.get(self.measured, ""))
-        header = f"{record.id} {record.meta.get('description', '')}".rstrip()
-        found = re.search(self.measured_pattern, header)
-        if found is None:
-            raise ScoreError(f"measured_pattern {self.measured_pattern!r} finds nothing in {header[:80]!r}")
-        return found[1] if found.re.groups else found[0]
-
 
 class _Plan(NamedTuple):
-    name: str
+    """A variant on its way: the pieces of fills and where their answers are, and those of whole sequences."""
+
     variant: Variant
     measured: float | None
-    length: int
     terms: dict[str, list[tuple[Answer, Answer]]]
-    copies: list[MaskedSpans]
+    direct: list[Piece]
+    halves: Sequence[MaskedSpans | FromLeft]
 
 
 def column(method: Method) -> str:

@@ -1,4 +1,4 @@
-"""Small masked LMs, what they say of one sequence alone, and rows of measures over one compiled engine."""
+"""Small models, what they say of one sequence alone, and rows of measures over one compiled engine."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ LONGEST = 32
 CORPUS = ["the souvenir of the traveler was lost", "a traveler lost the souvenirs there"] * 3
 
 
-def masked_lm(tokenizer, *, seed=0, **options):
-    """A masked LM with weights large enough to have opinions."""
+def small_lm(tokenizer, objective="masked_lm", *, seed=0, **options):
+    """A model with weights large enough to have opinions."""
     config = models.TransformerConfig(
         vocab_size=tokenizer.vocab_size,
         width=16,
@@ -25,27 +25,32 @@ def masked_lm(tokenizer, *, seed=0, **options):
         init_std=0.4,
     )
     config = dataclasses.replace(config, **options)
-    model = models.build(config, "masked_lm")
+    model = models.build(config, objective)
     params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, 4), jnp.int32))["params"]
-    return pretrained.Loaded(config, "masked_lm", model, params, tokenizer, {})
+    return pretrained.Loaded(config, objective, model, params, tokenizer, {})
 
 
 @pytest.fixture(scope="session")
 def protein_lm():
-    return masked_lm(tokenizers.residue_tokenizer())
+    return small_lm(tokenizers.residue_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def causal_protein_lm():
+    return small_lm(tokenizers.residue_tokenizer(), "causal_lm", seed=3, causal=True)
 
 
 @pytest.fixture(scope="session")
 def word_lm():
     """Of text in pieces of words: "souvenir" is several."""
-    return masked_lm(tokenizers.train_subwords(CORPUS, vocab_size=275), seed=1)
+    return small_lm(tokenizers.train_subwords(CORPUS, vocab_size=275), seed=1)
 
 
 @pytest.fixture(scope="session")
 def trace_lm():
     traces = ["mov rax rbx [NEXT] add rax 42 [NEXT] ret", "xor eax eax [NEXT] pop rbp [NEXT] ret"]
     tokenizer = tokenizers.train_instructions(traces, vocab_size=600)
-    return masked_lm(tokenizer, seed=2, position="instruction", next_id=tokenizer.specials.next)
+    return small_lm(tokenizer, seed=2, position="instruction", next_id=tokenizer.specials.next)
 
 
 @jax.jit
@@ -115,6 +120,7 @@ def context_of(loaded, row_length=None):
         min(row_length or LONGEST, LONGEST),
         loaded.ends,
         loaded.tokenizer.encode,
+        loaded.extra,
     )
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxlm import scoring
-from jaxlm.scoring._single_pass import error_factor, unseen_log_probs, windows
+from jaxlm.scoring._masked_windows import windows
+from jaxlm.scoring._single_pass import error_factor, unseen_log_probs
 
 SHARES = st.floats(0.01, 0.5)
 
@@ -78,5 +79,8 @@ def test_where_it_is_not_sound_it_is_refused_with_the_reason(word_lm, protein_lm
         scoring.SinglePass().resolved(context(word_lm))
     with pytest.raises(scoring.ScoreError, match=r"unchanged and with random tokens.* got shares 0 and 0\.2"):
         scoring.SinglePass(keep_share=0.0, random_share=0.2).resolved(context(protein_lm))
+    only_masks = {"experiment": {"input_noise": {"mask_share": 1.0, "keep_share": 0.0, "random_share": 0.0}}}
+    with pytest.raises(scoring.ScoreError, match="got shares 0 and 0; use pseudo-log-likelihood"):
+        scoring.SinglePass().resolved(context(protein_lm._replace(extra=only_masks)))
     with pytest.raises(scoring.ScoreError, match="were not drawn uniformly"):
         scoring.noise_shares({"experiment": {"input_noise": {"substitute_share": 0.1}}})

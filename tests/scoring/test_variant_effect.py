@@ -83,7 +83,7 @@ def test_the_wild_type_is_0_and_what_cannot_be_compared_is_null(rows):
 
 
 def test_the_sum_of_the_ratio_is_the_difference_of_pseudo_log_likelihoods(protein_lm, rows_of, model):
-    measure = scoring.VariantEffect(wild_type=WILD, methods=("pllr",), pllr="sum")
+    measure = scoring.VariantEffect(wild_type=WILD, methods=("pllr",), reduce="sum")
     row = rows_of(protein_lm, measure, ["MKTAYIAK"])[0]
     total = sum(pseudo(model, "MKTAYIAK")) - sum(pseudo(model, WILD))
     assert row["pllr"] == pytest.approx(total, abs=CLOSE)
@@ -162,5 +162,28 @@ def test_wild_types_that_no_model_reads_are_refused(protein_lm, word_lm, context
         scoring.VariantEffect(wild_type="the lost").resolved(context(word_lm))
     with pytest.raises(scoring.ScoreError, match="'X' at token 1 is none of the amino acids"):
         scoring.VariantEffect(wild_type="MX", vocabulary="amino-acids").resolved(context(protein_lm))
-    with pytest.raises(scoring.ScoreError, match="methods: expected one or several of wt-marginals"):
-        scoring.VariantEffect(wild_type="MK", methods=())
+    with pytest.raises(scoring.ScoreError, match=r"methods: expected .* each once: got pllr, pllr"):
+        scoring.VariantEffect(wild_type="MK", methods=("pllr", "pllr"))
+    with pytest.raises(scoring.ScoreError, match="needs wild_type"):
+        scoring.VariantEffect().resolved(context(protein_lm))
+    with pytest.raises(scoring.ScoreError, match="llr cannot be asked of a masked_lm: of one there are wt-"):
+        scoring.VariantEffect(wild_type="MK", methods=("llr",)).resolved(context(protein_lm))
+
+
+def test_a_causal_model_compares_log_likelihoods(causal_protein_lm, rows_of, log_probs_of, context):
+    def likelihood(sequence):
+        ids = causal_protein_lm.tokenizer.encode(sequence)
+        return log_probs_of(causal_protein_lm, ids)[np.arange(len(ids) - 1), ids[1:]]
+
+    texts = ["K2A:Y5W", "MKTAYIAK", "WT"]
+    mean = rows_of(causal_protein_lm, scoring.VariantEffect(wild_type=WILD), texts)
+    total = rows_of(causal_protein_lm, scoring.VariantEffect(wild_type=WILD, reduce="sum"), texts)
+    for text, row, other in zip(texts, mean, total, strict=True):
+        new, old = likelihood(scoring.parse_variant(text, WILD).sequence), likelihood(WILD)
+        assert row["llr"] == pytest.approx(new.mean() - old.mean(), abs=CLOSE)
+        assert other["llr"] == pytest.approx(new.sum() - old.sum(), abs=CLOSE)
+    fill = scoring.VariantEffect(wild_type=WILD, methods=("wt-fill",))
+    with pytest.raises(
+        scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm: of one there"
+    ):
+        fill.resolved(context(causal_protein_lm))
