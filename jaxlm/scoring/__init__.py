@@ -17,6 +17,7 @@ from jaxlm.scoring._mutations import Substitution, Variant, parse_variant
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._pseudo_log_likelihood import PseudoLogLikelihood
 from jaxlm.scoring._rank_correlation import Interval, bootstrap_interval, spearman
+from jaxlm.scoring._ray import run_ray_job
 from jaxlm.scoring._scorer import Score, Scorer, make_scorer, score
 from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
@@ -69,6 +70,7 @@ __all__ = [
     "read_parts",
     "read_wild_type",
     "run_job",
+    "run_ray_job",
     "score",
     "score_pieces",
     "span_mask",

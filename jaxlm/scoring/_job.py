@@ -1,113 +1,22 @@
 """Scoring a corpus into Parquet parts, each there whole or not at all, so that a job can be gone on with."""
 
-import dataclasses
-import hashlib
-import io
 import itertools
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, runtime_checkable
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any
 
 from jaxlm import data
-from jaxlm.scoring._manifest import MANIFEST, SUMMARY, Job, as_json, begin_job, check_store, describe_job
+from jaxlm.scoring._finish import done_parts, finish_job
+from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
+from jaxlm.scoring._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring._measure import ScoreError
-from jaxlm.scoring._parts import FOOTER, Base, Part, encode_part, part_name, plan_parts, read_footer
+from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
 from jaxlm.scoring._sources import OnError, Source
 from jaxlm.scoring._store import Store, open_store
-from jaxlm.scoring._summary import summarize
 
 SECONDS_BETWEEN = 0.5
-
-
-@runtime_checkable
-class RowScorer(Protocol):
-    """What a job asks of a scorer (see `Scorer`)."""
-
-    schema: pa.Schema
-    description: dict[str, Any]
-
-    def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]: ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class JobConfig:
-    """How a corpus is cut, and which piece of the work is done here.
-
-    Attributes:
-      part_documents: the most documents of a part.
-      part_characters: the characters of text that are enough for a part: what a kill loses at most.
-      shard: (i, n): every n-th part from the i-th on is scored here, 1 <= i <= n.
-      on_error: whether a document that cannot be read or scored becomes a row that says why ("row"), or ends
-        the job ("stop").
-      base: of logarithms in the files, "e" or "2".
-
-    Raises:
-      ValueError: if an option is out of range.
-
-    Example:
-      >>> JobConfig(shard=(3, 2))
-      Traceback (most recent call last):
-      ValueError: shard: expected i/n with 1 <= i <= n, got 3/2
-    """
-
-    part_documents: int = 1 << 16
-    part_characters: int = 1 << 23
-    shard: tuple[int, int] = (1, 1)
-    on_error: OnError = "row"
-    base: Base = "e"
-
-    def __post_init__(self) -> None:
-        for name in ("part_documents", "part_characters"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)}")
-        i, n = self.shard
-        if not 1 <= i <= n:
-            raise ValueError(f"shard: expected i/n with 1 <= i <= n, got {i}/{n}")
-
-
-class JobProgress(NamedTuple):
-    """How far a job is.
-
-    Attributes:
-      documents: scored here, by this process.
-      errors: of those, without a score.
-      tokens: of those, as their rows count them.
-      parts: written here.
-      position: index in the corpus of the next document.
-      estimate: about how many documents the corpus has; None: unknown.
-      seconds: since the first document was looked at.
-      seconds_left: an estimate; None: unknown.
-      padding_share: of the positions computed so far; None: unknown.
-    """
-
-    documents: int
-    errors: int
-    tokens: int
-    parts: int
-    position: int
-    estimate: int | None
-    seconds: float
-    seconds_left: float | None
-    padding_share: float | None
-
-
-class JobFinished(NamedTuple):
-    """The end of this process's share.
-
-    Attributes:
-      progress: the last one.
-      skipped: parts that were there already.
-      summary: of the whole corpus (see `summarize`), once no part is missing; None: other shards are at work.
-    """
-
-    progress: JobProgress
-    skipped: int
-    summary: dict[str, Any] | None
 
 
 def run_job(
@@ -138,6 +47,7 @@ def run_job(
 
     Example:
       >>> import tempfile
+      >>> import pyarrow as pa
       >>> class Lengths:
       ...     schema = pa.schema([("num_tokens", pa.int64())])
       ...     description = {"measure": "length"}
@@ -213,98 +123,6 @@ def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> I
     next(scored, None)
 
 
-def done_parts(store: Store, job: Job, *, shard: tuple[int, int] = (1, 1)) -> set[int]:
-    """Returns the numbers of the parts that are there, whole, and this job's.
-
-    Args:
-      store: of the job.
-      job: which one.
-      shard: whose parts are looked at.
-    """
-    i, n = shard
-    numbers = {number for name in store.names() if (number := _number(name)) is not None}
-    own = {number for number in numbers if number % n == i - 1}
-    return {number for number in own if _footer(store, part_name(number)).get("job") == job.id}
-
-
-def finish_job(store: Store, job: Job, num_parts: int) -> dict[str, Any] | None:
-    """Writes manifest and summary once no part is missing, and returns the summary; None before.
-
-    Args:
-      store: of the job.
-      job: which one.
-      num_parts: of the whole corpus.
-
-    Raises:
-      RuntimeError: if parts do not follow each other, which no run leaves behind.
-    """
-    numbers = {_number(name) for name in store.names()}
-    if not numbers.issuperset(range(num_parts)) or len(done_parts(store, job)) != num_parts:
-        return None
-    listed: list[dict[str, Any]] = []
-    summary = summarize(_read_parts(store, num_parts, listed))
-    store.put(SUMMARY, as_json(summary))
-    store.put(MANIFEST, as_json({"job": job.id, "documents": summary["documents"], "parts": listed}))
-    store.clear()
-    return summary
-
-
-def read_parts(out: str) -> Iterator[pa.Table]:
-    """Yields the tables of a finished job's parts, in order.
-
-    Args:
-      out: of `run_job`.
-
-    Raises:
-      ValueError: if the job has not finished.
-
-    Example:
-      >>> list(read_parts("./nowhere"))
-      Traceback (most recent call last):
-      ValueError: ./nowhere holds no finished job: it has no manifest.json
-    """
-    import json
-
-    store = open_store(out)
-    if MANIFEST not in store.names():
-        raise ValueError(f"{out} holds no finished job: it has no {MANIFEST}")
-    for listed in json.loads(store.read(MANIFEST))["parts"]:
-        yield pq.read_table(io.BytesIO(store.read(listed["name"])))
-
-
-def _read_parts(store: Store, num_parts: int, listed: list[dict[str, Any]]) -> Iterator[pa.Table]:
-    following = 0
-    for number in range(num_parts):
-        name = part_name(number)
-        payload = store.read(name)
-        table = pq.read_table(io.BytesIO(payload))
-        first = table["index"][0].as_py()
-        if first != following:
-            raise RuntimeError(f"{store.place}/{name} begins with document {first}, expected {following}")
-        following += table.num_rows
-        listed.append(
-            {
-                "name": name,
-                "first": first,
-                "documents": table.num_rows,
-                "errors": table.num_rows - table["error"].null_count,
-                "bytes": len(payload),
-                "sha256": hashlib.sha256(payload).hexdigest(),
-            }
-        )
-        yield table
-
-
-def _number(name: str) -> int | None:
-    digits = name.removeprefix("parts/part-").removesuffix(".parquet")
-    return int(digits) if digits.isdigit() and part_name(int(digits)) == name else None
-
-
-def _footer(store: Store, name: str) -> dict[str, str]:
-    kept = read_footer(store.tail(name, FOOTER))
-    return (read_footer(store.read(name)) if kept is None else kept) or {}
-
-
 class _Run:
     """One process's share of a job, and how far it is."""
 
@@ -322,14 +140,18 @@ class _Run:
         written: Future[None] | None = None
         coming = self._planned(documents)
         try:
-            following = reader.submit(next, coming, None)
-            while (part := following.result()) is not None:
-                following = reader.submit(next, coming, None)
-                rows = []
-                yield from self._scored(part, rows)
+            begun = self._begin(coming)
+            while begun is not None:
+                part, scored = begun
+                rows = [next(scored)]
+                # The devices are given the next part's first batches before this one's last: they do not wait
+                # between parts. Not before this one's first row, for which they compiled.
+                following = reader.submit(self._begin, coming)
+                yield from self._scored(part, scored, rows)
                 if written is not None:
                     written.result()
                 written = writer.submit(self._write, part, rows)
+                begun = following.result()
             if written is not None:
                 written.result()
         finally:
@@ -371,18 +193,34 @@ class _Run:
                 return
             yield document
 
-    def _scored(self, part: Part, rows: list[dict[str, Any]]) -> Iterator[JobProgress]:
+    def _begin(self, coming: Iterator[Part]) -> tuple[Part, Iterator[dict[str, Any]]] | None:
+        """The next part and its rows, the first of which is there."""
+        part = next(coming, None)
+        if part is None:
+            return None
+        scored = score_part(self._scorer, part, on_error=self._config.on_error)
+        first = next(scored)
+        return part, itertools.chain([first], scored)
+
+    def _scored(
+        self, part: Part, scored: Iterator[dict[str, Any]], rows: list[dict[str, Any]]
+    ) -> Iterator[JobProgress]:
+        """Moves the rest of a part's rows to `rows`, which holds the first."""
+        self._count(part, rows)
         said = time.monotonic()
-        for row in score_part(self._scorer, part, on_error=self._config.on_error):
+        for row in scored:
             rows.append(row)
-            self._documents += 1
-            self._errors += row.get("error") is not None
-            self._tokens += row.get("num_tokens") or 0
-            self._position = part.first + len(rows)
+            self._count(part, rows)
             if time.monotonic() - said >= SECONDS_BETWEEN:
                 said = time.monotonic()
                 yield self.progress()
         yield self.progress()
+
+    def _count(self, part: Part, rows: list[dict[str, Any]]) -> None:
+        self._documents += 1
+        self._errors += rows[-1].get("error") is not None
+        self._tokens += rows[-1].get("num_tokens") or 0
+        self._position = part.first + len(rows)
 
     def _write(self, part: Part, rows: list[dict[str, Any]]) -> None:
         payload = encode_part(self._scorer.schema, part, rows, job=self._job.id, base=self._config.base)

@@ -1,5 +1,6 @@
 """The corpus of a job: its documents, what they are a function of, and about how many there are."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -59,11 +60,10 @@ def file_source(
     sniff = format is None and document == "line"
     broken = "yield" if on_error == "row" else "stop"
 
-    def documents() -> Iterable[data.Record | data.Unread]:
-        return data.read_files(
-            files, sniff=sniff, document=document, field=field, fields=fields, broken=broken
-        )
-
+    # Of what can be pickled, so that it may be read on another machine.
+    how = {"sniff": sniff, "document": document, "field": field, "fields": fields, "broken": broken}
+    documents = functools.partial(data.read_files, files, **how)
+    estimate = functools.partial(data.estimate_records, files, document=document)
     described = {
         "files": {file.name: data.file_digest(file.path) for file in files},
         "format": format,
@@ -71,4 +71,4 @@ def file_source(
         "field": field,
         "fields": list(fields),
     }
-    return Source(documents, described, lambda: data.estimate_records(files, document=document))
+    return Source(documents, described, estimate)
