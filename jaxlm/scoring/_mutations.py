@@ -4,8 +4,13 @@ import re
 from typing import NamedTuple
 
 SEPARATORS = re.compile(r"[\s:;,/+]+")
-WILD_TYPE_NAMES = frozenset({"", "WT", "_WT", "WILD-TYPE", "WILDTYPE", "WILD_TYPE"})
-_SUBSTITUTION = re.compile(r"(?:p\.)?([A-Za-z*])(-?\d+)([A-Za-z*=])")
+WILD_TYPE_NAMES = frozenset({"", "WT", "_WT", "WILD-TYPE", "WILDTYPE", "WILD_TYPE", "P.="})
+# As HGVS names them, whose names of several mutations stand in brackets: p.[Ala23Thr;Gly45Cys].
+_NAMES = "Ala Arg Asn Asp Cys Gln Glu Gly His Ile Leu Lys Met Phe Pro Ser Thr Trp Tyr Val Sec Pyl Ter"
+RESIDUE_NAMES = dict(zip(_NAMES.split(), "ARNDCQEGHILKMFPSTWYVUO*", strict=True))
+_ONE = "|".join(RESIDUE_NAMES) + "|[A-Za-z*]"
+_SUBSTITUTION = re.compile(rf"({_ONE})(-?\d+)({_ONE}|=)")
+_HGVS = re.compile(r"p\.\[?|[\[\]]")
 _SEQUENCE = re.compile(r"[A-Za-z.\-]+")
 
 
@@ -54,9 +59,10 @@ def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
     """Returns the variant that a text means: mutations of the wild type, or a mutant's whole sequence.
 
     Mutations are `A23T`: the wild type's symbol, its number, the mutant's symbol (`=` for the same); several
-    are put together with `:` (or `,`, `;`, `/`, `+`, white space). A text without digits is a whole sequence,
-    which may be longer or shorter than the wild type. "WT" and an empty text are the wild type itself. An
-    exchange of a symbol for itself is no mutation.
+    are put together with `:` (or `,`, `;`, `/`, `+`, white space). HGVS's `p.Ala23Thr` and
+    `p.[Ala23Thr;Gly45Cys]` are read, too. A text without digits is a whole sequence, which may be longer or
+    shorter than the wild type. "WT", `p.=` and an empty text are the wild type itself. An exchange of a
+    symbol for itself is no mutation.
 
     Args:
       text: what stands in a table's column.
@@ -80,7 +86,7 @@ Substitution(place=2, wild='G', mutant='C')))
     text = text.strip()
     if text.upper() in WILD_TYPE_NAMES:
         return Variant(wild_type, ())
-    words = [word for word in SEPARATORS.split(text) if word]
+    words = [word for word in SEPARATORS.split(_HGVS.sub("", text)) if word]
     found = [_SUBSTITUTION.fullmatch(word) for word in words]
     if all(found):
         return _exchanged([_substitution(match, wild_type, first) for match in found], wild_type)
@@ -107,7 +113,8 @@ def difference(sequence: str, wild_type: str) -> Variant:
 
 
 def _substitution(match: re.Match[str], wild_type: str, first: int) -> Substitution:
-    wild, number, mutant = match[1], int(match[2]), match[3]
+    wild, mutant = (RESIDUE_NAMES.get(symbol, symbol) for symbol in (match[1], match[3]))
+    number = int(match[2])
     place, last = number - first, first + len(wild_type) - 1
     mutant = wild if mutant == "=" else mutant
     if "*" in (wild, mutant):

@@ -58,7 +58,8 @@ class PseudoLogLikelihood(Measure):
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
       tokens: adds lists with an entry a token, null at specials: its id and place in the text's bytes, its
-        log-probability by each masking, and by the first its rank (0 = the likeliest) and the entropy.
+        word's number, its log-probability by each masking, and by the first its rank (0 = the likeliest) and
+        the entropy.
       top_k: likeliest ids that `tokens` lists for each token, by the first masking.
 
     Example:
@@ -113,6 +114,7 @@ class PseudoLogLikelihood(Measure):
         top = [pa.field("top_ids", pa.list_(ids)), nats("top_log_probs", pa.list_(numbers))]
         return [
             *place_columns(),
+            pa.field("token_words", ids),
             *(nats(_token_column(one), numbers) for one in self.masking),
             pa.field("token_ranks", ids),
             nats("token_entropies", numbers),
@@ -128,16 +130,16 @@ class PseudoLogLikelihood(Measure):
         if not fits and self.long == "error":
             raise too_long(text, room)
         numbers = None
-        if not fits or self.masking != ("original",):
+        if not fits or self.tokens or self.masking != ("original",):
             numbers = word_numbers(context.tokenizer, record.text, text.regular, self.words)
         spans = _spans(text, numbers, self.masking)
         centres = None if fits else _centres(numbers, room, self.masking)
         copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
-        return Planned(copies, (text, record.text, context.tokenizer))
+        return Planned(copies, (text, record.text, context.tokenizer, numbers))
 
     def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
         """Returns the sums of a document."""
-        text, original, tokenizer = planned.state
+        text, original, tokenizer, numbers = planned.state
         found = planned.pieces.read(scores).reshape(len(self.masking), -1)
         sums = {COLUMNS[one]: math.fsum(each) for one, each in zip(self.masking, found, strict=True)}
         first, count = sums[COLUMNS[self.masking[0]]], found.shape[1]
@@ -145,6 +147,7 @@ class PseudoLogLikelihood(Measure):
         row["pseudo_perplexity"] = perplexity(first, count)
         if self.tokens:
             row |= token_places(tokenizer, original, text.tokens)
+            row["token_words"] = at_regular(text, numbers[text.regular])
             lists = zip(self.masking, found, strict=True)
             row |= {_token_column(one): at_regular(text, each) for one, each in lists}
             row |= {

@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxlm import data
 
 # What tables of variants call the column, the mutations before whole sequences.
-VARIANT_COLUMNS = ("mutant", "mutation", "mutations", "variant", "mutated_sequence", "sequence")
+VARIANT_COLUMNS = ("mutant", "mutation", "mutations", "variant", "hgvs_pro", "mutated_sequence", "sequence")
 
 
 def read_wild_type(source: str | Path) -> str:

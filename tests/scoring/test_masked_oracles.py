@@ -3,6 +3,7 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from jaxlm import pretrained, scoring
@@ -74,6 +75,14 @@ def test_pseudo_log_likelihoods_of_a_bert(folder, theirs):
     for name, value in expected.items():
         assert score.values[name] == pytest.approx(value, abs=CLOSE)
     assert len({round(value, 3) for value in expected.values()}) == 3
+
+
+def test_words_are_what_the_tokenizer_divides_or_what_spaces_do(folder):
+    tokenizer = pretrained.load(folder).tokenizer
+    every = np.ones(9, bool)
+    pieces = scoring.word_numbers(tokenizer, TEXT, every)
+    assert [np.flatnonzero(pieces == word).tolist() for word in range(6)] == WORDS
+    assert scoring.word_numbers(tokenizer, TEXT, every, "spaces").tolist() == [0, 1, 2, 3, 4, 4, 4, 4, 4]
 
 
 def test_words_that_the_vocabulary_cannot_write_are_an_error_or_scored_if_asked(folder):

@@ -114,6 +114,7 @@ def test_tokens_have_places_ranks_and_entropies(word_lm, rows_of, log_probs_of):
     masked = tokens.copy()
     masked[0] = word_lm.tokenizer.specials.mask
     log_probs = log_probs_of(word_lm, masked)[0]
+    assert [row["token_words"][place] for place in (0, 1, special)] == [0, 0, None]
     assert row["token_ranks"][0] == (log_probs > log_probs[tokens[0]]).sum()
     assert row["token_entropies"][0] == pytest.approx(-(np.exp(log_probs) * log_probs).sum(), abs=1e-5)
     assert row["top_ids"][0] == np.argsort(-log_probs)[:2].tolist()
