@@ -14,8 +14,9 @@ def weights_fingerprint(params: Any) -> str:
       params: of a model.
 
     Example:
-      >>> weights_fingerprint({"scale": np.ones(2, np.float32)})[:12]
-      '12bd6c6d9e4d'
+      >>> one, other = ({"scale": np.full(2, value, np.float32)} for value in (1.0, 1.5))
+      >>> len(weights_fingerprint(one)), weights_fingerprint(one) == weights_fingerprint(other)
+      (64, False)
     """
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):

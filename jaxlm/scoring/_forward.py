@@ -90,40 +90,35 @@ def output_weights(
 
 
 def answers(
-    logits: list[Float[Array, "T V"]], targets: Int[Array, " T"], needs: Needs, combine: Combine | None
+    logits: list[Float[Array, "V T"]], targets: Int[Array, " T"], needs: Needs, combine: Combine | None
 ) -> Answers:
-    """Returns what is asked of one tile of each member's logits.
+    """Returns what is asked of one tile of each member's logits, which stand in columns.
 
     Args:
       logits: of each member.
-      targets: `Int[T]` columns of the logits.
+      targets: `Int[T]` rows of the logits.
       needs: what is asked.
       combine: "probs" and "log_probs" as in `ops.mixture_log_probs`; "scores" is the plain mean of the
         members' log-probabilities, which sums to less than 1; None: one member.
     """
-    if combine is None:
-        values = logits[0]
-        log_probs = ops.gather_log_probs(values, targets)
-    else:
-        each = jnp.stack([jax.nn.log_softmax(member) for member in logits])
-        values = each.mean(0) if combine == "scores" else ops.mixture_log_probs(each, combine)
-        log_probs = jnp.take_along_axis(values, targets[:, None], axis=-1)[:, 0]
-    details = ops.logit_scores(values, targets) if needs.details else None
+    values = logits[0] if combine is None else _combined(logits, combine)
+    # The mean of log-probabilities is not divided by its sum.
+    is_plain = combine == "scores"
+    log_probs = _chosen(values, targets) if is_plain else ops.column_log_probs(values, targets)
+    details = ops.column_scores(values, targets) if needs.details else None
     top = masses = None
     if needs.top_k or needs.sets is not None:
-        total = values if combine is not None else jax.nn.log_softmax(values)
-        if needs.top_k:
-            top = lax.top_k(total, needs.top_k)
-        if needs.sets is not None:
-            masses = _masses(total, needs)
+        total = values.T if is_plain else jax.nn.log_softmax(values, axis=0).T
+        top = lax.top_k(total, needs.top_k) if needs.top_k else None
+        masses = None if needs.sets is None else _masses(total, needs)
     return Answers(
-        log_probs,
-        *(
-            None if details is None else (details.ranks, details.entropy, details.confidence)[i]
-            for i in range(3)
-        ),
-        *((None, None) if top is None else (_ids(top[1], needs), top[0])),
-        masses,
+        log_probs=log_probs,
+        ranks=None if details is None else details.ranks,
+        entropy=None if details is None else details.entropy,
+        confidence=None if details is None else details.confidence,
+        top_tokens=None if top is None else _ids(top[1], needs),
+        top_log_probs=None if top is None else top[0],
+        masses=masses,
     )
 
 
@@ -159,10 +154,21 @@ def _unstacked(params: Any) -> list[Any]:
     return [jax.tree.map(lambda leaf, e=e: leaf[e], params) for e in range(number)]
 
 
-def _logits(model, params, hidden, kernel, bias) -> Float[Array, "T V"]:
+def _logits(model, params, hidden, kernel, bias) -> Float[Array, "V T"]:
     features = model.apply({"params": params}, hidden, method="features")
-    logits = ops.linear(features, kernel, bias, preferred=jnp.float32)
+    # The kernel's rows times the features: columns, which CPUs reduce faster than rows.
+    logits = ops.linear(kernel, features, preferred=jnp.float32)
+    logits = logits if bias is None else logits + bias.astype(jnp.float32)[:, None]
     return ops.capped(logits, model.apply({"params": params}, method="output_softcap"))
+
+
+def _combined(logits: list[Float[Array, "V T"]], combine: Combine) -> Float[Array, "V T"]:
+    each = jnp.stack([jax.nn.log_softmax(member, axis=0).T for member in logits])
+    return (each.mean(0) if combine == "scores" else ops.mixture_log_probs(each, combine)).T
+
+
+def _chosen(values: Float[Array, "V T"], targets: Int[Array, " T"]) -> Float[Array, " T"]:
+    return jnp.take_along_axis(values, targets[None], axis=0)[0]
 
 
 def _indices(targets: Int[Array, " M"], needs: Needs) -> Int[Array, " M"]:

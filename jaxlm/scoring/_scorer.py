@@ -10,7 +10,8 @@ import pyarrow as pa
 
 import jaxlm
 from jaxlm import data, pretrained
-from jaxlm.scoring._engine import Engine, EngineConfig, Work
+from jaxlm.scoring._engine import Engine
+from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
 from jaxlm.scoring._fingerprint import weights_fingerprint
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
 from jaxlm.scoring._measures import MEASURES
@@ -63,12 +64,18 @@ class Scorer:
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
         self._encoded: dict[str, np.ndarray] = {}
-        probe = Engine(loaded, config)
+        config = filled(config, loaded)
         self._context = Context(
-            loaded.config, loaded.objective, loaded.tokenizer, probe.longest, loaded.ends, self._encode
+            loaded.config,
+            loaded.objective,
+            loaded.tokenizer,
+            longest_piece(config, loaded),
+            loaded.ends,
+            self._encode,
+            loaded.extra,
         )
         self.measure = measure.resolved(self._context)
-        self.engine = Engine(loaded, probe.config, self.measure.needs(self._context))
+        self.engine = Engine(loaded, config, self.measure.needs(self._context))
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
             "model": weights_fingerprint(loaded.params),
