@@ -47,7 +47,7 @@ class Score:
         dtype: what to keep parameters in and compute in
         row_length: tokens of a row, and the most that are read at once
         rows: of a batch, over all devices
-        buffer: pieces that are looked at together to fill rows
+        buffer: pieces that are looked at together to fill rows; None: 1,024, and 16,384 of a masked LM
         tile: places whose logits are held at once
         with_members: further models of the same kind, which with MODEL are an ensemble
         combine: of an ensemble, what is averaged; None: probs
@@ -73,7 +73,7 @@ class Score:
     dtype: DType | None = None
     row_length: int | None = None
     rows: int | None = None
-    buffer: int = 1024
+    buffer: int | None = None
     tile: int | None = None
     with_members: tuple[str, ...] = ()
     combine: Literal["probs", "log_probs", "scores"] | None = None

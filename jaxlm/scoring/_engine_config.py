@@ -18,9 +18,10 @@ class EngineConfig:
         1,024 on a CPU and 2,048 elsewhere.
       rows: of a batch, over all devices; None: some 2,048 positions a device on a CPU, 65,536 elsewhere,
         fewer for models wider than 1,024.
-      buffer: pieces that are looked at together to fill rows.
-      tile: places whose logits are held at once; None: as many as 64 MiB of logits are on a CPU, 512 MiB
-        elsewhere.
+      buffer: pieces that are looked at together to fill rows; None: 1,024, and 16,384 of a masked LM, whose
+        copies of a text are all of one length.
+      tile: places whose logits are held at once; None: as many as 32 MiB of logits are on a CPU, 512 MiB
+        elsewhere, and of a masked LM, which is asked few, at most a 32nd of a device's positions.
       combine: parameters are those of stacked members, whose predictions become one by the mean of "probs"
         or of "log_probs" (renormalised), or of the log-"scores" of what is asked; None: one model.
       devices: local devices; None: all of them.
@@ -36,7 +37,7 @@ class EngineConfig:
 
     row_length: int | None = None
     rows: int | None = None
-    buffer: int = 1024
+    buffer: int | None = None
     tile: int | None = None
     combine: Combine | None = None
     devices: tuple[jax.Device, ...] | None = None
@@ -119,7 +120,22 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
     rows = config.rows or len(devices) * max(positions // row_length, 1)
     if rows % len(devices):
         raise ValueError(f"rows divide over the {len(devices)} devices: got {rows}")
-    budget = (1 << 24) if on_cpu else (1 << 27)
+    is_masked = loaded.objective == "masked_lm"
+    budget = (1 << 23) if on_cpu else (1 << 27)
     members = 1 if config.combine is None else jax.tree.leaves(loaded.params)[0].shape[0]
-    tile = config.tile or max(budget // (loaded.config.vocab_size * members), 16)
-    return dataclasses.replace(config, row_length=row_length, rows=rows, tile=tile, devices=devices)
+    tile = max(budget // (loaded.config.vocab_size * members), 16)
+    tile = min(tile, max(rows * row_length // len(devices) // 32, 16)) if is_masked else tile
+    return dataclasses.replace(
+        config,
+        row_length=row_length,
+        rows=rows,
+        buffer=config.buffer or (16_384 if is_masked else 1024),
+        tile=config.tile or _rounded(tile),
+        devices=devices,
+    )
+
+
+def _rounded(tile: int) -> int:
+    """A number of positions that vectors are full of."""
+    each = 64 if tile >= 64 else 16
+    return max(tile // each, 1) * each

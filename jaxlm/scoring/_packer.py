@@ -12,7 +12,7 @@ from jaxlm.scoring._readings import Ask, Reading, Readings
 # A plan passes a reading over this often at most, while fuller rows go first.
 PATIENCE = 3
 # Rows' worth of tokens, and multiples of the buffer in pieces, at which a plan is made whatever else.
-MANY_ROWS, MANY_BUFFERS = 256, 16
+MANY_ROWS, MANY_BUFFERS = 4096, 16
 
 
 class Shape(NamedTuple):
