@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import pretrained
@@ -17,6 +18,8 @@ from jaxlm.scoring._pieces import Piece, PieceScores
 
 # Batches that the devices have been given.
 IN_FLIGHT = 2
+# Names of parameters that are multiplied or looked up in the compute dtype.
+MATRICES = ("kernel", "embedding")
 
 
 class Engine:
@@ -56,7 +59,7 @@ class Engine:
         self.longest = longest_piece(self.config, loaded)
         self.work = Work()
         self._step = self._compiled(loaded)
-        self._params = _replicated(loaded.params, devices)
+        self._params = _replicated(_kept(loaded), devices)
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[PieceScores]:
         """Yields the scores of each piece, in order, as the pieces come; memory does not grow with them.
@@ -157,6 +160,16 @@ def instruction_positions(tokens: np.ndarray, next_id: int) -> np.ndarray:
     starts = np.flatnonzero(begins)
     number = np.cumsum(begins) - 1
     return np.stack([number, np.arange(len(tokens)) - starts[number]], 1).astype(np.int32)
+
+
+def _kept(loaded: pretrained.Loaded) -> Any:
+    """The parameters, matrices in the dtype that they are multiplied in: no batch casts them again."""
+    dtype = jnp.dtype(loaded.config.dtype)
+
+    def kept(path: tuple[Any, ...], leaf: Any) -> Any:
+        return leaf.astype(dtype) if path[-1].key in MATRICES else leaf
+
+    return jax.tree_util.tree_map_with_path(kept, loaded.params)
 
 
 def _replicated(params: Any, devices: tuple[jax.Device, ...]) -> Any:
