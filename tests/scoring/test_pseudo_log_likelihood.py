@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import numpy as np
 import pytest
 
@@ -210,3 +211,13 @@ def test_a_scorer_gives_the_same_rows_alone_and_in_any_order(protein_lm):
                 found, expected = (one["pseudo_log_likelihood"] for one in (row, other))
                 assert found == pytest.approx(expected, abs=CLOSE * row["num_scored"])
     assert scorer.work.traces == 1
+
+
+def test_a_model_without_opinions_gives_every_token_the_same(protein_lm, rows_of):
+    blank = protein_lm._replace(params=jax.tree.map(np.zeros_like, protein_lm.params))
+    row = rows_of(blank, scoring.PseudoLogLikelihood(), ["MKTAYI"])[0]
+    assert row["pseudo_log_likelihood"] == pytest.approx(-6 * math.log(33), abs=6 * CLOSE)
+    assert row["pseudo_perplexity"] == pytest.approx(33, rel=1e-5)
+    methods = ("wt-marginals", "mask-fill", "match-fill", "pllr")
+    for row in rows_of(blank, scoring.VariantEffect(wild_type="MKTAYI", methods=methods), ["K2A:Y5W", "MKT"]):
+        assert [row[name] or 0.0 for name in ("wt_marginals", "mask_fill", "match_fill", "pllr")] == [0.0] * 4
