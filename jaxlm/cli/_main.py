@@ -29,6 +29,7 @@ COMMANDS = {
         "a score a document, resumable: log-likelihood and others",
     ),
     "evaluate": ("jaxlm.cli._evaluate", "MODEL [CORPUS]", "held-out loss, perplexity and accuracy"),
+    "lm-eval": ("jaxlm.cli._lm_eval", "...", "lm-evaluation-harness, with the model jaxlm"),
     "convert": ("jaxlm.cli._convert", "MODEL OUT", "a run as a Hugging Face folder, or the other way round"),
     "info": ("jaxlm.cli._info", "MODEL", "what a model's folder holds"),
 }

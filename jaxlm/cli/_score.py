@@ -24,9 +24,13 @@ READ_ONCE = ("log-likelihood", "conditional", "single-pass")
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
+    # Before anything that looks for devices, which asks what model there is.
+    joined = _join() if "--distributed" in arguments else None
     measure = chosen_measure(arguments)
     options = parse(options_of(measure), arguments, program="jaxlm score")
-    shard = _processes(options) if options.distributed else _shard(options.shard)
+    if joined is not None and options.shard != "1/1":
+        raise UsageError("--distributed makes a shard of each process: leave --shard out")
+    shard = joined or _shard(options.shard)
     training.enable_compilation_cache()
     source, wanted = _source(options)
     config = scoring.JobConfig(
@@ -130,18 +134,16 @@ def _shard(text: str) -> tuple[int, int]:
     return int(i), int(n)
 
 
-def _processes(options: Score) -> tuple[int, int]:
+def _join() -> tuple[int, int]:
     """Joins the processes that the cluster started, and returns which of them this one is."""
     import jax
 
-    if options.shard != "1/1":
-        raise UsageError("--distributed makes a shard of each process: leave --shard out")
     try:
         jax.distributed.initialize()
     except (ValueError, RuntimeError) as error:
         raise UsageError(
-            f"--distributed: no cluster was found (Slurm, Kubernetes, MPI, TPU, or JAX_COORDINATOR_ADDRESS): "
-            f"{error}; name the shard instead, --shard i/n"
+            f"--distributed: jax.distributed found no cluster (Slurm, Kubernetes, MPI, TPU): {error}; name "
+            f"the shard instead, --shard i/n"
         ) from error
     return jax.process_index() + 1, jax.process_count()
 

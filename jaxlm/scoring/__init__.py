@@ -5,6 +5,7 @@ from jaxlm.scoring._conditional import Conditional
 from jaxlm.scoring._engine import Engine, score_pieces
 from jaxlm.scoring._engine_config import EngineConfig, Work
 from jaxlm.scoring._finish import read_parts
+from jaxlm.scoring._harness import HarnessModel, register_harness
 from jaxlm.scoring._instruction_ratio import InstructionRatio
 from jaxlm.scoring._job import run_job
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
@@ -33,6 +34,7 @@ __all__ = [
     "Context",
     "Engine",
     "EngineConfig",
+    "HarnessModel",
     "InstructionRatio",
     "Interval",
     "JobConfig",
@@ -69,6 +71,7 @@ __all__ = [
     "rank_variants",
     "read_parts",
     "read_wild_type",
+    "register_harness",
     "run_job",
     "run_ray_job",
     "score",
