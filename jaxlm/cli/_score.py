@@ -1,15 +1,16 @@
 """`jaxlm score MODEL CORPUS --out DIR`: a score a document into Parquet parts, resumable, exactly once."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxlm import pretrained, reports, scoring, training
-from jaxlm.cli._failures import UsageError, say
+from jaxlm.cli._failures import NO_ROOM, UsageError, say
 from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
@@ -45,11 +46,29 @@ def run(arguments: Sequence[str]) -> int:
         events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
     else:
         events = scoring.run_job(make(), source, options.out, config)
-    with ScoreDisplay() as display:
+    with ScoreDisplay() as display, _remedies():
         for event in events:
             display.show(event)
     _finish(options, event, wanted, shard)
     return 0
+
+
+@contextlib.contextmanager
+def _remedies() -> Iterator[None]:
+    """Says of a lack of room what helps here."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise RuntimeError(
+            f"no room left on disk: {error.filename}; the parts before it stay: free some, then the same "
+            f"command goes on"
+        ) from error
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise RuntimeError("out of memory: lower --rows, --row-length or --tile") from error
 
 
 def make_scorer(

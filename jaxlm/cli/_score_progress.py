@@ -38,7 +38,7 @@ class ScoreDisplay:
         if isinstance(event, scoring.JobFinished):
             if event.skipped:
                 self._line(f"{event.skipped:,} parts were there already")
-            self._line(f"scored {told(event.progress)}")
+            self._line(f"scored {told(event.progress._replace(seconds_left=None))}")
         elif self._console.is_terminal:
             self._advance(event)
         elif time.monotonic() - self._said >= SECONDS:

@@ -95,6 +95,9 @@ class LocalStore:
                     f"another process is at work in {self.place} ({name}): wait for it, or name another "
                     f"folder"
                 ) from None
+            except OSError:
+                # A file system without locks: two processes of one job write the same files.
+                pass
             yield
             with contextlib.suppress(OSError):
                 os.unlink(path)

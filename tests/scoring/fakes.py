@@ -36,7 +36,7 @@ class Fake:
                     "num_tokens": count,
                     "num_scored": count,
                     "log_likelihood": -1.5 * count,
-                    "token_log_probs": [None, *[-1.5] * (count - 1)],
+                    "token_log_probs": [None, *[-1.5] * min(count - 1, 100)],
                 }
 
 

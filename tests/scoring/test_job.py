@@ -247,6 +247,41 @@ def test_an_object_store(whole):
         run("memory://scores/a", scorer=Fake(model="b"))
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_crash_at_every_put(whole, is_late, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    stored, puts = fsspec.filesystem("memory"), 0
+    put = _store.RemoteStore.put
+    for puts in range(100):
+        place, left = f"scores/{is_late}-{puts}", [puts]
+
+        def dies(self, name, payload, left=left):
+            left[0] -= 1
+            if left[0] < 0 and not is_late:
+                raise Dead
+            put(self, name, payload)
+            if left[0] < 0:
+                raise Dead
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_store.RemoteStore, "put", dies)
+            try:
+                run(f"memory://{place}")
+                break
+            except Dead:
+                pass
+        run(f"memory://{place}")
+        found = {name.partition(f"{place}/")[2]: stored.cat(name) for name in stored.find(f"/{place}")}
+        assert found == whole
+    assert puts == len(whole)
+
+
+def test_documents_of_one_byte_and_of_fifty_megabytes(tmp_path):
+    records = [data.Record(str(n), text, {}) for n, text in enumerate(["a", "word " * 10_000_000, "b"])]
+    run(tmp_path, corpus=source(records))
+    assert [row["num_tokens"] for row in rows(tmp_path)] == [1, 10_000_000, 1]
+
+
 def test_configs_that_cannot_be():
     for options, said in (({"shard": (0, 2)}, "got 0/2"), ({"part_documents": 0}, "part_documents")):
         with pytest.raises(ValueError, match=said):
