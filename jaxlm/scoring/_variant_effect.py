@@ -1,7 +1,4 @@
-"""Scores of a wild type's mutants, by the names of the conventions.
-
-Letters: `n` symbols of a sequence.
-"""
+"""Scores of a wild type's mutants, by the names of the conventions."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -176,7 +173,10 @@ class VariantEffect(Measure):
         self._fitting(context, self._text(context, self.wild_type))
 
     def _from_left(self, context: Context, variant: Variant) -> list[FromLeft]:
-        return [FromLeft(context, one, self.long) for one in (variant.sequence, self.wild_type)]
+        sequences = (variant.sequence, self.wild_type)
+        for one in sequences:
+            check_vocabulary(context, masked_text(context, one, ends=False), self.vocabulary)
+        return [FromLeft(context, one, self.long) for one in sequences]
 
     def _masked(self, context: Context, variant: Variant, plan: "_Plan") -> "_Plan":
         wild, mask = self._text(context, self.wild_type), mask_of(context, self.name)

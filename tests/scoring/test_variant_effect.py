@@ -182,8 +182,8 @@ def test_a_causal_model_compares_log_likelihoods(causal_protein_lm, rows_of, log
         new, old = likelihood(scoring.parse_variant(text, WILD).sequence), likelihood(WILD)
         assert row["llr"] == pytest.approx(new.mean() - old.mean(), abs=CLOSE)
         assert other["llr"] == pytest.approx(new.sum() - old.sum(), abs=CLOSE)
+    amino_acids = scoring.VariantEffect(wild_type=WILD, vocabulary="amino-acids")
+    assert rows_of(causal_protein_lm, amino_acids, ["K2X"]) == ["'X' at token 1 is none of the amino acids"]
     fill = scoring.VariantEffect(wild_type=WILD, methods=("wt-fill",))
-    with pytest.raises(
-        scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm: of one there"
-    ):
+    with pytest.raises(scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm: of one there"):
         fill.resolved(context(causal_protein_lm))
