@@ -20,14 +20,15 @@ class Score:
     """Score every document of a corpus into DIR/parts/*.parquet, one row a document, in order.
 
     The same command goes on where a job was stopped or killed, and leaves the files of one that was not.
-    Several processes share the work by --shard or --distributed. The options below the line are those of
-    the measure; --measure NAME --help shows those of another.
+    Several processes share the work by --shard or --distributed. The options after --json are those of the
+    measure; --measure NAME --help shows those of another.
 
     Attributes:
         model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
         corpus: files, folders or globs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
         out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
-        measure: what is asked; None: log-likelihood of a causal model, pseudo-log-likelihood of a masked one
+        measure: log-likelihood or conditional of a causal model, pseudo-log-likelihood, single-pass or
+            instruction-ratio of a masked one, variant-effect of either; None: the model's first
         variants: a file of mutants of --wild-type (FASTA, or a table with a column that names them), in the
             place of CORPUS; the measure is variant-effect
         format: how to read every file; None takes it from each ending

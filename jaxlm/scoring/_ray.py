@@ -63,7 +63,10 @@ def run_ray_job(
         gpus = int(ray.cluster_resources().get("GPU", 0))
         resources = {"num_cpus": 1, "num_gpus": 1 if gpus else 0}
         described = ray.remote(_Described).options(**resources)
-        scorer = _raised(ray.get(described.remote(make_scorer).found.remote()))
+        first = described.remote(make_scorer)
+        scorer = _raised(ray.get(first.found.remote()))
+        # It holds a place, and a device, that the others need.
+        ray.kill(first)
         store, job = open_store(out), make_job(scorer, source, config)
         check_store(store, job)
         first_read(source)
@@ -236,4 +239,5 @@ def _parts_of(ray: Any, source: Source, config: JobConfig, done: set[int]) -> An
             unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
             return [ReadTask(read, unknown)]
 
-    return ray.data.read_datasource(Parts())
+    # Actors may take every CPU, and would wait for ever for what no CPU is left to read.
+    return ray.data.read_datasource(Parts(), ray_remote_args={"num_cpus": 0})

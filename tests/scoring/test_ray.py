@@ -41,7 +41,7 @@ def cluster():
 
 def run_ray(out, make=Fake, corpus=None, config=SMALL):
     corpus = source() if corpus is None else corpus
-    *_, finished = scoring.run_ray_job(make, corpus, str(out), config, actors=1)
+    *_, finished = scoring.run_ray_job(make, corpus, str(out), config, actors=2)
     return finished
 
 
