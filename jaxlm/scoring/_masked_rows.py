@@ -61,6 +61,29 @@ def token_places(tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray)
     return {"token_ids": tokens.tolist(), "token_starts": starts, "token_ends": ends}
 
 
+def word_texts(tokenizer: tokenizers.Tokenizer, text: str, numbers: np.ndarray) -> list[str]:
+    """Returns the words of a text, without the white space around them.
+
+    Args:
+      tokenizer: the model's.
+      text: the text.
+      numbers: `Int[n]` from `word_numbers`.
+
+    Example:
+      >>> word_texts(tokenizers.bytes_tokenizer(), "to be", np.array([0, 0, 1, 1, 1]))
+      ['to', 'be']
+    """
+    starts, ends = (np.asarray(places) for places in byte_offsets(tokenizer, text))
+    places = np.flatnonzero(numbers >= 0)
+    begins = np.flatnonzero(np.diff(numbers[places], prepend=-1))
+    firsts, lasts = places[begins], places[np.append(begins[1:], len(places)) - 1]
+    encoded = text.encode()
+    return [
+        encoded[start:end].decode("utf-8", "replace").strip()
+        for start, end in zip(starts[firsts].tolist(), ends[lasts].tolist(), strict=True)
+    ]
+
+
 def place_columns() -> list[pa.Field]:
     """Returns the columns of `token_places`."""
     return [pa.field(name, pa.list_(pa.int32())) for name in ("token_ids", "token_starts", "token_ends")]

@@ -20,6 +20,7 @@ from jaxlm.scoring._masked_rows import (
     perplexity,
     place_columns,
     token_places,
+    word_texts,
 )
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
 from jaxlm.scoring._masked_texts import MaskedText, Unknown, Words, masked_text, word_numbers
@@ -53,7 +54,8 @@ class PseudoLogLikelihood(Measure):
       masking: one or several of "original", "within-word" and "whole-word", a column each.
       vocabulary: what distributions are over: "all" ids, the "regular" ones without specials, or the 20
         "amino-acids".
-      words: what a word is; see `word_numbers`.
+      word_unit: what a word is: the "pieces" that the tokenizer divides texts into, what "spaces" divide, or
+        "auto"; see `word_numbers`.
       long: "error" or "window".
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
@@ -61,6 +63,7 @@ class PseudoLogLikelihood(Measure):
         word's number, its log-probability by each masking, and by the first its rank (0 = the likeliest) and
         the entropy.
       top_k: likeliest ids that `tokens` lists for each token, by the first masking.
+      words: adds lists with an entry a word: its text, and the sum of its tokens by each masking.
 
     Example:
       >>> PseudoLogLikelihood(masking=("original", "within-word")).options()["masking"]
@@ -77,12 +80,13 @@ class PseudoLogLikelihood(Measure):
 
     masking: tuple[Masking, ...] = ("original",)
     vocabulary: Vocabulary = "all"
-    words: Words = "auto"
+    word_unit: Words = "auto"
     long: Long = "window"
     unknown: Unknown = "error"
     ends: bool | None = None
     tokens: bool = False
     top_k: int = 0
+    words: bool = False
 
     def __post_init__(self) -> None:
         if self.top_k and not self.tokens:
@@ -107,7 +111,11 @@ class PseudoLogLikelihood(Measure):
         del context
         perplexities = pa.field("pseudo_perplexity", pa.float64())
         sums = [nats(COLUMNS[one]) for one in self.masking]
-        return [*count_columns(), *sums, perplexities, *(self._token_columns() if self.tokens else [])]
+        numbers = pa.list_(pa.float32())
+        words = [pa.field("words", pa.list_(pa.string()))]
+        words += [nats(_list_column("word", one), numbers) for one in self.masking]
+        tokens = self._token_columns() if self.tokens else []
+        return [*count_columns(), *sums, perplexities, *tokens, *(words if self.words else [])]
 
     def _token_columns(self) -> list[pa.Field]:
         ids, numbers = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -115,7 +123,7 @@ class PseudoLogLikelihood(Measure):
         return [
             *place_columns(),
             pa.field("token_words", ids),
-            *(nats(_token_column(one), numbers) for one in self.masking),
+            *(nats(_list_column("token", one), numbers) for one in self.masking),
             pa.field("token_ranks", ids),
             nats("token_entropies", numbers),
             *(top if self.top_k else []),
@@ -130,8 +138,8 @@ class PseudoLogLikelihood(Measure):
         if not fits and self.long == "error":
             raise too_long(text, room)
         numbers = None
-        if not fits or self.tokens or self.masking != ("original",):
-            numbers = word_numbers(context.tokenizer, record.text, text.regular, self.words)
+        if not fits or self.tokens or self.words or self.masking != ("original",):
+            numbers = word_numbers(context.tokenizer, record.text, text.regular, self.word_unit)
         spans = _spans(text, numbers, self.masking)
         centres = None if fits else _centres(numbers, room, self.masking)
         copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
@@ -149,11 +157,16 @@ class PseudoLogLikelihood(Measure):
             row |= token_places(tokenizer, original, text.tokens)
             row["token_words"] = at_regular(text, numbers[text.regular])
             lists = zip(self.masking, found, strict=True)
-            row |= {_token_column(one): at_regular(text, each) for one, each in lists}
+            row |= {_list_column("token", one): at_regular(text, each) for one, each in lists}
             row |= {
                 name: at_regular(text, planned.pieces.read(scores, field)[:count])
                 for name, field in self._details().items()
             }
+        if self.words:
+            own = numbers[text.regular]
+            row["words"] = word_texts(tokenizer, original, numbers)
+            sums = (np.bincount(own, each).astype(np.float32).tolist() for each in found)
+            row |= dict(zip((_list_column("word", one) for one in self.masking), sums, strict=True))
         return row
 
     def _details(self) -> dict[str, str]:
@@ -162,8 +175,8 @@ class PseudoLogLikelihood(Measure):
         return {"token_ranks": "ranks", "token_entropies": "entropy", **top}
 
 
-def _token_column(masking: Masking) -> str:
-    return COLUMNS[masking].replace("pseudo_log_likelihood", "token_log_probs")
+def _list_column(item: str, masking: Masking) -> str:
+    return COLUMNS[masking].replace("pseudo_log_likelihood", f"{item}_log_probs")
 
 
 def _spans(text: MaskedText, numbers: np.ndarray | None, maskings: Sequence[Masking]) -> Spans:

@@ -121,6 +121,18 @@ def test_tokens_have_places_ranks_and_entropies(word_lm, rows_of, log_probs_of):
     assert row["top_ids"][0] == np.argsort(-log_probs)[:2].tolist()
 
 
+def test_words_have_the_sums_of_their_tokens(word_lm, rows_of):
+    measure = scoring.PseudoLogLikelihood(masking=("original", "whole-word"), tokens=True, words=True)
+    row = rows_of(word_lm, measure, ["the souvenir [MASK] was lost"])[0]
+    assert row["words"] == ["the", "souvenir", "", "was", "lost"]
+    for item in ("log_probs", "log_probs_whole_word"):
+        sums = [0.0] * 5
+        for word, value in zip(row["token_words"], row[f"token_{item}"], strict=True):
+            sums[word or 0] += value or 0.0
+        assert row[f"word_{item}"] == pytest.approx(sums, abs=1e-5)
+    assert sum(row["word_log_probs"]) == pytest.approx(row["pseudo_log_likelihood"], abs=1e-5)
+
+
 def test_ends_are_read_and_not_scored(word_lm, rows_of, log_probs_of):
     ends = word_lm.tokenizer.specials
     row = rows_of(word_lm, scoring.PseudoLogLikelihood(masking=MASKINGS, ends=True), TEXTS[1:2])[0]
