@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 # How many are made and not used yet.
 AHEAD = 2
+# Seconds that a thread has to notice that nobody listens any more.
+GRACE = 10.0
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -50,4 +52,5 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield thing
     finally:
         stopped.set()
-        thread.join()
+        # A source that does not answer is left behind rather than waited for.
+        thread.join(GRACE)

@@ -92,7 +92,7 @@ class Conditional(Measure):
                 "nothing is before the continuation's first token: use bos='document' or 'empty'"
             )
         cut = max(len(stream) - 1 - context.longest, 0)
-        if cut and (self.long == "error" or cut + is_opened >= known):
+        if cut and (self.long == "error" or cut >= known):
             raise ScoreError(
                 f"{len(stream) - 1} tokens are read at once, and at most {context.longest} can be"
                 + ("" if self.long == "left" else "; long='left' would cut the context")

@@ -34,7 +34,8 @@ class LogLikelihood(Measure):
 
     Attributes:
       bos: what stands before the text; see `resolve_bos`.
-      eos: whether the closing token is predicted after the last one, and counted.
+      eos: whether the closing token is predicted after the last one, and counted: `num_scored` and all rates
+        then include it.
       long: what becomes of texts that are longer than a window: "window" or "error".
       window: W, tokens that are read at once; None: as many as rows hold and the model reads.
       context: c, the least that is read before a later window's first prediction; None: half a window.

@@ -189,7 +189,7 @@ def make_scorer(
 def score(
     loaded: pretrained.Loaded,
     records: Iterable[data.Record | str],
-    measure: Measure | str = "log-likelihood",
+    measure: Measure | str | None = None,
     config: EngineConfig | None = None,
 ) -> Iterator[Score]:
     """Yields the score of each record, in order, as records come.
@@ -197,18 +197,27 @@ def score(
     Args:
       loaded: what `pretrained.load` returned.
       records: documents, or texts, whose ids are then their numbers.
-      measure: a measure with its options, or the name of one.
+      measure: a measure with its options, or the name of one; None: the log-likelihood of a causal model, the
+        pseudo-log-likelihood of a masked one.
       config: how the work is cut.
 
     Raises:
       ScoreError: if the model cannot be asked for that measure.
 
     Example:
-      >>> from jaxlm import pretrained, scoring
-      >>> for score in scoring.score(pretrained.load("my_model"), ["a text"]):  # doctest: +SKIP
-      ...     print(score.values["log_likelihood"])
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxlm import models, scoring, tokenizers
+      >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, causal=True)
+      >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> for score in scoring.score(loaded, ["a text", ""]):  # of a model on disk: pretrained.load("folder")
+      ...     print(score.id, score.values.get("num_scored"), score.error)
+      0 5 None
+      1 None no tokens: the text is empty
     """
-    scorer = make_scorer(loaded, measure, config)
+    usual = "pseudo-log-likelihood" if loaded.objective == "masked_lm" else "log-likelihood"
+    scorer = make_scorer(loaded, usual if measure is None else measure, config)
     ids: deque[str] = deque()
 
     def drawn() -> Iterator[data.Record]:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from jaxlm import models, pretrained, scoring
+from jaxlm.scoring._forward import make_forward
+from jaxlm.scoring._packer import Shape, pack
 
 V = 23
 # Float32: rounding differs with where a piece lies in its row; the contract is this many nats a token.
@@ -199,6 +201,28 @@ def test_members_become_one_by_the_mean_that_is_named(causal, combine):
         if combine == "log_probs":
             mean -= np.log(np.exp(mean).sum(-1, keepdims=True))
         np.testing.assert_allclose(scores.log_probs, chosen(mean, piece), atol=CLOSE)
+
+
+def test_no_array_holds_logits_of_more_than_a_tile(causal):
+    shape, needs = Shape(1, 4, 32), scoring.Needs(details=True, top_k=2, sets=np.ones((1, V), bool))
+    forward = make_forward(causal.model, needs, tile=16, combine=None)
+    (packed,) = pack([(next_tokens(range(9)), np.arange(8, dtype=np.int32))], shape, buffer=1, shared=False)
+    rows = jax.tree.map(lambda leaf: leaf[0], packed.rows)
+    sizes = {}
+    largest(jax.make_jaxpr(forward)(causal.params, rows).jaxpr, sizes)
+    with_vocabulary = [shape for shape in sizes if V in shape]
+    assert max(map(np.prod, with_vocabulary)) == 16 * V < 4 * 32 * V
+
+
+def largest(jaxpr, sizes):
+    """The shapes of everything that a computation makes, inner ones among them."""
+    for equation in jaxpr.eqns:
+        sizes.update({tuple(variable.aval.shape): None for variable in equation.outvars})
+        for value in equation.params.values():
+            for one in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(one, "jaxpr", one)
+                if hasattr(inner, "eqns"):
+                    largest(inner, sizes)
 
 
 def test_padding_is_little_on_lengths_as_they_are(engine):
