@@ -24,7 +24,7 @@ class HarnessModel:
 
     An empty context is the opening token, which a text has in front only if the tokenizer's own file puts it
     there; what is too long loses the beginning of its context; rolling windows are disjoint but for the last,
-    which is full.
+    which is full. Where the tokenizer has no such token, a text's first token is not scored.
 
     Args:
       folder: a run folder, or a Hugging Face folder or name; `pretrained` for the harness.
@@ -42,12 +42,11 @@ class HarnessModel:
         self.loaded = pretrained.load(folder, dtype=dtype)
         engine = EngineConfig(row_length=max_length)
         opens = self._opens()
-        self._conditional = Scorer(
-            self.loaded,
-            Conditional(context=CONTEXT, bos="document" if opens else "empty", long="left"),
-            engine,
-        )
-        self._rolling = Scorer(self.loaded, LogLikelihood(bos="document", context=1), engine)
+        has_ends = self.loaded.tokenizer.specials.ends is not None
+        bos = "document" if opens else "empty" if has_ends else "none"
+        self._conditional = Scorer(self.loaded, Conditional(context=CONTEXT, bos=bos, long="left"), engine)
+        first = "document" if has_ends else "none"
+        self._rolling = Scorer(self.loaded, LogLikelihood(bos=first, context=1), engine)
         self._batch_size = batch_size
         self._longest = max_length or self.loaded.config.max_length
 
@@ -99,9 +98,9 @@ class HarnessModel:
         return [one.text for one in written]
 
     def _prompt(self, context: str) -> Any:
-        opening = [self.loaded.tokenizer.specials.ends[0]] if self._opens() or not context else []
-        tokens = self.loaded.tokenizer.encode(context)
-        return [*opening, *tokens.tolist()]
+        ends = self.loaded.tokenizer.specials.ends
+        opening = [ends[0]] if ends is not None and (self._opens() or not context) else []
+        return [*opening, *self.loaded.tokenizer.encode(context).tolist()]
 
     def _opens(self) -> bool:
         """Whether the tokenizer's own file puts a token in front of every text."""

@@ -127,9 +127,11 @@ class _Run:
     """One process's share of a job, and how far it is."""
 
     def __init__(self, scorer: RowScorer, source: Source, store: Store, job: Job, config: JobConfig) -> None:
-        self.planned = self.skipped = 0
+        self.planned = self.skipped = self._total = 0
         self._scorer, self._store, self._job, self._config = scorer, store, job, config
-        self._estimate = source.estimate()
+        self._estimate: int | None = None
+        # It looks at every file, and nobody need wait for it.
+        threading.Thread(target=self._look, args=(source,), daemon=True).start()
         self._done = done_parts(store, job, shard=config.shard)
         self._documents = self._errors = self._tokens = self._written = self._position = 0
         self._began, self._stopped = time.monotonic(), threading.Event()
@@ -154,6 +156,7 @@ class _Run:
                 begun = following.result()
             if written is not None:
                 written.result()
+            self._estimate = self._total
         finally:
             self._stopped.set()
             writer.shutdown()
@@ -171,6 +174,10 @@ class _Run:
         counts = (self._documents, self._errors, self._tokens, self._written, self._position)
         return JobProgress(*counts, self._estimate, seconds, left, padding)
 
+    def _look(self, source: Source) -> None:
+        found = source.estimate()
+        self._estimate = found if self._estimate is None else self._estimate
+
     def _planned(self, documents: Iterable[data.Record | data.Unread]) -> Iterator[Part]:
         i, n = self._config.shard
 
@@ -179,7 +186,7 @@ class _Run:
 
         cut = {name: getattr(self._config, name) for name in ("part_documents", "part_characters")}
         for part in plan_parts(self._unless_stopped(documents), wanted=wanted, **cut):
-            self.planned += 1
+            self.planned, self._total = self.planned + 1, part.first + part.size
             if wanted(part.number):
                 yield part
             else:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 
+import jax
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -85,6 +86,26 @@ def test_shards(score, fake, tmp_path, capsys):
     for path in (tmp_path / "whole").rglob("*"):
         other = tmp_path / "out" / path.relative_to(tmp_path / "whole")
         assert path.is_dir() or path.read_bytes() == other.read_bytes()
+
+
+def test_the_processes_of_a_cluster_are_shards(score, fake, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jax.distributed, "initialize", lambda: None)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    for process in (1, 0):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        assert score("--part-documents", 2, "--distributed", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["finished"] == (process == 0)
+    assert score("--distributed", "--shard", "1/2") == 2
+    assert "leave --shard out" in capsys.readouterr().err
+
+
+def test_no_cluster_is_one_line(score, tmp_path, capsys, monkeypatch):
+    def nothing():
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", nothing)
+    assert score("--distributed") == 2
+    assert "found no cluster" in capsys.readouterr().err
 
 
 def test_bits_and_tokens(score, tmp_path):
