@@ -78,7 +78,7 @@ def test_the_same_again_goes_on_and_another_is_refused(score, tmp_path, capsys):
     assert "scorer.window 32 and 16" in capsys.readouterr().err
 
 
-def test_shards(score, fake, tmp_path, capsys):
+def test_shards_of_a_model_leave_the_bytes_of_one_run(score, tmp_path, capsys):
     assert score("--part-documents", 2, out=tmp_path / "whole") == 0
     assert score("--part-documents", 2, "--shard", "2/2") == 0
     assert "parts of other shards are missing" in capsys.readouterr().out
