@@ -1,5 +1,6 @@
 """The peers of `scoring.py`: minicons and lm-evaluation-harness's `hf`, on the pieces of a turn."""
 
+import contextlib
 import logging
 import os
 
@@ -9,7 +10,6 @@ from _sides import serve
 
 def start(options: dict):
     """Returns a step, which scores a turn's pieces, and what there is to tell."""
-    os.environ["TQDM_DISABLE"] = "1"
     import torch
     import transformers
 
@@ -36,16 +36,19 @@ def minicons(options: dict, dtype, torch):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if options["objective"] == "causal_lm":
         model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=dtype).eval()
-        own, more = scorer.IncrementalLMScorer(model, "cpu", tokenizer=tokenizer), {"bos_token": True}
+        own, more = scorer.IncrementalLMScorer(model, "cpu", tokenizer=tokenizer), {}
     else:
         model = AutoModelForMaskedLM.from_pretrained(folder, torch_dtype=dtype).eval()
         own, more = scorer.MaskedLMScorer(model, "cpu", tokenizer=tokenizer), {"PLL_metric": "original"}
+
+    # The tokenizer opens and closes a text; what closes it is read, but not counted by the others.
+    last = -1 if options["objective"] == "causal_lm" else None
 
     def score(texts: list[str]) -> list[float]:
         found = []
         for first in range(0, len(texts), batch):
             some = texts[first : first + batch]
-            found += own.sequence_score(some, reduction=lambda scores: scores.sum(0).item(), **more)
+            found += own.sequence_score(some, reduction=lambda scores: scores[:last].sum(0).item(), **more)
         return found
 
     return score
@@ -68,7 +71,9 @@ def harness(options: dict, dtype, torch):
             Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=number)
             for number, text in enumerate(texts)
         ]
-        return model.loglikelihood_rolling(asked, disable_tqdm=True)
+        # It draws a bar for every document whatever it is told.
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            return model.loglikelihood_rolling(asked, disable_tqdm=True)
 
     return score
 
