@@ -33,13 +33,21 @@ class Side:
         script: a file beside this one, which ends in `serve(...)`.
         options: given to the script as one JSON argument.
         environment: variables beside those of this process.
+        python: the interpreter, for a peer that wants other versions than this process has.
     """
 
-    def __init__(self, name: str, script: str, options: dict, environment: dict | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        script: str,
+        options: dict,
+        environment: dict | None = None,
+        python: str = sys.executable,
+    ) -> None:
         self.name, self.turns, self.failure, self.facts = name, [], None, {}
         paths = [os.environ.get("PYTHONPATH"), str(HERE.parents[1])]
         own = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        self._command = [sys.executable, str(HERE / script), json.dumps(options)]
+        self._command = [python, str(HERE / script), json.dumps(options)]
         self._environment = os.environ | own | (environment or {})
         self._process: subprocess.Popen | None = None
 
@@ -63,6 +71,13 @@ class Side:
             answer = self._answer()
             if answer:
                 self.turns.append(Turn(answer["seconds"] / steps, answer["tokens"] // steps))
+
+    def ask(self) -> dict:
+        """Returns what the side has to tell by now, if its script offers to."""
+        if self._process is not None and self.failure is None:
+            print(json.dumps({"tell": True}), file=self._process.stdin, flush=True)
+            self.facts |= self._answer()
+        return self.facts
 
     def close(self) -> None:
         """Ends the process."""
@@ -110,14 +125,22 @@ def alternate(
 
 
 def serve(start: Callable[[dict], tuple[Callable[[], int], dict]]) -> None:
-    """Runs a worker: `start(options)` gives a step, which returns its real tokens, and facts to tell."""
+    """Runs a worker: `start(options)` gives a step, which returns its real tokens, and facts to tell.
+
+    Among the facts may be "warmup", steps before the first turn, and "tell", a function of facts for later.
+    """
     try:
         step, facts = start(json.loads(sys.argv[1]))
+        tell = facts.pop("tell", dict)
         for _ in range(facts.pop("warmup", 2)):
             step()
         print(json.dumps({"facts": True, **facts}), flush=True)
         for line in sys.stdin:
-            steps = json.loads(line)["steps"]
+            told = json.loads(line)
+            if "tell" in told:
+                print(json.dumps(tell()), flush=True)
+                continue
+            steps = told["steps"]
             begun = time.perf_counter()
             tokens = sum(step() for _ in range(steps))
             print(json.dumps({"seconds": time.perf_counter() - begun, "tokens": tokens}), flush=True)

@@ -33,7 +33,7 @@ class Evaluate:
         corpus: files, folders or globs
         format: how to read every file; None takes it from each ending
         document: of a text file, whether a line or the whole file is one document
-        field: the JSONL field or the Parquet column that holds the text
+        field: the JSONL field or the column (CSV, Parquet) that holds the text
         batch_size: rows of a batch
         noisy: corrupt what is read as in training, which of a masked LM it always is
         row_length: tokens of a row, and of the pieces of longer texts; None: as in the run, and at most 512
@@ -45,7 +45,7 @@ class Evaluate:
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
     corpus: Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS")] = ()
-    format: Literal["text", "jsonl", "parquet", "fasta", "traces"] | None = None
+    format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
     document: Literal["line", "file"] = "line"
     field: str = "text"
     batch_size: int = 16

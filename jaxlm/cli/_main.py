@@ -23,7 +23,13 @@ COMMANDS = {
     "fill": ("jaxlm.cli._fill", "MODEL TEXT", "the likeliest tokens at each mask of a text"),
     "next": ("jaxlm.cli._next", "MODEL TEXT", "the likeliest next tokens after a text"),
     "generate": ("jaxlm.cli._generate", "MODEL [TEXT]", "what a model writes after a text"),
+    "score": (
+        "jaxlm.cli._score",
+        "MODEL CORPUS --out DIR",
+        "a score a document, resumable: log-likelihood and others",
+    ),
     "evaluate": ("jaxlm.cli._evaluate", "MODEL [CORPUS]", "held-out loss, perplexity and accuracy"),
+    "lm-eval": ("jaxlm.cli._lm_eval", "...", "lm-evaluation-harness, with the model jaxlm"),
     "convert": ("jaxlm.cli._convert", "MODEL OUT", "a run as a Hugging Face folder, or the other way round"),
     "info": ("jaxlm.cli._info", "MODEL", "what a model's folder holds"),
 }

@@ -7,16 +7,19 @@ from jaxlm.data._cache_writer import CacheWriter, Counts
 from jaxlm.data._capacity import masked_capacity
 from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
+from jaxlm.data._corpus import file_digest
+from jaxlm.data._csv import csv_source
 from jaxlm.data._disassembly import disassemble
+from jaxlm.data._estimate import estimate_records
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, find_files
 from jaxlm.data._folders import cache_root
 from jaxlm.data._labels import labelled
-from jaxlm.data._open import open_source
+from jaxlm.data._open import open_source, read_files
 from jaxlm.data._packing import PackingPlan, plan_packing
 from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._records import CorpusError, Record, Unread
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
@@ -36,14 +39,18 @@ __all__ = [
     "Record",
     "Splits",
     "TokenCache",
+    "Unread",
     "build_cache",
     "bytecode_fingerprint",
     "bytecode_source",
     "cache_root",
     "compressed_bits_per_byte",
+    "csv_source",
     "disassemble",
+    "estimate_records",
     "eval_batches",
     "fasta_source",
+    "file_digest",
     "find_files",
     "gather_rows",
     "jsonl_source",
@@ -56,6 +63,7 @@ __all__ = [
     "prepare",
     "python_fingerprint",
     "python_source",
+    "read_files",
     "similar_clusters",
     "split_texts",
     "text_source",

@@ -34,7 +34,7 @@ class DataConfig:
             source code, one record a module.
         format: how to read every file; None takes it from each ending.
         document: of a text file, whether a line or the whole file is one document.
-        field: the JSONL field or the Parquet column that holds the text.
+        field: the JSONL field or the column (CSV, Parquet) that holds the text.
         row_length: tokens of a packed row.
         long: what to do with records longer than a row.
         ends: whether each record is opened and closed by the tokenizer's tokens for that.
@@ -45,9 +45,9 @@ class DataConfig:
         similarity: share of the shorter record's distinct k-mers (runs of four residues, of five words in
             other corpora) from which on two records count as similar.
         group_pattern: regular expression whose first group names what must not be divided between splits.
-        group_field: the JSONL field or the Parquet column that names it.
+        group_field: the JSONL field or the column that names it.
         label_pattern: regular expression whose first group is the record's label.
-        label_field: the JSONL field or the Parquet column that holds the label.
+        label_field: the JSONL field or the column that holds the label.
         label_kind: what labels are; "auto" takes numbers as numbers, and names of classes where none of them
             is a number.
         window: how many characters of each record are kept, an odd number, half of them before and half after

@@ -90,7 +90,7 @@ def file_digest(path: Path) -> str:
 
 def _embedded_corpus(config: DataConfig) -> Corpus:
     if config.group_field is not None or config.label_field is not None:
-        raise CorpusError("group_field and label_field are of JSONL and Parquet files; give paths of some")
+        raise CorpusError("group_field and label_field are of JSONL, CSV and Parquet; give paths of some")
     sources = {
         "bytecode": (bytecode_source, bytecode_fingerprint, "instructions"),
         "source": (python_source, python_fingerprint, "subwords"),

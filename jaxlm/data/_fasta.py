@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
 from jaxlm.data._streams import read_lines
 
 
-def fasta_source(path: str | Path, *, name: str | None = None) -> Iterator[Record]:
+def fasta_source(
+    path: str | Path, *, name: str | None = None, broken: Broken = "stop"
+) -> Iterator[Record | Unread]:
     """Yields one record a sequence.
 
     Args:
         path: a FASTA file, plain, `.gz` or `.zst`: a `>` line opens a sequence, the lines up to the next one
             hold it; blank lines and `;` comments are passed over.
         name: what error messages and the ids of nameless sequences begin with; the file's name where None.
+        broken: whether a sequence that cannot be read stops the reading or is yielded as `Unread`.
 
     Yields:
         Records whose id is the header's first word; `meta["description"]` is the rest of it, `meta["where"]`
@@ -33,20 +36,30 @@ def fasta_source(path: str | Path, *, name: str | None = None) -> Iterator[Recor
     name = path.name if name is None else name
     header, parts, opened = None, [], 0
     for number, line in read_lines(path):
-        if line.startswith(">"):
-            if header is not None:
-                yield _record(header, parts, f"{name}:{opened}", f"{path}:{opened}")
+        if isinstance(line, str) and line.startswith(">"):
+            if header is not None or parts:
+                yield _sequence(header, parts, f"{name}:{opened}", f"{path}:{opened}", broken)
             header, parts, opened = line[1:], [], number
-        elif header is None and line.strip() and not line.startswith(";"):
-            raise CorpusError(
-                f"{path}:{number}: expected a '>' header before the first sequence, got {line[:20]!r}"
-            )
-        elif not line.startswith(";"):
+        elif isinstance(line, CorpusError):
+            parts.append(line)
+            opened = opened or number
+        elif line.startswith(";") or not line.strip():
+            continue
+        elif header is None and not parts:
+            said = f"expected a '>' header before the first sequence, got {line.rstrip()[:20]!r}"
+            parts.append(CorpusError(f"{path}:{number}: {said}"))
+            opened = number
+        else:
             parts.append("".join(line.split()))
-    if header is not None:
-        yield _record(header, parts, f"{name}:{opened}", f"{path}:{opened}")
+    if header is not None or parts:
+        yield _sequence(header, parts, f"{name}:{opened}", f"{path}:{opened}", broken)
 
 
-def _record(header: str, parts: list[str], nameless: str, where: str) -> Record:
-    word, _, description = header.strip().partition(" ")
+def _sequence(
+    header: str | None, parts: list[str | CorpusError], nameless: str, where: str, broken: Broken
+) -> Record | Unread:
+    word, _, description = (header or "").strip().partition(" ")
+    wrong = next((part for part in parts if isinstance(part, CorpusError)), None)
+    if wrong is not None:
+        return unread(word or nameless, wrong, broken)
     return Record(word or nameless, "".join(parts), {"description": description.strip(), "where": where})

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 from jaxlm.data._records import CorpusError
 
-Format = Literal["text", "jsonl", "parquet", "fasta", "traces"]
+Format = Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"]
 
 ENDINGS: dict[str, Format] = {
     ".txt": "text",
@@ -17,6 +17,8 @@ ENDINGS: dict[str, Format] = {
     ".md": "text",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".fasta": "fasta",
@@ -46,9 +48,9 @@ class CorpusFile(NamedTuple):
 def find_files(paths: Sequence[str], format: Format | None = None) -> list[CorpusFile]:
     """Returns the files that paths, globs and folders name, sorted and each once.
 
-    A folder stands for every file below it that has a known ending (`.txt`, `.jsonl`, `.parquet`, `.fasta`,
-    `.traces` and their like; all but Parquet, which compresses itself, also with `.gz` or `.zst` after it);
-    hidden files are passed over.
+    A folder stands for every file below it that has a known ending (`.txt`, `.jsonl`, `.csv`, `.parquet`,
+    `.fasta`, `.traces` and their like; all but Parquet, which compresses itself, also with `.gz` or `.zst`
+    after it); hidden files are passed over.
 
     Args:
         paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder).

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from jaxlm.data._csv import csv_source
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, Format, find_files
 from jaxlm.data._parquet import parquet_source
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._records import Broken, CorpusError, Record, Unread
 from jaxlm.data._streams import read_lines
 from jaxlm.data._text import Document, jsonl_source, text_source, traces_source
 
@@ -20,7 +21,8 @@ def open_source(
     document: Document = "line",
     field: str = "text",
     fields: Sequence[str] = (),
-) -> Iterator[Record]:
+    broken: Broken = "stop",
+) -> Iterator[Record | Unread]:
     """Returns a lazy iterator over the records of files, folders and globs, in the order of their paths.
 
     The paths are looked up at once, the files are opened as the iterator reaches them. A text file whose
@@ -28,11 +30,13 @@ def open_source(
 
     Args:
         paths: one or several files, folders or glob patterns.
-        format: how to read every file ("text", "jsonl", "parquet", "fasta", "traces"); None takes it from
-            each ending.
+        format: how to read every file ("text", "jsonl", "csv", "parquet", "fasta", "traces"); None takes
+            it from each ending.
         document: of a text file, whether a line or the whole file is one document.
-        field: the JSONL field or the Parquet column that holds the text.
+        field: the JSONL field or the column (CSV, Parquet) that holds the text.
         fields: further fields or columns, whose values go into `meta`.
+        broken: whether a line, a row or a row group that cannot be read stops the reading, or is yielded as
+            `Unread` and the reading goes on.
 
     Returns:
         The records; ids begin with a file's path below the folder that all files share.
@@ -47,7 +51,7 @@ def open_source(
     check_document(files, document)
     check_fields(files, fields)
     sniff = format is None and document == "line"
-    return read_files(files, sniff=sniff, document=document, field=field, fields=fields)
+    return read_files(files, sniff=sniff, document=document, field=field, fields=fields, broken=broken)
 
 
 def read_files(
@@ -57,7 +61,8 @@ def read_files(
     document: Document = "line",
     field: str = "text",
     fields: Sequence[str] = (),
-) -> Iterator[Record]:
+    broken: Broken = "stop",
+) -> Iterator[Record | Unread]:
     """Yields the records of files already found.
 
     Args:
@@ -66,6 +71,7 @@ def read_files(
         document: as for `open_source`.
         field: as for `open_source`.
         fields: as for `open_source`.
+        broken: as for `open_source`.
 
     Yields:
         Their records in order.
@@ -75,17 +81,20 @@ def read_files(
     """
     for file in files:
         format = format_of(file) if sniff else file.format
+        named = {"name": file.name, "broken": broken}
         match format:
             case "text":
-                yield from text_source(file.path, document=document, name=file.name)
+                yield from text_source(file.path, document=document, **named)
             case "traces":
-                yield from traces_source(file.path, name=file.name)
+                yield from traces_source(file.path, **named)
             case "jsonl":
-                yield from jsonl_source(file.path, field=field, fields=fields, name=file.name)
+                yield from jsonl_source(file.path, field=field, fields=fields, **named)
+            case "csv":
+                yield from csv_source(file.path, field=field, fields=fields, **named)
             case "parquet":
-                yield from parquet_source(file.path, field=field, fields=fields, name=file.name)
+                yield from parquet_source(file.path, field=field, fields=fields, **named)
             case "fasta":
-                yield from fasta_source(file.path, name=file.name)
+                yield from fasta_source(file.path, **named)
             case _:
                 raise CorpusError(f"{file.path}: unknown format {format!r}")
 
@@ -116,9 +125,9 @@ def check_fields(files: Sequence[CorpusFile], fields: Sequence[str]) -> None:
         fields: as for `open_source`.
 
     Raises:
-        CorpusError: one of the files is neither JSONL nor Parquet.
+        CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
     """
-    without = [file for file in files if file.format not in ("jsonl", "parquet")]
+    without = [file for file in files if file.format not in ("jsonl", "csv", "parquet")]
     if fields and without:
         raise CorpusError(
             f"{without[0].path}: a file of format {without[0].format!r} has no field {fields[0]!r}; leave "
@@ -134,12 +143,9 @@ def format_of(file: CorpusFile) -> Format:
 
     Returns:
         "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
-        format.
-
-    Raises:
-        CorpusError: the file cannot be read or is not UTF-8.
+        format; lines that are not UTF-8 say nothing.
     """
     if file.format != "text":
         return file.format
     first = (line for _, (_, line) in zip(range(LINES_LOOKED_AT), read_lines(file.path), strict=False))
-    return "traces" if any("[NEXT]" in line.split() for line in first) else "text"
+    return "traces" if any("[NEXT]" in line.split() for line in first if isinstance(line, str)) else "text"

@@ -4,14 +4,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
 
 ROWS_AT_ONCE = 1024
 
 
 def parquet_source(
-    path: str | Path, *, field: str = "text", fields: Sequence[str] = (), name: str | None = None
-) -> Iterator[Record]:
+    path: str | Path,
+    *,
+    field: str = "text",
+    fields: Sequence[str] = (),
+    name: str | None = None,
+    broken: Broken = "stop",
+) -> Iterator[Record | Unread]:
     """Yields one record a row, reading row group by row group and the columns asked for only.
 
     Args:
@@ -19,6 +24,8 @@ def parquet_source(
         field: the column that holds the text; null counts as an empty text.
         fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`.
         name: what ids begin with; the file's name where None.
+        broken: whether a row, a row group or a file that cannot be read stops the reading or is yielded as
+            `Unread`; a column that is not there stops it.
 
     Yields:
         Records `name:row`, rows counted from 0.
@@ -27,60 +34,97 @@ def parquet_source(
         CorpusError: not a Parquet file, no such column (names those there are), a column that holds no text,
             a text that is not UTF-8 (names row group and row), or null in a further column.
     """
-    import pyarrow
-
     path = Path(path)
     name = path.name if name is None else name
-    columns = list(dict.fromkeys([field, *fields]))
-    first = 0
     try:
-        with _checked(path, field, fields) as file:
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
-                    where = f"{path}: row group {group}"
-                    texts = _texts(batch.column(field), where, first)
-                    metas = _metas(batch, fields, where, first)
-                    for row, (text, meta) in enumerate(zip(texts, metas, strict=True), start=first):
-                        yield Record(f"{name}:{row}", text or "", meta)
-                    first += batch.num_rows
+        file = _opened(path)
+    except CorpusError as error:
+        yield unread(name, error, broken)
+        return
+    with file:
+        _check_columns(path, file, field, fields)
+        first = 0
+        for group in range(file.num_row_groups):
+            try:
+                for row, found in _rows(file, path, group, first, field, fields):
+                    if isinstance(found, CorpusError):
+                        yield unread(f"{name}:{row}", found, broken)
+                    else:
+                        yield found._replace(id=f"{name}:{row}")
+            except _RowsError as error:
+                yield unread(f"{name}:row group {group}", error, broken)
+            first += file.metadata.row_group(group).num_rows
+
+
+class _RowsError(CorpusError):
+    """The rest of a row group cannot be read."""
+
+
+def _rows(
+    file: Any, path: Path, group: int, first: int, field: str, fields: Sequence[str]
+) -> Iterator[tuple[int, Record | CorpusError]]:
+    import pyarrow
+
+    where, row = f"{path}: row group {group}", first
+    columns = list(dict.fromkeys([field, *fields]))
+    try:
+        for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
+            texts = _texts(batch.column(field))
+            metas = {one: batch.column(one).to_pylist() for one in fields}
+            for place, text in enumerate(texts):
+                values = {one: metas[one][place] for one in fields}
+                yield row, _record(text, values, f"{where}, row {row}")
+                row += 1
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise _RowsError(f"{where}: cannot be read as Parquet ({reason}); make it again") from error
+
+
+def _texts(column: Any) -> list[str | UnicodeDecodeError | None]:
+    """The texts of some rows; Parquet readers take a writer's word that they are UTF-8."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        return [_tried(value) for value in column]
+
+
+def _tried(value: Any) -> str | UnicodeDecodeError | None:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError as error:
+        return error
+
+
+def _record(
+    text: str | UnicodeDecodeError | None, values: dict[str, Any], where: str
+) -> Record | CorpusError:
+    if isinstance(text, UnicodeDecodeError):
+        return CorpusError(
+            f"{where}: not UTF-8 at byte {text.start} of the text (0x{text.object[text.start]:02x}); write "
+            f"the column again as UTF-8"
+        )
+    for field, value in values.items():
+        if not isinstance(value, str | int | float):
+            return CorpusError(
+                f"{where}: column {field!r} should hold text, a number or a truth value, got "
+                f"{'null' if value is None else type(value).__name__}"
+            )
+    return Record("", text or "", {field: str(value) for field, value in values.items()})
+
+
+def _opened(path: Path) -> Any:
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(path)
     except (pyarrow.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise CorpusError(f"{path}: cannot be read as Parquet ({reason}); make it again") from error
 
 
-def _texts(column: Any, where: str, first: int) -> list[str | None]:
-    """The texts of some rows; Parquet readers take a writer's word that they are UTF-8."""
-    try:
-        return column.to_pylist()
-    except UnicodeDecodeError:
-        for row, value in enumerate(column, start=first):
-            try:
-                value.as_py()
-            except UnicodeDecodeError as error:
-                raise CorpusError(
-                    f"{where}, row {row}: not UTF-8 at byte {error.start} of the text "
-                    f"(0x{error.object[error.start]:02x}); write the column again as UTF-8"
-                ) from error
-        raise
+def _check_columns(path: Path, file: Any, field: str, fields: Sequence[str]) -> None:
+    import pyarrow
 
-
-def _metas(batch: Any, fields: Sequence[str], where: str, first: int) -> Iterator[dict[str, str]]:
-    values = {field: batch.column(field).to_pylist() for field in fields}
-    for row in range(batch.num_rows):
-        found = {field: values[field][row] for field in fields}
-        for field, value in found.items():
-            if not isinstance(value, str | int | float):
-                raise CorpusError(
-                    f"{where}, row {first + row}: column {field!r} should hold text, a number or a truth "
-                    f"value, got {'null' if value is None else type(value).__name__}"
-                )
-        yield {field: str(value) for field, value in found.items()}
-
-
-def _checked(path: Path, field: str, fields: Sequence[str]) -> Any:
-    import pyarrow.parquet
-
-    file = pyarrow.parquet.ParquetFile(path)
     columns = file.schema_arrow.names
     for asked in (field, *fields):
         if asked not in columns:
@@ -91,4 +135,3 @@ def _checked(path: Path, field: str, fields: Sequence[str]) -> Any:
         kind = kind.value_type
     if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
         raise CorpusError(f"{path}: column {field!r} should hold text, got {kind}; name another column")
-    return file

@@ -1,6 +1,8 @@
 """What every source yields, and the one error that a user's corpus can cause."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Broken = Literal["stop", "yield"]
 
 
 class Record(NamedTuple):
@@ -32,3 +34,42 @@ class CorpusError(ValueError):
         ...
         jaxlm.data._records.CorpusError: no file at 'tale.txt'; did you mean 'tales.txt'?
     """
+
+
+class Unread(NamedTuple):
+    """What stands in a source's stream for a piece of the corpus that could not be read.
+
+    Attributes:
+        id: as a record's: `tales.jsonl:12`, `tales.parquet:row group 3`.
+        error: one line: what was expected, what came, where.
+
+    Example:
+        >>> Unread("a.jsonl:2", "a.jsonl:2: not JSON").id
+        'a.jsonl:2'
+    """
+
+    id: str
+    error: str
+
+
+def unread(id: str, error: CorpusError, broken: Broken) -> Unread:
+    """Returns an error as an item of the stream, or raises it where broken pieces stop the reading.
+
+    Args:
+        id: of the piece.
+        error: what is wrong with it.
+        broken: "yield" or "stop".
+
+    Returns:
+        The item.
+
+    Raises:
+        CorpusError: the error itself, with "stop".
+
+    Example:
+        >>> unread("a.txt:1", CorpusError("a.txt:1: not UTF-8"), "yield")
+        Unread(id='a.txt:1', error='a.txt:1: not UTF-8')
+    """
+    if broken == "stop":
+        raise error
+    return Unread(id, " ".join(str(error).split()))

@@ -10,6 +10,7 @@ from pathlib import Path
 from jaxlm.data._records import CorpusError
 
 BYTE_ORDER_MARK = "\ufeff"
+BYTES_AT_ONCE = 1 << 20
 
 
 def read_text(path: Path) -> str:
@@ -29,8 +30,8 @@ def read_text(path: Path) -> str:
     return _decode(data, path, line=1, start=0).removeprefix(BYTE_ORDER_MARK)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields (line number from 1, line without its end), lazily.
+def read_lines(path: Path) -> Iterator[tuple[int, str | CorpusError]]:
+    """Yields (line number from 1, line with its end), lazily, and goes on behind lines that are not UTF-8.
 
     Only `\\n` and `\\r\\n` end a line, so that the numbers agree with every editor's.
 
@@ -38,17 +39,40 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         path: a UTF-8 file, plain, `.gz` or `.zst`; a byte order mark at its start is dropped.
 
     Yields:
-        Every line, blank ones included.
+        Every line, blank ones included; in the place of one that is not UTF-8, and of all that follows where
+        the file itself cannot be read any further, the error that names line and byte.
+    """
+    number = start = 0
+    try:
+        with _opened(path) as stream:
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    line = _decode(raw, path, number, start)
+                    yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+                except CorpusError as error:
+                    yield number, error
+                start += len(raw)
+    except CorpusError as error:
+        yield number + 1, error
+
+
+def count_bytes(path: Path) -> tuple[int, int, bool]:
+    """Returns how many line ends a file has, how many lines begin with ">", and whether its last has no end.
+
+    Args:
+        path: a file, plain, `.gz` or `.zst`.
 
     Raises:
-        CorpusError: the file cannot be read or is not UTF-8; names the line and the byte.
+        CorpusError: the file cannot be read.
     """
-    start = 0
+    lines = headers = 0
+    last = b"\n"
     with _opened(path) as stream:
-        for number, raw in enumerate(stream, start=1):
-            line = _decode(raw, path, number, start).rstrip("\r\n")
-            yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
-            start += len(raw)
+        while block := stream.read(BYTES_AT_ONCE):
+            lines += block.count(b"\n")
+            headers += (last + block).count(b"\n>")
+            last = block[-1:]
+    return lines, headers, last != b"\n"
 
 
 @contextlib.contextmanager

@@ -5,21 +5,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
 from jaxlm.data._streams import read_lines, read_text
 
 Document = Literal["line", "file"]
 
 
 def text_source(
-    path: str | Path, *, document: Document = "line", name: str | None = None
-) -> Iterator[Record]:
+    path: str | Path, *, document: Document = "line", name: str | None = None, broken: Broken = "stop"
+) -> Iterator[Record | Unread]:
     """Yields the documents of a text file.
 
     Args:
         path: a UTF-8 file, plain, `.gz` or `.zst`.
         document: "line" makes each line that is not blank a document, "file" the whole file one.
         name: what ids begin with; the file's name where None.
+        broken: whether what cannot be read stops the reading or is yielded as `Unread`.
 
     Yields:
         Records `name:line`, or one record `name`.
@@ -37,14 +38,23 @@ def text_source(
     path = Path(path)
     name = path.name if name is None else name
     if document == "file":
-        yield Record(name, read_text(path), {})
+        try:
+            text = read_text(path)
+        except CorpusError as error:
+            yield unread(name, error, broken)
+            return
+        yield Record(name, text, {})
         return
     for number, line in read_lines(path):
-        if line.strip():
-            yield Record(f"{name}:{number}", line, {})
+        if isinstance(line, CorpusError):
+            yield unread(f"{name}:{number}", line, broken)
+        elif line.strip():
+            yield Record(f"{name}:{number}", line.rstrip("\r\n"), {})
 
 
-def traces_source(path: str | Path, *, name: str | None = None) -> Iterator[Record]:
+def traces_source(
+    path: str | Path, *, name: str | None = None, broken: Broken = "stop"
+) -> Iterator[Record | Unread]:
     """Yields the functions of a file of instruction traces, one a line.
 
     A trace is pretokens separated by spaces with `[NEXT]` between instructions (none after the last):
@@ -53,6 +63,7 @@ def traces_source(path: str | Path, *, name: str | None = None) -> Iterator[Reco
     Args:
         path: a UTF-8 file, plain, `.gz` or `.zst`.
         name: what ids begin with; the file's name where None.
+        broken: as for `text_source`.
 
     Yields:
         Records `name:line` with single spaces between pretokens; blank lines are passed over.
@@ -60,13 +71,20 @@ def traces_source(path: str | Path, *, name: str | None = None) -> Iterator[Reco
     Raises:
         CorpusError: the file cannot be read or is not UTF-8.
     """
-    for record in text_source(path, name=name):
-        yield record._replace(text=" ".join(record.text.split()))
+    for record in text_source(path, name=name, broken=broken):
+        if isinstance(record, Record):
+            record = record._replace(text=" ".join(record.text.split()))
+        yield record
 
 
 def jsonl_source(
-    path: str | Path, *, field: str = "text", fields: Sequence[str] = (), name: str | None = None
-) -> Iterator[Record]:
+    path: str | Path,
+    *,
+    field: str = "text",
+    fields: Sequence[str] = (),
+    name: str | None = None,
+    broken: Broken = "stop",
+) -> Iterator[Record | Unread]:
     """Yields one record a line of a JSON Lines file.
 
     Args:
@@ -74,6 +92,7 @@ def jsonl_source(
         field: the field that holds the text; null counts as an empty text.
         fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`.
         name: what ids begin with; the file's name where None.
+        broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
 
     Yields:
         Records `name:line`.
@@ -84,12 +103,29 @@ def jsonl_source(
     """
     path = Path(path)
     name = path.name if name is None else name
+    is_first = True
     for number, line in read_lines(path):
-        if line.strip():
-            where = f"{path}:{number}"
-            value = _object(line, where)
-            meta = {one: _scalar(value, one, where) for one in fields}
-            yield Record(f"{name}:{number}", _text(value, field, where), meta)
+        try:
+            if isinstance(line, CorpusError):
+                raise line
+            if not line.strip():
+                continue
+            yield _record(line.rstrip("\r\n"), f"{name}:{number}", f"{path}:{number}", field, fields)
+            is_first = False
+        except _FieldError as error:
+            yield unread(f"{name}:{number}", error, "stop" if is_first else broken)
+        except CorpusError as error:
+            yield unread(f"{name}:{number}", error, broken)
+
+
+class _FieldError(CorpusError):
+    """A record lacks a field: of a file's first one, the request is wrong and not the record."""
+
+
+def _record(line: str, id: str, where: str, field: str, fields: Sequence[str]) -> Record:
+    value = _object(line, where)
+    meta = {one: _scalar(value, one, where) for one in fields}
+    return Record(id, _text(value, field, where), meta)
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
@@ -125,7 +161,7 @@ def _scalar(value: dict[str, Any], field: str, where: str) -> str:
 def _there(value: dict[str, Any], field: str, where: str) -> Any:
     if field not in value:
         there = ", ".join(map(repr, value)) or "none"
-        raise CorpusError(f"{where}: no field {field!r}; the fields there are {there}: name one of them")
+        raise _FieldError(f"{where}: no field {field!r}; the fields there are {there}: name one of them")
     return value[field]
 
 

@@ -2,6 +2,7 @@
 
 from jaxlm.ops._activations import gelu
 from jaxlm.ops._attention import attention
+from jaxlm.ops._column_scores import column_log_probs, column_scores
 from jaxlm.ops._counts import exact_counts, share_counts
 from jaxlm.ops._cross_entropy import CrossEntropy, tiled_cross_entropy
 from jaxlm.ops._distances import distance_buckets, sinusoids
@@ -49,6 +50,8 @@ __all__ = [
     "attention",
     "attention_mask",
     "capped",
+    "column_log_probs",
+    "column_scores",
     "disagreement",
     "distance_buckets",
     "dropout",

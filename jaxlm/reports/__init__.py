@@ -1,6 +1,17 @@
 """Tables and pictures, drawn from result records only."""
 
 from jaxlm.reports._curve import draw_curve
+from jaxlm.reports._scores import corpus_line, histogram_png, ranking_table, score_table
 from jaxlm.reports._tables import evaluation_table, fill_table, level_table, next_table
 
-__all__ = ["draw_curve", "evaluation_table", "fill_table", "level_table", "next_table"]
+__all__ = [
+    "corpus_line",
+    "draw_curve",
+    "evaluation_table",
+    "fill_table",
+    "histogram_png",
+    "level_table",
+    "next_table",
+    "ranking_table",
+    "score_table",
+]

@@ -41,7 +41,7 @@ def test_a_contradiction_is_one_line(fields, message):
     [
         {"long": "drop"},
         {"document": "page"},
-        {"paths": ("a",), "format": "csv"},
+        {"paths": ("a",), "format": "html"},
         {"corpus": "poems"},
         {"split": "family"},
         {"label_kind": "colour"},

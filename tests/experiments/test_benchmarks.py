@@ -16,7 +16,8 @@ from _sides import serve
 def start(options):
     if options.get("fails"):
         raise RuntimeError("no such thing\\nwith details")
-    return lambda: options["tokens"], {{"warmup": 1, "told": options["tokens"]}}
+    tell = lambda: {{"later": options["tokens"] + 1}}
+    return lambda: options["tokens"], {{"warmup": 1, "told": options["tokens"], "tell": tell}}
 
 serve(start)
 """
@@ -45,6 +46,7 @@ def test_sides_take_turns_and_count_tokens(load, worker, capsys):
         assert side.facts["told"] == tokens
         assert [turn.tokens for turn in side.turns] == [tokens] * 3
         assert side.rate() > 0
+        assert side.ask()["later"] == tokens + 1
         side.close()
     assert "round 3 of 3" in capsys.readouterr().err
 
@@ -86,3 +88,24 @@ def test_a_step_of_generation_reads_every_kernel_and_what_was_kept(load):
     weights = 12 * 12 * 768 * 768 + 50_257 * 768
     assert shape.step_bytes(shape.Shape(), 1, 0, 4) == 4 * weights
     assert shape.step_bytes(shape.Shape(), 8, 100, 2) == 2 * (weights + 8 * 100 * 12 * 2 * 768)
+
+
+def test_pieces_for_scoring_come_in_the_same_turns_for_all(load, tmp_path):
+    shapes = load("_scoring_models")
+    assert shapes.definitions("import os\n\ndef one():\n    pass\n\nclass Two:\n    x = 1\n") == [
+        "def one():\n    pass",
+        "class Two:\n    x = 1",
+    ]
+    assert shapes.definitions("def broken(:") == []
+    lines = [f'{{"text": "{number}", "tokens": 4}}' for number in range(5)]
+    (tmp_path / "pieces.jsonl").write_text("\n".join(lines) + "\n")
+    turns = shapes.turns(str(tmp_path), 7)
+    found = [[piece["text"] for piece in next(turns)] for _ in range(4)]
+    assert found == [["0", "1"], ["2", "3"], ["4"], ["0", "1"]]
+
+
+def test_scoring_costs_its_products(load):
+    shapes = load("_scoring_models")
+    shape = shapes.SHAPES["gpt2-124m"]
+    assert shapes.flops(shape, 1, 0) == 2 * 12 * 12 * 768**2
+    assert shapes.flops(shape, 0, 3) == 2 * 3 * 768 * 50_257

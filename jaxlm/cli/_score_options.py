@@ -1,0 +1,155 @@
+"""The options of `jaxlm score`: its own, and those of the measure that it is asked for."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from jaxlm import pretrained, scoring
+from jaxlm.cli._arguments import expand_short, option_names, split_positionals
+from jaxlm.cli._failures import UsageError, did_you_mean
+from jaxlm.cli._models import DType, model_folder
+
+BY_OBJECTIVE = {"causal_lm": "log-likelihood", "masked_lm": "pseudo-log-likelihood"}
+OF_VARIANTS = "variant-effect"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+    """Score every document of a corpus into DIR/parts/*.parquet, one row a document, in order.
+
+    The same command goes on where a job was stopped or killed, and leaves the files of one that was not.
+    Several processes share the work by --shard or --distributed. The options after --json are those of the
+    measure; --measure NAME --help shows those of another.
+
+    Attributes:
+        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+        corpus: files, folders or globs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
+        out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
+        measure: log-likelihood or conditional of a causal model, pseudo-log-likelihood, single-pass or
+            instruction-ratio of a masked one, variant-effect of either; None: the model's first
+        variants: a file of mutants of --wild-type (FASTA, or a table with a column that names them), in the
+            place of CORPUS; the measure is variant-effect
+        format: how to read every file; None takes it from each ending
+        document: of a text file, whether a line or the whole file is one document
+        field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text, and of variants
+            the column that is called so
+        on_error: whether a document that cannot be read or scored becomes a row that says why, or ends the
+            job
+        base: of the logarithms that are written, e (nats) or 2 (bits)
+        shard: i/n scores every n-th part from the i-th on
+        distributed: make a shard of each process that jax.distributed finds
+        engine: score here, or on the actors of a Ray cluster
+        actors: how many of them; None: one a GPU of the cluster, or one
+        part_documents: the most documents of a part
+        part_characters: the characters of text that are enough for a part, which is what a kill loses at
+            most; None: 4 Mi, and 128 Ki of measures that read a text once a token
+        dtype: what to keep parameters in and compute in
+        row_length: tokens of a row, and the most that are read at once
+        rows: of a batch, over all devices
+        buffer: pieces that are looked at together to fill rows; None: 1,024, and 16,384 of a masked LM
+        tile: places whose logits are held at once
+        with_members: further models of the same kind, which with MODEL are an ensemble
+        combine: of an ensemble, what is averaged; None: probs
+        json: print one JSON object
+    """
+
+    model: Annotated[Positional[str], arg(metavar="MODEL")]
+    corpus: Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS")] = ()
+    out: str
+    measure: str | None = None
+    variants: str | None = None
+    format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
+    document: Literal["line", "file"] = "line"
+    field: str | None = None
+    on_error: Literal["row", "stop"] = "row"
+    base: Literal["e", "2"] = "e"
+    shard: str = "1/1"
+    distributed: FlagCreatePairsOff[bool] = False
+    engine: Literal["local", "ray"] = "local"
+    actors: int | None = None
+    part_documents: int = 1 << 16
+    part_characters: int | None = None
+    dtype: DType | None = None
+    row_length: int | None = None
+    rows: int | None = None
+    buffer: int | None = None
+    tile: int | None = None
+    with_members: tuple[str, ...] = ()
+    combine: Literal["probs", "log_probs", "scores"] | None = None
+    json: FlagCreatePairsOff[bool] = False
+
+
+def options_of(measure: str) -> type[Score]:
+    """Returns `Score` with the options of a measure as `settings`.
+
+    Args:
+        measure: its name.
+
+    Example:
+        >>> sorted(set(option_names(options_of("log-likelihood"))) & {"--window", "--out", "--wild-type"})
+        ['--out', '--window']
+    """
+    kind = scoring.MEASURES[measure]
+    required = any(
+        field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        for field in dataclasses.fields(kind)
+    )
+    default: dict[str, Any] = {} if required else {"default_factory": kind}
+    settings = ("settings", Annotated[kind, arg(name="")], dataclasses.field(**default))
+    made = dataclasses.make_dataclass("Score", [settings], bases=(Score,), frozen=True, kw_only=True)
+    made.__doc__ = Score.__doc__
+    return made
+
+
+def chosen_measure(arguments: Sequence[str]) -> str:
+    """Returns the name of the measure: what `--measure` says, or what suits the model.
+
+    Args:
+        arguments: what follows `jaxlm score`.
+
+    Raises:
+        UsageError: if there is no such measure, or no model.
+
+    Example:
+        >>> chosen_measure(["./gpt2", "a.txt", "--measure", "conditional"])
+        'conditional'
+    """
+    names: dict[str, Any] = {}
+    for one in scoring.MEASURES:
+        names |= option_names(options_of(one))
+    positionals, given = split_positionals(expand_short(arguments, names), names)
+    wanted = _value(given, "--measure")
+    if wanted is None and _value(given, "--variants") is not None:
+        wanted = OF_VARIANTS
+    if wanted is not None and wanted not in scoring.MEASURES:
+        there = ", ".join(scoring.MEASURES)
+        raise UsageError(
+            f"--measure is one of {there}: got {wanted!r}{did_you_mean(wanted, scoring.MEASURES)}"
+        )
+    if wanted is not None or not positionals or {"-h", "--help"} & set(arguments):
+        return wanted or BY_OBJECTIVE["causal_lm"]
+    objective = pretrained.inspect(model_folder(_first_member(positionals[0]))).objective
+    if objective not in BY_OBJECTIVE:
+        raise UsageError(
+            f"{positionals[0]} is a {objective}: tokens are scored by a causal_lm or a masked_lm"
+        )
+    return BY_OBJECTIVE[objective]
+
+
+def _first_member(model: str) -> str:
+    from pathlib import Path
+
+    member = Path(model) / "member_00"
+    return str(member) if member.is_dir() else model
+
+
+def _value(given: Sequence[str], name: str) -> str | None:
+    """What an option was given, as `--name value` or `--name=value`."""
+    for place, argument in enumerate(given):
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2]
+        if argument == name and place + 1 < len(given):
+            return given[place + 1]
+    return None

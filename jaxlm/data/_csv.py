@@ -1,0 +1,116 @@
+"""Records from a column of a CSV file, streamed."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._streams import read_lines
+
+# Python's reader refuses longer cells than this, and by itself than 128 KiB: a document may be a book.
+LONGEST_CELL = 2**31 - 1
+
+
+def csv_source(
+    path: str | Path,
+    *,
+    field: str = "text",
+    fields: Sequence[str] = (),
+    name: str | None = None,
+    broken: Broken = "stop",
+) -> Iterator[Record | Unread]:
+    """Yields one record a row of a CSV file whose first row names the columns.
+
+    Cells are divided by commas, those of a `.tsv` file by tabs; a cell in double quotes may hold either, and
+    line ends, and a quote written twice.
+
+    Args:
+        path: a UTF-8 file, plain, `.gz` or `.zst`; blank lines are passed over.
+        field: the column that holds the text.
+        fields: further columns, whose cells go into `meta`.
+        name: what ids begin with; the file's name where None.
+        broken: whether a row that cannot be read stops the reading or is yielded as `Unread`; a column that
+            is not there stops it.
+
+    Yields:
+        Records `name:line`, the line that the row begins in.
+
+    Raises:
+        CorpusError: the file is not UTF-8, has no such column (names those there are), or a row has another
+            number of cells than the first or quotes that do not match; names the line.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
+        ...     list(csv_source(Path(folder, "a.csv"), fields=["year"]))
+        [Record(id='a.csv:2', text='one, two', meta={'year': '1999'})]
+    """
+    path = Path(path)
+    name = path.name if name is None else name
+    rows = _rows(path)
+    names = next(rows, None)
+    if names is None:
+        raise CorpusError(f"{path}: no header: expected the names of columns in the first line")
+    columns = names[1]
+    if isinstance(columns, CorpusError):
+        yield unread(name, columns, broken)
+        return
+    _check_columns(path, columns, field, fields)
+    for line, cells in rows:
+        if not isinstance(cells, CorpusError) and len(cells) != len(columns):
+            said = f"expected {len(columns)} cells as the header has, got {len(cells)}"
+            cells = CorpusError(f"{path}:{line}: {said}; quote cells that hold commas")
+        if isinstance(cells, CorpusError):
+            yield unread(f"{name}:{line}", cells, broken)
+            continue
+        row = dict(zip(columns, cells, strict=True))
+        yield Record(f"{name}:{line}", row[field], {one: row[one] for one in fields})
+
+
+class _Lines:
+    """The lines of a file for Python's reader; unlike a generator it goes on behind an error."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = 0
+        self._lines = read_lines(path)
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        self.number, line = next(self._lines)
+        if isinstance(line, CorpusError):
+            raise line
+        return line
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str] | CorpusError]]:
+    """Yields the line that each row begins in, and its cells or what is wrong with them."""
+    csv.field_size_limit(LONGEST_CELL)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    lines = _Lines(path)
+    reader = csv.reader(lines, delimiter="\t" if ".tsv" in suffixes else ",", strict=True)
+    while True:
+        line = lines.number + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except CorpusError as error:
+            yield line, error
+        except csv.Error as error:
+            yield line, CorpusError(f"{path}:{line}: not CSV ({error}); quote the cell, or double its quotes")
+        else:
+            if cells:
+                yield line, cells
+
+
+def _check_columns(path: Path, columns: list[str], field: str, fields: Sequence[str]) -> None:
+    if len(set(columns)) != len(columns):
+        twice = next(column for column in columns if columns.count(column) > 1)
+        raise CorpusError(f"{path}: the header names column {twice!r} twice; rename one")
+    for asked in (field, *fields):
+        if asked not in columns:
+            there = ", ".join(map(repr, columns))
+            raise CorpusError(f"{path}: no column {asked!r}; the columns there are {there}: name one of them")

@@ -1,0 +1,177 @@
+"""Scoring at the speed of the hardware: pieces are packed on the host while all local devices work."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import pretrained
+from jaxlm.scoring._ahead import ahead
+from jaxlm.scoring._engine_config import EngineConfig, Work, can_share_contexts, filled, longest_piece
+from jaxlm.scoring._forward import Answers, make_forward
+from jaxlm.scoring._measure import Needs
+from jaxlm.scoring._packer import Packed, Shape, pack
+from jaxlm.scoring._pieces import Piece, PieceScores
+
+# Batches that the devices have been given.
+IN_FLIGHT = 2
+# Names of parameters that are multiplied or looked up in the compute dtype.
+MATRICES = ("kernel", "embedding")
+
+
+class Engine:
+    """A model on all local devices, compiled once, that answers pieces.
+
+    Attributes:
+      config: with everything filled in.
+      longest: the most tokens that a piece may have.
+      work: what was done so far.
+
+    Args:
+      loaded: a causal or a masked LM.
+      config: how the work is cut.
+      needs: what is asked beside log-probabilities.
+
+    Raises:
+      ValueError: if the model has no token head, rows do not divide by the devices, or an option does not fit
+        the model.
+    """
+
+    def __init__(
+        self, loaded: pretrained.Loaded, config: EngineConfig | None = None, needs: Needs | None = None
+    ) -> None:
+        if loaded.objective not in ("causal_lm", "masked_lm"):
+            raise ValueError(
+                f"tokens are scored by a causal_lm or a masked_lm: this model is a {loaded.objective!r}"
+            )
+        needs = Needs() if needs is None else needs
+        self._model_config = loaded.config
+        self.config = filled(config, loaded)
+        self._needs = needs._replace(
+            shared_contexts=needs.shared_contexts and can_share_contexts(loaded),
+        )
+        devices = self.config.devices
+        wide = loaded.config.position == "instruction"
+        self._shape = Shape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
+        self.longest = longest_piece(self.config, loaded)
+        self.work = Work()
+        self._step = self._compiled(loaded)
+        self._params = _replicated(_kept(loaded), devices)
+
+    def __call__(self, pieces: Iterable[Piece]) -> Iterator[PieceScores]:
+        """Yields the scores of each piece, in order, as the pieces come; memory does not grow with them.
+
+        Pieces are drawn, packed and laid out by a thread while the devices work.
+
+        Args:
+          pieces: at most `longest` tokens each, and at most as many questions.
+
+        Raises:
+          ValueError: if a piece is empty, too long, or asks for what is not there.
+        """
+        checked = ((piece, self._positions(piece)) for piece in pieces)
+        batches = pack(checked, self._shape, buffer=self.config.buffer, shared=self._needs.shared_contexts)
+        ready: dict[int, PieceScores] = {}
+        first, flying = 0, deque()
+        for packed in ahead(batches):
+            flying.append((packed, self._step(self._params, packed.rows)))
+            while len(flying) >= IN_FLIGHT:
+                self._land(*flying.popleft(), ready)
+            while first in ready:
+                yield ready.pop(first)
+                first += 1
+        while flying:
+            self._land(*flying.popleft(), ready)
+        while first in ready:
+            yield ready.pop(first)
+            first += 1
+
+    def _compiled(self, loaded: pretrained.Loaded) -> Callable[..., Answers]:
+        forward = make_forward(loaded.model, self._needs, tile=self.config.tile, combine=self.config.combine)
+
+        def step(params: Any, rows: Any) -> Answers:
+            self.work = self.work._replace(traces=self.work.traces + 1)
+            return forward(params, rows)
+
+        return jax.pmap(step, in_axes=(None, 0), devices=list(self.config.devices))
+
+    def _land(self, packed: Packed, answers: Answers, ready: dict[int, PieceScores]) -> None:
+        found = jax.tree.map(np.asarray, answers)
+        for device, ask in packed.asks:
+            span = slice(ask.start, ask.start + ask.count)
+            ready[ask.piece] = PieceScores(
+                *(None if field is None else field[device, span].copy() for field in found)
+            )
+        self.work = self.work._replace(
+            pieces=self.work.pieces + len(packed.asks),
+            batches=self.work.batches + 1,
+            tokens=self.work.tokens + packed.num_tokens,
+            positions=self.work.positions + self._shape.num_positions,
+            scored=self.work.scored + int(packed.rows.count.sum()),
+        )
+
+    def _positions(self, piece: Piece) -> np.ndarray:
+        """The positions of a piece, which is checked on the way."""
+        num, asked = len(piece.tokens), len(piece.scored)
+        if not 1 <= num <= self.longest or asked > self.config.row_length:
+            raise ValueError(
+                f"a piece has 1 to {self.longest} tokens and at most {self.config.row_length} questions: got "
+                f"{num} and {asked}"
+            )
+        if len(piece.targets) != asked or (asked and not 0 <= piece.scored.min() <= piece.scored.max() < num):
+            raise ValueError(f"a piece of {num} tokens is asked {piece.scored} for {piece.targets}")
+        if piece.positions is not None:
+            return piece.positions
+        if self._model_config.position == "instruction":
+            return instruction_positions(piece.tokens, self._model_config.next_id)
+        return np.arange(num, dtype=np.int32)
+
+
+def score_pieces(
+    loaded: pretrained.Loaded,
+    pieces: Iterable[Piece],
+    config: EngineConfig | None = None,
+    needs: Needs | None = None,
+) -> Iterator[PieceScores]:
+    """Yields the scores of pieces in order; an `Engine` that is used once.
+
+    Args:
+      loaded: a causal or a masked LM.
+      pieces: see `Engine`.
+      config: how the work is cut.
+      needs: what is asked beside log-probabilities.
+    """
+    yield from Engine(loaded, config, needs)(pieces)
+
+
+def instruction_positions(tokens: np.ndarray, next_id: int) -> np.ndarray:
+    """Returns `Int32[n 2]`, which instruction each token is of and its place in it.
+
+    The host's `ops.instruction_positions` of one segment.
+
+    Example:
+      >>> instruction_positions(np.array([7, 5, 8, 9]), 5).tolist()
+      [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    begins = np.concatenate([[True], tokens[:-1] == next_id])
+    starts = np.flatnonzero(begins)
+    number = np.cumsum(begins) - 1
+    return np.stack([number, np.arange(len(tokens)) - starts[number]], 1).astype(np.int32)
+
+
+def _kept(loaded: pretrained.Loaded) -> Any:
+    """The parameters, matrices in the dtype that they are multiplied in: no batch casts them again."""
+    dtype = jnp.dtype(loaded.config.dtype)
+
+    def kept(path: tuple[Any, ...], leaf: Any) -> Any:
+        return leaf.astype(dtype) if path[-1].key in MATRICES else leaf
+
+    return jax.tree_util.tree_map_with_path(kept, loaded.params)
+
+
+def _replicated(params: Any, devices: tuple[jax.Device, ...]) -> Any:
+    mesh = jax.sharding.Mesh(np.asarray(devices), ("devices",))
+    return jax.device_put(params, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))

@@ -1,0 +1,191 @@
+"""What a device does with a batch: the body once, then the head over the asked places only, tile by tile.
+
+Letters: `B L` rows, `M` places, `T` places of a tile, `E` members, `V` vocabulary, `D` width.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxlm import models, ops
+from jaxlm.scoring._measure import Needs
+from jaxlm.scoring._packer import Rows
+from jaxlm.typing import Array, Bool, Float, Int
+
+Combine = Literal["probs", "log_probs", "scores"]
+COMBINES = ("probs", "log_probs", "scores")
+
+
+class Answers(NamedTuple):
+    """As `PieceScores`, for all places of a batch."""
+
+    log_probs: Array
+    ranks: Array | None
+    entropy: Array | None
+    confidence: Array | None
+    top_tokens: Array | None
+    top_log_probs: Array | None
+    masses: Array | None
+
+
+def make_forward(
+    model: models.Model, needs: Needs, *, tile: int, combine: Combine | None
+) -> Callable[[Any, Rows], Answers]:
+    """Returns the function of parameters and one device's rows; pure, of static shapes.
+
+    The number of tiles is that of the questions, known when it runs: places that nothing asks cost nothing.
+
+    Args:
+      model: a language model.
+      needs: what is asked beside log-probabilities.
+      tile: T, places whose logits are held at once.
+      combine: how the log-probabilities of stacked members become one; None: there is one model.
+    """
+
+    def forward(params: Any, rows: Rows) -> Answers:
+        mask = tree_mask(rows.branches) if needs.shared_contexts else None
+        read = {"segments": rows.segments, "positions": rows.positions, "attention_mask": mask}
+        # A list of trees, so that one model and many members take the same way.
+        members = [params] if combine is None else _unstacked(params)
+        hidden = [model.apply({"params": one}, rows.tokens, **read).hidden for one in members]
+        flat = [one.reshape(-1, one.shape[-1]) for one in hidden]
+        all_weights = [output_weights(model, one, needs) for one in members]
+
+        def one_tile(places: Array, targets: Array) -> Answers:
+            logits = [
+                _logits(model, params, hidden[places], *weights)
+                for params, hidden, weights in zip(members, flat, all_weights, strict=True)
+            ]
+            return answers(logits, targets, needs, combine)
+
+        return over_counted_tiles(one_tile, rows.places, _indices(rows.targets, needs), rows.count, tile)
+
+    return forward
+
+
+def tree_mask(branches: Int[Array, "B L"]) -> Bool[Array, "B 1 L L"]:
+    """Returns who may read whom in a tree: branch 0 is read by all of its segment, others by themselves.
+
+    Example:
+      >>> tree_mask(jnp.array([[0, 1, 2]]))[0, 0].astype(int).tolist()
+      [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
+    """
+    keys, queries = branches[:, None, :], branches[:, :, None]
+    return ((keys == 0) | (keys == queries))[:, None]
+
+
+def output_weights(
+    model: models.Model, params: Any, needs: Needs
+) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
+    """Returns the rows of the output's kernel and bias that distributions are over, in the compute dtype."""
+    kernel, bias = model.apply({"params": params}, method="output_weights")
+    kernel = kernel.astype(jnp.dtype(model.config.dtype))
+    if needs.vocabulary is None:
+        return kernel, bias
+    ids = jnp.asarray(needs.vocabulary, jnp.int32)
+    return kernel[ids], None if bias is None else bias[ids]
+
+
+def answers(
+    logits: list[Float[Array, "V T"]], targets: Int[Array, " T"], needs: Needs, combine: Combine | None
+) -> Answers:
+    """Returns what is asked of one tile of each member's logits, which stand in columns.
+
+    Args:
+      logits: of each member.
+      targets: `Int[T]` rows of the logits.
+      needs: what is asked.
+      combine: "probs" and "log_probs" as in `ops.mixture_log_probs`; "scores" is the plain mean of the
+        members' log-probabilities, which sums to less than 1; None: one member.
+    """
+    values = logits[0] if combine is None else _combined(logits, combine)
+    # The mean of log-probabilities is not divided by its sum.
+    is_plain = combine == "scores"
+    log_probs = _chosen(values, targets) if is_plain else ops.column_log_probs(values, targets)
+    details = ops.column_scores(values, targets) if needs.details else None
+    top = masses = None
+    if needs.top_k or needs.sets is not None:
+        total = values.T if is_plain else jax.nn.log_softmax(values, axis=0).T
+        top = lax.top_k(total, needs.top_k) if needs.top_k else None
+        masses = None if needs.sets is None else _masses(total, needs)
+    return Answers(
+        log_probs=log_probs,
+        ranks=None if details is None else details.ranks,
+        entropy=None if details is None else details.entropy,
+        confidence=None if details is None else details.confidence,
+        top_tokens=None if top is None else _ids(top[1], needs),
+        top_log_probs=None if top is None else top[0],
+        masses=masses,
+    )
+
+
+def over_counted_tiles(
+    one_tile: Callable[[Array, Array], Any], places: Array, targets: Array, count: Array, tile: int
+) -> Any:
+    """Returns `one_tile` of the first `count` places, `tile` at a time; beyond the last such tile, zeros.
+
+    Example:
+      >>> places = jnp.arange(6)
+      >>> over_counted_tiles(lambda a, b: a + b, places, places, jnp.int32(3), tile=2).tolist()
+      [0, 2, 4, 6, 0, 0]
+    """
+    num, tile = places.shape[0], min(tile, places.shape[0])
+    width = -(-num // tile) * tile
+    places, targets = (jnp.pad(array, (0, width - num)) for array in (places, targets))
+    one = jax.eval_shape(one_tile, places[:tile], targets[:tile])
+    empty = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), one)
+
+    def step(number: Array, filled: Any) -> Any:
+        start = number * tile
+        found = one_tile(*(lax.dynamic_slice_in_dim(array, start, tile) for array in (places, targets)))
+        return jax.tree.map(
+            lambda old, new: lax.dynamic_update_slice_in_dim(old, new, start, 0), filled, found
+        )
+
+    filled = lax.fori_loop(0, (count + tile - 1) // tile, step, empty)
+    return jax.tree.map(lambda leaf: leaf[:num], filled)
+
+
+def _unstacked(params: Any) -> list[Any]:
+    number = jax.tree.leaves(params)[0].shape[0]
+    return [jax.tree.map(lambda leaf, e=e: leaf[e], params) for e in range(number)]
+
+
+def _logits(model, params, hidden, kernel, bias) -> Float[Array, "V T"]:
+    features = model.apply({"params": params}, hidden, method="features")
+    # The kernel's rows times the features: columns, which CPUs reduce faster than rows.
+    logits = ops.linear(kernel, features, preferred=jnp.float32)
+    logits = logits if bias is None else logits + bias.astype(jnp.float32)[:, None]
+    return ops.capped(logits, model.apply({"params": params}, method="output_softcap"))
+
+
+def _combined(logits: list[Float[Array, "V T"]], combine: Combine) -> Float[Array, "V T"]:
+    each = jnp.stack([jax.nn.log_softmax(member, axis=0).T for member in logits])
+    return (each.mean(0) if combine == "scores" else ops.mixture_log_probs(each, combine)).T
+
+
+def _chosen(values: Float[Array, "V T"], targets: Int[Array, " T"]) -> Float[Array, " T"]:
+    return jnp.take_along_axis(values, targets[None], axis=0)[0]
+
+
+def _indices(targets: Int[Array, " M"], needs: Needs) -> Int[Array, " M"]:
+    """Columns of the logits: of a restricted vocabulary the place of the id in it."""
+    if needs.vocabulary is None:
+        return targets
+    order = jnp.argsort(jnp.asarray(needs.vocabulary, jnp.int32)).astype(jnp.int32)
+    return order[jnp.searchsorted(jnp.sort(jnp.asarray(needs.vocabulary, jnp.int32)), targets)]
+
+
+def _ids(columns: Int[Array, "T k"], needs: Needs) -> Int[Array, "T k"]:
+    return columns if needs.vocabulary is None else jnp.asarray(needs.vocabulary, jnp.int32)[columns]
+
+
+def _masses(log_probs: Float[Array, "T V"], needs: Needs) -> Float[Array, "T s"]:
+    sets = needs.sets if needs.vocabulary is None else needs.sets[:, list(needs.vocabulary)]
+    return jnp.stack(
+        [jax.nn.logsumexp(jnp.where(jnp.asarray(one)[None], log_probs, -jnp.inf), axis=-1) for one in sets],
+        -1,
+    )

@@ -1,0 +1,170 @@
+"""How unexpected each instruction of a trace is: the likeliest tokens in its place against its own."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data
+from jaxlm.scoring._masked_checks import Long, mask_of, too_long
+from jaxlm.scoring._masked_spans import MaskedSpans, Spans
+from jaxlm.scoring._masked_texts import MaskedText, Unknown, masked_text
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._pieces import PieceScores
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstructionRatio(Measure):
+    """The log-likelihood ratio of each instruction of a trace, in nats: 0 = it is what the model expects.
+
+    `sum_i (max_v log p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest of the trace:
+    how much likelier the likeliest tokens are than those that stand there. 0 or more; a high one is an
+    instruction that the model finds out of place. Specials, the end of an instruction among them, stay
+    visible and are not counted.
+
+    With `masking="instruction"` all of an instruction is hidden at once, one copy of the trace an
+    instruction; with "token" each of its tokens is hidden alone, one copy a token. The mean of the latter
+    over an instruction's tokens is what hiding one of them at random has on average.
+
+    Attributes:
+      masking: "instruction" or "token".
+      long: of a trace longer than the model reads: "error", or "window", the window whose middle is the
+        instruction's.
+      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      ends: whether the tokenizer's own tokens open and close a trace; None: as the model was trained.
+
+    Example:
+      >>> InstructionRatio().options()["masking"]
+      'instruction'
+    """
+
+    name: ClassVar[str] = "instruction-ratio"
+    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+
+    masking: Literal["instruction", "token"] = "instruction"
+    long: Long = "window"
+    unknown: Unknown = "score"
+    ends: bool | None = None
+
+    def resolved(self, context: Context) -> "InstructionRatio":
+        """Returns the measure with `ends` filled in; refuses tokenizers without instructions."""
+        mask_of(context, self.name)
+        if context.tokenizer.specials.next is None:
+            raise ScoreError(
+                f"{self.name} is for traces of instructions, and this {context.tokenizer.kind} tokenizer has "
+                f"no [NEXT] that ends one"
+            )
+        return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
+
+    def needs(self, context: Context) -> Needs:
+        """Returns the likeliest id of each place."""
+        del context
+        return Needs(top_k=1)
+
+    def columns(self, context: Context) -> list[pa.Field]:
+        """Returns counts, the largest and the mean ratio, and the instructions' own."""
+        del context
+        return [
+            *(pa.field(f"num_{name}", pa.int64()) for name in ("tokens", "scored", "instructions")),
+            nats("max_ratio"),
+            nats("mean_ratio"),
+            pa.field("most_unexpected", pa.int64()),
+            pa.field("most_unexpected_instruction", pa.string()),
+            nats("instruction_ratios", pa.list_(pa.float32())),
+            nats("instruction_log_likelihoods", pa.list_(pa.float32())),
+        ]
+
+    def pieces(self, context: Context, record: data.Record) -> Planned:
+        """Returns the copies of a trace."""
+        text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
+        room = text.room(context.longest)
+        fits = text.tokens.size <= room
+        if not fits and self.long == "error":
+            raise too_long(text, room)
+        numbers = instruction_numbers(text.tokens, context.tokenizer.specials.next)
+        spans, instructions = _spans(text, numbers, self.masking)
+        centres = None if fits else _centres(numbers, room)
+        copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
+        names = _texts(context, text.tokens, numbers)
+        return Planned(copies, _Trace(instructions, names, text.tokens.size))
+
+    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+        """Returns the ratios of a trace; an instruction of specials alone has ratio 0."""
+        instructions, names, size = planned.state
+        own = planned.pieces.read(scores)
+        best = planned.pieces.read(scores, "top_log_probs")[:, 0].astype(np.float64)
+        ratios, likelihoods = np.zeros(len(names)), np.zeros(len(names))
+        np.add.at(ratios, instructions, np.maximum(best - own, 0.0))
+        np.add.at(likelihoods, instructions, own)
+        worst = int(ratios.argmax())
+        return {
+            "num_tokens": size,
+            "num_scored": len(own),
+            "num_instructions": len(names),
+            "max_ratio": float(ratios[worst]),
+            "mean_ratio": math.fsum(ratios) / len(ratios),
+            "most_unexpected": worst,
+            "most_unexpected_instruction": names[worst],
+            "instruction_ratios": ratios.astype(np.float32).tolist(),
+            "instruction_log_likelihoods": likelihoods.astype(np.float32).tolist(),
+        }
+
+
+class _Trace(NamedTuple):
+    """Of each question its instruction; of each instruction its text; how many tokens there are."""
+
+    instructions: np.ndarray
+    names: list[str]
+    size: int
+
+
+def instruction_numbers(tokens: np.ndarray, next_id: int | None) -> np.ndarray:
+    """Returns the instruction that each token is of, from 0; the `next_id` that ends one belongs to it.
+
+    Args:
+      tokens: `Int[n]`.
+      next_id: the id that ends an instruction.
+
+    Returns:
+      `Int[n]`.
+
+    Example:
+      >>> instruction_numbers(np.array([1, 2, 0, 3, 0, 4, 5]), 0).tolist()
+      [0, 0, 0, 1, 1, 2, 2]
+    """
+    ended = np.cumsum(tokens == next_id)
+    return np.concatenate([ended[:0], np.zeros(min(len(tokens), 1), ended.dtype), ended[:-1]])
+
+
+def _spans(text: MaskedText, numbers: np.ndarray, masking: str) -> tuple[Spans, np.ndarray]:
+    """What is hidden for each regular token, and its instruction.
+
+    A special within an instruction divides it: what is masked stays in one run, so specials stay visible.
+    """
+    places = np.flatnonzero(text.regular)
+    if masking == "token":
+        return Spans(places, places + 1, places), numbers[places]
+    begins = np.ones(len(places), bool)
+    begins[1:] = (np.diff(places) > 1) | (np.diff(numbers[places]) > 0)
+    run = np.cumsum(begins) - 1
+    first = places[begins]
+    last = places[np.append(np.flatnonzero(begins)[1:], len(places)) - 1]
+    return Spans(first[run], last[run] + 1, places), numbers[places]
+
+
+def _centres(numbers: np.ndarray, room: int) -> np.ndarray:
+    """The middle of each token's instruction."""
+    counts = np.bincount(numbers)
+    if counts.max() > room:
+        raise ScoreError(f"an instruction of {counts.max()} tokens is longer than a window of {room}")
+    ends = np.cumsum(counts)
+    return ((ends - counts + ends) / 2)[numbers]
+
+
+def _texts(context: Context, tokens: np.ndarray, numbers: np.ndarray) -> list[str]:
+    next_id = context.tokenizer.specials.next
+    parts = np.split(tokens, np.flatnonzero(np.diff(numbers)) + 1)
+    return [context.tokenizer.decode(part[part != next_id]) for part in parts]

@@ -1,0 +1,97 @@
+"""How a job is cut and told of: its config and its events, and what it asks of a scorer."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from jaxlm import data
+from jaxlm.scoring._parts import Base
+from jaxlm.scoring._sources import OnError
+
+
+@runtime_checkable
+class RowScorer(Protocol):
+    """What a job asks of a scorer (see `Scorer`)."""
+
+    schema: pa.Schema
+    description: dict[str, Any]
+
+    def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobConfig:
+    """How a corpus is cut, and which piece of the work is done here.
+
+    Attributes:
+      part_documents: the most documents of a part.
+      part_characters: the characters of text that are enough for a part: what a kill loses at most.
+      shard: (i, n): every n-th part from the i-th on is scored here, 1 <= i <= n.
+      on_error: whether a document that cannot be read or scored becomes a row that says why ("row"), or ends
+        the job ("stop").
+      base: of logarithms in the files, "e" or "2".
+
+    Raises:
+      ValueError: if an option is out of range.
+
+    Example:
+      >>> JobConfig(shard=(3, 2))
+      Traceback (most recent call last):
+      ValueError: shard: expected i/n with 1 <= i <= n, got 3/2
+    """
+
+    part_documents: int = 1 << 16
+    part_characters: int = 1 << 22
+    shard: tuple[int, int] = (1, 1)
+    on_error: OnError = "row"
+    base: Base = "e"
+
+    def __post_init__(self) -> None:
+        for name in ("part_documents", "part_characters"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)}")
+        i, n = self.shard
+        if not 1 <= i <= n:
+            raise ValueError(f"shard: expected i/n with 1 <= i <= n, got {i}/{n}")
+
+
+class JobProgress(NamedTuple):
+    """How far a job is.
+
+    Attributes:
+      documents: scored here, by this process.
+      errors: of those, without a score.
+      tokens: of those, as their rows count them.
+      parts: written here.
+      position: index in the corpus of the next document.
+      estimate: about how many documents the corpus has; None: unknown.
+      seconds: since the first document was looked at.
+      seconds_left: an estimate; None: unknown.
+      padding_share: of the positions computed so far; None: unknown.
+    """
+
+    documents: int
+    errors: int
+    tokens: int
+    parts: int
+    position: int
+    estimate: int | None
+    seconds: float
+    seconds_left: float | None
+    padding_share: float | None
+
+
+class JobFinished(NamedTuple):
+    """The end of this process's share.
+
+    Attributes:
+      progress: the last one.
+      skipped: parts that were there already.
+      summary: of the whole corpus (see `summarize`), once no part is missing; None: other shards are at work.
+    """
+
+    progress: JobProgress
+    skipped: int
+    summary: dict[str, Any] | None

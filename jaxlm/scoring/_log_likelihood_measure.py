@@ -1,0 +1,136 @@
+"""The log-likelihood of whole documents under a causal model, long ones in windows."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError
+from jaxlm.scoring._openings import Bos, end_ids, resolve_bos
+from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._text_numbers import text_columns, text_numbers
+from jaxlm.scoring._token_rows import token_columns, token_rows
+from jaxlm.scoring._windows import windows
+from jaxlm.scoring._words import WordRule, word_columns, word_rows
+
+Long = Literal["window", "error"]
+
+
+class State(NamedTuple):
+    """What a document's row needs beside scores."""
+
+    context: Context
+    record: data.Record
+    tokens: np.ndarray
+    is_opened: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogLikelihood(Measure):
+    """`log p(text)`: the sum over its tokens of log p(token | what is before it), in nats.
+
+    Attributes:
+      bos: what stands before the text; see `resolve_bos`.
+      eos: whether the closing token is predicted after the last one, and counted: `num_scored` and all rates
+        then include it.
+      long: what becomes of texts that are longer than a window: "window" or "error".
+      window: W, tokens that are read at once; None: as many as rows hold and the model reads.
+      context: c, the least that is read before a later window's first prediction; None: half a window.
+      stride: `W - c + 1`, the most that a later window predicts, to be given in the place of `context`.
+      tokens: whether a row holds lists of its tokens' numbers.
+      words: whether it holds lists of its words' surprisals; see `word_rows`.
+      top_k: likeliest ids that `tokens` lists for each token.
+
+    Example:
+      >>> LogLikelihood(window=4, stride=2).options()["stride"]
+      2
+    """
+
+    name: ClassVar[str] = "log-likelihood"
+    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    bos: Bos = "auto"
+    eos: bool = False
+    long: Long = "window"
+    window: int | None = None
+    context: int | None = None
+    stride: int | None = None
+    tokens: bool = False
+    words: bool = False
+    top_k: int = 0
+
+    def __post_init__(self) -> None:
+        if self.context is not None and self.stride is not None:
+            raise ScoreError("context and stride say the same, stride = window - context + 1: give one")
+        if self.top_k and not self.tokens:
+            raise ScoreError("top_k lists ids for each token: ask for tokens too")
+
+    def resolved(self, context: Context) -> "LogLikelihood":
+        window = context.longest if self.window is None else self.window
+        if window > context.longest:
+            raise ScoreError(f"window: this model in these rows reads up to {context.longest}: got {window}")
+        least = self.context if self.context is not None else max(window // 2, 1)
+        least = window - self.stride + 1 if self.stride is not None else least
+        if not 1 <= least <= window:
+            raise ScoreError(f"context: expected 1 to the window's {window} tokens, got {least}")
+        if self.eos:
+            end_ids(context)
+        if self.words:
+            WordRule.of(context.tokenizer, context.config.vocab_size)
+        bos = resolve_bos(self.bos, context)
+        return dataclasses.replace(self, bos=bos, window=window, context=least, stride=None)
+
+    def needs(self, context: Context) -> Needs:
+        sets = None
+        if self.words:
+            sets = WordRule.of(context.tokenizer, context.config.vocab_size).sets
+        return Needs(details=self.tokens, top_k=self.top_k, sets=sets)
+
+    def columns(self, context: Context) -> list[pa.Field]:
+        lists = token_columns(self.top_k) if self.tokens else []
+        return [*text_columns("log_likelihood"), *lists, *(word_columns() if self.words else [])]
+
+    def pieces(self, context: Context, record: data.Record) -> Planned:
+        tokens = context.encode(record.text)
+        is_opened = self.bos != "none"
+        opening = [end_ids(context)[0]] if is_opened else []
+        # Behind a text whose words are asked for, the mass of what may end them is asked too.
+        closing = [end_ids(context)[1]] if self.eos else [0] if self.words else []
+        stream = np.concatenate([opening, tokens, closing]).astype(np.int32)
+        if len(tokens) == 0:
+            raise ScoreError("no tokens: the text is empty")
+        if len(stream) < 2:
+            raise ScoreError("one token, and nothing before it that predicts it: use bos='document'")
+        if self.long == "error" and len(stream) - 1 > self.window:
+            raise ScoreError(f"{len(stream) - 1} tokens are read, and a window holds {self.window}")
+        return Planned(self._windows(stream), State(context, record, tokens, is_opened))
+
+    def _windows(self, stream: np.ndarray) -> list[Piece]:
+        pieces, places = [], np.arange(self.window, dtype=np.int32)
+        for window in windows(len(stream), self.window, self.context, opened=self.bos == "window"):
+            read = stream[window.start : window.end]
+            if window.opened:
+                read = np.concatenate([stream[:1], read])
+            targets = stream[window.first : window.end + 1]
+            pieces.append(Piece(read, places[len(read) - len(targets) : len(read)], targets))
+        return pieces
+
+    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+        state: State = planned.state
+        joined = PieceScores(
+            *(None if one[0] is None else np.concatenate(one) for one in zip(*scores, strict=True))
+        )
+        asked = len(state.tokens) + self.eos - (not state.is_opened)
+        if len(joined.log_probs) != asked + (self.words and not self.eos):
+            raise AssertionError(f"{asked} tokens to predict, {len(joined.log_probs)} predicted")
+        own = PieceScores(*(None if one is None else one[:asked] for one in joined))
+        found = text_numbers(
+            state.record.text, "log_likelihood", own.log_probs, len(state.tokens), is_whole=state.is_opened
+        )
+        if self.tokens:
+            found |= token_rows(state.context.tokenizer, state.record.text, state.tokens, own, eos=self.eos)
+        if self.words:
+            found |= word_rows(state.context, state.record.text, state.tokens, joined)
+        return found

@@ -1,0 +1,169 @@
+"""The contract of every measure: from a document to pieces, and from their scores to one row."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data, models, tokenizers
+from jaxlm.scoring._pieces import Piece, PieceScores
+
+
+class ScoreError(ValueError):
+    """A document, or a request, cannot be scored: one line says what was expected and what came.
+
+    Example:
+      >>> raise ScoreError("no tokens: the text is empty")
+      Traceback (most recent call last):
+      ...
+      jaxlm.scoring._measure.ScoreError: no tokens: the text is empty
+    """
+
+
+class Context(NamedTuple):
+    """What measures know of the model that they ask.
+
+    Attributes:
+      config: of the model.
+      objective: "causal_lm" or "masked_lm".
+      tokenizer: of the model.
+      longest: the most tokens that a piece may have.
+      ends: whether the model was trained on texts with ends (see `pretrained.has_ends`).
+      encode: text to ids without specials, as `tokenizer.encode`, but answered from a block of texts that was
+        encoded ahead, where there is one.
+      extra: whatever else its config.json holds (see `pretrained.Loaded`).
+    """
+
+    config: models.TransformerConfig
+    objective: str
+    tokenizer: tokenizers.Tokenizer
+    longest: int
+    ends: bool
+    encode: Callable[[str], np.ndarray]
+    extra: Mapping[str, Any] = MappingProxyType({})
+
+
+class Needs(NamedTuple):
+    """What a measure wants of the engine beside log-probabilities; the same for all its pieces.
+
+    Attributes:
+      details: ranks, entropy and confidence.
+      top_k: how many of the likeliest ids.
+      sets: `Bool[s V]` sets of ids whose probabilities are summed up, or None.
+      vocabulary: the ids that distributions are over, all others having probability 0 and no part in the sum;
+        targets are among them. None: every id of the model.
+      shared_contexts: whether pieces have contexts to be shared.
+    """
+
+    details: bool = False
+    top_k: int = 0
+    sets: np.ndarray | None = None
+    vocabulary: tuple[int, ...] | None = None
+    shared_contexts: bool = False
+
+
+class Planned(NamedTuple):
+    """A document on its way: the pieces that are asked, and what makes a row of their answers.
+
+    Attributes:
+      pieces: what the model reads; may be empty.
+      state: whatever the measure's `row` needs beside the scores.
+    """
+
+    pieces: Sequence[Piece]
+    state: Any = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measure(abc.ABC):
+    """A kind of score and its options, a frozen dataclass each; options are what its description says.
+
+    Attributes:
+      name: what commands call it.
+      objectives: of the models that it can be asked of.
+    """
+
+    name: ClassVar[str]
+    objectives: ClassVar[tuple[str, ...]]
+
+    def resolved(self, context: Context) -> "Measure":
+        """Returns this measure with every option filled in that follows from the model.
+
+        Args:
+          context: of the model.
+
+        Raises:
+          ScoreError: if the model cannot be asked for this, with the reason.
+        """
+        del context
+        return self
+
+    def needs(self, context: Context) -> Needs:
+        """Returns what the engine has to compute.
+
+        Args:
+          context: of the model.
+        """
+        del context
+        return Needs()
+
+    def texts(self, record: data.Record) -> Sequence[str]:
+        """Returns the texts of a record that `pieces` will encode, for encoding whole blocks of them ahead.
+
+        Args:
+          record: a document.
+        """
+        return (record.text,)
+
+    @abc.abstractmethod
+    def columns(self, context: Context) -> list[pa.Field]:
+        """Returns the columns of a row; those in nats carry the metadata `{"unit": "nats"}`.
+
+        Args:
+          context: of the model.
+        """
+
+    @abc.abstractmethod
+    def pieces(self, context: Context, record: data.Record) -> Planned:
+        """Returns what the model is asked for a document.
+
+        Args:
+          context: of the model.
+          record: the document.
+
+        Raises:
+          ScoreError: if the document cannot be scored.
+        """
+
+    @abc.abstractmethod
+    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+        """Returns the row of a document: plain values by column.
+
+        Args:
+          planned: what `pieces` returned.
+          scores: of its pieces, in their order.
+        """
+
+    def options(self) -> dict[str, Any]:
+        """Returns name and options as JSON values: what the numbers depend on.
+
+        Example:
+          >>> from jaxlm.scoring import LogLikelihood
+          >>> LogLikelihood().options()["measure"]
+          'log-likelihood'
+        """
+        return {"measure": self.name, **dataclasses.asdict(self)}
+
+
+def nats(name: str, kind: pa.DataType | None = None) -> pa.Field:
+    """Returns a column in nats, float64 unless told.
+
+    Example:
+      >>> nats("log_likelihood").metadata
+      {b'unit': b'nats'}
+    """
+    return pa.field(name, pa.float64() if kind is None else kind, metadata={"unit": "nats"})

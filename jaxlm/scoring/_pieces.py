@@ -1,0 +1,62 @@
+"""What a model is asked to read, and what it answers: the two records between measures and the engine.
+
+Letters: `n` tokens of a piece, `m` places of it that are scored, `k` likeliest ids, `s` sets of ids.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Piece(NamedTuple):
+    """One sequence that a model reads, and the log-probabilities that are asked of it; host arrays.
+
+    Attributes:
+      tokens: `Int32[n]` as the model reads them: of a masked LM with the masks in place, of a causal one with
+        what opens the text in front, and without a last token that nothing follows.
+      scored: `Int32[m]` places in `tokens` that are asked: of a causal LM the place before the token that it
+        predicts.
+      targets: `Int32[m]` the id that each of them is asked for.
+      positions: `Int32[n]`, of a model with "instruction" positions `Int32[n 2]`; None: offsets in `tokens`,
+        or what the tokens say.
+      context: the first tokens, of which the engine may read one copy for all pieces that begin with the same
+        ones; 0: none. Only a causal model's context does not depend on what follows it.
+
+    Example:
+      >>> piece = Piece(np.array([0, 7, 8], np.int32), np.array([1, 2], np.int32), np.array([8, 9], np.int32))
+      >>> piece.positions is None, piece.context
+      (True, 0)
+    """
+
+    tokens: np.ndarray
+    scored: np.ndarray
+    targets: np.ndarray
+    positions: np.ndarray | None = None
+    context: int = 0
+
+
+class PieceScores(NamedTuple):
+    """What a model says of a piece, in the order of `Piece.scored`; nats.
+
+    Attributes:
+      log_probs: `Float32[m]` log p(target).
+      ranks: `Int32[m]` how many ids are likelier than the target, 0 = it is the likeliest; None unless the
+        engine was asked for details.
+      entropy: `Float32[m]` of the whole distribution; None as `ranks`.
+      confidence: `Float32[m]` the probability of the likeliest id; None as `ranks`.
+      top_tokens: `Int32[m k]` the likeliest ids, most likely first; None where k is 0.
+      top_log_probs: `Float32[m k]` theirs.
+      masses: `Float32[m s]` the log of the probability of each set of ids; None where there are none.
+
+    Example:
+      >>> PieceScores(np.zeros(1, np.float32)).ranks is None
+      True
+    """
+
+    log_probs: np.ndarray
+    ranks: np.ndarray | None = None
+    entropy: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    top_tokens: np.ndarray | None = None
+    top_log_probs: np.ndarray | None = None
+    masses: np.ndarray | None = None

@@ -1,0 +1,219 @@
+"""Pseudo-log-likelihoods: every token predicted from the others, masked alone or with others of its word.
+
+Letters: `n` tokens of a text.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data
+from jaxlm.scoring._masked_checks import Long, check_choice, check_vocabulary, mask_of, too_long
+from jaxlm.scoring._masked_rows import (
+    at_regular,
+    count_columns,
+    counts,
+    perplexity,
+    place_columns,
+    token_places,
+    word_texts,
+)
+from jaxlm.scoring._masked_spans import MaskedSpans, Spans
+from jaxlm.scoring._masked_texts import MaskedText, Unknown, Words, masked_text, word_numbers
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._pieces import PieceScores
+from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
+
+Masking = Literal["original", "within-word", "whole-word"]
+MASKINGS: tuple[Masking, ...] = ("original", "within-word", "whole-word")
+COLUMNS: dict[Masking, str] = {
+    "original": "pseudo_log_likelihood",
+    "within-word": "pseudo_log_likelihood_within_word",
+    "whole-word": "pseudo_log_likelihood_whole_word",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PseudoLogLikelihood(Measure):
+    """The sum of log p(token | the others) over a text, in nats; one masked copy of the text a token.
+
+    What is masked beside the token itself is the `masking`'s choice: "original", nothing; "within-word", the
+    tokens that follow it in its word, so that a long word is not given away by its own end; "whole-word", all
+    of its word. The last token of a word is the same question in the first two, the first token in the last
+    two: together they cost a copy a token and one for each token that is not the last of its word.
+
+    What opens and closes a text, and specials written out in it, are read and never scored. A text longer
+    than the model reads is an error, or, with `long="window"`, each token is predicted within a window around
+    its word.
+
+    Attributes:
+      masking: one or several of "original", "within-word" and "whole-word", a column each.
+      vocabulary: what distributions are over: "all" ids, the "regular" ones without specials, or the 20
+        "amino-acids".
+      word_unit: what a word is: the "pieces" that the tokenizer divides texts into, what "spaces" divide, or
+        "auto"; see `word_numbers`.
+      long: "error" or "window".
+      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
+      tokens: adds lists with an entry a token, null at specials: its id and place in the text's bytes, its
+        word's number, its log-probability by each masking, and by the first its rank (0 = the likeliest) and
+        the entropy.
+      top_k: likeliest ids that `tokens` lists for each token, by the first masking.
+      words: adds lists with an entry a word: its text, and the sum of its tokens by each masking.
+
+    Example:
+      >>> PseudoLogLikelihood(masking=("original", "within-word")).options()["masking"]
+      ('original', 'within-word')
+
+    References:
+      Salazar et al., "Masked Language Model Scoring", 2020, https://arxiv.org/abs/1910.14659 (original).
+      Kauf and Ivanova, "A Better Way to Do Masked Language Model Scoring", 2023,
+        https://arxiv.org/abs/2305.10588 (within-word, whole-word).
+    """
+
+    name: ClassVar[str] = "pseudo-log-likelihood"
+    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+
+    masking: tuple[Masking, ...] = ("original",)
+    vocabulary: Vocabulary = "all"
+    word_unit: Words = "auto"
+    long: Long = "window"
+    unknown: Unknown = "error"
+    ends: bool | None = None
+    tokens: bool = False
+    top_k: int = 0
+    words: bool = False
+
+    def __post_init__(self) -> None:
+        if self.top_k and not self.tokens:
+            raise ScoreError("top_k lists ids for each token: ask for tokens too")
+        check_choice("masking", self.masking, MASKINGS)
+
+    def resolved(self, context: Context) -> "PseudoLogLikelihood":
+        """Returns the measure with `ends` filled in; refuses models without a mask, and words of proteins."""
+        mask_of(context, self.name)
+        vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
+        if context.tokenizer.kind == "residues" and self.masking != ("original",):
+            raise ScoreError("a protein has residues and no words: ask for the original masking alone")
+        return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
+
+    def needs(self, context: Context) -> Needs:
+        """Returns the vocabulary."""
+        ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
+        return Needs(details=self.tokens, top_k=self.top_k, vocabulary=ids)
+
+    def columns(self, context: Context) -> list[pa.Field]:
+        """Returns counts, a column a masking, the pseudo-perplexity of the first, and those of tokens."""
+        del context
+        perplexities = pa.field("pseudo_perplexity", pa.float64())
+        sums = [nats(COLUMNS[one]) for one in self.masking]
+        numbers = pa.list_(pa.float32())
+        words = [pa.field("words", pa.list_(pa.string()))]
+        words += [nats(_list_column("word", one), numbers) for one in self.masking]
+        tokens = self._token_columns() if self.tokens else []
+        return [*count_columns(), *sums, perplexities, *tokens, *(words if self.words else [])]
+
+    def _token_columns(self) -> list[pa.Field]:
+        ids, numbers = pa.list_(pa.int32()), pa.list_(pa.float32())
+        top = [pa.field("top_ids", pa.list_(ids)), nats("top_log_probs", pa.list_(numbers))]
+        return [
+            *place_columns(),
+            pa.field("token_words", ids),
+            *(nats(_list_column("token", one), numbers) for one in self.masking),
+            pa.field("token_ranks", ids),
+            nats("token_entropies", numbers),
+            *(top if self.top_k else []),
+        ]
+
+    def pieces(self, context: Context, record: data.Record) -> Planned:
+        """Returns the masked copies of a document."""
+        text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
+        check_vocabulary(context, text, self.vocabulary)
+        room = text.room(context.longest)
+        fits = text.tokens.size <= room
+        if not fits and self.long == "error":
+            raise too_long(text, room)
+        numbers = None
+        if not fits or self.tokens or self.words or self.masking != ("original",):
+            numbers = word_numbers(context.tokenizer, record.text, text.regular, self.word_unit)
+        spans = _spans(text, numbers, self.masking)
+        centres = None if fits else _centres(numbers, room, self.masking)
+        copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
+        return Planned(copies, (text, record.text, context.tokenizer, numbers))
+
+    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+        """Returns the sums of a document."""
+        text, original, tokenizer, numbers = planned.state
+        found = planned.pieces.read(scores).reshape(len(self.masking), -1)
+        sums = {COLUMNS[one]: math.fsum(each) for one, each in zip(self.masking, found, strict=True)}
+        first, count = sums[COLUMNS[self.masking[0]]], found.shape[1]
+        row = {**counts(original, text.tokens.size, count), **sums}
+        row["pseudo_perplexity"] = perplexity(first, count)
+        if self.tokens:
+            row |= token_places(tokenizer, original, text.tokens)
+            row["token_words"] = at_regular(text, numbers[text.regular])
+            lists = zip(self.masking, found, strict=True)
+            row |= {_list_column("token", one): at_regular(text, each) for one, each in lists}
+            row |= {
+                name: at_regular(text, planned.pieces.read(scores, field)[:count])
+                for name, field in self._details().items()
+            }
+        if self.words:
+            own = numbers[text.regular]
+            row["words"] = word_texts(tokenizer, original, numbers)
+            sums = (np.bincount(own, each).astype(np.float32).tolist() for each in found)
+            row |= dict(zip((_list_column("word", one) for one in self.masking), sums, strict=True))
+        return row
+
+    def _details(self) -> dict[str, str]:
+        """Columns of tokens by the first masking, and where `PieceScores` has them."""
+        top = {"top_ids": "top_tokens", "top_log_probs": "top_log_probs"} if self.top_k else {}
+        return {"token_ranks": "ranks", "token_entropies": "entropy", **top}
+
+
+def _list_column(item: str, masking: Masking) -> str:
+    return COLUMNS[masking].replace("pseudo_log_likelihood", f"{item}_log_probs")
+
+
+def _spans(text: MaskedText, numbers: np.ndarray | None, maskings: Sequence[Masking]) -> Spans:
+    """What each masking hides for each regular token, the one masking after the other."""
+    places = np.flatnonzero(text.regular)
+    if numbers is None:
+        return Spans(places, places + 1, places)
+    firsts, ends = _bounds(numbers)
+    words = numbers[places]
+    hidden = {
+        "original": (places, places + 1),
+        "within-word": (places, ends[words]),
+        "whole-word": (firsts[words], ends[words]),
+    }
+    starts, stops = zip(*(hidden[one] for one in maskings), strict=True)
+    return Spans(np.concatenate(starts), np.concatenate(stops), np.tile(places, len(maskings)))
+
+
+def _bounds(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First place of each word and the place behind it; words stand together and are counted from 0."""
+    places = np.flatnonzero(numbers >= 0)
+    words = numbers[places]
+    begins = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
+    ends = np.append(begins[1:], len(words)) - 1
+    return places[begins], places[ends] + 1
+
+
+def _centres(numbers: np.ndarray, room: int, maskings: Sequence[Masking]) -> np.ndarray:
+    """The middle of each token's word, or of its part of a word too long for half a window."""
+    firsts, ends = _bounds(numbers)
+    half = max(room // 2, 1)
+    if (ends - firsts).max() > half and tuple(maskings) != ("original",):
+        raise ScoreError(
+            f"a word of {(ends - firsts).max()} tokens is longer than half a window of {room}: ask for the "
+            f"original masking alone"
+        )
+    places = np.arange(numbers.size)
+    first, end = firsts[numbers], ends[numbers]
+    part = first + (places - first) // half * half
+    return (part + np.minimum(part + half, end)) / 2

@@ -1,0 +1,136 @@
+"""Pieces gathered into readings, so that what several of them begin with, or are, is read once.
+
+A reading is a trunk that everything in it may read, and branches that read the trunk and themselves: a tree
+of which each piece is one path. Pieces without a common context are trunks alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm.scoring._pieces import Piece
+
+
+class Ask(NamedTuple):
+    """Where the answers for a piece stand among those of its reading: `start` to `start + count`."""
+
+    piece: int
+    start: int
+    count: int
+
+
+class Reading:
+    """What the model reads of one segment of a row, growing while pieces join it.
+
+    Attributes:
+      length: tokens.
+      size: positions that it takes of a row: its tokens, or its questions where these are more.
+      age: how many plans have passed it over.
+      asks: of its pieces.
+    """
+
+    def __init__(self, trunk: np.ndarray, positions: np.ndarray) -> None:
+        self.length, self.age = len(trunk), 0
+        self.asks: list[Ask] = []
+        self._trunk = len(trunk)
+        self._tokens, self._positions, self._branches = [trunk], [positions], [len(trunk)]
+        self._offsets = {b"": self._trunk}
+        self._questions: dict[tuple[bytes, bytes], Ask] = {}
+        self._places: list[np.ndarray] = []
+        self._targets: list[np.ndarray] = []
+        self.num_asked = 0
+
+    @property
+    def size(self) -> int:
+        return max(self.length, self.num_asked)
+
+    def join(self, number: int, piece: Piece, positions: np.ndarray, room: int) -> bool:
+        """Adds a piece that begins with the trunk, unless the reading's size would then exceed `room`."""
+        suffix = piece.tokens[self._trunk :]
+        key = suffix.tobytes() + positions[self._trunk :].tobytes()
+        offset = self._offsets.get(key)
+        length = self.length if offset is not None else self.length + len(suffix)
+        shift = (self.length if offset is None else offset) - self._trunk
+        places = np.where(piece.scored < self._trunk, piece.scored, piece.scored + np.int32(shift))
+        question = (places.tobytes(), piece.targets.tobytes())
+        known = self._questions.get(question)
+        num_asked = self.num_asked + (0 if known else len(places))
+        if max(length, num_asked) > room:
+            return False
+        if offset is None:
+            self._offsets[key] = self.length
+            self._tokens.append(suffix)
+            self._positions.append(positions[self._trunk :])
+            self._branches.append(len(suffix))
+        if known is None:
+            known = self._questions[question] = Ask(number, self.num_asked, len(places))
+            self._places.append(places)
+            self._targets.append(piece.targets)
+        self.length, self.num_asked = length, num_asked
+        self.asks.append(known._replace(piece=number))
+        return True
+
+    def tokens(self) -> np.ndarray:
+        """`Int32[length]`."""
+        return np.concatenate(self._tokens)
+
+    def positions(self) -> np.ndarray:
+        """`Int32[length]`, or `Int32[length 2]`."""
+        return np.concatenate(self._positions)
+
+    def branches(self) -> np.ndarray:
+        """`Int32[length]`: 0 for the trunk, from 1 for each branch."""
+        return np.repeat(np.arange(len(self._branches), dtype=np.int32), self._branches)
+
+    def questions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places and targets, each `Int32[num_asked]`."""
+        if not self._places:
+            return np.zeros(0, np.int32), np.zeros(0, np.int32)
+        return np.concatenate(self._places), np.concatenate(self._targets)
+
+
+class Readings:
+    """The readings of a buffer, in the order in which they began.
+
+    Args:
+      room: the largest size of a reading.
+      shared: whether contexts are shared; otherwise only pieces that read the same from end to end.
+    """
+
+    def __init__(self, room: int, shared: bool) -> None:
+        self._room, self._shared = room, shared
+        self._open: dict[tuple[bytes, bytes], Reading] = {}
+        self._key: dict[int, tuple[bytes, bytes]] = {}
+        self.all: list[Reading] = []
+        self.size = 0
+        self.num_pieces = 0
+
+    def add(self, number: int, piece: Piece, positions: np.ndarray) -> None:
+        """Adds a piece to the reading that it belongs to, or begins one; the piece is known to fit a row."""
+        whole = len(piece.tokens)
+        trunk = piece.context if self._shared and 0 < piece.context < whole else whole
+        key = (piece.tokens[:trunk].tobytes(), positions[:trunk].tobytes())
+        reading = self._open.get(key)
+        before = 0 if reading is None else reading.size
+        if reading is None or not reading.join(number, piece, positions, self._room):
+            before = 0
+            reading = Reading(piece.tokens[:trunk], positions[:trunk])
+            reading.join(number, piece, positions, self._room)
+            self._open[key] = reading
+            self._key[id(reading)] = key
+            self.all.append(reading)
+        self.size += reading.size - before
+        self.num_pieces += 1
+
+    def take(self, taken: set[int]) -> None:
+        """Leaves out the readings of these places in `all`; those that stay grow older."""
+        for place in taken:
+            reading = self.all[place]
+            key = self._key.pop(id(reading))
+            if self._open.get(key) is reading:
+                del self._open[key]
+            self.size -= reading.size
+            self.num_pieces -= len(reading.asks)
+        self.all = [reading for place, reading in enumerate(self.all) if place not in taken]
+        for reading in self.all:
+            reading.age += 1

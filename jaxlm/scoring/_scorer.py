@@ -1,0 +1,244 @@
+"""From documents to rows: a model, a measure and an engine together, streaming and in order."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+import jaxlm
+from jaxlm import data, pretrained
+from jaxlm.scoring._engine import Engine
+from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
+from jaxlm.scoring._fingerprint import weights_fingerprint
+from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
+from jaxlm.scoring._measures import MEASURES
+from jaxlm.scoring._pieces import Piece, PieceScores
+
+# Documents that are encoded together, and characters that end such a block early.
+BLOCK, BLOCK_CHARACTERS = 256, 1 << 20
+
+
+class Score(NamedTuple):
+    """What was found for one record.
+
+    Attributes:
+      id: of the record.
+      values: by column; empty where there is an error.
+      error: why there is none, one line; else None.
+    """
+
+    id: str
+    values: dict[str, Any]
+    error: str | None
+
+
+class Scorer:
+    """Rows of documents; keeps what was compiled from one call to the next.
+
+    Attributes:
+      measure: with every option filled in.
+      schema: of a row: the measure's columns, those in nats with the metadata `{"unit": "nats"}`.
+      description: JSON values, all that the numbers depend on beyond rounding.
+      engine: of the model.
+
+    Args:
+      loaded: a causal or a masked LM with its tokenizer.
+      measure: what is asked.
+      config: how the work is cut.
+
+    Raises:
+      ScoreError: if the model cannot be asked for that, with the reason.
+    """
+
+    def __init__(
+        self, loaded: pretrained.Loaded, measure: Measure, config: EngineConfig | None = None
+    ) -> None:
+        if loaded.objective not in measure.objectives:
+            raise ScoreError(
+                f"{measure.name} is asked of a {' or a '.join(measure.objectives)}: this model is a "
+                f"{loaded.objective}"
+            )
+        if loaded.tokenizer is None:
+            raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
+        self._encoded: dict[str, np.ndarray] = {}
+        config = filled(config, loaded)
+        self._context = Context(
+            loaded.config,
+            loaded.objective,
+            loaded.tokenizer,
+            longest_piece(config, loaded),
+            loaded.ends,
+            self._encode,
+            loaded.extra,
+        )
+        self.measure = measure.resolved(self._context)
+        self.engine = Engine(loaded, config, self.measure.needs(self._context))
+        self.schema = pa.schema(self.measure.columns(self._context))
+        self.description = {
+            "model": weights_fingerprint(loaded.params),
+            "objective": loaded.objective,
+            "tokenizer": loaded.tokenizer.fingerprint,
+            "dtype": loaded.config.dtype,
+            "row_length": self.engine.config.row_length,
+            "combine": self.engine.config.combine,
+            **self.measure.options(),
+            "version": jaxlm.__version__,
+        }
+
+    @property
+    def work(self) -> Work:
+        """What the engine has done so far."""
+        return self.engine.work
+
+    def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]:
+        """Yields one row a record, in order, as records come; `{"error": line}` where there is no score.
+
+        Args:
+          records: documents; drawn, encoded and planned by a thread while the devices work.
+        """
+        plans: deque[tuple[Planned | None, str]] = deque()
+        held: deque[PieceScores] = deque()
+        for scores in self.engine(self._pieces(records, plans)):
+            held.append(scores)
+            yield from self._rows(plans, held)
+        yield from self._rows(plans, held)
+
+    def _pieces(
+        self, records: Iterable[data.Record], plans: deque[tuple[Planned | None, str]]
+    ) -> Iterator[Piece]:
+        for block in _blocks(records):
+            self._encode_ahead([text for record in block for text in self.measure.texts(record)])
+            for record in block:
+                try:
+                    planned = self.measure.pieces(self._context, record)
+                    self._check(planned.pieces)
+                # A tokenizer says so that it has no ids for a text.
+                except ValueError as error:
+                    plans.append((None, " ".join(str(error).split())))
+                    continue
+                plans.append((planned, ""))
+                yield from planned.pieces
+
+    def _rows(
+        self, plans: deque[tuple[Planned | None, str]], held: deque[PieceScores]
+    ) -> Iterator[dict[str, Any]]:
+        while plans:
+            planned, error = plans[0]
+            if planned is None:
+                yield {"error": error}
+            elif len(held) < len(planned.pieces):
+                return
+            else:
+                scores = [held.popleft() for _ in planned.pieces]
+                yield self._row(planned, scores)
+            plans.popleft()
+
+    def _row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+        if not all(np.isfinite(one.log_probs).all() for one in scores):
+            return {"error": "the model's log-probabilities are not finite numbers"}
+        return self.measure.row(planned, scores)
+
+    def _check(self, pieces: Sequence[Piece]) -> None:
+        known = self._context.config.vocab_size
+        for piece in pieces:
+            if len(piece.tokens) > self.engine.longest:
+                raise ScoreError(
+                    f"{len(piece.tokens)} tokens are read at once, and at most {self.engine.longest} can be: "
+                    "shorten the document, or raise row_length where the model allows"
+                )
+            top = max(int(ids.max(initial=0)) for ids in (piece.tokens, piece.targets))
+            if top >= known:
+                raise ScoreError(f"the tokenizer gave id {top}, and the model has ids 0 to {known - 1}")
+
+    def _encode(self, text: str) -> np.ndarray:
+        found = self._encoded.get(text)
+        return self._context.tokenizer.encode(text) if found is None else found
+
+    def _encode_ahead(self, texts: list[str]) -> None:
+        try:
+            found = self._context.tokenizer.encode_batch(texts)
+        # One of them has no ids: which, its own encoding will say.
+        except ValueError:
+            found = []
+        self._encoded = dict(zip(texts, found, strict=False))
+
+
+def make_scorer(
+    loaded: pretrained.Loaded, measure: Measure | str, config: EngineConfig | None = None
+) -> Scorer:
+    """Returns a `Scorer`.
+
+    Args:
+      loaded: what `pretrained.load` returned.
+      measure: a measure with its options, or the name of one.
+      config: how the work is cut; `combine` where the parameters are an ensemble's.
+
+    Raises:
+      ScoreError: if there is no such measure, or the model cannot be asked for it.
+    """
+    if isinstance(measure, str):
+        if measure not in MEASURES:
+            raise ScoreError(f"no measure {measure!r}: there are {', '.join(MEASURES)}")
+        measure = MEASURES[measure]()
+    return Scorer(loaded, measure, config)
+
+
+def score(
+    loaded: pretrained.Loaded,
+    records: Iterable[data.Record | str],
+    measure: Measure | str | None = None,
+    config: EngineConfig | None = None,
+) -> Iterator[Score]:
+    """Yields the score of each record, in order, as records come.
+
+    Args:
+      loaded: what `pretrained.load` returned.
+      records: documents, or texts, whose ids are then their numbers.
+      measure: a measure with its options, or the name of one; None: the log-likelihood of a causal model, the
+        pseudo-log-likelihood of a masked one.
+      config: how the work is cut.
+
+    Raises:
+      ScoreError: if the model cannot be asked for that measure.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxlm import models, scoring, tokenizers
+      >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, causal=True)
+      >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> for score in scoring.score(loaded, ["a text", ""]):  # of a model on disk: pretrained.load("folder")
+      ...     print(score.id, score.values.get("num_scored"), score.error)
+      0 5 None
+      1 None no tokens: the text is empty
+    """
+    usual = "pseudo-log-likelihood" if loaded.objective == "masked_lm" else "log-likelihood"
+    scorer = make_scorer(loaded, usual if measure is None else measure, config)
+    ids: deque[str] = deque()
+
+    def drawn() -> Iterator[data.Record]:
+        for number, record in enumerate(records):
+            document = data.Record(str(number), record, {}) if isinstance(record, str) else record
+            ids.append(document.id)
+            yield document
+
+    for row in scorer(drawn()):
+        error = row.pop("error", None)
+        yield Score(ids.popleft(), row, error)
+
+
+def _blocks(records: Iterable[data.Record]) -> Iterator[list[data.Record]]:
+    """Records by the block: as many as are encoded together."""
+    records = iter(records)
+    while block := list(islice(records, 1)):
+        size = len(block[0].text)
+        for record in islice(records, BLOCK - 1):
+            block.append(record)
+            size += len(record.text)
+            if size >= BLOCK_CHARACTERS:
+                break
+        yield block

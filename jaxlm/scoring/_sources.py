@@ -1,0 +1,74 @@
+"""The corpus of a job: its documents, what they are a function of, and about how many there are."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from jaxlm import data
+
+OnError = Literal["row", "stop"]
+
+
+class Source(NamedTuple):
+    """A corpus to be scored.
+
+    Attributes:
+      documents: returns an iterator over them, from the start each time.
+      description: JSON values that differ where the documents do.
+      estimate: about how many there are, from a look that makes none; None: unknown.
+    """
+
+    documents: Callable[[], Iterable[data.Record | data.Unread]]
+    description: dict[str, Any]
+    estimate: Callable[[], int | None] = lambda: None
+
+
+def file_source(
+    paths: Sequence[str],
+    format: str | None = None,
+    *,
+    document: Literal["line", "file"] = "line",
+    field: str = "text",
+    fields: Sequence[str] = (),
+    on_error: OnError = "row",
+) -> Source:
+    """Returns the corpus that paths name; its files are described by name and content.
+
+    Args:
+      paths: files, folders or globs.
+      format: how to read every file; None takes it from each ending.
+      document: of a text file, whether a line or the whole file is one document.
+      field: the JSONL field or the column (CSV, Parquet) that holds the text.
+      fields: further ones, that go into `meta`.
+      on_error: whether a piece that cannot be read is a document of its own, without text ("row"), or stops
+        the reading ("stop").
+
+    Raises:
+      CorpusError: a path is missing, unreadable or of an unknown format.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> _ = (folder / "a.txt").write_text("one\\ntwo\\n")
+      >>> source = file_source([str(folder)])
+      >>> [document.text for document in source.documents()], source.estimate()
+      (['one', 'two'], 2)
+    """
+    # Looked up once for the errors, and for files' names and formats.
+    data.open_source(paths, format, document=document, field=field, fields=fields)
+    files = data.find_files([str(path) for path in paths], format)
+    sniff = format is None and document == "line"
+    broken = "yield" if on_error == "row" else "stop"
+
+    # Of what can be pickled, so that it may be read on another machine.
+    how = {"sniff": sniff, "document": document, "field": field, "fields": fields, "broken": broken}
+    documents = functools.partial(data.read_files, files, **how)
+    estimate = functools.partial(data.estimate_records, files, document=document)
+    described = {
+        "files": {file.name: data.file_digest(file.path) for file in files},
+        "format": format,
+        "document": document,
+        "field": field,
+        "fields": list(fields),
+    }
+    return Source(documents, described, estimate)

@@ -1,0 +1,235 @@
+"""Where a job's files lie: a folder or an object store, in which a file is there whole or not at all."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+NEW, LOCK = ".new", ".lock"
+
+
+class LocalStore:
+    """A folder of this machine's; a file is written beside its place, synced, renamed, and its folder synced.
+
+    Attributes:
+      place: the folder's path, for messages.
+
+    Example:
+      >>> import tempfile
+      >>> store = LocalStore(tempfile.mkdtemp())
+      >>> store.put("parts/a", b"whole")
+      >>> store.names(), store.read("parts/a")
+      ({'parts/a'}, b'whole')
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.place = str(folder)
+        self._folder = Path(folder)
+
+    def names(self) -> set[str]:
+        """Returns the files there are, by their path within the store; those half written are not among them.
+
+        Raises:
+          ValueError: if the place is a file.
+        """
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ValueError(f"{self.place} is a file: a job needs a folder of its own")
+        found = (path for path in self._folder.rglob("*") if path.is_file() and not _is_own(path))
+        return {path.relative_to(self._folder).as_posix() for path in found}
+
+    def read(self, name: str) -> bytes:
+        """Returns a file's bytes."""
+        return (self._folder / name).read_bytes()
+
+    def tail(self, name: str, size: int) -> bytes:
+        """Returns a file's last bytes."""
+        with open(self._folder / name, "rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - size, 0))
+            return file.read()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Writes a file so that whatever happens it is there in full or as it was before.
+
+        Raises:
+          OSError: if it cannot be written; names it.
+        """
+        path = self._folder / name
+        # A name of this process's own: another one may be writing the same bytes to the same place.
+        new = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}{NEW}")
+        try:
+            self._make(path.parent)
+            _write(new, data)
+            os.replace(new, path)
+            _sync(path.parent)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+
+    def clear(self) -> None:
+        """Removes what killed processes left."""
+        for path in [path for path in self._folder.rglob(".*") if _is_own(path)]:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    @contextlib.contextmanager
+    def one_process(self, name: str) -> Iterator[None]:
+        """Keeps a name to this process until the end of the block, or of the process.
+
+        Raises:
+          ValueError: if another process has it.
+        """
+        self._make(self._folder)
+        path = self._folder / f".{name}{LOCK}"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"another process is at work in {self.place} ({name}): wait for it, or name another "
+                    f"folder"
+                ) from None
+            except OSError:
+                # A file system without locks: two processes of one job write the same files.
+                pass
+            yield
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        finally:
+            os.close(handle)
+
+    def _make(self, folder: Path) -> None:
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in missing:
+            _sync(one.parent)
+
+
+class RemoteStore:
+    """A prefix of an object store; a file is one put.
+
+    Attributes:
+      place: its URL.
+
+    Args:
+      place: its URL, for messages.
+      filesystem: of `pyarrow.fs`.
+      prefix: path within the file system.
+    """
+
+    def __init__(self, place: str, filesystem: Any, prefix: str) -> None:
+        self.place = place
+        self._filesystem, self._prefix = filesystem, prefix.rstrip("/")
+
+    def names(self) -> set[str]:
+        """Returns the objects there are, by their path within the store."""
+        from pyarrow import fs
+
+        chosen = fs.FileSelector(self._prefix, allow_not_found=True, recursive=True)
+        found = [one.path for one in self._filesystem.get_file_info(chosen) if one.is_file]
+        return {path.removeprefix("/").removeprefix(self._prefix.lstrip("/") + "/") for path in found}
+
+    def read(self, name: str) -> bytes:
+        """Returns an object's bytes."""
+        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
+            return file.read()
+
+    def tail(self, name: str, size: int) -> bytes:
+        """Returns an object's last bytes."""
+        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
+            length = file.size()
+            file.seek(max(length - size, 0))
+            return file.read()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Writes an object with one put.
+
+        Raises:
+          OSError: if it cannot be written.
+        """
+        stream = self._filesystem.open_output_stream(f"{self._prefix}/{name}")
+        stream.write(data)
+        stream.close()
+
+    def clear(self) -> None:
+        """Does nothing: an object store keeps no half of an object."""
+
+    @contextlib.contextmanager
+    def one_process(self, name: str) -> Iterator[None]:
+        """Does nothing: object stores have no locks, and two processes of one job put the same objects."""
+        del name
+        yield
+
+
+Store = LocalStore | RemoteStore
+
+
+def open_store(place: str | os.PathLike[str]) -> Store:
+    """Returns the store at a path or URL.
+
+    `s3://`, `gs://` and `hdfs://` are opened by pyarrow, other schemes by fsspec where that is installed.
+
+    Args:
+      place: a folder, which need not exist, or a URL.
+
+    Raises:
+      ValueError: if the URL cannot be opened.
+
+    Example:
+      >>> type(open_store("runs/scores")).__name__, type(open_store("memory://scores")).__name__
+      ('LocalStore', 'RemoteStore')
+    """
+    text = os.fspath(place)
+    scheme, divider, rest = text.partition("://")
+    if not divider:
+        return LocalStore(text)
+    if scheme == "file":
+        return LocalStore(rest)
+    return RemoteStore(text, *_filesystem(text, scheme))
+
+
+def _filesystem(url: str, scheme: str) -> tuple[Any, str]:
+    import pyarrow
+    from pyarrow import fs
+
+    try:
+        if scheme in ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"):
+            return fs.FileSystem.from_uri(url)
+        import fsspec
+
+        found, path = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{url}: opening {scheme}:// needs {error.name}; install it") from error
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{url}: cannot be opened ({reason})") from error
+
+
+def _is_own(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith((NEW, LOCK))
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

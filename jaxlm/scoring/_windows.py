@@ -1,0 +1,54 @@
+"""Long texts in windows: every token predicted exactly once, each with as much before it as was asked for."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Window(NamedTuple):
+    """What is read at once and what of it is new; places count the stream, of which 0 is never predicted.
+
+    Attributes:
+      start, end: the stream's tokens that are read are `start` to `end`, not including `end`.
+      first: the first token that this window predicts; it predicts `first` to `end`, including `end`.
+      opened: whether the opening token is read before them.
+    """
+
+    start: int
+    end: int
+    first: int
+    opened: bool = False
+
+
+def windows(num: int, length: int, context: int, *, opened: bool = False) -> Iterator[Window]:
+    """Yields the windows of a stream of `num` tokens, of which all but the first are predicted.
+
+    The first window reads `length` tokens. Each later one predicts up to `length - context + 1` new tokens
+    and is aligned to the right: it reads as far back as it can, so that the last one has a full window too.
+
+    Args:
+      num: tokens of the stream: the opening token, if there is one, and the text's.
+      length: W, the most tokens that a window reads.
+      context: c, from 1: the least that is read before a later window's first prediction. 1: windows are
+        disjoint; `length`: each predicts one token with all that fits before it.
+      opened: whether later windows, too, begin with the stream's first token, which counts as context.
+
+    Raises:
+      ValueError: if `context` is not in 1 .. `length`.
+
+    Example:
+      >>> stream = "B0123456789"
+      >>> [(stream[w.start : w.end], stream[w.first : w.end + 1]) for w in windows(11, 4, 3)]
+      [('B012', '0123'), ('1234', '45'), ('3456', '67'), ('5678', '89')]
+    """
+    if not 1 <= context <= length:
+        raise ValueError(f"a window of {length} tokens has a context of 1 to {length}: got {context}")
+    last = num - 1
+    if last < 1:
+        return
+    done = min(length, last)
+    yield Window(0, done, 1)
+    room = length - 1 if opened else length
+    while done < last:
+        end = min(done + length - context + 1, last)
+        yield Window(max(end - room, 1 if opened else 0), end, done + 1, opened)
+        done = end

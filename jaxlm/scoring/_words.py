@@ -1,0 +1,145 @@
+"""Surprisal of words where a token carries the space in front of it, so that the next token ends a word."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import tokenizers
+from jaxlm.scoring._measure import Context, ScoreError, nats
+from jaxlm.scoring._pieces import PieceScores
+from jaxlm.scoring._token_rows import byte_offsets
+
+
+class WordRule(NamedTuple):
+    """Which ids begin a word.
+
+    Attributes:
+      initial: `Bool[V]` ids whose text begins with white space.
+      sets: `Bool[2 V]`: what may stand behind a word (initial ids and the closing token), and what an
+        unspaced first word may begin with (all others, and the closing token).
+    """
+
+    initial: np.ndarray
+    sets: np.ndarray
+
+    @staticmethod
+    @functools.lru_cache(8)
+    def of(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> "WordRule":
+        """Returns the rule of a tokenizer.
+
+        Args:
+          tokenizer: of the model.
+          vocab_size: V, of the model.
+
+        Raises:
+          ScoreError: if no id begins with white space.
+        """
+        special = set(tokenizer.special_ids)
+        initial = np.zeros(vocab_size, bool)
+        for id in range(min(vocab_size, tokenizer.vocab_size)):
+            initial[id] = id not in special and tokenizer.token(id)[:1].isspace()
+        if not initial.any():
+            raise ScoreError(
+                "words are told apart by tokens that begin with a space: this tokenizer has none; its scores "
+                "of words are sums of its tokens' scores"
+            )
+        closing = np.zeros(vocab_size, bool)
+        if tokenizer.specials.ends is not None:
+            closing[tokenizer.specials.ends[1]] = True
+        return WordRule(initial, np.stack([initial | closing, ~initial | closing]))
+
+
+def word_columns() -> list[pa.Field]:
+    """Returns the columns of `word_rows`."""
+    return [pa.field("words", pa.list_(pa.string())), nats("word_surprisals", pa.list_(pa.float64()))]
+
+
+def word_spans(initial: Sequence[bool], blank: Sequence[bool]) -> list[tuple[int, int]]:
+    """Returns the words of a text as spans of its tokens.
+
+    A word begins with the first token and with each initial one. Tokens that are white space alone belong to
+    the word behind them, at the end of the text to the one before.
+
+    Args:
+      initial: whether each token begins with white space.
+      blank: whether it is nothing else.
+
+    Example:
+      >>> word_spans([False, True, False, True, True], [False, False, False, True, False])
+      [(0, 1), (1, 3), (3, 5)]
+    """
+    starts = [place for place in range(len(initial)) if place == 0 or initial[place]]
+    spans, begun = [], None
+    for start, end in zip(starts, [*starts[1:], len(initial)], strict=True):
+        begun = start if begun is None else begun
+        if not all(blank[start:end]):
+            spans.append((begun, end))
+            begun = None
+    if begun is not None:
+        spans = [*spans[:-1], (spans[-1][0], len(initial))] if spans else [(begun, len(initial))]
+    return spans
+
+
+def word_log_probs(
+    spans: Sequence[tuple[int, int]], log_probs: np.ndarray, ends: np.ndarray, first: float
+) -> list[float]:
+    """Returns log p(word | what is before it), corrected, in nats.
+
+    A token with its space in front says that the word before it has ended: that mass belongs to that word.
+    With `beta(c) = log sum_{v in B} p(v | c)`, B being what may stand behind a word, `log p(w | c) = sum of
+    its tokens + beta(c w) - beta(c)`. Uncorrected, the probabilities of all words sum to more than 1.
+
+    Args:
+      spans: of the words.
+      log_probs: `Float[n]` of the tokens.
+      ends: `Float[n + 1]`: `beta` before each token, and behind the last.
+      first: what is subtracted of the first word in the place of `beta`.
+
+    Example:
+      >>> half = np.log(np.full(3, 0.5))
+      >>> [round(word, 3) for word in word_log_probs([(0, 1), (1, 2)], half[:2], half, first=half[0])]
+      [-0.693, -0.693]
+
+    References:
+      Pimentel and Meister, "How to Compute the Probability of a Word", 2024,
+        https://arxiv.org/abs/2406.14561.
+      Oh and Schuler, "Leading Whitespaces of Language Models' Subword Vocabulary Pose a Confound for
+        Calculating Word Probabilities", 2024, https://arxiv.org/abs/2406.10851.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(log_probs, dtype=np.float64)])
+    return [
+        float(sums[end] - sums[start] + ends[end] - (ends[start] if start else first)) for start, end in spans
+    ]
+
+
+def word_rows(context: Context, text: str, tokens: np.ndarray, scores: PieceScores) -> dict[str, Any]:
+    """Returns the words of a text and their surprisals in nats; null for a first word that nothing predicts.
+
+    Args:
+      context: of the model.
+      text: the original text.
+      tokens: `Int32[n]` its ids.
+      scores: of its tokens and, last, of what follows it, with masses; where nothing is before the text, of
+        all but the first token.
+    """
+    rule = WordRule.of(context.tokenizer, context.config.vocab_size)
+    starts, ends = byte_offsets(context.tokenizer, text)
+    encoded = text.encode()
+    initial = rule.initial[tokens]
+    blank = [not context.tokenizer.token(id).strip() for id in tokens.tolist()]
+    spans = word_spans(initial.tolist(), blank)
+    missing = len(tokens) + 1 - len(scores.masses)
+    masses = np.concatenate([np.zeros((missing, 2)), scores.masses])
+    log_probs = np.concatenate([np.zeros(missing), scores.log_probs])[: len(tokens)]
+    first = float(masses[0, 0 if initial[0] else 1])
+    found = word_log_probs(spans, log_probs, masses[:, 0], first)
+    surprisals = [
+        None if missing and not start else -one for one, (start, _) in zip(found, spans, strict=True)
+    ]
+    words = [
+        encoded[starts[start] : ends[end - 1]].decode("utf-8", "replace").strip() for start, end in spans
+    ]
+    return {"words": words, "word_surprisals": surprisals}

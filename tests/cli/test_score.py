@@ -1,0 +1,233 @@
+"""`jaxlm score` on tiny models: the files it leaves, and one line for everything that cannot be."""
+
+import gzip
+import json
+import math
+import os
+import re
+
+import jax
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jaxlm import pretrained, scoring
+from jaxlm.cli import _score, main
+from tests.scoring.fakes import Fake
+
+TEXTS = ["a small text", "another one, somewhat longer than that", "b", "é", "the last of them all"]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    return path
+
+
+@pytest.fixture
+def score(causal_folder, corpus, tmp_path):
+    """Runs the command on the corpus into tmp_path/out, unless told otherwise."""
+
+    def run(*arguments, model="causal_lm", texts=(corpus,), out=tmp_path / "out"):
+        return main(
+            ["score", str(causal_folder / model), *map(str, texts), "--out", str(out), *map(str, arguments)]
+        )
+
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """No model: what is asked is how many words there are."""
+    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Fake())
+
+
+def rows(out):
+    return pq.read_table(out / "parts").to_pylist()
+
+
+def test_rows_are_what_the_library_says(score, causal_folder, tmp_path, capsys):
+    assert score() == 0
+    loaded = pretrained.load(causal_folder / "causal_lm")
+    expected = list(scoring.score(loaded, TEXTS))
+    found = rows(tmp_path / "out")
+    assert [row["index"] for row in found] == list(range(5))
+    assert [row["id"] for row in found] == [f"corpus.jsonl:{line}" for line in range(1, 6)]
+    for row, one in zip(found, expected, strict=True):
+        if one.error is not None:
+            assert row["error"] == one.error and row["log_likelihood"] is None
+        else:
+            # Another batch, float32: the contract of invariance.
+            assert row["log_likelihood"] == pytest.approx(one.values["log_likelihood"], abs=1e-5 * 40)
+    said = capsys.readouterr()
+    assert "5 documents" in said.out and "log_likelihood" in said.out and "histogram.png" in said.out
+    assert "documents/s" in said.err and "padding" in said.err
+    assert (tmp_path / "out" / "histogram.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_again_goes_on_and_another_is_refused(score, tmp_path, capsys):
+    assert score("--part-documents", 2) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert score("--part-documents", 2, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["parts_here"], said["parts_before"], said["documents"]) == (0, 3, 5)
+    assert {path: path.read_bytes() for path in before} == before
+    assert score("--part-documents", 2, "--window", 16) == 2
+    assert "scorer.window 32 and 16" in capsys.readouterr().err
+
+
+def test_shards_of_a_model_leave_the_bytes_of_one_run(score, tmp_path, capsys):
+    assert score("--part-documents", 2, out=tmp_path / "whole") == 0
+    assert score("--part-documents", 2, "--shard", "2/2") == 0
+    assert "parts of other shards are missing" in capsys.readouterr().out
+    assert score("--part-documents", 2, "--shard", "1/2") == 0
+    for path in (tmp_path / "whole").rglob("*"):
+        other = tmp_path / "out" / path.relative_to(tmp_path / "whole")
+        assert path.is_dir() or path.read_bytes() == other.read_bytes()
+
+
+def test_the_processes_of_a_cluster_are_shards(score, fake, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jax.distributed, "initialize", lambda: None)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    for process in (1, 0):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        assert score("--part-documents", 2, "--distributed", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["finished"] == (process == 0)
+    assert score("--distributed", "--shard", "1/2") == 2
+    assert "leave --shard out" in capsys.readouterr().err
+
+
+def test_no_cluster_is_one_line(score, tmp_path, capsys, monkeypatch):
+    def nothing():
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", nothing)
+    assert score("--distributed") == 2
+    assert "found no cluster" in capsys.readouterr().err
+
+
+def test_bits_and_tokens(score, tmp_path):
+    assert score() == 0
+    assert score("--base", 2, "--tokens", "--top-k", 2, out=tmp_path / "bits") == 0
+    nats, bits = rows(tmp_path / "out")[0], rows(tmp_path / "bits")[0]
+    assert bits["log_likelihood"] == pytest.approx(nats["log_likelihood"] / math.log(2))
+    assert sum(bits["token_log_probs"][1:]) == pytest.approx(bits["log_likelihood"], rel=1e-5)
+    assert bits["token_starts"] == list(range(12))
+    assert len(bits["top_ids"][1]) == 2
+
+
+def test_every_format(score, fake, tmp_path):
+    lines = "".join(f"{text}\n" for text in TEXTS)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(lines.encode()))
+    with pa.output_stream(str(tmp_path / "b.txt.zst"), compression="zstd") as stream:
+        stream.write(lines.encode())
+    (tmp_path / "c.csv").write_text("n,body\n" + "".join(f'{n},"{one}"\n' for n, one in enumerate(TEXTS)))
+    pq.write_table(pa.table({"body": TEXTS}), tmp_path / "d.parquet")
+    (tmp_path / "e.fasta").write_text("".join(f">{n}\n{one}\n" for n, one in enumerate(["MKV", "GA"])))
+    assert score(texts=[tmp_path / "[ab].txt.*"], out=tmp_path / "1") == 0
+    assert (
+        score("--field", "body", texts=[tmp_path / "c.csv", tmp_path / "d.parquet"], out=tmp_path / "2") == 0
+    )
+    assert score(texts=[tmp_path / "e.fasta"], out=tmp_path / "3") == 0
+    one, two = ([row["log_likelihood"] for row in rows(tmp_path / name)] for name in "12")
+    assert len(one) == 10 and one[0] == pytest.approx(two[0]) == pytest.approx(two[5])
+    assert [row["id"] for row in rows(tmp_path / "3")] == ["0", "1"]
+
+
+def test_masked_models_have_measures_of_their_own(score, tmp_path):
+    assert score(model="masked_lm") == 0
+    assert "pseudo_log_likelihood" in rows(tmp_path / "out")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (["--measure", "pseudo-log-likelihood"], {}, "is asked of a masked_lm: this model is a causal_lm"),
+        (["--measure", "log-likelihood"], {"model": "masked_lm"}, "is asked of a causal_lm: this model is a"),
+        (["--measure", "likelyhood"], {}, "--measure is one of log-likelihood"),
+        (["--field", "body"], {}, "no field 'body'; the fields there are 'text'"),
+        (["--window", "4000"], {}, "window: this model in these rows reads up to 32"),
+        (["--shard", "3/2"], {}, "--shard is i/n with 1 <= i <= n, such as 3/64: got '3/2'"),
+        (["--wild-type", "MKT"], {}, "unknown option --wild-type"),
+        (["--combine", "probs"], {}, "--combine is for several models"),
+        (["--variants", "a.csv", "--wild-type", "MKT"], {}, "--variants takes the place of CORPUS"),
+        ([], {"texts": []}, "CORPUS is missing"),
+        ([], {"model": "nothing"}, "no model at"),
+        (["--engine", "ray"], {}, "Ray is not installed"),
+    ],
+)
+def test_what_cannot_be_is_one_line(score, tmp_path, capsys, arguments, options, message, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    assert score(*arguments, **options) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_corpora(score, fake, tmp_path, capsys):
+    (tmp_path / "empty.txt").write_text("\n\n")
+    assert score(texts=[tmp_path / "empty.txt"]) == 2
+    assert "the corpus is empty" in capsys.readouterr().err
+    (tmp_path / "b.jsonl").write_text('{"text": "one"}\n{\n{"text": "three"}\n')
+    assert score("--on-error", "stop", texts=[tmp_path / "b.jsonl"]) == 2
+    assert re.search(r"b\.jsonl:2: not JSON", capsys.readouterr().err)
+    assert score(texts=[tmp_path / "b.jsonl"]) == 0
+    assert [row["error"] is None for row in rows(tmp_path / "out")] == [True, False, True]
+    assert "1 without a score" in capsys.readouterr().err
+
+
+def test_a_long_document(score, tmp_path):
+    (tmp_path / "long.txt").write_text("word " * 20_000 + "\nx\n")
+    assert score("--context", 1, texts=[tmp_path / "long.txt"]) == 0
+    long, short = rows(tmp_path / "out")
+    assert long["num_bytes"] == 99_999 + 1 and long["num_scored"] == long["num_tokens"] - 1
+    assert "nothing before it" in short["error"]
+    assert score("--long", "error", texts=[tmp_path / "long.txt"], out=tmp_path / "2") == 0
+    assert "a window holds 32" in rows(tmp_path / "2")[0]["error"]
+
+
+def test_a_full_disk(score, fake, tmp_path, capsys, monkeypatch):
+    real, written = os.write, []
+
+    def full(handle, payload):
+        if payload[:4] == b"PAR1":
+            written.append(len(payload))
+            if len(written) == 2:
+                raise OSError(28, "No space left on device")
+        return real(handle, payload)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        assert score("--part-documents", 2) == 1
+    said = capsys.readouterr().err
+    assert "no room left on disk" in said and "part-000001.parquet" in said and said.count("\n") == 1
+    assert [path.name for path in (tmp_path / "out" / "parts").iterdir()] == ["part-000000.parquet"]
+    assert score("--part-documents", 2) == 0
+
+
+def test_an_ensemble(score, causal_folder, tmp_path):
+    assert score("--with-members", causal_folder / "causal_lm") == 0
+    assert score(out=tmp_path / "one") == 0
+    both, one = (rows(tmp_path / name)[0]["log_likelihood"] for name in ("out", "one"))
+    assert both == pytest.approx(one, abs=1e-4)
+    assert json.loads((tmp_path / "out" / "job.json").read_text())["scorer"]["combine"] == "probs"
+
+
+def test_help_shows_the_options_of_a_measure(capsys):
+    for measure, option in (("log-likelihood", "--window"), ("conditional", "--context")):
+        assert main(["score", "--measure", measure, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert option in said and "--shard" in said
+
+
+def test_conditionals_take_their_context_from_a_column(score, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("context,text\none two,three\none two,four\n")
+    assert score("--measure", "conditional", texts=[path]) == 0
+    assert [row["num_tokens"] for row in rows(tmp_path / "out")] == [5, 4]
+
+
+def test_parts_are_smaller_where_a_text_is_read_once_a_token():
+    assert set(_score.READ_ONCE) <= set(scoring.MEASURES)

@@ -1,0 +1,265 @@
+"""The engine against a piece on its own: packing, order, devices, shared contexts, what is asked beside."""
+
+import dataclasses
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import models, pretrained, scoring
+from jaxlm.scoring._forward import make_forward
+from jaxlm.scoring._packer import Shape, pack
+
+V = 23
+# Float32: rounding differs with where a piece lies in its row; the contract is this many nats a token.
+CLOSE = 1e-5
+
+
+def loaded(objective="causal_lm", **options):
+    config = models.TransformerConfig(
+        vocab_size=V,
+        width=16,
+        depth=2,
+        num_heads=2,
+        max_length=32,
+        causal=objective == "causal_lm",
+        position="rotary",
+        init_std=0.5,
+    )
+    config = dataclasses.replace(config, **options)
+    model = models.build(config, objective)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    return pretrained.Loaded(config, objective, model, params, None, {})
+
+
+@pytest.fixture(scope="module")
+def causal():
+    return loaded()
+
+
+@pytest.fixture(scope="module")
+def masked():
+    return loaded("masked_lm", position="learned")
+
+
+def next_tokens(stream):
+    stream = np.asarray(stream, np.int32)
+    return scoring.Piece(stream[:-1], np.arange(len(stream) - 1, dtype=np.int32), stream[1:])
+
+
+def draw(number, longest, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, V, rng.integers(2, longest + 1)) for _ in range(number)]
+
+
+def _logits(model, params, tokens, segments):
+    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    return model.apply({"params": params}, hidden, method="logits")[0]
+
+
+_logits_of = jax.jit(_logits, static_argnums=0)
+
+
+def alone(model, piece):
+    """The log-probabilities at every asked place, from the piece as the one text of a row."""
+    tokens, segments = np.zeros((2, 1, 32), np.int32)
+    tokens[0, : len(piece.tokens)] = piece.tokens
+    segments[0, : len(piece.tokens)] = 1
+    logits = np.asarray(_logits_of(model.model, model.params, tokens, segments), np.float64)[piece.scored]
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def chosen(log_probs, piece):
+    return log_probs[np.arange(len(piece.targets)), piece.targets]
+
+
+SMALL = scoring.EngineConfig(row_length=32, rows=8, buffer=64, tile=16)
+
+
+@pytest.fixture(scope="module")
+def engine(causal):
+    return scoring.Engine(causal, SMALL)
+
+
+def test_each_piece_is_scored_as_it_is_alone_in_order_with_one_compilation(causal, engine):
+    pieces = [next_tokens(stream) for stream in draw(60, 31)]
+    found = list(engine(iter(pieces)))
+    for piece, scores in zip(pieces, found, strict=True):
+        np.testing.assert_allclose(scores.log_probs, chosen(alone(causal, piece), piece), atol=CLOSE)
+        assert scores.ranks is None and scores.top_tokens is None
+    assert engine.work.traces == 1 and engine.work.pieces == 60
+    assert engine.work.scored == sum(len(piece.scored) for piece in pieces)
+
+
+def test_neighbours_order_buffer_and_devices_change_nothing(causal, engine):
+    pieces = [next_tokens(stream) for stream in draw(40, 31, seed=1)]
+    once = [scores.log_probs for scores in engine(pieces)]
+    back = [scores.log_probs for scores in engine(pieces[::-1])][::-1]
+    one_device = dataclasses.replace(SMALL, devices=(jax.local_devices()[0],), rows=2, tile=7, buffer=4)
+    others = [scores.log_probs for scores in scoring.score_pieces(causal, pieces, one_device)]
+    for ours, reversed_, theirs in zip(once, back, others, strict=True):
+        np.testing.assert_allclose(ours, reversed_, atol=CLOSE)
+        np.testing.assert_allclose(ours, theirs, atol=CLOSE)
+
+
+def test_the_same_pieces_give_the_same_bits(engine):
+    pieces = [next_tokens(stream) for stream in draw(30, 31, seed=2)]
+    for one, other in zip(engine(pieces), engine(pieces), strict=True):
+        np.testing.assert_array_equal(one.log_probs, other.log_probs)
+
+
+def test_identical_pieces_are_read_once(engine):
+    stream = draw(1, 31, seed=3)[0]
+    before = engine.work
+    found = list(engine([next_tokens(stream)] * 50))
+    assert engine.work.tokens - before.tokens == len(stream) - 1
+    assert engine.work.scored - before.scored == len(stream) - 1
+    assert len({scores.log_probs.tobytes() for scores in found}) == 1 and len(found) == 50
+
+
+def test_a_masked_lm_is_asked_at_its_masks_and_its_details_are_those_of_all_logits(masked):
+    rng = np.random.default_rng(4)
+    pieces = []
+    for tokens in draw(20, 32, seed=4):
+        places = np.sort(rng.choice(len(tokens), min(2, len(tokens)), replace=False)).astype(np.int32)
+        read = tokens.astype(np.int32)
+        read[places] = V - 1
+        pieces.append(scoring.Piece(read, places, tokens[places].astype(np.int32)))
+    sets = np.arange(V)[None] % 3 == np.arange(2)[:, None]
+    needs = scoring.Needs(details=True, top_k=3, sets=sets)
+    for piece, scores in zip(pieces, scoring.score_pieces(masked, pieces, SMALL, needs), strict=True):
+        everything = alone(masked, piece)
+        own = chosen(everything, piece)
+        np.testing.assert_allclose(scores.log_probs, own, atol=CLOSE)
+        np.testing.assert_array_equal(scores.ranks, (everything > own[:, None]).sum(1))
+        np.testing.assert_allclose(scores.entropy, -(np.exp(everything) * everything).sum(1), atol=1e-4)
+        np.testing.assert_allclose(scores.confidence, np.exp(everything.max(1)), atol=CLOSE)
+        np.testing.assert_array_equal(scores.top_tokens, np.argsort(-everything, 1)[:, :3])
+        np.testing.assert_allclose(scores.top_log_probs, -np.sort(-everything, 1)[:, :3], atol=CLOSE)
+        masses = np.stack([np.log(np.exp(everything[:, one]).sum(1)) for one in sets], 1)
+        np.testing.assert_allclose(scores.masses, masses, atol=CLOSE)
+
+
+def test_a_restricted_vocabulary_is_the_distribution_given_it(masked):
+    ids = (9, 4, 17, 2)
+    piece = scoring.Piece(*(np.array(one, np.int32) for one in ([1, 22, 3], [1, 1], [17, 9])))
+    needs = scoring.Needs(vocabulary=ids, top_k=4, details=True)
+    (scores,) = scoring.score_pieces(masked, [piece], SMALL, needs)
+    everything = alone(masked, piece)[0, list(ids)]
+    everything -= np.log(np.exp(everything).sum())
+    np.testing.assert_allclose(scores.log_probs, everything[[2, 0]], atol=CLOSE)
+    order = np.argsort(-everything)
+    np.testing.assert_array_equal(scores.top_tokens[0], np.array(ids)[order])
+    np.testing.assert_array_equal(scores.ranks, [list(order).index(2), list(order).index(0)])
+
+
+def test_many_continuations_read_their_context_once(causal):
+    context = np.arange(10) % V
+    streams = [np.concatenate([context, tail]) for tail in draw(12, 6, seed=5)]
+    streams += [np.concatenate([context, [one]]) for one in (3, 4, 3)]
+    pieces = [
+        scoring.Piece(
+            stream[:-1].astype(np.int32),
+            np.arange(9, len(stream) - 1, dtype=np.int32),
+            stream[10:].astype(np.int32),
+            context=10,
+        )
+        for stream in streams
+    ]
+    engine = scoring.Engine(causal, SMALL, scoring.Needs(shared_contexts=True))
+    for piece, scores in zip(pieces, engine(pieces), strict=True):
+        np.testing.assert_allclose(scores.log_probs, chosen(alone(causal, piece), piece), atol=CLOSE)
+    tails = {piece.tokens[10:].tobytes() for piece in pieces} - {b""}
+    each = sum(len(np.frombuffer(tail, np.int32)) for tail in tails)
+    # A tree is at most a row: each further one reads the context again.
+    assert (engine.work.tokens - each) % 10 == 0 and engine.work.tokens - each < 10 * len(tails) / 2
+
+
+def test_a_window_in_attention_shares_no_context():
+    model = loaded(window=4)
+    stream = np.arange(14) % V
+    pieces = [next_tokens(np.concatenate([stream[:10], tail]))._replace(context=10) for tail in draw(5, 8)]
+    found = scoring.score_pieces(model, pieces, SMALL, scoring.Needs(shared_contexts=True))
+    for piece, scores in zip(pieces, found, strict=True):
+        np.testing.assert_allclose(scores.log_probs, chosen(alone(model, piece), piece), atol=CLOSE)
+
+
+@pytest.mark.parametrize("combine", ["probs", "log_probs", "scores"])
+def test_members_become_one_by_the_mean_that_is_named(causal, combine):
+    other = jax.tree.map(lambda leaf: leaf * 0.5, causal.params)
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), causal.params, other)
+    pieces = [next_tokens(stream) for stream in draw(3, 9, seed=6)]
+    config = dataclasses.replace(SMALL, combine=combine)
+    found = list(
+        scoring.score_pieces(causal._replace(params=both), pieces, config, scoring.Needs(details=True))
+    )
+    for piece, scores in zip(pieces, found, strict=True):
+        each = np.stack([alone(causal, piece), alone(causal._replace(params=other), piece)])
+        mean = np.log(np.exp(each).mean(0)) if combine == "probs" else each.mean(0)
+        if combine == "log_probs":
+            mean -= np.log(np.exp(mean).sum(-1, keepdims=True))
+        np.testing.assert_allclose(scores.log_probs, chosen(mean, piece), atol=CLOSE)
+
+
+def test_no_array_holds_logits_of_more_than_a_tile(causal):
+    shape, needs = Shape(1, 4, 32), scoring.Needs(details=True, top_k=2, sets=np.ones((1, V), bool))
+    forward = make_forward(causal.model, needs, tile=16, combine=None)
+    (packed,) = pack([(next_tokens(range(9)), np.arange(8, dtype=np.int32))], shape, buffer=1, shared=False)
+    rows = jax.tree.map(lambda leaf: leaf[0], packed.rows)
+    sizes = {}
+    largest(jax.make_jaxpr(forward)(causal.params, rows).jaxpr, sizes)
+    with_vocabulary = [shape for shape in sizes if V in shape]
+    assert max(map(np.prod, with_vocabulary)) == 16 * V < 4 * 32 * V
+
+
+def largest(jaxpr, sizes):
+    """The shapes of everything that a computation makes, inner ones among them."""
+    for equation in jaxpr.eqns:
+        sizes.update({tuple(variable.aval.shape): None for variable in equation.outvars})
+        for value in equation.params.values():
+            for one in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(one, "jaxpr", one)
+                if hasattr(inner, "eqns"):
+                    largest(inner, sizes)
+
+
+def test_padding_is_little_on_lengths_as_they_are(engine):
+    for seed, lengths in enumerate(([31] * 10 + [1] * 300, [5, 20, 9, 16] * 60, [17] * 50 + [14] * 60)):
+        rng, before = np.random.default_rng(seed), engine.work
+        streams = (rng.integers(0, V, length + 1) for length in lengths)
+        list(engine(map(next_tokens, streams)))
+        used = engine.work.tokens - before.tokens
+        assert engine.work.positions - before.positions < used * 1.05 + 2 * 8 * 32
+
+
+def test_a_failing_source_fails_the_caller_and_nobody_waits(engine):
+    def pieces():
+        yield next_tokens([1, 2, 3])
+        raise KeyError("source")
+
+    with pytest.raises(KeyError, match="source"):
+        list(engine(pieces()))
+    endless = engine(next_tokens(np.arange(30) % V) for _ in iter(int, 1))
+    next(endless)
+    endless.close()
+    assert "jaxlm-pieces" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("piece", "reason"),
+    [
+        (scoring.Piece(*(np.zeros(0, np.int32),) * 3), "1 to 32 tokens"),
+        (scoring.Piece(np.zeros(33, np.int32), *(np.zeros(1, np.int32),) * 2), "got 33 and 1"),
+        (scoring.Piece(*(np.array(one, np.int32) for one in ([1], [1], [2]))), "is asked"),
+    ],
+)
+def test_a_piece_that_cannot_be_asked_is_refused(engine, piece, reason):
+    with pytest.raises(ValueError, match=reason):
+        list(engine([piece]))
+
+
+def test_rows_divide_over_devices(causal):
+    with pytest.raises(ValueError, match="8 devices: got 7"):
+        scoring.Engine(causal, scoring.EngineConfig(rows=7))

@@ -1,0 +1,137 @@
+"""lm-evaluation-harness on a tiny random GPT-2: `jaxlm` says what the harness's own `hf` says."""
+
+import json
+
+import pytest
+
+from jaxlm import cli
+
+pytest.importorskip("lm_eval")
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+LINES = [f"{word} number {n} goes on and on" for n in range(6) for word in ("First", "Second", "Third")]
+TASKS = {
+    "choice": """
+task: tiny_choice
+output_type: multiple_choice
+doc_to_text: "{{question}} "
+doc_to_choice: "{{choices}}"
+doc_to_target: "{{answer}}"
+target_delimiter: ""
+metric_list:
+  - metric: acc
+  - metric: acc_norm
+""",
+    "rolling": """
+task: tiny_rolling
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{text}}"
+metric_list:
+  - metric: word_perplexity
+  - metric: bits_per_byte
+""",
+    "written": """
+task: tiny_written
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{text}}"
+generation_kwargs:
+  until: ["on", "zz"]
+  max_gen_toks: 8
+  do_sample: false
+metric_list:
+  - metric: exact_match
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A model, its tokenizer, local data and three tasks on it."""
+    folder = tmp_path_factory.mktemp("harness")
+    _model(folder / "gpt2")
+    documents = [
+        {
+            "question": line,
+            "choices": [" yes it is", " no", "."],
+            "answer": n % 3,
+            "text": f"{line} {line} " * (n + 1),
+        }
+        for n, line in enumerate(LINES[:6])
+    ]
+    (folder / "data.jsonl").write_text("".join(json.dumps(one) + "\n" for one in documents))
+    (folder / "tasks").mkdir()
+    for name, text in TASKS.items():
+        where = (
+            f"dataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {folder / 'data.jsonl'}\n"
+            f"test_split: test\n"
+        )
+        (folder / "tasks" / f"{name}.yaml").write_text(text.strip() + "\n" + where)
+    return folder
+
+
+def _model(folder):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator(LINES, trainer)
+    end = {f"{name}_token": "<|endoftext|>" for name in ("bos", "eos", "unk")}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **end)
+    torch.manual_seed(0)
+    size = {"vocab_size": len(tokenizer), "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 32}
+    config = transformers.GPT2Config(**size, bos_token_id=0, eos_token_id=0, initializer_range=0.3)
+    transformers.GPT2LMHeadModel(config).eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def evaluated(place, model, out):
+    """The samples and results of a model on the three tasks."""
+    code = cli.main(
+        [
+            *("lm-eval", "run", "--model", model, "--model_args", f"pretrained={place / 'gpt2'}"),
+            *("--include_path", str(place / "tasks"), "--tasks", "tiny_choice,tiny_rolling,tiny_written"),
+            *("--output_path", str(out), "--log_samples", "--device", "cpu", "--batch_size", "2"),
+        ]
+    )
+    assert code == 0
+    (results,) = out.rglob("results_*.json")
+    samples = {}
+    for path in out.rglob("samples_*.jsonl"):
+        task = next(name for name in ("choice", "rolling", "written") if name in path.name)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        samples[task] = [line["resps"] for line in sorted(lines, key=lambda line: line["doc_id"])]
+    return json.loads(results.read_text())["results"], samples
+
+
+def _number(value):
+    """The number within lists of one."""
+    return _number(value[0]) if isinstance(value, list) else float(value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_same_numbers_as_the_harness_itself(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    theirs, their_samples = evaluated(place, "hf", tmp_path / "hf")
+    ours, our_samples = evaluated(place, "jaxlm", tmp_path / "jaxlm")
+    for task in ("tiny_choice", "tiny_rolling", "tiny_written"):
+        for name, value in theirs[task].items():
+            if isinstance(value, float):
+                assert ours[task][name] == pytest.approx(value, abs=1e-3), (task, name)
+    for theirs_one, ours_one in zip(their_samples["choice"], our_samples["choice"], strict=True):
+        for (their_choice,), (our_choice,) in zip(theirs_one, ours_one, strict=True):
+            assert float(our_choice[0]) == pytest.approx(float(their_choice[0]), abs=1e-3)
+            assert str(our_choice[1]) == str(their_choice[1])
+    totals = [[_number(one) for one in samples["rolling"]] for samples in (our_samples, their_samples)]
+    # A float32 sum over up to 200 tokens, in another order.
+    assert totals[0] == pytest.approx(totals[1], abs=1e-3)
+    assert our_samples["written"] == their_samples["written"]
+    assert any(text for one in our_samples["written"] for text in one[0])

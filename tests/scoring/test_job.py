@@ -1,0 +1,289 @@
+import json
+import os
+
+import pyarrow.parquet as pq
+import pytest
+
+from jaxlm import data, scoring
+from jaxlm.scoring import _store
+from tests.scoring.fakes import RECORDS, SMALL, Fake, contents, run, source
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What an undisturbed run leaves."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    run(folder)
+    return contents(folder)
+
+
+def rows(out):
+    return [row for table in scoring.read_parts(str(out)) for row in table.to_pylist()]
+
+
+def test_a_row_a_document_in_order(tmp_path):
+    finished = run(tmp_path)
+    found = rows(tmp_path)
+    assert [row["index"] for row in found] == list(range(len(RECORDS)))
+    assert [row["id"] for row in found] == [record.id for record in RECORDS]
+    for row, record in zip(found, RECORDS, strict=True):
+        count = len(record.text.split())
+        assert row["log_likelihood"] == (None if count == 7 else -1.5 * count)
+        assert row["error"] == ("7 words: expected others" if count == 7 else None)
+    progress = finished.progress
+    assert progress.documents == len(RECORDS) == finished.summary["documents"]
+    assert progress.errors == finished.summary["errors"] > 0
+    assert progress.tokens == sum(row["num_tokens"] or 0 for row in found)
+    assert (progress.position, progress.estimate, finished.skipped) == (57, 57, 0)
+
+
+def test_what_is_left_behind(whole):
+    parts = [name for name in whole if name.startswith("parts/")]
+    assert sorted(whole) == ["job.json", "manifest.json", *sorted(parts), "summary.json"]
+    manifest = json.loads(whole["manifest.json"])
+    assert [part["name"] for part in manifest["parts"]] == sorted(parts)
+    assert len(parts) == progress_parts(whole) > 5
+    described = json.loads(whole["job.json"])
+    assert described["scorer"] == {"model": "none", "measure": "length"}
+    assert described["corpus"] == {"name": "a list"}
+
+
+def progress_parts(files):
+    return sum(part["documents"] > 0 for part in json.loads(files["manifest.json"])["parts"])
+
+
+def test_again_does_nothing_and_changes_nothing(tmp_path, whole):
+    run(tmp_path)
+    scorer = Fake()
+    finished = run(tmp_path, scorer=scorer)
+    assert scorer.seen == []
+    assert finished.skipped == progress_parts(whole)
+    assert contents(tmp_path) == whole
+
+
+@pytest.mark.parametrize("shards", [2, 3, 40])
+def test_shards_in_any_order_make_the_same_files(tmp_path, whole, shards):
+    order = [*range(2, shards + 1), 1]
+    summaries = [run(tmp_path, config=shard(i, shards)).summary for i in order]
+    assert [summary is None for summary in summaries] == [True] * (shards - 1) + [False]
+    assert contents(tmp_path) == whole
+
+
+def test_another_number_of_shards_goes_on(tmp_path, whole):
+    first = Fake()
+    run(tmp_path, config=shard(2, 3), scorer=first)
+    second = Fake()
+    finished = run(tmp_path, scorer=second)
+    assert contents(tmp_path) == whole
+    assert sorted(first.seen + second.seen) == sorted(record.id for record in RECORDS)
+    assert finished.skipped > 0
+
+
+def shard(i, n):
+    return scoring.JobConfig(part_documents=10, part_characters=400, shard=(i, n))
+
+
+class Dead(BaseException):
+    """The process is gone: nothing of it runs after this."""
+
+
+class Dying:
+    """`os` whose n-th step is the last: half of a write, or nothing of any other step, is done."""
+
+    STEPS = ("write", "fsync", "replace", "unlink", "open")
+
+    def __init__(self, steps):
+        self.left, self.dead = steps, False
+
+    def __getattr__(self, name):
+        real = getattr(os, name)
+        if name not in self.STEPS:
+            return real
+
+        def step(*arguments, **options):
+            if self.dead:
+                raise Dead
+            self.left -= 1
+            if self.left < 0:
+                self.dead = True
+                if name == "write":
+                    handle, payload = arguments
+                    real(handle, payload[: len(payload) // 2])
+                raise Dead
+            return real(*arguments, **options)
+
+        return step
+
+
+def test_a_crash_at_every_write_sync_and_rename(tmp_path, whole, monkeypatch):
+    steps = 0
+    for steps in range(1000):
+        folder = tmp_path / str(steps)
+        with monkeypatch.context() as patched:
+            patched.setattr(_store, "os", Dying(steps))
+            try:
+                run(folder)
+                break
+            except Dead:
+                pass
+        half = contents(folder)
+        for name, payload in half.items():
+            if not name.rpartition("/")[2].startswith("."):
+                assert payload == whole[name], f"{name} after {steps} steps"
+        run(folder)
+        assert contents(folder) == whole, f"after {steps} steps"
+    # Files are seven and more, of five steps each at least.
+    assert steps > 5 * len(whole)
+
+
+class Stops(Fake):
+    """Fails in the middle of a document."""
+
+    def __call__(self, records):
+        for row in super().__call__(records):
+            if len(self.seen) == 25:
+                raise RuntimeError("the power went")
+            yield row
+
+
+def test_what_was_scored_stays_and_is_not_scored_again(tmp_path, whole):
+    with pytest.raises(RuntimeError, match="the power went"):
+        run(tmp_path, scorer=Stops())
+    before = contents(tmp_path)
+    assert any(name.startswith("parts/") for name in before)
+    scorer = Fake()
+    run(tmp_path, scorer=scorer)
+    assert contents(tmp_path) == whole
+    assert len(scorer.seen) < len(RECORDS)
+
+
+@pytest.mark.parametrize("damage", [lambda payload: payload[:-20], lambda payload: b""])
+def test_a_damaged_part_is_made_again(tmp_path, whole, damage):
+    run(tmp_path)
+    path = tmp_path / "parts" / "part-000002.parquet"
+    path.write_bytes(damage(path.read_bytes()))
+    run(tmp_path)
+    assert contents(tmp_path) == whole
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"scorer": Fake(model="another")}, "scorer.model \"none\" and \"another\""),
+        ({"scorer": Fake(bos="document")}, "scorer.bos (none) and \"document\""),
+        ({"corpus": source(name="b")}, "corpus.name \"a list\" and \"b\""),
+        ({"config": scoring.JobConfig(part_documents=11, part_characters=400)}, "10 and 11"),
+        ({"config": scoring.JobConfig(part_documents=10, part_characters=400, base="2")}, "\"e\" and \"2\""),
+    ],
+)  # fmt: skip
+def test_another_job_is_refused_and_told_what_differs(tmp_path, whole, changed, said):
+    run(tmp_path)
+    with pytest.raises(ValueError, match="holds another job") as caught:
+        run(tmp_path, **changed)
+    assert said in str(caught.value)
+    assert contents(tmp_path) == whole
+
+
+def test_other_folders_are_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="is not empty and holds no scoring job"):
+        run(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "job.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        run(tmp_path / "a")
+
+
+def test_an_empty_corpus_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="the corpus is empty"):
+        run(tmp_path / "out", corpus=source([]))
+    assert not (tmp_path / "out").exists()
+
+
+BROKEN = [*RECORDS[:14], data.Unread("a.txt:15", "a.txt:15: not UTF-8"), *RECORDS[15:30]]
+
+
+def test_what_cannot_be_read_is_a_row(tmp_path):
+    finished = run(tmp_path, corpus=source(BROKEN))
+    found = rows(tmp_path)
+    assert [row["index"] for row in found] == list(range(30))
+    assert (found[14]["id"], found[14]["error"]) == ("a.txt:15", "a.txt:15: not UTF-8")
+    assert found[14]["log_likelihood"] is None
+    assert found[15]["log_likelihood"] == -1.5 * found[15]["num_tokens"]
+    assert finished.summary["error_kinds"]["a.txt:N: not UTF-N"] == 1
+
+
+def test_or_stops_the_job_which_can_be_gone_on_with(tmp_path):
+    stop = scoring.JobConfig(part_documents=10, part_characters=400, on_error="stop")
+    good = [record for record in RECORDS if len(record.text.split()) != 7]
+    with pytest.raises(scoring.ScoreError, match=r"^a\.txt:11: 7 words: expected others; leave it out"):
+        run(tmp_path / "a", config=stop)
+    with pytest.raises(scoring.ScoreError, match=r"^x: gone"):
+        run(tmp_path / "b", config=stop, corpus=source([*good, data.Unread("x", "gone")]))
+    assert list((tmp_path / "b" / "parts").iterdir())
+    assert run(tmp_path / "b", corpus=source([*good, data.Unread("x", "gone")])).summary["errors"] == 1
+
+
+def test_bits(tmp_path):
+    run(tmp_path / "e")
+    config = scoring.JobConfig(part_documents=10, part_characters=400, base="2")
+    summary = run(tmp_path / "2", config=config).summary
+    nats, bits = (pq.read_table(tmp_path / base / "parts")["log_likelihood"][0].as_py() for base in "e2")
+    assert bits == pytest.approx(nats / 0.6931471805599453)
+    assert summary["corpus"]["nats_per_token"] == pytest.approx(1.5)
+
+
+def test_an_object_store(whole):
+    fsspec = pytest.importorskip("fsspec")
+    with pytest.raises(RuntimeError, match="the power went"):
+        run("memory://scores/a", scorer=Stops())
+    run("memory://scores/a", config=shard(2, 2))
+    finished = run("memory://scores/a")
+    assert finished.summary["documents"] == len(RECORDS)
+    stored = fsspec.filesystem("memory")
+    found = {name.partition("scores/a/")[2]: stored.cat(name) for name in stored.find("/scores/a")}
+    assert found == whole
+    with pytest.raises(ValueError, match="another job"):
+        run("memory://scores/a", scorer=Fake(model="b"))
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_crash_at_every_put(whole, is_late, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    stored, puts = fsspec.filesystem("memory"), 0
+    put = _store.RemoteStore.put
+    for puts in range(100):
+        place, left = f"scores/{is_late}-{puts}", [puts]
+
+        def dies(self, name, payload, left=left):
+            left[0] -= 1
+            if left[0] < 0 and not is_late:
+                raise Dead
+            put(self, name, payload)
+            if left[0] < 0:
+                raise Dead
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_store.RemoteStore, "put", dies)
+            try:
+                run(f"memory://{place}")
+                break
+            except Dead:
+                pass
+        run(f"memory://{place}")
+        found = {name.partition(f"{place}/")[2]: stored.cat(name) for name in stored.find(f"/{place}")}
+        assert found == whole
+    assert puts == len(whole)
+
+
+def test_documents_of_one_byte_and_of_fifty_megabytes(tmp_path):
+    records = [data.Record(str(n), text, {}) for n, text in enumerate(["a", "word " * 10_000_000, "b"])]
+    run(tmp_path, corpus=source(records))
+    assert [row["num_tokens"] for row in rows(tmp_path)] == [1, 10_000_000, 1]
+
+
+def test_configs_that_cannot_be():
+    for options, said in (({"shard": (0, 2)}, "got 0/2"), ({"part_documents": 0}, "part_documents")):
+        with pytest.raises(ValueError, match=said):
+            scoring.JobConfig(**options)
+    assert SMALL.shard == (1, 1)

@@ -1,0 +1,96 @@
+import errno
+import os
+
+import pytest
+
+from jaxlm.scoring import _store
+from jaxlm.scoring._store import LocalStore, open_store
+
+
+def memory(name):
+    pytest.importorskip("fsspec")
+    return open_store(f"memory://{name}")
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    return open_store(tmp_path / "out") if request.param == "local" else memory(tmp_path.name)
+
+
+def test_what_is_put_is_there(store):
+    assert store.names() == set()
+    store.put("job.json", b"{}")
+    store.put("parts/part-000000.parquet", b"0123456789")
+    store.put("job.json", b"[]")
+    assert store.names() == {"job.json", "parts/part-000000.parquet"}
+    assert store.read("job.json") == b"[]"
+    assert store.tail("parts/part-000000.parquet", 3) == b"789"
+    assert store.tail("parts/part-000000.parquet", 30) == b"0123456789"
+
+
+def test_the_steps_of_a_put(tmp_path, monkeypatch):
+    """Bytes are on the disk before the name is, and the name is before anything after it."""
+    store, said = LocalStore(tmp_path / "out"), []
+    store.put("parts/old", b"")
+    kinds = {}
+    real = {name: getattr(os, name) for name in ("open", "write", "fsync", "replace")}
+
+    def opened(path, *arguments):
+        handle = real["open"](path, *arguments)
+        kinds[handle] = "folder" if os.path.isdir(path) else "file"
+        return handle
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "write", lambda h, data: (said.append("write"), real["write"](h, data))[1])
+    monkeypatch.setattr(os, "fsync", lambda h: (said.append(f"sync {kinds[h]}"), real["fsync"](h))[1])
+    monkeypatch.setattr(os, "replace", lambda a, b: (said.append("rename"), real["replace"](a, b))[1])
+    store.put("parts/new", b"bytes")
+    assert said == ["write", "sync file", "rename", "sync folder"]
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path / "out")
+    store.put("a", b"before")
+
+    def full(handle, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_store.os, "write", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        store.put("a", b"after")
+    assert caught.value.filename == str(tmp_path / "out" / "a")
+    assert store.read("a") == b"before"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+def test_one_process_at_a_time(tmp_path):
+    one, other = LocalStore(tmp_path / "out"), LocalStore(tmp_path / "out")
+    with one.one_process("shard-1-of-2"):
+        with (
+            pytest.raises(ValueError, match=r"another process is at work in .* \(shard-1-of-2\)"),
+            other.one_process("shard-1-of-2"),
+        ):
+            pass
+        with other.one_process("shard-2-of-2"):
+            pass
+        assert one.names() == set()
+    with other.one_process("shard-1-of-2"):
+        pass
+
+
+def test_leftovers_are_no_files_and_are_cleared(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put("parts/a", b"a")
+    (tmp_path / "parts" / ".b.host.12.new").write_bytes(b"half")
+    assert store.names() == {"parts/a"}
+    store.clear()
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["a"]
+
+
+def test_places_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file: a job needs a folder"):
+        LocalStore(tmp_path / "file").names()
+    with pytest.raises(ValueError, match="nowhere://a: cannot be opened"):
+        open_store("nowhere://a")
+    assert open_store(f"file://{tmp_path}").place == str(tmp_path)

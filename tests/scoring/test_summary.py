@@ -1,0 +1,69 @@
+import math
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm.scoring._summary import SAMPLE, summarize
+
+
+def table(first, values, errors=None, **columns):
+    number = len(values)
+    fields = [
+        pa.field("index", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("log_likelihood", pa.float64(), metadata={"unit": columns.pop("unit", "nats")}),
+        *(pa.field(name, pa.array(column).type) for name, column in columns.items()),
+        pa.field("error", pa.string()),
+    ]
+    arrays = [
+        *(range(first, first + number), [str(n) for n in range(number)], values),
+        *columns.values(),
+        errors or [None] * number,
+    ]
+    return pa.table([pa.array(a, f.type) for a, f in zip(arrays, fields, strict=True)], pa.schema(fields))
+
+
+def test_the_corpus_is_pooled_and_its_documents_are_spread():
+    found = summarize(
+        [
+            table(0, [-2.0, None], [None, "a.txt:3: 12 words"], num_scored=[2, None]),
+            table(2, [-10.0, None], [None, "a.txt:9: 7 words"], num_scored=[4, None]),
+        ]
+    )
+    assert (found["documents"], found["errors"]) == (4, 2)
+    assert found["error_kinds"] == {"a.txt:N: N words": 2}
+    assert found["corpus"] == {
+        "scored": 6, "nats": -12.0, "nats_per_token": 2.0, "perplexity": math.exp(2)
+    }  # fmt: skip
+    spread = found["columns"]["log_likelihood"]
+    assert (spread["count"], spread["missing"], spread["mean"], spread["std"]) == (2, 2, -6.0, 4.0)
+    assert (spread["min"], spread["median"], spread["max"]) == (-10.0, -6.0, -2.0)
+    assert sum(spread["histogram"]["counts"]) == 2
+
+
+def test_bytes_and_words_are_those_of_documents_scored_whole():
+    counts = {"num_scored": [4, 3], "num_bytes": [8, 100], "num_words": [2, 50], "bits_per_byte": [1.0, None]}
+    nats = -8 * math.log(2)
+    for values, unit in (([nats, -3.0], "nats"), ([-8.0, -3.0 / math.log(2)], "bits")):
+        corpus = summarize([table(0, values, unit=unit, **counts)])["corpus"]
+        assert math.isclose(corpus["bits_per_byte"], 1.0)
+        assert math.isclose(corpus["word_perplexity"], 16.0)
+        assert math.isclose(corpus["nats_per_token"], (-nats + 3) / 7)
+
+
+def test_a_sample_of_many_is_like_them_and_a_function_of_the_indices():
+    values = np.random.default_rng(0).normal(size=3 * SAMPLE)
+    halves = [table(0, values[:SAMPLE]), table(SAMPLE, values[SAMPLE:])]
+    thirds = [table(n * SAMPLE, values[n * SAMPLE : (n + 1) * SAMPLE]) for n in range(3)]
+    one, other = (summarize(tables)["columns"]["log_likelihood"] for tables in (halves, thirds))
+    assert one["histogram"] == other["histogram"]
+    assert one["count"] == len(values)
+    # Six standard errors of a median of 65,536 normal values: 6 * 1.25 / 256.
+    assert abs(one["median"] - np.median(values)) < 0.03
+    assert one["max"] == values.max()
+
+
+def test_constants_and_what_is_not_finite():
+    spread = summarize([table(0, [1.0, 1.0, math.inf])])["columns"]["log_likelihood"]
+    assert (spread["count"], spread["missing"], spread["std"]) == (2, 1, 0.0)
+    assert sum(spread["histogram"]["counts"]) == 2
