@@ -2,12 +2,17 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from jaxlm.scoring._remote_store import RemoteStore, open_filesystem
 
 NEW, LOCK = ".new", ".lock"
+# Files that this process is writing, and how many it has begun.
+_writing: set[Path] = set()
+_begun = itertools.count()
 
 
 class LocalStore:
@@ -56,8 +61,10 @@ class LocalStore:
           OSError: if it cannot be written; names it.
         """
         path = self._folder / name
-        # A name of this process's own: another one may be writing the same bytes to the same place.
-        new = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}{NEW}")
+        # A name of this put's own: another one may be writing the same bytes to the same place.
+        owner = f"{os.uname().nodename}.{os.getpid()}"
+        new = path.with_name(f".{path.name}.{next(_begun)}.{owner}{NEW}")
+        _writing.add(new)
         try:
             self._make(path.parent)
             _write(new, data)
@@ -68,18 +75,22 @@ class LocalStore:
                 raise
             raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
+            _writing.discard(new)
             with contextlib.suppress(OSError):
                 os.unlink(new)
 
     def clear(self) -> None:
-        """Removes what killed processes left."""
-        for path in [path for path in self._folder.rglob(".*") if _is_own(path)]:
+        """Removes what killed processes of this machine left half written; others' may be at work."""
+        for path in [path for path in self._folder.rglob(f".*{NEW}") if _is_abandoned(path)]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
     @contextlib.contextmanager
     def one_process(self, name: str) -> Iterator[None]:
         """Keeps a name to this process until the end of the block, or of the process.
+
+        The file that is locked stays: were it removed, a process that waits at it and one that makes it anew
+        would both have the name.
 
         Raises:
           ValueError: if another process has it.
@@ -99,8 +110,6 @@ class LocalStore:
                 # A file system without locks: two processes of one job write the same files.
                 pass
             yield
-            with contextlib.suppress(OSError):
-                os.unlink(path)
         finally:
             os.close(handle)
 
@@ -109,62 +118,6 @@ class LocalStore:
         folder.mkdir(parents=True, exist_ok=True)
         for one in missing:
             _sync(one.parent)
-
-
-class RemoteStore:
-    """A prefix of an object store; a file is one put.
-
-    Attributes:
-      place: its URL.
-
-    Args:
-      place: its URL, for messages.
-      filesystem: of `pyarrow.fs`.
-      prefix: path within the file system.
-    """
-
-    def __init__(self, place: str, filesystem: Any, prefix: str) -> None:
-        self.place = place
-        self._filesystem, self._prefix = filesystem, prefix.rstrip("/")
-
-    def names(self) -> set[str]:
-        """Returns the objects there are, by their path within the store."""
-        from pyarrow import fs
-
-        chosen = fs.FileSelector(self._prefix, allow_not_found=True, recursive=True)
-        found = [one.path for one in self._filesystem.get_file_info(chosen) if one.is_file]
-        return {path.removeprefix("/").removeprefix(self._prefix.lstrip("/") + "/") for path in found}
-
-    def read(self, name: str) -> bytes:
-        """Returns an object's bytes."""
-        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
-            return file.read()
-
-    def tail(self, name: str, size: int) -> bytes:
-        """Returns an object's last bytes."""
-        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
-            length = file.size()
-            file.seek(max(length - size, 0))
-            return file.read()
-
-    def put(self, name: str, data: bytes) -> None:
-        """Writes an object with one put.
-
-        Raises:
-          OSError: if it cannot be written.
-        """
-        stream = self._filesystem.open_output_stream(f"{self._prefix}/{name}")
-        stream.write(data)
-        stream.close()
-
-    def clear(self) -> None:
-        """Does nothing: an object store keeps no half of an object."""
-
-    @contextlib.contextmanager
-    def one_process(self, name: str) -> Iterator[None]:
-        """Does nothing: object stores have no locks, and two processes of one job put the same objects."""
-        del name
-        yield
 
 
 Store = LocalStore | RemoteStore
@@ -191,29 +144,27 @@ def open_store(place: str | os.PathLike[str]) -> Store:
         return LocalStore(text)
     if scheme == "file":
         return LocalStore(rest)
-    return RemoteStore(text, *_filesystem(text, scheme))
-
-
-def _filesystem(url: str, scheme: str) -> tuple[Any, str]:
-    import pyarrow
-    from pyarrow import fs
-
-    try:
-        if scheme in ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"):
-            return fs.FileSystem.from_uri(url)
-        import fsspec
-
-        found, path = fsspec.core.url_to_fs(url)
-        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{url}: opening {scheme}:// needs {error.name}; install it") from error
-    except (pyarrow.ArrowException, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{url}: cannot be opened ({reason})") from error
+    return RemoteStore(text, *open_filesystem(text, scheme))
 
 
 def _is_own(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith((NEW, LOCK))
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether a half written file is of a process of this machine's that is no more."""
+    before, _, pid = path.name.removesuffix(NEW).rpartition(".")
+    if not (before.endswith(f".{os.uname().nodename}") and pid.isdigit()):
+        return False
+    if int(pid) == os.getpid():
+        return path not in _writing
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -54,7 +54,6 @@ def run(out, *, config=SMALL, scorer=None, corpus=None):
 
 
 def contents(folder):
-    """Every file below a folder, by name."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    """Every file below a folder, by name; locks, which say nothing, are left out."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -1,9 +1,13 @@
 import errno
+import fcntl
 import os
+import subprocess
+import sys
 
 import pytest
 
 from jaxlm.scoring import _store
+from jaxlm.scoring._remote_store import RemoteStore
 from jaxlm.scoring._store import LocalStore, open_store
 
 
@@ -78,13 +82,82 @@ def test_one_process_at_a_time(tmp_path):
         pass
 
 
-def test_leftovers_are_no_files_and_are_cleared(tmp_path):
+def test_a_lock_outlives_who_held_it(tmp_path):
+    """Whoever opened the file before and locks it after must keep out whoever opens it then."""
     store = LocalStore(tmp_path)
+    with store.one_process("shard-1-of-1"):
+        waiting = os.open(tmp_path / ".shard-1-of-1.lock", os.O_RDWR)
+    fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with pytest.raises(ValueError, match="another process"), store.one_process("shard-1-of-1"):
+        pass
+    os.close(waiting)
+    assert store.names() == set()
+
+
+def test_leftovers_of_the_dead_are_no_files_and_are_cleared(tmp_path):
+    store, host = LocalStore(tmp_path), os.uname().nodename
     store.put("parts/a", b"a")
-    (tmp_path / "parts" / ".b.host.12.new").write_bytes(b"half")
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    kept = {
+        f".b.0.{host}.{os.getppid()}.new",
+        f".b.0.another-{host}.{dead.pid}.new",
+        ".b.new",
+        ".shard-1-of-2.lock",
+    }
+    for name in (*kept, f".b.0.{host}.{dead.pid}.new", f".b.0.{host}.{os.getpid()}.new"):
+        (tmp_path / "parts" / name).write_bytes(b"half")
     assert store.names() == {"parts/a"}
     store.clear()
-    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["a"]
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == {"a", *kept}
+
+
+def test_two_that_finish_at_once_leave_each_other_alone(tmp_path, monkeypatch):
+    one, other, real = LocalStore(tmp_path), LocalStore(tmp_path), os.replace
+
+    def replace(new, path):
+        monkeypatch.setattr(_store.os, "replace", real)
+        other.put("summary.json", b"{}")
+        other.clear()
+        real(new, path)
+
+    monkeypatch.setattr(_store.os, "replace", replace)
+    with one.one_process("shard-1-of-2"):
+        one.put("summary.json", b"{}")
+        with pytest.raises(ValueError, match="another process"), other.one_process("shard-1-of-2"):
+            pass
+    assert one.read("summary.json") == b"{}"
+
+
+def test_half_an_object_is_not_published():
+    class Stream:
+        def write(self, payload):
+            said.append("write")
+            raise OSError("connection lost")
+
+        def close(self):
+            said.append("close")
+
+    class Objects:
+        def open_output_stream(self, path):
+            said.append(path)
+            return Stream()
+
+    said = []
+    with pytest.raises(OSError, match="connection lost"):
+        RemoteStore("s3://a/b", Objects(), "a/b").put("c", b"payload")
+    assert said == ["a/b/c", "write"]
+
+
+def test_fsspec_puts_at_once(monkeypatch):
+    """Its streams publish what they hold when they are closed, which they also are when they are lost."""
+    fsspec = pytest.importorskip("fsspec")
+    store, puts = memory("puts"), []
+    monkeypatch.setattr(
+        type(fsspec.filesystem("memory")), "pipe_file", lambda self, path, value: puts.append((path, value))
+    )
+    store.put("a", b"whole")
+    assert [(path.rpartition("/")[2], value) for path, value in puts] == [("a", b"whole")]
 
 
 def test_places_that_cannot_be(tmp_path):

@@ -1,0 +1,100 @@
+"""A prefix of an object store as the place of a job's files, through pyarrow or fsspec."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+
+class RemoteStore:
+    """A prefix of an object store; a file is one put.
+
+    A put is there whole or not at all on S3, Google Cloud Storage and Azure, by pyarrow or fsspec, and in
+    fsspec's memory. HDFS, and what fsspec opens that has no put of its own (SFTP, SMB, FTP), show a file
+    while it is written: a part cut short there has no footer of its job and is made again, but whoever reads
+    before the job has finished may see it.
+
+    Attributes:
+      place: its URL.
+
+    Args:
+      place: its URL, for messages.
+      filesystem: of `pyarrow.fs`.
+      prefix: path within the file system.
+    """
+
+    def __init__(self, place: str, filesystem: Any, prefix: str) -> None:
+        self.place = place
+        self._filesystem, self._prefix = filesystem, prefix.rstrip("/")
+
+    def names(self) -> set[str]:
+        """Returns the objects there are, by their path within the store."""
+        from pyarrow import fs
+
+        chosen = fs.FileSelector(self._prefix, allow_not_found=True, recursive=True)
+        found = [one.path for one in self._filesystem.get_file_info(chosen) if one.is_file]
+        return {path.removeprefix("/").removeprefix(self._prefix.lstrip("/") + "/") for path in found}
+
+    def read(self, name: str) -> bytes:
+        """Returns an object's bytes."""
+        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
+            return file.read()
+
+    def tail(self, name: str, size: int) -> bytes:
+        """Returns an object's last bytes."""
+        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
+            length = file.size()
+            file.seek(max(length - size, 0))
+            return file.read()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Writes an object with one put.
+
+        Raises:
+          OSError: if it cannot be written.
+        """
+        path = f"{self._prefix}/{name}"
+        fsspec_one = getattr(getattr(self._filesystem, "handler", None), "fs", None)
+        if fsspec_one is not None:
+            # Its streams are closed when they are lost, too.
+            fsspec_one.pipe_file(path, data)
+            return
+        stream = self._filesystem.open_output_stream(path)
+        stream.write(data)
+        # Not in a `with` block: closing is what publishes, and half an object must not be.
+        stream.close()
+
+    def clear(self) -> None:
+        """Does nothing: an object store keeps no half of an object."""
+
+    @contextlib.contextmanager
+    def one_process(self, name: str) -> Iterator[None]:
+        """Does nothing: object stores have no locks, and two processes of one job put the same objects."""
+        del name
+        yield
+
+
+def open_filesystem(url: str, scheme: str) -> tuple[Any, str]:
+    """Returns the file system of a URL, as one of `pyarrow.fs`, and the path within it.
+
+    Args:
+      url: of the place.
+      scheme: what it begins with.
+
+    Raises:
+      ValueError: if the URL cannot be opened.
+    """
+    import pyarrow
+    from pyarrow import fs
+
+    try:
+        if scheme in ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"):
+            return fs.FileSystem.from_uri(url)
+        import fsspec
+
+        found, path = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{url}: opening {scheme}:// needs {error.name}; install it") from error
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{url}: cannot be opened ({reason})") from error
