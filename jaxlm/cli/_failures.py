@@ -11,6 +11,13 @@ FAILED, WRONG, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 PACKAGE = str(Path(__file__).parents[1])
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What helps where there is no room on disk, or in memory, by command; `score` says it by itself.
+GO_ON = {"train": "go on with --resume"}
+SMALLER = {
+    "train": "lower --run.batch-size, or raise --optimizer.accumulation",
+    "evaluate": "lower --batch-size",
+    "lm-eval": "lower max_length of --model_args",
+}
 
 
 class UsageError(ValueError):
@@ -43,7 +50,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {found!r}?" if found else ""
 
 
-def describe(error: Exception) -> tuple[int, str]:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error says that the computer's or a device's memory is exhausted."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def describe(error: Exception, command: str = "") -> tuple[int, str]:
     """Returns the exit code of an error and its line.
 
     A `ValueError` that this package raised on purpose is a request refused, in words meant for the user (2);
@@ -52,16 +64,17 @@ def describe(error: Exception) -> tuple[int, str]:
 
     Args:
         error: what was caught.
+        command: whose it is, which decides what helps.
 
     Returns:
         The exit code and the line.
     """
     if isinstance(error, OSError) and error.errno is not None:
-        return WRONG, _describe_os_error(error)
+        return WRONG, _describe_os_error(error, command)
     if isinstance(error, (ValueError, RuntimeError, OSError)) and _is_on_purpose(error):
         return FAILED if isinstance(error, RuntimeError) else WRONG, str(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return FAILED, "out of memory: lower --run.batch-size, or raise --optimizer.accumulation"
+    if is_out_of_memory(error):
+        return FAILED, f"out of memory: {SMALLER.get(command, 'take less text at once, or a smaller model')}"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     text = " ".join(str(error).split())
@@ -69,10 +82,10 @@ def describe(error: Exception) -> tuple[int, str]:
     return FAILED, f"failed{where}: {type(error).__name__}: {text} (JAXLM_TRACEBACK=1 shows the traceback)"
 
 
-def _describe_os_error(error: OSError) -> str:
+def _describe_os_error(error: OSError, command: str) -> str:
     where = f": {error.filename}" if error.filename is not None else ""
     if error.errno in NO_ROOM:
-        return f"no room left on disk{where}; free some, then go on with --resume"
+        return f"no room left on disk{where}; free some, then {GO_ON.get(command, 'call the same again')}"
     return f"{error.strerror or error}{where}"
 
 

@@ -94,7 +94,7 @@ def _run(name: str, arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("JAXLM_TRACEBACK") == "1":
             raise
-        code, line = describe(error)
+        code, line = describe(error, name)
         say(f"jaxlm {name}", line)
         return code
     finally:

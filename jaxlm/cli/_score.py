@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm import pretrained, reports, scoring, training
-from jaxlm.cli._failures import NO_ROOM, UsageError, say
+from jaxlm.cli._cluster import own_shard
+from jaxlm.cli._failures import NO_ROOM, UsageError, is_out_of_memory, say
 from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
@@ -26,7 +27,7 @@ READ_ONCE = ("log-likelihood", "conditional", "single-pass")
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     # Before anything that looks for devices, which asks what model there is.
-    joined = _join() if "--distributed" in arguments else None
+    joined = own_shard() if "--distributed" in arguments else None
     measure = chosen_measure(arguments)
     options = parse(options_of(measure), arguments, program="jaxlm score")
     if joined is not None and options.shard != "1/1":
@@ -42,31 +43,33 @@ def run(arguments: Sequence[str]) -> int:
         base=options.base,
     )
     make = functools.partial(make_scorer, _members(options), options.dtype, wanted, _engine(options))
-    if options.engine == "ray":
-        events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
-    else:
-        events = scoring.run_job(make(), source, options.out, config)
-    with ScoreDisplay() as display, _remedies():
-        for event in events:
-            display.show(event)
-    _finish(options, event, wanted, shard)
+    with _remedies():
+        if options.engine == "ray":
+            events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
+        else:
+            events = scoring.run_job(make(), source, options.out, config)
+        with ScoreDisplay() as display:
+            for event in events:
+                display.show(event)
+        _finish(options, event, wanted, shard)
     return 0
 
 
 @contextlib.contextmanager
 def _remedies() -> Iterator[None]:
-    """Says of a lack of room what helps here."""
+    """Says of a lack of room, on disk or in memory, what helps here."""
     try:
         yield
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
+        where = "" if error.filename is None else f": {error.filename}"
         raise RuntimeError(
-            f"no room left on disk: {error.filename}; the parts before it stay: free some, then the same "
-            f"command goes on"
+            f"no room left on disk{where}; the parts that are written stay: free some, then the same command "
+            f"goes on"
         ) from error
     except Exception as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise RuntimeError("out of memory: lower --rows, --row-length or --tile") from error
 
@@ -151,20 +154,6 @@ def _shard(text: str) -> tuple[int, int]:
     if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
         raise UsageError(f"--shard is i/n with 1 <= i <= n, such as 3/64: got {text!r}")
     return int(i), int(n)
-
-
-def _join() -> tuple[int, int]:
-    """Joins the processes that the cluster started, and returns which of them this one is."""
-    import jax
-
-    try:
-        jax.distributed.initialize()
-    except (ValueError, RuntimeError) as error:
-        raise UsageError(
-            f"--distributed: jax.distributed found no cluster (Slurm, Kubernetes, MPI, TPU): {error}; name "
-            f"the shard instead, --shard i/n"
-        ) from error
-    return jax.process_index() + 1, jax.process_count()
 
 
 def _finish(

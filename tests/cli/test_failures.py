@@ -22,9 +22,18 @@ def test_a_value_error_from_elsewhere_is_a_failure():
     assert line.startswith("failed at test_failures.py:")
 
 
-def test_out_of_memory_on_a_device_names_the_remedy():
-    code, line = describe(RuntimeError("RESOURCE_EXHAUSTED: out of memory allocating 9 bytes"))
-    assert (code, line.split(":")[0]) == (1, "out of memory")
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        ("train", "lower --run.batch-size, or raise"),
+        ("evaluate", "lower --batch-size"),
+        ("fill", "take less"),
+    ],
+)
+def test_out_of_memory_on_a_device_names_the_remedy(command, remedy):
+    error = RuntimeError("RESOURCE_EXHAUSTED: out of memory allocating 9 bytes")
+    code, line = describe(error, command)
+    assert code == 1 and line.startswith(f"out of memory: {remedy}")
 
 
 def test_a_long_message_is_cut(monkeypatch):
@@ -32,5 +41,8 @@ def test_a_long_message_is_cut(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [28, 122])
-def test_a_full_disk_is_said_in_words(number):
-    assert describe(OSError(number, "?"))[1] == "no room left on disk; free some, then go on with --resume"
+@pytest.mark.parametrize(
+    ("command", "remedy"), [("train", "go on with --resume"), ("convert", "call the same again")]
+)
+def test_a_full_disk_is_said_in_words(number, command, remedy):
+    assert describe(OSError(number, "?"), command) == (2, f"no room left on disk; free some, then {remedy}")

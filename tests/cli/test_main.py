@@ -63,12 +63,12 @@ def test_each_command_describes_its_options(name, capsys):
         (
             OSError(28, "No space left on device", "b"),
             2,
-            "jaxlm info: no room left on disk: b; free some, then go on with --resume\n",
+            "jaxlm info: no room left on disk: b; free some, then call the same again\n",
         ),
         (
             MemoryError(),
             1,
-            "jaxlm info: out of memory: lower --run.batch-size, or raise --optimizer.accumulation\n",
+            "jaxlm info: out of memory: take less text at once, or a smaller model\n",
         ),
     ],
 )

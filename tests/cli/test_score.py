@@ -5,6 +5,9 @@ import json
 import math
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import pyarrow as pa
@@ -13,8 +16,10 @@ import pytest
 
 from jaxlm import pretrained, scoring
 from jaxlm.cli import _score, main
+from jaxlm.cli._cluster import own_shard
 from tests.scoring.fakes import Fake, contents
 
+ROOT = Path(__file__).parents[2]
 TEXTS = ["a small text", "another one, somewhat longer than that", "b", "é", "the last of them all"]
 
 
@@ -86,24 +91,82 @@ def test_shards_of_a_model_leave_the_bytes_of_one_run(score, tmp_path, capsys):
     assert contents(tmp_path / "whole") == contents(tmp_path / "out")
 
 
-def test_the_processes_of_a_cluster_are_shards(score, fake, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(jax.distributed, "initialize", lambda: None)
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    for process in (1, 0):
-        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
-        assert score("--part-documents", 2, "--distributed", "--json") == 0
-        assert json.loads(capsys.readouterr().out)["finished"] == (process == 0)
+CLUSTER = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+# Scores a word a document, process 1 once a line comes on its stdin; of each first document it says so.
+SHARD = """
+import os, sys
+from tests.scoring.fakes import Fake
+from jaxlm.cli import _score, main
+class Slow(Fake):
+    def __call__(self, records):
+        for number, row in enumerate(super().__call__(records)):
+            if number == 0:
+                print("began", flush=True)
+                if os.environ["SLURM_PROCID"] == "1":
+                    sys.stdin.readline()
+            yield row
+_score.make_scorer = lambda *arguments: Slow()
+sys.exit(main(["score", *sys.argv[1:], "--part-documents", "2", "--distributed", "--json"]))
+"""
+
+
+@pytest.mark.parametrize("ends", ["late", "killed"])
+def test_the_processes_of_a_cluster_are_shards_that_go_their_own_ways(
+    causal_folder, corpus, tmp_path, score, fake, ends
+):
+    """What one has to do, or that it is killed, is nothing to the other."""
+    words = [str(causal_folder / "causal_lm"), str(corpus), "--out", str(tmp_path / "out")]
+    first, second = [
+        subprocess.Popen(
+            [sys.executable, "-c", SHARD, *words],
+            env=os.environ
+            | CLUSTER
+            | {"SLURM_PROCID": str(n), "SLURM_LOCALID": "0", "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(2)
+    ]
+    with first, second:
+        assert second.stdout.readline() == "began\n"
+        if ends == "killed":
+            second.kill()
+            second.wait()
+        said, _ = first.communicate(timeout=60)
+        assert first.returncode == 0 and json.loads(said.splitlines()[-1])["parts_here"] == 2
+        if ends == "late":
+            said, _ = second.communicate("\n", timeout=60)
+            assert second.returncode == 0 and json.loads(said.splitlines()[-1])["finished"]
+    assert score("--part-documents", 2) == 0
+    assert len(rows(tmp_path / "out")) == 5
+
+
+def test_the_gpus_of_a_process_are_its_own(monkeypatch):
+    for name, value in (CLUSTER | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "3"}).items():
+        monkeypatch.setenv(name, value)
+    before = {
+        name: jax.config.read(name) for name in ("jax_cuda_visible_devices", "jax_rocm_visible_devices")
+    }
+    try:
+        assert own_shard() == (1, 1)
+        assert {jax.config.read(name) for name in before} == {"3"}
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def test_shards_are_named_once(score, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_score, "own_shard", lambda: (1, 2))
     assert score("--distributed", "--shard", "1/2") == 2
     assert "leave --shard out" in capsys.readouterr().err
 
 
-def test_no_cluster_is_one_line(score, tmp_path, capsys, monkeypatch):
-    def nothing():
-        raise ValueError("coordinator_address should be defined.")
-
-    monkeypatch.setattr(jax.distributed, "initialize", nothing)
+def test_no_cluster_is_one_line(score, capsys):
     assert score("--distributed") == 2
-    assert "found no cluster" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "found no cluster" in said and "coordinator_address" in said and said.count("\n") == 1
 
 
 def test_bits_and_tokens(score, tmp_path):
@@ -203,6 +266,29 @@ def test_a_full_disk(score, fake, tmp_path, capsys, monkeypatch):
     assert "no room left on disk" in said and "part-000001.parquet" in said and said.count("\n") == 1
     assert [path.name for path in (tmp_path / "out" / "parts").iterdir()] == ["part-000000.parquet"]
     assert score("--part-documents", 2) == 0
+
+
+def test_a_disk_that_is_full_at_the_end(score, fake, tmp_path, capsys, monkeypatch):
+    """The parts are there, and the remedy is not that of training."""
+
+    def full(summary):
+        raise OSError(28, "No space left on device", "histogram.png")
+
+    monkeypatch.setattr(_score.reports, "histogram_png", full)
+    assert score() == 1
+    said = capsys.readouterr().err
+    assert "no room left on disk: histogram.png; the parts that are written stay" in said
+    assert "--resume" not in said
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: out of memory")])
+def test_a_model_that_does_not_fit(score, capsys, monkeypatch, error):
+    def make(*arguments):
+        raise error
+
+    monkeypatch.setattr(_score, "make_scorer", make)
+    assert score() == 1
+    assert capsys.readouterr().err == "jaxlm score: out of memory: lower --rows, --row-length or --tile\n"
 
 
 def test_an_ensemble(score, causal_folder, tmp_path):
