@@ -41,7 +41,7 @@ def run_job(
 
     Raises:
       ValueError: if there is no document, or `out` holds another job or is another process's.
-      CorpusError: if the corpus cannot be read and `on_error` is "stop".
+      CorpusError: if the corpus cannot be read and `on_error` is "stop", or has changed meanwhile.
       ScoreError: if a document cannot be scored and `on_error` is "stop".
       OSError: if a file cannot be written; the parts before it stay.
 
@@ -67,6 +67,7 @@ def run_job(
         begin_job(store, job)
         run = _Run(scorer, source, store, job, config)
         yield from run.parts(documents)
+        source.check()
         summary = finish_job(store, job, run.planned)
         yield JobFinished(run.progress(), run.skipped, summary)
 

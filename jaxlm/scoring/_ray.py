@@ -83,6 +83,7 @@ def run_ray_job(
             )
             told = _Told(source, config)
             yield from told.progresses(parts)
+            source.check()
             yield JobFinished(told.progress(), len(done), finish_job(store, job, told.planned))
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import data
@@ -16,11 +17,13 @@ class Source(NamedTuple):
       documents: returns an iterator over them, from the start each time.
       description: JSON values that differ where the documents do.
       estimate: about how many there are, from a look that makes none; None: unknown.
+      check: raises `CorpusError` if the documents are no longer those that are described.
     """
 
     documents: Callable[[], Iterable[data.Record | data.Unread]]
     description: dict[str, Any]
     estimate: Callable[[], int | None] = lambda: None
+    check: Callable[[], None] = lambda: None
 
 
 def file_source(
@@ -64,6 +67,8 @@ def file_source(
     how = {"sniff": sniff, "document": document, "field": field, "fields": fields, "broken": broken}
     documents = functools.partial(data.read_files, files, **how)
     estimate = functools.partial(data.estimate_records, files, document=document)
+    # Before the digests: what changes from here on is another corpus.
+    versions = {file.path: _version(file.path) for file in files}
     described = {
         "files": {file.name: data.file_digest(file.path) for file in files},
         "format": format,
@@ -71,4 +76,22 @@ def file_source(
         "field": field,
         "fields": list(fields),
     }
-    return Source(documents, described, estimate)
+    return Source(documents, described, estimate, functools.partial(_check, versions))
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _check(versions: dict[Path, tuple[int, int] | None]) -> None:
+    changed = [str(path) for path, version in versions.items() if _version(path) != version]
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise data.CorpusError(
+            f"{changed[0]}{more} changed while the corpus was scored: its scores are of no one corpus; score "
+            f"what is there now, into another folder"
+        )

@@ -282,6 +282,40 @@ def test_documents_of_one_byte_and_of_fifty_megabytes(tmp_path):
     assert [row["num_tokens"] for row in rows(tmp_path)] == [1, 10_000_000, 1]
 
 
+class Editing(Fake):
+    """Does something to a file while the last document is scored."""
+
+    def __init__(self, edit):
+        super().__init__()
+        self._edit = edit
+
+    def __call__(self, records):
+        for row in super().__call__(records):
+            if len(self.seen) == 3:
+                self._edit()
+            yield row
+
+
+@pytest.mark.parametrize("edit", ["grows", "same size", "gone"])
+def test_a_corpus_that_changes_is_not_finished(tmp_path, edit):
+    path = tmp_path / "a.txt"
+    path.write_text("one\ntwo\nsix\n")
+    old = path.stat().st_mtime_ns - 10**9
+    os.utime(path, ns=(old, old))
+    edits = {
+        "grows": lambda: path.write_text("one\ntwo\nsix\nten\n"),
+        "same size": lambda: path.write_text("one\ntwo\nten\n"),
+        "gone": path.unlink,
+    }
+    corpus = scoring.file_source([str(path)])
+    with pytest.raises(data.CorpusError, match=r"a\.txt changed while the corpus was scored"):
+        run(tmp_path / "out", corpus=corpus, scorer=Editing(edits[edit]))
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    if edit != "gone":
+        with pytest.raises(ValueError, match=r"another job.*a\.txt"):
+            run(tmp_path / "out", corpus=scoring.file_source([str(path)]))
+
+
 def test_configs_that_cannot_be():
     for options, said in (({"shard": (0, 2)}, "got 0/2"), ({"part_documents": 0}, "part_documents")):
         with pytest.raises(ValueError, match=said):
