@@ -159,11 +159,18 @@ class Measure(abc.ABC):
         return {"measure": self.name, **dataclasses.asdict(self)}
 
 
-def nats(name: str, kind: pa.DataType | None = None) -> pa.Field:
+def nats(name: str, kind: pa.DataType | None = None, *, tokens: str | None = None) -> pa.Field:
     """Returns a column in nats, float64 unless told.
+
+    Args:
+      name: of the column.
+      kind: of its values.
+      tokens: of the measure's log-likelihood, the column that says of how many tokens it is: both are summed
+        up over a corpus, and their quotient is its loss.
 
     Example:
       >>> nats("log_likelihood").metadata
       {b'unit': b'nats'}
     """
-    return pa.field(name, pa.float64() if kind is None else kind, metadata={"unit": "nats"})
+    metadata = {"unit": "nats"} | ({} if tokens is None else {"tokens": tokens})
+    return pa.field(name, pa.float64() if kind is None else kind, metadata=metadata)

@@ -90,8 +90,9 @@ def part_schema(columns: pa.Schema, base: Base = "e") -> pa.Schema:
       >>> part_schema(pa.schema([("log_likelihood", pa.float64())])).names
       ['index', 'id', 'log_likelihood', 'error']
     """
+    bits = {b"unit": b"bits"}
     own = [
-        field.with_metadata({"unit": "bits"}) if base == "2" and is_in_nats(field) else field
+        field.with_metadata(field.metadata | bits) if base == "2" and is_in_nats(field) else field
         for field in columns
     ]
     return pa.schema([("index", pa.int64()), ("id", pa.string()), *own, ("error", pa.string())])

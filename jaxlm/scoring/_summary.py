@@ -109,7 +109,10 @@ class _Spread:
 
 
 class _Pooled:
-    """Sums over documents, from which rates of the corpus follow: not means of documents' rates."""
+    """Sums over documents, from which rates of the corpus follow: not means of documents' rates.
+
+    What is summed is the column whose metadata name its tokens, the measure's log-likelihood.
+    """
 
     def __init__(self) -> None:
         self._name: str | None = None
@@ -117,15 +120,14 @@ class _Pooled:
         self._tokens = self._bytes = self._words = 0
 
     def add(self, table: pa.Table) -> None:
-        named = (field for field in table.schema if pa.types.is_floating(field.type) and field.metadata)
-        units = {field.name: field.metadata.get(b"unit") for field in named}
-        name = next((one for one, unit in units.items() if unit in (b"nats", b"bits")), None)
-        if name is None or "num_scored" not in table.column_names:
+        field = next((one for one in table.schema if b"tokens" in (one.metadata or {})), None)
+        if field is None:
             return
+        name, tokens = field.name, field.metadata[b"tokens"].decode()
         self._name = name
-        nats = _known(table, name) * (math.log(2.0) if units[name] == b"bits" else 1.0)
+        nats = _known(table, name) * (math.log(2.0) if field.metadata.get(b"unit") == b"bits" else 1.0)
         self._nats += float(np.nansum(nats))
-        self._tokens += int(np.nansum(_known(table, "num_scored")))
+        self._tokens += int(np.nansum(_known(table, tokens)))
         # Rates by word and byte are of documents scored from their first token on, as the row says.
         if "bits_per_byte" in table.column_names:
             whole = np.isfinite(_known(table, "bits_per_byte"))

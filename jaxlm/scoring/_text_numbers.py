@@ -19,7 +19,7 @@ def text_columns(total: str) -> list[pa.Field]:
       total: name of the log-likelihood.
     """
     counts = [pa.field(name, pa.int64()) for name in COUNTS]
-    return [*counts, nats(total), *(pa.field(name, pa.float64()) for name in RATES)]
+    return [*counts, nats(total, tokens="num_scored"), *(pa.field(name, pa.float64()) for name in RATES)]
 
 
 def text_numbers(

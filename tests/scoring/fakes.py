@@ -6,6 +6,7 @@ from jaxlm import data, scoring
 
 TEXTS = [f"document {number} " + "word " * (number * 7 % 13) for number in range(57)]
 RECORDS = [data.Record(f"a.txt:{number}", text, {}) for number, text in enumerate(TEXTS, start=1)]
+POOLED = {"unit": "nats", "tokens": "num_scored"}
 SMALL = scoring.JobConfig(part_documents=10, part_characters=400)
 
 
@@ -16,7 +17,7 @@ class Fake:
         [
             pa.field("num_tokens", pa.int64()),
             pa.field("num_scored", pa.int64()),
-            pa.field("log_likelihood", pa.float64(), metadata={"unit": "nats"}),
+            pa.field("log_likelihood", pa.float64(), metadata=POOLED),
             pa.field("token_log_probs", pa.list_(pa.float32()), metadata={"unit": "nats"}),
         ]
     )

@@ -53,7 +53,7 @@ def test_a_part_says_what_it_is():
     assert table["index"].to_pylist() == list(range(100, 112))
     assert table["id"].to_pylist() == [record.id for record in RECORDS[:12]]
     assert table["log_likelihood"].to_pylist()[:2] == [-3.0, -13.5]
-    assert table.schema.field("log_likelihood").metadata == {b"unit": b"nats"}
+    assert table.schema.field("log_likelihood").metadata == {b"unit": b"nats", b"tokens": b"num_scored"}
     assert pq.read_metadata(io.BytesIO(payload)).row_group(0).column(0).compression == "ZSTD"
     for tail in (payload, payload[-FOOTER:], payload[-2500:]):
         kept = read_footer(tail)
@@ -76,7 +76,7 @@ def test_errors_have_no_number():
 
 def test_bits_where_there_were_nats():
     nats, bits = (pq.read_table(io.BytesIO(encoded(base=base))) for base in ("e", "2"))
-    assert bits.schema.field("log_likelihood").metadata == {b"unit": b"bits"}
+    assert bits.schema.field("log_likelihood").metadata == {b"unit": b"bits", b"tokens": b"num_scored"}
     assert bits.schema.field("token_log_probs").metadata == {b"unit": b"bits"}
     for one, other in zip(nats.to_pylist(), bits.to_pylist(), strict=True):
         assert one["num_tokens"] == other["num_tokens"]

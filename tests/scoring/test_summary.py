@@ -8,10 +8,13 @@ from jaxlm.scoring._summary import SAMPLE, summarize
 
 def table(first, values, errors=None, **columns):
     number = len(values)
+    metadata = {"unit": columns.pop("unit", "nats")}
+    if (tokens := columns.pop("tokens", "num_scored")) in columns:
+        metadata["tokens"] = tokens
     fields = [
         pa.field("index", pa.int64()),
         pa.field("id", pa.string()),
-        pa.field("log_likelihood", pa.float64(), metadata={"unit": columns.pop("unit", "nats")}),
+        pa.field("log_likelihood", pa.float64(), metadata=metadata),
         *(pa.field(name, pa.array(column).type) for name, column in columns.items()),
         pa.field("error", pa.string()),
     ]
@@ -67,3 +70,19 @@ def test_constants_and_what_is_not_finite():
     spread = summarize([table(0, [1.0, 1.0, math.inf])])["columns"]["log_likelihood"]
     assert (spread["count"], spread["missing"], spread["std"]) == (2, 1, 0.0)
     assert sum(spread["histogram"]["counts"]) == 2
+
+
+def test_only_what_the_measure_names_as_its_log_likelihood_is_pooled():
+    schema = pa.schema(
+        [
+            pa.field("index", pa.int64()),
+            pa.field("id", pa.string()),
+            pa.field("num_scored", pa.int64()),
+            pa.field("max_ratio", pa.float64(), metadata={"unit": "nats"}),
+            pa.field("error", pa.string()),
+        ]
+    )
+    columns = {"index": [0], "id": ["a"], "num_scored": [3], "max_ratio": [9.0], "error": [None]}
+    assert summarize([pa.table(columns, schema)])["corpus"] == {}
+    pooled = summarize([table(0, [-6.0], tokens="num_tokens", num_tokens=[3], num_scored=[1])])["corpus"]
+    assert (pooled["scored"], pooled["nats_per_token"]) == (3, 2.0)
