@@ -1,5 +1,6 @@
 """Scoring at the speed of the hardware: pieces are packed on the host while all local devices work."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -57,7 +58,7 @@ class Engine:
         wide = loaded.config.position == "instruction"
         self._shape = Shape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
         self.longest = longest_piece(self.config, loaded)
-        self.work = Work()
+        self.work, self._counting = Work(), threading.Lock()
         self._step = self._compiled(loaded)
         self._params = _replicated(_kept(loaded), devices)
 
@@ -93,7 +94,7 @@ class Engine:
         forward = make_forward(loaded.model, self._needs, tile=self.config.tile, combine=self.config.combine)
 
         def step(params: Any, rows: Any) -> Answers:
-            self.work = self.work._replace(traces=self.work.traces + 1)
+            self._count(Work(traces=1))
             return forward(params, rows)
 
         return jax.pmap(step, in_axes=(None, 0), devices=list(self.config.devices))
@@ -105,13 +106,19 @@ class Engine:
             ready[ask.piece] = PieceScores(
                 *(None if field is None else field[device, span].copy() for field in found)
             )
-        self.work = self.work._replace(
-            pieces=self.work.pieces + len(packed.asks),
-            batches=self.work.batches + 1,
-            tokens=self.work.tokens + packed.num_tokens,
-            positions=self.work.positions + self._shape.num_positions,
-            scored=self.work.scored + int(packed.rows.count.sum()),
+        done = Work(
+            pieces=len(packed.asks),
+            batches=1,
+            tokens=packed.num_tokens,
+            positions=self._shape.num_positions,
+            scored=int(packed.rows.count.sum()),
         )
+        self._count(done)
+
+    def _count(self, done: Work) -> None:
+        # Several threads may draw scores of one engine, and none of their work is to be lost.
+        with self._counting:
+            self.work = Work(*map(sum, zip(self.work, done, strict=True)))
 
     def _positions(self, piece: Piece) -> np.ndarray:
         """The positions of a piece, which is checked on the way."""

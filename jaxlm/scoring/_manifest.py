@@ -9,7 +9,7 @@ from jaxlm.scoring._store import Store
 
 JOB, MANIFEST, SUMMARY = "job.json", "manifest.json", "summary.json"
 # Part of every description: raise it when parts of the same job would be cut or written in another way.
-FORMAT = 1
+FORMAT = 2
 SHOWN = 4
 
 
@@ -35,7 +35,7 @@ def describe_job(source: Mapping[str, Any], scorer: Mapping[str, Any], options: 
 
     Example:
       >>> describe_job({"files": {}}, {"measure": "log-likelihood"}, {"base": "e"}).id[:8]
-      '0b2541a4'
+      'a8540280'
     """
     values = {"format": FORMAT, "corpus": dict(source), "scorer": dict(scorer), "options": dict(options)}
     # As JSON reads them back: tuples are lists there, keys are text.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm.scoring._masked_texts import MaskedText, window_start
-from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._pieces import Extent, Piece, PieceScores, extent
 
 
 class Spans(NamedTuple):
@@ -79,6 +79,13 @@ class MaskedSpans(Sequence[Piece]):
     def __iter__(self) -> Iterator[Piece]:
         return (self[index] for index in range(len(self)))
 
+    def extent(self) -> Extent:
+        """Returns how much the copies hold, none of which is made for that; see `extent` of pieces."""
+        ends = self._text.opening.size + self._text.closing.size
+        parts = (self._text.opening, self._text.tokens, self._text.closing)
+        top = max(self._mask_id, *(int(ids.max(initial=0)) for ids in parts))
+        return Extent(ends + min(self._text.tokens.size, self._room), top)
+
     def read(self, scores: Sequence[PieceScores], field: str = "log_probs") -> np.ndarray:
         """Returns what answers each question, `[a]` or `[a k]`; log-probabilities as `Float64[a]`.
 
@@ -126,3 +133,7 @@ class JoinedPieces(Sequence[Piece]):
                 return part[index]
             index -= len(part)
         raise IndexError(index)
+
+    def extent(self) -> Extent:
+        """Returns how much all of them hold; see `extent` of pieces."""
+        return Extent(*map(max, zip(Extent(), *map(extent, self._parts), strict=True)))

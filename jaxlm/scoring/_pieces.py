@@ -3,6 +3,7 @@
 Letters: `n` tokens of a piece, `m` places of it that are scored, `k` likeliest ids, `s` sets of ids.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,3 +61,32 @@ class PieceScores(NamedTuple):
     top_tokens: np.ndarray | None = None
     top_log_probs: np.ndarray | None = None
     masses: np.ndarray | None = None
+
+
+class Extent(NamedTuple):
+    """How much pieces hold.
+
+    Attributes:
+      longest: tokens of the longest of them.
+      largest_id: of their tokens and targets.
+    """
+
+    longest: int = 0
+    largest_id: int = 0
+
+
+def extent(pieces: Sequence[Piece]) -> Extent:
+    """Returns how much pieces hold; those that are made when they are looked at say so by `extent()`.
+
+    Args:
+      pieces: of a document; may be empty.
+
+    Example:
+      >>> extent([Piece(np.array([3, 9]), np.array([0]), np.array([9]))])
+      Extent(longest=2, largest_id=9)
+    """
+    if hasattr(pieces, "extent"):
+        return pieces.extent()
+    ids = (each for piece in pieces for each in (piece.tokens, piece.targets))
+    longest = max((len(piece.tokens) for piece in pieces), default=0)
+    return Extent(longest, max((int(each.max(initial=0)) for each in ids), default=0))

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 import jaxlm
-from jaxlm import data, pretrained
+from jaxlm import data, models, pretrained
 from jaxlm.scoring._engine import Engine
 from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
 from jaxlm.scoring._fingerprint import weights_fingerprint
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
 from jaxlm.scoring._measures import MEASURES
-from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._pieces import Piece, PieceScores, extent
 
 # Documents that are encoded together, and characters that end such a block early.
 BLOCK, BLOCK_CHARACTERS = 256, 1 << 20
@@ -79,9 +79,9 @@ class Scorer:
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
             "model": weights_fingerprint(loaded.params),
+            "config": models.to_dict(loaded.config),
             "objective": loaded.objective,
             "tokenizer": loaded.tokenizer.fingerprint,
-            "dtype": loaded.config.dtype,
             "row_length": self.engine.config.row_length,
             "combine": self.engine.config.combine,
             **self.measure.options(),
@@ -142,16 +142,15 @@ class Scorer:
         return self.measure.row(planned, scores)
 
     def _check(self, pieces: Sequence[Piece]) -> None:
+        longest, top = extent(pieces)
+        if longest > self.engine.longest:
+            raise ScoreError(
+                f"{longest} tokens are read at once, and at most {self.engine.longest} can be: "
+                "shorten the document, or raise row_length where the model allows"
+            )
         known = self._context.config.vocab_size
-        for piece in pieces:
-            if len(piece.tokens) > self.engine.longest:
-                raise ScoreError(
-                    f"{len(piece.tokens)} tokens are read at once, and at most {self.engine.longest} can be: "
-                    "shorten the document, or raise row_length where the model allows"
-                )
-            top = max(int(ids.max(initial=0)) for ids in (piece.tokens, piece.targets))
-            if top >= known:
-                raise ScoreError(f"the tokenizer gave id {top}, and the model has ids 0 to {known - 1}")
+        if top >= known:
+            raise ScoreError(f"the tokenizer gave id {top}, and the model has ids 0 to {known - 1}")
 
     def _encode(self, text: str) -> np.ndarray:
         found = self._encoded.get(text)
