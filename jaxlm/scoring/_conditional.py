@@ -11,6 +11,7 @@ from jaxlm import data
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._openings import Bos, end_ids, resolve_bos
 from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._unknown import Unknown, check_unknown
 
 Opening = Bos | Literal["empty"]
 Long = Literal["error", "left"]
@@ -37,7 +38,8 @@ class Conditional(Measure):
       bos: what stands before the context: as in `resolve_bos`, or "empty": the opening token where there is
         no context, else nothing.
       long: what becomes of what is longer than the model reads: "error", or "left": the context loses its
-        beginning, of which `num_cut` tells how many tokens.
+        beginning, of which `num_cut` tells how many tokens; what opens it stays.
+      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
 
     Example:
       >>> Conditional(context="question").options()["context"]
@@ -49,6 +51,7 @@ class Conditional(Measure):
     context: str = "context"
     bos: Opening = "auto"
     long: Long = "error"
+    unknown: Unknown = "error"
 
     def resolved(self, context: Context) -> "Conditional":
         if self.bos == "window":
@@ -70,7 +73,7 @@ class Conditional(Measure):
         rates = (nats("log_likelihood_per_token"), nats("log_likelihood_per_byte"))
         return [
             *(pa.field(name, pa.int64()) for name in counts),
-            nats("log_likelihood"),
+            nats("log_likelihood", tokens="num_tokens"),
             *rates,
             pa.field("is_greedy", pa.bool_()),
         ]
@@ -81,6 +84,7 @@ class Conditional(Measure):
             raise ScoreError(f"no context {self.context!r} beside the text; what is there: {there}")
         before, continuation = divided(record.meta[self.context], record.text)
         whole = context.encode(before + continuation)
+        check_unknown(context, before + continuation, whole, self.unknown)
         own = len(context.encode(before)) if before else 0
         if len(whole) <= own:
             raise ScoreError("nothing of the continuation is left behind the context's tokens")

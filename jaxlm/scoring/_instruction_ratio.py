@@ -11,9 +11,10 @@ import pyarrow as pa
 from jaxlm import data
 from jaxlm.scoring._masked_checks import Long, mask_of, too_long
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
-from jaxlm.scoring._masked_texts import MaskedText, Unknown, masked_text
+from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
+from jaxlm.scoring._unknown import Unknown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class InstructionRatio(Measure):
     `sum_i (max_v log p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest of the trace:
     how much likelier the likeliest tokens are than those that stand there. 0 or more; a high one is an
     instruction that the model finds out of place. Specials, the end of an instruction among them, stay
-    visible and are not counted.
+    visible and are not counted; an instruction of nothing else has null, and no part in the mean.
 
     With `masking="instruction"` all of an instruction is hidden at once, one copy of the trace an
     instruction; with "token" each of its tokens is hidden alone, one copy a token. The mean of the latter
@@ -92,24 +93,25 @@ class InstructionRatio(Measure):
         return Planned(copies, _Trace(instructions, names, text.tokens.size))
 
     def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
-        """Returns the ratios of a trace; an instruction of specials alone has ratio 0."""
+        """Returns the ratios of a trace; an instruction of specials alone has none."""
         instructions, names, size = planned.state
         own = planned.pieces.read(scores)
         best = planned.pieces.read(scores, "top_log_probs")[:, 0].astype(np.float64)
         ratios, likelihoods = np.zeros(len(names)), np.zeros(len(names))
         np.add.at(ratios, instructions, np.maximum(best - own, 0.0))
         np.add.at(likelihoods, instructions, own)
-        worst = int(ratios.argmax())
+        asked = np.bincount(instructions, minlength=len(names)) > 0
+        worst = int(np.where(asked, ratios, -1.0).argmax())
         return {
             "num_tokens": size,
             "num_scored": len(own),
             "num_instructions": len(names),
             "max_ratio": float(ratios[worst]),
-            "mean_ratio": math.fsum(ratios) / len(ratios),
+            "mean_ratio": math.fsum(ratios) / int(asked.sum()),
             "most_unexpected": worst,
             "most_unexpected_instruction": names[worst],
-            "instruction_ratios": ratios.astype(np.float32).tolist(),
-            "instruction_log_likelihoods": likelihoods.astype(np.float32).tolist(),
+            "instruction_ratios": _known(ratios, asked),
+            "instruction_log_likelihoods": _known(likelihoods, asked),
         }
 
 
@@ -162,6 +164,12 @@ def _centres(numbers: np.ndarray, room: int) -> np.ndarray:
         raise ScoreError(f"an instruction of {counts.max()} tokens is longer than a window of {room}")
     ends = np.cumsum(counts)
     return ((ends - counts + ends) / 2)[numbers]
+
+
+def _known(values: np.ndarray, asked: np.ndarray) -> list[float | None]:
+    """Values of instructions, None for those of which nothing was asked."""
+    pairs = zip(values.astype(np.float32).tolist(), asked.tolist(), strict=True)
+    return [value if known else None for value, known in pairs]
 
 
 def _texts(context: Context, tokens: np.ndarray, numbers: np.ndarray) -> list[str]:

@@ -12,7 +12,8 @@ from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError
 from jaxlm.scoring._openings import Bos, end_ids, resolve_bos
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
-from jaxlm.scoring._token_rows import token_columns, token_rows
+from jaxlm.scoring._token_rows import check_top_k, token_columns, token_rows
+from jaxlm.scoring._unknown import Unknown, check_unknown
 from jaxlm.scoring._windows import windows
 from jaxlm.scoring._words import WordRule, word_columns, word_rows
 
@@ -40,6 +41,7 @@ class LogLikelihood(Measure):
       window: W, tokens that are read at once; None: as many as rows hold and the model reads.
       context: c, the least that is read before a later window's first prediction; None: half a window.
       stride: `W - c + 1`, the most that a later window predicts, to be given in the place of `context`.
+      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
       tokens: whether a row holds lists of its tokens' numbers.
       words: whether it holds lists of its words' surprisals; see `word_rows`.
       top_k: likeliest ids that `tokens` lists for each token.
@@ -57,6 +59,7 @@ class LogLikelihood(Measure):
     window: int | None = None
     context: int | None = None
     stride: int | None = None
+    unknown: Unknown = "error"
     tokens: bool = False
     words: bool = False
     top_k: int = 0
@@ -75,6 +78,7 @@ class LogLikelihood(Measure):
         least = window - self.stride + 1 if self.stride is not None else least
         if not 1 <= least <= window:
             raise ScoreError(f"context: expected 1 to the window's {window} tokens, got {least}")
+        check_top_k(self.top_k, context.config.vocab_size)
         if self.eos:
             end_ids(context)
         if self.words:
@@ -94,10 +98,10 @@ class LogLikelihood(Measure):
 
     def pieces(self, context: Context, record: data.Record) -> Planned:
         tokens = context.encode(record.text)
+        check_unknown(context, record.text, tokens, self.unknown)
         is_opened = self.bos != "none"
         opening = [end_ids(context)[0]] if is_opened else []
-        # Behind a text whose words are asked for, the mass of what may end them is asked too.
-        closing = [end_ids(context)[1]] if self.eos else [0] if self.words else []
+        closing = [end_ids(context)[1]] if self.eos else []
         stream = np.concatenate([opening, tokens, closing]).astype(np.int32)
         if len(tokens) == 0:
             raise ScoreError("no tokens: the text is empty")
@@ -105,7 +109,10 @@ class LogLikelihood(Measure):
             raise ScoreError("one token, and nothing before it that predicts it: use bos='document'")
         if self.long == "error" and len(stream) - 1 > self.window:
             raise ScoreError(f"{len(stream) - 1} tokens are read, and a window holds {self.window}")
-        return Planned(self._windows(stream), State(context, record, tokens, is_opened))
+        pieces = self._windows(stream)
+        if self.words and not self.eos:
+            pieces = self._ended(context, stream, pieces)
+        return Planned(pieces, State(context, record, tokens, is_opened))
 
     def _windows(self, stream: np.ndarray) -> list[Piece]:
         pieces, places = [], np.arange(self.window, dtype=np.int32)
@@ -116,6 +123,20 @@ class LogLikelihood(Measure):
             targets = stream[window.first : window.end + 1]
             pieces.append(Piece(read, places[len(read) - len(targets) : len(read)], targets))
         return pieces
+
+    def _ended(self, context: Context, stream: np.ndarray, pieces: list[Piece]) -> list[Piece]:
+        """Asks behind a text, too, for the mass of what may end its last word; no other question moves."""
+        last = pieces[-1]
+        # Dynamic scaling turns every place by the length that is read: there the last piece stays as it is.
+        if len(last.tokens) < self.window and context.config.rotary_scaling != "dynamic":
+            read = np.append(last.tokens, stream[-1:])
+            scored = np.append(last.scored, np.int32(len(read) - 1))
+            targets = np.append(last.targets, np.int32(0))
+            return [*pieces[:-1], last._replace(tokens=read, scored=scored, targets=targets)]
+        read = stream[-self.window :]
+        if self.bos == "window" and len(stream) > self.window > 1:
+            read = np.concatenate([stream[:1], stream[1 - self.window :]])
+        return [*pieces, Piece(read, np.array([len(read) - 1], np.int32), np.zeros(1, np.int32))]
 
     def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
         state: State = planned.state

@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxlm import tokenizers
 from jaxlm.scoring._measure import Context, ScoreError
+from jaxlm.scoring._unknown import Unknown, check_unknown
 
 Words = Literal["auto", "pieces", "spaces"]
-Unknown = Literal["error", "score"]
 PROBE = "A"  # a text of every kind, residues included, that no file opens or closes texts with
 
 
@@ -65,9 +65,8 @@ def masked_text(
     regular = ~np.isin(tokens, special_ids(tokenizer))
     unk = tokenizer.specials.unk
     if unk is not None and (tokens == unk).any():
-        if unknown == "error":
-            raise ScoreError(_unknown(tokenizer, text, tokens == unk))
-        regular |= tokens == unk
+        check_unknown(context, text, tokens, unknown)
+        regular |= (tokens == unk) & (unknown == "score")
     if not regular.any():
         raise ScoreError(
             "no tokens: the text is empty" if not tokens.size else "nothing to score: all tokens are specials"
@@ -163,9 +162,3 @@ def _spaced(text: str, offsets: np.ndarray) -> np.ndarray:
     begins = ~space & np.concatenate([[True], space[:-1]])
     word = np.cumsum(begins) - 1 + space
     return word[np.minimum(offsets[:, 0], len(text) - 1)]
-
-
-def _unknown(tokenizer: tokenizers.Tokenizer, text: str, unknown: np.ndarray) -> str:
-    offsets = tokenizer.backend.encode(text, add_special_tokens=False).offsets
-    start, end = offsets[int(np.flatnonzero(unknown)[0])]
-    return f"the vocabulary has no token for {text[start:end][:20]!r} at character {start}"

@@ -23,9 +23,11 @@ from jaxlm.scoring._masked_rows import (
     word_texts,
 )
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
-from jaxlm.scoring._masked_texts import MaskedText, Unknown, Words, masked_text, word_numbers
+from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
+from jaxlm.scoring._token_rows import check_top_k
+from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 
 Masking = Literal["original", "within-word", "whole-word"]
@@ -96,7 +98,8 @@ class PseudoLogLikelihood(Measure):
     def resolved(self, context: Context) -> "PseudoLogLikelihood":
         """Returns the measure with `ends` filled in; refuses models without a mask, and words of proteins."""
         mask_of(context, self.name)
-        vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
+        ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
+        check_top_k(self.top_k, context.config.vocab_size if ids is None else len(ids))
         if context.tokenizer.kind == "residues" and self.masking != ("original",):
             raise ScoreError("a protein has residues and no words: ask for the original masking alone")
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
@@ -110,7 +113,8 @@ class PseudoLogLikelihood(Measure):
         """Returns counts, a column a masking, the pseudo-perplexity of the first, and those of tokens."""
         del context
         perplexities = pa.field("pseudo_perplexity", pa.float64())
-        sums = [nats(COLUMNS[one]) for one in self.masking]
+        first, *others = (COLUMNS[one] for one in self.masking)
+        sums = [nats(first, tokens="num_scored"), *map(nats, others)]
         numbers = pa.list_(pa.float32())
         words = [pa.field("words", pa.list_(pa.string()))]
         words += [nats(_list_column("word", one), numbers) for one in self.masking]

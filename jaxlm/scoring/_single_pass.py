@@ -18,10 +18,11 @@ from jaxlm.scoring._masked_rows import (
     place_columns,
     token_places,
 )
-from jaxlm.scoring._masked_texts import Unknown, masked_text
+from jaxlm.scoring._masked_texts import masked_text
 from jaxlm.scoring._masked_windows import windows
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._unknown import Unknown
 
 LARGEST_VOCABULARY = 100
 
@@ -102,7 +103,7 @@ class SinglePass(Measure):
         lists = [*place_columns(), nats("token_estimates", pa.list_(pa.float32()))]
         return [
             *count_columns(),
-            nats("pseudo_log_likelihood_estimate"),
+            nats("pseudo_log_likelihood_estimate", tokens="num_scored"),
             pa.field("pseudo_perplexity_estimate", pa.float64()),
             *(lists if self.tokens else []),
         ]

@@ -6,8 +6,25 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import tokenizers
-from jaxlm.scoring._measure import nats
+from jaxlm.scoring._measure import ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
+
+
+def check_top_k(top_k: int, num_ids: int) -> None:
+    """Refuses to list more ids than there are, or fewer than none.
+
+    Args:
+      top_k: how many of the likeliest ids are asked for.
+      num_ids: that distributions are over.
+
+    Raises:
+      ScoreError: says what is expected.
+
+    Example:
+      >>> check_top_k(5, 33)
+    """
+    if not 0 <= top_k <= num_ids:
+        raise ScoreError(f"top_k: expected 0 to the {num_ids:,} ids that are predicted, got {top_k}")
 
 
 def token_columns(top_k: int) -> list[pa.Field]:

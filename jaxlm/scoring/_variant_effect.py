@@ -56,7 +56,7 @@ class VariantEffect(Measure):
       reduce: of "pllr" and "llr": the "mean" over each sequence's symbols, or the "sum".
       long: of sequences longer than the model reads: "error", or "window", the window whose middle is that of
         the mutated places (of "pllr", of each place).
-      ends: whether the tokenizer's own tokens open and close sequences; None: as the model was trained.
+      ends: whether the tokenizer's own tokens open and close sequences ("llr": open); None: as in training.
       measured: the field of `meta` (the column of a table) that holds what was measured, to rank by.
       measured_pattern: of a FASTA file, a regular expression whose first group is what was measured, searched
         for in the header.
@@ -105,7 +105,8 @@ class VariantEffect(Measure):
             )
         if not self.wild_type:
             raise ScoreError(f"{self.name} needs wild_type, the sequence that texts are variants of")
-        ends = context.ends if self.ends is None else self.ends
+        has_ends = context.objective == "masked_lm" or context.tokenizer.specials.ends is not None
+        ends = context.ends and has_ends if self.ends is None else self.ends
         measure = dataclasses.replace(self, methods=methods, ends=ends)
         try:
             measure._check_wild_type(context)
@@ -176,7 +177,7 @@ class VariantEffect(Measure):
         sequences = (variant.sequence, self.wild_type)
         for one in sequences:
             check_vocabulary(context, masked_text(context, one, ends=False), self.vocabulary)
-        return [FromLeft(context, one, self.long) for one in sequences]
+        return [FromLeft(context, one, self.long, opened=self.ends) for one in sequences]
 
     def _masked(self, context: Context, variant: Variant, plan: "_Plan") -> "_Plan":
         wild, mask = self._text(context, self.wild_type), mask_of(context, self.name)

@@ -23,10 +23,11 @@ class FromLeft(Sequence[Piece]):
       context: of the model.
       sequence: the text.
       long: as for `LogLikelihood`.
+      opened: whether the opening token stands before it.
     """
 
-    def __init__(self, context: Context, sequence: str, long: Long) -> None:
-        measure = LogLikelihood(long=long).resolved(context)
+    def __init__(self, context: Context, sequence: str, long: Long, *, opened: bool) -> None:
+        measure = LogLikelihood(long=long, bos="document" if opened else "none").resolved(context)
         self._pieces = measure.pieces(context, data.Record("", sequence, {})).pieces
 
     def __len__(self) -> int:

@@ -79,3 +79,11 @@ def test_an_instruction_of_a_long_trace_is_in_the_middle_of_its_window(trace_lm,
 def test_only_traces_have_instructions(word_lm, context):
     with pytest.raises(scoring.ScoreError, match=r"for traces of instructions, .* has no \[NEXT\]"):
         scoring.InstructionRatio().resolved(context(word_lm))
+
+
+def test_an_instruction_of_specials_alone_has_no_ratio(trace_lm, rows_of):
+    row = rows_of(trace_lm, scoring.InstructionRatio(), ["mov rax rbx [NEXT] [NEXT] ret"])[0]
+    ratios = row["instruction_ratios"]
+    assert row["num_instructions"] == 3 and ratios[1] is row["instruction_log_likelihoods"][1] is None
+    assert row["mean_ratio"] == pytest.approx((ratios[0] + ratios[2]) / 2, abs=CLOSE)
+    assert row["max_ratio"] == pytest.approx(max(ratios[0], ratios[2]), abs=CLOSE)

@@ -1,5 +1,7 @@
 """Documents to rows: whole texts and continuations under a causal model, against logits of one text alone."""
 
+import dataclasses
+import json
 import math
 
 import jax
@@ -178,6 +180,45 @@ def test_rows_of_words(make, loaded, log_probs_of, options):
     assert row["num_scored"] == len(tokens) + ("eos" in options)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": 16},
+        {"window": 16, "context": 16},
+        {"window": 16, "bos": "window"},
+        {"window": 16, "bos": "none"},
+        {"window": 1, "context": 1},
+    ],
+)
+def test_words_move_no_other_number(make, options):
+    # Some end within a window, some fill their last one.
+    documents = records(["low", TEXTS[0], *("low " * count for count in range(3, 12)), TEXTS[3]])
+    plain = rows(make(scoring.LogLikelihood(**options)), documents)
+    with_words = rows(make(scoring.LogLikelihood(words=True, **options)), documents)
+    for one, other in zip(plain, with_words, strict=True):
+        assert one.keys() - other.keys() == set() and one.get("error") == other.get("error")
+        if "error" not in one:
+            assert one["log_likelihood"] == pytest.approx(other["log_likelihood"], abs=1e-4)
+    assert len({one["num_tokens"] for one in plain if "error" not in one}) > 5
+
+
+def test_a_text_that_just_fits_has_words(make, loaded, log_probs_of):
+    text = TEXTS[0]
+    tokens = loaded.tokenizer.encode(text)
+    exact = {"window": len(tokens), "long": "error", "words": True}
+    (row,) = rows(make(scoring.LogLikelihood(**exact)), records([text]))
+    (wide,) = rows(make(scoring.LogLikelihood(words=True)), records([text]))
+    assert row["log_likelihood"] == pytest.approx(wide["log_likelihood"], abs=1e-4)
+    # The mass behind the last word is read from all that fits a window, which is not the opening token.
+    assert row["word_surprisals"][:-1] == pytest.approx(wide["word_surprisals"][:-1], abs=1e-4)
+    log_probs = log_probs_of(tokens)[-1]
+    rule = scoring._words.WordRule.of(loaded.tokenizer, loaded.tokenizer.vocab_size)
+    after = np.logaddexp.reduce(log_probs[rule.sets[0]])
+    log_probs = log_probs_of([loaded.tokenizer.specials.cls, *tokens])[-1]
+    moved = np.logaddexp.reduce(log_probs[rule.sets[0]]) - after
+    assert row["word_surprisals"][-1] - wide["word_surprisals"][-1] == pytest.approx(moved, abs=1e-4)
+
+
 def test_continuations_of_contexts(make, loaded, log_probs_of):
     scorer = make(scoring.Conditional())
     documents = [
@@ -250,6 +291,10 @@ def test_the_description_says_what_the_numbers_depend_on(loaded, make):
     changed = loaded._replace(params=jax.tree.map(lambda leaf: leaf + 1, loaded.params))
     theirs = scoring.make_scorer(changed, "log-likelihood", CONFIG).description
     assert {name for name in one if one[name] != theirs[name]} == {"model"}
+    turned = loaded._replace(config=dataclasses.replace(loaded.config, rotary_base=500.0))
+    theirs = scoring.make_scorer(turned, "log-likelihood", CONFIG).description
+    assert {name for name in one if one[name] != theirs[name]} == {"config"}
+    assert json.loads(json.dumps(one["config"]))["rotary_base"] == 10000.0
     assert {field.name for field in make("log-likelihood").schema if field.metadata} == {"log_likelihood"}
 
 
@@ -260,6 +305,8 @@ def test_the_description_says_what_the_numbers_depend_on(loaded, make):
         (scoring.LogLikelihood(window=64), "up to 32: got 64"),
         (scoring.LogLikelihood(window=4, stride=9), "1 to the window's 4 tokens, got -4"),
         (scoring.Conditional(bos="window"), "long documents"),
+        (scoring.LogLikelihood(tokens=True, top_k=-1), "top_k: expected 0 to the 264 ids .* got -1"),
+        (scoring.LogLikelihood(tokens=True, top_k=265), "top_k: expected 0 to the 264 ids .* got 265"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_the_reason(loaded, measure, reason):

@@ -187,3 +187,22 @@ def test_a_causal_model_compares_log_likelihoods(causal_protein_lm, rows_of, log
     fill = scoring.VariantEffect(wild_type=WILD, methods=("wt-fill",))
     with pytest.raises(scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm: of one there"):
         fill.resolved(context(causal_protein_lm))
+
+
+def test_a_causal_model_reads_what_opens_sequences_where_it_is_asked_to(
+    causal_protein_lm, rows_of, log_probs_of
+):
+    tokenizer = causal_protein_lm.tokenizer
+
+    def likelihood(sequence):
+        ids = np.array([tokenizer.specials.ends[0], *tokenizer.encode(sequence)])
+        return log_probs_of(causal_protein_lm, ids)[np.arange(len(ids) - 1), ids[1:]].mean()
+
+    found = {}
+    for ends in (None, False, True):
+        measure = scoring.VariantEffect(wild_type=WILD, ends=ends)
+        found[ends] = rows_of(causal_protein_lm, measure, ["MKTAYIAK"])[0]["llr"]
+    assert found[True] == pytest.approx(likelihood("MKTAYIAK") - likelihood(WILD), abs=CLOSE)
+    trained = causal_protein_lm._replace(extra={"experiment": {"data": {"ends": True}}})
+    (row,) = rows_of(trained, scoring.VariantEffect(wild_type=WILD), ["MKTAYIAK"])
+    assert row["llr"] == found[True] != found[False] == found[None]

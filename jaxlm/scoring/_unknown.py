@@ -1,0 +1,33 @@
+"""What a text has that the vocabulary cannot write."""
+
+from typing import Literal
+
+import numpy as np
+
+from jaxlm.scoring._measure import Context, ScoreError
+
+Unknown = Literal["error", "score"]
+
+
+def check_unknown(context: Context, text: str, tokens: np.ndarray, unknown: Unknown) -> None:
+    """Refuses a text with a symbol that the vocabulary has no token for, unless it is to be scored.
+
+    A text that spells the token's own name, as where one token is the unknown and the closing one, has it.
+
+    Args:
+      context: of the model.
+      text: the text.
+      tokens: `Int[n]` its ids.
+      unknown: "error", or "score" the token that stands for all that is unknown like others.
+
+    Raises:
+      ScoreError: names the first such symbol.
+    """
+    unk = context.tokenizer.specials.unk
+    if unknown == "score" or unk is None or not (tokens == unk).any():
+        return
+    name = context.tokenizer.token(unk)
+    offsets = context.tokenizer.backend.encode(text, add_special_tokens=False).offsets
+    for start, end in (offsets[place] for place in np.flatnonzero(tokens == unk)):
+        if text[start:end].strip() != name:
+            raise ScoreError(f"the vocabulary has no token for {text[start:end][:20]!r} at character {start}")
