@@ -1,21 +1,24 @@
 """A model for EleutherAI's lm-evaluation-harness, by the name `jaxlm`."""
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 
 from jaxlm import data, decoding, pretrained
 from jaxlm.scoring._conditional import Conditional
-from jaxlm.scoring._engine_config import EngineConfig
+from jaxlm.scoring._engine_config import EngineConfig, filled
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
-from jaxlm.scoring._measure import ScoreError
+from jaxlm.scoring._measure import Measure, ScoreError
 from jaxlm.scoring._scorer import Scorer
 
 NAME, CONTEXT = "jaxlm", "context"
 # What the harness calls the most tokens that are written.
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+ARGUMENTS = ("dtype", "max_length", "batch_size")
+# What its command line adds by itself; devices are JAX's own choice.
+HARNESS_ARGUMENTS = ("device", "max_batch_size")
 SAMPLED = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
@@ -23,13 +26,15 @@ class HarnessModel:
     """What the harness asks of a model, answered in the conventions of its own `hf` model.
 
     An empty context is the opening token, which a text has in front only if the tokenizer's own file puts it
-    there; what is too long loses the beginning of its context; rolling windows are disjoint but for the last,
-    which is full. Where the tokenizer has no such token, a text's first token is not scored.
+    there; what is too long loses the beginning of its context (not the opening token, which `hf` cuts too);
+    rolling windows are disjoint but for the last, which is full. Where the tokenizer has no such token, a
+    text's first token is not scored. What the vocabulary cannot write is scored as its unknown token.
 
     Args:
       folder: a run folder, or a Hugging Face folder or name; `pretrained` for the harness.
       dtype: what to keep parameters in and compute in.
-      max_length: tokens that are read at once; None: what rows hold and the model reads.
+      max_length: the most tokens that are read at once; None: the model's own. Rows are that long only where
+        a request is.
       batch_size: prompts that are continued together.
 
     Raises:
@@ -40,29 +45,30 @@ class HarnessModel:
         self, folder: str, *, dtype: str | None = None, max_length: int | None = None, batch_size: int = 16
     ) -> None:
         self.loaded = pretrained.load(folder, dtype=dtype)
-        engine = EngineConfig(row_length=max_length)
         opens = self._opens()
         has_ends = self.loaded.tokenizer.specials.ends is not None
         bos = "document" if opens else "empty" if has_ends else "none"
-        self._conditional = Scorer(self.loaded, Conditional(context=CONTEXT, bos=bos, long="left"), engine)
+        self._conditional = Conditional(context=CONTEXT, bos=bos, long="left", unknown="score")
         first = "document" if has_ends else "none"
-        self._rolling = Scorer(self.loaded, LogLikelihood(bos=first, context=1), engine)
+        self._rolling = LogLikelihood(bos=first, context=1, unknown="score")
+        self._scorers: dict[str, Scorer] = {}
         self._batch_size = batch_size
         self._longest = max_length or self.loaded.config.max_length
 
     def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         """Returns `log p(continuation | context)` and whether it is what the model would write, a pair."""
-        records = (
+        records = [
             data.Record(str(number), continuation, {CONTEXT: context})
             for number, (context, continuation) in enumerate(pairs)
-        )
-        rows = self._conditional(records)
+        ]
+        rows = self._scorer(self._conditional, records)(records)
         return [(row["log_likelihood"], row["is_greedy"]) for row in _scored(rows)]
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
         """Returns the log-likelihood of each text, the first token given the opening one."""
-        records = (data.Record(str(number), text, {}) for number, text in enumerate(texts))
-        return [row["log_likelihood"] for row in _scored(self._rolling(records))]
+        records = [data.Record(str(number), text, {}) for number, text in enumerate(texts)]
+        rows = self._scorer(self._rolling, records)(records)
+        return [row["log_likelihood"] for row in _scored(rows)]
 
     def written(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         """Returns what the model writes after each context, up to the first of its stop strings."""
@@ -76,6 +82,21 @@ class HarnessModel:
                 texts = self._continued([requests[one][0] for one in chunk], requests[chunk[0]][1])
                 found.update(zip(chunk, texts, strict=True))
         return [found[number] for number in range(len(requests))]
+
+    def _scorer(self, measure: Measure, records: Sequence[data.Record]) -> Scorer:
+        """A scorer with rows that hold all of these records, or what the model reads of the longest."""
+        # Rows of a model's whole reach would be more than memory holds where it is far and no text is long.
+        texts = [measure.texts(record)[-1] for record in records]
+        longest = max(map(len, self.loaded.tokenizer.encode_batch(texts)), default=0) + 1
+        known = self._scorers.get(measure.name)
+        length = known.engine.config.row_length if known else filled(None, self.loaded).row_length
+        while length < min(longest, self._longest):
+            length *= 2
+        length = min(length, self._longest)
+        if known is None or known.engine.config.row_length < length:
+            known = Scorer(self.loaded, measure, EngineConfig(row_length=length))
+            self._scorers[measure.name] = known
+        return known
 
     def _continued(self, contexts: Sequence[str], options: dict[str, Any]) -> list[str]:
         length = next((options[name] for name in LENGTHS if options.get(name) is not None), 256)
@@ -132,6 +153,22 @@ def register_harness() -> None:
         register_model(NAME)(_adapter())
 
 
+def refuse_unknown_arguments(options: Mapping[str, Any]) -> None:
+    """Refuses model_args that would have no effect.
+
+    Raises:
+      ScoreError: names them, and those that there are.
+
+    Example:
+      >>> refuse_unknown_arguments({"dtype": "float32", "device": "cpu"})
+    """
+    unknown = sorted(options.keys() - {*ARGUMENTS, *HARNESS_ARGUMENTS})
+    if unknown:
+        raise ScoreError(
+            f"model_args: {NAME} has no {', '.join(unknown)}; there are pretrained, {', '.join(ARGUMENTS)}"
+        )
+
+
 def _adapter() -> type:
     """The harness's own class around ours; made here, as its base is an import that need not be there."""
     from lm_eval.api.model import LM
@@ -141,6 +178,7 @@ def _adapter() -> type:
 
         def __init__(self, pretrained: str, **options: Any) -> None:
             super().__init__()
+            refuse_unknown_arguments(options)
             known = {name: options[name] for name in ("dtype", "max_length") if options.get(name) is not None}
             size = str(options.get("batch_size") or "")
             if size.isdigit():

@@ -2,13 +2,12 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from jaxlm import cli
-
-pytest.importorskip("lm_eval")
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+from jaxlm import cli, models, pretrained, scoring, tokenizers
+from jaxlm.scoring._harness import HarnessModel, refuse_unknown_arguments
 
 LINES = [f"{word} number {n} goes on and on" for n in range(6) for word in ("First", "Second", "Third")]
 TASKS = {
@@ -50,6 +49,8 @@ metric_list:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A model, its tokenizer, local data and three tasks on it."""
+    for needed in ("lm_eval", "torch", "transformers"):
+        pytest.importorskip(needed)
     folder = tmp_path_factory.mktemp("harness")
     _model(folder / "gpt2")
     documents = [
@@ -73,6 +74,8 @@ def place(tmp_path_factory):
 
 
 def _model(folder):
+    import torch
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     backend = Tokenizer(models.BPE())
@@ -135,3 +138,35 @@ def test_the_same_numbers_as_the_harness_itself(place, tmp_path, monkeypatch):
     assert totals[0] == pytest.approx(totals[1], abs=1e-3)
     assert our_samples["written"] == their_samples["written"]
     assert any(text for one in our_samples["written"] for text in one[0])
+
+
+def test_requests_are_read_as_far_as_the_model_reads(tmp_path):
+    tokenizer = tokenizers.bytes_tokenizer()
+    config = models.TransformerConfig(
+        vocab_size=tokenizer.vocab_size,
+        width=8,
+        depth=1,
+        num_heads=1,
+        max_length=1100,
+        causal=True,
+        position="learned",
+        init_std=0.5,
+    )
+    model = models.build(config, "causal_lm")
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    pretrained.save_model(tmp_path, config, params, tokenizer, objective="causal_lm", extra={})
+    harness, long = HarnessModel(str(tmp_path)), "to be or " * 120
+    short = harness.rolling(["to be"])[0]
+    # Rows are as long as the engine makes them until a text is longer.
+    assert harness._scorers["log-likelihood"].engine.config.row_length == 1024
+    (whole,), ((rest, _),) = harness.rolling([long]), harness.log_likelihoods([(long[:5], long[5:])])
+    assert harness._scorers["log-likelihood"].engine.config.row_length == 1100
+    assert short + rest == pytest.approx(whole, abs=1e-2)
+    measure = scoring.LogLikelihood(bos="document", window=1100, long="error")
+    (expected,) = scoring.score(harness.loaded, [long], measure, scoring.EngineConfig(row_length=1100))
+    assert whole == pytest.approx(expected.values["log_likelihood"], abs=1e-2)
+
+
+def test_arguments_without_an_effect_are_refused_by_name():
+    with pytest.raises(scoring.ScoreError, match="jaxlm has no max_len, peft; there are pretrained, dtype"):
+        refuse_unknown_arguments({"peft": "x", "max_len": 8, "dtype": "float32", "batch_size": "4"})
