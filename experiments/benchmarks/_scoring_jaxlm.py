@@ -29,7 +29,7 @@ def start(options: dict):
         pieces = next(later)
         records = (data.Record(str(number), piece["text"], {}) for number, piece in enumerate(pieces))
         rows = list(scorer(records))
-        totals.append(sum(row[column] for row in rows))
+        totals.append([row[column] for row in rows])
         return sum(piece["tokens"] for piece in pieces)
 
     def tell() -> dict:

@@ -21,7 +21,7 @@ def start(options: dict):
 
     def step() -> int:
         pieces = next(later)
-        totals.append(sum(score([piece["text"] for piece in pieces])))
+        totals.append(list(map(float, score([piece["text"] for piece in pieces]))))
         return sum(piece["tokens"] for piece in pieces)
 
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}

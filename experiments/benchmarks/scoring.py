@@ -9,7 +9,8 @@ likelihood wants. All sides open the same folder and take turns on the same 2,00
 this Python's library, some 16,384 tokens a turn (of a masked model 256, each of them a forward). Rates are
 real tokens of the pieces a second; for causal models every token of a piece is scored once, [CLS] before it.
 The share of the ceiling is `_scoring_models.FORMULA` by the fastest product of two 2048-square matrices of
-the same dtype in the same process. Totals of our float32 are compared with each side's, in nats a token.
+the same dtype in the same process. Each document's total is compared with that of our float32: the sum of
+what they differ by, in nats a token.
 """
 
 import argparse
@@ -90,15 +91,16 @@ def measure(options: argparse.Namespace, name: str) -> dict:
 
 
 def described(side: Side, first: Side, shape) -> dict:
-    """Returns a side's rate, its share of its ceiling, and how far its totals are from the first side's."""
+    """Returns a side's rate, its share of its ceiling, and how far its scores are from the first side's."""
     found = {"name": side.name, "failure": side.failure, "turns": [turn._asdict() for turn in side.turns]}
     if not side.turns:
         return found
     facts = dict(side.facts)
-    mine, theirs = facts.pop("totals"), first.facts["totals"]
+    turns = zip(facts.pop("totals")[1:], first.facts["totals"][1:], strict=False)
     # The unmeasured turn is scored too, but its tokens are not among the turns that were kept.
     tokens = sum(turn.tokens for turn in side.turns)
-    apart = abs(sum(mine[1:]) - sum(theirs[1:])) / tokens
+    pairs = (pair for turn in turns for pair in zip(*turn, strict=True))
+    apart = sum(abs(mine - theirs) for mine, theirs in pairs) / tokens
     found |= {"rate": side.rate(), "nats_a_token_from_ours": apart, "facts": facts}
     if "ceiling" in facts:
         cost = flops(shape, facts["read"], facts["asked"]) / facts["asked"]
