@@ -1,6 +1,7 @@
 """The engine against a piece on its own: packing, order, devices, shared contexts, what is asked beside."""
 
 import dataclasses
+import sys
 import threading
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, pretrained, scoring
+from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._forward import make_forward
 from jaxlm.scoring._packer import Shape, pack
 
@@ -263,3 +265,20 @@ def test_a_piece_that_cannot_be_asked_is_refused(engine, piece, reason):
 def test_rows_divide_over_devices(causal):
     with pytest.raises(ValueError, match="8 devices: got 7"):
         scoring.Engine(causal, scoring.EngineConfig(rows=7))
+
+
+def test_work_of_several_threads_is_all_counted(engine):
+    before, interval = engine.work, sys.getswitchinterval()
+    threads = [
+        threading.Thread(target=lambda: [engine._count(Work(batches=1)) for _ in range(2000)])
+        for _ in range(4)
+    ]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert engine.work == before._replace(batches=before.batches + 8000)
