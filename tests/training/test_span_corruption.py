@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tokenizers as huggingface
+from tokenizers import processors
 
 from jaxlm import corruption, data, models, ops, pretrained, tokenizers, training
 
@@ -184,6 +186,20 @@ def test_a_run_goes_on_from_a_model_its_decoder_s_last_block_alone(experiment, r
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
     assert not any(jax.tree.leaves((moved["encoder"], moved["decoder"]["block_00"])))
     assert moved["decoder"]["final_norm"]["scale"]
+
+
+def test_texts_are_opened_and_closed_as_the_model_s_file_does_it(experiment, run_folder, tmp_path):
+    loaded = pretrained.load(run_folder[0])
+    backend = huggingface.Tokenizer.from_str(loaded.tokenizer.to_json())
+    backend.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 257)])
+    closing = tokenizers.Tokenizer.from_json(backend.to_str())
+    assert closing.encode("a", add_specials=True).tolist() == [97, 257]
+    pretrained.save_huggingface(tmp_path / "t5", loaded._replace(tokenizer=closing))
+    begun = training.begin_from(str(tmp_path / "t5"), experiment)
+    assert begun.data.ends and begun.ends == "file" and experiment.ends is False
+    cache = training.make_task(begun).splits["train"].cache
+    assert cache[0][:6].tobytes() == np.frombuffer(b"number", np.uint8).astype(cache[0].dtype).tobytes()
+    assert cache[0][-1] == 257
 
 
 def test_refusals(experiment):
