@@ -69,7 +69,8 @@ def generate(
       tokenizer: its tokenizer.
       prompts: texts or ids; lengths may differ, and nothing is added to them. An empty one is the tokenizer's
         begin-of-sequence token.
-      config: None: greedy, 128 tokens.
+      config: None: greedy, 128 tokens. What a model's files ask of every text, such as the first token of a
+        translation, `with_defaults` puts in.
       rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after `config.sampling`.
 
     Returns:
@@ -77,7 +78,8 @@ def generate(
 
     Raises:
       ValueError: if the model writes no text, a prompt leaves no room in its context or is empty where no
-        token begins texts, or beam search is given a key.
+        token begins texts, the config names an id that the model does not have, or beam search is given a
+        key.
 
     Example:
       >>> from jaxlm import models
@@ -90,7 +92,7 @@ def generate(
       [3, 3]
     """
     config = config or GenerationConfig()
-    texts = _checked(model, tokenizer, prompts)
+    texts = _checked(model, tokenizer, prompts, config)
     if not texts:
         return []
     if config.num_beams > 1:
@@ -135,18 +137,31 @@ def stream(
         raise ValueError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )
-    texts = _checked(model, tokenizer, prompts)
+    texts = _checked(model, tokenizer, prompts, config)
     if texts:
         yield from _pieces(model, params, tokenizer, texts, config, rng, every)
 
 
-def _checked(model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text]) -> list[np.ndarray]:
+def _checked(
+    model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text], asked: GenerationConfig
+) -> list[np.ndarray]:
     config, room = model.config, 0 if is_seq2seq(model) else 1
     if is_seq2seq(model):
         first_token(model)
     elif not config.causal:
         raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
+    _check_rules(asked, config.vocab_size)
     return [prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=room) for text in prompts]
+
+
+def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
+    """Raises ValueError where a rule names an id that the model does not have."""
+    for name in ("first_id", "last_id", "forbidden_ids"):
+        value = getattr(asked, name)
+        ids = value if isinstance(value, tuple) else () if value is None else (value,)
+        wrong = [id for id in ids if not 0 <= id < vocab_size]
+        if wrong:
+            raise ValueError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
 
 
 def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
@@ -184,7 +199,7 @@ def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, in
     limits[prompts.lengths == 0] = 0
     stops = jnp.asarray(stop_ids(model, tokenizer, config), jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
-    rules = make_rules(config.forbidden_ids, config.first_id, config.last_id)
+    rules = make_rules(config.forbidden_ids or (), config.first_id, config.last_id)
     wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
     return wanted, fine_bucket(int(limits.max()))
 

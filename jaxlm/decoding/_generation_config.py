@@ -20,7 +20,7 @@ class GenerationConfig:
       length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
       early_stopping: True: beam search ends with `num_beams` ended continuations; False: when no open beam
         can be better at its present length; "never": at any length.
-      forbidden_ids: ids that are never chosen.
+      forbidden_ids: ids that are never chosen; None: all may be, unless `with_defaults` knows of some.
       first_id: the id that every text begins with; None: any.
       last_id: the id that ends a text which is as long as it may be; None: any.
 
@@ -40,7 +40,7 @@ class GenerationConfig:
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
-    forbidden_ids: tuple[int, ...] = ()
+    forbidden_ids: tuple[int, ...] | None = None
     first_id: int | None = None
     last_id: int | None = None
 

@@ -137,6 +137,19 @@ def test_the_context_bounds_both_texts():
         run(case, [[5] * 33])
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"first_id": 10**6}, "first_id lies in 0..22, the model's ids: got 1000000"),
+        ({"last_id": -1}, "last_id lies in 0..22, the model's ids: got -1"),
+        ({"forbidden_ids": (3, 23), "num_beams": 2}, "forbidden_ids lies in 0..22, the model's ids: got 23"),
+    ],
+)
+def test_rules_name_ids_of_the_model(asked, told):
+    with pytest.raises(ValueError, match=told):
+        run(oracle("t5"), **asked)
+
+
 def test_a_decoder_without_a_first_token_is_refused():
     config = models.TransformerConfig(vocab_size=23, width=8, depth=1, num_heads=2)
     with pytest.raises(ValueError, match="got decoder_start_id=None; set it in the config"):
