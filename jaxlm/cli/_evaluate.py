@@ -63,6 +63,11 @@ def run(arguments: Sequence[str]) -> int:
     folder = model_folder(options.model)
     training.enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)
+    if loaded.objective == "seq2seq_lm" and not tokenizers.sentinel_ids(loaded.tokenizer):
+        raise UsageError(
+            f"{options.model} was not trained on spans, which evaluate takes out of texts: its tokenizer has "
+            "no <extra_id_0>; see what it writes: jaxlm generate"
+        )
     experiment = _experiment(folder, loaded, options)
     own = _own_data(folder, experiment, needed=not options.corpus)
     with _records(options, loaded.tokenizer, own, experiment) as cache:

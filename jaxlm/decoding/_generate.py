@@ -15,7 +15,7 @@ from jaxlm.decoding._choice import make_rules
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
 from jaxlm.decoding._prompts import Prompts, Text, pad_prompts, prompt_ids
-from jaxlm.decoding._steps import context_width, first_token, is_seq2seq
+from jaxlm.decoding._steps import context_width, first_token, is_seq2seq, longest_text
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
 
 # Turns between two looks at the text, where stop strings may end it.
@@ -151,7 +151,8 @@ def _checked(
     elif not config.causal:
         raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
     _check_rules(asked, config.vocab_size)
-    return [prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=room) for text in prompts]
+    longest = longest_text(config)
+    return [prompt_ids(tokenizer, text, config.vocab_size, longest, room=room) for text in prompts]
 
 
 def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
@@ -166,7 +167,7 @@ def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
 
 def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
     """Advances and looks, until every text has ended."""
-    prompts = pad_prompts(texts, model.config.max_length)
+    prompts = pad_prompts(texts, longest_text(model.config))
     wanted, room = _wanted(model, tokenizer, prompts, config, rng)
     written = begin(
         model,
@@ -190,12 +191,12 @@ def _slots(model, prompts: Prompts, wanted: Wanted) -> int:
     """Slots of a row: for what is read before, and what is written."""
     before = 1 if is_seq2seq(model) else prompts.lengths
     needed = fine_bucket(int((before + np.asarray(wanted.limits)).max()))
-    return min(max(needed, context_width(model, prompts.tokens.shape[1])), model.config.max_length)
+    return min(max(needed, context_width(model, prompts.tokens.shape[1])), longest_text(model.config))
 
 
 def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
     context = np.where(is_seq2seq(model), 0, prompts.lengths)
-    limits = np.minimum(config.max_new_tokens, model.config.max_length - context).astype(np.int32)
+    limits = np.minimum(config.max_new_tokens, longest_text(model.config) - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
     stops = jnp.asarray(stop_ids(model, tokenizer, config), jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
@@ -251,7 +252,7 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
 
 
 def _search(model, params, tokenizer, texts, config) -> list[Generated]:
-    prompts = pad_prompts(texts, model.config.max_length)
+    prompts = pad_prompts(texts, longest_text(model.config))
     wanted, room = _wanted(model, tokenizer, prompts, config, None)
     found = search_beams(
         model,

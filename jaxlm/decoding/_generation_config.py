@@ -11,7 +11,8 @@ class GenerationConfig:
     """How much is written, how tokens are chosen, and what ends a text.
 
     Attributes:
-      max_new_tokens: a text gets no more; nor more than the model's context holds.
+      max_new_tokens: a text gets no more; nor more than the model's context holds, which has no end
+        where positions are relative.
       sampling: what happens to the distribution before a token is chosen.
       stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one, and for an
         encoder-decoder else the one that closes texts.

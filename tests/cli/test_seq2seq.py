@@ -133,12 +133,20 @@ def test_info_and_evaluate(here, capsys):
     assert np.isfinite(scores["nll"]) and scores["scored"] > 20
 
 
+def test_a_model_without_sentinels_is_not_evaluated_by_spans(here, capsys, tmp_path):
+    loaded = pretrained.load("t5")
+    plain = loaded._replace(tokenizer=tokenizers.bytes_tokenizer())
+    pretrained.save_huggingface(tmp_path / "plain", plain)
+    assert main(["evaluate", str(tmp_path / "plain"), "all.txt"]) == 2
+    told = capsys.readouterr().err
+    assert "was not trained on spans" in told and "jaxlm generate" in told and told.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["fill", "t5", "a [MASK]"], "t5 fills no masks: it was trained as seq2seq_lm"),
         (["next", "t5", "a"], "t5 predicts no next token: it was trained as seq2seq_lm"),
-        (["generate", "t5", "a" * 70], "and the model reads at most 64"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(here, capsys, arguments, message):

@@ -202,6 +202,12 @@ def test_texts_are_opened_and_closed_as_the_model_s_file_does_it(experiment, run
     assert cache[0][-1] == 257
 
 
+def test_an_encoder_decoder_is_no_classifier_s_beginning(experiment, run_folder):
+    labels = dataclasses.replace(experiment.run, objective="classification")
+    with pytest.raises(ValueError, match=r"encoder-decoder and goes on as one: got run\.objective='classif"):
+        training.begin_from(str(run_folder[0]), dataclasses.replace(experiment, run=labels))
+
+
 def test_refusals(experiment):
     def changed(**options):
         return training.Experiment(**{**vars(experiment), **options})
@@ -212,7 +218,7 @@ def test_refusals(experiment):
         changed(tokenizer=tokenizers.TokenizerConfig(kind="bytes"))
     with pytest.raises(ValueError, match="corrupts nothing else"):
         changed(input_noise=corruption.NoiseConfig(rate=0.1))
-    with pytest.raises(ValueError, match="this tokenizer has none"):
+    with pytest.raises(ValueError, match="this tokenizer has none: take T5's"):
         training.make_spans(corruption.SpanConfig(), CONFIG, tokenizers.bytes_tokenizer(), [])
     with pytest.raises(ValueError, match=r"spans\.mean_span is at least 1"):
         corruption.SpanConfig(mean_span=0.5)
