@@ -130,6 +130,7 @@ def experiment(tmp_path_factory):
             activation="geglu_tanh",
             head="linear",
             head_bias=False,
+            tie_embeddings=False,
         ),
         spans=corruption.SpanConfig(rate=0.2),
         run=training.RunConfig(steps=8, batch_size=8, objective="seq2seq_lm", eval_every=4, save_every=4),
@@ -169,6 +170,7 @@ def test_a_run_goes_back_to_transformers_as_t5(run_folder, tmp_path):
     loaded = pretrained.load(run_folder[0])
     assert pretrained.convert(run_folder[0], tmp_path / "out") == "T5ForConditionalGeneration"
     theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out").eval()
+    assert theirs.lm_head.weight is not theirs.shared.weight and not theirs.config.scale_decoder_outputs
     tokens, written = np.array([[110, 117, 260, 98]]), np.array([[256, 260, 109]])
     with torch.no_grad():
         expected = theirs(input_ids=torch.tensor(tokens), decoder_input_ids=torch.tensor(written)).logits
