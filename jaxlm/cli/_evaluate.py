@@ -63,6 +63,11 @@ def run(arguments: Sequence[str]) -> int:
     folder = model_folder(options.model)
     training.enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)
+    if loaded.objective == "seq2seq_lm" and not tokenizers.sentinel_ids(loaded.tokenizer):
+        raise UsageError(
+            f"{options.model} was not trained on spans, which evaluate takes out of texts: its tokenizer has "
+            "no <extra_id_0>; see what it writes: jaxlm generate"
+        )
     experiment = _experiment(folder, loaded, options)
     own = _own_data(folder, experiment, needed=not options.corpus)
     with _records(options, loaded.tokenizer, own, experiment) as cache:
@@ -109,7 +114,8 @@ def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> t
 
 
 def _ends(loaded: pretrained.Loaded) -> bool:
-    return loaded.ends and loaded.tokenizer.specials.ends is not None
+    may_end = loaded.objective == "seq2seq_lm" or loaded.tokenizer.specials.ends is not None
+    return loaded.ends and may_end
 
 
 def _noise(
@@ -132,7 +138,7 @@ def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) ->
         return None
     kept = tokenizers.TokenizerConfig(path=str(folder / "tokenizer.json"))
     try:
-        prepared = data.prepare(experiment.data, kept)
+        prepared = data.prepare(experiment.data, kept, ends=experiment.ends)
         known = {one.meta.get("data") for one in training.checkpoints(folder / "checkpoints")} - {None}
         if known and prepared.fingerprint not in known:
             raise UsageError(f"the corpus is not what it was when {folder} was trained: name one as CORPUS")
@@ -167,7 +173,7 @@ def _records(
         )
 
     with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:
-        ends = experiment.data.ends
+        ends = experiment.ends
         cache = data.build_cache(records, tokenizer, folder, source_fingerprint="corpus", ends=ends)
         if not len(cache):
             raise UsageError(f"the corpus is empty: {' '.join(options.corpus)} holds no record with text")

@@ -10,7 +10,7 @@ import jax
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import decoding, pretrained, training
-from jaxlm.cli._failures import UsageError
+from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._inputs import input_lines, warn_of_unknown
 from jaxlm.cli._models import DType, open_model, opened
 from jaxlm.cli._options import parse
@@ -75,6 +75,9 @@ def run(arguments: Sequence[str]) -> int:
         )
     if loaded.objective == "seq2seq_lm":
         config = decoding.with_defaults(config, loaded.extra)
+        left = decoding.unfollowed(config, loaded.extra)
+        if left:
+            say("jaxlm generate", f"the model's files ask for {', '.join(left)}, which is not followed here")
     warn_of_unknown("jaxlm generate", loaded, texts)
     rng = jax.random.key(options.seed) if options.temperature else None
     if len(texts) == 1 and not options.json and options.num_beams == 1:

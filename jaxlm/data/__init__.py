@@ -3,7 +3,7 @@
 from jaxlm.data._batches import Batch, Batches, Piece, eval_batches, gather_rows, unpack
 from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._cache import TokenCache, build_cache
-from jaxlm.data._cache_writer import CacheWriter, Counts
+from jaxlm.data._cache_writer import CacheWriter, Counts, Ends
 from jaxlm.data._capacity import masked_capacity
 from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
@@ -33,6 +33,7 @@ __all__ = [
     "CorpusFile",
     "Counts",
     "DataConfig",
+    "Ends",
     "PackingPlan",
     "Piece",
     "Prepared",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxlm import tokenizers
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, nothing_to_mask
+from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, nothing_to_mask
 from jaxlm.data._folders import DamagedError, open_or_build
 from jaxlm.data._records import CorpusError, Record
 
@@ -93,7 +93,7 @@ def build_cache(
     folder: str | Path,
     *,
     source_fingerprint: str,
-    ends: bool = False,
+    ends: Ends = False,
     labelled: bool = False,
 ) -> TokenCache:
     """Returns the cache of a tokenised corpus, opened if it is there and undamaged, else built.
@@ -105,7 +105,8 @@ def build_cache(
         tokenizer: encodes them.
         folder: the cache is the folder in it that the two fingerprints name.
         source_fingerprint: identifies the records, and their labels, by their content.
-        ends: whether each record is opened and closed by the tokenizer's tokens for that.
+        ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
+            file puts around a text.
         labelled: whether each record's `meta["label"]` is a number to keep (`labelled` makes it one).
 
     Returns:
@@ -116,7 +117,7 @@ def build_cache(
             the folder cannot be written, or the tokenizer has no token for the ends asked for.
     """
     name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
-    name += "-ends" * ends + "-labelled" * labelled
+    name += ("-file-ends" if ends == "file" else "-ends" * ends) + "-labelled" * labelled
 
     def build(new: Path) -> None:
         writer = CacheWriter(new, tokenizer, ends=ends, labelled=labelled)

@@ -3,13 +3,15 @@
 import json
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from jaxlm import tokenizers
 from jaxlm.data._records import CorpusError, Record
 
+# How records are opened and closed: by the tokens of those roles, or by what the tokenizer's file puts there.
+Ends = bool | Literal["file"]
 FORMAT = 2
 FILES = ("tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels")
 RECORDS_AT_ONCE = 1024
@@ -40,20 +42,21 @@ class CacheWriter:
     Args:
         folder: made if missing, else empty.
         tokenizer: encodes the texts, in blocks.
-        ends: whether each record is opened and closed by the tokenizer's tokens for that.
+        ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
+            file puts around a text, which may be nothing, or on one side.
         labelled: whether each record's `meta["label"]` is a number to keep.
 
     Raises:
-        CorpusError: `ends` with a tokenizer that has no token for either end.
+        CorpusError: `ends=True` with a tokenizer that has no token for either end.
     """
 
     def __init__(
-        self, folder: Path, tokenizer: tokenizers.Tokenizer, *, ends: bool = False, labelled: bool = False
+        self, folder: Path, tokenizer: tokenizers.Tokenizer, *, ends: Ends = False, labelled: bool = False
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.counts = Counts()
         self._folder, self._tokenizer, self._labelled = folder, tokenizer, labelled
-        self._ends = _ends(tokenizer) if ends else None
+        self._ends = _ends(tokenizer, ends) if ends else None
         self._dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
         self._special = np.zeros(tokenizer.vocab_size, bool)
         self._special[list(tokenizer.special_ids)] = True
@@ -121,7 +124,7 @@ class CacheWriter:
         if self._ends is None:
             return tokens
         opening, closing = self._ends
-        return np.concatenate([[opening], tokens, [closing]]).astype(np.int32)
+        return np.concatenate([opening, tokens, closing]).astype(np.int32)
 
     def _count(self, lengths: np.ndarray, maskable: np.ndarray, flat: np.ndarray) -> None:
         unknown = self._tokenizer.specials.unk
@@ -161,13 +164,16 @@ def nothing_to_mask(num_records: int) -> str:
     )
 
 
-def _ends(tokenizer: tokenizers.Tokenizer) -> tuple[int, int]:
+def _ends(tokenizer: tokenizers.Tokenizer, ends: Ends) -> tuple[np.ndarray, np.ndarray]:
+    if ends == "file":
+        return tokenizers.opened_and_closed(tokenizer)
     if tokenizer.specials.ends is None:
         raise CorpusError(
             f"ends: expected a tokenizer with a token that opens or closes a text, such as [CLS] or <eos>; "
             f"{tokenizer!r} has none: leave ends out, or take another"
         )
-    return tokenizer.specials.ends
+    opening, closing = tokenizer.specials.ends
+    return np.asarray([opening], np.int32), np.asarray([closing], np.int32)
 
 
 def _encode(records: list[Record], tokenizer: tokenizers.Tokenizer) -> list[np.ndarray]:

@@ -37,7 +37,8 @@ class DataConfig:
         field: the JSONL field or the column (CSV, Parquet) that holds the text.
         row_length: tokens of a packed row.
         long: what to do with records longer than a row.
-        ends: whether each record is opened and closed by the tokenizer's tokens for that.
+        ends: whether each record is opened and closed by the tokenizer's tokens for that; what an
+            encoder-decoder reads, by what the tokenizer's file puts around a text.
         validation_share: share of the records (modules, for an embedded corpus) held out for validation.
         test_share: share of the records held out for the test.
         split: "record" divides by the content of each record or group; "similarity" keeps records together

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jaxlm import tokenizers
 from jaxlm.data._cache import TokenCache
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, nothing_to_mask
+from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, nothing_to_mask
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
 from jaxlm.data._division import DIVISION, Division, divided, plan_division
@@ -67,13 +67,14 @@ class _About(NamedTuple):
     label_names: tuple[str, ...] | None
 
 
-def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig) -> Prepared:
+def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: Ends | None = None) -> Prepared:
     """Returns tokenizer and caches, opened if an earlier call left them in the cache folder, else built.
 
     Args:
         data: the corpus and its division.
         tokenizer: which tokenizer; "auto" follows the corpus: bytecode and traces get instructions, FASTA
             residues, the rest subwords.
+        ends: how records are opened and closed, as for `build_cache`; None: as `data.ends` says.
 
     Returns:
         What training reads.
@@ -82,15 +83,16 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig) -> Prepared
         CorpusError: the corpus is missing, empty, unreadable, too small to divide or holds nothing that could
             be masked; or the cache cannot be written.
     """
+    ends = data.ends if ends is None else ends
     corpus = find_corpus(data)
     division = functools.cache(functools.partial(plan_division, corpus, data))
     trained = _tokenizer(corpus, data, tokenizer, division)
     content = {"format": FORMAT, "tokenizer": trained.fingerprint, "specials": trained.specials}
-    fingerprint = _digest(corpus, data, content | {"ends": data.ends})
+    fingerprint = _digest(corpus, data, content | {"ends": ends})
 
     def build(folder: Path) -> None:
         LOG.info("tokenising the corpus into %s", cache_root())
-        about = _write_caches(folder, corpus, data, trained, division())
+        about = _write_caches(folder, corpus, data, trained, division(), ends)
         (folder / "about.json").write_text(json.dumps(about._asdict()), encoding="utf-8")
 
     caches, about = open_or_build(cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
@@ -162,11 +164,16 @@ def _with_pretokens(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _write_caches(
-    folder: Path, corpus: Corpus, data: DataConfig, tokenizer: tokenizers.Tokenizer, division: Division
+    folder: Path,
+    corpus: Corpus,
+    data: DataConfig,
+    tokenizer: tokenizers.Tokenizer,
+    division: Division,
+    ends: Ends,
 ) -> _About:
     left_out: Counter[str] = Counter(NOTED | division.counts)
     writers = {
-        split: CacheWriter(folder / split, tokenizer, ends=data.ends, labelled=data.is_labelled)
+        split: CacheWriter(folder / split, tokenizer, ends=ends, labelled=data.is_labelled)
         for split in SPLITS
     }
     for split, record in divided(corpus, data, division, left_out):

@@ -1,7 +1,7 @@
 """Decoding: what a trained model would write."""
 
 from jaxlm.decoding._cached_lm import CachedLM, Counters
-from jaxlm.decoding._defaults import with_defaults
+from jaxlm.decoding._defaults import unfollowed, with_defaults
 from jaxlm.decoding._fill import Candidate, Filled, MaskPrediction, fill, fill_batch
 from jaxlm.decoding._generate import Generated, generate, stream
 from jaxlm.decoding._generation_config import GenerationConfig
@@ -43,6 +43,7 @@ __all__ = [
     "penalize_repetition",
     "readable",
     "stream",
+    "unfollowed",
     "warped",
     "with_defaults",
 ]

@@ -18,6 +18,7 @@ from flax import linen as nn
 from jaxlm import models
 from jaxlm.decoding._buckets import bucket, fine_bucket
 from jaxlm.decoding._gathering import Gatherer
+from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.decoding._token_tree import Node, Slots
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -82,6 +83,8 @@ class CachedLM:
         """
         context = model.config.max_length
         num_slots = 2 * context if num_slots is None else num_slots
+        if is_seq2seq(model):
+            raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
         if not model.config.causal:
             raise ValueError("a masked LM has no next token; use a causal model")
         if num_slots < context or max_batch < 1 or max_results < 1:

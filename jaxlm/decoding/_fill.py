@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxlm import tokenizers
 from jaxlm.decoding._fill_masks import Settled, fill_masks
 from jaxlm.decoding._rows import encode_masked, mask_token_id, pad_rows
+from jaxlm.decoding._steps import is_seq2seq
 
 METHODS = ("parallel", "iterative")
 
@@ -125,8 +126,8 @@ def fill_batch(
         One `Filled` a text, in order.
 
     Raises:
-        ValueError: if the model is causal or has no mask token, a text has no mask or is longer than the
-            model's `max_length`, `top_k` is below 1, or the method is unknown.
+        ValueError: if the model is causal, an encoder-decoder or has no mask token, a text has no mask or is
+            longer than the model's `max_length`, `top_k` is below 1, or the method is unknown.
 
     References:
         Ghazvininejad et al., "Mask-Predict", 2019, https://arxiv.org/abs/1904.09324 (iterative filling by
@@ -136,6 +137,8 @@ def fill_batch(
         raise ValueError(f"method is one of {', '.join(METHODS)}: got {method!r}")
     if top_k < 1:
         raise ValueError(f"top_k is at least 1: got {top_k}")
+    if is_seq2seq(model):
+        raise ValueError("an encoder-decoder writes texts of its own and fills no masks; use generate")
     if model.config.causal:
         raise ValueError(
             "a causal model sees only what stands before a token and cannot fill masks; use a masked LM"

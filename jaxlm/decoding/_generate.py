@@ -15,7 +15,7 @@ from jaxlm.decoding._choice import make_rules
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
 from jaxlm.decoding._prompts import Prompts, Text, pad_prompts, prompt_ids
-from jaxlm.decoding._steps import context_width, first_token, is_seq2seq
+from jaxlm.decoding._steps import context_width, first_token, is_seq2seq, longest_text
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
 
 # Turns between two looks at the text, where stop strings may end it.
@@ -69,7 +69,8 @@ def generate(
       tokenizer: its tokenizer.
       prompts: texts or ids; lengths may differ, and nothing is added to them. An empty one is the tokenizer's
         begin-of-sequence token.
-      config: None: greedy, 128 tokens.
+      config: None: greedy, 128 tokens. What a model's files ask of every text, such as the first token of a
+        translation, `with_defaults` puts in.
       rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after `config.sampling`.
 
     Returns:
@@ -77,7 +78,8 @@ def generate(
 
     Raises:
       ValueError: if the model writes no text, a prompt leaves no room in its context or is empty where no
-        token begins texts, or beam search is given a key.
+        token begins texts, the config names an id that the model does not have, or beam search is given a
+        key.
 
     Example:
       >>> from jaxlm import models
@@ -90,7 +92,7 @@ def generate(
       [3, 3]
     """
     config = config or GenerationConfig()
-    texts = _checked(model, tokenizer, prompts)
+    texts = _checked(model, tokenizer, prompts, config)
     if not texts:
         return []
     if config.num_beams > 1:
@@ -135,23 +137,37 @@ def stream(
         raise ValueError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )
-    texts = _checked(model, tokenizer, prompts)
+    texts = _checked(model, tokenizer, prompts, config)
     if texts:
         yield from _pieces(model, params, tokenizer, texts, config, rng, every)
 
 
-def _checked(model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text]) -> list[np.ndarray]:
+def _checked(
+    model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text], asked: GenerationConfig
+) -> list[np.ndarray]:
     config, room = model.config, 0 if is_seq2seq(model) else 1
     if is_seq2seq(model):
         first_token(model)
     elif not config.causal:
         raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
-    return [prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=room) for text in prompts]
+    _check_rules(asked, config.vocab_size)
+    longest = longest_text(config)
+    return [prompt_ids(tokenizer, text, config.vocab_size, longest, room=room) for text in prompts]
+
+
+def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
+    """Raises ValueError where a rule names an id that the model does not have."""
+    for name in ("first_id", "last_id", "forbidden_ids"):
+        value = getattr(asked, name)
+        ids = value if isinstance(value, tuple) else () if value is None else (value,)
+        wrong = [id for id in ids if not 0 <= id < vocab_size]
+        if wrong:
+            raise ValueError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
 
 
 def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
     """Advances and looks, until every text has ended."""
-    prompts = pad_prompts(texts, model.config.max_length)
+    prompts = pad_prompts(texts, longest_text(model.config))
     wanted, room = _wanted(model, tokenizer, prompts, config, rng)
     written = begin(
         model,
@@ -175,16 +191,16 @@ def _slots(model, prompts: Prompts, wanted: Wanted) -> int:
     """Slots of a row: for what is read before, and what is written."""
     before = 1 if is_seq2seq(model) else prompts.lengths
     needed = fine_bucket(int((before + np.asarray(wanted.limits)).max()))
-    return min(max(needed, context_width(model, prompts.tokens.shape[1])), model.config.max_length)
+    return min(max(needed, context_width(model, prompts.tokens.shape[1])), longest_text(model.config))
 
 
 def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
     context = np.where(is_seq2seq(model), 0, prompts.lengths)
-    limits = np.minimum(config.max_new_tokens, model.config.max_length - context).astype(np.int32)
+    limits = np.minimum(config.max_new_tokens, longest_text(model.config) - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
     stops = jnp.asarray(stop_ids(model, tokenizer, config), jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
-    rules = make_rules(config.forbidden_ids, config.first_id, config.last_id)
+    rules = make_rules(config.forbidden_ids or (), config.first_id, config.last_id)
     wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
     return wanted, fine_bucket(int(limits.max()))
 
@@ -236,7 +252,7 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
 
 
 def _search(model, params, tokenizer, texts, config) -> list[Generated]:
-    prompts = pad_prompts(texts, model.config.max_length)
+    prompts = pad_prompts(texts, longest_text(model.config))
     wanted, room = _wanted(model, tokenizer, prompts, config, None)
     found = search_beams(
         model,

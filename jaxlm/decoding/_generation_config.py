@@ -11,7 +11,8 @@ class GenerationConfig:
     """How much is written, how tokens are chosen, and what ends a text.
 
     Attributes:
-      max_new_tokens: a text gets no more; nor more than the model's context holds.
+      max_new_tokens: a text gets no more; nor more than the model's context holds, which has no end
+        where positions are relative.
       sampling: what happens to the distribution before a token is chosen.
       stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one, and for an
         encoder-decoder else the one that closes texts.
@@ -20,7 +21,7 @@ class GenerationConfig:
       length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
       early_stopping: True: beam search ends with `num_beams` ended continuations; False: when no open beam
         can be better at its present length; "never": at any length.
-      forbidden_ids: ids that are never chosen.
+      forbidden_ids: ids that are never chosen; None: all may be, unless `with_defaults` knows of some.
       first_id: the id that every text begins with; None: any.
       last_id: the id that ends a text which is as long as it may be; None: any.
 
@@ -40,7 +41,7 @@ class GenerationConfig:
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
-    forbidden_ids: tuple[int, ...] = ()
+    forbidden_ids: tuple[int, ...] | None = None
     first_id: int | None = None
     last_id: int | None = None
 

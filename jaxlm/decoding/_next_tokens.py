@@ -16,6 +16,7 @@ from flax import linen as nn
 from jaxlm import ops, tokenizers
 from jaxlm.decoding._buckets import bucket, fine_bucket
 from jaxlm.decoding._prompts import Text, prompt_ids
+from jaxlm.decoding._steps import is_seq2seq, longest_text
 from jaxlm.typing import Array, Float, Int
 
 
@@ -88,6 +89,8 @@ def next_tokens(
       >>> len(found.candidates), found.targets.tolist(), found.perplexity > 1
       (3, [99], True)
     """
+    if is_seq2seq(model):
+        raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
     if not model.config.causal:
         raise ValueError("a masked LM has no next token; use a causal model, or fill")
     if top_k < 1:
@@ -100,7 +103,7 @@ def next_tokens(
     pairs = [
         _pair(model.config, tokenizer, text, target) for text, target in zip(texts, targets, strict=True)
     ]
-    rows = _rows(pairs, model.config.max_length)
+    rows = _rows(pairs, longest_text(model.config))
     found = jax.device_get(
         rank_next(model, params, *map(jnp.asarray, rows), top_k=min(top_k, model.config.vocab_size))
     )
@@ -149,12 +152,12 @@ def rank_next(
 def _pair(config, tokenizer, text: Text, target: Text | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The ids of a text and of its target; the last target is predicted and not read."""
     if target is None:
-        return prompt_ids(tokenizer, text, config.vocab_size, config.max_length), None
+        return prompt_ids(tokenizer, text, config.vocab_size, longest_text(config)), None
     if len(target) == 0:
         raise ValueError("the target is empty: give what follows the text, or no target")
-    wanted = prompt_ids(tokenizer, target, config.vocab_size, config.max_length)
+    wanted = prompt_ids(tokenizer, target, config.vocab_size, longest_text(config))
     room = wanted.size - 1
-    return prompt_ids(tokenizer, text, config.vocab_size, config.max_length, room=room), wanted
+    return prompt_ids(tokenizer, text, config.vocab_size, longest_text(config), room=room), wanted
 
 
 def _rows(pairs, max_length: int) -> tuple[np.ndarray, ...]:

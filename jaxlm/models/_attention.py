@@ -33,8 +33,13 @@ class _Attending(nn.Module):
         *,
         is_causal: bool,
         plain: bool,
+        cached: bool,
     ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None]:
         config = self.config
+        implementation = config.attention_implementation
+        if cached and implementation == "cudnn":
+            # Texts are read at any length, the fused attention at even ones.
+            implementation = "auto"
         rate = 0.0 if self.deterministic else config.attention_dropout
         attended = ops.attention(
             query,
@@ -48,8 +53,8 @@ class _Attending(nn.Module):
             dropout_rate=rate,
             dropout_rng=self.make_rng("dropout") if rate else None,
             # A fused attention never holds its probabilities, and takes no mask over slots.
-            implementation="xla" if plain else config.attention_implementation,
-            require_fused=config.require_fused and not plain,
+            implementation="xla" if plain else implementation,
+            require_fused=config.require_fused and not plain and not cached,
             return_probs=self.intermediates,
         )
         outputs, probs = attended if self.intermediates else (attended, None)
@@ -95,6 +100,7 @@ class Attention(_Attending):
             hidden.dtype,
             is_causal=self.config.causal and self.in_full,
             plain=self.intermediates or not self.in_full,
+            cached=cache is not None,
         )
         return outputs, probs, cache
 
@@ -126,6 +132,8 @@ class CrossAttention(_Attending):
         hidden: Float[Array, "B L D"],
         memory: Float[Array, "B S D"] | LayerCache,
         mask: Bool[Array, "B 1 #L S"] | None,
+        *,
+        cached: bool = False,
     ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None, LayerCache]:
         """Returns what is added to the stream, probabilities if asked for, and the memory's keys and values.
 
@@ -133,6 +141,7 @@ class CrossAttention(_Attending):
           hidden: the stream.
           memory: what an encoder made, or the keys and values that this block made of it before.
           mask: True = may attend; None for everything.
+          cached: whether the rows that read are kept in a cache.
         """
         query = self._split(self.query(hidden))
         if isinstance(memory, LayerCache):
@@ -143,7 +152,7 @@ class CrossAttention(_Attending):
             kept = LayerCache(key.swapaxes(1, 2), value.swapaxes(1, 2))
         plain = self.intermediates or isinstance(memory, LayerCache)
         outputs, probs = self._attend(
-            query, key, value, mask, None, hidden.dtype, is_causal=False, plain=plain
+            query, key, value, mask, None, hidden.dtype, is_causal=False, plain=plain, cached=cached
         )
         return outputs, probs, kept
 

@@ -125,6 +125,7 @@ class Block(nn.Module):
                 self._inputs(hidden, "cross_attention"),
                 scope.memory if memory is None else memory,
                 scope.memory_mask,
+                cached=cache is not None,
             )
             hidden = self._added(hidden, read, "cross_attention")
         hidden = self._added(hidden, self.mlp(self._inputs(hidden, "mlp")), "mlp")

@@ -32,8 +32,8 @@ class TransformerConfig:
       num_kv_heads: K, key/value heads, a divisor of `num_heads`; None: `num_heads`.
       head_width: H, features of a head; None: `width / num_heads`.
       mlp_width: F; None: `4 * width`, and with a gate `8/3 * width` rounded up to a multiple of 64.
-      max_length: rows of the tables of learned and of instruction positions; of rotary ones the length of
-        the texts that the model is made for.
+      max_length: rows of the tables of learned and of instruction positions; of rotary and relative
+        ones the length of the texts that the model is made for.
       causal: whether later positions are hidden.
       window: attention reaches positions less than this far away; None: all.
       layer_pattern: which blocks have the window, "w", and which see everything, "f": a word that is repeated

@@ -108,12 +108,19 @@ def attention(
 
 def _causal_in_parts(query, key, value, mask, bias, settings: Settings) -> Array:
     """Attention of consecutive queries over the keys up to the last of them, part by part."""
+
+    def rows(array: Array | None, start: int, end: int) -> Array | None:
+        if array is None:
+            return None
+        # What is one row for all queries is that of each part too.
+        return array[..., :end] if array.shape[2] == 1 else array[:, :, start:end, :end]
+
     length = query.shape[1]
     size = -(-length // NUM_PARTS)
     outputs = []
     for start in range(0, length, size):
         end = min(start + size, length)
         part = query[:, start:end], key[:, :end], value[:, :end]
-        seen = (None if array is None else array[:, :, start:end, :end] for array in (mask, bias))
+        seen = rows(mask, start, end), rows(bias, start, end)
         outputs.append(dense_attention(*part, *seen, None, settings))
     return jnp.concatenate(outputs, axis=1)

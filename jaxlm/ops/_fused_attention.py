@@ -15,6 +15,9 @@ _WIDEST_HEAD = 128
 
 def fused_attention(query: Array, key: Array, value: Array, mask: Array | None, scale: float) -> Array:
     """Returns cuDNN's attention `[B L N H]`; rows that may attend to nothing give zeros and no gradient."""
+    if mask is not None:
+        # cuDNN takes no row of a mask for all queries.
+        mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
     outputs = jax.nn.dot_product_attention(query, key, value, mask=mask, scale=scale, implementation="cudnn")
     if mask is None:
         return outputs

@@ -26,7 +26,13 @@ SETTINGS = "tokenizer_config.json"
 BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", GENERATION_CONFIG)
 MARIAN_PIECES = (SENTENCE_PIECES, "target.spm", "vocab.json")
 # Rules of generation that older files keep in config.json.
-RULES = ("forced_bos_token_id", "forced_eos_token_id", "bad_words_ids", "suppress_tokens")
+RULES = (
+    "forced_bos_token_id",
+    "force_bos_token_to_be_generated",
+    "forced_eos_token_id",
+    "bad_words_ids",
+    "suppress_tokens",
+)
 
 
 def save_huggingface(

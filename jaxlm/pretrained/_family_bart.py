@@ -111,13 +111,14 @@ FILES = {
 INERT = frozenset(
     [
         "_num_labels",
-        "activation_dropout",
         "classif_dropout",
-        "decoder_layerdrop",
-        "encoder_layerdrop",
         "extra_pos_embeddings",
         "force_bos_token_to_be_generated",
         "num_hidden_layers",
+        # Published folders have these above 0. They act in training alone, where nothing here computes them.
+        "activation_dropout",
+        "decoder_layerdrop",
+        "encoder_layerdrop",
     ]
 )
 ONLY = {

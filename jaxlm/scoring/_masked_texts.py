@@ -13,7 +13,6 @@ from jaxlm.scoring._measure import Context, ScoreError
 from jaxlm.scoring._unknown import Unknown, check_unknown
 
 Words = Literal["auto", "pieces", "spaces"]
-PROBE = "A"  # a text of every kind, residues included, that no file opens or closes texts with
 
 
 class MaskedText(NamedTuple):
@@ -72,7 +71,7 @@ def masked_text(
             "no tokens: the text is empty" if not tokens.size else "nothing to score: all tokens are specials"
         )
     opened = context.ends if ends is None else ends
-    opening, closing = opened_and_closed(tokenizer) if opened else (tokens[:0], tokens[:0])
+    opening, closing = tokenizers.opened_and_closed(tokenizer) if opened else (tokens[:0], tokens[:0])
     return MaskedText(tokens, regular, opening, closing)
 
 
@@ -124,19 +123,6 @@ def window_start(length: int, room: int, centre: float | int) -> int:
       0
     """
     return int(np.clip(int(centre) - room // 2, 0, max(length - room, 0)))
-
-
-@functools.lru_cache(maxsize=8)
-def opened_and_closed(tokenizer: tokenizers.Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the ids that a tokenizer's file puts before and behind a text.
-
-    Example:
-      >>> [ids.tolist() for ids in opened_and_closed(tokenizers.residue_tokenizer())]
-      [[0], [2]]
-    """
-    plain, whole = (tokenizer.encode(PROBE, add_specials=specials) for specials in (False, True))
-    opened = tokenizers.encode_opened(tokenizer, PROBE)
-    return whole[: opened.size - plain.size], whole[opened.size :]
 
 
 @functools.lru_cache(maxsize=8)

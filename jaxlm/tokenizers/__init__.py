@@ -6,7 +6,7 @@ from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
-from jaxlm.tokenizers._opening import encode_opened
+from jaxlm.tokenizers._opening import encode_opened, opened_and_closed
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels
@@ -28,6 +28,7 @@ __all__ = [
     "fit_tokenizer",
     "join_chains",
     "load",
+    "opened_and_closed",
     "residue_tokenizer",
     "sentinel_ids",
     "train_instructions",

@@ -1,4 +1,6 @@
-"""Texts that are to be gone on with: opened as a model was trained, and not closed."""
+"""What a tokenizer's file puts around texts; texts to be gone on with are opened by it, and not closed."""
+
+import functools
 
 import numpy as np
 
@@ -28,7 +30,19 @@ def encode_opened(tokenizer: Tokenizer, text: str) -> np.ndarray:
       >>> encode_opened(tokenizers.residue_tokenizer(), "MKT")
       array([ 0, 20, 15, 11], dtype=int32)
     """
+    return np.concatenate([opened_and_closed(tokenizer)[0], tokenizer.encode(text)])
+
+
+@functools.lru_cache(maxsize=8)
+def opened_and_closed(tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ids that a tokenizer's file puts before and behind a text.
+
+    Example:
+      >>> from jaxlm import tokenizers
+      >>> [ids.tolist() for ids in opened_and_closed(tokenizers.residue_tokenizer())]
+      [[0], [2]]
+    """
     plain, whole = (tokenizer.encode(PROBE, add_specials=specials) for specials in (False, True))
     starts = range(whole.size - plain.size + 1)
     opening = next((n for n in starts if np.array_equal(whole[n : n + plain.size], plain)), 0)
-    return np.concatenate([whole[:opening], tokenizer.encode(text)])
+    return whole[:opening], whole[opening + plain.size :]

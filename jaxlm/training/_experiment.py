@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxlm import models
 from jaxlm.corruption import NoiseConfig, SpanConfig
-from jaxlm.data import DataConfig
+from jaxlm.data import DataConfig, Ends
 from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
 from jaxlm.training._loss_config import LossConfig
@@ -155,6 +155,11 @@ class Experiment:
         """How many blocks `run.train_last` counts from: the model's, of an encoder-decoder its decoder's."""
         model = self.model
         return models.decoder_config(model).depth if self.run.objective == "seq2seq_lm" else model.depth
+
+    @property
+    def ends(self) -> Ends:
+        """How records are opened and closed: an encoder-decoder's texts as its tokenizer's file does it."""
+        return "file" if self.data.ends and self.run.objective == "seq2seq_lm" else self.data.ends
 
     @property
     def is_of_sequences(self) -> bool:

@@ -164,8 +164,8 @@ def make_spans(
     sentinels = tokenizers.sentinel_ids(tokenizer)
     if not sentinels:
         raise ValueError(
-            "spans give way to sentinels, <extra_id_0> and so on: this tokenizer has none; set "
-            "tokenizer.sentinels"
+            "spans give way to sentinels, <extra_id_0> and so on, and this tokenizer has none: take T5's, or "
+            "train one with tokenizer.sentinels"
         )
     if model.decoder_start_id is None:
         raise ValueError(

@@ -48,7 +48,7 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
 
     Raises:
       FileNotFoundError: if there is no model.
-      ValueError: if it cannot be read, or has no tokenizer.
+      ValueError: if it cannot be read, has no tokenizer, or is an encoder-decoder where labels are asked for.
     """
     found = pretrained.inspect(name)
     folder, config = os.path.abspath(found.folder), found.config
@@ -56,16 +56,21 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     objective = experiment.run.objective
     if not experiment.is_of_sequences and found.objective in get_args(Goal):
         objective = found.objective
+    if found.objective == "seq2seq_lm" and objective != "seq2seq_lm":
+        raise ValueError(
+            f"{name} is an encoder-decoder and goes on as one: got run.objective={objective!r}; leave it "
+            "out, or take a masked or causal LM"
+        )
     head = found.head if objective == found.objective and found.head is not None else experiment.head
-    # A decoder's texts have ends of their own, and what T5's encoder reads is closed but not opened.
-    ends = pretrained.has_ends(found.extra) and objective != "seq2seq_lm"
     tokenizer = _tokenizer(found.folder)
+    # What an encoder-decoder's file puts around a text may be nothing, as it is elsewhere then.
+    may_end = objective == "seq2seq_lm" or tokenizer.specials.ends is not None
     rows = experiment.data.row_length
     rows = min(rows, config.max_length) if config.position in TABLES else rows
     return dataclasses.replace(
         experiment,
         data=dataclasses.replace(
-            experiment.data, row_length=rows, ends=ends and tokenizer.specials.ends is not None
+            experiment.data, row_length=rows, ends=may_end and pretrained.has_ends(found.extra)
         ),
         tokenizer=tokenizers.TokenizerConfig(path=folder, rows=config.vocab_size),
         model=dataclasses.replace(config, param_dtype="float32"),

@@ -47,7 +47,7 @@ def make_task(experiment: Experiment) -> Task:
     Raises:
       ValueError: if there are no data to train on, or model, labels and tokenizer contradict each other.
     """
-    prepared = data.prepare(experiment.data, experiment.tokenizer)
+    prepared = data.prepare(experiment.data, experiment.tokenizer, ends=experiment.ends)
     splits = {name: make_split(experiment, cache) for name, cache in prepared.caches.items()}
     notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
     return Task(

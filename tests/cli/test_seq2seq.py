@@ -82,6 +82,36 @@ def test_what_generation_config_asks_for_is_kept(here, capsys, tmp_path):
         decoding.with_defaults(decoding.GenerationConfig(), {"generation": {"forced_bos_token_id": "a"}})
 
 
+def test_rules_that_are_not_followed_are_said_in_a_line(here, capsys, tmp_path):
+    pretrained.convert("t5", tmp_path / "run")
+    pretrained.convert(tmp_path / "run", tmp_path / "asked")
+    asked = {"num_beams": 2, "length_penalty": 2.0, "min_length": 3, "bad_words_ids": [[1], [2, 3]]}
+    path = tmp_path / "asked/generation_config.json"
+    path.write_text(json.dumps({**asked, "no_repeat_ngram_size": 0, "suppress_tokens": None}))
+    command = ["generate", str(tmp_path / "asked"), "abc", "-n", "2"]
+    assert main(command) == 0
+    told = capsys.readouterr().err
+    every = "bad_words_ids=[(2, 3)], length_penalty=2.0, min_length=3, num_beams=2"
+    assert told == f"jaxlm generate: the model's files ask for {every}, which is not followed here\n"
+    assert main([*command, "--num-beams", "2", "--length-penalty", "2"]) == 0
+    assert "ask for bad_words_ids=[(2, 3)], min_length=3, which" in capsys.readouterr().err
+    assert main(["generate", "t5", "abc", "-n", "2"]) == 0 and not capsys.readouterr().err
+    for wrong in (5, [["a"]], [5]):
+        path.write_text(json.dumps({"bad_words_ids": wrong}))
+        assert main(command) == 2
+        told = capsys.readouterr().err
+        assert "bad_words_ids of the model's files is" in told and told.count("\n") == 1
+
+
+def test_the_first_bart_s_rule_and_one_that_is_switched_off():
+    old = {"force_bos_token_to_be_generated": True, "bos_token_id": 7, "bad_words_ids": [[1]]}
+    usual, own = decoding.GenerationConfig(), decoding.GenerationConfig(forbidden_ids=())
+    found = decoding.with_defaults(usual, {"huggingface": old})
+    assert (found.first_id, found.forbidden_ids) == (7, (1,))
+    assert decoding.with_defaults(own, {"huggingface": old}).forbidden_ids == ()
+    assert decoding.with_defaults(usual, {"huggingface": {"bos_token_id": 7}}).first_id is None
+
+
 def test_convert_there_and_back_no_byte_changes(here, capsys, tmp_path):
     assert "a jaxlm folder" in said(capsys, "convert", "t5", str(tmp_path / "run"))
     assert "T5ForConditionalGeneration" in said(
@@ -103,12 +133,20 @@ def test_info_and_evaluate(here, capsys):
     assert np.isfinite(scores["nll"]) and scores["scored"] > 20
 
 
+def test_a_model_without_sentinels_is_not_evaluated_by_spans(here, capsys, tmp_path):
+    loaded = pretrained.load("t5")
+    plain = loaded._replace(tokenizer=tokenizers.bytes_tokenizer())
+    pretrained.save_huggingface(tmp_path / "plain", plain)
+    assert main(["evaluate", str(tmp_path / "plain"), "all.txt"]) == 2
+    told = capsys.readouterr().err
+    assert "was not trained on spans" in told and "jaxlm generate" in told and told.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["fill", "t5", "a [MASK]"], "t5 fills no masks: it was trained as seq2seq_lm"),
         (["next", "t5", "a"], "t5 predicts no next token: it was trained as seq2seq_lm"),
-        (["generate", "t5", "a" * 70], "and the model reads at most 64"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(here, capsys, arguments, message):

@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+import tokenizers as huggingface
+from tokenizers import processors
 
 from jaxlm import data, tokenizers
 from jaxlm.data._folders import DamagedError
@@ -199,6 +201,24 @@ def test_ends_open_and_close_every_record(tmp_path, tokenizer, opening, closing)
     assert cache.byte_lengths.tolist() == [2, 1] and cache.num_bytes == 3
     without = data.build_cache(lambda: iter(records), tokenizer, tmp_path, source_fingerprint="content")
     assert without.num_tokens == cache.num_tokens - 4 and without.num_bytes == 3
+
+
+def test_what_a_file_puts_around_texts_may_be_on_one_side(tmp_path):
+    backend = huggingface.Tokenizer.from_str(BYTES.to_json())
+    closed = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", BYTES.id("[SEP]"))])
+    backend.post_processor = closed
+    tokenizer = tokenizers.Tokenizer.from_json(backend.to_str())
+    given = {"source_fingerprint": "content"}
+    caches = [
+        data.build_cache(lambda: iter(RECORDS[:1]), tokenizer, tmp_path, ends=ends, **given)
+        for ends in ("file", True, False)
+    ]
+    plain = caches[2][0].tolist()
+    opening, closing = tokenizer.specials.ends
+    assert [cache[0].tolist() for cache in caches[:2]] == [[*plain, closing], [opening, *plain, closing]]
+    backend.post_processor = processors.ByteLevel()
+    bare = tokenizers.Tokenizer.from_json(backend.to_str())
+    assert data.build_cache(lambda: iter(RECORDS), bare, tmp_path, ends="file", **given)[0].tolist() == plain
 
 
 def test_a_tokenizer_without_ends_is_refused(tmp_path):

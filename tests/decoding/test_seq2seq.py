@@ -1,5 +1,7 @@
 """What encoder-decoders write: transformers' own, in any batch, and the cache against the full forward."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,6 +137,38 @@ def test_the_context_bounds_both_texts():
     assert [len(one.tokens) for one in found] == [32, 32]
     with pytest.raises(ValueError, match="the model reads at most 32"):
         run(case, [[5] * 33])
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"first_id": 10**6}, "first_id lies in 0..22, the model's ids: got 1000000"),
+        ({"last_id": -1}, "last_id lies in 0..22, the model's ids: got -1"),
+        ({"forbidden_ids": (3, 23), "num_beams": 2}, "forbidden_ids lies in 0..22, the model's ids: got 23"),
+    ],
+)
+def test_rules_name_ids_of_the_model(asked, told):
+    with pytest.raises(ValueError, match=told):
+        run(oracle("t5"), **asked)
+
+
+def test_what_reads_or_fills_one_text_refuses_an_encoder_decoder():
+    case = oracle("t5")
+    with pytest.raises(ValueError, match=r"encoder-decoder .* fills no masks; use generate"):
+        decoding.fill(case.model, case.params, Symbols(), "a")
+    with pytest.raises(ValueError, match="encoder-decoder goes on with no text"):
+        decoding.next_tokens(case.model, case.params, Symbols(), ["a"])
+    with pytest.raises(ValueError, match="encoder-decoder goes on with no text"):
+        decoding.CachedLM(case.model, case.params)
+
+
+def test_relative_positions_bound_no_text():
+    case = oracle("t5")
+    short = models.build(dataclasses.replace(case.model.config, max_length=4), "seq2seq_lm")
+    for options in ({}, {"num_beams": 2}):
+        expected = run(case, PROMPTS[2:], **options)
+        found = run(case._replace(model=short), PROMPTS[2:], **options)
+        assert found[0].tokens.tolist() == expected[0].tokens.tolist() and len(PROMPTS[2]) > 4
 
 
 def test_a_decoder_without_a_first_token_is_refused():

@@ -54,6 +54,11 @@ def test_an_experiment_trains(name, tmp_path):
     assert isinstance(last, training.Finished)
 
 
+def test_spans_are_learned_by_t5_1_1_s_kind_of_model():
+    model = load_experiment("source-spans").experiment.model.resolved()
+    assert (model.tie_embeddings, model.output_scale, model.activation) == (False, 1.0, "geglu_tanh")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_opens_with_its_command_and_what_to_expect(name):
     text = (ROOT / "experiments" / name / "config.py").read_text()

@@ -1,5 +1,6 @@
 """Reading token by token through a cache is the full forward, in whatever slots and however it branches."""
 
+import dataclasses
 import functools
 
 import jax
@@ -93,6 +94,21 @@ def test_an_empty_cache_needs_no_mask(case):
         parts.append(logits)
     full = case.logits(case.variables, TOKENS)
     np.testing.assert_allclose(np.concatenate(parts, axis=1), full, **TOLERANCE)
+
+
+@pytest.mark.parametrize("options", [{"require_fused": True}, {"attention_implementation": "cudnn"}], ids=str)
+def test_what_is_kept_in_a_cache_is_never_required_to_be_fused(small, options):
+    case = small(causal=True)
+    model = models.build(dataclasses.replace(case.config, **options), "causal_lm")
+    given = {
+        "positions": places(case.config, TOKENS[:, :3]),
+        "slots": np.tile(np.arange(3, dtype=np.int32), (2, 1)),
+    }
+    cache = models.empty_cache(case.config, 2, NUM_SLOTS)
+    logits, _ = compiled(model)(case.variables, TOKENS[:, :3], cache=cache, **given)
+    np.testing.assert_allclose(logits, case.logits(case.variables, TOKENS)[:, :3], **TOLERANCE)
+    with pytest.raises(ValueError, match="cannot be fused"):
+        model.apply(case.variables, jnp.asarray(TOKENS))
 
 
 def test_slots_are_only_places(case):

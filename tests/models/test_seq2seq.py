@@ -170,28 +170,35 @@ def test_scan_and_remat_compute_the_same(options):
 
 
 def test_a_scanned_decoder_keeps_its_memory_too():
-    config, model, variables = made("relative", scan_layers=True, decoder_depth=2)
-    cache = models.empty_cache(models.decoder_config(config), 1, 3)
-    arrays = {"positions": jnp.array([[0]]), "slots": jnp.array([[0]])}
-    granted = jnp.array([[[[True, False, False]]]])
+    """Two tokens through the cache, the second without the memory, are the full forward; nothing is fused."""
+    config, _, variables = made("relative", scan_layers=True, decoder_depth=2)
+    required = models.build(dataclasses.replace(config, require_fused=True), "seq2seq_lm")
+    model = models.build(config, "seq2seq_lm")
+    memory = jax.random.normal(jax.random.key(0), (1, 4, config.width))
+    written = jnp.array([[3, 7]])
 
-    def decode(cache, **memory):
-        output = model.apply(
+    @jax.jit
+    def decode(token, cache, place, **memory):
+        output = required.apply(
             variables,
-            jnp.array([[3]]),
+            token,
             cache=cache,
-            attention_mask=granted,
+            positions=place[None, None],
+            slots=place[None, None],
+            attention_mask=(jnp.arange(3) <= place)[None, None, None],
             method="decode",
-            **arrays,
             **memory,
         )
         return output.hidden, output.cache
 
-    memory = jax.random.normal(jax.random.key(0), (1, 4, config.width))
-    first, kept = jax.jit(decode)(cache, memory=memory)
-    again, _ = jax.jit(decode)(cache._replace(memory=kept.memory))
-    np.testing.assert_allclose(again, first, **TOLERANCE)
-    assert kept.memory.layers.key.shape == (2, 1, 2, 4, 4)
+    cache = models.empty_cache(models.decoder_config(config), 1, 3)
+    first, cache = decode(written[:, :1], cache, jnp.int32(0), memory=memory)
+    second, cache = decode(written[:, 1:], cache, jnp.int32(1))
+    whole = jax.jit(lambda tokens: model.apply(variables, tokens, memory=memory, method="decode").hidden)(
+        written
+    )
+    np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, **TOLERANCE)
+    assert cache.memory.layers.key.shape == (2, 1, 2, 4, 4)
 
 
 def test_bfloat16_is_close_to_float32(case):

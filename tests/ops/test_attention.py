@@ -63,6 +63,15 @@ def test_long_causal_rows_in_parts_are_the_whole(length):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_in_parts_a_mask_of_one_row_holds_for_all_queries():
+    """Only the first key may be seen, so that no query attends to what is behind it."""
+    query = jnp.ones((1, 512, 1, 8))
+    value = jnp.broadcast_to(jnp.arange(512.0)[None, :, None, None], query.shape) + 7
+    mask = (jnp.arange(512) == 0)[None, None, None]
+    outputs = jax.jit(lambda *args: ops.attention(*args, mask=mask, is_causal=True))(query, query, value)
+    np.testing.assert_array_equal(outputs, np.full(outputs.shape, 7.0))
+
+
 def test_nothing_to_attend_to_is_zero_forward_and_backward():
     query, key, value, mask = _arrays()
 

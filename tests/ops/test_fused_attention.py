@@ -54,3 +54,13 @@ def test_empty_rows_are_cut_from_the_fused_result_and_its_gradient(on_gpu, monke
     for array in (outputs, gradient):
         assert not np.any(array[:, 1])
         assert np.all(array[:, 2] != 0)
+
+
+def test_a_mask_of_all_queries_has_a_row_for_each(on_gpu, monkeypatch):
+    def kernel(query, key, value, *, mask, scale, implementation):
+        assert mask.shape == (1, 1, 4, 4) and mask.all(axis=2).tolist() == [[[True, True, False, False]]]
+        return query
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
+    mask = (jnp.arange(4) < 2)[None, None, None]
+    assert ops.attention(QUERY, QUERY, QUERY, mask=mask, require_fused=True).shape == QUERY.shape

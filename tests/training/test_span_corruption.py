@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tokenizers as huggingface
+from tokenizers import processors
 
 from jaxlm import corruption, data, models, ops, pretrained, tokenizers, training
 
@@ -128,6 +130,7 @@ def experiment(tmp_path_factory):
             activation="geglu_tanh",
             head="linear",
             head_bias=False,
+            tie_embeddings=False,
         ),
         spans=corruption.SpanConfig(rate=0.2),
         run=training.RunConfig(steps=8, batch_size=8, objective="seq2seq_lm", eval_every=4, save_every=4),
@@ -167,6 +170,7 @@ def test_a_run_goes_back_to_transformers_as_t5(run_folder, tmp_path):
     loaded = pretrained.load(run_folder[0])
     assert pretrained.convert(run_folder[0], tmp_path / "out") == "T5ForConditionalGeneration"
     theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out").eval()
+    assert theirs.lm_head.weight is not theirs.shared.weight and not theirs.config.scale_decoder_outputs
     tokens, written = np.array([[110, 117, 260, 98]]), np.array([[256, 260, 109]])
     with torch.no_grad():
         expected = theirs(input_ids=torch.tensor(tokens), decoder_input_ids=torch.tensor(written)).logits
@@ -186,6 +190,26 @@ def test_a_run_goes_on_from_a_model_its_decoder_s_last_block_alone(experiment, r
     assert moved["decoder"]["final_norm"]["scale"]
 
 
+def test_texts_are_opened_and_closed_as_the_model_s_file_does_it(experiment, run_folder, tmp_path):
+    loaded = pretrained.load(run_folder[0])
+    backend = huggingface.Tokenizer.from_str(loaded.tokenizer.to_json())
+    backend.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 257)])
+    closing = tokenizers.Tokenizer.from_json(backend.to_str())
+    assert closing.encode("a", add_specials=True).tolist() == [97, 257]
+    pretrained.save_huggingface(tmp_path / "t5", loaded._replace(tokenizer=closing))
+    begun = training.begin_from(str(tmp_path / "t5"), experiment)
+    assert begun.data.ends and begun.ends == "file" and experiment.ends is False
+    cache = training.make_task(begun).splits["train"].cache
+    assert cache[0][:6].tobytes() == np.frombuffer(b"number", np.uint8).astype(cache[0].dtype).tobytes()
+    assert cache[0][-1] == 257
+
+
+def test_an_encoder_decoder_is_no_classifier_s_beginning(experiment, run_folder):
+    labels = dataclasses.replace(experiment.run, objective="classification")
+    with pytest.raises(ValueError, match=r"encoder-decoder and goes on as one: got run\.objective='classif"):
+        training.begin_from(str(run_folder[0]), dataclasses.replace(experiment, run=labels))
+
+
 def test_refusals(experiment):
     def changed(**options):
         return training.Experiment(**{**vars(experiment), **options})
@@ -196,7 +220,7 @@ def test_refusals(experiment):
         changed(tokenizer=tokenizers.TokenizerConfig(kind="bytes"))
     with pytest.raises(ValueError, match="corrupts nothing else"):
         changed(input_noise=corruption.NoiseConfig(rate=0.1))
-    with pytest.raises(ValueError, match="this tokenizer has none"):
+    with pytest.raises(ValueError, match="this tokenizer has none: take T5's"):
         training.make_spans(corruption.SpanConfig(), CONFIG, tokenizers.bytes_tokenizer(), [])
     with pytest.raises(ValueError, match=r"spans\.mean_span is at least 1"):
         corruption.SpanConfig(mean_span=0.5)
