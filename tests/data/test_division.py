@@ -117,7 +117,7 @@ def test_labels_that_cannot_be_read_leave_no_cache(variants, tmp_path, fields, m
 
 
 def test_embedded_corpora_have_no_fields():
-    with pytest.raises(data.CorpusError, match="group_field and label_field are of JSONL and Parquet"):
+    with pytest.raises(data.CorpusError, match="group_field and label_field are of JSONL, CSV and Parquet"):
         data.prepare(data.DataConfig(label_field="kind"), RESIDUES)
 
 
