@@ -48,12 +48,9 @@ def product(
       >>> product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]]), 1, 1).tolist()
       [[11.0]]
     """
-    other_axis = 2 * num_batch_axes + 1 - left_axis
-    num_rows = left.shape[other_axis]
+    num_rows = left.shape[2 * num_batch_axes + 1 - left_axis]
     if num_rows < TILE_ROWS and left.dtype == jnp.bfloat16 and jax.default_backend() == "cpu":
-        filler = [(0, TILE_ROWS - num_rows if axis == other_axis else 0) for axis in range(left.ndim)]
-        outputs = _filled(jnp.pad(left, filler), right, left_axis, right_axis, num_batch_axes)
-        return lax.slice_in_dim(outputs, 0, num_rows, axis=num_batch_axes)
+        return _few_rows(left, right, left_axis, right_axis, num_batch_axes)
     batch = tuple(range(num_batch_axes))
     precision = lax.Precision.HIGHEST if left.dtype == jnp.float32 else None
     if left_axis == num_batch_axes and left.dtype != jnp.float32:
@@ -62,11 +59,18 @@ def product(
     return lax.dot_general(left, right, dims, precision=precision, preferred_element_type=jnp.float32)
 
 
-def _filled(left: Array, right: Array, left_axis: int, right_axis: int, num_batch_axes: int) -> Array:
-    """The product of a tile of rows, as columns of the other operand where that needs no transposition."""
+def _few_rows(left: Array, right: Array, left_axis: int, right_axis: int, num_batch_axes: int) -> Array:
+    """The product of less than a tile of rows, filled up to one."""
+    axis = 2 * num_batch_axes + 1 - left_axis
+    num_rows = left.shape[axis]
+    filler = [(0, TILE_ROWS - num_rows if place == axis else 0) for place in range(left.ndim)]
+    filled = jnp.pad(left, filler)
     if right_axis == num_batch_axes:
-        return product(left, right, left_axis, right_axis, num_batch_axes=num_batch_axes)
-    return product(right, left, right_axis, left_axis, num_batch_axes=num_batch_axes).swapaxes(-1, -2)
+        # The large operand would have to be transposed to stand on the left.
+        outputs = product(filled, right, left_axis, right_axis, num_batch_axes=num_batch_axes)
+        return lax.slice_in_dim(outputs, 0, num_rows, axis=num_batch_axes)
+    columns = row_major(product(right, filled, right_axis, left_axis, num_batch_axes=num_batch_axes))
+    return lax.slice_in_dim(columns, 0, num_rows, axis=columns.ndim - 1).swapaxes(-1, -2)
 
 
 def transposed(array: Float[Array, "..."]) -> Float[Array, "..."]:
