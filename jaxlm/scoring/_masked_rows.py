@@ -1,9 +1,8 @@
-"""What the rows of masked scores have in common: counts, perplexities, and values by token.
+"""What the rows of masked scores have in common: values by token and by word.
 
 Letters: `n` tokens of a text.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,34 +11,6 @@ import pyarrow as pa
 from jaxlm import tokenizers
 from jaxlm.scoring._masked_texts import MaskedText
 from jaxlm.scoring._token_rows import byte_offsets
-
-COUNTS = ("num_tokens", "num_scored", "num_words", "num_bytes")
-
-
-def count_columns() -> list[pa.Field]:
-    """Returns the columns of `counts`."""
-    return [pa.field(name, pa.int64()) for name in COUNTS]
-
-
-def counts(text: str, num_tokens: int, num_scored: int) -> dict[str, int]:
-    """Returns the counts of a row; words are what white space divides, bytes those of UTF-8.
-
-    Example:
-      >>> counts("to be", 2, 2)
-      {'num_tokens': 2, 'num_scored': 2, 'num_words': 2, 'num_bytes': 5}
-    """
-    return dict(zip(COUNTS, (num_tokens, num_scored, len(text.split()), len(text.encode())), strict=True))
-
-
-def perplexity(nats: float, count: int) -> float:
-    """Returns exp(-nats / count), infinite where that is beyond a float.
-
-    Example:
-      >>> round(perplexity(-2 * math.log(8), 2), 6)
-      8.0
-    """
-    mean = -nats / count
-    return math.exp(mean) if mean < 700 else math.inf
 
 
 def at_regular(text: MaskedText, values: np.ndarray) -> list[Any]:

@@ -13,19 +13,12 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._masked_checks import Long, check_choice, check_vocabulary, mask_of, too_long
-from jaxlm.scoring._masked_rows import (
-    at_regular,
-    count_columns,
-    counts,
-    perplexity,
-    place_columns,
-    token_places,
-    word_texts,
-)
+from jaxlm.scoring._masked_rows import at_regular, place_columns, token_places, word_texts
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
 from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
+from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
 from jaxlm.scoring._token_rows import check_top_k
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids

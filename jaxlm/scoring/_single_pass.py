@@ -10,18 +10,12 @@ import pyarrow as pa
 
 from jaxlm import corruption, data, tokenizers
 from jaxlm.scoring._masked_checks import Long, too_long
-from jaxlm.scoring._masked_rows import (
-    at_regular,
-    count_columns,
-    counts,
-    perplexity,
-    place_columns,
-    token_places,
-)
+from jaxlm.scoring._masked_rows import at_regular, place_columns, token_places
 from jaxlm.scoring._masked_texts import masked_text
 from jaxlm.scoring._masked_windows import windows
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
 from jaxlm.scoring._unknown import Unknown
 
 LARGEST_VOCABULARY = 100

@@ -18,8 +18,8 @@ def text_columns(total: str) -> list[pa.Field]:
     Args:
       total: name of the log-likelihood.
     """
-    counts = [pa.field(name, pa.int64()) for name in COUNTS]
-    return [*counts, nats(total, tokens="num_scored"), *(pa.field(name, pa.float64()) for name in RATES)]
+    rates = [pa.field(name, pa.float64()) for name in RATES]
+    return [*count_columns(), nats(total, tokens="num_scored"), *rates]
 
 
 def text_numbers(
@@ -43,18 +43,34 @@ def text_numbers(
       [-2.773, 2.0, 4.0]
     """
     found = float(np.sum(log_probs, dtype=np.float64))
-    counts = (num_tokens, len(log_probs), len(text.split()), len(text.encode()))
-    words, num_bytes = (count if is_whole else 0 for count in counts[2:])
-    rates = (_perplexity(found, count) for count in (len(log_probs), words, num_bytes))
+    own = counts(text, num_tokens, len(log_probs))
+    words, num_bytes = (own[name] if is_whole else 0 for name in COUNTS[2:])
+    rates = (perplexity(found, count) if count else None for count in (len(log_probs), words, num_bytes))
     bits = -found / (math.log(2.0) * num_bytes) if num_bytes else None
-    return (
-        dict(zip(COUNTS, counts, strict=True))
-        | {total: found}
-        | dict(zip(RATES, (*rates, bits), strict=True))
-    )
+    return own | {total: found} | dict(zip(RATES, (*rates, bits), strict=True))
 
 
-def _perplexity(found: float, count: int) -> float | None:
-    if not count:
-        return None
-    return math.exp(-found / count) if -found / count < 700 else math.inf
+def count_columns() -> list[pa.Field]:
+    """Returns the columns of `counts`."""
+    return [pa.field(name, pa.int64()) for name in COUNTS]
+
+
+def counts(text: str, num_tokens: int, num_scored: int) -> dict[str, int]:
+    """Returns the counts of a row; words are what white space divides, bytes those of UTF-8.
+
+    Example:
+      >>> counts("to be", 2, 2)
+      {'num_tokens': 2, 'num_scored': 2, 'num_words': 2, 'num_bytes': 5}
+    """
+    return dict(zip(COUNTS, (num_tokens, num_scored, len(text.split()), len(text.encode())), strict=True))
+
+
+def perplexity(nats: float, count: int) -> float:
+    """Returns exp(-nats / count), infinite where that is beyond a float.
+
+    Example:
+      >>> round(perplexity(-2 * math.log(8), 2), 6)
+      8.0
+    """
+    mean = -nats / count
+    return math.exp(mean) if mean < 700 else math.inf
