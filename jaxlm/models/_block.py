@@ -15,12 +15,12 @@ from jaxlm.typing import Array, Float, Int
 
 NONLINEARITIES = {
     "gelu": ops.gelu,
-    "gelu_tanh": lambda inputs: jax.nn.gelu(inputs, approximate=True),
+    "gelu_tanh": ops.gelu_tanh,
     "relu": jax.nn.relu,
-    "silu": jax.nn.silu,
-    "swiglu": jax.nn.silu,
+    "silu": ops.silu,
+    "swiglu": ops.silu,
     "geglu": ops.gelu,
-    "geglu_tanh": lambda inputs: jax.nn.gelu(inputs, approximate=True),
+    "geglu_tanh": ops.gelu_tanh,
 }
 
 

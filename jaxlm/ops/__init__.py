@@ -1,6 +1,6 @@
 """Pure array maths on floor 1: products, attention, norms, dropout and the tiled cross-entropy."""
 
-from jaxlm.ops._activations import gelu
+from jaxlm.ops._activations import gelu, gelu_tanh, silu
 from jaxlm.ops._attention import attention
 from jaxlm.ops._column_scores import column_log_probs, column_scores
 from jaxlm.ops._counts import exact_counts, share_counts
@@ -58,6 +58,7 @@ __all__ = [
     "exact_counts",
     "gather_log_probs",
     "gelu",
+    "gelu_tanh",
     "instruction_positions",
     "key_words",
     "layer_norm",
@@ -86,6 +87,7 @@ __all__ = [
     "segment_starts",
     "segment_sums",
     "share_counts",
+    "silu",
     "sinusoids",
     "smallest_in_segments",
     "split",

@@ -1,4 +1,9 @@
-"""The exact GELU, written so that forward and backward vectorise."""
+"""Nonlinearities in float32 whatever the dtype, written so that forward and backward vectorise.
+
+Only the inputs are kept for the backward pass, which computes the slope from them.
+"""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,15 +14,62 @@ from jaxlm.typing import Array, Float
 
 _ROOT_HALF = np.float32(0.5**0.5)
 _DENSITY_AT_ZERO = np.float32((2 * np.pi) ** -0.5)
+# Twice the polynomial within the tanh, which makes the tanh a logistic function.
+_TANH_LINEAR = np.float32(2 * (2 / np.pi) ** 0.5)
+_TANH_CUBIC = np.float32(2 * (2 / np.pi) ** 0.5 * 0.044715)
 
 
-@jax.custom_vjp
+def _gelu_slope(values: Array) -> Array:
+    density = _DENSITY_AT_ZERO * jnp.exp(np.float32(-0.5) * values * values)
+    return _distribution(values) + values * density
+
+
+def _gelu_tanh_slope(values: Array) -> Array:
+    share = lax.logistic(_tanh_argument(values))
+    # Beyond this the share is 0 or 1, and the square of a large value would be infinite.
+    near = jnp.clip(values, np.float32(-30.0), np.float32(30.0))
+    steepness = _TANH_LINEAR + np.float32(3) * _TANH_CUBIC * near * near
+    return share + near * share * (np.float32(1) - share) * steepness
+
+
+def _silu_slope(values: Array) -> Array:
+    share = lax.logistic(values)
+    return share * (np.float32(1) + values * (np.float32(1) - share))
+
+
+def _distribution(values: Array) -> Array:
+    return np.float32(0.5) + np.float32(0.5) * lax.erf(values * _ROOT_HALF)
+
+
+def _tanh_argument(values: Array) -> Array:
+    return values * (_TANH_LINEAR + _TANH_CUBIC * values * values)
+
+
+def _with_slope(slope: Callable[[Array], Array]) -> Callable[[Callable], Callable]:
+    """A decorator: the backward pass multiplies by `slope` of the float32 inputs, which it keeps."""
+
+    def decorate(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        def forward(inputs: Array) -> tuple[Array, Array]:
+            return function(inputs), inputs
+
+        def backward(inputs: Array, upstream: Array) -> tuple[Array]:
+            found = upstream.astype(jnp.float32) * slope(inputs.astype(jnp.float32))
+            return (found.astype(inputs.dtype),)
+
+        smooth = jax.custom_vjp(function)
+        smooth.defvjp(forward, backward)
+        return smooth
+
+    return decorate
+
+
+@_with_slope(_gelu_slope)
 def gelu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns `x Phi(x)`, with Phi the standard normal's distribution function.
 
     The exact form (erf), in float32 whatever the dtype. Within 1e-6 of `jax.nn.gelu(inputs,
     approximate=False)`, whose complementary error function branches and takes two to three times as long
-    on CPU. Only the inputs are kept for the backward pass.
+    on CPU.
 
     Args:
       inputs: `Float[...]`.
@@ -36,19 +88,46 @@ def gelu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
     return (values * _distribution(values)).astype(inputs.dtype)
 
 
-def _gelu_forward(inputs: Array) -> tuple[Array, Array]:
-    return gelu(inputs), inputs
+@_with_slope(_gelu_tanh_slope)
+def gelu_tanh(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, the approximation of the GELU.
 
+    In float32 whatever the dtype, as `x` times a logistic function, which it equals. In bfloat16 it takes
+    half the time of `jax.nn.gelu`, which rounds after each of its steps.
 
-def _gelu_backward(inputs: Array, upstream: Array) -> tuple[Array]:
+    Args:
+      inputs: `Float[...]`.
+
+    Returns:
+      An array of the inputs' shape and dtype.
+
+    Example:
+      >>> [round(value, 4) for value in gelu_tanh(jnp.array([0.0, 1.0, 100.0])).tolist()]
+      [0.0, 0.8412, 100.0]
+
+    References:
+      Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, https://arxiv.org/abs/1606.08415.
+    """
     values = inputs.astype(jnp.float32)
-    density = _DENSITY_AT_ZERO * jnp.exp(np.float32(-0.5) * values * values)
-    slope = _distribution(values) + values * density
-    return ((upstream.astype(jnp.float32) * slope).astype(inputs.dtype),)
+    return (values * lax.logistic(_tanh_argument(values))).astype(inputs.dtype)
 
 
-def _distribution(values: Array) -> Array:
-    return np.float32(0.5) + np.float32(0.5) * lax.erf(values * _ROOT_HALF)
+@_with_slope(_silu_slope)
+def silu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns `x / (1 + exp(-x))`, in float32 whatever the dtype.
 
+    Args:
+      inputs: `Float[...]`.
 
-gelu.defvjp(_gelu_forward, _gelu_backward)
+    Returns:
+      An array of the inputs' shape and dtype.
+
+    Example:
+      >>> [round(value, 4) for value in silu(jnp.array([0.0, 1.0, 100.0])).tolist()]
+      [0.0, 0.7311, 100.0]
+
+    References:
+      Elfwing et al., "Sigmoid-Weighted Linear Units", 2017, https://arxiv.org/abs/1702.03118.
+    """
+    values = inputs.astype(jnp.float32)
+    return (values * lax.logistic(values)).astype(inputs.dtype)
