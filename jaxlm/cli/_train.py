@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import models, training
+from jaxlm import data, models, training
 from jaxlm.cli._arguments import expand_short, option_names, split_positionals
 from jaxlm.cli._experiments import load_experiment
 from jaxlm.cli._failures import FAILED, UsageError, say
@@ -139,7 +139,8 @@ def read_request(arguments: Sequence[str]) -> Request:
         )
     if not positionals and experiment.data.paths:
         name = _name_of_data(experiment.data.paths[0])
-    paths = tuple(os.path.abspath(path) for path in experiment.data.paths)
+    urls = {path for path in experiment.data.paths if data.split_url(path)}
+    paths = tuple(path if path in urls else os.path.abspath(path) for path in experiment.data.paths)
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
     folder = named.folder or run_folder(name, given.out, resume=given.resume)
     return Request(experiment, folder, given.resume, given.json, named.report)

@@ -7,7 +7,6 @@ from jaxlm.data._cache_writer import CacheWriter, Counts, Ends
 from jaxlm.data._capacity import masked_capacity
 from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
-from jaxlm.data._corpus import file_digest
 from jaxlm.data._csv import csv_source
 from jaxlm.data._disassembly import disassemble
 from jaxlm.data._estimate import estimate_records
@@ -19,11 +18,13 @@ from jaxlm.data._open import open_source, read_files
 from jaxlm.data._packing import PackingPlan, plan_packing
 from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
-from jaxlm.data._records import CorpusError, Record, Unread
+from jaxlm.data._records import CorpusError, Record, UnreachableError, Unread
+from jaxlm.data._remote import RemotePath, open_filesystem, split_url
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
 from jaxlm.data._text import jsonl_source, text_source, traces_source
+from jaxlm.data._versions import file_digest, file_version, of_each
 
 __all__ = [
     "Batch",
@@ -38,8 +39,10 @@ __all__ = [
     "Piece",
     "Prepared",
     "Record",
+    "RemotePath",
     "Splits",
     "TokenCache",
+    "UnreachableError",
     "Unread",
     "build_cache",
     "bytecode_fingerprint",
@@ -52,11 +55,14 @@ __all__ = [
     "eval_batches",
     "fasta_source",
     "file_digest",
+    "file_version",
     "find_files",
     "gather_rows",
     "jsonl_source",
     "labelled",
     "masked_capacity",
+    "of_each",
+    "open_filesystem",
     "open_source",
     "parquet_source",
     "plan_packing",
@@ -67,6 +73,7 @@ __all__ = [
     "read_files",
     "similar_clusters",
     "split_texts",
+    "split_url",
     "text_source",
     "traces_source",
     "unpack",

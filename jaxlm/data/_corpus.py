@@ -4,25 +4,21 @@ import functools
 import hashlib
 import itertools
 import json
-import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._config import DataConfig
 from jaxlm.data._files import CorpusFile, find_files
-from jaxlm.data._folders import cache_root
 from jaxlm.data._open import LINES_LOOKED_AT, check_document, check_fields, format_of, read_files
 from jaxlm.data._records import CorpusError, Record
 from jaxlm.data._source_code import python_fingerprint, python_source
+from jaxlm.data._versions import file_digest, file_size, of_each
 
 # Part of every fingerprint: raise it when a source would yield other records from the same file.
 SOURCES = 1
-# Smaller files are read again at each start, which takes a moment.
-REMEMBERED_BYTES = 1 << 26
 
 Kind = Literal["instructions", "subwords", "bytes", "residues"]
 KINDS: dict[str, Kind] = {"fasta": "residues", "traces": "instructions"}
@@ -61,33 +57,6 @@ def find_corpus(config: DataConfig) -> Corpus:
     return _files_corpus(config) if config.paths else _embedded_corpus(config)
 
 
-def file_digest(path: Path) -> str:
-    """Returns the SHA-256 of a file's content; a large file's is remembered until its size or time changes.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The digest in hexadecimal.
-
-    Raises:
-        CorpusError: the file cannot be read.
-    """
-    try:
-        status = path.stat()
-        memory = cache_root() / "digests" / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
-        version = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        if status.st_size >= REMEMBERED_BYTES and (known := _remembered(memory, version)):
-            return known
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if status.st_size >= REMEMBERED_BYTES:
-        _remember(memory, version, digest)
-    return digest
-
-
 def _embedded_corpus(config: DataConfig) -> Corpus:
     if config.group_field is not None or config.label_field is not None:
         raise CorpusError("group_field and label_field are of JSONL, CSV and Parquet; give paths of some")
@@ -117,14 +86,15 @@ def _files_corpus(config: DataConfig) -> Corpus:
         return read_files(files, document=config.document, field=config.field, fields=fields)
 
     formats = sorted({file.format for file in files})
-    size = sum(file.path.stat().st_size for file in files)
+    size = sum(of_each(file_size, [file.path for file in files]))
     plural = "s" if len(files) > 1 else ""
     note = f"corpus: {len(files):,} file{plural} ({', '.join(formats)}), {size / 1e6:,.1f} MB"
     return Corpus(records, _kind(files, records), _fingerprint(files, config), [note], Counter())
 
 
 def _fingerprint(files: list[CorpusFile], config: DataConfig) -> str:
-    read = [(file.name, file.format, file_digest(file.path)) for file in files]
+    digests = of_each(file_digest, [file.path for file in files])
+    read = [(file.name, file.format, digest) for file, digest in zip(files, digests, strict=True)]
     described = json.dumps([SOURCES, config.document, config.field, read])
     return hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -141,22 +111,3 @@ def _kind(files: list[CorpusFile], records: Callable[[], Iterable[Record]]) -> K
         first = itertools.islice(records(), LINES_LOOKED_AT)
         return "instructions" if any("[NEXT]" in record.text.split() for record in first) else "subwords"
     return kinds[0]
-
-
-def _remembered(memory: Path, version: list[int]) -> str | None:
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-        return known["digest"] if known["version"] == version else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _remember(memory: Path, version: list[int], digest: str) -> None:
-    """Failing to is no loss: the file is read again next time."""
-    partial = memory.with_name(f"{memory.name}.{os.getpid()}")
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"version": version, "digest": digest}), encoding="utf-8")
-        partial.replace(memory)
-    except OSError:
-        partial.unlink(missing_ok=True)

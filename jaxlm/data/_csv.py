@@ -2,9 +2,9 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines
 
 # Python's reader refuses longer cells than this, and by itself than 128 KiB: a document may be a book.
@@ -12,7 +12,7 @@ LONGEST_CELL = 2**31 - 1
 
 
 def csv_source(
-    path: str | Path,
+    path: str | Place,
     *,
     field: str = "text",
     fields: Sequence[str] = (),
@@ -25,7 +25,7 @@ def csv_source(
     line ends, and a quote written twice.
 
     Args:
-        path: a UTF-8 file, plain, `.gz` or `.zst`; blank lines are passed over.
+        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`; blank lines are passed over.
         field: the column that holds the text.
         fields: further columns, whose cells go into `meta`.
         name: what ids begin with; the file's name where None.
@@ -40,13 +40,13 @@ def csv_source(
             number of cells than the first or quotes that do not match; names the line.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
-        ...     list(csv_source(Path(folder, "a.csv"), fields=["year"]))
+        ...     _ = pathlib.Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
+        ...     list(csv_source(pathlib.Path(folder, "a.csv"), fields=["year"]))
         [Record(id='a.csv:2', text='one, two', meta={'year': '1999'})]
     """
-    path = Path(path)
+    path = to_place(path)
     name = path.name if name is None else name
     rows = _rows(path)
     names = next(rows, None)
@@ -71,7 +71,7 @@ def csv_source(
 class _Lines:
     """The lines of a file for Python's reader; unlike a generator it goes on behind an error."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.number = 0
         self._lines = read_lines(path)
 
@@ -85,7 +85,7 @@ class _Lines:
         return line
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str] | CorpusError]]:
+def _rows(path: Place) -> Iterator[tuple[int, list[str] | CorpusError]]:
     """Yields the line that each row begins in, and its cells or what is wrong with them."""
     csv.field_size_limit(LONGEST_CELL)
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -106,7 +106,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str] | CorpusError]]:
                 yield line, cells
 
 
-def _check_columns(path: Path, columns: list[str], field: str, fields: Sequence[str]) -> None:
+def _check_columns(path: Place, columns: list[str], field: str, fields: Sequence[str]) -> None:
     if len(set(columns)) != len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
         raise CorpusError(f"{path}: the header names column {twice!r} twice; rename one")

@@ -4,16 +4,23 @@ import contextlib
 from collections.abc import Sequence
 
 from jaxlm.data._files import CorpusFile
+from jaxlm.data._parquet import open_parquet
 from jaxlm.data._records import CorpusError
-from jaxlm.data._streams import count_bytes
+from jaxlm.data._remote import RemotePath
+from jaxlm.data._streams import count_bytes, count_head
 from jaxlm.data._text import Document
+from jaxlm.data._versions import file_size
+
+# Of a remote corpus, the files that are looked at, and what is read of each.
+SAMPLED, HEAD = 4, 1 << 20
 
 
 def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line") -> int:
     """Returns about how many records files hold, without making them.
 
     Rows of Parquet are known; elsewhere line ends are counted (headers in FASTA), so that blank lines and
-    line ends within the cells of a CSV count too.
+    line ends within the cells of a CSV count too. Of files at URLs the beginnings of a few are counted, and
+    as many taken of each.
 
     Args:
         files: from `find_files`.
@@ -26,7 +33,10 @@ def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line"
         >>> estimate_records([])
         0
     """
-    return sum(_records_in(file, document) for file in files)
+    remote = [file for file in files if isinstance(file.path, RemotePath)]
+    here = sum(_records_in(file, document) for file in files if file not in remote)
+    looked_at = remote[:: -(-len(remote) // SAMPLED) or 1]
+    return here + sum(_about(file, document) for file in looked_at) * len(remote) // (len(looked_at) or 1)
 
 
 def _records_in(file: CorpusFile, document: Document) -> int:
@@ -42,10 +52,18 @@ def _records_in(file: CorpusFile, document: Document) -> int:
     return 0
 
 
-def _parquet_rows(file: CorpusFile) -> int:
-    import pyarrow.parquet
+def _about(file: CorpusFile, document: Document) -> int:
+    if file.format == "parquet" or (file.format == "text" and document == "file"):
+        return _records_in(file, document)
+    with contextlib.suppress(CorpusError):
+        size = file_size(file.path)
+        lines, headers = count_head(file.path, HEAD)
+        found = headers if file.format == "fasta" else lines - (file.format == "csv")
+        return round(found * max(size / HEAD, 1.0))
+    return 0
 
-    try:
-        return pyarrow.parquet.read_metadata(file.path).num_rows
-    except (pyarrow.ArrowInvalid, OSError):
-        return 0
+
+def _parquet_rows(file: CorpusFile) -> int:
+    with contextlib.suppress(CorpusError), open_parquet(file.path) as opened:
+        return opened.metadata.num_rows
+    return 0

@@ -1,20 +1,20 @@
 """Records from a FASTA file of sequences."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines
 
 
 def fasta_source(
-    path: str | Path, *, name: str | None = None, broken: Broken = "stop"
+    path: str | Place, *, name: str | None = None, broken: Broken = "stop"
 ) -> Iterator[Record | Unread]:
     """Yields one record a sequence.
 
     Args:
-        path: a FASTA file, plain, `.gz` or `.zst`: a `>` line opens a sequence, the lines up to the next one
-            hold it; blank lines and `;` comments are passed over.
+        path: a FASTA file, here or at a URL, plain, `.gz` or `.zst`: a `>` line opens a sequence, the lines
+            up to the next one hold it; blank lines and `;` comments are passed over.
         name: what error messages and the ids of nameless sequences begin with; the file's name where None.
         broken: whether a sequence that cannot be read stops the reading or is yielded as `Unread`.
 
@@ -26,13 +26,13 @@ def fasta_source(
         CorpusError: letters stand before the first header.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "two.fasta").write_text(">a first\\nMKV\\nLA\\n>b\\nGG\\n")
-        ...     [(record.id, record.text) for record in fasta_source(Path(folder, "two.fasta"))]
+        ...     _ = pathlib.Path(folder, "two.fasta").write_text(">a first\\nMKV\\nLA\\n>b\\nGG\\n")
+        ...     [(record.id, record.text) for record in fasta_source(pathlib.Path(folder, "two.fasta"))]
         [('a', 'MKVLA'), ('b', 'GG')]
     """
-    path = Path(path)
+    path = to_place(path)
     name = path.name if name is None else name
     header, parts, opened = None, [], 0
     for number, line in read_lines(path):

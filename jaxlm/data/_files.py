@@ -2,12 +2,15 @@
 
 import difflib
 import glob
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from jaxlm.data._records import CorpusError
+from jaxlm.data._remote import Place, RemotePath, split_url
+from jaxlm.data._remote_files import find_remote
 
 Format = Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"]
 
@@ -34,13 +37,13 @@ class CorpusFile(NamedTuple):
     """A file of a corpus.
 
     Attributes:
-        path: where it is.
+        path: where it is, here or at a URL.
         name: its path below the folder that all files of the corpus share: stays the same when that folder
             moves.
         format: how it is read.
     """
 
-    path: Path
+    path: Place
     name: str
     format: Format
 
@@ -53,7 +56,8 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
     after it); hidden files are passed over.
 
     Args:
-        paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder).
+        paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of
+            such.
         format: how to read every file; None takes it from each ending.
 
     Returns:
@@ -61,7 +65,7 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
 
     Raises:
         CorpusError: a path is missing, a pattern matches nothing, a folder holds nothing to read, an ending
-            is unknown, or a Parquet file is named that was compressed once more.
+            is unknown, a URL cannot be opened, or a Parquet file is named that was compressed once more.
 
     Example:
         >>> find_files(["no such.txt"])
@@ -73,16 +77,31 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
         raise CorpusError(f"unknown format {format!r}; expected one of {', '.join(get_args(Format))}")
     if not paths:
         raise CorpusError("no corpus: expected at least one path, got none")
-    found = sorted({match for path in paths for match in _matches(path, format)})
+    matches = {match for path in paths for match in _matches(path, format)}
+    here = sorted(match for match in matches if isinstance(match, Path))
+    found = [*here, *sorted(matches.difference(here), key=_segments)]
     for path in found:
         if _packed_parquet(path, format):
             raise CorpusError(_unpack(path))
-    shared = Path(os.path.commonpath([path.absolute().parent for path in found]))
-    names = [path.absolute().relative_to(shared).as_posix() for path in found]
+    levels = zip(*(_segments(path)[:-1] for path in found), strict=False)
+    shared = sum(1 for _ in itertools.takewhile(lambda words: len(set(words)) == 1, levels))
+    names = ["/".join(_segments(path)[shared:]) for path in found]
     return [CorpusFile(path, name, format or _format(path)) for path, name in zip(found, names, strict=True)]
 
 
-def _matches(path: str, format: Format | None) -> list[Path]:
+def _segments(path: Place) -> list[str]:
+    return str(path if isinstance(path, RemotePath) else path.absolute()).split("/")
+
+
+def _matches(path: str, format: Format | None) -> list[Place]:
+    url = split_url(path)
+    if url is None or url[0] == "file":
+        return _local_matches(path if url is None else url[1], format)
+    place, found = find_remote(path)
+    return found if found == [place] or glob.has_magic(path) else _known(place, found, format)
+
+
+def _local_matches(path: str, format: Format | None) -> list[Path]:
     expanded = Path(path).expanduser()
     if expanded.is_dir():
         return _in_folder(expanded, format)
@@ -101,6 +120,11 @@ def _in_folder(folder: Path, format: Format | None) -> list[Path]:
     visible = [
         path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
+    return _known(folder, visible, format)
+
+
+def _known(folder: Place, visible: Sequence[Place], format: Format | None) -> list[Place]:
+    """The files of a folder that can be read."""
     packed = [path for path in visible if _packed_parquet(path, format)]
     found = [
         path for path in visible if not _packed_parquet(path, format) and (format or _ending(path) in ENDINGS)
@@ -115,26 +139,26 @@ def _in_folder(folder: Path, format: Format | None) -> list[Path]:
     return found
 
 
-def _packed_parquet(path: Path, format: Format | None) -> bool:
+def _packed_parquet(path: Place, format: Format | None) -> bool:
     """Whether it is Parquet inside a compressed file, which no reader can jump about in."""
     return path.suffix.lower() in COMPRESSIONS and (format or ENDINGS.get(_ending(path))) == "parquet"
 
 
-def _unpack(path: Path) -> str:
+def _unpack(path: Place) -> str:
     return (
         f"{path}: Parquet compresses its columns itself and cannot be read from a {path.suffix} file; "
         f"decompress it"
     )
 
 
-def _ending(path: Path) -> str:
+def _ending(path: Place) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
 
-def _format(path: Path) -> Format:
+def _format(path: Place) -> Format:
     ending = _ending(path)
     if ending not in ENDINGS:
         raise CorpusError(

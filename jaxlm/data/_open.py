@@ -7,7 +7,7 @@ from jaxlm.data._csv import csv_source
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, Format, find_files
 from jaxlm.data._parquet import parquet_source
-from jaxlm.data._records import Broken, CorpusError, Record, Unread
+from jaxlm.data._records import Broken, CorpusError, Record, UnreachableError, Unread
 from jaxlm.data._streams import read_lines
 from jaxlm.data._text import Document, jsonl_source, text_source, traces_source
 
@@ -29,7 +29,7 @@ def open_source(
     first lines hold the pretoken `[NEXT]` is a file of traces, unless the whole file is one document.
 
     Args:
-        paths: one or several files, folders or glob patterns.
+        paths: one or several files, folders or glob patterns, here or at URLs.
         format: how to read every file ("text", "jsonl", "csv", "parquet", "fasta", "traces"); None takes
             it from each ending.
         document: of a text file, whether a line or the whole file is one document.
@@ -144,8 +144,15 @@ def format_of(file: CorpusFile) -> Format:
     Returns:
         "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
         format; lines that are not UTF-8 say nothing.
+
+    Raises:
+        UnreachableError: its first lines cannot be read now.
     """
     if file.format != "text":
         return file.format
-    first = (line for _, (_, line) in zip(range(LINES_LOOKED_AT), read_lines(file.path), strict=False))
-    return "traces" if any("[NEXT]" in line.split() for line in first if isinstance(line, str)) else "text"
+    for _, (_, line) in zip(range(LINES_LOOKED_AT), read_lines(file.path), strict=False):
+        if isinstance(line, UnreachableError):
+            raise line
+        if isinstance(line, str) and "[NEXT]" in line.split():
+            return "traces"
+    return "text"

@@ -1,16 +1,16 @@
 """Records from a column of a Parquet file, streamed."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._records import Broken, CorpusError, Record, UnreachableError, Unread, unread
+from jaxlm.data._remote import Place, RemotePath, reason, to_place
 
 ROWS_AT_ONCE = 1024
 
 
 def parquet_source(
-    path: str | Path,
+    path: str | Place,
     *,
     field: str = "text",
     fields: Sequence[str] = (),
@@ -20,7 +20,7 @@ def parquet_source(
     """Yields one record a row, reading row group by row group and the columns asked for only.
 
     Args:
-        path: a Parquet file.
+        path: a Parquet file, here or at a URL.
         field: the column that holds the text; null counts as an empty text.
         fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`.
         name: what ids begin with; the file's name where None.
@@ -34,10 +34,10 @@ def parquet_source(
         CorpusError: not a Parquet file, no such column (names those there are), a column that holds no text,
             a text that is not UTF-8 (names row group and row), or null in a further column.
     """
-    path = Path(path)
+    path = to_place(path)
     name = path.name if name is None else name
     try:
-        file = _opened(path)
+        file = open_parquet(path)
     except CorpusError as error:
         yield unread(name, error, broken)
         return
@@ -61,7 +61,7 @@ class _RowsError(CorpusError):
 
 
 def _rows(
-    file: Any, path: Path, group: int, first: int, field: str, fields: Sequence[str]
+    file: Any, path: Place, group: int, first: int, field: str, fields: Sequence[str]
 ) -> Iterator[tuple[int, Record | CorpusError]]:
     import pyarrow
 
@@ -76,8 +76,7 @@ def _rows(
                 yield row, _record(text, values, f"{where}, row {row}")
                 row += 1
     except (pyarrow.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise _RowsError(f"{where}: cannot be read as Parquet ({reason}); make it again") from error
+        raise _RowsError(f"{where}: cannot be read as Parquet ({reason(error)}); make it again") from error
 
 
 def _texts(column: Any) -> list[str | UnicodeDecodeError | None]:
@@ -112,17 +111,25 @@ def _record(
     return Record("", text or "", {field: str(value) for field, value in values.items()})
 
 
-def _opened(path: Path) -> Any:
+def open_parquet(path: Place) -> Any:
+    """Returns a `pyarrow.parquet.ParquetFile`.
+
+    Raises:
+        CorpusError: the file cannot be read, or is no Parquet.
+    """
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path)
+        # Of a remote file what is needed of a row group comes at once.
+        is_remote = isinstance(path, RemotePath)
+        options = {"pre_buffer": True} if is_remote else {}
+        return pyarrow.parquet.ParquetFile(path.open_anywhere() if is_remote else path, **options)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise CorpusError(f"{path}: cannot be read as Parquet ({reason}); make it again") from error
+        kind = CorpusError if getattr(error, "errno", None) is None else UnreachableError
+        raise kind(f"{path}: cannot be read as Parquet ({reason(error)}); make it again") from error
 
 
-def _check_columns(path: Path, file: Any, field: str, fields: Sequence[str]) -> None:
+def _check_columns(path: Place, file: Any, field: str, fields: Sequence[str]) -> None:
     import pyarrow
 
     columns = file.schema_arrow.names

@@ -36,6 +36,13 @@ class CorpusError(ValueError):
     """
 
 
+class UnreachableError(CorpusError):
+    """Reading has failed for no fault of the content, and may succeed another time.
+
+    A corpus read on behind it would be another one: it ends every reading.
+    """
+
+
 class Unread(NamedTuple):
     """What stands in a source's stream for a piece of the corpus that could not be read.
 
@@ -64,12 +71,12 @@ def unread(id: str, error: CorpusError, broken: Broken) -> Unread:
         The item.
 
     Raises:
-        CorpusError: the error itself, with "stop".
+        CorpusError: the error itself, with "stop", or where it is an `UnreachableError`.
 
     Example:
         >>> unread("a.txt:1", CorpusError("a.txt:1: not UTF-8"), "yield")
         Unread(id='a.txt:1', error='a.txt:1: not UTF-8')
     """
-    if broken == "stop":
+    if broken == "stop" or isinstance(error, UnreachableError):
         raise error
     return Unread(id, " ".join(str(error).split()))

@@ -7,13 +7,15 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxlm.data._records import CorpusError
+from jaxlm.data._records import CorpusError, UnreachableError
+from jaxlm.data._remote import Place, RemotePath, reason
 
 BYTE_ORDER_MARK = "\ufeff"
 BYTES_AT_ONCE = 1 << 20
+BYTES_DECOMPRESSED = 1 << 16
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Place) -> str:
     """Returns the whole file as text.
 
     Args:
@@ -30,7 +32,7 @@ def read_text(path: Path) -> str:
     return _decode(data, path, line=1, start=0).removeprefix(BYTE_ORDER_MARK)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str | CorpusError]]:
+def read_lines(path: Place) -> Iterator[tuple[int, str | CorpusError]]:
     """Yields (line number from 1, line with its end), lazily, and goes on behind lines that are not UTF-8.
 
     Only `\\n` and `\\r\\n` end a line, so that the numbers agree with every editor's.
@@ -56,7 +58,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | CorpusError]]:
         yield number + 1, error
 
 
-def count_bytes(path: Path) -> tuple[int, int, bool]:
+def count_bytes(path: Place) -> tuple[int, int, bool]:
     """Returns how many line ends a file has, how many lines begin with ">", and whether its last has no end.
 
     Args:
@@ -65,18 +67,45 @@ def count_bytes(path: Path) -> tuple[int, int, bool]:
     Raises:
         CorpusError: the file cannot be read.
     """
+    with _opened(path) as stream:
+        *_, counted = _counted(stream)
+    return counted
+
+
+def count_head(path: RemotePath, stored: int) -> tuple[int, int]:
+    """Returns how many line ends, and lines that begin with ">", the first stored bytes of a file hold.
+
+    Args:
+        path: a file, plain, `.gz` or `.zst`.
+        stored: how many bytes of it are read.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    with path.open() as stream:
+        head = io.BytesIO(stream.read(stored))
+    lines = headers = 0
+    # What is compressed ends in the middle of something.
+    with contextlib.suppress(EOFError, OSError, zlib.error), _decompressed(head, path) as stream:
+        for counted in _counted(stream):
+            lines, headers, _ = counted
+    return lines, headers
+
+
+def _counted(stream: io.BufferedIOBase) -> Iterator[tuple[int, int, bool]]:
+    """Yields, block by block, line ends, lines that begin with ">", and whether the last has no end."""
     lines = headers = 0
     last = b"\n"
-    with _opened(path) as stream:
-        while block := stream.read(BYTES_AT_ONCE):
-            lines += block.count(b"\n")
-            headers += (last + block).count(b"\n>")
-            last = block[-1:]
-    return lines, headers, last != b"\n"
+    yield lines, headers, False
+    while block := stream.read(BYTES_AT_ONCE):
+        lines += block.count(b"\n")
+        headers += (last + block).count(b"\n>")
+        last = block[-1:]
+        yield lines, headers, last != b"\n"
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+def _opened(path: Place) -> Iterator[io.BufferedIOBase]:
     try:
         with _stream(path) as stream:
             yield stream
@@ -85,10 +114,33 @@ def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
             f"{path}: compressed data is damaged or cut short ({error}); make it again"
         ) from error
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
+        # Without a number it is a decompressor's, with one the computer's.
+        kind = CorpusError if error.errno is None else UnreachableError
+        raise kind(f"{path}: cannot be read ({reason(error)})") from error
 
 
-def _stream(path: Path) -> io.BufferedIOBase:
+@contextlib.contextmanager
+def _stream(path: Place) -> Iterator[io.BufferedIOBase]:
+    if isinstance(path, RemotePath):
+        with path.open() as stored, _decompressed(stored, path) as stream:
+            yield stream
+    else:
+        with _local_stream(path) as stream:
+            yield stream
+
+
+def _decompressed(stored: io.BufferedIOBase, path: Place) -> io.BufferedIOBase:
+    """A stream of what a file holds, from one of what is stored."""
+    if path.suffix.lower() == ".gz":
+        return gzip.GzipFile(fileobj=stored)
+    if path.suffix.lower() == ".zst":
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.CompressedInputStream(stored, "zstd"), BYTES_DECOMPRESSED)
+    return stored
+
+
+def _local_stream(path: Path) -> io.BufferedIOBase:
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "rb")
     if path.suffix.lower() == ".zst":
@@ -98,7 +150,7 @@ def _stream(path: Path) -> io.BufferedIOBase:
     return open(path, "rb")
 
 
-def _decode(data: bytes, path: Path, line: int, start: int) -> str:
+def _decode(data: bytes, path: Place, line: int, start: int) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

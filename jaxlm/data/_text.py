@@ -2,22 +2,22 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines, read_text
 
 Document = Literal["line", "file"]
 
 
 def text_source(
-    path: str | Path, *, document: Document = "line", name: str | None = None, broken: Broken = "stop"
+    path: str | Place, *, document: Document = "line", name: str | None = None, broken: Broken = "stop"
 ) -> Iterator[Record | Unread]:
     """Yields the documents of a text file.
 
     Args:
-        path: a UTF-8 file, plain, `.gz` or `.zst`.
+        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
         document: "line" makes each line that is not blank a document, "file" the whole file one.
         name: what ids begin with; the file's name where None.
         broken: whether what cannot be read stops the reading or is yielded as `Unread`.
@@ -29,13 +29,13 @@ def text_source(
         CorpusError: the file cannot be read or is not UTF-8.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "tales.txt").write_text("one\\n\\nthree\\n")
-        ...     [record.id for record in text_source(Path(folder, "tales.txt"))]
+        ...     _ = pathlib.Path(folder, "tales.txt").write_text("one\\n\\nthree\\n")
+        ...     [record.id for record in text_source(pathlib.Path(folder, "tales.txt"))]
         ['tales.txt:1', 'tales.txt:3']
     """
-    path = Path(path)
+    path = to_place(path)
     name = path.name if name is None else name
     if document == "file":
         try:
@@ -53,7 +53,7 @@ def text_source(
 
 
 def traces_source(
-    path: str | Path, *, name: str | None = None, broken: Broken = "stop"
+    path: str | Place, *, name: str | None = None, broken: Broken = "stop"
 ) -> Iterator[Record | Unread]:
     """Yields the functions of a file of instruction traces, one a line.
 
@@ -61,7 +61,7 @@ def traces_source(
     `xor eax eax [NEXT] add rax [ rbx + 42 ]`.
 
     Args:
-        path: a UTF-8 file, plain, `.gz` or `.zst`.
+        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
         name: what ids begin with; the file's name where None.
         broken: as for `text_source`.
 
@@ -78,7 +78,7 @@ def traces_source(
 
 
 def jsonl_source(
-    path: str | Path,
+    path: str | Place,
     *,
     field: str = "text",
     fields: Sequence[str] = (),
@@ -88,7 +88,8 @@ def jsonl_source(
     """Yields one record a line of a JSON Lines file.
 
     Args:
-        path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`; blank lines are passed over.
+        path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, here or at a URL; blank
+            lines are passed over.
         field: the field that holds the text; null counts as an empty text.
         fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`.
         name: what ids begin with; the file's name where None.
@@ -101,7 +102,7 @@ def jsonl_source(
         CorpusError: a line is not a JSON object, lacks a field, or holds something else than text in `field`
             (half a surrogate pair is no text) or nothing in another; names the line and the fields there are.
     """
-    path = Path(path)
+    path = to_place(path)
     name = path.name if name is None else name
     is_first = True
     for number, line in read_lines(path):

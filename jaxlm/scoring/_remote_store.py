@@ -71,30 +71,3 @@ class RemoteStore:
         """Does nothing: object stores have no locks, and two processes of one job put the same objects."""
         del name
         yield
-
-
-def open_filesystem(url: str, scheme: str) -> tuple[Any, str]:
-    """Returns the file system of a URL, as one of `pyarrow.fs`, and the path within it.
-
-    Args:
-      url: of the place.
-      scheme: what it begins with.
-
-    Raises:
-      ValueError: if the URL cannot be opened.
-    """
-    import pyarrow
-    from pyarrow import fs
-
-    try:
-        if scheme in ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"):
-            return fs.FileSystem.from_uri(url)
-        import fsspec
-
-        found, path = fsspec.core.url_to_fs(url)
-        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{url}: opening {scheme}:// needs {error.name}; install it") from error
-    except (pyarrow.ArrowException, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{url}: cannot be opened ({reason})") from error

@@ -37,8 +37,11 @@ def file_source(
 ) -> Source:
     """Returns the corpus that paths name; its files are described by name and content.
 
+    Content is its SHA-256, and of a file at a URL what its store says of it (see `data.file_digest`), so that
+    such a file is read once.
+
     Args:
-      paths: files, folders or globs.
+      paths: files, folders or globs, or URLs of such.
       format: how to read every file; None takes it from each ending.
       document: of a text file, whether a line or the whole file is one document.
       field: the JSONL field or the column (CSV, Parquet) that holds the text.
@@ -68,27 +71,22 @@ def file_source(
     documents = functools.partial(data.read_files, files, **how)
     estimate = functools.partial(data.estimate_records, files, document=document)
     # Before the digests: what changes from here on is another corpus.
-    versions = {file.path: _version(file.path) for file in files}
+    places = [file.path for file in files]
+    check = functools.partial(_check, places, data.of_each(data.file_version, places))
+    digests = data.of_each(data.file_digest, places)
     described = {
-        "files": {file.name: data.file_digest(file.path) for file in files},
+        "files": {file.name: digest for file, digest in zip(files, digests, strict=True)},
         "format": format,
         "document": document,
         "field": field,
         "fields": list(fields),
     }
-    return Source(documents, described, estimate, functools.partial(_check, versions))
+    return Source(documents, described, estimate, check)
 
 
-def _version(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _check(versions: dict[Path, tuple[int, int] | None]) -> None:
-    changed = [str(path) for path, version in versions.items() if _version(path) != version]
+def _check(places: Sequence[Path | data.RemotePath], versions: Sequence[str | None]) -> None:
+    found = data.of_each(data.file_version, places)
+    changed = [str(place) for place, *both in zip(places, versions, found, strict=True) if both[0] != both[1]]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise data.CorpusError(

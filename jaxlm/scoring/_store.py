@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxlm.scoring._remote_store import RemoteStore, open_filesystem
+from jaxlm import data
+from jaxlm.scoring._remote_store import RemoteStore
 
 NEW, LOCK = ".new", ".lock"
 # Files that this process is writing, and how many it has begun.
@@ -126,10 +127,8 @@ Store = LocalStore | RemoteStore
 def open_store(place: str | os.PathLike[str]) -> Store:
     """Returns the store at a path or URL.
 
-    `s3://`, `gs://` and `hdfs://` are opened by pyarrow, other schemes by fsspec where that is installed.
-
     Args:
-      place: a folder, which need not exist, or a URL.
+      place: a folder, which need not exist, or a URL (see `data.open_filesystem`).
 
     Raises:
       ValueError: if the URL cannot be opened.
@@ -139,12 +138,11 @@ def open_store(place: str | os.PathLike[str]) -> Store:
       ('LocalStore', 'RemoteStore')
     """
     text = os.fspath(place)
-    scheme, divider, rest = text.partition("://")
-    if not divider:
+    url = data.split_url(text)
+    if url is None:
         return LocalStore(text)
-    if scheme == "file":
-        return LocalStore(rest)
-    return RemoteStore(text, *open_filesystem(text, scheme))
+    scheme, rest = url
+    return LocalStore(rest) if scheme == "file" else RemoteStore(text, *data.open_filesystem(text))
 
 
 def _is_own(path: Path) -> bool:

@@ -71,6 +71,24 @@ def test_rows_are_what_the_library_says(score, causal_folder, tmp_path, capsys):
     assert (tmp_path / "out" / "histogram.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_corpus_in_an_object_store(score, corpus, tmp_path, capsys):
+    fsspec = pytest.importorskip("fsspec")
+    place = f"{tmp_path.name}/corpus"
+    fsspec.filesystem("memory").pipe_file(f"/{place}/corpus.jsonl.gz", gzip.compress(corpus.read_bytes()))
+    assert score() == 0
+    assert score(texts=(f"memory://{place}/*.jsonl.gz",), out=f"memory://{tmp_path.name}/out") == 0
+    tables = [
+        list(scoring.read_parts(out)) for out in (str(tmp_path / "out"), f"memory://{tmp_path.name}/out")
+    ]
+    here, there = ([row for table in one for row in table.to_pylist()] for one in tables)
+    assert [row.pop("id") for row in there] == [f"corpus.jsonl.gz:{line}" for line in range(1, 6)]
+    assert [row for row in here if row.pop("id")] == there
+    capsys.readouterr()
+    for wrong in ("memory://no-bucket/*.txt", "memory://no-bucket/a.txt", "nowhere://a/b.txt", "https://["):
+        assert score(texts=(wrong,), out=tmp_path / "other") == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_the_same_again_goes_on_and_another_is_refused(score, tmp_path, capsys):
     assert score("--part-documents", 2) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}

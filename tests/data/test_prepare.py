@@ -222,9 +222,9 @@ def test_a_damaged_cache_is_made_again(tales, caplog):
 
 
 def test_large_files_are_hashed_once_until_they_change(tales, monkeypatch):
-    from jaxlm.data._corpus import file_digest
+    from jaxlm.data._versions import file_digest
 
-    monkeypatch.setattr("jaxlm.data._corpus.REMEMBERED_BYTES", 1)
+    monkeypatch.setattr("jaxlm.data._versions.REMEMBERED_BYTES", 1)
     digest = file_digest(tales)
     with monkeypatch.context() as patched:
         patched.setattr("hashlib.file_digest", None)

@@ -316,6 +316,42 @@ def test_a_corpus_that_changes_is_not_finished(tmp_path, edit):
             run(tmp_path / "out", corpus=scoring.file_source([str(path)]))
 
 
+@pytest.mark.parametrize("edit", ["grows", "gone"])
+def test_nor_is_one_at_a_url(tmp_path, edit):
+    fsspec = pytest.importorskip("fsspec")
+    stored, name = fsspec.filesystem("memory"), f"/{tmp_path.name}/a.txt"
+    stored.pipe_file(name, b"one\ntwo\nsix\n")
+    edits = {"grows": lambda: stored.pipe_file(name, b"one\ntwo\nten\n"), "gone": lambda: stored.rm(name)}
+    corpus = scoring.file_source([f"memory:/{name}"])
+    with pytest.raises(data.CorpusError, match=r"memory:/.*/a\.txt changed while the corpus was scored"):
+        run(tmp_path / "out", corpus=corpus, scorer=Editing(edits[edit]))
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    if edit != "gone":
+        with pytest.raises(ValueError, match=r"another job.*a\.txt"):
+            run(tmp_path / "out", corpus=scoring.file_source([f"memory:/{name}"]))
+
+
+def test_a_remote_corpus_is_read_once_and_its_rows_are_those_of_a_local_one(tmp_path, monkeypatch):
+    """By any number of shards, each; whatever it is described and checked by is no reading."""
+    fsspec = pytest.importorskip("fsspec")
+    for number in range(3):
+        text = "".join(f"{record.text}\n" for record in RECORDS[number::3])
+        (tmp_path / f"{number}.jsonl").write_text(
+            "".join(f'{{"text": "{line}"}}\n' for line in text.splitlines())
+        )
+        fsspec.filesystem("memory").put(str(tmp_path / f"{number}.jsonl"), f"/{tmp_path.name}/{number}.jsonl")
+    run(tmp_path / "here", corpus=scoring.file_source([f"{tmp_path}/*.jsonl"]))
+    opened, real = [], data.RemotePath.open
+    monkeypatch.setattr(data.RemotePath, "open", lambda self: (opened.append(self.name), real(self))[1])
+    for i in (2, 1):
+        source = scoring.file_source([f"memory://{tmp_path.name}/*.jsonl"])._replace(estimate=lambda: None)
+        run(tmp_path / "there", corpus=source, config=shard(i, 2))
+    assert opened == ["0.jsonl", "1.jsonl", "2.jsonl"] * 2
+    assert rows(tmp_path / "there") == rows(tmp_path / "here")
+    described = json.loads((tmp_path / "there" / "job.json").read_text())["corpus"]["files"]
+    assert all(words.partition(", modified ")[1] for words in described.values())
+
+
 def test_configs_that_cannot_be():
     for options, said in (({"shard": (0, 2)}, "got 0/2"), ({"part_documents": 0}, "part_documents")):
         with pytest.raises(ValueError, match=said):

@@ -64,6 +64,19 @@ def test_it_goes_on_where_another_engine_was(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_corpus_at_a_url_is_read_where_the_actors_are(tmp_path):
+    for number in range(3):
+        lines = "".join(f"{record.text}\n" for record in RECORDS[number::3])
+        (tmp_path / f"{number}.txt").write_text(lines)
+    run(tmp_path / "here", corpus=scoring.file_source([f"{tmp_path}/*.txt"]))
+    run_ray(tmp_path / "ray", corpus=scoring.file_source([f"local://{tmp_path}/*.txt"]))
+    rows = [
+        [table.to_pylist() for table in scoring.read_parts(str(tmp_path / out))] for out in ("here", "ray")
+    ]
+    assert rows[0] == rows[1] and sum(map(len, rows[0])) == len(RECORDS)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_what_is_wrong_is_one_line(tmp_path):
     stop = scoring.JobConfig(part_documents=10, part_characters=400, on_error="stop")
     with pytest.raises(ValueError, match=r"^x: gone; leave it out"):
