@@ -46,7 +46,7 @@ def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loade
     """
     loaded = pretrained.load(model_folder(argument), dtype=dtype)
     if loaded.tokenizer is None:
-        wanted = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
+        wanted = "tokenizer.json, or files of an older kind such as vocab.json with merges.txt"
         raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG}")
     return loaded
 

@@ -14,7 +14,7 @@ from jaxlm.pretrained._families import family_for
 from jaxlm.pretrained._files import write_whole
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, save_model, write_tensors
 from jaxlm.pretrained._hub import find_folder
-from jaxlm.pretrained._load import GENERATION_CONFIG, SENTENCE_PIECES, DType, load
+from jaxlm.pretrained._load import GENERATION_CONFIG, DType, load
 from jaxlm.pretrained._loaded import HUGGINGFACE, Loaded
 from jaxlm.pretrained._rows import Row, to_theirs
 from jaxlm.pretrained._tensors import check_tensors, flatten
@@ -24,7 +24,7 @@ SHARD_BYTES = 5 * 10**9
 SETTINGS = "tokenizer_config.json"
 # What is carried along as it is: names of special tokens, chat templates, defaults of generation.
 BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", GENERATION_CONFIG)
-MARIAN_PIECES = (SENTENCE_PIECES, "target.spm", "vocab.json")
+MARIAN_PIECES = ("source.spm", "target.spm", "vocab.json")
 # Rules of generation that older files keep in config.json.
 RULES = (
     "forced_bos_token_id",
@@ -109,8 +109,8 @@ def convert(
     if is_ours:
         family_for(loaded.config.resolved(), loaded.objective)
     folder.mkdir(parents=True, exist_ok=True)
-    # The vocabulary of a tokenizer that is not read.
-    pieces = MARIAN_PIECES if (source / SENTENCE_PIECES).exists() else ()
+    # Marian's have two sides, of which tokenizer.json holds one.
+    pieces = MARIAN_PIECES if (source / MARIAN_PIECES[0]).exists() else ()
     for beside in (*BESIDE, *pieces):
         if (source / beside).exists():
             shutil.copyfile(source / beside, folder / beside)
@@ -146,7 +146,8 @@ def _write_tokenizer(folder: Path, tokenizer: tokenizers.Tokenizer, max_length: 
         for role, id in tokenizer.specials._asdict().items()
         if id is not None and role != "next"
     }
-    defaults = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length}
+    kind = "MarianTokenizer" if (folder / MARIAN_PIECES[0]).exists() else "PreTrainedTokenizerFast"
+    defaults = {"tokenizer_class": kind, "model_max_length": max_length}
     _write_json(path, {**defaults, "clean_up_tokenization_spaces": False, **roles, **known})
 
 

@@ -23,8 +23,7 @@ GENERATION_CONFIG = "generation_config.json"
 LOG = logging.getLogger(__name__)
 DType = Literal["float32", "bfloat16"]
 # By these a folder shows that it holds a tokenizer; `tokenizers.load` says what it makes of them.
-VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "*.model")
-SENTENCE_PIECES = "source.spm"
+VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "*.model", "*.spm")
 
 
 class Inspected(NamedTuple):
@@ -190,9 +189,6 @@ def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
     place = folder if source.family is not None else folder / TOKENIZER
     names = VOCABULARIES if source.family is not None else (TOKENIZER,)
     if not any(list(folder.glob(name)) for name in names):
-        return None
-    if (folder / SENTENCE_PIECES).exists() and not (folder / TOKENIZER).exists():
-        LOG.warning("%s: %s is not read, a %s beside it would be", folder, SENTENCE_PIECES, TOKENIZER)
         return None
     tokenizer = tokenizers.load(place)
     try:

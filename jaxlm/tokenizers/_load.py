@@ -7,13 +7,22 @@ from typing import Any
 
 import tokenizers
 
+from jaxlm.tokenizers._marian import Side, from_marian
 from jaxlm.tokenizers._roles import Specials
+from jaxlm.tokenizers._spm_backends import LLAMA_FILE, T5_FILE, from_sentence_pieces
 from jaxlm.tokenizers._tokenizer import Tokenizer
 from jaxlm.tokenizers._vocabularies import from_vocab_json, from_vocab_txt
 
+# What else a folder's tokenizer may be kept in.
+WANTED = (
+    "tokenizer.json, vocab.json with merges.txt or source.spm, vocab.txt, spiece.model, or tokenizer.model"
+)
 
-def load(path: str | os.PathLike[str]) -> Tokenizer:
-    """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with GPT-2's or BERT's vocabulary files.
+WAY_OUT = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
+
+
+def load(path: str | os.PathLike[str], *, side: Side = "source") -> Tokenizer:
+    """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
 
     Roles are read from `special_tokens_map.json` and `tokenizer_config.json` beside the file where those
     exist (a token that they name and the vocabulary lacks counts as absent); the other roles go by
@@ -21,8 +30,11 @@ def load(path: str | os.PathLike[str]) -> Tokenizer:
     switched off.
 
     Args:
-      path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`,
-        then `vocab.txt`.
+      path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`
+        (GPT-2's) or with `source.spm` (Marian's), then `vocab.txt` (BERT's), then SentencePiece's
+        `spiece.model` (T5's) and `tokenizer.model` (Llama's).
+      side: whose texts a Marian folder's tokenizer is to read: "source", those that are translated, or
+        "target", translations, where the two are divided by files of their own; ids are the same.
 
     Returns:
       A `Tokenizer`.
@@ -45,7 +57,9 @@ def load(path: str | os.PathLike[str]) -> Tokenizer:
     config = _settings(folder)
     try:
         text = (
-            file.read_text(encoding="utf-8") if file.exists() else _from_vocabulary(folder, config).to_str()
+            file.read_text(encoding="utf-8")
+            if file.exists()
+            else _from_vocabulary(folder, config, side).to_str()
         )
         return Tokenizer.from_json(text, _roles(config))
     except UnicodeDecodeError as error:
@@ -54,18 +68,23 @@ def load(path: str | os.PathLike[str]) -> Tokenizer:
         raise ValueError(f"{file if file.exists() else folder}: {error}") from error
 
 
-def _from_vocabulary(folder: Path, config: dict[str, Any]) -> tokenizers.Tokenizer:
+def _from_vocabulary(folder: Path, config: dict[str, Any], side: Side) -> tokenizers.Tokenizer:
+    roles = _roles(config)
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-        return from_vocab_json(folder / "vocab.json", folder / "merges.txt", config, _roles(config))
+        return from_vocab_json(folder / "vocab.json", folder / "merges.txt", config, roles)
+    if (folder / "vocab.json").exists() and (folder / f"{side}.spm").exists():
+        return from_marian(folder, side, config, roles)
     if (folder / "vocab.txt").exists():
-        return from_vocab_txt(folder / "vocab.txt", config, _roles(config))
-    wanted = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
-    unread = [path.name for path in sorted(folder.glob("*.model"))]
-    way_out = (
-        "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
-    )
-    found = f", found {', '.join(unread)}; {way_out}" if unread else ""
-    raise FileNotFoundError(f"no tokenizer in {folder}: expected {wanted}{found}")
+        return from_vocab_txt(folder / "vocab.txt", config, roles)
+    pieces = next((folder / name for name in (T5_FILE, LLAMA_FILE) if (folder / name).exists()), None)
+    if pieces is None:
+        unread = [path.name for path in sorted(folder.glob("*.model")) + sorted(folder.glob("*.spm"))]
+        found = f", found {', '.join(unread)}; {WAY_OUT}" if unread else ""
+        raise FileNotFoundError(f"no tokenizer in {folder}: expected {WANTED}{found}")
+    try:
+        return from_sentence_pieces(pieces, config, roles)
+    except ValueError as error:
+        raise ValueError(f"{error}; {WAY_OUT}") from error
 
 
 def _settings(folder: Path) -> dict[str, Any]:

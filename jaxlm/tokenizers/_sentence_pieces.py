@@ -1,8 +1,14 @@
-"""Pieces as SentencePiece spells them: spaces as `▁`, bytes that no piece covers as `<0xNN>`."""
+"""Pieces as SentencePiece spells them: spaces as `▁`, bytes that no piece covers as `<0xNN>`.
+
+Two spellings are ours. HIDDEN stands in front of a piece that no text is divided into: one of the other
+language, whose vocabulary a translation's two sides share. Behind BEYOND stand pieces that texts are divided
+into and that have no id: they are read as unknown.
+"""
 
 import re
 
 SPACE = "▁"
+HIDDEN, BEYOND = "\ue0f0", "\ue0f1"  # of Unicode's private use
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -15,7 +21,7 @@ def from_piece(piece: str) -> str:
     """
     if found := _BYTE.fullmatch(piece):
         return bytes.fromhex(found[1]).decode(errors="backslashreplace")
-    return piece.replace(SPACE, " ")
+    return piece.removeprefix(HIDDEN).replace(SPACE, " ")
 
 
 def to_pieces(text: str) -> tuple[str, ...]:
@@ -23,10 +29,11 @@ def to_pieces(text: str) -> tuple[str, ...]:
 
     Example:
       >>> to_pieces(" the"), to_pieces("A")
-      (('▁the',), ('A', '<0x41>'))
+      (('▁the', '\\ue0f0▁the'), ('A', '\\ue0f0A', '<0x41>'))
     """
     piece, data = text.replace(" ", SPACE), text.encode()
-    return (piece, f"<0x{data[0]:02X}>") if len(data) == 1 else (piece,)
+    spelled = (piece, HIDDEN + piece)
+    return (*spelled, f"<0x{data[0]:02X}>") if len(data) == 1 else spelled
 
 
 def spells_spaces(decoder: str) -> bool:

@@ -15,6 +15,7 @@ import tokenizers
 from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, to_symbols
 from jaxlm.tokenizers._files import parse, write
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
+from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
 from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_pieces
@@ -113,7 +114,7 @@ class Tokenizer:
         self._check(text)
         if self.kind == "bytes" and not add_specials:
             return byte_ids(text, self._special_tokens)
-        return np.asarray(self.backend.encode(text, add_special_tokens=add_specials).ids, dtype=np.int32)
+        return self._ids(self.backend.encode(self._read(text), add_special_tokens=add_specials))
 
     def encode_batch(self, texts: Iterable[str], *, add_specials: bool = False) -> list[np.ndarray]:
         """Returns the ids of each text, in order; the same as `encode` on each, on all cores.
@@ -141,8 +142,9 @@ class Tokenizer:
                 raise ValueError(f"text {place} of the batch: {error}") from error
         if self.kind == "bytes" and not add_specials:
             return [byte_ids(text, self._special_tokens) for text in texts]
+        texts = [self._read(text) for text in texts]
         encodings = self.backend.encode_batch_fast(texts, add_special_tokens=add_specials)
-        return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
+        return [self._ids(encoding) for encoding in encodings]
 
     def decode(self, ids: Iterable[Any]) -> str:
         """Returns the text of ids, specials written out.
@@ -255,7 +257,23 @@ class Tokenizer:
 
     @functools.cached_property
     def _tokens(self) -> dict[int, str]:
-        return {id: token for token, id in self.backend.get_vocab(with_added_tokens=True).items()}
+        found = {id: token for token, id in self.backend.get_vocab(with_added_tokens=True).items()}
+        return found if self._num_own is None else {id: found[id] for id in range(self._num_own)}
+
+    @functools.cached_property
+    def _num_own(self) -> int | None:
+        return num_own_ids(self.backend)
+
+    def _read(self, text: str) -> str:
+        """The text as the backend is to read it."""
+        if self._num_own is None:
+            return text
+        return with_known_code(self.backend, text, self._tokens[self.specials.unk])
+
+    def _ids(self, encoding: tokenizers.Encoding) -> np.ndarray:
+        if self._num_own is None:
+            return np.asarray(encoding.ids, dtype=np.int32)
+        return own_ids(self.backend, encoding, self._num_own, self.specials.unk)
 
     @functools.cached_property
     def _special_tokens(self) -> dict[str, int]:

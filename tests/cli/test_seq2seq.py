@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from jaxlm import decoding, models, pretrained, tokenizers
 from jaxlm.cli import main
+from tests.tokenizers.test_marian import VOCAB, write
 
 T5 = models.TransformerConfig(
     vocab_size=268,
@@ -26,6 +27,18 @@ T5 = models.TransformerConfig(
     head_bias=False,
     output_scale=0.25,
     decoder_start_id=256,
+    init_std=0.5,
+)
+MARIAN = models.TransformerConfig(
+    vocab_size=len(VOCAB),
+    width=16,
+    depth=1,
+    num_heads=2,
+    max_length=32,
+    position="sinusoidal",
+    norm_placement="post",
+    head="linear",
+    decoder_start_id=VOCAB.index("<pad>"),
     init_std=0.5,
 )
 
@@ -64,6 +77,24 @@ def test_generate_writes_from_a_whole_text(here, capsys):
         said(capsys, "generate", "t5", "a <extra_id_0> c", "-n", "5", "--json", "--num-beams", "2")
     )
     assert shown["prompt"] == "a <extra_id_0> c" and "score" in shown
+
+
+def test_generate_translates_with_a_marian_folder_as_it_is(tmp_path, capsys):
+    model, folder = models.build(MARIAN, "seq2seq_lm"), tmp_path / "opus-mt-en-de"
+    params = jax.jit(model.init)(jax.random.key(1), jnp.array([[1]]))["params"]
+    pretrained.save_huggingface(folder, pretrained.Loaded(MARIAN, "seq2seq_lm", model, params, None, {}))
+    write(folder)
+    (folder / "generation_config.json").write_text(json.dumps({"bad_words_ids": [[11]], "eos_token_id": 0}))
+    shown = json.loads(said(capsys, "generate", str(folder), ">>de<< ab rare", "-n", "6", "--json"))
+    prompt = np.array([VOCAB.index(token) for token in (">>de<<", "▁a", "b", "<unk>", "</s>")])
+    config = decoding.GenerationConfig(max_new_tokens=6, forbidden_ids=(11,))
+    tokenizer = tokenizers.load(folder, side="target")
+    (found,) = decoding.generate(model, params, tokenizer, [prompt], config)
+    assert shown["tokens"] == found.tokens.tolist() and shown["text"] == found.text
+    (folder / "source.spm").write_bytes((folder / "source.spm").read_bytes()[:-3])
+    assert main(["generate", str(folder), "ab"]) == 2
+    told = capsys.readouterr().err
+    assert "source.spm is no SentencePiece model" in told and told.count("\n") == 1
 
 
 def test_what_generation_config_asks_for_is_kept(here, capsys, tmp_path):

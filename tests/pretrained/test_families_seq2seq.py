@@ -16,6 +16,7 @@ from tests.pretrained.parity_seq2seq import (
     random_model,
     transformers,
 )
+from tests.tokenizers.test_marian import write
 
 T5 = {
     "first": {},
@@ -107,16 +108,21 @@ def test_folders_open_whose_config_leaves_something_to_their_tensors(tmp_path):
     np.testing.assert_array_equal(kernel, bare["shared.weight"])
 
 
-def test_rules_of_generation_and_pieces_that_are_not_read_go_along(tmp_path):
+def test_rules_of_generation_and_both_sides_pieces_go_along(tmp_path):
     config = transformers.MarianConfig(**{**SIDES, "forced_eos_token_id": 2})
     imported(random_model(transformers.MarianMTModel, config), tmp_path / "marian")
     path = tmp_path / "marian/config.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "bad_words_ids": [[1]], "forced_eos_token_id": 2}))
-    for name in ("source.spm", "vocab.json"):
-        (tmp_path / "marian" / name).write_text("{}")
+    write(tmp_path / "marian")
     pretrained.convert(tmp_path / "marian", tmp_path / "run")
     assert pretrained.convert(tmp_path / "run", tmp_path / "again") == "MarianMTModel"
     again = json.loads((tmp_path / "again/config.json").read_text())
     assert (again["bad_words_ids"], again["forced_eos_token_id"]) == ([[1]], 2)
-    assert (tmp_path / "again/source.spm").exists() and (tmp_path / "again/vocab.json").exists()
+    loaded = pretrained.load(tmp_path / "marian")
+    assert pretrained.load(tmp_path / "run").tokenizer == loaded.tokenizer
+    for name in ("source.spm", "target.spm", "vocab.json"):
+        before, behind = ((tmp_path / place / name).read_bytes() for place in ("marian", "again"))
+        assert before == behind
+    settings = json.loads((tmp_path / "again/tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "MarianTokenizer"

@@ -1,0 +1,111 @@
+"""Marian's tokenizers: a file of SentencePiece divides texts, and a vocabulary of both languages numbers."""
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tokenizers
+from tokenizers import AddedToken, models
+
+from jaxlm.tokenizers._sentence_piece_file import NORMAL, USER_DEFINED, SentencePieces, read_sentence_pieces
+from jaxlm.tokenizers._sentence_pieces import BEYOND, HIDDEN
+from jaxlm.tokenizers._spm_backends import around, prepare, read_vocabulary, reserve, scored
+
+Side = Literal["source", "target"]
+
+
+def from_marian(
+    folder: Path, side: Side, config: Mapping[str, Any], roles: Mapping[str, str]
+) -> tokenizers.Tokenizer:
+    """Builds the tokenizer of a Marian folder: `source.spm` or `target.spm` divides, `vocab.json` numbers.
+
+    What the vocabulary lacks is `<unk>`; what it has and the file has not is hidden from texts. Language
+    codes (`>>de<<`) are one token each.
+
+    Args:
+      folder: holds the files.
+      side: whose texts.
+      config: what `tokenizer_config.json` says.
+      roles: role to token.
+
+    Raises:
+      ValueError: if a file cannot be read, or they don't fit together.
+    """
+    if config.get("separate_vocabs"):
+        raise ValueError("a vocabulary for each side (separate_vocabs) is not supported")
+    found = read_sentence_pieces(folder / f"{side}.spm")
+    if found.model != "unigram" or found.byte_fallback:
+        raise ValueError(
+            f"{side}.spm holds {found.model} pieces: of Marian's, unigrams without bytes are read"
+        )
+    vocab = _vocabulary(folder / "vocab.json")
+    usual = {"unk": "<unk>", "eos": "</s>", "pad": "<pad>"}
+    specials = {role: roles.get(role, name) for role, name in usual.items()}
+    absent = [specials[role] for role in ("unk", "eos") if specials[role] not in vocab]
+    if absent:
+        raise ValueError(f"vocab.json has no {' and no '.join(absent)}")
+    codes = [token for token in vocab if token.startswith(">>") and token.endswith("<<")]
+    plain = {*specials.values(), *codes}
+    backend = tokenizers.Tokenizer(_marian_model(found, vocab, plain, vocab[specials["unk"]]))
+    prepare(backend, found, hidden=True, ends=r"\A +| +\z")
+    reserve(backend, [token for token in specials.values() if token in vocab])
+    backend.add_tokens([AddedToken(code, normalized=False) for code in codes])
+    return around(backend, None, specials["eos"])
+
+
+def num_own_ids(backend: tokenizers.Tokenizer) -> int | None:
+    """Returns how many ids stand before BEYOND; None: all ids are a vocabulary's own."""
+    return backend.token_to_id(BEYOND)
+
+
+def with_known_code(backend: tokenizers.Tokenizer, text: str, unk: str) -> str:
+    """Returns a text whose language code, `>>xx<<` in front, is unknown's token where it is not known."""
+    code = re.match(r">>.*?<<", text, re.DOTALL)
+    if code is None or backend.token_to_id(code[0]) is not None:
+        return text
+    return unk + text[code.end() :]
+
+
+def own_ids(
+    backend: tokenizers.Tokenizer, encoding: tokenizers.Encoding, num_own: int, unk: int
+) -> np.ndarray:
+    """Returns ids of a vocabulary's own: others are unknown, unless what no piece covers is a hidden one.
+
+    Args:
+      backend: whose encoding it is.
+      encoding: of a text.
+      num_own: from `num_own_ids`.
+      unk: of what is unknown.
+
+    Returns:
+      int32 array `[L]`.
+    """
+    ids = np.asarray(encoding.ids, dtype=np.int32)
+    ids = np.where(ids < num_own, ids, np.int32(unk))
+    tokens = encoding.tokens if (ids == unk).any() else []
+    for place in np.flatnonzero(ids == unk):
+        hidden = backend.token_to_id(HIDDEN + tokens[place])
+        ids[place] = unk if hidden is None else hidden
+    return ids
+
+
+def _marian_model(
+    found: SentencePieces, vocab: Mapping[str, int], plain: Collection[str], unk: int
+) -> models.Unigram:
+    """Ids as the vocabulary has them; behind BEYOND the pieces that it lacks and texts are divided into."""
+    scores = {piece.text: piece.score for piece in scored(found) if piece.kind in (NORMAL, USER_DEFINED)}
+    pieces = [
+        (token, scores.get(token, 0.0)) if token in scores or token in plain else (HIDDEN + token, 0.0)
+        for token in sorted(vocab, key=vocab.__getitem__)
+    ]
+    lacked = [(text, score) for text, score in scores.items() if text not in vocab]
+    return models.Unigram([*pieces, (BEYOND, 0.0), *lacked], unk_id=unk, byte_fallback=False)
+
+
+def _vocabulary(file: Path) -> dict[str, int]:
+    vocab = read_vocabulary(file)
+    if sorted(vocab.values()) != list(range(len(vocab))):
+        raise ValueError(f"{file.name}: ids are 0 to {len(vocab) - 1}, each one once")
+    return vocab
