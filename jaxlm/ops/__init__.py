@@ -35,6 +35,7 @@ from jaxlm.ops._segments import segment_counts, segment_ranks, segment_sums
 from jaxlm.ops._selection import segment_maxima, smallest_in_segments
 from jaxlm.ops._softcap import capped
 from jaxlm.ops._split import split
+from jaxlm.ops._streamed_log_probs import streamed_log_probs
 from jaxlm.ops._token_scores import TokenScores, logit_scores, token_scores
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "sinusoids",
     "smallest_in_segments",
     "split",
+    "streamed_log_probs",
     "threefry",
     "tiled_cross_entropy",
     "token_log_probs",

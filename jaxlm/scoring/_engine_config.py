@@ -20,8 +20,9 @@ class EngineConfig:
         fewer for models wider than 1,024.
       buffer: pieces that are looked at together to fill rows; None: 1,024, and 16,384 of a masked LM, whose
         copies of a text are all of one length.
-      tile: places whose logits are held at once; None: as many as 32 MiB of logits are on a CPU, 512 MiB
-        elsewhere, and of a masked LM, which is asked few, at most a 32nd of a device's positions.
+      tile: places whose logits are held at once, or a part of those of more places; None: as many as 32 MiB
+        of logits are on a CPU, 512 MiB elsewhere, and of a masked LM, which is asked few, at most a 32nd of a
+        device's positions.
       combine: parameters are those of stacked members, whose predictions become one by the mean of "probs"
         or of "log_probs" (renormalised), or of the log-"scores" of what is asked; None: one model.
       devices: local devices; None: all of them.

@@ -3,7 +3,7 @@
 Letters: `B L` rows, `M` places, `T` places of a tile, `E` members, `V` vocabulary, `D` width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -17,6 +17,10 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 Combine = Literal["probs", "log_probs", "scores"]
 COMBINES = ("probs", "log_probs", "scores")
+# Where the logits themselves are not asked for, so many tiles are taken at once, each part of the vocabulary
+# for all of them while it is at hand; so many float32 logits stay in a core's cache.
+STREAMED = 8
+CACHED_LOGITS = 1 << 20
 
 
 class Answers(NamedTuple):
@@ -54,6 +58,13 @@ def make_forward(
         flat = [one.reshape(-1, one.shape[-1]) for one in hidden]
         all_weights = [output_weights(model, one, needs) for one in members]
 
+        def streamed(places: Array, targets: Array) -> Answers:
+            features = model.apply({"params": params}, flat[0][places], method="features")
+            ids = ids_at_once(places.shape[0], tile, all_weights[0][0].shape[0])
+            softcap = model.apply({"params": params}, method="output_softcap")
+            found = ops.streamed_log_probs(features, *all_weights[0], targets, ids=ids, softcap=softcap)
+            return Answers(found, *(None,) * 6)
+
         def one_tile(places: Array, targets: Array) -> Answers:
             logits = [
                 _logits(model, params, hidden[places], *weights)
@@ -61,8 +72,14 @@ def make_forward(
             ]
             return answers(logits, targets, needs, combine)
 
-        return over_counted_tiles(one_tile, rows.places, _indices(rows.targets, needs), rows.count, tile)
+        asked = rows.places, _indices(rows.targets, needs), rows.count
+        if streams:
+            return over_counted_tiles(streamed, *asked, [STREAMED * tile, tile])
+        return over_counted_tiles(one_tile, *asked, [tile])
 
+    has_more = needs.details or needs.top_k or needs.sets is not None
+    # An accelerator would rather have one large product.
+    streams = combine is None and not has_more and jax.default_backend() == "cpu"
     return forward
 
 
@@ -123,30 +140,64 @@ def answers(
 
 
 def over_counted_tiles(
-    one_tile: Callable[[Array, Array], Any], places: Array, targets: Array, count: Array, tile: int
+    one_tile: Callable[[Array, Array], Any],
+    places: Array,
+    targets: Array,
+    count: Array,
+    tiles: Sequence[int],
 ) -> Any:
-    """Returns `one_tile` of the first `count` places, `tile` at a time; beyond the last such tile, zeros.
+    """Returns `one_tile` of the first `count` places, and of some beyond them; beyond the last tile, zeros.
+
+    Args:
+      one_tile: of places and targets of a tile.
+      places: `Int[M]`.
+      targets: `Int[M]`.
+      count: how many of them are asked.
+      tiles: how many places at a time: as many of the first as fit, or nearly, then of the next; each is a
+        multiple of the one behind it.
 
     Example:
-      >>> places = jnp.arange(6)
-      >>> over_counted_tiles(lambda a, b: a + b, places, places, jnp.int32(3), tile=2).tolist()
-      [0, 2, 4, 6, 0, 0]
+      >>> places = jnp.arange(8)
+      >>> over_counted_tiles(lambda a, b: a + b, places, places, jnp.int32(5), [4, 2]).tolist()
+      [0, 2, 4, 6, 8, 10, 0, 0]
     """
-    num, tile = places.shape[0], min(tile, places.shape[0])
-    width = -(-num // tile) * tile
+    num = places.shape[0]
+    smallest = min(tiles[-1], num)
+    tiles = [max(min(tile, num) // smallest, 1) * smallest for tile in tiles]
+    width = -(-num // tiles[0]) * tiles[0]
     places, targets = (jnp.pad(array, (0, width - num)) for array in (places, targets))
-    one = jax.eval_shape(one_tile, places[:tile], targets[:tile])
-    empty = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), one)
+    one = jax.eval_shape(one_tile, places[:smallest], targets[:smallest])
+    filled = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), one)
+    done = jnp.zeros_like(count)
+    for tile in dict.fromkeys(tiles):
 
-    def step(number: Array, filled: Any) -> Any:
-        start = number * tile
-        found = one_tile(*(lax.dynamic_slice_in_dim(array, start, tile) for array in (places, targets)))
-        return jax.tree.map(
-            lambda old, new: lax.dynamic_update_slice_in_dim(old, new, start, 0), filled, found
-        )
+        def step(number: Array, filled: Any, tile: int = tile, done: Array = done) -> Any:
+            start = done + number * tile
+            found = one_tile(*(lax.dynamic_slice_in_dim(array, start, tile) for array in (places, targets)))
+            return jax.tree.map(
+                lambda old, new: lax.dynamic_update_slice_in_dim(old, new, start, 0), filled, found
+            )
 
-    filled = lax.fori_loop(0, (count + tile - 1) // tile, step, empty)
+        # A large tile with a quarter to spare costs less than small ones.
+        spare = tile - 1 if tile == tiles[-1] else tile // 4
+        rounds = (jnp.maximum(count - done, 0) + spare) // tile
+        filled, done = lax.fori_loop(0, rounds, step, filled), done + rounds * tile
     return jax.tree.map(lambda leaf: leaf[:num], filled)
+
+
+def ids_at_once(places: int, tile: int, vocab_size: int) -> int:
+    """Returns how much of the vocabulary is taken at a time: what fits a CPU's cache, and a tile's logits.
+
+    Args:
+      places: that are taken at a time.
+      tile: places that may have all their logits at once.
+      vocab_size: V.
+
+    Example:
+      >>> ids_at_once(1024, 128, 50_257), ids_at_once(1024, 128, 600)
+      (1024, 75)
+    """
+    return max(min(max(CACHED_LOGITS // places, 256), tile * vocab_size // places), 1)
 
 
 def _unstacked(params: Any) -> list[Any]:

@@ -1,0 +1,79 @@
+"""Log-probabilities at chosen ids, the vocabulary taken part by part beside running sums.
+
+Axis letters: M positions, D width, V vocabulary.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxlm.ops._linear import linear
+from jaxlm.ops._softcap import capped
+from jaxlm.typing import Array, Float, Int
+
+LOWEST = np.finfo(np.float32).min
+
+
+def streamed_log_probs(
+    features: Float[Array, "M D"],
+    kernel: Float[Array, "V D"],
+    bias: Float[Array, " V"] | None,
+    targets: Int[Array, " M"],
+    *,
+    ids: int,
+    softcap: float | None = None,
+) -> Float[Array, " M"]:
+    """Returns log p(target) in nats at each position, from the head's features and its output kernel.
+
+    `token_log_probs` for scoring alone: it holds the logits of `ids` ids at a time, few enough to stay in a
+    processor's cache, and so takes many positions at once, for which each part of the kernel is read once.
+    The sums of exponentials are carried on beside the highest logit so far, as an online softmax does.
+
+    Args:
+      features: `Float[M D]`; their dtype is the product's, which accumulates in float32.
+      kernel: `Float[V D]`.
+      bias: `Float[V]` or None.
+      targets: `Int[M]` ids in [0, V); an id of V or more gives NaN.
+      ids: how many at a time; it changes the result by rounding alone.
+      softcap: bound of the logits, or None; see `capped`.
+
+    Returns:
+      `Float32[M]`, 0 or less.
+
+    Raises:
+      ValueError: if `ids` is not positive.
+
+    Example:
+      >>> features, kernel = jnp.ones((3, 2)), jnp.zeros((4, 2))
+      >>> log_probs = streamed_log_probs(features, kernel, None, jnp.array([0, 1, 3]), ids=3)
+      >>> [round(value, 4) for value in log_probs.tolist()]
+      [-1.3863, -1.3863, -1.3863]
+
+    References:
+      Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018,
+      https://arxiv.org/abs/1805.02867.
+    """
+    if ids < 1:
+        raise ValueError(f"a part of the vocabulary holds at least one id: got ids={ids}")
+    num_ids, num = kernel.shape[0], features.shape[0]
+    ids = min(ids, num_ids)
+
+    def one_part(number: Array, carried: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        highest, total, chosen = carried
+        begin = number * ids
+        # The last part is as long as the others, and begins with ids that were counted before.
+        start = jnp.minimum(begin, num_ids - ids)
+        here = start + jnp.arange(ids, dtype=jnp.int32)
+        logits = linear(lax.dynamic_slice_in_dim(kernel, start, ids), features, preferred=jnp.float32)
+        if bias is not None:
+            logits = logits + lax.dynamic_slice_in_dim(bias, start, ids).astype(jnp.float32)[:, None]
+        logits = jnp.where((here >= begin)[:, None], capped(logits, softcap), -jnp.inf)
+        is_here = (targets >= begin) & (targets < start + ids)
+        found = jnp.take_along_axis(logits, jnp.clip(targets - start, 0, ids - 1)[None], axis=0)[0]
+        higher = jnp.maximum(highest, logits.max(0))
+        total = total * jnp.exp(highest - higher) + jnp.exp(logits - higher[None]).sum(0)
+        return higher, total, jnp.where(is_here, found, chosen)
+
+    start = (jnp.full(num, value, jnp.float32) for value in (LOWEST, 0.0, jnp.nan))
+    highest, total, chosen = lax.fori_loop(0, -(-num_ids // ids), one_part, tuple(start))
+    return chosen - highest - jnp.log(total)
