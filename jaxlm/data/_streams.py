@@ -29,7 +29,10 @@ def read_text(path: Place) -> str:
     """
     with _opened(path) as stream:
         data = stream.read()
-    return _decode(data, path, line=1, start=0).removeprefix(BYTE_ORDER_MARK)
+    try:
+        return data.decode().removeprefix(BYTE_ORDER_MARK)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error, path, line=1, start=0) from error
 
 
 def read_lines(path: Place) -> Iterator[tuple[int, str | CorpusError]]:
@@ -49,10 +52,11 @@ def read_lines(path: Place) -> Iterator[tuple[int, str | CorpusError]]:
         with _opened(path) as stream:
             for number, raw in enumerate(stream, start=1):
                 try:
-                    line = _decode(raw, path, number, start)
+                    line = raw.decode()
+                except UnicodeDecodeError as error:
+                    yield number, _not_utf8(error, path, number, start)
+                else:
                     yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
-                except CorpusError as error:
-                    yield number, error
                 start += len(raw)
     except CorpusError as error:
         yield number + 1, error
@@ -147,15 +151,13 @@ def _local_stream(path: Path) -> io.BufferedIOBase:
         import pyarrow
 
         return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
-    return open(path, "rb")
+    return open(path, "rb", BYTES_AT_ONCE)
 
 
-def _decode(data: bytes, path: Place, line: int, start: int) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line += data.count(b"\n", 0, error.start)
-        raise CorpusError(
-            f"{path}:{line}: not UTF-8 at byte {start + error.start} (0x{data[error.start]:02x}); "
-            f"convert the file, for instance with iconv -t UTF-8"
-        ) from error
+def _not_utf8(error: UnicodeDecodeError, path: Place, line: int, start: int) -> CorpusError:
+    data = error.object
+    line += data.count(b"\n", 0, error.start)
+    return CorpusError(
+        f"{path}:{line}: not UTF-8 at byte {start + error.start} (0x{data[error.start]:02x}); "
+        f"convert the file, for instance with iconv -t UTF-8"
+    )

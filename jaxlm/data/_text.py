@@ -9,6 +9,7 @@ from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines, read_text
 
 Document = Literal["line", "file"]
+DECODE = json.JSONDecoder().decode
 
 
 def text_source(
@@ -48,7 +49,7 @@ def text_source(
     for number, line in read_lines(path):
         if isinstance(line, CorpusError):
             yield unread(f"{name}:{number}", line, broken)
-        elif line.strip():
+        elif line and not line.isspace():
             yield Record(f"{name}:{number}", line.rstrip("\r\n"), {})
 
 
@@ -104,14 +105,14 @@ def jsonl_source(
     """
     path = to_place(path)
     name = path.name if name is None else name
-    is_first = True
+    place, is_first = str(path), True
     for number, line in read_lines(path):
         try:
             if isinstance(line, CorpusError):
                 raise line
-            if not line.strip():
+            if not line or line.isspace():
                 continue
-            yield _record(line.rstrip("\r\n"), f"{name}:{number}", f"{path}:{number}", field, fields)
+            yield _record(line, f"{name}:{number}", f"{place}:{number}", field, fields)
             is_first = False
         except _FieldError as error:
             yield unread(f"{name}:{number}", error, "stop" if is_first else broken)
@@ -131,7 +132,7 @@ def _record(line: str, id: str, where: str, field: str, fields: Sequence[str]) -
 
 def _object(line: str, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = _decoded(line)
     except (json.JSONDecodeError, RecursionError) as error:
         raise CorpusError(f"{where}: not JSON ({error}); expected one object a line") from error
     except ValueError as error:
@@ -140,6 +141,14 @@ def _object(line: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: expected a JSON object a line, got {type(value).__name__}")
     return value
+
+
+def _decoded(line: str) -> Any:
+    """What `json.loads` says of a line without its end, and what it raises."""
+    try:
+        return DECODE(line)
+    except (ValueError, RecursionError):
+        return json.loads(line.rstrip("\r\n"))
 
 
 def _text(value: dict[str, Any], field: str, where: str) -> str:
@@ -168,6 +177,8 @@ def _there(value: dict[str, Any], field: str, where: str) -> Any:
 
 def _encodable(text: str, field: str, where: str) -> str:
     """The text itself, unless it holds a surrogate: JSON can escape half a pair, no encoding can write it."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError as error:

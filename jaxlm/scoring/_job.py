@@ -1,10 +1,11 @@
 """Scoring a corpus into Parquet parts, each there whole or not at all, so that a job can be gone on with."""
 
+import functools
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from jaxlm import data
@@ -13,10 +14,12 @@ from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowSc
 from jaxlm.scoring._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
+from jaxlm.scoring._plan import keep_plan, read_plan
 from jaxlm.scoring._sources import OnError, Source
 from jaxlm.scoring._store import Store, open_store
 
-SECONDS_BETWEEN = 0.5
+SECONDS_BETWEEN, SECONDS_BETWEEN_PLANS = 0.5, 60.0
+Piece = Callable[[], Iterable[data.Record | data.Unread]]
 
 
 def run_job(
@@ -60,13 +63,13 @@ def run_job(
     """
     config = JobConfig() if config is None else config
     store, job = open_store(out), make_job(scorer, source, config)
-    check_store(store, job)
-    documents = first_read(source)
+    # A job that has begun is one with documents.
+    pieces = source.pieces() if check_store(store, job) else first_read(source)
     i, n = config.shard
     with store.one_process(f"shard-{i}-of-{n}"):
         begin_job(store, job)
         run = _Run(scorer, source, store, job, config)
-        yield from run.parts(documents)
+        yield from run.parts(pieces)
         source.check()
         summary = finish_job(store, job, run.planned)
         yield JobFinished(run.progress(), run.skipped, summary)
@@ -89,17 +92,23 @@ def make_job(scorer: RowScorer, source: Source, config: JobConfig) -> Job:
     return describe_job(source.description, scorer.description, options)
 
 
-def first_read(source: Source) -> Iterable[data.Record | data.Unread]:
-    """Returns the documents, having read the first one.
+def first_read(source: Source) -> list[Piece]:
+    """Returns the pieces of a corpus, having read its first document.
 
     Raises:
       ValueError: if there is none.
     """
-    documents = iter(source.documents())
-    first = next(documents, None)
-    if first is None:
-        raise ValueError("the corpus is empty: expected documents, got files without one")
-    return itertools.chain([first], documents)
+    pieces = source.pieces()
+    for place, piece in enumerate(pieces):
+        documents = iter(piece())
+        first = next(documents, None)
+        if first is not None:
+            return [
+                *pieces[:place],
+                functools.partial(itertools.chain, [first], documents),
+                *pieces[place + 1 :],
+            ]
+    raise ValueError("the corpus is empty: expected documents, got files without one")
 
 
 def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> Iterator[dict[str, Any]]:
@@ -134,14 +143,16 @@ class _Run:
         # It looks at every file, and nobody need wait for it.
         threading.Thread(target=self._look, args=(source,), daemon=True).start()
         self._done = done_parts(store, job, shard=config.shard)
+        self._plan = read_plan(store, job)
+        self._kept, self._kept_at = len(self._plan.stands), time.monotonic()
         self._documents = self._errors = self._tokens = self._written = self._position = 0
         self._began, self._stopped = time.monotonic(), threading.Event()
 
-    def parts(self, documents: Iterable[data.Record | data.Unread]) -> Iterator[JobProgress]:
+    def parts(self, pieces: Sequence[Piece]) -> Iterator[JobProgress]:
         """Scores what is missing here; the next part is read and the last one written meanwhile."""
         reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         written: Future[None] | None = None
-        coming = self._planned(documents)
+        coming = self._planned(pieces)
         try:
             begun = self._begin(coming)
             while begun is not None:
@@ -157,6 +168,7 @@ class _Run:
                 begun = following.result()
             if written is not None:
                 written.result()
+            self._keep()
             self._estimate = self._total
         finally:
             self._stopped.set()
@@ -179,26 +191,25 @@ class _Run:
         found = source.estimate()
         self._estimate = found if self._estimate is None else self._estimate
 
-    def _planned(self, documents: Iterable[data.Record | data.Unread]) -> Iterator[Part]:
+    def _planned(self, pieces: Sequence[Piece]) -> Iterator[Part]:
         i, n = self._config.shard
 
         def wanted(number: int) -> bool:
             return number % n == i - 1 and number not in self._done
 
         cut = {name: getattr(self._config, name) for name in ("part_documents", "part_characters")}
-        for part in plan_parts(self._unless_stopped(documents), wanted=wanted, **cut):
+        pieces = [functools.partial(self._unless_stopped, piece) for piece in pieces]
+        for part in plan_parts(pieces, wanted=wanted, plan=self._plan, **cut):
             self.planned, self._total = self.planned + 1, part.first + part.size
             if wanted(part.number):
                 yield part
             else:
                 self.skipped += part.number % n == i - 1
 
-    def _unless_stopped(
-        self, documents: Iterable[data.Record | data.Unread]
-    ) -> Iterator[data.Record | data.Unread]:
-        for document in documents:
+    def _unless_stopped(self, piece: Piece) -> Iterator[data.Record | data.Unread]:
+        for document in piece():
             if self._stopped.is_set():
-                return
+                raise CancelledError
             yield document
 
     def _begin(self, coming: Iterator[Part]) -> tuple[Part, Iterator[dict[str, Any]]] | None:
@@ -234,3 +245,11 @@ class _Run:
         payload = encode_part(self._scorer.schema, part, rows, job=self._job.id, base=self._config.base)
         self._store.put(part_name(part.number), payload)
         self._written += 1
+        if time.monotonic() - self._kept_at >= SECONDS_BETWEEN_PLANS:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Leaves to others what is known of the plan."""
+        if len(self._plan.stands) > self._kept:
+            self._kept = keep_plan(self._store, self._job, self._plan)
+        self._kept_at = time.monotonic()

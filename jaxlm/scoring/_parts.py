@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxlm import data
+from jaxlm.scoring._plan import Plan, Stand
 
 Base = Literal["e", "2"]
 FOOTER = 1 << 16
@@ -31,11 +32,12 @@ class Part(NamedTuple):
 
 
 def plan_parts(
-    documents: Iterable[data.Record | data.Unread],
+    pieces: Sequence[Callable[[], Iterable[data.Record | data.Unread]]],
     *,
     part_documents: int,
     part_characters: int,
     wanted: Callable[[int], bool] = lambda number: True,
+    plan: Plan | None = None,
 ) -> Iterator[Part]:
     """Yields the parts of a corpus, in order: a function of the documents and of two numbers alone.
 
@@ -43,28 +45,41 @@ def plan_parts(
     of text.
 
     Args:
-      documents: of the corpus.
+      pieces: of the corpus, its files: each returns its documents.
       part_documents: the most documents of a part.
       part_characters: the characters that are enough for a part.
       wanted: of a part's number, whether its documents are kept.
+      plan: what is known of it: a piece without a wanted part is not read. It grows.
 
     Example:
       >>> texts = [data.Record(str(n), "abc", {}) for n in range(5)]
-      >>> [(part.first, part.size) for part in plan_parts(texts, part_documents=9, part_characters=6)]
+      >>> parts = plan_parts([lambda: texts[:3], lambda: texts[3:]], part_documents=9, part_characters=6)
+      >>> [(part.first, part.size) for part in parts]
       [(0, 2), (2, 2), (4, 1)]
     """
     number = first = size = characters = 0
     held: list[data.Record | data.Unread] = []
     keeps = wanted(number)
-    for document in documents:
-        size += 1
-        characters += len(document.text) if isinstance(document, data.Record) else 0
-        if keeps:
-            held.append(document)
-        if size >= part_documents or characters >= part_characters:
-            yield Part(number, first, size, held)
-            number, first, size, characters, held = number + 1, first + size, 0, 0, []
+    plan = Plan() if plan is None else plan
+    for place, piece in enumerate(pieces):
+        if plan.is_passed(place, wanted):
+            for passed in plan.sizes[number : plan.stands[place + 1].part]:
+                yield Part(number, first, passed, [])
+                number, first = number + 1, first + passed
+            _, size, characters = plan.stands[place + 1]
             keeps = wanted(number)
+            continue
+        for document in piece():
+            size += 1
+            characters += len(document.text) if isinstance(document, data.Record) else 0
+            if keeps:
+                held.append(document)
+            if size >= part_documents or characters >= part_characters:
+                plan.add_part(number, size)
+                yield Part(number, first, size, held)
+                number, first, size, characters, held = number + 1, first + size, 0, 0, []
+                keeps = wanted(number)
+        plan.add_file(place, Stand(number, size, characters))
     if size:
         yield Part(number, first, size, held)
 

@@ -4,18 +4,19 @@ import contextlib
 import functools
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._finish import done_parts, finish_job
-from jaxlm.scoring._job import first_read, make_job, score_part
+from jaxlm.scoring._job import Piece, first_read, make_job, score_part
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
 from jaxlm.scoring._manifest import Job, begin_job, check_store
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
+from jaxlm.scoring._plan import Plan, keep_plan, read_plan
 from jaxlm.scoring._sources import Source
 from jaxlm.scoring._store import open_store
 
@@ -68,12 +69,14 @@ def run_ray_job(
         # It holds a place, and a device, that the others need.
         ray.kill(first)
         store, job = open_store(out), make_job(scorer, source, config)
-        check_store(store, job)
-        first_read(source)
+        if not check_store(store, job):
+            first_read(source)
         with store.one_process("shard-1-of-1"):
             begin_job(store, job)
             done = done_parts(store, job)
-            parts = _parts_of(ray, source, config, done).map_batches(
+            keep = functools.partial(_keep, out, job)
+            read = functools.partial(_read, source.pieces(), config, done, read_plan(store, job), keep)
+            parts = _parts_of(ray, read).map_batches(
                 _PartScorer,
                 fn_constructor_args=(make_scorer, out, job, config),
                 batch_size=1,
@@ -198,13 +201,20 @@ def _quiet(ray: Any) -> Iterator[None]:
         context.target_max_block_size, context.enable_progress_bars = before
 
 
+def _keep(out: str, job: Job, plan: Plan) -> None:
+    keep_plan(open_store(out), job, plan)
+
+
 def _read(
-    documents: Callable[[], Iterable[data.Record | data.Unread]], config: JobConfig, done: set[int]
+    pieces: Sequence[Piece], config: JobConfig, done: set[int], plan: Plan, keep: Callable[[Plan], None]
 ) -> Iterator[pa.Table]:
+    known = len(plan.stands)
     cut = {"part_documents": config.part_documents, "part_characters": config.part_characters}
     try:
-        for part in plan_parts(documents(), wanted=lambda number: number not in done, **cut):
+        for part in plan_parts(pieces, wanted=lambda number: number not in done, plan=plan, **cut):
             yield _row(part)
+        if len(plan.stands) > known:
+            keep(plan)
     except REFUSALS as error:
         yield _row(_line(error))
 
@@ -224,12 +234,10 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _parts_of(ray: Any, source: Source, config: JobConfig, done: set[int]) -> Any:
+def _parts_of(ray: Any, read: Callable[[], Iterator[pa.Table]]) -> Any:
     """The parts as a dataset: a row each, in a block of its own; those that are done have no documents."""
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
-
-    read = functools.partial(_read, source.documents, config, done)
 
     class Parts(Datasource):
         def estimate_inmemory_data_size(self) -> int | None:

@@ -18,12 +18,19 @@ class Source(NamedTuple):
       description: JSON values that differ where the documents do.
       estimate: about how many there are, from a look that makes none; None: unknown.
       check: raises `CorpusError` if the documents are no longer those that are described.
+      files: each returns the documents of one file, which one after the other are those of the corpus; none:
+        it is not of files.
     """
 
     documents: Callable[[], Iterable[data.Record | data.Unread]]
     description: dict[str, Any]
     estimate: Callable[[], int | None] = lambda: None
     check: Callable[[], None] = lambda: None
+    files: Sequence[Callable[[], Iterable[data.Record | data.Unread]]] = ()
+
+    def pieces(self) -> list[Callable[[], Iterable[data.Record | data.Unread]]]:
+        """Returns the files, or all documents as one."""
+        return list(self.files) or [self.documents]
 
 
 def file_source(
@@ -81,7 +88,8 @@ def file_source(
         "field": field,
         "fields": list(fields),
     }
-    return Source(documents, described, estimate, check)
+    pieces = [functools.partial(data.read_files, [file], **how) for file in files]
+    return Source(documents, described, estimate, check, pieces)
 
 
 def _check(places: Sequence[Path | data.RemotePath], versions: Sequence[str | None]) -> None:

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 
@@ -5,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import data, scoring
-from jaxlm.scoring import _store
+from jaxlm.scoring import _job, _store
 from tests.scoring.fakes import RECORDS, SMALL, Fake, contents, run, source
 
 
@@ -39,7 +40,7 @@ def test_a_row_a_document_in_order(tmp_path):
 
 def test_what_is_left_behind(whole):
     parts = [name for name in whole if name.startswith("parts/")]
-    assert sorted(whole) == ["job.json", "manifest.json", *sorted(parts), "summary.json"]
+    assert sorted(whole) == ["job.json", "manifest.json", *sorted(parts), "plan.json", "summary.json"]
     manifest = json.loads(whole["manifest.json"])
     assert [part["name"] for part in manifest["parts"]] == sorted(parts)
     assert len(parts) == progress_parts(whole) > 5
@@ -350,6 +351,99 @@ def test_a_remote_corpus_is_read_once_and_its_rows_are_those_of_a_local_one(tmp_
     assert rows(tmp_path / "there") == rows(tmp_path / "here")
     described = json.loads((tmp_path / "there" / "job.json").read_text())["corpus"]["files"]
     assert all(words.partition(", modified ")[1] for words in described.values())
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A corpus of twelve files, one of them empty."""
+    (tmp_path / "corpus").mkdir()
+    for number in range(12):
+        lines = "".join(f"{record.text}\n" for record in RECORDS[number * 5 : number * 5 + 5])
+        (tmp_path / "corpus" / f"{number:02}.txt").write_text(lines if number != 4 else "\n")
+    return scoring.file_source([str(tmp_path / "corpus")])
+
+
+def watched(corpus, read):
+    """The same, which notes the files that are read."""
+
+    def noted(number, file):
+        read.append(number)
+        return file()
+
+    files = [functools.partial(noted, number, file) for number, file in enumerate(corpus.files)]
+    return corpus._replace(files=files)
+
+
+@pytest.mark.parametrize("shards", [(1, 1), (2, 3), (5, 8)])
+def test_files_without_a_wanted_part_are_read_by_the_first_process_alone(tmp_path, many, shards):
+    i, n = shards
+    run(tmp_path / "whole", corpus=many)
+    expected = contents(tmp_path / "whole")
+    read = []
+    run(tmp_path / "out", corpus=watched(many, read), config=shard(1, 3))
+    # Its first document, by which a corpus is found not to be empty, is no second reading.
+    assert read == list(range(12))
+    read.clear()
+    (tmp_path / "out" / "manifest.json").unlink(missing_ok=True)
+    run(tmp_path / "out", corpus=watched(many, read), config=shard(3, 3))
+    assert 0 < len(read) < 12
+    run(tmp_path / "out", corpus=watched(many, read))
+    assert contents(tmp_path / "out") == expected
+    read.clear()
+    finished = run(tmp_path / "out", corpus=watched(many, read), config=shard(i, n))
+    assert read == [] and finished.summary["documents"] == json.loads(expected["summary.json"])["documents"]
+    assert contents(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_crash_at_every_step_of_a_plan(tmp_path, many, monkeypatch, seconds):
+    """With a plan that grows with each part, or that comes at the end: what goes on leaves the same files."""
+    run(tmp_path / "whole", corpus=many)
+    expected = contents(tmp_path / "whole")
+    monkeypatch.setattr(_job, "SECONDS_BETWEEN_PLANS", seconds)
+    for steps in range(0, 1000, 3):
+        folder = tmp_path / str(steps)
+        with monkeypatch.context() as patched:
+            patched.setattr(_store, "os", Dying(steps))
+            try:
+                run(folder, corpus=many)
+                break
+            except Dead:
+                pass
+        run(folder, corpus=many, config=shard(2, 2))
+        run(folder, corpus=many)
+        assert contents(folder) == expected, f"after {steps} steps"
+    assert steps > 5 * len(expected)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b'{"job":"another"}', b'{"job":null,"stands":[],"sizes":[]}', "other", "shorter"]
+)
+def test_a_plan_that_is_damaged_another_jobs_or_shorter_is_made_again(tmp_path, many, damage):
+    run(tmp_path / "out", corpus=many)
+    expected = contents(tmp_path / "out")
+    kept = json.loads(expected["plan.json"])
+    assert len(kept["stands"]) == 13
+    if damage == "other":
+        damage = json.dumps(kept | {"job": "another", "sizes": [1] * len(kept["sizes"])}).encode()
+    elif damage == "shorter":
+        stands = kept["stands"][:6]
+        damage = json.dumps(kept | {"stands": stands, "sizes": kept["sizes"][: stands[-1][0]]}).encode()
+    (tmp_path / "out" / "plan.json").write_bytes(damage)
+    for name in ("part-000001", "part-000004"):
+        (tmp_path / "out" / "parts" / f"{name}.parquet").unlink()
+    run(tmp_path / "out", corpus=many)
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many, monkeypatch):
+    monkeypatch.setattr(_job, "SECONDS_BETWEEN_PLANS", 0.0)
+    run(tmp_path / "whole", corpus=many)
+    events = scoring.run_job(Fake(), many, str(tmp_path / "out"), SMALL)
+    next(events)
+    events.close()
+    run(tmp_path / "out", corpus=many)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_configs_that_cannot_be():

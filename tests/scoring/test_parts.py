@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from jaxlm import data
 from jaxlm.scoring._parts import FOOTER, Part, encode_part, plan_parts, read_footer
+from jaxlm.scoring._plan import Plan
 from tests.scoring.fakes import RECORDS, Fake
 
 
@@ -18,7 +19,7 @@ from tests.scoring.fakes import RECORDS, Fake
 )
 def test_parts_are_the_corpus_in_order_and_none_is_larger_than_it_must_be(sizes, documents, characters):
     records = [data.Record(str(n), "x" * size, {}) for n, size in enumerate(sizes)]
-    parts = list(plan_parts(records, part_documents=documents, part_characters=characters))
+    parts = list(plan_parts([lambda: records], part_documents=documents, part_characters=characters))
     assert [record for part in parts for record in part.documents] == records
     assert [part.number for part in parts] == list(range(len(parts)))
     for part in parts:
@@ -31,12 +32,45 @@ def test_parts_are_the_corpus_in_order_and_none_is_larger_than_it_must_be(sizes,
 @given(wanted=st.sets(st.integers(0, 12)))
 def test_the_plan_does_not_depend_on_what_is_wanted(wanted):
     cut = {"part_documents": 5, "part_characters": 300}
-    every = list(plan_parts(RECORDS, **cut))
-    some = list(plan_parts(RECORDS, wanted=wanted.__contains__, **cut))
+    every = list(plan_parts([lambda: RECORDS], **cut))
+    some = list(plan_parts([lambda: RECORDS], wanted=wanted.__contains__, **cut))
     assert [part[:3] for part in every] == [part[:3] for part in some]
     assert [len(part.documents) for part in some] == [
         part.size if part.number in wanted else 0 for part in every
     ]
+
+
+@given(
+    pieces=st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=8),
+    wanted=st.lists(st.sets(st.integers(0, 20)), min_size=2, max_size=3),
+    known=st.integers(0, 9),
+)
+def test_what_is_known_of_a_plan_changes_no_part_and_spares_pieces(pieces, wanted, known):
+    """Whatever was wanted before, whatever is now, and wherever what is known ends."""
+    cut = {"part_documents": 4, "part_characters": 15}
+    records = [
+        [data.Record(f"{n}.{m}", "x" * size, {}) for m, size in enumerate(one)]
+        for n, one in enumerate(pieces)
+    ]
+    files, read = [], []
+    for number, one in enumerate(records):
+        files.append(lambda number=number, one=one: (read.append(number), one)[1])
+    every = list(plan_parts([lambda: [record for one in records for record in one]], **cut))
+    plan = Plan()
+    for chosen in wanted:
+        some = list(plan_parts(files, wanted=chosen.__contains__, plan=plan, **cut))
+        assert [part[:3] for part in some] == [part[:3] for part in every]
+        for part, whole in zip(some, every, strict=True):
+            assert list(part.documents) == (list(whole.documents) if part.number in chosen else [])
+        assert len(plan.stands) == len(files) + 1
+        plan = Plan(plan.stands[: known + 1])
+        plan.sizes = [part.size for part in every[: plan.stands[-1].part]]
+    read.clear()
+    whole = Plan()
+    list(plan_parts(files, wanted=lambda number: False, plan=whole, **cut))
+    assert read == list(range(len(files)))
+    list(plan_parts(files, wanted=lambda number: False, plan=whole, **cut))
+    assert read == list(range(len(files)))
 
 
 def encoded(**options):
