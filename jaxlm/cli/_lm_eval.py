@@ -10,7 +10,8 @@ HELP = """usage: jaxlm lm-eval run --model jaxlm --model_args pretrained=MODEL -
 
 lm-evaluation-harness's own command line (pip install 'jaxlm[lm-eval]') with one more model, jaxlm. Its
 arguments: pretrained=MODEL, a run folder, or a Hugging Face folder or name; dtype=float32 or bfloat16;
-max_length=N, tokens that are read at once.
+max_length=N, tokens that are read at once. What the vocabulary cannot write is scored as its unknown token,
+as by the harness's own hf model (jaxlm score refuses it, unless --unknown is score).
 
   -h, --help              this
   run --help, ls --help   the harness's own"""

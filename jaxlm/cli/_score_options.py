@@ -25,7 +25,7 @@ class Score:
 
     Attributes:
         model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        corpus: files, folders or globs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
+        corpus: files, folders or globs, here or at URLs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
         out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
         measure: log-likelihood or conditional of a causal model, pseudo-log-likelihood, single-pass or
             instruction-ratio of a masked one, variant-effect of either; None: the model's first

@@ -49,7 +49,7 @@ class Train:
 
     Attributes:
         experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
-        data: what to train on: files, folders or globs of text, JSONL, Parquet, FASTA or traces
+        data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
         preset: a model of this size instead of the experiment's, which --model options then vary
         out: folder of the run; by default runs/NAME-N
         resume: go on with the run in --out, by default with the last one of this name

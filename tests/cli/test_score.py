@@ -1,5 +1,6 @@
 """`jaxlm score` on tiny models: the files it leaves, and one line for everything that cannot be."""
 
+import dataclasses
 import gzip
 import json
 import math
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import pretrained, scoring
-from jaxlm.cli import _score, main
+from jaxlm.cli import _score, _score_options, main
 from jaxlm.cli._cluster import own_shard
 from tests.scoring.fakes import Fake, contents
 
@@ -109,12 +110,19 @@ def test_shards_of_a_model_leave_the_bytes_of_one_run(score, tmp_path, capsys):
     assert contents(tmp_path / "whole") == contents(tmp_path / "out")
 
 
+def test_every_option_is_in_the_readme():
+    section = (ROOT / "README.md").read_text().partition("## Scoring a corpus")[2].partition("\n## ")[0]
+    kinds = [_score_options.Score, *scoring.MEASURES.values()]
+    names = {field.name for kind in kinds for field in dataclasses.fields(kind)} - {"model", "corpus"}
+    assert {name for name in names if f"--{name.replace('_', '-')}" not in section} == set()
+
+
 CLUSTER = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
 # Scores a word a document, process 1 once a line comes on its stdin; of each first document it says so.
 SHARD = """
 import os, sys
 from tests.scoring.fakes import Fake
-from jaxlm.cli import _score, main
+from jaxlm.cli import _score, _score_options, main
 class Slow(Fake):
     def __call__(self, records):
         for number, row in enumerate(super().__call__(records)):
