@@ -115,9 +115,7 @@ def _read_first(
     **memory: Array,
 ) -> tuple[Float[Array, "B V"], Reading]:
     """Reads rows into an empty cache."""
-    num_rows, width = tokens.shape
-    places = jnp.arange(width, dtype=jnp.int32)
-    slots = jnp.where(places[None] < lengths[:, None], places[None], num_slots)
+    num_rows = tokens.shape[0]
     positions = prompt_positions(model.config, tokens)
     output = read(
         model,
@@ -125,15 +123,16 @@ def _read_first(
         tokens,
         positions=positions,
         cache=models.empty_cache(writer_config(model), num_rows, num_slots),
-        slots=slots,
         **memory,
     )
+    is_real = jnp.arange(num_slots, dtype=jnp.int32)[None] < lengths[:, None]
+    cache = output.cache._replace(positions=jnp.where(is_real, output.cache.positions, models.EMPTY))
     last = jnp.maximum(lengths - 1, 0)
     rows = jnp.arange(num_rows, dtype=jnp.int32)
     hidden = output.hidden[rows, last]
     logits = model.apply({"params": params}, hidden, method="logits")
     following = next_positions(model.config, positions[rows, last], tokens[rows, last])
-    return logits, Reading(output.cache, lengths, following)
+    return logits, Reading(cache, lengths, following)
 
 
 def read_token(

@@ -1,7 +1,7 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
-from jaxlm.models._cache import Cache, LayerCache, Memory, empty_cache
+from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import GATED, TransformerConfig, from_dict, to_dict
 from jaxlm.models._ensembles import (
     EnsembleOutput,
@@ -25,6 +25,7 @@ from jaxlm.models._transformer import Output, Transformer
 
 __all__ = [
     "BODIES",
+    "EMPTY",
     "GATED",
     "MODELS",
     "PRESETS",

@@ -95,9 +95,11 @@ def write_layer(
     layer: LayerCache,
     key: Float[Array, "B L K H"],
     value: Float[Array, "B L K H"],
-    slots: Int[Array, "B L"],
+    slots: Int[Array, "B L"] | None,
 ) -> LayerCache:
     """Returns the layer with new keys and values in the given slots; a slot from S on is not written.
+
+    None stands for the first L slots of a layer that is empty: they are laid out, none is looked up.
 
     Example:
       >>> layer = LayerCache(jnp.zeros((1, 1, 3, 1)), jnp.zeros((1, 1, 3, 1)))
@@ -105,19 +107,24 @@ def write_layer(
       >>> write_layer(layer, news, news, jnp.array([[2, 3]])).key.ravel().tolist()
       [0.0, 0.0, 7.0]
     """
-    rows = jnp.arange(slots.shape[0], dtype=slots.dtype)[:, None]
 
     def write(kept: Array, news: Array) -> Array:
+        if slots is None:
+            filler = ((0, 0), (0, 0), (0, kept.shape[2] - news.shape[1]), (0, 0))
+            return jnp.pad(news.swapaxes(1, 2).astype(kept.dtype), filler)
+        rows = jnp.arange(slots.shape[0], dtype=slots.dtype)[:, None]
         return kept.at[rows, :, slots].set(news.astype(kept.dtype), mode="drop")
 
     return LayerCache(write(layer.key, key), write(layer.value, value))
 
 
 def write_positions(
-    cache: Cache, positions: Int[Array, "B L"] | Int[Array, "B L 2"], slots: Int[Array, "B L"]
+    cache: Cache, positions: Int[Array, "B L"] | Int[Array, "B L 2"], slots: Int[Array, "B L"] | None
 ) -> Int[Array, "B S"]:
     """Returns the positions of all slots after the new tokens are in theirs; of "instruction" pairs, 0."""
     offsets = positions if positions.ndim == 2 else jnp.zeros_like(positions[..., 0])
+    if slots is None:
+        slots = jnp.broadcast_to(jnp.arange(offsets.shape[1], dtype=jnp.int32), offsets.shape)
     rows = jnp.arange(slots.shape[0], dtype=slots.dtype)[:, None]
     return cache.positions.at[rows, slots].set(offsets.astype(jnp.int32), mode="drop")
 
@@ -152,6 +159,8 @@ def check_cached(
 ) -> None:
     """Refuses a cached call that leaves open what only its caller knows."""
     given = {"slots": slots, "positions": positions}
+    if attention_mask is None:
+        del given["slots"]
     missing = [name for name, array in given.items() if array is None]
     if missing:
         raise ValueError(f"with a cache the caller says {', '.join(given)}: got no {', no '.join(missing)}")
@@ -162,6 +171,11 @@ def check_cached(
     if attention_mask is not None and attention_mask.shape[-1] != cache.num_slots:
         raise ValueError(
             f"the attention mask is over the cache's {cache.num_slots} slots: got {attention_mask.shape[-1]}"
+        )
+    if slots is None and positions.shape[1] > cache.num_slots:
+        raise ValueError(
+            f"the first slots hold what an empty cache is given: got {positions.shape[1]} tokens for "
+            f"{cache.num_slots}; name their slots"
         )
     if config.token_dropout:
         raise ValueError("token_dropout counts the masks of a whole text: a model that has it reads no cache")

@@ -123,8 +123,9 @@ class Transformer(nn.Module):
             An index beyond a table of `max_length` rows takes its last row.
           attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache
             `Bool[B 1|N L S]` over its slots, in full; None: they are empty.
-          cache: `Cache` of S slots a row; needs `slots` and `positions`.
-          slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept.
+          cache: `Cache` of S slots a row; needs `positions` and, with an attention mask, `slots`.
+          slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept. None: the
+            first L of an empty cache.
           types: `Int[B L]` token types, of a model that has them; None: all 0.
           memory: `Float[B M D]`, the `hidden` of an encoder.
           memory_segments: `Int[B M]` its segments: a position reads those of its own segment's number, with a

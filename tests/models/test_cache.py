@@ -96,6 +96,24 @@ def test_an_empty_cache_needs_no_mask(case):
     np.testing.assert_allclose(np.concatenate(parts, axis=1), full, **TOLERANCE)
 
 
+def test_an_empty_cache_is_filled_from_its_first_slot_on(small):
+    case = small(causal=True, position="rotary", num_kv_heads=2)
+    kept = []
+    for slots in ({}, {"slots": np.tile(np.arange(8, dtype=np.int32), (2, 1))}):
+        cache = models.empty_cache(case.config, 2, NUM_SLOTS)
+        given = {"positions": places(case.config, TOKENS), "cache": cache, **slots}
+        kept.append(compiled(case.model)(case.variables, TOKENS, **given)[1])
+    jax.tree.map(np.testing.assert_array_equal, *kept)
+
+
+def test_an_empty_cache_with_too_few_slots_is_refused(small):
+    case = small(causal=True, position="rotary")
+    positions = jnp.asarray(places(case.config, TOKENS))
+    given = {"positions": positions, "cache": models.empty_cache(case.config, 2, 7)}
+    with pytest.raises(ValueError, match="got 8 tokens for 7; name their slots"):
+        case.model.apply(case.variables, jnp.asarray(TOKENS), **given)
+
+
 @pytest.mark.parametrize("options", [{"require_fused": True}, {"attention_implementation": "cudnn"}], ids=str)
 def test_what_is_kept_in_a_cache_is_never_required_to_be_fused(small, options):
     case = small(causal=True)
