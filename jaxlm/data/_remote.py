@@ -14,6 +14,9 @@ from jaxlm.data._records import CorpusError, UnreachableError
 ARROW = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 URL = re.compile(r"((?:[A-Za-z][\w.+-]*::)*[A-Za-z][\w.+-]*)://(.*)", re.DOTALL)
 OPTIONS = re.compile(r"\?(?=\w+=)")
+# Google's library looks for credentials, where there are none, for 15 minutes, unless it is told to give up.
+PATIENCE = "retry_limit_seconds=120"
+LONGEST_REASON = 300
 # A request a read: many small ones would take longer than what they bring.
 BYTES_A_REQUEST = 1 << 23
 
@@ -36,7 +39,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     installed, and with it what it needs for them: aiohttp for `https://`.
 
     Args:
-        url: of a file or a folder, which need not exist.
+        url: of a file or a folder, which need not exist; with pyarrow's options behind a question mark.
 
     Raises:
         ValueError: if the URL cannot be opened.
@@ -47,8 +50,10 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     """
     from pyarrow import fs
 
-    scheme = url.partition("://")[0]
+    asked, scheme = url, url.partition("://")[0]
     try:
+        if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in url:
+            url += ("&" if "?" in url else "?") + PATIENCE
         if scheme in ARROW:
             return fs.FileSystem.from_uri(url)
         import fsspec
@@ -56,10 +61,10 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         found, path = fsspec.core.url_to_fs(url)
         return fs.PyFileSystem(fs.FSSpecHandler(found)), path
     except ModuleNotFoundError as error:
-        raise ValueError(f"{url}: opening {scheme}:// needs {error.name}; install it") from error
+        raise ValueError(f"{asked}: opening {scheme}:// needs {error.name}; install it") from error
     except Exception as error:
         # Whatever a file system's own library may raise.
-        raise ValueError(f"{url}: cannot be opened ({reason(error)})") from error
+        raise ValueError(f"{asked}: cannot be opened ({reason(error)})") from error
 
 
 class RemotePath(NamedTuple):
@@ -223,4 +228,4 @@ def reason(error: Exception) -> str:
         ('access denied, of a request', 'OSError')
     """
     lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:LONGEST_REASON] if lines else type(error).__name__

@@ -4,7 +4,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -15,11 +15,10 @@ from jaxlm.scoring._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
 from jaxlm.scoring._plan import keep_plan, read_plan
-from jaxlm.scoring._sources import OnError, Source
+from jaxlm.scoring._sources import OnError, Piece, Source, first_read
 from jaxlm.scoring._store import Store, open_store
 
 SECONDS_BETWEEN, SECONDS_BETWEEN_PLANS = 0.5, 60.0
-Piece = Callable[[], Iterable[data.Record | data.Unread]]
 
 
 def run_job(
@@ -90,25 +89,6 @@ def make_job(scorer: RowScorer, source: Source, config: JobConfig) -> Job:
         "columns": scorer.schema.names,
     }
     return describe_job(source.description, scorer.description, options)
-
-
-def first_read(source: Source) -> list[Piece]:
-    """Returns the pieces of a corpus, having read its first document.
-
-    Raises:
-      ValueError: if there is none.
-    """
-    pieces = source.pieces()
-    for place, piece in enumerate(pieces):
-        documents = iter(piece())
-        first = next(documents, None)
-        if first is not None:
-            return [
-                *pieces[:place],
-                functools.partial(itertools.chain, [first], documents),
-                *pieces[place + 1 :],
-            ]
-    raise ValueError("the corpus is empty: expected documents, got files without one")
 
 
 def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> Iterator[dict[str, Any]]:

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._finish import done_parts, finish_job
-from jaxlm.scoring._job import Piece, first_read, make_job, score_part
+from jaxlm.scoring._job import make_job, score_part
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
 from jaxlm.scoring._manifest import Job, begin_job, check_store
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
 from jaxlm.scoring._plan import Plan, keep_plan, read_plan
-from jaxlm.scoring._sources import Source
+from jaxlm.scoring._sources import Piece, Source, first_read
 from jaxlm.scoring._store import open_store
 
 MakeScorer = Callable[[], RowScorer]
@@ -74,7 +74,7 @@ def run_ray_job(
         with store.one_process("shard-1-of-1"):
             begin_job(store, job)
             done = done_parts(store, job)
-            keep = functools.partial(_keep, out, job)
+            keep = functools.partial(keep_plan, store, job)
             read = functools.partial(_read, source.pieces(), config, done, read_plan(store, job), keep)
             parts = _parts_of(ray, read).map_batches(
                 _PartScorer,
@@ -201,12 +201,8 @@ def _quiet(ray: Any) -> Iterator[None]:
         context.target_max_block_size, context.enable_progress_bars = before
 
 
-def _keep(out: str, job: Job, plan: Plan) -> None:
-    keep_plan(open_store(out), job, plan)
-
-
 def _read(
-    pieces: Sequence[Piece], config: JobConfig, done: set[int], plan: Plan, keep: Callable[[Plan], None]
+    pieces: Sequence[Piece], config: JobConfig, done: set[int], plan: Plan, keep: Callable[[Plan], int]
 ) -> Iterator[pa.Table]:
     known = len(plan.stands)
     cut = {"part_documents": config.part_documents, "part_characters": config.part_characters}

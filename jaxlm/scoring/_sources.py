@@ -1,6 +1,7 @@
 """The corpus of a job: its documents, what they are a function of, and about how many there are."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from jaxlm import data
 
 OnError = Literal["row", "stop"]
+Piece = Callable[[], Iterable[data.Record | data.Unread]]
 
 
 class Source(NamedTuple):
@@ -22,13 +24,13 @@ class Source(NamedTuple):
         it is not of files.
     """
 
-    documents: Callable[[], Iterable[data.Record | data.Unread]]
+    documents: Piece
     description: dict[str, Any]
     estimate: Callable[[], int | None] = lambda: None
     check: Callable[[], None] = lambda: None
-    files: Sequence[Callable[[], Iterable[data.Record | data.Unread]]] = ()
+    files: Sequence[Piece] = ()
 
-    def pieces(self) -> list[Callable[[], Iterable[data.Record | data.Unread]]]:
+    def pieces(self) -> list[Piece]:
         """Returns the files, or all documents as one."""
         return list(self.files) or [self.documents]
 
@@ -90,6 +92,25 @@ def file_source(
     }
     pieces = [functools.partial(data.read_files, [file], **how) for file in files]
     return Source(documents, described, estimate, check, pieces)
+
+
+def first_read(source: Source) -> list[Piece]:
+    """Returns the pieces of a corpus, having read its first document.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    pieces = source.pieces()
+    for place, piece in enumerate(pieces):
+        documents = iter(piece())
+        first = next(documents, None)
+        if first is not None:
+            return [
+                *pieces[:place],
+                functools.partial(itertools.chain, [first], documents),
+                *pieces[place + 1 :],
+            ]
+    raise ValueError("the corpus is empty: expected documents, got files without one")
 
 
 def _check(places: Sequence[Path | data.RemotePath], versions: Sequence[str | None]) -> None:

@@ -1,5 +1,6 @@
 """Corpora at URLs hold what the same files hold here; whatever goes wrong there is one line."""
 
+import datetime
 import glob
 import gzip
 import hashlib
@@ -165,6 +166,13 @@ def test_what_is_not_installed_is_named(monkeypatch):
     _remote._opened.cache_clear()
     with pytest.raises(data.CorpusError, match="memory://other: opening memory:// needs fsspec; install it"):
         data.open_source("memory://other/a.txt")
+
+
+@pytest.mark.parametrize(("url", "seconds"), [("gs://a/b", 120), ("gs://a/b?retry_limit_seconds=7", 7)])
+def test_googles_library_gives_up(url, seconds):
+    filesystem, path = data.open_filesystem(url)
+    assert path == "a/b"
+    assert datetime.timedelta(seconds=seconds) in filesystem.__reduce__()[1][0].values()
 
 
 def test_options_and_secrets_are_of_the_file_system():
