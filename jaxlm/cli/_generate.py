@@ -33,6 +33,9 @@ class Generate:
         top_p: draw among the likeliest tokens that hold this much probability together
         min_p: draw among tokens at least this share as likely as the likeliest
         repetition_penalty: above 1 makes tokens less likely that stand in the text already
+        no_repeat_ngram_size: no so many tokens stand twice in the same order; 0: they may; None: as the
+            model's files say
+        min_new_tokens: how many tokens to write at least; None: as the model's files say
         num_beams: keep so many continuations and write the best
         length_penalty: of beams: above 0 favours long texts, below 0 short ones
         early_stopping: of beams: end with so many finished ones (yes), when no better one is likely (no), or
@@ -52,6 +55,8 @@ class Generate:
     top_p: float | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    min_new_tokens: int | None = None
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: Literal["yes", "no", "never"] = "no"
@@ -73,11 +78,10 @@ def run(arguments: Sequence[str]) -> int:
             f"{options.model} writes no text: it was trained as {loaded.objective}; "
             "name the folder of a causal LM or an encoder-decoder, or use jaxlm fill"
         )
-    if loaded.objective == "seq2seq_lm":
-        config = decoding.with_defaults(config, loaded.extra)
-        left = decoding.unfollowed(config, loaded.extra)
-        if left:
-            say("jaxlm generate", f"the model's files ask for {', '.join(left)}, which is not followed here")
+    config = decoding.with_defaults(config, loaded.extra)
+    left = decoding.unfollowed(config, loaded.extra)
+    if left:
+        say("jaxlm generate", f"the model's files ask for {', '.join(left)}, which is not followed here")
     warn_of_unknown("jaxlm generate", loaded, texts)
     rng = jax.random.key(options.seed) if options.temperature else None
     if len(texts) == 1 and not options.json and options.num_beams == 1:
@@ -123,6 +127,8 @@ def _config(options: Generate) -> decoding.GenerationConfig:
     )
     return decoding.GenerationConfig(
         max_new_tokens=options.max_new_tokens,
+        min_new_tokens=options.min_new_tokens,
+        no_repeat_ngram_size=options.no_repeat_ngram_size,
         sampling=sampling,
         stop_strings=options.stop,
         num_beams=options.num_beams,

@@ -19,7 +19,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models
-from jaxlm.decoding._choice import Rules, permitted
+from jaxlm.decoding._choice import Rules, for_beams, permitted
 from jaxlm.decoding._steps import context_width, next_positions, read, read_prompts
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -108,7 +108,7 @@ def search_beams(
       stops: `Int[...]` ids that end a continuation.
       length_penalty: see `GenerationConfig`.
       early_stopping: index in `EARLY_STOPPING` of what `GenerationConfig` has.
-      choice: ids that may not or must be chosen; a token that must is of log-probability 0 in the scores.
+      choice: what may not or must be chosen; a token that must is of log-probability 0 in the scores.
       room: T.
       num_beams: W.
 
@@ -214,10 +214,10 @@ def _candidates(running: Paths, logits: Array, step: Array, rules: _Rules) -> tu
     scored = log_probs
     if rules.choice is not None:
         flat = log_probs.reshape(-1, vocab_size)
-        steps = jnp.full(flat.shape[:1], step)
-        scored = permitted(flat, rules.choice, steps, jnp.repeat(rules.limits, num_beams)).reshape(
-            logits.shape
-        )
+        steps, limits = jnp.full(flat.shape[:1], step), jnp.repeat(rules.limits, num_beams)
+        tokens = running.tokens.reshape(flat.shape[0], -1)
+        choice = for_beams(rules.choice, num_beams)
+        scored = permitted(flat, choice, steps, limits, tokens).reshape(logits.shape)
     totals = (running.scores[:, :, None] + scored).reshape(num_rows, -1)
     scores, places = jax.lax.top_k(totals, count)
     parents, tokens = places // vocab_size, places % vocab_size

@@ -10,30 +10,35 @@ from jaxlm.decoding._generation_config import GenerationConfig
 SOURCES = ("generation", "huggingface")
 # Rules that nothing here follows, with the values by which they ask for nothing.
 UNKNOWN = {
-    "begin_suppress_tokens": ((), []),
     "diversity_penalty": (0,),
     "encoder_no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1,),
     "exponential_decay_length_penalty": (),
-    "min_length": (0,),
-    "min_new_tokens": (0,),
-    "no_repeat_ngram_size": (0,),
+    "guidance_scale": (1,),
+    "num_beam_groups": (1,),
+    "renormalize_logits": (False,),
+    "sequence_bias": ({}, []),
 }
+# How long a text is at least, and what it does not repeat: whole numbers.
+COUNTS = ("min_length", "min_new_tokens", "no_repeat_ngram_size")
 
 
 def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> GenerationConfig:
     """Returns a config with what a model's files say of which tokens may not, or must, be chosen.
 
     These are the ids that end a text, one that begins every text, one that ends those that are as long as
-    they may be, and those that are never chosen (`bad_words_ids` of one token, `suppress_tokens`). What the
-    config says itself stays, `forbidden_ids=()` too. How tokens are searched or drawn is the caller's choice
-    alone; what is left of the files' rules then, `unfollowed` says.
+    they may be, those that are never chosen (`suppress_tokens`, `bad_words_ids`) or not as the first
+    (`begin_suppress_tokens`), how long texts are at least (`min_length`, `min_new_tokens`), and how many
+    tokens never stand in the same order twice (`no_repeat_ngram_size`). What the config says itself stays,
+    `forbidden_ids=()` and 0 too. How tokens are searched or drawn is the caller's choice alone; what is left
+    of the files' rules then, `unfollowed` says.
 
     Args:
       config: what is asked for.
       extra: of `pretrained.Loaded`.
 
     Raises:
-      ValueError: if one of them is no id, or `bad_words_ids` are no lists of ids.
+      ValueError: if one of them is no id, `bad_words_ids` are no lists of ids, or a number is none.
 
     Example:
       >>> told = {"bad_words_ids": [[7]], "eos_token_id": 2}
@@ -41,47 +46,49 @@ def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> Generat
       >>> asked.forbidden_ids, asked.stop_ids
       ((7,), (2,))
     """
-    values = _told(extra)
-    single = [word[0] for word in _words(values) if len(word) == 1]
-    forbidden = sorted({*single, *_ids("suppress_tokens", values.get("suppress_tokens"))})
+    values, words = _told(extra), _words(_told(extra))
     ends = _ids("eos_token_id", values.get("eos_token_id"))
+    # A word that only ends a text is none that transformers forbids.
+    kept = ends if config.stop_ids is None else config.stop_ids
+    single = {word[0] for word in words if len(word) == 1 and word[0] not in kept}
+    forbidden = sorted({*single, *_ids("suppress_tokens", values.get("suppress_tokens"))})
     fields = {
         "forbidden_ids": tuple(forbidden) or None,
+        "forbidden_first_ids": _ids("begin_suppress_tokens", values.get("begin_suppress_tokens")) or None,
+        "forbidden_words": tuple(word for word in words if len(word) > 1) or None,
         "first_id": _id("forced_bos_token_id", values),
         "last_id": _id("forced_eos_token_id", values),
         "stop_ids": ends or None,
+        **{name: _count(name, values) for name in COUNTS},
     }
+    if fields["min_new_tokens"]:  # fewer may be asked for than the makers' texts have at least
+        fields["min_new_tokens"] = min(fields["min_new_tokens"], config.max_new_tokens)
     usual = {field.name: field.default for field in dataclasses.fields(config)}
     unset = {name: value for name, value in fields.items() if getattr(config, name) == usual[name]}
     return dataclasses.replace(config, **unset)
 
 
 def unfollowed(config: GenerationConfig, extra: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns which rules of a model's files a generation does not follow, as `name=value`.
+    """Returns which rules of a model's files a generation `with_defaults` does not follow, as `name=value`.
 
     Args:
       config: what is asked for; a number of beams or a penalty that is the files' own is followed.
       extra: of `pretrained.Loaded`.
 
-    Raises:
-      ValueError: if `bad_words_ids` are no lists of ids.
-
     Example:
-      >>> told = {"num_beams": 4, "no_repeat_ngram_size": 3, "min_length": 0}
+      >>> told = {"num_beams": 4, "encoder_no_repeat_ngram_size": 3, "min_length": 10}
       >>> unfollowed(GenerationConfig(), {"generation": told})
-      ('no_repeat_ngram_size=3', 'num_beams=4')
+      ('encoder_no_repeat_ngram_size=3', 'num_beams=4')
       >>> unfollowed(GenerationConfig(num_beams=4), {"generation": told})
-      ('no_repeat_ngram_size=3',)
+      ('encoder_no_repeat_ngram_size=3',)
     """
     values = _told(extra)
     beams = values.get("num_beams", 1)
     asked = {"num_beams": config.num_beams, "repetition_penalty": config.sampling.repetition_penalty or 1.0}
     if config.num_beams != 1 or beams != 1:
         asked |= {"length_penalty": config.length_penalty, "early_stopping": config.early_stopping}
-    longer = [word for word in _words(values) if len(word) > 1]
     found = {name: one for name, one in values.items() if name in UNKNOWN and one not in UNKNOWN[name]}
     found |= {name: values[name] for name, own in asked.items() if values.get(name, own) != own}
-    found |= {"bad_words_ids": longer} if longer else {}
     return tuple(f"{name}={found[name]}" for name in sorted(found))
 
 
@@ -100,7 +107,14 @@ def _words(values: Mapping[str, Any]) -> list[tuple[int, ...]]:
     words = values.get("bad_words_ids", [])
     if not isinstance(words, Sequence) or not all(isinstance(word, Sequence) for word in words):
         raise ValueError(f"bad_words_ids of the model's files is a list of lists of ids: got {words!r}")
-    return [_ids("bad_words_ids", word) for word in words]
+    return [_ids("bad_words_ids", word) for word in words if word]
+
+
+def _count(name: str, values: Mapping[str, Any]) -> int | None:
+    found = values.get(name)
+    if found is not None and (type(found) is not int or found < 0):
+        raise ValueError(f"{name} of the model's files is a whole number from 0 on: got {found!r}")
+    return found
 
 
 def _id(name: str, values: Mapping[str, Any]) -> int | None:

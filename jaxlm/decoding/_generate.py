@@ -157,12 +157,16 @@ def _checked(
 
 def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
     """Raises ValueError where a rule names an id that the model does not have."""
-    for name in ("first_id", "last_id", "forbidden_ids"):
-        value = getattr(asked, name)
-        ids = value if isinstance(value, tuple) else () if value is None else (value,)
-        wrong = [id for id in ids if not 0 <= id < vocab_size]
+    for name in ("first_id", "last_id", "forbidden_ids", "forbidden_first_ids", "forbidden_words"):
+        wrong = [id for id in _flat(getattr(asked, name)) if not 0 <= id < vocab_size]
         if wrong:
             raise ValueError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
+
+
+def _flat(value: Any) -> list[int]:
+    if isinstance(value, tuple):
+        return [id for one in value for id in _flat(one)]
+    return [] if value is None else [value]
 
 
 def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
@@ -200,7 +204,10 @@ def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, in
     limits[prompts.lengths == 0] = 0
     stops = jnp.asarray(stop_ids(model, tokenizer, config), jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
-    rules = make_rules(config.forbidden_ids or (), config.first_id, config.last_id)
+    before = prompts[:2]
+    if is_seq2seq(model):
+        before = np.full((len(limits), 1), first_token(model), np.int32), np.ones_like(prompts.lengths)
+    rules = make_rules(config, *before, stops)
     wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
     return wanted, fine_bucket(int(limits.max()))
 

@@ -24,6 +24,12 @@ class GenerationConfig:
       forbidden_ids: ids that are never chosen; None: all may be, unless `with_defaults` knows of some.
       first_id: the id that every text begins with; None: any.
       last_id: the id that ends a text which is as long as it may be; None: any.
+      forbidden_first_ids: ids that a text does not begin with, behind `first_id` if there is one.
+      forbidden_words: rows of ids that never follow each other so, the prompt's last ones included.
+      no_repeat_ngram_size: no row of so many ids stands twice in prompt and text, of an encoder-decoder in
+        what its decoder reads; 0 or None: any may.
+      min_new_tokens: nothing that ends a text is chosen before it has so many; 0 or None: it may be empty.
+      min_length: the same of prompt and text together, of an encoder-decoder of what its decoder reads.
 
     Raises:
       ValueError: if a value is out of range or two contradict each other.
@@ -44,11 +50,25 @@ class GenerationConfig:
     forbidden_ids: tuple[int, ...] | None = None
     first_id: int | None = None
     last_id: int | None = None
+    forbidden_first_ids: tuple[int, ...] | None = None
+    forbidden_words: tuple[tuple[int, ...], ...] | None = None
+    no_repeat_ngram_size: int | None = None
+    min_new_tokens: int | None = None
+    min_length: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_new_tokens", "num_beams"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1: got {getattr(self, name)}")
+        for name in ("no_repeat_ngram_size", "min_new_tokens", "min_length"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name} is at least 0: got {getattr(self, name)}")
+        if (self.min_new_tokens or 0) > self.max_new_tokens:
+            raise ValueError(
+                f"min_new_tokens is at most max_new_tokens, {self.max_new_tokens}: got {self.min_new_tokens}"
+            )
+        if () in (self.forbidden_words or ()):
+            raise ValueError("a forbidden word holds at least one id: got an empty one")
         if "" in self.stop_strings:
             raise ValueError("a stop string holds at least one character: got an empty one")
         self.sampling.checked()

@@ -139,7 +139,7 @@ def advance(
 def _with_next(written: Written, logits: Float[Array, "B V"], wanted: Wanted) -> Written:
     """Gives each running row its next token."""
     running = written.status == RUNNING
-    allowed = permitted(logits, wanted.rules, written.counts, wanted.limits)
+    allowed = permitted(logits, wanted.rules, written.counts, wanted.limits, written.tokens)
     token = choose(warped(allowed, wanted.sampling, written.seen), wanted.rng, wanted.names, written.counts)
     rows = jnp.arange(token.shape[0], dtype=jnp.int32)
     column = jnp.where(running, written.counts, written.tokens.shape[1])

@@ -106,6 +106,7 @@ def test_what_generation_config_asks_for_is_kept(here, capsys, tmp_path):
     assert (shown["tokens"][0], len(shown["tokens"]), shown["tokens"][-1]) == (104, 4, 257)
     found = decoding.with_defaults(decoding.GenerationConfig(), pretrained.load(tmp_path / "asked").extra)
     assert (found.forbidden_ids, found.first_id, found.last_id) == ((97,), 104, 257)
+    assert found.forbidden_words == ((98, 99),)
     own = decoding.GenerationConfig(first_id=0, stop_ids=(5,), forbidden_ids=(1,))
     found = decoding.with_defaults(own, {"generation": {**asked, "eos_token_id": [7, 8]}})
     assert (found.forbidden_ids, found.first_id, found.stop_ids) == ((1,), 0, (5,))
@@ -116,16 +117,16 @@ def test_what_generation_config_asks_for_is_kept(here, capsys, tmp_path):
 def test_rules_that_are_not_followed_are_said_in_a_line(here, capsys, tmp_path):
     pretrained.convert("t5", tmp_path / "run")
     pretrained.convert(tmp_path / "run", tmp_path / "asked")
-    asked = {"num_beams": 2, "length_penalty": 2.0, "min_length": 3, "bad_words_ids": [[1], [2, 3]]}
+    asked = {"num_beams": 2, "length_penalty": 2.0, "min_length": 3, "encoder_no_repeat_ngram_size": 4}
     path = tmp_path / "asked/generation_config.json"
     path.write_text(json.dumps({**asked, "no_repeat_ngram_size": 0, "suppress_tokens": None}))
     command = ["generate", str(tmp_path / "asked"), "abc", "-n", "2"]
     assert main(command) == 0
     told = capsys.readouterr().err
-    every = "bad_words_ids=[(2, 3)], length_penalty=2.0, min_length=3, num_beams=2"
+    every = "encoder_no_repeat_ngram_size=4, length_penalty=2.0, num_beams=2"
     assert told == f"jaxlm generate: the model's files ask for {every}, which is not followed here\n"
     assert main([*command, "--num-beams", "2", "--length-penalty", "2"]) == 0
-    assert "ask for bad_words_ids=[(2, 3)], min_length=3, which" in capsys.readouterr().err
+    assert "ask for encoder_no_repeat_ngram_size=4, which" in capsys.readouterr().err
     assert main(["generate", "t5", "abc", "-n", "2"]) == 0 and not capsys.readouterr().err
     for wrong in (5, [["a"]], [5]):
         path.write_text(json.dumps({"bad_words_ids": wrong}))
