@@ -1,12 +1,15 @@
 import functools
 import json
 import os
+from concurrent.futures import CancelledError
 
 import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import data, scoring
 from jaxlm.scoring import _job, _store
+from jaxlm.scoring._parts import plan_parts
+from jaxlm.scoring._plan import Plan
 from tests.scoring.fakes import RECORDS, SMALL, Fake, contents, run, source
 
 
@@ -436,14 +439,18 @@ def test_a_plan_that_is_damaged_another_jobs_or_shorter_is_made_again(tmp_path, 
     assert contents(tmp_path / "out") == expected
 
 
-def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many, monkeypatch):
-    monkeypatch.setattr(_job, "SECONDS_BETWEEN_PLANS", 0.0)
-    run(tmp_path / "whole", corpus=many)
-    events = scoring.run_job(Fake(), many, str(tmp_path / "out"), SMALL)
-    next(events)
-    events.close()
-    run(tmp_path / "out", corpus=many)
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many):
+    store = _store.open_store(tmp_path / "out")
+    stopped = _job._Run(Fake(), many, store, _job.make_job(Fake(), many, SMALL), SMALL)
+    parts = stopped._planned(many.pieces())
+    next(parts)
+    stopped._stopped.set()
+    with pytest.raises(CancelledError):
+        list(parts)
+    whole = Plan()
+    list(plan_parts(many.pieces(), part_documents=10, part_characters=400, plan=whole))
+    known = stopped._plan.stands
+    assert 1 < len(known) < 13 and known == whole.stands[: len(known)]
 
 
 def test_configs_that_cannot_be():
