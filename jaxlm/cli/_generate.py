@@ -144,12 +144,12 @@ def _stream(
     every = 1 if sys.stdout.isatty() else config.max_new_tokens
     if config.stop_strings and every > 1:
         every = 8
-    sys.stdout.write(before(loaded, text))
-    shown = 0
+    shown, rest = 0, before(loaded, text)
     for (written,) in decoding.stream(
         loaded.model, loaded.params, loaded.tokenizer, [opened(loaded, text)], config, rng=rng, every=every
     ):
-        sys.stdout.write(written.text[shown:])
+        # What is refused is refused before anything is written.
+        sys.stdout.write(rest + written.text[shown:])
         sys.stdout.flush()
-        shown = len(written.text)
+        shown, rest = len(written.text), ""
     sys.stdout.write("\n")

@@ -50,6 +50,14 @@ def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
     return request
 
 
+def refuse_unknown(loaded: pretrained.Loaded, target: str) -> None:
+    """Raises UsageError if what is to be predicted holds what the vocabulary has no token for."""
+    ids, unknown = loaded.tokenizer.encode(target), loaded.tokenizer.specials.unk
+    if unknown is not None and unknown in ids:
+        read = " ".join(loaded.tokenizer.token(id) for id in ids[:8])
+        raise UsageError(f"the target {target!r} is not in the vocabulary, which reads it as {read}")
+
+
 def warn_of_unknown(program: str, loaded: pretrained.Loaded, texts: list[str]) -> None:
     """Says on stderr if a text holds what the vocabulary has no token for."""
     unknown = loaded.tokenizer.specials.unk

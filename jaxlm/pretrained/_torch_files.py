@@ -1,6 +1,7 @@
 """Torch's .bin files, which are pickles: read as weights alone through torch, or refused with a way out."""
 
 import importlib.util
+import warnings
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,9 @@ def load_weights(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():  # of pickles that are no weights, which the error tells
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # unpickling raises whatever it meets
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(

@@ -1,5 +1,6 @@
 """Every command on Hugging Face folders, and what is wrong with one in a line."""
 
+import dataclasses
 import json
 import pickle
 import shlex
@@ -51,6 +52,8 @@ def place(tmp_path_factory):
     bert, gpt2 = tokenizers.load(folder / "words"), tokenizers.bytes_tokenizer()
     pretrained.save_huggingface(folder / "bert", drawn(BERT, "masked_lm", bert))
     pretrained.save_huggingface(folder / "gpt2", drawn(GPT2, "causal_lm", gpt2))
+    wordy = dataclasses.replace(GPT2, vocab_size=len(WORDS))
+    pretrained.save_huggingface(folder / "wordy", drawn(wordy, "causal_lm", bert))
     lines = [f"number {n} is {'odd' if n % 2 else 'even'}" for n in range(60)]
     (folder / "all.txt").write_text("\n".join(lines))
     return folder
@@ -187,6 +190,10 @@ def broken(here):
         ("evaluate lying all.txt", "its header claims 4,611,686,018,427,387,904 bytes in a file of"),
         ("convert shards out", "names 1 shards, and model-00001-of-00002.safetensors is missing"),
         ("train --init pickled --data all.txt", "pickle"),
+        ("generate pickled ab", "cannot be read as weights alone"),
+        (f"generate gpt2 '{'the ' * 20}'", "the prompt is 81 tokens long and 1 more must fit"),
+        (f"next gpt2 '{'the ' * 20}'", "the prompt is 81 tokens long, and the model reads at most 24"),
+        ("next wordy Paris --target 'is Rome'", "the target 'is Rome' is not in the vocabulary"),
         ("fill words14 [MASK]", "the vocabulary does not match the embedding: the tokenizer has 260 ids"),
         ("info unknown", "model_type='mamba', which is not supported: the families are"),
         ("fill bare [MASK]", "bare has no tokenizer: expected tokenizer.json"),
