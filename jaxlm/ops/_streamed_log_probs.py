@@ -58,22 +58,22 @@ def streamed_log_probs(
     num_ids, num = kernel.shape[0], features.shape[0]
     ids = min(ids, num_ids)
 
-    def one_part(number: Array, carried: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def part(
+        start: Array | int, size: int, carried: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
         highest, total, chosen = carried
-        begin = number * ids
-        # The last part is as long as the others, and begins with ids that were counted before.
-        start = jnp.minimum(begin, num_ids - ids)
-        here = start + jnp.arange(ids, dtype=jnp.int32)
-        logits = linear(lax.dynamic_slice_in_dim(kernel, start, ids), features, preferred=jnp.float32)
+        logits = linear(lax.dynamic_slice_in_dim(kernel, start, size), features, preferred=jnp.float32)
         if bias is not None:
-            logits = logits + lax.dynamic_slice_in_dim(bias, start, ids).astype(jnp.float32)[:, None]
-        logits = jnp.where((here >= begin)[:, None], capped(logits, softcap), -jnp.inf)
-        is_here = (targets >= begin) & (targets < start + ids)
-        found = jnp.take_along_axis(logits, jnp.clip(targets - start, 0, ids - 1)[None], axis=0)[0]
+            logits = logits + lax.dynamic_slice_in_dim(bias, start, size).astype(jnp.float32)[:, None]
+        logits = capped(logits, softcap)
+        is_here = (targets >= start) & (targets < start + size)
+        found = jnp.take_along_axis(logits, jnp.clip(targets - start, 0, size - 1)[None], axis=0)[0]
         higher = jnp.maximum(highest, logits.max(0))
         total = total * jnp.exp(highest - higher) + jnp.exp(logits - higher[None]).sum(0)
         return higher, total, jnp.where(is_here, found, chosen)
 
-    start = (jnp.full(num, value, jnp.float32) for value in (LOWEST, 0.0, jnp.nan))
-    highest, total, chosen = lax.fori_loop(0, -(-num_ids // ids), one_part, tuple(start))
+    carried = tuple(jnp.full(num, value, jnp.float32) for value in (LOWEST, 0.0, jnp.nan))
+    num_parts, rest = divmod(num_ids, ids)
+    carried = lax.fori_loop(0, num_parts, lambda number, carried: part(number * ids, ids, carried), carried)
+    highest, total, chosen = part(num_ids - rest, rest, carried) if rest else carried
     return chosen - highest - jnp.log(total)
