@@ -13,11 +13,10 @@ from jaxlm.tokenizers._spm_backends import LLAMA_FILE, T5_FILE, from_sentence_pi
 from jaxlm.tokenizers._tokenizer import Tokenizer
 from jaxlm.tokenizers._vocabularies import from_vocab_json, from_vocab_txt
 
-# What else a folder's tokenizer may be kept in.
+# What a folder's tokenizer may be kept in.
 WANTED = (
     "tokenizer.json, vocab.json with merges.txt or source.spm, vocab.txt, spiece.model, or tokenizer.model"
 )
-
 WAY_OUT = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
 
 
@@ -78,13 +77,23 @@ def _from_vocabulary(folder: Path, config: dict[str, Any], side: Side) -> tokeni
         return from_vocab_txt(folder / "vocab.txt", config, roles)
     pieces = next((folder / name for name in (T5_FILE, LLAMA_FILE) if (folder / name).exists()), None)
     if pieces is None:
-        unread = [path.name for path in sorted(folder.glob("*.model")) + sorted(folder.glob("*.spm"))]
-        found = f", found {', '.join(unread)}; {WAY_OUT}" if unread else ""
-        raise FileNotFoundError(f"no tokenizer in {folder}: expected {WANTED}{found}")
+        raise FileNotFoundError(f"no tokenizer in {folder}: expected {WANTED}{_instead(folder)}")
     try:
         return from_sentence_pieces(pieces, config, roles)
     except ValueError as error:
         raise ValueError(f"{error}; {WAY_OUT}") from error
+
+
+def _instead(folder: Path) -> str:
+    """What is there in place of a tokenizer, and what to do about it."""
+    for pattern, way_out in (
+        ("*.model", WAY_OUT),
+        ("*.spm", "Marian's are source.spm, target.spm and vocab.json: fetch what is missing"),
+    ):
+        found = [path.name for path in sorted(folder.glob(pattern))]
+        if found:
+            return f", found {', '.join(found)}; {way_out}"
+    return ""
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -96,6 +96,13 @@ def test_a_vocabulary_that_is_none_is_a_line(tmp_path, text):
         tokenizers.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["source.spm", "vocab.json"])
+def test_a_file_that_is_missing_is_a_line(tmp_path, name):
+    (write(tmp_path) / name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"found .*target\.spm; Marian's are source\.spm, target\.spm"):
+        tokenizers.load(tmp_path)
+
+
 def test_sentinels_have_no_room(tmp_path):
     with pytest.raises(ValueError, match="gets no sentinels"):
         tokenizers.with_sentinels(tokenizers.load(write(tmp_path)), 1)
