@@ -99,7 +99,7 @@ def test_a_vocabulary_that_is_none_is_a_line(tmp_path, text):
 @pytest.mark.parametrize("name", ["source.spm", "vocab.json"])
 def test_a_file_that_is_missing_is_a_line(tmp_path, name):
     (write(tmp_path) / name).unlink()
-    with pytest.raises(FileNotFoundError, match=r"found .*target\.spm; Marian's are source\.spm, target\.spm"):
+    with pytest.raises(FileNotFoundError, match=r"found .*target\.spm; Marian.s are source\.spm, "):
         tokenizers.load(tmp_path)
 
 
