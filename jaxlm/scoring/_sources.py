@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,8 +20,8 @@ class Source(NamedTuple):
       description: JSON values that differ where the documents do.
       estimate: about how many there are, from a look that makes none; None: unknown.
       check: raises `CorpusError` if the documents are no longer those that are described.
-      files: each returns the documents of one file, which one after the other are those of the corpus; none:
-        it is not of files.
+      files: each returns the documents of one file, which one after the other are those of the corpus, and
+        raises `CorpusError` behind them if they are not those that are described; none: it is not of files.
     """
 
     documents: Piece
@@ -81,7 +81,8 @@ def file_source(
     estimate = functools.partial(data.estimate_records, files, document=document)
     # Before the digests: what changes from here on is another corpus.
     places = [file.path for file in files]
-    check = functools.partial(_check, places, data.of_each(data.file_version, places))
+    versions = data.of_each(data.file_version, places)
+    check = functools.partial(_check, places, versions)
     digests = data.of_each(data.file_digest, places)
     described = {
         "files": {file.name: digest for file, digest in zip(files, digests, strict=True)},
@@ -90,7 +91,10 @@ def file_source(
         "field": field,
         "fields": list(fields),
     }
-    pieces = [functools.partial(data.read_files, [file], **how) for file in files]
+    pieces = [
+        functools.partial(_read_file, file, version, **how)
+        for file, version in zip(files, versions, strict=True)
+    ]
     return Source(documents, described, estimate, check, pieces)
 
 
@@ -111,6 +115,15 @@ def first_read(source: Source) -> list[Piece]:
                 *pieces[place + 1 :],
             ]
     raise ValueError("the corpus is empty: expected documents, got files without one")
+
+
+def _read_file(file: data.CorpusFile, version: str | None, **how: Any) -> Iterator[data.Record | data.Unread]:
+    """The documents of a file, which ends if it is still the one that was described.
+
+    Where it ends is kept for whoever goes on, and to go on behind the end of another would leave parts out.
+    """
+    yield from data.read_files([file], **how)
+    _check([file.path], [version])
 
 
 def _check(places: Sequence[Path | data.RemotePath], versions: Sequence[str | None]) -> None:

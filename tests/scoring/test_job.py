@@ -453,6 +453,21 @@ def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many
     assert 1 < len(known) < 13 and known == whole.stands[: len(known)]
 
 
+def test_of_a_file_that_was_another_while_it_was_read_nothing_is_kept(tmp_path, many):
+    """Once it is there again, no document of it is left out."""
+    run(tmp_path / "whole", corpus=many)
+    path = tmp_path / "corpus" / "05.txt"
+    payload, status = path.read_bytes(), path.stat()
+    path.write_bytes(b"")
+    with pytest.raises(data.CorpusError, match=r"05\.txt changed while the corpus was scored"):
+        run(tmp_path / "out", corpus=many, config=shard(1, 2))
+    path.write_bytes(payload)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    for i in (2, 1):
+        run(tmp_path / "out", corpus=many, config=shard(i, 2))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def test_configs_that_cannot_be():
     for options, said in (({"shard": (0, 2)}, "got 0/2"), ({"part_documents": 0}, "part_documents")):
         with pytest.raises(ValueError, match=said):
