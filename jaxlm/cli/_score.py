@@ -184,9 +184,9 @@ def _finish(
         show(reports.ranking_table(ranking))
     for error, count in list(summary["error_kinds"].items())[:3]:
         say("jaxlm score", f"warning: {count:,} without a score: {error}")
-    print(f"scores: {options.out}/parts (Parquet)")
+    print(f"scores: {store.place}/parts (Parquet)")
     if picture is not None:
-        print(f"histogram: {options.out}/{HISTOGRAM}")
+        print(f"histogram: {store.place}/{HISTOGRAM}")
 
 
 def _told(finished: scoring.JobFinished) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line"
         0
     """
     remote = [file for file in files if isinstance(file.path, RemotePath)]
-    here = sum(_records_in(file, document) for file in files if file not in remote)
+    here = sum(_records_in(file, document) for file in files if not isinstance(file.path, RemotePath))
     looked_at = remote[:: -(-len(remote) // SAMPLED) or 1]
     return here + sum(_about(file, document) for file in looked_at) * len(remote) // (len(looked_at) or 1)
 

@@ -97,8 +97,8 @@ def _matches(path: str, format: Format | None) -> list[Place]:
     url = split_url(path)
     if url is None or url[0] == "file":
         return _local_matches(path if url is None else url[1], format)
-    place, found = find_remote(path)
-    return found if found == [place] or glob.has_magic(path) else _known(place, found, format)
+    folder, found = find_remote(path)
+    return found if folder is None else _known(folder, found, format)
 
 
 def _local_matches(path: str, format: Format | None) -> list[Path]:

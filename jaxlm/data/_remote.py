@@ -14,6 +14,7 @@ from jaxlm.data._records import CorpusError, UnreachableError
 ARROW = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 URL = re.compile(r"((?:[A-Za-z][\w.+-]*::)*[A-Za-z][\w.+-]*)://(.*)", re.DOTALL)
 OPTIONS = re.compile(r"\?(?=\w+=)")
+SECRET = re.compile(r"//[^/@:]*:[^/@]*@")
 # Google's library looks for credentials, where there are none, for 15 minutes, unless it is told to give up.
 PATIENCE = "retry_limit_seconds=120"
 LONGEST_REASON = 300
@@ -30,6 +31,16 @@ def split_url(text: str) -> tuple[str, str] | None:
     """
     found = URL.fullmatch(text)
     return None if found is None else (found[1], found[2])
+
+
+def without_secret(text: str) -> str:
+    """Returns a text without the names and passwords in its URLs.
+
+    Example:
+        >>> without_secret("s3://key:secret@bucket/a.txt")
+        's3://bucket/a.txt'
+    """
+    return SECRET.sub("//", text)
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
@@ -61,10 +72,11 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         found, path = fsspec.core.url_to_fs(url)
         return fs.PyFileSystem(fs.FSSpecHandler(found)), path
     except ModuleNotFoundError as error:
-        raise ValueError(f"{asked}: opening {scheme}:// needs {error.name}; install it") from error
+        said = f"{asked}: opening {scheme}:// needs {error.name}; install it"
+        raise ValueError(without_secret(said)) from error
     except Exception as error:
         # Whatever a file system's own library may raise.
-        raise ValueError(f"{asked}: cannot be opened ({reason(error)})") from error
+        raise ValueError(without_secret(f"{asked}: cannot be opened ({reason(error)})")) from error
 
 
 class RemotePath(NamedTuple):
@@ -94,7 +106,7 @@ class RemotePath(NamedTuple):
         return cls(root, key.rstrip("/"))
 
     def __str__(self) -> str:
-        shown = re.sub(r"//[^/@:]*:[^/@]*@", "//", OPTIONS.split(self.root)[0])
+        shown = without_secret(OPTIONS.split(self.root)[0])
         return f"{shown.removesuffix('/')}/{self.key}"
 
     @property

@@ -11,8 +11,8 @@ from jaxlm.data._remote import RemotePath, reading
 ANY_DEPTH = "**"
 
 
-def find_remote(url: str) -> tuple[RemotePath, list[RemotePath]]:
-    """Returns the place that a URL names and the files that it stands for, itself if it is a file.
+def find_remote(url: str) -> tuple[RemotePath | None, list[RemotePath]]:
+    """Returns the folder that a URL names, None where it names none, and the files that it stands for.
 
     Args:
         url: of a file, a folder (every file below it, hidden ones left out) or a glob pattern; a name that
@@ -31,17 +31,17 @@ def find_remote(url: str) -> tuple[RemotePath, list[RemotePath]]:
     with reading(place):
         filesystem, path = place.located()
         _forget(filesystem)
-        if not glob.has_magic(url) or _kind(filesystem, path) != "NotFound":
-            return place, _named(place, filesystem, path)
+        kind = _kind(filesystem, path)
+        if kind != "NotFound" or not glob.has_magic(place.key):
+            return (None if kind == "File" else place), _named(place, filesystem, path, kind)
         base = place._replace(key="").located()[1]
         found = [place.below(one) for one in _glob(filesystem, base, place.key.split("/"))]
     if not found:
         raise CorpusError(f"no file matches the pattern {str(place)!r}; check it, and that it may be listed")
-    return place, found
+    return None, found
 
 
-def _named(place: RemotePath, filesystem: Any, path: str) -> list[RemotePath]:
-    kind = _kind(filesystem, path)
+def _named(place: RemotePath, filesystem: Any, path: str, kind: str) -> list[RemotePath]:
     if kind == "NotFound":
         raise CorpusError(f"no file or folder at {str(place)!r}; check the URL, and that it may be read")
     if kind == "File":

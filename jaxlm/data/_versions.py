@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxlm.data._folders import cache_root
-from jaxlm.data._records import CorpusError
+from jaxlm.data._records import CorpusError, UnreachableError
 from jaxlm.data._remote import Place, RemotePath, reading
 
 # Smaller files are read again at each start, which takes a moment.
-REMEMBERED_BYTES = 1 << 26
+REMEMBERED_BYTES = 1 << 22
 REQUESTS_AT_ONCE = 16
 # What file systems call the digest of a file's content, and the time it was written at.
 DIGESTS = ("ETag", "etag", "e_tag", "md5Hash", "content_md5", "Content-MD5", "Digest", "crc32c", "checksum")
@@ -70,14 +70,21 @@ def file_version(place: Place) -> str | None:
 
     Args:
         place: the file; its content is not read.
+
+    Raises:
+        UnreachableError: its store does not answer, which is no change.
     """
     try:
         if isinstance(place, RemotePath):
             return _told(place) or f"{file_size(place)} bytes"
         status = place.stat()
+        return f"{status.st_size} bytes, {status.st_mtime_ns}"
+    except UnreachableError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     except (OSError, CorpusError):
         return None
-    return f"{status.st_size} bytes, {status.st_mtime_ns}"
 
 
 def of_each(function: Callable[[Place], T], places: Sequence[Place]) -> list[T]:

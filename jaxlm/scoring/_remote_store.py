@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from jaxlm import data
+
 
 class RemoteStore:
     """A prefix of an object store; a file is one put.
@@ -25,23 +27,36 @@ class RemoteStore:
     def __init__(self, place: str, filesystem: Any, prefix: str) -> None:
         self.place = place
         self._filesystem, self._prefix = filesystem, prefix.rstrip("/")
+        self._fsspec = getattr(getattr(filesystem, "handler", None), "fs", None)
 
     def names(self) -> set[str]:
-        """Returns the objects there are, by their path within the store."""
+        """Returns the objects there are, by their path within the store.
+
+        Raises:
+          OSError: if they cannot be listed.
+        """
         from pyarrow import fs
 
         chosen = fs.FileSelector(self._prefix, allow_not_found=True, recursive=True)
-        found = [one.path for one in self._filesystem.get_file_info(chosen) if one.is_file]
+        with self._asked("listed"):
+            if self._fsspec is not None:
+                # It keeps lists of files, and the processes of other shards put theirs.
+                self._fsspec.invalidate_cache()
+            found = [one.path for one in self._filesystem.get_file_info(chosen) if one.is_file]
         return {path.removeprefix("/").removeprefix(self._prefix.lstrip("/") + "/") for path in found}
 
     def read(self, name: str) -> bytes:
-        """Returns an object's bytes."""
-        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
+        """Returns an object's bytes.
+
+        Raises:
+          OSError: if it cannot be read.
+        """
+        with self._asked("read", name), self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
             return file.read()
 
     def tail(self, name: str, size: int) -> bytes:
-        """Returns an object's last bytes."""
-        with self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
+        """Returns an object's last bytes; raises as `read`."""
+        with self._asked("read", name), self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
             length = file.size()
             file.seek(max(length - size, 0))
             return file.read()
@@ -53,15 +68,15 @@ class RemoteStore:
           OSError: if it cannot be written.
         """
         path = f"{self._prefix}/{name}"
-        fsspec_one = getattr(getattr(self._filesystem, "handler", None), "fs", None)
-        if fsspec_one is not None:
-            # Its streams are closed when they are lost, too.
-            fsspec_one.pipe_file(path, data)
-            return
-        stream = self._filesystem.open_output_stream(path)
-        stream.write(data)
-        # Not in a `with` block: closing is what publishes, and half an object must not be.
-        stream.close()
+        with self._asked("written", name):
+            if self._fsspec is not None:
+                # Its streams are closed when they are lost, too.
+                self._fsspec.pipe_file(path, data)
+                return
+            stream = self._filesystem.open_output_stream(path)
+            stream.write(data)
+            # Not in a `with` block: closing is what publishes, and half an object must not be.
+            stream.close()
 
     def clear(self) -> None:
         """Does nothing: an object store keeps no half of an object."""
@@ -71,3 +86,12 @@ class RemoteStore:
         """Does nothing: object stores have no locks, and two processes of one job put the same objects."""
         del name
         yield
+
+    @contextlib.contextmanager
+    def _asked(self, done: str, name: str = "") -> Iterator[None]:
+        """Raises what goes wrong, whatever a file system's own library raises, as one line."""
+        try:
+            yield
+        except Exception as error:
+            where = f"{self.place.rstrip('/')}/{name}"
+            raise OSError(f"{where}: cannot be {done} ({data.reason(error)})") from error

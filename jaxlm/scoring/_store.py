@@ -142,7 +142,11 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     if url is None:
         return LocalStore(text)
     scheme, rest = url
-    return LocalStore(rest) if scheme == "file" else RemoteStore(text, *data.open_filesystem(text))
+    if scheme == "file":
+        return LocalStore(rest)
+    # As it is shown: without secrets and options.
+    place = str(data.RemotePath.parse(text)).rstrip("/")
+    return RemoteStore(place, *data.open_filesystem(text))
 
 
 def _is_own(path: Path) -> bool:

@@ -99,6 +99,12 @@ def test_patterns_match_what_they_match_here(folder, where, pattern, request):
     assert len(found) == len(names) > 0
 
 
+@pytest.mark.parametrize("key", ["", "/b"])
+def test_options_behind_a_folder_make_no_pattern_of_it(bucket, folder, key):
+    found = data.find_files([f"{bucket}{key}?region=eu-north-1"])
+    assert [file[1:] for file in found] == [file[1:] for file in data.find_files([f"{folder}{key}"])]
+
+
 def test_no_folder_is_listed_that_can_hold_no_match(memory, monkeypatch):
     listed, real = [], fs.FileSelector
     monkeypatch.setattr(fs, "FileSelector", lambda path, **kw: (listed.append(path), real(path, **kw))[1])
@@ -187,6 +193,11 @@ def test_options_and_secrets_are_of_the_file_system():
     )  # fmt: skip
 
 
+def test_no_message_has_a_secret():
+    with pytest.raises(ValueError, match=r"^nowhere://a/b: cannot be opened"):
+        data.open_filesystem("nowhere://key:secret@a/b")
+
+
 def test_the_digest_is_what_the_store_says(memory, folder, monkeypatch):
     monkeypatch.setattr(_versions, "_digest", None)
     said = data.file_digest(RemotePath(memory, "a.txt"))
@@ -218,6 +229,17 @@ def test_a_store_that_says_nothing_is_read(memory, folder, monkeypatch):
     monkeypatch.setattr(_versions, "_told", lambda place: None)
     assert data.file_digest(RemotePath(memory, "a.txt")) == data.file_digest(folder / "a.txt")
     assert data.file_version(RemotePath(memory, "a.txt")) == f"{(folder / 'a.txt').stat().st_size} bytes"
+
+
+def test_a_store_that_does_not_answer_says_of_no_change(memory, monkeypatch):
+    def fails(self, path, **options):
+        raise OSError("slow down")
+
+    assert data.file_version(RemotePath(memory, "gone.txt")) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(type(fsspec.filesystem("memory")), "info", fails)
+        with pytest.raises(data.UnreachableError, match=r"a\.txt: cannot be read \(slow down\)"):
+            data.file_version(RemotePath(memory, "a.txt"))
 
 
 @pytest.mark.parametrize("name", ["a.txt", "b/a.jsonl.gz", "z.txt.zst", "b/b.csv", "b/p.parquet"])

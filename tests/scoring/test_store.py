@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from pyarrow import fs
 
 from jaxlm.scoring import _store
 from jaxlm.scoring._remote_store import RemoteStore
@@ -160,6 +161,47 @@ def test_fsspec_puts_at_once(monkeypatch):
     assert [(path.rpartition("/")[2], value) for path, value in puts] == [("a", b"whole")]
 
 
+def test_what_others_have_put_meanwhile_is_listed():
+    fsspec = pytest.importorskip("fsspec")
+    listed = {}
+
+    class Remembering(fsspec.get_filesystem_class("memory")):
+        """Asks for each list once, as what fsspec opens of S3 and Azure does."""
+
+        cachable = False
+
+        def ls(self, path, detail=True, **options):
+            if path not in listed:
+                listed[path] = super().ls(path, detail=True)
+            return listed[path] if detail else [one["name"] for one in listed[path]]
+
+        def invalidate_cache(self, path=None):
+            listed.clear()
+
+    store = RemoteStore("memory://lists", fs.PyFileSystem(fs.FSSpecHandler(Remembering())), "/lists")
+    store.put("a", b"")
+    assert store.names() == {"a"}
+    memory("lists").put("b", b"")
+    assert store.names() == {"a", "b"}
+
+
+def test_what_a_store_does_not_do_is_one_line(monkeypatch):
+    store = memory("asked")
+
+    def fails(self, *arguments, **options):
+        raise RuntimeError("no credentials\nand where they were looked for")
+
+    with pytest.raises(OSError, match=r"^memory://asked/gone: cannot be read \(.*\)$"):
+        store.read("gone")
+    kind = type(store._fsspec)
+    for name in ("pipe_file", "find", "isdir"):
+        monkeypatch.setattr(kind, name, fails)
+    with pytest.raises(OSError, match=r"^memory://asked/a: cannot be written \(no credentials\)$"):
+        store.put("a", b"")
+    with pytest.raises(OSError, match=r"^memory://asked/: cannot be listed \(no credentials\)$"):
+        store.names()
+
+
 def test_places_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file: a job needs a folder"):
@@ -167,3 +209,4 @@ def test_places_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="nowhere://a: cannot be opened"):
         open_store("nowhere://a")
     assert open_store(f"file://{tmp_path}").place == str(tmp_path)
+    assert open_store("memory://key:secret@a/b").place == "memory://a/b"
