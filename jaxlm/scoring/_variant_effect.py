@@ -23,7 +23,7 @@ from jaxlm.scoring._variant_contexts import (
     difference,
     mutation_window,
 )
-from jaxlm.scoring._variant_measurements import measurement
+from jaxlm.scoring._variant_measurements import check_pattern, measurement
 from jaxlm.scoring._variant_sequences import FromLeft, Reduce, likelihood_ratio
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 
@@ -88,6 +88,7 @@ class VariantEffect(Measure):
             check_choice("methods", self.methods, sum(METHODS.values(), ()))
         if self.measured and self.measured_pattern:
             raise ScoreError("measured names a column, measured_pattern searches headers: give one")
+        check_pattern(self.measured_pattern)
 
     @property
     def is_measured(self) -> bool:

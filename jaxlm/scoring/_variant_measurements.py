@@ -33,6 +33,21 @@ def measurement(record: data.Record, field: str | None, pattern: str | None) -> 
         raise ScoreError(f"expected a number that was measured, got {said[:40]!r}") from error
 
 
+def check_pattern(pattern: str | None) -> None:
+    """Refuses what is no regular expression, before any variant is scored.
+
+    Raises:
+      ScoreError: says why.
+
+    Example:
+      >>> check_pattern(r"\\|(.*)")
+    """
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise ScoreError(f"measured_pattern {pattern!r} is no regular expression: {error}") from error
+
+
 def _found(record: data.Record, pattern: str) -> str:
     header = f"{record.id} {record.meta.get('description', '')}".rstrip()
     found = re.search(pattern, header)

@@ -164,6 +164,8 @@ def test_wild_types_that_no_model_reads_are_refused(protein_lm, word_lm, context
         scoring.VariantEffect(wild_type="MX", vocabulary="amino-acids").resolved(context(protein_lm))
     with pytest.raises(scoring.ScoreError, match=r"methods: expected .* each once: got pllr, pllr"):
         scoring.VariantEffect(wild_type="MK", methods=("pllr", "pllr"))
+    with pytest.raises(scoring.ScoreError, match=r"measured_pattern '\(' is no regular expression: missing"):
+        scoring.VariantEffect(wild_type="MK", measured_pattern="(")
     with pytest.raises(scoring.ScoreError, match="needs wild_type"):
         scoring.VariantEffect().resolved(context(protein_lm))
     with pytest.raises(scoring.ScoreError, match="llr cannot be asked of a masked_lm: of one there are wt-"):
