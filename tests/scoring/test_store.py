@@ -202,6 +202,24 @@ def test_what_a_store_does_not_do_is_one_line(monkeypatch):
         store.names()
 
 
+def test_folders_are_made_and_buckets_are_not(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    store = open_store(f"local://{tmp_path}/new/out")
+    store.put("parts/a", b"whole")
+    assert (tmp_path / "new" / "out" / "parts" / "a").read_bytes() == b"whole"
+
+    class Buckets(fsspec.get_filesystem_class("memory")):
+        cachable = False
+
+        def pipe_file(self, path, value):
+            raise FileNotFoundError(2, "no such bucket")
+
+    absent = RemoteStore("az://none/out", fs.PyFileSystem(fs.FSSpecHandler(Buckets())), "none/out")
+    with pytest.raises(OSError, match=r"^az://none/out/a: cannot be written \(no such bucket\)$"):
+        absent.put("a", b"")
+    assert not Buckets().exists("none")
+
+
 def test_places_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file: a job needs a folder"):
