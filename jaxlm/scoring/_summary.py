@@ -190,8 +190,8 @@ def _mixed(index: np.ndarray) -> np.ndarray:
 
 
 def _kind(error: str) -> str:
-    """An error without its numbers and places, so that its like are counted together."""
-    return re.sub(r"\d+", "N", error)[:160]
+    """An error without its numbers and places, so that its like are counted together; UTF-8 is a name."""
+    return re.sub(r"0x[0-9a-f]+|(?<!UTF-)(?<!\d)\d+", "N", error)[:160]
 
 
 def _exp(value: float) -> float | None:

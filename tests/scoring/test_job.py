@@ -214,7 +214,7 @@ def test_what_cannot_be_read_is_a_row(tmp_path):
     assert (found[14]["id"], found[14]["error"]) == ("a.txt:15", "a.txt:15: not UTF-8")
     assert found[14]["log_likelihood"] is None
     assert found[15]["log_likelihood"] == -1.5 * found[15]["num_tokens"]
-    assert finished.summary["error_kinds"]["a.txt:N: not UTF-N"] == 1
+    assert finished.summary["error_kinds"]["a.txt:N: not UTF-8"] == 1
 
 
 def test_or_stops_the_job_which_can_be_gone_on_with(tmp_path):
