@@ -1,7 +1,7 @@
 """Our side of `scoring.py`: `scoring.Scorer` on the pieces of a turn."""
 
-import resource
 import time
+from pathlib import Path
 
 from _scoring_models import turns
 from _sides import serve
@@ -43,12 +43,18 @@ def start(options: dict):
             "row": scorer.engine.config.row_length,
             "rows": scorer.engine.config.rows,
             "tile": scorer.engine.config.tile,
-            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_bytes": peak_memory(),
             "param_bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(loaded.params)),
         }
 
     ceiling = product_ceiling(dtype, jax)
     return step, {"warmup": 0, "device": jax.local_devices()[0].device_kind, "ceiling": ceiling, "tell": tell}
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has had in memory; `getrusage` begins at what its parent had."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def product_ceiling(dtype: str, jax, size: int = 2048, times: int = 5) -> float:

@@ -11,7 +11,14 @@ import numpy as np
 
 from jaxlm import pretrained
 from jaxlm.scoring._ahead import ahead
-from jaxlm.scoring._engine_config import EngineConfig, Work, can_share_contexts, filled, longest_piece
+from jaxlm.scoring._engine_config import (
+    EngineConfig,
+    Work,
+    can_share_contexts,
+    filled,
+    longest_piece,
+    shorter_rows,
+)
 from jaxlm.scoring._forward import Answers, make_forward
 from jaxlm.scoring._measure import Needs
 from jaxlm.scoring._packer import Packed, Shape, pack
@@ -24,7 +31,7 @@ MATRICES = ("kernel", "embedding")
 
 
 class Engine:
-    """A model on all local devices, compiled once, that answers pieces.
+    """A model on all local devices, compiled once a row length, that answers pieces.
 
     Attributes:
       config: with everything filled in.
@@ -57,6 +64,7 @@ class Engine:
         devices = self.config.devices
         wide = loaded.config.position == "instruction"
         self._shape = Shape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
+        self._shorter = shorter_rows(self.config)
         self.longest = longest_piece(self.config, loaded)
         self.work, self._counting = Work(), threading.Lock()
         self._step = self._compiled(loaded)
@@ -74,7 +82,9 @@ class Engine:
           ValueError: if a piece is empty, too long, or asks for what is not there.
         """
         checked = ((piece, self._positions(piece)) for piece in pieces)
-        batches = pack(checked, self._shape, buffer=self.config.buffer, shared=self._needs.shared_contexts)
+        how = {"buffer": self.config.buffer, "shared": self._needs.shared_contexts, "shorter": self._shorter}
+        # In a CPU's time, as many keys cost what the products of a position do as its features are wide.
+        batches = pack(checked, self._shape, beside=self._model_config.width, **how)
         ready: dict[int, PieceScores] = {}
         first, flying = 0, deque()
         for packed in ahead(batches):

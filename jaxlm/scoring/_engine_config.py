@@ -8,6 +8,9 @@ import jax
 from jaxlm import pretrained
 from jaxlm.scoring._forward import COMBINES, Combine
 
+# Attention over fewer keys takes no less.
+SHORTEST_ROW = 64
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EngineConfig:
@@ -134,6 +137,18 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
         tile=config.tile or _rounded(tile),
         devices=devices,
     )
+
+
+def shorter_rows(config: EngineConfig) -> tuple[int, ...]:
+    """Returns the lengths that rows of short pieces may have: on a CPU, where attention reads all of a row.
+
+    Args:
+      config: with everything filled in.
+    """
+    if config.devices[0].platform != "cpu":
+        return ()
+    halves = (config.row_length >> times for times in (1, 2, 3))
+    return tuple(length for length in halves if length >= SHORTEST_ROW and config.row_length % length == 0)
 
 
 def _rounded(tile: int) -> int:

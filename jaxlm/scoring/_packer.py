@@ -1,6 +1,6 @@
-"""Readings placed into batches of one static shape: best fit from a bounded buffer, fullest rows first."""
+"""Readings placed into batches of few static shapes: best fit from a bounded buffer, fullest rows first."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +13,12 @@ from jaxlm.scoring._readings import Ask, Reading, Readings
 PATIENCE = 3
 # Rows' worth of tokens, and multiples of the buffer in pieces, at which a plan is made whatever else.
 MANY_ROWS, MANY_BUFFERS = 4096, 16
+# Batches that are worth the compilation of another shape.
+MANY_BATCHES = 16
 
 
 class Shape(NamedTuple):
-    """The one shape of all batches.
+    """The shape of a batch.
 
     Attributes:
       devices: E, each of which reads `rows` rows.
@@ -39,6 +41,10 @@ class Shape(NamedTuple):
     def num_positions(self) -> int:
         """Of all devices."""
         return self.num_rows * self.row_length
+
+    def cut(self, row_length: int) -> "Shape":
+        """Returns the shape of as many positions in shorter rows, whose length divides these."""
+        return self._replace(rows=self.rows * self.row_length // row_length, row_length=row_length)
 
 
 class Rows(NamedTuple):
@@ -76,26 +82,45 @@ class Packed(NamedTuple):
 
 
 def pack(
-    pieces: Iterable[tuple[Piece, np.ndarray]], shape: Shape, *, buffer: int, shared: bool
+    pieces: Iterable[tuple[Piece, np.ndarray]],
+    shape: Shape,
+    *,
+    buffer: int,
+    shared: bool,
+    shorter: Sequence[int] = (),
+    beside: int = 0,
 ) -> Iterator[Packed]:
     """Yields batches that ask every piece once, in an order that depends on the pieces alone.
 
     Pieces wait in a buffer. When it is full, all of it is planned by best fit; about the half of the rows
     that is fullest is read now, what is in the others waits for better company, but not for ever.
 
+    A position of a row costs `beside` and the row's length, all of which attention looks at. So short pieces
+    go into shorter rows where that costs less, padding counted, and where there are enough of them.
+
     Args:
       pieces: each with its positions; none larger than a row.
-      shape: of every batch.
+      shape: of batches with the longest rows.
       buffer: pieces that are looked at together.
       shared: whether pieces with a common context are read as a tree.
+      shorter: lengths that rows may have besides; they divide the longest.
+      beside: what a position costs beside attention, in keys that it looks at.
     """
     waiting = Readings(shape.row_length, shared)
+    shapes, taken = [shape, *map(shape.cut, shorter)], set()
+
+    def planned(*, last: bool) -> Iterator[Packed]:
+        sizes = np.array([max(reading.size, 1) for reading in waiting.all])
+        plan, chosen = _cheapest(sizes, shapes, taken, beside)
+        taken.add(chosen)
+        return _planned(waiting, sizes, plan, chosen, last=last)
+
     for number, (piece, positions) in enumerate(pieces):
         waiting.add(number, piece, positions)
         if _is_full(waiting, shape, buffer):
-            yield from _plan(waiting, shape, last=waiting.size < shape.num_positions)
+            yield from planned(last=waiting.size < shape.num_positions)
     while waiting.all:
-        yield from _plan(waiting, shape, last=True)
+        yield from planned(last=True)
 
 
 def _is_full(waiting: Readings, shape: Shape, buffer: int) -> bool:
@@ -106,9 +131,25 @@ def _is_full(waiting: Readings, shape: Shape, buffer: int) -> bool:
     return waiting.num_pieces >= buffer or waiting.size >= MANY_ROWS * shape.row_length
 
 
-def _plan(waiting: Readings, shape: Shape, *, last: bool) -> Iterator[Packed]:
-    sizes = np.array([max(reading.size, 1) for reading in waiting.all])
-    plan = data.plan_packing(sizes, shape.row_length)
+def _cheapest(
+    sizes: np.ndarray, shapes: Sequence[Shape], taken: set[Shape], beside: int
+) -> tuple[data.PackingPlan, Shape]:
+    """How readings are packed at least cost, into shapes that are compiled or worth it."""
+    fitting = [shape for shape in shapes if shape.row_length >= sizes.max()]
+    is_much = sizes.sum() >= MANY_BATCHES * shapes[0].num_positions
+    worth = fitting if is_much else [shape for shape in fitting if shape in taken] or fitting[:1]
+    plans = [(data.plan_packing(sizes, shape.row_length), shape) for shape in worth]
+
+    def cost(one: tuple[data.PackingPlan, Shape]) -> int:
+        plan, shape = one
+        return -(-plan.num_rows // shape.num_rows) * (beside + shape.row_length)
+
+    return min(plans, key=cost)
+
+
+def _planned(
+    waiting: Readings, sizes: np.ndarray, plan: data.PackingPlan, shape: Shape, *, last: bool
+) -> Iterator[Packed]:
     rows = np.split(plan.example, plan.row_starts[1:-1])
     filled = [int(sizes[row].sum()) for row in rows]
     old = [any(waiting.all[place].age >= PATIENCE for place in row) for row in rows]

@@ -43,20 +43,39 @@ def test_padding_is_below_a_percent(draw, row_length):
     assert sum(batch.num_tokens for batch in batches[:-1]) > 0.99 * positions
 
 
-def test_what_comes_out_is_what_went_in():
+@pytest.mark.parametrize(("shorter", "buffer"), [((), 16), ((16, 8), 500)])
+def test_what_comes_out_is_what_went_in(shorter, buffer):
     rng = np.random.default_rng(1)
-    lengths = rng.integers(1, 33, 300)
+    # Long ones come in between.
+    lengths = np.concatenate([rng.integers(1, 9, 600), rng.integers(1, 33, 300), rng.integers(1, 9, 900)])
     shape = _packer.Shape(2, 2, 32)
-    seen = {}
-    for batch in _packer.pack(numbered(lengths), shape, buffer=16, shared=False):
+    seen, shapes = {}, set()
+    for batch in _packer.pack(numbered(lengths), shape, buffer=buffer, shared=False, shorter=shorter):
         rows = batch.rows
-        for device, row in np.ndindex(2, 2):
+        shapes.add(rows.tokens.shape)
+        for device, row in np.ndindex(*rows.tokens.shape[:2]):
             for segment in range(1, rows.segments[device, row].max() + 1):
                 own = rows.segments[device, row] == segment
                 (number,) = set(rows.tokens[device, row][own])
                 np.testing.assert_array_equal(rows.positions[device, row][own], np.arange(own.sum()))
                 seen[number] = seen.get(number, 0) + own.sum()
     assert seen == dict(enumerate(lengths))
+    assert shapes == {(2, 2, 32)} if not shorter else shapes > {(2, 2, 32)}
+    assert all(rows * length == 64 for _, rows, length in shapes)
+
+
+def test_short_pieces_take_short_rows_where_there_are_many():
+    shape = _packer.Shape(1, 4, 64)
+
+    def lengths_of(sizes, beside):
+        how = {"buffer": 4096, "shared": False, "shorter": (32, 16), "beside": beside}
+        return [batch.rows.tokens.shape[2] for batch in _packer.pack(numbered(sizes), shape, **how)]
+
+    assert set(lengths_of([8] * 2000, 16)) == {16}
+    # A few are not worth a compilation, and padding may cost more than attention saves.
+    assert set(lengths_of([8] * 100, 16)) == {64}
+    assert set(lengths_of([11] * 2000, 1000)) == {64}
+    assert set(lengths_of([17] * 2000, 0)) == {32}
 
 
 def test_a_piece_that_fits_badly_is_passed_over_a_few_times_only():
