@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,8 @@ from jaxlm.scoring._manifest import MANIFEST, SUMMARY, Job, as_json
 from jaxlm.scoring._parts import FOOTER, part_name, read_footer
 from jaxlm.scoring._store import Store, open_store
 from jaxlm.scoring._summary import summarize
+
+READERS = 16
 
 
 def done_parts(store: Store, job: Job, *, shard: tuple[int, int] = (1, 1)) -> set[int]:
@@ -25,8 +28,11 @@ def done_parts(store: Store, job: Job, *, shard: tuple[int, int] = (1, 1)) -> se
     """
     i, n = shard
     numbers = {number for name in store.names() if (number := _number(name)) is not None}
-    own = {number for number in numbers if number % n == i - 1}
-    return {number for number in own if _footer(store, part_name(number)).get("job") == job.id}
+    own = [number for number in numbers if number % n == i - 1]
+    # Each is a request where the store is far.
+    with ThreadPoolExecutor(READERS) as pool:
+        footers = pool.map(lambda number: _footer(store, part_name(number)), own)
+        return {number for number, footer in zip(own, footers, strict=True) if footer.get("job") == job.id}
 
 
 def finish_job(store: Store, job: Job, num_parts: int) -> dict[str, Any] | None:
@@ -80,7 +86,10 @@ def _read_parts(store: Store, num_parts: int, listed: list[dict[str, Any]]) -> I
         table = pq.read_table(io.BytesIO(payload))
         first = table["index"][0].as_py()
         if first != following:
-            raise RuntimeError(f"{store.place}/{name} begins with document {first}, expected {following}")
+            raise RuntimeError(
+                f"{store.place}/{name} begins with document {first}, expected {following}: remove it and "
+                f"plan.json, and run the command again"
+            )
         following += table.num_rows
         listed.append(
             {

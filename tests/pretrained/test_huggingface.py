@@ -179,7 +179,7 @@ def test_a_folder_without_a_tokenizer_has_none(gpt2):
         path.unlink()
     assert pretrained.load(gpt2).tokenizer is None
     (gpt2 / "tokenizer.model").touch()
-    with pytest.raises(FileNotFoundError, match=r"found tokenizer.model; AutoTokenizer.*save_pretrained"):
+    with pytest.raises(ValueError, match=r"tokenizer.model is no SentencePiece model .*save_pretrained"):
         pretrained.load(gpt2)
 
 
