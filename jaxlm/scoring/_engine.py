@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -24,8 +25,9 @@ from jaxlm.scoring._measure import Needs
 from jaxlm.scoring._packer import Packed, Shape, pack
 from jaxlm.scoring._pieces import Piece, PieceScores
 
-# Batches that the devices have been given.
-IN_FLIGHT = 2
+# Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread
+# one after another, and of two at once one keeps busy the cores that the other is not spread over.
+AT_ONCE = 2
 # Names of parameters that are multiplied or looked up in the compute dtype.
 MATRICES = ("kernel", "embedding")
 
@@ -66,7 +68,7 @@ class Engine:
         self._shape = Shape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
         self._shorter = shorter_rows(self.config)
         self.longest = longest_piece(self.config, loaded)
-        self.work, self._counting = Work(), threading.Lock()
+        self.work, self._counting, self._giving = Work(), threading.Lock(), threading.Lock()
         self._step = self._compiled(loaded)
         self._params = _replicated(_kept(loaded), devices)
 
@@ -86,19 +88,32 @@ class Engine:
         # In a CPU's time, as many keys cost what the products of a position do as its features are wide.
         batches = pack(checked, self._shape, beside=self._model_config.width, **how)
         ready: dict[int, PieceScores] = {}
-        first, flying = 0, deque()
-        for packed in ahead(batches):
-            flying.append((packed, self._step(self._params, packed.rows)))
-            while len(flying) >= IN_FLIGHT:
-                self._land(*flying.popleft(), ready)
+        first = 0
+        for packed, answers in self._answered(ahead(batches)):
+            self._land(packed, answers, ready)
             while first in ready:
                 yield ready.pop(first)
                 first += 1
-        while flying:
-            self._land(*flying.popleft(), ready)
-        while first in ready:
-            yield ready.pop(first)
-            first += 1
+
+    def _answered(self, batches: Iterable[Packed]) -> Iterator[tuple[Packed, Answers]]:
+        """Yields batches with their answers, in order."""
+        flying: deque[tuple[Packed, Future[Answers]]] = deque()
+        with ThreadPoolExecutor(AT_ONCE, "jaxlm-batches") as workers:
+            for packed in batches:
+                flying.append((packed, workers.submit(self._answers, packed)))
+                # One more waits, so that no thread does.
+                if len(flying) > AT_ONCE:
+                    packed, answers = flying.popleft()
+                    yield packed, answers.result()
+            while flying:
+                packed, answers = flying.popleft()
+                yield packed, answers.result()
+
+    def _answers(self, packed: Packed) -> Answers:
+        # By one thread at a time, or what is new would be compiled by several.
+        with self._giving:
+            answers = self._step(self._params, packed.rows)
+        return jax.tree.map(np.asarray, answers)
 
     def _compiled(self, loaded: pretrained.Loaded) -> Callable[..., Answers]:
         forward = make_forward(loaded.model, self._needs, tile=self.config.tile, combine=self.config.combine)
@@ -110,11 +125,10 @@ class Engine:
         return jax.pmap(step, in_axes=(None, 0), devices=list(self.config.devices))
 
     def _land(self, packed: Packed, answers: Answers, ready: dict[int, PieceScores]) -> None:
-        found = jax.tree.map(np.asarray, answers)
         for device, ask in packed.asks:
             span = slice(ask.start, ask.start + ask.count)
             ready[ask.piece] = PieceScores(
-                *(None if field is None else field[device, span].copy() for field in found)
+                *(None if field is None else field[device, span].copy() for field in answers)
             )
         done = Work(
             pieces=len(packed.asks),

@@ -19,7 +19,7 @@ class EngineConfig:
     Attributes:
       row_length: tokens of a row, and the most that a piece may have; None: the model's `max_length`, at most
         1,024 on a CPU and 2,048 elsewhere.
-      rows: of a batch, over all devices; None: some 2,048 positions a device on a CPU, 65,536 elsewhere,
+      rows: of a batch, over all devices; None: some 1,024 positions a device on a CPU, 65,536 elsewhere,
         fewer for models wider than 1,024.
       buffer: pieces that are looked at together to fill rows; None: 1,024, and 16,384 of a masked LM, whose
         copies of a text are all of one length.
@@ -120,7 +120,7 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
     devices = tuple(jax.local_devices()) if config.devices is None else config.devices
     on_cpu = devices[0].platform == "cpu"
     row_length = config.row_length or min(loaded.config.max_length, 1024 if on_cpu else 2048)
-    positions = (2048 if on_cpu else 65536) * 1024 // max(loaded.config.width, 1024)
+    positions = (1024 if on_cpu else 65536) * 1024 // max(loaded.config.width, 1024)
     rows = config.rows or len(devices) * max(positions // row_length, 1)
     if rows % len(devices):
         raise ValueError(f"rows divide over the {len(devices)} devices: got {rows}")
