@@ -14,11 +14,11 @@ from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowSc
 from jaxlm.scoring._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
-from jaxlm.scoring._plan import keep_plan, read_plan
+from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, keep_plan, read_plan
 from jaxlm.scoring._sources import OnError, Piece, Source, first_read
 from jaxlm.scoring._store import Store, open_store
 
-SECONDS_BETWEEN, SECONDS_BETWEEN_PLANS = 0.5, 60.0
+SECONDS_BETWEEN = 0.5
 
 
 def run_job(
@@ -120,6 +120,7 @@ class _Run:
     def __init__(self, scorer: RowScorer, source: Source, store: Store, job: Job, config: JobConfig) -> None:
         self.planned = self.skipped = self._total = 0
         self._scorer, self._store, self._job, self._config = scorer, store, job, config
+        self._check = source.check
         self._estimate: int | None = None
         # It looks at every file, and nobody need wait for it.
         threading.Thread(target=self._look, args=(source,), daemon=True).start()
@@ -180,7 +181,7 @@ class _Run:
 
         cut = {name: getattr(self._config, name) for name in ("part_documents", "part_characters")}
         pieces = [functools.partial(self._unless_stopped, piece) for piece in pieces]
-        for part in plan_parts(pieces, wanted=wanted, plan=self._plan, **cut):
+        for part in plan_parts(pieces, wanted=wanted, plan=self._plan, check=self._check, **cut):
             self.planned, self._total = self.planned + 1, part.first + part.size
             if wanted(part.number):
                 yield part

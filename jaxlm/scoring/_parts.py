@@ -38,6 +38,7 @@ def plan_parts(
     part_characters: int,
     wanted: Callable[[int], bool] = lambda number: True,
     plan: Plan | None = None,
+    check: Callable[[int], None] = lambda place: None,
 ) -> Iterator[Part]:
     """Yields the parts of a corpus, in order: a function of the documents and of two numbers alone.
 
@@ -50,6 +51,7 @@ def plan_parts(
       part_characters: the characters that are enough for a part.
       wanted: of a part's number, whether its documents are kept.
       plan: what is known of it: a piece without a wanted part is not read. It grows.
+      check: of a piece's place, raises if it is being changed: asked before a wanted part ends within it.
 
     Example:
       >>> texts = [data.Record(str(n), "abc", {}) for n in range(5)]
@@ -75,6 +77,8 @@ def plan_parts(
             if keeps:
                 held.append(document)
             if size >= part_documents or characters >= part_characters:
+                if keeps:
+                    check(place)
                 plan.add_part(number, size)
                 yield Part(number, first, size, held)
                 number, first, size, characters, held = number + 1, first + size, 0, 0, []

@@ -8,6 +8,8 @@ from jaxlm.scoring._manifest import Job
 from jaxlm.scoring._store import Store
 
 PLAN = "plan.json"
+# How often it is written while it grows.
+SECONDS_BETWEEN_PLANS = 60.0
 
 
 class Stand(NamedTuple):

@@ -16,7 +16,7 @@ from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowSc
 from jaxlm.scoring._manifest import Job, begin_job, check_store
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
-from jaxlm.scoring._plan import Plan, keep_plan, read_plan
+from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, Plan, keep_plan, read_plan
 from jaxlm.scoring._sources import Piece, Source, first_read
 from jaxlm.scoring._store import open_store
 
@@ -75,7 +75,9 @@ def run_ray_job(
             begin_job(store, job)
             done = done_parts(store, job)
             keep = functools.partial(keep_plan, store, job)
-            read = functools.partial(_read, source.pieces(), config, done, read_plan(store, job), keep)
+            read = functools.partial(
+                _read, source.pieces(), source.check, config, done, read_plan(store, job), keep
+            )
             parts = _parts_of(ray, read).map_batches(
                 _PartScorer,
                 fn_constructor_args=(make_scorer, out, job, config),
@@ -202,13 +204,21 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 
 def _read(
-    pieces: Sequence[Piece], config: JobConfig, done: set[int], plan: Plan, keep: Callable[[Plan], int]
+    pieces: Sequence[Piece],
+    check: Callable[[int], None],
+    config: JobConfig,
+    done: set[int],
+    plan: Plan,
+    keep: Callable[[Plan], int],
 ) -> Iterator[pa.Table]:
-    known = len(plan.stands)
+    known, kept_at = len(plan.stands), time.monotonic()
+    how = {"plan": plan, "check": check, "wanted": lambda number: number not in done}
     cut = {"part_documents": config.part_documents, "part_characters": config.part_characters}
     try:
-        for part in plan_parts(pieces, wanted=lambda number: number not in done, plan=plan, **cut):
+        for part in plan_parts(pieces, **how, **cut):
             yield _row(part)
+            if len(plan.stands) > known and time.monotonic() - kept_at >= SECONDS_BETWEEN_PLANS:
+                known, kept_at = keep(plan), time.monotonic()
         if len(plan.stands) > known:
             keep(plan)
     except REFUSALS as error:

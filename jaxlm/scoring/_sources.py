@@ -19,7 +19,8 @@ class Source(NamedTuple):
       documents: returns an iterator over them, from the start each time.
       description: JSON values that differ where the documents do.
       estimate: about how many there are, from a look that makes none; None: unknown.
-      check: raises `CorpusError` if the documents are no longer those that are described.
+      check: raises `CorpusError` if the documents, or of a place in `files` that file's, are no longer those
+        that are described.
       files: each returns the documents of one file, which one after the other are those of the corpus, and
         raises `CorpusError` behind them if they are not those that are described; none: it is not of files.
     """
@@ -27,7 +28,7 @@ class Source(NamedTuple):
     documents: Piece
     description: dict[str, Any]
     estimate: Callable[[], int | None] = lambda: None
-    check: Callable[[], None] = lambda: None
+    check: Callable[..., None] = lambda place=None: None
     files: Sequence[Piece] = ()
 
     def pieces(self) -> list[Piece]:
@@ -126,7 +127,11 @@ def _read_file(file: data.CorpusFile, version: str | None, **how: Any) -> Iterat
     _check([file.path], [version])
 
 
-def _check(places: Sequence[Path | data.RemotePath], versions: Sequence[str | None]) -> None:
+def _check(
+    places: Sequence[Path | data.RemotePath], versions: Sequence[str | None], place: int | None = None
+) -> None:
+    if place is not None:
+        places, versions = [places[place]], [versions[place]]
     found = data.of_each(data.file_version, places)
     changed = [str(place) for place, *both in zip(places, versions, found, strict=True) if both[0] != both[1]]
     if changed:

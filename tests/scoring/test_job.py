@@ -453,6 +453,30 @@ def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many
     assert 1 < len(known) < 13 and known == whole.stands[: len(known)]
 
 
+def test_no_part_is_cut_from_a_file_that_is_being_changed(tmp_path):
+    """The old bytes are back when the job goes on, and none of what was read meanwhile is in its parts."""
+    path = tmp_path / "corpus.txt"
+    path.write_text("".join(f"{record.text}\n" for record in RECORDS))
+    corpus = scoring.file_source([str(path)])
+    run(tmp_path / "whole", corpus=corpus)
+    payload, status = path.read_bytes(), path.stat()
+
+    def changing():
+        for place, record in enumerate(corpus.files[0]()):
+            if place == 15:
+                path.write_bytes(payload.replace(b"a", b"b"))
+            yield record._replace(text="b") if place > 15 else record
+
+    with pytest.raises(data.CorpusError, match=r"corpus\.txt changed while the corpus was scored"):
+        run(tmp_path / "out", corpus=corpus._replace(files=[changing]))
+    there = {name for name in contents(tmp_path / "out") if name.startswith("parts/")}
+    assert there <= {"parts/part-000000.parquet"}
+    path.write_bytes(payload)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    run(tmp_path / "out", corpus=corpus)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def test_of_a_file_that_was_another_while_it_was_read_nothing_is_kept(tmp_path, many):
     """Once it is there again, no document of it is left out."""
     run(tmp_path / "whole", corpus=many)
