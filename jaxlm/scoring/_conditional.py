@@ -14,7 +14,7 @@ from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._unknown import Unknown, check_unknown
 
 Opening = Bos | Literal["empty"]
-Long = Literal["error", "left"]
+Excess = Literal["error", "left", "last"]
 
 
 class State(NamedTuple):
@@ -37,8 +37,8 @@ class Conditional(Measure):
       context: the name of the context in `Record.meta`.
       bos: what stands before the context: as in `resolve_bos`, or "empty": the opening token where there is
         no context, else nothing.
-      long: what becomes of what is longer than the model reads: "error", or "left": the context loses its
-        beginning, of which `num_cut` tells how many tokens; what opens it stays.
+      long: what becomes of what is longer than the model reads: "error", or the context loses its beginning,
+        of which `num_cut` tells how many tokens: what opens it stays ("left"), or is cut first ("last").
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
 
     Example:
@@ -50,7 +50,7 @@ class Conditional(Measure):
     objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
     context: str = "context"
     bos: Opening = "auto"
-    long: Long = "error"
+    long: Excess = "error"
     unknown: Unknown = "error"
 
     def resolved(self, context: Context) -> "Conditional":
@@ -96,12 +96,13 @@ class Conditional(Measure):
                 "nothing is before the continuation's first token: use bos='document' or 'empty'"
             )
         cut = max(len(stream) - 1 - context.longest, 0)
+        opening = is_opened and self.long != "last"
         if cut and (self.long == "error" or cut >= known):
             raise ScoreError(
                 f"{len(stream) - 1} tokens are read at once, and at most {context.longest} can be"
-                + ("" if self.long == "left" else "; long='left' would cut the context")
+                + ("; long='left' would cut the context" if self.long == "error" else "")
             )
-        stream = np.concatenate([stream[:is_opened], stream[is_opened + cut :]]).astype(np.int32)
+        stream = np.concatenate([stream[:opening], stream[opening + cut :]]).astype(np.int32)
         known -= cut
         read, targets = stream[:-1], stream[known:]
         places = np.arange(known - 1, len(read), dtype=np.int32)

@@ -116,7 +116,9 @@ class Engine:
         return jax.tree.map(np.asarray, answers)
 
     def _compiled(self, loaded: pretrained.Loaded) -> Callable[..., Answers]:
-        forward = make_forward(loaded.model, self._needs, tile=self.config.tile, combine=self.config.combine)
+        on_cpu = self.config.devices[0].platform == "cpu"
+        how = {"tile": self.config.tile, "combine": self.config.combine, "on_cpu": on_cpu}
+        forward = make_forward(loaded.model, self._needs, **how)
 
         def step(params: Any, rows: Any) -> Answers:
             self._count(Work(traces=1))

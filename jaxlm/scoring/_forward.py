@@ -36,7 +36,7 @@ class Answers(NamedTuple):
 
 
 def make_forward(
-    model: models.Model, needs: Needs, *, tile: int, combine: Combine | None
+    model: models.Model, needs: Needs, *, tile: int, combine: Combine | None, on_cpu: bool
 ) -> Callable[[Any, Rows], Answers]:
     """Returns the function of parameters and one device's rows; pure, of static shapes.
 
@@ -47,6 +47,7 @@ def make_forward(
       needs: what is asked beside log-probabilities.
       tile: T, places whose logits are held at once.
       combine: how the log-probabilities of stacked members become one; None: there is one model.
+      on_cpu: where it will run; an accelerator would rather have one large product than the cache's share.
     """
 
     def forward(params: Any, rows: Rows) -> Answers:
@@ -78,8 +79,7 @@ def make_forward(
         return over_counted_tiles(one_tile, *asked, [tile])
 
     has_more = needs.details or needs.top_k or needs.sets is not None
-    # An accelerator would rather have one large product.
-    streams = combine is None and not has_more and jax.default_backend() == "cpu"
+    streams = combine is None and not has_more and on_cpu
     return forward
 
 

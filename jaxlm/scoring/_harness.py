@@ -26,9 +26,9 @@ class HarnessModel:
     """What the harness asks of a model, answered in the conventions of its own `hf` model.
 
     An empty context is the opening token, which a text has in front only if the tokenizer's own file puts it
-    there; what is too long loses the beginning of its context (not the opening token, which `hf` cuts too);
-    rolling windows are disjoint but for the last, which is full. Where the tokenizer has no such token, a
-    text's first token is not scored. What the vocabulary cannot write is scored as its unknown token.
+    there; what is too long loses its beginning, the opening token first; rolling windows are disjoint but for
+    the last, which is full. Where the tokenizer has no such token, a text's first token is not scored.
+    What the vocabulary cannot write is scored as its unknown token.
 
     Args:
       folder: a run folder, or a Hugging Face folder or name; `pretrained` for the harness.
@@ -48,7 +48,7 @@ class HarnessModel:
         opens = self._opens()
         has_ends = self.loaded.tokenizer.specials.ends is not None
         bos = "document" if opens else "empty" if has_ends else "none"
-        self._conditional = Conditional(context=CONTEXT, bos=bos, long="left", unknown="score")
+        self._conditional = Conditional(context=CONTEXT, bos=bos, long="last", unknown="score")
         first = "document" if has_ends else "none"
         self._rolling = LogLikelihood(bos=first, context=1, unknown="score")
         self._scorers: dict[str, Scorer] = {}

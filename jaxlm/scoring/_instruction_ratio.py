@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._masked_checks import Long, mask_of, too_long
+from jaxlm.scoring._masked_checks import mask_of, too_long
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._unknown import Unknown
+from jaxlm.scoring._windows import Long
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,8 @@ from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
 from jaxlm.scoring._token_rows import check_top_k, token_columns, token_rows
 from jaxlm.scoring._unknown import Unknown, check_unknown
-from jaxlm.scoring._windows import windows
+from jaxlm.scoring._windows import Long, windows
 from jaxlm.scoring._words import WordRule, word_columns, word_rows
-
-Long = Literal["window", "error"]
 
 
 class State(NamedTuple):

@@ -1,15 +1,12 @@
 """What is refused of masked scores: models without a mask, texts too long, tokens that are outside."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from jaxlm.scoring._masked_texts import MaskedText
 from jaxlm.scoring._measure import Context, ScoreError
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
-
-Long = Literal["window", "error"]
 
 
 def check_choice(option: str, chosen: Sequence[str], known: Sequence[str]) -> None:

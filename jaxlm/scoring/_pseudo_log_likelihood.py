@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._masked_checks import Long, check_choice, check_vocabulary, mask_of, too_long
+from jaxlm.scoring._masked_checks import check_choice, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_rows import at_regular, place_columns, token_places, word_texts
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
 from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
@@ -22,6 +22,7 @@ from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
 from jaxlm.scoring._token_rows import check_top_k
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
+from jaxlm.scoring._windows import Long
 
 Masking = Literal["original", "within-word", "whole-word"]
 MASKINGS: tuple[Masking, ...] = ("original", "within-word", "whole-word")

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import corruption, data, tokenizers
-from jaxlm.scoring._masked_checks import Long, too_long
+from jaxlm.scoring._masked_checks import too_long
 from jaxlm.scoring._masked_rows import at_regular, place_columns, token_places
 from jaxlm.scoring._masked_texts import masked_text
 from jaxlm.scoring._masked_windows import windows
@@ -17,6 +17,7 @@ from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
 from jaxlm.scoring._unknown import Unknown
+from jaxlm.scoring._windows import Long
 
 LARGEST_VOCABULARY = 100
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._masked_checks import Long, check_choice, check_vocabulary, mask_of, too_long
+from jaxlm.scoring._masked_checks import check_choice, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_spans import JoinedPieces, MaskedSpans, every_token
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
@@ -26,6 +26,7 @@ from jaxlm.scoring._variant_contexts import (
 from jaxlm.scoring._variant_measurements import check_pattern, measurement
 from jaxlm.scoring._variant_sequences import FromLeft, Reduce, likelihood_ratio
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
+from jaxlm.scoring._windows import Long
 
 Method = Literal[Fill, "pllr", "llr"]
 METHODS: dict[str, tuple[Method, ...]] = {"masked_lm": (*FILLS, "pllr"), "causal_lm": ("llr",)}

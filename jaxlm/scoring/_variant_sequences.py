@@ -8,10 +8,10 @@ import numpy as np
 
 from jaxlm import data
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
-from jaxlm.scoring._masked_checks import Long
 from jaxlm.scoring._masked_spans import MaskedSpans
 from jaxlm.scoring._measure import Context
 from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._windows import Long
 
 Reduce = Literal["mean", "sum"]
 

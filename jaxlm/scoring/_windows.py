@@ -1,7 +1,10 @@
 """Long texts in windows: every token predicted exactly once, each with as much before it as was asked for."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+# What becomes of texts that are longer than a window.
+Long = Literal["window", "error"]
 
 
 class Window(NamedTuple):

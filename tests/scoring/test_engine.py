@@ -207,7 +207,7 @@ def test_members_become_one_by_the_mean_that_is_named(causal, combine):
 
 def test_no_array_holds_logits_of_more_than_a_tile(causal):
     shape, needs = Shape(1, 4, 32), scoring.Needs(details=True, top_k=2, sets=np.ones((1, V), bool))
-    forward = make_forward(causal.model, needs, tile=16, combine=None)
+    forward = make_forward(causal.model, needs, tile=16, combine=None, on_cpu=True)
     (packed,) = pack([(next_tokens(range(9)), np.arange(8, dtype=np.int32))], shape, buffer=1, shared=False)
     rows = jax.tree.map(lambda leaf: leaf[0], packed.rows)
     sizes = {}

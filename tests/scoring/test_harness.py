@@ -1,6 +1,7 @@
 """lm-evaluation-harness on a tiny random GPT-2: `jaxlm` says what the harness's own `hf` says."""
 
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -138,6 +139,27 @@ def test_the_same_numbers_as_the_harness_itself(place, tmp_path, monkeypatch):
     assert totals[0] == pytest.approx(totals[1], abs=1e-3)
     assert our_samples["written"] == their_samples["written"]
     assert any(text for one in our_samples["written"] for text in one[0])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_requests_that_are_too_long_the_harness_own_tokens_are_read(place, tmp_path):
+    """With a tokenizer that opens every text: its opening token is the first that is cut."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+    from tokenizers import processors
+    from transformers import AutoTokenizer
+
+    shutil.copytree(place / "gpt2", tmp_path / "gpt2")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "gpt2")
+    opened = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
+    tokenizer.backend_tokenizer.post_processor = opened
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    pairs = [("First number 1 goes on and on " * n, f" Third number {n}") for n in range(8)]
+    requests = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    theirs = HFLM(pretrained=str(tmp_path / "gpt2"), device="cpu", dtype="float32").loglikelihood(requests)
+    ours = HarnessModel(str(tmp_path / "gpt2")).log_likelihoods(pairs)
+    assert [one for one, _ in ours] == pytest.approx([one for one, _ in theirs], abs=1e-3)
+    assert [one for _, one in ours] == [one for _, one in theirs]
 
 
 def test_requests_are_read_as_far_as_the_model_reads(tmp_path):

@@ -251,12 +251,16 @@ def test_a_context_that_is_too_long_is_an_error_or_cut_from_the_left(make, loade
     (row,) = rows(make("conditional"), [document])
     assert "at most 32 can be" in row["error"]
     (row,) = rows(make(scoring.Conditional(long="left")), [document])
-    stream = [loaded.tokenizer.specials.cls, *loaded.tokenizer.encode("low " * 40 + "slow a")]
-    stream = [stream[0], *stream[-32:]]
+    read = loaded.tokenizer.encode("low " * 40 + "slow a")[-33:]
+    stream = [loaded.tokenizer.specials.cls, *read[1:]]
     own = token_log_probs(log_probs_of, stream)[-row["num_tokens"] :]
     assert row["log_likelihood"] == pytest.approx(own.sum(), abs=CLOSE * 32) and row["num_cut"] > 0
+    (row,) = rows(make(scoring.Conditional(long="last")), [document])
+    own = token_log_probs(log_probs_of, read)[-row["num_tokens"] :]
+    assert row["log_likelihood"] == pytest.approx(own.sum(), abs=CLOSE * 32)
     beyond = data.Record("0", "low " * 40, {"context": "low"})
-    assert "at most 32" in rows(make(scoring.Conditional(long="left")), [beyond])[0]["error"]
+    for long in ("left", "last"):
+        assert "at most 32" in rows(make(scoring.Conditional(long=long)), [beyond])[0]["error"]
 
 
 def test_documents_that_cannot_be_scored_have_a_row_that_says_why(make):
