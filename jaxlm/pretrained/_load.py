@@ -65,9 +65,9 @@ def load(
 ) -> Loaded:
     """Opens a model: a run's folder, any folder that `save_model` wrote, or a Hugging Face folder.
 
-    Weights are mapped and become parameters one by one: beside those, a process needs memory for two of the
-    largest. The order of weights is that of `transformers`: model.safetensors, its shards, then torch's .bin
-    files, which are read through torch's `weights_only` loading alone.
+    Weights are mapped and become parameters one by one: a process needs memory for those alone, and on their
+    way to a GPU for the largest. The order of weights is that of `transformers`: model.safetensors, its
+    shards, then torch's .bin files, which are read through torch's `weights_only` loading alone.
 
     Args:
       name: the folder; or the name of a model on the Hugging Face hub, `OWNER/NAME@REVISION`, which is looked

@@ -1,5 +1,6 @@
 """Parameters as named tensors: dotted names, those that a model expects, one error for all that differ."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from flax import traverse_util
 from jaxlm import models
 from jaxlm.pretrained._stored import Shape, StoredTensor
 
+# Bytes at whose multiples arrays of a device begin.
+ALIGNMENT = 64
 # Arrays that a parameter is, one after the other along its first axis; made when they are asked for.
 Parts = Callable[[], Sequence[np.ndarray]]
 
@@ -96,7 +99,7 @@ def read_params(parts: Mapping[str, Parts], config: models.TransformerConfig) ->
         layers.setdefault(place, []).append(one)
     stacked = {name for name in layers if name not in parts}
     return unflatten(
-        {name: jnp.asarray(_joined(made, dtype, name in stacked)) for name, made in layers.items()}
+        {name: jax.device_put(_joined(made, dtype, name in stacked)) for name, made in layers.items()}
     )
 
 
@@ -107,12 +110,20 @@ def _joined(layers: Sequence[Parts], dtype: np.dtype, is_stacked: bool) -> np.nd
         parts = made()
         rows = sum(part.shape[0] for part in parts)
         if joined is None:
-            joined = np.empty((len(layers), rows, *parts[0].shape[1:]), dtype)
+            joined = _room((len(layers), rows, *parts[0].shape[1:]), dtype)
         start = 0
         for part in parts:
             _copy(part, joined[number, start : start + part.shape[0]])
             start += part.shape[0]
     return joined if is_stacked else joined[0]
+
+
+def _room(shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """An array without values that a CPU's device takes as it is: of any other it makes a copy."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def _copy(part: np.ndarray, place: np.ndarray) -> None:

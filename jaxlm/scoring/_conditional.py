@@ -38,7 +38,8 @@ class Conditional(Measure):
       bos: what stands before the context: as in `resolve_bos`, or "empty": the opening token where there is
         no context, else nothing.
       long: what becomes of what is longer than the model reads: "error", or the context loses its beginning,
-        of which `num_cut` tells how many tokens: what opens it stays ("left"), or is cut first ("last").
+        of which `num_cut` tells how many tokens: what opens it stays ("left"), or is cut first ("last"), and
+        counted.
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
 
     Example:
@@ -100,7 +101,7 @@ class Conditional(Measure):
         if cut and (self.long == "error" or cut >= known):
             raise ScoreError(
                 f"{len(stream) - 1} tokens are read at once, and at most {context.longest} can be"
-                + ("; long='left' would cut the context" if self.long == "error" else "")
+                + ("; long='left' would cut the context" if cut < known and self.long == "error" else "")
             )
         stream = np.concatenate([stream[:opening], stream[opening + cut :]]).astype(np.int32)
         known -= cut

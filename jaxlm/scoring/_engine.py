@@ -22,7 +22,7 @@ from jaxlm.scoring._engine_config import (
 )
 from jaxlm.scoring._forward import Answers, make_forward
 from jaxlm.scoring._measure import Needs
-from jaxlm.scoring._packer import Packed, Shape, pack
+from jaxlm.scoring._packer import Packed, Rows, Shape, pack
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 # Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread
@@ -68,8 +68,8 @@ class Engine:
         self._shape = Shape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
         self._shorter = shorter_rows(self.config)
         self.longest = longest_piece(self.config, loaded)
-        self.work, self._counting, self._giving = Work(), threading.Lock(), threading.Lock()
-        self._step = self._compiled(loaded)
+        self.work, self._counting, self._compiling = Work(), threading.Lock(), threading.Lock()
+        self._step, self._executables = self._mapped(loaded), {}
         self._params = _replicated(_kept(loaded), devices)
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[PieceScores]:
@@ -98,24 +98,33 @@ class Engine:
     def _answered(self, batches: Iterable[Packed]) -> Iterator[tuple[Packed, Answers]]:
         """Yields batches with their answers, in order."""
         flying: deque[tuple[Packed, Future[Answers]]] = deque()
-        with ThreadPoolExecutor(AT_ONCE, "jaxlm-batches") as workers:
+        workers = ThreadPoolExecutor(AT_ONCE, "jaxlm-batches")
+        try:
             for packed in batches:
-                flying.append((packed, workers.submit(self._answers, packed)))
-                # One more waits, so that no thread does.
-                if len(flying) > AT_ONCE:
-                    packed, answers = flying.popleft()
-                    yield packed, answers.result()
+                # Here, as JAX's settings may be those of the caller's thread alone.
+                step = self._executable(packed.rows)
+                flying.append((packed, workers.submit(self._answers, step, packed.rows)))
+                # One more than they work on waits for them, so that they do not.
+                while flying and (len(flying) > AT_ONCE or flying[0][1].done()):
+                    yield _landed(flying)
             while flying:
-                packed, answers = flying.popleft()
-                yield packed, answers.result()
+                yield _landed(flying)
+        finally:
+            # Whoever stops listening does not wait for what is on its way.
+            workers.shutdown(wait=False, cancel_futures=True)
 
-    def _answers(self, packed: Packed) -> Answers:
-        # By one thread at a time, or what is new would be compiled by several.
-        with self._giving:
-            answers = self._step(self._params, packed.rows)
-        return jax.tree.map(np.asarray, answers)
+    def _executable(self, rows: Rows) -> Callable[..., Answers]:
+        shape = rows.tokens.shape
+        with self._compiling:
+            if shape not in self._executables:
+                self._executables[shape] = self._step.lower(self._params, rows).compile()
+        return self._executables[shape]
 
-    def _compiled(self, loaded: pretrained.Loaded) -> Callable[..., Answers]:
+    def _answers(self, step: Callable[..., Answers], rows: Rows) -> Answers:
+        """The answers of a batch, as arrays of the host."""
+        return jax.tree.map(np.asarray, step(self._params, rows))
+
+    def _mapped(self, loaded: pretrained.Loaded) -> Callable[..., Answers]:
         on_cpu = self.config.devices[0].platform == "cpu"
         how = {"tile": self.config.tile, "combine": self.config.combine, "on_cpu": on_cpu}
         forward = make_forward(loaded.model, self._needs, **how)
@@ -193,6 +202,11 @@ def instruction_positions(tokens: np.ndarray, next_id: int) -> np.ndarray:
     starts = np.flatnonzero(begins)
     number = np.cumsum(begins) - 1
     return np.stack([number, np.arange(len(tokens)) - starts[number]], 1).astype(np.int32)
+
+
+def _landed(flying: deque[tuple[Packed, Future[Answers]]]) -> tuple[Packed, Answers]:
+    packed, answers = flying.popleft()
+    return packed, answers.result()
 
 
 def _kept(loaded: pretrained.Loaded) -> Any:

@@ -120,7 +120,7 @@ class _Run:
     def __init__(self, scorer: RowScorer, source: Source, store: Store, job: Job, config: JobConfig) -> None:
         self.planned = self.skipped = self._total = 0
         self._scorer, self._store, self._job, self._config = scorer, store, job, config
-        self._check = source.check
+        self._check = source.check_of_pieces()
         self._estimate: int | None = None
         # It looks at every file, and nobody need wait for it.
         threading.Thread(target=self._look, args=(source,), daemon=True).start()

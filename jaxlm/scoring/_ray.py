@@ -76,7 +76,13 @@ def run_ray_job(
             done = done_parts(store, job)
             keep = functools.partial(keep_plan, store, job)
             read = functools.partial(
-                _read, source.pieces(), source.check, config, done, read_plan(store, job), keep
+                _read,
+                source.pieces(),
+                source.check_of_pieces(),
+                config,
+                done,
+                read_plan(store, job),
+                keep,
             )
             parts = _parts_of(ray, read).map_batches(
                 _PartScorer,

@@ -19,8 +19,8 @@ class Source(NamedTuple):
       documents: returns an iterator over them, from the start each time.
       description: JSON values that differ where the documents do.
       estimate: about how many there are, from a look that makes none; None: unknown.
-      check: raises `CorpusError` if the documents, or of a place in `files` that file's, are no longer those
-        that are described.
+      check: raises `CorpusError` if the documents are no longer those that are described; where there are
+        files it takes a place in them, too, and looks at that one alone.
       files: each returns the documents of one file, which one after the other are those of the corpus, and
         raises `CorpusError` behind them if they are not those that are described; none: it is not of files.
     """
@@ -34,6 +34,14 @@ class Source(NamedTuple):
     def pieces(self) -> list[Piece]:
         """Returns the files, or all documents as one."""
         return list(self.files) or [self.documents]
+
+    def check_of_pieces(self) -> Callable[[int], None]:
+        """Returns what raises `CorpusError` if a piece is no longer what is described, by its place."""
+        return self.check if self.files else _known
+
+
+def _known(place: int) -> None:
+    """Documents that are of no file do not change."""
 
 
 def file_source(

@@ -237,7 +237,7 @@ print(peak - before, sum(leaf.nbytes for leaf in leaves), max(leaf.nbytes for le
 
 
 @pytest.mark.parametrize(("stored", "dtype"), [("float32", "bfloat16"), ("bfloat16", "float32")])
-def test_memory_is_the_parameters_and_twice_the_largest_tensor_at_most(tmp_path, stored, dtype):
+def test_memory_is_that_of_the_parameters(tmp_path, stored, dtype):
     sizes = {"vocab_size": 20_000, "width": 512, "depth": 6, "num_heads": 8, "max_length": 64}
     large = dataclasses.replace(GPT2, **sizes, param_dtype=stored)
     shapes = jax.eval_shape(models.build(large, "causal_lm").init, jax.random.key(0), jnp.array([[1]]))[
@@ -252,4 +252,4 @@ def test_memory_is_the_parameters_and_twice_the_largest_tensor_at_most(tmp_path,
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     peak, total, largest = map(int, done.stdout.split())
     assert total > 25_000_000 and peak > total
-    assert peak <= total + 2 * largest, (peak, total, largest)
+    assert peak <= total + largest // 4, (peak, total, largest)

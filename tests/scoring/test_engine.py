@@ -1,8 +1,10 @@
 """The engine against a piece on its own: packing, order, devices, shared contexts, what is asked beside."""
 
 import dataclasses
+import itertools
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, pretrained, scoring
+from jaxlm.scoring import _engine
 from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._forward import make_forward
 from jaxlm.scoring._packer import Shape, pack
@@ -265,6 +268,96 @@ def test_a_piece_that_cannot_be_asked_is_refused(engine, piece, reason):
 def test_rows_divide_over_devices(causal):
     with pytest.raises(ValueError, match="8 devices: got 7"):
         scoring.Engine(causal, scoring.EngineConfig(rows=7))
+
+
+def test_answers_that_come_late_keep_their_place(engine, monkeypatch):
+    """The first batch is held back until later ones are answered."""
+    pieces = [next_tokens(stream) for stream in draw(300, 31, seed=3)]
+    expected = [scores.log_probs for scores in engine(pieces)]
+    answers, answered, calls = engine._answers, threading.Event(), itertools.count()
+
+    def late(step, rows):
+        if next(calls) == 0:
+            assert answered.wait(60)
+            return answers(step, rows)
+        found = answers(step, rows)
+        answered.set()
+        return found
+
+    monkeypatch.setattr(engine, "_answers", late)
+    for one, other in zip(engine(pieces), expected, strict=True):
+        np.testing.assert_array_equal(one.log_probs, other)
+
+
+def test_a_batch_that_fails_fails_the_caller_and_the_engine_goes_on(engine):
+    pieces = [next_tokens(stream) for stream in draw(300, 31, seed=4)]
+    answers, calls = engine._answers, itertools.count()
+
+    def failing(step, rows):
+        if next(calls) == 2:
+            raise MemoryError("third batch")
+        return answers(step, rows)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "_answers", failing)
+        with pytest.raises(MemoryError, match="third batch"):
+            list(engine(pieces))
+    assert len(list(engine(pieces))) == 300
+
+
+def test_whoever_stops_listening_does_not_wait_for_what_is_on_its_way(engine, monkeypatch):
+    answers, calls = engine._answers, itertools.count()
+    begun, go = threading.Event(), threading.Event()
+
+    def held(step, rows):
+        if next(calls) == 0:
+            assert begun.wait(60)
+        else:
+            begun.set()
+            assert go.wait(60)
+        return answers(step, rows)
+
+    monkeypatch.setattr(engine, "_answers", held)
+    endless = engine(next_tokens(np.arange(30) % V) for _ in iter(int, 1))
+    next(endless)
+    endless.close()
+    busy = [thread for thread in threading.enumerate() if thread.name.startswith("jaxlm-batches")]
+    assert busy
+    go.set()
+    for thread in busy:
+        thread.join(60)
+    # What waited behind those that were on their way was not begun.
+    assert not any(thread.is_alive() for thread in busy) and next(calls) <= 1 + _engine.AT_ONCE
+
+
+def test_several_threads_of_a_new_engine_compile_once(causal):
+    engine = scoring.Engine(causal, SMALL)
+    pieces = [next_tokens(stream) for stream in draw(100, 31, seed=5)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: list(engine(pieces)), range(4)))
+    assert engine.work.traces == 1 and engine.work.pieces == 400
+    for one in found:
+        for scores, expected in zip(one, found[0], strict=True):
+            np.testing.assert_array_equal(scores.log_probs, expected.log_probs)
+
+
+def test_settings_of_the_callers_thread_are_those_of_the_compilation(causal, monkeypatch):
+    seen, make = [], _engine.make_forward
+
+    def noting(*arguments, **options):
+        forward = make(*arguments, **options)
+
+        def noted(params, rows):
+            seen.append(jax.config.jax_default_matmul_precision)
+            return forward(params, rows)
+
+        return noted
+
+    monkeypatch.setattr(_engine, "make_forward", noting)
+    engine = scoring.Engine(causal, SMALL)
+    with jax.default_matmul_precision("highest"):
+        list(engine([next_tokens([1, 2, 3])]))
+    assert seen == ["highest"]
 
 
 def test_work_of_several_threads_is_all_counted(engine):

@@ -1,13 +1,14 @@
 import functools
 import json
 import os
+import pickle
 from concurrent.futures import CancelledError
 
 import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import data, scoring
-from jaxlm.scoring import _job, _store
+from jaxlm.scoring import _job, _ray, _store
 from jaxlm.scoring._parts import plan_parts
 from jaxlm.scoring._plan import Plan
 from tests.scoring.fakes import RECORDS, SMALL, Fake, contents, run, source
@@ -475,6 +476,36 @@ def test_no_part_is_cut_from_a_file_that_is_being_changed(tmp_path):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     run(tmp_path / "out", corpus=corpus)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_documents_of_no_file_are_checked_as_a_whole(tmp_path):
+    """By a function of no arguments, as it may be where there are no files."""
+    asked = []
+    run(tmp_path, corpus=source()._replace(check=lambda: asked.append("all")))
+    assert asked == ["all"]
+
+
+def test_the_reader_of_a_cluster_cuts_no_part_from_a_file_that_is_being_changed_and_keeps_its_plan(
+    many, monkeypatch
+):
+    def parts(check):
+        kept.clear()
+        read = _ray._read(many.pieces(), check, SMALL, set(), Plan(), lambda plan: kept.append(plan) or 13)
+        return [pickle.loads(row["part"][0].as_py()) for row in read]
+
+    def changed(place):
+        if place == 3:
+            raise data.CorpusError("03.txt changed")
+
+    kept = []
+    whole = parts(many.check_of_pieces())
+    assert sum(part.size for part in whole) == 52 and len(kept) == 1
+    *some, refused = parts(changed)
+    assert refused == "03.txt changed" and kept == []
+    assert [part[:3] for part in some] == [part[:3] for part in whole[: len(some)]] and some
+    monkeypatch.setattr(_ray, "SECONDS_BETWEEN_PLANS", 0.0)
+    parts(many.check_of_pieces())
+    assert kept
 
 
 def test_of_a_file_that_was_another_while_it_was_read_nothing_is_kept(tmp_path, many):
