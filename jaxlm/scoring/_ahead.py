@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -12,7 +12,7 @@ AHEAD = 2
 GRACE = 10.0
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Yields the items, drawn by a thread that is a few of them ahead and stops when nobody listens.
 
     Example:
@@ -52,5 +52,7 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield thing
     finally:
         stopped.set()
-        # A source that does not answer is left behind rather than waited for.
-        thread.join(GRACE)
+        # A source that does not answer is left behind rather than waited for. Where this generator was
+        # abandoned, the thread itself may be who lets go of it last.
+        if thread is not threading.current_thread():
+            thread.join(GRACE)

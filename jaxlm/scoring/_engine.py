@@ -1,8 +1,9 @@
 """Scoring at the speed of the hardware: pieces are packed on the host while all local devices work."""
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -89,18 +90,19 @@ class Engine:
         batches = pack(checked, self._shape, beside=self._model_config.width, **how)
         ready: dict[int, PieceScores] = {}
         first = 0
-        for packed, answers in self._answered(ahead(batches)):
-            self._land(packed, answers, ready)
-            while first in ready:
-                yield ready.pop(first)
-                first += 1
+        with contextlib.closing(self._answered(batches)) as answered:
+            for packed, answers in answered:
+                self._land(packed, answers, ready)
+                while first in ready:
+                    yield ready.pop(first)
+                    first += 1
 
-    def _answered(self, batches: Iterable[Packed]) -> Iterator[tuple[Packed, Answers]]:
+    def _answered(self, batches: Iterable[Packed]) -> Generator[tuple[Packed, Answers], None, None]:
         """Yields batches with their answers, in order."""
         flying: deque[tuple[Packed, Future[Answers]]] = deque()
-        workers = ThreadPoolExecutor(AT_ONCE, "jaxlm-batches")
+        workers, coming = ThreadPoolExecutor(AT_ONCE, "jaxlm-batches"), ahead(batches)
         try:
-            for packed in batches:
+            for packed in coming:
                 # Here, as JAX's settings may be those of the caller's thread alone.
                 step = self._executable(packed.rows)
                 flying.append((packed, workers.submit(self._answers, step, packed.rows)))
@@ -112,6 +114,7 @@ class Engine:
         finally:
             # Whoever stops listening does not wait for what is on its way.
             workers.shutdown(wait=False, cancel_futures=True)
+            coming.close()
 
     def _executable(self, rows: Rows) -> Callable[..., Answers]:
         shape = rows.tokens.shape

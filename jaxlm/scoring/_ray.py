@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._finish import done_parts, finish_job
 from jaxlm.scoring._job import make_job, score_part
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
@@ -23,7 +24,8 @@ from jaxlm.scoring._store import open_store
 MakeScorer = Callable[[], RowScorer]
 # Errors whose words are meant for whoever asked.
 REFUSALS = (ValueError, OSError)
-NOTHING = {"documents": 0, "errors": 0, "tokens": 0, "position": 0, "refused": ""}
+COUNTS = ("documents", "errors", "tokens", "read", "positions")
+NOTHING = dict.fromkeys(COUNTS, 0) | {"position": 0, "refused": ""}
 
 
 def run_ray_job(
@@ -143,13 +145,17 @@ class _PartScorer:
         found = NOTHING | {"position": part.first + part.size}
         if not part.documents:
             return found
+        before = getattr(self._scorer, "work", Work())
         rows = list(score_part(self._scorer, part, on_error=self._config.on_error))
+        after = getattr(self._scorer, "work", Work())
         payload = encode_part(self._scorer.schema, part, rows, job=self._job.id, base=self._config.base)
         self._store.put(part_name(part.number), payload)
         return found | {
             "documents": len(rows),
             "errors": sum(row.get("error") is not None for row in rows),
             "tokens": sum(row.get("num_tokens") or 0 for row in rows),
+            "read": after.tokens - before.tokens,
+            "positions": after.positions - before.positions,
         }
 
 
@@ -159,7 +165,8 @@ class _Told:
     def __init__(self, source: Source, config: JobConfig) -> None:
         self.planned = 0
         self._estimate, self._began = source.estimate(), time.monotonic()
-        self._documents = self._errors = self._tokens = self._written = self._position = 0
+        self._counts = dict.fromkeys(COUNTS, 0)
+        self._written = self._position = 0
 
     def progresses(self, parts: Any) -> Iterator[JobProgress]:
         """Yields how far it is, a part."""
@@ -168,20 +175,21 @@ class _Told:
                 raise ScoreError(found["refused"])
             self.planned += 1
             self._written += found["documents"] > 0
-            self._documents += found["documents"]
-            self._errors += found["errors"]
-            self._tokens += found["tokens"]
+            self._counts = {name: count + found[name] for name, count in self._counts.items()}
             self._position = max(self._position, found["position"])
             yield self.progress()
 
     def progress(self) -> JobProgress:
         """Returns how far it is."""
         seconds = time.monotonic() - self._began
-        left = None
-        if self._estimate is not None and self._documents:
-            left = max(self._estimate - self._position, 0) * seconds / self._documents
-        counts = (self._documents, self._errors, self._tokens, self._written, self._position)
-        return JobProgress(*counts, self._estimate, seconds, left, None)
+        documents, errors, tokens, read, positions = self._counts.values()
+        left = padding = None
+        if self._estimate is not None and documents:
+            left = max(self._estimate - self._position, 0) * seconds / documents
+        if positions:
+            padding = Work(tokens=read, positions=positions).padding_share
+        counts = (documents, errors, tokens, self._written, self._position)
+        return JobProgress(*counts, self._estimate, seconds, left, padding)
 
 
 def _ray() -> Any:

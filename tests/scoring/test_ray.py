@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxlm import data, scoring
+from jaxlm.scoring._engine_config import Work
 from tests.scoring.fakes import RECORDS, SMALL, Fake, contents, run, source
 
 ray = pytest.importorskip("ray")
@@ -16,7 +17,15 @@ pytest.importorskip("ray.data")
 ROOT = Path(__file__).parents[2]
 
 
-class Mortal(Fake):
+class Working(Fake):
+    """Half of what it computes is padding."""
+
+    @property
+    def work(self):
+        return Work(tokens=len(self.seen), positions=2 * len(self.seen))
+
+
+class Mortal(Working):
     """Kills its own process once, in the middle of a part."""
 
     def __init__(self, grave):
@@ -52,6 +61,7 @@ def test_an_actor_is_killed_and_the_files_are_the_same(tmp_path):
     assert (tmp_path / "grave").exists()
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     assert finished.progress.documents == finished.summary["documents"] == len(RECORDS)
+    assert finished.progress.padding_share == 0.5
 
 
 @pytest.mark.filterwarnings("ignore")
