@@ -326,7 +326,6 @@ def test_whoever_stops_listening_does_not_wait_for_what_is_on_its_way(engine, mo
     go.set()
     for thread in busy:
         thread.join(60)
-    # What waited behind those that were on their way was not begun.
     assert not any(thread.is_alive() for thread in busy) and next(calls) <= 1 + _engine.AT_ONCE
 
 
