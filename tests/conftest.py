@@ -17,6 +17,22 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the tests that are marked long, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves the long tests out, rather than skip them: what is skipped is what this machine cannot do."""
+    if config.getoption("--long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
