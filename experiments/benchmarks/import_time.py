@@ -3,6 +3,7 @@
 python experiments/benchmarks/import_time.py
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -21,7 +22,10 @@ COMMANDS = {
 }
 
 
-def main(rounds: int = 5) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
     taken = {name: [] for name in COMMANDS}
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     for turn in range(rounds + 1):

@@ -76,11 +76,11 @@ def measure(options: argparse.Namespace, dtype: str) -> dict:
         "dtype": dtype,
         "batch": options.batch,
         "length": options.length,
-        "sides": [row(s) for s in sides],
+        "sides": [summary(side) for side in sides],
     }
 
 
-def row(side: Side) -> dict:
+def summary(side: Side) -> dict:
     if not side.turns:
         return {"name": side.name, "failure": side.failure}
     rate = side.rate()

@@ -27,7 +27,7 @@ class TokenCache:
         lengths: tokens of each record, `Int64[records]`.
         byte_lengths: UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped; opening and closing
             tokens have none.
-        labels: a number a record, `Float32[records]`, memory-mapped; of classes, their place in the names.
+        labels: a number a record, `Float64[records]`, memory-mapped; of classes, their place in the names.
             None for a corpus without labels.
         pad_id: the id that fills rows; 0 for a tokenizer that has none.
 
@@ -45,7 +45,7 @@ class TokenCache:
         self._id_offsets = _mapped(self.folder / "id_offsets.bin", "<i8", self.counts.records + 1)
         self._ids = _mapped(self.folder / "ids.bin", "u1", int(self._id_offsets[-1]))
         self.byte_lengths = _mapped(self.folder / "byte_lengths.bin", "<i8", self.counts.records)
-        labels = _mapped(self.folder / "labels.bin", "<f4", self.counts.records * manifest["labelled"])
+        labels = _mapped(self.folder / "labels.bin", "<f8", self.counts.records * manifest["labelled"])
         self.labels: np.ndarray | None = labels if manifest["labelled"] else None
         self.lengths = np.diff(self.offsets)
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.tokens) or np.any(self.lengths < 1):

@@ -118,7 +118,7 @@ class CacheWriter:
         sizes = [len(record.text.encode("utf-8", "surrogatepass")) for record in records]
         self._write("byte_lengths", np.asarray(sizes, "<i8"))
         if self._labelled:
-            self._write("labels", np.asarray([float(record.meta["label"]) for record in records], "<f4"))
+            self._write("labels", np.asarray([float(record.meta["label"]) for record in records], "<f8"))
 
     def _between(self, tokens: np.ndarray) -> np.ndarray:
         if self._ends is None:

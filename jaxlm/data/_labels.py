@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from jaxlm.data._annotations import annotate, cut, where_of
 from jaxlm.data._config import DataConfig, LabelKind
@@ -58,7 +59,9 @@ def label_number(record: Record, label_names: Sequence[str] | None) -> str:
 
 
 def class_names(labels: Iterable[Record], kind: LabelKind) -> tuple[str, ...] | None:
-    """Returns the names of the classes that records are labelled with, sorted; None for numbers.
+    """Returns the names of the classes that records are labelled with; None for numbers.
+
+    Names are sorted: by their value where all of them are numbers, so that "9" comes before "10", else as text.
 
     Args:
         labels: annotated records.
@@ -73,7 +76,20 @@ def class_names(labels: Iterable[Record], kind: LabelKind) -> tuple[str, ...] | 
             return None
         kind = "class"
         names.add(record.meta["label"])
-    return tuple(sorted(names))
+    return tuple(sorted(names, key=class_order(names)))
+
+
+def class_order(names: Iterable[str]) -> Callable[[str], Any]:
+    """Returns the key that class names are sorted by: their value where all are numbers, else their text.
+
+    Example:
+        >>> names = ["10", "9", "9.0"]
+        >>> sorted(names, key=class_order(names)), sorted(["b", "10", "9"], key=class_order(["b", "10", "9"]))
+        (['9', '9.0', '10'], ['10', '9', 'b'])
+    """
+    if all(is_number(name) for name in names):
+        return lambda name: (float(name), name)
+    return lambda name: name
 
 
 def is_number(label: str) -> bool:

@@ -18,7 +18,7 @@ from jaxlm.models._language_models import CausalLM, MaskedLM
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
 from jaxlm.models._seq2seq import Seq2SeqLM
-from jaxlm.models._sequence_model import SequenceModel
+from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
 from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._stacking import BODIES, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
@@ -46,6 +46,7 @@ __all__ = [
     "Output",
     "Seq2SeqLM",
     "SequenceModel",
+    "StandardizedOutputs",
     "Transformer",
     "TransformerConfig",
     "build",

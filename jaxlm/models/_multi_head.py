@@ -10,7 +10,7 @@ from jaxlm import ops
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._language_models import Head
-from jaxlm.models._sequence_model import SequenceHead
+from jaxlm.models._sequence_model import SequenceHead, StandardizedOutputs
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -121,10 +121,21 @@ class MultiHeadModel(nn.Module):
         deterministic: bool = True,
     ) -> Float[Array, "B S C"]:
         """Returns a sequence head's float32 outputs for each segment; see `SequenceModel.outputs`."""
-        if not isinstance(self._kind(head), HeadConfig):
-            raise ValueError(f"head {head!r} reads positions, not sequences: it has logits, no outputs")
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
-        return getattr(self, PREFIX + head)(hidden, rows, num_segments, deterministic)
+        return self._sequence_head(head).in_units(hidden, rows, num_segments, deterministic)
+
+    def standardized_outputs(
+        self,
+        hidden: Float[Array, "B L D"],
+        *,
+        head: str,
+        segments: Int[Array, "B L"] | None = None,
+        num_segments: int = 1,
+        deterministic: bool = True,
+    ) -> StandardizedOutputs:
+        """Returns a sequence head's outputs before its units; see `SequenceModel.standardized_outputs`."""
+        rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
+        return self._sequence_head(head)(hidden, rows, num_segments, deterministic)
 
     def token_vectors(
         self,
@@ -145,6 +156,11 @@ class MultiHeadModel(nn.Module):
     def _token_head(self, head: str) -> Head:
         if isinstance(self._kind(head), HeadConfig):
             raise ValueError(f"head {head!r} reads sequences, not positions: it has outputs, no logits")
+        return getattr(self, PREFIX + head)
+
+    def _sequence_head(self, head: str) -> SequenceHead:
+        if not isinstance(self._kind(head), HeadConfig):
+            raise ValueError(f"head {head!r} reads positions, not sequences: it has logits, no outputs")
         return getattr(self, PREFIX + head)
 
     def _make_heads(self, hidden: Float[Array, "B 1 D"]) -> None:

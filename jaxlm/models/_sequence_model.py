@@ -1,5 +1,7 @@
 """A body and a sequence-level head: one vector of outputs for every segment of packed rows."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -10,6 +12,23 @@ from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._layers import Linear, Norm, drop
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Bool, Float, Int
+
+
+class StandardizedOutputs(NamedTuple):
+    """A head's outputs before its units: what they stand for is `center + scale * values`.
+
+    A loss that compares these with `(label - center) / scale`, computed in float64, loses no digits where labels
+    are large beside their deviation, as times in milliseconds are.
+
+    Attributes:
+      values: `Float[B S C]`, zeros where a row has no such segment.
+      center: of the head, a plain number.
+      scale: likewise.
+    """
+
+    values: Float[Array, "B S C"]
+    center: float
+    scale: float
 
 
 class SequenceHead(nn.Module):
@@ -35,16 +54,27 @@ class SequenceHead(nn.Module):
         segments: Int[Array, "B L"],
         num_segments: int,
         deterministic: bool,
-    ) -> Float[Array, "B S C"]:
+    ) -> StandardizedOutputs:
         head, activated = self.head, NONLINEARITIES[self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
         pooled = self.norm(pooled) if head.pooled_norm else pooled
         pooled = drop(self, pooled, head.dropout, deterministic)
         for layer in self.layer:
             pooled = drop(self, activated(layer(pooled)), head.dropout, deterministic)
-        outputs = head.center + head.scale * self.output(pooled, preferred=jnp.float32)
-        present = ops.segment_starts(segments, num_segments).present
-        return jnp.where(present[..., None], outputs, 0.0)
+        present = ops.segment_starts(segments, num_segments).present[..., None]
+        values = jnp.where(present, self.output(pooled, preferred=jnp.float32), 0.0)
+        return StandardizedOutputs(values, head.center, head.scale)
+
+    def in_units(
+        self,
+        hidden: Float[Array, "B L D"],
+        segments: Int[Array, "B L"],
+        num_segments: int,
+        deterministic: bool,
+    ) -> Float[Array, "B S C"]:
+        outputs = self(hidden, segments, num_segments, deterministic)
+        present = ops.segment_starts(segments, num_segments).present[..., None]
+        return jnp.where(present, outputs.center + outputs.scale * outputs.values, 0.0)
 
     def _pooled(
         self, hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
@@ -127,6 +157,18 @@ class SequenceModel(nn.Module):
           num_segments: S, static; a row's segments above it are left out.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
         """
+        rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
+        return self.head.in_units(hidden, rows, num_segments, deterministic)
+
+    def standardized_outputs(
+        self,
+        hidden: Float[Array, "B L D"],
+        *,
+        segments: Int[Array, "B L"] | None = None,
+        num_segments: int = 1,
+        deterministic: bool = True,
+    ) -> StandardizedOutputs:
+        """Returns the head's outputs before `head.center` and `head.scale`; arguments as for `outputs`."""
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic)
 

@@ -63,11 +63,16 @@ class Summary:
 
 
 class _Spread:
-    """Count, moments and a sample of a column; NaN and infinity are left out and counted."""
+    """Count, moments and a sample of a column; NaN and infinity are left out and counted.
+
+    `_deviations` is the sum of squared deviations from the mean so far. Two such sums are merged as in Chan,
+    Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: a
+    mean of squares less the square of a mean has no digits left where the mean is large beside the spread.
+    """
 
     def __init__(self) -> None:
         self._count, self._left_out = 0, 0
-        self._sum, self._squares = 0.0, 0.0
+        self._sum, self._mean, self._deviations = 0.0, 0.0, 0.0
         self._low, self._high = math.inf, -math.inf
         self._keys, self._values = np.zeros(0, np.uint64), np.zeros(0)
 
@@ -77,9 +82,8 @@ class _Spread:
         values, index = values[known], index[known]
         if not len(values):
             return
-        self._count += len(values)
+        self._merge(len(values), float(values.mean()), float(np.square(values - values.mean()).sum()))
         self._sum += float(values.sum())
-        self._squares += float((values * values).sum())
         self._low, self._high = min(self._low, values.min()), max(self._high, values.max())
         keys = np.concatenate([self._keys, _mixed(index)])
         kept = np.concatenate([self._values, values])
@@ -88,19 +92,25 @@ class _Spread:
             keys, kept = keys[first], kept[first]
         self._keys, self._values = keys, kept
 
+    def _merge(self, count: int, mean: float, deviations: float) -> None:
+        """Takes the moments of further values."""
+        total = self._count + count
+        apart = mean - self._mean
+        self._deviations += deviations + apart * apart * (self._count / total) * count
+        self._mean += apart * (count / total)
+        self._count = total
+
     def as_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = {"count": self._count, "missing": self._left_out}
         if not self._count:
             return found
-        mean = self._sum / self._count
-        variance = max(self._squares / self._count - mean * mean, 0.0)
         sample = np.sort(self._values)
         quantiles = np.quantile(sample, list(QUANTILES.values()))
         counts, edges = _histogram(sample)
         return found | {
             "sum": self._sum,
-            "mean": mean,
-            "std": math.sqrt(variance),
+            "mean": self._mean,
+            "std": math.sqrt(self._deviations / self._count),
             "min": float(self._low),
             **dict(zip(QUANTILES, map(float, quantiles), strict=True)),
             "max": float(self._high),

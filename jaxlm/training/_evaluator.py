@@ -25,8 +25,9 @@ from jaxlm.training._task import Split
 from jaxlm.typing import Array
 
 Scores = Evaluation | SequenceEvaluation
-# Evaluations are comparable between runs: their masks come from this key, whatever the run's seed.
-EVALUATION_SEED = 0
+# Evaluations are comparable between runs: their masks come from this key, whatever the run's seed and the kind
+# of key that JAX_DEFAULT_PRNG_IMPL asks for.
+EVALUATION_SEED, EVALUATION_KEY = 0, "threefry2x32"
 
 
 def make_eval_step(objective: Objective, apply_fn: Callable[..., Any]) -> Callable[..., dict[str, Array]]:
@@ -41,7 +42,7 @@ def make_eval_step(objective: Objective, apply_fn: Callable[..., Any]) -> Callab
     """
 
     def eval_step(params: Any, batch: data.Batch, *, axis_name: str | None = None) -> dict[str, Array]:
-        rngs = {"mask": named_rng(jax.random.key(EVALUATION_SEED), "evaluation")}
+        rngs = {"mask": named_rng(jax.random.key(EVALUATION_SEED, impl=EVALUATION_KEY), "evaluation")}
         loss_sum, weight, metrics = objective(apply_fn, params, batch, rngs)
         sums = metrics | {"loss_sum": loss_sum, "weight": weight}
         return sums if axis_name is None else lax.psum(sums, axis_name)

@@ -99,11 +99,16 @@ def _trained(
             task.tokenizer,
             objective=experiment.run.objective,
             head=task.head,
-            extra={"experiment": experiment.to_dict()},
+            extra={"experiment": experiment.to_dict()} | _classes(task),
         )
         yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
     finally:
         trainer.close()
+
+
+def _classes(task: Task) -> dict[str, list[str]]:
+    """The name of each output of a classifier, as config.json keeps them."""
+    return {"classes": list(task.label_names)} if task.label_names else {}
 
 
 def _with_said(events: Iterator[Event], said: Said) -> Iterator[Event]:

@@ -29,8 +29,8 @@ def classification_objective(
 ) -> Objective:
     """Returns the objective of a classifier: cross-entropy in nats of each example's class.
 
-    With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: its
-    target has `1 - a` spread over nothing and `a` over all classes. A piece of a divided record counts as an
+    With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: the
+    target puts `1 - a` on the true class and spreads `a` evenly over all classes. A piece of a divided record counts as an
     example of its own.
 
     Args:
@@ -63,7 +63,7 @@ def classification_objective(
         apply_fn: Callable[..., Any], params: Any, batch: data.Batch, rngs: Mapping[str, Key[Array, ""]]
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
         inputs = read_batch(rngs["mask"], batch, input_noise, num_segments)
-        logits = sequence_outputs(
+        outputs = sequence_outputs(
             apply_fn,
             params,
             batch,
@@ -72,6 +72,7 @@ def classification_objective(
             positions_from=positions_from,
             dropout_rng=None if deterministic else rngs["dropout"],
         )
+        logits = outputs.center + outputs.scale * outputs.values
         if classes.max(initial=-1) >= logits.shape[-1]:
             raise ValueError(
                 f"classes are numbers below the head's {logits.shape[-1]} outputs: got {classes.max()}"
@@ -104,7 +105,8 @@ def regression_objective(
     A piece of a divided record counts as an example of its own.
 
     Args:
-      labels: `[N]` or `[N C]` values of each example by its id; NaN: unlabelled, counts nowhere.
+      labels: `[N]` or `[N C]` values of each example by its id; NaN: unlabelled, counts nowhere. They are
+        brought to the head's units in float64 before they become float32.
       num_segments: S, the most segments of a row; see `batch_examples`.
       scale: errors are divided by it before they are squared; the labels' deviation makes losses and learning
         rates comparable between data (see `HeadConfig.center` and `HeadConfig.scale`).
@@ -143,18 +145,20 @@ def regression_objective(
             positions_from=positions_from,
             dropout_rng=None if deterministic else rngs["dropout"],
         )
-        if outputs.shape[-1] != values.shape[1]:
+        if outputs.values.shape[-1] != values.shape[1]:
             raise ValueError(
-                f"the head has {outputs.shape[-1]} outputs: got {values.shape[1]} labels an example"
+                f"the head has {outputs.values.shape[-1]} outputs: got {values.shape[1]} labels an example"
             )
         ids = inputs.examples.ids
         counts = inputs.examples.present[..., None] & jnp.asarray(known)[ids]
-        errors = jnp.where(counts, outputs - jnp.asarray(values)[ids], 0.0)
+        wanted = ((values - outputs.center) / outputs.scale).astype(np.float32)
+        errors = jnp.where(counts, outputs.values - jnp.asarray(wanted)[ids], 0.0)
         metrics = _counted(batch, inputs.examples) | {
-            "squared_error": jnp.square(errors).sum(),
-            "absolute_error": jnp.abs(errors).sum(),
+            "squared_error": outputs.scale**2 * jnp.square(errors).sum(),
+            "absolute_error": outputs.scale * jnp.abs(errors).sum(),
         }
-        return jnp.square(errors / scale).sum(), counts.sum(dtype=jnp.float32), metrics
+        loss_sum = jnp.square(outputs.scale / scale * errors).sum()
+        return loss_sum, counts.sum(dtype=jnp.float32), metrics
 
     return objective
 
@@ -200,8 +204,8 @@ def _classes(labels: np.ndarray) -> np.ndarray:
 
 
 def _values(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as float32 `[N C]`, 0 for the unlabelled; and which are labelled."""
-    values = np.asarray(labels, np.float32)
+    """Labels as float64 `[N C]`, 0 for the unlabelled; and which are labelled."""
+    values = np.asarray(labels, np.float64)
     if values.ndim not in (1, 2):
         raise ValueError(f"labels are [N] or [N C] values: got shape {values.shape}")
     infinite = np.argwhere(np.isinf(values))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxlm import corruption, data, ops
+from jaxlm import corruption, data, models, ops
 from jaxlm.training._objective import read_positions
 from jaxlm.typing import Array, Bool, Float, Int, Key
 
@@ -87,8 +87,8 @@ def sequence_outputs(
     next_id: int | None = None,
     positions_from: str = "clean",
     dropout_rng: Key[Array, ""] | None = None,
-) -> Float[Array, "B S C"]:
-    """Returns what the head makes of each segment of a batch.
+) -> models.StandardizedOutputs:
+    """Returns what the head makes of each segment of a batch, before its units.
 
     Args:
       apply_fn: `model.apply` of a `SequenceModel`, or of a `MultiHeadModel` with its head named.
@@ -117,5 +117,5 @@ def sequence_outputs(
         num_segments=inputs.examples.ids.shape[1],
         deterministic=deterministic,
         rngs=rngs[1],
-        method="outputs",
+        method="standardized_outputs",
     )

@@ -147,7 +147,10 @@ def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Spl
     names = prepared.label_names
     if (objective == "classification") != bool(names):
         found = f"classes ({', '.join(names[:3])}, ...)" if names else "numbers"
-        raise ValueError(f"run.objective={objective!r} does not fit the labels, which are {found}")
+        remedy = "data.label_kind='class' takes each number as the name of a class"
+        if names:
+            remedy = "data.label_kind='number' names the first that is none; names are for 'classification'"
+        raise ValueError(f"run.objective={objective!r} does not fit the labels, which are {found}: {remedy}")
     if objective == "classification":
         return _with_outputs(experiment.head, len(names))
     known = labels[~np.isnan(labels)].astype(np.float64)

@@ -89,6 +89,18 @@ class Trainer:
                 f"the corpus or its tokenizer is no longer the one that {self._folder} was begun with; "
                 "bring it back, or train in a new folder"
             )
+        kind = str(jax.random.key_impl(jax.random.key(0)))
+        if checkpoint.meta.get("keys", "threefry2x32") != kind:
+            raise ValueError(
+                f"{self._folder} was begun with keys of kind {checkpoint.meta.get('keys', 'threefry2x32')}, got "
+                f"{kind}: set JAX_DEFAULT_PRNG_IMPL as it was, or train in a new folder"
+            )
+        # Runs that kept no names numbered their classes in the order of the text.
+        names = list(self._task.label_names)
+        if checkpoint.meta.get("classes", sorted(names)) != names:
+            raise ValueError(
+                f"the classes are no longer numbered as when {self._folder} was begun: train in a new folder"
+            )
         shapes = jax.eval_shape(self._init)
         arrays = load_arrays(checkpoint, _stored(shapes))
         state = TrainState(**arrays, rng=jax.random.key(self._run.seed))
@@ -196,6 +208,8 @@ class Trainer:
             "validation_loss": loss,
             "window": self._window._asdict(),
             "data": self._task.fingerprint,
+            "classes": list(self._task.label_names),
+            "keys": str(jax.random.key_impl(self._state.rng)),
         }
         self._saved_step = self.step
         done = self._writer.save(self.step, fetch(_stored(self._state)), meta)

@@ -91,7 +91,7 @@ def test_classes_by_name(tmp_path):
         assert prepared.label_names == ("cat", "cow", "dog") and "labels: 3 classes" in prepared.notes
     found = {text: prepared.label_names[int(label)] for _, text, label, _ in table(prepared)}
     assert found == {row["text"]: row["kind"] for row in rows}
-    assert all(cache.labels.dtype == np.float32 for cache in prepared.caches.values())
+    assert all(cache.labels.dtype == np.float64 for cache in prepared.caches.values())
 
 
 @pytest.mark.parametrize(

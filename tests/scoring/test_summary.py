@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from jaxlm.scoring._summary import SAMPLE, summarize
 
@@ -86,3 +87,15 @@ def test_only_what_the_measure_names_as_its_log_likelihood_is_pooled():
     assert summarize([pa.table(columns, schema)])["corpus"] == {}
     pooled = summarize([table(0, [-6.0], tokens="num_tokens", num_tokens=[3], num_scored=[1])])["corpus"]
     assert (pooled["scored"], pooled["nats_per_token"]) == (3, 2.0)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.0, 1e6, -1e8, 1e12])
+@pytest.mark.parametrize("parts", [1, 2, 7, 100])
+def test_deviations_keep_their_digits_far_from_zero_and_in_any_parts(mean, parts):
+    values = mean + np.random.default_rng(0).normal(size=1000)
+    cuts = [0, *sorted(np.random.default_rng(parts).integers(0, 1000, parts - 1)), 1000]
+    tables = [table(a, values[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    spread = summarize(tables)["columns"]["log_likelihood"]
+    assert spread["count"] == 1000
+    np.testing.assert_allclose(spread["std"], values.std(), rtol=1e-9)
+    np.testing.assert_allclose(spread["mean"], values.mean(), rtol=1e-14, atol=1e-14)

@@ -44,6 +44,12 @@ def test_neither_batch_size_nor_devices_change_the_scores(scored):
     np.testing.assert_allclose(one.perplexity, np.exp(one.nll), rtol=1e-9)
 
 
+def test_the_masks_are_the_same_under_any_kind_of_key(scored):
+    first = scored(4, 1)
+    with jax.default_prng_impl("rbg"):
+        assert scored(4, 1) == first
+
+
 def test_an_untrained_model_is_near_the_uniform_one(scored, task):
     np.testing.assert_allclose(scored(4, 1).nll, np.log(task.config.vocab_size), rtol=0.02)
 

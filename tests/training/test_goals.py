@@ -151,7 +151,48 @@ def test_a_classifier_is_scored_by_record(proteins, tmp_path):
     experiment = of_labels(proteins, "classification", r"kind=(\S+)")
     scores = finished(experiment, tmp_path / "run").evaluation
     assert 0 <= scores.accuracy <= 1 and 0 < scores.baseline_loss < 1
-    assert pretrained.load(tmp_path / "run").head.num_outputs == 2
+    loaded = pretrained.load(tmp_path / "run")
+    assert loaded.head.num_outputs == len(loaded.extra["classes"]) == 2
+
+
+def test_numbers_are_names_of_classes_where_they_are_told_to_be(tmp_path):
+    path = tmp_path / "counted.jsonl"
+    rows = [{"text": f"document {n}", "stars": str(n % 12)} for n in range(240)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    config = data.DataConfig(paths=(str(path),), label_field="stars", row_length=64)
+    experiment = training.Experiment(
+        data=config,
+        tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
+        model=dataclasses.replace(MODEL, max_length=64),
+        run=training.RunConfig(objective="classification", steps=1, batch_size=8),
+    )
+    with pytest.raises(ValueError, match=r"which are numbers: data\.label_kind='class' takes each"):
+        training.make_task(experiment)
+    named = dataclasses.replace(experiment, data=dataclasses.replace(config, label_kind="class"))
+    finished(named, tmp_path / "run")
+    assert pretrained.load(tmp_path / "run").extra["classes"] == [str(n) for n in range(12)]
+
+
+def test_times_in_milliseconds_are_regressed_in_their_deviation(tmp_path):
+    path = tmp_path / "times.jsonl"
+    times = [1_700_000_000_000 + 1_000 * n for n in range(100)]
+    path.write_text("\n".join(json.dumps({"text": f"document {n}", "at": at}) for n, at in enumerate(times)))
+    experiment = training.Experiment(
+        data=data.DataConfig(paths=(str(path),), label_field="at", row_length=64),
+        tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
+        model=dataclasses.replace(MODEL, max_length=64),
+        run=training.RunConfig(objective="regression", steps=1, batch_size=8),
+    )
+    task = training.make_task(experiment)
+    labels = np.concatenate([split.cache.labels for split in task.splits.values()])
+    assert sorted(labels) == times
+    train = task.splits["train"].cache.labels
+    assert (task.head.center, task.head.scale) == (train.mean(), train.std())
+    scores = finished(experiment, tmp_path / "run").evaluation
+    test = task.splits["test"].cache.labels
+    expected = np.square((test - train.mean()) / train.std()).mean()
+    assert scores.baseline_loss == pytest.approx(expected, rel=1e-9)
+    assert 0 < scores.loss < 100
 
 
 @pytest.mark.parametrize(

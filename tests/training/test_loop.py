@@ -218,6 +218,18 @@ def test_another_corpus_is_refused_on_resume(experiment, traces, changed, tmp_pa
     assert folder_bytes(tmp_path / "run") == before
 
 
+def test_another_kind_of_key_is_refused_on_resume(changed, tmp_path):
+    short = changed(steps=2, eval_every=0, save_every=0)
+    drained(training.train(short, tmp_path / "run", devices=one_device()))
+    before = folder_bytes(tmp_path / "run")
+    with (
+        jax.default_prng_impl("rbg"),
+        pytest.raises(ValueError, match=r"keys of kind threefry2x32, got rbg: set JAX_DEFAULT_PRNG_IMPL"),
+    ):
+        drained(training.train(short, tmp_path / "run", resume=True, devices=one_device()))
+    assert folder_bytes(tmp_path / "run") == before
+
+
 def folder_bytes(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 

@@ -17,12 +17,13 @@ BATCH = data.Batch(TOKENS, SEGMENTS, OFFSETS, EXAMPLES, OFFSETS, np.zeros(2, np.
 RNGS = {"mask": jax.random.key(0), "dropout": jax.random.key(1)}
 
 
-def told(outputs):
+def told(outputs, center=0.0, scale=1.0):
     """A model whose head gives these outputs, whatever it reads."""
 
     def apply_fn(variables, *arrays, method=None, **options):
-        if method == "outputs":
-            return jnp.asarray(outputs, jnp.float32)[:, : options["num_segments"]]
+        if method == "standardized_outputs":
+            values = jnp.asarray(outputs, jnp.float32)[:, : options["num_segments"]]
+            return models.StandardizedOutputs(values, center, scale)
         return SimpleNamespace(hidden=jnp.zeros((2, 6, 4)))
 
     return apply_fn
@@ -83,6 +84,16 @@ def test_squared_errors_of_labelled_values():
     errors = np.array([1 - 4, 2 - 1, 8 - 6])
     np.testing.assert_allclose((loss_sum, weight), ((errors**2).sum() / 4, 3), rtol=1e-6)
     assert metrics["squared_error"] == (errors**2).sum() and metrics["absolute_error"] == 6
+
+
+def test_labels_far_from_zero_keep_their_digits():
+    labels = 1.7e12 + 28_900.0 * np.array([1.0, 6.0, 4.0, np.nan])  # times in milliseconds
+    objective = training.regression_objective(labels, num_segments=3, scale=28_900.0)
+    batch = jax.tree.map(jnp.asarray, BATCH)
+    loss_sum, _, metrics = objective(told(VALUES, 1.7e12, 28_900.0), {}, batch, RNGS)
+    errors = np.array([1 - 4, 2 - 1, 8 - 6])
+    np.testing.assert_allclose(loss_sum, (errors**2).sum(), rtol=1e-6)
+    np.testing.assert_allclose(metrics["absolute_error"], 6 * 28_900.0, rtol=1e-6)
 
 
 def test_several_values_an_example_count_one_by_one():
