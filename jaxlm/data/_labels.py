@@ -61,7 +61,8 @@ def label_number(record: Record, label_names: Sequence[str] | None) -> str:
 def class_names(labels: Iterable[Record], kind: LabelKind) -> tuple[str, ...] | None:
     """Returns the names of the classes that records are labelled with; None for numbers.
 
-    Names are sorted: by their value where all of them are numbers, so that "9" comes before "10", else as text.
+    Names are sorted: by their value where all of them are numbers, so that "9" comes before "10", else as
+    text.
 
     Args:
         labels: annotated records.

@@ -17,8 +17,8 @@ from jaxlm.typing import Array, Bool, Float, Int
 class StandardizedOutputs(NamedTuple):
     """A head's outputs before its units: what they stand for is `center + scale * values`.
 
-    A loss that compares these with `(label - center) / scale`, computed in float64, loses no digits where labels
-    are large beside their deviation, as times in milliseconds are.
+    A loss that compares these with `(label - center) / scale`, computed in float64, loses no digits where
+    labels are large beside their deviation, as times in milliseconds are.
 
     Attributes:
       values: `Float[B S C]`, zeros where a row has no such segment.

@@ -65,14 +65,15 @@ class Summary:
 class _Spread:
     """Count, moments and a sample of a column; NaN and infinity are left out and counted.
 
-    `_deviations` is the sum of squared deviations from the mean so far. Two such sums are merged as in Chan,
-    Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: a
-    mean of squares less the square of a mean has no digits left where the mean is large beside the spread.
+    `_deviations` is the sum of squared deviations from the mean so far, both of the values less the first of
+    them: a mean of squares less the square of a mean has no digits left where the mean is large beside the
+    spread. Parts are merged as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+    computing sample variances", 1979.
     """
 
     def __init__(self) -> None:
         self._count, self._left_out = 0, 0
-        self._sum, self._mean, self._deviations = 0.0, 0.0, 0.0
+        self._sum, self._first, self._mean, self._deviations = 0.0, 0.0, 0.0, 0.0
         self._low, self._high = math.inf, -math.inf
         self._keys, self._values = np.zeros(0, np.uint64), np.zeros(0)
 
@@ -82,7 +83,8 @@ class _Spread:
         values, index = values[known], index[known]
         if not len(values):
             return
-        self._merge(len(values), float(values.mean()), float(np.square(values - values.mean()).sum()))
+        self._first = self._first if self._count else float(values[0])
+        self._merge(values - self._first)
         self._sum += float(values.sum())
         self._low, self._high = min(self._low, values.min()), max(self._high, values.max())
         keys = np.concatenate([self._keys, _mixed(index)])
@@ -92,11 +94,12 @@ class _Spread:
             keys, kept = keys[first], kept[first]
         self._keys, self._values = keys, kept
 
-    def _merge(self, count: int, mean: float, deviations: float) -> None:
-        """Takes the moments of further values."""
+    def _merge(self, values: np.ndarray) -> None:
+        count, mean = len(values), float(values.mean())
         total = self._count + count
         apart = mean - self._mean
-        self._deviations += deviations + apart * apart * (self._count / total) * count
+        within = float(np.square(values - mean).sum())
+        self._deviations += within + apart * apart * (self._count / total) * count
         self._mean += apart * (count / total)
         self._count = total
 
@@ -109,7 +112,7 @@ class _Spread:
         counts, edges = _histogram(sample)
         return found | {
             "sum": self._sum,
-            "mean": self._mean,
+            "mean": self._first + self._mean,
             "std": math.sqrt(self._deviations / self._count),
             "min": float(self._low),
             **dict(zip(QUANTILES, map(float, quantiles), strict=True)),

@@ -25,8 +25,8 @@ from jaxlm.training._task import Split
 from jaxlm.typing import Array
 
 Scores = Evaluation | SequenceEvaluation
-# Evaluations are comparable between runs: their masks come from this key, whatever the run's seed and the kind
-# of key that JAX_DEFAULT_PRNG_IMPL asks for.
+# Evaluations are comparable between runs: their masks come from this key, whatever the run's seed and the
+# kind of key that JAX_DEFAULT_PRNG_IMPL asks for.
 EVALUATION_SEED, EVALUATION_KEY = 0, "threefry2x32"
 
 

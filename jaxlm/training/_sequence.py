@@ -30,8 +30,8 @@ def classification_objective(
     """Returns the objective of a classifier: cross-entropy in nats of each example's class.
 
     With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: the
-    target puts `1 - a` on the true class and spreads `a` evenly over all classes. A piece of a divided record counts as an
-    example of its own.
+    target puts `1 - a` on the true class and spreads `a` evenly over all classes. A piece of a divided record
+    counts as an example of its own.
 
     Args:
       labels: `[N]` class of each example by its id, from 0; below 0 or NaN: unlabelled, counts nowhere.

@@ -32,6 +32,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message is one line with the remedy."""
 
 
+# What checkpoints that do not say it were made with.
+FIRST_KEYS = "threefry2x32"
+
+
 class Trainer:
     """A run in this process: the state on the devices and the numbers beside it on the host.
 
@@ -89,11 +93,11 @@ class Trainer:
                 f"the corpus or its tokenizer is no longer the one that {self._folder} was begun with; "
                 "bring it back, or train in a new folder"
             )
-        kind = str(jax.random.key_impl(jax.random.key(0)))
-        if checkpoint.meta.get("keys", "threefry2x32") != kind:
+        begun, kind = checkpoint.meta.get("keys", FIRST_KEYS), _kind_of_keys()
+        if begun != kind:
             raise ValueError(
-                f"{self._folder} was begun with keys of kind {checkpoint.meta.get('keys', 'threefry2x32')}, got "
-                f"{kind}: set JAX_DEFAULT_PRNG_IMPL as it was, or train in a new folder"
+                f"{self._folder} was begun with keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL as "
+                "it was, or train in a new folder"
             )
         # Runs that kept no names numbered their classes in the order of the text.
         names = list(self._task.label_names)
@@ -209,7 +213,7 @@ class Trainer:
             "window": self._window._asdict(),
             "data": self._task.fingerprint,
             "classes": list(self._task.label_names),
-            "keys": str(jax.random.key_impl(self._state.rng)),
+            "keys": _kind_of_keys(),
         }
         self._saved_step = self.step
         done = self._writer.save(self.step, fetch(_stored(self._state)), meta)
@@ -272,6 +276,11 @@ class Trainer:
     def _rows(self, parts: int) -> int:
         """Rows of a device's share of a batch, or of one of its `parts`."""
         return self._run.batch_size // (len(self._devices) * parts)
+
+
+def _kind_of_keys() -> str:
+    """The kind of key that `jax.random.key` makes: `JAX_DEFAULT_PRNG_IMPL`."""
+    return str(jax.random.key_impl(jax.random.key(0)))
 
 
 def _stored(state: TrainState) -> dict[str, Any]:

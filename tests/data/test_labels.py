@@ -31,7 +31,7 @@ def test_classes_are_their_place_among_the_names():
 
 def test_what_labels_are_is_decided_by_the_first_unless_said():
     assert names(["1", "2"]) is None and names(["cat", "2"]) == ("2", "cat")
-    assert names(["1", "10", "2"], "class") == ("1", "10", "2")
+    assert names(["1", "10", "2"], "class") == ("1", "2", "10")
     assert names(["cat"], "number") is None
 
 

@@ -1,4 +1,4 @@
-"""Every script of the experiments runs to its end as a person starts it, with settings as small as they get."""
+"""Every script of the experiments runs to its end as a person starts it, with the smallest settings."""
 
 import os
 import random

@@ -1,6 +1,7 @@
 """Runs of every objective from an experiment to an evaluation, on corpora of a few dozen short records."""
 
 import dataclasses
+import json
 import random
 
 import jax
