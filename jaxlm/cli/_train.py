@@ -22,7 +22,7 @@ from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._progress import Display
 from jaxlm.cli._runs import run_folder
-from jaxlm.cli._signals import before_leaving, saves_by_itself, settle
+from jaxlm.cli._signals import before_leaving, describe_command, saves_by_itself, settle
 
 PROGRAM, INIT, PRESET = "jaxlm train", "--run.init", "--preset"
 
@@ -108,21 +108,28 @@ def _drained(request: Request) -> tuple[int, training.Event | None]:
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display())
         for event in training.train(request.experiment, request.folder, resume=request.resume):
-            if isinstance(event, training.Started):
-                first = event.step
-                stack.enter_context(saves_by_itself())
+            match event:
+                case training.Started():
+                    first = event.step
+                    describe_command(PROGRAM, f"; go on: {_again(request)}")
+                case training.Compiled():
+                    # Until now a signal ends the process at once: everything that there is, is saved.
+                    stack.enter_context(saves_by_itself())
             display.show(event)
     return first, event
 
 
 def _leave(request: Request, event: training.Stopped) -> int:
-    again = f"{PROGRAM} --resume --out {shlex.quote(str(request.folder))}"
-    saved = "saved" if event.step else "nothing to save yet"
-    line = f"stopped at step {event.step} of {request.experiment.run.steps}, {saved}; go on: {again}"
+    steps = request.experiment.run.steps
+    line = f"stopped at step {event.step} of {steps}, saved; go on: {_again(request)}"
     # The compiler may still be at work, and must not be when the interpreter ends.
     settle(f"{PROGRAM}: {line}")
     say(PROGRAM, line)
     return 128 + event.signal
+
+
+def _again(request: Request) -> str:
+    return f"{PROGRAM} --resume --out {shlex.quote(str(request.folder))}"
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -43,8 +43,8 @@ def train(
       devices: local devices to divide the batches over; None: all.
 
     Yields:
-      `Started`, then `Progress` for each step with `Evaluated`, `Saved`, `Noted` and `Warned` in between, and
-      last `Finished` or `Stopped`.
+      `Started`, `Compiled`, then `Progress` for each step with `Evaluated`, `Saved`, `Noted` and `Warned` in
+      between, and last `Finished` or `Stopped`.
 
     Raises:
       ValueError: if the experiment contradicts itself, its data, its devices or the folder.

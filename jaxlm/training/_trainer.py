@@ -15,7 +15,7 @@ from jaxlm.training._checkpoints import CHECKPOINTS, Checkpoint, CheckpointWrite
 from jaxlm.training._compiled import compile_unless
 from jaxlm.training._evaluation import unigram_log_probs
 from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
-from jaxlm.training._events import Evaluated, Event, Progress, Saved, Warned
+from jaxlm.training._events import Compiled, Evaluated, Event, Progress, Saved, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._goals import evaluation_objective, special_ids, training_objective
@@ -124,6 +124,7 @@ class Trainer:
                 train_step = compile_unless(stop.requested, self._train_step, self._state, batch)
                 if train_step is None:
                     return
+                yield Compiled(self.step)
             self._state, metrics = train_step(self._state, batch)
             self.step += 1
             # The numbers of the step before are read while the devices work on this one.
