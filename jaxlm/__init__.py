@@ -14,6 +14,7 @@ ROOMS = (
     "corruption",
     "data",
     "decoding",
+    "io",
     "models",
     "ops",
     "pretrained",

@@ -8,17 +8,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jaxlm"
 FLOORS = {
     "typing": 0,
-    "ops": 1,
-    "tokenizers": 1,
-    "models": 2,
-    "corruption": 2,
-    "data": 2,
-    "pretrained": 3,
-    "training": 4,
-    "decoding": 4,
-    "scoring": 5,
-    "reports": 6,
-    "cli": 7,
+    "io": 1,
+    "ops": 2,
+    "tokenizers": 2,
+    "models": 3,
+    "corruption": 3,
+    "data": 3,
+    "pretrained": 4,
+    "training": 5,
+    "decoding": 5,
+    "scoring": 6,
+    "reports": 7,
+    "cli": 8,
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 

@@ -1,5 +1,6 @@
 """What went wrong, as an exit code and one line."""
 
+import contextlib
 import difflib
 import dis
 import errno
@@ -8,18 +9,44 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from jaxlm import io
+
 FAILED, WRONG, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 PACKAGE = str(Path(__file__).parents[1])
 RAISE = dis.opmap["RAISE_VARARGS"]
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-# What helps where there is no room on disk, or in memory, by command; `score` says it by itself.
-GO_ON = {"train": "go on with --resume"}
+# What the request may be wrong about; every other error of the system is work that failed.
+WRONG_PATHS = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
+# What to do about a file that cannot be written, by the system's number.
+REMEDIES = {
+    errno.ENOSPC: ("no room left on disk: {path}", "free some"),
+    errno.EDQUOT: ("no room left on disk, by the quota: {path}", "free some"),
+    errno.EFBIG: ("{path} is larger than a file may be here", "raise the limit (ulimit -f)"),
+    errno.EROFS: ("{path} is on a file system that is read-only", "make it writable, or name another folder"),
+    errno.EACCES: ("{path} may not be written (permission denied)", "allow it, or name another folder"),
+    errno.EPERM: ("{path} may not be written (not permitted)", "allow it, or name another folder"),
+    errno.EIO: ("{path} cannot be written, the disk reports an input/output error", "look after the disk"),
+    errno.ENOENT: ("{path} cannot be written, its folder is gone", "bring it back, or name another folder"),
+}
+# What is there already, and how each command goes on, after a write that failed or a lack of memory.
+GO_ON = {
+    "train": ("", "go on with --resume (without it where the run had not begun)"),
+    "score": ("the parts that are written stay: ", "the same command goes on"),
+}
 SMALLER = {
     "train": "lower --run.batch-size, or raise --optimizer.accumulation",
     "evaluate": "lower --batch-size",
+    "score": "lower --rows, --row-length or --tile",
     "lm-eval": "lower max_length of --model_args",
 }
+LONGEST_LINE, LONGEST_WORD = 2000, 300
 
 
 class UsageError(ValueError):
@@ -27,8 +54,29 @@ class UsageError(ValueError):
 
 
 def say(program: str, line: str) -> None:
-    """Writes `program: line` to stderr, brought to a single line."""
-    print(f"{program}: {' '.join(line.split())}", file=sys.stderr, flush=True)
+    """Writes `program: line` to stderr, brought to a single line that can be read."""
+    # Where stderr is closed or full there is nobody to be told.
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(f"{program}: {in_short(line)}", file=sys.stderr, flush=True)
+
+
+def in_short(line: str) -> str:
+    """Returns a text on a line, without the middle of words and of lines that nobody would read to their end.
+
+    Example:
+        >>> in_short("two\\nlines"), len(in_short("a tensor called " + "x" * 70_000))
+        ('two lines', 316)
+    """
+    words = [_cut(word, LONGEST_WORD) for word in line.split()]
+    return _cut(" ".join(words), LONGEST_LINE)
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    end = (longest - 3) // 3
+    return f"{text[: longest - 3 - end]}...{text[-end:]}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -61,8 +109,9 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
     """Returns the exit code of an error and its line.
 
     A `ValueError` that this package raised on purpose is a request refused, in words meant for the user (2);
-    so is a file that is missing, unreadable or without room on disk. A `RuntimeError` raised on purpose is
-    work that failed (1). Anything else nobody foresaw: a failure (1) whose line names where it was raised.
+    so is a file that is missing. A file that cannot be written or read, for want of room, of permission or of
+    a disk that works, and a `RuntimeError` raised on purpose, are work that failed (1). Anything else nobody
+    foresaw: a failure (1) whose line names where it was raised.
 
     Args:
         error: what was caught.
@@ -72,23 +121,30 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
         The exit code and the line.
     """
     if isinstance(error, OSError) and error.errno is not None:
-        return WRONG, _describe_os_error(error, command)
+        return _describe_os_error(error, command)
     if isinstance(error, (ValueError, RuntimeError, OSError)) and _is_on_purpose(error):
-        return FAILED if isinstance(error, RuntimeError) else WRONG, str(error)
+        return FAILED if isinstance(error, (RuntimeError, io.WriteError)) else WRONG, str(error)
     if is_out_of_memory(error):
         return FAILED, f"out of memory: {SMALLER.get(command, 'take less text at once, or a smaller model')}"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 300 else text[:297] + "..."
+    text = _cut(" ".join(str(error).split()), 300)
     return FAILED, f"failed{where}: {type(error).__name__}: {text} (JAXLM_TRACEBACK=1 shows the traceback)"
 
 
-def _describe_os_error(error: OSError, command: str) -> str:
+def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
+    is_written = isinstance(error, io.WriteError)
+    kept, again = GO_ON.get(command, ("", "call the same again"))
+    # Of these, only a write tells.
+    if is_written or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        path = error.filename
+        what, remedy = REMEDIES.get(error.errno, (f"{{path}} cannot be written ({error.strerror})", ""))
+        # A write that knows no name is that of a file already open, which is mostly stdout.
+        said = what.format(path=path) if path else what.replace(": {path}", "").format(path="a file")
+        code = WRONG if error.errno in WRONG_PATHS and error.errno != errno.ENOENT else FAILED
+        return code, f"{said}; {kept}{remedy and f'{remedy}, then '}{again}"
     where = f": {error.filename}" if error.filename is not None else ""
-    if error.errno in NO_ROOM:
-        return f"no room left on disk{where}; free some, then {GO_ON.get(command, 'call the same again')}"
-    return f"{error.strerror or error}{where}"
+    return WRONG if error.errno in WRONG_PATHS else FAILED, f"{error.strerror or error}{where}"
 
 
 def _is_on_purpose(error: Exception) -> bool:

@@ -3,15 +3,20 @@
 Nothing here imports JAX: a command's file is imported when the command is called.
 """
 
+import contextlib
+import errno
 import importlib
+import logging
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType
+from collections.abc import Iterator, Sequence
 
 import jaxlm
-from jaxlm.cli._failures import INTERRUPTED, TERMINATED, WRONG, describe, did_you_mean, say
+from jaxlm import io
+from jaxlm.cli._failures import FAILED, GO_ON, INTERRUPTED, WRONG, describe, did_you_mean, say
+from jaxlm.cli._signals import describe_command, settle, watch_signals
+
+LOGGER = logging.getLogger("jaxlm")
 
 # One row a command: the module that holds `run(arguments) -> int`, its arguments, what it does.
 COMMANDS = {
@@ -56,61 +61,105 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jaxlm 0.1.0
         0
     """
+    if arguments is None:
+        watch_signals()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    name = arguments[0] if arguments else None
+    name = arguments[0] if arguments else ""
+    program = f"jaxlm {name}" if name in COMMANDS else "jaxlm"
+    kept, again = GO_ON.get(name, ("", ""))
+    describe_command(program, f"; {kept}{again}" if kept else "")
+    with _warnings_told(program):
+        code = _guarded(program, name, arguments[1:])
+    # A signal that came with the last result still decides the exit code.
+    settle()
+    return code
+
+
+def _guarded(program: str, name: str, arguments: list[str]) -> int:
+    """Does what is asked for, and makes an exit code and one line of whatever goes wrong."""
+    try:
+        code = _run(program, name, arguments)
+        with io.writing("the standard output"):
+            sys.stdout.flush()
+        return code
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            say(program, stop.code)
+            return FAILED
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        say(program, "interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        settle()
+        if _lost_its_reader(error):
+            _close_stdout()
+            return 0
+        if os.environ.get("JAXLM_TRACEBACK") == "1":
+            raise
+        code, line = describe(error, name)
+        say(program, line)
+        _close_stdout()
+        return code
+
+
+class _Told(logging.Handler):
+    """Says what the library warns of as the command line says things."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(logging.WARNING)
+        self._program = program
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Whoever else listens, as training does, has its own way to tell.
+        if LOGGER.handlers == [self]:
+            say(self._program, f"warning: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def _warnings_told(program: str) -> Iterator[None]:
+    told, before = _Told(program), LOGGER.propagate
+    LOGGER.addHandler(told)
+    LOGGER.propagate = False
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(told)
+        LOGGER.propagate = before
+
+
+def _run(program: str, name: str, arguments: list[str]) -> int:
     if name in ("-h", "--help", "help"):
         print(_help())
         return 0
     if name in ("-V", "--version"):
         print(f"jaxlm {jaxlm.__version__}")
         return 0
-    if name is None:
+    if not name:
         print(_help(), file=sys.stderr)
         return WRONG
     if name not in COMMANDS:
-        say(
-            "jaxlm",
-            f"{name!r} is none of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}",
-        )
+        say(program, f"{name!r} is none of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
         return WRONG
-    return _run(name, arguments[1:])
-
-
-def _run(name: str, arguments: list[str]) -> int:
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    before = _on_sigterm(_terminate)
+    return importlib.import_module(COMMANDS[name][0]).run(arguments)
+
+
+def _lost_its_reader(error: Exception) -> bool:
+    """Whether whoever read stdout has gone (`| head`), which is no failure."""
+    return isinstance(error, BrokenPipeError) or (
+        isinstance(error, io.WriteError) and error.errno == errno.EPIPE
+    )
+
+
+def _close_stdout() -> None:
+    """Keeps the interpreter from writing at its end what could not be written now."""
     try:
-        return importlib.import_module(COMMANDS[name][0]).run(arguments)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        say(f"jaxlm {name}", "interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read stdout has gone (`| head`): the interpreter must not try to flush to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        if os.environ.get("JAXLM_TRACEBACK") == "1":
-            raise
-        code, line = describe(error, name)
-        say(f"jaxlm {name}", line)
-        return code
-    finally:
-        _on_sigterm(before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
-
-
-def _on_sigterm(action):
-    """Sets what SIGTERM does and returns what it did; does nothing off the main thread, where it must not."""
-    try:
-        return signal.signal(signal.SIGTERM, action)
-    except ValueError:
-        return None
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _help() -> str:

@@ -1,8 +1,10 @@
 """Which folder a run is in."""
 
+import contextlib
 import re
 from pathlib import Path
 
+from jaxlm import io
 from jaxlm.cli._failures import UsageError
 
 RUNS = Path("runs")
@@ -28,20 +30,21 @@ def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
     numbers = [0, *(number for path in RUNS.glob(f"{name}-*") if (number := _number(name, path)))]
     if not resume:
         return _reserved(name, max(numbers) + 1)
-    if max(numbers) == 0:
+    # One that was killed before it had begun has left a number, and nothing to go on with.
+    begun = [number for number in numbers if (RUNS / f"{name}-{number}" / "experiment.json").exists()]
+    number = max(begun or numbers)
+    if number == 0:
         raise UsageError(f"no run to resume: there is no {RUNS}/{name}-N here; name its folder with --out")
-    return RUNS / f"{name}-{max(numbers)}"
+    return RUNS / f"{name}-{number}"
 
 
 def _reserved(name: str, number: int) -> Path:
     while True:
         folder = RUNS / f"{name}-{number}"
-        try:
+        with io.writing(folder), contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
             return folder
+        number += 1
 
 
 def _number(name: str, path: Path) -> int | None:

@@ -1,22 +1,22 @@
 """`jaxlm score MODEL CORPUS --out DIR`: a score a document into Parquet parts, resumable, exactly once."""
 
-import contextlib
 import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxlm import pretrained, reports, scoring, training
 from jaxlm.cli._cluster import own_shard
-from jaxlm.cli._failures import NO_ROOM, UsageError, is_out_of_memory, say
+from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 from jaxlm.cli._score_options import Score, chosen_measure, options_of
 from jaxlm.cli._score_progress import ScoreDisplay
+from jaxlm.cli._signals import before_leaving
 
 HISTOGRAM, RANKING = "histogram.png", "ranking.json"
 # Characters of a part, of measures that read a text a few times, and of those that read it once a token.
@@ -43,35 +43,17 @@ def run(arguments: Sequence[str]) -> int:
         base=options.base,
     )
     make = functools.partial(make_scorer, _members(options), options.dtype, wanted, _engine(options))
-    with _remedies():
-        if options.engine == "ray":
-            events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
-        else:
-            events = scoring.run_job(make(), source, options.out, config)
-        with ScoreDisplay() as display:
-            for event in events:
-                display.show(event)
-        _finish(options, event, wanted, shard)
+    # What is computed is not lost.
+    before_leaving(scoring.finish_writing)
+    if options.engine == "ray":
+        events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
+    else:
+        events = scoring.run_job(make(), source, options.out, config)
+    with ScoreDisplay() as display:
+        for event in events:
+            display.show(event)
+    _finish(options, event, wanted, shard)
     return 0
-
-
-@contextlib.contextmanager
-def _remedies() -> Iterator[None]:
-    """Says of a lack of room, on disk or in memory, what helps here."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        where = "" if error.filename is None else f": {error.filename}"
-        raise RuntimeError(
-            f"no room left on disk{where}; the parts that are written stay: free some, then the same command "
-            f"goes on"
-        ) from error
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise RuntimeError("out of memory: lower --rows, --row-length or --tile") from error
 
 
 def make_scorer(

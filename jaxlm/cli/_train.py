@@ -22,6 +22,7 @@ from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._progress import Display
 from jaxlm.cli._runs import run_folder
+from jaxlm.cli._signals import before_leaving, describe_command, saves_by_itself, settle
 
 PROGRAM, INIT, PRESET = "jaxlm train", "--run.init", "--preset"
 
@@ -84,30 +85,57 @@ def run(arguments: Sequence[str]) -> int:
     if _is_cpu_only():
         training.keep_memory()
     training.enable_compilation_cache()
+    before_leaving(lambda: _remove_if_empty(request.folder))
     try:
-        with Display() as display:
-            first, event = 0, None
-            for event in training.train(request.experiment, request.folder, resume=request.resume):
-                display.show(event)
-                first = event.step if isinstance(event, training.Started) else first
+        first, event = _drained(request)
     finally:
-        # A run that was refused leaves no folder behind.
-        with contextlib.suppress(OSError):
-            request.folder.rmdir()
+        _remove_if_empty(request.folder)
     match event:
         case training.Finished():
+            settle()
             more, as_json = request.report, request.json
             report(event, request.experiment, first=first, as_json=as_json, more=more)
             return 0
         case training.Stopped():
-            again = f"{PROGRAM} --resume --out {shlex.quote(str(request.folder))}"
-            say(
-                PROGRAM,
-                f"stopped at step {event.step} of {request.experiment.run.steps}, saved; go on: {again}",
-            )
-            return 128 + event.signal
+            return _leave(request, event)
     say(PROGRAM, "failed: the run ended without a word")
     return FAILED
+
+
+def _drained(request: Request) -> tuple[int, training.Event | None]:
+    """Trains, and returns the step at which this process began and the last event."""
+    first, event = 0, None
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(Display())
+        for event in training.train(request.experiment, request.folder, resume=request.resume):
+            match event:
+                case training.Started():
+                    first = event.step
+                    describe_command(PROGRAM, f"; go on: {_again(request)}")
+                case training.Compiled():
+                    # Until now a signal ends the process at once: everything that there is, is saved.
+                    stack.enter_context(saves_by_itself())
+            display.show(event)
+    return first, event
+
+
+def _leave(request: Request, event: training.Stopped) -> int:
+    steps = request.experiment.run.steps
+    line = f"stopped at step {event.step} of {steps}, saved; go on: {_again(request)}"
+    # The compiler may still be at work, and must not be when the interpreter ends.
+    settle(f"{PROGRAM}: {line}")
+    say(PROGRAM, line)
+    return 128 + event.signal
+
+
+def _again(request: Request) -> str:
+    return f"{PROGRAM} --resume --out {shlex.quote(str(request.folder))}"
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """A run that was refused, or stopped before it had begun, leaves no folder behind."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def read_request(arguments: Sequence[str]) -> Request:

@@ -107,6 +107,11 @@ def _local_matches(path: str, format: Format | None) -> list[Path]:
         return _in_folder(expanded, format)
     if expanded.exists():
         return [expanded]
+    if expanded.is_symlink():
+        raise CorpusError(
+            f"{path!r} is a link to {os.readlink(expanded)!r}, which is not there; mend the link, or name "
+            f"the file itself"
+        )
     if not glob.has_magic(path):
         raise CorpusError(f"no file or folder at {path!r}; {_nearest(expanded)}")
     found = [Path(match) for match in glob.glob(str(expanded), recursive=True) if os.path.isfile(match)]

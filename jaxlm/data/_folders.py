@@ -11,12 +11,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from jaxlm import io
 from jaxlm.data._records import CorpusError
 
 LOG = logging.getLogger(__name__)
 Opened = TypeVar("Opened")
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
+NOT_ALLOWED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EIO}
+)
+
+
+class CacheError(CorpusError, io.WriteError):
+    """The cache cannot be written; the message names the remedy."""
 
 
 class DamagedError(Exception):
@@ -55,7 +62,7 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable
         What `open_it` returned.
 
     Raises:
-        CorpusError: the disk is full, or the place cannot be written.
+        CacheError: the disk is full, or the place cannot be written.
     """
     with contextlib.suppress(DamagedError):
         return open_it(folder)
@@ -121,11 +128,11 @@ def _explained(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise CorpusError(
+            raise CacheError(
                 f"no room on disk for the cache {folder}; free some, or set JAXLM_CACHE to a folder elsewhere"
             ) from error
         if error.errno in NOT_ALLOWED:
-            raise CorpusError(
+            raise CacheError(
                 f"cannot write the cache {folder} ({error.strerror}); set JAXLM_CACHE to a folder of yours"
             ) from error
         raise

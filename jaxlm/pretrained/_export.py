@@ -4,14 +4,15 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxlm import models, tokenizers
+from jaxlm import io, models, tokenizers
+from jaxlm.pretrained._conversion import check_free, converting
 from jaxlm.pretrained._families import family_for
-from jaxlm.pretrained._files import write_whole
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, save_model, write_tensors
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import GENERATION_CONFIG, DType, load
@@ -25,6 +26,8 @@ SETTINGS = "tokenizer_config.json"
 # What is carried along as it is: names of special tokens, chat templates, defaults of generation.
 BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", GENERATION_CONFIG)
 MARIAN_PIECES = ("source.spm", "target.spm", "vocab.json")
+# All that a conversion writes, by pattern.
+OWN = (TOKENIZER, *BESIDE, *MARIAN_PIECES, TENSORS, "model-*-of-*.safetensors", next(iter(INDEXED)))
 # Rules of generation that older files keep in config.json.
 RULES = (
     "forced_bos_token_id",
@@ -55,7 +58,7 @@ def save_huggingface(
     Raises:
       ValueError: if no architecture of `transformers` computes what the model does; the line names what the
         nearest one lacks.
-      OSError: if a file cannot be written.
+      WriteError: if a file cannot be written.
 
     Example:
       >>> import tempfile
@@ -73,7 +76,8 @@ def save_huggingface(
     check_tensors("the params to save", shapes, {row.ours: row.shape for row in rows})
     values = family.config_json(config, _token_ids(loaded))
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with io.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if loaded.tokenizer is not None:
         _write_tokenizer(folder, loaded.tokenizer, config.max_length)
     _write_shards(folder, tensors, rows, shard_bytes)
@@ -86,11 +90,12 @@ def convert(
 ) -> str:
     """Writes a run's model as a Hugging Face folder, or a Hugging Face model as a folder like a run's.
 
-    Names of special tokens, chat templates and defaults of generation go with it.
+    Names of special tokens, chat templates and defaults of generation go with it. A call that failed or was
+    killed can come again: what it left in the folder is written anew.
 
     Args:
       name: the model, as for `load`.
-      folder: what to write; missing or empty.
+      folder: what to write; missing or empty, or left by a conversion that did not come to its end.
       dtype: what to keep parameters in; None: as in the run, and float32 of a Hugging Face folder.
 
     Returns:
@@ -98,22 +103,27 @@ def convert(
 
     Raises:
       FileNotFoundError: if there is no model.
-      FileExistsError: if the folder holds something.
+      FileExistsError: if the folder holds something else.
       ValueError: as `load` and `save_huggingface`.
+      WriteError: if a file cannot be written; the folder is then as it was.
     """
     source, folder = find_folder(name), Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is there and not an empty folder: name another one")
+    request = json.dumps({"model": str(source.resolve()), "dtype": dtype})
+    check_free(folder, request, last=CONFIG)
     loaded = load(source, dtype=dtype)
     is_ours = "model" in json.loads((source / CONFIG).read_text(encoding="utf-8"))
     if is_ours:
         family_for(loaded.config.resolved(), loaded.objective)
-    folder.mkdir(parents=True, exist_ok=True)
+    with converting(folder, request, last=CONFIG, own=OWN):
+        return _converted(source, folder, loaded, is_ours=is_ours)
+
+
+def _converted(source: Path, folder: Path, loaded: Loaded, *, is_ours: bool) -> str:
     # Marian's have two sides, of which tokenizer.json holds one.
     pieces = MARIAN_PIECES if (source / MARIAN_PIECES[0]).exists() else ()
     for beside in (*BESIDE, *pieces):
         if (source / beside).exists():
-            shutil.copyfile(source / beside, folder / beside)
+            io.write_whole(folder / beside, partial(shutil.copyfile, source / beside))
     if is_ours:
         return save_huggingface(folder, loaded)
     config, objective, _, params, tokenizer, extra, head = loaded
@@ -152,8 +162,7 @@ def _write_tokenizer(folder: Path, tokenizer: tokenizers.Tokenizer, max_length: 
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    io.write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write_shards(folder: Path, tensors: Mapping[str, Any], rows: list[Row], shard_bytes: int) -> None:

@@ -2,18 +2,15 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from jaxlm import models, tokenizers
+from jaxlm import io, models, tokenizers
 from jaxlm.pretrained._description import Description, to_json
-from jaxlm.pretrained._files import write_whole
 from jaxlm.pretrained._tensors import check_tensors, expected_shapes, flatten
 from jaxlm.pretrained._weights import TENSORS
 
@@ -46,7 +43,7 @@ def save_model(
 
     Raises:
       ValueError: if the parameters are not the config's, or `extra` has a key of the model's own.
-      OSError: if a file cannot be written; `errno.ENOSPC` for no room on disk. The old file stays.
+      WriteError: if a file cannot be written; `errno.ENOSPC` for no room on disk. The old file stays.
 
     Example:
       >>> import jax, jax.numpy as jnp, tempfile
@@ -62,13 +59,14 @@ def save_model(
     tensors = flatten(models.unstack_blocks(params) if config.scan_layers else params)
     shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, head)
     check_tensors("the params to save", {name: leaf.shape for name, leaf in tensors.items()}, shapes)
-    folder.mkdir(parents=True, exist_ok=True)
+    with io.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
-        write_whole(folder / TOKENIZER, tokenizer.save)
+        tokenizer.save(folder / TOKENIZER)
     # A strided view would be written in the order of its memory.
     arrays = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
     write_tensors(folder / TENSORS, arrays)
-    write_whole(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+    io.write_text(folder / CONFIG, text)
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -79,18 +77,8 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
       arrays: contiguous.
 
     Raises:
-      OSError: if it cannot be written, with the system's own number.
+      WriteError: if it cannot be written, with the system's own number.
     """
-    write_whole(path, lambda partial: _write(arrays, partial, path))
-
-
-def _write(arrays: Mapping[str, np.ndarray], partial: Path, path: Path) -> None:
-    try:
-        # transformers asks every file for the framework that it is of.
-        safetensors.numpy.save_file(dict(arrays), partial, metadata={"format": "pt"})
-    except safetensors.SafetensorError as error:
-        # The only trace of the system's error is its number in the text.
-        if found := re.search(r"os error (\d+)", str(error)):
-            number = int(found[1])
-            raise OSError(number, os.strerror(number), str(path)) from error
-        raise
+    # transformers asks every file for the framework that it is of.
+    described = {"format": "pt"}
+    io.write_whole(path, lambda partial: safetensors.numpy.save_file(dict(arrays), partial, described))

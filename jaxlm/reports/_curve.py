@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxlm import io
+
 TRAINING, HELD_OUT, BASELINE = "#4477aa", "#cc3311", "#228833"
 
 
@@ -26,7 +28,7 @@ def draw_curve(
 
     Raises:
         ValueError: if the metrics hold no loss.
-        OSError: if the picture cannot be written; an older one stays.
+        WriteError: if the picture cannot be written; an older one stays.
     """
     from matplotlib.figure import Figure  # imported when drawn: it takes longer than all else here
 
@@ -45,21 +47,9 @@ def draw_curve(
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    _save(figure, Path(png_path))
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Writes the picture beside its place and renames it, so that a full disk leaves no half of one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        figure.savefig(partial, format=path.suffix.removeprefix(".") or "png")
-        partial.replace(path)
-    except OSError as error:
-        if error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
+    path = Path(png_path)
+    kind = path.suffix.removeprefix(".") or "png"
+    io.write_whole(path, lambda partial: figure.savefig(partial, format=kind))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

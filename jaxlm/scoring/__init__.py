@@ -8,7 +8,7 @@ from jaxlm.scoring._finish import read_parts
 from jaxlm.scoring._harness import HarnessModel, register_harness
 from jaxlm.scoring._instruction_ratio import InstructionRatio
 from jaxlm.scoring._items import item_rows
-from jaxlm.scoring._job import run_job
+from jaxlm.scoring._job import finish_writing, run_job
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
 from jaxlm.scoring._log_likelihood import log_likelihood, span_mask
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
@@ -63,6 +63,7 @@ __all__ = [
     "causal_log_probs",
     "file_source",
     "find_variant_column",
+    "finish_writing",
     "item_rows",
     "log_likelihood",
     "make_scorer",

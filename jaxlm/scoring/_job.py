@@ -5,7 +5,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from jaxlm import data
@@ -19,6 +19,8 @@ from jaxlm.scoring._sources import OnError, Piece, Source, first_read
 from jaxlm.scoring._store import Store, open_store
 
 SECONDS_BETWEEN = 0.5
+# Parts of this process's jobs that are computed and not written yet.
+_on_their_way: set[Future[None]] = set()
 
 
 def run_job(
@@ -114,6 +116,11 @@ def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> I
     next(scored, None)
 
 
+def finish_writing() -> None:
+    """Waits until the parts that this process's jobs have computed are written, or have failed to be."""
+    wait(list(_on_their_way))
+
+
 class _Run:
     """One process's share of a job, and how far it is."""
 
@@ -147,6 +154,8 @@ class _Run:
                 if written is not None:
                     written.result()
                 written = writer.submit(self._write, part, rows)
+                _on_their_way.add(written)
+                written.add_done_callback(_on_their_way.discard)
                 begun = following.result()
             if written is not None:
                 written.result()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxlm import data
+from jaxlm import data, io
 from jaxlm.scoring._remote_store import RemoteStore
 
 NEW, LOCK = ".new", ".lock"
@@ -59,7 +59,7 @@ class LocalStore:
         """Writes a file so that whatever happens it is there in full or as it was before.
 
         Raises:
-          OSError: if it cannot be written; names it.
+          WriteError: if it cannot be written; names it.
         """
         path = self._folder / name
         # A name of this put's own: another one may be writing the same bytes to the same place.
@@ -67,14 +67,11 @@ class LocalStore:
         new = path.with_name(f".{path.name}.{next(_begun)}.{owner}{NEW}")
         _writing.add(new)
         try:
-            self._make(path.parent)
-            _write(new, data)
-            os.replace(new, path)
-            _sync(path.parent)
-        except OSError as error:
-            if error.errno is None:
-                raise
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            with io.writing(path):
+                self._make(path.parent)
+                _write(new, data)
+                os.replace(new, path)
+                _sync(path.parent)
         finally:
             _writing.discard(new)
             with contextlib.suppress(OSError):
@@ -95,10 +92,12 @@ class LocalStore:
 
         Raises:
           ValueError: if another process has it.
+          WriteError: if the folder cannot be written.
         """
-        self._make(self._folder)
         path = self._folder / f".{name}{LOCK}"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with io.writing(path):
+            self._make(self._folder)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

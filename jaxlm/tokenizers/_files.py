@@ -1,8 +1,6 @@
-"""The text of a tokenizer.json: read for our use, written whole or not at all."""
+"""The text of a tokenizer.json, read for our use."""
 
 import json
-import os
-from pathlib import Path
 
 import tokenizers
 
@@ -41,13 +39,3 @@ def parse(text: str) -> tokenizers.Tokenizer:
     # The Rust side raises bare `Exception` for what it can't read.
     except Exception as error:
         raise ValueError(f"not a Hugging Face tokenizer.json: {' '.join(str(error).split())}") from error
-
-
-def write(path: Path, text: str) -> None:
-    """Puts `text` into the file `path`: a reader sees the old file or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

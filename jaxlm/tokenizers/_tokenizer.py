@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tokenizers
 
+from jaxlm import io
 from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, to_symbols
-from jaxlm.tokenizers._files import parse, write
+from jaxlm.tokenizers._files import parse
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
 from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
@@ -237,6 +238,9 @@ class Tokenizer:
         Args:
           path: the file, or an existing folder to put `tokenizer.json` into.
 
+        Raises:
+          WriteError: if it cannot be written.
+
         Example:
           >>> import tempfile
           >>> from jaxlm import tokenizers
@@ -247,10 +251,11 @@ class Tokenizer:
         """
         path = Path(path)
         path = path / "tokenizer.json" if path.is_dir() else path
-        write(path, self.backend.to_str(pretty=True))
+        io.write_text(path, self.backend.to_str(pretty=True))
         if self.specials != resolve_roles(self.backend, {}):
             config = {f"{role}_token": token for role, token in self._role_names().items()}
-            write(path.with_name("tokenizer_config.json"), json.dumps(config, indent=2, ensure_ascii=False))
+            text = json.dumps(config, indent=2, ensure_ascii=False)
+            io.write_text(path.with_name("tokenizer_config.json"), text)
 
     def _role_names(self) -> dict[str, str]:
         return {role: self._tokens[id] for role, id in self.specials._asdict().items() if id is not None}

@@ -22,6 +22,7 @@ from jaxlm.training._evaluation import (
 )
 from jaxlm.training._evaluator import Evaluator, evaluate, make_eval_step
 from jaxlm.training._events import (
+    Compiled,
     Evaluated,
     Event,
     Finished,
@@ -76,6 +77,7 @@ from jaxlm.training._trainer import TrainingError
 __all__ = [
     "Checkpoint",
     "CheckpointWriter",
+    "Compiled",
     "Evaluated",
     "Evaluation",
     "Evaluator",

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxlm import io
 from jaxlm.training._digests import damage, write_digests
 
-ARRAYS, META = "state", "meta.json"
+CHECKPOINTS, ARRAYS, META = "checkpoints", "state", "meta.json"
 SAVING, REMOVING, DAMAGED = ".saving-", ".removing-", ".damaged"
 
 
@@ -64,6 +66,31 @@ def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, lines
 
 
+def clear_checkpoints(folder: Path) -> None:
+    """Removes what a killed process left of checkpoints that it was writing or removing.
+
+    One that is whole and the only one of its step gets its name back.
+
+    Args:
+      folder: of the checkpoints, which no other process writes to; it need not exist.
+
+    Raises:
+      WriteError: if its name cannot be given back.
+    """
+    for kind in (SAVING, REMOVING):
+        for leftover in sorted(folder.glob(f"{kind}*")):
+            final = folder / leftover.name.removeprefix(kind)
+            if not final.exists() and damage(leftover) is None:
+                with io.writing(final):
+                    leftover.rename(final)
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def holds_none(folder: Path) -> bool:
+    """Returns whether a folder of checkpoints holds nothing but what `clear_checkpoints` removes."""
+    return all(path.name.startswith((SAVING, REMOVING)) for path in folder.iterdir())
+
+
 def flat_arrays(tree: Any) -> dict[str, Any]:
     """Returns the leaves of a tree by dotted name.
 
@@ -106,10 +133,7 @@ class CheckpointWriter:
         self._folder, self._keep_last, self._keep_best = folder, keep_last, keep_best
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future | None = None
-        folder.mkdir(parents=True, exist_ok=True)
-        for pattern in (SAVING, REMOVING):
-            for leftover in folder.glob(f"{pattern}*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+        clear_checkpoints(folder)
 
     def save(self, step: int, tree: Any, meta: Mapping[str, Any]) -> list[Checkpoint]:
         """Starts writing host arrays; returns what was still being written, as `finished(wait=True)` does.
@@ -127,7 +151,7 @@ class CheckpointWriter:
         """Returns the checkpoint that has come to be since the last call, if any.
 
         Raises:
-          OSError: if writing it failed; `errno.ENOSPC` for no room on disk.
+          WriteError: if it cannot be written, with the system's own number.
         """
         if self._pending is None or not (wait or self._pending.done()):
             return []
@@ -141,20 +165,21 @@ class CheckpointWriter:
     def _write(self, step: int, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Checkpoint:
         final, saving = _place(self._folder, step), self._folder / f"{SAVING}{step:08d}"
         try:
-            saving.mkdir(parents=True)
-            _check_room(saving, arrays)
-            _write_arrays(saving / ARRAYS, arrays)
-            (saving / META).write_text(json.dumps({"step": step, **meta}, indent=1))
-            write_digests(saving)
-            if final.exists():
-                _remove(final)
-            os.rename(saving, final)
-        except Exception as error:
+            with io.writing(final):
+                # Not its parents: a run's folder that is gone is not to come back without its experiment.
+                self._folder.mkdir(exist_ok=True)
+                saving.mkdir()
+                _check_room(saving, arrays)
+                _write_arrays(saving / ARRAYS, arrays)
+                (saving / META).write_text(json.dumps({"step": step, **meta}, indent=1))
+                write_digests(saving)
+                replaced = _set_aside(final) if final.exists() else None
+                os.rename(saving, final)
+        except BaseException:
             shutil.rmtree(saving, ignore_errors=True)
-            if _no_room(error):
-                # OSError's own text is all that a reader needs; Orbax's is a page.
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(final)) from None
             raise
+        if replaced is not None:
+            shutil.rmtree(replaced, ignore_errors=True)
         self._prune()
         return Checkpoint(step, final, meta)
 
@@ -165,7 +190,8 @@ class CheckpointWriter:
         keep = {one.step for one in [*kept[-self._keep_last :], *best]}
         for checkpoint in kept:
             if checkpoint.step not in keep:
-                _remove(checkpoint.folder)
+                with io.writing(checkpoint.folder):
+                    shutil.rmtree(_set_aside(checkpoint.folder), ignore_errors=True)
 
 
 def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -183,12 +209,23 @@ def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def _unlogged() -> Iterator[None]:
-    """Keeps Orbax from logging the traceback of an error that it also raises."""
-    logger = logging.getLogger("absl")
+    """Keeps Orbax from logging the traceback of an error that it also raises.
+
+    What it had begun to write beside ends after its event loop was closed, and is told to nobody either.
+    """
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
+
+    def quiet(told: Any) -> None:
+        if not (isinstance(told.exc_value, RuntimeError) and str(told.exc_value) == "Event loop is closed"):
+            hook(told)
+
+    sys.unraisablehook = quiet
     try:
         yield
+        # After an error its threads go on telling for a while.
+        sys.unraisablehook = hook
     finally:
         logger.setLevel(level)
 
@@ -204,12 +241,12 @@ def _meta(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _remove(folder: Path) -> None:
-    """Removes a checkpoint in such an order that no half of it keeps its name."""
+def _set_aside(folder: Path) -> Path:
+    """Gives a checkpoint another name to be removed under, so that no half of it keeps its own."""
     doomed = folder.with_name(f"{REMOVING}{folder.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     os.rename(folder, doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    return doomed
 
 
 def _same(arrays: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> bool:
@@ -217,13 +254,3 @@ def _same(arrays: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> 
         return False
     found, wanted = arrays[name], expected[name]
     return (tuple(found.shape), found.dtype) == (tuple(wanted.shape), wanted.dtype)
-
-
-def _no_room(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from jaxlm import corruption, data, models, tokenizers
+from jaxlm.training._compiled import compile_unless
 from jaxlm.training._evaluation import (
     Evaluation,
     SequenceEvaluation,
@@ -63,7 +64,8 @@ class Evaluator:
         self, objective: Objective, apply_fn: Callable[..., Any], devices: Sequence[jax.Device]
     ) -> None:
         self._num_devices = len(devices)
-        self._step = parallel(make_eval_step(objective, apply_fn), devices, donate=False)
+        self._program = parallel(make_eval_step(objective, apply_fn), devices, donate=False)
+        self._step: Callable[..., dict[str, Array]] | None = None
 
     def __call__(
         self,
@@ -79,15 +81,20 @@ class Evaluator:
           params: replicated on the devices.
           batches: their rows are divided over the devices.
           summarize: makes an evaluation of the objective's sums over all batches; see `summary`.
-          cancelled: asked before each batch.
+          cancelled: asked before each batch, and several times a second while the program is compiled.
         """
         totals: dict[str, Any] = {}
         pending = None
         for batch in batches:
             if cancelled():
                 return None
+            divided = divide(batch, self._num_devices)
+            if self._step is None:
+                self._step = compile_unless(cancelled, self._program, params, divided)
+                if self._step is None:
+                    return None
             # One batch late, so that the devices never wait for the host.
-            pending, before = self._step(params, divide(batch, self._num_devices)), pending
+            pending, before = self._step(params, divided), pending
             totals = _added(totals, before)
         return summarize(_added(totals, pending))
 

@@ -60,6 +60,16 @@ class Evaluated(NamedTuple):
     evaluation: Evaluation | SequenceEvaluation
 
 
+class Compiled(NamedTuple):
+    """The program of a step is compiled, and the first one begins: from here on there is something to save.
+
+    Attributes:
+      step: batches consumed so far.
+    """
+
+    step: int
+
+
 class Saved(NamedTuple):
     """A checkpoint is complete on disk."""
 
@@ -104,4 +114,4 @@ class Finished(NamedTuple):
     seconds: float
 
 
-Event = Started | Progress | Evaluated | Saved | Warned | Noted | Stopped | Finished
+Event = Started | Compiled | Progress | Evaluated | Saved | Warned | Noted | Stopped | Finished

@@ -9,12 +9,12 @@ from pathlib import Path
 import jax
 
 from jaxlm import models, pretrained
-from jaxlm.training._checkpoints import last_good
+from jaxlm.training._checkpoints import CHECKPOINTS, last_good
 from jaxlm.training._events import Event, Finished, Noted, Started, Stopped, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._metrics import cut_back
 from jaxlm.training._placement import check_divides
-from jaxlm.training._run_folder import CHECKPOINTS, begin_run, check_run_folder, one_process
+from jaxlm.training._run_folder import begin_run, check_run_folder, clear_leftovers, one_process
 from jaxlm.training._said import Said
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._task import Task, describe_devices, make_task
@@ -32,7 +32,8 @@ def train(
 
     The folder gets experiment.json, tokenizer.json, metrics.jsonl and checkpoints/ while training,
     config.json and model.safetensors at its end. SIGTERM or SIGINT (in the main thread) ends it after the
-    step at hand with a checkpoint and `Stopped`. A run that was cut off, even by a kill, goes on with
+    step at hand, or while a program is compiled, with a checkpoint of what is not saved yet and `Stopped`. A
+    run that was cut off, even by a kill, goes on with
     `resume=True` from its last good checkpoint to the same parameters, bit for bit, as if it had not been.
 
     Args:
@@ -42,12 +43,12 @@ def train(
       devices: local devices to divide the batches over; None: all.
 
     Yields:
-      `Started`, then `Progress` for each step with `Evaluated`, `Saved`, `Noted` and `Warned` in between, and
-      last `Finished` or `Stopped`.
+      `Started`, `Compiled`, then `Progress` for each step with `Evaluated`, `Saved`, `Noted` and `Warned` in
+      between, and last `Finished` or `Stopped`.
 
     Raises:
       ValueError: if the experiment contradicts itself, its data, its devices or the folder.
-      OSError: if a file cannot be written; `errno.ENOSPC` for no room on disk. Earlier checkpoints stay.
+      WriteError: if a file cannot be written; `errno.ENOSPC` for no room on disk. Earlier checkpoints stay.
       TrainingError: if too many batches in a row were not finite.
 
     Example:
@@ -70,6 +71,7 @@ def _run(
     with one_process(folder):
         # Another process may have begun a run here while this one prepared its data.
         begun = check_run_folder(folder, experiment, resume=resume)
+        clear_leftovers(folder)
         run = _trained(experiment, task, folder, devices, begun, began)
         yield from _with_said(run, said)
 
@@ -85,23 +87,10 @@ def _trained(
         task.tokenizer.save(folder / "tokenizer.json")
         cut_back(folder, trainer.step)
         started = _started(trainer, experiment, task, folder, devices)
-        yield started
+        # From before the first event that says that there is something to save.
         with StopRequest() as stop:
-            yield from trainer.steps(stop)
-        if stop.number is not None:
-            yield Stopped(trainer.step, stop.number)
-            return
-        split, evaluation = yield from trainer.final_evaluation()
-        pretrained.save_model(
-            folder,
-            task.config,
-            trainer.params(),
-            task.tokenizer,
-            objective=experiment.run.objective,
-            head=task.head,
-            extra={"experiment": experiment.to_dict()} | _classes(task),
-        )
-        yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
+            yield started
+            yield from _to_the_end(trainer, experiment, task, folder, stop, began)
     finally:
         trainer.close()
 
@@ -109,6 +98,27 @@ def _trained(
 def _classes(task: Task) -> dict[str, list[str]]:
     """The name of each output of a classifier, as config.json keeps them."""
     return {"classes": list(task.label_names)} if task.label_names else {}
+
+
+def _to_the_end(
+    trainer: Trainer, experiment: Experiment, task: Task, folder: Path, stop: StopRequest, began: float
+) -> Iterator[Event]:
+    yield from trainer.steps(stop)
+    if not stop.requested():
+        split, evaluation = yield from trainer.final_evaluation(stop)
+    if stop.number is not None:
+        yield Stopped(trainer.step, stop.number)
+        return
+    pretrained.save_model(
+        folder,
+        task.config,
+        trainer.params(),
+        task.tokenizer,
+        objective=experiment.run.objective,
+        head=task.head,
+        extra={"experiment": experiment.to_dict()} | _classes(task),
+    )
+    yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
 
 
 def _with_said(events: Iterator[Event], said: Said) -> Iterator[Event]:

@@ -2,12 +2,11 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxlm.training._disk import writing
+from jaxlm import io
 
 METRICS = "metrics.jsonl"
 
@@ -109,7 +108,7 @@ def append_line(folder: Path, line: Mapping[str, Any]) -> None:
     """Appends one JSON line to a run's metrics.jsonl; what is not a finite number becomes null."""
     finite = {name: None if _not_finite(value) else value for name, value in line.items()}
     path = folder / METRICS
-    with writing(path), open(path, "a", encoding="utf-8") as file:
+    with io.writing(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(finite) + "\n")
 
 
@@ -128,10 +127,7 @@ def cut_back(folder: Path, step: int) -> None:
       [{'step': 10}, {'step': 20}]
     """
     kept = [line for line in read_metrics(folder) if line["step"] <= step and line.get("split") != "test"]
-    shorter = folder / f"{METRICS}.shorter"
-    with writing(folder / METRICS):
-        shorter.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(shorter, folder / METRICS)
+    io.write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxlm.training._disk import writing
+from jaxlm import io
+from jaxlm.training._checkpoints import CHECKPOINTS, clear_checkpoints, holds_none
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._records import first_differences
 
-EXPERIMENT, CHECKPOINTS, NEW = "experiment.json", "checkpoints", ".new"
+EXPERIMENT = "experiment.json"
+# What earlier versions called the files that they had not written whole.
+HALF_WRITTEN = (".new", ".shorter")
 
 # What may differ between the two halves of a run: it changes no parameter.
 FREE = ("log_every", "eval_every", "eval_batches", "save_every", "keep_last", "keep_best", "max_bad_steps")
@@ -47,7 +50,7 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
     begun = (folder / EXPERIMENT).exists()
     if begun and not resume:
         raise ValueError(f"{folder} already holds a run: go on with it by --resume, or name another folder")
-    if not begun and folder.exists() and any(path.suffix != NEW for path in folder.iterdir()):
+    if not begun and folder.exists() and not all(_is_left_behind(path) for path in folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no run: name another folder")
     if begun:
         _check_same(folder, experiment)
@@ -61,6 +64,7 @@ def one_process(folder: Path) -> Iterator[None]:
 
     Raises:
       ValueError: if another process trains in it.
+      WriteError: if the folder cannot be made.
 
     Example:
       >>> import tempfile
@@ -70,8 +74,9 @@ def one_process(folder: Path) -> Iterator[None]:
       Traceback (most recent call last):
       ValueError: another process is training in ...: wait for it, or name another folder
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    with io.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,9 +90,21 @@ def one_process(folder: Path) -> Iterator[None]:
 
 
 def begin_run(folder: Path, experiment: Experiment) -> None:
-    """Makes the folder and writes the experiment into it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / EXPERIMENT, experiment.to_dict())
+    """Writes the experiment into a folder, which makes it the folder of a run.
+
+    Raises:
+      WriteError: if it cannot be written.
+    """
+    io.write_text(folder / EXPERIMENT, json.dumps(experiment.to_dict(), indent=2) + "\n")
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes what a killed process left half written in a run's folder that is this process's alone."""
+    io.clear_partials(folder)
+    clear_checkpoints(folder / CHECKPOINTS)
+    for ending in HALF_WRITTEN:
+        for path in folder.glob(f"*.json*{ending}"):
+            path.unlink(missing_ok=True)
 
 
 def load_experiment(folder: str | os.PathLike) -> Experiment:
@@ -99,12 +116,11 @@ def load_experiment(folder: str | os.PathLike) -> Experiment:
     return Experiment.from_dict(_stored(Path(folder)))
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Writes JSON so that the file is there in full or as it was before."""
-    new = path.with_name(path.name + NEW)
-    with writing(path):
-        new.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        os.replace(new, path)
+def _is_left_behind(path: Path) -> bool:
+    """Whether a process that was killed before its run had begun may have left this, and nothing of worth."""
+    if path.name == CHECKPOINTS:
+        return path.is_dir() and holds_none(path)
+    return path.name == f"{EXPERIMENT}{HALF_WRITTEN[0]}" or io.is_partial(path)
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:

@@ -27,6 +27,10 @@ class StopRequest:
         self.number: int | None = None
         self._before: dict[int, object] = {}
 
+    def requested(self) -> bool:
+        """Returns whether a signal came."""
+        return self.number is not None
+
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}

@@ -11,10 +11,11 @@ from typing import Any
 import jax
 
 from jaxlm import data, models
-from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, load_arrays
+from jaxlm.training._checkpoints import CHECKPOINTS, Checkpoint, CheckpointWriter, load_arrays
+from jaxlm.training._compiled import compile_unless
 from jaxlm.training._evaluation import unigram_log_probs
 from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
-from jaxlm.training._events import Evaluated, Event, Progress, Saved, Warned
+from jaxlm.training._events import Compiled, Evaluated, Event, Progress, Saved, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._goals import evaluation_objective, special_ids, training_objective
@@ -22,7 +23,6 @@ from jaxlm.training._initial import initial_params
 from jaxlm.training._metrics import Window, append_line
 from jaxlm.training._optimizer import make_optimizer
 from jaxlm.training._placement import divide, fetch, parallel, replicate
-from jaxlm.training._run_folder import CHECKPOINTS
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.training._task import Task
@@ -133,9 +133,15 @@ class Trainer:
         return batches.iterate(self.step)
 
     def _train(self, batches: Iterator[data.Batch], stop: StopRequest) -> Iterator[Event]:
-        while self.step < self._run.steps and stop.number is None:
+        train_step = None
+        while self.step < self._run.steps and not stop.requested():
             batch = divide(next(batches), len(self._devices))
-            self._state, metrics = self._train_step(self._state, batch)
+            if train_step is None:
+                train_step = compile_unless(stop.requested, self._train_step, self._state, batch)
+                if train_step is None:
+                    return
+                yield Compiled(self.step)
+            self._state, metrics = train_step(self._state, batch)
             self.step += 1
             # The numbers of the step before are read while the devices work on this one.
             yield from self._report()
@@ -144,9 +150,12 @@ class Trainer:
             if self._is_due(self._run.eval_every) or self._is_due(self._run.save_every):
                 yield from self._pause(stop)
 
-    def final_evaluation(self) -> Iterator[Event]:
-        """Evaluates all of the test split; yields the event, returns the split's name and the evaluation."""
-        evaluation = self._evaluate("test")
+    def final_evaluation(self, stop: StopRequest) -> Iterator[Event]:
+        """Evaluates all of the test split; yields the event, returns the split's name and the evaluation.
+
+        The evaluation is None, too, where a stop is requested before its end.
+        """
+        evaluation = self._evaluate("test", stop)
         if evaluation is not None:
             append_line(self._folder, evaluation.line(self.step, "test"))
             yield Evaluated(self.step, "test", evaluation)
@@ -202,8 +211,8 @@ class Trainer:
         """Evaluates where it is due, and saves."""
         yield from self._report()
         loss = None
-        if stop.number is None and self._is_due(self._run.eval_every):
-            evaluation = self._evaluate("validation", most=self._run.eval_batches, stop=stop)
+        if not stop.requested() and self._is_due(self._run.eval_every):
+            evaluation = self._evaluate("validation", stop, most=self._run.eval_batches)
             if evaluation is not None:
                 append_line(self._folder, evaluation.line(self.step, "validation"))
                 yield Evaluated(self.step, "validation", evaluation)
@@ -255,7 +264,7 @@ class Trainer:
             evaluators |= dict.fromkeys(names, Evaluator(objective, self._model.apply, self._devices))
         return evaluators
 
-    def _evaluate(self, split: str, *, most: int = 0, stop: StopRequest | None = None) -> Scores | None:
+    def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> Scores | None:
         """Evaluates at most so many batches of a split; 0: all of it."""
         task = self._task
         means = summary(
@@ -270,7 +279,7 @@ class Trainer:
             self._state.params,
             self._eval_batches(split, most),
             summarize=means,
-            cancelled=lambda: stop is not None and stop.number is not None,
+            cancelled=stop.requested,
         )
 
     def _rows(self, parts: int) -> int:

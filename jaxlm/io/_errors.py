@@ -1,0 +1,71 @@
+"""Errors of the disk: whichever library met them, with the system's number and the file they are about."""
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+# How Python, Rust's libraries and tensorstore write the system's number into a text.
+NUMBERS = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)|os_error_code='(\d+)'")
+
+
+class WriteError(OSError):
+    """A file or a folder cannot be written.
+
+    Attributes:
+      errno: the system's number, as `errno.ENOSPC`.
+      strerror: what the system says.
+      filename: what was to be written.
+    """
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises every error of the disk inside the block as a `WriteError` about `path`.
+
+    A full disk is reported by the write, which knows no name; libraries that are not Python's own report it
+    by errors of their own, with the system's number in the text.
+
+    Args:
+      path: what the block writes, and does not read.
+
+    Raises:
+      WriteError: for every `OSError`, and for every other error that carries the system's number.
+
+    Example:
+      >>> import errno
+      >>> with writing("metrics.jsonl"):
+      ...     raise OSError(errno.ENOSPC, "No space left on device")
+      Traceback (most recent call last):
+      jaxlm.io._errors.WriteError: [Errno 28] No space left on device: 'metrics.jsonl'
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except Exception as error:
+        number = system_errno(error)
+        if number is None and not isinstance(error, OSError):
+            raise
+        text = " ".join(str(error).split()) if number is None else os.strerror(number)
+        raise WriteError(number or errno.EIO, text, str(Path(path))) from error
+
+
+def system_errno(error: BaseException | None) -> int | None:
+    """Returns the system's number of an error, or of one that led to it; None where there is none.
+
+    Example:
+      >>> system_errno(ValueError("OUT_OF_RANGE: Failed to write [os_error_code='27']"))
+      27
+      >>> system_errno(ValueError("not JSON")) is None
+      True
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        if not isinstance(error, OSError) and (told := NUMBERS.search(str(error))):
+            return int(next(filter(None, told.groups())))
+        error = error.__cause__ or error.__context__
+    return None

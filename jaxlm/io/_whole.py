@@ -1,0 +1,78 @@
+"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxlm.io._errors import writing
+
+PARTIAL = ".partial"
+
+
+def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+    """Puts what `write` writes into `path`; a reader, or a crash, meets the old file or the new one.
+
+    Args:
+      path: the file; its folder exists.
+      write: called with a path beside it, which it creates.
+
+    Raises:
+      WriteError: if it cannot be written; the old file stays.
+
+    Example:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "a.txt")
+      >>> write_whole(path, lambda partial: partial.write_text("whole"))
+      >>> path.read_text(), [one.name for one in path.parent.iterdir()]
+      ('whole', ['a.txt'])
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with writing(path):
+            partial.touch()
+            mode = partial.stat().st_mode
+            write(partial)
+            partial.chmod(mode)  # safetensors makes its files unreadable to others, whatever the umask says
+            _flush(partial)
+            os.replace(partial, path)
+            _flush(path.parent)  # the name as well as the bytes
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Puts a text into `path`, in UTF-8, as `write_whole` does."""
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def is_partial(path: Path) -> bool:
+    """Returns whether a path is one that `write_whole` writes to, and only a killed process leaves behind.
+
+    Example:
+      >>> is_partial(Path("runs/.model.safetensors.712.partial")), is_partial(Path("notes.partial"))
+      (True, False)
+    """
+    return path.name.startswith(".") and path.name.endswith(PARTIAL)
+
+
+def clear_partials(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left half written in a folder that no other process writes to now.
+
+    Args:
+      folder: whose own files are looked at, not those of folders within; it need not exist.
+    """
+    for path in [path for path in Path(folder).glob(f".*{PARTIAL}") if is_partial(path)]:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

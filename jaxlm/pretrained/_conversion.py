@@ -1,0 +1,99 @@
+"""A folder that a model is converted into: marked until it is whole, so that the same call can come again."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from jaxlm import io
+
+MARK = ".converting"
+
+
+def check_free(folder: Path, request: str, *, last: str) -> None:
+    """Raises FileExistsError unless a conversion may write a folder.
+
+    It may, if the folder is missing or empty, or an earlier one that did not come to its end has left it.
+
+    Args:
+      folder: to be written.
+      request: what is asked for, one line.
+      last: the name of the file that a conversion writes last.
+
+    Example:
+      >>> check_free(Path("/dev/null"), "a model", last="config.json")
+      Traceback (most recent call last):
+      FileExistsError: /dev/null is there and not an empty folder: name another one
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    mark = folder / MARK
+    is_left = mark.is_file() and (not (folder / last).exists() or mark.read_text("utf-8") == request)
+    if not is_left:
+        raise FileExistsError(f"{folder} is there and not an empty folder: name another one")
+
+
+@contextlib.contextmanager
+def converting(folder: Path, request: str, *, last: str, own: Iterable[str]) -> Iterator[None]:
+    """Marks a folder until the end of the block, and keeps it to this process.
+
+    What an earlier conversion left in it goes first; after an error, what this one has written.
+
+    Args:
+      folder: made if it does not exist.
+      request: what is asked for, one line.
+      last: the name of the file that is written last.
+      own: patterns of the names of all files that are written.
+
+    Raises:
+      FileExistsError: if the folder holds something else, or another process is at work in it.
+      WriteError: if it cannot be written.
+    """
+    is_new = not folder.exists()
+    with io.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / MARK) as mark:
+        check_free(folder, request, last=last)
+        # Without the file that is written last it is no whole folder from here on.
+        _clear(folder, [last, *own])
+        with io.writing(folder / MARK):
+            os.truncate(mark, 0)
+            os.pwrite(mark, request.encode(), 0)
+        try:
+            yield
+        except BaseException:
+            _clear(folder, [*own, last, MARK])
+            if is_new:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
+        with io.writing(folder / MARK):
+            os.unlink(folder / MARK)
+
+
+@contextlib.contextmanager
+def _locked(mark: Path) -> Iterator[int]:
+    with io.writing(mark):
+        handle = os.open(mark, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileExistsError(
+                f"another process is converting a model into {mark.parent}: wait for it, or name another "
+                f"folder"
+            ) from None
+        except OSError:
+            # A file system without locks: two processes of one request write the same files.
+            pass
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _clear(folder: Path, patterns: Iterable[str]) -> None:
+    io.clear_partials(folder)
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        with contextlib.suppress(OSError):
+            path.unlink()
