@@ -20,6 +20,7 @@ from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
 from jaxlm.data._records import CorpusError, Record, UnreachableError, Unread
 from jaxlm.data._remote import RemotePath, open_filesystem, reason, split_url
+from jaxlm.data._sealed import SEAL, DamagedError, seal, unseal
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
@@ -27,12 +28,14 @@ from jaxlm.data._text import jsonl_source, text_source, traces_source
 from jaxlm.data._versions import file_digest, file_version, of_each
 
 __all__ = [
+    "SEAL",
     "Batch",
     "Batches",
     "CacheWriter",
     "CorpusError",
     "CorpusFile",
     "Counts",
+    "DamagedError",
     "DataConfig",
     "Ends",
     "PackingPlan",
@@ -72,10 +75,12 @@ __all__ = [
     "python_source",
     "read_files",
     "reason",
+    "seal",
     "similar_clusters",
     "split_texts",
     "split_url",
     "text_source",
     "traces_source",
     "unpack",
+    "unseal",
 ]

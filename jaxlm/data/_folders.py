@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from jaxlm.data._records import CorpusError
+from jaxlm.data._sealed import DamagedError
 
 LOG = logging.getLogger(__name__)
 Opened = TypeVar("Opened")
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
-
-
-class DamagedError(Exception):
-    """A folder is missing, incomplete or not what its manifest says: to be built again."""
 
 
 def cache_root() -> Path:

@@ -32,7 +32,7 @@ class LocalStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.place = str(folder)
-        self._folder = Path(folder)
+        self._folder, self._was_there = Path(folder), False
 
     def names(self) -> set[str]:
         """Returns the files there are, by their path within the store; those half written are not among them.
@@ -49,17 +49,12 @@ class LocalStore:
         """Returns a file's bytes."""
         return (self._folder / name).read_bytes()
 
-    def tail(self, name: str, size: int) -> bytes:
-        """Returns a file's last bytes."""
-        with open(self._folder / name, "rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - size, 0))
-            return file.read()
-
     def put(self, name: str, data: bytes) -> None:
         """Writes a file so that whatever happens it is there in full or as it was before.
 
         Raises:
           OSError: if it cannot be written; names it.
+          RuntimeError: if the folder was there and is gone.
         """
         path = self._folder / name
         # A name of this put's own: another one may be writing the same bytes to the same place.
@@ -72,6 +67,7 @@ class LocalStore:
             os.replace(new, path)
             _sync(path.parent)
         except OSError as error:
+            self._check_there()
             if error.errno is None:
                 raise
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -114,11 +110,21 @@ class LocalStore:
         finally:
             os.close(handle)
 
+    def _check_there(self) -> None:
+        """Refuses to make the folder a second time: what it held is gone, and half a job is none."""
+        if self._was_there and not self._folder.is_dir():
+            raise RuntimeError(
+                f"{self.place} was removed or renamed while the job ran, and its parts with it: run the same "
+                f"command again"
+            )
+
     def _make(self, folder: Path) -> None:
+        self._check_there()
         missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for one in missing:
             _sync(one.parent)
+        self._was_there = True
 
 
 Store = LocalStore | RemoteStore
