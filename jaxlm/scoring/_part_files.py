@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from jaxlm import data
 
-# What a file's SHA-256 is taken with, in its own place.
-UNKNOWN = b"0" * 64
+# What a file's SHA-256 is taken with, in its own place, and what stands before that in a footer.
+UNKNOWN, BEFORE = b"0" * 64, data.SEAL.encode() + b"\x18\x40"
 
 
 def part_name(number: int) -> str:
@@ -56,8 +56,8 @@ def seal_table(table: pa.Table) -> bytes:
         writer.write_table(table)
         writer.add_key_value_metadata({data.SEAL: UNKNOWN.decode()})
     payload = file.getvalue()
-    # The footer ends with its metadata and the writer's name.
-    place = payload.rindex(UNKNOWN)
+    # The last such place: values of columns stand before the footer's metadata.
+    place = payload.rindex(BEFORE + UNKNOWN) + len(BEFORE)
     digest = hashlib.sha256(payload).hexdigest().encode()
     return payload[:place] + digest + payload[place + len(UNKNOWN) :]
 

@@ -66,8 +66,9 @@ class LocalStore:
             _write(new, data)
             os.replace(new, path)
             _sync(path.parent)
+        except FileNotFoundError as error:
+            raise _gone(path.parent) from error
         except OSError as error:
-            self._check_there()
             if error.errno is None:
                 raise
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -113,10 +114,7 @@ class LocalStore:
     def _check_there(self) -> None:
         """Refuses to make the folder a second time: what it held is gone, and half a job is none."""
         if self._was_there and not self._folder.is_dir():
-            raise RuntimeError(
-                f"{self.place} was removed or renamed while the job ran, and its parts with it: run the same "
-                f"command again"
-            )
+            raise _gone(self._folder)
 
     def _make(self, folder: Path) -> None:
         self._check_there()
@@ -153,6 +151,13 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     # As it is shown: without secrets and options.
     place = str(data.RemotePath.parse(text)).rstrip("/")
     return RemoteStore(place, *data.open_filesystem(text))
+
+
+def _gone(folder: Path) -> RuntimeError:
+    return RuntimeError(
+        f"{folder} was removed or renamed while the job ran, and what it held with it: run the same command "
+        f"again"
+    )
 
 
 def _is_own(path: Path) -> bool:
