@@ -48,8 +48,8 @@ def seal_table(table: pa.Table) -> bytes:
 
     Example:
       >>> file = seal_table(pa.table({"a": [1, 2]}))
-      >>> pq.read_metadata(pa.BufferReader(file)).metadata[b"sha256"].decode() == digest_of(file)
-      True
+      >>> holds_seal(file), holds_seal(file.replace(b"a", b"b"))
+      (True, False)
     """
     file = io.BytesIO()
     with pq.ParquetWriter(file, table.schema, compression="zstd") as writer:
@@ -62,8 +62,8 @@ def seal_table(table: pa.Table) -> bytes:
     return payload[:place] + digest + payload[place + len(UNKNOWN) :]
 
 
-def digest_of(payload: bytes) -> str | None:
-    """Returns the SHA-256 that a file of `seal_table` should carry; None where it carries none.
+def holds_seal(payload: bytes) -> bool | None:
+    """Returns whether a file's bytes are those that its SHA-256 was taken of; None where it carries none.
 
     Args:
       payload: the file's bytes.
@@ -72,12 +72,12 @@ def digest_of(payload: bytes) -> str | None:
     if kept is None:
         return None
     if not re.fullmatch(rb"[0-9a-f]{64}", kept):
-        return ""
+        return False
     place = payload.rindex(kept)
     digest = hashlib.sha256(memoryview(payload)[:place])
     digest.update(UNKNOWN)
     digest.update(memoryview(payload)[place + len(kept) :])
-    return digest.hexdigest()
+    return digest.hexdigest().encode() == kept
 
 
 class PartOrigin(NamedTuple):
@@ -101,12 +101,12 @@ def origin_of(payload: bytes) -> PartOrigin | None:
       payload: the file's bytes. Of a part without SHA-256 all rows are read.
     """
     try:
-        kept, digest = _metadata(payload), digest_of(payload)
-        if digest is None:
-            _check_rows(read_table(payload), kept)
-        elif digest != kept[data.SEAL]:
+        kept, holds = _metadata(payload), holds_seal(payload)
+        if holds is False:
             return None
-        return PartOrigin(kept["job"], int(kept["part"]), digest is not None)
+        if holds is None:
+            _check_rows(read_table(payload), kept)
+        return PartOrigin(kept["job"], int(kept["part"]), is_sealed=holds is not None)
     except (data.DamagedError, pa.ArrowException, OSError, ValueError, KeyError):
         return None
 
