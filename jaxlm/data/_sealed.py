@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 SEAL = "sha256"
@@ -52,6 +53,50 @@ def unseal(values: Any, *, needed: bool = False) -> dict[str, Any]:
     elif values[SEAL] != _digest(found):
         raise DamagedError("it is not as it was written: its SHA-256 differs")
     return found
+
+
+def seal_file(path: Path) -> None:
+    """Writes the SHA-256 of a file beside it, into `NAME.sha256`.
+
+    Args:
+        path: the file.
+    """
+    _beside(path).write_text(_file_digest(path) + "\n", encoding="ascii")
+
+
+def check_file(path: Path) -> None:
+    """Compares a file with the SHA-256 beside it; older versions wrote none.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DamagedError: they differ.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "tokenizer.json")
+        >>> _ = path.write_text("{}")
+        >>> seal_file(path)
+        >>> check_file(path)
+        >>> _ = path.write_text("[]")
+        >>> check_file(path)
+        Traceback (most recent call last):
+        ...
+        jaxlm.data._sealed.DamagedError: tokenizer.json is not as it was written: its SHA-256 differs
+    """
+    beside = _beside(path)
+    if beside.exists() and beside.read_bytes().decode(errors="replace").strip() != _file_digest(path):
+        raise DamagedError(f"{path.name} is not as it was written: its SHA-256 differs")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{SEAL}")
+
+
+def _file_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(values: Mapping[str, Any]) -> str:
