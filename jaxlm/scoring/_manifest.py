@@ -13,7 +13,6 @@ JOB, MANIFEST, SUMMARY = "job.json", "manifest.json", "summary.json"
 # Part of every description: raise it when parts of the same job would be cut or written in another way.
 FORMAT = 2
 SHOWN = 4
-WINDOWS_OWN = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
 class Job(NamedTuple):
@@ -81,7 +80,7 @@ def check_store(store: Store, job: Job) -> bool:
       ValueError: if it holds another job, naming what differs, or something else.
     """
     if JOB not in store.names():
-        if all(map(is_stray, store.names())) or _is_of_parts(store, job):
+        if all(map(data.is_stray, store.names())) or _is_of_parts(store, job):
             return False
         raise ValueError(f"{store.place} is not empty and holds no scoring job: name another folder")
     try:
@@ -109,20 +108,6 @@ def is_sealed(store: Store) -> bool:
       store: of a job; one that has not begun will be of the former kind.
     """
     return JOB not in store.names() or data.SEAL in _parsed(store)
-
-
-def is_stray(name: str) -> bool:
-    """Returns whether a file is none of a job's: hidden, as file systems and viewers leave them, or Windows'.
-
-    Args:
-      name: its path within the store.
-
-    Example:
-      >>> is_stray("parts/._part-000000.parquet"), is_stray("Thumbs.db"), is_stray("job.json")
-      (True, True, False)
-    """
-    words = name.split("/")
-    return any(word.startswith(".") for word in words) or words[-1].lower() in WINDOWS_OWN
 
 
 def differences(there: Any, here: Any, name: str = "") -> list[str]:
