@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxlm import pretrained, reports, scoring, training
 from jaxlm.cli._cluster import own_shard
-from jaxlm.cli._failures import UsageError, say
+from jaxlm.cli._failures import FAILED, UsageError, say
 from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
@@ -52,8 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     with ScoreDisplay() as display:
         for event in events:
             display.show(event)
-    _finish(options, event, wanted, shard)
-    return 0
+    return _finish(options, event, wanted, shard)
 
 
 def make_scorer(
@@ -140,15 +139,17 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _finish(
     options: Score, finished: scoring.JobFinished, measure: scoring.Measure, shard: tuple[int, int]
-) -> None:
-    """Draws and prints what the corpus has come to."""
+) -> int:
+    """Draws and prints what the corpus has come to, and returns the exit code."""
+    for name in finished.strays[:3]:
+        say(
+            "jaxlm score",
+            f"warning: {options.out}/{name} is no part of this job: leave it out if you read all of parts/",
+        )
     summary = finished.summary
     if summary is None:
-        if options.json:
-            print(json.dumps({"out": options.out, "finished": False, **_told(finished)}))
-        else:
-            print(f"shard {shard[0]}/{shard[1]} is done; parts of other shards are missing in {options.out}")
-        return
+        _tell_missing(options, finished, shard)
+        return 0
     store = scoring.open_store(options.out)
     picture = reports.histogram_png(summary)
     if picture is not None:
@@ -159,16 +160,39 @@ def _finish(
     if options.json:
         more = {} if ranking is None else {"spearman": ranking}
         print(json.dumps({"out": options.out, "finished": True, **_told(finished), **summary, **more}))
+    else:
+        _show(options, store.place, summary, ranking, picture is not None)
+    if summary["errors"] < summary["documents"]:
+        return 0
+    kind = next(iter(summary["error_kinds"]))
+    say("jaxlm score", f"none of the {summary['documents']:,} documents could be scored: {kind}")
+    return FAILED
+
+
+def _tell_missing(options: Score, finished: scoring.JobFinished, shard: tuple[int, int]) -> None:
+    if options.json:
+        print(json.dumps({"out": options.out, "finished": False, **_told(finished)}))
         return
+    i, n = shard
+    print(
+        f"shard {i}/{n} is done; parts of other shards are missing in {options.out}: "
+        f"{len(finished.missing):,}, the first of them of shard {finished.missing[0] % n + 1}/{n}"
+    )
+
+
+def _show(
+    options: Score, place: str, summary: dict[str, Any], ranking: dict[str, Any] | None, is_drawn: bool
+) -> None:
+    """Prints tables of the scores, and where they lie."""
     print(f"\n{reports.corpus_line(summary, base=options.base)}\n")
     show(reports.score_table(summary, base=options.base))
     if ranking is not None:
         show(reports.ranking_table(ranking))
     for error, count in list(summary["error_kinds"].items())[:3]:
         say("jaxlm score", f"warning: {count:,} without a score: {error}")
-    print(f"scores: {store.place}/parts (Parquet)")
-    if picture is not None:
-        print(f"histogram: {store.place}/{HISTOGRAM}")
+    print(f"scores: {place}/parts (Parquet)")
+    if is_drawn:
+        print(f"histogram: {place}/{HISTOGRAM}")
 
 
 def _told(finished: scoring.JobFinished) -> dict[str, Any]:

@@ -20,19 +20,23 @@ from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
 from jaxlm.data._records import CorpusError, Record, UnreachableError, Unread
 from jaxlm.data._remote import RemotePath, open_filesystem, reason, split_url
+from jaxlm.data._sealed import SEAL, DamagedError, seal, unseal
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
+from jaxlm.data._strays import is_stray
 from jaxlm.data._text import jsonl_source, text_source, traces_source
 from jaxlm.data._versions import file_digest, file_version, of_each
 
 __all__ = [
+    "SEAL",
     "Batch",
     "Batches",
     "CacheWriter",
     "CorpusError",
     "CorpusFile",
     "Counts",
+    "DamagedError",
     "DataConfig",
     "Ends",
     "PackingPlan",
@@ -58,6 +62,7 @@ __all__ = [
     "file_version",
     "find_files",
     "gather_rows",
+    "is_stray",
     "jsonl_source",
     "labelled",
     "masked_capacity",
@@ -72,10 +77,12 @@ __all__ = [
     "python_source",
     "read_files",
     "reason",
+    "seal",
     "similar_clusters",
     "split_texts",
     "split_url",
     "text_source",
     "traces_source",
     "unpack",
+    "unseal",
 ]

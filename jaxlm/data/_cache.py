@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +12,9 @@ from jaxlm import tokenizers
 from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, nothing_to_mask
 from jaxlm.data._folders import DamagedError, open_or_build
 from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._sealed import unseal
 
-# Files up to this size are compared with their checksum when opened; of larger ones the size must do.
-CHECKED_BYTES = 1 << 28
+BYTES_AT_ONCE = 1 << 24
 
 
 class TokenCache:
@@ -38,6 +39,12 @@ class TokenCache:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         manifest = _manifest(self.folder)
+        try:
+            self._open(manifest)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"{self.folder}: {error}") from error
+
+    def _open(self, manifest: dict[str, Any]) -> None:
         self.counts = Counts(**manifest["counts"])
         self.pad_id: int = manifest["pad_id"]
         self.tokens = _mapped(self.folder / "tokens.bin", manifest["dtype"], self.counts.tokens)
@@ -130,18 +137,30 @@ def build_cache(
     return open_or_build(Path(folder) / name, build, TokenCache)
 
 
-def _manifest(folder: Path) -> dict:
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What a cache's manifest says, once it and the files that it lists are as they were written.
+
+    Whoever trains reads all tokens before the first step in any case, to count them.
+    """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = unseal(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
         if manifest["format"] != FORMAT:
             raise DamagedError(f"{folder}: written by another version")
         for name, expected in manifest["checksums"].items():
             path = folder / f"{name}.bin"
-            if path.stat().st_size <= CHECKED_BYTES and zlib.crc32(path.read_bytes()) != expected:
+            if _checksum(path) != expected:
                 raise DamagedError(f"{path.name} does not match its checksum")
         return manifest
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{folder}: {error}") from error
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(BYTES_AT_ONCE):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _mapped(path: Path, dtype: str, length: int) -> np.ndarray:

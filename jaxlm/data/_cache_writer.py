@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxlm import tokenizers
 from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._sealed import seal
 
 # How records are opened and closed: by the tokens of those roles, or by what the tokenizer's file puts there.
 Ends = bool | Literal["file"]
@@ -97,7 +98,7 @@ class CacheWriter:
             "tokenizer": self._tokenizer.fingerprint,
             "checksums": self._checksums,
         }
-        (self._folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        (self._folder / "manifest.json").write_text(json.dumps(seal(manifest), indent=2), encoding="utf-8")
 
     def _flush(self) -> None:
         records, self._waiting, self._letters = self._waiting, [], 0

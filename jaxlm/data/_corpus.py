@@ -15,7 +15,8 @@ from jaxlm.data._files import CorpusFile, find_files
 from jaxlm.data._open import LINES_LOOKED_AT, check_document, check_fields, format_of, read_files
 from jaxlm.data._records import CorpusError, Record
 from jaxlm.data._source_code import python_fingerprint, python_source
-from jaxlm.data._versions import file_digest, file_size, of_each
+from jaxlm.data._versions import file_size, of_each
+from jaxlm.data._watch import Watch
 
 # Part of every fingerprint: raise it when a source would yield other records from the same file.
 SOURCES = 1
@@ -33,6 +34,7 @@ class Corpus(NamedTuple):
         fingerprint: SHA-256 of what the records depend on.
         notes: one line each of what it is.
         left_out: what its source could not make records of, counted as `records` is read: "modules".
+        check: raises `CorpusError` if what was read may be other records than those of the fingerprint.
     """
 
     records: Callable[[], Iterable[Record]]
@@ -40,6 +42,7 @@ class Corpus(NamedTuple):
     fingerprint: str
     notes: list[str]
     left_out: Counter[str]
+    check: Callable[[], None] = lambda: None
 
 
 def find_corpus(config: DataConfig) -> Corpus:
@@ -76,6 +79,8 @@ def _embedded_corpus(config: DataConfig) -> Corpus:
 
 def _files_corpus(config: DataConfig) -> Corpus:
     files = find_files(config.paths, config.format)
+    # Before anything is read: what changes from here on is another corpus.
+    watch = Watch([file.path for file in files])
     check_document(files, config.document)
     fields = tuple(dict.fromkeys(one for one in (config.group_field, config.label_field) if one is not None))
     check_fields(files, fields)
@@ -89,11 +94,11 @@ def _files_corpus(config: DataConfig) -> Corpus:
     size = sum(of_each(file_size, [file.path for file in files]))
     plural = "s" if len(files) > 1 else ""
     note = f"corpus: {len(files):,} file{plural} ({', '.join(formats)}), {size / 1e6:,.1f} MB"
-    return Corpus(records, _kind(files, records), _fingerprint(files, config), [note], Counter())
+    fingerprint = _fingerprint(files, watch.digests(), config)
+    return Corpus(records, _kind(files, records), fingerprint, [note], Counter(), watch.check)
 
 
-def _fingerprint(files: list[CorpusFile], config: DataConfig) -> str:
-    digests = of_each(file_digest, [file.path for file in files])
+def _fingerprint(files: list[CorpusFile], digests: list[str], config: DataConfig) -> str:
     read = [(file.name, file.format, digest) for file, digest in zip(files, digests, strict=True)]
     described = json.dumps([SOURCES, config.document, config.field, read])
     return hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()

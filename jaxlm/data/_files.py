@@ -1,16 +1,15 @@
 """Which files a corpus is made of, and in which format each one is."""
 
-import difflib
-import glob
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from jaxlm.data._local_files import check_regular, find_local
 from jaxlm.data._records import CorpusError
 from jaxlm.data._remote import Place, RemotePath, split_url
 from jaxlm.data._remote_files import find_remote
+from jaxlm.data._strays import is_stray
 
 Format = Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"]
 
@@ -53,7 +52,7 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
 
     A folder stands for every file below it that has a known ending (`.txt`, `.jsonl`, `.csv`, `.parquet`,
     `.fasta`, `.traces` and their like; all but Parquet, which compresses itself, also with `.gz` or `.zst`
-    after it); hidden files are passed over.
+    after it), and links to folders for those in them; hidden files are passed over.
 
     Args:
         paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of
@@ -64,8 +63,9 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
         The files by path, with their formats.
 
     Raises:
-        CorpusError: a path is missing, a pattern matches nothing, a folder holds nothing to read, an ending
-            is unknown, a URL cannot be opened, or a Parquet file is named that was compressed once more.
+        CorpusError: a path is missing, or no regular file; a pattern matches nothing; a folder holds nothing
+            to read, may not be listed, or holds a broken link; an ending is unknown, a URL cannot be opened,
+            or a Parquet file is named that was compressed once more.
 
     Example:
         >>> find_files(["no such.txt"])
@@ -102,34 +102,16 @@ def _matches(path: str, format: Format | None) -> list[Place]:
 
 
 def _local_matches(path: str, format: Format | None) -> list[Path]:
-    expanded = Path(path).expanduser()
-    if expanded.is_dir():
-        return _in_folder(expanded, format)
-    if expanded.exists():
-        return [expanded]
-    if expanded.is_symlink():
-        raise CorpusError(
-            f"{path!r} is a link to {os.readlink(expanded)!r}, which is not there; mend the link, or name "
-            f"the file itself"
-        )
-    if not glob.has_magic(path):
-        raise CorpusError(f"no file or folder at {path!r}; {_nearest(expanded)}")
-    found = [Path(match) for match in glob.glob(str(expanded), recursive=True) if os.path.isfile(match)]
-    if not found:
-        raise CorpusError(f"no file matches the pattern {path!r}; check it, relative to {os.getcwd()}")
+    folder, found = find_local(path)
+    found = found if folder is None else _known(folder, found, format)
+    for one in found:
+        check_regular(one)
     return found
-
-
-def _in_folder(folder: Path, format: Format | None) -> list[Path]:
-    inside = [path for path in folder.rglob("*") if path.is_file()]
-    visible = [
-        path for path in inside if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    return _known(folder, visible, format)
 
 
 def _known(folder: Place, visible: Sequence[Place], format: Format | None) -> list[Place]:
     """The files of a folder that can be read."""
+    visible = [path for path in visible if not is_stray(path.name)]
     packed = [path for path in visible if _packed_parquet(path, format)]
     found = [
         path for path in visible if not _packed_parquet(path, format) and (format or _ending(path) in ENDINGS)
@@ -171,16 +153,3 @@ def _format(path: Place) -> Format:
             f"{', '.join(get_args(Format))}"
         )
     return ENDINGS[ending]
-
-
-def _nearest(path: Path) -> str:
-    """The remedy for a path that is not there: a similar name beside it, or the first missing folder."""
-    missing = path
-    while not missing.parent.exists() and missing.parent != missing:
-        missing = missing.parent
-    if missing != path:
-        return f"its folder {str(missing)!r} is not there either (working folder {os.getcwd()})"
-    close = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
-    if close:
-        return f"did you mean {str(path.parent / close[0])!r}?"
-    return f"check the path, relative to {os.getcwd()}"

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from jaxlm import io
 from jaxlm.data._records import CorpusError
+from jaxlm.data._sealed import DamagedError
 
 LOG = logging.getLogger(__name__)
 Opened = TypeVar("Opened")
@@ -24,10 +25,6 @@ NOT_ALLOWED = frozenset(
 
 class CacheError(CorpusError, io.WriteError):
     """The cache cannot be written; the message names the remedy."""
-
-
-class DamagedError(Exception):
-    """A folder is missing, incomplete or not what its manifest says: to be built again."""
 
 
 def cache_root() -> Path:

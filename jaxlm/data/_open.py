@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxlm.data._csv import csv_source
 from jaxlm.data._fasta import fasta_source
@@ -10,6 +11,7 @@ from jaxlm.data._parquet import parquet_source
 from jaxlm.data._records import Broken, CorpusError, Record, UnreachableError, Unread
 from jaxlm.data._streams import read_lines
 from jaxlm.data._text import Document, jsonl_source, text_source, traces_source
+from jaxlm.data._watch import Watch
 
 LINES_LOOKED_AT = 100
 
@@ -44,14 +46,21 @@ def open_source(
     Raises:
         CorpusError: a path is missing, its format is not known, no file is text though a file of it was to be
             one document, a file has no fields though some were asked for, or (while iterating) a file is not
-            what its format says.
+            what its format says, or (at the end) one changed while they were read.
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     files = find_files([str(path) for path in several], format)
     check_document(files, document)
     check_fields(files, fields)
     sniff = format is None and document == "line"
-    return read_files(files, sniff=sniff, document=document, field=field, fields=fields, broken=broken)
+    how = {"document": document, "field": field, "fields": fields, "broken": broken}
+    return _read_unchanged(files, sniff=sniff, **how)
+
+
+def _read_unchanged(files: Sequence[CorpusFile], **how: Any) -> Iterator[Record | Unread]:
+    watch = Watch([file.path for file in files])
+    yield from read_files(files, **how)
+    watch.check()
 
 
 def read_files(

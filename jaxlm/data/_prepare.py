@@ -18,6 +18,7 @@ from jaxlm.data._corpus import Corpus, find_corpus
 from jaxlm.data._division import DIVISION, Division, divided, plan_division
 from jaxlm.data._folders import DamagedError, cache_root, open_or_build
 from jaxlm.data._records import CorpusError
+from jaxlm.data._sealed import check_file, seal, seal_file, unseal
 from jaxlm.data._splits import SPLITS, Split
 
 LOG = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
 
     Raises:
         CorpusError: the corpus is missing, empty, unreadable, too small to divide or holds nothing that could
-            be masked; or the cache cannot be written.
+            be masked; it changed while it was read; or the cache cannot be written.
     """
     ends = data.ends if ends is None else ends
     corpus = find_corpus(data)
@@ -93,7 +94,8 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
     def build(folder: Path) -> None:
         LOG.info("tokenising the corpus into %s", cache_root())
         about = _write_caches(folder, corpus, data, trained, division(), ends)
-        (folder / "about.json").write_text(json.dumps(about._asdict()), encoding="utf-8")
+        corpus.check()
+        (folder / "about.json").write_text(json.dumps(seal(about._asdict())), encoding="utf-8")
 
     caches, about = open_or_build(cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
     notes = [*corpus.notes, *_notes(caches, about, data)]
@@ -117,6 +119,7 @@ def split_texts(data: DataConfig, split: Split) -> Iterator[str]:
     for found, record in divided(corpus, data, plan_division(corpus, data), Counter()):
         if found == split:
             yield record.text
+    corpus.check()
 
 
 def _tokenizer(
@@ -136,17 +139,23 @@ def _tokenizer(
         texts = (record.text for split, record in records if split == "train")
         texts = _with_pretokens(texts) if kind == "instructions" else texts
         tokenizers.train_tokenizer(texts, config, kind).save(folder / "tokenizer.json")
-
-    def open_it(folder: Path) -> tokenizers.Tokenizer:
-        try:
-            return tokenizers.load(str(folder))
-        except (OSError, ValueError) as error:
-            raise DamagedError(str(error)) from error
+        corpus.check()
+        seal_file(folder / "tokenizer.json")
 
     trainer = [TRAINING, importlib.metadata.version("tokenizers")]
     asked = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
     asked |= {"sentinels": config.sentinels} if config.sentinels else {}
-    return open_or_build(cache_root() / "tokenizers" / _digest(corpus, data, asked)[:32], build, open_it)
+    return open_or_build(
+        cache_root() / "tokenizers" / _digest(corpus, data, asked)[:32], build, _open_tokenizer
+    )
+
+
+def _open_tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    try:
+        check_file(folder / "tokenizer.json")
+        return tokenizers.load(str(folder))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(str(error)) from error
 
 
 def _with_pretokens(texts: Iterator[str]) -> Iterator[str]:
@@ -199,10 +208,10 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
 
 def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], _About]:
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        about = unseal(json.loads((folder / "about.json").read_text(encoding="utf-8")))
         names = about["label_names"]
         about = _About(NOTED | about["counts"], None if names is None else tuple(names))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(str(error)) from error
     return {split: TokenCache(folder / split) for split in SPLITS}, about
 

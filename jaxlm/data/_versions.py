@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any, TypeVar
 from jaxlm.data._folders import cache_root
 from jaxlm.data._records import CorpusError, UnreachableError
 from jaxlm.data._remote import Place, RemotePath, reading
+from jaxlm.data._sealed import DamagedError, seal, unseal
 
 # Smaller files are read again at each start, which takes a moment.
 REMEMBERED_BYTES = 1 << 22
 REQUESTS_AT_ONCE = 16
+# How long ago a file was written whose digest may be remembered: file systems' clocks have ticks.
+SETTLED_NS = 2 * 10**9
 # What file systems call the digest of a file's content, and the time it was written at.
 DIGESTS = ("ETag", "etag", "e_tag", "md5Hash", "content_md5", "Content-MD5", "Digest", "crc32c", "checksum")
 TIMES = ("mtime", "LastModified", "Last-Modified", "last_modified", "updated")
@@ -52,15 +56,16 @@ def file_digest(place: Place) -> str:
         CorpusError: the file cannot be read.
     """
     if isinstance(place, RemotePath):
-        return _told(place) or _digest(place)
-    with reading(place):
-        status = place.stat()
-        memory = cache_root() / "digests" / hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:32]
-        version = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    if status.st_size >= REMEMBERED_BYTES and (known := _remembered(memory, version)):
+        return _told(place) or content_digest(place)
+    version = _stamped(place)
+    memory = cache_root() / "digests" / hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:32]
+    is_large = version[0] >= REMEMBERED_BYTES
+    if is_large and (known := _remembered(memory, version)):
         return known
-    digest = _digest(place)
-    if status.st_size >= REMEMBERED_BYTES:
+    digest = content_digest(place)
+    # Not of a file that was being written, which may have the same times with other bytes.
+    is_settled = _stamped(place) == version and max(version[1:3]) < time.time_ns() - SETTLED_NS
+    if is_large and is_settled:
         _remember(memory, version, digest)
     return digest
 
@@ -128,16 +133,33 @@ def _modified(filesystem: Any, path: str) -> list[str]:
         return []
 
 
-def _digest(place: Place) -> str:
+def content_digest(place: Place) -> str:
+    """Returns the SHA-256 of a file's bytes, having read them.
+
+    Args:
+        place: the file.
+
+    Returns:
+        The digest in hexadecimal.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
     with reading(place), place.open() if isinstance(place, RemotePath) else open(place, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _stamped(place: Path) -> list[int]:
+    with reading(place):
+        status = place.stat()
+        return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
 def _remembered(memory: Path, version: list[int]) -> str | None:
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        known = unseal(json.loads(memory.read_text(encoding="utf-8")), needed=True)
         return known["digest"] if known["version"] == version else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DamagedError, OSError, ValueError, KeyError, RecursionError):
         return None
 
 
@@ -146,7 +168,7 @@ def _remember(memory: Path, version: list[int], digest: str) -> None:
     partial = memory.with_name(f"{memory.name}.{os.getpid()}")
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"version": version, "digest": digest}), encoding="utf-8")
+        partial.write_text(json.dumps(seal({"version": version, "digest": digest})), encoding="utf-8")
         partial.replace(memory)
     except OSError:
         partial.unlink(missing_ok=True)

@@ -1,70 +1,119 @@
 """Which parts of a job are there, and what is written when none is missing."""
 
 import hashlib
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from jaxlm.scoring._manifest import MANIFEST, SUMMARY, Job, as_json
-from jaxlm.scoring._parts import FOOTER, part_name, read_footer
+from jaxlm import data
+from jaxlm.scoring._complete import Documents
+from jaxlm.scoring._manifest import JOB, MANIFEST, SUMMARY, Job, as_json, is_sealed
+from jaxlm.scoring._part_files import PartOrigin, origin_of, part_name, part_number, read_table
+from jaxlm.scoring._sources import Source
 from jaxlm.scoring._store import Store, open_store
 from jaxlm.scoring._summary import summarize
 
-READERS = 16
+# Each holds a part.
+READERS = 8
+
+
+class Ended(NamedTuple):
+    """What is known of a job at the end of a process's share.
+
+    Attributes:
+      summary: of the whole corpus; None while parts of other shards are missing.
+      missing: those parts' numbers.
+      strays: files among the parts that are none of them.
+    """
+
+    summary: dict[str, Any] | None
+    missing: Sequence[int]
+    strays: Sequence[str]
 
 
 def done_parts(store: Store, job: Job, *, shard: tuple[int, int] = (1, 1)) -> set[int]:
-    """Returns the numbers of the parts that are there, whole, and this job's.
+    """Returns the numbers of the parts that are there, this job's, and as they were written.
 
     Args:
-      store: of the job.
+      store: of the job, which has begun.
       job: which one.
       shard: whose parts are looked at.
     """
     i, n = shard
-    numbers = {number for name in store.names() if (number := _number(name)) is not None}
-    own = [number for number in numbers if number % n == i - 1]
-    # Each is a request where the store is far.
+    numbers = {number for name in store.names() if (number := part_number(name)) is not None}
+    own, sealed = [number for number in numbers if number % n == i - 1], is_sealed(store)
+
+    def is_done(number: int) -> bool:
+        return _is_part(origin_of(store.read(part_name(number))), job, number, sealed)
+
     with ThreadPoolExecutor(READERS) as pool:
-        footers = pool.map(lambda number: _footer(store, part_name(number)), own)
-        return {number for number, footer in zip(own, footers, strict=True) if footer.get("job") == job.id}
+        return {number for number, is_there in zip(own, pool.map(is_done, own), strict=True) if is_there}
 
 
-def finish_job(store: Store, job: Job, num_parts: int) -> dict[str, Any] | None:
-    """Writes manifest and summary once no part is missing, and returns the summary; None before.
+def finish_job(
+    store: Store,
+    job: Job,
+    source: Source,
+    *,
+    num_parts: int,
+    num_documents: int,
+    shard: tuple[int, int] = (1, 1),
+) -> Ended:
+    """Writes manifest and summary once no part is missing, having verified that each document has one row.
 
     Args:
       store: of the job.
       job: which one.
+      source: its corpus.
       num_parts: of the whole corpus.
+      num_documents: of the whole corpus.
+      shard: which parts were scored here, so that they must be there.
 
     Raises:
-      RuntimeError: if parts do not follow each other, which no run leaves behind.
+      RuntimeError: if a part of the shard is gone or damaged, or the rows are not the documents of the
+        corpus; the line says what to do.
     """
-    numbers = {_number(name) for name in store.names()}
-    if not numbers.issuperset(range(num_parts)) or len(done_parts(store, job)) != num_parts:
-        return None
+    names, (i, n) = store.names(), shard
+    if JOB not in names:
+        raise RuntimeError(
+            f"{store.place} was removed or emptied while the job ran: run the same command again, which "
+            f"makes anew what is missing"
+        )
+    strays = [name for name in sorted(names) if (part_number(name) or 0) >= num_parts]
+    missing = [number for number in range(num_parts) if part_name(number) not in names]
+    lost = [number for number in missing if number % n == i - 1]
+    if lost:
+        raise _lost(store, lost[0], "was removed while the job ran")
+    if missing:
+        return Ended(None, missing, strays)
     listed: list[dict[str, Any]] = []
-    summary = summarize(_read_parts(store, num_parts, listed))
+    documents = Documents()
+    try:
+        summary = summarize(_read_all(store, job, num_parts, listed, documents))
+    except _DamagedPartError as error:
+        if error.number % n == i - 1:
+            raise _lost(store, error.number, "is no longer as it was written") from error
+        return Ended(None, [error.number], strays)
+    documents.check(source, num_documents, lambda: _read_all(store, job, num_parts, [], Documents()))
     store.put(SUMMARY, as_json(summary))
-    store.put(MANIFEST, as_json({"job": job.id, "documents": summary["documents"], "parts": listed}))
+    manifest = {"job": job.id, "documents": summary["documents"], "parts": listed}
+    store.put(MANIFEST, as_json(data.seal(manifest)))
     store.clear()
-    return summary
+    return Ended(summary, [], strays)
 
 
 def read_parts(out: str) -> Iterator[pa.Table]:
-    """Yields the tables of a finished job's parts, in order.
+    """Yields the tables of a finished job's parts, in order, each having been compared with its checksum.
 
     Args:
       out: of `run_job`.
 
     Raises:
       ValueError: if the job has not finished.
+      RuntimeError: if a part or the list of them is not as it was written.
 
     Example:
       >>> list(read_parts("./nowhere"))
@@ -72,25 +121,42 @@ def read_parts(out: str) -> Iterator[pa.Table]:
       ValueError: ./nowhere holds no finished job: it has no manifest.json
     """
     store = open_store(out)
-    if MANIFEST not in store.names():
+    names = store.names()
+    if MANIFEST not in names:
         raise ValueError(f"{out} holds no finished job: it has no {MANIFEST}")
-    for listed in json.loads(store.read(MANIFEST))["parts"]:
-        yield pq.read_table(io.BytesIO(store.read(listed["name"])))
+    for name, digest in _listed(store):
+        if name not in names:
+            raise _damaged(store, name, "it is gone")
+        payload = store.read(name)
+        if hashlib.sha256(payload).hexdigest() != digest:
+            raise _damaged(store, name, "it is not as it was written: its SHA-256 differs")
+        yield read_table(payload)
 
 
-def _read_parts(store: Store, num_parts: int, listed: list[dict[str, Any]]) -> Iterator[pa.Table]:
-    following = 0
+class _DamagedPartError(Exception):
+    """A part is not as it was written."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _is_part(origin: PartOrigin | None, job: Job, number: int, sealed: bool) -> bool:
+    return origin is not None and origin[:2] == (job.id, number) and origin.is_sealed >= sealed
+
+
+def _read_all(
+    store: Store, job: Job, num_parts: int, listed: list[dict[str, Any]], documents: Documents
+) -> Iterator[pa.Table]:
+    """Yields the tables of all parts and adds what is known of them to `listed` and `documents`."""
+    sealed = is_sealed(store)
     for number in range(num_parts):
         name = part_name(number)
         payload = store.read(name)
-        table = pq.read_table(io.BytesIO(payload))
-        first = table["index"][0].as_py()
-        if first != following:
-            raise RuntimeError(
-                f"{store.place}/{name} begins with document {first}, expected {following}: remove it and "
-                f"plan.json, and run the command again"
-            )
-        following += table.num_rows
+        if not _is_part(origin_of(payload), job, number, sealed):
+            raise _DamagedPartError(number)
+        table = read_table(payload)
+        first = documents.add(table, f"{store.place}/{name}")
         listed.append(
             {
                 "name": name,
@@ -104,11 +170,23 @@ def _read_parts(store: Store, num_parts: int, listed: list[dict[str, Any]]) -> I
         yield table
 
 
-def _number(name: str) -> int | None:
-    digits = name.removeprefix("parts/part-").removesuffix(".parquet")
-    return int(digits) if digits.isdigit() and part_name(int(digits)) == name else None
+def _listed(store: Store) -> list[tuple[str, str]]:
+    """The names and the checksums of a finished job's parts."""
+    try:
+        manifest = data.unseal(json.loads(store.read(MANIFEST)))
+        return [(str(part["name"]), str(part["sha256"])) for part in manifest["parts"]]
+    except (data.DamagedError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise _damaged(store, MANIFEST, str(error)) from error
 
 
-def _footer(store: Store, name: str) -> dict[str, str]:
-    kept = read_footer(store.tail(name, FOOTER))
-    return (read_footer(store.read(name)) if kept is None else kept) or {}
+def _damaged(store: Store, name: str, reason: str) -> RuntimeError:
+    return RuntimeError(
+        f"{store.place}/{name}: {reason}; score the same corpus into {store.place} again, which makes anew "
+        f"what is damaged"
+    )
+
+
+def _lost(store: Store, number: int, what: str) -> RuntimeError:
+    return RuntimeError(
+        f"{store.place}/{part_name(number)} {what}: run the same command again, which makes it anew"
+    )

@@ -9,11 +9,12 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from jaxlm import data
-from jaxlm.scoring._finish import done_parts, finish_job
+from jaxlm.scoring._finish import Ended, done_parts, finish_job
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
 from jaxlm.scoring._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring._measure import ScoreError
-from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
+from jaxlm.scoring._part_files import part_name
+from jaxlm.scoring._parts import Part, encode_part, plan_parts
 from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, keep_plan, read_plan
 from jaxlm.scoring._sources import OnError, Piece, Source, first_read
 from jaxlm.scoring._store import Store, open_store
@@ -31,9 +32,10 @@ def run_job(
     `out` gets `job.json`, which says all that the numbers depend on, `parts/part-000000.parquet` and so on
     (one row a document, in order; `index`, `id`, the scorer's columns, `error`), `plan.json`, where the files
     of the corpus stand in the parts, and at the end `manifest.json`, the list of parts with their checksums,
-    and `summary.json`. What a part holds is a function of the corpus, the scorer and the options, and each is
-    scored by itself: the files of a job that was killed and run again, by however many processes, are those
-    of one that was not.
+    and `summary.json`. All but the summary carry a SHA-256, which is compared wherever they are read: parts
+    that are damaged are scored again. What a part holds is a function of the corpus, the scorer and the
+    options, and each is scored by itself: the files of a job that was killed and run again, by however many
+    processes, are those of one that was not.
 
     Args:
       scorer: from documents to rows.
@@ -49,6 +51,7 @@ def run_job(
       CorpusError: if the corpus cannot be read and `on_error` is "stop", or has changed meanwhile.
       ScoreError: if a document cannot be scored and `on_error` is "stop".
       OSError: if a file cannot be written; the parts before it stay.
+      RuntimeError: if `out` is removed meanwhile, or a part that is written is gone or damaged at the end.
 
     Example:
       >>> import tempfile
@@ -73,8 +76,7 @@ def run_job(
         run = _Run(scorer, source, store, job, config)
         yield from run.parts(pieces)
         source.check()
-        summary = finish_job(store, job, run.planned)
-        yield JobFinished(run.progress(), run.skipped, summary)
+        yield JobFinished(run.progress(), run.skipped, *run.finish(source))
 
 
 def make_job(scorer: RowScorer, source: Source, config: JobConfig) -> Job:
@@ -165,6 +167,11 @@ class _Run:
             self._stopped.set()
             writer.shutdown()
             reader.shutdown(cancel_futures=True)
+
+    def finish(self, source: Source) -> Ended:
+        """Finishes the job, if this share was the last."""
+        counts = {"num_parts": self.planned, "num_documents": self._total}
+        return finish_job(self._store, self._job, source, **counts, shard=self._config.shard)
 
     def progress(self) -> JobProgress:
         """Returns how far it is."""

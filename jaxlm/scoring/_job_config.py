@@ -1,7 +1,7 @@
 """How a job is cut and told of: its config and its events, and what it asks of a scorer."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -90,8 +90,12 @@ class JobFinished(NamedTuple):
       progress: the last one.
       skipped: parts that were there already.
       summary: of the whole corpus (see `summarize`), once no part is missing; None: other shards are at work.
+      missing: numbers of the parts that are missing, or damaged, all of other shards.
+      strays: files that lie among the parts and are none of them, by their path.
     """
 
     progress: JobProgress
     skipped: int
     summary: dict[str, Any] | None
+    missing: Sequence[int] = ()
+    strays: Sequence[str] = ()

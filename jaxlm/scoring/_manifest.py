@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from jaxlm import data
+from jaxlm.scoring._part_files import PartOrigin, origin_of, part_number
 from jaxlm.scoring._store import Store
 
 JOB, MANIFEST, SUMMARY = "job.json", "manifest.json", "summary.json"
@@ -63,29 +65,49 @@ def begin_job(store: Store, job: Job) -> None:
     """
     if check_store(store, job):
         return
-    store.put(JOB, as_json(job.description))
+    part = _first_part(store)
+    is_old = part is not None and not part.is_sealed
+    store.put(JOB, as_json(job.description if is_old else data.seal(job.description)))
 
 
 def check_store(store: Store, job: Job) -> bool:
-    """Returns whether a store holds this job already; writes nothing.
+    """Returns whether a store holds this job already, and its description; writes nothing.
+
+    A store is this job's, too, whose description is lost or damaged, if a part in it is: each says whose it
+    is.
 
     Raises:
       ValueError: if it holds another job, naming what differs, or something else.
     """
-    names = store.names()
-    if JOB not in names:
-        if names:
-            raise ValueError(f"{store.place} is not empty and holds no scoring job: name another folder")
+    if JOB not in store.names():
+        if all(map(data.is_stray, store.names())) or _is_of_parts(store, job):
+            return False
+        raise ValueError(f"{store.place} is not empty and holds no scoring job: name another folder")
+    try:
+        stored = _read(store)
+    except data.DamagedError as error:
+        if _is_of_parts(store, job):
+            return False
+        raise ValueError(f"{store.place}/{JOB}: {error}: name another folder") from error
+    if stored == job.description:
+        return True
+    if _is_of_parts(store, job):
         return False
-    stored = _read(store)
-    if stored != job.description:
-        found = differences(stored, job.description)
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise ValueError(
-            f"{store.place} holds another job, what differs (there and here): {'; '.join(found[:SHOWN])}"
-            f"{more}; go on with the same, or name another folder"
-        )
-    return True
+    found = differences(stored, job.description)
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    raise ValueError(
+        f"{store.place} holds another job, what differs (there and here): {'; '.join(found[:SHOWN])}"
+        f"{more}; go on with the same, or name another folder"
+    )
+
+
+def is_sealed(store: Store) -> bool:
+    """Returns whether a job's parts all carry their SHA-256, as its description does, or were begun without.
+
+    Args:
+      store: of a job; one that has not begun will be of the former kind.
+    """
+    return JOB not in store.names() or data.SEAL in _parsed(store)
 
 
 def differences(there: Any, here: Any, name: str = "") -> list[str]:
@@ -113,8 +135,24 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:18]}...{text[-6:]}"
 
 
-def _read(store: Store) -> Any:
+def _read(store: Store) -> dict[str, Any]:
     try:
-        return json.loads(store.read(JOB))
-    except ValueError as error:
-        raise ValueError(f"{store.place}/{JOB} is not JSON ({error}): name another folder") from error
+        return data.unseal(_parsed(store))
+    except (ValueError, RecursionError) as error:
+        raise data.DamagedError(f"it is not JSON ({error})") from error
+
+
+def _parsed(store: Store) -> Any:
+    # As `as_json` writes it: names of files may have bytes that are no UTF-8.
+    return json.loads(store.read(JOB).decode("utf-8", "surrogateescape"))
+
+
+def _is_of_parts(store: Store, job: Job) -> bool:
+    part = _first_part(store)
+    return part is not None and part.job == job.id
+
+
+def _first_part(store: Store) -> PartOrigin | None:
+    """Whose the first part is that is as it was written."""
+    names = sorted(name for name in store.names() if part_number(name) is not None)
+    return next((found for name in names if (found := origin_of(store.read(name))) is not None), None)

@@ -1,18 +1,16 @@
 """The parts of a job: consecutive documents, and the Parquet file that their rows become."""
 
-import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jaxlm import data
+from jaxlm.scoring._part_files import seal_table
 from jaxlm.scoring._plan import Plan, Stand
 
 Base = Literal["e", "2"]
-FOOTER = 1 << 16
 
 
 class Part(NamedTuple):
@@ -88,16 +86,6 @@ def plan_parts(
         yield Part(number, first, size, held)
 
 
-def part_name(number: int) -> str:
-    """Returns the name of a part's file.
-
-    Example:
-      >>> part_name(12)
-      'parts/part-000012.parquet'
-    """
-    return f"parts/part-{number:06d}.parquet"
-
-
 def part_schema(columns: pa.Schema, base: Base = "e") -> pa.Schema:
     """Returns the columns of a part: index and id of the document, the scorer's, and what went wrong.
 
@@ -120,7 +108,7 @@ def part_schema(columns: pa.Schema, base: Base = "e") -> pa.Schema:
 def encode_part(
     columns: pa.Schema, part: Part, rows: Sequence[dict[str, Any]], *, job: str, base: Base = "e"
 ) -> bytes:
-    """Returns the Parquet file (zstd) of a part.
+    """Returns the Parquet file (zstd) of a part, with its SHA-256 in it (see `seal_table`).
 
     Args:
       columns: of the scorer.
@@ -132,7 +120,7 @@ def encode_part(
     Returns:
       Its bytes: the same for the same arguments.
     """
-    ids = pa.array((_encodable(document.id) for document in part.documents), pa.string())
+    ids = pa.array((encodable(document.id) for document in part.documents), pa.string())
     own = [pa.array([row.get(field.name) for row in rows], field.type) for field in columns]
     if base == "2":
         own = [
@@ -142,23 +130,7 @@ def encode_part(
     index = pa.array(range(part.first, part.first + part.size), pa.int64())
     kept = {"job": job, "part": str(part.number), "first": str(part.first), "documents": str(part.size)}
     schema = part_schema(columns, base).with_metadata(kept)
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays([index, ids, *own, errors], schema=schema), file, compression="zstd")
-    return file.getvalue()
-
-
-def read_footer(tail: bytes) -> dict[str, str] | None:
-    """Returns what `encode_part` kept in a file's metadata; None where this is no whole Parquet file.
-
-    Args:
-      tail: the file's last bytes, `FOOTER` of them or, where the footer is longer, all.
-    """
-    try:
-        # The footer alone: a reader of metadata looks at nothing before it.
-        metadata = pq.read_metadata(pa.BufferReader(b"PAR1" + tail)).metadata or {}
-        return {name.decode(): value.decode() for name, value in metadata.items()}
-    except (pa.ArrowException, OSError, UnicodeDecodeError):
-        return None
+    return seal_table(pa.Table.from_arrays([index, ids, *own, errors], schema=schema))
 
 
 def is_in_nats(field: pa.Field) -> bool:
@@ -179,6 +151,11 @@ def _in_bits(array: pa.Array) -> pa.Array:
     return pa.array(values, array.type, mask=array.is_null().to_numpy(zero_copy_only=False))
 
 
-def _encodable(text: str) -> str:
-    """A file's name may hold bytes that are no UTF-8."""
+def encodable(text: str) -> str:
+    """Returns an id as a part holds it: a file's name may have bytes that are no UTF-8.
+
+    Example:
+      >>> encodable("caf\udce9.txt:1")
+      'caf\\udce9.txt:1'
+    """
     return text.encode("utf-8", "backslashreplace").decode()

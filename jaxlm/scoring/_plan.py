@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jaxlm import data
 from jaxlm.scoring._manifest import Job
 from jaxlm.scoring._store import Store
 
@@ -65,14 +66,17 @@ class Plan:
 
 
 def read_plan(store: Store, job: Job) -> Plan:
-    """Returns what processes of the same job know by now; nothing, if there is no plan or it is damaged."""
+    """Returns what processes of the same job know by now; nothing, if there is no plan or it is damaged.
+
+    One without its SHA-256, of an older version, counts for nothing: the files of the corpus are read anew.
+    """
     if PLAN not in store.names():
         return Plan()
     try:
-        kept = json.loads(store.read(PLAN))
+        kept = data.unseal(json.loads(store.read(PLAN)), needed=True)
         stands, sizes = [Stand(*map(int, one)) for one in kept["stands"]], list(map(int, kept["sizes"]))
         is_ours = kept["job"] == job.id and stands[0] == Stand(0, 0, 0) and len(sizes) == stands[-1].part
-    except (ValueError, TypeError, KeyError, IndexError):
+    except (data.DamagedError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
         return Plan()
     return Plan(stands, sizes) if is_ours else Plan()
 
@@ -84,5 +88,5 @@ def keep_plan(store: Store, job: Job, plan: Plan) -> int:
     """
     stands = list(plan.stands)
     kept = {"job": job.id, "stands": stands, "sizes": plan.sizes[: stands[-1].part]}
-    store.put(PLAN, json.dumps(kept, separators=(",", ":")).encode())
+    store.put(PLAN, json.dumps(data.seal(kept), separators=(",", ":")).encode())
     return len(stands)

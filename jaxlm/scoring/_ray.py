@@ -16,7 +16,8 @@ from jaxlm.scoring._job import make_job, score_part
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
 from jaxlm.scoring._manifest import Job, begin_job, check_store
 from jaxlm.scoring._measure import ScoreError
-from jaxlm.scoring._parts import Part, encode_part, part_name, plan_parts
+from jaxlm.scoring._part_files import part_name
+from jaxlm.scoring._parts import Part, encode_part, plan_parts
 from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, Plan, keep_plan, read_plan
 from jaxlm.scoring._sources import Piece, Source, first_read
 from jaxlm.scoring._store import open_store
@@ -97,7 +98,9 @@ def run_ray_job(
             told = _Told(source, config)
             yield from told.progresses(parts)
             source.check()
-            yield JobFinished(told.progress(), len(done), finish_job(store, job, told.planned))
+            progress = told.progress()
+            counts = {"num_parts": told.planned, "num_documents": progress.position}
+            yield JobFinished(progress, len(done), *finish_job(store, job, source, **counts))
 
 
 class Description:

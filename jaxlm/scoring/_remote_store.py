@@ -54,13 +54,6 @@ class RemoteStore:
         with self._asked("read", name), self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
             return file.read()
 
-    def tail(self, name: str, size: int) -> bytes:
-        """Returns an object's last bytes; raises as `read`."""
-        with self._asked("read", name), self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
-            length = file.size()
-            file.seek(max(length - size, 0))
-            return file.read()
-
     def put(self, name: str, data: bytes) -> None:
         """Writes an object with one put.
 

@@ -1,6 +1,7 @@
 """Where a job's files lie: a folder or an object store, in which a file is there whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import os
@@ -32,7 +33,7 @@ class LocalStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.place = str(folder)
-        self._folder = Path(folder)
+        self._folder, self._was_there = Path(folder), False
 
     def names(self) -> set[str]:
         """Returns the files there are, by their path within the store; those half written are not among them.
@@ -49,17 +50,12 @@ class LocalStore:
         """Returns a file's bytes."""
         return (self._folder / name).read_bytes()
 
-    def tail(self, name: str, size: int) -> bytes:
-        """Returns a file's last bytes."""
-        with open(self._folder / name, "rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - size, 0))
-            return file.read()
-
     def put(self, name: str, data: bytes) -> None:
         """Writes a file so that whatever happens it is there in full or as it was before.
 
         Raises:
           WriteError: if it cannot be written; names it.
+          RuntimeError: if the folder was there and is gone.
         """
         path = self._folder / name
         # A name of this put's own: another one may be writing the same bytes to the same place.
@@ -72,6 +68,10 @@ class LocalStore:
                 _write(new, data)
                 os.replace(new, path)
                 _sync(path.parent)
+        except io.WriteError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            raise _gone(path.parent) from error
         finally:
             _writing.discard(new)
             with contextlib.suppress(OSError):
@@ -113,11 +113,18 @@ class LocalStore:
         finally:
             os.close(handle)
 
+    def _check_there(self) -> None:
+        """Refuses to make the folder a second time: what it held is gone, and half a job is none."""
+        if self._was_there and not self._folder.is_dir():
+            raise _gone(self._folder)
+
     def _make(self, folder: Path) -> None:
+        self._check_there()
         missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for one in missing:
             _sync(one.parent)
+        self._was_there = True
 
 
 Store = LocalStore | RemoteStore
@@ -146,6 +153,13 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     # As it is shown: without secrets and options.
     place = str(data.RemotePath.parse(text)).rstrip("/")
     return RemoteStore(place, *data.open_filesystem(text))
+
+
+def _gone(folder: Path) -> RuntimeError:
+    return RuntimeError(
+        f"{folder} was removed or renamed while the job ran, and what it held with it: run the same command "
+        f"again"
+    )
 
 
 def _is_own(path: Path) -> bool:

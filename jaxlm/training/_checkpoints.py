@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,10 +18,11 @@ import jax
 import numpy as np
 
 from jaxlm import io
-from jaxlm.training._digests import damage, write_digests
+from jaxlm.training._digests import damage, read_sealed, write_digests
 
 CHECKPOINTS, ARRAYS, META = "checkpoints", "state", "meta.json"
 SAVING, REMOVING, DAMAGED = ".saving-", ".removing-", ".damaged"
+NAME = re.compile("[0-9]{8,18}")
 
 
 class Checkpoint(NamedTuple):
@@ -37,22 +40,29 @@ class Checkpoint(NamedTuple):
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
-    """Returns the checkpoints of a folder by step, the earliest first, without verifying them."""
-    found = sorted(int(path.name) for path in folder.glob("*") if path.is_dir() and path.name.isdigit())
+    """Returns the checkpoints of a folder by step, the earliest first, without verifying their arrays.
+
+    `meta` is empty where meta.json is not as it was written.
+    """
+    names = (path.name for path in folder.glob("*") if NAME.fullmatch(path.name) and path.is_dir())
+    found = sorted(step for name in names if _place(folder, step := int(name)).name == name)
     return [Checkpoint(step, _place(folder, step), _meta(_place(folder, step))) for step in found]
 
 
 def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Returns the last checkpoint that is as it was written, and a line for each damaged one after it.
 
-    The damaged ones are moved aside (to STEP.damaged), so that they neither count as kept nor block their
-    step.
+    The damaged ones are moved aside (to STEP.damaged, or STEP.damaged-2 where that is there), so that they
+    neither count as kept nor block their step; nothing of them is removed.
 
     Args:
       folder: the folder of the checkpoints; it need not exist.
 
     Returns:
       The checkpoint, or None where there is no good one; and the lines, to be shown to the user.
+
+    Raises:
+      OSError: if one cannot be looked at just now, for want of permission say.
     """
     lines = []
     for checkpoint in reversed(checkpoints(folder)):
@@ -60,9 +70,7 @@ def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         if reason is None:
             return checkpoint, lines
         lines.append(f"checkpoint {checkpoint.step} is damaged and is left out: {reason}")
-        aside = checkpoint.folder.with_name(checkpoint.folder.name + DAMAGED)
-        shutil.rmtree(aside, ignore_errors=True)
-        checkpoint.folder.rename(aside)
+        checkpoint.folder.rename(_aside(checkpoint.folder))
     return None, lines
 
 
@@ -236,9 +244,16 @@ def _place(folder: Path, step: int) -> Path:
 
 def _meta(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / META).read_text()))
-    except (OSError, ValueError, TypeError):
+        return dict(json.loads(read_sealed(folder, META) or b"{}"))
+    except (ValueError, TypeError):
         return {}
+
+
+def _aside(folder: Path) -> Path:
+    """A name beside a checkpoint's that nothing has yet."""
+    names = itertools.chain([DAMAGED], (f"{DAMAGED}-{number}" for number in itertools.count(2)))
+    places = (folder.with_name(folder.name + name) for name in names)
+    return next(place for place in places if not os.path.lexists(place))
 
 
 def _set_aside(folder: Path) -> Path:

@@ -1,15 +1,22 @@
 """A SHA-256 for each file of a folder, so that a flipped bit or a missing end is seen before it is used."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from jaxlm import data
 
 DIGESTS = "sha256.json"
 
 
 def write_digests(folder: Path) -> None:
     """Writes the SHA-256 of every file of a folder into it, and flushes the files to the disk on the way.
+
+    What systems leave in folders (see `data.is_stray`) is none of its files.
 
     Example:
       >>> import tempfile
@@ -34,31 +41,77 @@ def write_digests(folder: Path) -> None:
 
 
 def damage(folder: Path) -> str | None:
-    """Returns what is wrong with a folder that `write_digests` sealed; None if all is as it was written."""
+    """Returns what is wrong with a folder that `write_digests` sealed; None if all is as it was written.
+
+    Files that came to it later are no damage, whatever left them there.
+
+    Raises:
+      OSError: if a file cannot be looked at just now, which says nothing of what it holds.
+    """
     try:
-        digests = json.loads((folder / DIGESTS).read_text())
-        digests = {str(name): str(digest) for name, digest in digests.items()}
+        digests = _digests(folder)
     except FileNotFoundError:
         return f"{DIGESTS} is missing"
-    except (OSError, ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return f"{DIGESTS} cannot be read"
-    missing = sorted(set(digests) - set(_files(folder)))
-    if missing:
-        return f"{missing[0]} is missing"
-    unknown = sorted(set(_files(folder)) - set(digests))
-    if unknown:
-        return f"{unknown[0]} does not belong to it"
-    for name, digest in digests.items():
-        try:
-            with open(folder / name, "rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == digest
-        except OSError as error:
-            return f"{name} cannot be read: {error.strerror}"
-        if not same:
-            return f"{name} is not as it was written: its SHA-256 differs"
-    return None
+    if not digests:
+        return f"{DIGESTS} names no file"
+    found = (_damage(folder, name, digest) for name, digest in digests.items())
+    return next((reason for reason in found if reason is not None), None)
+
+
+def read_sealed(folder: Path, name: str) -> bytes | None:
+    """Returns a file of a sealed folder; None where it is missing or not as it was written.
+
+    Args:
+      folder: that `write_digests` sealed.
+      name: of the file, below it.
+
+    Example:
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> _ = (folder / "weights").write_bytes(b"12")
+      >>> write_digests(folder)
+      >>> read_sealed(folder, "weights"), read_sealed(folder, "meta.json")
+      (b'12', None)
+    """
+    try:
+        payload, digest = (folder / name).read_bytes(), _digests(folder).get(name)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return payload if hashlib.sha256(payload).hexdigest() == digest else None
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    with _told_of_media():
+        digests = json.loads((folder / DIGESTS).read_bytes())
+    # Of a file that was there by chance when the folder was sealed nothing is expected.
+    return {str(name): str(digest) for name, digest in digests.items() if not data.is_stray(name)}
+
+
+def _damage(folder: Path, name: str, digest: str) -> str | None:
+    try:
+        with _told_of_media(), open(folder / name, "rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == digest
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return f"{name} is missing"
+    except ValueError as error:
+        return f"{name} cannot be read: {error}"
+    return None if same else f"{name} is not as it was written: its SHA-256 differs"
+
+
+@contextlib.contextmanager
+def _told_of_media() -> Iterator[None]:
+    """Makes a `ValueError` of the one error of reading that is of what is stored."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise ValueError(os.strerror(errno.EIO)) from error
 
 
 def _files(folder: Path) -> list[str]:
     paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(name for path in paths if (name := path.relative_to(folder).as_posix()) != DIGESTS)
+    names = sorted(path.relative_to(folder).as_posix() for path in paths)
+    return [name for name in names if name != DIGESTS and not data.is_stray(name)]

@@ -199,7 +199,7 @@ def test_no_message_has_a_secret():
 
 
 def test_the_digest_is_what_the_store_says(memory, folder, monkeypatch):
-    monkeypatch.setattr(_versions, "_digest", None)
+    monkeypatch.setattr(_versions, "content_digest", None)
     said = data.file_digest(RemotePath(memory, "a.txt"))
     assert said.startswith(f"{(folder / 'a.txt').stat().st_size} bytes, modified 20")
     fsspec.filesystem("memory").pipe_file(f"/{memory.rpartition('/')[2]}/a.txt", b"other\n")
@@ -217,7 +217,7 @@ def test_the_digest_is_what_the_store_says(memory, folder, monkeypatch):
 
 
 def test_what_pyarrow_says_is_size_and_time(bucket, folder, monkeypatch):
-    monkeypatch.setattr(_versions, "_digest", None)
+    monkeypatch.setattr(_versions, "content_digest", None)
     status = (folder / "a.txt").stat()
     assert (
         data.file_digest(RemotePath(bucket, "a.txt")) == f"{status.st_size} bytes, mtime {status.st_mtime_ns}"

@@ -29,8 +29,7 @@ def test_what_is_put_is_there(store):
     store.put("job.json", b"[]")
     assert store.names() == {"job.json", "parts/part-000000.parquet"}
     assert store.read("job.json") == b"[]"
-    assert store.tail("parts/part-000000.parquet", 3) == b"789"
-    assert store.tail("parts/part-000000.parquet", 30) == b"0123456789"
+    assert store.read("parts/part-000000.parquet") == b"0123456789"
 
 
 def test_the_steps_of_a_put(tmp_path, monkeypatch):
@@ -66,6 +65,25 @@ def test_a_full_disk_names_the_file_and_leaves_nothing_half_written(tmp_path, mo
     assert caught.value.filename == str(tmp_path / "out" / "a")
     assert store.read("a") == b"before"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+def test_a_folder_that_vanishes_is_not_made_anew(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path / "out")
+    store.put("parts/a", b"a")
+    (tmp_path / "out").rename(tmp_path / "aside")
+    with pytest.raises(RuntimeError, match=r"out was removed or renamed .*: run the same command again$"):
+        store.put("parts/b", b"b")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "aside").rename(tmp_path / "out")
+    real = os.replace
+
+    def replace(new, path):
+        (tmp_path / "out" / "parts").rename(tmp_path / "out" / "aside")
+        real(new, path)
+
+    monkeypatch.setattr(_store.os, "replace", replace)
+    with pytest.raises(RuntimeError, match="parts was removed or renamed"):
+        store.put("parts/b", b"b")
 
 
 def test_one_process_at_a_time(tmp_path):

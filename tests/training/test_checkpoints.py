@@ -1,7 +1,9 @@
 """What is written is what is read, the last and the best stay, and damage is left out."""
 
 import errno
+import json
 import logging
+import random
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,6 +85,62 @@ def test_damaged_ones_are_left_out_and_moved_aside(folder):
     assert all("SHA-256 differs" in line and "\n" not in line for line in lines)
     assert steps(folder) == [1]
     assert sorted(path.name for path in folder.glob("*.damaged")) == ["00000002.damaged", "00000003.damaged"]
+
+
+STRAYS = [".DS_Store", "._meta.json", ".nfs000000000001", "Thumbs.db", "desktop.ini", "notes.txt", "empty/"]
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_what_lies_in_a_checkpoint_beside_its_files_is_no_damage(folder, name):
+    save_all(folder, {1: 1.0, 2: None})
+    for inner in [path for path in folder.rglob("*") if path.is_dir()] + [folder]:
+        (inner / name).mkdir() if name.endswith("/") else (inner / name).write_bytes(b"\0\1Bud1")
+    checkpoint, lines = training.last_good(folder)
+    assert (checkpoint.step, lines) == (2, [])
+    read = training.load_arrays(checkpoint, TREE)
+    assert read["params"]["kernel"].tobytes() == TREE["params"]["kernel"].tobytes()
+    assert steps(folder) == [1, 2]
+
+
+def test_nothing_that_was_moved_aside_is_ever_removed(folder):
+    for _ in range(3):
+        save_all(folder, {1: 1.0})
+        (folder / "00000001" / "meta.json").write_text("{}")
+        assert training.last_good(folder)[0] is None
+    names = ["00000001.damaged", "00000001.damaged-2", "00000001.damaged-3"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all((folder / name / "state").is_dir() for name in names)
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_seen_or_changes_nothing(folder):
+    save_all(folder, {1: 1.0})
+    (checkpoint,), draw = training.checkpoints(folder), random.Random(0)
+    digests = json.loads((checkpoint.folder / "sha256.json").read_text())
+    for path in [path for path in checkpoint.folder.rglob("*") if path.is_file()] * 4:
+        content = path.read_bytes()
+        damaged = bytearray(content)
+        damaged[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        if training.damage(checkpoint.folder) is None:
+            assert json.loads((checkpoint.folder / "sha256.json").read_text()) == digests
+        path.write_bytes(content)
+
+
+def test_folders_of_other_names_are_no_checkpoints(folder):
+    save_all(folder, {1: 1.0})
+    for name in ("²", "7", "00000009.damaged", "1" * 200, "000000007", "٠٠٠٠٠٠٠٣"):
+        (folder / name).mkdir()
+    assert steps(folder) == [1]
+
+
+def test_a_loss_that_is_not_as_it_was_written_is_none(folder):
+    """It would be the best for ever, and the best would go."""
+    save_all(folder, {1: 1.0, 2: 3.0}, keep_last=2)
+    path = folder / "00000002" / "meta.json"
+    path.write_text(path.read_text().replace("3.0", "0.0"))
+    assert [one.meta.get("validation_loss") for one in training.checkpoints(folder)] == [1.0, None]
+    save_all(folder, {3: None, 4: None})
+    assert steps(folder) == [1, 3, 4]
 
 
 def test_half_a_checkpoint_is_none(folder):

@@ -1,5 +1,9 @@
 """Every change to a sealed folder is seen."""
 
+import errno
+import json
+import os
+
 import pytest
 
 from jaxlm import training
@@ -30,16 +34,57 @@ def test_one_flipped_bit_is_seen(sealed, byte, bit):
     assert training.damage(sealed) == "inner/weights is not as it was written: its SHA-256 differs"
 
 
-def test_a_missing_end_a_missing_file_and_a_stranger_are_seen(sealed):
+def test_a_missing_end_and_a_missing_file_are_seen(sealed):
     weights = sealed / "inner" / "weights"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1])
     assert "inner/weights" in training.damage(sealed)
     weights.unlink()
     assert training.damage(sealed) == "inner/weights is missing"
-    weights.write_bytes(content)
-    (sealed / "stranger").write_text("")
-    assert training.damage(sealed) == "stranger does not belong to it"
+    weights.mkdir()
+    assert training.damage(sealed) == "inner/weights is missing"
+
+
+STRAYS = [".DS_Store", "._weights", ".nfs000000000001", "Thumbs.db", "desktop.ini", "notes.txt", "empty/"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", STRAYS)
+def test_what_lies_beside_the_files_is_no_damage(sealed, name, when):
+    """Nor is it expected to stay, if it was there by chance when the folder was sealed."""
+    for folder in (sealed, sealed / "inner"):
+        (folder / name).mkdir() if name.endswith("/") else (folder / name).write_bytes(b"\0")
+    if when == "before" and name != "notes.txt":
+        training.write_digests(sealed)
+        for folder in (sealed, sealed / "inner"):
+            (folder / name).rmdir() if name.endswith("/") else (folder / name).unlink()
+    assert training.damage(sealed) is None
+
+
+def test_what_older_versions_sealed_by_chance_is_not_expected(sealed):
+    digests = json.loads((sealed / "sha256.json").read_text())
+    (sealed / "sha256.json").write_text(json.dumps(digests | {"inner/.DS_Store": "0" * 64}))
+    assert training.damage(sealed) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "is_damage"), [(errno.EIO, True), (errno.EACCES, False), (errno.ESTALE, False)]
+)
+def test_what_cannot_be_read_just_now_is_not_known_to_be_damaged(sealed, monkeypatch, number, is_damage):
+    def fails(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("jaxlm.training._digests.hashlib.file_digest", fails)
+    if is_damage:
+        assert training.damage(sealed) == "inner/weights cannot be read: Input/output error"
+    else:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            training.damage(sealed)
+
+
+def test_digests_of_nothing_seal_nothing(sealed):
+    (sealed / "sha256.json").write_text("{}")
+    assert training.damage(sealed) == "sha256.json names no file"
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"meta.json": "00"', "\x00\xff"])

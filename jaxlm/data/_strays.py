@@ -1,0 +1,34 @@
+"""Files that nobody wrote on purpose: what systems, viewers and network file systems leave in folders."""
+
+import fnmatch
+
+# In small letters: of macOS, Windows, Linux desktops, network file systems, and what keeps a folder in git.
+STRAYS = (
+    *(
+        ".ds_store",
+        "._*",
+        ".localized",
+        ".trashes",
+        ".spotlight-v100",
+        ".fseventsd",
+        ".temporaryitems",
+        "icon\r",
+    ),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *(".directory", ".trash-*", "lost+found"),
+    *(".nfs*", ".fuse_hidden*", ".snapshot", ".zfs", "@eadir"),
+    *(".gitkeep", ".gitignore", ".keep"),
+)
+
+
+def is_stray(name: str) -> bool:
+    """Returns whether a file is what a system left: it belongs to nothing, and its folder counts as empty.
+
+    Args:
+        name: the file's path below the folder that is looked at.
+
+    Example:
+        >>> is_stray("state/._manifest.ocdbt"), is_stray("Thumbs.db"), is_stray("meta.json")
+        (True, True, False)
+    """
+    return any(fnmatch.fnmatchcase(word.lower(), stray) for word in name.split("/") for stray in STRAYS)
