@@ -63,7 +63,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         "config": found and _config(found),
         "tokenizer": _tokenizer(folder),
         "training": _training(folder),
-        "metrics": {line["split"]: line for line in training.read_metrics(folder)},
+        "metrics": {line["split"]: line for line in training.read_metrics(folder) if "split" in line},
         "files": {
             path.name: sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
             for path in sorted(folder.iterdir())

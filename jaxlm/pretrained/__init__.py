@@ -1,7 +1,9 @@
 """Models on disk: runs and Hugging Face folders, opened and written, ensembles, undertale's checkpoints."""
 
+from jaxlm.pretrained._description import describe_model
 from jaxlm.pretrained._ensemble import load_ensemble, save_ensemble
 from jaxlm.pretrained._export import convert, save_huggingface
+from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import save_model
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import Inspected, inspect, load
@@ -12,6 +14,7 @@ __all__ = [
     "Inspected",
     "Loaded",
     "convert",
+    "describe_model",
     "find_folder",
     "has_ends",
     "inspect",
@@ -22,4 +25,5 @@ __all__ = [
     "save_huggingface",
     "save_model",
     "undertale_params",
+    "weights_fingerprint",
 ]

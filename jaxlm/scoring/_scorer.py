@@ -12,7 +12,6 @@ import jaxlm
 from jaxlm import data, models, pretrained
 from jaxlm.scoring._engine import Engine
 from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
-from jaxlm.scoring._fingerprint import weights_fingerprint
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._pieces import Piece, PieceScores, extent
@@ -78,7 +77,7 @@ class Scorer:
         self.engine = Engine(loaded, config, self.measure.needs(self._context))
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
-            "model": weights_fingerprint(loaded.params),
+            "model": pretrained.weights_fingerprint(loaded.params),
             "config": models.to_dict(loaded.config),
             "objective": loaded.objective,
             "tokenizer": loaded.tokenizer.fingerprint,

@@ -1,15 +1,20 @@
 """Programs compiled in the background, so that a request to stop does not wait for the compiler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
+# A GPU adds in an order of its own at each run, unless it is told not to; elsewhere this changes nothing.
+DETERMINISTIC = {"xla_gpu_deterministic_ops": True}
 # Seconds between two looks at whether to go on.
 PATIENCE = 0.05
 
 
 def compile_unless(
-    cancelled: Callable[[], bool], program: Callable[..., Any], *arguments: Any
+    cancelled: Callable[[], bool],
+    program: Callable[..., Any],
+    *arguments: Any,
+    options: Mapping[str, bool] | None = None,
 ) -> Callable[..., Any] | None:
     """Returns a program compiled for arguments; None as soon as it is cancelled.
 
@@ -20,6 +25,7 @@ def compile_unless(
       cancelled: asked several times a second while the compiler works.
       program: from `jax.jit` or `jax.pmap`.
       arguments: of the shapes and dtypes that it will be called with; their contents are not read.
+      options: of XLA, for this program.
 
     Example:
       >>> import jax
@@ -33,7 +39,7 @@ def compile_unless(
     lowered = program.lower(*arguments)
     worker = ThreadPoolExecutor(1, "jaxlm-compiler")
     try:
-        compiled = worker.submit(lowered.compile)
+        compiled = worker.submit(lowered.compile, compiler_options=dict(options or {}))
         while not cancelled():
             if wait([compiled], PATIENCE).done:
                 return compiled.result()

@@ -58,12 +58,18 @@ class Evaluator:
       objective: deterministic; see `evaluation_objective`.
       apply_fn: `model.apply`.
       devices: that hold the parameters.
+      options: of XLA, for the program.
     """
 
     def __init__(
-        self, objective: Objective, apply_fn: Callable[..., Any], devices: Sequence[jax.Device]
+        self,
+        objective: Objective,
+        apply_fn: Callable[..., Any],
+        devices: Sequence[jax.Device],
+        *,
+        options: Mapping[str, bool] | None = None,
     ) -> None:
-        self._num_devices = len(devices)
+        self._num_devices, self._options = len(devices), options
         self._program = parallel(make_eval_step(objective, apply_fn), devices, donate=False)
         self._step: Callable[..., dict[str, Array]] | None = None
 
@@ -90,7 +96,7 @@ class Evaluator:
                 return None
             divided = divide(batch, self._num_devices)
             if self._step is None:
-                self._step = compile_unless(cancelled, self._program, params, divided)
+                self._step = compile_unless(cancelled, self._program, params, divided, options=self._options)
                 if self._step is None:
                     return None
             # One batch late, so that the devices never wait for the host.

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 
@@ -79,6 +79,23 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     )
 
 
+class Beginning(NamedTuple):
+    """What a run begins with.
+
+    Attributes:
+      params: its parameters.
+      fingerprint: of the weights of the model that they were taken from.
+    """
+
+    params: dict[str, Any]
+    fingerprint: str
+
+
+def weights_at(name: str | None) -> str | None:
+    """Returns the fingerprint of a model's weights, as `Beginning` has it; None where no model is named."""
+    return name and pretrained.weights_fingerprint(pretrained.load(name, dtype="float32").params)
+
+
 def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameters that a run begins with: the model's, and drawn ones where it has none.
 
@@ -92,6 +109,11 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     Raises:
       ValueError: if the run's transformer or its tokenizer is not the model's.
     """
+    return take_beginning(experiment, task, drawn).params
+
+
+def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any]) -> Beginning:
+    """Returns what `initial_params` does, and the fingerprint of the model's weights."""
     loaded = pretrained.load(experiment.run.init, dtype="float32")
     where = f"run.init={experiment.run.init!r}"
     found = first_differences(_essence(loaded.config), _essence(task.config), most=5)
@@ -111,7 +133,7 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     bodies = {name: params[name] for name in models.BODIES if name in params}
     begun = {**drawn, **bodies, **(head or {})}
     _check_same_shapes(where, begun, drawn)
-    return begun
+    return Beginning(begun, pretrained.weights_fingerprint(loaded.params))
 
 
 def _tokenizer(folder: Path) -> tokenizers.Tokenizer:

@@ -9,16 +9,26 @@ from pathlib import Path
 import jax
 
 from jaxlm import models, pretrained
+from jaxlm.training._changes import Change, find_changes, write_changes
 from jaxlm.training._checkpoints import CHECKPOINTS, last_good
 from jaxlm.training._events import Event, Finished, Noted, Started, Stopped, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._metrics import cut_back
 from jaxlm.training._placement import check_divides
-from jaxlm.training._run_folder import begin_run, check_run_folder, clear_leftovers, one_process
+from jaxlm.training._run_folder import (
+    begin_run,
+    check_run_folder,
+    clear_leftovers,
+    load_experiment,
+    one_process,
+)
 from jaxlm.training._said import Said
 from jaxlm.training._signals import StopRequest
-from jaxlm.training._task import Task, describe_devices, make_task
+from jaxlm.training._task import Task, classes_of, describe_devices, make_task
 from jaxlm.training._trainer import Trainer
+
+# The rooms whose modules say what a layer is computed with.
+LAYERS = ("jaxlm.ops", "jaxlm.models")
 
 
 def train(
@@ -33,8 +43,13 @@ def train(
     The folder gets experiment.json, tokenizer.json, metrics.jsonl and checkpoints/ while training,
     config.json and model.safetensors at its end. SIGTERM or SIGINT (in the main thread) ends it after the
     step at hand, or while a program is compiled, with a checkpoint of what is not saved yet and `Stopped`. A
-    run that was cut off, even by a kill, goes on with
-    `resume=True` from its last good checkpoint to the same parameters, bit for bit, as if it had not been.
+    run that was cut off, even by a kill, goes on with `resume=True` from its last good checkpoint, on a CPU
+    to the same parameters, bit for bit, as if it had not been. (A GPU adds in an order of its own at each
+    run, unless `run.deterministic` is set.)
+
+    A run goes on with other `run.steps`, another learning rate, its decay, weight decay and intervals, and
+    with data and an `init` of the same content at another place; metrics.jsonl has a line for each change,
+    and the schedule is that of the new settings from the step at which it goes on.
 
     Args:
       experiment: what to compute.
@@ -71,21 +86,33 @@ def _run(
     with one_process(folder):
         # Another process may have begun a run here while this one prepared its data.
         begun = check_run_folder(folder, experiment, resume=resume)
+        changes = find_changes(load_experiment(folder), experiment)[0] if begun else []
         clear_leftovers(folder)
-        run = _trained(experiment, task, folder, devices, begun, began)
+        run = _trained(experiment, task, folder, devices, began, changes if begun else None)
         yield from _with_said(run, said)
 
 
 def _trained(
-    experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device], begun: bool, began: float
+    experiment: Experiment,
+    task: Task,
+    folder: Path,
+    devices: list[jax.Device],
+    began: float,
+    changes: list[Change] | None,
 ) -> Iterator[Event]:
+    """Trains to the end; `changes` are those of a run that is gone on with, None for one that begins."""
     trainer = Trainer(experiment, task, folder, devices)
     try:
         # Nothing in the folder changes before the checkpoint is known to be of this data.
-        yield from _restored(trainer, folder, begun)
-        begin_run(folder, experiment)
-        task.tokenizer.save(folder / "tokenizer.json")
+        yield from _restored(trainer, folder, changes)
+        if changes is None:
+            begin_run(folder, experiment)
         cut_back(folder, trainer.step)
+        if changes:
+            # Before the experiment that has them, so that a kill between the two leaves none untold.
+            write_changes(folder, trainer.step, changes)
+            begin_run(folder, experiment)
+        task.tokenizer.save(folder / "tokenizer.json")
         started = _started(trainer, experiment, task, folder, devices)
         # From before the first event that says that there is something to save.
         with StopRequest() as stop:
@@ -93,11 +120,6 @@ def _trained(
             yield from _to_the_end(trainer, experiment, task, folder, stop, began)
     finally:
         trainer.close()
-
-
-def _classes(task: Task) -> dict[str, list[str]]:
-    """The name of each output of a classifier, as config.json keeps them."""
-    return {"classes": list(task.label_names)} if task.label_names else {}
 
 
 def _to_the_end(
@@ -116,7 +138,7 @@ def _to_the_end(
         task.tokenizer,
         objective=experiment.run.objective,
         head=task.head,
-        extra={"experiment": experiment.to_dict()} | _classes(task),
+        extra={"experiment": experiment.to_dict()} | classes_of(task),
     )
     yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
 
@@ -124,12 +146,12 @@ def _to_the_end(
 def _with_said(events: Iterator[Event], said: Said) -> Iterator[Event]:
     """Yields the events, and before each what was said since the one before.
 
-    What comes before `Started` is of the shapes that parameters are drawn with, not of the run's.
+    What layers say before `Started` is of the shapes that parameters are drawn with, not of the run's.
     """
+    left_out = LAYERS
     for event in events:
-        lines = said.take()
-        if not isinstance(event, Started):
-            yield from _told(lines)
+        yield from _told(said.take(without=left_out))
+        left_out = () if isinstance(event, Started) else left_out
         yield event
 
 
@@ -138,16 +160,17 @@ def _told(lines: list[tuple[int, str]]) -> Iterator[Event]:
         yield Warned(line) if level >= logging.WARNING else Noted(line)
 
 
-def _restored(trainer: Trainer, folder: Path, begun: bool) -> Iterator[Event]:
+def _restored(trainer: Trainer, folder: Path, changes: list[Change] | None) -> Iterator[Event]:
     """Puts the trainer where the last good checkpoint was, or at the beginning."""
     checkpoint, lines = last_good(folder / CHECKPOINTS)
     yield from map(Warned, lines)
     if checkpoint is None:
         trainer.begin()
-        if begun and lines:
+        if changes is not None and lines:
             yield Warned("no good checkpoint is left: the run starts over")
     else:
-        trainer.restore(checkpoint)
+        fields = {change.field for change in changes or ()}
+        trainer.restore(checkpoint, has_moved="run.init" in fields)
         if lines:
             yield Warned(f"the run goes on from checkpoint {checkpoint.step}")
 

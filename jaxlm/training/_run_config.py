@@ -28,6 +28,8 @@ class RunConfig:
       save_every: steps between two checkpoints; 0 saves at the end only. Every evaluation is saved too.
       keep_last: how many of the latest checkpoints stay.
       keep_best: how many of those with the lowest validation loss stay.
+      deterministic: whether a GPU adds in the same order at each run (XLA's deterministic operations): two
+        runs with the same device, driver and JAX then end with the same bits, as they do on a CPU anyhow.
       max_bad_steps: that many batches in a row whose loss or gradient is not finite stop the run.
 
     Example:
@@ -48,6 +50,7 @@ class RunConfig:
     save_every: int = 200
     keep_last: int = 2
     keep_best: int = 1
+    deterministic: bool = False
     max_bad_steps: int = 20
 
     def __post_init__(self) -> None:

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm import io
+from jaxlm.training._changes import find_changes
 from jaxlm.training._checkpoints import CHECKPOINTS, clear_checkpoints, holds_none
 from jaxlm.training._experiment import Experiment
-from jaxlm.training._records import first_differences
 
 EXPERIMENT = "experiment.json"
 # What earlier versions called the files that they had not written whole.
 HALF_WRITTEN = (".new", ".shorter")
-
-# What may differ between the two halves of a run: it changes no parameter.
-FREE = ("log_every", "eval_every", "eval_batches", "save_every", "keep_last", "keep_best", "max_bad_steps")
 
 
 def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> bool:
@@ -124,18 +121,12 @@ def _is_left_behind(path: Path) -> bool:
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:
-    stored = Experiment.from_dict(_stored(folder))
-    found = first_differences(_fixed(stored), _fixed(experiment))
-    if found:
+    _, refused = find_changes(load_experiment(folder), experiment)
+    if refused:
         raise ValueError(
             f"{folder} holds a run of another experiment, the first fields that differ (there and here): "
-            f"{'; '.join(found)}; resume with the same, or train in another folder"
+            f"{'; '.join(map(str, refused[:3]))}; resume with the same, or train in another folder"
         )
-
-
-def _fixed(experiment: Experiment) -> dict[str, Any]:
-    values = experiment.to_dict()
-    return values | {"run": {name: value for name, value in values["run"].items() if name not in FREE}}
 
 
 def _stored(folder: Path) -> dict[str, Any]:

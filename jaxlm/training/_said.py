@@ -20,7 +20,7 @@ class Said(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self._lines: list[tuple[int, str]] = []
+        self._records: list[logging.LogRecord] = []
         self._before = LOGGER.level, LOGGER.propagate
 
     def __enter__(self) -> "Said":
@@ -39,10 +39,15 @@ class Said(logging.Handler):
         LOGGER.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps a record's level and message."""
-        self._lines.append((record.levelno, record.getMessage()))
+        """Keeps a record."""
+        self._records.append(record)
 
-    def take(self) -> list[tuple[int, str]]:
-        """Returns level and message of what was said since the last call."""
-        lines, self._lines = self._lines, []
-        return lines
+    def take(self, *, without: tuple[str, ...] = ()) -> list[tuple[int, str]]:
+        """Returns level and message of what was said since the last call.
+
+        Args:
+          without: rooms whose messages are dropped, such as "jaxlm.ops".
+        """
+        records, self._records = self._records, []
+        rooms = tuple(f"{room}." for room in without)
+        return [(one.levelno, one.getMessage()) for one in records if not one.name.startswith(rooms)]

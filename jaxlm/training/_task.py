@@ -49,6 +49,8 @@ def make_task(experiment: Experiment) -> Task:
     """
     prepared = data.prepare(experiment.data, experiment.tokenizer, ends=experiment.ends)
     splits = {name: make_split(experiment, cache) for name, cache in prepared.caches.items()}
+    if experiment.run.objective == "causal_lm":
+        _check_predicts(splits["train"])
     notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
     return Task(
         tokenizer=prepared.tokenizer,
@@ -62,6 +64,11 @@ def make_task(experiment: Experiment) -> Task:
     )
 
 
+def classes_of(task: Task) -> dict[str, list[str]]:
+    """Returns what config.json holds of a classifier's labels: "classes", the name of each output."""
+    return {"classes": list(task.label_names)} if task.label_names else {}
+
+
 def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
     """Returns records with their places in rows, as the experiment's objective needs them.
 
@@ -73,6 +80,16 @@ def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
     return Split(
         cache, data.plan_packing(cache.lengths, config.row_length, long=config.long, overlap=overlap)
     )
+
+
+def _check_predicts(split: Split) -> None:
+    """Refuses records of which a causal model predicts nothing."""
+    if split.plan.length.max() < 2:
+        raise ValueError(
+            "a causal model predicts every token of a record but the first: no record of the train split, or "
+            f"piece of one in a row of {split.plan.row_length}, has a second; give longer records, "
+            "data.ends=True or a greater data.row_length"
+        )
 
 
 def model_config(

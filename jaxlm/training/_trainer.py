@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shlex
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -10,22 +11,22 @@ from typing import Any
 
 import jax
 
-from jaxlm import data, models
+from jaxlm import data, models, pretrained
 from jaxlm.training._checkpoints import CHECKPOINTS, Checkpoint, CheckpointWriter, load_arrays
-from jaxlm.training._compiled import compile_unless
+from jaxlm.training._compiled import DETERMINISTIC, compile_unless
 from jaxlm.training._evaluation import unigram_log_probs
 from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
 from jaxlm.training._events import Compiled, Evaluated, Event, Progress, Saved, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._goals import evaluation_objective, special_ids, training_objective
-from jaxlm.training._initial import initial_params
+from jaxlm.training._initial import take_beginning, weights_at
 from jaxlm.training._metrics import Window, append_line
 from jaxlm.training._optimizer import make_optimizer
 from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._step import TrainState, init_state, make_train_step
-from jaxlm.training._task import Task
+from jaxlm.training._task import Task, classes_of
 
 
 class TrainingError(RuntimeError):
@@ -48,9 +49,11 @@ class Trainer:
         optimizer = make_optimizer(experiment.optimizer, run.steps, trained=trained)
         self.step = self._saved_step = 0
         self._run, self._task, self._folder, self._devices = run, task, folder, devices
+        self._options = DETERMINISTIC if run.deterministic else {}
+        self._learning_rate = experiment.optimizer.learning_rate
         self._model = models.build(task.config, run.objective, task.head)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
-        self._initial = partial(initial_params, experiment, task)
+        self._initial = partial(take_beginning, experiment, task)
         self._train_step = parallel(
             make_train_step(
                 hold(
@@ -70,6 +73,9 @@ class Trainer:
             folder / CHECKPOINTS, keep_last=run.keep_last, keep_best=run.keep_best
         )
         self._state: TrainState | None = None
+        self._init_fingerprint: str | None = None
+        extra = {"experiment": experiment.to_dict(), **classes_of(task)}
+        self._description = pretrained.describe_model(task.config, run.objective, task.head, extra)
         self._window, self._bad_steps = Window(), 0
         self._owes_evaluation = False
         self._pending: tuple[int, dict[str, Any]] | None = None
@@ -79,31 +85,27 @@ class Trainer:
         """Draws the initial parameters, or takes those of the model that the run goes on from."""
         state = self._init()
         if self._run.init is not None:
-            state = state._replace(params=self._initial(state.params))
+            begun = self._initial(state.params)
+            state, self._init_fingerprint = state._replace(params=begun.params), begun.fingerprint
         self._state = replicate(state, self._devices)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint, *, has_moved: bool = False) -> None:
         """Takes parameters, optimiser and counts from a checkpoint.
 
+        Args:
+          checkpoint: of the run.
+          has_moved: whether the model that the run began with is now named by another place.
+
         Raises:
-          ValueError: if it was made with other data.
+          ValueError: if it was made with other data, keys, classes or a beginning of other weights, or is
+            beyond the run's steps.
         """
-        if checkpoint.meta["data"] != self._task.fingerprint:
+        self._check(checkpoint)
+        self._init_fingerprint = checkpoint.meta.get("init")
+        if has_moved and weights_at(self._run.init) != self._init_fingerprint:
             raise ValueError(
-                f"the corpus or its tokenizer is no longer the one that {self._folder} was begun with; "
-                "bring it back, or train in a new folder"
-            )
-        begun, kind = checkpoint.meta.get("keys", FIRST_KEYS), _kind_of_keys()
-        if begun != kind:
-            raise ValueError(
-                f"{self._folder} was begun with keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL as "
-                "it was, or train in a new folder"
-            )
-        # Runs that kept no names numbered their classes in the order of the text.
-        names = list(self._task.label_names)
-        if checkpoint.meta.get("classes", sorted(names)) != names:
-            raise ValueError(
-                f"the classes are no longer numbered as when {self._folder} was begun: train in a new folder"
+                f"run.init={self._run.init!r} does not hold the model that {self._folder} began with: leave "
+                "it out to go on, or train in a new folder"
             )
         shapes = jax.eval_shape(self._init)
         arrays = load_arrays(checkpoint, _stored(shapes))
@@ -115,6 +117,32 @@ class Trainer:
         # A signal saves at once, without the evaluation that may be due at that step.
         unscored = checkpoint.meta["validation_loss"] is None
         self._owes_evaluation = unscored and self._is_due(self._run.eval_every)
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Refuses a checkpoint that another start of this run made."""
+        meta, folder = checkpoint.meta, self._folder
+        if meta["data"] != self._task.fingerprint:
+            raise ValueError(
+                f"the corpus or its tokenizer is no longer the one that {folder} was begun with; "
+                "bring it back, or train in a new folder"
+            )
+        begun, kind = meta.get("keys", FIRST_KEYS), _kind_of_keys()
+        if begun != kind:
+            raise ValueError(
+                f"{folder} was begun with keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL as it "
+                "was, or train in a new folder"
+            )
+        # Runs that kept no names numbered their classes in the order of the text.
+        names = list(self._task.label_names)
+        if meta.get("classes", sorted(names)) != names:
+            raise ValueError(
+                f"the classes are no longer numbered as when {folder} was begun: train in a new folder"
+            )
+        if checkpoint.step > self._run.steps:
+            raise ValueError(
+                f"the run in {folder} is at step {checkpoint.step}: run.steps is at least that to go on, got "
+                f"{self._run.steps}"
+            )
 
     def steps(self, stop: StopRequest) -> Iterator[Event]:
         """Trains to the end of the run or to a signal, and saves there."""
@@ -137,7 +165,9 @@ class Trainer:
         while self.step < self._run.steps and not stop.requested():
             batch = divide(next(batches), len(self._devices))
             if train_step is None:
-                train_step = compile_unless(stop.requested, self._train_step, self._state, batch)
+                train_step = compile_unless(
+                    stop.requested, self._train_step, self._state, batch, options=self._options
+                )
                 if train_step is None:
                     return
                 yield Compiled(self.step)
@@ -200,9 +230,10 @@ class Trainer:
     def _complain(self, step: int, in_row: int) -> Iterator[Event]:
         self._bad_steps += 1
         if in_row >= self._run.max_bad_steps:
+            command = f"jaxlm train --resume --out {shlex.quote(str(self._folder))}"
             raise TrainingError(
-                f"{in_row} batches in a row up to step {step} gave a loss or a gradient that is not finite: "
-                "lower optimizer.learning_rate, lengthen optimizer.warmup or set optimizer.clip_norm"
+                f"{in_row} batches in a row up to step {step} gave a loss or a gradient that is not finite; "
+                f"go on with a lower rate: {command} --optimizer.learning-rate {self._learning_rate / 10:g}"
             )
         if in_row == 1:
             yield Warned(f"the loss or the gradient of batch {step} is not finite: it changes no parameter")
@@ -223,6 +254,8 @@ class Trainer:
             "data": self._task.fingerprint,
             "classes": list(self._task.label_names),
             "keys": _kind_of_keys(),
+            "init": self._init_fingerprint,
+            "model": self._description,
         }
         self._saved_step = self.step
         done = self._writer.save(self.step, fetch(_stored(self._state)), meta)
@@ -261,7 +294,9 @@ class Trainer:
                 spans=experiment.spans,
                 log_unigrams=unigrams,
             )
-            evaluators |= dict.fromkeys(names, Evaluator(objective, self._model.apply, self._devices))
+            evaluators |= dict.fromkeys(
+                names, Evaluator(objective, self._model.apply, self._devices, options=self._options)
+            )
         return evaluators
 
     def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> Scores | None:
