@@ -24,8 +24,8 @@ def model_folder(argument: str) -> Path:
         raise UsageError(f"{error}{_runs_here()}") from error
     if not (folder / WEIGHTS).exists() and (folder / "checkpoints").is_dir():
         raise UsageError(
-            f"the run in {argument} has not finished, so there is no {WEIGHTS} yet; "
-            f"go on with it: jaxlm train --resume --out {argument}"
+            f"the run in {argument} has not finished, so there is no {WEIGHTS} yet; name a checkpoint of it, "
+            f"{argument}@best or {argument}@last, or go on: jaxlm train --resume --out {argument}"
         )
     if not (folder / CONFIG).exists():
         wanted = "a run that jaxlm train wrote, or a Hugging Face folder"

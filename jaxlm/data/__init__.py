@@ -24,7 +24,6 @@ from jaxlm.data._sealed import SEAL, DamagedError, seal, unseal
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
-from jaxlm.data._strays import is_stray
 from jaxlm.data._text import jsonl_source, text_source, traces_source
 from jaxlm.data._versions import file_digest, file_version, of_each
 
@@ -62,7 +61,6 @@ __all__ = [
     "file_version",
     "find_files",
     "gather_rows",
-    "is_stray",
     "jsonl_source",
     "labelled",
     "masked_capacity",

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from jaxlm import io
 from jaxlm.data._local_files import check_regular, find_local
 from jaxlm.data._records import CorpusError
 from jaxlm.data._remote import Place, RemotePath, split_url
 from jaxlm.data._remote_files import find_remote
-from jaxlm.data._strays import is_stray
 
 Format = Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"]
 
@@ -111,7 +111,7 @@ def _local_matches(path: str, format: Format | None) -> list[Path]:
 
 def _known(folder: Place, visible: Sequence[Place], format: Format | None) -> list[Place]:
     """The files of a folder that can be read."""
-    visible = [path for path in visible if not is_stray(path.name)]
+    visible = [path for path in visible if not io.is_stray(path.name)]
     packed = [path for path in visible if _packed_parquet(path, format)]
     found = [
         path for path in visible if not _packed_parquet(path, format) and (format or _ending(path) in ENDINGS)

@@ -1,13 +1,19 @@
-"""Files that are there whole or not at all, and errors of the disk in one form."""
+"""Files that are there whole or not at all, digests of what they hold, and errors of the disk in one form."""
 
+from jaxlm.io._digests import damage, read_sealed, write_digests
 from jaxlm.io._errors import WriteError, system_errno, writing
+from jaxlm.io._strays import is_stray
 from jaxlm.io._whole import clear_partials, is_partial, write_text, write_whole
 
 __all__ = [
     "WriteError",
     "clear_partials",
+    "damage",
     "is_partial",
+    "is_stray",
+    "read_sealed",
     "system_errno",
+    "write_digests",
     "write_text",
     "write_whole",
     "writing",

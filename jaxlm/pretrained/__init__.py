@@ -1,10 +1,9 @@
 """Models on disk: runs and Hugging Face folders, opened and written, ensembles, undertale's checkpoints."""
 
-from jaxlm.pretrained._description import describe_model
 from jaxlm.pretrained._ensemble import load_ensemble, save_ensemble
 from jaxlm.pretrained._export import convert, save_huggingface
 from jaxlm.pretrained._fingerprint import weights_fingerprint
-from jaxlm.pretrained._folder import save_model
+from jaxlm.pretrained._folder import save_description, save_model
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import Inspected, inspect, load
 from jaxlm.pretrained._loaded import Loaded, has_ends
@@ -14,13 +13,13 @@ __all__ = [
     "Inspected",
     "Loaded",
     "convert",
-    "describe_model",
     "find_folder",
     "has_ends",
     "inspect",
     "load",
     "load_ensemble",
     "load_undertale",
+    "save_description",
     "save_ensemble",
     "save_huggingface",
     "save_model",

@@ -43,30 +43,6 @@ def to_json(description: Description) -> str:
     return json.dumps({**values, **extra}, indent=2) + "\n"
 
 
-def describe_model(
-    config: models.TransformerConfig,
-    objective: models.Objective,
-    head: models.Heads = None,
-    extra: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Returns what config.json holds of a model, as JSON values.
-
-    Args:
-      config: the transformer's.
-      objective: of the model.
-      head: what `models.build` takes beside them.
-      extra: further entries.
-
-    Raises:
-      ValueError: if `extra` has a key of the model's own.
-
-    Example:
-      >>> sorted(describe_model(models.TransformerConfig(vocab_size=7), "masked_lm", extra={"by": "me"}))
-      ['by', 'model', 'objective']
-    """
-    return json.loads(to_json(Description(config, objective, head, dict(extra or {}))))
-
-
 def read_description(path: Path) -> Description:
     """Returns what a config.json says.
 

@@ -69,6 +69,44 @@ def save_model(
     io.write_text(folder / CONFIG, text)
 
 
+def save_description(
+    folder: str | os.PathLike[str],
+    config: models.TransformerConfig,
+    tokenizer: tokenizers.Tokenizer,
+    *,
+    objective: models.Objective,
+    head: models.Heads = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes what `save_model` writes but the parameters: tokenizer.json and config.json.
+
+    A folder that keeps parameters in a form of its own, as a checkpoint does, is a model's with these two.
+
+    Args:
+      folder: an existing one.
+      config: as for `save_model`, and so are the others.
+      tokenizer: the model's.
+      objective: of the model.
+      head: what `models.build` takes beside config and objective.
+      extra: further entries of config.json.
+
+    Raises:
+      ValueError: if `extra` has a key of the model's own.
+      WriteError: if a file cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> folder = tempfile.mkdtemp()
+      >>> config = models.TransformerConfig(vocab_size=260)
+      >>> save_description(folder, config, tokenizers.bytes_tokenizer(), objective="masked_lm")
+      >>> sorted(path.name for path in Path(folder).iterdir())
+      ['config.json', 'tokenizer.json']
+    """
+    text = to_json(Description(config, objective, head, dict(extra or {})))
+    tokenizer.save(Path(folder) / TOKENIZER)
+    io.write_text(Path(folder) / CONFIG, text)
+
+
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a safetensors file, whole or not at all.
 

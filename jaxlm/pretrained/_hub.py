@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jaxlm.pretrained._run_checkpoints import named_checkpoint
 from jaxlm.pretrained._weights import holds_weights
 
 NAME = r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?"
@@ -19,14 +20,16 @@ TRUE = ("1", "ON", "YES", "TRUE")
 
 
 def find_folder(name: str | os.PathLike[str]) -> Path:
-    """Returns the folder that holds a model: the one of this path, or of this name on the Hugging Face hub.
+    """Returns the folder that holds a model: of this path, a run's checkpoint, or by its name on the hub.
+
+    `RUN@best`, `RUN@last` and `RUN@STEP` are checkpoints of a run's folder that is here.
 
     A name such as `gpt2` or `EleutherAI/pythia-70m@main` is looked up in the local cache first
     (`$HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`); what is not there is downloaded into it,
     if `huggingface_hub` is installed and `HF_HUB_OFFLINE` is not set.
 
     Args:
-      name: a folder, or `NAME`, `OWNER/NAME`, either with `@REVISION`.
+      name: a folder, a run's checkpoint, or `NAME`, `OWNER/NAME`, either with `@REVISION`.
 
     Raises:
       FileNotFoundError: if there is neither; the line says what to do.
@@ -40,6 +43,8 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if path.is_dir():
         return path
+    if (checkpoint := named_checkpoint(name)) is not None:
+        return checkpoint
     if path.exists():
         raise NotADirectoryError(f"{name} is a file: expected the folder that holds it")
     match = re.fullmatch(NAME, str(name))

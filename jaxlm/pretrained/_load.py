@@ -15,6 +15,7 @@ from jaxlm.pretrained._folder import CONFIG, TOKENIZER
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._huggingface import check_repeated, find_tensors, read_config
 from jaxlm.pretrained._loaded import GENERATION, HUGGINGFACE, Loaded
+from jaxlm.pretrained._run_checkpoints import is_checkpoint, open_checkpoint
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
 from jaxlm.pretrained._weights import FINISHED, open_weights
@@ -63,15 +64,16 @@ def load(
     compute_dtype: DType | None = None,
     head: str | None = None,
 ) -> Loaded:
-    """Opens a model: a run's folder, any folder that `save_model` wrote, or a Hugging Face folder.
+    """Opens a model: a run's folder, one of its checkpoints, what `save_model` wrote, a Hugging Face folder.
 
     Weights are mapped and become parameters one by one: a process needs memory for those alone, and on their
     way to a GPU for the largest. The order of weights is that of `transformers`: model.safetensors, its
     shards, then torch's .bin files, which are read through torch's `weights_only` loading alone.
 
     Args:
-      name: the folder; or the name of a model on the Hugging Face hub, `OWNER/NAME@REVISION`, which is looked
-        up in the local cache and then downloaded (see `find_folder`).
+      name: the folder; `RUN@best`, `RUN@last` or `RUN@STEP` for a checkpoint of a run; or the name of a model
+        on the Hugging Face hub, `OWNER/NAME@REVISION`, which is looked up in the local cache and then
+        downloaded (see `find_folder`).
       dtype: what to keep parameters in and compute in; None: as a run's config says, and float32 for a
         Hugging Face folder.
       compute_dtype: what to compute in, where that is another.
@@ -132,6 +134,8 @@ def inspect(name: str | os.PathLike[str]) -> Inspected:
 def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTensor]]:
     """A model and its tensors, none of them read, its config settled by their names."""
     source = _find(name)
+    if is_checkpoint(source.folder):
+        return source, open_checkpoint(source.folder, source.description.config)
     stored = open_weights(source.folder)
     if source.family is None:
         return source, stored
@@ -142,6 +146,12 @@ def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTens
 def _find(name: str | os.PathLike[str]) -> _Source:
     folder = find_folder(name)
     path = folder / CONFIG
+    if not path.exists() and is_checkpoint(folder):
+        run = folder.parent.parent
+        raise FileNotFoundError(
+            f"{folder} does not say what its model is, as those of earlier versions; the run's next "
+            f"checkpoint does: jaxlm train --resume --out {run}"
+        )
     if not path.exists():
         raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {FINISHED}")
     values = _values(path)

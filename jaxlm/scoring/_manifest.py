@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxlm import data
+from jaxlm import data, io
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_number
 from jaxlm.scoring._store import Store
 
@@ -80,7 +80,7 @@ def check_store(store: Store, job: Job) -> bool:
       ValueError: if it holds another job, naming what differs, or something else.
     """
     if JOB not in store.names():
-        if all(map(data.is_stray, store.names())) or _is_of_parts(store, job):
+        if all(map(io.is_stray, store.names())) or _is_of_parts(store, job):
             return False
         raise ValueError(f"{store.place} is not empty and holds no scoring job: name another folder")
     try:

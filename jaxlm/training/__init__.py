@@ -1,9 +1,9 @@
 """From an experiment to a trained model: objective, optimiser, step, devices, checkpoints, loop."""
 
+from jaxlm.io import damage, write_digests
 from jaxlm.training._causal import Shifted, causal_lm_objective, shift_batch
 from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, checkpoints, last_good, load_arrays
 from jaxlm.training._compilation import enable_compilation_cache
-from jaxlm.training._digests import damage, write_digests
 from jaxlm.training._ensemble import (
     divide_members,
     ensemble_step,

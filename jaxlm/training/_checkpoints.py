@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from jaxlm import io
-from jaxlm.training._digests import damage, read_sealed, write_digests
+from jaxlm.io import damage, read_sealed, write_digests
 
 CHECKPOINTS, ARRAYS, META = "checkpoints", "state", "meta.json"
 SAVING, REMOVING, DAMAGED = ".saving-", ".removing-", ".damaged"
@@ -143,16 +143,19 @@ class CheckpointWriter:
         self._pending: Future | None = None
         clear_checkpoints(folder)
 
-    def save(self, step: int, tree: Any, meta: Mapping[str, Any]) -> list[Checkpoint]:
+    def save(
+        self, step: int, tree: Any, meta: Mapping[str, Any], *, add: Callable[[Path], None] | None = None
+    ) -> list[Checkpoint]:
         """Starts writing host arrays; returns what was still being written, as `finished(wait=True)` does.
 
         Args:
           step: names the checkpoint.
           tree: host arrays that nobody changes any more.
           meta: JSON values.
+          add: writes further files into the folder that it is given.
         """
         done = self.finished(wait=True)
-        self._pending = self._thread.submit(self._write, step, flat_arrays(tree), dict(meta))
+        self._pending = self._thread.submit(self._write, step, flat_arrays(tree), dict(meta), add)
         return done
 
     def finished(self, *, wait: bool = False) -> list[Checkpoint]:
@@ -170,7 +173,13 @@ class CheckpointWriter:
         """Waits for the thread."""
         self._thread.shutdown()
 
-    def _write(self, step: int, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Checkpoint:
+    def _write(
+        self,
+        step: int,
+        arrays: dict[str, np.ndarray],
+        meta: dict[str, Any],
+        add: Callable[[Path], None] | None,
+    ) -> Checkpoint:
         final, saving = _place(self._folder, step), self._folder / f"{SAVING}{step:08d}"
         try:
             with io.writing(final):
@@ -180,6 +189,8 @@ class CheckpointWriter:
                 _check_room(saving, arrays)
                 _write_arrays(saving / ARRAYS, arrays)
                 (saving / META).write_text(json.dumps({"step": step, **meta}, indent=1))
+                if add is not None:
+                    add(saving)
                 write_digests(saving)
                 replaced = _set_aside(final) if final.exists() else None
                 os.rename(saving, final)

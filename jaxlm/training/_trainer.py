@@ -74,8 +74,14 @@ class Trainer:
         )
         self._state: TrainState | None = None
         self._init_fingerprint: str | None = None
-        extra = {"experiment": experiment.to_dict(), **classes_of(task)}
-        self._description = pretrained.describe_model(task.config, run.objective, task.head, extra)
+        self._describe = partial(
+            pretrained.save_description,
+            config=task.config,
+            tokenizer=task.tokenizer,
+            objective=run.objective,
+            head=task.head,
+            extra={"experiment": experiment.to_dict()} | classes_of(task),
+        )
         self._window, self._bad_steps = Window(), 0
         self._owes_evaluation = False
         self._pending: tuple[int, dict[str, Any]] | None = None
@@ -255,10 +261,9 @@ class Trainer:
             "classes": list(self._task.label_names),
             "keys": _kind_of_keys(),
             "init": self._init_fingerprint,
-            "model": self._description,
         }
         self._saved_step = self.step
-        done = self._writer.save(self.step, fetch(_stored(self._state)), meta)
+        done = self._writer.save(self.step, fetch(_stored(self._state)), meta, add=self._describe)
         yield from (Saved(one.step, str(one.folder)) for one in done)
         self._clock = time.monotonic()
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxlm import data
+from jaxlm.io._strays import is_stray
 
 DIGESTS = "sha256.json"
 
@@ -16,7 +16,7 @@ DIGESTS = "sha256.json"
 def write_digests(folder: Path) -> None:
     """Writes the SHA-256 of every file of a folder into it, and flushes the files to the disk on the way.
 
-    What systems leave in folders (see `data.is_stray`) is none of its files.
+    What systems leave in folders (see `is_stray`) is none of its files.
 
     Example:
       >>> import tempfile
@@ -86,7 +86,7 @@ def _digests(folder: Path) -> dict[str, str]:
     with _told_of_media():
         digests = json.loads((folder / DIGESTS).read_bytes())
     # Of a file that was there by chance when the folder was sealed nothing is expected.
-    return {str(name): str(digest) for name, digest in digests.items() if not data.is_stray(name)}
+    return {str(name): str(digest) for name, digest in digests.items() if not is_stray(name)}
 
 
 def _damage(folder: Path, name: str, digest: str) -> str | None:
@@ -114,4 +114,4 @@ def _told_of_media() -> Iterator[None]:
 def _files(folder: Path) -> list[str]:
     paths = (path for path in folder.rglob("*") if path.is_file())
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
-    return [name for name in names if name != DIGESTS and not data.is_stray(name)]
+    return [name for name in names if name != DIGESTS and not is_stray(name)]

@@ -74,7 +74,7 @@ def test_what_cannot_be_read_just_now_is_not_known_to_be_damaged(sealed, monkeyp
     def fails(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("jaxlm.training._digests.hashlib.file_digest", fails)
+    monkeypatch.setattr("jaxlm.io._digests.hashlib.file_digest", fails)
     if is_damage:
         assert training.damage(sealed) == "inner/weights cannot be read: Input/output error"
     else:
