@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxlm import io
+from jaxlm import data, io
 from jaxlm.training._digests import damage, read_sealed, write_digests
 
 CHECKPOINTS, ARRAYS, META = "checkpoints", "state", "meta.json"
@@ -96,7 +96,8 @@ def clear_checkpoints(folder: Path) -> None:
 
 def holds_none(folder: Path) -> bool:
     """Returns whether a folder of checkpoints holds nothing but what `clear_checkpoints` removes."""
-    return all(path.name.startswith((SAVING, REMOVING)) for path in folder.iterdir())
+    names = (path.name for path in folder.iterdir())
+    return all(name.startswith((SAVING, REMOVING)) or data.is_stray(name) for name in names)
 
 
 def flat_arrays(tree: Any) -> dict[str, Any]:

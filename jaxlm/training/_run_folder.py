@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxlm import io
+from jaxlm import data, io
 from jaxlm.training._checkpoints import CHECKPOINTS, clear_checkpoints, holds_none
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._records import first_differences
@@ -120,7 +120,7 @@ def _is_left_behind(path: Path) -> bool:
     """Whether a process that was killed before its run had begun may have left this, and nothing of worth."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and holds_none(path)
-    return path.name == f"{EXPERIMENT}{HALF_WRITTEN[0]}" or io.is_partial(path)
+    return path.name == f"{EXPERIMENT}{HALF_WRITTEN[0]}" or io.is_partial(path) or data.is_stray(path.name)
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:
