@@ -152,7 +152,7 @@ def _in_bits(array: pa.Array) -> pa.Array:
 
 
 def encodable(text: str) -> str:
-    """Returns an id as a part holds it: a file's name may have bytes that are no UTF-8.
+    r"""Returns an id as a part holds it: a file's name may have bytes that are no UTF-8.
 
     Example:
       >>> encodable("caf\udce9.txt:1")

@@ -96,7 +96,8 @@ def clear_checkpoints(folder: Path) -> None:
 
 def holds_none(folder: Path) -> bool:
     """Returns whether a folder of checkpoints holds nothing but what `clear_checkpoints` removes."""
-    return all(path.name.startswith((SAVING, REMOVING)) for path in folder.iterdir())
+    names = (path.name for path in folder.iterdir())
+    return all(name.startswith((SAVING, REMOVING)) or io.is_stray(name) for name in names)
 
 
 def flat_arrays(tree: Any) -> dict[str, Any]:

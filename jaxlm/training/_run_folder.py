@@ -117,7 +117,7 @@ def _is_left_behind(path: Path) -> bool:
     """Whether a process that was killed before its run had begun may have left this, and nothing of worth."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and holds_none(path)
-    return path.name == f"{EXPERIMENT}{HALF_WRITTEN[0]}" or io.is_partial(path)
+    return path.name == f"{EXPERIMENT}{HALF_WRITTEN[0]}" or io.is_partial(path) or io.is_stray(path.name)
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:

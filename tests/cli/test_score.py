@@ -110,6 +110,74 @@ def test_shards_of_a_model_leave_the_bytes_of_one_run(score, tmp_path, capsys):
     assert contents(tmp_path / "whole") == contents(tmp_path / "out")
 
 
+class Nothing(Fake):
+    """Scores no document."""
+
+    def __call__(self, records):
+        return ({"error": "7 words: expected others"} for _ in records)
+
+
+def test_a_job_in_which_every_document_failed_has_failed(score, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Nothing())
+    for options in ((), ("--json",)):
+        assert score(*options) == 1
+        said = capsys.readouterr()
+        line = "jaxlm score: none of the 5 documents could be scored: N words: expected others"
+        assert said.err.splitlines()[-1] == line
+    assert json.loads(said.out)["errors"] == 5
+    assert [row["error"] for row in rows(tmp_path / "out")] == ["7 words: expected others"] * 5
+
+
+def test_one_document_that_is_scored_is_enough(score, fake, corpus, capsys):
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("a b c d e f g", "a")))
+    assert score() == 0
+
+
+def test_a_folder_that_is_removed_meanwhile_is_a_failure(score, monkeypatch, tmp_path, capsys):
+    class Removes(Fake):
+        def __call__(self, records):
+            for row in super().__call__(records):
+                if len(self.seen) == 3:
+                    (tmp_path / "out").rename(tmp_path / "aside")
+                yield row
+
+    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Removes())
+    assert score("--part-documents", 2) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "out was removed or renamed while the job ran" in said or "out/parts was removed" in said
+    assert "run the same command again" in said and not (tmp_path / "out").exists()
+    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Fake())
+    assert score("--part-documents", 2) == 0
+
+
+def test_a_part_too_many_is_said_and_the_job_is_finished(score, fake, tmp_path, capsys):
+    assert score("--part-documents", 2) == 0
+    parts = tmp_path / "out" / "parts"
+    (parts / "part-000099.parquet").write_bytes((parts / "part-000001.parquet").read_bytes())
+    capsys.readouterr()
+    assert score("--part-documents", 2) == 0
+    assert "part-000099.parquet is no part of this job" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate", "train"])
+def test_a_pipe_is_no_corpus_of_any_command(command, causal_folder, tmp_path, capsys):
+    os.mkfifo(tmp_path / "corpus.txt")
+    options = {
+        "score": [
+            str(causal_folder / "causal_lm"),
+            str(tmp_path / "corpus.txt"),
+            "--out",
+            str(tmp_path / "o"),
+        ],
+        "evaluate": [str(causal_folder / "causal_lm"), str(tmp_path / "corpus.txt")],
+        "train": ["--data", str(tmp_path / "corpus.txt"), "--out", str(tmp_path / "o")],
+    }
+    assert main([command, *options[command]]) == 2
+    said = capsys.readouterr().err
+    assert "corpus.txt: expected a regular file" in said and said.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
 def test_every_option_is_in_the_readme():
     section = (ROOT / "README.md").read_text().partition("## Scoring a corpus")[2].partition("\n## ")[0]
     kinds = [_score_options.Score, *scoring.MEASURES.values()]

@@ -12,6 +12,13 @@ def test_a_missing_or_empty_folder_is_free(tmp_path, experiment):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_systems_leave_in_a_folder_is_nobodys(tmp_path, experiment):
+    (tmp_path / "checkpoints").mkdir()
+    for name in (".DS_Store", "._x", "Thumbs.db", "checkpoints/.DS_Store"):
+        (tmp_path / name).write_bytes(b"\0")
+    assert check_run_folder(tmp_path, experiment, resume=False) is False
+
+
 def test_a_run_is_not_written_over(tmp_path, experiment):
     begin_run(tmp_path, experiment)
     with pytest.raises(ValueError, match="already holds a run: go on with it by --resume, or name another"):
