@@ -137,20 +137,23 @@ def commands(place):
 @pytest.mark.long
 def test_many_signals_at_random_moments(place):
     """None is lost, none crashes, and what they left can be gone on with by the same command."""
-    draw, codes = random.Random(1), {}
+    draw, codes, failures = random.Random(1), {}, []
     seconds = {name: duration(place, command) for name, command in itertools.islice(commands(place), 6)}
     for path in place.glob("[tsc]0"):
         shutil.rmtree(path)
     for name, command in itertools.islice(commands(place), MANY):
-        number = draw.choice(list(CODES))
-        after = draw.uniform(0, seconds[name] * 1.1)
+        number, after = draw.choice(list(CODES)), draw.uniform(0, seconds[name] * 1.1)
         if command[-1] == "--resume" and not (place / command[4] / "experiment.json").exists():
             command = command[:-1]
-        ended = signalled(place, command, number, after=after)
-        codes[name, ended.code] = codes.get((name, ended.code), 0) + 1
-        if name in ("score", "convert") and draw.random() < 0.2 and ended.code:
-            assert start(place, *command).wait() == 0, (place / "said").read_text()
-    print(codes)
+        try:
+            ended = signalled(place, command, number, after=after)
+            codes[name, ended.code] = codes.get((name, ended.code), 0) + 1
+            if name in ("score", "convert") and draw.random() < 0.2 and ended.code:
+                assert start(place, *command).wait() == 0, (command, (place / "said").read_text())
+        except AssertionError as failure:
+            failures.append(str(failure))
+        print(name, number.name, round(after, 2), codes, len(failures), flush=True)
+    assert not failures, failures
 
 
 def duration(place, command):
