@@ -149,5 +149,5 @@ def test_a_file_that_is_too_large(name, size, here, capfd):
         code = main(command)
     said = capfd.readouterr().err
     check_failure(command, code, said)
-    assert "is larger than a file may be here; raise the limit (ulimit -f), then " in said
+    assert "is larger than a file may be here; " in said and "raise the limit (ulimit -f), then " in said
     check_goes_on(command, capfd, here)

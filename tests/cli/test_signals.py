@@ -1,6 +1,7 @@
 """A signal at any moment ends a command within seconds, by its own exit code, and nothing is lost."""
 
 import dataclasses
+import importlib.util
 import itertools
 import os
 import random
@@ -132,6 +133,8 @@ def commands(place, seed):
         yield "train", ["train", "--data", "corpus.txt", "--out", f"t{number}", *SMALL, *OFTEN, "--resume"]
         yield "convert", ["convert", "model", f"c{number}"]
         yield "evaluate", ["evaluate", "model", "corpus.txt"]
+        if importlib.util.find_spec("lm_eval"):
+            yield "lm-eval", ["lm-eval", "ls", "tasks"]
 
 
 @pytest.mark.long
@@ -139,7 +142,7 @@ def commands(place, seed):
 def test_many_signals_at_random_moments(place, seed):
     """None is lost, none crashes, and what they left can be gone on with by the same command."""
     draw, codes, failures = random.Random(seed), {}, []
-    seconds = {name: duration(place, command) for name, command in itertools.islice(commands(place, seed), 6)}
+    seconds = {name: duration(place, command) for name, command in itertools.islice(commands(place, seed), 7)}
     for path in place.glob(f"?{seed}-0"):
         shutil.rmtree(path)
     for name, command in itertools.islice(commands(place, seed), MANY // 3):

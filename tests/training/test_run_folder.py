@@ -73,9 +73,7 @@ def test_a_run_that_was_killed_before_it_had_begun_can_be_begun(tmp_path, experi
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
-@pytest.mark.parametrize(
-    "name", ["checkpoints/00000001/state", "checkpoints/mine.txt", "mine.partial", ".mine"]
-)
+@pytest.mark.parametrize("name", ["checkpoints/00000001/a", "checkpoints/mine.txt", "mine.partial", ".mine"])
 def test_what_may_be_of_worth_is_no_leftover(tmp_path, experiment, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
