@@ -27,7 +27,7 @@ WRONG_PATHS = (
 # What to do about a file that cannot be written, by the system's number.
 REMEDIES = {
     errno.ENOSPC: ("no room left on disk: {path}", "free some"),
-    errno.EDQUOT: ("no room left on disk, by the quota: {path}", "free some"),
+    errno.EDQUOT: ("no room left on disk: {path}", "free some"),
     errno.EFBIG: ("{path} is larger than a file may be here", "raise the limit (ulimit -f)"),
     errno.EROFS: ("{path} is on a file system that is read-only", "make it writable, or name another folder"),
     errno.EACCES: ("{path} may not be written (permission denied)", "allow it, or name another folder"),
@@ -35,9 +35,10 @@ REMEDIES = {
     errno.EIO: ("{path} cannot be written, the disk reports an input/output error", "look after the disk"),
     errno.ENOENT: ("{path} cannot be written, its folder is gone", "bring it back, or name another folder"),
 }
+SAME = "call the same again"
 # What is there already, and how each command goes on, after a write that failed or a lack of memory.
 GO_ON = {
-    "train": ("", "go on with --resume (without it where the run had not begun)"),
+    "train": ("", "go on with --resume"),
     "score": ("the parts that are written stay: ", "the same command goes on"),
 }
 SMALLER = {
@@ -134,7 +135,9 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
 
 def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
     is_written = isinstance(error, io.WriteError)
-    kept, again = GO_ON.get(command, ("", "call the same again"))
+    kept, again = GO_ON.get(command, ("", SAME))
+    # Where the command knows better, it has left a note.
+    again = getattr(error, "__notes__", [again])[0]
     # Of these, only a write tells.
     if is_written or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         path = error.filename

@@ -13,10 +13,10 @@ from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import data, models, training
+from jaxlm import data, io, models, training
 from jaxlm.cli._arguments import expand_short, option_names, split_positionals
 from jaxlm.cli._experiments import load_experiment
-from jaxlm.cli._failures import FAILED, UsageError, say
+from jaxlm.cli._failures import FAILED, SAME, UsageError, say
 from jaxlm.cli._finish import report
 from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
@@ -88,6 +88,10 @@ def run(arguments: Sequence[str]) -> int:
     before_leaving(lambda: _remove_if_empty(request.folder))
     try:
         first, event = _drained(request)
+    except io.WriteError as error:
+        if not (request.folder / "experiment.json").exists():
+            error.add_note(SAME)
+        raise
     finally:
         _remove_if_empty(request.folder)
     match event:

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from jaxlm import io
 from jaxlm.data._records import CorpusError
-from jaxlm.data._strays import is_stray
 
 ANY_DEPTH = "**"
 # What a file may be that is none, by the type in its mode.
@@ -107,7 +107,7 @@ def _listed(folder: Path, *, hidden: bool = False) -> list[Path]:
     """What a folder holds, but for what systems leave in folders; hidden entries where they are asked for."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not is_stray(entry.name)]
+            names = [entry.name for entry in entries if not io.is_stray(entry.name)]
     except OSError as error:
         raise CorpusError(
             f"{folder}: cannot be listed ({error.strerror}), and its files would be left out; let it be "

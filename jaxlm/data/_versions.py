@@ -1,5 +1,6 @@
 """What tells a file's content from another: its size and time, its digest, or what its store says of it."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jaxlm import io
 from jaxlm.data._folders import cache_root
 from jaxlm.data._records import CorpusError, UnreachableError
 from jaxlm.data._remote import Place, RemotePath, reading
@@ -165,10 +167,6 @@ def _remembered(memory: Path, version: list[int]) -> str | None:
 
 def _remember(memory: Path, version: list[int], digest: str) -> None:
     """Failing to is no loss: the file is read again next time."""
-    partial = memory.with_name(f"{memory.name}.{os.getpid()}")
-    try:
+    with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(seal({"version": version, "digest": digest})), encoding="utf-8")
-        partial.replace(memory)
-    except OSError:
-        partial.unlink(missing_ok=True)
+        io.write_text(memory, json.dumps(seal({"version": version, "digest": digest})))

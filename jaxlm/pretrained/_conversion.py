@@ -29,7 +29,7 @@ def check_free(folder: Path, request: str, *, last: str) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     mark = folder / MARK
-    is_left = mark.is_file() and (not (folder / last).exists() or mark.read_text("utf-8") == request)
+    is_left = mark.is_file() and (not (folder / last).exists() or mark.read_bytes() == request.encode())
     if not is_left:
         raise FileExistsError(f"{folder} is there and not an empty folder: name another one")
 

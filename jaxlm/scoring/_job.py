@@ -73,6 +73,7 @@ def run_job(
     i, n = config.shard
     with store.one_process(f"shard-{i}-of-{n}"):
         begin_job(store, job)
+        store.clear()
         run = _Run(scorer, source, store, job, config)
         yield from run.parts(pieces)
         source.check()

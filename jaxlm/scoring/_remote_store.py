@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from jaxlm import data
+from jaxlm import data, io
 
 
 class RemoteStore:
@@ -58,7 +58,7 @@ class RemoteStore:
         """Writes an object with one put.
 
         Raises:
-          OSError: if it cannot be written.
+          WriteError: if it cannot be written.
         """
         path = f"{self._prefix}/{name}"
         with self._asked("written", name):
@@ -98,4 +98,5 @@ class RemoteStore:
             yield
         except Exception as error:
             where = f"{self.place.rstrip('/')}/{name}"
-            raise OSError(f"{where}: cannot be {done} ({data.reason(error)})") from error
+            kind = io.WriteError if done == "written" else OSError
+            raise kind(f"{where}: cannot be {done} ({data.reason(error)})") from error

@@ -1,4 +1,6 @@
-"""A tiny causal model on disk, and a masked one beside it."""
+"""Tiny models on disk."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -21,3 +23,13 @@ def causal_folder(tmp_path_factory):
         params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
         pretrained.save_model(place / name, config, params, tokenizer, objective=name)
     return place
+
+
+@pytest.fixture(scope="package")
+def gpt2_folder(tmp_path_factory):
+    """A causal model that transformers has a class for."""
+    config = dataclasses.replace(CONFIG, activation="gelu_tanh", head="linear", head_bias=False)
+    model, folder = models.build(config, "causal_lm"), tmp_path_factory.mktemp("models") / "gpt2"
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    pretrained.save_model(folder, config, params, tokenizers.bytes_tokenizer(), objective="causal_lm")
+    return folder

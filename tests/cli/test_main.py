@@ -1,3 +1,6 @@
+import logging
+import os
+import re
 import subprocess
 import sys
 
@@ -55,6 +58,8 @@ def test_each_command_describes_its_options(name, capsys):
         (KeyboardInterrupt(), 130, "jaxlm info: interrupted\n"),
         (SystemExit(143), 143, ""),
         (SystemExit(None), 0, ""),
+        (SystemExit("a word"), 1, "jaxlm info: a word\n"),
+        (PermissionError(13, "Permission denied", "a"), 1, "jaxlm info: Permission denied: a\n"),
         (
             FileNotFoundError(2, "No such file or directory", "a.txt"),
             2,
@@ -62,7 +67,7 @@ def test_each_command_describes_its_options(name, capsys):
         ),
         (
             OSError(28, "No space left on device", "b"),
-            2,
+            1,
             "jaxlm info: no room left on disk: b; free some, then call the same again\n",
         ),
         (
@@ -99,3 +104,29 @@ def test_the_users_environment_comes_first(monkeypatch, capsys):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     main(["info"])
     assert _main.os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "--help"]])
+@pytest.mark.parametrize("target", ["a pipe without a reader", "/dev/full"])
+def test_an_output_that_cannot_be_written(arguments, target):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe, open("/dev/full", "w") as full:
+        command, stream = [sys.executable, "-m", "jaxlm", *arguments], full if target == "/dev/full" else pipe
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, text=True, check=False)
+    program = "jaxlm info" if len(arguments) > 1 else "jaxlm"
+    assert done.returncode == (1 if target == "/dev/full" else 0)
+    # Whether it is named depends on whether the interpreter buffers it.
+    line = rf"{program}: no room left on disk(: the standard output)?; free some, then call the same again\n"
+    assert re.fullmatch(line if done.returncode else "", done.stderr)
+
+
+def test_what_the_library_warns_of_is_one_line(monkeypatch, capsys):
+    def run(arguments):
+        logging.getLogger("jaxlm.data").warning("the cache is\ndamaged")
+        return 0
+
+    monkeypatch.setattr("jaxlm.cli._info.run", run)
+    assert main(["info"]) == 0
+    assert capsys.readouterr().err == "jaxlm info: warning: the cache is damaged\n"
+    assert not logging.getLogger("jaxlm").handlers

@@ -29,3 +29,11 @@ def test_there_must_be_a_run_to_resume(here):
         run_folder("text", None, resume=True)
     with pytest.raises(UsageError, match="no run to resume in elsewhere"):
         run_folder("text", "elsewhere", resume=True)
+
+
+def test_the_last_run_that_has_begun_is_gone_on_with(here):
+    for number, files in ((1, ["experiment.json"]), (2, ["experiment.json"]), (3, [])):
+        (here / f"runs/text-{number}").mkdir(parents=True)
+        for name in files:
+            (here / f"runs/text-{number}" / name).touch()
+    assert str(run_folder("text", None, resume=True)) == "runs/text-2"

@@ -1,6 +1,7 @@
 """A signal at any moment ends a command within seconds, by its own exit code, and nothing is lost."""
 
 import dataclasses
+import importlib.util
 import itertools
 import os
 import random
@@ -26,7 +27,7 @@ NOISE = re.compile(
 SOON = 20.0
 SMALL = ("--width", "16", "--depth", "1", "--num-heads", "2", "--row-length", "32", "--batch-size", "8")
 OFTEN = ("--run.save-every", "5", "--run.eval-every", "10", "--steps", "100000")
-# How many signals the long test sends.
+# How many signals the long test sends, in three parts.
 MANY = int(os.environ.get("JAXLM_SIGNALS", "300"))
 
 
@@ -40,13 +41,13 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, causal_folder):
+def place(tmp_path_factory, gpt2_folder):
     """A folder with a corpus and a model."""
     place = tmp_path_factory.mktemp("signals")
     draw, words = random.Random(0), ["the", "a", "red", "blue", "cat", "dog", "house", "river", "sees"]
     lines = [" ".join(draw.choice(words) for _ in range(draw.randint(5, 25))) for _ in range(2000)]
     (place / "corpus.txt").write_text("\n".join(lines))
-    shutil.copytree(causal_folder / "causal_lm", place / "model")
+    shutil.copytree(gpt2_folder, place / "model")
     return place
 
 
@@ -123,34 +124,40 @@ def test_several_in_a_row_are_one_and_the_run_is_saved(place):
     assert training.last_good(place / "several/checkpoints")[0].step == step
 
 
-def commands(place):
-    """Yields commands without end, each with whether its folder can be gone on with, and the folder."""
-    for number in itertools.count():
+def commands(place, seed):
+    """Yields the names of commands, and commands, without end."""
+    for number in (f"{seed}-{count}" for count in itertools.count()):
         yield "train", ["train", "--data", "corpus.txt", "--out", f"t{number}", *SMALL, *OFTEN]
         yield "score", ["score", "model", "corpus.txt", "--out", f"s{number}", "--part-documents", "20"]
         yield "info", ["info", "model"]
         yield "train", ["train", "--data", "corpus.txt", "--out", f"t{number}", *SMALL, *OFTEN, "--resume"]
         yield "convert", ["convert", "model", f"c{number}"]
         yield "evaluate", ["evaluate", "model", "corpus.txt"]
+        if importlib.util.find_spec("lm_eval"):
+            yield "lm-eval", ["lm-eval", "ls", "tasks"]
 
 
 @pytest.mark.long
-def test_many_signals_at_random_moments(place):
+@pytest.mark.parametrize("seed", range(3))
+def test_many_signals_at_random_moments(place, seed):
     """None is lost, none crashes, and what they left can be gone on with by the same command."""
-    draw, codes = random.Random(1), {}
-    seconds = {name: duration(place, command) for name, command in itertools.islice(commands(place), 6)}
-    for path in place.glob("[tsc]0"):
+    draw, codes, failures = random.Random(seed), {}, []
+    seconds = {name: duration(place, command) for name, command in itertools.islice(commands(place, seed), 7)}
+    for path in place.glob(f"?{seed}-0"):
         shutil.rmtree(path)
-    for name, command in itertools.islice(commands(place), MANY):
-        number = draw.choice(list(CODES))
-        after = draw.uniform(0, seconds[name] * 1.1)
+    for name, command in itertools.islice(commands(place, seed), MANY // 3):
+        number, after = draw.choice(list(CODES)), draw.uniform(0, seconds[name] * 1.1)
         if command[-1] == "--resume" and not (place / command[4] / "experiment.json").exists():
             command = command[:-1]
-        ended = signalled(place, command, number, after=after)
-        codes[name, ended.code] = codes.get((name, ended.code), 0) + 1
-        if name in ("score", "convert") and draw.random() < 0.2 and ended.code:
-            assert start(place, *command).wait() == 0, (place / "said").read_text()
-    print(codes)
+        try:
+            ended = signalled(place, command, number, after=after)
+            codes[name, ended.code] = codes.get((name, ended.code), 0) + 1
+            if name in ("score", "convert") and draw.random() < 0.2 and ended.code:
+                assert start(place, *command).wait() == 0, (command, (place / "said").read_text())
+        except AssertionError as failure:
+            failures.append(str(failure))
+        print(name, number.name, round(after, 2), codes, len(failures), flush=True)
+    assert not failures, failures
 
 
 def duration(place, command):

@@ -84,3 +84,9 @@ def test_a_folder_without_corpus_files_says_what_it_looked_for(folder):
         data.CorpusError, match=r"no corpus file in the folder 'empty' \(0 files, none ending in \.txt"
     ):
         data.find_files(["empty"])
+
+
+def test_a_broken_link_is_called_what_it_is(tmp_path):
+    (tmp_path / "tales.txt").symlink_to("moved.txt")
+    with pytest.raises(data.CorpusError, match=r"tales\.txt' is a link to 'moved\.txt', which is not there"):
+        data.find_files([str(tmp_path / "tales.txt")])

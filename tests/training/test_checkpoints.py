@@ -3,13 +3,16 @@
 import errno
 import json
 import logging
+import os
 import random
+import resource
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from jaxlm import training
+from jaxlm import io, training
 from jaxlm.training import _checkpoints
 
 TREE = {
@@ -213,3 +216,44 @@ def test_another_model_is_refused_by_name(folder):
     other = TREE | {"params": {"kernel": np.zeros((2, 4), np.float32), "bias": np.zeros(4, np.float32)}}
     with pytest.raises(ValueError, match=r"of another model: 2 arrays differ, params\.bias first"):
         training.load_arrays(checkpoint, other)
+
+
+def test_a_checkpoint_too_large_for_the_system_is_one_line(folder, capfd):
+    save_all(folder, {1: 1.0})
+    writer = training.CheckpointWriter(folder, keep_last=1, keep_best=0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        noise = np.random.default_rng(0)
+        writer.save(2, {f"a{n}": noise.random(4000) for n in range(30)}, {})
+        with pytest.raises(io.WriteError) as refused:
+            writer.finished(wait=True)
+        writer.close()
+        # What Orbax had begun beside ends a moment later, and says nothing.
+        time.sleep(0.3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.errno == errno.EFBIG and refused.value.filename == str(folder / "00000002")
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in folder.iterdir()] == ["00000001"]
+
+
+def test_a_folder_that_is_gone_does_not_come_back(tmp_path):
+    writer = training.CheckpointWriter(tmp_path / "run/checkpoints", keep_last=1, keep_best=0)
+    writer.save(2, TREE, {})
+    with pytest.raises(io.WriteError) as refused:
+        writer.finished(wait=True)
+    writer.close()
+    assert refused.value.errno == errno.ENOENT and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [".saving-", ".removing-"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_kill_between_two_names_loses_no_checkpoint(folder, kind, is_whole):
+    save_all(folder, {1: 1.0, 2: 2.0})
+    (folder / "00000002").rename(folder / f"{kind}00000002")
+    if not is_whole:
+        (folder / f"{kind}00000002/meta.json").unlink()
+    training.CheckpointWriter(folder, keep_last=1, keep_best=0).close()
+    assert sorted(os.listdir(folder)) == (["00000001", "00000002"] if is_whole else ["00000001"])
+    assert training.last_good(folder)[0].step == (2 if is_whole else 1)

@@ -1,6 +1,7 @@
 """A second start of the same training compiles nothing."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -66,3 +67,36 @@ def test_it_takes_effect_in_a_process_that_has_compiled_before(tmp_path):
     finally:
         jax.config.update("jax_compilation_cache_dir", None)
         training.enable_compilation_cache(before)
+
+
+def in_use(place):
+    """What is in use after JAX was told of a place by its own variable."""
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", place)
+        return training.enable_compilation_cache(), jax.config.jax_compilation_cache_dir
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)
+        training.enable_compilation_cache(before)
+
+
+def test_an_address_is_left_to_jax(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for address in ("gs://bucket/programs", "s3://bucket/programs", "file:///tmp/programs"):
+        assert in_use(address) == (address, address)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_made_is_a_line(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING, "jaxlm"):
+        assert in_use(str(tmp_path / "file" / "programs")) == (None, None)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("no cache of compiled programs at ") and "each start compiles anew" in line
+
+
+def test_a_cache_that_may_not_be_written_is_a_line(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with caplog.at_level(logging.WARNING, "jaxlm"):
+        assert in_use(str(tmp_path)) == (str(tmp_path), str(tmp_path))
+    assert "may not be written: what is new is not kept" in caplog.text

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jaxlm import training
-from jaxlm.training._run_folder import begin_run, check_run_folder
+from jaxlm import io, training
+from jaxlm.training._run_folder import begin_run, check_run_folder, clear_leftovers, one_process
 
 
 def test_a_missing_or_empty_folder_is_free(tmp_path, experiment):
@@ -57,3 +57,39 @@ def test_a_broken_experiment_is_one_line(tmp_path, experiment):
     assert "\n" not in str(refused.value)
     with pytest.raises(ValueError, match=r"holds no run: it has no experiment\.json"):
         training.load_experiment(tmp_path / "nowhere")
+
+
+LEFT = {
+    "nothing": [],
+    "an empty folder": ["checkpoints/"],
+    "half of a checkpoint": ["checkpoints/.saving-00000001/"],
+    "half of the experiment": [".experiment.json.712.partial"],
+    "what earlier versions left": ["experiment.json.new", "checkpoints/"],
+}
+
+
+@pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
+def test_a_run_that_was_killed_before_it_had_begun_can_be_begun(tmp_path, experiment, left):
+    for name in left:
+        (tmp_path / name).mkdir(parents=True) if name.endswith("/") else (tmp_path / name).touch()
+    for resume in (False, True):
+        assert check_run_folder(tmp_path, experiment, resume=resume) is False
+    clear_leftovers(tmp_path)
+    begin_run(tmp_path, experiment)
+    assert {path.name for path in tmp_path.iterdir()} <= {"experiment.json", "checkpoints"}
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("name", ["checkpoints/00000001/a", "checkpoints/mine.txt", "mine.partial", ".mine"])
+def test_what_may_be_of_worth_is_no_leftover(tmp_path, experiment, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        check_run_folder(tmp_path, experiment, resume=False)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(io.WriteError) as refused, one_process(tmp_path / "file" / "run"):
+        pass
+    assert refused.value.filename == str(tmp_path / "file" / "run")
