@@ -38,7 +38,7 @@ _POSITIVE = (
     "init_std",
 )
 _NOT_NEGATIVE = ("token_types", "position_offset")
-_RATES = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
+DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
 
 def check_types(kind: type, values: Mapping[str, Any]) -> None:
@@ -100,7 +100,7 @@ def check_ranges(config: Any) -> None:
     for name in _NOT_NEGATIVE:
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must not be negative: got {getattr(config, name)}")
-    for name in _RATES:
+    for name in DROPOUTS:
         rate = getattr(config, name)
         if not 0 <= rate < 1:
             raise ValueError(f"{name} must be a rate in [0, 1): got {rate}")

@@ -94,3 +94,15 @@ def _write(arrays: Mapping[str, np.ndarray], partial: Path, path: Path) -> None:
             number = int(found[1])
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
+
+
+def member_folders(folder: str | os.PathLike[str]) -> list[Path]:
+    """Returns the folders of an ensemble's members in order; none where the folder holds no ensemble.
+
+    Example:
+      >>> import tempfile
+      >>> member_folders(tempfile.mkdtemp())
+      []
+    """
+    found = [path for path in Path(folder).glob("member_*") if re.fullmatch(r"member_[0-9]+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("member_")))
