@@ -33,8 +33,8 @@ WORDS = {
     **dict.fromkeys(("", "None", "none", "maybe", "2", "1.0", "--"), None),
 }
 ENORMOUS = ("9223372036854775808", "99999999999999999999", "-99999999999999999999", "9" * 5000)
-NO_WHOLE = ("10.5", "x", "", "1e3", "nan", "inf", "²", "٥", "0x10", "1_", *ENORMOUS)
-NO_NUMBER = ("nan", "inf", "-inf", "1e999", "x", "", "٥", "1,5", "²")
+NO_WHOLE = ("10.5", "x", "", "1e3", "nan", "inf", "²", "\u0665", "0x10", "1_", *ENORMOUS)
+NO_NUMBER = ("nan", "inf", "-inf", "1e999", "x", "", "\u0665", "1,5", "²")
 
 
 def read(command, *arguments):
