@@ -71,15 +71,15 @@ def generate(
         begin-of-sequence token.
       config: None: greedy, 128 tokens. What a model's files ask of every text, such as the first token of a
         translation, `with_defaults` puts in.
-      rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after `config.sampling`.
+      rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after a repetition penalty.
 
     Returns:
       One `Generated` a prompt, in order.
 
     Raises:
       ValueError: if the model writes no text, a prompt leaves no room in its context or is empty where no
-        token begins texts, the config names an id that the model does not have, or beam search is given a
-        key.
+        token begins texts, the config names an id that the model does not have, it asks for draws and there
+        is no key, or beam search is given one.
 
     Example:
       >>> from jaxlm import models
@@ -92,7 +92,7 @@ def generate(
       [3, 3]
     """
     config = config or GenerationConfig()
-    texts = _checked(model, tokenizer, prompts, config)
+    texts = _checked(model, tokenizer, prompts, config, rng)
     if not texts:
         return []
     if config.num_beams > 1:
@@ -137,13 +137,17 @@ def stream(
         raise ValueError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )
-    texts = _checked(model, tokenizer, prompts, config)
+    texts = _checked(model, tokenizer, prompts, config, rng)
     if texts:
         yield from _pieces(model, params, tokenizer, texts, config, rng, every)
 
 
 def _checked(
-    model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text], asked: GenerationConfig
+    model: nn.Module,
+    tokenizer: tokenizers.Tokenizer,
+    prompts: Sequence[Text],
+    asked: GenerationConfig,
+    rng: jax.Array | None,
 ) -> list[np.ndarray]:
     config, room = model.config, 0 if is_seq2seq(model) else 1
     if is_seq2seq(model):
@@ -151,6 +155,7 @@ def _checked(
     elif not config.causal:
         raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
     _check_rules(asked, config.vocab_size)
+    _check_draws(asked, rng)
     longest = longest_text(config)
     return [prompt_ids(tokenizer, text, config.vocab_size, longest, room=room) for text in prompts]
 
@@ -161,6 +166,15 @@ def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
         wrong = [id for id in _flat(getattr(asked, name)) if not 0 <= id < vocab_size]
         if wrong:
             raise ValueError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
+
+
+def _check_draws(asked: GenerationConfig, rng: jax.Array | None) -> None:
+    """Raises ValueError where draws are asked for and cannot be made, or are made of nothing."""
+    if rng is None and asked.sampling.draws:
+        raise ValueError(
+            f"{asked.sampling} is about draws, and without a key none is made: give rng, such as "
+            "jax.random.key(0), or leave all but repetition_penalty out to take the likeliest token"
+        )
 
 
 def _flat(value: Any) -> list[int]:

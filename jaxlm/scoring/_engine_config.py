@@ -7,6 +7,7 @@ import jax
 
 from jaxlm import pretrained
 from jaxlm.scoring._forward import COMBINES, Combine
+from jaxlm.typing import check_numbers
 
 # Attention over fewer keys takes no less.
 SHORTEST_ROW = 64
@@ -48,6 +49,7 @@ class EngineConfig:
     devices: tuple[jax.Device, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("row_length", "rows", "buffer", "tile"):
             value = getattr(self, name)
             if value is not None and value < 1:
