@@ -275,6 +275,11 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
 def _search(model, params, tokenizer, texts, config) -> list[Generated]:
     prompts = pad_prompts(texts, longest_text(model.config))
     wanted, room = _wanted(model, tokenizer, prompts, config, None)
+    if config.num_beams * (room + 1) * prompts.tokens.size >= 2**31:
+        raise ValueError(
+            f"num_beams: beams of {room} tokens after {len(texts)} prompts are more than an array holds: got "
+            f"{config.num_beams}; lower it"
+        )
     found = search_beams(
         model,
         params,
