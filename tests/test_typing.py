@@ -55,6 +55,15 @@ def wrong_values(hint):
         yield from (0, 1)
 
 
+def made(kind, **values):
+    """A config of these values, as they are made where no checker of annotations is at work."""
+    config = kind()
+    for name, value in values.items():
+        object.__setattr__(config, name, value)
+    config.__post_init__()
+    return config
+
+
 def test_there_are_fields_to_try():
     assert len(FIELDS) > 130 and {name for name, _, _ in FIELDS} >= set(CONFIGS) - {"Conditional"}
 
@@ -64,12 +73,12 @@ def test_what_is_no_number_of_its_type_is_refused(name):
     for config, field, hint in FIELDS:
         if config != name:
             continue
-        is_tuple = typing.get_origin(hint) is tuple
+        is_tuple = "tuple" in str(hint)
         for value in wrong_values(hint):
             if is_tuple and value == []:
                 continue
             with pytest.raises(ValueError) as caught:
-                CONFIGS[name](**{field: value})
+                made(CONFIGS[name], **{field: value})
             line = str(caught.value)
             assert "\n" not in line and field in line, (field, value, line)
 
