@@ -20,7 +20,7 @@ from jaxlm.decoding._buckets import coarse_bucket
 from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.decoding._token_tree import Node, Slots
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.typing import Array, Bool, Float, Int, fits
 
 
 class Counters(NamedTuple):
@@ -87,7 +87,8 @@ class CachedLM:
             raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
         if not model.config.causal:
             raise ValueError("a masked LM has no next token; use a causal model")
-        if num_slots < context or max_batch < 1 or max_results < 1:
+        bounds = (num_slots, max_batch, max_results)
+        if not all(fits(one, int) for one in bounds) or num_slots < context or min(bounds) < 1:
             raise ValueError(
                 f"the cache holds a context of {context} tokens, a batch and a result at least: "
                 f"got num_slots={num_slots}, max_batch={max_batch}, max_results={max_results}"

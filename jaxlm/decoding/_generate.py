@@ -17,6 +17,7 @@ from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, beg
 from jaxlm.decoding._prompts import Prompts, Text, pad_prompts, prompt_ids
 from jaxlm.decoding._steps import context_width, first_token, is_seq2seq, longest_text
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
+from jaxlm.typing import fits
 
 # Turns between two looks at the text, where stop strings may end it.
 LOOK_EVERY = 8
@@ -133,7 +134,7 @@ def stream(
       ValueError: as `generate`, and if beam search is asked for or `every` is below 1.
     """
     config = config or GenerationConfig()
-    if config.num_beams > 1 or every < 1:
+    if config.num_beams > 1 or not fits(every, int) or every < 1:
         raise ValueError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )
