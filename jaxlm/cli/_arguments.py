@@ -1,112 +1,231 @@
-"""Option names of nested dataclasses: their list, their short forms, and what is no option at all."""
+"""The arguments of a command, read once: its options by their full names, and what belongs to none."""
 
 import dataclasses
-import types
+import re
 import typing
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tyro
 
-from jaxlm.cli._failures import UsageError
+from jaxlm.cli._failures import UsageError, nearest
+from jaxlm.cli._values import as_flag, checked_value, takes_many
+
+# "-5" is a number and "- a tale" a text: an option's name begins with a letter.
+OPTION = re.compile(r"--?[A-Za-z]")
+REST = "--"
 
 
-def option_names(kind: type, prefix: str = "") -> dict[str, Any]:
-    """Returns every option of a dataclass of dataclasses by its name on the command line, with its type.
+class Option(NamedTuple):
+    """One spelling of an option.
+
+    Attributes:
+        name: the option's full name, "--run.loud" for "--run.no-loud" too.
+        hint: its type.
+        sets: what this spelling of a flag sets it to; None: it is no flag.
+        opposite: the argument that sets a flag to False; None: to leave it out does.
+    """
+
+    name: str
+    hint: Any
+    sets: bool | None = None
+    opposite: str | None = None
+
+
+class Arguments(NamedTuple):
+    """What a command was given.
+
+    Attributes:
+        positionals: what belongs to no option, in order.
+        given: the values of each option by its full name, "True" or "False" of a flag.
+        known: from `known_options`.
+    """
+
+    positionals: tuple[str, ...]
+    given: dict[str, tuple[str, ...]]
+    known: Mapping[str, Option]
+
+    def value(self, name: str) -> str | None:
+        """Returns the one value of an option; None where it was not given, or given as None."""
+        found = self.given.get(name, ("None",))
+        return None if found == ("None",) else found[0]
+
+    def flag(self, name: str) -> bool:
+        """Returns whether a flag was given and is on."""
+        return self.given.get(name) == ("True",)
+
+    def without(self, *names: str) -> "Arguments":
+        """Returns these without some options, and without what belongs to none."""
+        kept = {name: values for name, values in self.given.items() if name not in names}
+        return self._replace(positionals=(), given=kept)
+
+    def as_list(self) -> list[str]:
+        """Returns them as a parser takes them: every option in full, then what belongs to none."""
+        options = [part for name, values in self.given.items() for part in self._spelled(name, values)]
+        return [*options, *((REST, *self.positionals) if self.positionals else ())]
+
+    def _spelled(self, name: str, values: tuple[str, ...]) -> list[str]:
+        option = self.known[name]
+        if option.sets is not None:
+            return [name] if values == ("True",) else [option.opposite] if option.opposite else []
+        return [f"{name}={values[0]}"] if len(values) == 1 else [name, *values]
+
+
+def known_options(kind: type, prefix: str = "") -> dict[str, Option]:
+    """Returns every option of a dataclass of dataclasses by each of its spellings.
 
     Example:
         >>> @dataclasses.dataclass
         ... class Run:
         ...     max_steps: int = 1
         ...     verbose: bool = False
-        >>> list(option_names(Run, "run."))
+        >>> list(known_options(Run, "run."))
         ['--run.max-steps', '--run.verbose', '--run.no-verbose']
     """
-    names = {}
-    for field, hint in typing.get_type_hints(kind, include_extras=True).items():
+    known: dict[str, Option] = {}
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
         marks = getattr(hint, "__metadata__", ())
         plain = hint.__origin__ if marks else hint
-        label = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), field)
+        label = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), field.name)
         if any(mark is tyro.conf.Positional for mark in marks):
             continue
         if dataclasses.is_dataclass(plain):
-            names |= option_names(plain, f"{prefix}{label}." if label else prefix)
+            known |= known_options(plain, f"{prefix}{label}." if label else prefix)
             continue
-        name = f"{prefix}{label}".replace("_", "-")
-        names[f"--{name}"] = plain
-        if plain is bool:
-            names["--" + f"{prefix}no-{label}".replace("_", "-")] = plain
-    return names
+        aliases = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
+        has_pair = not any(mark is tyro.conf.FlagCreatePairsOff for mark in marks)
+        known |= _spellings(prefix, label, plain, aliases, has_pair=has_pair)
+    return known
 
 
-def expand_short(arguments: Sequence[str], names: dict[str, Any]) -> list[str]:
-    """Returns the arguments with `--steps` written out as `--run.steps`, wherever only one option ends so.
+def read_arguments(arguments: Sequence[str], known: Mapping[str, Option], *, program: str) -> Arguments:
+    """Returns what a command was given, every option in full and every value checked against its type.
+
+    An option may be given without its prefix where no other ends like it, and takes its value behind a space
+    or "=". A flag takes none, or a word for true or false behind "=". An option of several values takes all
+    up to the next option; what follows "--" belongs to no option.
 
     Args:
         arguments: what follows the command.
-        names: from `option_names`.
-
-    Returns:
-        As many arguments; options that are not known, in full or in short, stay as they are.
+        known: from `known_options`.
+        program: what the refusals call the command, "jaxlm fill".
 
     Raises:
-        UsageError: if a short form stands for several options.
+        UsageError: for an unknown option (naming the nearest known one), one that stands for several or is
+            given twice, and a value that is missing, ill-typed or given to a flag.
 
     Example:
-        >>> expand_short(["a.py", "--steps", "5", "--data", "x"], {"--run.steps": int, "--data": tuple})
-        ['a.py', '--run.steps', '5', '--data', 'x']
+        >>> known = {"--run.steps": Option("--run.steps", int), "--data": Option("--data", tuple[str, ...])}
+        >>> found = read_arguments(["a.py", "--steps", "5", "--data", "x", "y"], known, program="p")
+        >>> found.positionals, found.given
+        (('a.py',), {'--run.steps': ('5',), '--data': ('x', 'y')})
     """
-    return [_expanded(argument, names) if argument.startswith("--") else argument for argument in arguments]
-
-
-def split_positionals(arguments: Sequence[str], names: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Returns the arguments that belong to no option, and the others.
-
-    An option takes what its type asks for: a flag nothing, a tuple everything up to the next option, any
-    other one value.
-
-    Args:
-        arguments: what follows the command, options in full.
-        names: from `option_names`.
-
-    Example:
-        >>> split_positionals(["--a", "1", "b.py", "--c", "d", "e"], {"--a": int, "--c": tuple[str, ...]})
-        (['b.py'], ['--a', '1', '--c', 'd', 'e'])
-    """
-    positionals, options, room = [], [], 0
-    for argument in arguments:
-        if argument.startswith("-") and not _is_number(argument):
-            options.append(argument)
-            room = 0 if "=" in argument else _num_values(names.get(argument, str))
-        elif room > 0:
-            options.append(argument)
-            room -= 1
-        else:
+    positionals: list[str] = []
+    given: dict[str, tuple[str, ...]] = {}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == REST:
+            positionals += rest
+            break
+        if not OPTION.match(argument):
             positionals.append(argument)
-    return positionals, options
+            continue
+        spelling, value = _divided(argument, known)
+        option = _find(spelling, known, program)
+        if option.name in given:
+            raise UsageError(f"{option.name} is given twice: give it once; see {program} --help")
+        values = _flag(spelling, option, value, rest) if option.sets is not None else None
+        given[option.name] = values or _values(option, value, rest, program)
+    return Arguments(tuple(positionals), given, known)
 
 
-def _expanded(argument: str, names: dict[str, Any]) -> str:
-    name, equals, value = argument.partition("=")
-    name = name.replace("_", "-")
-    found = [known for known in names if known.endswith(f".{name[2:]}")]
-    if name in names or not found:
-        return name + equals + value
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Returns whether `-h` or `--help` stands among the options.
+
+    Example:
+        >>> asks_for_help(["a", "-h"]), asks_for_help(["a", "--", "-h"])
+        (True, False)
+    """
+    options = arguments[: arguments.index(REST)] if REST in arguments else arguments
+    return bool({"-h", "--help"} & set(options))
+
+
+def nearest_option(name: str, names: Sequence[str]) -> str:
+    """Returns "; did you mean --run.steps?" for the option nearest to `name` in full or by its last word.
+
+    Example:
+        >>> nearest_option("--stepz", ["--run.steps", "--data.paths"])
+        '; did you mean --run.steps?'
+    """
+    by_word = {"--" + known.removeprefix("--").rpartition(".")[2]: known for known in names}
+    words = {**by_word, **{known: known for known in names}}
+    found = nearest(name, words)
+    return f"; did you mean {words[found]}?" if found else ""
+
+
+def _spellings(
+    prefix: str, label: str, hint: Any, aliases: Sequence[str], *, has_pair: bool
+) -> dict[str, Option]:
+    name, negated = (f"--{prefix}{word}".replace("_", "-") for word in (label, f"no_{label}"))
+    if hint is not bool:
+        return dict.fromkeys([name, *aliases], Option(name, hint))
+    opposite = negated if has_pair else None
+    on, off = (Option(name, bool, sets, opposite) for sets in (True, False))
+    return {name: on, **dict.fromkeys(aliases, on), negated: off}
+
+
+def _divided(argument: str, known: Mapping[str, Option]) -> tuple[str, str | None]:
+    """An option as it is spelled, and the value that is joined to it: by "=", or of "-n5" by nothing."""
+    if not argument.startswith("--") and argument[:2] in known and argument[2:3] not in ("", "="):
+        return argument[:2], argument[2:]
+    spelling, equals, value = argument.partition("=")
+    return spelling.replace("_", "-"), value if equals else None
+
+
+def _find(spelling: str, known: Mapping[str, Option], program: str) -> Option:
+    if spelling in known:
+        return known[spelling]
+    found = [one for one in known if one.endswith(f".{spelling[2:]}") and spelling.startswith("--")]
     if len(found) > 1:
-        raise UsageError(f"{name} stands for several options: write {' or '.join(found)}")
-    return found[0] + equals + value
+        raise UsageError(f"{spelling} stands for several options: write {' or '.join(found)}")
+    if not found:
+        near = nearest_option(spelling, list(known))
+        text = "; a text that begins so follows --" if " " in spelling else ""
+        raise UsageError(f"unknown option {spelling[:60]} (see {program} --help){near}{text}")
+    return known[found[0]]
 
 
-def _num_values(hint: Any) -> int | float:
-    if hint is bool:
-        return 0
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    return float("inf") if any(typing.get_origin(option) is tuple for option in options) else 1
+def _flag(spelling: str, option: Option, value: str | None, rest: Sequence[str]) -> tuple[str, ...]:
+    """What a flag is set to: its value, if it has one, is a word for true or false."""
+    on, off = option.name, option.opposite
+    remedy = f"write {on} or {off}" if off else f"write {on} or leave it out"
+    if value is None:
+        following = rest[0] if rest else ""
+        if as_flag(following) is not None or following.lower() == "none":
+            raise UsageError(
+                f"{spelling} takes no value: got {following!r} behind it; {remedy}, and a text before it or "
+                f"behind {REST}"
+            )
+        return (str(option.sets),)
+    word = as_flag(value) if option.sets else None
+    if word is None:
+        wanted = "is true or false" if option.sets else "takes no value"
+        raise UsageError(f"{spelling} {wanted}: got {value[:60]!r}; {remedy}")
+    return (str(word),)
 
 
-def _is_number(argument: str) -> bool:
+def _values(option: Option, value: str | None, rest: list[str], program: str) -> tuple[str, ...]:
+    """The values of an option, those that stand behind it taken from the rest."""
+    taken = [] if value is None else [value]
+    most = len(rest) if takes_many(option.hint) else 1
+    while value is None and rest and len(taken) < most and rest[0] != REST and not OPTION.match(rest[0]):
+        taken.append(rest.pop(0))
+    if not taken and most == 1:
+        raise UsageError(f"{option.name} needs a value; see {program} --help")
     try:
-        float(argument)
-    except ValueError:
-        return False
-    return True
+        return tuple(checked_value(option.name, option.hint, one) for one in taken)
+    except UsageError as error:
+        raise UsageError(f"{error}; see {program} --help") from None

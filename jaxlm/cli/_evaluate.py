@@ -32,8 +32,8 @@ class Evaluate:
         model: a run folder that jaxlm train wrote, or a Hugging Face folder or name, which need a CORPUS
         corpus: files, folders or globs
         format: how to read every file; None takes it from each ending
-        document: of a text file, whether a line or the whole file is one document
-        field: the JSONL field or the column (CSV, Parquet) that holds the text
+        document: of a text file, whether a line or the whole file is one document; None: a line
+        field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text
         batch_size: rows of a batch
         noisy: corrupt what is read as in training, which of a masked LM it always is
         row_length: tokens of a row, and of the pieces of longer texts; None: as in the run, and at most 512
@@ -46,8 +46,8 @@ class Evaluate:
     model: Annotated[Positional[str], arg(metavar="MODEL")]
     corpus: Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS")] = ()
     format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
-    document: Literal["line", "file"] = "line"
-    field: str = "text"
+    document: Literal["line", "file"] | None = None
+    field: str | None = None
     batch_size: int = 16
     noisy: FlagCreatePairsOff[bool] = False
     row_length: int | None = None
@@ -58,8 +58,7 @@ class Evaluate:
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     options = parse(Evaluate, arguments, program="jaxlm evaluate")
-    if options.batch_size < 1:
-        raise UsageError(f"--batch-size is at least 1, got {options.batch_size}")
+    _check(options)
     folder = model_folder(options.model)
     training.enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)
@@ -93,6 +92,17 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{options.model} on {name}: {described(scores, loaded.objective)}")
         show_scores(scores, experiment, is_own=not options.corpus)
     return 0
+
+
+def _check(options: Evaluate) -> None:
+    """Refuses numbers out of range, and options that would change nothing."""
+    for name in ("batch_size", "row_length"):
+        value, option = getattr(options, name), f"--{name.replace('_', '-')}"
+        if value is not None and not 1 <= value < 2**31:
+            raise UsageError(f"{option} is at least 1{' and below 2**31' * (value > 0)}, got {value}")
+    for name in ("format", "document", "field"):
+        if getattr(options, name) is not None and not options.corpus:
+            raise UsageError(f"--{name} is of a CORPUS: name one, or leave it out")
 
 
 def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> training.Experiment:
@@ -169,7 +179,10 @@ def _records(
 
     def records() -> Iterator[data.Record]:
         return data.open_source(
-            options.corpus, options.format, document=options.document, field=options.field
+            options.corpus,
+            options.format,
+            document=options.document or "line",
+            field="text" if options.field is None else options.field,
         )
 
     with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:

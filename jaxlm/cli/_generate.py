@@ -37,11 +37,11 @@ class Generate:
             model's files say
         min_new_tokens: how many tokens to write at least; None: as the model's files say
         num_beams: keep so many continuations and write the best
-        length_penalty: of beams: above 0 favours long texts, below 0 short ones
+        length_penalty: of beams: above 0 favours long texts, below 0 short ones; None: 1
         early_stopping: of beams: end with so many finished ones (yes), when no better one is likely (no), or
-            when none is possible (never)
+            when none is possible (never); None: no
         stop: strings that end the text
-        seed: of the draws
+        seed: of the draws; None: 0
         dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
             Face folder
         json: print one JSON object a line, one for each text
@@ -58,10 +58,10 @@ class Generate:
     no_repeat_ngram_size: int | None = None
     min_new_tokens: int | None = None
     num_beams: int = 1
-    length_penalty: float = 1.0
-    early_stopping: Literal["yes", "no", "never"] = "no"
+    length_penalty: float | None = None
+    early_stopping: Literal["yes", "no", "never"] | None = None
     stop: tuple[str, ...] = ()
-    seed: int = 0
+    seed: int | None = None
     dtype: DType | None = None
     json: FlagCreatePairsOff[bool] = False
 
@@ -83,15 +83,16 @@ def run(arguments: Sequence[str]) -> int:
     if left:
         say("jaxlm generate", f"the model's files ask for {', '.join(left)}, which is not followed here")
     warn_of_unknown("jaxlm generate", loaded, texts)
-    rng = jax.random.key(options.seed) if options.temperature else None
+    rng = jax.random.key(options.seed or 0) if options.temperature else None
     if len(texts) == 1 and not options.json and options.num_beams == 1:
-        _stream(loaded, texts[0], config, rng)
+        _say_short(config, [_stream(loaded, texts[0], config, rng)])
         return 0
     prompts = [opened(loaded, text) for text in texts]
     written = decoding.generate(loaded.model, loaded.params, loaded.tokenizer, prompts, config, rng=rng)
     for text, one in zip(texts, written, strict=True):
         whole = before(loaded, text) + one.text
         print(json.dumps(as_json(text, one), ensure_ascii=False) if options.json else whole)
+    _say_short(config, written)
     return 0
 
 
@@ -115,13 +116,18 @@ def as_json(text: str, written: decoding.Generated) -> dict[str, Any]:
 
 def _config(options: Generate) -> decoding.GenerationConfig:
     cuts = {name: getattr(options, name) for name in ("top_k", "top_p", "min_p")}
-    asked = [f"--{name.replace('_', '-')}" for name, value in cuts.items() if value is not None]
     if options.temperature < 0:
         raise UsageError(f"--temperature is 0 (no draws) or above: got {options.temperature}")
+    if not 0 <= (options.seed or 0) < 2**32:
+        raise UsageError(f"--seed is from 0 and below 2**32: got {options.seed}")
+    asked = _given(options, *cuts, "seed")
     if asked and not options.temperature:
         raise UsageError(
             f"{asked[0]} is about draws, and without --temperature none is made; add --temperature 1"
         )
+    asked = _given(options, "length_penalty", "early_stopping")
+    if asked and options.num_beams == 1:
+        raise UsageError(f"{asked[0]} is of beams, and without --num-beams there is one; add --num-beams 4")
     sampling = decoding.Sampling(
         repetition_penalty=options.repetition_penalty, temperature=options.temperature or None, **cuts
     )
@@ -132,15 +138,39 @@ def _config(options: Generate) -> decoding.GenerationConfig:
         sampling=sampling,
         stop_strings=options.stop,
         num_beams=options.num_beams,
-        length_penalty=options.length_penalty,
-        early_stopping={"yes": True, "no": False, "never": "never"}[options.early_stopping],
+        length_penalty=1.0 if options.length_penalty is None else options.length_penalty,
+        early_stopping={"yes": True, "never": "never"}.get(options.early_stopping, False),
+    )
+
+
+def _given(options: Generate, *names: str) -> list[str]:
+    """Those of some options that were given, as the command line has them."""
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+
+
+def _say_short(config: decoding.GenerationConfig, written: Sequence[decoding.Generated]) -> None:
+    """Says on stderr which texts ended because the model reads no more, with fewer tokens than asked for."""
+    most = config.max_new_tokens
+    short = [one for one in written if one.ended_by == "length" and one.tokens.size < most]
+    if not short:
+        return
+    sizes = sorted({one.tokens.size for one in short})
+    counts = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    which = "the text" if len(written) == 1 else f"{len(short)} of {len(written)} texts"
+    say(
+        "jaxlm generate",
+        f"{which} stopped at the model's length, after {counts} of {most} new tokens: it reads no more",
     )
 
 
 def _stream(
     loaded: pretrained.Loaded, text: str, config: decoding.GenerationConfig, rng: jax.Array | None
-) -> None:
-    """Prints the text and what follows as it is written: a terminal sees every token, a pipe the whole."""
+) -> decoding.Generated:
+    """Prints the text and what follows as it is written: a terminal sees every token, a pipe the whole.
+
+    Returns:
+        All that was written.
+    """
     every = 1 if sys.stdout.isatty() else config.max_new_tokens
     if config.stop_strings and every > 1:
         every = 8
@@ -153,3 +183,5 @@ def _stream(
         sys.stdout.flush()
         shown, rest = len(written.text), ""
     sys.stdout.write("\n")
+    sys.stdout.flush()
+    return written

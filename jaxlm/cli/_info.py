@@ -15,7 +15,7 @@ from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import models, pretrained, tokenizers, training
-from jaxlm.cli._models import WEIGHTS, model_folder
+from jaxlm.cli._models import CONFIG, WEIGHTS, model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 
@@ -25,7 +25,8 @@ class Info:
     """Show what a model's folder holds: parameters, config, tokenizer, how far training came, last scores.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, finished or not, or a Hugging Face folder or name
+        model: a run folder that jaxlm train wrote, finished or not, a Hugging Face folder or name, or the
+            folder of an ensemble
         json: print one JSON object
     """
 
@@ -37,9 +38,10 @@ def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     options = parse(Info, arguments, program="jaxlm info")
     folder = Path(options.model)
-    if not (folder / "experiment.json").exists():
+    members = [] if (folder / CONFIG).exists() else pretrained.member_folders(folder)
+    if not (folder / "experiment.json").exists() and not members:
         folder = model_folder(options.model)
-    found = describe_folder(folder)
+    found = describe_ensemble(folder, members) if members else describe_folder(folder)
     if options.json:
         print(json.dumps(found))
     else:
@@ -68,6 +70,19 @@ def describe_folder(folder: Path) -> dict[str, Any]:
             path.name: sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
             for path in sorted(folder.iterdir())
         },
+    }
+
+
+def describe_ensemble(folder: Path, members: Sequence[Path]) -> dict[str, Any]:
+    """Returns what an ensemble's folder holds: its members' folders, and what the first of them holds.
+
+    Args:
+        folder: of the ensemble.
+        members: one a member.
+    """
+    return describe_folder(members[0]) | {
+        "folder": str(folder),
+        "members": [str(member) for member in members],
     }
 
 
@@ -119,6 +134,8 @@ def _training(folder: Path) -> dict[str, Any] | None:
 
 def _show(found: dict[str, Any]) -> None:
     print(found["folder"] + (f": {found['family']}, a Hugging Face folder" if found["family"] else ""))
+    if found.get("members"):
+        print(f"an ensemble of {len(found['members'])} members, which jaxlm score reads together; of each:")
     if found["training"]:
         _show_training(found["folder"], found["training"])
     if found["tokenizer"]:

@@ -27,6 +27,12 @@ def model_folder(argument: str) -> Path:
             f"the run in {argument} has not finished, so there is no {WEIGHTS} yet; name a checkpoint of it, "
             f"{argument}@best or {argument}@last, or go on: jaxlm train --resume --out {argument}"
         )
+    members = [] if (folder / CONFIG).exists() else pretrained.member_folders(folder)
+    if members:
+        raise UsageError(
+            f"{argument} is an ensemble of {len(members)} members, which jaxlm score reads together; name "
+            f"one of them: {members[0]}"
+        )
     if not (folder / CONFIG).exists():
         wanted = "a run that jaxlm train wrote, or a Hugging Face folder"
         raise UsageError(f"{argument} holds no model: it has no {CONFIG}; expected {wanted}{_runs_here()}")

@@ -9,25 +9,16 @@ from typing import TypeVar
 
 import tyro
 
-from jaxlm.cli._arguments import expand_short, option_names
-from jaxlm.cli._failures import UsageError, nearest
+from jaxlm.cli._arguments import asks_for_help, known_options, read_arguments
+from jaxlm.cli._failures import UsageError
 
 Options = TypeVar("Options")
 
-# What tyro says, and how it is said here; the rest of its text is passed on.
+# What tyro says of arguments that are missing or too many; values are checked before it sees them.
 REPHRASED = (
-    (
-        r"Error parsing (--\S+): invalid literal for int\(\) with base 10: (.+)",
-        r"\1 is a whole number, got \2",
-    ),
-    (r"Error parsing (--\S+): could not convert string to float: (.+)", r"\1 is a number, got \2"),
     (r"Error parsing [^:]*: ", ""),
-    (
-        r"invalid choice (.+?) for argument '(.+?)'\. Expected one of \((.+?)\)\.?$",
-        r"\2 is one of \3, got \1",
-    ),
-    (r"Missing value for argument '(.+?)'\. Expected (\d+) values?\.", r"\1 needs a value"),
     (r"Missing from .*?: (\S+) .*", r"\1 is missing"),
+    (r"Missing value for argument '(.+?)'\. Expected (\d+) values?\.", r"\1 needs a value"),
 )
 
 
@@ -38,8 +29,7 @@ def parse(
 
     Args:
         kind: a dataclass; its docstring is the help text.
-        arguments: what follows the command; an option of a nested dataclass may be given without its prefix
-            where no other ends like it.
+        arguments: what follows the command, read as `read_arguments` does.
         program: what the help calls the command, "jaxlm fill".
         default: values of the fields that are not given; None: the dataclass's own.
 
@@ -47,25 +37,23 @@ def parse(
         An instance of `kind`.
 
     Raises:
-        UsageError: for an unknown option (naming the nearest known one), a missing or ill-typed value, or a
-            combination that the dataclasses refuse.
+        UsageError: where `read_arguments` raises it, for a missing or unexpected argument, or a combination
+            that the dataclasses refuse.
         SystemExit: with code 0 after printing the help that `--help` asks for.
     """
-    names = option_names(kind)
     given = {} if default is None else {"default": default}
-    if {"-h", "--help"} & set(arguments):
+    if asks_for_help(arguments):
         tyro.cli(kind, args=["--help"], prog=program, **given)
+    args = read_arguments(arguments, known_options(kind), program=program).as_list()
     said = io.StringIO()
     try:
         # Both streams: tyro looks at stdout to decide on colours and line drawing.
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            options, unknown = tyro.cli(
-                kind, args=expand_short(arguments, names), prog=program, return_unknown_args=True, **given
-            )
+            options, unknown = tyro.cli(kind, args=args, prog=program, return_unknown_args=True, **given)
     except SystemExit as stop:
         raise UsageError(_refusal(stop) or f"{one_line(said.getvalue())}; see {program} --help") from None
     if unknown:
-        raise UsageError(_unknown(unknown[0], list(names), program))
+        raise UsageError(f"unexpected argument {_first_word(unknown)!r}; see {program} --help")
     return options
 
 
@@ -101,21 +89,5 @@ def _refusal(stop: SystemExit) -> str | None:
     return None
 
 
-def _unknown(argument: str, names: list[str], program: str) -> str:
-    if not argument.startswith("-"):
-        return f"unexpected argument {argument!r}; see {program} --help"
-    name = argument.split("=")[0]
-    return f"unknown option {name} (see {program} --help){nearest_option(name, names)}"
-
-
-def nearest_option(name: str, names: list[str]) -> str:
-    """Returns "; did you mean --run.steps?" for the option nearest to `name` in full or by its last word.
-
-    Example:
-        >>> nearest_option("--stepz", ["--run.steps", "--data.paths"])
-        '; did you mean --run.steps?'
-    """
-    by_word = {"--" + known.removeprefix("--").rpartition(".")[2]: known for known in names}
-    words = {**by_word, **{known: known for known in names}}
-    found = nearest(name, words)
-    return f"; did you mean {words[found]}?" if found else ""
+def _first_word(unknown: Sequence[str]) -> str:
+    return next((word for word in unknown if word != "--"), unknown[0])

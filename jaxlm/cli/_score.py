@@ -4,17 +4,18 @@ import dataclasses
 import functools
 import json
 import math
+import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from jaxlm import pretrained, reports, scoring, training
+from jaxlm.cli._arguments import asks_for_help
 from jaxlm.cli._cluster import own_shard
 from jaxlm.cli._failures import FAILED, UsageError, say
 from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
-from jaxlm.cli._score_options import Score, chosen_measure, options_of
+from jaxlm.cli._score_options import PROGRAM, Score, chosen_measure, first_look, options_of
 from jaxlm.cli._score_progress import ScoreDisplay
 from jaxlm.cli._signals import before_leaving
 
@@ -27,9 +28,11 @@ READ_ONCE = ("log-likelihood", "conditional", "single-pass")
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     # Before anything that looks for devices, which asks what model there is.
-    joined = own_shard() if "--distributed" in arguments else None
+    is_joined = not asks_for_help(arguments) and first_look(arguments).flag("--distributed")
+    joined = own_shard() if is_joined else None
     measure = chosen_measure(arguments)
-    options = parse(options_of(measure), arguments, program="jaxlm score")
+    options = parse(options_of(measure), arguments, program=PROGRAM)
+    _refuse_unread(options)
     if joined is not None and options.shard != "1/1":
         raise UsageError("--distributed makes a shard of each process: leave --shard out")
     shard = joined or _shard(options.shard)
@@ -37,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     source, wanted = _source(options)
     config = scoring.JobConfig(
         part_documents=options.part_documents,
-        part_characters=options.part_characters or (FEW if measure in READ_ONCE else MANY),
+        part_characters=_part_characters(options, measure),
         shard=shard,
         on_error=options.on_error,
         base=options.base,
@@ -75,26 +78,40 @@ def make_scorer(
     return scoring.make_scorer(loaded, measure, config)
 
 
-def _members(options: Score) -> tuple[str, ...]:
-    if options.with_members and options.dtype is not None:
+def _refuse_unread(options: Score) -> None:
+    """Refuses an option that would change nothing, before anything is opened."""
+    if options.engine != "ray" and options.actors is not None:
+        raise UsageError("--actors is of a Ray cluster: add --engine ray, or leave it out")
+    if options.actors is not None and options.actors < 1:
+        raise UsageError(f"--actors is at least 1: got {options.actors}")
+    if _is_ensemble(options) and options.dtype is not None:
         raise UsageError("--dtype is for a single model: members of an ensemble stay as they are")
+    if options.combine is not None and not _is_ensemble(options):
+        raise UsageError("--combine is for several models: name the others by --with-members")
+
+
+def _part_characters(options: Score, measure: str) -> int:
+    usual = FEW if measure in READ_ONCE else MANY
+    return usual if options.part_characters is None else options.part_characters
+
+
+def _is_ensemble(options: Score) -> bool:
+    return bool(options.with_members or pretrained.member_folders(options.model))
+
+
+def _members(options: Score) -> tuple[str, ...]:
     if options.with_members:
         return tuple(str(model_folder(one)) for one in (options.model, *options.with_members))
-    if (Path(options.model) / "member_00").is_dir():
-        return (options.model,)
-    return (str(model_folder(options.model)),)
+    return (options.model,) if _is_ensemble(options) else (str(model_folder(options.model)),)
 
 
 def _engine(options: Score) -> scoring.EngineConfig:
-    is_ensemble = options.with_members or (Path(options.model) / "member_00").is_dir()
-    if options.combine is not None and not is_ensemble:
-        raise UsageError("--combine is for several models: name the others by --with-members")
     return scoring.EngineConfig(
         row_length=options.row_length,
         rows=options.rows,
         buffer=options.buffer,
         tile=options.tile,
-        combine=(options.combine or "probs") if is_ensemble else None,
+        combine=(options.combine or "probs") if _is_ensemble(options) else None,
     )
 
 
@@ -131,10 +148,12 @@ def _is_fasta(options: Score) -> bool:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    i, _, n = text.partition("/")
-    if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
-        raise UsageError(f"--shard is i/n with 1 <= i <= n, such as 3/64: got {text!r}")
-    return int(i), int(n)
+    # In ASCII digits, no more than any number of processes has: `int` would take others, or break.
+    found = re.fullmatch(r"([0-9]{1,18})/([0-9]{1,18})", text)
+    i, n = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= i <= n:
+        raise UsageError(f"--shard is i/n with 1 <= i <= n, such as 3/64: got {text[:60]!r}")
+    return i, n
 
 
 def _finish(

@@ -2,15 +2,18 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import pretrained, scoring
-from jaxlm.cli._arguments import expand_short, option_names, split_positionals
+from jaxlm.cli._arguments import Arguments, Option, asks_for_help, known_options, read_arguments
 from jaxlm.cli._failures import UsageError, did_you_mean
 from jaxlm.cli._models import DType, model_folder
+from jaxlm.cli._values import takes_many
 
+PROGRAM = "jaxlm score"
 BY_OBJECTIVE = {"causal_lm": "log-likelihood", "masked_lm": "pseudo-log-likelihood"}
 OF_VARIANTS = "variant-effect"
 
@@ -88,7 +91,7 @@ def options_of(measure: str) -> type[Score]:
         measure: its name.
 
     Example:
-        >>> sorted(set(option_names(options_of("log-likelihood"))) & {"--window", "--out", "--wild-type"})
+        >>> sorted(set(known_options(options_of("log-likelihood"))) & {"--window", "--out", "--wild-type"})
         ['--out', '--window']
     """
     kind = scoring.MEASURES[measure]
@@ -101,6 +104,28 @@ def options_of(measure: str) -> type[Score]:
     made = dataclasses.make_dataclass("Score", [settings], bases=(Score,), frozen=True, kw_only=True)
     made.__doc__ = Score.__doc__
     return made
+
+
+def first_look(arguments: Sequence[str]) -> Arguments:
+    """Returns the arguments of `jaxlm score` as they are read before it is known whose the options are.
+
+    Values of options that measures have of different types are not checked.
+
+    Args:
+        arguments: what follows `jaxlm score`.
+
+    Raises:
+        UsageError: for what is wrong whichever the measure.
+
+    Example:
+        >>> first_look(["./gpt2", "a.txt", "--distributed=yes"]).flag("--distributed")
+        True
+    """
+    known: dict[str, Option] = {}
+    for measure in scoring.MEASURES:
+        for name, option in known_options(options_of(measure)).items():
+            known[name] = _either(known.get(name, option), option)
+    return read_arguments(arguments, known, program=PROGRAM)
 
 
 def chosen_measure(arguments: Sequence[str]) -> str:
@@ -116,40 +141,33 @@ def chosen_measure(arguments: Sequence[str]) -> str:
         >>> chosen_measure(["./gpt2", "a.txt", "--measure", "conditional"])
         'conditional'
     """
-    names: dict[str, Any] = {}
-    for one in scoring.MEASURES:
-        names |= option_names(options_of(one))
-    positionals, given = split_positionals(expand_short(arguments, names), names)
-    wanted = _value(given, "--measure")
-    if wanted is None and _value(given, "--variants") is not None:
+    is_help = asks_for_help(arguments)
+    given = first_look([one for one in arguments if one not in ("-h", "--help")] if is_help else arguments)
+    wanted = given.value("--measure")
+    if wanted is None and given.value("--variants") is not None:
         wanted = OF_VARIANTS
     if wanted is not None and wanted not in scoring.MEASURES:
         there = ", ".join(scoring.MEASURES)
         raise UsageError(
             f"--measure is one of {there}: got {wanted!r}{did_you_mean(wanted, scoring.MEASURES)}"
         )
-    if wanted is not None or not positionals or {"-h", "--help"} & set(arguments):
+    if wanted is not None or not given.positionals or is_help:
         return wanted or BY_OBJECTIVE["causal_lm"]
-    objective = pretrained.inspect(model_folder(_first_member(positionals[0]))).objective
+    model = given.positionals[0]
+    objective = pretrained.inspect(model_folder(_first_member(model))).objective
     if objective not in BY_OBJECTIVE:
-        raise UsageError(
-            f"{positionals[0]} is a {objective}: tokens are scored by a causal_lm or a masked_lm"
-        )
+        raise UsageError(f"{model} is a {objective}: tokens are scored by a causal_lm or a masked_lm")
     return BY_OBJECTIVE[objective]
 
 
+def _either(first: Option, second: Option) -> Option:
+    """An option that two measures have, of any type where theirs differ."""
+    if first.hint == second.hint:
+        return first
+    many = takes_many(first.hint) or takes_many(second.hint)
+    return first._replace(hint=tuple[Any, ...] if many else Any)
+
+
 def _first_member(model: str) -> str:
-    from pathlib import Path
-
-    member = Path(model) / "member_00"
-    return str(member) if member.is_dir() else model
-
-
-def _value(given: Sequence[str], name: str) -> str | None:
-    """What an option was given, as `--name value` or `--name=value`."""
-    for place, argument in enumerate(given):
-        if argument.startswith(f"{name}="):
-            return argument.partition("=")[2]
-        if argument == name and place + 1 < len(given):
-            return given[place + 1]
-    return None
+    members = pretrained.member_folders(Path(model))
+    return str(members[0]) if members else model

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import data, io, models, training
-from jaxlm.cli._arguments import expand_short, option_names, split_positionals
+from jaxlm.cli._arguments import Arguments, known_options, read_arguments
 from jaxlm.cli._experiments import load_experiment
 from jaxlm.cli._failures import FAILED, SAME, UsageError, say
 from jaxlm.cli._finish import report
@@ -24,7 +24,7 @@ from jaxlm.cli._progress import Display
 from jaxlm.cli._runs import run_folder
 from jaxlm.cli._signals import before_leaving, describe_command, saves_by_itself, settle
 
-PROGRAM, INIT, PRESET = "jaxlm train", "--run.init", "--preset"
+PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dropout"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,10 +48,14 @@ class Train:
 
     jaxlm train --resume --out runs/mine
 
+    jaxlm train --resume --out runs/mine --steps 20000 --learning-rate 1e-4
+
     Attributes:
         experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
         data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
         preset: a model of this size instead of the experiment's, which --model options then vary
+        dropout: the rate of all four dropouts of the model, which --model options then vary; a head's own is
+            --head.dropout
         out: folder of the run; by default runs/NAME-N
         resume: go on with the run in --out, by default with the last one of this name
         json: print the result as one JSON object
@@ -61,6 +65,7 @@ class Train:
     experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
     data: Annotated[tuple[str, ...], arg(metavar="PATH [PATH ...]")] = ()
     preset: Literal[tuple(models.PRESETS)] | None = None
+    dropout: float | None = None
     out: Annotated[str | None, arg(metavar="DIR")] = None
     resume: FlagCreatePairsOff[bool] = False
     json: FlagCreatePairsOff[bool] = False
@@ -154,13 +159,14 @@ def read_request(arguments: Sequence[str]) -> Request:
     Raises:
         UsageError: if they make no sense.
     """
-    names = option_names(Train)
-    positionals, options = split_positionals(expand_short(arguments, names), names)
+    asked = read_arguments(arguments, known_options(Train), program=PROGRAM)
+    positionals = asked.positionals
     if len(positionals) > 1:
         raise UsageError(f"one EXPERIMENT at a time, got {' and '.join(map(repr, positionals))}")
-    named = _named(positionals[0] if positionals else None, options)
-    options, experiment = _begun(options, named, is_own=bool(positionals))
-    named = named._replace(experiment=_sized(experiment, options))
+    named = _named(positionals[0] if positionals else None, asked)
+    experiment = _sized(_begun(asked, named, is_own=bool(positionals)), asked)
+    named = named._replace(experiment=_dropping(experiment, asked))
+    options = asked.without(INIT).as_list()
     given = parse(Train, options, program=PROGRAM, default=Train(settings=named.experiment))
     experiment, name = given.settings, named.name
     if given.data:
@@ -174,6 +180,7 @@ def read_request(arguments: Sequence[str]) -> Request:
     urls = {path for path in experiment.data.paths if data.split_url(path)}
     paths = tuple(path if path in urls else os.path.abspath(path) for path in experiment.data.paths)
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
+    _refuse_unread(asked, experiment)
     folder = named.folder or run_folder(name, given.out, resume=given.resume)
     return Request(experiment, folder, given.resume, given.json, named.report)
 
@@ -185,36 +192,50 @@ class _Found(NamedTuple):
     report: Callable[[Path], str] | None
 
 
-def _named(argument: str | None, options: list[str]) -> _Found:
+def _named(argument: str | None, asked: Arguments) -> _Found:
     """The experiment that is named, or that the folder to resume holds: it need not be named again."""
     named = load_experiment(argument)
-    if argument is None and "--resume" in options and _value(options, "--data") is None:
-        folder = run_folder(named.name, _value(options, "--out"), resume=True)
+    if argument is None and asked.flag("--resume"):
+        paths = asked.given.get("--data") or asked.given.get("--data.paths")
+        name = _name_of_data(paths[0]) if paths else named.name
+        folder = run_folder(name, asked.value("--out"), resume=True)
         return _Found(folder.name, training.load_experiment(folder), folder, None)
     return _Found(named.name, named.experiment, None, named.report)
 
 
-def _begun(options: list[str], named: _Found, *, is_own: bool) -> tuple[list[str], training.Experiment]:
-    """The options without --init, and the experiment as it goes on from the model that it names."""
-    name = _value(options, INIT)
-    if name is None:
-        return options, named.experiment
-    kept = [option for option in options if not option.startswith(f"{INIT}=")]
-    if INIT in kept:
-        place = kept.index(INIT)
-        kept = kept[:place] + kept[place + 2 :]
-    folder = os.path.abspath(model_folder(name))
-    if named.folder is None:
-        return kept, training.begin_from(folder, named.experiment if is_own else None)
-    if named.experiment.run.init != folder:
-        begun = named.experiment.run.init or "drawn parameters"
+def _begun(asked: Arguments, named: _Found, *, is_own: bool) -> training.Experiment:
+    """The experiment as it goes on from the model that --init names, or from none where that is None."""
+    if INIT not in asked.given:
+        return named.experiment
+    name = asked.value(INIT)
+    init = None if name is None else os.path.abspath(model_folder(name))
+    run = named.experiment.run
+    if named.folder is not None and None in (run.init, init) and run.init != init:
+        begun = run.init or "drawn parameters"
         raise UsageError(f"the run in {named.folder} began with {begun}: leave --init out to go on with it")
-    return kept, named.experiment
+    if named.folder is not None:
+        return _with_init_at(named.experiment, init)
+    if init is None:
+        # Whoever takes the model away takes away what is told of its blocks, if he says so.
+        kept = {} if asked.given.get("--run.train-last") != ("None",) else {"train_last": None}
+        return dataclasses.replace(named.experiment, run=dataclasses.replace(run, init=None, **kept))
+    return training.begin_from(init, named.experiment if is_own else None)
 
 
-def _sized(experiment: training.Experiment, options: list[str]) -> training.Experiment:
+def _with_init_at(experiment: training.Experiment, init: str | None) -> training.Experiment:
+    """The experiment of a run whose first model lies at another place now, with its tokenizer."""
+    run, tokenizer = experiment.run, experiment.tokenizer
+    path = init if tokenizer.path == run.init else tokenizer.path
+    return dataclasses.replace(
+        experiment,
+        run=dataclasses.replace(run, init=init),
+        tokenizer=dataclasses.replace(tokenizer, path=path),
+    )
+
+
+def _sized(experiment: training.Experiment, asked: Arguments) -> training.Experiment:
     """The experiment with the model that --preset names, seeing as far back and forth as its own."""
-    preset = models.PRESETS.get(_value(options, PRESET))
+    preset = models.PRESETS.get(asked.value(PRESET))
     if preset is None:
         return experiment
     if experiment.run.init is not None:
@@ -223,19 +244,28 @@ def _sized(experiment: training.Experiment, options: list[str]) -> training.Expe
     return dataclasses.replace(experiment, model=model)
 
 
+def _dropping(experiment: training.Experiment, asked: Arguments) -> training.Experiment:
+    """The experiment with the rate that --dropout gives to all of the model's."""
+    rate = asked.value(DROPOUT)
+    if rate is None:
+        return experiment
+    rates = dict.fromkeys(models.DROPOUTS, float(rate))
+    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **rates))
+
+
+def _refuse_unread(asked: Arguments, experiment: training.Experiment) -> None:
+    """Refuses an option that was given and that nothing of the experiment reads."""
+    unread = training.unread_fields(experiment)
+    for name in asked.given:
+        why = unread.get(name.removeprefix("--").replace("-", "_"))
+        if why is not None:
+            raise UsageError(f"{name} would change nothing: {why}")
+
+
 def _is_cpu_only() -> bool:
     """Whether no accelerator's plug-in is installed; asking JAX would start the threads it computes with."""
     plugins = importlib.metadata.entry_points(group="jax_plugins")
     return not plugins and importlib.util.find_spec("libtpu") is None
-
-
-def _value(options: list[str], name: str) -> str | None:
-    for place, option in enumerate(options):
-        if option == name:
-            return options[place + 1] if place + 1 < len(options) else None
-        if option.startswith(f"{name}="):
-            return option.partition("=")[2]
-    return None
 
 
 def _name_of_data(path: str) -> str:

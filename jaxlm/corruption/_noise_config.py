@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
+from jaxlm.typing import check_numbers
+
 Schedule = Literal[
     "constant", "linear", "truncated_linear", "piecewise_linear", "cosine", "sqrt", "truncated_cosine"
 ]
@@ -71,6 +73,7 @@ class NoiseConfig:
     background: Literal["standard", "uniform"] = "standard"
 
     def __post_init__(self) -> None:
+        check_numbers(self, "noise.")
         for name in _SHARES if self.rate is None else ("rate", *_SHARES):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"noise.{name} is a share in [0, 1]: got {getattr(self, name)}")

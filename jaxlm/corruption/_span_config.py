@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from jaxlm.typing import check_numbers
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpanConfig:
@@ -24,6 +26,7 @@ class SpanConfig:
     mean_span: float = 3.0
 
     def __post_init__(self) -> None:
+        check_numbers(self, "spans.")
         if not 0 < self.rate < 1:
             raise ValueError(f"spans.rate lies between 0 and 1: got {self.rate}")
         if not 1 <= self.mean_span < float("inf"):

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from jaxlm.data._files import Format
 from jaxlm.data._packing import Long
 from jaxlm.data._text import Document
+from jaxlm.typing import check_numbers
 
 Embedded = Literal["bytecode", "source"]
 DivideBy = Literal["record", "similarity"]
@@ -100,6 +101,7 @@ class DataConfig:
         return self.group_pattern is not None or self.group_field is not None
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         self._check_words()
         self._check_paths()
         self._check_patterns()

@@ -16,11 +16,11 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models
-from jaxlm.decoding._buckets import bucket, fine_bucket
+from jaxlm.decoding._buckets import coarse_bucket
 from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.decoding._token_tree import Node, Slots
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.typing import Array, Bool, Float, Int, fits
 
 
 class Counters(NamedTuple):
@@ -87,7 +87,8 @@ class CachedLM:
             raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
         if not model.config.causal:
             raise ValueError("a masked LM has no next token; use a causal model")
-        if num_slots < context or max_batch < 1 or max_results < 1:
+        bounds = (num_slots, max_batch, max_results)
+        if not all(fits(one, int) for one in bounds) or num_slots < context or min(bounds) < 1:
             raise ValueError(
                 f"the cache holds a context of {context} tokens, a batch and a result at least: "
                 f"got num_slots={num_slots}, max_batch={max_batch}, max_results={max_results}"
@@ -102,7 +103,7 @@ class CachedLM:
         self._gatherer = Gatherer(self.log_probs)
         self._results: OrderedDict[Node, np.ndarray] = OrderedDict()
         self._slots = Slots(num_slots)
-        self._cache = models.empty_cache(model.config, 1, num_slots)
+        self._cache: models.Cache | None = models.empty_cache(model.config, 1, num_slots)
 
     def node(self, context: Sequence[int], after: Node | None = None) -> Node:
         """Returns the node of a context, or of more tokens after a node."""
@@ -133,34 +134,43 @@ class CachedLM:
         """Returns `log_probs` of one context; awaits under way at once share calls of the device."""
         return await self._gatherer.log_probs(node)
 
-    def _compute(self, nodes: list[Node]) -> np.ndarray:
+    def _compute(self, nodes: list[Node]) -> list[np.ndarray]:
         """Reads what is new of these contexts, and their last tokens in any case, whose logits are wanted."""
-        news = self._slots.claim(nodes)
-        # Ancestors first, whether they are new or asked for: each row of the mask extends its parent's.
-        reads = sorted({*news, *nodes}, key=lambda node: node.depth)
         try:
-            log_probs, self._cache = read_tree(
-                self.model, self.params, self._cache, *self._arrays(reads, nodes)
-            )
-            rows = np.asarray(log_probs)[: len(nodes)]
+            reads, computed = self._read(nodes)
+            # Each a copy of its own: a view would keep the padded rows for as long as it is remembered.
+            rows = [row.copy() for row in np.asarray(computed)[: len(nodes)]]
         except BaseException:
-            # The cache was given away to the call: start again with an empty one.
-            self._cache = models.empty_cache(self.model.config, 1, self._slots.num_slots)
+            # Slots were given to nodes that may not have been read, and the cache was given away to the call.
             self._slots.clear()
+            self._cache = None
             raise
         old = self.counters
         self.counters = old._replace(
             calls=old.calls + 1,
             batch_sizes=(*old.batch_sizes, len(nodes))[-1024:],
-            tokens_read=old.tokens_read + len(reads),
+            tokens_read=old.tokens_read + reads,
         )
-        rows.flags.writeable = False
+        for row in rows:
+            row.flags.writeable = False
         return rows
+
+    def _read(self, nodes: list[Node]) -> tuple[int, jax.Array]:
+        """Returns how many tokens were read, and the log-probs after the nodes and those that fill up."""
+        if self._cache is None:
+            self._cache = models.empty_cache(self.model.config, 1, self._slots.num_slots)
+        news = self._slots.claim(nodes)
+        # Ancestors first, whether they are new or asked for: each row of the mask extends its parent's.
+        reads = sorted({*news, *nodes}, key=lambda node: node.depth)
+        computed, self._cache = read_tree(self.model, self.params, self._cache, *self._arrays(reads, nodes))
+        return len(reads), computed
 
     def _arrays(self, reads: list[Node], nodes: list[Node]) -> tuple[jax.Array, ...]:
         """What `read_tree` takes: tokens, positions, slots, mask, and which of them are asked for."""
         num_slots = self._slots.num_slots
-        length = fine_bucket(len(reads)) if len(reads) > 16 else bucket(len(reads))
+        # The questions' number follows from the tokens': a program for every pair would be many.
+        length = min(coarse_bucket(len(reads)), num_slots)
+        num_wanted = min(length, self.max_batch)
         place = {node: index for index, node in enumerate(reads)}
         tokens, slots = np.zeros((1, length), np.int32), np.full((1, length), num_slots, np.int32)
         pairs = () if self._next_id is None else (2,)
@@ -174,7 +184,7 @@ class CachedLM:
             else:
                 granted[0, 0, index] = granted[0, 0, parent]
                 granted[0, 0, index, node.slot] = True
-        wanted = np.zeros(bucket(len(nodes)), np.int32)
+        wanted = np.zeros(num_wanted, np.int32)
         wanted[: len(nodes)] = [place[node] for node in nodes]
         return tuple(map(jnp.asarray, (tokens, positions, slots, granted, wanted)))
 

@@ -153,7 +153,8 @@ def _follow_alike(whole: Array, ends: Array, ngram: Array) -> Bool[Array, "B S"]
         return alike & (jnp.roll(whole, back + 1, axis=1) == own[:, None]) & (places > back)
 
     real = (whole >= 0) & (places < ends[:, None])
-    return jax.lax.fori_loop(0, ngram - 1, narrow, real)
+    # No token has more before it than the row: who asks for more forbids nothing.
+    return jax.lax.fori_loop(0, jnp.minimum(ngram - 1, whole.shape[1]), narrow, real)
 
 
 def _end_alike(whole: Array, ends: Array, prefixes: Int[Array, "K M"]) -> Bool[Array, "B K"]:

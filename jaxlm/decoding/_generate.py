@@ -17,6 +17,7 @@ from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, beg
 from jaxlm.decoding._prompts import Prompts, Text, pad_prompts, prompt_ids
 from jaxlm.decoding._steps import context_width, first_token, is_seq2seq, longest_text
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
+from jaxlm.typing import fits
 
 # Turns between two looks at the text, where stop strings may end it.
 LOOK_EVERY = 8
@@ -71,15 +72,15 @@ def generate(
         begin-of-sequence token.
       config: None: greedy, 128 tokens. What a model's files ask of every text, such as the first token of a
         translation, `with_defaults` puts in.
-      rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after `config.sampling`.
+      rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after a repetition penalty.
 
     Returns:
       One `Generated` a prompt, in order.
 
     Raises:
       ValueError: if the model writes no text, a prompt leaves no room in its context or is empty where no
-        token begins texts, the config names an id that the model does not have, or beam search is given a
-        key.
+        token begins texts, the config names an id that the model does not have, it asks for draws and there
+        is no key, or beam search is given one.
 
     Example:
       >>> from jaxlm import models
@@ -92,7 +93,7 @@ def generate(
       [3, 3]
     """
     config = config or GenerationConfig()
-    texts = _checked(model, tokenizer, prompts, config)
+    texts = _checked(model, tokenizer, prompts, config, rng)
     if not texts:
         return []
     if config.num_beams > 1:
@@ -133,17 +134,21 @@ def stream(
       ValueError: as `generate`, and if beam search is asked for or `every` is below 1.
     """
     config = config or GenerationConfig()
-    if config.num_beams > 1 or every < 1:
+    if config.num_beams > 1 or not fits(every, int) or every < 1:
         raise ValueError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )
-    texts = _checked(model, tokenizer, prompts, config)
+    texts = _checked(model, tokenizer, prompts, config, rng)
     if texts:
         yield from _pieces(model, params, tokenizer, texts, config, rng, every)
 
 
 def _checked(
-    model: nn.Module, tokenizer: tokenizers.Tokenizer, prompts: Sequence[Text], asked: GenerationConfig
+    model: nn.Module,
+    tokenizer: tokenizers.Tokenizer,
+    prompts: Sequence[Text],
+    asked: GenerationConfig,
+    rng: jax.Array | None,
 ) -> list[np.ndarray]:
     config, room = model.config, 0 if is_seq2seq(model) else 1
     if is_seq2seq(model):
@@ -151,6 +156,7 @@ def _checked(
     elif not config.causal:
         raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
     _check_rules(asked, config.vocab_size)
+    _check_draws(asked, rng)
     longest = longest_text(config)
     return [prompt_ids(tokenizer, text, config.vocab_size, longest, room=room) for text in prompts]
 
@@ -161,6 +167,15 @@ def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
         wrong = [id for id in _flat(getattr(asked, name)) if not 0 <= id < vocab_size]
         if wrong:
             raise ValueError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
+
+
+def _check_draws(asked: GenerationConfig, rng: jax.Array | None) -> None:
+    """Raises ValueError where draws are asked for and cannot be made, or are made of nothing."""
+    if rng is None and asked.sampling.draws:
+        raise ValueError(
+            f"{asked.sampling} is about draws, and without a key none is made: give rng, such as "
+            "jax.random.key(0), or leave all but repetition_penalty out to take the likeliest token"
+        )
 
 
 def _flat(value: Any) -> list[int]:
@@ -261,6 +276,11 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
 def _search(model, params, tokenizer, texts, config) -> list[Generated]:
     prompts = pad_prompts(texts, longest_text(model.config))
     wanted, room = _wanted(model, tokenizer, prompts, config, None)
+    if config.num_beams * (room + 1) * prompts.tokens.size >= 2**31:
+        raise ValueError(
+            f"num_beams: beams of {room} tokens after {len(texts)} prompts are more than an array holds: got "
+            f"{config.num_beams}; lower it"
+        )
     found = search_beams(
         model,
         params,

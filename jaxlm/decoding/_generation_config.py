@@ -1,9 +1,11 @@
 """What a generation is asked for."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from jaxlm.decoding._logits import UNCHANGED, Sampling
+from jaxlm.typing import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,9 @@ class GenerationConfig:
     min_length: int | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(self)
+        if not math.isfinite(self.length_penalty):
+            raise ValueError(f"length_penalty is a finite number: got {self.length_penalty}")
         for name in ("max_new_tokens", "num_beams"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1: got {getattr(self, name)}")
@@ -69,6 +74,8 @@ class GenerationConfig:
             )
         if () in (self.forbidden_words or ()):
             raise ValueError("a forbidden word holds at least one id: got an empty one")
+        if isinstance(self.stop_strings, str):
+            raise ValueError(f"stop_strings are a tuple of strings: got {self.stop_strings!r}")
         if "" in self.stop_strings:
             raise ValueError("a stop string holds at least one character: got an empty one")
         self.sampling.checked()

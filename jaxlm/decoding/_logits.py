@@ -7,7 +7,7 @@ tokens are exactly as likely as the threshold they all stay.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,15 +49,25 @@ class Sampling(NamedTuple):
         ranges = {
             "repetition_penalty": (lambda value: value > 0, "above 0"),
             "temperature": (lambda value: value > 0, "above 0 (greedy needs no sampling)"),
-            "top_k": (lambda value: value >= 1, "at least 1"),
+            "top_k": (lambda value: 1 <= value < 2**31, "at least 1"),
             "top_p": (lambda value: 0 < value <= 1, "in (0, 1]"),
             "min_p": (lambda value: 0 <= value <= 1, "in [0, 1]"),
         }
         for name, (fits, words) in ranges.items():
             value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and fits(value)):
+            if value is None:
+                continue
+            if not _is_number(value, is_whole=name == "top_k"):
+                kind = "a whole number " if name == "top_k" else ""
+                raise ValueError(f"{name} is {kind}{words}: got {value!r}")
+            if not fits(value):
                 raise ValueError(f"{name} is {words}: got {value}")
         return self
+
+    @property
+    def draws(self) -> bool:
+        """Whether a step is about draws: all but the penalty leave the likeliest token the likeliest."""
+        return any(value is not None for value in self[1:])
 
 
 UNCHANGED = Sampling()
@@ -174,6 +184,12 @@ def _cut(logits: Array, enough: Callable[[Array], Array]) -> Array:
     # The likeliest token stays whatever rounding says of its probability.
     threshold = jnp.minimum(threshold, keys.max(-1))
     return jnp.where(keys >= threshold[:, None], logits, -jnp.inf)
+
+
+def _is_number(value: Any, *, is_whole: bool) -> bool:
+    """Whether a value is one finite number, of numpy's and JAX's too; True and False are none."""
+    kind, is_scalar = getattr(value, "dtype", np.dtype(type(value))).kind, np.ndim(value) == 0
+    return is_scalar and kind in ("iu" if is_whole else "iuf") and bool(abs(value) < np.inf)
 
 
 def _ordered(values: Array) -> Array:

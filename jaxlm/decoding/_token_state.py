@@ -1,12 +1,14 @@
 """A language model as a state: what has been read, and what may come next."""
 
 import dataclasses
+import operator
 from collections.abc import Sequence
 
 import numpy as np
 
 from jaxlm.decoding._cached_lm import CachedLM
 from jaxlm.decoding._token_tree import Node
+from jaxlm.typing import fits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +107,9 @@ def initial(
         context.
     """
     limit = lm.model.config.max_length
-    if max_context_length is not None and not 1 <= max_context_length <= limit:
+    if max_context_length is not None and not (
+        fits(max_context_length, int) and 1 <= max_context_length <= limit
+    ):
         raise ValueError(
             f"max_context_length lies in 1..{limit}, the model's own context: got {max_context_length}"
         )
@@ -117,6 +121,10 @@ def initial(
 
 def _checked(token: int, lm: CachedLM) -> int:
     vocab_size = lm.model.config.vocab_size
-    if not 0 <= int(token) < vocab_size:
-        raise ValueError(f"ids lie in 0..{vocab_size - 1}: got {token}")
-    return int(token)
+    try:
+        id = operator.index(token)  # whole numbers of every kind, and nothing that is cut to one
+    except TypeError:
+        id = -1
+    if not 0 <= id < vocab_size:
+        raise ValueError(f"ids lie in 0..{vocab_size - 1}: got {token!r}")
+    return id

@@ -3,6 +3,7 @@
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import GATED, TransformerConfig, from_dict, to_dict
+from jaxlm.models._config_checks import DROPOUTS
 from jaxlm.models._ensembles import (
     EnsembleOutput,
     EnsemblePrediction,
@@ -25,6 +26,7 @@ from jaxlm.models._transformer import Output, Transformer
 
 __all__ = [
     "BODIES",
+    "DROPOUTS",
     "EMPTY",
     "GATED",
     "MODELS",

@@ -1,9 +1,10 @@
 """What a transformer's config may hold: types, ranges, and options that contradict each other."""
 
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
+
+from jaxlm.typing import BELOW, fits, spelled
 
 _POSITIVE = (
     "vocab_size",
@@ -38,15 +39,17 @@ _POSITIVE = (
     "init_std",
 )
 _NOT_NEGATIVE = ("token_types", "position_offset")
-_RATES = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
+DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
 
 def check_types(kind: type, values: Mapping[str, Any]) -> None:
     """Refuses a value that is not of its field's type or choices, the fields being those of `kind`."""
     hints = typing.get_type_hints(kind)
     for name, value in values.items():
-        if not _fits(value, hints[name]):
-            raise ValueError(f"{name} must be {_spelled(hints[name])}: got {value!r}")
+        if not fits(value, hints[name]):
+            raise ValueError(f"{name} must be {spelled(hints[name])}: got {value!r}")
+        if isinstance(value, int) and abs(value) >= BELOW:
+            raise ValueError(f"{name} must be below 2**31: got {value}")
 
 
 def as_floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,29 +71,6 @@ def as_floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: converted(name, value) for name, value in values.items()}
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    if _is_union(hint):
-        return any(_fits(value, kind) for kind in typing.get_args(hint))
-    if typing.get_origin(hint) is typing.Literal:
-        return isinstance(value, str) and value in typing.get_args(hint)
-    # To Python a bool is an int; here it is not. An int where a float is asked for is fine, as in JSON.
-    if isinstance(value, bool):
-        return hint is bool
-    return isinstance(value, (int, float) if hint is float else hint)
-
-
-def _spelled(hint: Any) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        return f"one of {', '.join(typing.get_args(hint))}"
-    if _is_union(hint):
-        return " or ".join(map(_spelled, typing.get_args(hint)))
-    return "None" if hint is types.NoneType else hint.__name__
-
-
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (types.UnionType, typing.Union)
-
-
 def check_ranges(config: Any) -> None:
     """Refuses sizes that are not positive and rates outside [0, 1)."""
     for name in _POSITIVE:
@@ -100,7 +80,7 @@ def check_ranges(config: Any) -> None:
     for name in _NOT_NEGATIVE:
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must not be negative: got {getattr(config, name)}")
-    for name in _RATES:
+    for name in DROPOUTS:
         rate = getattr(config, name)
         if not 0 <= rate < 1:
             raise ValueError(f"{name} must be a rate in [0, 1): got {rate}")

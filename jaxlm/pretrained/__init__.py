@@ -3,7 +3,7 @@
 from jaxlm.pretrained._ensemble import load_ensemble, save_ensemble
 from jaxlm.pretrained._export import convert, save_huggingface
 from jaxlm.pretrained._fingerprint import weights_fingerprint
-from jaxlm.pretrained._folder import save_description, save_model
+from jaxlm.pretrained._folder import member_folders, save_description, save_model
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import Inspected, inspect, load
 from jaxlm.pretrained._loaded import Loaded, has_ends
@@ -19,6 +19,7 @@ __all__ = [
     "load",
     "load_ensemble",
     "load_undertale",
+    "member_folders",
     "save_description",
     "save_ensemble",
     "save_huggingface",

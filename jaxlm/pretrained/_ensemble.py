@@ -1,7 +1,6 @@
 """Ensembles on disk: a folder a member, each of them a model that every command opens."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, tokenizers
-from jaxlm.pretrained._folder import save_model
+from jaxlm.pretrained._folder import member_folders, save_model
 from jaxlm.pretrained._load import load
 from jaxlm.pretrained._loaded import Loaded
 
@@ -53,8 +52,9 @@ def save_ensemble(
       >>> keys, folder = jax.random.split(jax.random.key(0), 2), tempfile.mkdtemp()
       >>> init = jax.jit(jax.vmap(models.build(config).init, in_axes=(0, None)))
       >>> save_ensemble(folder, config, init(keys, jnp.array([[1]]))["params"], None, objective="masked_lm")
-      >>> load_ensemble(folder).params["body"]["final_norm"]["scale"].shape
-      (2, 8)
+      >>> loaded = load_ensemble(folder)
+      >>> loaded.members, loaded.params["body"]["final_norm"]["scale"].shape
+      (2, (2, 8))
     """
     folder = Path(folder)
     if folder.is_dir() and member_folders(folder):
@@ -77,8 +77,8 @@ def load_ensemble(
       shared_body: whether the members' bodies are the same, and one of them is kept.
 
     Returns:
-      `Loaded`, with a leading axis on every parameter (with `shared_body` on all but those of `body`); the
-      rest is the first member's.
+      `Loaded` that knows its number of members, with a leading axis on every parameter (with `shared_body` on
+      all but those of `body`); the rest is the first member's.
 
     Raises:
       FileNotFoundError: if there is no member, or a member is no model.
@@ -108,13 +108,7 @@ def load_ensemble(
         else jax.tree.map(lambda *leaves: jnp.stack(leaves), *(member.params[name] for member in members))
         for name in members[0].params
     }
-    return members[0]._replace(params=params)
-
-
-def member_folders(folder: Path) -> list[Path]:
-    """Returns the folders of an ensemble's members in order."""
-    found = [path for path in folder.glob("member_*") if re.fullmatch(r"member_\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("member_")))
+    return members[0]._replace(params=params, members=len(members), shared_body=shared_body)
 
 
 def _one_body(places: Sequence[Path], members: Sequence[Loaded]) -> Any:

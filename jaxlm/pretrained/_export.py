@@ -68,6 +68,7 @@ def save_huggingface(
       Traceback (most recent call last):
       ValueError: no architecture of transformers computes what this model does; the nearest, ...
     """
+    loaded.check_single("save_huggingface")
     config = loaded.config.resolved()
     family = family_for(config, loaded.objective)
     rows = family.rows(config)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,15 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     # transformers asks every file for the framework that it is of.
     described = {"format": "pt"}
     io.write_whole(path, lambda partial: safetensors.numpy.save_file(dict(arrays), partial, described))
+
+
+def member_folders(folder: str | os.PathLike[str]) -> list[Path]:
+    """Returns the folders of an ensemble's members in order; none where the folder holds no ensemble.
+
+    Example:
+      >>> import tempfile
+      >>> member_folders(tempfile.mkdtemp())
+      []
+    """
+    found = [path for path in Path(folder).glob("member_*") if re.fullmatch(r"member_[0-9]+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("member_")))

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from jaxlm import models, tokenizers
 from jaxlm.pretrained._description import Description, one_head, read_description
 from jaxlm.pretrained._family import Family
-from jaxlm.pretrained._folder import CONFIG, TOKENIZER
+from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._huggingface import check_repeated, find_tensors, read_config
 from jaxlm.pretrained._loaded import GENERATION, HUGGINGFACE, Loaded
@@ -84,9 +84,9 @@ def load(
 
     Raises:
       FileNotFoundError: if there is no model.
-      ValueError: if a file cannot be read or is not whole, the config has what is not supported, tensors are
-        missing, unexpected or misshapen (one line that names them all), the tokenizer has ids without a row,
-        or there is no such head.
+      ValueError: if the folder is an ensemble's, a file cannot be read or is not whole, the config has what
+        is not supported, tensors are missing, unexpected or misshapen (one line that names them all), the
+        tokenizer has ids without a row, or there is no such head.
 
     Example:
       >>> load("./nowhere")
@@ -151,6 +151,12 @@ def _find(name: str | os.PathLike[str]) -> _Source:
         raise FileNotFoundError(
             f"{folder} does not say what its model is, as those of earlier versions; the run's next "
             f"checkpoint does: jaxlm train --resume --out {run}"
+        )
+    members = [] if path.exists() else member_folders(folder)
+    if members:
+        raise ValueError(
+            f"{folder} is an ensemble of {len(members)} members: load_ensemble opens them together, load one "
+            f"of them, {members[0]}"
         )
     if not path.exists():
         raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {FINISHED}")

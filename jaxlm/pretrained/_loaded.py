@@ -21,6 +21,8 @@ class Loaded(NamedTuple):
       extra: whatever else its config.json holds; of a Hugging Face folder the whole of it as "huggingface",
         and its generation_config.json as "generation".
       head: of a classifier or a regression its `HeadConfig`; of a "joint" model its heads by name; else None.
+      members: of an ensemble, how many models the parameters are of, on a leading axis; None: it is one.
+      shared_body: of an ensemble, whether that axis is on all parameters but those of `body`.
     """
 
     config: models.TransformerConfig
@@ -30,6 +32,30 @@ class Loaded(NamedTuple):
     tokenizer: tokenizers.Tokenizer | None
     extra: dict[str, Any]
     head: models.Heads = None
+    members: int | None = None
+    shared_body: bool = False
+
+    def check_single(self, what: str) -> None:
+        """Refuses an ensemble where one model is wanted.
+
+        Args:
+          what: who wants it, for the message.
+
+        Raises:
+          ValueError: if it is an ensemble.
+
+        Example:
+          >>> config = models.TransformerConfig(vocab_size=7)
+          >>> ensemble = Loaded(config, "causal_lm", models.build(config), {}, None, {}, members=3)
+          >>> ensemble.check_single("generate")
+          Traceback (most recent call last):
+          ValueError: generate takes one model: got an ensemble of 3 members; open one of ...
+        """
+        if self.members is not None:
+            raise ValueError(
+                f"{what} takes one model: got an ensemble of {self.members} members; open one of their "
+                "folders, or ask them together: scoring.score, models.over_members"
+            )
 
     @property
     def ends(self) -> bool:

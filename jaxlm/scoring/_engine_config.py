@@ -7,6 +7,7 @@ import jax
 
 from jaxlm import pretrained
 from jaxlm.scoring._forward import COMBINES, Combine
+from jaxlm.typing import check_numbers
 
 # Attention over fewer keys takes no less.
 SHORTEST_ROW = 64
@@ -27,7 +28,8 @@ class EngineConfig:
         of logits are on a CPU, 512 MiB elsewhere, and of a masked LM, which is asked few, at most a 32nd of a
         device's positions.
       combine: parameters are those of stacked members, whose predictions become one by the mean of "probs"
-        or of "log_probs" (renormalised), or of the log-"scores" of what is asked; None: one model.
+        or of "log_probs" (renormalised), or of the log-"scores" of what is asked; None: one model,
+        and of an ensemble that `pretrained.load_ensemble` opened "probs".
       devices: local devices; None: all of them.
 
     Raises:
@@ -47,6 +49,7 @@ class EngineConfig:
     devices: tuple[jax.Device, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("row_length", "rows", "buffer", "tile"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -114,8 +117,10 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
       loaded: the model.
 
     Raises:
-      ValueError: if rows do not divide over the devices.
+      ValueError: if rows do not divide over the devices, or members share a body.
     """
+    if loaded.shared_body:
+        raise ValueError("members are scored apart: got an ensemble on one body; load it without shared_body")
     config = EngineConfig() if config is None else config
     devices = tuple(jax.local_devices()) if config.devices is None else config.devices
     on_cpu = devices[0].platform == "cpu"
@@ -126,7 +131,8 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
         raise ValueError(f"rows divide over the {len(devices)} devices: got {rows}")
     is_masked = loaded.objective == "masked_lm"
     budget = (1 << 23) if on_cpu else (1 << 27)
-    members = 1 if config.combine is None else jax.tree.leaves(loaded.params)[0].shape[0]
+    combine = config.combine or ("probs" if loaded.members else None)
+    members = 1 if combine is None else jax.tree.leaves(loaded.params)[0].shape[0]
     tile = max(budget // (loaded.config.vocab_size * members), 16)
     tile = min(tile, max(rows * row_length // len(devices) // 32, 16)) if is_masked else tile
     return dataclasses.replace(
@@ -135,6 +141,7 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
         rows=rows,
         buffer=config.buffer or (16_384 if is_masked else 1024),
         tile=config.tile or _rounded(tile),
+        combine=combine,
         devices=devices,
     )
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 
 import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._parts import Base
 from jaxlm.scoring._sources import OnError
+from jaxlm.typing import check_numbers
 
 
 @runtime_checkable
@@ -49,12 +50,20 @@ class JobConfig:
     base: Base = "e"
 
     def __post_init__(self) -> None:
+        check_numbers(self, wide=("part_documents", "part_characters"))
         for name in ("part_documents", "part_characters"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)}")
-        i, n = self.shard
-        if not 1 <= i <= n:
-            raise ValueError(f"shard: expected i/n with 1 <= i <= n, got {i}/{n}")
+            if not 1 <= getattr(self, name) < 2**63:
+                raise ValueError(
+                    f"{name}: expected a whole number from 1 and below 2**63, got {getattr(self, name)}"
+                )
+        for name, words in (("on_error", OnError), ("base", Base)):
+            if getattr(self, name) not in get_args(words):
+                raise ValueError(
+                    f"{name}: expected one of {', '.join(get_args(words))}, got {getattr(self, name)!r}"
+                )
+        if len(self.shard) != 2 or not 1 <= self.shard[0] <= self.shard[1]:
+            got = "/".join(map(str, self.shard))
+            raise ValueError(f"shard: expected i/n with 1 <= i <= n, got {got}")
 
 
 class JobProgress(NamedTuple):

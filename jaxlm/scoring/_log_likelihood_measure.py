@@ -63,6 +63,7 @@ class LogLikelihood(Measure):
     top_k: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.context is not None and self.stride is not None:
             raise ScoreError("context and stride say the same, stride = window - context + 1: give one")
         if self.top_k and not self.tokens:

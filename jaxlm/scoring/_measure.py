@@ -11,6 +11,10 @@ import pyarrow as pa
 
 from jaxlm import data, models, tokenizers
 from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.typing import check_numbers
+
+# What options that several measures have are at least.
+LEAST = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 
 
 class ScoreError(ValueError):
@@ -89,6 +93,21 @@ class Measure(abc.ABC):
 
     name: ClassVar[str]
     objectives: ClassVar[tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        """Refuses options of another type, or of no range that any measure has.
+
+        Raises:
+          ScoreError: naming the option.
+        """
+        try:
+            check_numbers(self)
+        except ValueError as error:
+            raise ScoreError(str(error)) from None
+        for name, least in LEAST.items():
+            value = getattr(self, name, None)
+            if isinstance(value, int) and value < least:
+                raise ScoreError(f"{name}: expected a whole number from {least}, got {value}")
 
     def resolved(self, context: Context) -> "Measure":
         """Returns this measure with every option filled in that follows from the model.

@@ -85,6 +85,7 @@ class PseudoLogLikelihood(Measure):
     words: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.top_k and not self.tokens:
             raise ScoreError("top_k lists ids for each token: ask for tokens too")
         check_choice("masking", self.masking, MASKINGS)

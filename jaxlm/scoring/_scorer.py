@@ -172,7 +172,7 @@ def make_scorer(
     Args:
       loaded: what `pretrained.load` returned.
       measure: a measure with its options, or the name of one.
-      config: how the work is cut; `combine` where the parameters are an ensemble's.
+      config: how the work is cut; of an ensemble, `combine` says what is averaged.
 
     Raises:
       ScoreError: if there is no such measure, or the model cannot be asked for it.

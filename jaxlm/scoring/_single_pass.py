@@ -62,6 +62,7 @@ class SinglePass(Measure):
     tokens: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not all(0 <= share <= 1 for share in (self.keep_share or 0, self.random_share or 0)):
             raise ScoreError(
                 f"keep_share and random_share are in [0, 1]: got {self.keep_share} and {self.random_share}"

@@ -85,6 +85,7 @@ class VariantEffect(Measure):
     measured_pattern: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.methods:
             check_choice("methods", self.methods, sum(METHODS.values(), ()))
         if self.measured and self.measured_pattern:

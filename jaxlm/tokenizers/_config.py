@@ -12,6 +12,7 @@ from jaxlm.tokenizers._residues import Alphabet, Ambiguous
 from jaxlm.tokenizers._sentinels import with_sentinels
 from jaxlm.tokenizers._subwords import MIN_SUBWORDS_VOCAB, train_subwords
 from jaxlm.tokenizers._tokenizer import Tokenizer
+from jaxlm.typing import check_numbers
 
 ALPHABET_NAMES: tuple[Alphabet, ...] = get_args(Alphabet)
 TREATMENTS: tuple[Ambiguous, ...] = get_args(Ambiguous)
@@ -52,6 +53,7 @@ class TokenizerConfig:
     sentinels: int = 0
 
     def __post_init__(self) -> None:
+        check_numbers(self, "tokenizer ")
         kinds = ("auto", *get_args(TrainedKind))
         for name, words in (("kind", kinds), ("alphabet", ALPHABET_NAMES), ("ambiguous", TREATMENTS)):
             if getattr(self, name) not in words:
@@ -69,6 +71,8 @@ class TokenizerConfig:
                 f"alphabet and ambiguous are of tokenizers of kind 'residues': got alphabet="
                 f"{self.alphabet!r}, ambiguous={self.ambiguous!r} with kind={self.kind!r}, path={self.path!r}"
             )
+        if self.rows is not None and self.rows < 1:
+            raise ValueError(f"tokenizer rows are at least 1: got {self.rows}")
         if self.sentinels < 0 or (self.sentinels and self.kind in ("residues", "instructions")):
             raise ValueError(
                 "sentinels are some or none, in texts of subwords or bytes: "

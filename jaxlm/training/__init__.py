@@ -73,6 +73,7 @@ from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.training._task import Split, Task, make_split, make_task, model_config
 from jaxlm.training._token_metrics import LevelSummary, TokenSummary, summarize_tokens, token_metrics
 from jaxlm.training._trainer import TrainingError
+from jaxlm.training._unread import unread_fields
 
 __all__ = [
     "Checkpoint",
@@ -170,6 +171,7 @@ __all__ = [
     "train",
     "training_objective",
     "unigram_log_probs",
+    "unread_fields",
     "warmup_steps",
     "write_digests",
 ]

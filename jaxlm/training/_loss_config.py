@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from jaxlm.typing import check_numbers
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
@@ -31,10 +33,11 @@ class LossConfig:
     z_loss: float = 0.0
 
     def __post_init__(self) -> None:
+        check_numbers(self, "loss.")
         smoothing = self.label_smoothing
         if smoothing != "fraction" and (isinstance(smoothing, str) or not 0 <= smoothing < 1):
             raise ValueError(
                 f'loss.label_smoothing is "fraction" or a number from 0 to below 1: got {smoothing!r}'
             )
-        if not self.z_loss >= 0:
-            raise ValueError(f"loss.z_loss is not negative: got {self.z_loss}")
+        if not 0 <= self.z_loss < float("inf"):
+            raise ValueError(f"loss.z_loss is finite and not negative: got {self.z_loss}")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxlm.training._schedule import DECAYS, Decay, learning_rate_schedule
-from jaxlm.typing import Array, Bool, Float
+from jaxlm.typing import Array, Bool, Float, check_numbers
 
 UNDECAYED = ("bias", "scale")
 
@@ -53,7 +53,8 @@ class OptimizerConfig:
     accumulation: int = 1
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or (isinstance(self.warmup, float) and self.warmup >= 1.0):
+        check_numbers(self, "optimizer.")
+        if not self.warmup >= 0 or (isinstance(self.warmup, float) and self.warmup >= 1.0):
             raise ValueError(
                 "optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps (int, >= 0), "
                 f"got {self.warmup}"

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal, get_args
 
+from jaxlm.typing import check_numbers
+
 Goal = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression"]
 
 
@@ -54,6 +56,7 @@ class RunConfig:
     max_bad_steps: int = 20
 
     def __post_init__(self) -> None:
+        check_numbers(self, "run.", wide=("seed",))
         for name in ("steps", "batch_size", "log_every", "keep_last", "max_bad_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"run.{name} is at least 1, got {getattr(self, name)}")

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 import pytest
 from tyro.conf import Positional
 
-from jaxlm.cli._arguments import expand_short, option_names, split_positionals
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._options import parse
 
@@ -88,35 +87,6 @@ def test_help_goes_to_stdout_and_leaves_with_zero(capsys):
         parse(Everything, ["--rate", "3", "--help"], program="p")
     assert left.value.code in (0, None)
     assert "--run.max-steps INT" in capsys.readouterr().out
-
-
-def test_names_list_every_option_and_both_forms_of_a_flag():
-    assert list(option_names(Everything)) == [
-        *("--data.paths", "--data.long", "--data.size"),
-        *("--run.max-steps", "--run.rate", "--run.loud", "--run.no-loud", "--run.window", "--run.size"),
-    ]
-
-
-def test_what_belongs_to_no_option_is_told_apart():
-    names = option_names(Everything)
-    given = [
-        "--loud",
-        "a",
-        "--rate",
-        "1",
-        "b",
-        "--window=3",
-        "c",
-        "--data.size",
-        "-1",
-        "d",
-        "--paths",
-        "e",
-        "f",
-    ]
-    positionals, options = split_positionals(expand_short(given, names), names)
-    assert positionals == ["a", "b", "c", "d"]
-    assert [*options[:3], *options[-3:]] == ["--run.loud", "--run.rate", "1", "--data.paths", "e", "f"]
 
 
 def test_underscores_are_hyphens():

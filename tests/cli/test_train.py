@@ -1,12 +1,15 @@
 """What the arguments of `jaxlm train` ask for."""
 
 import dataclasses
+import typing
 
 import pytest
 
 from jaxlm import models, training
+from jaxlm.cli._arguments import known_options
 from jaxlm.cli._failures import UsageError
-from jaxlm.cli._train import read_request
+from jaxlm.cli._train import Train, read_request
+from jaxlm.cli._values import kinds_of
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +52,85 @@ def test_a_preset_keeps_the_direction_of_the_experiment(tmp_path):
 def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match=r"--preset is one of .*'small'.*, got 'huge'"):
         read_request(["--preset", "huge"])
+
+
+def test_dropout_is_all_of_the_models_and_not_the_heads():
+    experiment = read_request(["--dropout", "0.3", "--model.mlp-dropout", "0.1"]).experiment
+    rates = {name: getattr(experiment.model, name) for name in models.DROPOUTS}
+    assert rates == dict.fromkeys(models.DROPOUTS, 0.3) | {"mlp_dropout": 0.1}
+    assert experiment.head.dropout == 0.0
+
+
+@pytest.mark.parametrize("rate", ["1.0", "-0.1", "nan", "much"])
+def test_a_dropout_that_is_no_rate_is_refused(rate):
+    with pytest.raises(ValueError, match=r"dropout"):
+        read_request([f"--dropout={rate}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data.deduplicate=maybe"], "--data.deduplicate is true or false: got 'maybe'; write"),
+        (["--data.deduplicate", "False"], "--data.deduplicate takes no value: got 'False' behind it"),
+        (["--no-deduplicate=no"], "--no-deduplicate takes no value: got 'no'"),
+        (["--resume=never"], "--resume is true or false: got 'never'; write --resume or leave it out"),
+        (["--head.pooling", "first"], "--head.pooling would change nothing: the head of whole records is of"),
+        (["--spans.rate", "0.3"], "spans are of run.objective='seq2seq_lm', and it is 'masked_lm'"),
+        (["--steps", "5", "--run.steps", "6"], "--run.steps is given twice"),
+        (["--data.field", "body"], "--data.field would change nothing: it is of files"),
+        (["--init", "None", "--train-last", "2"], "run.train_last=2 leaves the other blocks"),
+        (["--resume", "--out", "None"], "no run to resume"),
+    ],
+)
+def test_what_would_be_something_else_is_refused(arguments, message):
+    with pytest.raises(ValueError) as caught:
+        read_request(arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["=False", "=no", "=0", "=off", "=false"])
+def test_a_flag_is_what_it_is_told(word):
+    given = [f"--data.deduplicate{word}", f"--model.scan-layers{word}", f"--resume{word}", f"--json{word}"]
+    request = read_request(given)
+    assert not request.experiment.data.deduplicate and not request.experiment.model.scan_layers
+    assert not request.resume and not request.json
+    told = [one.replace(word, "=yes") for one in given if "resume" not in one]
+    request = read_request(told)
+    assert request.experiment.data.deduplicate and request.experiment.model.scan_layers and request.json
+
+
+def test_none_is_no_model_to_begin_with(tmp_path):
+    assert read_request(["--run.init", "None"]).experiment == training.Experiment()
+    (tmp_path / "mine.py").write_text(
+        "from jaxlm import training\n"
+        "def get_experiment():\n"
+        "    return training.Experiment(run=training.RunConfig(init='somewhere', train_last=1))\n"
+    )
+    assert read_request(["mine.py"]).experiment.run.init == "somewhere"
+    run = read_request(["mine.py", "--init=None", "--train-last", "None"]).experiment.run
+    assert run == training.RunConfig()
+
+
+@pytest.mark.long
+def test_every_option_alone_is_its_field_or_refused():
+    """Through the whole parser: what is given is what the experiment holds, and nothing else changes."""
+    known = {option.name: option for option in known_options(Train).values()}
+    own = {"--data", "--preset", "--out", "--resume", "--json", "--dropout", "--run.init"}
+    for name in sorted(known.keys() - own):
+        kind = kinds_of(known[name].hint)[0]
+        words = {int: "2", float: "0.5", bool: "true", str: "(a)"}
+        value = words.get(kind) or str(typing.get_args(kind)[-1])
+        try:
+            found = read_request([f"{name}={value}"]).experiment
+        except ValueError as error:
+            assert "unknown option" not in str(error) and "unexpected" not in str(error)
+            continue
+        section, field = name.removeprefix("--").replace("-", "_").split(".")
+        got = getattr(getattr(found, section), field)
+        assert (
+            str(got[0] if isinstance(got, tuple) else got).lower() in (value, f"{value}.0")
+            or field == "paths"
+        )
+        changed = dataclasses.replace(getattr(training.Experiment(), section), **{field: got})
+        if field != "paths":
+            assert found == dataclasses.replace(training.Experiment(), **{section: changed})

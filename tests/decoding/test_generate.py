@@ -237,3 +237,12 @@ def test_no_prompts_and_refusals(writer, tokenizer):
         run(case, tokenizer, num_beams=2, rng=jax.random.key(0))
     with pytest.raises(ValueError, match="a stream has one beam"):
         list(decoding.stream(case.model, case.params, tokenizer, PROMPTS, config(), every=0))
+
+
+@pytest.mark.parametrize("values", [{"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}])
+@pytest.mark.parametrize("write", [decoding.generate, decoding.stream])
+def test_draws_without_a_key_are_refused(writer, tokenizer, write, values):
+    case = writer()
+    config = decoding.GenerationConfig(sampling=decoding.Sampling(**values))
+    with pytest.raises(ValueError, match="about draws, and without a key none is made: give rng"):
+        list(write(case.model, case.params, tokenizer, ["a"], config))

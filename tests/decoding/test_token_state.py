@@ -199,8 +199,12 @@ def test_refusals(writer):
         decoding.initial(lm, [260])
     with pytest.raises(ValueError, match=r"ids lie in 0..259: got -1"):
         decoding.initial(lm, [2]) << -1
-    with pytest.raises(ValueError, match=r"max_context_length lies in 1..48"):
-        decoding.initial(lm, [2], max_context_length=49)
+    for size in (49, 0, -1, True):
+        with pytest.raises(ValueError, match=r"max_context_length lies in 1..48"):
+            decoding.initial(lm, [2], max_context_length=size)
+    for bounds in ({"max_results": True}, {"max_batch": True}, {"max_batch": 0}):
+        with pytest.raises(ValueError, match="the cache holds a context of 48 tokens"):
+            cached(case, **bounds)
     with pytest.raises(ValueError, match="50 tokens long and the model reads at most 48"):
         decoding.initial(lm, range(50)).logp_next()
     with pytest.raises(ValueError, match="got num_slots=47"):

@@ -1,0 +1,130 @@
+"""What an option is given: its text, checked against the option's type and spelled as that type reads it."""
+
+import math
+import re
+import types
+import typing
+from typing import Any
+
+from jaxlm.cli._failures import UsageError
+
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+# In ASCII digits: `int` takes those of every script, and refuses more than 4,300 with an error of its own.
+WHOLE = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")
+# Above it no size, count or seed fits the whole numbers that arrays and files have.
+LARGEST = 2**63 - 1
+LONGEST_SHOWN = 60
+
+
+def as_flag(text: str) -> bool | None:
+    """Returns what a word says of a flag; None where it says nothing.
+
+    Example:
+        >>> as_flag("No"), as_flag("1"), as_flag("None")
+        (False, True, None)
+    """
+    word = text.strip().lower()
+    return True if word in TRUE else False if word in FALSE else None
+
+
+def checked_value(name: str, hint: Any, text: str) -> str:
+    """Returns the text of a value, spelled as its type reads it.
+
+    Args:
+        name: of the option, for the refusal.
+        hint: its type; of a tuple, that of each value.
+        text: what was given.
+
+    Raises:
+        UsageError: if it is no value of that type.
+
+    Example:
+        >>> checked_value("--ends", bool | None, "yes"), checked_value("--steps", int, "1_000")
+        ('True', '1000')
+    """
+    kinds = kinds_of(hint)
+    if text == "None" and types.NoneType in kinds:
+        return text
+    for kind in kinds:
+        found = _read(kind, text)
+        if found is not None:
+            return found
+    raise UsageError(f"{name} {_expected(kinds, text)}, got {_shown(text)}")
+
+
+def kinds_of(hint: Any) -> list[Any]:
+    """Returns the types that a value may be of: those of a union each, those of a tuple's values.
+
+    Example:
+        >>> kinds_of(int | None)
+        [<class 'int'>, <class 'NoneType'>]
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return [kind for one in inner for kind in kinds_of(one)]
+    if origin is tuple:
+        return kinds_of(inner[0])
+    return [hint]
+
+
+def takes_many(hint: Any) -> bool:
+    """Returns whether an option takes every value up to the next option."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return any(typing.get_origin(option) is tuple for option in options)
+
+
+def _read(kind: Any, text: str) -> str | None:
+    """The text as a value of one type; None where it is none."""
+    if typing.get_origin(kind) is typing.Literal:
+        return text if text in map(str, typing.get_args(kind)) else None
+    if kind is bool:
+        flag = as_flag(text)
+        return None if flag is None else str(flag)
+    if kind is int:
+        return _whole(text)
+    if kind is float:
+        return _number(text)
+    return text if kind is Any or (kind is str and text) else None
+
+
+def _whole(text: str) -> str | None:
+    if not WHOLE.fullmatch(text) or len(text) > 40:
+        return None
+    return str(int(text)) if abs(int(text)) <= LARGEST else None
+
+
+def _number(text: str) -> str | None:
+    try:
+        number = float(text) if text.isascii() else math.nan
+    except ValueError:
+        return None
+    return text if math.isfinite(number) else None
+
+
+def _expected(kinds: list[Any], text: str) -> str:
+    """What a value of these types is, in words; "or None" where that may be given."""
+    words = [word for kind in kinds for word in _choices(kind)]
+    if words:
+        numbers = ", or a number" if float in kinds else ""
+        none = ", 'None'" if types.NoneType in kinds else ""
+        return f"is one of {', '.join(map(repr, words))}{none}{numbers}"
+    none = " or None" if types.NoneType in kinds else ""
+    if str in kinds:
+        return f"needs a value{none}"
+    if bool in kinds:
+        return f"is true or false{none}"
+    if float in kinds:
+        return f"is a number{none}"
+    is_large = WHOLE.fullmatch(text) is not None
+    return f"is a whole number{' below 2**63' if is_large else ''}{none}"
+
+
+def _choices(kind: Any) -> list[str]:
+    is_literal = typing.get_origin(kind) is typing.Literal
+    return [str(word) for word in typing.get_args(kind)] if is_literal else []
+
+
+def _shown(text: str) -> str:
+    if len(text) <= LONGEST_SHOWN:
+        return repr(text)
+    return f"{text[:LONGEST_SHOWN]!r}... of {len(text):,} characters"

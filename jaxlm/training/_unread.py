@@ -1,0 +1,207 @@
+"""Fields of an experiment that nothing of it reads, and what would read them."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from jaxlm.corruption import NoiseConfig
+from jaxlm.training._experiment import Experiment
+
+LANGUAGE = ("masked_lm", "causal_lm", "seq2seq_lm")
+SCALED = ("linear", "dynamic", "llama3", "yarn")
+# Of a model: what a language model's output is made of, which a head over whole records takes the place of.
+OUTPUT = (
+    "tie_embeddings",
+    "head",
+    "head_bias",
+    "head_activation",
+    "head_epsilon",
+    "output_scale",
+    "logit_softcap",
+)
+
+
+class _Rule(NamedTuple):
+    """Fields, all of a section where its name ends with a dot, that are read under a condition alone."""
+
+    fields: tuple[str, ...]
+    is_read: Callable[[Experiment], bool]
+    why: str
+
+
+def unread_fields(experiment: Experiment) -> dict[str, str]:
+    """Returns the fields that decide nothing of what an experiment computes, each with the reason.
+
+    Args:
+      experiment: what is to be computed.
+
+    Returns:
+      Reasons by dotted name, such as "head.pooling".
+
+    Example:
+      >>> unread = unread_fields(Experiment())
+      >>> unread["spans.rate"]
+      "spans are of run.objective='seq2seq_lm', and it is 'masked_lm'"
+      >>> "input_noise.mask_share" in unread, "input_noise.temperature" in unread
+      (False, True)
+    """
+    names = [
+        f"{section}.{field}"
+        for section, config in vars(experiment).items()
+        for field in config.__dataclass_fields__
+    ]
+    unread: dict[str, str] = {}
+    for rule in _rules(experiment):
+        if not rule.is_read(experiment):
+            covered = [name for name in names if name.startswith(_sections(rule)) or name in rule.fields]
+            unread = dict.fromkeys(covered, rule.why) | unread
+    return unread
+
+
+def _sections(rule: _Rule) -> tuple[str, ...]:
+    return tuple(field for field in rule.fields if field.endswith("."))
+
+
+def _rules(experiment: Experiment) -> Iterator[_Rule]:
+    """Rules in order: of several that leave a field out, the first says why."""
+    objective = experiment.run.objective
+    yield from _of_objectives(f"and it is {objective!r}")
+    yield from _of_data()
+    yield from _of_models()
+    for name in ("input_noise", "target_noise"):
+        yield from _of_noise(name, getattr(experiment, f"resolved_{name}"))
+    yield _Rule(
+        ("optimizer.final_fraction",),
+        lambda one: one.optimizer.decay != "constant",
+        "optimizer.decay='constant' leaves the learning rate where it is",
+    )
+
+
+def _of_objectives(but: str) -> Iterator[_Rule]:
+    def among(*objectives: str) -> Callable[[Experiment], bool]:
+        return lambda one: one.run.objective in objectives
+
+    of_labels = among("classification", "regression")
+    both = "run.objective='classification' and 'regression'"
+    of_tokens = f"of language models, not of {both}"
+    yield _Rule(("head.",), of_labels, f"the head of whole records is of {both}, {but}")
+    yield _Rule(("head.center", "head.scale"), lambda one: False, "the labels decide it")
+    yield _Rule(("spans.",), among("seq2seq_lm"), f"spans are of run.objective='seq2seq_lm', {but}")
+    yield _Rule(
+        ("input_noise.",),
+        lambda one: one.run.objective != "seq2seq_lm",
+        f"input_noise is of every run.objective but 'seq2seq_lm', {but}; see spans.rate",
+    )
+    yield _Rule(
+        ("target_noise.",),
+        among("masked_lm", "causal_lm"),
+        f"target_noise is of run.objective='masked_lm' and 'causal_lm', {but}",
+    )
+    yield _Rule(("loss.z_loss",), among(*LANGUAGE), f"it is {of_tokens}, {but}")
+    yield _Rule(
+        ("loss.label_smoothing",),
+        lambda one: one.run.objective != "regression",
+        f"numbers are not smoothed, {but}",
+    )
+    labels = ("data.label_pattern", "data.label_field", "data.label_kind")
+    yield _Rule(labels, of_labels, f"labels are of {both}, {but}")
+    output = tuple(f"model.{name}" for name in OUTPUT)
+    yield _Rule(output, among(*LANGUAGE), f"the output over the vocabulary is {of_tokens}, {but}")
+    decoder = ("model.decoder_depth", "model.decoder_mlp_width", "model.decoder_start_id")
+    yield _Rule(decoder, among("seq2seq_lm"), f"a decoder apart is of run.objective='seq2seq_lm', {but}")
+
+
+def _of_data() -> Iterator[_Rule]:
+    def trains(one: Experiment) -> bool:
+        return one.tokenizer.path is None and one.tokenizer.kind not in ("bytes", "residues")
+
+    yield _Rule(
+        ("data.corpus",), lambda one: not one.data.paths, "data.paths take the embedded corpus's place"
+    )
+    of_files = ("data.document", "data.field")
+    yield _Rule(of_files, lambda one: bool(one.data.paths), "it is of files, and there are no data.paths")
+    yield _Rule(
+        ("data.field",),
+        lambda one: one.data.format not in ("text", "fasta", "traces"),
+        "data.format is one without fields",
+    )
+    yield _Rule(
+        ("data.document",),
+        lambda one: one.data.format in (None, "text"),
+        "data.format is one with documents of its own",
+    )
+    yield _Rule(
+        ("data.similarity",), lambda one: one.data.split == "similarity", "it is of data.split='similarity'"
+    )
+    yield _Rule(
+        ("tokenizer.vocab_size",), trains, "no vocabulary is trained: tokenizer.path or kind brings one"
+    )
+    yield _Rule(
+        ("tokenizer.rows",),
+        lambda one: one.tokenizer.path is not None,
+        "it is of a tokenizer.path, and there is none",
+    )
+
+
+def _of_models() -> Iterator[_Rule]:
+    def at(positions: str, *fields: str) -> _Rule:
+        names = tuple(f"model.{field}" for field in fields)
+        return _Rule(
+            names, lambda one: one.model.position == positions, f"it is of model.position={positions!r}"
+        )
+
+    yield at(
+        "rotary",
+        *(
+            "rotary_base",
+            "rotary_window_base",
+            "rotary_share",
+            "rotary_scaling",
+            "rotary_factor",
+            "rotary_length",
+        ),
+        *("rotary_slow_turns", "rotary_fast_turns", "rotary_rounded", "rotary_amplitude"),
+    )
+    yield at("relative", "relative_buckets", "relative_distance")
+    yield at("instruction", "next_id", "instruction_positions")
+    yield at("learned", "position_offset")
+    yield from _of_rotary_scaling()
+    windows = ("model.layer_pattern", "model.rotary_window_base")
+    yield _Rule(
+        windows, lambda one: one.model.window is not None, "it is of a model.window, and there is none"
+    )
+    yield _Rule(("model.norm_bias",), lambda one: one.model.norm == "layer", "an RMSNorm has no bias")
+    yield _Rule(("model.mask_id",), lambda one: one.model.token_dropout, "it is of model.token_dropout")
+
+
+def _of_rotary_scaling() -> Iterator[_Rule]:
+    def of(kinds: tuple[str, ...], *fields: str) -> _Rule:
+        names = tuple(f"model.{field}" for field in fields)
+        words = " or ".join(map(repr, kinds))
+        return _Rule(
+            names, lambda one: one.model.rotary_scaling in kinds, f"it is of model.rotary_scaling={words}"
+        )
+
+    yield of(SCALED, "rotary_factor")
+    yield of(("dynamic", "llama3", "yarn"), "rotary_length")
+    yield of(("llama3", "yarn"), "rotary_slow_turns", "rotary_fast_turns")
+    yield of(("yarn",), "rotary_rounded")
+
+
+def _of_noise(name: str, noise: NoiseConfig) -> Iterator[_Rule]:
+    """Rules of one of the two noises, whose rate is known."""
+
+    def rule(holds: bool, why: str, *fields: str) -> _Rule:
+        return _Rule(tuple(f"{name}.{field}" for field in fields), lambda one: holds, why)
+
+    is_drawn = noise.schedule != "constant"
+    yield rule(not is_drawn, f"{name}.schedule={noise.schedule!r} draws the share of each example", "rate")
+    constant = f"{name}.schedule='constant' draws no timesteps"
+    yield rule(is_drawn, constant, "time", "timesteps", "beta_a", "beta_b")
+    yield rule(noise.timesteps == "beta", f"it is of {name}.timesteps='beta'", "beta_a", "beta_b")
+    shares = ("mask_share", "random_share", "substitute_share", "keep_share")
+    substitution = ("substitution", "temperature", "keep_diagonal", "background")
+    none = f"{name}.rate is 0: nothing is corrupted; raise it too"
+    yield rule(is_drawn or bool(noise.rate), none, "count", "unit", *shares, *substitution)
+    yield rule(noise.substitute_share > 0, f"{name}.substitute_share is 0; raise it too", *substitution)
+    is_blosum = noise.substitution == "blosum62"
+    yield rule(is_blosum, f"it is of {name}.substitution='blosum62'", *substitution[1:])
