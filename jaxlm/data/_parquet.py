@@ -1,5 +1,6 @@
 """Records from a column of a Parquet file, streamed."""
 
+import decimal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,8 +22,11 @@ def parquet_source(
 
     Args:
         path: a Parquet file, here or at a URL.
-        field: the column that holds the text; null counts as an empty text.
-        fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`.
+        field: the column that holds the text, of any of Arrow's types for it (string, large_string,
+            string_view, a dictionary of one), or bytes, which are read as UTF-8; null counts as an empty
+            text.
+        fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`; null
+            does not.
         name: what ids begin with; the file's name where None.
         broken: whether a row, a row group or a file that cannot be read stops the reading or is yielded as
             `Unread`; a column that is not there stops it.
@@ -32,7 +36,8 @@ def parquet_source(
 
     Raises:
         CorpusError: not a Parquet file, no such column (names those there are), a column that holds no text,
-            a text that is not UTF-8 (names row group and row), or null in a further column.
+            a text that is not UTF-8 (names row group and row), or something else than a value in a further
+            one.
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -82,14 +87,22 @@ def _rows(
 def _texts(column: Any) -> list[str | UnicodeDecodeError | None]:
     """The texts of some rows; Parquet readers take a writer's word that they are UTF-8."""
     try:
-        return column.to_pylist()
+        values = column.to_pylist()
     except UnicodeDecodeError:
         return [_tried(value) for value in column]
+    return [_decoded(value) if isinstance(value, bytes) else value for value in values]
 
 
 def _tried(value: Any) -> str | UnicodeDecodeError | None:
     try:
         return value.as_py()
+    except UnicodeDecodeError as error:
+        return error
+
+
+def _decoded(value: bytes) -> str | UnicodeDecodeError:
+    try:
+        return value.decode()
     except UnicodeDecodeError as error:
         return error
 
@@ -102,11 +115,12 @@ def _record(
             f"{where}: not UTF-8 at byte {text.start} of the text (0x{text.object[text.start]:02x}); write "
             f"the column again as UTF-8"
         )
+    values = {field: value for field, value in values.items() if value is not None}
     for field, value in values.items():
-        if not isinstance(value, str | int | float):
+        if not isinstance(value, str | int | float | decimal.Decimal):
             return CorpusError(
                 f"{where}: column {field!r} should hold text, a number or a truth value, got "
-                f"{'null' if value is None else type(value).__name__}"
+                f"{type(value).__name__}"
             )
     return Record("", text or "", {field: str(value) for field, value in values.items()})
 
@@ -138,7 +152,24 @@ def _check_columns(path: Place, file: Any, field: str, fields: Sequence[str]) ->
             there = ", ".join(map(repr, columns)) or "none"
             raise CorpusError(f"{path}: no column {asked!r}; the columns there are {there}: name one of them")
     kind = file.schema_arrow.field(field).type
-    if pyarrow.types.is_dictionary(kind):
-        kind = kind.value_type
-    if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+    if not _is_text(kind):
         raise CorpusError(f"{path}: column {field!r} should hold text, got {kind}; name another column")
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a column's values are texts, or bytes that may be."""
+    from pyarrow import types
+
+    while types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        kind = kind.value_type
+    # What is spelled as text and has a type of its own, such as JSON.
+    kind = getattr(kind, "storage_type", kind)
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_string_view,
+        types.is_binary,
+        types.is_large_binary,
+        types.is_binary_view,
+    )
+    return any(test(kind) for test in tests)

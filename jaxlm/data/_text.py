@@ -92,7 +92,8 @@ def jsonl_source(
         path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, here or at a URL; blank
             lines are passed over.
         field: the field that holds the text; null counts as an empty text.
-        fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`.
+        fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null
+            does not.
         name: what ids begin with; the file's name where None.
         broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
 
@@ -101,7 +102,8 @@ def jsonl_source(
 
     Raises:
         CorpusError: a line is not a JSON object, lacks a field, or holds something else than text in `field`
-            (half a surrogate pair is no text) or nothing in another; names the line and the fields there are.
+            (half a surrogate pair is no text) or than a value in another; names the line and the fields there
+            are.
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -126,7 +128,7 @@ class _FieldError(CorpusError):
 
 def _record(line: str, id: str, where: str, field: str, fields: Sequence[str]) -> Record:
     value = _object(line, where)
-    meta = {one: _scalar(value, one, where) for one in fields}
+    meta = {one: _scalar(value, one, where) for one in fields if _there(value, one, where) is not None}
     return Record(id, _text(value, field, where), meta)
 
 
@@ -163,7 +165,7 @@ def _scalar(value: dict[str, Any], field: str, where: str) -> str:
     if not isinstance(found, str | int | float):
         raise CorpusError(
             f"{where}: field {field!r} should hold text, a number or a truth value, got "
-            f"{'null' if found is None else type(found).__name__}"
+            f"{type(found).__name__}"
         )
     return _encodable(str(found), field, where)
 
