@@ -74,8 +74,8 @@ def _found(record: Record, name: str, field: str | None, pattern: str | None) ->
     text = f"{record.id} {description}".rstrip() if field is None else record.meta.get(field)
     if text is None:
         raise CorpusError(
-            f"{where_of(record)}: expected a {name} in {field!r}, found null; correct the record, or leave it "
-            f"out"
+            f"{where_of(record)}: expected a {name} in {field!r}, found null; correct it, or leave the "
+            f"record out"
         )
     if pattern is None:
         return text

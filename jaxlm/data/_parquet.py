@@ -144,8 +144,6 @@ def open_parquet(path: Place) -> Any:
 
 
 def _check_columns(path: Place, file: Any, field: str, fields: Sequence[str]) -> None:
-    import pyarrow
-
     columns = file.schema_arrow.names
     for asked in (field, *fields):
         if asked not in columns:

@@ -10,10 +10,10 @@ CARDS = [
       "CHANGELOG", "CITATION", "CONTRIBUTING", "dataset_card", "DataCard", "CODE_OF_CONDUCT")
       for ending in ("", ".txt", ".md", ".rst", ".html", ".md.gz")),
     "LICENSE-MIT.txt", "LICENSE_CC-BY-4.0.md", "README.de.md", "README_zh-CN.md", "NOTICE", "NOTICE.txt",
-    "AUTHORS.md", "dataset_infos.json", "dataset_info.json", "croissant.json", "CITATION.cff", "SHA256SUMS.txt",
+    "AUTHORS.md", "dataset_infos.json", "dataset_info.json", "croissant.json", "SHA256SUMS.txt",
 ]  # fmt: skip
 DOCUMENTS = [
-    "train.jsonl", "notice.txt", "history.txt", "security.md", "license_texts.jsonl", "licences of the world.txt",
+    "train.jsonl", "notice.txt", "history.txt", "security.md", "license_texts.jsonl", "licences of all.txt",
     "reading.txt", "readme_corpus.txt", "README.jsonl", "LICENSES.parquet", "authors.csv", "metadata.jsonl",
     "terms.md", "copyrighted.txt", "citations.txt", "train.json",
 ]  # fmt: skip

@@ -89,7 +89,7 @@ def test_what_is_read_under_another_name_and_what_is_compressed_twice(tmp_path):
     with pytest.raises(data.CorpusError, match=r"compressed by gzip, which its name does not say; .*in \.gz"):
         list(data.open_source(tmp_path / "a.jsonl"))
     (tmp_path / "b.jsonl.gz").write_bytes(bz2.compress(LINE))
-    with pytest.raises(data.CorpusError, match="compressed by bzip2.*decompress it"):
+    with pytest.raises(data.CorpusError, match=r"compressed by bzip2.*decompress it"):
         list(data.open_source(tmp_path / "b.jsonl.gz"))
     for name, container in (("c.jsonl.gz", "bzip2"), ("d.jsonl.gz", "tar"), ("e.jsonl.gz", "gzip")):
         inner = gzip.compress(LINE) if container == "gzip" else PACKED[container]
