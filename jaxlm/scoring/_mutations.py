@@ -64,8 +64,8 @@ def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
     | `NA`, `NaN`, `None`, `-`, nothing | missing: an error, and no sequence |
     | `Ala23Ter`, `A23*`, `Arg97fs`, `Met1?`, `c.4G>A` | an error that says why |
 
-    Several are divided by `:` `,` `;` `/` `+` or white space. Symbols are compared with the wild type's; that another
-    case is meant is understood.
+    Several are divided by `:` `,` `;` `/` `+` or white space. Symbols are compared with the wild type's; that
+    another case is meant is understood.
 
     Args:
       text: what stands in a table's column.
