@@ -156,8 +156,7 @@ def _spaced(text: str, offsets: np.ndarray) -> np.ndarray:
 
 
 def _divided(text: str, offsets: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The words where those of scripts without spaces are told apart, by a token's first letter."""
-    begun = np.cumsum(tokenizers.spaceless_starts(text))
+    """The words with those of scripts without spaces, by a token's first letter, in the place of theirs."""
     shown = [start + len(text[start:end]) - len(text[start:end].lstrip()) for start, end in offsets.tolist()]
-    own = begun[np.minimum(shown, len(text) - 1)]
-    return np.where(numbers < 0, numbers, numbers * (len(text) + 1) + own)
+    own = tokenizers.spaceless_words(text)[np.minimum(shown, len(text) - 1)]
+    return np.where((own < 0) | (numbers < 0), numbers, own + numbers.max() + 1)

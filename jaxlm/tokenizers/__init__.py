@@ -5,7 +5,7 @@ from jaxlm.tokenizers._characters import (
     character_class,
     class_runs,
     has_spaceless,
-    spaceless_starts,
+    spaceless_words,
     words_of,
 )
 from jaxlm.tokenizers._config import TokenizerConfig, train_tokenizer
@@ -43,7 +43,7 @@ __all__ = [
     "opened_and_closed",
     "residue_tokenizer",
     "sentinel_ids",
-    "spaceless_starts",
+    "spaceless_words",
     "train_instructions",
     "train_subwords",
     "train_tokenizer",

@@ -122,25 +122,27 @@ def has_spaceless(text: str) -> bool:
     return not text.isascii() and _SPACELESS.search(text) is not None
 
 
-def spaceless_starts(text: str) -> np.ndarray:
-    """Returns where words begin because their script has no spaces, `Bool[characters]`.
+def spaceless_words(text: str) -> np.ndarray:
+    """Returns the words of scripts without spaces: by character the number of its word, -1 for all others.
 
-    That is at each grapheme, behind the last one, and where Katakana begins and ends; what divides words of
-    other scripts begins none here.
+    Each grapheme is one, and each run of Katakana, with the marks on them.
+
+    Returns:
+      `Int[characters]`.
 
     Example:
-      >>> text = "東京タワーto見る"
-      >>> [one for n, one in enumerate(text) if spaceless_starts(text)[n]]
-      ['東', '京', 'タ', 't', '見', 'る']
+      >>> spaceless_words("東京タワーto見る").tolist()
+      [0, 1, 2, 2, 2, -1, -1, 3, 4]
     """
-    found = np.zeros(len(text), bool)
-    before = SPACE
+    found, number, before = np.full(len(text), -1), -1, SPACE
     for place, character in enumerate(text):
         kind = character_class(character)
-        if kind == JOINED and before != SPACE:
-            continue
-        apart = before in (GRAPHEME, KATAKANA) or kind == KATAKANA
-        found[place] = kind == GRAPHEME or (apart and kind not in (before, SPACE))
+        kind = before if kind == JOINED else kind
+        if kind in (GRAPHEME, KATAKANA):
+            # A mark goes on with the grapheme that it is on.
+            is_new = kind != before or (kind == GRAPHEME and character_class(character) != JOINED)
+            number += is_new
+            found[place] = number
         before = kind
     return found
 
@@ -154,7 +156,7 @@ def words_of(text: str) -> list[str]:
     """
     if not has_spaceless(text):
         return text.split()
-    starts = spaceless_starts(text)
-    places = [*np.flatnonzero(starts).tolist(), len(text)]
-    parts = [text[: places[0]], *(text[a:b] for a, b in itertools.pairwise(places))]
+    numbers = spaceless_words(text)
+    places = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(text)]
+    parts = [text[start:end] for start, end in itertools.pairwise(places)]
     return [word for part in parts for word in part.split()]
