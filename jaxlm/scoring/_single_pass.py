@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from jaxlm import corruption, data, tokenizers
 from jaxlm.scoring._masked_checks import too_long
-from jaxlm.scoring._masked_rows import at_regular, place_columns, token_places
+from jaxlm.scoring._masked_rows import at_regular
 from jaxlm.scoring._masked_texts import masked_text
 from jaxlm.scoring._masked_windows import windows
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
+from jaxlm.scoring._token_rows import place_columns, token_places
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._windows import Long
 
