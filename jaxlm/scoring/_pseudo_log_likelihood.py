@@ -55,9 +55,9 @@ class PseudoLogLikelihood(Measure):
       long: "error" or "window".
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds lists with an entry a token, null at specials: its id and place in the text's bytes, its
-        word's number, its log-probability by each masking, and by the first its rank (0 = the likeliest) and
-        the entropy.
+      tokens: adds lists with an entry a token, null at specials: its id, string and place in the text's
+        bytes, its word's number, its log-probability by each masking, and by the first its rank (0 = the
+        likeliest) and the entropy.
       top_k: likeliest ids that `tokens` lists for each token, by the first masking.
       words: adds lists with an entry a word: its text, and the sum of its tokens by each masking.
 

@@ -44,7 +44,7 @@ class SinglePass(Measure):
         the one in which it is farthest from an end that the text does not have there.
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds the ids of the text and the estimate for each token, null at specials.
+      tokens: adds each token's id, string and place, and its estimate, null at specials.
 
     Example:
       >>> SinglePass(keep_share=0.1, random_share=0.1).options()["keep_share"]
