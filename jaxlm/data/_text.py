@@ -83,6 +83,7 @@ def jsonl_source(
     *,
     field: str = "text",
     fields: Sequence[str] = (),
+    keep: Sequence[str] = (),
     name: str | None = None,
     broken: Broken = "stop",
 ) -> Iterator[Record | Unread]:
@@ -94,6 +95,7 @@ def jsonl_source(
         field: the field that holds the text; null counts as an empty text.
         fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null
             does not.
+        keep: fields whose values go into `kept` as they are, None where a record lacks one.
         name: what ids begin with; the file's name where None.
         broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
 
@@ -114,7 +116,7 @@ def jsonl_source(
                 raise line
             if not line or line.isspace():
                 continue
-            yield _record(line, f"{name}:{number}", f"{place}:{number}", field, fields)
+            yield _record(line, f"{name}:{number}", f"{place}:{number}", field, fields, keep)
             is_first = False
         except _FieldError as error:
             yield unread(f"{name}:{number}", error, "stop" if is_first else broken)
@@ -126,10 +128,11 @@ class _FieldError(CorpusError):
     """A record lacks a field: of a file's first one, the request is wrong and not the record."""
 
 
-def _record(line: str, id: str, where: str, field: str, fields: Sequence[str]) -> Record:
+def _record(line: str, id: str, where: str, field: str, fields: Sequence[str], keep: Sequence[str]) -> Record:
     value = _object(line, where)
     meta = {one: _scalar(value, one, where) for one in fields if _there(value, one, where) is not None}
-    return Record(id, _text(value, field, where), meta)
+    kept = {one: value.get(one) for one in keep} if keep else None
+    return Record(id, _text(value, field, where), meta, kept)
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
