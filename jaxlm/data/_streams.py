@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from jaxlm.data import _containers as containers
@@ -140,13 +141,18 @@ def _opened(path: Place, lone_cr: LoneCr) -> Iterator[tuple[io.BufferedIOBase, E
         raise kind(f"{path}: cannot be read ({reason(error)})") from error
 
 
-def _as_utf8(stream: io.BufferedIOBase, path: Place, lone_cr: LoneCr) -> tuple[io.BufferedReader, Encoding]:
+def _as_utf8(stream: io.BufferedIOBase, path: Place, lone_cr: LoneCr) -> tuple[io.BufferedIOBase, Encoding]:
     head = _head(stream)
     container = containers.container_by_magic(head)
     if container is not None:
         raise containers.refusal(path, container, is_inside=path.suffix.lower() in containers.READ)
     encoding = encoding_of(head, str(path))
     is_ended = lone_cr == "always" or (lone_cr == "without_lf" and ends_in_cr(head, encoding))
+    is_plain = isinstance(path, Path) and path.suffix.lower() not in containers.READ
+    if encoding.name == UTF8 and not is_ended and is_plain and stream.seekable():
+        # As it is, and from its start: that costs less than to read through another stream.
+        stream.seek(0)
+        return stream, encoding
     return io.BufferedReader(Utf8Stream(head, stream, encoding, is_ended), BYTES_AT_ONCE), encoding
 
 

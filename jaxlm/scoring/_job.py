@@ -28,8 +28,8 @@ def run_job(
     """Scores a corpus into a folder or an object store and yields how far it is; the last is `JobFinished`.
 
     `out` gets `job.json`, which says all that the numbers depend on, `parts/part-000000.parquet` and so on
-    (one row a document, in order; `index`, `id`, what is kept, the scorer's columns, `error`), `plan.json`,
-    where the files of the corpus stand in the parts, and at the end `manifest.json`, the list of parts with their checksums,
+    (one row a document, in order; `index`, `id`, the scorer's columns, `error`), `plan.json`, where the files
+    of the corpus stand in the parts, and at the end `manifest.json`, the list of parts with their checksums,
     and `summary.json`. What a part holds is a function of the corpus, the scorer and the options, and each is
     scored by itself: the files of a job that was killed and run again, by however many processes, are those
     of one that was not.
