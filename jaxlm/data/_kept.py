@@ -63,7 +63,7 @@ def fitted(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> d
         value = values.get(name)
         try:
             found[name] = _fit(value, kind)
-        except (TypeError, UnicodeEncodeError) as error:
+        except (TypeError, OverflowError, UnicodeEncodeError) as error:
             raise CorpusError(
                 f"{where}: the field {name!r} that is kept should hold {kind}, as in the records before, got "
                 f"{str(value)[:40]!a}; make it so, or do not keep it"
@@ -123,7 +123,8 @@ def _fit(value: Any, kind: Any) -> Any:
         return value
     if types.is_floating(kind) and number:
         return float(value)
-    if types.is_integer(kind) and number and value == int(value) and -LARGEST <= value < LARGEST:
+    is_whole = number and (isinstance(value, int) or value.is_integer())
+    if types.is_integer(kind) and is_whole and -LARGEST <= value < LARGEST:
         return int(value)
     raise TypeError(kind)
 

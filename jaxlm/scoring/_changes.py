@@ -95,14 +95,14 @@ def _change(
 
 
 def _place(match: re.Match[str], group: int, word: str, wild_type: str, first: int) -> tuple[int, str | None]:
-    """A place of the wild type; and the case of its symbol, where only the case is another one."""
+    """A place of the wild type; and the case that its symbols are written in, None where it has both."""
     wild = _symbol(match[group], word, None)
     place, last = int(match[group + 1]) - first, first + len(wild_type) - 1
     if not 0 <= place < len(wild_type):
         raise ValueError(f"{word} is outside the wild type, whose symbols are numbered {first}..{last}")
     own = wild_type[place]
     if own == wild:
-        return place, None
+        return place, "upper" if wild_type.isupper() else None
     if own.casefold() == wild.casefold():
         return place, "upper" if own.isupper() else "lower"
     raise ValueError(

@@ -43,7 +43,8 @@ class Score(NamedTuple):
       `top_ids`, `top_strings`, `top_log_probs`: with `top_k` the likeliest ids in its place.
 
     Of each word, with `words`:
-      `words`: its text, without the white space around it.
+      `words`: its text, without the white space around it. Of "log-likelihood" words are what white space
+        divides, of "pseudo-log-likelihood" what `word_unit` says.
       `word_surprisals`: -log p(word, given what is before it), corrected at its end: that the word ends there
         is of its own probability and not of the next word's, so that this is not the sum of its tokens'. None
         for a first word that nothing predicts. See Pimentel and Meister, https://arxiv.org/abs/2406.14561.

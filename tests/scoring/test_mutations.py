@@ -36,6 +36,7 @@ WILD = "MAGKT"
         ("p.ALA2THR", "MTGKT", "A2T"),
         ("ala2thr", "MTGKT", "A2T"),
         ("a2t", "MTGKT", "A2T"),
+        ("A2t", "MTGKT", "A2T"),
         ("P.A2T", "MTGKT", "A2T"),
         ("NP_000001.1:p.(Ala2Thr)", "MTGKT", "A2T"),
         ("ENSP00000269305.4:p.Ala2Thr", "MTGKT", "A2T"),

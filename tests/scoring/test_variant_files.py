@@ -41,6 +41,15 @@ def test_the_column_of_variants_is_there_whatever_its_first_value_is(tmp_path):
         assert scoring.find_variant_column(path) == "mutant"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_tables_and_wild_types_are_read_by_their_mark(tmp_path, encoding, end):
+    (tmp_path / "a.tsv").write_bytes(f"mutant\tscore{end}A2T\t0.5{end}".encode(encoding))
+    (tmp_path / "a.fasta").write_bytes(f">wild\tof é{end}MA{end}GKT{end}".encode(encoding))
+    assert scoring.find_variant_column(tmp_path / "a.tsv") == "mutant"
+    assert scoring.read_wild_type(tmp_path / "a.fasta") == "MAGKT"
+
+
 def test_ranks_are_of_the_variants_that_have_both():
     measured = [0.1, 0.4, 0.2, None, 0.9, math.nan]
     columns = {"up": [1.0, 3.0, 2.0, 9.0, 4.0, 0.0], "down": [-1.0, -3.0, None, 9.0, -4.0, 0.0]}
