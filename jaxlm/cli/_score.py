@@ -136,6 +136,7 @@ def _source(options: Score) -> tuple[scoring.Source, scoring.Measure]:
         document=options.document,
         field="text" if field is None else field,
         fields=[one for one in fields if isinstance(one, str)],
+        keep=options.keep,
         on_error=options.on_error,
     )
     return source, measure

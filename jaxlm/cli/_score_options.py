@@ -38,6 +38,8 @@ class Score:
         document: of a text file, whether a line or the whole file is one document
         field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text, and of variants
             the column that is called so
+        keep: columns of JSONL, CSV or Parquet that stand beside the scores, with their types; a column id
+            is the documents' id anyway
         on_error: whether a document that cannot be read or scored becomes a row that says why, or ends the
             job
         base: of the logarithms that are written, e (nats) or 2 (bits)
@@ -66,6 +68,7 @@ class Score:
     format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
     document: Literal["line", "file"] = "line"
     field: str | None = None
+    keep: tuple[str, ...] = ()
     on_error: Literal["row", "stop"] = "row"
     base: Literal["e", "2"] = "e"
     shard: str = "1/1"

@@ -32,7 +32,8 @@ class NoiseConfig:
       beta_b: second parameter of Beta, positive.
       count: "exact" chooses max(1, round-half-up(fraction * n)) of the n units of each example, none for a
         fraction of 0; "bernoulli" chooses each independently, so that an example may have none.
-      unit: what is chosen whole: a "token", a "word" (whole-word masking), or an "instruction" of a trace.
+      unit: what is chosen whole: a "token", a "word" (whole-word masking; where a script has no spaces, a
+        grapheme, or a run of Katakana), or an "instruction" of a trace.
       mask_share: share of the chosen positions that become the mask id.
       random_share: share that become a random id, which may be the same one.
       substitute_share: share that become another id by `substitution`.

@@ -2,7 +2,6 @@
 
 import json
 import re
-import unicodedata
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,21 +9,25 @@ import numpy as np
 from jaxlm import tokenizers
 from jaxlm.corruption._noise_config import Unit
 from jaxlm.corruption._shares import array_module
+from jaxlm.corruption._split_characters import MIDDLE, SplitCharacters, split_characters, with_split
+from jaxlm.tokenizers import CharacterClass
 
-# Classes of characters: a word is of one of them.
-_LETTER, _DIGIT, _SPACE, _OTHER, _SPECIAL = range(5)
 # How a tokenizer shows bytes that are no UTF-8 on their own: parts of letters.
-_BYTES = re.compile(r"\\x[89a-f][0-9a-f]")
+_BYTES = re.compile(r"\\x([89a-f][0-9a-f])")
 _CONTINUATION = "…"
+# Runs of marks are looked through up to this many tokens.
+_MARKS = (1, 2, 4, 8, 16)
 
 
 class Units(NamedTuple):
     """Where units begin, by the ids of a position and of the one before it.
 
-    A unit begins at an id that `opens`, and where the class that an id begins with (`first`) is not the one
-    that the id before it ends with (`last`).
+    A unit begins at an id that `opens`, at one that begins with a grapheme, and where the class that an id
+    begins with (`first`) is not the one that the id before it ends with (`last`); a mark (JOINED) belongs to
+    what is before it.
 
-    `opens` `Bool[V]`; `first`, `last` `UInt8[V]`.
+    `opens` `Bool[V]`; `first`, `last` `UInt8[V]` of `tokenizers.CharacterClass`; `split`: the parts of
+    characters that tokens share, None where every token is of whole ones.
 
     Example:
       >>> Units(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8)).opens.tolist()
@@ -34,6 +37,7 @@ class Units(NamedTuple):
     opens: np.ndarray
     first: np.ndarray
     last: np.ndarray
+    split: SplitCharacters | None = None
 
 
 def make_units(unit: Unit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units | None:
@@ -42,7 +46,9 @@ def make_units(unit: Unit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> 
     A word of text is a run of letters, of digits, of white space or of other signs, as GPT-2's pattern takes
     text apart; the space before it is of the word where one piece holds both, else a unit of its own.
     WordPiece marks what continues a word (`##`), an instruction trace what continues an operand (`…`); there
-    the marks decide. Instructions end with [NEXT]. Specials are units of their own.
+    the marks decide. Scripts without spaces have words of their own: of Han, Hiragana, Thai, Lao, Khmer,
+    Myanmar and their like each grapheme, of Katakana each run; a token that holds several is not divided.
+    Instructions end with [NEXT]. Specials are units of their own.
 
     Args:
       unit: "token", "word" or "instruction".
@@ -63,17 +69,16 @@ def make_units(unit: Unit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> 
         return _instructions(tokenizer, vocab_size)
     if tokenizer.kind == "residues":
         raise ValueError("noise.unit='word' needs words: a chain of residues has none; use 'token'")
-    opens, first, last = np.ones(vocab_size, bool), *np.full((2, vocab_size), _SPECIAL, np.uint8)
+    opens, first, last = (
+        np.ones(vocab_size, bool),
+        *np.full((2, vocab_size), CharacterClass.SPECIAL, np.uint8),
+    )
     mark, special = _continuation_mark(tokenizer), set(tokenizer.special_ids)
-    for id_ in range(tokenizer.vocab_size):
-        if id_ in special:
-            continue
-        token = tokenizer.token(id_)
-        if mark is not None:
-            opens[id_], first[id_], last[id_] = not token.startswith(mark), _LETTER, _LETTER
-        else:
-            opens[id_], first[id_], last[id_] = _classes(token)
-    return Units(opens, first, last)
+    pieces = {id_: tokenizer.token(id_) for id_ in range(tokenizer.vocab_size) if id_ not in special}
+    for id_, token in pieces.items():
+        opens[id_], first[id_], last[id_] = _classes(token) if mark is None else _marked_classes(token, mark)
+    split = split_characters({id_: _bytes(token) for id_, token in pieces.items()}, vocab_size)
+    return Units(opens, first, last, None if mark else split)
 
 
 def unit_starts(tokens: Any, units: Units | None) -> Any:
@@ -87,9 +92,32 @@ def unit_starts(tokens: Any, units: Units | None) -> Any:
     if units is None:
         return None
     xp = array_module(tokens)
-    opens, first, last = (xp.asarray(part)[tokens] for part in units)
-    changes = first[:, 1:] != last[:, :-1]
-    return xp.concatenate([xp.ones_like(opens[:, :1]), opens[:, 1:] | changes], axis=1)
+    opens, first, last = (xp.asarray(part)[tokens] for part in units[:3])
+    if units.split is not None:
+        first, last = with_split(tokens, first, last, units.split)
+    begins = _begins(first[:, 1:], _through_marks(last, xp)[:, :-1])
+    return xp.concatenate([xp.ones_like(opens[:, :1]), opens[:, 1:] | begins], axis=1)
+
+
+def _begins(first: Any, before: Any) -> Any:
+    """Whether a unit begins with a class behind another one."""
+    joined = (first == MIDDLE) | ((first == CharacterClass.JOINED) & ~_is_blank(before))
+    return ~joined & ((first != before) | (first == CharacterClass.GRAPHEME))
+
+
+def _through_marks(last: Any, xp: Any) -> Any:
+    """The class that a token ends with; of marks that of what they stand on, a letter's if that is blank."""
+    is_mark = (last == CharacterClass.JOINED) | (last == MIDDLE)
+    found = last
+    for size in _MARKS:
+        before = xp.concatenate([found[:, :size], found[:, :-size]], axis=1)[:, : last.shape[1]]
+        found = xp.where((found == CharacterClass.JOINED) | (found == MIDDLE), before, found)
+    none = (found == CharacterClass.JOINED) | (found == MIDDLE) | _is_blank(found)
+    return xp.where(is_mark & none, np.uint8(CharacterClass.LETTER), found)
+
+
+def _is_blank(kind: Any) -> Any:
+    return (kind == CharacterClass.SPACE) | (kind == CharacterClass.SPECIAL)
 
 
 def _instructions(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units:
@@ -111,13 +139,33 @@ def _continuation_mark(tokenizer: tokenizers.Tokenizer) -> str | None:
 
 def _classes(token: str) -> tuple[bool, int, int]:
     """Whether a token opens a word by its space, and the classes of its ends."""
+    # A byte of a character that is not whole is a letter's, until its others say what it is.
     text = _BYTES.sub("é", token.replace("▁", " "))
     opens = text[:1].isspace() and not text.isspace()
-    return opens, _class(text.lstrip()[:1] or text[:1]), _class(text[-1:])
+    return opens, tokenizers.character_class(text.lstrip()[:1] or text[:1]), _last_class(text)
 
 
-def _class(character: str) -> int:
-    if not character or character.isspace():
-        return _SPACE
-    kind = unicodedata.category(character)[0]
-    return {"L": _LETTER, "M": _LETTER, "N": _DIGIT}.get(kind, _OTHER)
+def _marked_classes(token: str, mark: str) -> tuple[bool, int, int]:
+    """The same where marks decide, but for scripts without spaces: all else is one class."""
+    text = token.removeprefix(mark)
+    first, last = (
+        kind if kind >= CharacterClass.GRAPHEME else CharacterClass.LETTER
+        for kind in (tokenizers.character_class(text[:1]), _last_class(text))
+    )
+    return not token.startswith(mark), first, last
+
+
+def _last_class(text: str) -> int:
+    """The class of the last character that is no mark, or a mark's."""
+    kinds = (tokenizers.character_class(character) for character in reversed(text))
+    return next((kind for kind in kinds if kind != CharacterClass.JOINED), _only(text))
+
+
+def _only(text: str) -> int:
+    return CharacterClass.JOINED if text else CharacterClass.SPACE
+
+
+def _bytes(token: str) -> bytes:
+    """The bytes of a token, from what is shown of them."""
+    parts = _BYTES.split(token)
+    return b"".join(bytes.fromhex(part) if place % 2 else part.encode() for place, part in enumerate(parts))

@@ -1,5 +1,6 @@
 """Host side: sources -> records -> a token cache -> packed batches."""
 
+from jaxlm.data._annotations import where_of
 from jaxlm.data._batches import Batch, Batches, Piece, eval_batches, gather_rows, unpack
 from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._cache import TokenCache, build_cache
@@ -13,8 +14,9 @@ from jaxlm.data._estimate import estimate_records
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, find_files
 from jaxlm.data._folders import cache_root
+from jaxlm.data._kept import kept_types
 from jaxlm.data._labels import labelled
-from jaxlm.data._open import open_source, read_files
+from jaxlm.data._open import WITH_FIELDS, check_fields, open_source, read_files
 from jaxlm.data._packing import PackingPlan, plan_packing
 from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
@@ -29,6 +31,7 @@ from jaxlm.data._versions import file_digest, file_version, of_each
 
 __all__ = [
     "SEAL",
+    "WITH_FIELDS",
     "Batch",
     "Batches",
     "CacheWriter",
@@ -51,6 +54,7 @@ __all__ = [
     "bytecode_fingerprint",
     "bytecode_source",
     "cache_root",
+    "check_fields",
     "compressed_bits_per_byte",
     "csv_source",
     "disassemble",
@@ -62,6 +66,7 @@ __all__ = [
     "find_files",
     "gather_rows",
     "jsonl_source",
+    "kept_types",
     "labelled",
     "masked_capacity",
     "of_each",
@@ -83,4 +88,5 @@ __all__ = [
     "traces_source",
     "unpack",
     "unseal",
+    "where_of",
 ]

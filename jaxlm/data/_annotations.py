@@ -71,7 +71,12 @@ def cut(record: Record, config: DataConfig) -> Record:
 
 def _found(record: Record, name: str, field: str | None, pattern: str | None) -> str | None:
     description = record.meta.get("description", "")
-    text = f"{record.id} {description}".rstrip() if field is None else record.meta[field]
+    text = f"{record.id} {description}".rstrip() if field is None else record.meta.get(field)
+    if text is None:
+        raise CorpusError(
+            f"{where_of(record)}: expected a {name} in {field!r}, found null; correct it, or leave the "
+            f"record out"
+        )
     if pattern is None:
         return text
     match = re.search(pattern, text)

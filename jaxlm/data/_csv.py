@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 
-from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._records import OWN_ID, Broken, CorpusError, Record, Unread, unread
 from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines
 
@@ -16,6 +16,7 @@ def csv_source(
     *,
     field: str = "text",
     fields: Sequence[str] = (),
+    keep: Sequence[str] = (),
     name: str | None = None,
     broken: Broken = "stop",
 ) -> Iterator[Record | Unread]:
@@ -28,6 +29,7 @@ def csv_source(
         path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`; blank lines are passed over.
         field: the column that holds the text.
         fields: further columns, whose cells go into `meta`.
+        keep: columns whose cells go into `kept`.
         name: what ids begin with; the file's name where None.
         broken: whether a row that cannot be read stops the reading or is yielded as `Unread`; a column that
             is not there stops it.
@@ -44,7 +46,7 @@ def csv_source(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = pathlib.Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
         ...     list(csv_source(pathlib.Path(folder, "a.csv"), fields=["year"]))
-        [Record(id='a.csv:2', text='one, two', meta={'year': '1999'})]
+        [Record(id='a.csv:2', text='one, two', meta={'year': '1999'}, kept=None)]
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -56,7 +58,7 @@ def csv_source(
     if isinstance(columns, CorpusError):
         yield unread(name, columns, broken)
         return
-    _check_columns(path, columns, field, fields)
+    _check_columns(path, columns, [field, *fields, *(one for one in keep if one != OWN_ID)])
     for line, cells in rows:
         if not isinstance(cells, CorpusError) and len(cells) != len(columns):
             said = f"expected {len(columns)} cells as the header has, got {len(cells)}"
@@ -65,7 +67,8 @@ def csv_source(
             yield unread(f"{name}:{line}", cells, broken)
             continue
         row = dict(zip(columns, cells, strict=True))
-        yield Record(f"{name}:{line}", row[field], {one: row[one] for one in fields})
+        kept = {one: row.get(one) for one in keep} if keep else None
+        yield Record(f"{name}:{line}", row[field], {one: row[one] for one in fields}, kept)
 
 
 class _Lines:
@@ -106,11 +109,11 @@ def _rows(path: Place) -> Iterator[tuple[int, list[str] | CorpusError]]:
                 yield line, cells
 
 
-def _check_columns(path: Place, columns: list[str], field: str, fields: Sequence[str]) -> None:
+def _check_columns(path: Place, columns: list[str], named: Sequence[str]) -> None:
     if len(set(columns)) != len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
         raise CorpusError(f"{path}: the header names column {twice!r} twice; rename one")
-    for asked in (field, *fields):
+    for asked in named:
         if asked not in columns:
             there = ", ".join(map(repr, columns))
             raise CorpusError(f"{path}: no column {asked!r}; the columns there are {there}: name one of them")

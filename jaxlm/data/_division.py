@@ -16,7 +16,7 @@ from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._splits import Split, Splits, fill_splits, group_hash, plan_splits
 
 # Part of a cache's fingerprint: raise it when the same records would be divided or labelled otherwise.
-DIVISION = 1
+DIVISION = 2
 
 
 class Division(NamedTuple):

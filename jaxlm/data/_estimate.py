@@ -7,7 +7,7 @@ from jaxlm.data._files import CorpusFile
 from jaxlm.data._parquet import open_parquet
 from jaxlm.data._records import CorpusError
 from jaxlm.data._remote import RemotePath
-from jaxlm.data._streams import count_bytes, count_head
+from jaxlm.data._streams import LoneCr, count_bytes, count_head
 from jaxlm.data._text import Document
 from jaxlm.data._versions import file_size
 
@@ -45,7 +45,7 @@ def _records_in(file: CorpusFile, document: Document) -> int:
     if file.format == "text" and document == "file":
         return 1
     with contextlib.suppress(CorpusError):
-        lines, headers, ends_open = count_bytes(file.path)
+        lines, headers, ends_open = count_bytes(file.path, _lone_cr(file))
         if file.format == "fasta":
             return headers
         return lines + ends_open - (file.format == "csv")
@@ -57,10 +57,14 @@ def _about(file: CorpusFile, document: Document) -> int:
         return _records_in(file, document)
     with contextlib.suppress(CorpusError):
         size = file_size(file.path)
-        lines, headers = count_head(file.path, HEAD)
+        lines, headers = count_head(file.path, HEAD, _lone_cr(file))
         found = headers if file.format == "fasta" else lines - (file.format == "csv")
         return round(found * max(size / HEAD, 1.0))
     return 0
+
+
+def _lone_cr(file: CorpusFile) -> LoneCr:
+    return "always" if file.format == "fasta" else "without_lf"
 
 
 def _parquet_rows(file: CorpusFile) -> int:

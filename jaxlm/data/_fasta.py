@@ -14,13 +14,14 @@ def fasta_source(
 
     Args:
         path: a FASTA file, here or at a URL, plain, `.gz` or `.zst`: a `>` line opens a sequence, the lines
-            up to the next one hold it; blank lines and `;` comments are passed over.
+            up to the next one hold it; blank lines and `;` comments are passed over. Lines end in line feeds,
+            carriage returns or both.
         name: what error messages and the ids of nameless sequences begin with; the file's name where None.
         broken: whether a sequence that cannot be read stops the reading or is yielded as `Unread`.
 
     Yields:
-        Records whose id is the header's first word; `meta["description"]` is the rest of it, `meta["where"]`
-        file and line.
+        Records whose id is the header's first word, up to white space of any kind; `meta["description"]` is
+        the rest of it, `meta["where"]` file and line.
 
     Raises:
         CorpusError: letters stand before the first header.
@@ -35,7 +36,7 @@ def fasta_source(
     path = to_place(path)
     name = path.name if name is None else name
     header, parts, opened = None, [], 0
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, lone_cr="always"):
         if isinstance(line, str) and line.startswith(">"):
             if header is not None or parts:
                 yield _sequence(header, parts, f"{name}:{opened}", f"{path}:{opened}", broken)
@@ -58,7 +59,7 @@ def fasta_source(
 def _sequence(
     header: str | None, parts: list[str | CorpusError], nameless: str, where: str, broken: Broken
 ) -> Record | Unread:
-    word, _, description = (header or "").strip().partition(" ")
+    word, description, *_ = [*(header or "").split(maxsplit=1), "", ""]
     wrong = next((part for part in parts if isinstance(part, CorpusError)), None)
     if wrong is not None:
         return unread(word or nameless, wrong, broken)

@@ -1,19 +1,22 @@
 """One lazy iterator over every record that paths name, whatever their formats."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxlm.data._csv import csv_source
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, Format, find_files
+from jaxlm.data._kept import with_own
 from jaxlm.data._parquet import parquet_source
-from jaxlm.data._records import Broken, CorpusError, Record, UnreachableError, Unread
+from jaxlm.data._records import OWN_ID, Broken, CorpusError, Record, UnreachableError, Unread, unread
 from jaxlm.data._streams import read_lines
 from jaxlm.data._text import Document, jsonl_source, text_source, traces_source
 from jaxlm.data._watch import Watch
 
 LINES_LOOKED_AT = 100
+# Formats whose records have fields.
+WITH_FIELDS = ("jsonl", "csv", "parquet")
 
 
 def open_source(
@@ -70,6 +73,7 @@ def read_files(
     document: Document = "line",
     field: str = "text",
     fields: Sequence[str] = (),
+    keep: Mapping[str, Any] | None = None,
     broken: Broken = "stop",
 ) -> Iterator[Record | Unread]:
     """Yields the records of files already found.
@@ -80,6 +84,8 @@ def read_files(
         document: as for `open_source`.
         field: as for `open_source`.
         fields: as for `open_source`.
+        keep: columns whose values go into `kept`, by their types (see `kept_types`); with it, be it empty, a
+            record of a file that has a column `id` has what that says as its id. None: neither.
         broken: as for `open_source`.
 
     Yields:
@@ -88,24 +94,46 @@ def read_files(
     Raises:
         CorpusError: a file is not what its format says.
     """
+    asked = {"field": field, "fields": fields, "document": document, "broken": broken}
     for file in files:
         format = format_of(file) if sniff else file.format
-        named = {"name": file.name, "broken": broken}
-        match format:
-            case "text":
-                yield from text_source(file.path, document=document, **named)
-            case "traces":
-                yield from traces_source(file.path, **named)
-            case "jsonl":
-                yield from jsonl_source(file.path, field=field, fields=fields, **named)
-            case "csv":
-                yield from csv_source(file.path, field=field, fields=fields, **named)
-            case "parquet":
-                yield from parquet_source(file.path, field=field, fields=fields, **named)
-            case "fasta":
-                yield from fasta_source(file.path, **named)
-            case _:
-                raise CorpusError(f"{file.path}: unknown format {format!r}")
+        if keep is None or format not in WITH_FIELDS:
+            yield from _read(file._replace(format=format), **asked)
+            continue
+        for record in _read(file, keep={**keep, OWN_ID: None}, **asked):
+            if isinstance(record, Record):
+                try:
+                    record = with_own(record, keep, file)
+                except CorpusError as error:
+                    record = unread(record.id, error, broken)
+            yield record
+
+
+def _read(
+    file: CorpusFile,
+    *,
+    document: Document,
+    field: str,
+    fields: Sequence[str],
+    broken: Broken,
+    keep: Mapping[str, Any] | None = None,
+) -> Iterator[Record | Unread]:
+    named = {"name": file.name, "broken": broken}
+    columns = {"field": field, "fields": fields, **named}
+    match file.format:
+        case "text":
+            return text_source(file.path, document=document, **named)
+        case "traces":
+            return traces_source(file.path, **named)
+        case "jsonl":
+            return jsonl_source(file.path, keep=tuple(keep or ()), **columns)
+        case "csv":
+            return csv_source(file.path, keep=tuple(keep or ()), **columns)
+        case "parquet":
+            return parquet_source(file.path, keep=keep, **columns)
+        case "fasta":
+            return fasta_source(file.path, **named)
+    raise CorpusError(f"{file.path}: unknown format {file.format!r}")
 
 
 def check_document(files: Sequence[CorpusFile], document: Document) -> None:
@@ -136,7 +164,7 @@ def check_fields(files: Sequence[CorpusFile], fields: Sequence[str]) -> None:
     Raises:
         CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
     """
-    without = [file for file in files if file.format not in ("jsonl", "csv", "parquet")]
+    without = [file for file in files if file.format not in WITH_FIELDS]
     if fields and without:
         raise CorpusError(
             f"{without[0].path}: a file of format {without[0].format!r} has no field {fields[0]!r}; leave "

@@ -1,8 +1,11 @@
 """What every source yields, and the one error that a user's corpus can cause."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 Broken = Literal["stop", "yield"]
+# The field in which a corpus names its records, where it has one.
+OWN_ID = "id"
 
 
 class Record(NamedTuple):
@@ -14,6 +17,8 @@ class Record(NamedTuple):
         text: what the tokenizer encodes.
         meta: what else the source knows. `group` (optional) names what must not be divided between splits, a
             module say; `where` (optional) file and line, for errors, where the id does not say them.
+        kept: columns that travel beside the text, by name, where some were asked for: values as Arrow takes
+            them.
 
     Example:
         >>> Record("tales.txt:1", "once upon a time", {}).text
@@ -23,6 +28,7 @@ class Record(NamedTuple):
     id: str
     text: str
     meta: dict[str, str]
+    kept: Mapping[str, Any] | None = None
 
 
 class CorpusError(ValueError):

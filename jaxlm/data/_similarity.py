@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxlm import tokenizers
+
 LETTERS, WORDS = 4, 5
 # Sums of one block's products of postings: what is held at once beside the k-mers themselves.
 PRODUCTS_AT_ONCE = 1 << 22
@@ -25,8 +27,8 @@ def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np
     Args:
         texts: the records' texts.
         share: in (0, 1].
-        letters: whether k-mers are runs of four letters (proteins) or of five words. A shorter text is one
-            k-mer of its own.
+        letters: whether k-mers are runs of four letters (proteins) or of five words (see
+            `tokenizers.words_of`). A shorter text is one k-mer of its own.
 
     Returns:
         `Int64[N]`, the index of the first text of each text's cluster.
@@ -50,7 +52,7 @@ def _letter_kmers(text: str) -> np.ndarray:
 
 
 def _word_kmers(text: str) -> np.ndarray:
-    words = text.split()
+    words = tokenizers.words_of(text)
     runs = {" ".join(words[start : start + WORDS]) for start in range(max(1, len(words) - WORDS + 1))}
     digests = [hashlib.blake2b(run.encode("utf-8", "surrogatepass"), digest_size=8).digest() for run in runs]
     return np.unique(np.frombuffer(b"".join(digests), "<i8"))

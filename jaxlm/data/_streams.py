@@ -1,60 +1,74 @@
-"""UTF-8 text and lines of a plain or compressed file; errors name the file, the line and the byte."""
+"""Text and lines of a plain or compressed file; errors name the file, the line and the byte."""
 
+import codecs
 import contextlib
 import gzip
 import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
+from jaxlm.data import _containers as containers
+from jaxlm.data._encodings import UTF8, Encoding, Utf8Stream, encoding_of, ends_in_cr
 from jaxlm.data._records import CorpusError, UnreachableError
 from jaxlm.data._remote import Place, RemotePath, reason
 
 BYTE_ORDER_MARK = "\ufeff"
+# What is looked at to tell encoding and line ends.
+HEAD = 1 << 16
 BYTES_AT_ONCE = 1 << 20
 BYTES_DECOMPRESSED = 1 << 16
+
+
+# Whether a carriage return alone ends a line: always, never, or where a file's beginning has no line feed.
+LoneCr = Literal["always", "never", "without_lf"]
 
 
 def read_text(path: Place) -> str:
     """Returns the whole file as text.
 
     Args:
-        path: a UTF-8 file, plain, `.gz` or `.zst`; a byte order mark at its start is dropped.
+        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
 
     Returns:
-        Its text.
+        Its text without the mark.
 
     Raises:
-        CorpusError: the file cannot be read or is not UTF-8; names the line and the byte.
+        CorpusError: the file cannot be read, or is not in its encoding; names the line and the byte.
     """
-    with _opened(path) as stream:
+    with _opened(path, "never") as (stream, encoding):
         data = stream.read()
     try:
         return data.decode().removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        raise _not_utf8(error, path, line=1, start=0) from error
+        raise _undecodable(error, path, encoding, line=1, start=0) from error
 
 
-def read_lines(path: Place) -> Iterator[tuple[int, str | CorpusError]]:
-    """Yields (line number from 1, line with its end), lazily, and goes on behind lines that are not UTF-8.
+def read_lines(path: Place, lone_cr: LoneCr = "without_lf") -> Iterator[tuple[int, str | CorpusError]]:
+    r"""Yields (line number from 1, line with its end), lazily, and goes on behind lines that are no text.
 
-    Only `\\n` and `\\r\\n` end a line, so that the numbers agree with every editor's.
+    `\n` and `\r\n` end a line, and `\r` alone where nothing else does (`lone_cr`), so that the numbers agree
+    with every editor's.
 
     Args:
-        path: a UTF-8 file, plain, `.gz` or `.zst`; a byte order mark at its start is dropped.
+        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
+        lone_cr: whether a carriage return without a line feed behind it ends a line, which it is then given:
+            "always", "never", or "without_lf", in a file whose first 64 KiB have none.
 
     Yields:
-        Every line, blank ones included; in the place of one that is not UTF-8, and of all that follows where
-        the file itself cannot be read any further, the error that names line and byte.
+        Every line, blank ones included, without the mark; in the place of one that is not in the file's
+        encoding, and of all that follows where the file itself cannot be read any further, the error that
+        names line and byte.
     """
     number = start = 0
     try:
-        with _opened(path) as stream:
+        with _opened(path, lone_cr) as (stream, encoding):
             for number, raw in enumerate(stream, start=1):
                 try:
                     line = raw.decode()
                 except UnicodeDecodeError as error:
-                    yield number, _not_utf8(error, path, number, start)
+                    yield number, _undecodable(error, path, encoding, number, start)
                 else:
                     yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
                 start += len(raw)
@@ -62,26 +76,28 @@ def read_lines(path: Place) -> Iterator[tuple[int, str | CorpusError]]:
         yield number + 1, error
 
 
-def count_bytes(path: Place) -> tuple[int, int, bool]:
+def count_bytes(path: Place, lone_cr: LoneCr = "without_lf") -> tuple[int, int, bool]:
     """Returns how many line ends a file has, how many lines begin with ">", and whether its last has no end.
 
     Args:
         path: a file, plain, `.gz` or `.zst`.
+        lone_cr: as for `read_lines`.
 
     Raises:
         CorpusError: the file cannot be read.
     """
-    with _opened(path) as stream:
+    with _opened(path, lone_cr) as (stream, _):
         *_, counted = _counted(stream)
     return counted
 
 
-def count_head(path: RemotePath, stored: int) -> tuple[int, int]:
+def count_head(path: RemotePath, stored: int, lone_cr: LoneCr = "without_lf") -> tuple[int, int]:
     """Returns how many line ends, and lines that begin with ">", the first stored bytes of a file hold.
 
     Args:
         path: a file, plain, `.gz` or `.zst`.
         stored: how many bytes of it are read.
+        lone_cr: as for `read_lines`.
 
     Raises:
         CorpusError: the file cannot be read.
@@ -91,7 +107,7 @@ def count_head(path: RemotePath, stored: int) -> tuple[int, int]:
     lines = headers = 0
     # What is compressed ends in the middle of something.
     with contextlib.suppress(EOFError, OSError, zlib.error), _decompressed(head, path) as stream:
-        for counted in _counted(stream):
+        for counted in _counted(_as_utf8(stream, path, lone_cr)[0]):
             lines, headers, _ = counted
     return lines, headers
 
@@ -102,6 +118,7 @@ def _counted(stream: io.BufferedIOBase) -> Iterator[tuple[int, int, bool]]:
     last = b"\n"
     yield lines, headers, False
     while block := stream.read(BYTES_AT_ONCE):
+        block = block.removeprefix(codecs.BOM_UTF8)
         lines += block.count(b"\n")
         headers += (last + block).count(b"\n>")
         last = block[-1:]
@@ -109,10 +126,11 @@ def _counted(stream: io.BufferedIOBase) -> Iterator[tuple[int, int, bool]]:
 
 
 @contextlib.contextmanager
-def _opened(path: Place) -> Iterator[io.BufferedIOBase]:
+def _opened(path: Place, lone_cr: LoneCr) -> Iterator[tuple[io.BufferedIOBase, Encoding]]:
+    """The bytes of a text as UTF-8, and the encoding that they were in."""
     try:
         with _stream(path) as stream:
-            yield stream
+            yield _as_utf8(stream, path, lone_cr)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise CorpusError(
             f"{path}: compressed data is damaged or cut short ({error}); make it again"
@@ -123,13 +141,46 @@ def _opened(path: Place) -> Iterator[io.BufferedIOBase]:
         raise kind(f"{path}: cannot be read ({reason(error)})") from error
 
 
+def _as_utf8(stream: io.BufferedIOBase, path: Place, lone_cr: LoneCr) -> tuple[io.BufferedIOBase, Encoding]:
+    head = _head(stream)
+    container = containers.container_by_magic(head)
+    if container is not None:
+        raise containers.refusal(path, container, is_inside=path.suffix.lower() in containers.READ)
+    encoding = encoding_of(head, str(path))
+    is_ended = lone_cr == "always" or (lone_cr == "without_lf" and ends_in_cr(head, encoding))
+    is_plain = isinstance(path, Path) and path.suffix.lower() not in containers.READ
+    if encoding.name == UTF8 and not is_ended and is_plain and stream.seekable():
+        # As it is, and from its start: that costs less than to read through another stream.
+        stream.seek(0)
+        return stream, encoding
+    return io.BufferedReader(Utf8Stream(head, stream, encoding, is_ended), BYTES_AT_ONCE), encoding
+
+
+def _head(stream: io.BufferedIOBase) -> bytes:
+    """The first bytes; of what is damaged those before the damage, which the next reading will meet again."""
+    head = b""
+    while len(head) < HEAD:
+        try:
+            block = stream.read1(HEAD - len(head))
+        except (EOFError, OSError, zlib.error):
+            if not head:
+                raise
+            break
+        if not block:
+            break
+        head += block
+    return head
+
+
 @contextlib.contextmanager
 def _stream(path: Place) -> Iterator[io.BufferedIOBase]:
-    if isinstance(path, RemotePath):
-        with path.open() as stored, _decompressed(stored, path) as stream:
-            yield stream
-    else:
-        with _local_stream(path) as stream:
+    """What a file holds, decompressed."""
+    with path.open() if isinstance(path, RemotePath) else open(path, "rb", BYTES_AT_ONCE) as stored:
+        own = containers.READ.get(path.suffix.lower())
+        found = containers.container_by_magic(stored.peek(containers.HEAD)) if own else None
+        if found not in (None, own):
+            raise containers.refusal(path, found)
+        with _decompressed(stored, path) as stream:
             yield stream
 
 
@@ -144,19 +195,17 @@ def _decompressed(stored: io.BufferedIOBase, path: Place) -> io.BufferedIOBase:
     return stored
 
 
-def _local_stream(path: Path) -> io.BufferedIOBase:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rb")
-    if path.suffix.lower() == ".zst":
-        import pyarrow
-
-        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
-    return open(path, "rb", BYTES_AT_ONCE)
-
-
-def _not_utf8(error: UnicodeDecodeError, path: Place, line: int, start: int) -> CorpusError:
+def _undecodable(
+    error: UnicodeDecodeError, path: Place, encoding: Encoding, line: int, start: int
+) -> CorpusError:
     data = error.object
     line += data.count(b"\n", 0, error.start)
+    if encoding.name != UTF8:
+        name = encoding.name.upper()
+        return CorpusError(
+            f"{path}:{line}: not {name}, which the file's mark says it is (half a character); write the file "
+            f"again"
+        )
     return CorpusError(
         f"{path}:{line}: not UTF-8 at byte {start + error.start} (0x{data[error.start]:02x}); "
         f"convert the file, for instance with iconv -t UTF-8"

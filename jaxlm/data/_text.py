@@ -83,6 +83,7 @@ def jsonl_source(
     *,
     field: str = "text",
     fields: Sequence[str] = (),
+    keep: Sequence[str] = (),
     name: str | None = None,
     broken: Broken = "stop",
 ) -> Iterator[Record | Unread]:
@@ -92,7 +93,9 @@ def jsonl_source(
         path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, here or at a URL; blank
             lines are passed over.
         field: the field that holds the text; null counts as an empty text.
-        fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`.
+        fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null
+            does not.
+        keep: fields whose values go into `kept` as they are, None where a record lacks one.
         name: what ids begin with; the file's name where None.
         broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
 
@@ -101,7 +104,8 @@ def jsonl_source(
 
     Raises:
         CorpusError: a line is not a JSON object, lacks a field, or holds something else than text in `field`
-            (half a surrogate pair is no text) or nothing in another; names the line and the fields there are.
+            (half a surrogate pair is no text) or than a value in another; names the line and the fields there
+            are.
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -112,7 +116,7 @@ def jsonl_source(
                 raise line
             if not line or line.isspace():
                 continue
-            yield _record(line, f"{name}:{number}", f"{place}:{number}", field, fields)
+            yield _record(line, f"{name}:{number}", f"{place}:{number}", field, fields, keep)
             is_first = False
         except _FieldError as error:
             yield unread(f"{name}:{number}", error, "stop" if is_first else broken)
@@ -124,10 +128,11 @@ class _FieldError(CorpusError):
     """A record lacks a field: of a file's first one, the request is wrong and not the record."""
 
 
-def _record(line: str, id: str, where: str, field: str, fields: Sequence[str]) -> Record:
+def _record(line: str, id: str, where: str, field: str, fields: Sequence[str], keep: Sequence[str]) -> Record:
     value = _object(line, where)
-    meta = {one: _scalar(value, one, where) for one in fields}
-    return Record(id, _text(value, field, where), meta)
+    meta = {one: _scalar(value, one, where) for one in fields if _there(value, one, where) is not None}
+    kept = {one: value.get(one) for one in keep} if keep else None
+    return Record(id, _text(value, field, where), meta, kept)
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
@@ -163,7 +168,7 @@ def _scalar(value: dict[str, Any], field: str, where: str) -> str:
     if not isinstance(found, str | int | float):
         raise CorpusError(
             f"{where}: field {field!r} should hold text, a number or a truth value, got "
-            f"{'null' if found is None else type(found).__name__}"
+            f"{type(found).__name__}"
         )
     return _encodable(str(found), field, where)
 

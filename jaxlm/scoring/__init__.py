@@ -20,7 +20,8 @@ from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._pseudo_log_likelihood import PseudoLogLikelihood
 from jaxlm.scoring._rank_correlation import Interval, bootstrap_interval, spearman
 from jaxlm.scoring._ray import run_ray_job
-from jaxlm.scoring._scorer import Score, Scorer, make_scorer, score
+from jaxlm.scoring._score import Score
+from jaxlm.scoring._scorer import Scorer, make_scorer, score
 from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
 from jaxlm.scoring._store import open_store

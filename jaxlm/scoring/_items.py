@@ -5,6 +5,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jaxlm.scoring._keeping import is_kept
+
 # Of tokens there are lists whose names begin otherwise.
 PREFIXES = {"token": ("token_", "top_"), "word": ("word",)}
 
@@ -17,7 +19,8 @@ def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
       kind: what becomes a row; a token of a protein is a residue.
 
     Returns:
-      `index` and `id` of the document, `place` within it (from 0), and the columns that were lists.
+      `index` and `id` of the document and the columns that it keeps, `place` within it (from 0), and the
+      columns that were lists.
 
     Raises:
       ValueError: if the table has no such lists.
@@ -30,13 +33,14 @@ def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
     names = [
         field.name
         for field in table.schema
-        if field.name.startswith(PREFIXES[kind]) and pa.types.is_list(field.type)
+        if field.name.startswith(PREFIXES[kind]) and pa.types.is_list(field.type) and not is_kept(field)
     ]
     if not names:
         raise ValueError(f"no lists of {kind}s here: score with {kind}s=True (--{kind}s)")
+    kept = [field.name for field in table.schema if is_kept(field)]
     parents = pc.list_parent_indices(table[names[0]].combine_chunks())
     lengths = pc.fill_null(pc.list_value_length(table[names[0]]), 0).to_pylist()
-    columns = {name: table[name].take(parents) for name in ("index", "id")}
+    columns = {name: table[name].take(parents) for name in ("index", "id", *kept)}
     columns["place"] = pa.array([place for length in lengths for place in range(length)], pa.int32())
     columns |= {name: pc.list_flatten(table[name].combine_chunks()) for name in names}
     return pa.table(columns)

@@ -11,6 +11,7 @@ from typing import Any
 from jaxlm import data
 from jaxlm.scoring._finish import Ended, done_parts, finish_job
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
+from jaxlm.scoring._keeping import keeping
 from jaxlm.scoring._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._part_files import part_name
@@ -67,6 +68,7 @@ def run_job(
       5.0
     """
     config = JobConfig() if config is None else config
+    scorer = keeping(scorer, source.kept)
     store, job = open_store(out), make_job(scorer, source, config)
     # A job that has begun is one with documents.
     pieces = source.pieces() if check_store(store, job) else first_read(source)
@@ -113,7 +115,8 @@ def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> I
     for document in part.documents:
         row = {"error": document.error} if isinstance(document, data.Unread) else next(scored)
         if on_error == "stop" and row.get("error") is not None:
-            raise ScoreError(f"{document.id}: {row['error']}; leave it out, or take on_error 'row'")
+            where = document.id if isinstance(document, data.Unread) else data.where_of(document)
+            raise ScoreError(f"{where}: {row['error']}; leave it out, or take on_error 'row'")
         yield row
     # To its end, where whatever works for it in the background stops.
     next(scored, None)

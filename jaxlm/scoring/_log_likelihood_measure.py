@@ -40,8 +40,9 @@ class LogLikelihood(Measure):
       context: c, the least that is read before a later window's first prediction; None: half a window.
       stride: `W - c + 1`, the most that a later window predicts, to be given in the place of `context`.
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
-      tokens: whether a row holds lists of its tokens' numbers.
-      words: whether it holds lists of its words' surprisals; see `word_rows`.
+      tokens: whether a row holds lists of its tokens: ids, strings, places and numbers.
+      words: whether it holds lists of its words and their surprisals, each corrected at the word's end: the
+        probability that a word ends is its own and not the next one's; see `Score` and `word_log_probs`.
       top_k: likeliest ids that `tokens` lists for each token.
 
     Example:

@@ -6,7 +6,6 @@ Letters: `n` tokens of a text.
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from jaxlm import tokenizers
 from jaxlm.scoring._masked_texts import MaskedText
@@ -19,17 +18,6 @@ def at_regular(text: MaskedText, values: np.ndarray) -> list[Any]:
     for place, value in zip(np.flatnonzero(text.regular).tolist(), values.tolist(), strict=True):
         entries[place] = value
     return entries
-
-
-def token_places(tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray) -> dict[str, list[int]]:
-    """Returns the ids of a text and where each begins and ends in its bytes.
-
-    Example:
-      >>> token_places(tokenizers.residue_tokenizer(), "MK", np.array([20, 15]))
-      {'token_ids': [20, 15], 'token_starts': [0, 1], 'token_ends': [1, 2]}
-    """
-    starts, ends = byte_offsets(tokenizer, text)
-    return {"token_ids": tokens.tolist(), "token_starts": starts, "token_ends": ends}
 
 
 def word_texts(tokenizer: tokenizers.Tokenizer, text: str, numbers: np.ndarray) -> list[str]:
@@ -53,8 +41,3 @@ def word_texts(tokenizer: tokenizers.Tokenizer, text: str, numbers: np.ndarray) 
         encoded[start:end].decode("utf-8", "replace").strip()
         for start, end in zip(starts[firsts].tolist(), ends[lasts].tolist(), strict=True)
     ]
-
-
-def place_columns() -> list[pa.Field]:
-    """Returns the columns of `token_places`."""
-    return [pa.field(name, pa.list_(pa.int32())) for name in ("token_ids", "token_starts", "token_ends")]

@@ -86,7 +86,9 @@ def word_numbers(
       regular: `Bool[n]` of `MaskedText`; a special divides a word.
       words: what a word is: "pieces", what the tokenizer never merges across (its pre-tokens, of which
         punctuation is one); "spaces", what stands between white space; "auto", "pieces" where the tokenizer
-        splits texts, else "spaces". Each residue of a protein is a word.
+        splits texts, else "spaces". Each residue of a protein is a word. Scripts without spaces (Han,
+        Hiragana, Thai and their like) have words of their own in all of these, each grapheme and each run of
+        Katakana (see `tokenizers.words_of`); a token that holds several is of its first.
 
     Returns:
       `Int[n]`; the tokens of a word stand together.
@@ -99,10 +101,13 @@ def word_numbers(
         numbers = np.arange(regular.size)
     else:
         encoding = tokenizer.backend.encode(text, add_special_tokens=False)
+        offsets = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
         if words == "pieces" or (words == "auto" and splits_texts(tokenizer)):
             numbers = np.array([-1 if one is None else one for one in encoding.word_ids], np.int64)
         else:
-            numbers = _spaced(text, np.asarray(encoding.offsets, np.int64).reshape(-1, 2))
+            numbers = _spaced(text, offsets)
+        if tokenizers.has_spaceless(text):
+            numbers = _divided(text, offsets, numbers)
     marked = np.where(regular, numbers, -1)
     begins = regular & np.concatenate([[True], marked[1:] != marked[:-1]])
     return np.where(regular, np.cumsum(begins) - 1, -1)
@@ -148,3 +153,10 @@ def _spaced(text: str, offsets: np.ndarray) -> np.ndarray:
     begins = ~space & np.concatenate([[True], space[:-1]])
     word = np.cumsum(begins) - 1 + space
     return word[np.minimum(offsets[:, 0], len(text) - 1)]
+
+
+def _divided(text: str, offsets: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The words with those of scripts without spaces, by a token's first letter, in the place of theirs."""
+    shown = [start + len(text[start:end]) - len(text[start:end].lstrip()) for start, end in offsets.tolist()]
+    own = tokenizers.spaceless_words(text)[np.minimum(shown, len(text) - 1)]
+    return np.where((own < 0) | (numbers < 0), numbers, own + numbers.max() + 1)

@@ -3,14 +3,10 @@
 import re
 from typing import NamedTuple
 
-SEPARATORS = re.compile(r"[\s:;,/+]+")
-WILD_TYPE_NAMES = frozenset({"", "WT", "_WT", "WILD-TYPE", "WILDTYPE", "WILD_TYPE", "P.="})
-# As HGVS names them, whose names of several mutations stand in brackets: p.[Ala23Thr;Gly45Cys].
-_NAMES = "Ala Arg Asn Asp Cys Gln Glu Gly His Ile Leu Lys Met Phe Pro Ser Thr Trp Tyr Val Sec Pyl Ter"
-RESIDUE_NAMES = dict(zip(_NAMES.split(), "ARNDCQEGHILKMFPSTWYVUO*", strict=True))
-_ONE = "|".join(RESIDUE_NAMES) + "|[A-Za-z*]"
-_SUBSTITUTION = re.compile(rf"({_ONE})(-?\d+)({_ONE}|=)")
-_HGVS = re.compile(r"p\.\[?|[\[\]]")
+from jaxlm.scoring._changes import STOP, Change, read_change
+from jaxlm.scoring._hgvs import SAME, changes_in
+from jaxlm.scoring._missing import is_missing
+
 _SEQUENCE = re.compile(r"[A-Za-z.\-]+")
 
 
@@ -58,11 +54,18 @@ class Variant(NamedTuple):
 def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
     """Returns the variant that a text means: mutations of the wild type, or a mutant's whole sequence.
 
-    Mutations are `A23T`: the wild type's symbol, its number, the mutant's symbol (`=` for the same); several
-    are put together with `:` (or `,`, `;`, `/`, `+`, white space). HGVS's `p.Ala23Thr` and
-    `p.[Ala23Thr;Gly45Cys]` are read, too. A text without digits is a whole sequence, which may be longer or
-    shorter than the wild type. "WT", `p.=` and an empty text are the wild type itself. An exchange of a
-    symbol for itself is no mutation.
+    | written | meant |
+    |---|---|
+    | `A23T`, `Ala23Thr`, `ALA23THR`, `p.Ala23Thr`, `NP_000001.1:p.(Ala23Thr)` | one exchange |
+    | `A23T:G45C`, `p.[Ala23Thr;Gly45Cys]`, `p.Ala23Thr, p.Gly45Cys` | several |
+    | `Lys23_Val25del`, `Ala3dup`, `Lys23_Leu24insArgSer`, `Cys28delinsTrpVal` | another length |
+    | `A23=`, `A23A`, `p.Ala23=`, `p.=`, `=`, `_sy`, `_wt`, `WT` | the wild type, as a protein |
+    | `MAGKT` | a text of letters alone is the mutant's whole sequence, of any length |
+    | `NA`, `NaN`, `None`, `-`, nothing | missing: an error, and no sequence |
+    | `Ala23Ter`, `A23*`, `Arg97fs`, `Met1?`, `c.4G>A` | an error that says why |
+
+    Several are divided by `:` `,` `;` `/` `+` or white space. Symbols are compared with the wild type's; that
+    another case is meant is understood.
 
     Args:
       text: what stands in a table's column.
@@ -73,30 +76,36 @@ def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
       `Variant`.
 
     Raises:
-      ValueError: if the text is neither, a number is outside the wild type, the symbol there is another one,
-        a place is named twice, or a stop codon is meant.
+      ValueError: if the text is missing or no variant, a number is outside the wild type, the symbol there is
+        another one, a place is named twice, or no sequence follows (a stop codon, a shifted frame).
 
     Example:
       >>> parse_variant("A2T:G3C", "MAG")
       Variant(sequence='MTC', substitutions=(Substitution(place=1, wild='A', mutant='T'), \
 Substitution(place=2, wild='G', mutant='C')))
-      >>> parse_variant("MG", "MAG")
+      >>> parse_variant("NP_000001.1:p.(Ala2del)", "MAG")
       Variant(sequence='MG', substitutions=None)
     """
     text = text.strip()
-    if text.upper() in WILD_TYPE_NAMES:
+    if is_missing(text):
+        raise ValueError(f"no variant: the value is missing ({text!r})")
+    if text.casefold() in SAME:
         return Variant(wild_type, ())
-    words = [word for word in SEPARATORS.split(_HGVS.sub("", text)) if word]
-    found = [_SUBSTITUTION.fullmatch(word) for word in words]
-    if all(found):
-        return _exchanged([_substitution(match, wild_type, first) for match in found], wild_type)
-    if "*" in text:
-        raise ValueError(f"{_shown(text)} has a stop codon (*), which no model of sequences scores")
-    if len(words) > 1 or not _SEQUENCE.fullmatch(text):
+    if _SEQUENCE.fullmatch(text):
+        return difference(text, wild_type)
+    try:
+        words = changes_in(text)
+    except ValueError as error:
+        raise ValueError(f"{_shown(text)} is no variant: {error}") from error
+    named = [word for word in words if word.casefold() not in SAME]
+    changes = [read_change(word, wild_type, first) for word in named]
+    if None in changes or not words:
+        if STOP in text:
+            raise ValueError(f"{_shown(text)} has a stop codon (*), which no model of sequences scores")
         raise ValueError(
             f"{_shown(text)} is no variant: write mutations as A23T or A23T:G45C, or the mutant's sequence"
         )
-    return difference(text, wild_type)
+    return _changed(sorted(changes), wild_type)
 
 
 def difference(sequence: str, wild_type: str) -> Variant:
@@ -112,32 +121,16 @@ def difference(sequence: str, wild_type: str) -> Variant:
     return Variant(sequence, tuple(Substitution(n, old, new) for n, (old, new) in pairs if old != new))
 
 
-def _substitution(match: re.Match[str], wild_type: str, first: int) -> Substitution:
-    wild, mutant = (RESIDUE_NAMES.get(symbol, symbol) for symbol in (match[1], match[3]))
-    number = int(match[2])
-    place, last = number - first, first + len(wild_type) - 1
-    mutant = wild if mutant == "=" else mutant
-    if "*" in (wild, mutant):
-        raise ValueError(f"{match[0]} has a stop codon (*), which no model of sequences scores")
-    if not 0 <= place < len(wild_type):
-        raise ValueError(f"{match[0]} is outside the wild type, whose symbols are numbered {first}..{last}")
-    if wild_type[place] != wild:
-        raise ValueError(
-            f"{match[0]} says {wild} where the wild type has {wild_type[place]}: is this its wild type, and "
-            f"is its first symbol number {first}?"
-        )
-    return Substitution(place, wild, mutant)
-
-
-def _exchanged(substitutions: list[Substitution], wild_type: str) -> Variant:
-    symbols, seen = list(wild_type), set()
-    for place, _, mutant in substitutions:
-        if place in seen:
-            raise ValueError(f"two mutations at the same place, the symbol {place + 1} of the wild type")
-        seen.add(place)
-        symbols[place] = mutant
-    changed = sorted(one for one in substitutions if one.wild != one.mutant)
-    return Variant("".join(symbols), tuple(changed))
+def _changed(changes: list[Change], wild_type: str) -> Variant:
+    """The wild type with changes made, which stand in order."""
+    parts, end, inserted = [], 0, -1
+    for start, stop, symbols in changes:
+        if start < end or start == inserted == stop:
+            raise ValueError(f"two mutations at the same place, the symbol {start + 1} of the wild type")
+        inserted = start if start == stop else -1
+        parts += [wild_type[end:start], symbols]
+        end = stop
+    return difference("".join([*parts, wild_type[end:]]), wild_type)
 
 
 def _shown(text: str) -> str:

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._masked_checks import check_choice, check_vocabulary, mask_of, too_long
-from jaxlm.scoring._masked_rows import at_regular, place_columns, token_places, word_texts
+from jaxlm.scoring._masked_rows import at_regular, word_texts
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
 from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
-from jaxlm.scoring._token_rows import check_top_k
+from jaxlm.scoring._token_rows import check_top_k, place_columns, token_places, top_columns, top_strings
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring._windows import Long
@@ -55,9 +55,9 @@ class PseudoLogLikelihood(Measure):
       long: "error" or "window".
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds lists with an entry a token, null at specials: its id and place in the text's bytes, its
-        word's number, its log-probability by each masking, and by the first its rank (0 = the likeliest) and
-        the entropy.
+      tokens: adds lists with an entry a token, null at specials: its id, string and place in the text's
+        bytes, its word's number, its log-probability by each masking, and by the first its rank (0 = the
+        likeliest) and the entropy.
       top_k: likeliest ids that `tokens` lists for each token, by the first masking.
       words: adds lists with an entry a word: its text, and the sum of its tokens by each masking.
 
@@ -118,14 +118,13 @@ class PseudoLogLikelihood(Measure):
 
     def _token_columns(self) -> list[pa.Field]:
         ids, numbers = pa.list_(pa.int32()), pa.list_(pa.float32())
-        top = [pa.field("top_ids", pa.list_(ids)), nats("top_log_probs", pa.list_(numbers))]
         return [
             *place_columns(),
             pa.field("token_words", ids),
             *(nats(_list_column("token", one), numbers) for one in self.masking),
             pa.field("token_ranks", ids),
             nats("token_entropies", numbers),
-            *(top if self.top_k else []),
+            *(top_columns() if self.top_k else []),
         ]
 
     def pieces(self, context: Context, record: data.Record) -> Planned:
@@ -161,6 +160,7 @@ class PseudoLogLikelihood(Measure):
                 name: at_regular(text, planned.pieces.read(scores, field)[:count])
                 for name, field in self._details().items()
             }
+            row |= {"top_strings": top_strings(tokenizer, row["top_ids"])} if self.top_k else {}
         if self.words:
             own = numbers[text.regular]
             row["words"] = word_texts(tokenizer, original, numbers)

@@ -14,6 +14,7 @@ from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._finish import done_parts, finish_job
 from jaxlm.scoring._job import make_job, score_part
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
+from jaxlm.scoring._keeping import keeping
 from jaxlm.scoring._manifest import Job, begin_job, check_store
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._part_files import part_name
@@ -60,6 +61,7 @@ def run_ray_job(
       >>> events = run_ray_job(make_scorer, source, "gs://bucket/scores", actors=8)  # doctest: +SKIP
     """
     config = JobConfig() if config is None else config
+    make_scorer = functools.partial(_keeping, make_scorer, source.kept)
     if config.shard != (1, 1):
         raise ValueError(f"Ray divides the work by itself: expected shard 1/1, got {config.shard}")
     ray = _ray()
@@ -101,6 +103,10 @@ def run_ray_job(
             progress = told.progress()
             counts = {"num_parts": told.planned, "num_documents": progress.position}
             yield JobFinished(progress, len(done), *finish_job(store, job, source, **counts))
+
+
+def _keeping(make_scorer: MakeScorer, kept: pa.Schema) -> RowScorer:
+    return keeping(make_scorer(), kept)
 
 
 class Description:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,23 +15,10 @@ from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_pie
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._pieces import Piece, PieceScores, extent
+from jaxlm.scoring._score import Score
 
 # Documents that are encoded together, and characters that end such a block early.
 BLOCK, BLOCK_CHARACTERS = 256, 1 << 20
-
-
-class Score(NamedTuple):
-    """What was found for one record.
-
-    Attributes:
-      id: of the record.
-      values: by column; empty where there is an error.
-      error: why there is none, one line; else None.
-    """
-
-    id: str
-    values: dict[str, Any]
-    error: str | None
 
 
 class Scorer:

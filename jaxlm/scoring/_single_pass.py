@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from jaxlm import corruption, data, tokenizers
 from jaxlm.scoring._masked_checks import too_long
-from jaxlm.scoring._masked_rows import at_regular, place_columns, token_places
+from jaxlm.scoring._masked_rows import at_regular
 from jaxlm.scoring._masked_texts import masked_text
 from jaxlm.scoring._masked_windows import windows
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
+from jaxlm.scoring._token_rows import place_columns, token_places
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._windows import Long
 
@@ -43,7 +44,7 @@ class SinglePass(Measure):
         the one in which it is farthest from an end that the text does not have there.
       unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds the ids of the text and the estimate for each token, null at specials.
+      tokens: adds each token's id, string and place, and its estimate, null at specials.
 
     Example:
       >>> SinglePass(keep_share=0.1, random_share=0.1).options()["keep_share"]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import pyarrow as pa
+
 from jaxlm import data
 
 OnError = Literal["row", "stop"]
@@ -23,6 +25,7 @@ class Source(NamedTuple):
         files it takes a place in them, too, and looks at that one alone.
       files: each returns the documents of one file, which one after the other are those of the corpus, and
         raises `CorpusError` behind them if they are not those that are described; none: it is not of files.
+      kept: the columns that documents keep (`Record.kept`), which stand beside their scores.
     """
 
     documents: Piece
@@ -30,6 +33,7 @@ class Source(NamedTuple):
     estimate: Callable[[], int | None] = lambda: None
     check: Callable[..., None] = lambda place=None: None
     files: Sequence[Piece] = ()
+    kept: pa.Schema = pa.schema([])
 
     def pieces(self) -> list[Piece]:
         """Returns the files, or all documents as one."""
@@ -51,9 +55,13 @@ def file_source(
     document: Literal["line", "file"] = "line",
     field: str = "text",
     fields: Sequence[str] = (),
+    keep: Sequence[str] = (),
     on_error: OnError = "row",
 ) -> Source:
     """Returns the corpus that paths name; its files are described by name and content.
+
+    A document of JSONL, CSV or Parquet has the id that its field `id` says, where there is one; else its id
+    is file and line.
 
     Content is its SHA-256, and of a file at a URL what its store says of it (see `data.file_digest`), so that
     such a file is read once.
@@ -64,11 +72,12 @@ def file_source(
       document: of a text file, whether a line or the whole file is one document.
       field: the JSONL field or the column (CSV, Parquet) that holds the text.
       fields: further ones, that go into `meta`.
+      keep: columns that stand beside the scores, with their types (see `data.kept_types`).
       on_error: whether a piece that cannot be read is a document of its own, without text ("row"), or stops
         the reading ("stop").
 
     Raises:
-      CorpusError: a path is missing, unreadable or of an unknown format.
+      CorpusError: a path is missing, unreadable or of an unknown format, or there is no such column.
 
     Example:
       >>> import pathlib, tempfile
@@ -83,9 +92,14 @@ def file_source(
     files = data.find_files([str(path) for path in paths], format)
     sniff = format is None and document == "line"
     broken = "yield" if on_error == "row" else "stop"
+    data.check_fields(files, keep)
+    types = data.kept_types(files, tuple(dict.fromkeys(keep)))
+    # It is there already, as the document's own.
+    types.pop("id", None)
 
     # Of what can be pickled, so that it may be read on another machine.
     how = {"sniff": sniff, "document": document, "field": field, "fields": fields, "broken": broken}
+    how |= {"keep": types}
     documents = functools.partial(data.read_files, files, **how)
     estimate = functools.partial(data.estimate_records, files, document=document)
     # Before the digests: what changes from here on is another corpus.
@@ -100,11 +114,13 @@ def file_source(
         "field": field,
         "fields": list(fields),
     }
+    if any(file.format in data.WITH_FIELDS for file in files):
+        described |= {"ids": "own", "keep": {name: str(kind) for name, kind in types.items()}}
     pieces = [
         functools.partial(_read_file, file, version, **how)
         for file, version in zip(files, versions, strict=True)
     ]
-    return Source(documents, described, estimate, check, pieces)
+    return Source(documents, described, estimate, check, pieces, pa.schema(list(types.items())))
 
 
 def first_read(source: Source) -> list[Piece]:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxlm.scoring._keeping import is_kept
+
 SAMPLE, BINS, KINDS = 1 << 16, 60, 1000
 QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
@@ -45,7 +47,7 @@ class Summary:
         index = table["index"].to_numpy()
         for field in table.schema:
             is_number = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
-            if is_number and field.name != "index":
+            if is_number and field.name != "index" and not is_kept(field):
                 values = table[field.name].to_numpy().astype(np.float64)
                 self._columns.setdefault(field.name, _Spread()).add(values, index)
         self._pooled.add(table)

@@ -1,5 +1,6 @@
 """What is said of each token of a document: where it stands in the text, and how it was predicted."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,75 @@ def token_columns(top_k: int) -> list[pa.Field]:
       top_k: how many of the likeliest ids are listed.
     """
     ids, numbers = pa.list_(pa.int32()), pa.list_(pa.float32())
-    top = [pa.field("top_ids", pa.list_(ids)), nats("top_log_probs", pa.list_(numbers))]
     return [
-        *(pa.field(name, ids) for name in ("token_ids", "token_starts", "token_ends", "token_ranks")),
+        *place_columns(),
+        pa.field("token_ranks", ids),
         nats("token_log_probs", numbers),
         nats("token_entropies", numbers),
-        *(top if top_k else []),
+        *(top_columns() if top_k else []),
     ]
+
+
+def place_columns() -> list[pa.Field]:
+    """Returns the columns of `token_places`."""
+    ids = pa.list_(pa.int32())
+    return [
+        pa.field("token_ids", ids),
+        pa.field("token_strings", pa.list_(pa.string())),
+        pa.field("token_starts", ids),
+        pa.field("token_ends", ids),
+    ]
+
+
+def top_columns() -> list[pa.Field]:
+    """Returns the columns of the likeliest ids of each token."""
+    lists = {name: pa.list_(pa.list_(kind)) for name, kind in (("ids", pa.int32()), ("strings", pa.string()))}
+    fields = [pa.field(f"top_{name}", kind) for name, kind in lists.items()]
+    return [*fields, nats("top_log_probs", pa.list_(pa.list_(pa.float32())))]
+
+
+def token_places(tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray) -> dict[str, list[Any]]:
+    """Returns the ids of a text, each as a person reads it, and where each stands in the text's bytes.
+
+    Args:
+      tokenizer: of the model.
+      text: the original text.
+      tokens: `Int32[n]` its ids.
+
+    Example:
+      >>> token_places(tokenizers.residue_tokenizer(), "MK", np.array([20, 15]))
+      {'token_ids': [20, 15], 'token_strings': ['M', 'K'], 'token_starts': [0, 1], 'token_ends': [1, 2]}
+    """
+    starts, ends = byte_offsets(tokenizer, text)
+    ids = tokens.tolist()
+    return {
+        "token_ids": ids,
+        "token_strings": token_strings(tokenizer, ids),
+        "token_starts": starts,
+        "token_ends": ends,
+    }
+
+
+def token_strings(tokenizer: tokenizers.Tokenizer, ids: Sequence[int]) -> list[str]:
+    r"""Returns what a person reads for each id; the model may have ids that its tokenizer has not.
+
+    Example:
+      >>> token_strings(tokenizers.bytes_tokenizer(), [97, 195, 300])
+      ['a', '\\xc3', '<hole 300>']
+    """
+    return [tokenizer.token(id) if id < tokenizer.vocab_size else f"<hole {id}>" for id in ids]
+
+
+def top_strings(
+    tokenizer: tokenizers.Tokenizer, top_ids: Sequence[Sequence[int] | None]
+) -> list[list[str] | None]:
+    """Returns the likeliest ids of each token as a person reads them.
+
+    Example:
+      >>> top_strings(tokenizers.bytes_tokenizer(), [None, [97, 98]])
+      [None, ['a', 'b']]
+    """
+    return [None if ids is None else token_strings(tokenizer, ids) for ids in top_ids]
 
 
 def token_rows(
@@ -58,19 +121,17 @@ def token_rows(
       scores: of the tokens that were predicted, the last ones: all, or all but the first.
       eos: whether the last score is of the closing token, which stands at the text's end.
     """
-    starts, ends = byte_offsets(tokenizer, text)
-    num_bytes = len(text.encode())
-    closing = [tokenizer.specials.ends[1]] if eos else []
-    found = {
-        "token_ids": [*tokens.tolist(), *closing],
-        "token_starts": [*starts, *([num_bytes] if eos else [])],
-        "token_ends": [*ends, *([num_bytes] if eos else [])],
-    }
+    found = token_places(tokenizer, text, tokens)
+    if eos:
+        closing, num_bytes = tokenizer.specials.ends[1], len(text.encode())
+        last = (closing, tokenizer.token(closing), num_bytes, num_bytes)
+        found = {name: [*values, one] for (name, values), one in zip(found.items(), last, strict=True)}
     unscored = [None] * (len(tokens) + eos - len(scores.log_probs))
     fields = {"token_log_probs": 0, "token_ranks": 1, "token_entropies": 2}
     found |= {name: unscored + scores[field].tolist() for name, field in fields.items()}
     if scores.top_tokens is not None:
         found |= {"top_ids": unscored + scores.top_tokens.tolist()}
+        found |= {"top_strings": top_strings(tokenizer, found["top_ids"])}
         found |= {"top_log_probs": unscored + scores.top_log_probs.tolist()}
     return found
 
@@ -78,12 +139,33 @@ def token_rows(
 def byte_offsets(tokenizer: tokenizers.Tokenizer, text: str) -> tuple[list[int], list[int]]:
     """Returns where each token begins and ends in the bytes of a text, as the tokenizer's file says.
 
+    Where its normaliser puts a letter and the marks on it together, or takes the marks away, they are of the
+    token that ends with the letter.
+
     Example:
       >>> byte_offsets(tokenizers.residue_tokenizer(), "MKT")
       ([0, 1, 2], [1, 2, 3])
     """
     offsets = tokenizer.backend.encode(text, add_special_tokens=False).offsets
+    if not text.isascii():
+        offsets = _with_marks(offsets, text)
     if len(text) == len(text.encode()):
         return [start for start, _ in offsets], [end for _, end in offsets]
     before = np.cumsum([0, *(len(character.encode()) for character in text)]).tolist()
     return [before[start] for start, _ in offsets], [before[end] for _, end in offsets]
+
+
+def _with_marks(offsets: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """The same with marks that no token covers as parts of what is before them."""
+    begun = {start for start, end in offsets if end > start}
+    ends: dict[int, int] = {}
+    for end in {end for start, end in offsets if end > start}:
+        last = end
+        while last < len(text) and last not in begun and _is_mark(text[last]):
+            last += 1
+        ends[end] = last
+    return [(start, ends[end]) if end > start else (start, end) for start, end in offsets]
+
+
+def _is_mark(character: str) -> bool:
+    return tokenizers.character_class(character) == tokenizers.CharacterClass.JOINED

@@ -171,7 +171,7 @@ class VariantEffect(Measure):
 
     def _check_wild_type(self, context: Context) -> None:
         if context.objective == "causal_lm":
-            self._from_left(context, parse_variant("", self.wild_type))
+            self._from_left(context, parse_variant("WT", self.wild_type))
             return
         mask_of(context, self.name)
         self._fitting(context, self._text(context, self.wild_type))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jaxlm import data
+from jaxlm.scoring._missing import is_missing
 
 # What tables of variants call the column, the mutations before whole sequences.
 VARIANT_COLUMNS = ("mutant", "mutation", "mutations", "variant", "hgvs_pro", "mutated_sequence", "sequence")
@@ -27,12 +28,20 @@ def read_wild_type(source: str | Path) -> str:
     text = str(source).strip()
     is_named = isinstance(source, Path) or "/" in text or "." in text.rstrip(".")
     if not is_named and not Path(text).is_file():
-        return "".join(text.split())
+        return _checked("".join(text.split()), "a text") if text else ""
     for record in data.open_source(text):
         sequence = "".join(record.text.split())
         if sequence:
-            return sequence
+            return _checked(sequence, text)
     raise data.CorpusError(f"{text}: no sequence in it: expected the wild type, as FASTA or on a line")
+
+
+def _checked(sequence: str, source: str) -> str:
+    if is_missing(sequence):
+        raise data.CorpusError(
+            f"expected the sequence of the wild type, got {sequence!r} of {source}: a missing value"
+        )
+    return sequence
 
 
 def find_variant_column(path: str | Path) -> str:
@@ -57,7 +66,8 @@ def find_variant_column(path: str | Path) -> str:
     failures = []
     for name in VARIANT_COLUMNS:
         try:
-            next(data.open_source(path, field=name), None)
+            # A value that cannot be read is one of the column's all the same.
+            next(data.open_source(path, field=name, broken="yield"), None)
         except data.CorpusError as error:
             failures.append(error)
         else:

@@ -4,8 +4,7 @@ import re
 
 from jaxlm import data
 from jaxlm.scoring._measure import ScoreError
-
-NOTHING = ("", "na", "nan", "null", "none")
+from jaxlm.scoring._missing import is_missing
 
 
 def measurement(record: data.Record, field: str | None, pattern: str | None) -> float | None:
@@ -25,7 +24,7 @@ def measurement(record: data.Record, field: str | None, pattern: str | None) -> 
       0.5
     """
     said = str(record.meta.get(field, "")) if pattern is None else _found(record, pattern)
-    if said.strip().lower() in NOTHING:
+    if is_missing(said):
         return None
     try:
         return float(said)

@@ -1,5 +1,13 @@
 """Text to ids and back: Hugging Face files, bytes, protein residues, instruction traces. No JAX."""
 
+from jaxlm.tokenizers._characters import (
+    CharacterClass,
+    character_class,
+    class_runs,
+    has_spaceless,
+    spaceless_words,
+    words_of,
+)
 from jaxlm.tokenizers._config import TokenizerConfig, train_tokenizer
 from jaxlm.tokenizers._fitting import Fitted, fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
@@ -19,20 +27,26 @@ __all__ = [
     "CHAIN_SEPARATOR",
     "INSTRUCTION_SPECIALS",
     "RESIDUES",
+    "CharacterClass",
     "Fitted",
     "Specials",
     "Tokenizer",
     "TokenizerConfig",
     "bytes_tokenizer",
+    "character_class",
+    "class_runs",
     "encode_opened",
     "fit_tokenizer",
+    "has_spaceless",
     "join_chains",
     "load",
     "opened_and_closed",
     "residue_tokenizer",
     "sentinel_ids",
+    "spaceless_words",
     "train_instructions",
     "train_subwords",
     "train_tokenizer",
     "with_sentinels",
+    "words_of",
 ]

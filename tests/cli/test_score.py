@@ -72,6 +72,26 @@ def test_rows_are_what_the_library_says(score, causal_folder, tmp_path, capsys):
     assert (tmp_path / "out" / "histogram.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_ids_and_kept_columns_stand_beside_scores(score, corpus, tmp_path, capsys):
+    lines = [{"id": f"doc-{n}", "text": text, "year": 1990 + n} for n, text in enumerate(TEXTS)]
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert score("--keep", "year", "id") == 0
+    assert [(row["id"], row["year"]) for row in rows(tmp_path / "out")] == [
+        (line["id"], line["year"]) for line in lines
+    ]
+    capsys.readouterr()
+    for asked, said in (
+        ("yaer", "no field 'yaer' to keep; the fields there are 'id', 'text', 'year'"),
+        ("perplexity", "no field 'perplexity' to keep"),
+    ):
+        assert score("--keep", asked, out=tmp_path / "other") == 2
+        assert said in capsys.readouterr().err
+    corpus.write_text(corpus.read_text().replace("year", "perplexity"))
+    assert score("--keep", "perplexity", out=tmp_path / "other") == 2
+    said = capsys.readouterr().err
+    assert "--keep perplexity: the scores have a column of that name" in said and said.count("\n") == 1
+
+
 def test_a_corpus_in_an_object_store(score, corpus, tmp_path, capsys):
     fsspec = pytest.importorskip("fsspec")
     place = f"{tmp_path.name}/corpus"

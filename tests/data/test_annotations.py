@@ -80,8 +80,11 @@ def test_sources_keep_the_fields_asked_for(tmp_path, name):
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
 def test_a_field_without_value_or_of_another_kind_is_named(tmp_path, name):
     path = write(tmp_path, name, [*rows(), {"text": "last", "score": None, "kind": "a"}])
-    with pytest.raises(data.CorpusError, match=r"'score' should hold .* got null"):
-        list(data.open_source(path, fields=("score",)))
+    *_, last = data.open_source(path, fields=("score", "kind"))
+    assert last.meta == {"kind": "a"}
+    for asked in ({"label_field": "score"}, {"group_field": "score"}):
+        with pytest.raises(data.CorpusError, match=r"expected a (label|group) in 'score', found null"):
+            annotate(last, data.DataConfig(**asked))
     with pytest.raises(data.CorpusError, match=r"'weight'; the (fields|columns) there are"):
         list(data.open_source(path, fields=("weight",)))
     path = write(tmp_path, name, [{"text": "a", "score": [1]}])

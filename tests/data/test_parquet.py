@@ -10,17 +10,25 @@ def write(path, **columns):
     return path
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+# Of pyarrow and pandas; of Polars from 1.38 and DataFusion; of writers that note no type of text.
+KINDS = [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()]
+KINDS += [pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int16(), pa.large_string())]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_all_row_groups_in_order(tmp_path, kind):
     texts = [f"row {number % 1000}" for number in range(2500)]
-    path = write(tmp_path / "a.parquet", body=pa.array(texts).cast(kind), n=list(range(2500)))
+    values = [text.encode() for text in texts] if "binary" in str(kind) else texts
+    column = pa.array(values) if pa.types.is_dictionary(kind) else pa.array(values, kind)
+    path = write(tmp_path / "a.parquet", body=column.cast(kind), n=list(range(2500)))
     records = list(data.parquet_source(path, field="body"))
     assert [record.text for record in records] == texts
     assert [record.id for record in records] == [f"a.parquet:{row}" for row in range(2500)]
 
 
-def test_null_counts_as_empty(tmp_path):
-    path = write(tmp_path / "a.parquet", text=pa.array(["one", None, "three"]))
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), pa.large_string()])
+def test_null_counts_as_empty(tmp_path, kind):
+    path = write(tmp_path / "a.parquet", text=pa.array(["one", None, "three"], kind))
     assert [record.text for record in data.parquet_source(path)] == ["one", "", "three"]
 
 
@@ -53,3 +61,18 @@ def test_a_text_that_is_not_utf8_is_named(tmp_path):
         data.CorpusError, match=r"a\.parquet: row group 1, row 901: not UTF-8 at byte 2 .*\(0xff\)"
     ):
         list(data.parquet_source(path))
+
+
+def test_bytes_that_are_no_text_are_named_where_they_are(tmp_path):
+    path = write(tmp_path / "a.parquet", text=pa.array([b"one", b"\xff", None, "é".encode()], pa.binary()))
+    found = list(data.parquet_source(path, broken="yield"))
+    assert [getattr(one, "text", None) for one in found] == ["one", None, "", "é"]
+    assert "row 1: not UTF-8 at byte 0 of the text (0xff)" in found[1].error
+
+
+def test_further_columns_may_be_decimals_and_have_nulls(tmp_path):
+    columns = {"a": pa.array([1, None]), "b": pa.array(["1.50", None]).cast(pa.decimal128(5, 2))}
+    columns |= {"c": pa.array(["x", None], pa.string_view())}
+    path = write(tmp_path / "a.parquet", text=["one", "two"], **columns)
+    records = list(data.parquet_source(path, fields=list(columns)))
+    assert [record.meta for record in records] == [{"a": "1", "b": "1.50", "c": "x"}, {}]

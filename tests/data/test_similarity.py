@@ -112,3 +112,9 @@ def test_planted_near_duplicates_do_not_cross(seed, tmp_path, monkeypatch):
     assert abs(sizes[1] / sum(sizes) - 0.15) < 0.02 and abs(sizes[2] / sum(sizes) - 0.15) < 0.02
     (train, validation, test), _ = families("record")
     assert train & validation and train & test
+
+
+def test_words_of_scripts_without_spaces_are_compared_like_others():
+    first = "".join(chr(0x4E00 + (n * 37) % 500) for n in range(60))
+    texts = [first, first[:40] + "結局のところ", "".join(chr(0x6000 + n) for n in range(60))]
+    assert data.similar_clusters(texts, 0.3, letters=False).tolist() == [0, 0, 2]

@@ -1,6 +1,10 @@
 """Scores of variants against the formulas, one forward pass a context."""
 
+import json
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import data, scoring
@@ -133,6 +137,38 @@ def test_what_was_measured_is_beside_the_scores(protein_lm, rows_of):
     with_number, without, broken = rows_of(protein_lm, measure, records)
     assert (with_number["measured"], without["measured"]) == (0.5, None)
     assert broken == "expected a number that was measured, got 'high'"
+
+
+MISSING = (None, "", "NA", "nan", "NaN", "-", "N/A", "null", "<NA>")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.fasta"])
+def test_what_is_missing_in_a_table_has_an_error_or_no_measurement_and_is_never_a_protein(
+    protein_lm, rows_of, tmp_path, name
+):
+    rows = [{"mutant": "K2A", "score": 0.5}, {"mutant": "_sy", "score": None}]
+    rows += [{"mutant": one, "score": 1.5} for one in MISSING]
+    rows += [{"mutant": "K2C", "score": one} for one in (None, float("nan"))]
+    path = tmp_path / name
+    if name == "a.fasta":
+        path.write_text("".join(f">{n}\n{row['mutant'] or ''}\n" for n, row in enumerate(rows)))
+    elif name == "a.jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        lines = (",".join("" if one is None else str(one) for one in row.values()) for row in rows)
+        path.write_text("mutant,score\n" + "\n".join(lines) + "\n")
+    has_score = name != "a.fasta"
+    records = list(data.open_source(path, field="mutant", fields=["score"] if has_score else []))
+    measure = scoring.VariantEffect(wild_type=WILD, measured="score" if has_score else None)
+    scored, same, *missing = rows_of(protein_lm, measure, records)
+    assert np.isfinite(scored["wt_fill"]) and same["wt_fill"] == 0.0 and same["variant"] == "WT"
+    assert all("value is missing" in one for one in missing[: len(MISSING)])
+    for row in missing[len(MISSING) :]:
+        assert row["variant"] == "K2C" and np.isfinite(row["wt_fill"])
+        assert not has_score or row["measured"] is None
+    assert not has_score or (scored["measured"], same["measured"]) == (0.5, None)
 
 
 def test_headers_of_sequences_may_hold_what_was_measured(protein_lm, rows_of):

@@ -17,6 +17,10 @@ def test_the_wild_type_is_a_sequence_or_the_first_of_a_file(tmp_path):
     assert scoring.read_wild_type(str(tmp_path / "wild.txt")) == "MKTAYI"
     with pytest.raises(data.CorpusError, match="no sequence in it: expected the wild type"):
         scoring.read_wild_type(tmp_path / "empty.fasta")
+    (tmp_path / "na.txt").write_text("\nNA\n")
+    for source in ("NA", "-", "NaN", "None", str(tmp_path / "na.txt")):
+        with pytest.raises(data.CorpusError, match=r"expected the sequence of the wild type, got .*missing"):
+            scoring.read_wild_type(source)
     with pytest.raises(data.CorpusError, match=r"missing\.fasta"):
         scoring.read_wild_type("missing.fasta")
 
@@ -28,6 +32,22 @@ def test_the_column_of_variants_is_found_by_its_name(tmp_path):
     path.write_text("seq,DMS_score\nMATAYI,0.5\n")
     with pytest.raises(data.CorpusError, match=r"no column 'mutant'; .*'seq', 'DMS_score'"):
         scoring.find_variant_column(path)
+
+
+def test_the_column_of_variants_is_there_whatever_its_first_value_is(tmp_path):
+    path = tmp_path / "assay.jsonl"
+    for value in ("null", "NaN", "7", '"A2T"'):
+        path.write_text(f'{{"mutated_sequence": "MATAYI", "mutant": {value}}}\n')
+        assert scoring.find_variant_column(path) == "mutant"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_tables_and_wild_types_are_read_by_their_mark(tmp_path, encoding, end):
+    (tmp_path / "a.tsv").write_bytes(f"mutant\tscore{end}A2T\t0.5{end}".encode(encoding))
+    (tmp_path / "a.fasta").write_bytes(f">wild\tof é{end}MA{end}GKT{end}".encode(encoding))
+    assert scoring.find_variant_column(tmp_path / "a.tsv") == "mutant"
+    assert scoring.read_wild_type(tmp_path / "a.fasta") == "MAGKT"
 
 
 def test_ranks_are_of_the_variants_that_have_both():

@@ -1,0 +1,127 @@
+"""Characters whose bytes are the bytes of several tokens: their classes, from the ids of a row.
+
+A tokenizer of bytes, and one that falls back to them, spells one character in up to four tokens. What class
+it is of is known where its last byte stands, and needed where its first one does.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxlm import tokenizers
+from jaxlm.corruption._shares import array_module
+
+LONGEST = 4  # bytes of a character
+MIDDLE = 8  # the class of what neither begins nor ends a character
+
+
+class SplitCharacters(NamedTuple):
+    """By id, the part of a character that stands at a token's start, and at its end.
+
+    `head_size`, `head_bits` `Int32[V]`: how many bytes at its start go on with a character, and what they add
+    to its code. `tail_missing`, `tail_bits` `Int32[V]`: how many bytes are missing of the character that it
+    ends in, and the code so far. `is_inner` `Bool[V]`: there is nothing else in it than bytes that go on.
+    `is_lead` `Bool[V]`: nothing else than a beginning. `firsts` `Int32[n]`, `classes` `UInt8[n]`: of
+    `tokenizers.class_runs`.
+    """
+
+    head_size: np.ndarray
+    head_bits: np.ndarray
+    tail_missing: np.ndarray
+    tail_bits: np.ndarray
+    is_inner: np.ndarray
+    is_lead: np.ndarray
+    firsts: np.ndarray
+    classes: np.ndarray
+
+
+def split_characters(pieces: dict[int, bytes], vocab_size: int) -> SplitCharacters | None:
+    """Returns the table of tokens that are not whole characters; None where there is none.
+
+    Args:
+      pieces: by id the bytes of tokens.
+      vocab_size: V.
+
+    Example:
+      >>> table = split_characters({0: b"a", 1: b"\\xc3", 2: b"\\xa9 "}, 3)
+      >>> table.tail_missing.tolist(), table.head_size.tolist(), table.is_lead.tolist()
+      ([0, 1, 0], [0, 0, 1], [False, True, False])
+    """
+    numbers = np.zeros((4, vocab_size), np.int32)
+    flags = np.zeros((2, vocab_size), bool)
+    for id_, piece in pieces.items():
+        head, tail = _head(piece), _tail(piece)
+        numbers[:2, id_] = len(head), _code(0, head)
+        if tail:
+            length = _length(tail[0])
+            numbers[2:, id_] = length - len(tail), _code(tail[0] & (0x7F >> length), tail[1:])
+        flags[:, id_] = bool(piece) and len(head) == len(piece), bool(piece) and len(tail) == len(piece)
+    if not (numbers[0].any() or numbers[2].any()):
+        return None
+    return SplitCharacters(*numbers, *flags, *tokenizers.class_runs())
+
+
+def with_split(tokens: Any, first: Any, last: Any, table: SplitCharacters) -> tuple[Any, Any]:
+    """Returns the classes at the tokens' starts and ends, with those of characters that tokens share.
+
+    Args:
+      tokens: `Int[B L]` ids.
+      first, last: `UInt8[B L]` as the tables of ids say.
+      table: of the ids.
+
+    Returns:
+      Both; JOINED where a token goes on with a character, MIDDLE where it ends within one.
+    """
+    xp = array_module(tokens)
+    head_size, head_bits, tail_missing, tail_bits, is_inner, is_lead = (
+        xp.asarray(part)[tokens] for part in table[:6]
+    )
+    code, missing = xp.where(is_inner, 0, tail_bits), xp.where(is_inner, 0, tail_missing)
+    for _ in range(LONGEST - 1):
+        before, lacking = _shifted(code, 1, xp), _shifted(missing, 1, xp)
+        code = xp.where(is_inner, (before << (6 * head_size)) | head_bits, code)
+        missing = xp.where(is_inner, xp.maximum(lacking - head_size, 0), missing)
+    lacking = _shifted(missing, 1, xp)
+    whole = (_shifted(code, 1, xp) << (6 * head_size)) | head_bits
+    goes_on = (head_size > 0) & (lacking > 0)
+    ends = goes_on & (lacking <= head_size)
+    places = xp.searchsorted(xp.asarray(table.firsts), whole, side="right") - 1
+    kind = xp.where(ends, xp.asarray(table.classes)[places], np.uint8(MIDDLE))
+    last = xp.where(missing > 0, np.uint8(MIDDLE), xp.where(is_inner, kind, last))
+    for _ in range(LONGEST - 1):
+        kind = xp.where(goes_on & ~ends, _shifted(kind, -1, xp), kind)
+    first = xp.where(is_lead, _shifted(kind, -1, xp), first)
+    return xp.where(goes_on, np.uint8(MIDDLE), first), last
+
+
+def _shifted(values: Any, by: int, xp: Any) -> Any:
+    """Of each position the value before it (1) or behind it (-1), 0 where there is none."""
+    nothing = xp.zeros_like(values[:, :1])
+    parts = (nothing, values[:, :-1]) if by == 1 else (values[:, 1:], nothing)
+    return xp.concatenate(parts, axis=1)
+
+
+def _head(piece: bytes) -> bytes:
+    size = next((place for place, byte in enumerate(piece) if byte & 0xC0 != 0x80), len(piece))
+    return piece[: min(size, LONGEST - 1)]
+
+
+def _tail(piece: bytes) -> bytes:
+    """The bytes at the end that begin a character and do not end it."""
+    for size in range(1, min(LONGEST, len(piece) + 1)):
+        byte = piece[-size]
+        if byte & 0xC0 == 0xC0:
+            return piece[-size:] if size < _length(byte) else b""
+        if byte < 0x80:
+            return b""
+    return b""
+
+
+def _length(lead: int) -> int:
+    return 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+
+
+def _code(code: int, rest: bytes) -> int:
+    for byte in rest:
+        code = code << 6 | byte & 0x3F
+    return code

@@ -1,0 +1,44 @@
+"""Files beside a corpus that are none of its documents: cards, licences, lists of what there is."""
+
+import re
+
+# Written in any case, with nothing behind them but an ending.
+WHOLE = (
+    r"read[-_ ]?me|licen[cs]e|copying|change[-_]?log|contributing|contributors|citation|"
+    r"code[-_]of[-_]conduct|(data(set)?|model)[-_ ]?card|data[-_]?sheet|"
+    r"third[-_]party[-_]notices?|acknowledge?ments"
+)
+# Such names are documents, too, unless they are written in capitals; capitals may have something behind them.
+CAPITALS = (
+    r"READ[-_]?ME|LICEN[CS]ES?|COPYING|COPYRIGHT|UNLICENSE|NOTICES?|AUTHORS|CREDITS|CHANGE[-_]?LOG|CHANGES|HISTORY|"
+    r"RELEASE[-_]?NOTES|CONTRIBUTING|CONTRIBUTORS|CITATIONS?|SECURITY|TERMS|DISCLAIMER|PATENTS|MAINTAINERS|"
+    r"CODE[-_]OF[-_]CONDUCT|(DATA(SET)?|MODEL)[-_]?CARD|DATA[-_]?SHEET|SHA(1|256|512)SUMS?|MD5SUMS?|CHECKSUMS?"
+)
+ENDINGS = r"(\.(txt|text|md|markdown|mdx|rst|html?|pdf|bib|cff|tex|rtf|adoc))?"
+# What libraries of data sets write beside their files.
+DESCRIPTIONS = (
+    r"dataset_infos?\.json|dataset_dict\.json|state\.json|croissant(_metadata)?\.json|datapackage\.json|"
+    r"dataset-metadata\.json|metadata\.json|_metadata|_common_metadata|_SUCCESS|citation\.(cff|bib)"
+)
+COMPRESSED = re.compile(r"\.(gz|zst)$", re.IGNORECASE)
+CARD = re.compile(rf"({WHOLE}){ENDINGS}|{DESCRIPTIONS}", re.IGNORECASE)
+CAPITAL_CARD = re.compile(rf"({CAPITALS})([-_. ][\w.\- ]*?)?(?i:{ENDINGS})")
+# Behind a capital name, what makes it a document all the same.
+TABLES = re.compile(r"\.(jsonl|ndjson|csv|tsv|parquet|pq|fasta|fa|faa|traces?)$", re.IGNORECASE)
+
+
+def is_card(name: str) -> bool:
+    """Returns whether a file's name says that it is about a corpus, and no document of it.
+
+    Args:
+        name: of the file, without its folder.
+
+    Example:
+        >>> names = ["README.md", "LICENSE-MIT.txt", "train.jsonl", "a licence.txt"]
+        >>> [name for name in names if is_card(name)]
+        ['README.md', 'LICENSE-MIT.txt']
+    """
+    name = COMPRESSED.sub("", name)
+    if TABLES.search(name):
+        return False
+    return CARD.fullmatch(name) is not None or CAPITAL_CARD.fullmatch(name) is not None

@@ -1,0 +1,162 @@
+"""Classes of characters: what a word of text is a run of, also where a script writes no spaces.
+
+A word is a run of letters, of digits, of white space or of other signs. Han, Hiragana, Thai, Lao, Khmer,
+Myanmar and their like put no space between words: there a grapheme, a letter with the marks on it, is a word
+of its own, and Katakana, of which a run mostly spells one word, is a run.
+"""
+
+import enum
+import functools
+import itertools
+import re
+import unicodedata
+
+import numpy as np
+
+
+class CharacterClass(enum.IntEnum):
+    """What a character is to words.
+
+    Attributes:
+      LETTER, DIGIT, SPACE, OTHER: a word is a run of one of them.
+      SPECIAL: of no text: a special token.
+      GRAPHEME: a letter of a script without spaces, which begins a word.
+      KATAKANA: a word is a run of them.
+      JOINED: a mark on the character before it.
+    """
+
+    LETTER = 0
+    DIGIT = 1
+    SPACE = 2
+    OTHER = 3
+    SPECIAL = 4
+    GRAPHEME = 5
+    KATAKANA = 6
+    JOINED = 7
+
+
+LETTER, DIGIT, SPACE, OTHER, SPECIAL, GRAPHEME, KATAKANA, JOINED = CharacterClass
+# Scripts without spaces; digits and punctuation among them keep their own classes.
+_GRAPHEMES = (
+    "\u0e01-\u0e5b\u0e81-\u0edf"  # Thai, Lao
+    "\u1000-\u109f\ua9e0-\ua9fe\uaa60-\uaa7f"  # Myanmar
+    "\u1780-\u17f9\u19e0-\u19ff"  # Khmer
+    "\u1950-\u19df\u1a20-\u1aad\uaa80-\uaadf\U00011700-\U0001174f"  # of Tai languages
+    "\u1b00-\u1b7f\ua980-\ua9df"  # Balinese, Javanese
+    "\u2e80-\u2fd5\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
+    "\U00016ff0-\U00016ff6\U00020000-\U0003ffff"
+    "\u3041-\u309f\U0001b001-\U0001b11f\U0001b132-\U0001b132\U0001b150-\U0001b152"  # Hiragana
+    "\u3105-\u312f\u31a0-\u31bf\ua000-\ua4c6"  # Bopomofo, Yi
+    "\U00016fe0-\U00016fe1\U00017000-\U00018d08\U0001b170-\U0001b2fb"  # Tangut, Nushu
+)
+_KATAKANA = (
+    "\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff6f\uff71-\uff9d\u32d0-\u32fe\u3300-\u3357"
+    "\U0001aff0-\U0001b000\U0001b120-\U0001b122\U0001b155-\U0001b155\U0001b164-\U0001b167"
+)
+# Marks by their nature though letters by their category: AM of Thai and Lao, the long vowel, voicing marks;
+# vowels and ends of Hangul syllables that are written in parts; what joins without a sign.
+_JOINED = (
+    "\u0e33-\u0e33\u0eb3-\u0eb3\u309b-\u309c\u30fc-\u30fc\uff70-\uff70\uff9e-\uff9f\u1160-\u11ff\ud7b0-\ud7fb"
+)
+_JOINED += "\u200c-\u200d"
+_SPACELESS = re.compile(f"[{_GRAPHEMES}{_KATAKANA}]")
+_CATEGORIES = {"L": LETTER, "N": DIGIT, "Z": SPACE, "M": JOINED}
+# Nothing is assigned elsewhere but for private use.
+_ASSIGNED = ((0, 0x33480), (0xE0000, 0xE0200))
+
+
+def character_class(character: str) -> CharacterClass:
+    """Returns the class of a character; SPACE for none.
+
+    Example:
+      >>> [character_class(one).name for one in "a1 ,字かカ"]
+      ['LETTER', 'DIGIT', 'SPACE', 'OTHER', 'GRAPHEME', 'GRAPHEME', 'KATAKANA']
+    """
+    return _class_of(ord(character)) if character else SPACE
+
+
+@functools.lru_cache(1 << 16)
+def _class_of(code: int) -> CharacterClass:
+    firsts, classes = class_runs()
+    return CharacterClass(classes[np.searchsorted(firsts, code, side="right") - 1])
+
+
+@functools.cache
+def class_runs() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the classes of all code points as runs: the first code of each, `Int32[n]`, and `UInt8[n]`.
+
+    Example:
+      >>> firsts, classes = class_runs()
+      >>> int(classes[np.searchsorted(firsts, ord("字"), side="right") - 1]) == GRAPHEME
+      True
+    """
+    classes, may_be = np.full(0x110000, OTHER, np.uint8), np.zeros(0x110000, bool)
+    for first, end in _ASSIGNED:
+        characters = [chr(code) for code in range(first, end)]
+        kinds = [unicodedata.category(one) for one in characters]
+        classes[first:end] = [_CATEGORIES.get(kind[0], OTHER) for kind in kinds]
+        may_be[first:end] = [kind[0] in "LNS" and kind not in ("Nd", "Sc") for kind in kinds]
+        classes[first:end][[one.isspace() for one in characters]] = SPACE
+    for names, kind in ((_GRAPHEMES, GRAPHEME), (_KATAKANA, KATAKANA)):
+        classes[may_be & _among(names)] = kind
+    classes[_among(_JOINED)] = JOINED
+    firsts = np.flatnonzero(np.concatenate([[True], classes[1:] != classes[:-1]]))
+    return firsts.astype(np.int32), classes[firsts]
+
+
+def _among(names: str) -> np.ndarray:
+    """Whether each code point is in one of the ranges of a regular expression."""
+    found = np.zeros(0x110000, bool)
+    for first, last in re.findall("(.)-(.)", names, re.DOTALL):
+        found[ord(first) : ord(last) + 1] = True
+    return found
+
+
+def has_spaceless(text: str) -> bool:
+    """Returns whether a text has a character of a script that puts no spaces between words.
+
+    Example:
+      >>> has_spaceless("no, it has not"), has_spaceless("漢")
+      (False, True)
+    """
+    return not text.isascii() and _SPACELESS.search(text) is not None
+
+
+def spaceless_words(text: str) -> np.ndarray:
+    """Returns the words of scripts without spaces: by character the number of its word, -1 for all others.
+
+    Each grapheme is one, and each run of Katakana, with the marks on them.
+
+    Returns:
+      `Int[characters]`.
+
+    Example:
+      >>> spaceless_words("東京タワーto見る").tolist()
+      [0, 1, 2, 2, 2, -1, -1, 3, 4]
+    """
+    found, number, before = np.full(len(text), -1), -1, SPACE
+    for place, character in enumerate(text):
+        kind = character_class(character)
+        kind = before if kind == JOINED else kind
+        if kind in (GRAPHEME, KATAKANA):
+            # A mark goes on with the grapheme that it is on.
+            is_new = kind != before or (kind == GRAPHEME and character_class(character) != JOINED)
+            number += is_new
+            found[place] = number
+        before = kind
+    return found
+
+
+def words_of(text: str) -> list[str]:
+    """Returns the words of a text: what white space divides, and graphemes where a script has none.
+
+    Example:
+      >>> words_of("to be, 東京タワー")
+      ['to', 'be,', '東', '京', 'タワー']
+    """
+    if not has_spaceless(text):
+        return text.split()
+    numbers = spaceless_words(text)
+    places = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(text)]
+    parts = [text[start:end] for start, end in itertools.pairwise(places)]
+    return [word for part in parts for word in part.split()]

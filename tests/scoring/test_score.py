@@ -1,0 +1,35 @@
+"""What `Score` says of its values is all that measures return, and nothing else."""
+
+import re
+
+from jaxlm import scoring
+from jaxlm.scoring._variant_effect import METHODS
+
+
+def measures(causal, masked, traces):
+    """Every measure with every column that it can have, and the context that it is asked in."""
+    yield scoring.LogLikelihood(tokens=True, top_k=2, words=True), causal
+    yield scoring.Conditional(), causal
+    maskings = ("original", "within-word", "whole-word")
+    yield scoring.PseudoLogLikelihood(masking=maskings, tokens=True, top_k=2, words=True), masked
+    yield scoring.SinglePass(tokens=True), masked
+    yield scoring.InstructionRatio(), traces
+    for objective, context in (("causal_lm", causal), ("masked_lm", masked)):
+        yield scoring.VariantEffect(wild_type="MK", methods=METHODS[objective], measured="score"), context
+
+
+def test_every_key_of_values_is_described(causal_protein_lm, word_lm, trace_lm, context):
+    asked = list(measures(*map(context, (causal_protein_lm, word_lm, trace_lm))))
+    assert {type(measure) for measure, _ in asked} == set(scoring.MEASURES.values())
+    columns = {field.name for measure, where in asked for field in measure.columns(where)}
+    lines = [line.partition(": ")[0] for line in scoring.Score.__doc__.splitlines()]
+    keys = [line for line in lines if line.startswith("      `")]
+    assert sorted(re.findall(r"`(\w+)`", "".join(keys))) == sorted(columns)
+
+
+def test_where_a_surprisal_is_read_it_says_that_it_is_corrected(causal_protein_lm, context):
+    where = context(causal_protein_lm)
+    fields = {field.name: field for field in scoring.LogLikelihood(words=True).columns(where)}
+    assert b"corrected" in fields["word_surprisals"].metadata
+    assert fields["word_surprisals"].metadata[b"unit"] == b"nats"
+    assert "corrected at" in scoring.Score.__doc__ and "corrected at" in scoring.LogLikelihood.__doc__
