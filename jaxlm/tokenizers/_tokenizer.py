@@ -19,6 +19,7 @@ from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
 from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_pieces
+from jaxlm.tokenizers._texts import as_texts
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -47,12 +48,13 @@ class Tokenizer:
     specials: Specials
 
     @classmethod
-    def from_json(cls, text: str, roles: Mapping[str, str] | None = None) -> "Tokenizer":
+    def from_json(cls, text: str, roles: Mapping[str, str | None] | None = None) -> "Tokenizer":
         """Reads the text of a `tokenizer.json`; padding, truncation and BPE dropout in it are switched off.
 
         Args:
           text: the file's text.
-          roles: role to token, e.g. `{"mask": "<mask>"}`, for what conventional names don't tell.
+          roles: role to token, e.g. `{"mask": "<mask>"}`, for what conventional names don't tell; None: no
+            token has the role.
 
         Returns:
           A `Tokenizer`.
@@ -120,7 +122,7 @@ class Tokenizer:
         """Returns the ids of each text, in order; the same as `encode` on each, on all cores.
 
         Args:
-          texts: the texts; all are held at once, so give a corpus in blocks.
+          texts: the texts; all are held at once, so give a corpus in blocks. A string is one text.
           add_specials: as for `encode`.
 
         Returns:
@@ -134,7 +136,7 @@ class Tokenizer:
           >>> [ids.tolist() for ids in tokenizers.bytes_tokenizer().encode_batch(["ab", ""])]
           [[97, 98], []]
         """
-        texts = list(texts)
+        texts = list(as_texts(texts))
         for place, text in enumerate(texts):
             try:
                 self._check(text)
@@ -231,8 +233,8 @@ class Tokenizer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a `tokenizer.json`, whole or not at all.
 
-        Roles that conventional names would not tell go into a `tokenizer_config.json` beside it, which is
-        Hugging Face's place for them.
+        Roles that conventional names would not tell go into the `tokenizer_config.json` beside it, which is
+        Hugging Face's place for them; what else stands there stays.
 
         Args:
           path: the file, or an existing folder to put `tokenizer.json` into.
@@ -249,11 +251,23 @@ class Tokenizer:
         path = path / "tokenizer.json" if path.is_dir() else path
         write(path, self.backend.to_str(pretty=True))
         if self.specials != resolve_roles(self.backend, {}):
-            config = {f"{role}_token": token for role, token in self._role_names().items()}
-            write(path.with_name("tokenizer_config.json"), json.dumps(config, indent=2, ensure_ascii=False))
+            file = path.with_name("tokenizer_config.json")
+            known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+            usual = resolve_roles(self.backend, {})._asdict()
+            told = {role: token for role, token in self.role_names().items() if token or usual[role] is not None}
+            config = known | {f"{role}_token": token for role, token in told.items()}
+            write(file, json.dumps(config, indent=2, ensure_ascii=False))
 
-    def _role_names(self) -> dict[str, str]:
-        return {role: self._tokens[id] for role, id in self.specials._asdict().items() if id is not None}
+    def role_names(self) -> dict[str, str | None]:
+        """Returns the token of every role, as `from_json` takes them; None where no token has it.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> names = tokenizers.bytes_tokenizer().role_names()
+          >>> names["cls"], names["bos"]
+          ('[CLS]', None)
+        """
+        return {role: self._tokens.get(id) for role, id in self.specials._asdict().items()}
 
     @functools.cached_property
     def _tokens(self) -> dict[int, str]:
@@ -324,4 +338,4 @@ class Tokenizer:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer.from_json, (self.to_json(), self._role_names())
+        return Tokenizer.from_json, (self.to_json(), self.role_names())
