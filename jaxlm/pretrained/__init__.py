@@ -5,13 +5,14 @@ from jaxlm.pretrained._export import convert, save_huggingface
 from jaxlm.pretrained._folder import save_model
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import Inspected, inspect, load
-from jaxlm.pretrained._loaded import Loaded, has_ends
+from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
 
 __all__ = [
     "Inspected",
     "Loaded",
     "convert",
+    "end_id",
     "find_folder",
     "has_ends",
     "inspect",
@@ -21,5 +22,6 @@ __all__ = [
     "save_ensemble",
     "save_huggingface",
     "save_model",
+    "told_frame",
     "undertale_params",
 ]

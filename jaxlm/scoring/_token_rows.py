@@ -1,5 +1,6 @@
 """What is said of each token of a document: where it stands in the text, and how it was predicted."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,12 @@ def token_columns(top_k: int) -> list[pa.Field]:
 
 
 def token_rows(
-    tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray, scores: PieceScores, *, eos: bool
+    tokenizer: tokenizers.Tokenizer,
+    text: str,
+    tokens: np.ndarray,
+    scores: PieceScores,
+    *,
+    closing: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Returns lists with an entry a token.
 
@@ -56,17 +62,17 @@ def token_rows(
       text: the original text.
       tokens: `Int32[n]` its ids.
       scores: of the tokens that were predicted, the last ones: all, or all but the first.
-      eos: whether the last score is of the closing token, which stands at the text's end.
+      closing: the ids that the last scores are of, which stand at the text's end.
     """
     starts, ends = byte_offsets(tokenizer, text)
     num_bytes = len(text.encode())
-    closing = [tokenizer.specials.ends[1]] if eos else []
+    at_the_end = [num_bytes] * len(closing)
     found = {
         "token_ids": [*tokens.tolist(), *closing],
-        "token_starts": [*starts, *([num_bytes] if eos else [])],
-        "token_ends": [*ends, *([num_bytes] if eos else [])],
+        "token_starts": [*starts, *at_the_end],
+        "token_ends": [*ends, *at_the_end],
     }
-    unscored = [None] * (len(tokens) + eos - len(scores.log_probs))
+    unscored = [None] * (len(tokens) + len(closing) - len(scores.log_probs))
     fields = {"token_log_probs": 0, "token_ranks": 1, "token_entropies": 2}
     found |= {name: unscored + scores[field].tolist() for name, field in fields.items()}
     if scores.top_tokens is not None:

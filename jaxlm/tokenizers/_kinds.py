@@ -92,7 +92,7 @@ def with_specials(
 
 
 def pipeline(backend: tokenizers.Tokenizer) -> dict[str, Any]:
-    """What a backend does to text, as plain data: its file without vocabulary and what it puts around texts."""
+    """What a backend does to text, as plain data; its vocabulary and what it puts around texts left out."""
     data = json.loads(backend.to_str())
     # An opening token more or less makes no other kind of it.
     around = data["post_processor"]

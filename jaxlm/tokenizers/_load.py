@@ -25,9 +25,9 @@ def load(path: str | os.PathLike[str], *, side: Side = "source") -> Tokenizer:
     """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
 
     Roles are read from `special_tokens_map.json` and `tokenizer_config.json` beside the file where those
-    exist (a token that they name and the vocabulary lacks counts as absent, and one that is null is none); the
-    other roles go by conventional names ([MASK], <mask>, <|mask|>, ...). Padding, truncation and dropout stored in the file are
-    switched off.
+    exist (a token that they name and the vocabulary lacks counts as absent, and one that is null is none);
+    the other roles go by conventional names ([MASK], <mask>, <|mask|>, ...). Padding, truncation and dropout
+    stored in the file are switched off.
 
     Args:
       path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`

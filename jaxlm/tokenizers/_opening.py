@@ -1,4 +1,4 @@
-"""What stands before and behind a text: what a tokenizer's file puts there, and what each reader of it does."""
+"""What stands before and behind a text, for each of those who read it: one function, one table."""
 
 import functools
 import itertools
@@ -52,8 +52,8 @@ def text_frame(tokenizer: Tokenizer, reader: Reader, trained: Frame | None = Non
 
     The readers:
 
-    - "score": the file's own opening, else bos, else eos; the file's own closing, else eos, which is predicted
-      where that is asked for. Neither is ever cls, sep or pad unless the file puts it there.
+    - "score": the file's own opening, else bos, else eos; the file's own closing, else eos, which is
+      predicted where that is asked for. Neither is ever cls, sep or pad unless the file puts it there.
     - "prompt": a text that is gone on with: the file's own opening alone, as in `transformers`, not closed.
     - "text": a text that is read whole, as an encoder does: what the file puts around it.
     - "harness": a text of lm-evaluation-harness, as its model `hf` encodes it: what the file puts around it.

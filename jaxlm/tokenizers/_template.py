@@ -61,7 +61,7 @@ def _without_tokens(step: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _template(frame: Frame, names: Mapping[int, str]) -> dict[str, Any]:
-    """A step that puts a frame around a text; of a pair of texts the second one is closed alone, as BERT's."""
+    """A step that puts a frame around a text; of a pair the second text is closed alone, as BERT's."""
 
     def tokens(ids: Sequence[int], kind: int = 0) -> list[dict[str, Any]]:
         return [{"SpecialToken": {"id": names[id], "type_id": kind}} for id in ids]

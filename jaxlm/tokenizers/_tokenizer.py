@@ -254,7 +254,9 @@ class Tokenizer:
             file = path.with_name("tokenizer_config.json")
             known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
             usual = resolve_roles(self.backend, {})._asdict()
-            told = {role: token for role, token in self.role_names().items() if token or usual[role] is not None}
+            told = {
+                role: token for role, token in self.role_names().items() if token or usual[role] is not None
+            }
             config = known | {f"{role}_token": token for role, token in told.items()}
             write(file, json.dumps(config, indent=2, ensure_ascii=False))
 

@@ -21,7 +21,13 @@ def own_kinds():
 
 def frames(tokenizer):
     first, last = tokenizer.specials.ends
-    return [Frame(), Frame((first,)), Frame((), (last,)), Frame((first,), (last,)), Frame((first, last), (last, first))]
+    return [
+        Frame(),
+        Frame((first,)),
+        Frame((), (last,)),
+        Frame((first,), (last,)),
+        Frame((first, last), (last, first)),
+    ]
 
 
 def check(tokenizer, text):
@@ -35,7 +41,10 @@ def check(tokenizer, text):
         offsets = (one.backend.encode(text, add_special_tokens=False).offsets for one in (changed, tokenizer))
         assert next(offsets) == next(offsets)
         back = with_frame(changed, file_frame(tokenizer))
-        assert back.encode(text, add_specials=True).tolist() == tokenizer.encode(text, add_specials=True).tolist()
+        assert (
+            back.encode(text, add_specials=True).tolist()
+            == tokenizer.encode(text, add_specials=True).tolist()
+        )
 
 
 @pytest.mark.parametrize("tokenizer", list(own_kinds()), ids=lambda one: one.kind)
