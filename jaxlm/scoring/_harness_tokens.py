@@ -29,6 +29,8 @@ class HarnessTokens:
     def __init__(self, loaded: pretrained.Loaded) -> None:
         self._tokenizer = loaded.tokenizer
         told = pretrained.told_frame(loaded.tokenizer, loaded.objective, loaded.extra)
+        if told is None and not loaded.ends:  # nothing is known of it but its tokenizer
+            told = tokenizers.Frame(tokenizers.file_frame(loaded.tokenizer).opening)
         self._frame = tokenizers.text_frame(loaded.tokenizer, "harness", told)
         self.prefix = np.asarray(tokenizers.text_frame(loaded.tokenizer, "prefix", told).opening, np.int32)
         self._bos = loaded.tokenizer.specials.bos
