@@ -157,11 +157,7 @@ def _write_tokenizer(folder: Path, loaded: Loaded, max_length: int) -> None:
     tokenizer, told = exported_tokenizer(loaded)
     known.pop(ENDS, None)
     tokenizer.save(folder / TOKENIZER)
-    roles = {
-        f"{role}_token": tokenizer.token(id)
-        for role, id in tokenizer.specials._asdict().items()
-        if id is not None and role != "next"
-    }
+    roles = {key: name for key, name in tokenizer.role_settings().items() if key != "next_token"}
     kind = "MarianTokenizer" if (folder / MARIAN_PIECES[0]).exists() else "PreTrainedTokenizerFast"
     defaults = {"tokenizer_class": kind, "model_max_length": max_length}
     _write_json(path, {**defaults, "clean_up_tokenization_spaces": False, **roles, **known, **told})

@@ -253,11 +253,7 @@ class Tokenizer:
         if self.specials != resolve_roles(self.backend, {}):
             file = path.with_name("tokenizer_config.json")
             known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-            usual = resolve_roles(self.backend, {})._asdict()
-            told = {
-                role: token for role, token in self.role_names().items() if token or usual[role] is not None
-            }
-            config = known | {f"{role}_token": token for role, token in told.items()}
+            config = known | self.role_settings()
             write(file, json.dumps(config, indent=2, ensure_ascii=False))
 
     def role_names(self) -> dict[str, str | None]:
@@ -270,6 +266,18 @@ class Tokenizer:
           ('[CLS]', None)
         """
         return {role: self._tokens.get(id) for role, id in self.specials._asdict().items()}
+
+    def role_settings(self) -> dict[str, str | None]:
+        """Returns what a tokenizer_config.json says of the roles; null of one that only a name would suggest.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.residue_tokenizer().role_settings()["cls_token"]
+          '<cls>'
+        """
+        usual = resolve_roles(self.backend, {})._asdict()
+        names = self.role_names().items()
+        return {f"{role}_token": name for role, name in names if name is not None or usual[role] is not None}
 
     @functools.cached_property
     def _tokens(self) -> dict[int, str]:

@@ -1,6 +1,5 @@
 """A run's folder and its converted one read alike, here and in transformers, with every tokenizer."""
 
-import dataclasses
 import functools
 import json
 
@@ -9,6 +8,8 @@ import jax.numpy as jnp
 import pytest
 
 from jaxlm import cli, data, decoding, models, pretrained, scoring, tokenizers, training
+from jaxlm.pretrained._export import _write_tokenizer
+from jaxlm.pretrained._load import _told_ends
 from tests.tokenizers.published import PUBLISHED, published
 
 SIZE = dict(width=16, depth=1, num_heads=2, max_length=48, init_std=0.4)
@@ -53,78 +54,68 @@ def _drawn(model):
 def pair(tmp_path, request):
     """Of a kind of tokenizer, an objective, and whether its texts had ends: the run, and what it became."""
     kind, objective, ends = request.param
-    tokenizer = tokenizer_of(kind, tmp_path)
-    run = save_run(tmp_path / "run", tokenizer, objective, ends)
+    run = save_run(tmp_path / "run", tokenizer_of(kind, tmp_path), objective, ends)
     pretrained.convert(run, tmp_path / "converted")
     return run, tmp_path / "converted", OWN.get(kind, TEXTS)
 
 
-def cases(kinds, objectives=tuple(CONFIGS)):
-    return [(kind, objective, ends) for kind in kinds for objective in objectives for ends in (True, False)]
+def cases(kinds):
+    return [(kind, objective, ends) for kind in kinds for objective in CONFIGS for ends in (True, False)]
 
 
 def told(case):
     return f"{case[0]}-{case[1]}-{'ends' if case[2] else 'plain'}"
 
 
-@pytest.mark.parametrize("pair", cases(KINDS), indirect=True, ids=told)
-def test_every_reader_finds_the_same_around_a_text(pair):
-    run, converted, texts = pair
-    ours, theirs = pretrained.load(run), pretrained.load(converted)
-    assert theirs.tokenizer.specials == ours.tokenizer.specials
-    assert theirs.tokenizer.kind == ours.tokenizer.kind
-    is_causal = ours.objective == "causal_lm"
-    readers = ["training", "score", "prompt", "harness"] if is_causal else ["training", "text"]
-    for reader in readers:
-        found = [tokenizers.text_frame(one.tokenizer, reader, one.frame) for one in (ours, theirs)]
-        assert found[0] == found[1], reader
-    ends = [pretrained.end_id(one.tokenizer, one.objective, one.frame) for one in (ours, theirs)]
-    assert ends[0] == ends[1] == json.loads((converted / "config.json").read_text())["eos_token_id"] or (
-        ours.objective == "masked_lm"
-    )
-    for text in texts:
-        assert theirs.tokenizer.encode(text).tolist() == ours.tokenizer.encode(text).tolist()
+def exported(kind, objective, ends, folder):
+    """The run as it is opened, and its exported folder, both without parameters."""
+    extra = {"experiment": {"data": {"ends": ends}}}
+    run = pretrained.Loaded(None, objective, None, {}, tokenizer_of(kind, folder / "published"), extra)
+    folder.mkdir(exist_ok=True)
+    _write_tokenizer(folder, run, 48)
+    extra = {"huggingface": {}, **_told_ends(folder / "tokenizer_config.json")}
+    return run, pretrained.Loaded(None, objective, None, {}, tokenizers.load(folder), extra)
 
 
-@pytest.mark.parametrize("pair", cases(KINDS), indirect=True, ids=told)
-def test_transformers_puts_around_a_text_what_training_did(pair):
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_reader_finds_the_same_around_a_text(tmp_path, kind):
+    for _, objective, ends in cases([kind]):
+        ours, theirs = exported(kind, objective, ends, tmp_path / f"{objective}-{ends}")
+        assert theirs.tokenizer.specials == ours.tokenizer.specials
+        assert theirs.tokenizer.kind == ours.tokenizer.kind
+        is_causal = objective == "causal_lm"
+        for reader in ["training", "score", "prompt", "harness"] if is_causal else ["training", "text"]:
+            found = [tokenizers.text_frame(one.tokenizer, reader, one.frame) for one in (ours, theirs)]
+            assert found[0] == found[1], (objective, ends, reader)
+        found = [pretrained.end_id(one.tokenizer, one.objective, one.frame) for one in (ours, theirs)]
+        assert found[0] == found[1] or not is_causal
+        # A run that goes on from either encodes its records alike.
+        going_on = [
+            tokenizers.text_frame(one.tokenizer, "training") if one.ends else tokenizers.Frame()
+            for one in (ours, theirs)
+        ]
+        assert going_on[0] == going_on[1] == tokenizers.text_frame(ours.tokenizer, "training", ours.frame)
+        for text in OWN.get(kind, TEXTS):
+            assert theirs.tokenizer.encode(text).tolist() == ours.tokenizer.encode(text).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_transformers_puts_around_a_text_what_training_did(tmp_path, kind):
     transformers = pytest.importorskip("transformers")
-    run, converted, texts = pair
-    loaded = pretrained.load(run)
-    reader = "prompt" if loaded.objective == "causal_lm" else "text"
-    frame = tokenizers.text_frame(loaded.tokenizer, reader, loaded.frame)
-    theirs = transformers.AutoTokenizer.from_pretrained(converted)
-    for text in texts:
-        assert theirs(text)["input_ids"] == frame.around(loaded.tokenizer.encode(text)).tolist()
-    again = converted.parent / "again"
-    theirs.save_pretrained(again)
-    assert json.loads((again / "tokenizer_config.json").read_text()).get("jaxlm_ends") == json.loads(
-        (converted / "tokenizer_config.json").read_text()
-    ).get("jaxlm_ends")
-
-
-@pytest.mark.parametrize("pair", cases(KINDS), indirect=True, ids=told)
-def test_a_run_that_goes_on_from_either_reads_the_same(pair, tmp_path):
-    run, converted, texts = pair
-    caches = []
-    for folder in (run, converted):
-        experiment = training.begin_from(str(folder))
-        path = dataclasses.replace(experiment.tokenizer, path=str(folder))
-        tokenizer = tokenizers.train_tokenizer([], path, "bytes")
-        records = [data.Record(str(n), text, {}) for n, text in enumerate(texts)]
-        caches.append(
-            data.build_cache(
-                lambda records=records: iter(records),
-                tokenizer,
-                tmp_path / f"cache-{folder.name}",
-                source_fingerprint="content",
-                ends=experiment.ends,
-            )
-        )
-    assert [one.tolist() for one in caches[0]] == [one.tolist() for one in caches[1]]
-    loaded = pretrained.load(run)
-    frame = tokenizers.text_frame(loaded.tokenizer, "training", loaded.frame)
-    assert caches[0][0].tolist() == frame.around(loaded.tokenizer.encode(texts[0])).tolist()
+    for _, objective, ends in cases([kind]):
+        folder = tmp_path / f"{objective}-{ends}"
+        run, _ = exported(kind, objective, ends, folder)
+        reader = "prompt" if objective == "causal_lm" else "text"
+        frame = tokenizers.text_frame(run.tokenizer, reader, run.frame)
+        (folder / "config.json").write_text('{"model_type": "gpt2"}')
+        theirs = transformers.AutoTokenizer.from_pretrained(folder)
+        for text in OWN.get(kind, TEXTS):
+            assert theirs(text)["input_ids"] == frame.around(run.tokenizer.encode(text)).tolist()
+        theirs.save_pretrained(tmp_path / "again")
+        settings = [
+            json.loads((one / "tokenizer_config.json").read_text()) for one in (folder, tmp_path / "again")
+        ]
+        assert settings[0].get("jaxlm_ends") == settings[1].get("jaxlm_ends")
 
 
 FEW = [("subwords", "causal_lm", True), ("instructions", "masked_lm", True), ("GPT-2", "causal_lm", False)]
@@ -146,6 +137,8 @@ def check_commands(pair, capsys):
     run, converted, texts = pair
     corpus = run.parent / "corpus.txt"
     corpus.write_text("".join(f"{text}\n" for text in texts))
+    begun = [training.begin_from(str(folder)) for folder in (run, converted)]
+    assert begun[0].data == begun[1].data and begun[0].run.objective == begun[1].run.objective
     found = [_said(folder, corpus, texts, capsys) for folder in (run, converted)]
     assert found[0].keys() == found[1].keys() and len(found[0]) > 2
     for name, value in found[0].items():
