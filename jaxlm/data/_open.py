@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from jaxlm import tokenizers
 from jaxlm.data._csv import csv_source
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, Format, find_files
@@ -47,7 +48,7 @@ def open_source(
             what its format says.
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
-    files = find_files([str(path) for path in several], format)
+    files, fields = find_files([str(path) for path in several], format), tuple(tokenizers.as_texts(fields))
     check_document(files, document)
     check_fields(files, fields)
     sniff = format is None and document == "line"

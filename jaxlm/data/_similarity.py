@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxlm import tokenizers
+
 LETTERS, WORDS = 4, 5
 # Sums of one block's products of postings: what is held at once beside the k-mers themselves.
 PRODUCTS_AT_ONCE = 1 << 22
@@ -35,6 +37,7 @@ def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np
         >>> similar_clusters(["MKTAYIAKQR", "MKTAYIAKQL", "GGGGGGGG"], 0.5, letters=True)
         array([0, 0, 2])
     """
+    texts = list(tokenizers.as_texts(texts))
     if not texts:
         return np.zeros(0, np.int64)
     kmers = [_letter_kmers(text) if letters else _word_kmers(text) for text in texts]
