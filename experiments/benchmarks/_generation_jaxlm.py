@@ -43,14 +43,15 @@ def random_model(shape: Shape, dtype: str):
 
 
 def generate(model, params, prompts: np.ndarray, new: int):
-    from jaxlm import decoding, tokenizers
+    from jaxlm import decoding, pretrained, tokenizers
 
     config = decoding.GenerationConfig(max_new_tokens=new, stop_ids=())
     # Its text is looked at once, at the end; ids beyond its bytes have none.
     tokenizer = tokenizers.bytes_tokenizer()
+    loaded = pretrained.Loaded(model.config, "causal_lm", model, params, tokenizer, {})
 
     def step() -> int:
-        written = decoding.generate(model, params, tokenizer, list(prompts), config)
+        written = decoding.generate(loaded, list(prompts), config)
         return sum(len(one.tokens) for one in written)
 
     return step

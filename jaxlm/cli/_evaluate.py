@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         )
     experiment = _experiment(folder, loaded, options)
     own = _own_data(folder, experiment, needed=not options.corpus)
-    with _records(options, loaded.tokenizer, own, experiment) as cache:
+    with _records(options, loaded, own, experiment) as cache:
         scores = training.evaluate(
             loaded.model,
             loaded.params,
@@ -112,7 +112,7 @@ def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> t
     elif not options.corpus:
         raise UsageError(f"CORPUS is missing: {options.model} is no run of its own with a held-out split")
     else:
-        rows = data.DataConfig(row_length=min(LONGEST_ROW, loaded.config.max_length), ends=_ends(loaded))
+        rows = data.DataConfig(row_length=min(LONGEST_ROW, loaded.config.max_length))
         run = training.RunConfig(objective=loaded.objective)
         kept = dataclasses.replace(loaded.config, param_dtype="float32")
         kind = tokenizers.TokenizerConfig(path=str(folder))
@@ -123,9 +123,10 @@ def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> t
     return dataclasses.replace(experiment, data=rows)
 
 
-def _ends(loaded: pretrained.Loaded) -> bool:
-    may_end = loaded.objective == "seq2seq_lm" or loaded.tokenizer.specials.ends is not None
-    return loaded.ends and may_end
+def _frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
+    """What stands around a record, as in training."""
+    reader = "text" if loaded.objective == "seq2seq_lm" else "training"
+    return tokenizers.text_frame(loaded.tokenizer, reader, loaded.frame)
 
 
 def _noise(
@@ -163,7 +164,7 @@ def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) ->
 @contextmanager
 def _records(
     options: Evaluate,
-    tokenizer: tokenizers.Tokenizer,
+    loaded: pretrained.Loaded,
     own: data.Prepared | None,
     experiment: training.Experiment,
 ) -> Iterator[data.TokenCache]:
@@ -186,8 +187,8 @@ def _records(
         )
 
     with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:
-        ends = experiment.ends
-        cache = data.build_cache(records, tokenizer, folder, source_fingerprint="corpus", ends=ends)
+        ends = _frame(loaded)
+        cache = data.build_cache(records, loaded.tokenizer, folder, source_fingerprint="corpus", ends=ends)
         if not len(cache):
             raise UsageError(f"the corpus is empty: {' '.join(options.corpus)} holds no record with text")
         yield cache

@@ -56,15 +56,7 @@ def run(arguments: Sequence[str]) -> int:
             f"name a masked LM's folder{other}"
         )
     _warn_of_unknown(loaded, texts)
-    results = decoding.fill_batch(
-        loaded.model,
-        loaded.params,
-        loaded.tokenizer,
-        texts,
-        top_k=options.top_k,
-        method=options.method,
-        add_specials=loaded.ends,
-    )
+    results = decoding.fill_batch(loaded, texts, top_k=options.top_k, method=options.method)
     for filled in results:
         if options.json:
             print(json.dumps(as_json(filled), ensure_ascii=False))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxlm import data, pretrained, reports, tokenizers, training
 from jaxlm.cli._output import duration
-from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes
+from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
 from jaxlm.cli._scores import Scores, as_values, described, show_scores
 
 LONGEST_EXAMPLE = 90
@@ -74,7 +74,8 @@ def _probes(loaded: pretrained.Loaded, experiment: training.Experiment, folder: 
     if _is_bytecode(experiment):
         return list(bytecode_probes(loaded.tokenizer))
     kept = tokenizers.TokenizerConfig(path=str(folder / "tokenizer.json"))
-    return list(held_out_probes(loaded.tokenizer, data.prepare(experiment.data, kept).caches["test"]))
+    split = data.prepare(experiment.data, kept).caches["test"]
+    return list(held_out_probes(loaded.tokenizer, split, whole_frame(loaded)))
 
 
 def _is_bytecode(experiment: training.Experiment) -> bool:

@@ -12,7 +12,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from jaxlm import decoding, pretrained, training
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._inputs import input_lines, warn_of_unknown
-from jaxlm.cli._models import DType, open_model, opened
+from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 
 
@@ -87,8 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     if len(texts) == 1 and not options.json and options.num_beams == 1:
         _say_short(config, [_stream(loaded, texts[0], config, rng)])
         return 0
-    prompts = [opened(loaded, text) for text in texts]
-    written = decoding.generate(loaded.model, loaded.params, loaded.tokenizer, prompts, config, rng=rng)
+    written = decoding.generate(loaded, texts, config, rng=rng)
     for text, one in zip(texts, written, strict=True):
         whole = before(loaded, text) + one.text
         print(json.dumps(as_json(text, one), ensure_ascii=False) if options.json else whole)
@@ -175,9 +174,7 @@ def _stream(
     if config.stop_strings and every > 1:
         every = 8
     shown, rest = 0, before(loaded, text)
-    for (written,) in decoding.stream(
-        loaded.model, loaded.params, loaded.tokenizer, [opened(loaded, text)], config, rng=rng, every=every
-    ):
+    for (written,) in decoding.stream(loaded, [text], config, rng=rng, every=every):
         # What is refused is refused before anything is written.
         sys.stdout.write(rest + written.text[shown:])
         sys.stdout.flush()

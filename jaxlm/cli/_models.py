@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from jaxlm import pretrained, tokenizers
+from jaxlm import pretrained
 from jaxlm.cli._failures import UsageError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -55,16 +53,6 @@ def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loade
         wanted = "tokenizer.json, or files of an older kind such as vocab.json with merges.txt"
         raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG}")
     return loaded
-
-
-def opened(loaded: pretrained.Loaded, text: str) -> str | np.ndarray:
-    """Returns a text as a model goes on with it: behind the tokens that open texts, if it was trained so.
-
-    An encoder-decoder reads a whole text: opened and closed, if it was trained so.
-    """
-    if loaded.objective == "seq2seq_lm":
-        return loaded.tokenizer.encode(text, add_specials=loaded.ends)
-    return tokenizers.encode_opened(loaded.tokenizer, text) if loaded.ends and text else text
 
 
 def _runs_here() -> str:

@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from jaxlm import decoding, reports, training
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._inputs import input_lines, json_request, refuse_unknown, warn_of_unknown
-from jaxlm.cli._models import DType, open_model, opened
+from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 
@@ -56,10 +56,7 @@ def run(arguments: Sequence[str]) -> int:
     warn_of_unknown("jaxlm next", loaded, texts)
     for target in targets:
         refuse_unknown(loaded, target or "")
-    prompts = [opened(loaded, text) for text in texts]
-    results = decoding.next_tokens(
-        loaded.model, loaded.params, loaded.tokenizer, prompts, top_k=options.top_k, targets=targets
-    )
+    results = decoding.next_tokens(loaded, texts, top_k=options.top_k, targets=targets)
     for text, found in zip(texts, results, strict=True):
         if options.json:
             print(json.dumps(as_json(text, found, loaded.tokenizer.token), ensure_ascii=False))

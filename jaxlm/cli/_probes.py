@@ -23,13 +23,14 @@ FUNCTIONS = (
     ),
 )
 NUM_RECORDS, RECORD_LENGTH = 4, 24
+NOTHING = tokenizers.Frame()
 
 
 class Probe(NamedTuple):
     """A text with one mask, and the token that stood there.
 
     Attributes:
-        tokens: `Int[L]` ids.
+        tokens: `Int[L]` ids, without those that open and close texts.
         answer: the token, as a person reads it.
     """
 
@@ -51,15 +52,19 @@ def bytecode_probes(tokenizer: tokenizers.Tokenizer) -> Iterator[Probe]:
             yield Probe(tokenizer.encode(" ".join(pretokens)), hidden)
 
 
-def held_out_probes(tokenizer: tokenizers.Tokenizer, cache: data.TokenCache) -> Iterator[Probe]:
+def held_out_probes(
+    tokenizer: tokenizers.Tokenizer, cache: data.TokenCache, frame: tokenizers.Frame = NOTHING
+) -> Iterator[Probe]:
     """Yields the beginnings of a few records, spread over a split, each with a token past its middle hidden.
 
     Args:
         tokenizer: that the records were encoded with.
         cache: the split.
+        frame: what its records stand between.
     """
     for index in np.linspace(0, len(cache) - 1, min(NUM_RECORDS, len(cache))).astype(int).tolist():
-        tokens = np.array(cache[index][:RECORD_LENGTH])
+        record = np.array(cache[index])
+        tokens = record[len(frame.opening) : record.size - len(frame.closing)][:RECORD_LENGTH]
         allowed = np.flatnonzero(~np.isin(tokens, tokenizer.special_ids))
         if len(allowed) < 2:
             continue
@@ -78,9 +83,8 @@ def fill_probes(loaded: pretrained.Loaded, probes: list[Probe], top_k: int = 3) 
         top_k: how many tokens to name.
     """
     lines = []
-    results = decoding.fill_batch(
-        loaded.model, loaded.params, loaded.tokenizer, [probe.tokens for probe in probes], top_k=top_k
-    )
+    frame = whole_frame(loaded)
+    results = decoding.fill_batch(loaded, [frame.around(probe.tokens) for probe in probes], top_k=top_k)
     for probe, filled in zip(probes, results, strict=True):
         found = filled.predictions[0].candidates
         guesses = ", ".join(f"{one.token!r} {one.probability:.3f}" for one in found)
@@ -91,6 +95,11 @@ def fill_probes(loaded: pretrained.Loaded, probes: list[Probe], top_k: int = 3) 
             "",
         ]
     return lines
+
+
+def whole_frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
+    """Returns what stands around the texts that `jaxlm fill` reads with a model."""
+    return tokenizers.text_frame(loaded.tokenizer, "text", loaded.frame)
 
 
 def as_text(tokenizer: tokenizers.Tokenizer, probe: Probe) -> str:

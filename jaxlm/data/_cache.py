@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxlm import tokenizers
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, nothing_to_mask
+from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
 from jaxlm.data._folders import DamagedError, open_or_build
 from jaxlm.data._records import CorpusError, Record
 from jaxlm.data._sealed import unseal
@@ -113,7 +113,7 @@ def build_cache(
         folder: the cache is the folder in it that the two fingerprints name.
         source_fingerprint: identifies the records, and their labels, by their content.
         ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
-            file puts around a text.
+            file puts around a text; or by these ids.
         labelled: whether each record's `meta["label"]` is a number to keep (`labelled` makes it one).
 
     Returns:
@@ -124,10 +124,12 @@ def build_cache(
             the folder cannot be written, or the tokenizer has no token for the ends asked for.
     """
     name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
-    name += ("-file-ends" if ends == "file" else "-ends" * ends) + "-labelled" * labelled
+    frame = ends_frame(tokenizer, ends)
+    sides = ("_".join(map(str, ids)) for ids in frame)
+    name += ("-ends-" + "-".join(sides) if any(frame) else "") + "-labelled" * labelled
 
     def build(new: Path) -> None:
-        writer = CacheWriter(new, tokenizer, ends=ends, labelled=labelled)
+        writer = CacheWriter(new, tokenizer, ends=frame, labelled=labelled)
         for record in records_fn():
             writer.add(record)
         writer.finish()

@@ -11,8 +11,9 @@ from jaxlm import tokenizers
 from jaxlm.data._records import CorpusError, Record
 from jaxlm.data._sealed import seal
 
-# How records are opened and closed: by the tokens of those roles, or by what the tokenizer's file puts there.
-Ends = bool | Literal["file"]
+# What records stand between: what `tokenizers.text_frame` says of training, what the tokenizer's file puts
+# there, or these ids.
+Ends = bool | Literal["file"] | tokenizers.Frame
 FORMAT = 2
 FILES = ("tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels")
 RECORDS_AT_ONCE = 1024
@@ -44,7 +45,7 @@ class CacheWriter:
         folder: made if missing, else empty.
         tokenizer: encodes the texts, in blocks.
         ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
-            file puts around a text, which may be nothing, or on one side.
+            file puts around a text, which may be nothing, or on one side; or by these ids.
         labelled: whether each record's `meta["label"]` is a number to keep.
 
     Raises:
@@ -57,7 +58,7 @@ class CacheWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.counts = Counts()
         self._folder, self._tokenizer, self._labelled = folder, tokenizer, labelled
-        self._ends = _ends(tokenizer, ends) if ends else None
+        self._frame = ends_frame(tokenizer, ends)
         self._dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
         self._special = np.zeros(tokenizer.vocab_size, bool)
         self._special[list(tokenizer.special_ids)] = True
@@ -107,7 +108,7 @@ class CacheWriter:
         encoded = _encode(records, self._tokenizer)
         lengths = np.asarray([len(tokens) for tokens in encoded], np.int64)
         maskable = np.asarray([not self._special[tokens].all() for tokens in encoded])
-        kept = [self._between(tokens) for tokens, keep in zip(encoded, maskable, strict=True) if keep]
+        kept = [self._frame.around(tokens) for tokens, keep in zip(encoded, maskable, strict=True) if keep]
         records = [record for record, keep in zip(records, maskable, strict=True) if keep]
         names = [record.id.encode("utf-8", "surrogateescape") for record in records]
         flat = np.concatenate([np.zeros(0, np.int32), *kept])
@@ -120,12 +121,6 @@ class CacheWriter:
         self._write("byte_lengths", np.asarray(sizes, "<i8"))
         if self._labelled:
             self._write("labels", np.asarray([float(record.meta["label"]) for record in records], "<f8"))
-
-    def _between(self, tokens: np.ndarray) -> np.ndarray:
-        if self._ends is None:
-            return tokens
-        opening, closing = self._ends
-        return np.concatenate([opening, tokens, closing]).astype(np.int32)
 
     def _count(self, lengths: np.ndarray, maskable: np.ndarray, flat: np.ndarray) -> None:
         unknown = self._tokenizer.specials.unk
@@ -165,16 +160,27 @@ def nothing_to_mask(num_records: int) -> str:
     )
 
 
-def _ends(tokenizer: tokenizers.Tokenizer, ends: Ends) -> tuple[np.ndarray, np.ndarray]:
+def ends_frame(tokenizer: tokenizers.Tokenizer, ends: Ends) -> tokenizers.Frame:
+    """Returns the ids that records stand between.
+
+    Args:
+        tokenizer: encodes them.
+        ends: as for `CacheWriter`.
+
+    Raises:
+        CorpusError: as `CacheWriter`.
+    """
+    if isinstance(ends, tokenizers.Frame):
+        return ends
     if ends == "file":
-        return tokenizers.opened_and_closed(tokenizer)
-    if tokenizer.specials.ends is None:
+        return tokenizers.file_frame(tokenizer)
+    frame = tokenizers.text_frame(tokenizer, "training") if ends else tokenizers.Frame()
+    if ends and frame == tokenizers.Frame():
         raise CorpusError(
             f"ends: expected a tokenizer with a token that opens or closes a text, such as [CLS] or <eos>; "
             f"{tokenizer!r} has none: leave ends out, or take another"
         )
-    opening, closing = tokenizer.specials.ends
-    return np.asarray([opening], np.int32), np.asarray([closing], np.int32)
+    return frame
 
 
 def _encode(records: list[Record], tokenizer: tokenizers.Tokenizer) -> list[np.ndarray]:

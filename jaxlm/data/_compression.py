@@ -4,6 +4,8 @@ import lzma
 import zlib
 from collections.abc import Iterable
 
+from jaxlm import tokenizers
+
 
 def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
     """Returns the bits per byte that zlib and xz need for texts joined end to end, both at level 9.
@@ -12,7 +14,7 @@ def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
     its training split; they are what a reader knows the size of.
 
     Args:
-        texts: e.g. `split_texts(config, "test")`.
+        texts: e.g. `split_texts(config, "test")`; a string is one.
 
     Returns:
         "zlib" and "xz", bits per byte.
@@ -28,7 +30,7 @@ def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
     zipped, packed = zlib.compressobj(9), lzma.LZMACompressor(preset=9)
     size = {"zlib": 0, "xz": 0}
     total = 0
-    for text in texts:
+    for text in tokenizers.as_texts(texts):
         data = text.encode("utf-8", "surrogatepass")
         total += len(data)
         size["zlib"] += len(zipped.compress(data))

@@ -50,7 +50,7 @@ class CorpusFile(NamedTuple):
     format: Format
 
 
-def find_files(paths: Sequence[str], format: Format | None = None) -> list[CorpusFile]:
+def find_files(paths: Sequence[str] | str, format: Format | None = None) -> list[CorpusFile]:
     """Returns the files that paths, globs and folders name, sorted and each once.
 
     A folder stands for every file below it that has a known ending (`.txt`, `.jsonl`, `.csv`, `.parquet`,
@@ -61,7 +61,7 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
 
     Args:
         paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of
-            such.
+            such; a string is one of them.
         format: how to read every file; None takes it from each ending.
 
     Returns:
@@ -82,6 +82,7 @@ def find_files(paths: Sequence[str], format: Format | None = None) -> list[Corpu
         raise CorpusError(f"unknown format {format!r}; expected one of {', '.join(get_args(Format))}")
     if not paths:
         raise CorpusError("no corpus: expected at least one path, got none")
+    paths = [paths] if isinstance(paths, str) else paths
     matches = {match for path in paths for match in _matches(path, format)}
     here = sorted(match for match in matches if isinstance(match, Path))
     found = [*here, *sorted(matches.difference(here), key=_segments)]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxlm import tokenizers
 from jaxlm.data._csv import csv_source
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, Format, find_files
@@ -52,7 +53,7 @@ def open_source(
             what its format says, or (at the end) one changed while they were read.
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
-    files = find_files([str(path) for path in several], format)
+    files, fields = find_files([str(path) for path in several], format), tuple(tokenizers.as_texts(fields))
     check_document(files, document)
     check_fields(files, fields)
     sniff = format is None and document == "line"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jaxlm import tokenizers
 from jaxlm.data._cache import TokenCache
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, nothing_to_mask
+from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
 from jaxlm.data._division import DIVISION, Division, divided, plan_division
@@ -89,7 +89,8 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
     division = functools.cache(functools.partial(plan_division, corpus, data))
     trained = _tokenizer(corpus, data, tokenizer, division)
     content = {"format": FORMAT, "tokenizer": trained.fingerprint, "specials": trained.specials}
-    fingerprint = _digest(corpus, data, content | {"ends": ends})
+    content |= {"ends": ends} | _other_ends(ends_frame(trained, ends), trained, ends)
+    fingerprint = _digest(corpus, data, content)
 
     def build(folder: Path) -> None:
         LOG.info("tokenising the corpus into %s", cache_root())
@@ -100,6 +101,17 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
     caches, about = open_or_build(cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
     notes = [*corpus.notes, *_notes(caches, about, data)]
     return Prepared(trained, caches, notes, fingerprint, about.label_names)
+
+
+def _other_ends(
+    frame: tokenizers.Frame, tokenizer: tokenizers.Tokenizer, ends: Ends
+) -> dict[str, tokenizers.Frame]:
+    """What a cache's name tells of its ends, where cls and sep would once have been taken in their place."""
+    roles = tokenizer.specials
+    first = [id for id in (roles.cls, roles.bos, roles.sep, roles.eos) if id is not None]
+    last = [id for id in (roles.sep, roles.eos, roles.cls, roles.bos) if id is not None]
+    is_known = ends is not True or frame == tokenizers.Frame(tuple(first[:1]), tuple(last[:1]))
+    return {} if is_known else {"frame": frame}
 
 
 def split_texts(data: DataConfig, split: Split) -> Iterator[str]:

@@ -37,6 +37,7 @@ def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np
         >>> similar_clusters(["MKTAYIAKQR", "MKTAYIAKQL", "GGGGGGGG"], 0.5, letters=True)
         array([0, 0, 2])
     """
+    texts = list(tokenizers.as_texts(texts))
     if not texts:
         return np.zeros(0, np.int64)
     kmers = [_letter_kmers(text) if letters else _word_kmers(text) for text in texts]

@@ -1,15 +1,15 @@
 """Filling the masks of texts with a masked LM."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
-from jaxlm import tokenizers
+from jaxlm import pretrained, tokenizers
 from jaxlm.decoding._fill_masks import Settled, fill_masks
-from jaxlm.decoding._rows import encode_masked, mask_token_id, pad_rows
+from jaxlm.decoding._opened import Text, as_prompts, check_opened, frame_of
+from jaxlm.decoding._rows import NOTHING, Rows, encode_masked, mask_token_id, pad_rows
 from jaxlm.decoding._steps import is_seq2seq
 
 METHODS = ("parallel", "iterative")
@@ -60,49 +60,38 @@ class Filled(NamedTuple):
     predictions: tuple[MaskPrediction, ...]
 
 
-def fill(
-    model: nn.Module,
-    params: Mapping[str, Any],
-    tokenizer: tokenizers.Tokenizer,
-    text: str | Sequence[int] | np.ndarray,
-    *,
-    top_k: int = 5,
-    method: str = "parallel",
-    add_specials: bool = False,
-) -> Filled:
+def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str = "parallel") -> Filled:
     """Fills the masks of one text; `fill_batch` says how.
 
     Args:
-        model: a masked LM.
-        params: its parameters.
-        tokenizer: its tokenizer.
+        loaded: a masked LM, as `pretrained.load` returns it.
         text: text with the mask token (`[MASK]` in tokenizers trained here) where a token is missing; or its
             ids.
         top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
         method: "parallel" or "iterative".
-        add_specials: as for `fill_batch`.
 
     Returns:
         `Filled`.
 
     Raises:
         ValueError: as `fill_batch`.
+
+    Example:
+        >>> import jax
+        >>> from jaxlm import models, tokenizers
+        >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
+        >>> model, tokenizer = models.build(config), tokenizers.bytes_tokenizer()
+        >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+        >>> loaded = pretrained.Loaded(config, "masked_lm", model, params, tokenizer, {})
+        >>> filled = fill(loaded, "a[MASK]c", top_k=2)  # of a model on disk: pretrained.load("folder")
+        >>> filled.predictions[0].position, len(filled.predictions[0].candidates), filled.text[::2]
+        (1, 2, 'ac')
     """
-    filled = fill_batch(
-        model, params, tokenizer, [text], top_k=top_k, method=method, add_specials=add_specials
-    )
-    return filled[0]
+    return fill_batch(loaded, [text], top_k=top_k, method=method)[0]
 
 
 def fill_batch(
-    model: nn.Module,
-    params: Mapping[str, Any],
-    tokenizer: tokenizers.Tokenizer,
-    texts: Sequence[str | Sequence[int] | np.ndarray],
-    *,
-    top_k: int = 5,
-    method: str = "parallel",
-    add_specials: bool = False,
+    loaded: pretrained.Loaded, texts: Iterable[Text], *, top_k: int = 5, method: str = "parallel"
 ) -> list[Filled]:
     """Fills the masks of several texts at once, each as if it were alone.
 
@@ -112,22 +101,24 @@ def fill_batch(
     filled the mask. Special tokens, the end of an instruction included, have probability zero: they are taken
     out before normalising.
 
+    A text is read between the tokens that opened and closed texts in the model's training ([CLS], [SEP]), as
+    `jaxlm fill` reads it and, of a published model, `transformers`; `Filled.text` leaves them out. To ids
+    nothing is added.
+
     Args:
-        model: a masked LM.
-        params: its parameters.
-        tokenizer: its tokenizer.
-        texts: texts with the mask token where a token is missing, or their ids; lengths may differ.
+        loaded: a masked LM, as `pretrained.load` returns it.
+        texts: texts with the mask token where a token is missing, or their ids; lengths may differ. A string
+            is one text.
         top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
         method: "parallel" or "iterative".
-        add_specials: put the tokenizer's opening and closing tokens ([CLS], [SEP]) around each text, as
-            encoders of Hugging Face were trained; `Filled.text` leaves them out.
 
     Returns:
         One `Filled` a text, in order.
 
     Raises:
-        ValueError: if the model is causal, an encoder-decoder or has no mask token, a text has no mask or is
-            longer than the model's `max_length`, `top_k` is below 1, or the method is unknown.
+        ValueError: if the model is no masked LM or has no mask token, a text has no mask or is longer than
+            the model's `max_length`, `top_k` is below 1, or the method is unknown.
+        TypeError: if `loaded` is no opened model.
 
     References:
         Ghazvininejad et al., "Mask-Predict", 2019, https://arxiv.org/abs/1904.09324 (iterative filling by
@@ -137,36 +128,43 @@ def fill_batch(
         raise ValueError(f"method is one of {', '.join(METHODS)}: got {method!r}")
     if top_k < 1:
         raise ValueError(f"top_k is at least 1: got {top_k}")
-    if is_seq2seq(model):
+    check_opened(loaded)
+    _check_fills(loaded)
+    config, tokenizer, frame = loaded.config, loaded.tokenizer, frame_of(loaded)
+    mask_id, texts = mask_token_id(tokenizer), as_prompts(texts)
+    ids = [encode_masked(tokenizer, text, config.max_length, frame=frame) for text in texts]
+    if not ids:
+        return []
+    settled = _settled(loaded, pad_rows(ids, mask_id, config.max_length), top_k, method)
+    frames = [frame if isinstance(text, str) else NOTHING for text in texts]
+    pairs = enumerate(zip(ids, frames, strict=True))
+    return [_filled(tokenizer, text, mask_id, settled, row, around) for row, (text, around) in pairs]
+
+
+def _check_fills(loaded: pretrained.Loaded) -> None:
+    if is_seq2seq(loaded.model):
         raise ValueError("an encoder-decoder writes texts of its own and fills no masks; use generate")
-    if model.config.causal:
+    if loaded.config.causal:
         raise ValueError(
             "a causal model sees only what stands before a token and cannot fill masks; use a masked LM"
         )
-    mask_id = mask_token_id(tokenizer)
-    longest = model.config.max_length
-    ids = [encode_masked(tokenizer, text, longest, add_specials=add_specials) for text in texts]
-    if not ids:
-        return []
-    rows = pad_rows(ids, mask_id, model.config.max_length)
-    forbidden = _forbidden(tokenizer, model.config.vocab_size)
+    if loaded.objective != "masked_lm":
+        raise ValueError(f"masks are filled by a masked_lm, and this model is a {loaded.objective}")
+
+
+def _settled(loaded: pretrained.Loaded, rows: Rows, top_k: int, method: str) -> Settled:
+    """What the model says of rows, on the host."""
+    forbidden = _forbidden(loaded.tokenizer, loaded.config.vocab_size)
     settled = fill_masks(
-        model,
-        params,
+        loaded.model,
+        loaded.params,
         *(jnp.asarray(array) for array in rows),
         jnp.asarray(forbidden),
         jnp.asarray(1 if method == "parallel" else rows.pending.sum(axis=1).max(), jnp.int32),
         top_k=min(top_k, int((~forbidden).sum())),
         method=method,
     )
-    settled = Settled(*(np.asarray(array) for array in settled))
-    ends = _ends(tokenizer) if add_specials else frozenset()
-    return [_filled(tokenizer, text, mask_id, settled, row, ends) for row, text in enumerate(ids)]
-
-
-def _ends(tokenizer: tokenizers.Tokenizer) -> frozenset[int]:
-    roles = tokenizer.specials
-    return frozenset(id for id in (roles.cls, roles.sep, roles.bos, roles.eos) if id is not None)
+    return Settled(*(np.asarray(array) for array in settled))
 
 
 def _forbidden(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> np.ndarray:
@@ -182,7 +180,7 @@ def _filled(
     mask_id: int,
     settled: Settled,
     row: int,
-    ends: frozenset[int],
+    frame: tokenizers.Frame,
 ) -> Filled:
     tokens = settled.tokens[row, : text.size]
     predictions = []
@@ -192,5 +190,5 @@ def _filled(
         )
         candidates = tuple(Candidate(token, tokenizer.token(token), float(np.exp(log))) for token, log in top)
         predictions.append(MaskPrediction(int(position), candidates))
-    between = tokens[int(tokens[0] in ends) : tokens.size - int(tokens[-1] in ends)]
+    between = tokens[len(frame.opening) : tokens.size - len(frame.closing)]
     return Filled(tokens, tokenizer.decode(between), tuple(predictions))

@@ -1,6 +1,7 @@
 """Texts that go on from prompts: all at once, or piece by piece while they are written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -8,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm import tokenizers
+from jaxlm import pretrained
 from jaxlm.decoding._beam import EARLY_STOPPING, search_beams
 from jaxlm.decoding._buckets import fine_bucket
 from jaxlm.decoding._choice import make_rules
+from jaxlm.decoding._defaults import with_defaults
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
-from jaxlm.decoding._prompts import Prompts, Text, pad_prompts, prompt_ids
+from jaxlm.decoding._opened import Text, as_prompts, check_opened
+from jaxlm.decoding._prompts import Prompts, pad_prompts, prompt_ids
 from jaxlm.decoding._steps import context_width, first_token, is_seq2seq, longest_text
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
 from jaxlm.typing import fits
@@ -49,10 +52,8 @@ class Generated(NamedTuple):
 
 
 def generate(
-    model: nn.Module,
-    params: Mapping[str, Any],
-    tokenizer: tokenizers.Tokenizer,
-    prompts: Sequence[Text],
+    loaded: pretrained.Loaded,
+    prompts: Iterable[Text],
     config: GenerationConfig | None = None,
     *,
     rng: jax.Array | None = None,
@@ -64,14 +65,15 @@ def generate(
     the same ids, and its place in the text: the same in any batch. An encoder-decoder reads each prompt once
     and writes another text from it.
 
+    A text is read as `jaxlm generate` reads it and, of a published model, `transformers`: behind the tokens
+    that opened texts in the model's training, and of an encoder-decoder closed, too. To ids nothing is added.
+
     Args:
-      model: a causal LM, or an encoder-decoder.
-      params: its parameters.
-      tokenizer: its tokenizer.
-      prompts: texts or ids; lengths may differ, and nothing is added to them. An empty one is the tokenizer's
-        begin-of-sequence token.
+      loaded: a causal LM or an encoder-decoder, as `pretrained.load` returns it.
+      prompts: texts or ids; lengths may differ. An empty text is what opens texts, else the begin-of-sequence
+        token. A string is one text.
       config: None: greedy, 128 tokens. What a model's files ask of every text, such as the first token of a
-        translation, `with_defaults` puts in.
+        translation, is put in where the config does not say it (`with_defaults`).
       rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after a repetition penalty.
 
     Returns:
@@ -81,21 +83,24 @@ def generate(
       ValueError: if the model writes no text, a prompt leaves no room in its context or is empty where no
         token begins texts, the config names an id that the model does not have, it asks for draws and there
         is no key, or beam search is given one.
+      TypeError: if `loaded` is no opened model.
 
     Example:
       >>> from jaxlm import models
-      >>> tokenizer = tokenizers.bytes_tokenizer()
-      >>> size = dict(vocab_size=tokenizer.vocab_size, width=8, depth=1, num_heads=2, max_length=32)
-      >>> model = models.build(models.TransformerConfig(causal=True, **size), "causal_lm")
-      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-      >>> written = generate(model, params, tokenizer, ["a", "bcd"], GenerationConfig(max_new_tokens=3))
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
+      >>> setup, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(setup, "causal_lm")
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(setup, "causal_lm", model, params, tokenizer, {})
+      >>> written = generate(loaded, ["a", "bcd"], GenerationConfig(max_new_tokens=3))
       >>> [len(one.tokens) for one in written]
       [3, 3]
     """
-    config = config or GenerationConfig()
-    texts = _checked(model, tokenizer, prompts, config, rng)
+    config = _settings(loaded, config)
+    texts = _checked(loaded, prompts, config, rng)
     if not texts:
         return []
+    model, params, tokenizer = loaded.model, loaded.params, loaded.tokenizer
     if config.num_beams > 1:
         if rng is not None:
             raise ValueError("beam search draws nothing: got a key; leave rng out or use num_beams=1")
@@ -107,10 +112,8 @@ def generate(
 
 
 def stream(
-    model: nn.Module,
-    params: Mapping[str, Any],
-    tokenizer: tokenizers.Tokenizer,
-    prompts: Sequence[Text],
+    loaded: pretrained.Loaded,
+    prompts: Iterable[Text],
     config: GenerationConfig | None = None,
     *,
     rng: jax.Array | None = None,
@@ -122,9 +125,7 @@ def stream(
     a stop string, are held back.
 
     Args:
-      model: a causal LM, or an encoder-decoder.
-      params: its parameters.
-      tokenizer: its tokenizer.
+      loaded: as for `generate`.
       prompts: as for `generate`.
       config: as for `generate`; beams cannot be watched.
       rng: as for `generate`.
@@ -133,32 +134,39 @@ def stream(
     Raises:
       ValueError: as `generate`, and if beam search is asked for or `every` is below 1.
     """
-    config = config or GenerationConfig()
+    config = _settings(loaded, config)
     if config.num_beams > 1 or not fits(every, int) or every < 1:
         raise ValueError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )
-    texts = _checked(model, tokenizer, prompts, config, rng)
+    texts = _checked(loaded, prompts, config, rng)
     if texts:
-        yield from _pieces(model, params, tokenizer, texts, config, rng, every)
+        yield from _pieces(loaded.model, loaded.params, loaded.tokenizer, texts, config, rng, every)
+
+
+def _settings(loaded: pretrained.Loaded, asked: GenerationConfig | None) -> GenerationConfig:
+    """What is asked for, with what the model's files ask of every text, and what ends one."""
+    check_opened(loaded)
+    config = with_defaults(asked or GenerationConfig(), loaded.extra)
+    if config.stop_ids is not None:
+        return config
+    end = pretrained.end_id(loaded.tokenizer, loaded.objective, loaded.frame)
+    return dataclasses.replace(config, stop_ids=() if end is None else (end,))
 
 
 def _checked(
-    model: nn.Module,
-    tokenizer: tokenizers.Tokenizer,
-    prompts: Sequence[Text],
-    asked: GenerationConfig,
-    rng: jax.Array | None,
+    loaded: pretrained.Loaded, prompts: Iterable[Text], asked: GenerationConfig, rng: jax.Array | None
 ) -> list[np.ndarray]:
-    config, room = model.config, 0 if is_seq2seq(model) else 1
+    model, room = loaded.model, 0 if is_seq2seq(loaded.model) else 1
     if is_seq2seq(model):
         first_token(model)
-    elif not config.causal:
+    elif not loaded.config.causal:
         raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
-    _check_rules(asked, config.vocab_size)
+    elif loaded.objective != "causal_lm":
+        raise ValueError(f"texts are written by a causal_lm, and this model is a {loaded.objective}")
+    _check_rules(asked, loaded.config.vocab_size)
     _check_draws(asked, rng)
-    longest = longest_text(config)
-    return [prompt_ids(tokenizer, text, config.vocab_size, longest, room=room) for text in prompts]
+    return [prompt_ids(loaded, text, room=room) for text in as_prompts(prompts)]
 
 
 def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
@@ -187,7 +195,7 @@ def _flat(value: Any) -> list[int]:
 def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
     """Advances and looks, until every text has ended."""
     prompts = pad_prompts(texts, longest_text(model.config))
-    wanted, room = _wanted(model, tokenizer, prompts, config, rng)
+    wanted, room = _wanted(model, prompts, config, rng)
     written = begin(
         model,
         params,
@@ -213,11 +221,11 @@ def _slots(model, prompts: Prompts, wanted: Wanted) -> int:
     return min(max(needed, context_width(model, prompts.tokens.shape[1])), longest_text(model.config))
 
 
-def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
+def _wanted(model, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
     context = np.where(is_seq2seq(model), 0, prompts.lengths)
     limits = np.minimum(config.max_new_tokens, longest_text(model.config) - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
-    stops = jnp.asarray(stop_ids(model, tokenizer, config), jnp.int32)
+    stops = jnp.asarray(config.stop_ids, jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
     before = prompts[:2]
     if is_seq2seq(model):
@@ -225,18 +233,6 @@ def _wanted(model, tokenizer, prompts: Prompts, config, rng) -> tuple[Wanted, in
     rules = make_rules(config, *before, stops)
     wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
     return wanted, fine_bucket(int(limits.max()))
-
-
-def stop_ids(model: nn.Module, tokenizer: tokenizers.Tokenizer, config: GenerationConfig) -> tuple[int, ...]:
-    """Returns the ids that end a text: those asked for, or the tokenizer's own.
-
-    An encoder-decoder's texts end with the token that closes texts where none ends a sequence.
-    """
-    if config.stop_ids is not None:
-        return config.stop_ids
-    ends = tokenizer.specials.ends
-    end = ends[1] if is_seq2seq(model) and tokenizer.specials.eos is None and ends else tokenizer.specials.eos
-    return () if end is None else (end,)
 
 
 def _with_ended(status: jax.Array, ended: np.ndarray) -> jax.Array:
@@ -275,7 +271,7 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
 
 def _search(model, params, tokenizer, texts, config) -> list[Generated]:
     prompts = pad_prompts(texts, longest_text(model.config))
-    wanted, room = _wanted(model, tokenizer, prompts, config, None)
+    wanted, room = _wanted(model, prompts, config, None)
     if config.num_beams * (room + 1) * prompts.tokens.size >= 2**31:
         raise ValueError(
             f"num_beams: beams of {room} tokens after {len(texts)} prompts are more than an array holds: got "
@@ -298,7 +294,7 @@ def _search(model, params, tokenizer, texts, config) -> list[Generated]:
     for row, prompt in enumerate(texts):
         size = found.lengths[row]
         own, log_probs = found.tokens[row, :size], found.log_probs[row, :size]
-        stopped = bool(np.isin(own[-1:], stop_ids(model, tokenizer, config)).any())
+        stopped = bool(np.isin(own[-1:], config.stop_ids).any())
         before, shown = _parted(model, prompt, own, config)
         text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
         ended_by = "stop" if stopped else "length"

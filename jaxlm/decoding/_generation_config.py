@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from jaxlm import tokenizers
 from jaxlm.decoding._logits import UNCHANGED, Sampling
 from jaxlm.typing import check_numbers
 
@@ -16,9 +17,9 @@ class GenerationConfig:
       max_new_tokens: a text gets no more; nor more than the model's context holds, which has no end
         where positions are relative.
       sampling: what happens to the distribution before a token is chosen.
-      stop_ids: ids that end a text; None: the tokenizer's end-of-sequence token, if it has one, and for an
-        encoder-decoder else the one that closes texts.
-      stop_strings: strings that end a text.
+      stop_ids: ids that end a text; None: what closed texts in the model's training, else the tokenizer's
+        end-of-sequence token, if it has one, and for an encoder-decoder else the one that closes texts.
+      stop_strings: strings that end a text; a string is one of them.
       num_beams: how many continuations beam search keeps; 1: none, each token is chosen once and for all.
       length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
       early_stopping: True: beam search ends with `num_beams` ended continuations; False: when no open beam
@@ -59,6 +60,7 @@ class GenerationConfig:
     min_length: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stop_strings", tuple(tokenizers.as_texts(self.stop_strings)))
         check_numbers(self)
         if not math.isfinite(self.length_penalty):
             raise ValueError(f"length_penalty is a finite number: got {self.length_penalty}")

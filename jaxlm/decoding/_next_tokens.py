@@ -5,7 +5,7 @@ Letters: `B` texts, `L` positions, `M` targets, `D` width, `V` vocabulary.
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm import ops, tokenizers
+from jaxlm import ops, pretrained, tokenizers
 from jaxlm.decoding._buckets import bucket, fine_bucket
-from jaxlm.decoding._prompts import Text, prompt_ids
+from jaxlm.decoding._opened import Text, as_prompts, check_opened
+from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.decoding._steps import is_seq2seq, longest_text
 from jaxlm.typing import Array, Float, Int
 
@@ -55,59 +56,64 @@ class NextTokens(NamedTuple):
 
 
 def next_tokens(
-    model: nn.Module,
-    params: Mapping[str, Any],
-    tokenizer: tokenizers.Tokenizer,
-    texts: Sequence[Text],
+    loaded: pretrained.Loaded,
+    texts: Iterable[Text],
     *,
     top_k: int = 5,
-    targets: Sequence[Text | None] | None = None,
+    targets: Iterable[Text | None] | None = None,
 ) -> list[NextTokens]:
     """Returns the likeliest next tokens of texts, each as if it were alone, and the loss of given ones.
 
-    Probabilities are of the whole vocabulary, special tokens included.
+    Probabilities are of the whole vocabulary, special tokens included. A text is read behind the tokens that
+    opened texts in the model's training, as `jaxlm next` reads it and, of a published model, `transformers`;
+    to ids nothing is added.
 
     Args:
-      model: a causal LM.
-      params: its parameters.
-      tokenizer: its tokenizer.
-      texts: texts or their ids; an empty one is the tokenizer's begin-of-sequence token.
+      loaded: a causal LM, as `pretrained.load` returns it.
+      texts: texts or their ids; an empty one is what opens texts, else the begin-of-sequence token. A string
+        is one text.
       top_k: how many candidates; cut to the vocabulary.
       targets: what follows each text, or None where nothing is asked; None: nowhere.
 
     Raises:
+      TypeError: if `loaded` is no opened model.
       ValueError: if the model is not causal, a text or target is empty or they are longer than its context,
         or `top_k` is below 1.
 
     Example:
       >>> from jaxlm import models
-      >>> tokenizer = tokenizers.bytes_tokenizer()
-      >>> size = dict(vocab_size=tokenizer.vocab_size, width=8, depth=1, num_heads=2, max_length=32)
-      >>> model = models.build(models.TransformerConfig(causal=True, **size), "causal_lm")
-      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-      >>> found, = next_tokens(model, params, tokenizer, ["ab"], top_k=3, targets=["c"])
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> found, = next_tokens(loaded, ["ab"], top_k=3, targets=["c"])
       >>> len(found.candidates), found.targets.tolist(), found.perplexity > 1
       (3, [99], True)
     """
-    if is_seq2seq(model):
-        raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
-    if not model.config.causal:
-        raise ValueError("a masked LM has no next token; use a causal model, or fill")
+    check_opened(loaded)
+    _check_goes_on(loaded)
     if top_k < 1:
         raise ValueError(f"top_k is at least 1: got {top_k}")
-    targets = [None] * len(texts) if targets is None else targets
+    texts = as_prompts(texts)
+    targets = [None] * len(texts) if targets is None else as_prompts(targets)
     if len(targets) != len(texts):
         raise ValueError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
     if not texts:
         return []
-    pairs = [
-        _pair(model.config, tokenizer, text, target) for text, target in zip(texts, targets, strict=True)
-    ]
-    rows = _rows(pairs, longest_text(model.config))
-    found = jax.device_get(
-        rank_next(model, params, *map(jnp.asarray, rows), top_k=min(top_k, model.config.vocab_size))
-    )
-    return [_named(tokenizer, pair, found, row) for row, pair in enumerate(pairs)]
+    pairs = [_pair(loaded, text, target) for text, target in zip(texts, targets, strict=True)]
+    rows, most = _rows(pairs, longest_text(loaded.config)), min(top_k, loaded.config.vocab_size)
+    found = jax.device_get(rank_next(loaded.model, loaded.params, *map(jnp.asarray, rows), top_k=most))
+    return [_named(loaded.tokenizer, pair, found, row) for row, pair in enumerate(pairs)]
+
+
+def _check_goes_on(loaded: pretrained.Loaded) -> None:
+    if is_seq2seq(loaded.model):
+        raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
+    if not loaded.config.causal:
+        raise ValueError("a masked LM has no next token; use a causal model, or fill")
+    if loaded.objective != "causal_lm":
+        raise ValueError(f"next tokens are predicted by a causal_lm, and this model is a {loaded.objective}")
 
 
 class Ranked(NamedTuple):
@@ -149,15 +155,16 @@ def rank_next(
     return Ranked(*top, ops.gather_log_probs(logits, targets))
 
 
-def _pair(config, tokenizer, text: Text, target: Text | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The ids of a text and of its target; the last target is predicted and not read."""
     if target is None:
-        return prompt_ids(tokenizer, text, config.vocab_size, longest_text(config)), None
-    if len(target) == 0:
+        return prompt_ids(loaded, text), None
+    # Nothing opens a target: it goes on with the text.
+    ids = loaded.tokenizer.encode(target) if isinstance(target, str) else np.asarray(target)
+    if ids.size == 0:
         raise ValueError("the target is empty: give what follows the text, or no target")
-    wanted = prompt_ids(tokenizer, target, config.vocab_size, longest_text(config))
-    room = wanted.size - 1
-    return prompt_ids(tokenizer, text, config.vocab_size, longest_text(config), room=room), wanted
+    wanted = checked_ids(loaded.config, ids)
+    return prompt_ids(loaded, text, room=wanted.size - 1), wanted
 
 
 def _rows(pairs, max_length: int) -> tuple[np.ndarray, ...]:

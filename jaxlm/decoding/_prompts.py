@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm import tokenizers
+from jaxlm import models, pretrained
 from jaxlm.decoding._buckets import bucket, fine_bucket
-
-Text = str | Sequence[int] | np.ndarray
+from jaxlm.decoding._opened import Text, read_ids
+from jaxlm.decoding._steps import longest_text
 
 
 class Prompts(NamedTuple):
@@ -28,16 +28,12 @@ class Prompts(NamedTuple):
     names: np.ndarray
 
 
-def prompt_ids(
-    tokenizer: tokenizers.Tokenizer, text: Text, vocab_size: int, max_length: int, *, room: int = 0
-) -> np.ndarray:
+def prompt_ids(loaded: pretrained.Loaded, text: Text, *, room: int = 0) -> np.ndarray:
     """Returns the ids of a prompt, checked; an empty one is the token that texts begin with, if there is one.
 
     Args:
-      tokenizer: the model's tokenizer.
-      text: a text or its ids; nothing is added to either.
-      vocab_size: of the model.
-      max_length: the context of the model.
+      loaded: the model.
+      text: a text, which the model's own tokens open, or ids, to which nothing is added.
       room: how many more tokens must fit behind the prompt.
 
     Returns:
@@ -47,14 +43,29 @@ def prompt_ids(
       ValueError: if the prompt is empty and no token begins texts, is too long, or holds an id that the
         model does not have.
     """
-    ids = np.asarray(tokenizer.encode(text) if isinstance(text, str) else text)
+    ids = read_ids(loaded, text)
     if ids.size == 0:
-        bos = tokenizer.specials.bos
+        bos = loaded.tokenizer.specials.bos
         if bos is None:
             raise ValueError(
                 "the prompt is empty, and this tokenizer has no token that begins texts: write some"
             )
         ids = np.array([bos])
+    return checked_ids(loaded.config, ids, room=room)
+
+
+def checked_ids(config: models.TransformerConfig, ids: np.ndarray, *, room: int = 0) -> np.ndarray:
+    """Returns ids as int32.
+
+    Args:
+      config: of the model.
+      ids: `Int[L]`.
+      room: how many more tokens must fit behind them.
+
+    Raises:
+      ValueError: if they are too many, or there is one that the model does not have.
+    """
+    vocab_size, max_length = config.vocab_size, longest_text(config)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise ValueError(f"a prompt's ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
     if ids.min() < 0 or ids.max() >= vocab_size:

@@ -9,6 +9,7 @@ from jaxlm import tokenizers
 from jaxlm.decoding._buckets import bucket
 
 SMALLEST_LENGTH = 16
+NOTHING = tokenizers.Frame()
 
 
 class Rows(NamedTuple):
@@ -46,7 +47,7 @@ def encode_masked(
     text: str | Sequence[int] | np.ndarray,
     max_length: int,
     *,
-    add_specials: bool = False,
+    frame: tokenizers.Frame = NOTHING,
 ) -> np.ndarray:
     """Returns the ids of a text, checked: real ids, at most `max_length`, at least one of them the mask.
 
@@ -54,7 +55,7 @@ def encode_masked(
         tokenizer: the model's tokenizer.
         text: what to fill, with the mask token written where a token is missing; or its ids.
         max_length: the longest row that the model takes.
-        add_specials: put the tokenizer's opening and closing tokens around a text; ids are taken as they are.
+        frame: what stands around a text; ids are taken as they are.
 
     Returns:
         `Int[L]` ids, int32.
@@ -63,7 +64,7 @@ def encode_masked(
         ValueError: if there is no mask, the text is too long, or an id is outside the vocabulary.
     """
     mask_id = mask_token_id(tokenizer)
-    ids = np.asarray(tokenizer.encode(text, add_specials=add_specials) if isinstance(text, str) else text)
+    ids = frame.around(tokenizer.encode(text)) if isinstance(text, str) else np.asarray(text)
     shown = repr(text if len(text) <= 40 else text[:37] + "...") if isinstance(text, str) else "the ids given"
     if ids.size == 0 or not (ids == mask_id).any():
         mask = tokenizer.token(mask_id)

@@ -6,13 +6,14 @@ from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import member_folders, save_description, save_model
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import Inspected, inspect, load
-from jaxlm.pretrained._loaded import Loaded, has_ends
+from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
 
 __all__ = [
     "Inspected",
     "Loaded",
     "convert",
+    "end_id",
     "find_folder",
     "has_ends",
     "inspect",
@@ -24,6 +25,7 @@ __all__ = [
     "save_ensemble",
     "save_huggingface",
     "save_model",
+    "told_frame",
     "undertale_params",
     "weights_fingerprint",
 ]

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from jaxlm import io, models, tokenizers
+from jaxlm import io, models
 from jaxlm.pretrained._conversion import check_free, converting
+from jaxlm.pretrained._exported_tokenizer import exported_tokenizer
 from jaxlm.pretrained._families import family_for
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, save_model, write_tensors
 from jaxlm.pretrained._hub import find_folder
-from jaxlm.pretrained._load import GENERATION_CONFIG, DType, load
-from jaxlm.pretrained._loaded import HUGGINGFACE, Loaded
+from jaxlm.pretrained._load import GENERATION_CONFIG, SETTINGS, DType, load
+from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, end_id, told_frame
 from jaxlm.pretrained._rows import Row, to_theirs
 from jaxlm.pretrained._tensors import check_tensors, flatten
 from jaxlm.pretrained._weights import INDEXED, TENSORS
 
 SHARD_BYTES = 5 * 10**9
-SETTINGS = "tokenizer_config.json"
 # What is carried along as it is: names of special tokens, chat templates, defaults of generation.
 BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", GENERATION_CONFIG)
 MARIAN_PIECES = ("source.spm", "target.spm", "vocab.json")
@@ -44,7 +44,9 @@ def save_huggingface(
     """Writes a model as a folder that `transformers` opens, with the same logits.
 
     Tensors keep the dtype that they have; of two that are tied one is written. A tokenizer_config.json that
-    is in the folder is completed, other files are left alone.
+    is in the folder is completed, other files are left alone. The tokenizer's file puts around texts what
+    training did, of a causal model only what opens them: a prompt that is closed cannot be gone on with. What
+    the file cannot say then, the key "jaxlm_ends" of tokenizer_config.json says to `load`.
 
     Args:
       folder: made if it does not exist.
@@ -80,7 +82,7 @@ def save_huggingface(
     with io.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if loaded.tokenizer is not None:
-        _write_tokenizer(folder, loaded.tokenizer, config.max_length)
+        _write_tokenizer(folder, loaded, config.max_length)
     _write_shards(folder, tensors, rows, shard_bytes)
     _write_json(folder / CONFIG, values)
     return family.architecture
@@ -111,7 +113,7 @@ def convert(
     source, folder = find_folder(name), Path(folder)
     request = json.dumps({"model": str(source.resolve()), "dtype": dtype})
     check_free(folder, request, last=CONFIG)
-    loaded = load(source, dtype=dtype)
+    loaded = _with_told_ends(load(source, dtype=dtype))
     is_ours = "model" in json.loads((source / CONFIG).read_text(encoding="utf-8"))
     if is_ours:
         family_for(loaded.config.resolved(), loaded.objective)
@@ -136,30 +138,40 @@ def _token_ids(loaded: Loaded) -> dict[str, Any]:
     """What generation and padding ask a config.json for: as it was, else by the tokenizer's roles."""
     was = loaded.extra.get(HUGGINGFACE)
     was = was if isinstance(was, Mapping) else {}
-    if loaded.tokenizer is None:
-        roles = {}
-    else:
-        roles = loaded.tokenizer.specials._asdict()
-        ends = loaded.tokenizer.specials.ends or (None, None)
-        roles |= {"bos": ends[0], "eos": ends[1]}
+    roles = {} if loaded.tokenizer is None else loaded.tokenizer.specials._asdict() | _ends(loaded)
     names = ("pad", "bos", "eos", "cls", "sep", "mask")
     found = {f"{role}_token_id": was.get(f"{role}_token_id", roles.get(role)) for role in names}
     kept = {name: id for name, id in found.items() if id is not None or name[:3] in ("pad", "bos", "eos")}
     return kept | {name: was[name] for name in RULES if was.get(name) is not None}
 
 
-def _write_tokenizer(folder: Path, tokenizer: tokenizers.Tokenizer, max_length: int) -> None:
+def _ends(loaded: Loaded) -> dict[str, int | None]:
+    """What opens and closes the texts that `transformers` writes with the model."""
+    roles, objective = loaded.tokenizer.specials, loaded.objective
+    frame = told_frame(loaded.tokenizer, objective, loaded.extra)
+    if frame is None or objective == "seq2seq_lm":
+        return dict(zip(("bos", "eos"), roles.ends or (None, None), strict=True))
+    opening = frame.opening[0] if frame.opening else roles.bos
+    return {"bos": opening, "eos": end_id(loaded.tokenizer, objective, frame)}
+
+
+def _with_told_ends(loaded: Loaded) -> Loaded:
+    """A model whose files say nothing of ends is read without any, and says so from now on."""
+    if loaded.ends or loaded.frame is None or ENDS in loaded.extra:
+        return loaded
+    return loaded._replace(extra={**loaded.extra, ENDS: {"opening": [], "closing": []}})
+
+
+def _write_tokenizer(folder: Path, loaded: Loaded, max_length: int) -> None:
     path = folder / SETTINGS
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    tokenizer, told = exported_tokenizer(loaded)
+    known.pop(ENDS, None)
     tokenizer.save(folder / TOKENIZER)
-    roles = {
-        f"{role}_token": tokenizer.token(id)
-        for role, id in tokenizer.specials._asdict().items()
-        if id is not None and role != "next"
-    }
+    roles = {key: name for key, name in tokenizer.role_settings().items() if key != "next_token"}
     kind = "MarianTokenizer" if (folder / MARIAN_PIECES[0]).exists() else "PreTrainedTokenizerFast"
     defaults = {"tokenizer_class": kind, "model_max_length": max_length}
-    _write_json(path, {**defaults, "clean_up_tokenization_spaces": False, **roles, **known})
+    _write_json(path, {**defaults, "clean_up_tokenization_spaces": False, **roles, **known, **told})
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

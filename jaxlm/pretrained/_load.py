@@ -14,13 +14,13 @@ from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._huggingface import check_repeated, find_tensors, read_config
-from jaxlm.pretrained._loaded import GENERATION, HUGGINGFACE, Loaded
+from jaxlm.pretrained._loaded import ENDS, GENERATION, HUGGINGFACE, Loaded
 from jaxlm.pretrained._run_checkpoints import is_checkpoint, open_checkpoint
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
 from jaxlm.pretrained._weights import FINISHED, open_weights
 
-GENERATION_CONFIG = "generation_config.json"
+GENERATION_CONFIG, SETTINGS = "generation_config.json", "tokenizer_config.json"
 LOG = logging.getLogger(__name__)
 DType = Literal["float32", "bfloat16"]
 # By these a folder shows that it holds a tokenizer; `tokenizers.load` says what it makes of them.
@@ -166,7 +166,20 @@ def _find(name: str | os.PathLike[str]) -> _Source:
     family, config = read_config(path, values)
     generation = _values(folder / GENERATION_CONFIG)
     extra = {HUGGINGFACE: dict(values), **({GENERATION: dict(generation)} if generation else {})}
+    extra |= _told_ends(folder / SETTINGS)
     return _Source(folder, Description(config, family.objective, None, extra), family)
+
+
+def _told_ends(path: Path) -> dict[str, Any]:
+    """What an exported model's tokenizer_config.json says of the ends of texts, under its own name."""
+    told = _values(path).get(ENDS)
+    if told is None:
+        return {}
+    sides = [told.get(side) for side in ("opening", "closing")] if isinstance(told, dict) else [None]
+    if not all(isinstance(side, list) and all(isinstance(one, str) for one in side) for side in sides):
+        wanted = '{"opening": ["[CLS]"], "closing": ["[SEP]"]}'
+        raise ValueError(f"{path}: {ENDS} holds lists of tokens, such as {wanted}: got {told!r}")
+    return {ENDS: told}
 
 
 def _values(path: Path) -> Mapping[str, Any]:

@@ -1,12 +1,15 @@
 """A model that was opened: what it is, its parameters and its tokenizer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm import models, tokenizers
 
 HUGGINGFACE = "huggingface"
 GENERATION = "generation"
+# The key of tokenizer_config.json, and of `extra`, that says what stood around texts in training, where the
+# template of tokenizer.json does not: tokens as `{"opening": ["[CLS]"], "closing": ["[SEP]"]}`.
+ENDS = "jaxlm_ends"
 
 
 class Loaded(NamedTuple):
@@ -19,7 +22,8 @@ class Loaded(NamedTuple):
       params: its parameters; `model.apply({"params": params}, tokens)`.
       tokenizer: its tokenizer, or None where there is none beside it.
       extra: whatever else its config.json holds; of a Hugging Face folder the whole of it as "huggingface",
-        and its generation_config.json as "generation".
+        and its generation_config.json as "generation"; of one that was exported from here, "jaxlm_ends", what
+        opened and closed its texts in training where its tokenizer's file does not say so.
       head: of a classifier or a regression its `HeadConfig`; of a "joint" model its heads by name; else None.
       members: of an ensemble, how many models the parameters are of, on a leading axis; None: it is one.
       shared_body: of an ensemble, whether that axis is on all parameters but those of `body`.
@@ -62,11 +66,21 @@ class Loaded(NamedTuple):
         """Whether it was trained on texts with ends (see `has_ends`)."""
         return has_ends(self.extra)
 
+    @property
+    def frame(self) -> tokenizers.Frame | None:
+        """What it was trained to see around a text; None: what its tokenizer's file says, as published.
+
+        It is what `tokenizers.text_frame` takes as `trained`.
+        """
+        told = told_frame(self.tokenizer, self.objective, self.extra)
+        return told if told is not None or self.ends else tokenizers.Frame()
+
 
 def has_ends(extra: Mapping[str, Any]) -> bool:
-    """Returns whether a model was trained on texts that its tokenizer's own tokens open and close.
+    """Returns whether a model was trained on texts that tokens of its tokenizer open or close.
 
-    A model of Hugging Face was; one that was trained here says so in its experiment (`data.ends`).
+    One that was trained here says so in its experiment (`data.ends`), one that was exported in its
+    tokenizer's settings; any other model of Hugging Face was.
 
     Args:
       extra: of `Loaded` or `Inspected`.
@@ -76,7 +90,81 @@ def has_ends(extra: Mapping[str, Any]) -> bool:
       True
       >>> has_ends({"experiment": {"data": {"ends": False}}})
       False
+      >>> has_ends({"huggingface": {}, "jaxlm_ends": {"opening": [], "closing": []}})
+      False
     """
+    told = _told_ends(extra)
+    if told is not None:
+        return told
+    if ENDS in extra:
+        return bool(extra[ENDS]["opening"] or extra[ENDS]["closing"])
+    return HUGGINGFACE in extra
+
+
+def told_frame(
+    tokenizer: tokenizers.Tokenizer | None, objective: models.Objective, extra: Mapping[str, Any]
+) -> tokenizers.Frame | None:
+    """Returns what a model's files say of the ids around the texts that it was trained on; None: nothing.
+
+    Args:
+      tokenizer: of the model.
+      objective: of the model.
+      extra: of `Loaded`.
+
+    Raises:
+      ValueError: if they name a token that the tokenizer does not have.
+
+    Example:
+      >>> experiment = {"data": {"ends": True}}
+      >>> told_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"experiment": experiment})
+      Frame(opening=(258,), closing=(257,))
+      >>> told_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"huggingface": {}})
+    """
+    told = _told_ends(extra)
+    if told is False:
+        return tokenizers.Frame()
+    if tokenizer is None:
+        return None
+    if told:
+        # What an encoder-decoder's texts have around them is what its tokenizer's file puts there.
+        is_seq2seq = objective == "seq2seq_lm"
+        return tokenizers.text_frame(tokenizer, "text" if is_seq2seq else "training")
+    if ENDS not in extra:
+        return None
+    return tokenizers.Frame(*(_ids(tokenizer, extra[ENDS][side]) for side in ("opening", "closing")))
+
+
+def end_id(
+    tokenizer: tokenizers.Tokenizer, objective: models.Objective, frame: tokenizers.Frame | None
+) -> int | None:
+    """Returns the id that ends what a model writes: what closed its texts in training, else its eos.
+
+    Args:
+      tokenizer: of the model.
+      objective: of the model; an encoder-decoder's texts end with any token that closes texts.
+      frame: of `Loaded`.
+
+    Example:
+      >>> tokenizer = tokenizers.bytes_tokenizer()
+      >>> end_id(tokenizer, "causal_lm", tokenizers.Frame((258,), (257,)))
+      257
+      >>> end_id(tokenizer, "causal_lm", None)
+    """
+    roles = tokenizer.specials
+    if objective == "seq2seq_lm":
+        return roles.ends[1] if roles.eos is None and roles.ends else roles.eos
+    return frame.closing[0] if frame is not None and frame.closing else roles.eos
+
+
+def _told_ends(extra: Mapping[str, Any]) -> bool | None:
+    """What an experiment says of ends; None where there is none."""
     experiment = extra.get("experiment")
     told = experiment.get("data", {}).get("ends") if isinstance(experiment, dict) else None
-    return bool(told) if told is not None else HUGGINGFACE in extra
+    return None if told is None else bool(told)
+
+
+def _ids(tokenizer: tokenizers.Tokenizer, tokens: Sequence[str]) -> tuple[int, ...]:
+    ids = tuple(tokenizer.backend.token_to_id(token) for token in tokens)
+    if None in ids:
+        raise ValueError(f"{ENDS}: the tokenizer has no token {tokens[ids.index(None)]!r}")
+    return ids

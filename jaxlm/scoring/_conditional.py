@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
-from jaxlm.scoring._openings import Bos, end_ids, resolve_bos
+from jaxlm.scoring._openings import Bos, opening_ids, resolve_bos
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._unknown import Unknown, check_unknown
 
@@ -58,7 +58,7 @@ class Conditional(Measure):
         if self.bos == "window":
             raise ScoreError("bos='window' is of long documents: use 'document', 'empty' or 'none'")
         if self.bos == "empty":
-            end_ids(context)
+            opening_ids(context)
             return self
         return dataclasses.replace(self, bos=resolve_bos(self.bos, context))
 
@@ -90,20 +90,22 @@ class Conditional(Measure):
         if len(whole) <= own:
             raise ScoreError("nothing of the continuation is left behind the context's tokens")
         is_opened = self.bos == "document" or (self.bos == "empty" and not own)
-        stream = np.concatenate([[end_ids(context)[0]], whole]) if is_opened else whole
-        known = own + is_opened
+        opening = opening_ids(context) if is_opened else ()
+        stream = np.concatenate([opening, whole])
+        known = own + len(opening)
         if not known:
             raise ScoreError(
                 "nothing is before the continuation's first token: use bos='document' or 'empty'"
             )
         cut = max(len(stream) - 1 - context.longest, 0)
-        opening = is_opened and self.long != "last"
-        if cut and (self.long == "error" or cut >= known):
+        kept = 0 if self.long == "last" else len(opening)
+        most = known - max(kept, 1)
+        if cut and (self.long == "error" or cut > most):
             raise ScoreError(
                 f"{len(stream) - 1} tokens are read at once, and at most {context.longest} can be"
-                + ("; long='left' would cut the context" if cut < known and self.long == "error" else "")
+                + ("; long='left' would cut the context" if cut <= most and self.long == "error" else "")
             )
-        stream = np.concatenate([stream[:opening], stream[opening + cut :]]).astype(np.int32)
+        stream = np.concatenate([stream[:kept], stream[kept + cut :]]).astype(np.int32)
         known -= cut
         read, targets = stream[:-1], stream[known:]
         places = np.arange(known - 1, len(read), dtype=np.int32)

@@ -7,13 +7,15 @@ from typing import Any
 import jax
 
 from jaxlm import data, decoding, pretrained
-from jaxlm.scoring._conditional import Conditional
 from jaxlm.scoring._engine_config import EngineConfig, filled
-from jaxlm.scoring._log_likelihood_measure import LogLikelihood
-from jaxlm.scoring._measure import Measure, ScoreError
+from jaxlm.scoring._harness_measure import PAIRS, GivenPairs
+from jaxlm.scoring._harness_tokens import HarnessTokens, Pair
+from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._scorer import Scorer
 
-NAME, CONTEXT = "jaxlm", "context"
+NAME = "jaxlm"
+# What is scored with a scorer of its own: continuations of contexts, and whole texts.
+CONTINUATIONS, TEXTS = "conditional", "log-likelihood"
 # What the harness calls the most tokens that are written.
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 ARGUMENTS = ("dtype", "max_length", "batch_size")
@@ -25,10 +27,11 @@ SAMPLED = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 class HarnessModel:
     """What the harness asks of a model, answered in the conventions of its own `hf` model.
 
-    An empty context is the opening token, which a text has in front only if the tokenizer's own file puts it
-    there; what is too long loses its beginning, the opening token first; rolling windows are disjoint but for
-    the last, which is full. Where the tokenizer has no such token, a text's first token is not scored.
-    What the vocabulary cannot write is scored as its unknown token.
+    Every text, a context too, stands between what the tokenizer's own file puts around it, unless it spells
+    the opening token itself; an empty context is bos, or else eos; what is too long loses its beginning, what
+    opens it first; rolling windows are disjoint but for the last, which is full, and an empty document has
+    none. Where the tokenizer has neither bos nor eos, a text's first token is not scored. What the vocabulary
+    cannot write is scored as its unknown token.
 
     Args:
       folder: a run folder, or a Hugging Face folder or name; `pretrained` for the harness.
@@ -45,30 +48,22 @@ class HarnessModel:
         self, folder: str, *, dtype: str | None = None, max_length: int | None = None, batch_size: int = 16
     ) -> None:
         self.loaded = pretrained.load(folder, dtype=dtype)
-        opens = self._opens()
-        has_ends = self.loaded.tokenizer.specials.ends is not None
-        bos = "document" if opens else "empty" if has_ends else "none"
-        self._conditional = Conditional(context=CONTEXT, bos=bos, long="last", unknown="score")
-        first = "document" if has_ends else "none"
-        self._rolling = LogLikelihood(bos=first, context=1, unknown="score")
+        if self.loaded.tokenizer is None:
+            raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
+        self._tokens = HarnessTokens(self.loaded)
         self._scorers: dict[str, Scorer] = {}
         self._batch_size = batch_size
         self._longest = max_length or self.loaded.config.max_length
 
     def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         """Returns `log p(continuation | context)` and whether it is what the model would write, a pair."""
-        records = [
-            data.Record(str(number), continuation, {CONTEXT: context})
-            for number, (context, continuation) in enumerate(pairs)
-        ]
-        rows = self._scorer(self._conditional, records)(records)
-        return [(row["log_likelihood"], row["is_greedy"]) for row in _scored(rows)]
+        rows = self._scored(GivenPairs(), CONTINUATIONS, [[pair] for pair in self._tokens.pairs(pairs)])
+        return [(row["log_likelihood"], row["is_greedy"]) for row in rows]
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
-        """Returns the log-likelihood of each text, the first token given the opening one."""
-        records = [data.Record(str(number), text, {}) for number, text in enumerate(texts)]
-        rows = self._scorer(self._rolling, records)(records)
-        return [row["log_likelihood"] for row in _scored(rows)]
+        """Returns the log-likelihood of each text, its first token given what opens it; 0 of an empty one."""
+        windows = [list(self._tokens.rolling(ids, self._longest)) for ids in self._tokens.texts(texts)]
+        return [row["log_likelihood"] for row in self._scored(GivenPairs(shared=False), TEXTS, windows)]
 
     def written(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         """Returns what the model writes after each context, up to the first of its stop strings."""
@@ -83,19 +78,22 @@ class HarnessModel:
                 found.update(zip(chunk, texts, strict=True))
         return [found[number] for number in range(len(requests))]
 
-    def _scorer(self, measure: Measure, records: Sequence[data.Record]) -> Scorer:
-        """A scorer with rows that hold all of these records, or what the model reads of the longest."""
+    def _scored(self, measure: GivenPairs, kind: str, asked: Sequence[list[Pair]]) -> list[dict[str, Any]]:
+        records = [data.Record(str(number), "", {PAIRS: pairs}) for number, pairs in enumerate(asked)]
+        sizes = (len(context) + len(rest) - 1 for pairs in asked for context, rest in pairs)
+        scorer = self._scorer(measure, kind, max(sizes, default=0))
+        return list(_known(scorer(records)))
+
+    def _scorer(self, measure: GivenPairs, kind: str, longest: int) -> Scorer:
+        """A scorer with rows of so many tokens, or of as many as the model reads."""
         # Rows of a model's whole reach would be more than memory holds where it is far and no text is long.
-        texts = [measure.texts(record)[-1] for record in records]
-        longest = max(map(len, self.loaded.tokenizer.encode_batch(texts)), default=0) + 1
-        known = self._scorers.get(measure.name)
+        known = self._scorers.get(kind)
         length = known.engine.config.row_length if known else filled(None, self.loaded).row_length
         while length < min(longest, self._longest):
             length *= 2
         length = min(length, self._longest)
         if known is None or known.engine.config.row_length < length:
-            known = Scorer(self.loaded, measure, EngineConfig(row_length=length))
-            self._scorers[measure.name] = known
+            known = self._scorers[kind] = Scorer(self.loaded, measure, EngineConfig(row_length=length))
         return known
 
     def _continued(self, contexts: Sequence[str], options: dict[str, Any]) -> list[str]:
@@ -103,33 +101,21 @@ class HarnessModel:
         room = self._longest - length
         if room < 1:
             raise ScoreError(f"{length} tokens are to be written by a model that reads {self._longest}")
-        until = options.get("until") or []
-        stops = [until] if isinstance(until, str) else list(until)
         sampled = bool(options.get("do_sample", False)) and options.get("temperature") != 0
         changes = {name: options[name] for name in SAMPLED if sampled and options.get(name) is not None}
         config = decoding.GenerationConfig(
             max_new_tokens=length,
             sampling=decoding.Sampling(**changes),
-            stop_strings=tuple(stop for stop in stops if stop),
+            stop_strings=tuple(self._stops(options)),
         )
-        loaded = self.loaded
-        prompts = [self._prompt(context)[-room:] for context in contexts]
+        prompts = [ids[-room:] for ids in self._tokens.prompts(contexts)]
         rng = jax.random.key(0) if sampled else None
-        written = decoding.generate(loaded.model, loaded.params, loaded.tokenizer, prompts, config, rng=rng)
-        return [one.text for one in written]
+        return [one.text for one in decoding.generate(self.loaded, prompts, config, rng=rng)]
 
-    def _prompt(self, context: str) -> Any:
-        ends = self.loaded.tokenizer.specials.ends
-        opening = [ends[0]] if ends is not None and (self._opens() or not context) else []
-        return [*opening, *self.loaded.tokenizer.encode(context).tolist()]
-
-    def _opens(self) -> bool:
-        """Whether the tokenizer's own file puts a token in front of every text."""
-        if self.loaded.tokenizer is None:
-            raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
-        backend = self.loaded.tokenizer.backend
-        with_them, without = (backend.encode("a", add_special_tokens=add).ids for add in (True, False))
-        return with_them[:1] != without[:1]
+    def _stops(self, options: dict[str, Any]) -> list[str]:
+        until = options.get("until") or []
+        stops = [until] if isinstance(until, str) else list(until)
+        return [stop for stop in stops if stop]
 
 
 def register_harness() -> None:
@@ -201,7 +187,7 @@ def _adapter() -> type:
     return JaxLM
 
 
-def _scored(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _known(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows with a score: the harness averages, and a request left out would change what."""
     for number, row in enumerate(rows):
         if "error" in row:

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError
-from jaxlm.scoring._openings import Bos, end_ids, resolve_bos
+from jaxlm.scoring._openings import Bos, closing_id, opening_ids, resolve_bos
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
 from jaxlm.scoring._token_rows import check_top_k, token_columns, token_rows
 from jaxlm.scoring._unknown import Unknown, check_unknown
 from jaxlm.scoring._windows import Long, windows
-from jaxlm.scoring._words import WordRule, word_columns, word_rows
+from jaxlm.scoring._words import word_columns, word_rows, word_rule
 
 
 class State(NamedTuple):
@@ -25,6 +25,7 @@ class State(NamedTuple):
     record: data.Record
     tokens: np.ndarray
     is_opened: bool
+    closing: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,16 +81,19 @@ class LogLikelihood(Measure):
             raise ScoreError(f"context: expected 1 to the window's {window} tokens, got {least}")
         check_top_k(self.top_k, context.config.vocab_size)
         if self.eos:
-            end_ids(context)
+            closing_id(context)
         if self.words:
-            WordRule.of(context.tokenizer, context.config.vocab_size)
+            word_rule(context)
         bos = resolve_bos(self.bos, context)
+        opening = () if bos == "none" else opening_ids(context)
+        if len(opening) > window:
+            raise ScoreError(f"window: what opens a text has {len(opening)} tokens, got room for {window}")
         return dataclasses.replace(self, bos=bos, window=window, context=least, stride=None)
 
     def needs(self, context: Context) -> Needs:
         sets = None
         if self.words:
-            sets = WordRule.of(context.tokenizer, context.config.vocab_size).sets
+            sets = word_rule(context).sets
         return Needs(details=self.tokens, top_k=self.top_k, sets=sets)
 
     def columns(self, context: Context) -> list[pa.Field]:
@@ -100,8 +104,8 @@ class LogLikelihood(Measure):
         tokens = context.encode(record.text)
         check_unknown(context, record.text, tokens, self.unknown)
         is_opened = self.bos != "none"
-        opening = [end_ids(context)[0]] if is_opened else []
-        closing = [end_ids(context)[1]] if self.eos else []
+        opening = opening_ids(context) if is_opened else ()
+        closing = (closing_id(context),) if self.eos else ()
         stream = np.concatenate([opening, tokens, closing]).astype(np.int32)
         if len(tokens) == 0:
             raise ScoreError("no tokens: the text is empty")
@@ -109,22 +113,24 @@ class LogLikelihood(Measure):
             raise ScoreError("one token, and nothing before it that predicts it: use bos='document'")
         if self.long == "error" and len(stream) - 1 > self.window:
             raise ScoreError(f"{len(stream) - 1} tokens are read, and a window holds {self.window}")
-        pieces = self._windows(stream)
+        given = max(len(opening), 1)
+        pieces = self._windows(stream, given)
         if self.words and not self.eos:
-            pieces = self._ended(context, stream, pieces)
-        return Planned(pieces, State(context, record, tokens, is_opened))
+            pieces = self._ended(context, stream, pieces, given)
+        return Planned(pieces, State(context, record, tokens, is_opened, closing))
 
-    def _windows(self, stream: np.ndarray) -> list[Piece]:
+    def _windows(self, stream: np.ndarray, given: int) -> list[Piece]:
         pieces, places = [], np.arange(self.window, dtype=np.int32)
-        for window in windows(len(stream), self.window, self.context, opened=self.bos == "window"):
+        cut = windows(len(stream), self.window, self.context, given=given, opened=self.bos == "window")
+        for window in cut:
             read = stream[window.start : window.end]
             if window.opened:
-                read = np.concatenate([stream[:1], read])
+                read = np.concatenate([stream[:given], read])
             targets = stream[window.first : window.end + 1]
             pieces.append(Piece(read, places[len(read) - len(targets) : len(read)], targets))
         return pieces
 
-    def _ended(self, context: Context, stream: np.ndarray, pieces: list[Piece]) -> list[Piece]:
+    def _ended(self, context: Context, stream: np.ndarray, pieces: list[Piece], given: int) -> list[Piece]:
         """Asks behind a text, too, for the mass of what may end its last word; no other question moves."""
         last = pieces[-1]
         # Dynamic scaling turns every place by the length that is read: there the last piece stays as it is.
@@ -134,8 +140,8 @@ class LogLikelihood(Measure):
             targets = np.append(last.targets, np.int32(0))
             return [*pieces[:-1], last._replace(tokens=read, scored=scored, targets=targets)]
         read = stream[-self.window :]
-        if self.bos == "window" and len(stream) > self.window > 1:
-            read = np.concatenate([stream[:1], stream[1 - self.window :]])
+        if self.bos == "window" and len(stream) > self.window > given:
+            read = np.concatenate([stream[:given], stream[given - self.window :]])
         return [*pieces, Piece(read, np.array([len(read) - 1], np.int32), np.zeros(1, np.int32))]
 
     def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
@@ -151,7 +157,9 @@ class LogLikelihood(Measure):
             state.record.text, "log_likelihood", own.log_probs, len(state.tokens), is_whole=state.is_opened
         )
         if self.tokens:
-            found |= token_rows(state.context.tokenizer, state.record.text, state.tokens, own, eos=self.eos)
+            found |= token_rows(
+                state.context.tokenizer, state.record.text, state.tokens, own, closing=state.closing
+            )
         if self.words:
             found |= word_rows(state.context, state.record.text, state.tokens, joined)
         return found

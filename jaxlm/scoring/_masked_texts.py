@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxlm import tokenizers
 from jaxlm.scoring._measure import Context, ScoreError
+from jaxlm.scoring._openings import masked_frame
 from jaxlm.scoring._unknown import Unknown, check_unknown
 
 Words = Literal["auto", "pieces", "spaces"]
@@ -70,8 +71,7 @@ def masked_text(
         raise ScoreError(
             "no tokens: the text is empty" if not tokens.size else "nothing to score: all tokens are specials"
         )
-    opened = context.ends if ends is None else ends
-    opening, closing = tokenizers.opened_and_closed(tokenizer) if opened else (tokens[:0], tokens[:0])
+    opening, closing = (np.asarray(ids, np.int32) for ids in masked_frame(context, ends))
     return MaskedText(tokens, regular, opening, closing)
 
 

@@ -1,5 +1,6 @@
 """From documents to rows: a model, a measure and an engine together, streaming and in order."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -9,16 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 import jaxlm
-from jaxlm import data, models, pretrained
+from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.scoring._engine import Engine
 from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
 from jaxlm.scoring._measures import MEASURES
+from jaxlm.scoring._openings import trained_frame
 from jaxlm.scoring._pieces import Piece, PieceScores, extent
 from jaxlm.scoring._score import Score
 
 # Documents that are encoded together, and characters that end such a block early.
 BLOCK, BLOCK_CHARACTERS = 256, 1 << 20
+LOG = logging.getLogger(__name__)
 
 
 class Scorer:
@@ -61,6 +64,7 @@ class Scorer:
             loaded.extra,
         )
         self.measure = measure.resolved(self._context)
+        self._say_what_is_not_opened(measure)
         self.engine = Engine(loaded, config, self.measure.needs(self._context))
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
@@ -91,6 +95,15 @@ class Scorer:
             held.append(scores)
             yield from self._rows(plans, held)
         yield from self._rows(plans, held)
+
+    def _say_what_is_not_opened(self, asked: Measure) -> None:
+        """Of a run whoever trained it knows; of a published model it is seen in its numbers alone."""
+        bos = getattr(asked, "bos", None), getattr(self.measure, "bos", None)
+        if bos == ("auto", "none") and trained_frame(self._context) is None:
+            LOG.warning(
+                "no token opens texts: the tokenizer's file puts none there, and has no bos or eos; the "
+                "first token of each text is not scored"
+            )
 
     def _pieces(
         self, records: Iterable[data.Record], plans: deque[tuple[Planned | None, str]]
@@ -181,7 +194,7 @@ def score(
 
     Args:
       loaded: what `pretrained.load` returned.
-      records: documents, or texts, whose ids are then their numbers.
+      records: documents, or texts, whose ids are then their numbers; a string, or a record, is one.
       measure: a measure with its options, or the name of one; None: the log-likelihood of a causal model, the
         pseudo-log-likelihood of a masked one.
       config: how the work is cut.
@@ -204,6 +217,7 @@ def score(
     usual = "pseudo-log-likelihood" if loaded.objective == "masked_lm" else "log-likelihood"
     scorer = make_scorer(loaded, usual if measure is None else measure, config)
     ids: deque[str] = deque()
+    records = [records] if isinstance(records, data.Record) else tokenizers.as_texts(records)
 
     def drawn() -> Iterator[data.Record]:
         for number, record in enumerate(records):

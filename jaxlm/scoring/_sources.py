@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from jaxlm import data
+from jaxlm import data, tokenizers
 
 OnError = Literal["row", "stop"]
 Piece = Callable[[], Iterable[data.Record | data.Unread]]
@@ -49,7 +49,7 @@ def _known(place: int) -> None:
 
 
 def file_source(
-    paths: Sequence[str],
+    paths: Sequence[str | Path] | str | Path,
     format: str | None = None,
     *,
     document: Literal["line", "file"] = "line",
@@ -67,7 +67,7 @@ def file_source(
     such a file is read once.
 
     Args:
-      paths: files, folders or globs, or URLs of such.
+      paths: one or several files, folders or globs, or URLs of such.
       format: how to read every file; None takes it from each ending.
       document: of a text file, whether a line or the whole file is one document.
       field: the JSONL field or the column (CSV, Parquet) that holds the text.
@@ -87,6 +87,8 @@ def file_source(
       >>> [document.text for document in source.documents()], source.estimate()
       (['one', 'two'], 2)
     """
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    fields = tuple(tokenizers.as_texts(fields))
     # Looked up once for the errors, and for files' names and formats.
     data.open_source(paths, format, document=document, field=field, fields=fields)
     files = data.find_files([str(path) for path in paths], format)

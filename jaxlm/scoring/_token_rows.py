@@ -107,7 +107,12 @@ def top_strings(
 
 
 def token_rows(
-    tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray, scores: PieceScores, *, eos: bool
+    tokenizer: tokenizers.Tokenizer,
+    text: str,
+    tokens: np.ndarray,
+    scores: PieceScores,
+    *,
+    closing: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Returns lists with an entry a token.
 
@@ -119,14 +124,13 @@ def token_rows(
       text: the original text.
       tokens: `Int32[n]` its ids.
       scores: of the tokens that were predicted, the last ones: all, or all but the first.
-      eos: whether the last score is of the closing token, which stands at the text's end.
+      closing: the ids that the last scores are of, which stand at the text's end.
     """
     found = token_places(tokenizer, text, tokens)
-    if eos:
-        closing, num_bytes = tokenizer.specials.ends[1], len(text.encode())
-        last = (closing, tokenizer.token(closing), num_bytes, num_bytes)
-        found = {name: [*values, one] for (name, values), one in zip(found.items(), last, strict=True)}
-    unscored = [None] * (len(tokens) + eos - len(scores.log_probs))
+    at_the_end = [len(text.encode())] * len(closing)
+    last = (list(closing), token_strings(tokenizer, closing), at_the_end, at_the_end)
+    found = {name: [*values, *more] for (name, values), more in zip(found.items(), last, strict=True)}
+    unscored = [None] * (len(tokens) + len(closing) - len(scores.log_probs))
     fields = {"token_log_probs": 0, "token_ranks": 1, "token_entropies": 2}
     found |= {name: unscored + scores[field].tolist() for name, field in fields.items()}
     if scores.top_tokens is not None:

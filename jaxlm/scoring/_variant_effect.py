@@ -13,6 +13,7 @@ from jaxlm.scoring._masked_spans import JoinedPieces, MaskedSpans, every_token
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._mutations import Variant, parse_variant
+from jaxlm.scoring._openings import usual_frame
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._variant_contexts import (
     FILLS,
@@ -108,8 +109,8 @@ class VariantEffect(Measure):
             )
         if not self.wild_type:
             raise ScoreError(f"{self.name} needs wild_type, the sequence that texts are variants of")
-        has_ends = context.objective == "masked_lm" or context.tokenizer.specials.ends is not None
-        ends = context.ends and has_ends if self.ends is None else self.ends
+        usual = context.ends if context.objective == "masked_lm" else bool(usual_frame(context).opening)
+        ends = usual if self.ends is None else self.ends
         measure = dataclasses.replace(self, methods=methods, ends=ends)
         try:
             measure._check_wild_type(context)

@@ -22,21 +22,22 @@ class Window(NamedTuple):
     opened: bool = False
 
 
-def windows(num: int, length: int, context: int, *, opened: bool = False) -> Iterator[Window]:
+def windows(num: int, length: int, context: int, *, given: int = 1, opened: bool = False) -> Iterator[Window]:
     """Yields the windows of a stream of `num` tokens, of which all but the first are predicted.
 
     The first window reads `length` tokens. Each later one predicts up to `length - context + 1` new tokens
     and is aligned to the right: it reads as far back as it can, so that the last one has a full window too.
 
     Args:
-      num: tokens of the stream: the opening token, if there is one, and the text's.
+      num: tokens of the stream: those that open the text, if there are any, and the text's.
       length: W, the most tokens that a window reads.
       context: c, from 1: the least that is read before a later window's first prediction. 1: windows are
         disjoint; `length`: each predicts one token with all that fits before it.
-      opened: whether later windows, too, begin with the stream's first token, which counts as context.
+      given: how many of the first are not predicted.
+      opened: whether later windows, too, begin with these, which count as context.
 
     Raises:
-      ValueError: if `context` is not in 1 .. `length`.
+      ValueError: if `context` or `given` is not in 1 .. `length`.
 
     Example:
       >>> stream = "B0123456789"
@@ -45,13 +46,16 @@ def windows(num: int, length: int, context: int, *, opened: bool = False) -> Ite
     """
     if not 1 <= context <= length:
         raise ValueError(f"a window of {length} tokens has a context of 1 to {length}: got {context}")
+    if not 1 <= given <= length:
+        raise ValueError(f"a window of {length} tokens begins with 1 to {length} of them given: got {given}")
     last = num - 1
-    if last < 1:
+    if last < given:
         return
     done = min(length, last)
-    yield Window(0, done, 1)
-    room = length - 1 if opened else length
+    yield Window(0, done, given)
+    kept = given if opened else 0
+    step = length - max(context, kept) + 1
     while done < last:
-        end = min(done + length - context + 1, last)
-        yield Window(max(end - room, 1 if opened else 0), end, done + 1, opened)
+        end = min(done + step, last)
+        yield Window(max(end - (length - kept), kept), end, done + 1, opened)
         done = end

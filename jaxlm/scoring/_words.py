@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from jaxlm import tokenizers
 from jaxlm.scoring._measure import Context, ScoreError, nats
+from jaxlm.scoring._openings import end_or_none
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._token_rows import byte_offsets
 
@@ -32,12 +33,13 @@ class WordRule(NamedTuple):
 
     @staticmethod
     @functools.lru_cache(8)
-    def of(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> "WordRule":
+    def of(tokenizer: tokenizers.Tokenizer, vocab_size: int, end: int | None = None) -> "WordRule":
         """Returns the rule of a tokenizer.
 
         Args:
           tokenizer: of the model.
           vocab_size: V, of the model.
+          end: the id that closes texts; None: what `tokenizers.text_frame` says of scores, if anything.
 
         Raises:
           ScoreError: if no id begins with white space.
@@ -54,9 +56,14 @@ class WordRule(NamedTuple):
                 "of words are sums of its tokens' scores"
             )
         closing = np.zeros(vocab_size, bool)
-        if tokenizer.specials.ends is not None:
-            closing[tokenizer.specials.ends[1]] = True
+        ends = tokenizers.text_frame(tokenizer, "score").closing if end is None else (end,)
+        closing[list(ends[:1])] = True
         return WordRule(initial, final, np.stack([initial | closing, ~initial | closing]))
+
+
+def word_rule(context: Context) -> WordRule:
+    """Returns the rule of a model's tokenizer."""
+    return WordRule.of(context.tokenizer, context.config.vocab_size, end_or_none(context))
 
 
 def word_columns() -> list[pa.Field]:
@@ -158,7 +165,7 @@ def word_rows(context: Context, text: str, tokens: np.ndarray, scores: PieceScor
       scores: of its tokens and, last, of what follows it, with masses; where nothing is before the text, of
         all but the first token.
     """
-    rule = WordRule.of(context.tokenizer, context.config.vocab_size)
+    rule = word_rule(context)
     starts, ends = byte_offsets(context.tokenizer, text)
     encoded = text.encode()
     initial, final = rule.initial[tokens], rule.final[tokens]

@@ -14,11 +14,13 @@ from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
-from jaxlm.tokenizers._opening import encode_opened, opened_and_closed
+from jaxlm.tokenizers._opening import Frame, Reader, file_frame, text_frame
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels
 from jaxlm.tokenizers._subwords import train_subwords
+from jaxlm.tokenizers._template import with_frame
+from jaxlm.tokenizers._texts import as_texts
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 __all__ = [
@@ -29,24 +31,28 @@ __all__ = [
     "RESIDUES",
     "CharacterClass",
     "Fitted",
+    "Frame",
+    "Reader",
     "Specials",
     "Tokenizer",
     "TokenizerConfig",
+    "as_texts",
     "bytes_tokenizer",
     "character_class",
     "class_runs",
-    "encode_opened",
+    "file_frame",
     "fit_tokenizer",
     "has_spaceless",
     "join_chains",
     "load",
-    "opened_and_closed",
     "residue_tokenizer",
     "sentinel_ids",
     "spaceless_words",
+    "text_frame",
     "train_instructions",
     "train_subwords",
     "train_tokenizer",
+    "with_frame",
     "with_sentinels",
     "words_of",
 ]

@@ -47,5 +47,5 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> Fitted:
             f"the model {vocab_size} rows; use the tokenizer that the model was trained with"
         )
     content["added_tokens"] = [one for one in content["added_tokens"] if one["content"] not in beyond]
-    names = {role: tokenizer.backend.id_to_token(id) for role, id in roles.items()}
-    return Fitted(Tokenizer.from_json(json.dumps(content), names), tuple(sorted(beyond)))
+    fitted = Tokenizer.from_json(json.dumps(content), tokenizer.role_names())
+    return Fitted(fitted, tuple(sorted(beyond)))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jaxlm.tokenizers._byte_level import CONTINUATION, to_symbols
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS, instructions_backend
 from jaxlm.tokenizers._pieces import ALPHABET, train_pieces
+from jaxlm.tokenizers._texts import as_texts
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 MIN_INSTRUCTIONS_VOCAB = len(INSTRUCTION_SPECIALS) + len(ALPHABET)
@@ -33,7 +34,7 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
     The same texts in any order give the same file.
 
     Args:
-      texts: the traces, each read once.
+      texts: the traces, each read once; a string is one trace.
       vocab_size: an upper bound.
 
     Returns:
@@ -73,7 +74,7 @@ def count_pretokens(texts: Iterable[str]) -> PretokenCounts:
       Counter({'mov': 1, 'ret': 1})
     """
     counts = PretokenCounts(Counter(), Counter())
-    for text in texts:
+    for text in as_texts(texts):
         pretokens = text.split()
         counts.pretokens.update(pretokens)
         counts.mnemonics.update(

@@ -92,9 +92,12 @@ def with_specials(
 
 
 def pipeline(backend: tokenizers.Tokenizer) -> dict[str, Any]:
-    """What a backend does to text, as plain data: everything in its file but the vocabulary."""
+    """What a backend does to text, as plain data; its vocabulary and what it puts around texts left out."""
     data = json.loads(backend.to_str())
-    return data | {"model": data["model"] | {"vocab": None, "merges": None}}
+    # An opening token more or less makes no other kind of it.
+    around = data["post_processor"]
+    around = None if around is not None and around["type"] == "TemplateProcessing" else around
+    return data | {"model": data["model"] | {"vocab": None, "merges": None}, "post_processor": around}
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from jaxlm.tokenizers._vocabularies import from_vocab_json, from_vocab_txt
 WANTED = (
     "tokenizer.json, vocab.json with merges.txt or source.spm, vocab.txt, spiece.model, or tokenizer.model"
 )
+ROLE_KEYS = {f"{role}_token": role for role in Specials._fields}
 WAY_OUT = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
 
 
@@ -24,9 +25,9 @@ def load(path: str | os.PathLike[str], *, side: Side = "source") -> Tokenizer:
     """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
 
     Roles are read from `special_tokens_map.json` and `tokenizer_config.json` beside the file where those
-    exist (a token that they name and the vocabulary lacks counts as absent); the other roles go by
-    conventional names ([MASK], <mask>, <|mask|>, ...). Padding, truncation and dropout stored in the file are
-    switched off.
+    exist (a token that they name and the vocabulary lacks counts as absent, and one that is null is none);
+    the other roles go by conventional names ([MASK], <mask>, <|mask|>, ...). Padding, truncation and dropout
+    stored in the file are switched off.
 
     Args:
       path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`
@@ -68,7 +69,7 @@ def load(path: str | os.PathLike[str], *, side: Side = "source") -> Tokenizer:
 
 
 def _from_vocabulary(folder: Path, config: dict[str, Any], side: Side) -> tokenizers.Tokenizer:
-    roles = _roles(config)
+    roles = {role: token for role, token in _roles(config).items() if token is not None}
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
         return from_vocab_json(folder / "vocab.json", folder / "merges.txt", config, roles)
     if (folder / "vocab.json").exists() and (folder / f"{side}.spm").exists():
@@ -110,13 +111,16 @@ def _settings(folder: Path) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
         settings |= {key: value for key, value in found.items() if value is not None}
+        # Qwen's files say that no token begins texts: then none does, whatever conventional name is there.
+        absent = [key for key, value in found.items() if value is None and key in ROLE_KEYS]
+        settings = dict.fromkeys(absent) | settings
     return settings
 
 
-def _roles(settings: dict[str, Any]) -> dict[str, str]:
-    """Role to token; a token is a string or an object whose "content" is the string."""
-    named = {role: settings.get(f"{role}_token") for role in Specials._fields}
+def _roles(settings: dict[str, Any]) -> dict[str, str | None]:
+    """Role to token, None of a role that no token has; a token is a string or an object's "content"."""
+    named = {role: settings[key] for key, role in ROLE_KEYS.items() if key in settings}
     contents = {
         role: token.get("content") if isinstance(token, dict) else token for role, token in named.items()
     }
-    return {role: token for role, token in contents.items() if isinstance(token, str)}
+    return {role: token for role, token in contents.items() if token is None or isinstance(token, str)}

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+from jaxlm.tokenizers._texts import as_texts
+
 Alphabet = Literal["esm", "cortex"]
 Ambiguous = Literal["keep", "unknown", "error"]
 
@@ -72,7 +74,7 @@ def join_chains(chains: Iterable[str]) -> str:
     The separator is a special of both alphabets: it is never masked, drawn at random or predicted.
 
     Args:
-      chains: residues of each chain, none of them empty.
+      chains: residues of each chain, none of them empty; a string is one chain.
 
     Returns:
       The sequence that a residue tokenizer encodes.
@@ -84,7 +86,7 @@ def join_chains(chains: Iterable[str]) -> str:
       >>> join_chains(["AVAVAV", "ACVACA"])
       'AVAVAV.ACVACA'
     """
-    chains = list(chains)
+    chains = list(as_texts(chains))
     if not chains:
         raise ValueError("expected at least one chain to join, got none")
     for place, chain in enumerate(chains):

@@ -38,21 +38,21 @@ class Specials(NamedTuple):
 
     @property
     def ends(self) -> tuple[int, int] | None:
-        """The ids that open and close a text, None where the vocabulary has neither.
+        """The ids that may open and close a text, None where the vocabulary has none.
 
-        `cls` and `sep` where they are there, else `bos` and `eos`; a vocabulary with one of them has it at
-        both ends, as GPT-2's.
+        `bos` and `eos` where they are there, else `cls` and `sep`; a vocabulary with one of them has it at
+        both ends, as GPT-2's. Whether a text has ends at all, `text_frame` says.
 
         Example:
           >>> Specials(cls=0, eos=2).ends, Specials(eos=7).ends, Specials(mask=4).ends
           ((0, 2), (7, 7), None)
         """
-        opening = [id for id in (self.cls, self.bos, self.sep, self.eos) if id is not None]
-        closing = [id for id in (self.sep, self.eos, self.cls, self.bos) if id is not None]
+        opening = [id for id in (self.bos, self.cls, self.eos, self.sep) if id is not None]
+        closing = [id for id in (self.eos, self.sep, self.bos, self.cls) if id is not None]
         return (opening[0], closing[0]) if opening else None
 
 
-def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str]) -> Specials:
+def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str | None]) -> Specials:
     """Finds the id of every role: by the token that `roles` names, else by a conventional name.
 
     Conventional names are looked for only among tokens that stand for themselves wherever they are matched:
@@ -60,7 +60,8 @@ def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str]) -> Sp
 
     Args:
       backend: the vocabulary.
-      roles: role to token, e.g. `{"mask": "<mask>"}`; a token that the vocabulary lacks counts as not named.
+      roles: role to token, e.g. `{"mask": "<mask>"}`; a token that the vocabulary lacks counts as not named,
+        and None says that no token has the role.
 
     Returns:
       `Specials`.
@@ -78,6 +79,8 @@ def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str]) -> Sp
     reserved.update(INSTRUCTION_SPECIALS if infer_kind(backend) == "instructions" else ())
 
     def find(role: str) -> int | None:
+        if role in roles and roles[role] is None:
+            return None
         names = [roles.get(role, ""), *(name for name in CONVENTIONAL_NAMES[role] if name in reserved)]
         ids = (backend.token_to_id(name) for name in names)
         return next((id for id in ids if id is not None), None)

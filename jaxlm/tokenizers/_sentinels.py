@@ -44,7 +44,4 @@ def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:
     backend = tokenizers.Tokenizer.from_str(tokenizer.to_json())
     names = [f"<extra_id_{index}>" for index in range(number)]
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
-    roles = {role: id for role, id in tokenizer.specials._asdict().items() if id is not None}
-    return Tokenizer.from_json(
-        backend.to_str(), {role: tokenizer.backend.id_to_token(id) for role, id in roles.items()}
-    )
+    return Tokenizer.from_json(backend.to_str(), tokenizer.role_names())

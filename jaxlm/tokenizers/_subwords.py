@@ -6,6 +6,7 @@ from tokenizers import trainers
 
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
 from jaxlm.tokenizers._kinds import TEXT_SPECIALS, text_backend
+from jaxlm.tokenizers._texts import as_texts
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 MIN_SUBWORDS_VOCAB = len(TEXT_SPECIALS) + len(BYTE_SYMBOLS)
@@ -18,7 +19,7 @@ def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer
     (GPT-2's pattern). The same texts in any order give the same file.
 
     Args:
-      texts: the texts, each read once.
+      texts: the texts, each read once; a string is one text.
       vocab_size: an upper bound.
 
     Returns:
@@ -56,7 +57,7 @@ def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer
 
 def _some(texts: Iterable[str]) -> Iterator[str]:
     empty = True
-    for text in texts:
+    for text in as_texts(texts):
         empty = empty and not text.strip()
         yield text
     if empty:

@@ -20,6 +20,7 @@ from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
 from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_pieces
+from jaxlm.tokenizers._texts import as_texts
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -48,12 +49,13 @@ class Tokenizer:
     specials: Specials
 
     @classmethod
-    def from_json(cls, text: str, roles: Mapping[str, str] | None = None) -> "Tokenizer":
+    def from_json(cls, text: str, roles: Mapping[str, str | None] | None = None) -> "Tokenizer":
         """Reads the text of a `tokenizer.json`; padding, truncation and BPE dropout in it are switched off.
 
         Args:
           text: the file's text.
-          roles: role to token, e.g. `{"mask": "<mask>"}`, for what conventional names don't tell.
+          roles: role to token, e.g. `{"mask": "<mask>"}`, for what conventional names don't tell; None: no
+            token has the role.
 
         Returns:
           A `Tokenizer`.
@@ -121,7 +123,7 @@ class Tokenizer:
         """Returns the ids of each text, in order; the same as `encode` on each, on all cores.
 
         Args:
-          texts: the texts; all are held at once, so give a corpus in blocks.
+          texts: the texts; all are held at once, so give a corpus in blocks. A string is one text.
           add_specials: as for `encode`.
 
         Returns:
@@ -135,7 +137,7 @@ class Tokenizer:
           >>> [ids.tolist() for ids in tokenizers.bytes_tokenizer().encode_batch(["ab", ""])]
           [[97, 98], []]
         """
-        texts = list(texts)
+        texts = list(as_texts(texts))
         for place, text in enumerate(texts):
             try:
                 self._check(text)
@@ -232,8 +234,8 @@ class Tokenizer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a `tokenizer.json`, whole or not at all.
 
-        Roles that conventional names would not tell go into a `tokenizer_config.json` beside it, which is
-        Hugging Face's place for them.
+        Roles that conventional names would not tell go into the `tokenizer_config.json` beside it, which is
+        Hugging Face's place for them; what else stands there stays.
 
         Args:
           path: the file, or an existing folder to put `tokenizer.json` into.
@@ -253,12 +255,33 @@ class Tokenizer:
         path = path / "tokenizer.json" if path.is_dir() else path
         io.write_text(path, self.backend.to_str(pretty=True))
         if self.specials != resolve_roles(self.backend, {}):
-            config = {f"{role}_token": token for role, token in self._role_names().items()}
-            text = json.dumps(config, indent=2, ensure_ascii=False)
-            io.write_text(path.with_name("tokenizer_config.json"), text)
+            file = path.with_name("tokenizer_config.json")
+            known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+            config = known | self.role_settings()
+            io.write_text(file, json.dumps(config, indent=2, ensure_ascii=False))
 
-    def _role_names(self) -> dict[str, str]:
-        return {role: self._tokens[id] for role, id in self.specials._asdict().items() if id is not None}
+    def role_names(self) -> dict[str, str | None]:
+        """Returns the token of every role, as `from_json` takes them; None where no token has it.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> names = tokenizers.bytes_tokenizer().role_names()
+          >>> names["cls"], names["bos"]
+          ('[CLS]', None)
+        """
+        return {role: self._tokens.get(id) for role, id in self.specials._asdict().items()}
+
+    def role_settings(self) -> dict[str, str | None]:
+        """Returns what a tokenizer_config.json says of the roles; null of one that only a name would suggest.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.residue_tokenizer().role_settings()["cls_token"]
+          '<cls>'
+        """
+        usual = resolve_roles(self.backend, {})._asdict()
+        names = self.role_names().items()
+        return {f"{role}_token": name for role, name in names if name is not None or usual[role] is not None}
 
     @functools.cached_property
     def _tokens(self) -> dict[int, str]:
@@ -329,4 +352,4 @@ class Tokenizer:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer.from_json, (self.to_json(), self._role_names())
+        return Tokenizer.from_json, (self.to_json(), self.role_names())

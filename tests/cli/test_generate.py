@@ -12,7 +12,7 @@ from jaxlm.cli import main
 def expected(causal_folder, texts, rng=None, **options):
     loaded = pretrained.load(causal_folder / "causal_lm")
     config = decoding.GenerationConfig(max_new_tokens=6, **options)
-    return decoding.generate(loaded.model, loaded.params, loaded.tokenizer, texts, config, rng=rng)
+    return decoding.generate(loaded, texts, config, rng=rng)
 
 
 def test_one_text_is_written_on(causal_folder, capsys):

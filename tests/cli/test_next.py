@@ -12,7 +12,7 @@ from jaxlm.cli import main
 
 def expected(causal_folder, texts, **options):
     loaded = pretrained.load(causal_folder / "causal_lm")
-    return decoding.next_tokens(loaded.model, loaded.params, loaded.tokenizer, texts, **options)
+    return decoding.next_tokens(loaded, texts, **options)
 
 
 def test_json_has_what_the_library_says(causal_folder, capsys):

@@ -71,7 +71,7 @@ def test_generate_writes_from_a_whole_text(here, capsys):
     loaded = pretrained.load("t5")
     prompt = loaded.tokenizer.encode("a <extra_id_0> c", add_specials=True)
     config = decoding.GenerationConfig(max_new_tokens=5)
-    (found,) = decoding.generate(loaded.model, loaded.params, loaded.tokenizer, [prompt], config)
+    (found,) = decoding.generate(loaded, [prompt], config)
     assert said(capsys, "generate", "t5", "a <extra_id_0> c", "-n", "5") == found.text + "\n"
     shown = json.loads(
         said(capsys, "generate", "t5", "a <extra_id_0> c", "-n", "5", "--json", "--num-beams", "2")
@@ -88,8 +88,8 @@ def test_generate_translates_with_a_marian_folder_as_it_is(tmp_path, capsys):
     shown = json.loads(said(capsys, "generate", str(folder), ">>de<< ab rare", "-n", "6", "--json"))
     prompt = np.array([VOCAB.index(token) for token in (">>de<<", "▁a", "b", "<unk>", "</s>")])
     config = decoding.GenerationConfig(max_new_tokens=6, forbidden_ids=(11,))
-    tokenizer = tokenizers.load(folder, side="target")
-    (found,) = decoding.generate(model, params, tokenizer, [prompt], config)
+    loaded = pretrained.load(folder)._replace(tokenizer=tokenizers.load(folder, side="target"))
+    (found,) = decoding.generate(loaded, [prompt], config)
     assert shown["tokens"] == found.tokens.tolist() and shown["text"] == found.text
     (folder / "source.spm").write_bytes((folder / "source.spm").read_bytes()[:-3])
     assert main(["generate", str(folder), "ab"]) == 2

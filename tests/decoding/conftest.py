@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import models, tokenizers
+from jaxlm import models, pretrained, tokenizers
 
 TOKENIZER = tokenizers.bytes_tokenizer()
 SMALL = models.TransformerConfig(
@@ -55,6 +55,11 @@ def make_writer(**options) -> Writer:
 def log_softmax(logits):
     logits = np.asarray(logits, np.float64)
     return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+
+
+def loaded_from(model, params, tokenizer, objective="causal_lm"):
+    """What `pretrained.load` would return; nothing is known of how it was trained."""
+    return pretrained.Loaded(model.config, objective, model, params, tokenizer, {})
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding
-from tests.decoding.conftest import log_softmax
+from tests.decoding.conftest import loaded_from, log_softmax
 
 PROMPTS = [[3, 7, 1], [9], [5, 5, 2, 11, 6]]
 SEARCHES = [
@@ -25,7 +25,7 @@ def test_equals_transformers(options):
 
     case = oracle()
     config = decoding.GenerationConfig(**{"max_new_tokens": 9, "stop_ids": (4,), **options})
-    found = decoding.generate(case.model, case.params, Symbols(), PROMPTS, config)
+    found = decoding.generate(loaded_from(*case[1:3], Symbols()), PROMPTS, config)
     theirs = {name: value for name, value in options.items() if name != "stop_ids"}
     for prompt, ours in zip(PROMPTS, found, strict=True):
         result = case.theirs.generate(
@@ -57,7 +57,7 @@ def test_as_many_beams_as_continuations_find_the_best(writer, tokenizer):
     bias[letters] = 0
     case = case._replace(params={**case.params, "head": {"decode": {"bias": bias}}})
     config = decoding.GenerationConfig(max_new_tokens=3, stop_ids=(), num_beams=9)
-    (found,) = decoding.generate(case.model, case.params, tokenizer, ["hello"], config)
+    (found,) = decoding.generate(loaded_from(*case[1:3], tokenizer), ["hello"], config)
 
     def log_likelihood(tokens):
         text, total = list(tokenizer.encode("hello")), 0.0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jaxlm import decoding
 from jaxlm.decoding._choice import make_rules, permitted
+from tests.decoding.conftest import loaded_from
 
 PROMPTS = [[3, 7, 1], [9], [5, 5, 2, 5, 11, 6]]
 STOP = 4
@@ -31,7 +32,7 @@ def ours(case, prompts, rules, rng=None, **options):
     config = decoding.GenerationConfig(max_new_tokens=12, stop_ids=(STOP,), **options)
     config = decoding.with_defaults(config, {"generation": rules})
     assert not decoding.unfollowed(config, {"generation": rules})
-    return decoding.generate(case.model, case.params, Symbols(), prompts, config, rng=rng)
+    return decoding.generate(loaded_from(*case[1:3], Symbols()), prompts, config, rng=rng)
 
 
 def theirs(case, prompt, **options):

@@ -8,6 +8,7 @@ import pytest
 
 from jaxlm import decoding, models, tokenizers
 from jaxlm.decoding._fill_masks import fill_masks
+from tests.decoding.conftest import loaded_from
 
 TRACES = ["mov rax 42 [NEXT] xor rbx rbx [NEXT] ret", "push rbp [NEXT] mov rbp rsp [NEXT] pop rbp [NEXT] ret"]
 # float32 sums over rows of other lengths are taken in another order: 1e-5 of a probability of about 1/300.
@@ -33,6 +34,10 @@ def learned(tokenizer):
     return tiny(tokenizer)
 
 
+def masked(model, params, tokenizer):
+    return loaded_from(model, params, tokenizer, "masked_lm")
+
+
 @functools.partial(jax.jit, static_argnames="model")
 def all_logits(model, params, tokens):
     hidden = model.apply({"params": params}, tokens).hidden
@@ -51,7 +56,7 @@ def probabilities(model, params, tokenizer, ids):
 def test_parallel_is_the_argmax_at_each_mask_of_the_text_as_given(tokenizer, learned):
     text = "mov [MASK] 42 [NEXT] xor [MASK] rbx [NEXT] [MASK]"
     ids = tokenizer.encode(text)
-    filled = decoding.fill(*learned, tokenizer, text, top_k=4)
+    filled = decoding.fill(masked(*learned, tokenizer), text, top_k=4)
     expected = probabilities(*learned, tokenizer, ids)
     assert [prediction.position for prediction in filled.predictions] == np.flatnonzero(ids == 4).tolist()
     for prediction in filled.predictions:
@@ -71,7 +76,7 @@ def test_parallel_is_the_argmax_at_each_mask_of_the_text_as_given(tokenizer, lea
 def test_iterative_fills_the_most_confident_first_and_looks_again(tokenizer, position):
     model = tiny(tokenizer, position=position, next_id=tokenizer.specials.next)
     text = "mov [MASK] [MASK] [NEXT] xor [MASK] rbx [NEXT] [MASK] rbp [NEXT] [MASK]"
-    filled = decoding.fill(*model, tokenizer, text, top_k=3, method="iterative")
+    filled = decoding.fill(masked(*model, tokenizer), text, top_k=3, method="iterative")
     ids, found = tokenizer.encode(text), {}
     while (ids == 4).any():
         expected = probabilities(*model, tokenizer, ids)
@@ -87,7 +92,8 @@ def test_iterative_fills_the_most_confident_first_and_looks_again(tokenizer, pos
 def test_the_two_methods_differ_where_masks_depend_on_each_other(tokenizer, learned):
     text = "mov [MASK] [MASK] [NEXT] [MASK] [MASK] [MASK] [NEXT] [MASK]"
     parallel, iterative = (
-        decoding.fill(*learned, tokenizer, text, method=method) for method in ("parallel", "iterative")
+        decoding.fill(masked(*learned, tokenizer), text, method=method)
+        for method in ("parallel", "iterative")
     )
     assert parallel.tokens.tolist() != iterative.tokens.tolist()
 
@@ -100,9 +106,9 @@ def test_a_batch_gives_each_text_what_it_gets_alone(tokenizer, learned):
         tokenizer.encode("xor [MASK]"),
     ]
     for method in ("parallel", "iterative"):
-        together = decoding.fill_batch(*learned, tokenizer, texts, method=method)
+        together = decoding.fill_batch(masked(*learned, tokenizer), texts, method=method)
         for text, filled in zip(texts, together, strict=True):
-            alone = decoding.fill(*learned, tokenizer, text, method=method)
+            alone = decoding.fill(masked(*learned, tokenizer), text, method=method)
             np.testing.assert_array_equal(filled.tokens, alone.tokens)
             assert [one.position for one in filled.predictions] == [one.position for one in alone.predictions]
             np.testing.assert_allclose(
@@ -118,7 +124,7 @@ def test_specials_are_never_predicted_and_the_others_sum_to_one(tokenizer, learn
     bias = params["head"]["decode"]["bias"].at[jnp.array([0, 5])].set(100.0)
     params = {**params, "head": {**params["head"], "decode": {"bias": bias}}}
     everything = tokenizer.vocab_size
-    filled = decoding.fill(model, params, tokenizer, "mov [MASK] 42", top_k=everything)
+    filled = decoding.fill(masked(model, params, tokenizer), "mov [MASK] 42", top_k=everything)
     candidates = filled.predictions[0].candidates
     assert len(candidates) == everything - len(tokenizer.special_ids)
     assert not {one.token_id for one in candidates} & set(tokenizer.special_ids)
@@ -130,35 +136,35 @@ def test_ids_that_only_the_model_has_are_never_predicted(tokenizer):
     model, params = tiny(tokenizer, vocab_size=tokenizer.vocab_size + 8)
     bias = params["head"]["decode"]["bias"].at[-8:].set(100.0)
     params = {**params, "head": {**params["head"], "decode": {"bias": bias}}}
-    filled = decoding.fill(model, params, tokenizer, "mov [MASK] 42")
+    filled = decoding.fill(masked(model, params, tokenizer), "mov [MASK] 42")
     assert all(one.token_id < tokenizer.vocab_size for one in filled.predictions[0].candidates)
 
 
 def test_calls_of_about_the_same_size_share_one_compilation(tokenizer, learned):
     before = fill_masks._cache_size()
     for text in ("mov [MASK] 42 [NEXT] ret", "[MASK]", "push [MASK] [NEXT] pop rbp [NEXT] ret"):
-        decoding.fill(*learned, tokenizer, text, top_k=2, method="iterative")
+        decoding.fill(masked(*learned, tokenizer), text, top_k=2, method="iterative")
     assert fill_masks._cache_size() == before + 1
 
 
 def test_bfloat16_models_report_float32_probabilities(tokenizer):
     model, params = tiny(tokenizer, dtype="bfloat16")
-    filled = decoding.fill(model, params, tokenizer, "mov [MASK] 42", top_k=tokenizer.vocab_size)
+    filled = decoding.fill(masked(model, params, tokenizer), "mov [MASK] 42", top_k=tokenizer.vocab_size)
     # A sum of 300 bfloat16 numbers would miss 1 by far more.
     assert sum(one.probability for one in filled.predictions[0].candidates) == pytest.approx(1, abs=1e-5)
 
 
 def test_no_texts_give_no_results(tokenizer, learned):
-    assert decoding.fill_batch(*learned, tokenizer, []) == []
+    assert decoding.fill_batch(masked(*learned, tokenizer), []) == []
 
 
 def test_a_request_that_cannot_be_met_is_refused(tokenizer, learned):
     with pytest.raises(ValueError, match="method is one of parallel, iterative: got 'both'"):
-        decoding.fill(*learned, tokenizer, "[MASK]", method="both")
+        decoding.fill(masked(*learned, tokenizer), "[MASK]", method="both")
     with pytest.raises(ValueError, match="top_k is at least 1: got 0"):
-        decoding.fill(*learned, tokenizer, "[MASK]", top_k=0)
+        decoding.fill(masked(*learned, tokenizer), "[MASK]", top_k=0)
     with pytest.raises(ValueError, match="at most 64"):
-        decoding.fill(*learned, tokenizer, "[MASK] " * 65)
+        decoding.fill(masked(*learned, tokenizer), "[MASK] " * 65)
     causal = models.build(models.TransformerConfig(vocab_size=300, causal=True), "causal_lm")
     with pytest.raises(ValueError, match=r"causal model .* cannot fill masks"):
-        decoding.fill(causal, {}, tokenizer, "[MASK]")
+        decoding.fill(loaded_from(causal, {}, tokenizer), "[MASK]")

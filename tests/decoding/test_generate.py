@@ -9,7 +9,7 @@ import pytest
 
 from jaxlm import decoding
 from jaxlm.decoding._draws import choose
-from tests.decoding.conftest import log_softmax
+from tests.decoding.conftest import loaded_from, log_softmax
 
 PROMPTS = ["ab", "the longer of three", "x"]
 SCHEMES = {
@@ -26,7 +26,7 @@ def config(**options):
 
 
 def run(case, tokenizer, prompts=PROMPTS, rng=None, **options):
-    return decoding.generate(case.model, case.params, tokenizer, prompts, config(**options), rng=rng)
+    return decoding.generate(loaded_from(*case[1:3], tokenizer), prompts, config(**options), rng=rng)
 
 
 def greedy(case, prompt, count, change=lambda logits, text: logits):
@@ -175,7 +175,7 @@ def test_a_stream_grows_into_what_generate_returns(writer, tokenizer, every):
     options = {"max_new_tokens": 20, "sampling": SAMPLING, "stop_strings": (stop,)}
     expected = run(case, tokenizer, rng=rng, **options)
     seen = list(
-        decoding.stream(case.model, case.params, tokenizer, PROMPTS, config(**options), rng=rng, every=every)
+        decoding.stream(loaded_from(*case[1:3], tokenizer), PROMPTS, config(**options), rng=rng, every=every)
     )
     for before, after in itertools.pairwise(seen):
         for old, new in zip(before, after, strict=True):
@@ -199,7 +199,9 @@ def test_characters_are_streamed_whole(writer, tokenizer):
     params["head"]["decode"]["kernel"] = decode
     texts = [
         pieces[0].text
-        for pieces in decoding.stream(case.model, params, tokenizer, ["a"], config(max_new_tokens=6))
+        for pieces in decoding.stream(
+            loaded_from(case.model, params, tokenizer), ["a"], config(max_new_tokens=6)
+        )
     ]
     assert texts == ["", "", "☃", "☃", "☃é", "☃é!"]
 
@@ -210,7 +212,7 @@ def test_ids_without_a_token_are_no_text(writer, tokenizer):
     bias = np.zeros(300, np.float32)
     bias[280] = 1000
     params = {**case.params, "head": {"decode": {"bias": bias}}}
-    found = decoding.generate(case.model, params, tokenizer, ["ab"], config(max_new_tokens=2))
+    found = decoding.generate(loaded_from(case.model, params, tokenizer), ["ab"], config(max_new_tokens=2))
     assert (found[0].tokens.tolist(), found[0].text) == ([280, 280], "")
 
 
@@ -236,7 +238,7 @@ def test_no_prompts_and_refusals(writer, tokenizer):
     with pytest.raises(ValueError, match="beam search draws nothing"):
         run(case, tokenizer, num_beams=2, rng=jax.random.key(0))
     with pytest.raises(ValueError, match="a stream has one beam"):
-        list(decoding.stream(case.model, case.params, tokenizer, PROMPTS, config(), every=0))
+        list(decoding.stream(loaded_from(*case[1:3], tokenizer), PROMPTS, config(), every=0))
 
 
 @pytest.mark.parametrize("values", [{"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}])
@@ -245,4 +247,4 @@ def test_draws_without_a_key_are_refused(writer, tokenizer, write, values):
     case = writer()
     config = decoding.GenerationConfig(sampling=decoding.Sampling(**values))
     with pytest.raises(ValueError, match="about draws, and without a key none is made: give rng"):
-        list(write(case.model, case.params, tokenizer, ["a"], config))
+        list(write(loaded_from(*case[1:3], tokenizer), ["a"], config))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding
-from tests.decoding.conftest import log_softmax
+from tests.decoding.conftest import loaded_from, log_softmax
 
 TEXTS = ["ab", "a longer text", "é"]
 # Float32 sums in another order, of logits of order ten
@@ -14,7 +14,7 @@ CLOSE = {"rtol": 0, "atol": 1e-4}
 
 
 def ask(case, tokenizer, texts, **options):
-    return decoding.next_tokens(case.model, case.params, tokenizer, texts, **options)
+    return decoding.next_tokens(loaded_from(*case[1:3], tokenizer), texts, **options)
 
 
 def test_candidates_and_losses(writer, tokenizer):

@@ -9,7 +9,7 @@ import pytest
 
 from jaxlm import decoding, models
 from jaxlm.decoding._steps import read_prompts, read_token
-from tests.decoding.conftest import log_softmax
+from tests.decoding.conftest import loaded_from, log_softmax
 
 pytest.importorskip("transformers")
 from tests.decoding.oracle import Symbols
@@ -37,9 +37,13 @@ def case(request):
     return oracle(request.param)
 
 
+def loaded(case):
+    return loaded_from(*case[1:3], Symbols(), "seq2seq_lm")
+
+
 def run(case, prompts=PROMPTS, rng=None, **options):
     config = decoding.GenerationConfig(**{"max_new_tokens": 9, "stop_ids": (4,), **options})
-    return decoding.generate(case.model, case.params, Symbols(), prompts, config, rng=rng)
+    return decoding.generate(loaded(case), prompts, config, rng=rng)
 
 
 def theirs(case, prompt, **options):
@@ -124,9 +128,7 @@ def test_reading_through_the_cache_is_the_full_forward(case):
 
 def test_a_stream_ends_in_what_generate_returns():
     case = oracle("t5")
-    *_, last = decoding.stream(
-        case.model, case.params, Symbols(), PROMPTS, decoding.GenerationConfig(max_new_tokens=9)
-    )
+    *_, last = decoding.stream(loaded(case), PROMPTS, decoding.GenerationConfig(max_new_tokens=9))
     expected = run(case, stop_ids=None)
     assert [one.tokens.tolist() for one in last] == [one.tokens.tolist() for one in expected]
 
@@ -155,9 +157,9 @@ def test_rules_name_ids_of_the_model(asked, told):
 def test_what_reads_or_fills_one_text_refuses_an_encoder_decoder():
     case = oracle("t5")
     with pytest.raises(ValueError, match=r"encoder-decoder .* fills no masks; use generate"):
-        decoding.fill(case.model, case.params, Symbols(), "a")
+        decoding.fill(loaded(case), "a")
     with pytest.raises(ValueError, match="encoder-decoder goes on with no text"):
-        decoding.next_tokens(case.model, case.params, Symbols(), ["a"])
+        decoding.next_tokens(loaded(case), ["a"])
     with pytest.raises(ValueError, match="encoder-decoder goes on with no text"):
         decoding.CachedLM(case.model, case.params)
 
@@ -174,4 +176,4 @@ def test_relative_positions_bound_no_text():
 def test_a_decoder_without_a_first_token_is_refused():
     config = models.TransformerConfig(vocab_size=23, width=8, depth=1, num_heads=2)
     with pytest.raises(ValueError, match="got decoder_start_id=None; set it in the config"):
-        decoding.generate(models.build(config, "seq2seq_lm"), {}, Symbols(), [[1]])
+        decoding.generate(loaded_from(models.build(config, "seq2seq_lm"), {}, Symbols(), "seq2seq_lm"), [[1]])

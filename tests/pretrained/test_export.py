@@ -89,7 +89,7 @@ def test_there_and_back_no_byte_changes(tmp_path, config, objective, kind):
     assert pretrained.convert(tmp_path / "there", tmp_path / "back") == "a jaxlm folder"
     assert_same_bytes(tmp_path / "back", tmp_path / "run")
     again = pretrained.load(tmp_path / "back")
-    assert again.objective == objective and again.tokenizer == loaded.tokenizer and again.ends
+    assert again.objective == objective and not again.ends and again.tokenizer.kind == "bytes"
     assert pretrained.convert(tmp_path / "back", tmp_path / "again") == kind
     assert_same_bytes(tmp_path / "again", tmp_path / "there")
     assert (tmp_path / "again/config.json").read_text() == (tmp_path / "there/config.json").read_text()

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxlm import cli, models, pretrained, scoring, tokenizers
+from jaxlm import cli, data, models, pretrained, scoring, tokenizers
 from jaxlm.scoring._harness import HarnessModel, refuse_unknown_arguments
 
 LINES = [f"{word} number {n} goes on and on" for n in range(6) for word in ("First", "Second", "Third")]
@@ -155,15 +155,22 @@ def test_of_requests_that_are_too_long_the_harness_own_tokens_are_read(place, tm
     tokenizer.backend_tokenizer.post_processor = opened
     tokenizer.save_pretrained(tmp_path / "gpt2")
     pairs = [("First number 1 goes on and on " * n, f" Third number {n}") for n in range(8)]
+    pairs += [("<|endoftext|>First", " on"), ("", "<|endoftext|>First on")]
     requests = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
-    theirs = HFLM(pretrained=str(tmp_path / "gpt2"), device="cpu", dtype="float32").loglikelihood(requests)
-    ours = HarnessModel(str(tmp_path / "gpt2")).log_likelihoods(pairs)
+    hf = HFLM(pretrained=str(tmp_path / "gpt2"), device="cpu", dtype="float32")
+    model = HarnessModel(str(tmp_path / "gpt2"))
+    theirs, ours = hf.loglikelihood(requests), model.log_likelihoods(pairs)
     assert [one for one, _ in ours] == pytest.approx([one for one, _ in theirs], abs=1e-3)
     assert [one for _, one in ours] == [one for _, one in theirs]
+    texts = ["", "First on", "<|endoftext|>First on", "First number 1 goes on and on " * 9]
+    rolling = hf.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, (text,), 0) for text in texts])
+    assert model.rolling(texts) == pytest.approx(rolling, abs=1e-3) and rolling[0]
 
 
 def test_requests_are_read_as_far_as_the_model_reads(tmp_path):
-    tokenizer = tokenizers.bytes_tokenizer()
+    # As GPT-2's: its file puts nothing around texts, and there is a token that begins them.
+    plain = tokenizers.with_frame(tokenizers.bytes_tokenizer(), tokenizers.Frame())
+    tokenizer = tokenizers.Tokenizer.from_json(plain.to_json(), {"bos": "[CLS]"})
     config = models.TransformerConfig(
         vocab_size=tokenizer.vocab_size,
         width=8,
@@ -176,17 +183,22 @@ def test_requests_are_read_as_far_as_the_model_reads(tmp_path):
     )
     model = models.build(config, "causal_lm")
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-    pretrained.save_model(tmp_path, config, params, tokenizer, objective="causal_lm", extra={})
+    pretrained.save_model(tmp_path, config, params, tokenizer, objective="causal_lm")
     harness, long = HarnessModel(str(tmp_path)), "to be or " * 120
     short = harness.rolling(["to be"])[0]
     # Rows are as long as the engine makes them until a text is longer.
     assert harness._scorers["log-likelihood"].engine.config.row_length == 1024
-    (whole,), ((rest, _),) = harness.rolling([long]), harness.log_likelihoods([(long[:5], long[5:])])
+    (whole,), ((rest, greedy),) = harness.rolling([long]), harness.log_likelihoods([(long[:5], long[5:])])
     assert harness._scorers["log-likelihood"].engine.config.row_length == 1100
-    assert short + rest == pytest.approx(whole, abs=1e-2)
+    assert not greedy and harness.rolling([""]) == [0.0]
+    config = scoring.EngineConfig(row_length=1100)
     measure = scoring.LogLikelihood(bos="document", window=1100, long="error")
-    (expected,) = scoring.score(harness.loaded, [long], measure, scoring.EngineConfig(row_length=1100))
+    (first, expected) = scoring.score(harness.loaded, ["to be", long], measure, config)
+    assert short == pytest.approx(first.values["log_likelihood"], abs=1e-3)
     assert whole == pytest.approx(expected.values["log_likelihood"], abs=1e-2)
+    record = data.Record("", long[5:], {"context": long[:5]})
+    (expected,) = scoring.score(harness.loaded, record, scoring.Conditional(bos="none"), config)
+    assert rest == pytest.approx(expected.values["log_likelihood"], abs=1e-2)
 
 
 def test_arguments_without_an_effect_are_refused_by_name():

@@ -1,0 +1,63 @@
+"""A model that was opened, as decoding reads texts with it: between its own opening and closing tokens."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from jaxlm import pretrained, tokenizers
+from jaxlm.decoding._steps import is_seq2seq
+
+# A text, or its ids, to which nothing is added.
+Text = str | Iterable[int] | np.ndarray
+
+
+def check_opened(loaded: pretrained.Loaded) -> None:
+    """Refuses what is no opened model with a tokenizer.
+
+    Raises:
+      TypeError: if it is something else, such as the model's module alone.
+      ValueError: if there is no tokenizer.
+
+    Example:
+      >>> check_opened("a folder")
+      Traceback (most recent call last):
+      TypeError: expected what pretrained.load returns, got str; of arrays, make one: ...
+    """
+    if not isinstance(loaded, pretrained.Loaded):
+        raise TypeError(
+            f"expected what pretrained.load returns, got {type(loaded).__name__}; of arrays, make one: "
+            "pretrained.Loaded(config, objective, model, params, tokenizer, {})"
+        )
+    if loaded.tokenizer is None:
+        raise ValueError("there is no tokenizer beside this model: texts cannot be read")
+
+
+def frame_of(loaded: pretrained.Loaded) -> tokenizers.Frame:
+    """Returns what stands around a text: what opens it alone where a causal model goes on with it.
+
+    Args:
+      loaded: the model.
+    """
+    is_whole = is_seq2seq(loaded.model) or not loaded.config.causal
+    return tokenizers.text_frame(loaded.tokenizer, "text" if is_whole else "prompt", loaded.frame)
+
+
+def read_ids(loaded: pretrained.Loaded, text: Text) -> np.ndarray:
+    """Returns the ids that a model reads: of a text in its frame, ids as they are given.
+
+    Args:
+      loaded: the model.
+      text: a text or ids.
+
+    Raises:
+      ValueError: if the tokenizer refuses the text.
+    """
+    if not isinstance(text, str):
+        return np.asarray(text)
+    return frame_of(loaded).around(loaded.tokenizer.encode(text))
+
+
+def as_prompts(texts: Any) -> list[Text]:
+    """Returns texts as a list; a single text is a list of it."""
+    return list(tokenizers.as_texts(texts))

@@ -1,0 +1,62 @@
+"""The tokenizer of a model that is written for others: its file does what training did."""
+
+from typing import Any, NamedTuple
+
+from jaxlm import models, tokenizers
+from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, told_frame
+
+# Who reads a text with a model of an objective; of any other, CODERS.
+READERS: dict[str, tuple[tokenizers.Reader, ...]] = {
+    "causal_lm": ("training", "score", "prompt"),
+    "seq2seq_lm": ("text",),
+}
+CODERS: tuple[tokenizers.Reader, ...] = ("training", "text")
+
+
+class Exported(NamedTuple):
+    """A tokenizer, and what its tokenizer_config.json says beside it.
+
+    Attributes:
+      tokenizer: whose file is written.
+      told: of "jaxlm_ends" alone, or nothing.
+    """
+
+    tokenizer: tokenizers.Tokenizer
+    told: dict[str, Any]
+
+
+def exported_tokenizer(loaded: Loaded) -> Exported:
+    """Returns a model's tokenizer as `transformers` is to read with it, and what that leaves to be said.
+
+    A published one stays as it was. Else the file puts around texts what training put there, or what it did
+    where nothing is known of that; of a causal model only what opens them.
+
+    Args:
+      loaded: with a tokenizer.
+
+    Example:
+      >>> tokenizer, extra = tokenizers.bytes_tokenizer(), {"experiment": {"data": {"ends": True}}}
+      >>> loaded = Loaded(None, "causal_lm", None, {}, tokenizer, extra)
+      >>> exported = exported_tokenizer(loaded)
+      >>> exported.tokenizer.encode("a", add_specials=True).tolist(), exported.told
+      ([258, 97], {'jaxlm_ends': {'opening': ['[CLS]'], 'closing': ['[SEP]']}})
+    """
+    tokenizer, objective, extra = loaded.tokenizer, loaded.objective, loaded.extra
+    frame = told_frame(tokenizer, objective, extra)
+    if frame is None and HUGGINGFACE in extra:
+        return Exported(tokenizer, {})
+    frame = tokenizers.file_frame(tokenizer) if frame is None else frame
+    is_causal = objective == "causal_lm"
+    exported = tokenizers.with_frame(tokenizer, tokenizers.Frame(frame.opening) if is_causal else frame)
+    if _says(exported, frame, objective):
+        return Exported(exported, {})
+    names = ([tokenizer.backend.id_to_token(id) for id in ids] for ids in frame)
+    return Exported(exported, {ENDS: dict(zip(frame._fields, names, strict=True))})
+
+
+def _says(tokenizer: tokenizers.Tokenizer, frame: tokenizers.Frame, objective: models.Objective) -> bool:
+    """Whether every reader finds a frame in a tokenizer's file alone."""
+    return all(
+        tokenizers.text_frame(tokenizer, reader) == tokenizers.text_frame(tokenizer, reader, frame)
+        for reader in READERS.get(objective, CODERS)
+    )

@@ -1,0 +1,61 @@
+"""The log-likelihood of ids behind ids that are given, as lm-evaluation-harness asks for it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._pieces import Piece, PieceScores
+
+PAIRS = "pairs"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GivenPairs(Measure):
+    """The sum over a record's pairs of `log p(continuation | context)`, in nats, 0 where there are none.
+
+    The pairs, `(context, continuation)` as ids, are the record's `meta["pairs"]`. Of what is longer than the
+    model reads the beginning of the context is left out.
+
+    Attributes:
+      shared: whether records have contexts to be shared.
+    """
+
+    name: ClassVar[str] = "given-pairs"
+    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    shared: bool = True
+
+    def needs(self, context: Context) -> Needs:
+        return Needs(details=True, shared_contexts=self.shared)
+
+    def texts(self, record: data.Record) -> Sequence[str]:
+        return ()
+
+    def columns(self, context: Context) -> list[pa.Field]:
+        return [nats("log_likelihood"), pa.field("is_greedy", pa.bool_())]
+
+    def pieces(self, context: Context, record: data.Record) -> Planned:
+        return Planned([_piece(*pair, context.longest) for pair in record.meta[PAIRS]])
+
+    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+        total = sum(float(one.log_probs.sum(dtype=np.float64)) for one in scores)
+        return {"log_likelihood": total, "is_greedy": all(bool((one.ranks == 0).all()) for one in scores)}
+
+
+def _piece(context: np.ndarray, continuation: np.ndarray, longest: int) -> Piece:
+    if not continuation.size:
+        raise ScoreError("nothing of the continuation is left behind the context's tokens")
+    if not context.size:
+        raise ScoreError(
+            "nothing is before the continuation's first token, and the tokenizer has no bos or eos"
+        )
+    if continuation.size > longest:
+        raise ScoreError(f"the continuation has {continuation.size} tokens, and at most {longest} are read")
+    stream = np.concatenate([context, continuation]).astype(np.int32)[-(longest + 1) :]
+    known = len(stream) - continuation.size
+    places = np.arange(known - 1, len(stream) - 1, dtype=np.int32)
+    return Piece(stream[:-1], places, stream[known:], context=known)

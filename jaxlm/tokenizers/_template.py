@@ -1,0 +1,78 @@
+"""A tokenizer's file that puts other tokens around texts than it did."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxlm.tokenizers._opening import Frame, file_frame
+from jaxlm.tokenizers._tokenizer import Tokenizer
+
+# The two that put tokens around a text under a name of their own; both cut offsets, too.
+OLDER = ("BertProcessing", "RobertaProcessing")
+
+
+def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
+    """Returns a tokenizer whose file puts the ids of a frame around a text, here and in `transformers`.
+
+    Ids, kind and roles stay, and so does whatever else the file does behind its model. A file that puts them
+    there already is returned as it is.
+
+    Args:
+      tokenizer: any.
+      frame: of ids of its own.
+
+    Example:
+      >>> from jaxlm import tokenizers
+      >>> opened = with_frame(tokenizers.bytes_tokenizer(), Frame((258,)))
+      >>> opened.encode("a", add_specials=True).tolist(), opened.kind
+      ([258, 97], 'bytes')
+    """
+    if file_frame(tokenizer) == frame:
+        return tokenizer
+    content = json.loads(tokenizer.to_json())
+    steps = [step for step in map(_without_tokens, _steps(content["post_processor"])) if step is not None]
+    if frame.opening or frame.closing:
+        names = {id: tokenizer.backend.id_to_token(id) for id in (*frame.opening, *frame.closing)}
+        steps.append(_template(frame, names))
+    joined = {"type": "Sequence", "processors": steps}
+    content["post_processor"] = joined if len(steps) > 1 else (steps or [None])[0]
+    return Tokenizer.from_json(json.dumps(content), tokenizer.role_names())
+
+
+def _steps(processor: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
+    """What a file does with ids and offsets, step by step."""
+    if processor is None:
+        return []
+    if processor["type"] != "Sequence":
+        return [processor]
+    return [step for one in processor["processors"] for step in _steps(one)]
+
+
+def _without_tokens(step: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What is left of a step that puts no tokens around a text; None where that is nothing."""
+    if step["type"] == "TemplateProcessing":
+        return None
+    if step["type"] not in OLDER:
+        return step
+    if not step.get("trim_offsets"):
+        return None
+    spaced = step.get("add_prefix_space", True)
+    return {"type": "ByteLevel", "add_prefix_space": spaced, "trim_offsets": True, "use_regex": True}
+
+
+def _template(frame: Frame, names: Mapping[int, str]) -> dict[str, Any]:
+    """A step that puts a frame around a text; of a pair the second text is closed alone, as BERT's."""
+
+    def tokens(ids: Sequence[int], kind: int = 0) -> list[dict[str, Any]]:
+        return [{"SpecialToken": {"id": names[id], "type_id": kind}} for id in ids]
+
+    first, second = ({"Sequence": {"id": name, "type_id": kind}} for kind, name in enumerate("AB"))
+    single = [*tokens(frame.opening), first, *tokens(frame.closing)]
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, second, *tokens(frame.closing, 1)],
+        "special_tokens": {
+            name: {"id": name, "ids": [id], "tokens": [name]} for id, name in sorted(names.items())
+        },
+    }
