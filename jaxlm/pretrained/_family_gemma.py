@@ -23,6 +23,8 @@ ACTIVATION = Attribute("hidden_activation", ("activation",), "gelu_pytorch_tanh"
 SHARED = frozenset({"query_pre_attn_scalar", "sliding_window", "layer_types"})
 # `hidden_act` is what the first files say in the place of `hidden_activation`, which is what is computed.
 INERT = frozenset({"cache_implementation", "hidden_act"})
+# What the model of texts and images reads, of which this is the part for texts.
+OF_IMAGES = frozenset({"image_size", "image_token_id", "layer_norm_eps", "mm_tokens_per_image", "patch_size"})
 
 
 def read_scales_and_windows(values: Mapping[str, Any], every: int) -> Fields:
@@ -139,9 +141,14 @@ GEMMA3 = Family(
         ATTENTION_BIAS,
         Attribute("final_logit_softcapping", ("logit_softcap",), None),
     ),
-    inert=INERT,
+    inert=INERT | OF_IMAGES,
     # transformers reads the cap of the scores and does not apply it.
-    only={"use_bidirectional_attention": (None, False), "attn_logit_softcapping": (None,)},
+    only={
+        "use_bidirectional_attention": (None, False),
+        "attn_logit_softcapping": (None,),
+        "text_config": (None,),
+        "vision_config": (None,),
+    },
     read=read_gemma3,
     write=write_gemma3,
     read_names=NAMES | SHARED | {"rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern"},
