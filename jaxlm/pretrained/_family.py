@@ -132,7 +132,7 @@ class Family:
         Raises:
           ValueError: one line that names every attribute that is not supported, or what contradicts what.
         """
-        values = self._in_first_names(values)
+        file, values = values, self._in_first_names(values)
         # What looks back is a decoder; what computes it, transformers decides by this name too.
         causal = {} if self.objective == "masked_lm" else {"is_causal": (True,)}
         steps = (
@@ -143,7 +143,7 @@ class Family:
         try:
             return models.from_dict({**self.constants, **all_at_once(steps)})
         except ValueError as error:
-            raise ValueError(f"config.json of {self.name}: {self._told(error, values)}") from error
+            raise ValueError(f"config.json of {self.name}: {self._told(error, file)}") from error
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"config.json of {self.name} has a value of another type than the family's: {error}"
@@ -166,12 +166,14 @@ class Family:
 
     def _told(self, error: ValueError, values: Mapping[str, Any]) -> str:
         """What is wrong with a field, and the attributes that say the field."""
-        text = str(error)
+        text, second = str(error), {first: name for name, first in self.synonyms.items() if name in values}
+        fields = {attribute.theirs: attribute.ours for attribute in self.attributes}
+        named = {second.get(name, name): ours for name, ours in fields.items()}
         said = [
-            f"{attribute.theirs}={values[attribute.theirs]!r}"
-            for attribute in self.attributes
-            if attribute.theirs in values and attribute.theirs not in text
-            if any(re.search(rf"\b{field}\b", text) for field in attribute.ours)
+            f"{name}={values[name]!r}"
+            for name, ours in named.items()
+            if name in values and name not in text
+            if any(re.search(rf"\b{field}\b", text) for field in ours)
         ]
         return f"{text} (here {', '.join(said)})" if said else text
 

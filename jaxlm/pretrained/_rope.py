@@ -95,7 +95,7 @@ def told_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     told = values.get(name_of(values)) or {}
     if not isinstance(told, Mapping):
-        refuse([f"{name_of(values)}={told!r} (an object of names and values is known)"])
+        refuse([f"{name_of(values)}={told!r}, of another type than the family's"])
     length = values.get("original_max_position_embeddings")
     return told if length is None else {**told, "original_max_position_embeddings": length}
 
