@@ -86,10 +86,17 @@ def unfollowed(config: GenerationConfig, extra: Mapping[str, Any]) -> tuple[str,
     found = rules_unfollowed(values) | names_unknown(extra.get(SOURCES[0]) or {})
     found |= {name: values[name] for name, own in asked.items() if values.get(name, own) != own}
     found |= _draws_unfollowed(config, values) | _ends_unfollowed(config, values)
-    start = (extra.get(SOURCES[1]) or {}).get("decoder_start_token_id")
-    if start is not None and values["decoder_start_token_id"] != start:
-        found["decoder_start_token_id"] = values["decoder_start_token_id"]
-    return tuple(f"{name}={found[name]}" for name in sorted(found))
+    found |= _start_unfollowed(extra)
+    return tuple(f"{name}={found[name]!r}" for name in sorted(found))
+
+
+def _start_unfollowed(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What the decoder of an encoder-decoder begins with, which is read from config.json alone."""
+    generation, model = (extra.get(source) or {} for source in SOURCES)
+    start = generation.get("decoder_start_token_id")
+    own = model.get("decoder_start_token_id", model.get("pad_token_id"))
+    differs = start not in (None, own) and model.get("is_encoder_decoder", True)
+    return {"decoder_start_token_id": start} if differs else {}
 
 
 def _draws_unfollowed(config: GenerationConfig, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,9 +112,9 @@ def _draws_unfollowed(config: GenerationConfig, values: Mapping[str, Any]) -> di
 
 def _ends_unfollowed(config: GenerationConfig, values: Mapping[str, Any]) -> dict[str, Any]:
     """What the files end a text by, where it would go on."""
-    stops = values.get("stop_strings") or ()
-    stops = (stops,) if isinstance(stops, str) else tuple(stops)
-    found = {"stop_strings": values["stop_strings"]} if {*stops} - {*config.stop_strings} else {}
+    stops = values.get("stop_strings") or []
+    strings = stops if isinstance(stops, list | tuple) else [stops]
+    found = {"stop_strings": stops} if any(one not in config.stop_strings for one in strings) else {}
     longest = "max_new_tokens" if "max_new_tokens" in values else "max_length"
     limit = values.get(longest)
     if isinstance(limit, int) and limit < config.max_new_tokens:

@@ -15,6 +15,7 @@ from jaxlm.pretrained._attributes import (
     unknown_names,
     write_attributes,
 )
+from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
 from jaxlm.pretrained._rope import unknown_words
 from jaxlm.pretrained._rows import Layout, Row
@@ -137,6 +138,7 @@ class Family:
         causal = {} if self.objective == "masked_lm" else {"is_causal": (True,)}
         steps = (
             lambda: check_attributes(values, {**causal, **self.only}),
+            lambda: check_code(values, self.architecture),
             lambda: read_attributes(values, self.attributes),
             lambda: self.read(values),
         )

@@ -1,7 +1,10 @@
 """Families that are not read, and which of those that are computes most nearly the same."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from jaxlm.pretrained._attributes import refuse
 
 # By the family that is here, the `model_type` of its relatives: the same blocks but for what is named.
 _RELATIVES = {
@@ -38,7 +41,7 @@ _RELATIVES = {
 }
 # What the classes of one body are called behind its name.
 _CLASS = re.compile(
-    r"(?P<body>.+?)(?:Model|EncoderModel|LMHeadModel|DoubleHeadsModel|MTModel|PreTrainedModel"
+    r"(?P<body>.+?)(?:Model|Config|EncoderModel|LMHeadModel|DoubleHeadsModel|MTModel|PreTrainedModel"
     r"|For(?:MaskedLM|CausalLM|PreTraining|ConditionalGeneration|NextSentencePrediction|MultipleChoice"
     r"|SequenceClassification|TokenClassification|QuestionAnswering))"
 )
@@ -73,6 +76,30 @@ def body_of(architecture: str) -> str:
     """
     whole = _CLASS.fullmatch(architecture)
     return whole["body"] if whole else architecture
+
+
+def check_code(values: Mapping[str, Any], architecture: str) -> None:
+    """Refuses a file whose model is computed by code that lies beside it, unless a class there is ours by name.
+
+    That code is never run. Such files bear the type of the family that they were made from.
+
+    Args:
+      values: config.json.
+      architecture: the family's class.
+
+    Example:
+      >>> check_code({"auto_map": {"AutoModel": "modeling_bert.BertModel"}}, "BertForMaskedLM")
+      >>> check_code({"auto_map": {"AutoModel": "a/b--modeling.JinaBertModel"}}, "BertForMaskedLM")
+      Traceback (most recent call last):
+      jaxlm.pretrained._attributes.UnsupportedError: ...: auto_map with JinaBertModel (code of its own, ...)
+    """
+    told = values.get("auto_map")
+    places = told if isinstance(told, Mapping) else {}
+    classes = {name: str(place).rsplit(".", 1)[-1] for name, place in places.items()}
+    models = [kind for name, kind in classes.items() if name.startswith("AutoModel")]
+    decisive = models or [kind for name, kind in classes.items() if name == "AutoConfig"]
+    if decisive and body_of(architecture) not in map(body_of, decisive):
+        refuse([f"auto_map with {', '.join(decisive)} (code of its own, which is not run)"])
 
 
 def nearest_names(names: Collection[str], known: dict[str, Collection[str]]) -> list[str]:
