@@ -18,7 +18,6 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 
-
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run the tests that are marked long, too")
 

@@ -60,7 +60,14 @@ INERT = frozenset(
 )
 # Rules that nothing here follows, with the values by which they ask for nothing.
 UNFOLLOWED: dict[str, tuple[Any, ...]] = {
-    "cache_implementation": ("dynamic", "hybrid", "offloaded", "offloaded_static", "sliding_window", "static"),
+    "cache_implementation": (
+        "dynamic",
+        "hybrid",
+        "offloaded",
+        "offloaded_static",
+        "sliding_window",
+        "static",
+    ),
     "constraints": ([],),
     "diversity_penalty": (0,),
     "dola_layers": ([],),

@@ -120,7 +120,8 @@ def unknown_names(values: Mapping[str, Any], known: Collection[str]) -> list[str
       >>> unknown_names({"n_embd": 64, "unsloth_fixed": True, "use_cache": True}, {"n_embd"})
       ['unsloth_fixed']
     """
-    return [name for name in values if name not in {*known, *INERT, *PLAIN, *OF_CODE}]
+    every = {*known, *INERT, *PLAIN, *OF_CODE}
+    return [name if name.isprintable() else repr(name) for name in values if name not in every]
 
 
 def refuse(told: Sequence[str]) -> None:

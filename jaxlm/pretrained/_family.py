@@ -177,6 +177,7 @@ class Family:
             if name in values and name not in text
             if any(re.search(rf"\b{field}\b", text) for field in ours)
         ]
+        said = said or [f"{name}={values[name]!r}" for name in sorted(self.read_names) if name in values]
         return f"{text} (here {', '.join(said)})" if said else text
 
     def config_json(

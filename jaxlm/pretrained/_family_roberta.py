@@ -6,7 +6,15 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields
-from jaxlm.pretrained._family_bert import DROPOUT, ENCODER, FIRST_NAMES, NO_DECODER, SIZES, layers, write_types
+from jaxlm.pretrained._family_bert import (
+    DROPOUT,
+    ENCODER,
+    FIRST_NAMES,
+    NO_DECODER,
+    SIZES,
+    layers,
+    write_types,
+)
 from jaxlm.pretrained._words import ACTIVATIONS
 
 

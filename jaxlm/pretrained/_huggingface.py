@@ -38,16 +38,22 @@ def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
         imported = Imported(family, family.config(values))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    _tell(path, family.unknown(values))
+    unknown, config = family.unknown(values), imported.config
+    if unknown:
+        names = ", ".join(unknown)
+        _tell(f"{path}: names that nothing reads, here or in transformers, are left out: {names}")
+    if config.rotary_scaling == "dynamic":
+        _tell(
+            f"{path}: rope_type='dynamic' lets transformers read texts of more than {config.max_length} tokens "
+            "in one; here they are read in windows of that length, or not at all"
+        )
     return imported
 
 
-@functools.lru_cache(maxsize=None)
-def _tell(path: Path, unknown: tuple[str, ...]) -> None:
-    """Logs names that nothing reads, once in a process: a command opens a folder more than once."""
-    if unknown:
-        names = ", ".join(unknown)
-        LOG.warning("%s: names that nothing reads, here or in transformers, are left out: %s", path, names)
+@functools.cache
+def _tell(line: str) -> None:
+    """Logs a line once in a process: a command opens a folder more than once."""
+    LOG.warning("%s", line)
 
 
 def find_tensors(

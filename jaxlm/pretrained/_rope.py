@@ -138,7 +138,11 @@ def check_head_width(values: Mapping[str, Any], width: int) -> None:
       jaxlm.pretrained._attributes.UnsupportedError: ...: head_dim=6 (only 4, ...)
     """
     told = values.get("head_dim")
-    refuse([f"head_dim={told!r} (only {width}, the width divided by the heads)"] if told not in (None, width) else [])
+    refuse(
+        [f"head_dim={told!r} (only {width}, the width divided by the heads)"]
+        if told not in (None, width)
+        else []
+    )
 
 
 def unknown_words(values: Mapping[str, Any]) -> list[str]:
@@ -185,7 +189,9 @@ def _yarn(given: Fields, length: int | None) -> Fields:
       length: that of the longest texts, by which a factor goes that is null; None: a factor has to be given.
     """
     first, second = given.pop("mscale", None), given.pop("mscale_all_dim", None)
-    given = {name: value for name, value in given.items() if value or name in ("truncate", "attention_factor")}
+    given = {
+        name: value for name, value in given.items() if value or name in ("truncate", "attention_factor")
+    }
     if "factor" not in given and length is not None:
         given["factor"] = length / given.get("original_max_position_embeddings", length)
     if first and second and "attention_factor" not in given:

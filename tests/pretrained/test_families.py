@@ -149,7 +149,9 @@ def test_what_has_no_equal_here_is_refused(name, options, message):
 def test_unknown_families_are_told_the_known_ones():
     with pytest.raises(ValueError, match=r"model_type='mamba', .*: the families are bart, .*t5$"):
         family_of({"model_type": "mamba"})
-    with pytest.raises(ValueError, match=r"architectures=\['MambaForCausalLM'\], which is not supported: the"):
+    with pytest.raises(
+        ValueError, match=r"architectures=\['MambaForCausalLM'\], which is not supported: the"
+    ):
         family_of({"architectures": ["MambaForCausalLM"]})
 
 
