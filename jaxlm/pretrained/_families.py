@@ -64,7 +64,7 @@ def family_of(values: Mapping[str, Any]) -> Family:
       'bert'
       >>> family_of({"model_type": "electra"})
       Traceback (most recent call last):
-      ValueError: config.json is of model_type='electra', ... its nearest relative here is bert; the families ...
+      ValueError: config.json is of model_type='electra', ... relative here is bert; the families are ...
     """
     kind, architectures = values.get("model_type"), _architectures(values)
     if isinstance(kind, str) and kind in FAMILIES:

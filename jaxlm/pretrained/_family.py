@@ -155,7 +155,7 @@ class Family:
         """Returns the names in a config.json of this family that nothing reads, here or in transformers."""
         attributes = {attribute.theirs for attribute in self.attributes}
         known = attributes | self.read_names | self.inert | self.only.keys() | self.synonyms.keys()
-        words = unknown_words(values) if ROPE_NAMES <= self.read_names else []
+        words = unknown_words(values) if self.read_names >= ROPE_NAMES else []
         return (*unknown_names(values, known), *words)
 
     def _in_first_names(self, values: Mapping[str, Any]) -> dict[str, Any]:

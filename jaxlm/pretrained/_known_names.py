@@ -1,4 +1,4 @@
-"""Names of a config.json that every family knows: without effect on the mathematics, or with one value only."""
+"""Names of a config.json that every family knows: of no effect on what is computed, or of one value only."""
 
 # What transformers keeps in every config.json, in one of its versions or in all.
 BOOKKEEPING = frozenset(

@@ -79,7 +79,7 @@ def body_of(architecture: str) -> str:
 
 
 def check_code(values: Mapping[str, Any], architecture: str) -> None:
-    """Refuses a file whose model is computed by code that lies beside it, unless a class there is ours by name.
+    """Refuses a file whose model is computed by code beside it, unless a class there is ours by name.
 
     That code is never run. Such files bear the type of the family that they were made from.
 

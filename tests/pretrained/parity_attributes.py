@@ -1,4 +1,4 @@
-"""One attribute after the other set to other values in tiny config.json files, which transformers reads too."""
+"""One attribute after the other set to other values in tiny files, which transformers reads too."""
 
 import contextlib
 import functools
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors.numpy
 
 from jaxlm import models
 from jaxlm.pretrained._families import FAMILIES
