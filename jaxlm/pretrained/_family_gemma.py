@@ -90,13 +90,19 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
       window_name: what they call the base of the second, which is 10000 where they do not say it.
     """
     told = values.get("rope_parameters") or {}
-    refuse([f"{name}={told[name]!r} in rope parameters" for name in sorted({*told} - {FULL, SLIDING})])
-    full = {"rope_theta": values.get(full_name, full_base), **(values.get("rope_scaling") or {})}
+    refuse([f"{name}={told[name]!r} in rope_parameters" for name in sorted({*told} - {FULL, SLIDING})])
+    # Beside no parameters of its own the kind of the first is settled before older words are read.
+    full = {"rope_theta": values.get(full_name, full_base), **(told.get(FULL) or {"rope_type": "default"})}
+    full |= values.get("rope_scaling") or {}
     window = {"rope_theta": values.get(window_name, 10000.0), **(told.get(SLIDING) or {})}
+    shares = [one.pop("partial_rotary_factor", None) for one in (full, window)]
+    refuse([f"partial_rotary_factor={share!r} in rope_parameters" for share in shares if share not in (None, 1)])
+    # Of rope parameters by the kind of a block transformers reads all but this word.
+    full.pop("truncate", None)
     scaled = {name: value for name, value in rope_fields(window, values).items() if name != "rotary_base"}
-    refuse([f"{name}={value!r} in blocks with a window" for name, value in scaled.items()])
+    refuse([f"{name}={value!r} in blocks with a window (rope_parameters)" for name, value in scaled.items()])
     return {
-        **rope_fields({**full, **(told.get(FULL) or {})}, values),
+        **rope_fields(full, values),
         "rotary_window_base": window["rope_theta"],
     }
 

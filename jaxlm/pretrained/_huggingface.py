@@ -44,7 +44,7 @@ def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
         _tell(f"{path}: names that nothing reads, here or in transformers, are left out: {names}")
     if config.rotary_scaling == "dynamic":
         _tell(
-            f"{path}: rope_type='dynamic' lets transformers read more than {config.max_length} tokens in one; "
+            f"{path}: rope_type='dynamic' lets transformers read over {config.max_length} tokens in one; "
             "here longer texts are read in windows of that length, or not at all"
         )
     return imported

@@ -155,7 +155,7 @@ def test_dynamic_rotary_beyond_its_length_is_told(tmp_path, caplog):
     values = values_of("llama", rope_scaling={"type": "dynamic", "factor": 2.0}, max_position_embeddings=7)
     with caplog.at_level(logging.WARNING):
         read_config(tmp_path / "config.json", values)
-    assert "rope_type='dynamic'" in caplog.text and "more than 7 tokens" in caplog.text
+    assert "rope_type='dynamic'" in caplog.text and "over 7 tokens" in caplog.text
 
 
 def test_a_field_that_cannot_be_is_told_by_its_name_in_the_file():
