@@ -59,6 +59,17 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
     return fields
 
 
+def number(value: Any) -> Any:
+    """Returns a number that JSON has no word for, as transformers writes it; any other value as it is.
+
+    Example:
+      >>> number({"__float__": "Infinity"}), number({"factor": 2.0})
+      (inf, {'factor': 2.0})
+    """
+    word = value.get("__float__") if isinstance(value, Mapping) and len(value) == 1 else None
+    return float(word) if word in ("Infinity", "-Infinity", "NaN") else value
+
+
 def _may_be_null(attribute: Attribute) -> bool:
     """Whether null is a value of its own; else it stands for the default."""
     if attribute.codes is not None:

@@ -77,8 +77,8 @@ def family_of(values: Mapping[str, Any]) -> Family:
     if kind is None and not architectures:
         raise ValueError(f"config.json does not say of which family it is: {_remedy(values)}; {known}")
     told = f"model_type={kind!r}" if kind is not None else f"architectures={values['architectures']!r}"
-    relatives = [relative_of(name) for name in (kind, *bodies) if isinstance(name, str)]
-    near = [*filter(None, relatives), *(family.name for family in by_class)]
+    names = bodies if kind is None else [str(kind)]
+    near = [*filter(None, map(relative_of, names))]
     nearest = f"its nearest relative here is {near[0]}; " if near else ""
     raise ValueError(f"config.json is of {told}, which is not supported: {nearest}{known}")
 

@@ -11,6 +11,7 @@ from jaxlm.pretrained._attributes import (
     Attribute,
     all_at_once,
     check_attributes,
+    number,
     read_attributes,
     unknown_names,
     write_attributes,
@@ -164,7 +165,8 @@ class Family:
         left_out = {name: other for name, other in self.follows.items() if values.get(name) is None}
         followed = {name: values.get(other, usual[other]) for name, other in left_out.items()}
         said = {self.synonyms[name]: value for name, value in values.items() if name in self.synonyms}
-        return {**values, **followed, **{name: value for name, value in said.items() if value is not None}}
+        said = {name: value for name, value in said.items() if value is not None}
+        return {name: number(value) for name, value in {**values, **followed, **said}.items()}
 
     def _told(self, error: ValueError, values: Mapping[str, Any]) -> str:
         """What is wrong with a field, and the attributes that say the field."""

@@ -96,7 +96,9 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
     full |= values.get("rope_scaling") or {}
     window = {"rope_theta": values.get(window_name, 10000.0), **(told.get(SLIDING) or {})}
     shares = [one.pop("partial_rotary_factor", None) for one in (full, window)]
-    refuse([f"partial_rotary_factor={share!r} in rope_parameters" for share in shares if share not in (None, 1)])
+    refuse(
+        [f"partial_rotary_factor={share!r} in rope_parameters" for share in shares if share not in (None, 1)]
+    )
     # Of rope parameters by the kind of a block transformers reads all but this word.
     full.pop("truncate", None)
     scaled = {name: value for name, value in rope_fields(window, values).items() if name != "rotary_base"}
