@@ -173,13 +173,14 @@ class Family:
         text, second = str(error), {first: name for name, first in self.synonyms.items() if name in values}
         fields = {attribute.theirs: attribute.ours for attribute in self.attributes}
         named = {second.get(name, name): ours for name, ours in fields.items()}
-        said = [
-            f"{name}={values[name]!r}"
-            for name, ours in named.items()
-            if name in values and name not in text
-            if any(re.search(rf"\b{field}\b", text) for field in ours)
+        by_field = [
+            name for name, ours in named.items() if any(re.search(rf"\b{field}\b", text) for field in ours)
         ]
-        said = said or [f"{name}={values[name]!r}" for name in sorted(self.read_names) if name in values]
+        # What follows from several attributes is told with all that the file has.
+        followed = (
+            by_field if any(name in values for name in by_field) else [*named, *sorted(self.read_names)]
+        )
+        said = [f"{name}={values[name]!r}" for name in followed if name in values and name not in text]
         return f"{text} (here {', '.join(said)})" if said else text
 
     def config_json(
