@@ -5,20 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxlm.decoding._generation_config import GenerationConfig
+from jaxlm.decoding._generation_rules import SAMPLING, names_unknown, rules_unfollowed
 
 # A Hugging Face folder's generation_config.json, and its config.json, in which older ones keep the same.
 SOURCES = ("generation", "huggingface")
-# Rules that nothing here follows, with the values by which they ask for nothing.
-UNKNOWN = {
-    "diversity_penalty": (0,),
-    "encoder_no_repeat_ngram_size": (0,),
-    "encoder_repetition_penalty": (1,),
-    "exponential_decay_length_penalty": (),
-    "guidance_scale": (1,),
-    "num_beam_groups": (1,),
-    "renormalize_logits": (False,),
-    "sequence_bias": ({}, []),
-}
 # How long a text is at least, and what it does not repeat: whole numbers.
 COUNTS = ("min_length", "min_new_tokens", "no_repeat_ngram_size")
 
@@ -71,8 +61,12 @@ def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> Generat
 def unfollowed(config: GenerationConfig, extra: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns which rules of a model's files a generation `with_defaults` does not follow, as `name=value`.
 
+    Every name of a generation_config.json is followed, has no effect on what is written, or is told here;
+    names that nobody knows are told too.
+
     Args:
-      config: what is asked for; a number of beams or a penalty that is the files' own is followed.
+      config: what is asked for; a number of beams, a temperature, a penalty, an end that is the files' own is
+        followed, and a text may be shorter than they say.
       extra: of `pretrained.Loaded`.
 
     Example:
@@ -81,15 +75,51 @@ def unfollowed(config: GenerationConfig, extra: Mapping[str, Any]) -> tuple[str,
       ('encoder_no_repeat_ngram_size=3', 'num_beams=4')
       >>> unfollowed(GenerationConfig(num_beams=4), {"generation": told})
       ('encoder_no_repeat_ngram_size=3',)
+      >>> unfollowed(GenerationConfig(), {"generation": {"stop_strings": ["END"], "max_new_tokens": 9}})
+      ('max_new_tokens=9', "stop_strings=['END']")
     """
     values = _told(extra)
     beams = values.get("num_beams", 1)
     asked = {"num_beams": config.num_beams, "repetition_penalty": config.sampling.repetition_penalty or 1.0}
     if config.num_beams != 1 or beams != 1:
         asked |= {"length_penalty": config.length_penalty, "early_stopping": config.early_stopping}
-    found = {name: one for name, one in values.items() if name in UNKNOWN and one not in UNKNOWN[name]}
+    found = rules_unfollowed(values) | names_unknown(extra.get(SOURCES[0]) or {})
     found |= {name: values[name] for name, own in asked.items() if values.get(name, own) != own}
-    return tuple(f"{name}={found[name]}" for name in sorted(found))
+    found |= _draws_unfollowed(config, values) | _ends_unfollowed(config, values)
+    found |= _start_unfollowed(extra)
+    return tuple(f"{name}={found[name]!r}" for name in sorted(found))
+
+
+def _start_unfollowed(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What the decoder of an encoder-decoder begins with, which is read from config.json alone."""
+    generation, model = (extra.get(source) or {} for source in SOURCES)
+    start = generation.get("decoder_start_token_id")
+    own = model.get("decoder_start_token_id", model.get("pad_token_id"))
+    differs = start not in (None, own) and model.get("is_encoder_decoder", True)
+    return {"decoder_start_token_id": start} if differs else {}
+
+
+def _draws_unfollowed(config: GenerationConfig, values: Mapping[str, Any]) -> dict[str, Any]:
+    """How the files draw, where a text is not drawn so."""
+    if not values.get("do_sample"):
+        return {}
+    own = config.sampling._asdict()
+    drawn = own["temperature"] is not None
+    cuts = {name: values[name] for name, idle in SAMPLING.items() if values.get(name) not in (None, *idle)}
+    differing = {name: value for name, value in cuts.items() if value != own[name]}
+    return differing if drawn else {"do_sample": True, **cuts}
+
+
+def _ends_unfollowed(config: GenerationConfig, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the files end a text by, where it would go on."""
+    stops = values.get("stop_strings") or []
+    strings = stops if isinstance(stops, list | tuple) else [stops]
+    found = {"stop_strings": stops} if any(one not in config.stop_strings for one in strings) else {}
+    longest = "max_new_tokens" if "max_new_tokens" in values else "max_length"
+    limit = values.get(longest)
+    if isinstance(limit, int) and limit < config.max_new_tokens:
+        found[longest] = limit
+    return found
 
 
 def _told(extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,97 +1,12 @@
-"""Attributes of a Hugging Face config.json: which are fields of ours, mean nothing here, or are refused."""
+"""Attributes of a Hugging Face config.json: which are fields of ours, which are refused, which unknown."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from jaxlm import models
+from jaxlm.pretrained._known_names import INERT, OF_CODE, PLAIN
 
-# What transformers keeps in every config.json and what does not touch the mathematics of a language model.
-BOOKKEEPING = frozenset(
-    [
-        "_attn_implementation",
-        "_attn_implementation_autoset",
-        "_commit_hash",
-        "_name_or_path",
-        "architectures",
-        "attn_implementation",
-        "auto_map",
-        "bos_token_id",
-        "chunk_size_feed_forward",
-        "classifier_dropout",
-        "cls_token_id",
-        "dtype",
-        "eos_token_id",
-        "finetuning_task",
-        "gradient_checkpointing",
-        "id2label",
-        "initializer_range",
-        "label2id",
-        "mask_token_id",
-        "model_type",
-        "name_or_path",
-        "num_labels",
-        "output_attentions",
-        "output_hidden_states",
-        "output_past",
-        "output_scores",
-        "pad_token_id",
-        "prefix",
-        "problem_type",
-        "return_dict",
-        "return_dict_in_generate",
-        "sep_token_id",
-        "task_specific_params",
-        "tf_legacy_loss",
-        "tokenizer_class",
-        "torch_dtype",
-        "torchscript",
-        "transformers_version",
-        "unk_token_id",
-        "use_bfloat16",
-        "use_cache",
-    ]
-)
-# Defaults of generation, which older files keep beside the model.
-GENERATION = frozenset(
-    [
-        "bad_words_ids",
-        "begin_suppress_tokens",
-        "decoder_start_token_id",
-        "diversity_penalty",
-        "do_sample",
-        "early_stopping",
-        "encoder_no_repeat_ngram_size",
-        "exponential_decay_length_penalty",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "length_penalty",
-        "max_length",
-        "max_new_tokens",
-        "min_length",
-        "no_repeat_ngram_size",
-        "num_beam_groups",
-        "num_beams",
-        "num_return_sequences",
-        "remove_invalid_values",
-        "repetition_penalty",
-        "suppress_tokens",
-        "temperature",
-        "top_k",
-        "top_p",
-        "typical_p",
-    ]
-)
-# What any family can do without: these values, and no other.
-PLAIN = {
-    "add_cross_attention": (False, None),
-    "cross_attention_hidden_size": (None,),
-    "is_decoder": (False, None),
-    "is_encoder_decoder": (False, None),
-    "per_layer_config": (None,),
-    "pruned_heads": (None, {}),
-    "quantization_config": (None,),
-    "tie_encoder_decoder": (False, None),
-}
+_TYPES = get_type_hints(models.TransformerConfig)
 
 
 class UnsupportedError(ValueError):
@@ -131,6 +46,8 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
     fields, refused = {}, []
     for attribute in attributes:
         value = values.get(attribute.theirs, attribute.default)
+        if value is None and not _may_be_null(attribute):
+            value = attribute.default
         if attribute.codes is not None:
             if not isinstance(value, str | int | float | None) or value not in attribute.codes:
                 known = ", ".join(map(repr, attribute.codes))
@@ -140,6 +57,24 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
         fields |= dict.fromkeys(attribute.ours, value)
     refuse(refused)
     return fields
+
+
+def number(value: Any) -> Any:
+    """Returns a number that JSON has no word for, as transformers writes it; any other value as it is.
+
+    Example:
+      >>> number({"__float__": "Infinity"}), number({"factor": 2.0})
+      (inf, {'factor': 2.0})
+    """
+    word = value.get("__float__") if isinstance(value, Mapping) and len(value) == 1 else None
+    return float(word) if word in ("Infinity", "-Infinity", "NaN") else value
+
+
+def _may_be_null(attribute: Attribute) -> bool:
+    """Whether null is a value of its own; else it stands for the default."""
+    if attribute.codes is not None:
+        return None in attribute.codes
+    return type(None) in get_args(_TYPES[attribute.ours[0]])
 
 
 def write_attributes(config: models.TransformerConfig, attributes: Collection[Attribute]) -> dict[str, Any]:
@@ -161,34 +96,43 @@ def write_attributes(config: models.TransformerConfig, attributes: Collection[At
     return values
 
 
-def check_attributes(
-    values: Mapping[str, Any], known: Collection[str], only: Mapping[str, tuple[Any, ...]]
-) -> None:
-    """Refuses attributes that are not known, and those that may have some values and have another.
+def check_attributes(values: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuses attributes that may have some values and have another.
 
     Args:
       values: config.json.
-      known: names of attributes that are read or mean nothing.
       only: by name the values that an attribute may have, besides those of `PLAIN`.
 
     Raises:
       UnsupportedError: one line that names them all.
 
     Example:
-      >>> check_attributes({"a": 1, "b": 2}, {"a"}, {})
+      >>> check_attributes({"is_decoder": True, "tails": 2}, {"is_decoder": (False, None)})
       Traceback (most recent call last):
-      jaxlm.pretrained._attributes.UnsupportedError: attributes that are not supported: b=2
+      jaxlm.pretrained._attributes.UnsupportedError: ...: is_decoder=True (only False or None)
     """
     rules = {**PLAIN, **only}
-    meaningless = BOOKKEEPING | GENERATION
-    refused = []
-    for name, value in values.items():
-        if name in rules:
-            if value not in rules[name]:
-                refused.append(f"{name}={value!r} (only {' or '.join(map(repr, rules[name]))})")
-        elif name not in known and name not in meaningless:
-            refused.append(f"{name}={value!r}")
-    refuse(refused)
+    refused = [
+        f"{name}={value!r} (only {' or '.join(map(repr, rules[name]))})"
+        for name, value in values.items()
+        if name in rules and value not in rules[name]
+    ]
+    refuse(refused + [f"{name}={value!r}" for name, value in values.items() if name in OF_CODE])
+
+
+def unknown_names(values: Mapping[str, Any], known: Collection[str]) -> list[str]:
+    """Returns the names that nothing reads, neither here nor in transformers.
+
+    Args:
+      values: config.json.
+      known: the family's own.
+
+    Example:
+      >>> unknown_names({"n_embd": 64, "unsloth_fixed": True, "use_cache": True}, {"n_embd"})
+      ['unsloth_fixed']
+    """
+    every = {*known, *INERT, *PLAIN, *OF_CODE}
+    return [name if name.isprintable() else repr(name) for name in values if name not in every]
 
 
 def refuse(told: Sequence[str]) -> None:

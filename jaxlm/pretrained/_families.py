@@ -17,6 +17,7 @@ from jaxlm.pretrained._family_modernbert import MODERNBERT
 from jaxlm.pretrained._family_neox import NEOX
 from jaxlm.pretrained._family_roberta import ROBERTA
 from jaxlm.pretrained._family_t5 import T5
+from jaxlm.pretrained._relatives import body_of, nearest_names, relative_of
 from jaxlm.pretrained._windows import SLIDING, layer_types
 from jaxlm.pretrained._words import UNGATED
 
@@ -24,6 +25,8 @@ _ENCODERS = (BERT, ROBERTA, DISTILBERT, ESM, MODERNBERT)
 _DECODERS = (GPT2, NEOX, LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
 _ENCODER_DECODERS = (T5, MARIAN, BART)
 FAMILIES: dict[str, Family] = {family.name: family for family in (*_ENCODERS, *_DECODERS, *_ENCODER_DECODERS)}
+# By what the names of their classes begin with.
+_BY_BODY = {body_of(family.architecture): family for family in FAMILIES.values()}
 
 # Fields that do not change what a trained model computes.
 _OF_TRAINING = (
@@ -51,26 +54,49 @@ def family_of(values: Mapping[str, Any]) -> Family:
       values: config.json.
 
     Raises:
-      ValueError: one line that names what came and the families that are supported.
+      ValueError: one line that names what came or what is missing, the nearest relative of a family that is
+        not supported, and the families that are.
 
     Example:
       >>> family_of({"model_type": "gpt2"}).architecture
       'GPT2LMHeadModel'
-      >>> family_of({"model_type": "mamba"})
+      >>> family_of({"architectures": ["BertForPreTraining"]}).name
+      'bert'
+      >>> family_of({"model_type": "electra"})
       Traceback (most recent call last):
-      ValueError: config.json is of model_type='mamba', which is not supported: the families are ...
+      ValueError: config.json is of model_type='electra', ... relative here is bert; the families are ...
     """
-    kind = values.get("model_type")
+    kind, architectures = values.get("model_type"), _architectures(values)
     if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
-    architectures = values.get("architectures") or []
-    if kind is None:
-        for family in FAMILIES.values():
-            if family.architecture in architectures:
-                return family
-    known = ", ".join(sorted(FAMILIES))
-    told = f"model_type={kind!r}" if kind is not None else f"architectures={architectures!r}"
-    raise ValueError(f"config.json is of {told}, which is not supported: the families are {known}")
+    bodies = [body_of(name) for name in architectures]
+    by_class = [_BY_BODY[body] for body in bodies if body in _BY_BODY]
+    if kind is None and by_class:
+        return by_class[0]
+    known = f"the families are {', '.join(sorted(FAMILIES))}"
+    if kind is None and not architectures:
+        raise ValueError(f"config.json does not say of which family it is: {_remedy(values)}; {known}")
+    told = f"model_type={kind!r}" if kind is not None else f"architectures={values['architectures']!r}"
+    names = bodies if kind is None else [str(kind)]
+    near = [*filter(None, map(relative_of, names))]
+    nearest = f"its nearest relative here is {near[0]}; " if near else ""
+    raise ValueError(f"config.json is of {told}, which is not supported: {nearest}{known}")
+
+
+def _architectures(values: Mapping[str, Any]) -> list[str]:
+    told = values.get("architectures") or []
+    return [told] if isinstance(told, str) else [name for name in told if isinstance(name, str)]
+
+
+def _remedy(values: Mapping[str, Any]) -> str:
+    """What to write into a file that names neither a type nor a class."""
+    own = {
+        name: [*(attribute.theirs for attribute in family.attributes), *family.synonyms, *family.inert]
+        for name, family in FAMILIES.items()
+    }
+    near = nearest_names(list(values), own)
+    example = f", by its other names {' or '.join(near)}" if near else ""
+    return f'it has no "model_type" and no "architectures"; add the "model_type"{example}'
 
 
 def family_for(config: models.TransformerConfig, objective: models.Objective) -> Family:

@@ -11,9 +11,14 @@ from jaxlm.pretrained._attributes import (
     Attribute,
     all_at_once,
     check_attributes,
+    number,
     read_attributes,
+    unknown_names,
     write_attributes,
 )
+from jaxlm.pretrained._relatives import check_code
+from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
+from jaxlm.pretrained._rope import unknown_words
 from jaxlm.pretrained._rows import Layout, Row
 from jaxlm.pretrained._tensors import Shape, expected_shapes
 
@@ -80,6 +85,8 @@ class Family:
       attributes: those that are fields of ours, one row each.
       inert: names of further attributes that mean nothing to the computation.
       only: values that an attribute may have, where others have no equal here.
+      synonyms: second names of attributes; where a file has both, transformers takes the second name's.
+      follows: attributes that, left out, are what another one says under its first name.
       read: fields that several attributes make together, from config.json.
       write: those attributes, from a config; undoes `read`.
       read_names: the attributes that `read` looks at.
@@ -104,6 +111,8 @@ class Family:
     attributes: tuple[Attribute, ...]
     inert: frozenset[str] = frozenset()
     only: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    synonyms: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    follows: Mapping[str, str] = dataclasses.field(default_factory=dict)
     read: Callable[[Mapping[str, Any]], Fields] = no_fields
     write: Callable[[models.TransformerConfig], Fields] = no_attributes
     read_names: frozenset[str] = frozenset()
@@ -125,20 +134,54 @@ class Family:
         Raises:
           ValueError: one line that names every attribute that is not supported, or what contradicts what.
         """
-        known = {attribute.theirs for attribute in self.attributes} | self.read_names | self.inert
+        file, values = values, self._in_first_names(values)
+        # What looks back is a decoder; what computes it, transformers decides by this name too.
+        causal = {} if self.objective == "masked_lm" else {"is_causal": (True,)}
         steps = (
-            lambda: check_attributes(values, known, self.only),
+            lambda: check_attributes(values, {**causal, **self.only}),
+            lambda: check_code(values, self.architecture),
             lambda: read_attributes(values, self.attributes),
             lambda: self.read(values),
         )
         try:
             return models.from_dict({**self.constants, **all_at_once(steps)})
         except ValueError as error:
-            raise ValueError(f"config.json of {self.name}: {error}") from error
+            raise ValueError(f"config.json of {self.name}: {self._told(error, file)}") from error
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"config.json of {self.name} has a value of another type than the family's: {error}"
             ) from error
+
+    def unknown(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the names in a config.json of this family that nothing reads, here or in transformers."""
+        attributes = {attribute.theirs for attribute in self.attributes}
+        known = attributes | self.read_names | self.inert | self.only.keys() | self.synonyms.keys()
+        words = unknown_words(values) if self.read_names >= ROPE_NAMES else []
+        return (*unknown_names(values, known), *words)
+
+    def _in_first_names(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A config.json without its second names, which transformers sets after all else is settled."""
+        usual = {attribute.theirs: attribute.default for attribute in self.attributes}
+        left_out = {name: other for name, other in self.follows.items() if values.get(name) is None}
+        followed = {name: values.get(other, usual[other]) for name, other in left_out.items()}
+        said = {self.synonyms[name]: value for name, value in values.items() if name in self.synonyms}
+        said = {name: value for name, value in said.items() if value is not None}
+        return {name: number(value) for name, value in {**values, **followed, **said}.items()}
+
+    def _told(self, error: ValueError, values: Mapping[str, Any]) -> str:
+        """What is wrong with a field, and the attributes that say the field."""
+        text, second = str(error), {first: name for name, first in self.synonyms.items() if name in values}
+        fields = {attribute.theirs: attribute.ours for attribute in self.attributes}
+        named = {second.get(name, name): ours for name, ours in fields.items()}
+        by_field = [
+            name for name, ours in named.items() if any(re.search(rf"\b{field}\b", text) for field in ours)
+        ]
+        # What follows from several attributes is told with all that the file has.
+        followed = (
+            by_field if any(name in values for name in by_field) else [*named, *sorted(self.read_names)]
+        )
+        said = [f"{name}={values[name]!r}" for name in followed if name in values and name not in text]
+        return f"{text} (here {', '.join(said)})" if said else text
 
     def config_json(
         self, config: models.TransformerConfig, token_ids: Mapping[str, int | None] | None = None

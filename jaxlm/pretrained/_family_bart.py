@@ -7,7 +7,7 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute, refuse
 from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._words import ACTIVATIONS
+from jaxlm.pretrained._words import UNGATED_WORDS
 
 ENCODER, DECODER = "model.encoder.layers.{layer}", "model.decoder.layers.{layer}"
 
@@ -59,9 +59,7 @@ def attributes(vocab_size: int, start_id: int) -> tuple[Attribute, ...]:
         Attribute("encoder_attention_heads", ("num_heads",), 16),
         Attribute("encoder_ffn_dim", ("mlp_width",), 4096),
         Attribute("decoder_ffn_dim", ("decoder_mlp_width",), 4096),
-        Attribute(
-            "activation_function", ("activation",), "gelu", {**ACTIVATIONS, "silu": "silu", "swish": "silu"}
-        ),
+        Attribute("activation_function", ("activation",), "gelu", UNGATED_WORDS),
         Attribute("dropout", ("embedding_dropout", "attention_output_dropout", "mlp_dropout"), 0.1),
         Attribute("attention_dropout", ("attention_dropout",), 0.0),
         Attribute("init_std", ("init_std",), 0.02),
@@ -110,22 +108,27 @@ FILES = {
 }
 INERT = frozenset(
     [
-        "_num_labels",
         "classif_dropout",
         "extra_pos_embeddings",
         "force_bos_token_to_be_generated",
-        "num_hidden_layers",
+        "is_decoder",
         # Published folders have these above 0. They act in training alone, where nothing here computes them.
         "activation_dropout",
         "decoder_layerdrop",
         "encoder_layerdrop",
     ]
 )
+SYNONYMS = {
+    "hidden_size": "d_model",
+    "num_attention_heads": "encoder_attention_heads",
+    "num_hidden_layers": "encoder_layers",
+}
 ONLY = {
     "is_encoder_decoder": (True,),
     # Without it transformers leaves every table apart, those of the two sides too.
     "tie_word_embeddings": (True,),
     "add_bias_logits": (False, None),
+    "tie_encoder_decoder": (False, None),
     "add_final_layer_norm": (False, None),
     "normalize_before": (False, None),
 }
@@ -138,6 +141,7 @@ MARIAN = Family(
     constants={**CONSTANTS, "position": "sinusoidal"},
     attributes=attributes(58101, 58100),
     inert=INERT,
+    synonyms=SYNONYMS,
     only={
         **ONLY,
         "normalize_embedding": (False, None),
@@ -159,6 +163,7 @@ BART = Family(
     constants={**CONSTANTS, "position": "learned", "position_offset": 2, "embedding_norm": True},
     attributes=attributes(50265, 2),
     inert=INERT,
+    synonyms=SYNONYMS,
     only={**ONLY, "normalize_embedding": (True, None), "static_position_embeddings": (False, None)},
     read=read_sides,
     write=write_sides,

@@ -23,6 +23,8 @@ SIZES = (
 DROPOUT = Attribute(
     "hidden_dropout_prob", ("embedding_dropout", "attention_output_dropout", "mlp_dropout"), 0.1
 )
+# Beside its encoder it can be the decoder of another one, which is another model.
+NO_DECODER = {"add_cross_attention": (False, None), "is_decoder": (False, None)}
 # The first BERTs were written by TensorFlow.
 FIRST_NAMES = ((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
 
@@ -68,7 +70,7 @@ BERT = Family(
             "pooler_type",
         ]
     ),
-    only={"position_embedding_type": ("absolute",)},
+    only={**NO_DECODER, "position_embedding_type": ("absolute", None)},
     write=write_types,
     tensors={
         "body.embeddings.token": "bert.embeddings.word_embeddings",

@@ -25,6 +25,7 @@ DISTILBERT = Family(
         Attribute("initializer_range", ("init_std",), 0.02),
         Attribute("tie_word_embeddings", ("tie_embeddings",), True),
     ),
+    synonyms={"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
     # How a new table of positions would be filled; the file has one.
     inert=frozenset({"sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout", "tie_weights_"}),
     tensors={

@@ -6,8 +6,9 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._family_bert import FIRST_NAMES, SIZES
+from jaxlm.pretrained._family_bert import FIRST_NAMES, NO_DECODER, SIZES
 from jaxlm.pretrained._family_roberta import HEAD, read_offset, write_offset
+from jaxlm.pretrained._rope import check_head_width
 
 NAME = "esm.encoder.layer.{layer}"
 _FLAG = {False: False, None: False, True: True}
@@ -17,6 +18,7 @@ def read_esm(values: Mapping[str, Any]) -> Fields:
     """Returns the positions: turned ones, or a table as RoBERTa's."""
     if values.get("position_embedding_type", "absolute") == "absolute":
         return read_offset(values, rows=1026)
+    check_head_width(values, values.get("hidden_size", 768) // values.get("num_attention_heads", 12))
     return {"max_length": values.get("max_position_embeddings", 1026)}
 
 
@@ -38,7 +40,7 @@ ESM = Family(
             "position_embedding_type",
             ("position",),
             "absolute",
-            {"absolute": "learned", "rotary": "rotary"},
+            {"absolute": "learned", "rotary": "rotary", None: "none"},
         ),
         Attribute("rope_theta", ("rotary_base",), 10000.0),
         Attribute("emb_layer_norm_before", ("embedding_norm",), None, _FLAG),
@@ -49,10 +51,10 @@ ESM = Family(
         Attribute("hidden_dropout_prob", ("attention_output_dropout", "mlp_dropout"), 0.1),
     ),
     inert=frozenset({"vocab_list"}),
-    only={"is_folding_model": (False, None), "esmfold_config": (None,)},
+    only={**NO_DECODER, "is_folding_model": (False, None), "esmfold_config": (None,)},
     read=read_esm,
     write=write_esm,
-    read_names=frozenset({"max_position_embeddings", "pad_token_id"}),
+    read_names=frozenset({"head_dim", "max_position_embeddings", "pad_token_id"}),
     tensors={
         "body.embeddings.token": "esm.embeddings.word_embeddings",
         "body.embeddings.position": "esm.embeddings.position_embeddings",

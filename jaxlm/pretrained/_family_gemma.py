@@ -23,6 +23,8 @@ ACTIVATION = Attribute("hidden_activation", ("activation",), "gelu_pytorch_tanh"
 SHARED = frozenset({"query_pre_attn_scalar", "sliding_window", "layer_types"})
 # `hidden_act` is what the first files say in the place of `hidden_activation`, which is what is computed.
 INERT = frozenset({"cache_implementation", "hidden_act"})
+# What the model of texts and images reads, of which this is the part for texts.
+OF_IMAGES = frozenset({"image_size", "image_token_id", "layer_norm_eps", "mm_tokens_per_image", "patch_size"})
 
 
 def read_scales_and_windows(values: Mapping[str, Any], every: int) -> Fields:
@@ -88,13 +90,21 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
       window_name: what they call the base of the second, which is 10000 where they do not say it.
     """
     told = values.get("rope_parameters") or {}
-    refuse([f"{name}={told[name]!r} in rope parameters" for name in sorted({*told} - {FULL, SLIDING})])
-    full = {"rope_theta": values.get(full_name, full_base), **(values.get("rope_scaling") or {})}
+    refuse([f"{name}={told[name]!r} in rope_parameters" for name in sorted({*told} - {FULL, SLIDING})])
+    # Beside no parameters of its own the kind of the first is settled before older words are read.
+    full = {"rope_theta": values.get(full_name, full_base), **(told.get(FULL) or {"rope_type": "default"})}
+    full |= values.get("rope_scaling") or {}
     window = {"rope_theta": values.get(window_name, 10000.0), **(told.get(SLIDING) or {})}
+    shares = [one.pop("partial_rotary_factor", None) for one in (full, window)]
+    refuse(
+        [f"partial_rotary_factor={share!r} in rope_parameters" for share in shares if share not in (None, 1)]
+    )
+    # Of rope parameters by the kind of a block transformers reads all but this word.
+    full.pop("truncate", None)
     scaled = {name: value for name, value in rope_fields(window, values).items() if name != "rotary_base"}
-    refuse([f"{name}={value!r} in blocks with a window" for name, value in scaled.items()])
+    refuse([f"{name}={value!r} in blocks with a window (rope_parameters)" for name, value in scaled.items()])
     return {
-        **rope_fields({**full, **(told.get(FULL) or {})}, values),
+        **rope_fields(full, values),
         "rotary_window_base": window["rope_theta"],
     }
 
@@ -139,9 +149,14 @@ GEMMA3 = Family(
         ATTENTION_BIAS,
         Attribute("final_logit_softcapping", ("logit_softcap",), None),
     ),
-    inert=INERT,
+    inert=INERT | OF_IMAGES,
     # transformers reads the cap of the scores and does not apply it.
-    only={"use_bidirectional_attention": (None, False), "attn_logit_softcapping": (None,)},
+    only={
+        "use_bidirectional_attention": (None, False),
+        "attn_logit_softcapping": (None,),
+        "text_config": (None,),
+        "vision_config": (None,),
+    },
     read=read_gemma3,
     write=write_gemma3,
     read_names=NAMES | SHARED | {"rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern"},

@@ -26,8 +26,18 @@ GPT2 = Family(
         Attribute("scale_attn_by_inverse_layer_idx", ("attention_scale_by_layer",), False),
         Attribute("tie_word_embeddings", ("tie_embeddings",), True),
     ),
+    synonyms={
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    },
+    only={"add_cross_attention": (False, None)},
     inert=frozenset(
         [
+            # Of the heads for classes and for choices, and of the first files.
+            "hidden_dropout",
+            "summary_last_dropout",
             "n_ctx",
             "reorder_and_upcast_attn",
             "summary_type",

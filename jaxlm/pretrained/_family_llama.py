@@ -7,7 +7,7 @@ from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._rope import NAMES, read_rope, write_rope
-from jaxlm.pretrained._windows import read_late_window, write_late_window
+from jaxlm.pretrained._windows import layer_types, pattern_of, read_late_window, write_late_window
 from jaxlm.pretrained._words import GATED
 
 DECODER = {
@@ -83,6 +83,21 @@ def write_qwen(config: models.TransformerConfig) -> Fields:
     return {**write_rope(config), **write_late_window(config)}
 
 
+def read_mistral(values: Mapping[str, Any]) -> Fields:
+    """Returns rotary positions, and the blocks with a window where a file lists them, as Ministral's do."""
+    types = values.get("layer_types")
+    if types is None:
+        return read_rope(values)
+    pattern = pattern_of(types)
+    return {**read_rope(values), **({"window": None} if pattern == "f" else {"layer_pattern": pattern})}
+
+
+def write_mistral(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes that say these; undoes `read_mistral`."""
+    types = layer_types(config)
+    return {**write_rope(config), **({"layer_types": types} if len({*types}) > 1 else {})}
+
+
 ATTENTION_BIAS = Attribute("attention_bias", ("qkv_bias", "attention_bias"), False)
 
 LLAMA = Family(
@@ -111,9 +126,9 @@ MISTRAL = Family(
         *sizes(32000, 4096, 14336, 32, 32, 8, None, 131072),
         Attribute("sliding_window", ("window",), 4096),
     ),
-    read=read_rope,
-    write=write_rope,
-    read_names=NAMES,
+    read=read_mistral,
+    write=write_mistral,
+    read_names=NAMES | {"layer_types"},
     tensors=TENSORS,
     **FILES,
 )

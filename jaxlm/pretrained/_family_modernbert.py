@@ -7,7 +7,7 @@ from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute, refuse
 from jaxlm.pretrained._family import Family, Fields
 from jaxlm.pretrained._family_gemma import read_two_ropes, write_two_ropes
-from jaxlm.pretrained._rope import NAMES
+from jaxlm.pretrained._rope import NAMES, check_head_width
 from jaxlm.pretrained._windows import FULL, SLIDING, layer_types, pattern_of
 from jaxlm.pretrained._words import ACTIVATIONS, GATED
 
@@ -18,6 +18,7 @@ def read_modernbert(values: Mapping[str, Any]) -> Fields:
     """Returns windows and rotary positions; `local_attention` counts both sides of a token."""
     if values.get("rope_scaling"):
         refuse(["rope_scaling of all blocks, those with a window among them"])
+    check_head_width(values, values.get("hidden_size", 768) // values.get("num_attention_heads", 12))
     types, every = values.get("layer_types"), values.get("global_attn_every_n_layers", 3)
     if types is None:
         depth = values.get("num_hidden_layers", 22)
@@ -80,6 +81,7 @@ MODERNBERT = Family(
     read_names=NAMES
     | {
         "global_attn_every_n_layers",
+        "head_dim",
         "global_rope_theta",
         "layer_types",
         "local_attention",

@@ -6,18 +6,19 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._rope import NAMES, rope_fields, rope_parameters
+from jaxlm.pretrained._rope import NAMES, check_head_width, rope_fields, rope_parameters, told_parameters
 from jaxlm.pretrained._words import ACTIVATIONS
 
 
 def read_neox(values: Mapping[str, Any]) -> Fields:
     """Returns the rotary positions, whose share and base have names of their own in older files."""
-    told = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    head_width = values.get("hidden_size", 6144) // values.get("num_attention_heads", 64)
+    check_head_width(values, head_width)
     older = {
         "rope_theta": values.get("rotary_emb_base", 10000.0),
         "partial_rotary_factor": values.get("rotary_pct", 0.25),
     }
-    return rope_fields({**older, **told}, values)
+    return rope_fields({**older, **told_parameters(values)}, values)
 
 
 def write_neox(config: models.TransformerConfig) -> Fields:
@@ -46,9 +47,10 @@ NEOX = Family(
         Attribute("use_parallel_residual", ("parallel_residual",), True),
         Attribute("attention_bias", ("qkv_bias", "attention_bias"), True),
     ),
+    inert=frozenset({"is_decoder"}),
     read=read_neox,
     write=write_neox,
-    read_names=NAMES | {"rotary_pct", "rotary_emb_base"},
+    read_names=NAMES | {"head_dim", "rotary_pct", "rotary_emb_base"},
     tensors={
         "body.embeddings.token": "gpt_neox.embed_in",
         "body.block.attention_norm": "gpt_neox.layers.{layer}.input_layernorm",

@@ -6,7 +6,15 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields
-from jaxlm.pretrained._family_bert import DROPOUT, ENCODER, FIRST_NAMES, SIZES, layers, write_types
+from jaxlm.pretrained._family_bert import (
+    DROPOUT,
+    ENCODER,
+    FIRST_NAMES,
+    NO_DECODER,
+    SIZES,
+    layers,
+    write_types,
+)
 from jaxlm.pretrained._words import ACTIVATIONS
 
 
@@ -58,7 +66,7 @@ ROBERTA = Family(
         *SIZES,
         DROPOUT,
     ),
-    only={"position_embedding_type": ("absolute",)},
+    only={**NO_DECODER, "position_embedding_type": ("absolute", None)},
     read=read_offset,
     write=write_roberta,
     read_names=frozenset({"max_position_embeddings", "pad_token_id"}),

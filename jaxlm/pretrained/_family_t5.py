@@ -5,20 +5,36 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import Attribute
+from jaxlm.pretrained._attributes import Attribute, all_at_once, refuse
 from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._words import GATED, UNGATED_WORDS
 
 ENCODER, DECODER = "encoder.block.{layer}", "decoder.block.{layer}"
-# "gated-gelu" is the approximated one.
+# How a feed-forward is called, by our activation.
 FORWARD = {
     "relu": "relu",
-    "gated-gelu": "geglu_tanh",
-    "gated-gelu_new": "geglu_tanh",
-    "gated-silu": "swiglu",
+    "geglu_tanh": "gated-gelu",
+    "swiglu": "gated-silu",
     "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
+    "gelu_tanh": "gelu_new",
     "silu": "silu",
 }
+
+
+def read_forward(values: Mapping[str, Any]) -> Fields:
+    """Returns the activation: `gated-gelu` is the approximated one.
+
+    Files of 1.1 say its parts too, and where these differ from the word, they hold.
+    """
+    word = values.get("feed_forward_proj") or "relu"
+    gated = values.get("is_gated_act", word.startswith("gated-"))
+    function = values.get("dense_act_fn", "gelu_new" if word == "gated-gelu" else word.removeprefix("gated-"))
+    known = GATED if gated else UNGATED_WORDS
+    if function not in known:
+        names = [name for name in ("feed_forward_proj", "dense_act_fn", "is_gated_act") if name in values]
+        told = " with ".join(f"{name}={values[name]!r}" for name in names)
+        refuse([f"{told} (known are {', '.join(map(repr, FORWARD.values()))})"])
+    return {"activation": known[function]}
 
 
 def read_head(values: Mapping[str, Any]) -> Fields:
@@ -36,6 +52,10 @@ def read_head(values: Mapping[str, Any]) -> Fields:
     }
 
 
+def read_t5(values: Mapping[str, Any]) -> Fields:
+    return all_at_once([lambda: read_forward(values), lambda: read_head(values)])
+
+
 def write_head(config: models.TransformerConfig) -> Fields:
     """Returns the attributes that say these; undoes `read_head`."""
     return {
@@ -43,6 +63,7 @@ def write_head(config: models.TransformerConfig) -> Fields:
         "scale_decoder_outputs": config.output_scale != 1.0,
         "decoder_start_token_id": config.decoder_start_id,
         "is_encoder_decoder": True,
+        **({"feed_forward_proj": FORWARD[config.activation]} if config.activation in FORWARD else {}),
     }
 
 
@@ -98,7 +119,6 @@ T5 = Family(
         Attribute("n_positions", ("max_length",), 512),
         Attribute("relative_attention_num_buckets", ("relative_buckets",), 32),
         Attribute("relative_attention_max_distance", ("relative_distance",), 128),
-        Attribute("feed_forward_proj", ("activation",), "relu", FORWARD),
         Attribute("layer_norm_epsilon", ("norm_epsilon",), 1e-6),
         Attribute(
             "dropout_rate",
@@ -106,11 +126,20 @@ T5 = Family(
             0.1,
         ),
     ),
-    inert=frozenset({"dense_act_fn", "initializer_factor", "is_gated_act"}),
-    only={"is_encoder_decoder": (True,)},
-    read=read_head,
+    synonyms={
+        "head_dim": "d_kv",
+        "hidden_size": "d_model",
+        "num_attention_heads": "num_heads",
+        "num_hidden_layers": "num_layers",
+    },
+    follows={"num_decoder_layers": "num_layers"},
+    inert=frozenset({"initializer_factor", "is_decoder", "max_position_embeddings"}),
+    only={"is_encoder_decoder": (True,), "tie_encoder_decoder": (False, None)},
+    read=read_t5,
     write=write_head,
-    read_names=frozenset({"tie_word_embeddings", "scale_decoder_outputs"}),
+    read_names=frozenset(
+        {"dense_act_fn", "feed_forward_proj", "is_gated_act", "scale_decoder_outputs", "tie_word_embeddings"}
+    ),
     settle=settle_head,
     tensors={
         "encoder.embeddings.token": "shared",

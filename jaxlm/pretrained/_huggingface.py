@@ -1,5 +1,7 @@
 """Models of Hugging Face folders: their family's table turns tensors into parameters, read one by one."""
 
+import functools
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from jaxlm.pretrained._rows import Row, part_of_ours, their_shapes
 from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored
 
+LOG = logging.getLogger(__name__)
 PIECE = 1 << 20  # elements compared at a time
 
 
@@ -25,16 +28,32 @@ class Imported(NamedTuple):
 
 
 def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
-    """Returns family and config of a config.json.
+    """Returns family and config of a config.json; names in it that nothing reads are told once.
 
     Raises:
       ValueError: one line that names the file and every attribute that is not supported.
     """
     try:
         family = family_of(values)
-        return Imported(family, family.config(values))
+        imported = Imported(family, family.config(values))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    unknown, config = family.unknown(values), imported.config
+    if unknown:
+        names = ", ".join(unknown)
+        _tell(f"{path}: names that nothing reads, here or in transformers, are left out: {names}")
+    if config.rotary_scaling == "dynamic":
+        _tell(
+            f"{path}: rope_type='dynamic' lets transformers read over {config.max_length} tokens in one; "
+            "here longer texts are read in windows of that length, or not at all"
+        )
+    return imported
+
+
+@functools.cache
+def _tell(line: str) -> None:
+    """Logs a line once in a process: a command opens a folder more than once."""
+    LOG.warning("%s", line)
 
 
 def find_tensors(

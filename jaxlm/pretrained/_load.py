@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import models, tokenizers
-from jaxlm.pretrained._description import Description, one_head, read_description
+from jaxlm.pretrained._description import OWN_KEYS, Description, one_head, read_description
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
 from jaxlm.pretrained._hub import find_folder
@@ -161,13 +161,20 @@ def _find(name: str | os.PathLike[str]) -> _Source:
     if not path.exists():
         raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {FINISHED}")
     values = _values(path)
-    if "model" in values or not {"model_type", "architectures"} & values.keys():
+    if _is_ours(values):
         return _Source(folder, read_description(path), None)
     family, config = read_config(path, values)
     generation = _values(folder / GENERATION_CONFIG)
     extra = {HUGGINGFACE: dict(values), **({GENERATION: dict(generation)} if generation else {})}
     extra |= _told_ends(folder / SETTINGS)
     return _Source(folder, Description(config, family.objective, None, extra), family)
+
+
+def _is_ours(values: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a run; a damaged one is read as such too."""
+    if {"model_type", "architectures"} & values.keys():
+        return {"model", "objective"} <= values.keys()
+    return not values or bool({*OWN_KEYS} & values.keys())
 
 
 def _told_ends(path: Path) -> dict[str, Any]:

@@ -6,9 +6,18 @@ from typing import Any
 
 from jaxlm import models
 from jaxlm.pretrained._attributes import refuse
+from jaxlm.pretrained._windows import FULL, SLIDING
 
 Fields = dict[str, Any]
-NAMES = frozenset({"rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor"})
+NAMES = frozenset(
+    {
+        "original_max_position_embeddings",
+        "partial_rotary_factor",
+        "rope_parameters",
+        "rope_scaling",
+        "rope_theta",
+    }
+)
 
 # By kind, their words for our fields; each kind refuses the others' words.
 _COMMON = {"rope_theta": "rotary_base", "partial_rotary_factor": "rotary_share"}
@@ -43,6 +52,12 @@ _NEEDED = {
 _IDLE = frozenset(
     {"type", "rope_type", "original_max_position_embeddings", "finetuned", "max_position_embeddings"}
 )
+# Words that some kind of scaling computes with, those that have no equal here among them.
+_ACTIVE = {
+    *(word for words in _WORDS.values() for word in words),
+    *("mscale", "mscale_all_dim", "long_factor", "short_factor"),
+    *(FULL, SLIDING),
+}
 
 
 def read_rope(values: Mapping[str, Any]) -> Fields:
@@ -56,11 +71,33 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
       >>> fields == {"rotary_base": 500000.0, "rotary_scaling": "linear", "rotary_factor": 4.0}
       True
     """
-    told = values.get("rope_parameters") or values.get("rope_scaling") or {}
     older = {name: values[name] for name in _COMMON if values.get(name) is not None}
-    share = {**older, **told}.get("partial_rotary_factor") or 1.0
-    refuse([f"partial_rotary_factor={share}"] if share != 1.0 else [])
-    return rope_fields({**older, **told}, values)
+    told = {**older, **told_parameters(values)}
+    share = told.pop("partial_rotary_factor", None)
+    outside = "" if values.get("partial_rotary_factor") == share else f" in {name_of(values)}"
+    refuse([f"partial_rotary_factor={share!r}{outside}"] if share not in (None, 1) else [])
+    return rope_fields(told, values)
+
+
+def name_of(values: Mapping[str, Any]) -> str:
+    """Returns which of its two names a file's rope parameters are read by: the older, if it has both."""
+    return "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
+
+
+def told_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the rope parameters of a file.
+
+    A length beside them, which files of Phi brought up, stands above the one among them.
+
+    Example:
+      >>> told_parameters({"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "yarn"}})
+      {'type': 'linear'}
+    """
+    told = values.get(name_of(values)) or {}
+    if not isinstance(told, Mapping):
+        refuse([f"{name_of(values)}={told!r}, of another type than the family's"])
+    length = values.get("original_max_position_embeddings")
+    return told if length is None else {**told, "original_max_position_embeddings": length}
 
 
 def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
@@ -71,29 +108,57 @@ def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
       values: the config.json around them.
     """
     kind = told.get("rope_type", told.get("type", "default")) or "default"
-    words = _WORDS.get(kind)
+    words = _WORDS.get(kind) if isinstance(kind, str) else None
+    place = name_of(values)
     if words is None:
-        refuse([f"rope_type={kind!r} (known are {', '.join(_WORDS)})"])
+        refuse([f"rope_type={kind!r} in {place} (known are {', '.join(_WORDS)})"])
     given = {name: value for name, value in told.items() if value is not None}
+    length = values.get("max_position_embeddings")
     if kind == "yarn":
-        given = _yarn(given)
-    refuse(
-        [
-            f"{name}={value!r} in rope parameters"
-            for name, value in given.items()
-            if name not in {*words, *_IDLE}
-        ]
-    )
+        given = _yarn(given, length if "factor" in told else None)
+    active = [name for name in given if name in _ACTIVE and name not in {*words, *_IDLE}]
+    refuse([f"{name}={given[name]!r} in {place}" for name in active])
     absent = [name for name in _NEEDED.get(kind, ()) if name not in given]
-    refuse([f"rope_type={kind!r} without {name}" for name in absent])
+    refuse([f"rope_type={kind!r} without {name} in {place}" for name in absent])
     fields = {words[name]: value for name, value in given.items() if name in words}
     fields.setdefault("rotary_base", 10000.0)
     if kind == "default":
         return fields
-    length = values.get("max_position_embeddings")
     if kind in ("llama3", "yarn") and length is not None:
         fields.setdefault("rotary_length", length)
     return {**fields, "rotary_scaling": kind}
+
+
+def check_head_width(values: Mapping[str, Any], width: int) -> None:
+    """Refuses a head's width of the turns alone, beside the one by which a family divides its model.
+
+    Example:
+      >>> check_head_width({"head_dim": 6}, 4)
+      Traceback (most recent call last):
+      jaxlm.pretrained._attributes.UnsupportedError: ...: head_dim=6 (only 4, ...)
+    """
+    told = values.get("head_dim")
+    refuse(
+        [f"head_dim={told!r} (only {width}, the width divided by the heads)"]
+        if told not in (None, width)
+        else []
+    )
+
+
+def unknown_words(values: Mapping[str, Any]) -> list[str]:
+    """Returns the words among a file's rope parameters that nothing reads, here or in transformers.
+
+    Example:
+      >>> unknown_words({"rope_scaling": {"type": "linear", "factor": 2.0, "mrope_section": [1, 1]}})
+      ['rope_scaling.mrope_section']
+    """
+    return [
+        f"{name}.{word}"
+        for name in ("rope_parameters", "rope_scaling")
+        if isinstance(values.get(name), Mapping)
+        for word in values[name]
+        if word not in {*_ACTIVE, *_IDLE}
+    ]
 
 
 def write_rope(config: models.TransformerConfig) -> Fields:
@@ -116,10 +181,19 @@ def rope_parameters(config: models.TransformerConfig) -> Fields:
     return {"rope_type": kind, **told}
 
 
-def _yarn(given: Fields) -> Fields:
-    """The amplitude in one number where two weights of it are given; what is 0 is as if left out."""
+def _yarn(given: Fields, length: int | None) -> Fields:
+    """The amplitude in one number where two weights of it are given; what is 0 is as if left out.
+
+    Args:
+      given: the parameters that are not null.
+      length: that of the longest texts, by which a factor goes that is null; None: a factor has to be given.
+    """
     first, second = given.pop("mscale", None), given.pop("mscale_all_dim", None)
-    given = {name: value for name, value in given.items() if value or name == "truncate"}
+    given = {
+        name: value for name, value in given.items() if value or name in ("truncate", "attention_factor")
+    }
+    if "factor" not in given and length is not None:
+        given["factor"] = length / given.get("original_max_position_embeddings", length)
     if first and second and "attention_factor" not in given:
         given["attention_factor"] = _amplitude(given["factor"], first) / _amplitude(given["factor"], second)
     return given

@@ -15,6 +15,9 @@ GATED = {
     "gelu": "geglu",
     "gelu_pytorch_tanh": "geglu_tanh",
     "gelu_new": "geglu_tanh",
+    "gelu_fast": "geglu_tanh",
+    "gelu_python": "geglu",
 }
+UNGATED_WORDS = {**ACTIVATIONS, "silu": "silu", "swish": "silu"}
 # A gate's own function, which is what a head applies.
 UNGATED = {"geglu": "gelu", "geglu_tanh": "gelu_tanh"}

@@ -1,12 +1,14 @@
 """The tables: what they refuse, what they write, and which family holds a model of ours."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from jaxlm import models
 from jaxlm.pretrained._families import FAMILIES, family_for, family_of
+from jaxlm.pretrained._relatives import _BY_TYPE, _plainly
 from jaxlm.pretrained._rows import their_shapes, to_ours, to_theirs
 
 # The smallest config.json of each family: sizes alone, everything else as transformers takes it.
@@ -83,13 +85,14 @@ def test_scanned_models_have_the_same_tensors(name):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_attribute_that_is_not_supported_is_named(name):
-    values = values_of(name, chunks=3, is_decoder=True, quantization_config={"bits": 4}, temperature=0.5)
+    values = values_of(name, per_layer_config={"0": {}}, use_mrope=True, quantization_config={"bits": 4})
+    values |= {"temperature": 0.5, "attribute_map": {}, "chunks": 3}
     with pytest.raises(ValueError, match="attributes that are not supported") as caught:
         FAMILIES[name].config(values)
     message = str(caught.value)
-    assert "\n" not in message and "temperature" not in message
-    for told in ("chunks=3", "is_decoder=True (only False or None)", "quantization_config={'bits': 4}"):
-        assert told in message
+    assert "\n" not in message and "temperature" not in message and "chunks" not in message
+    told = ("use_mrope=True (only False or None)", "per_layer_config", "{'bits': 4}", "attribute_map={}")
+    assert all(words in message for words in told)
 
 
 REFUSED = [
@@ -130,8 +133,9 @@ REFUSED = [
 
 
 def test_all_that_is_refused_is_told_at_once():
-    options = {"hidden_act": "quick_gelu", "chunks": 3, "rope_scaling": {"rope_type": "longrope"}}
-    with pytest.raises(ValueError, match=r"chunks=3, hidden_act='quick_gelu' .*, rope_type='longrope'"):
+    options = {"hidden_act": "quick_gelu", "is_causal": False, "rope_scaling": {"rope_type": "longrope"}}
+    told = r"is_causal=False \(only True\), hidden_act='quick_gelu' .*, rope_type='longrope' in rope_scaling"
+    with pytest.raises(ValueError, match=told):
         FAMILIES["llama"].config(values_of("llama", **options))
 
 
@@ -145,9 +149,59 @@ def test_what_has_no_equal_here_is_refused(name, options, message):
 def test_unknown_families_are_told_the_known_ones():
     with pytest.raises(ValueError, match=r"model_type='mamba', .*: the families are bart, .*t5$"):
         family_of({"model_type": "mamba"})
-    with pytest.raises(ValueError, match=r"architectures=\['T5Model'\]"):
-        family_of({"architectures": ["T5Model"]})
-    assert family_of({"architectures": ["GPT2LMHeadModel"]}) is FAMILIES["gpt2"]
+    with pytest.raises(
+        ValueError, match=r"architectures=\['MambaForCausalLM'\], which is not supported: the"
+    ):
+        family_of({"architectures": ["MambaForCausalLM"]})
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_file_without_a_type_is_known_by_its_class(name):
+    """As the files of 2019 were written, whatever head their model had."""
+    family = FAMILIES[name]
+    body = re.sub("(For|LMHead|MTM).*", "", family.architecture)
+    for head in ("Model", "ForSequenceClassification", "ForTokenClassification"):
+        assert family_of({"architectures": [body + head]}) is family
+    assert family_of({"architectures": [family.architecture], "model_type": None}) is family
+    assert family_of({"architectures": family.architecture}) is family
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_file_without_type_and_class_says_what_is_missing(name):
+    values = {attribute.theirs: attribute.default for attribute in FAMILIES[name].attributes}
+    with pytest.raises(ValueError, match='it has no "model_type" and no "architectures"; add') as caught:
+        family_of(values)
+    assert re.search(rf"by its other names [a-z0-9_ ]*\b{name}\b", str(caught.value))
+
+
+RELATIVES = {
+    "electra": "bert",
+    "xlm-roberta": "roberta",
+    "camembert": "roberta",
+    "gpt_neo": "gpt2",
+    "opt": "gpt2",
+    "gptj": "gpt_neox",
+    "gemma": "gemma2",
+    "mixtral": "mistral",
+    "mt5": "t5",
+    "mbart": "bart",
+    "pegasus": "marian",
+    "esmc": "esm",
+    "modernbert-decoder": "modernbert",
+}
+
+
+@pytest.mark.parametrize(("kind", "nearest"), RELATIVES.items())
+def test_an_unsupported_family_names_its_nearest_relative(kind, nearest):
+    told = rf"model_type='{kind}', which is not supported: its nearest relative here is {nearest}; the fam"
+    with pytest.raises(ValueError, match=told):
+        family_of({"model_type": kind})
+
+
+def test_relatives_are_known_by_their_classes_too():
+    with pytest.raises(ValueError, match="its nearest relative here is roberta"):
+        family_of({"architectures": ["XLMRobertaForMaskedLM"]})
+    assert not set(_BY_TYPE) & set(map(_plainly, FAMILIES)) and set(_BY_TYPE.values()) <= FAMILIES.keys()
 
 
 ENCODER = {"norm_placement": "post", "embedding_norm": True, "vocab_size": 9}

@@ -1,0 +1,58 @@
+"""Every name that transformers knows, set to other values: its logits, or refused by name."""
+
+import random
+
+import numpy as np
+import pytest
+
+from jaxlm.pretrained._families import FAMILIES
+from jaxlm.pretrained._known_names import INERT, OF_CODE
+from tests.pretrained.oracle_names import known_names
+from tests.pretrained.parity_attributes import BASES, cases, outcome
+
+# Names that act nowhere are many; a sample is drawn of the others.
+IDLE = (INERT | OF_CODE) - {"pad_token_id", "mask_token_id", "is_causal", "head_dim", "layer_types"}
+SAMPLE = 4
+
+
+def check(family, base, name, value, folder):
+    """Asserts that a file is read as transformers reads it, if it can, or refused by the name."""
+    found = outcome(family, {**base, name: value}, folder)
+    if found.expected is None:
+        return
+    if found.got is None:
+        assert name in found.told and "\n" not in found.told, (name, value, found.told)
+    else:
+        np.testing.assert_allclose(found.got, found.expected, rtol=0, atol=1e-4, err_msg=f"{name}={value!r}")
+
+
+def test_every_family_is_walked():
+    assert BASES.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tables_hold_every_name_that_transformers_knows(family):
+    assert FAMILIES[family].unknown(dict.fromkeys(sorted(known_names(family)))) == ()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tables_hold_no_name_that_transformers_reads_as_inert(family):
+    """What is inert by a table of one family acts in none of the classes of its own."""
+    own = FAMILIES[family]
+    followed = {attribute.theirs for attribute in own.attributes} | own.read_names | own.synonyms.keys()
+    assert not own.inert & (followed | own.only.keys())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_values_of_known_names(family, tmp_path):
+    """A few of them, others at every change of the tables; `test_every_value` takes all."""
+    acting = [case for case in cases(family) if case[1] not in IDLE]
+    for case in random.Random(family).sample(acting, SAMPLE):
+        check(family, *case, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_value_of_every_known_name(family, tmp_path):
+    for case in cases(family):
+        check(family, *case, tmp_path)
