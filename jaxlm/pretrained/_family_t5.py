@@ -47,10 +47,10 @@ def write_head(config: models.TransformerConfig) -> Fields:
 
 
 def settle_head(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
-    """Returns a config whose head is tied unless it has a kernel of its own: of 1.1 only its tensors say."""
+    """Returns a config whose head is not tied if it has a kernel of its own: of 1.1 only its tensors say."""
     if config.output_scale != 1.0:
         return config
-    return dataclasses.replace(config, tie_embeddings="lm_head.weight" not in names)
+    return dataclasses.replace(config, tie_embeddings=config.tie_embeddings and "lm_head.weight" not in names)
 
 
 def _attention(ours: str, theirs: str) -> dict[str, str | Theirs]:
@@ -78,6 +78,7 @@ DISTANCES = "block.0.layer.0.SelfAttention.relative_attention_bias"
 T5 = Family(
     name="t5",
     architecture="T5ForConditionalGeneration",
+    body_architecture="T5EncoderModel",
     objective="seq2seq_lm",
     constants={
         "position": "relative",
@@ -107,7 +108,7 @@ T5 = Family(
         ),
     ),
     inert=frozenset({"dense_act_fn", "initializer_factor", "is_gated_act"}),
-    only={"is_encoder_decoder": (True,)},
+    only={"is_encoder_decoder": (True, False)},  # of the encoder alone transformers writes False
     read=read_head,
     write=write_head,
     read_names=frozenset({"tie_word_embeddings", "scale_decoder_outputs"}),

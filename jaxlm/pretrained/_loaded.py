@@ -14,7 +14,8 @@ class Loaded(NamedTuple):
 
     Attributes:
       config: what it is made of.
-      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression" or "joint".
+      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint", or "body" of
+        a model without a head.
       model: the module.
       params: its parameters; `model.apply({"params": params}, tokens)`.
       tokenizer: its tokenizer, or None where there is none beside it.
