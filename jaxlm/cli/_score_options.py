@@ -131,6 +131,8 @@ def chosen_measure(arguments: Sequence[str]) -> str:
     if wanted is not None or not positionals or {"-h", "--help"} & set(arguments):
         return wanted or BY_OBJECTIVE["causal_lm"]
     objective = pretrained.inspect(model_folder(_first_member(positionals[0]))).objective
+    if objective == "body":
+        raise UsageError(pretrained.without_head(positionals[0]))
     if objective not in BY_OBJECTIVE:
         raise UsageError(
             f"{positionals[0]} is a {objective}: tokens are scored by a causal_lm or a masked_lm"

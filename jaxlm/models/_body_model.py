@@ -1,6 +1,6 @@
 """A body without a head: hidden states, and what a new head is drawn on."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import flax.linen as nn
 
@@ -37,3 +37,16 @@ class BodyModel(nn.Module):
     ) -> Float[Array, "B L D"]:
         """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
         return self.body.token_vectors(tokens, segments)
+
+    def logits(self, *arguments: Any, **named: Any) -> NoReturn:
+        """Refuses to predict: there is no head.
+
+        Raises:
+          ValueError: always.
+        """
+        del arguments, named
+        raise ValueError(
+            "a body without a head gives hidden states and predicts nothing: build a model with one"
+        )
+
+    features = output_weights = outputs = logits

@@ -129,18 +129,26 @@ class Family:
                 f"config.json of {self.name} has a value of another type than the family's: {error}"
             ) from error
 
+    def class_of(self, objective: models.Objective) -> str | None:
+        """Returns the class in transformers of a model of this family; None where it has none."""
+        return {self.objective: self.architecture, "body": self.body_architecture}.get(objective)
+
     def config_json(
-        self, config: models.TransformerConfig, token_ids: Mapping[str, int | None] | None = None
+        self,
+        config: models.TransformerConfig,
+        token_ids: Mapping[str, int | None] | None = None,
+        objective: models.Objective | None = None,
     ) -> dict[str, Any]:
         """Returns the config.json of a config; `family_for` says whether it is the same model.
 
         Args:
           config: with a vocabulary.
           token_ids: `pad_token_id` and its like, from the tokenizer.
+          objective: "body" of a model without a head; None: the family's.
         """
         config = config.resolved()
         return {
-            "architectures": [self.architecture],
+            "architectures": [self.class_of(objective or self.objective)],
             "model_type": self.name,
             "dtype": config.param_dtype,
             **write_attributes(config, self.attributes),
@@ -168,16 +176,7 @@ class Family:
         names: Iterable[str],
         objective: models.Objective | None = None,
     ) -> Names:
-        """Sorts the names of a file's tensors, see `sort_names`.
-
-        Args:
-          config: of the model.
-          names: in the file.
-          objective: "body" to leave the head out; None: the family's.
-
-        Raises:
-          ValueError: if the names are of several models.
-        """
+        """Sorts the names of a file's tensors, see `sort_names`; objective as for `rows`."""
         is_body = objective == "body"
         wanted = {name for row in self.rows(config, objective) for name in row.theirs}
         return sort_names(

@@ -15,11 +15,12 @@ from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._huggingface import check_repeated, find_tensors, read_config
-from jaxlm.pretrained._loaded import GENERATION, HUGGINGFACE, Loaded
+from jaxlm.pretrained._loaded import GENERATION, HUGGINGFACE, Loaded, without_head
 from jaxlm.pretrained._names import canonical_names
+from jaxlm.pretrained._other_folders import ADAPTER_WEIGHTS, describe_other
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
-from jaxlm.pretrained._weights import FINISHED, open_weights
+from jaxlm.pretrained._weights import open_weights
 
 GENERATION_CONFIG = "generation_config.json"
 LOG = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def load(
     dtype: DType | None = None,
     compute_dtype: DType | None = None,
     head: str | None = None,
+    needs_head: bool = False,
 ) -> Loaded:
     """Opens a model: a run's folder, any folder that `save_model` wrote, or a Hugging Face folder.
 
@@ -85,6 +87,7 @@ def load(
         Hugging Face folder.
       compute_dtype: what to compute in, where that is another.
       head: of a "joint" model, the one head to open it with, as the model of that head alone; None: all.
+      needs_head: whether a body without a head is refused, before a tensor of it is read.
 
     Returns:
       `Loaded`.
@@ -93,7 +96,7 @@ def load(
       FileNotFoundError: if there is no model.
       ValueError: if a file cannot be read or is not whole, the config has what is not supported, tensors are
         missing, unexpected or misshapen (one line that names them all), the tokenizer has ids without a row,
-        or there is no such head.
+        there is no such head, or none where one is needed.
 
     Example:
       >>> load("./nowhere")
@@ -101,7 +104,10 @@ def load(
       FileNotFoundError: no model at ./nowhere: no such folder
     """
     source, stored = _opened(name)
-    parts, (config, objective, _, _) = _parts(source, stored), source.description
+    config, objective, _, _ = source.description
+    if needs_head and objective == "body":
+        raise ValueError(without_head(str(name)))
+    parts = _parts(source, stored)
     if source.family is not None:
         check_repeated(str(source.folder), stored, source.family, config, objective)
     if source.left_out:
@@ -167,16 +173,17 @@ def _settled(source: _Source, family: Family, stored: Mapping[str, StoredTensor]
     config = family.settle(config, canonical_names(stored, family.scheme))
     objective = objective_of(family, config, stored, extra[HUGGINGFACE].get("architectures") or ())
     config = body_config(family, config) if objective == "body" else config
-    further = family.names(config, stored, objective).further
+    further = {*family.names(config, stored, objective).further.values()}
+    beside = [name for name in ADAPTER_WEIGHTS if (source.folder / name).exists()]
     description = Description(config, objective, heads, extra)
-    return source._replace(description=description, left_out=tuple(sorted({*further.values()})))
+    return source._replace(description=description, left_out=(*sorted(further), *beside))
 
 
 def _find(name: str | os.PathLike[str]) -> _Source:
     folder = find_folder(name)
     path = folder / CONFIG
     if not path.exists():
-        raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {FINISHED}")
+        raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {describe_other(folder)}")
     values = _values(path)
     if "model" in values or not {"model_type", "architectures"} & values.keys():
         return _Source(folder, read_description(path), None)

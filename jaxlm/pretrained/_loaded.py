@@ -55,3 +55,19 @@ def has_ends(extra: Mapping[str, Any]) -> bool:
     experiment = extra.get("experiment")
     told = experiment.get("data", {}).get("ends") if isinstance(experiment, dict) else None
     return bool(told) if told is not None else HUGGINGFACE in extra
+
+
+def without_head(name: str) -> str:
+    """Returns the line that refuses a body where a head is needed.
+
+    Args:
+      name: of the model.
+
+    Example:
+      >>> without_head("minilm").partition(":")[0]
+      'minilm is a body without a head, which gives hidden states and predicts nothing'
+    """
+    return (
+        f"{name} is a body without a head, which gives hidden states and predicts nothing: draw a head and "
+        f"train it, jaxlm train --init {name} --data CORPUS, or name a model that has one"
+    )

@@ -234,3 +234,21 @@ def test_untied_heads_open_as_transformers_4_wrote_them(family, tmp_path):
             del tensors[name]
     rewrite(tmp_path, tensors)
     assert_same(pretrained.load(tmp_path).params, expected.params)
+
+
+def test_a_body_goes_there_and_back(body, tmp_path):
+    family, folder, theirs, _ = body
+    assert pretrained.convert(folder, tmp_path / "ours") == "a jaxlm folder"
+    assert pretrained.convert(tmp_path / "ours", tmp_path / "again") == FAMILIES[family].body_architecture
+    loaded, ours = pretrained.load(tmp_path / "again"), pretrained.load(tmp_path / "ours")
+    assert loaded.objective == ours.objective == "body"
+    assert_same(loaded.params, pretrained.load(folder).params)
+    again, report = type(theirs).from_pretrained(tmp_path / "again", output_loading_info=True)
+    heads = ("pooler", "contact_head", "rotary_embeddings")  # drawn anew, or computed
+    assert not report["unexpected_keys"]
+    assert not [name for name in report["missing_keys"] if not name.startswith(heads)]
+    assert_same_hidden(ours, again.eval())
+    with pytest.raises(ValueError, match=rf"{folder} is a body without a head, .* jaxlm train --init"):
+        pretrained.load(folder, needs_head=True)
+    with pytest.raises(ValueError, match="predicts nothing"):
+        loaded.model.apply({"params": loaded.params}, ROWS, method="logits")
