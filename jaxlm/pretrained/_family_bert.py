@@ -85,7 +85,7 @@ BERT = Family(
     prefix="bert.",
     head=("cls.predictions.",),
     aliases=FIRST_NAMES,
-    unused=(r"bert\.embeddings\.position_ids", r"cls\.predictions\.bias"),
+    unused=(r"bert\.embeddings\.position_ids",),
     tied={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",

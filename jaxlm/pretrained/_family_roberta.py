@@ -74,7 +74,7 @@ ROBERTA = Family(
     prefix="roberta.",
     head=("lm_head.",),
     aliases=FIRST_NAMES,
-    unused=(r"roberta\.embeddings\.(position_ids|token_type_ids)", r"lm_head\.bias"),
+    unused=(r"roberta\.embeddings\.(position_ids|token_type_ids)",),
     tied={
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",

@@ -114,6 +114,8 @@ def sort_names(
     """
     canonical = canonical_names(names, scheme)
     repeats = {**scheme.copies, **(scheme.tied if is_tied else {})}
+    # Kept under both names, a tensor of embeddings that are not tied is read under one.
+    spare = {old for name, old in scheme.tied.items() if name in wanted and old not in wanted}
     own = scheme.body if is_body else (*scheme.body, *scheme.decoder, *scheme.head)
     found = _in_their_place(wanted, canonical, scheme)
     moved, repeated, unused, further = {*found.values()}, {}, [], {}
@@ -127,7 +129,7 @@ def sort_names(
             repeated[name] = original
         elif new in wanted:
             found[new] = name
-        elif any(re.fullmatch(pattern, new) for pattern in scheme.unused):
+        elif new in spare or any(re.fullmatch(pattern, new) for pattern in scheme.unused):
             unused.append(name)
         elif new.startswith(own) or (scheme.prefix and scheme.prefix + new in canonical):
             found[new] = name

@@ -1,6 +1,5 @@
 """Bodies of every family, and models beside further heads, by the names of transformers and by others."""
 
-import functools
 import json
 import logging
 import shutil
@@ -8,15 +7,11 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from jaxlm import models, pretrained
 from jaxlm.pretrained._bodies import LANGUAGE
 from jaxlm.pretrained._families import FAMILIES
-from jaxlm.pretrained._names import WRAPPERS, canonical_names
 from tests.pretrained.parity import ROWS, SEGMENTS, quickly, random_model, torch, transformers
-from tests.pretrained.test_families import values_of
 from tests.pretrained.test_folder import assert_same
 
 SIZES = {
@@ -103,37 +98,6 @@ def test_a_body_gives_the_hidden_states_of_transformers(body):
     assert loaded.objective == found.objective == "body" and type(loaded.model) is models.BodyModel
     assert (found.family, list(loaded.params)) == (family, ["body"])
     assert_same_hidden(loaded, theirs)
-
-
-def wrapped(name, inner):
-    """A name with the parts of wrappers before its own, by the place of these."""
-    parts = [[inner[place], part] if place in inner else [part] for place, part in enumerate(name.split("."))]
-    return ".".join(part for pair in parts for part in pair)
-
-
-@functools.cache
-def tensors_of(family, objective):
-    config = FAMILIES[family].config(values_of(family))
-    return [name for row in FAMILIES[family].rows(config, objective) for name in row.theirs]
-
-
-@settings(deadline=None)
-@given(
-    family=st.sampled_from(sorted(FAMILIES)),
-    is_body=st.booleans(),
-    is_bare=st.booleans(),
-    outer=st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=3),
-    root=st.sampled_from(["", "model.", "net.", "0.auto_model.", "encoder.model."]),
-    inner=st.dictionaries(st.integers(0, 8), st.sampled_from(sorted(WRAPPERS))),
-)
-def test_wrappers_come_off_wherever_they_stand(family, is_body, is_bare, outer, root, inner):
-    """Of every family, with its prefix and without, as a whole and as a part of another module."""
-    prefix, start = FAMILIES[family].prefix, "".join(f"{part}." for part in outer) + root
-    expected = {
-        name: start + wrapped(name.removeprefix(prefix) if is_bare else name, inner)
-        for name in tensors_of(family, "body" if is_body else FAMILIES[family].objective)
-    }
-    assert canonical_names(expected.values(), FAMILIES[family].scheme) == expected
 
 
 @pytest.mark.parametrize("form", ["{}", "module.{}", "_orig_mod.module.{}", "model.{}", "net._orig_mod.{}"])

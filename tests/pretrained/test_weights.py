@@ -144,7 +144,9 @@ def test_a_torch_file_without_torch_says_the_way_out(tmp_path, monkeypatch):
 
 def test_a_torch_file_that_was_not_fetched(tmp_path):
     (tmp_path / "pytorch_model.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    refused(tmp_path, "pytorch_model.bin is a Git LFS pointer to weights; fetch the file itself: git lfs pull")
+    refused(
+        tmp_path, "pytorch_model.bin is a Git LFS pointer to weights; fetch the file itself: git lfs pull"
+    )
 
 
 def test_a_torch_file_of_no_tensors(tmp_path):
