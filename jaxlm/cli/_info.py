@@ -19,6 +19,8 @@ from jaxlm.cli._models import CONFIG, WEIGHTS, model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 
+BODY = "a body without a head (hidden states; a new head: jaxlm train --init)"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Info:
@@ -62,6 +64,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         "family": found and found.family,
         "parameters": parameters_by_part(found.shapes) if found else {},
         "stored": list(found.stored) if found else [],
+        "left_out": list(found.left_out) if found else [],
         "config": found and _config(found),
         "tokenizer": _tokenizer(folder),
         "training": _training(folder),
@@ -133,7 +136,9 @@ def _training(folder: Path) -> dict[str, Any] | None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    print(found["folder"] + (f": {found['family']}, a Hugging Face folder" if found["family"] else ""))
+    kind = [f"{found['family']}, a Hugging Face folder"] if found["family"] else []
+    kind += [BODY] if found["config"] and found["config"]["objective"] == "body" else []
+    print(found["folder"] + (f": {', '.join(kind)}" if kind else ""))
     if found.get("members"):
         print(f"an ensemble of {len(found['members'])} members, which jaxlm score reads together; of each:")
     if found["training"]:
@@ -147,6 +152,8 @@ def _show(found: dict[str, Any]) -> None:
         print(f"{split}: {_scores(line)} at step {line['step']}")
     if found["stored"]:
         print(f"stored as {', '.join(found['stored'])}")
+    if found["left_out"]:
+        print(f"left out, as no part of the model: {', '.join(found['left_out'])}")
     total = sum(found["parameters"].values())
     rows = [*found["parameters"].items(), *([("total", total)] if total else [])]
     _show_rows(("part", "parameters"), [(name, f"{count:,}") for name, count in rows])

@@ -32,8 +32,9 @@ def model_folder(argument: str) -> Path:
             f"one of them: {members[0]}"
         )
     if not (folder / CONFIG).exists():
-        wanted = "a run that jaxlm train wrote, or a Hugging Face folder"
-        raise UsageError(f"{argument} holds no model: it has no {CONFIG}; expected {wanted}{_runs_here()}")
+        told = pretrained.describe_other(folder)
+        wanted = "expected a run that jaxlm train wrote, or a Hugging Face folder"
+        raise UsageError(f"{argument} holds no model: it has no {CONFIG}; {told}; {wanted}{_runs_here()}")
     return folder
 
 
@@ -46,9 +47,9 @@ def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loade
 
     Raises:
         UsageError: if there is no model, or none with a tokenizer.
-        ValueError: if its files do not fit each other.
+        ValueError: if its files do not fit each other, or it is a body without a head.
     """
-    loaded = pretrained.load(model_folder(argument), dtype=dtype)
+    loaded = pretrained.load(model_folder(argument), dtype=dtype, needs_head=True)
     if loaded.tokenizer is None:
         wanted = "tokenizer.json, or files of an older kind such as vocab.json with merges.txt"
         raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG}")

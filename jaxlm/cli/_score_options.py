@@ -158,6 +158,8 @@ def chosen_measure(arguments: Sequence[str]) -> str:
         return wanted or BY_OBJECTIVE["causal_lm"]
     model = given.positionals[0]
     objective = pretrained.inspect(model_folder(_first_member(model))).objective
+    if objective == "body":
+        raise UsageError(pretrained.without_head(model))
     if objective not in BY_OBJECTIVE:
         raise UsageError(f"{model} is a {objective}: tokens are scored by a causal_lm or a masked_lm")
     return BY_OBJECTIVE[objective]

@@ -1,5 +1,6 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
+from jaxlm.models._body_model import BodyModel
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import GATED, TransformerConfig, from_dict, to_dict
@@ -31,6 +32,7 @@ __all__ = [
     "GATED",
     "MODELS",
     "PRESETS",
+    "BodyModel",
     "Cache",
     "CausalLM",
     "EnsembleOutput",

@@ -6,6 +6,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxlm.models._body_model import BodyModel
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._language_models import CausalLM, MaskedLM
@@ -13,8 +14,8 @@ from jaxlm.models._multi_head import HeadKind, MultiHeadModel, check_heads
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel
 
-Objective = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint"]
-Model = MaskedLM | CausalLM | Seq2SeqLM | SequenceModel | MultiHeadModel
+Objective = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint", "body"]
+Model = MaskedLM | CausalLM | Seq2SeqLM | SequenceModel | MultiHeadModel | BodyModel
 Heads = HeadConfig | Mapping[str, HeadKind] | None
 
 MODELS = {
@@ -24,6 +25,7 @@ MODELS = {
     "classification": SequenceModel,
     "regression": SequenceModel,
     "joint": MultiHeadModel,
+    "body": BodyModel,
 }
 
 
@@ -33,8 +35,8 @@ def build(config: TransformerConfig, objective: Objective = "masked_lm", head: H
     Args:
       config: its `causal` must agree with the objective, and its `vocab_size` be known.
       objective: "masked_lm", "causal_lm" or "seq2seq_lm" (no `head`), "classification" or "regression" (a
-        `HeadConfig` with `num_outputs`), or "joint" (a mapping of names to "masked_lm", "causal_lm" or a
-        `HeadConfig`).
+        `HeadConfig` with `num_outputs`), "joint" (a mapping of names to "masked_lm", "causal_lm" or a
+        `HeadConfig`), or "body" (no head at all: hidden states).
       head: what the objective asks for beside the config.
 
     Raises:
@@ -50,6 +52,10 @@ def build(config: TransformerConfig, objective: Objective = "masked_lm", head: H
         raise ValueError(f"objective must be one of {', '.join(MODELS)}: got {objective!r}")
     if config.vocab_size is None:
         raise ValueError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
+    if objective == "body":
+        if head is not None:
+            raise ValueError(f"objective='body' has no head: got {head}; leave head out")
+        return BodyModel(config)
     if MODELS[objective] in (MaskedLM, CausalLM, Seq2SeqLM):
         if head is not None:
             raise ValueError(f"objective={objective!r} has a head of its own: got {head}; leave head out")

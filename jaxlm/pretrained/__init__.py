@@ -6,13 +6,15 @@ from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import member_folders, save_description, save_model
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import Inspected, inspect, load
-from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame
+from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame, without_head
+from jaxlm.pretrained._other_folders import describe_other
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
 
 __all__ = [
     "Inspected",
     "Loaded",
     "convert",
+    "describe_other",
     "end_id",
     "find_folder",
     "has_ends",
@@ -28,4 +30,5 @@ __all__ = [
     "told_frame",
     "undertale_params",
     "weights_fingerprint",
+    "without_head",
 ]

@@ -73,19 +73,23 @@ def save_huggingface(
     loaded.check_single("save_huggingface")
     config = loaded.config.resolved()
     family = family_for(config, loaded.objective)
-    rows = family.rows(config)
+    rows = family.rows(config, loaded.objective)
     tensors = flatten(models.unstack_blocks(loaded.params) if config.scan_layers else loaded.params)
     shapes = {name: leaf.shape for name, leaf in tensors.items()}
     check_tensors("the params to save", shapes, {row.ours: row.shape for row in rows})
-    values = family.config_json(config, _token_ids(loaded))
+    values = family.config_json(config, _token_ids(loaded), loaded.objective)
     folder = Path(folder)
     with io.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if loaded.tokenizer is not None:
         _write_tokenizer(folder, loaded, config.max_length)
+    if loaded.objective == "body":  # whose own class knows no prefix
+        rows = [
+            row._replace(theirs=tuple(it.removeprefix(family.prefix) for it in row.theirs)) for row in rows
+        ]
     _write_shards(folder, tensors, rows, shard_bytes)
     _write_json(folder / CONFIG, values)
-    return family.architecture
+    return values["architectures"][0]
 
 
 def convert(
@@ -203,6 +207,10 @@ def _shards(tensors: Mapping[str, Any], rows: list[Row], shard_bytes: int) -> It
         shard.append(row)
         room -= size
     yield shard
+
+
+def _without_prefix(row: Row, prefix: str) -> Row:
+    return row._replace(theirs=tuple(name.removeprefix(prefix) for name in row.theirs))
 
 
 def _theirs(tensors: Mapping[str, Any], rows: list[Row]) -> dict[str, np.ndarray]:

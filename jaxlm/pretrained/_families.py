@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
+from jaxlm.pretrained._bodies import body_config
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._family_bart import BART, MARIAN
 from jaxlm.pretrained._family_bert import BERT
@@ -43,6 +44,15 @@ _OF_TRAINING = (
     "require_fused",
     "next_id",
     "instruction_positions",
+)
+_OF_HEAD = (
+    "head",
+    "head_activation",
+    "head_bias",
+    "head_epsilon",
+    "logit_softcap",
+    "output_scale",
+    "tie_embeddings",
 )
 _OF_PLAIN_TURNS = {"rotary_base", "rotary_window_base", "rotary_share"}
 
@@ -115,25 +125,26 @@ def family_for(config: models.TransformerConfig, objective: models.Objective) ->
       Traceback (most recent call last):
       ValueError: no architecture of transformers computes what this model does; the nearest, ..., ...
     """
-    families = [family for family in FAMILIES.values() if family.objective == objective]
+    families = [family for family in FAMILIES.values() if family.class_of(objective) is not None]
     if not families:
-        kinds = " and ".join(sorted({family.objective for family in FAMILIES.values()}))
+        kinds = ", ".join([*sorted({family.objective for family in FAMILIES.values()}), "body"])
         raise ValueError(f"models go back to transformers from {kinds}: got objective={objective!r}")
-    told = {family.name: _differences(family, config) for family in families}
+    told = {family.name: _differences(family, config, objective) for family in families}
     nearest = min(families, key=lambda family: len(told[family.name]))
     if told[nearest.name]:
         raise ValueError(
             "no architecture of transformers computes what this model does; "
-            f"the nearest, {nearest.architecture}, has no {', '.join(told[nearest.name])}"
+            f"the nearest, {nearest.class_of(objective)}, has no {', '.join(told[nearest.name])}"
         )
     return nearest
 
 
-def _differences(family: Family, config: models.TransformerConfig) -> list[str]:
+def _differences(family: Family, config: models.TransformerConfig, objective: models.Objective) -> list[str]:
     """What a config loses on its way through a family's config.json."""
-    wanted = _essence(config, family.objective)
+    wanted = _essence(config, objective)
     try:
-        there = _essence(family.config(family.config_json(config)), family.objective)
+        there = family.config(family.config_json(config))
+        there = _essence(body_config(family, there) if objective == "body" else there, objective)
     except ValueError:
         return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
     # What means nothing there differs because of another field, which is told.
@@ -143,7 +154,7 @@ def _differences(family: Family, config: models.TransformerConfig) -> list[str]:
 def _essence(config: models.TransformerConfig, objective: models.Objective) -> dict[str, Any]:
     """The fields that decide what a model computes, without those that have no effect on it."""
     fields = dataclasses.asdict(config.resolved())
-    moot = {*_OF_TRAINING}
+    moot = {*_OF_TRAINING, *(_OF_HEAD if objective == "body" else ())}
     if config.norm == "rms":
         moot.add("norm_bias")
     if config.position != "learned":

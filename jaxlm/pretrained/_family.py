@@ -16,6 +16,7 @@ from jaxlm.pretrained._attributes import (
     unknown_names,
     write_attributes,
 )
+from jaxlm.pretrained._names import Names, Scheme, sort_names
 from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
 from jaxlm.pretrained._rope import unknown_words
@@ -38,21 +39,6 @@ class Theirs(NamedTuple):
 
     names: tuple[str, ...]
     layout: Layout = "same"
-
-
-class Names(NamedTuple):
-    """The tensors of a file by what they are.
-
-    Attributes:
-      found: canonical name to the file's own.
-      repeated: names in the file of tensors that repeat another, to the canonical name of that one: a tied
-        output kernel, for example. A file whose two differ is not of this model.
-      unused: names in the file of tensors that a language model has no use for.
-    """
-
-    found: dict[str, str]
-    repeated: dict[str, str]
-    unused: tuple[str, ...]
 
 
 def no_fields(values: Mapping[str, Any]) -> Fields:
@@ -80,6 +66,7 @@ class Family:
     Attributes:
       name: its `model_type`.
       architecture: its class with a language model's head.
+      body_architecture: its class without one; of an encoder-decoder that of the encoder.
       objective: what that head is.
       constants: fields of `TransformerConfig` that every member has.
       attributes: those that are fields of ours, one row each.
@@ -96,7 +83,8 @@ class Family:
       prefix: of every tensor but the head's; files of the bare body leave it out.
       head: how names of the head's tensors begin.
       aliases: patterns of older names and what they are called now.
-      unused: patterns of tensors that files hold and a language model does not need, or not every one.
+      unused: patterns of tensors that files hold, that are no further head and that a language model does
+        not need, or not every one.
       copies: tensors that repeat another one, and that one.
       tied: the same where embeddings are tied.
       zeros: tensors that a file may leave out, which are zeros then.
@@ -106,6 +94,7 @@ class Family:
 
     name: str
     architecture: str
+    body_architecture: str | None = None
     objective: Literal["masked_lm", "causal_lm", "seq2seq_lm"]
     constants: Mapping[str, Any]
     attributes: tuple[Attribute, ...]
@@ -183,18 +172,26 @@ class Family:
         said = [f"{name}={values[name]!r}" for name in followed if name in values and name not in text]
         return f"{text} (here {', '.join(said)})" if said else text
 
+    def class_of(self, objective: models.Objective) -> str | None:
+        """Returns the class in transformers of a model of this family; None where it has none."""
+        return {self.objective: self.architecture, "body": self.body_architecture}.get(objective)
+
     def config_json(
-        self, config: models.TransformerConfig, token_ids: Mapping[str, int | None] | None = None
+        self,
+        config: models.TransformerConfig,
+        token_ids: Mapping[str, int | None] | None = None,
+        objective: models.Objective | None = None,
     ) -> dict[str, Any]:
         """Returns the config.json of a config; `family_for` says whether it is the same model.
 
         Args:
           config: with a vocabulary.
           token_ids: `pad_token_id` and its like, from the tokenizer.
+          objective: "body" of a model without a head; None: the family's.
         """
         config = config.resolved()
         return {
-            "architectures": [self.architecture],
+            "architectures": [self.class_of(objective or self.objective)],
             "model_type": self.name,
             "dtype": config.param_dtype,
             **write_attributes(config, self.attributes),
@@ -202,51 +199,64 @@ class Family:
             **self.write(config),
         }
 
-    def rows(self, config: models.TransformerConfig) -> list[Row]:
+    def rows(self, config: models.TransformerConfig, objective: models.Objective | None = None) -> list[Row]:
         """Returns how every parameter of the config's model lies in a file; its blocks one by one.
+
+        Args:
+          config: of the model.
+          objective: "body" of a model without a head; None: the family's.
 
         Raises:
           ValueError: if a parameter has no place in this family.
         """
         config = config.resolved()
-        shapes = _shapes(dataclasses.replace(config, scan_layers=False), self.objective)
+        shapes = _shapes(dataclasses.replace(config, scan_layers=False), objective or self.objective)
         return [self._row(config, ours, shape) for ours, shape in shapes.items()]
 
-    def names(self, config: models.TransformerConfig, names: Iterable[str]) -> Names:
-        """Sorts the names of a file's tensors: canonical ones, repetitions, and those without use.
+    def names(
+        self,
+        config: models.TransformerConfig,
+        names: Iterable[str],
+        objective: models.Objective | None = None,
+    ) -> Names:
+        """Sorts the names of a file's tensors, see `sort_names`; objective as for `rows`."""
+        is_body = objective == "body"
+        wanted = {name for row in self.rows(config, objective) for name in row.theirs}
+        return sort_names(
+            names, self.scheme, wanted, is_body=is_body, is_tied=config.tie_embeddings and not is_body
+        )
 
-        Names that belong to nothing are among `found`, under their own name. Of a tensor that is there only
-        under the name of its repetition, that name is the file's own.
-        """
-        wanted = {name for row in self.rows(config) for name in row.theirs}
-        repeats = {**self.copies, **(self.tied if config.tie_embeddings else {})}
-        found, repeated, unused, canonical_names = {}, {}, [], self._canonical(names)
-        for canonical, name in canonical_names.items():
-            original = repeats.get(canonical)
-            if original is not None and original not in canonical_names and original not in found:
-                found[original] = name
-            elif original is not None:
-                repeated[name] = original
-            elif canonical not in wanted and any(re.fullmatch(it, canonical) for it in self.unused):
-                unused.append(name)
-            else:
-                found[canonical] = name
-        return Names(found, repeated, tuple(unused))
+    @functools.cached_property
+    def scheme(self) -> Scheme:
+        """How this family names the tensors of its files."""
+        token = f"{self._module('body.embeddings.token')}.weight"
+        tables = (token, *(name for name, other in self.copies.items() if other == token))
+        return Scheme(
+            prefix=self.prefix,
+            head=self.head,
+            body=self._tops("body.", "encoder."),
+            decoder=self._tops("decoder."),
+            tables=tuple(name.removeprefix(self.prefix) for name in tables),
+            aliases=self.aliases,
+            unused=self.unused,
+            copies=self.copies,
+            tied=self.tied,
+        )
 
-    def _canonical(self, names: Iterable[str]) -> dict[str, str]:
-        """By name as this version of transformers would write it, the file's own."""
-        renamed = {}
-        for name in names:
-            new = name
-            for pattern, replacement in self.aliases:
-                new = re.sub(pattern, replacement, new)
-            renamed[new] = name
-        if any(name.startswith(self.prefix) for name in renamed):
-            return renamed
-        return {
-            name if name.startswith(self.head) else self.prefix + name: original
-            for name, original in renamed.items()
-        }
+    def _tops(self, *ours: str) -> tuple[str, ...]:
+        """How their names of modules of ours begin: the prefix and one part more."""
+        theirs = (self._module(name) for name in self.tensors if name.startswith(ours))
+        tops = {self.prefix + name.removeprefix(self.prefix).split(".")[0] + "." for name in theirs}
+        return tuple(sorted(tops))
+
+    def _module(self, ours: str) -> str:
+        """Their name of a module of ours, or the first of theirs that it joins."""
+        theirs = self._theirs(self.tensors, ours)
+        return theirs if isinstance(theirs, str) else theirs.names[0]
+
+    def _theirs(self, tensors: Mapping[str, str | Theirs], ours: str) -> str | Theirs | None:
+        """What a module is in a table, in which an encoder-decoder's body is the encoder."""
+        return tensors.get(ours, tensors.get(re.sub(r"^body\.", "encoder.", ours)))
 
     def _row(self, config: models.TransformerConfig, ours: str, shape: Shape) -> Row:
         layer = BLOCK.search(ours)
@@ -257,12 +267,13 @@ class Family:
             **({} if config.tie_embeddings else self.untied),
             **(self.gated if config.activation in models.GATED else {}),
         }
-        theirs = tensors.get(place, tensors.get(module))
+        whole, theirs = (self._theirs(tensors, name) for name in (place, module))
+        theirs = theirs if whole is None else whole
         if theirs is None:
             raise ValueError(f"{self.architecture} has no place for {ours}")
         names, layout = ((theirs,), "same") if isinstance(theirs, str) else theirs
         number = {"layer": int(layer[1])} if layer else {}
-        suffix = "" if place in tensors else f".{LEAVES[leaf]}"
+        suffix = f".{LEAVES[leaf]}" if whole is None else ""
         full = tuple(name.format(**number) + suffix for name in names)
         return Row(ours, full, shape, _sizes(config, place, len(full), shape), layout, config.num_heads)
 

@@ -50,6 +50,7 @@ def write_types(config: models.TransformerConfig) -> Fields:
 BERT = Family(
     name="bert",
     architecture="BertForMaskedLM",
+    body_architecture="BertModel",
     objective="masked_lm",
     constants=ENCODER,
     attributes=(
@@ -84,14 +85,9 @@ BERT = Family(
         "head.decode.bias": "cls.predictions.bias",
     },
     prefix="bert.",
-    head=("cls.",),
+    head=("cls.predictions.",),
     aliases=FIRST_NAMES,
-    unused=(
-        r"bert\.embeddings\.position_ids",
-        r"bert\.pooler\..*",
-        r"cls\.predictions\.bias",
-        r"cls\.seq_relationship\..*",
-    ),
+    unused=(r"bert\.embeddings\.position_ids",),
     tied={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",

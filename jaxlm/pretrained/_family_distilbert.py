@@ -10,6 +10,7 @@ NAME = "distilbert.transformer.layer.{layer}"
 DISTILBERT = Family(
     name="distilbert",
     architecture="DistilBertForMaskedLM",
+    body_architecture="DistilBertModel",
     objective="masked_lm",
     constants={**ENCODER, "norm_epsilon": 1e-12},
     attributes=(

@@ -32,6 +32,7 @@ def write_esm(config: models.TransformerConfig) -> Fields:
 ESM = Family(
     name="esm",
     architecture="EsmForMaskedLM",
+    body_architecture="EsmModel",
     objective="masked_lm",
     constants={"activation": "gelu"},
     attributes=(
@@ -75,8 +76,6 @@ ESM = Family(
     aliases=FIRST_NAMES,
     unused=(
         r"esm\.embeddings\.(position_ids|position_embeddings\.weight)",  # in files of ESM-2 too
-        r"esm\.contact_head\..*",
-        r"esm\.pooler\..*",
         r"esm\.(.*\.)?rotary_embeddings\.inv_freq",
     ),
     tied={"lm_head.decoder.weight": "esm.embeddings.word_embeddings.weight"},

@@ -123,6 +123,7 @@ def write_two_ropes(config: models.TransformerConfig) -> Fields:
 GEMMA2 = Family(
     name="gemma2",
     architecture="Gemma2ForCausalLM",
+    body_architecture="Gemma2Model",
     objective="causal_lm",
     constants=GEMMA,
     attributes=(
@@ -142,6 +143,7 @@ GEMMA2 = Family(
 GEMMA3 = Family(
     name="gemma3_text",
     architecture="Gemma3ForCausalLM",
+    body_architecture="Gemma3TextModel",
     objective="causal_lm",
     constants={**GEMMA, "qk_norm": True},
     attributes=(

@@ -7,6 +7,7 @@ from jaxlm.pretrained._words import ACTIVATIONS
 GPT2 = Family(
     name="gpt2",
     architecture="GPT2LMHeadModel",
+    body_architecture="GPT2Model",
     objective="causal_lm",
     constants={"causal": True, "head": "linear", "head_bias": False},
     attributes=(

@@ -40,6 +40,7 @@ def write_modernbert(config: models.TransformerConfig) -> Fields:
 MODERNBERT = Family(
     name="modernbert",
     architecture="ModernBertForMaskedLM",
+    body_architecture="ModernBertModel",
     objective="masked_lm",
     constants={"position": "rotary", "embedding_norm": True, "first_norm": False},
     attributes=(

@@ -29,6 +29,7 @@ def write_neox(config: models.TransformerConfig) -> Fields:
 NEOX = Family(
     name="gpt_neox",
     architecture="GPTNeoXForCausalLM",
+    body_architecture="GPTNeoXModel",
     objective="causal_lm",
     constants={"causal": True, "position": "rotary", "head": "linear", "head_bias": False},
     attributes=(

@@ -57,6 +57,7 @@ HEAD = {
 ROBERTA = Family(
     name="roberta",
     architecture="RobertaForMaskedLM",
+    body_architecture="RobertaModel",
     objective="masked_lm",
     constants={**ENCODER, "head_activation": "gelu"},
     attributes=(
@@ -81,7 +82,7 @@ ROBERTA = Family(
     prefix="roberta.",
     head=("lm_head.",),
     aliases=FIRST_NAMES,
-    unused=(r"roberta\.embeddings\.(position_ids|token_type_ids)", r"roberta\.pooler\..*", r"lm_head\.bias"),
+    unused=(r"roberta\.embeddings\.(position_ids|token_type_ids)",),
     tied={
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",

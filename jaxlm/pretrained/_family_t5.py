@@ -52,8 +52,15 @@ def read_head(values: Mapping[str, Any]) -> Fields:
     }
 
 
+def check_sides(values: Mapping[str, Any]) -> None:
+    """Refuses a model of both sides that is called one of a single side; of an encoder transformers says so."""
+    is_encoder = "T5EncoderModel" in (values.get("architectures") or ())
+    if not is_encoder and values.get("is_encoder_decoder", True) is not True:
+        refuse([f"is_encoder_decoder={values['is_encoder_decoder']!r} (only True)"])
+
+
 def read_t5(values: Mapping[str, Any]) -> Fields:
-    return all_at_once([lambda: read_forward(values), lambda: read_head(values)])
+    return all_at_once([lambda: check_sides(values), lambda: read_forward(values), lambda: read_head(values)])
 
 
 def write_head(config: models.TransformerConfig) -> Fields:
@@ -68,10 +75,10 @@ def write_head(config: models.TransformerConfig) -> Fields:
 
 
 def settle_head(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
-    """Returns a config whose head is tied unless it has a kernel of its own: of 1.1 only its tensors say."""
+    """Returns a config whose head is not tied if it has a kernel of its own: of 1.1 only its tensors say."""
     if config.output_scale != 1.0:
         return config
-    return dataclasses.replace(config, tie_embeddings="lm_head.weight" not in names)
+    return dataclasses.replace(config, tie_embeddings=config.tie_embeddings and "lm_head.weight" not in names)
 
 
 def _attention(ours: str, theirs: str) -> dict[str, str | Theirs]:
@@ -99,6 +106,7 @@ DISTANCES = "block.0.layer.0.SelfAttention.relative_attention_bias"
 T5 = Family(
     name="t5",
     architecture="T5ForConditionalGeneration",
+    body_architecture="T5EncoderModel",
     objective="seq2seq_lm",
     constants={
         "position": "relative",
@@ -134,7 +142,7 @@ T5 = Family(
     },
     follows={"num_decoder_layers": "num_layers"},
     inert=frozenset({"initializer_factor", "is_decoder", "max_position_embeddings"}),
-    only={"is_encoder_decoder": (True,), "tie_encoder_decoder": (False, None)},
+    only={"is_encoder_decoder": (True, False), "tie_encoder_decoder": (False, None)},
     read=read_t5,
     write=write_head,
     read_names=frozenset(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jaxlm.pretrained._other_folders import describe_file
 from jaxlm.pretrained._run_checkpoints import named_checkpoint
 from jaxlm.pretrained._weights import holds_weights
 
@@ -46,7 +47,10 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
     if (checkpoint := named_checkpoint(name)) is not None:
         return checkpoint
     if path.exists():
-        raise NotADirectoryError(f"{name} is a file: expected the folder that holds it")
+        told = describe_file(path)
+        raise NotADirectoryError(
+            f"{name} is a file: expected the folder that holds it{f'; {told}' if told else ''}"
+        )
     match = re.fullmatch(NAME, str(name))
     # Whoever names a folder that is here means something inside it, not somebody of that name elsewhere.
     if match is None or str(name).startswith(".") or (len(path.parts) > 1 and Path(path.parts[0]).is_dir()):

@@ -57,7 +57,11 @@ def _tell(line: str) -> None:
 
 
 def find_tensors(
-    where: str, stored: Mapping[str, StoredTensor], family: Family, config: models.TransformerConfig
+    where: str,
+    stored: Mapping[str, StoredTensor],
+    family: Family,
+    config: models.TransformerConfig,
+    objective: models.Objective,
 ) -> dict[str, Parts]:
     """Returns how to read every parameter, by its dotted name, from the tensors of a folder.
 
@@ -66,16 +70,17 @@ def find_tensors(
       stored: by name in the files.
       family: whose names they are.
       config: of the model.
+      objective: the family's, or "body".
 
     Raises:
       ValueError: one line that names every missing, unexpected and misshapen tensor.
     """
-    rows, names = family.rows(config), family.names(config, stored)
+    rows, names = family.rows(config, objective), family.names(config, stored, objective)
     known = {canonical: stored[name] for canonical, name in names.found.items()}
-    told_apart = {*names.found.values(), *names.repeated, *names.unused}
+    told_apart = {*names.found.values(), *names.repeated, *names.unused, *names.further}
     twice = {f"{name} (under two names)": stored[name] for name in stored if name not in told_apart}
     shapes = {name: shape for row in rows for name, shape in zip(row.theirs, their_shapes(row), strict=True)}
-    known |= _zeros(where, {name: shapes[name] for name in family.zeros if name not in known})
+    known |= _zeros(where, {name: shapes[name] for name in family.zeros & shapes.keys() - known.keys()})
     again = {name: stored[name] for name in names.repeated}
     wanted = {name: shapes[names.repeated[name]] for name in again}
     check_stored(where, known | twice | again, shapes | wanted)
@@ -83,14 +88,18 @@ def find_tensors(
 
 
 def check_repeated(
-    where: str, stored: Mapping[str, StoredTensor], family: Family, config: models.TransformerConfig
+    where: str,
+    stored: Mapping[str, StoredTensor],
+    family: Family,
+    config: models.TransformerConfig,
+    objective: models.Objective,
 ) -> None:
     """Refuses files in which tensors differ that the config ties to each other; reads them.
 
     Raises:
       ValueError: one line that names them.
     """
-    names = family.names(config, stored)
+    names = family.names(config, stored, objective)
     pairs = [(name, names.found[canonical]) for name, canonical in names.repeated.items()]
     differing = [
         f"{name} and {other}"

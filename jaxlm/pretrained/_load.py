@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import models, tokenizers
+from jaxlm.pretrained._bodies import body_config, objective_of
 from jaxlm.pretrained._description import OWN_KEYS, Description, one_head, read_description
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._huggingface import check_repeated, find_tensors, read_config
-from jaxlm.pretrained._loaded import ENDS, GENERATION, HUGGINGFACE, Loaded
+from jaxlm.pretrained._loaded import ENDS, GENERATION, HUGGINGFACE, Loaded, without_head
+from jaxlm.pretrained._names import canonical_names
+from jaxlm.pretrained._other_folders import ADAPTER_WEIGHTS, describe_other
 from jaxlm.pretrained._run_checkpoints import is_checkpoint, open_checkpoint
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
-from jaxlm.pretrained._weights import FINISHED, open_weights
+from jaxlm.pretrained._weights import open_weights
 
 GENERATION_CONFIG, SETTINGS = "generation_config.json", "tokenizer_config.json"
 LOG = logging.getLogger(__name__)
@@ -39,6 +42,7 @@ class Inspected(NamedTuple):
       family: the `model_type` of a Hugging Face folder; None for a run's folder.
       shapes: of every parameter by its dotted name.
       stored: the types that the files keep them in.
+      left_out: modules of the files that are further heads, and no part of the model.
     """
 
     folder: Path
@@ -49,12 +53,14 @@ class Inspected(NamedTuple):
     family: str | None
     shapes: dict[str, Shape]
     stored: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 class _Source(NamedTuple):
     folder: Path
     description: Description
     family: Family | None  # of a Hugging Face folder
+    left_out: tuple[str, ...] = ()
 
 
 def load(
@@ -63,12 +69,17 @@ def load(
     dtype: DType | None = None,
     compute_dtype: DType | None = None,
     head: str | None = None,
+    needs_head: bool = False,
 ) -> Loaded:
     """Opens a model: a run's folder, one of its checkpoints, what `save_model` wrote, a Hugging Face folder.
 
     Weights are mapped and become parameters one by one: a process needs memory for those alone, and on their
     way to a GPU for the largest. The order of weights is that of `transformers`: model.safetensors, its
     shards, then torch's .bin files, which are read through torch's `weights_only` loading alone.
+
+    A folder of an encoder alone, BertModel and its like, opens with the objective "body": hidden states, and
+    what `training.begin_from` draws a new head on. Further heads beside a model are left out, which one
+    warning says.
 
     Args:
       name: the folder; `RUN@best`, `RUN@last` or `RUN@STEP` for a checkpoint of a run; or the name of a model
@@ -78,6 +89,7 @@ def load(
         Hugging Face folder.
       compute_dtype: what to compute in, where that is another.
       head: of a "joint" model, the one head to open it with, as the model of that head alone; None: all.
+      needs_head: whether a body without a head is refused, before a tensor of it is read.
 
     Returns:
       `Loaded`.
@@ -86,7 +98,7 @@ def load(
       FileNotFoundError: if there is no model.
       ValueError: if the folder is an ensemble's, a file cannot be read or is not whole, the config has what
         is not supported, tensors are missing, unexpected or misshapen (one line that names them all), the
-        tokenizer has ids without a row, or there is no such head.
+        tokenizer has ids without a row, or there is no such head, or none where one is needed.
 
     Example:
       >>> load("./nowhere")
@@ -94,9 +106,15 @@ def load(
       FileNotFoundError: no model at ./nowhere: no such folder
     """
     source, stored = _opened(name)
+    config, objective, _, _ = source.description
+    if needs_head and objective == "body":
+        raise ValueError(without_head(str(name)))
     parts = _parts(source, stored)
     if source.family is not None:
-        check_repeated(str(source.folder), stored, source.family, source.description.config)
+        check_repeated(str(source.folder), stored, source.family, config, objective)
+    if source.left_out:
+        told = ", ".join(source.left_out)
+        LOG.warning("%s: left out, as no part of a %s: %s", source.folder, objective, told)
     tokenizer = _tokenizer(source)
     description = _in_dtype(source.description, dtype, compute_dtype)
     params = read_params(parts, description.config)
@@ -127,20 +145,42 @@ def inspect(name: str | os.PathLike[str]) -> Inspected:
     shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, head)
     kinds = tuple(sorted({tensor.dtype.name for tensor in stored.values()}))
     return Inspected(
-        source.folder, config, objective, head, extra, source.family and source.family.name, shapes, kinds
+        source.folder,
+        config,
+        objective,
+        head,
+        extra,
+        source.family and source.family.name,
+        shapes,
+        kinds,
+        source.left_out,
     )
 
 
 def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTensor]]:
-    """A model and its tensors, none of them read, its config settled by their names."""
+    """A model and its tensors, none of them read; their names settle what it is."""
     source = _find(name)
     if is_checkpoint(source.folder):
         return source, open_checkpoint(source.folder, source.description.config)
     stored = open_weights(source.folder)
     if source.family is None:
         return source, stored
-    settled = source.family.settle(source.description.config, stored)
-    return source._replace(description=source.description._replace(config=settled)), stored
+    try:
+        return _settled(source, source.family, stored), stored
+    except ValueError as error:
+        raise ValueError(f"{_where(source.folder, stored)}: {error}") from error
+
+
+def _settled(source: _Source, family: Family, stored: Mapping[str, StoredTensor]) -> _Source:
+    """A Hugging Face folder, with what only the names of its tensors say."""
+    config, _, heads, extra = source.description
+    config = family.settle(config, canonical_names(stored, family.scheme))
+    objective = objective_of(family, config, stored, extra[HUGGINGFACE].get("architectures") or ())
+    config = body_config(family, config) if objective == "body" else config
+    further = {*family.names(config, stored, objective).further.values()}
+    beside = [name for name in ADAPTER_WEIGHTS if (source.folder / name).exists()]
+    description = Description(config, objective, heads, extra)
+    return source._replace(description=description, left_out=(*sorted(further), *beside))
 
 
 def _find(name: str | os.PathLike[str]) -> _Source:
@@ -159,7 +199,7 @@ def _find(name: str | os.PathLike[str]) -> _Source:
             f"of them, {members[0]}"
         )
     if not path.exists():
-        raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {FINISHED}")
+        raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {describe_other(folder)}")
     values = _values(path)
     if _is_ours(values):
         return _Source(folder, read_description(path), None)
@@ -208,7 +248,7 @@ def _parts(source: _Source, stored: Mapping[str, StoredTensor]) -> dict[str, Par
     """How to read every parameter, known to be there and of its shape."""
     (config, objective, heads, _), where = source.description, _where(source.folder, stored)
     if source.family is not None:
-        return find_tensors(where, stored, source.family, config)
+        return find_tensors(where, stored, source.family, config, objective)
     shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, heads)
     check_stored(where, stored, shapes)
     return {name: lambda one=stored[name]: [one.read()] for name in shapes}

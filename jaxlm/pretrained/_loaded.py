@@ -17,7 +17,8 @@ class Loaded(NamedTuple):
 
     Attributes:
       config: what it is made of.
-      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression" or "joint".
+      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint", or "body" of
+        a model without a head.
       model: the module.
       params: its parameters; `model.apply({"params": params}, tokens)`.
       tokenizer: its tokenizer, or None where there is none beside it.
@@ -168,3 +169,19 @@ def _ids(tokenizer: tokenizers.Tokenizer, tokens: Sequence[str]) -> tuple[int, .
     if None in ids:
         raise ValueError(f"{ENDS}: the tokenizer has no token {tokens[ids.index(None)]!r}")
     return ids
+
+
+def without_head(name: str) -> str:
+    """Returns the line that refuses a body where a head is needed.
+
+    Args:
+      name: of the model.
+
+    Example:
+      >>> without_head("minilm").partition(":")[0]
+      'minilm is a body without a head, which gives hidden states and predicts nothing'
+    """
+    return (
+        f"{name} is a body without a head, which gives hidden states and predicts nothing: draw a head and "
+        f"train it, jaxlm train --init {name} --data CORPUS, or name a model that has one"
+    )

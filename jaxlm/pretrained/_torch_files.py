@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlm.pretrained._safetensors import POINTER
 from jaxlm.pretrained._stored import StoredTensor
 
 # What numpy has no type for goes through the integers of the same width.
@@ -30,8 +31,11 @@ def open_torch(path: Path) -> dict[str, StoredTensor]:
 
     Raises:
       ValueError: one line that names the file and the way out: torch is not installed, the file holds more
-        than weights, or no tensors by name.
+        than weights, or no tensors by name, or is a pointer to a file of Git LFS.
     """
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise ValueError(f"{path} is a Git LFS pointer to weights; fetch the file itself: git lfs pull")
     if importlib.util.find_spec("torch") is None:
         raise ValueError(
             f"{path} is a pickle, which is read through torch only, and torch is not installed: "

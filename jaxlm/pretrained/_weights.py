@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxlm.pretrained._other_folders import describe_other
 from jaxlm.pretrained._safetensors import open_safetensors
 from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._torch_files import open_torch
@@ -13,9 +14,6 @@ TENSORS = "model.safetensors"
 # Files by which weights are known, the first that is there is the one that is opened, as transformers does.
 SINGLE = {TENSORS: open_safetensors, "pytorch_model.bin": open_torch}
 INDEXED = {f"{name}.index.json": reader for name, reader in SINGLE.items()}
-# What other frameworks leave, and pickles that say nothing of what they hold.
-FOREIGN = ("*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.bin")
-FINISHED = "a model's folder is one whose training has finished"
 
 
 def holds_weights(folder: Path) -> bool:
@@ -50,15 +48,7 @@ def open_weights(folder: Path) -> dict[str, StoredTensor]:
         index = f"{kind}.index.json"
         if (folder / index).exists():
             return _open_shards(folder / index, INDEXED[index])
-    raise FileNotFoundError(f"no model in {folder}: it has no {TENSORS}; {_instead(folder)}")
-
-
-def _instead(folder: Path) -> str:
-    found = sorted({path.name for pattern in FOREIGN for path in folder.glob(pattern)})
-    if not found:
-        return FINISHED
-    read = f"{TENSORS}, pytorch_model.bin, or either in shards with an index"
-    return f"it holds {', '.join(found[:4])}, and what is read is {read}"
+    raise FileNotFoundError(f"no model in {folder}: it has no {TENSORS}; {describe_other(folder)}")
 
 
 def _open_shards(index: Path, reader: Any) -> dict[str, StoredTensor]:

@@ -54,6 +54,8 @@ class Engine:
     def __init__(
         self, loaded: pretrained.Loaded, config: EngineConfig | None = None, needs: Needs | None = None
     ) -> None:
+        if loaded.objective == "body":
+            raise ValueError(pretrained.without_head("this model"))
         if loaded.objective not in ("causal_lm", "masked_lm"):
             raise ValueError(
                 f"tokens are scored by a causal_lm or a masked_lm: this model is a {loaded.objective!r}"

@@ -45,6 +45,8 @@ class Scorer:
     def __init__(
         self, loaded: pretrained.Loaded, measure: Measure, config: EngineConfig | None = None
     ) -> None:
+        if loaded.objective == "body":
+            raise ScoreError(pretrained.without_head("this model"))
         if loaded.objective not in measure.objectives:
             raise ScoreError(
                 f"{measure.name} is asked of a {' or a '.join(measure.objectives)}: this model is a "

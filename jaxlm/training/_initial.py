@@ -40,7 +40,8 @@ FINE_TUNING = OptimizerConfig(learning_rate=5e-5, warmup=0.1)
 def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     """Returns the experiment that goes on from a model: its transformer, its tokenizer, its objective.
 
-    An experiment of classification or regression keeps its objective, and draws its head.
+    An experiment of classification or regression keeps its objective, and draws its head. So does one that
+    goes on from a body without a head, which otherwise becomes a masked LM, or a causal one if it is causal.
 
     Args:
       name: the model, as for `pretrained.load`.
@@ -54,8 +55,11 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     folder, config = os.path.abspath(found.folder), found.config
     experiment = experiment or Experiment(optimizer=FINE_TUNING)
     objective = experiment.run.objective
-    if not experiment.is_of_sequences and found.objective in get_args(Goal):
-        objective = found.objective
+    own = found.objective
+    if own == "body":
+        own = "causal_lm" if config.causal else "masked_lm"
+    if not experiment.is_of_sequences and own in get_args(Goal):
+        objective = own
     if found.objective == "seq2seq_lm" and objective != "seq2seq_lm":
         raise ValueError(
             f"{name} is an encoder-decoder and goes on as one: got run.objective={objective!r}; leave it "
@@ -129,7 +133,8 @@ def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     params = _stacked_as(loaded.params, loaded.config, task.config)
     head = _head(loaded, params, experiment.run.objective)
     if head is None:
-        LOG.info("the head is drawn: %s was trained as %s", experiment.run.init, loaded.objective)
+        told = "is a body" if loaded.objective == "body" else f"was trained as {loaded.objective}"
+        LOG.info("the head is drawn: %s %s", experiment.run.init, told)
     bodies = {name: params[name] for name in models.BODIES if name in params}
     begun = {**drawn, **bodies, **(head or {})}
     _check_same_shapes(where, begun, drawn)

@@ -38,6 +38,17 @@ GPT2 = models.TransformerConfig(
 )
 
 
+# Commands that ask for a head, and what they take beside the model.
+HEADED = {
+    "fill": "[MASK]",
+    "next": "paris",
+    "generate": "paris",
+    "evaluate": "all.txt",
+    "score": "all.txt --out out",
+    "score --measure pseudo-log-likelihood": "all.txt --out out",
+}
+
+
 def drawn(config, objective, tokenizer):
     model = models.build(config, objective)
     params = jax.jit(model.init)(jax.random.key(3), jnp.array([[1]]))["params"]
@@ -52,6 +63,9 @@ def place(tmp_path_factory):
     bert, gpt2 = tokenizers.load(folder / "words"), tokenizers.bytes_tokenizer()
     pretrained.save_huggingface(folder / "bert", drawn(BERT, "masked_lm", bert))
     pretrained.save_huggingface(folder / "gpt2", drawn(GPT2, "causal_lm", gpt2))
+    body = models.build(BERT, "body")
+    params = jax.jit(body.init)(jax.random.key(4), jnp.array([[1]]))["params"]
+    pretrained.save_huggingface(folder / "body", pretrained.Loaded(BERT, "body", body, params, bert, {}))
     wordy = dataclasses.replace(GPT2, vocab_size=len(WORDS))
     pretrained.save_huggingface(folder / "wordy", drawn(wordy, "causal_lm", bert))
     lines = [f"number {n} is {'odd' if n % 2 else 'even'}" for n in range(60)]
@@ -112,6 +126,25 @@ def test_info_tells_family_sizes_and_types(here, capsys):
     assert (found["family"], found["training"], found["config"]["objective"]) == ("gpt2", None, "causal_lm")
 
 
+def test_info_tells_a_body_and_what_is_left_out(here, capsys):
+    assert "body: bert, a Hugging Face folder, a body without a head" in said(capsys, "info", "body")
+    tensors = safetensors.numpy.load_file(here / "body/model.safetensors")
+    pooled = copy(here / "body", here / "pooled")
+    extra = {"pooler.dense.bias": np.zeros(16, np.float32)}
+    safetensors.numpy.save_file(tensors | extra, pooled / "model.safetensors", {"format": "pt"})
+    assert "left out, as no part of the model: pooler" in said(capsys, "info", "pooled")
+    found = json.loads(said(capsys, "info", "pooled", "--json"))
+    assert (found["config"]["objective"], found["left_out"]) == ("body", ["pooler"])
+
+
+def test_a_body_is_trained_with_a_new_head(here, capsys):
+    options = "--out runs/headed --steps 2 --batch-size 8 --json"
+    said(capsys, *shlex.split(f"train --init body --data all.txt {options}"))
+    experiment = json.loads((here / "runs/headed/experiment.json").read_text())
+    assert experiment["run"]["objective"] == "masked_lm" and experiment["data"]["ends"]
+    assert "paris" in said(capsys, "fill", "runs/headed", "paris is the [MASK]")
+
+
 def test_names_of_the_local_cache_are_models(here, capsys):
     snapshot = here / "hub/models--owner--gpt/snapshots/abc"
     if not snapshot.exists():
@@ -161,6 +194,9 @@ def broken(here):
     """Folders, each wrong in one way, by name."""
     empty = here / "empty"
     empty.mkdir()
+    (here / "adapter").mkdir()
+    adapter = {"base_model_name_or_path": "owner/base", "peft_type": "LORA"}
+    (here / "adapter/adapter_config.json").write_text(json.dumps(adapter))
     weightless = copy(here / "gpt2", here / "weightless")
     (weightless / "model.safetensors").unlink()
     half = copy(here / "gpt2", here / "half") / "model.safetensors"
@@ -199,6 +235,12 @@ def broken(here):
         ("fill bare [MASK]", "bare has no tokenizer: expected tokenizer.json"),
         ("train --init bare --data all.txt", "goes on with its model's own tokenizer: no tokenizer in"),
         ("fill gpt2 [MASK]", "gpt2 fills no masks"),
+        *(
+            (f"{command} body {rest}", "body without a head, which gives hidden states and predicts nothing")
+            for command, rest in HEADED.items()
+        ),
+        ("fill adapter [MASK]", "adapter holds no model: it has no config.json; it is an adapter of PEFT"),
+        ("score adapter all.txt --out out", "an adapter of PEFT (LORA) for owner/base: merge the two first"),
         ("fill bert ''", "nothing to fill in ''"),
         ("fill bert 'Paris is'", "nothing to fill in 'Paris is': write [MASK]"),
         (f"fill bert '{'the ' * 20}[MASK]'", "23 tokens long and the model takes at most 16"),

@@ -99,19 +99,19 @@ def written(family: Any, config: models.TransformerConfig, params: Any) -> dict[
 
 
 # What is compiled here runs once, on a few tokens: the time is the compiler's.
-_quickly = functools.partial(
+quickly = functools.partial(
     jax.jit,
     static_argnums=0,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
 )
 
 
-@_quickly
+@quickly
 def logits(model: Any, params: Any, tokens: jax.Array, segments: jax.Array, *extra: jax.Array) -> jax.Array:
     return _apply(model, params, tokens, segments, **({"types": extra[0]} if extra else {}))
 
 
-@_quickly
+@quickly
 def logits_and_gradient(model: Any, params: Any) -> tuple[jax.Array, Any]:
     """Logits of `TOKENS`, and the gradient of their sum with the weights `WEIGHTS`."""
 

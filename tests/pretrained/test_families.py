@@ -121,7 +121,6 @@ REFUSED = [
         "in blocks with a window",
     ),
     ("t5", {"feed_forward_proj": "gated-relu"}, r"feed_forward_proj='gated-relu' \(known are 'relu'"),
-    ("t5", {"is_encoder_decoder": False}, r"is_encoder_decoder=False \(only True\)"),
     ("t5", {"relative_attention_max_distance": 16}, "relative_distance lies beyond the distances"),
     ("marian", {"decoder_attention_heads": 8}, r"decoder_attention_heads=8 \(only 4, as the encoder\)"),
     ("marian", {"decoder_vocab_size": 7}, r"decoder_vocab_size=7 \(only 13, as the encoder\)"),

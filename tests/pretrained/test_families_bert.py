@@ -62,8 +62,9 @@ def test_first_names_pooler_and_next_sentence_head(tmp_path):
     assert names.found[
         "head.norm.weight".replace("head.norm", "cls.predictions.transform.LayerNorm")
     ].endswith("gamma")
-    unused = {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "bert.embeddings.position_ids"}
-    assert unused | {"cls.seq_relationship.weight", "cls.seq_relationship.bias"} == set(names.unused)
+    assert names.unused == ("bert.embeddings.position_ids",)
+    assert set(names.further.values()) == {"bert.pooler", "cls.seq_relationship"}
+    assert len(names.further) == 4
     assert names.repeated == {
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",

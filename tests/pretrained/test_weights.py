@@ -85,12 +85,9 @@ def test_an_index_that_is_none(tmp_path, text, told):
 
 
 def test_a_folder_without_weights(tmp_path):
-    refused(tmp_path, "it has no model.safetensors; a model's folder is one whose", FileNotFoundError)
-    (tmp_path / "tf_model.h5").touch()
+    refused(tmp_path, "it has no model.safetensors; the folder is empty: expected", FileNotFoundError)
     (tmp_path / "model.pkl").touch()
-    told = refused(
-        tmp_path, "it has no model.safetensors; it holds model.pkl, tf_model.h5", FileNotFoundError
-    )
+    told = refused(tmp_path, "it has no model.safetensors; it holds model.pkl", FileNotFoundError)
     assert "what is read is model.safetensors, pytorch_model.bin" in told and not holds_weights(tmp_path)
 
 
@@ -143,6 +140,13 @@ def test_a_torch_file_without_torch_says_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
     told = refused(tmp_path, "is a pickle, which is read through torch only, and torch is not installed")
     assert "pip install torch" in told and "save_pretrained" in told and not (tmp_path / "harm").exists()
+
+
+def test_a_torch_file_that_was_not_fetched(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    refused(
+        tmp_path, "pytorch_model.bin is a Git LFS pointer to weights; fetch the file itself: git lfs pull"
+    )
 
 
 def test_a_torch_file_of_no_tensors(tmp_path):

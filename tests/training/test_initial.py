@@ -121,6 +121,29 @@ def test_a_classifier_takes_the_body_and_draws_its_head(gpt2, tmp_path):
     assert loaded.objective == "classification" and "head" in loaded.params
 
 
+@pytest.mark.parametrize("objective", ["masked_lm", "causal_lm", "classification", "regression"])
+def test_a_body_takes_every_head_that_fits_it(objective, texts, tmp_path):
+    """A head is drawn on a body without one; whether it is causal decides which language model it becomes."""
+    is_causal = objective == "causal_lm"
+    config = dataclasses.replace(GPT2, vocab_size=260, depth=1, causal=is_causal)
+    params = saved(tmp_path / "body", config, "body")
+    labels = [str(n) if objective == "regression" else "ab"[n % 2] for n in range(80)]
+    lines = [json.dumps({"text": f"number {n}", "label": label}) for n, label in enumerate(labels)]
+    (tmp_path / "l.jsonl").write_text("\n".join(lines))
+    is_of_sequences = objective in ("classification", "regression")
+    experiment = asked(texts, steps=1, **({"objective": objective} if is_of_sequences else {}))
+    if is_of_sequences:
+        kept = dataclasses.replace(experiment.data, paths=(str(tmp_path / "l.jsonl"),), label_field="label")
+        experiment = dataclasses.replace(experiment, data=kept)
+    still = OptimizerConfig(learning_rate=1e-30, warmup=0)
+    begun = training.begin_from(str(tmp_path / "body"), dataclasses.replace(experiment, optimizer=still))
+    assert begun.run.objective == objective
+    if objective == "regression":
+        loaded = trained(begun, tmp_path / "run")
+        jax.tree.map(np.testing.assert_array_equal, loaded.params["body"], params["body"])
+        assert loaded.objective == objective
+
+
 def test_a_run_of_our_own_goes_on_too_scanned_or_not(texts, tmp_path):
     config = models.TransformerConfig(vocab_size=260, width=16, depth=2, num_heads=2, position="rotary")
     params = saved(tmp_path / "first", config, "masked_lm")

@@ -1,0 +1,189 @@
+"""Names of a file's tensors as transformers writes them now: wrappers come off, the body's prefix goes on."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+# What wrappers put among a module's names: data parallelism, torch.compile, FSDP, recomputation, Lightning.
+WRAPPERS = frozenset(
+    ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
+)
+
+
+class Names(NamedTuple):
+    """The tensors of a file by what they are.
+
+    Attributes:
+      found: canonical name to the file's own.
+      repeated: names in the file of tensors that repeat another, to the canonical name of that one: a tied
+        output kernel, for example. A file whose two differ is not of this model.
+      unused: names in the file of tensors that hold nothing a model needs: positions, masks.
+      further: names in the file of tensors of further heads, to the module of the file that each belongs to.
+    """
+
+    found: dict[str, str]
+    repeated: dict[str, str]
+    unused: tuple[str, ...]
+    further: dict[str, str]
+
+
+class Scheme(NamedTuple):
+    """How a family names the tensors of its files.
+
+    Attributes:
+      prefix: of every tensor but the head's; files of the bare body leave it out.
+      head: how names of the head's tensors begin.
+      body: the same of the body's, of an encoder-decoder the encoder's.
+      decoder: the same of an encoder-decoder's decoder.
+      tables: the token embedding, which every file has, under all its names without the prefix.
+      aliases: patterns of older names and what they are called now.
+      unused: patterns of tensors that hold nothing a model needs.
+      copies: tensors that repeat another one, and that one.
+      tied: the same where embeddings are tied.
+    """
+
+    prefix: str
+    head: tuple[str, ...]
+    body: tuple[str, ...]
+    decoder: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
+    copies: Mapping[str, str] = {}
+    tied: Mapping[str, str] = {}
+
+
+def canonical_names(names: Iterable[str], scheme: Scheme) -> dict[str, str]:
+    """Returns by name as transformers would write it now, the file's own.
+
+    `module.`, `_orig_mod.` and their like come off wherever they stand. A model that is part of another one,
+    `model.bert.`, is known by its token embedding: what stands before that comes off, and tensors that do not
+    begin so keep their names.
+
+    Args:
+      names: in the file.
+      scheme: the family's.
+
+    Raises:
+      ValueError: if the names are of several models.
+
+    Example:
+      >>> scheme = Scheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
+      >>> canonical_names(["module.table", "module.cls.bias"], scheme)
+      {'bert.table': 'module.table', 'cls.bias': 'module.cls.bias'}
+      >>> canonical_names(["model.bert.table", "model.cls.bias", "score"], scheme)
+      {'bert.table': 'model.bert.table', 'cls.bias': 'model.cls.bias', 'score': 'score'}
+    """
+    plain = {name: _unwrapped(name) for name in names}
+    root = _root(plain.values(), scheme)
+    inner = {name: _renamed(new.removeprefix(root), scheme.aliases) for name, new in plain.items()}
+    is_bare = not any(name.startswith(scheme.prefix) for name in inner.values())
+    canonical = {}
+    for name, new in inner.items():
+        if is_bare and plain[name].startswith(root) and not new.startswith(scheme.head):
+            new = scheme.prefix + new
+        elif new.removeprefix(scheme.prefix).startswith(scheme.head):
+            new = new.removeprefix(scheme.prefix)  # a bare file that is wrapped under the prefix's own name
+        canonical[new] = name
+    return canonical
+
+
+def sort_names(
+    names: Iterable[str], scheme: Scheme, wanted: Collection[str], *, is_body: bool = False, is_tied: bool
+) -> Names:
+    """Sorts the names of a file's tensors: those of the model, repetitions, those without use, further heads.
+
+    A name that is inside of the model's own modules and belongs to nothing is among `found`, under itself: it
+    may change what the model computes. Of a tensor that is there only under the name of its repetition, that
+    name is the file's own.
+
+    Args:
+      names: in the file.
+      scheme: the family's.
+      wanted: canonical names of the tensors that the model has.
+      is_body: whether head and decoder, if there are any, are left out.
+      is_tied: whether the output kernel is the token embedding.
+
+    Raises:
+      ValueError: if the names are of several models.
+
+    Example:
+      >>> scheme = Scheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
+      >>> sort_names(["table", "pooler.bias"], scheme, ["bert.table"], is_body=True, is_tied=False)[::3]
+      ({'bert.table': 'table'}, {'pooler.bias': 'pooler'})
+    """
+    canonical = canonical_names(names, scheme)
+    repeats = {**scheme.copies, **(scheme.tied if is_tied else {})}
+    # Kept under both names, a tensor of embeddings that are not tied is read under one.
+    spare = {old for name, old in scheme.tied.items() if name in wanted and old not in wanted}
+    own = scheme.body if is_body else (*scheme.body, *scheme.decoder, *scheme.head)
+    found = _in_their_place(wanted, canonical, scheme)
+    moved, repeated, unused, further = {*found.values()}, {}, [], {}
+    for new, name in canonical.items():
+        original = repeats.get(new)
+        if name in moved:
+            continue
+        if original is not None and original not in canonical and original not in found:
+            found[original] = name
+        elif original is not None:
+            repeated[name] = original
+        elif new in wanted:
+            found[new] = name
+        elif new in spare or any(re.fullmatch(pattern, new) for pattern in scheme.unused):
+            unused.append(name)
+        elif new.startswith(own) or (scheme.prefix and scheme.prefix + new in canonical):
+            found[new] = name
+        else:
+            further[name] = _module(new, name, wanted)
+    return Names(found, repeated, tuple(unused), further)
+
+
+def _in_their_place(wanted: Collection[str], canonical: Mapping[str, str], scheme: Scheme) -> dict[str, str]:
+    """Wanted tensors that stand under the name that they would repeat if embeddings were tied.
+
+    transformers 4 keeps the bias of untied embeddings once, and not under the name that 5 reads.
+    """
+    return {
+        name: canonical[original]
+        for name, original in scheme.tied.items()
+        if name in wanted and name not in canonical and original not in wanted and original in canonical
+    }
+
+
+def _module(name: str, own: str, wanted: Collection[str]) -> str:
+    """The largest module of a tensor that holds none of the wanted ones, in the file's own words."""
+    parts = name.split(".")
+    paths = (".".join(parts[:length]) + "." for length in range(1, len(parts)))
+    is_apart = (not any(other.startswith(path) for other in wanted) for path in paths)
+    within = next((len(parts) - length for length, apart in enumerate(is_apart, 1) if apart), 0)
+    return own.rsplit(".", within)[0] if within else own
+
+
+def _unwrapped(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def _renamed(name: str, aliases: Iterable[tuple[str, str]]) -> str:
+    for pattern, replacement in aliases:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _root(names: Iterable[str], scheme: Scheme) -> str:
+    """What stands before the names of a model that is part of another one."""
+    before = {
+        name.removesuffix(table)
+        for name in names
+        for table in scheme.tables
+        if name == table or name.endswith(f".{table}")
+    }
+    roots = {_without(scheme.prefix, path) for path in before}
+    if len(roots) > 1:
+        told = ", ".join(repr(root) for root in sorted(roots))
+        raise ValueError(f"its tensors are of {len(roots)} models, whose names begin with {told}: keep one")
+    return roots.pop() if roots else ""
+
+
+def _without(prefix: str, path: str) -> str:
+    """A path without the prefix at its end, if that is a part of it."""
+    return path.removesuffix(prefix) if path == prefix or path.endswith(f".{prefix}") else path

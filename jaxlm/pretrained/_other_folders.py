@@ -1,0 +1,244 @@
+"""Folders that hold no model that is read here: what they are instead, and the way out."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+READ = "model.safetensors, pytorch_model.bin, or either in shards with an index"
+FINISHED = "a model's folder is one whose training has finished"
+ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+# Kinds of adapters that change weights, into which they can be merged.
+MERGED = ("LORA", "ADALORA", "LOHA", "LOKR", "OFT", "BOFT", "IA3", "VERA", "FOURIERFT", "HRA", "DELORA")
+CLASSES = {
+    "CAUSAL_LM": "AutoModelForCausalLM",
+    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
+    "SEQ_CLS": "AutoModelForSequenceClassification",
+    "TOKEN_CLS": "AutoModelForTokenClassification",
+    "QUESTION_ANS": "AutoModelForQuestionAnswering",
+    "FEATURE_EXTRACTION": "AutoModel",
+}
+TOKENIZERS = (
+    "tokenizer*.json",
+    "vocab.*",
+    "merges.txt",
+    "*.spm",
+    "*token*.model",
+    "spiece.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+class Kind(NamedTuple):
+    """A kind of files that stand where a model is expected.
+
+    Attributes:
+      patterns: of their names.
+      what: they are.
+      remedy: what helps; `{folder}` and `{file}` stand for themselves.
+    """
+
+    patterns: tuple[str, ...]
+    what: str
+    remedy: str
+
+
+KINDS = (
+    Kind(
+        ("*.gguf", "ggml-*.bin"),
+        "GGUF, the format of llama.cpp",
+        "fetch the model that it was made of, or write it as safetensors where torch, transformers and gguf "
+        "are: AutoModelForCausalLM.from_pretrained({folder!r}, gguf_file={file!r}).save_pretrained(OUT)",
+    ),
+    Kind(
+        ("consolidated*.safetensors", "consolidated*.pth"),
+        "the maker's own layout, whose tensors have other names",
+        "fetch the same model's config.json and model*.safetensors, which lie beside it on the hub",
+    ),
+    Kind(
+        ("*.onnx", "onnx/*.onnx"),
+        "ONNX, a compiled graph",
+        "fetch the model that it was exported from: its config.json and model.safetensors",
+    ),
+    Kind(
+        ("openvino_*.xml", "openvino_*.bin"),
+        "OpenVINO, a compiled graph",
+        "fetch the model that it was exported from: its config.json and model.safetensors",
+    ),
+    Kind(
+        ("*.mlmodel", "*.mlpackage", "coreml/*", "*.tflite", "*.engine", "*.nemo", "rust_model.ot"),
+        "a model compiled for another runtime",
+        "fetch the model that it was exported from: its config.json and model.safetensors",
+    ),
+    Kind(
+        ("flax_model*.msgpack", "*.msgpack"),
+        "weights of Flax",
+        "write them as safetensors where transformers 4, torch and flax are: "
+        "AutoModel.from_pretrained({folder!r}, from_flax=True).save_pretrained(OUT)",
+    ),
+    Kind(
+        ("*.h5", "*.keras", "*.ckpt.index", "*.ckpt.data-*", "*.ckpt.meta", "saved_model.pb"),
+        "weights of TensorFlow",
+        "write them as safetensors where transformers 4, torch and TensorFlow are: "
+        "AutoModel.from_pretrained({folder!r}, from_tf=True).save_pretrained(OUT)",
+    ),
+    Kind(
+        ("*.distcp", "*_fsdp_*/*.distcp", "zero_to_fp32.py", "global_step*"),
+        "a sharded checkpoint of training",
+        "put it together as model.safetensors first: accelerate merge-weights, or DeepSpeed's "
+        "zero_to_fp32.py",
+    ),
+    Kind(("*.npz",), "arrays of NumPy or MLX", f"expected {READ}"),
+)
+SHARD = re.compile(r".*-\d{5}-of-\d{5}\.(safetensors|bin)")
+# Pickles that say nothing of what they hold.
+OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.bin", "*.safetensors")
+
+
+def describe_other(folder: Path) -> str:
+    """Returns what a folder holds in the place of a model, and what helps; one line.
+
+    Args:
+      folder: without config.json, or without weights.
+
+    Example:
+      >>> import tempfile
+      >>> describe_other(Path(tempfile.mkdtemp()))
+      'the folder is empty: expected config.json, tokenizer files and model.safetensors'
+    """
+    told = (look(folder) for look in _LOOKS)
+    return next((line for line in told if line), FINISHED)
+
+
+def describe_file(path: Path) -> str:
+    """Returns what a file is that was named in the place of a model's folder, and what helps; "" if unknown.
+
+    Example:
+      >>> describe_file(Path("tiny.gguf")).partition(":")[0]
+      'it is GGUF, the format of llama.cpp'
+    """
+    kind = next((kind for kind in KINDS if any(path.match(pattern) for pattern in kind.patterns)), None)
+    return "" if kind is None else f"it is {kind.what}: {_remedy(kind, path.parent, path.name)}"
+
+
+def adapter_of(folder: Path) -> dict[str, Any] | None:
+    """Returns the adapter_config.json of a PEFT adapter; None where there is none."""
+    try:
+        values = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {} if (folder / ADAPTER).exists() else None
+    return values if isinstance(values, dict) else {}
+
+
+def _empty(folder: Path) -> str:
+    holds = any(not path.name.startswith(".") for path in folder.iterdir())
+    return "" if holds else "the folder is empty: expected config.json, tokenizer files and model.safetensors"
+
+
+def _adapter(folder: Path) -> str:
+    values = adapter_of(folder)
+    if values is None:
+        return ""
+    base, kind = values.get("base_model_name_or_path") or "BASE", str(values.get("peft_type") or "LORA")
+    if kind not in MERGED:
+        return f"it is an adapter of PEFT ({kind}) for {base}, which cannot be merged: name {base} itself"
+    auto = CLASSES.get(str(values.get("task_type")), "AutoModelForMaskedLM")
+    return (
+        f"it is an adapter of PEFT ({kind}) for {base}: merge the two first, PeftModel.from_pretrained("
+        f"{auto}.from_pretrained({base!r}), {str(folder)!r}).merge_and_unload().save_pretrained(OUT)"
+    )
+
+
+def _pipeline(folder: Path) -> str:
+    if not (folder / "model_index.json").exists():
+        return ""
+    return f"it is a pipeline of diffusers, of several models: name one of them{_inner(folder)}"
+
+
+def _foreign(folder: Path) -> str:
+    for kind in KINDS:
+        found = sorted(
+            path.relative_to(folder).as_posix() for it in kind.patterns for path in folder.glob(it)
+        )
+        if found:
+            return f"it holds {_listed(found)}: {kind.what}; {_remedy(kind, folder, found[0])}"
+    return ""
+
+
+def _remedy(kind: Kind, folder: Path, file: str) -> str:
+    return kind.remedy.format(folder=str(folder), file=file)
+
+
+def _shards(folder: Path) -> str:
+    found = sorted(path.name for path in folder.iterdir() if SHARD.fullmatch(path.name))
+    if not found:
+        return ""
+    whole = "model.safetensors" if found[0].endswith(".safetensors") else "pytorch_model.bin"
+    return f"it holds shards without their index, {_listed(found)}: fetch {whole}.index.json"
+
+
+def _unread(folder: Path) -> str:
+    """Weights under a name that says nothing of them."""
+    named = {path.name for pattern in OTHERS for path in folder.glob(pattern)}
+    found = sorted(named - {"model.safetensors", "pytorch_model.bin"})
+    return f"it holds {_listed(found)}, and what is read is {READ}" if found else ""
+
+
+def _unnamed(folder: Path) -> str:
+    """Weights without a config."""
+    weights = [name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).exists()]
+    if not weights or (folder / "config.json").exists():
+        return ""
+    return f"it holds {weights[0]}, and only config.json says of what model: fetch it from where that came"
+
+
+def _tokenizer(folder: Path) -> str:
+    if (folder / "config.json").exists():
+        return ""
+    if not any(path for pattern in TOKENIZERS for path in folder.glob(pattern)):
+        return ""
+    return "it holds a tokenizer and no model: fetch config.json and model.safetensors too"
+
+
+def _above(folder: Path) -> str:
+    """A folder whose folders hold models: a hub's cache, a trainer's output, several modules."""
+    inner = _inner(folder)
+    return f"models lie in folders within: name one of them{inner}" if inner else ""
+
+
+def _inner(folder: Path) -> str:
+    places = [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
+    names = sorted({str(path.parent) for path in places}, key=_by_number)
+    return f", {', '.join(names[-4:])}" if names else ""
+
+
+def _by_number(name: str) -> list[Any]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _bare(folder: Path) -> str:
+    """A config without weights."""
+    if not (folder / "config.json").exists():
+        return ""
+    return f"it holds config.json and no weights: fetch {READ}; {FINISHED}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+_LOOKS: tuple[Callable[[Path], str], ...] = (
+    _empty,
+    _adapter,
+    _pipeline,
+    _foreign,
+    _shards,
+    _unnamed,
+    _unread,
+    _above,
+    _tokenizer,
+    _bare,
+)

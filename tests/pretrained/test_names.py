@@ -1,0 +1,85 @@
+"""Names of tensors under wrappers, and what a folder is by its tensors' names: of every family."""
+
+import functools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxlm.pretrained._bodies import body_config, objective_of
+from jaxlm.pretrained._families import FAMILIES
+from jaxlm.pretrained._names import WRAPPERS, canonical_names
+from tests.pretrained.test_families import values_of
+
+
+def wrapped(name, inner):
+    """A name with the parts of wrappers before its own, by the place of these."""
+    parts = [[inner[place], part] if place in inner else [part] for place, part in enumerate(name.split("."))]
+    return ".".join(part for pair in parts for part in pair)
+
+
+@functools.cache
+def tensors_of(family, objective):
+    config = FAMILIES[family].config(values_of(family))
+    return [name for row in FAMILIES[family].rows(config, objective) for name in row.theirs]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    family=st.sampled_from(sorted(FAMILIES)),
+    is_body=st.booleans(),
+    is_bare=st.booleans(),
+    outer=st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=3),
+    root=st.sampled_from(["", "model.", "net.", "0.auto_model.", "encoder.model."]),
+    inner=st.dictionaries(st.integers(0, 8), st.sampled_from(sorted(WRAPPERS))),
+)
+def test_wrappers_come_off_wherever_they_stand(family, is_body, is_bare, outer, root, inner):
+    """Of every family, with its prefix and without, as a whole and as a part of another module."""
+    prefix, start = FAMILIES[family].prefix, "".join(f"{part}." for part in outer) + root
+    expected = {
+        name: start + wrapped(name.removeprefix(prefix) if is_bare else name, inner)
+        for name in tensors_of(family, "body" if is_body else FAMILIES[family].objective)
+    }
+    assert canonical_names(expected.values(), FAMILIES[family].scheme) == expected
+
+
+def objective(family, names, *architectures):
+    return objective_of(FAMILIES[family], FAMILIES[family].config(values_of(family)), names, architectures)
+
+
+def own_names(family):
+    """The tensors of a family's head and decoder that a file cannot leave out."""
+    kept, body = FAMILIES[family], tensors_of(family, "body")
+    return set(tensors_of(family, kept.objective)) - set(body) - kept.zeros
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tensors_decide_what_a_folder_is(family):
+    kept, body, whole = (
+        FAMILIES[family],
+        tensors_of(family, "body"),
+        tensors_of(family, FAMILIES[family].objective),
+    )
+    own, other = own_names(family), "OwnForSequenceClassification"
+    assert objective(family, whole) == objective(family, whole, kept.architecture) == kept.objective
+    assert objective(family, [*whole, "score.weight"], kept.architecture) == kept.objective
+    assert objective(family, body, kept.body_architecture) == ("body" if own else kept.objective)
+    assert objective(family, [*body, "score.weight"], other) == "body"
+    for name in sorted(own)[:3]:  # a file of a language model that is not whole
+        rest = [one for one in whole if one != name]
+        lacks_all = not own - {name}
+        assert objective(family, rest, kept.architecture) == ("body" if lacks_all else kept.objective)
+        assert objective(family, [*rest, "score.weight"], other) == "body"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_body_keeps_its_modules_and_names_the_rest(family):
+    kept = FAMILIES[family]
+    config = body_config(kept, kept.config(values_of(family)))
+    body, extra = tensors_of(family, "body"), ["score.dense.weight", f"{kept.prefix}pooler.bias"]
+    names = kept.names(config, [*body, *sorted(own_names(family)), *extra], "body")
+    assert names.found.keys() == {*body} and not names.unused
+    assert set(names.further) == own_names(family) | {*extra}
+    assert {"score", f"{kept.prefix}pooler"} <= set(names.further.values())
+    inside = body[-1].rsplit(".", 1)[0] + ".lora_A.weight"
+    assert inside in kept.names(config, [*body, inside], "body").found
