@@ -73,10 +73,10 @@ FOREIGN = {
 
 
 def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
-    """Returns the class that a folder's tokenizer is of for transformers, without "Fast"; None: no one says.
+    """Returns the class that a folder's tokenizer is of for transformers, without "Fast"; None: nothing says.
 
     The class that is named counts, in tokenizer_config.json or else in config.json; where none is, the one
-    of the `model_type`.
+    of the `model_type`, which for most of them is the plain one.
 
     Args:
       settings: tokenizer_config.json.
@@ -85,14 +85,14 @@ def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | N
     Example:
       >>> class_name({"tokenizer_class": "BertTokenizerFast"}, {"model_type": "gpt2"})
       'BertTokenizer'
-      >>> [class_name({}, {"model_type": kind}) for kind in ("bart", "mistral", "llama")]
-      ['RobertaTokenizer', 'PreTrainedTokenizer', None]
+      >>> class_name({}, {"model_type": "bart"}), class_name({}, {"model_type": "llama"}), class_name({}, {})
+      ('RobertaTokenizer', 'PreTrainedTokenizer', None)
     """
     named = settings.get("tokenizer_class") or model.get("tokenizer_class")
     kind = model.get("model_type")
     own = _CLASS_OF_MODEL.get(kind) if isinstance(kind, str) else None
     if not isinstance(named, str):
-        return own
+        return own or (PLAIN[0] if isinstance(kind, str) else None)
     named = named.removesuffix("Fast")
     # What the type reads as it is, and what goes by its type, no other class changes.
     if own is not None and own != named and (own in PLAIN or kind in _STUBBORN):

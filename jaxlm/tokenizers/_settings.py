@@ -23,6 +23,9 @@ USUAL_ROLES: dict[Way, dict[str, str]] = {
     | {"sep": "</s>", "pad": "<pad>", "cls": "<s>", "mask": "<mask>"},
     "gpt2": {"bos": "<|endoftext|>", "eos": "<|endoftext|>"},
     "qwen2": {"eos": "<|endoftext|>", "pad": "<|endoftext|>"},
+    "llama": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"},
+    "gemma": {"bos": "<bos>", "eos": "<eos>", "unk": "<unk>", "pad": "<pad>", "mask": "<mask>"},
+    "t5": {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"},
     "neox": {"bos": "<|endoftext|>", "eos": "<|endoftext|>", "pad": "<|padding|>"},
 }
 

@@ -55,7 +55,8 @@ def from_sentence_pieces(file: Path, settings: Settings, rows: int | None = None
     if found.model == "bpe":
         backend.add_tokens([AddedToken(text, normalized=True) for text in found.of_kind(USER_DEFINED)])
     add_listed(backend, [_as_written(one) for one in settings.reserved()], rows=rows)
-    bos, eos = settings.roles.get("bos", "<s>"), settings.roles.get("eos", "</s>")
+    roles = settings.named_roles
+    bos, eos = roles.get("bos", "<s>"), roles.get("eos", "</s>")
     return around(
         backend,
         bos if config.get("add_bos_token", not is_t5) else None,

@@ -83,11 +83,12 @@ class Hub(types.ModuleType):
         self.files, self.folder, self.asked = files, folder, []
         self.HfApi = lambda: self
 
-    def list_repo_files(self, name, *, revision):
+    def model_info(self, name, *, revision, timeout):
         if self.folder is None:
             logging.getLogger("huggingface_hub").warning("one attempt failed")
             raise ConnectionError("the net\nis away")
-        return self.files
+        siblings = [types.SimpleNamespace(rfilename=file) for file in self.files]
+        return types.SimpleNamespace(siblings=siblings)
 
     def snapshot_download(self, name, *, revision, allow_patterns):
         self.asked = [name, revision, sorted(allow_patterns)]
