@@ -49,11 +49,10 @@ def with_listed(
     if all(token.content in vocab for token, _ in listed):
         return filled, []
     last = max([size - 1, *tokens])
+    number = last + 1 - len(tokens)
+    if number > MOST_HOLES:
+        raise ValueError(f"{number:,} ids below {last} have no token: the last is of {tokens.get(last)!r}")
     holes = [id for id in range(last + 1) if id not in tokens]
-    if len(holes) > MOST_HOLES:
-        raise ValueError(
-            f"{len(holes):,} ids below {last} have no token, of which the last is {tokens[last]!r}"
-        )
     # A listed token that others stand behind is an entry like them: added, it would come last.
     behind = max([size, *(1 + id for id in (*vocab.values(), *holes))])
     filled |= {token.content: id for token, id in listed if id is not None and id < behind}

@@ -42,11 +42,13 @@ def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) 
     if way is not None and _is_of(way, data) and infer_kind(backend) == "huggingface":
         take_steps(backend, steps_of(way, settings.values))
         _put_own_ends_around(backend, way, settings)
-    elif settings.class_name is None:
-        _follow_named(backend, data, settings)
+    else:
+        if settings.class_name is None:
+            _follow_named(backend, data, settings)
+        settings = settings._replace(class_name=None)
     if data["model"].get("type") == "WordPiece" and is_residues(_ordinary(backend)):
         split_residues(backend)
-    roles = set(settings.roles.values()) if rows is None else set()
+    roles = set(settings.named_roles.values()) if rows is None else set()
     lacking = [one for one in settings.reserved() if backend.token_to_id(one.token.content) is None]
     known = [one._replace(id=None) for one in lacking if one.token.content not in roles]
     if known:

@@ -1,6 +1,7 @@
 """Vocabularies of a token a line, vocab.txt: BERT's word pieces, ESM's symbols, single residues."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 
 LOG = logging.getLogger(__name__)
 AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
+# A residue, known or not, a gap, a stop, or what separates chains.
+_SYMBOL = re.compile(r"[A-Z.\-*?$|~]")
 # Unicode's White_Space: what a line may end with and is no part of its token.
 _WHITE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680"
@@ -97,14 +100,14 @@ def from_vocab_txt(
 
 
 def is_residues(ordinary: Iterable[str]) -> bool:
-    """Tells whether the ordinary tokens of a vocabulary are single symbols, all amino acids among them.
+    """Tells whether the ordinary tokens of a vocabulary are amino acids, all of them, and marks at most.
 
     Example:
       >>> is_residues("LAGVESIKRDTPNQFYMHCWXUBZO"), is_residues([*"LAGVESIKRDTPNQFYMHCW", "##A"])
       (True, False)
     """
     ordinary = set(ordinary)
-    return ordinary >= AMINO_ACIDS and all(len(token) == 1 for token in ordinary)
+    return ordinary >= AMINO_ACIDS and all(_SYMBOL.fullmatch(token) for token in ordinary)
 
 
 def split_residues(backend: tokenizers.Tokenizer) -> None:

@@ -1,6 +1,10 @@
 import importlib.util
 import logging
+import os
+import socket
+import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -122,6 +126,21 @@ def test_what_is_needed_is_downloaded_and_weights_in_one_format(online, tmp_path
     assert hub.asked == ["owner/model", "v2", ["config.json", "model-1.safetensors", "vocab.txt"]]
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["source.spm", "target.spm", "vocab.json"],
+        ["spiece.model", "tokenizer_config.json"],
+        ["tokenizer.model", "added_tokens.json"],
+        ["vocab.json", "merges.txt", "special_tokens_map.json"],
+    ],
+)
+def test_every_form_of_a_tokenizer_is_downloaded(online, tmp_path, files):
+    hub = online([*files, "config.json", "model.safetensors", "original/tokenizer.model"], tmp_path)
+    pretrained.find_folder("owner/model")
+    assert hub.asked[2] == sorted([*files, "config.json", "model.safetensors"])
+
+
 def test_torch_files_are_downloaded_where_there_is_nothing_else(online, tmp_path):
     hub = online(["config.json", "pytorch_model.bin", "training_args.bin"], tmp_path)
     pretrained.find_folder("owner/model")
@@ -135,6 +154,20 @@ def test_a_download_that_fails_is_one_line(online, caplog):
         r"downloading it failed \(ConnectionError: the net is away\); check the name and the net",
     )
     assert not caplog.records
+
+
+def test_without_a_net_the_real_library_ends_at_once_and_in_silence(cache):
+    pytest.importorskip("huggingface_hub")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    code = "from jaxlm import pretrained; pretrained.find_folder('owner/model')"
+    offline = os.environ | {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HUB_CACHE": str(cache)}
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True, text=True)
+    told = done.stderr.splitlines()
+    assert "Retrying" not in done.stderr and told[-1].startswith("FileNotFoundError: no model owner/model")
+    assert time.monotonic() - began < 25
 
 
 @pytest.mark.parametrize("name", ["./owner/model", "../model", "/nowhere/model", "a/b/c", "here/model", ""])
