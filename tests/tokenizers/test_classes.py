@@ -6,28 +6,14 @@ from jaxlm.tokenizers._classes import FOREIGN, PLAIN, WAY_OF_CLASS, check_readab
 from tests.tokenizers.folders import MERGES, ROBERTA, byte_vocab, write
 
 NAMES = (None, *PLAIN[::3], *WAY_OF_CLASS, "BertTokenizerFast", "OurOwnTokenizer", "OurOwnTokenizerFast")
-TYPES = (
-    "bert",
-    "roberta",
-    "distilbert",
-    "modernbert",
-    "gpt2",
-    "gpt_neox",
-    "llama",
-    "mistral",
-    "qwen2",
-    "qwen3",
-    "bart",
-)
+TYPES = ("roberta", "modernbert", "gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3", "bart")
 
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_the_class_of_a_folder_is_the_one_that_transformers_takes(tmp_path, kind):
     transformers = pytest.importorskip("transformers")
-    backend = pytest.importorskip("tokenizers").Tokenizer.from_str
     model = {"type": "BPE", "vocab": byte_vocab(*ROBERTA, "<|endoftext|>"), "merges": []}
     write(tmp_path, {"tokenizer.json": {"version": "1.0", "added_tokens": [], "model": model}})
-    assert backend((tmp_path / "tokenizer.json").read_text())
     write(tmp_path, {"config.json": {"model_type": kind}, "merges.txt": MERGES})
     for name in ("GPT2Tokenizer", "RobertaTokenizerFast", "PreTrainedTokenizerFast", "OurOwnTokenizer", None):
         config = {"tokenizer_class": name} if name else {}
