@@ -1,11 +1,12 @@
 """Opening a tokenizer from a file or a Hugging Face folder."""
 
+import logging
 import os
 from pathlib import Path
 
 import tokenizers
 
-from jaxlm.tokenizers._classes import check_readable
+from jaxlm.tokenizers._classes import PLAIN, check_readable
 from jaxlm.tokenizers._kinds import infer_kind
 from jaxlm.tokenizers._marian import Side, from_marian
 from jaxlm.tokenizers._roles import resolve_roles
@@ -16,6 +17,7 @@ from jaxlm.tokenizers._tokenizer_json import from_tokenizer_json
 from jaxlm.tokenizers._vocabularies import from_vocab_json
 from jaxlm.tokenizers._word_pieces import from_vocab_txt
 
+LOG = logging.getLogger(__name__)
 # What a folder's tokenizer may be kept in.
 WANTED = (
     "tokenizer.json, vocab.json with merges.txt or source.spm, vocab.txt, spiece.model, or tokenizer.model"
@@ -87,6 +89,9 @@ def _from_vocabulary(
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """The tokenizer of the older files, and role to token."""
     check_readable(settings.class_name, WAY_OUT)
+    if settings.way is None and settings.class_name not in (None, *PLAIN):
+        told = "%s: tokenizer_class=%r is not known: its vocabulary is read as its specials tell"
+        LOG.warning(told, folder, settings.class_name)
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
         return from_vocab_json(folder / "vocab.json", folder / "merges.txt", settings, rows)
     if (folder / "vocab.json").exists() and (folder / f"{side}.spm").exists():

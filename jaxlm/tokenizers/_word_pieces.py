@@ -1,5 +1,6 @@
 """Vocabularies of a token a line, vocab.txt: BERT's word pieces, ESM's symbols, single residues."""
 
+import functools
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -18,8 +19,8 @@ from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 
 LOG = logging.getLogger(__name__)
 AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
-# A residue, known or not, a gap, a stop, or what separates chains.
-_SYMBOL = re.compile(r"[A-Z.\-*?$|~]")
+# A residue, known or not, a gap, a stop, or what separates chains; and names in brackets, [unused1].
+_SYMBOL = re.compile(r"[A-Z.\-*?$|~]|\[.*\]|<.*>")
 # Unicode's White_Space: what a line may end with and is no part of its token.
 _WHITE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680"
@@ -74,24 +75,12 @@ def from_vocab_txt(
     if alphabet is not None:
         return alphabet, settings.named_roles
     vocab = {token: id for id, token in enumerate(lines) if token}
-    names = (settings.named_roles.get("unk", ""), *CONVENTIONAL_NAMES["unk"])
-    unk = next((name for name in names if name in vocab), None)
-    if unk is None:
-        raise ValueError(
-            f"{file.name} has no unknown token: expected one of {', '.join(CONVENTIONAL_NAMES['unk'])}"
-        )
     if settings.way is None:
         reserved = [*reserved, *conventional(vocab, reserved)]
     filled, holes = with_listed(vocab, reserved, size=len(lines))
-    ordinary = [token for token in vocab if token not in {one.token.content for one in reserved}]
-    if settings.way == "esm":
-        backend = _symbols(filled, unk, ordinary)
-    elif is_residues(ordinary):
-        backend = tokenizers.Tokenizer(models.WordLevel(filled, unk_token=unk))
-        split_residues(backend)
-    else:
-        backend = tokenizers.Tokenizer(models.WordPiece(filled, unk_token=unk))
-        take_steps(backend, steps_of("bert", _with_case(settings.values, ordinary, file)))
+    names = {one.token.content for one in reserved}
+    ordinary = [token for token in vocab if token not in names]
+    backend = _divided(filled, _unknown(vocab, settings, file), ordinary, settings, file)
     add_listed(backend, reserved, rows=rows, plain=holes)
     opening, closing = _ends(backend, settings)
     if opening or closing:
@@ -100,7 +89,7 @@ def from_vocab_txt(
 
 
 def is_residues(ordinary: Iterable[str]) -> bool:
-    """Tells whether the ordinary tokens of a vocabulary are amino acids, all of them, and marks at most.
+    """Tells whether the ordinary tokens of a vocabulary are amino acids, all of them, and marks beside them.
 
     Example:
       >>> is_residues("LAGVESIKRDTPNQFYMHCWXUBZO"), is_residues([*"LAGVESIKRDTPNQFYMHCW", "##A"])
@@ -108,6 +97,31 @@ def is_residues(ordinary: Iterable[str]) -> bool:
     """
     ordinary = set(ordinary)
     return ordinary >= AMINO_ACIDS and all(_SYMBOL.fullmatch(token) for token in ordinary)
+
+
+def _unknown(vocab: Mapping[str, int], settings: Settings, file: Path) -> str:
+    names = (settings.named_roles.get("unk", ""), *CONVENTIONAL_NAMES["unk"])
+    unk = next((name for name in names if name in vocab), None)
+    if unk is None:
+        raise ValueError(
+            f"{file.name} has no unknown token: expected one of {', '.join(CONVENTIONAL_NAMES['unk'])}"
+        )
+    return unk
+
+
+def _divided(
+    vocab: dict[str, int], unk: str, ordinary: list[str], settings: Settings, file: Path
+) -> tokenizers.Tokenizer:
+    """A backend that divides texts as the vocabulary asks for."""
+    if settings.way == "esm":
+        return _symbols(vocab, unk, ordinary)
+    if is_residues(ordinary):
+        backend = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token=unk))
+        split_residues(backend)
+        return backend
+    backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=unk))
+    take_steps(backend, steps_of("bert", _with_case(settings.values, ordinary, file)))
+    return backend
 
 
 def split_residues(backend: tokenizers.Tokenizer) -> None:
@@ -150,13 +164,17 @@ def _with_case(values: Mapping[str, Any], ordinary: Iterable[str], file: Path) -
     word = next((token for token in ordinary if _has_case(token)), None)
     if word is None:
         return values
+    _tell_case(str(file), word)
+    return {**values, "do_lower_case": False}
+
+
+@functools.cache
+def _tell_case(file: str, word: str) -> None:
     LOG.warning(
         "%s: no file says do_lower_case, and the vocabulary has %r: case is kept, which transformers would "
         "lower; say it in tokenizer_config.json",
-        file,
-        word,
+        *(file, word),
     )
-    return {**values, "do_lower_case": False}
 
 
 def _has_case(token: str) -> bool:

@@ -97,11 +97,12 @@ def test_a_class_decides_over_the_model_type(tmp_path):
     assert tokenizers.load(write(tmp_path, made)).encode("low", add_specials=True).size == 1
 
 
-def test_a_class_that_is_not_known_is_read_as_gpt2s(tmp_path):
+def test_a_class_that_is_not_known_is_read_as_gpt2s_and_told(tmp_path, caplog):
     write(tmp_path, files("gpt2", ("<|endoftext|>",), {"tokenizer_class": "OurOwnTokenizer"}, "none"))
     vocab = byte_vocab("<|endoftext|>")
     ids = tokenizers.load(tmp_path).encode("low<|endoftext|>", add_specials=True)
     assert ids.tolist() == [vocab["low"], vocab["<|endoftext|>"]]
+    assert "tokenizer_class='OurOwnTokenizer' is not known" in caplog.text
 
 
 @pytest.mark.parametrize(
