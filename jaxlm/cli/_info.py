@@ -144,7 +144,7 @@ def _show(found: dict[str, Any]) -> None:
     if found["training"]:
         _show_training(found["folder"], found["training"])
     if found["tokenizer"]:
-        print(f"tokenizer: {found['tokenizer']['kind']}, {found['tokenizer']['vocab_size']:,} ids")
+        print(f"tokenizer: {found['tokenizer']['kind']}, {_ids(found)}")
     if found["config"]:
         fields = (f"{name}={value}" for name, value in found["config"]["model"].items() if value is not None)
         print(textwrap.fill(f"model: {' '.join(fields)}", width=100, subsequent_indent="  "))
@@ -158,6 +158,13 @@ def _show(found: dict[str, Any]) -> None:
     rows = [*found["parameters"].items(), *([("total", total)] if total else [])]
     _show_rows(("part", "parameters"), [(name, f"{count:,}") for name, count in rows])
     _show_rows(("file", "bytes"), [(name, f"{size:,}") for name, size in found["files"].items()])
+
+
+def _ids(found: dict[str, Any]) -> str:
+    """How many ids a tokenizer has, and how many rows stand for none of them, as in padded embeddings."""
+    ids = found["tokenizer"]["vocab_size"]
+    rows = found["config"]["model"]["vocab_size"] if found["config"] else None
+    return f"{ids:,} ids" + (f" (the embedding has {rows:,} rows)" if rows and rows > ids else "")
 
 
 def _show_training(folder: str, state: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def read_head(values: Mapping[str, Any]) -> Fields:
 
 
 def check_sides(values: Mapping[str, Any]) -> None:
-    """Refuses a model of both sides that is called one of a single side; of an encoder transformers says so."""
+    """Refuses a model of both sides that is called one of a single side, as an encoder alone may be."""
     is_encoder = "T5EncoderModel" in (values.get("architectures") or ())
     if not is_encoder and values.get("is_encoder_decoder", True) is not True:
         refuse([f"is_encoder_decoder={values['is_encoder_decoder']!r} (only True)"])

@@ -15,9 +15,11 @@ from jaxlm.pretrained._weights import holds_weights
 
 NAME = r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?"
 # What a model is opened with; weights are chosen apart, so that none is fetched in two formats.
-NEEDED = ("*.json", "*.txt", "*.jinja")
+NEEDED = ("*.json", "*.txt", "*.jinja", "*.model", "*.spm")
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 TRUE = ("1", "ON", "YES", "TRUE")
+# How long the hub may take to say what it has of a model, in seconds.
+PATIENCE = 10
 
 
 def find_folder(name: str | os.PathLike[str]) -> Path:
@@ -92,11 +94,15 @@ def _download(repository: str, revision: str) -> Path:
             f"{where}; pip install huggingface_hub to download it, or on another machine: {fetch}"
         )
     hub = importlib.import_module("huggingface_hub")
-    # Each of its attempts would be a line of its own beside the one that says what to do.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        files = hub.HfApi().list_repo_files(repository, revision=revision)
-        found = hub.snapshot_download(repository, revision=revision, allow_patterns=_wanted(files))
+        api = hub.HfApi()
+        # Each of its attempts would be a line of its own beside the one that says what to do. The
+        # library sets its own level when it is first used.
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        # One attempt: where there is no net, what lists the files tries again for half a minute.
+        siblings = api.model_info(repository, revision=revision, timeout=PATIENCE).siblings or []
+        files = _wanted(file.rfilename for file in siblings)
+        found = hub.snapshot_download(repository, revision=revision, allow_patterns=files)
     except Exception as error:  # the hub's own errors, and those of every layer of the net below
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = reason if len(reason) <= 200 else f"{reason[:197]}..."

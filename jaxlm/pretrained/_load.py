@@ -1,6 +1,7 @@
 """Opening a model: a run's folder or a Hugging Face folder, by path or by name."""
 
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -266,11 +267,22 @@ def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
     names = VOCABULARIES if source.family is not None else (TOKENIZER,)
     if not any(list(folder.glob(name)) for name in names):
         return None
-    tokenizer = tokenizers.load(place)
+    tokenizer = tokenizers.load(place, rows=vocab_size)
     try:
         tokenizer, dropped = tokenizers.fit_tokenizer(tokenizer, vocab_size)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
     if dropped:
         LOG.warning("%s: tokens without a row in the embedding are not known: %s", folder, ", ".join(dropped))
+    if tokenizer.vocab_size < vocab_size:
+        _tell_spare_rows(str(folder), vocab_size, tokenizer.vocab_size)
     return tokenizer
+
+
+@functools.cache
+def _tell_spare_rows(folder: str, rows: int, ids: int) -> None:
+    """Says once in a process that a model predicts ids which stand for no token."""
+    LOG.warning(
+        "%s: the embedding has %d rows and the tokenizer %d ids: the last %d rows stand for no token",
+        *(folder, rows, ids, rows - ids),
+    )

@@ -110,7 +110,7 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: Trained
 
 def _without_sentinels(texts: Iterable[str], config: TokenizerConfig, kind: TrainedKind) -> Tokenizer:
     if config.path is not None:
-        tokenizer = load(config.path)
+        tokenizer = load(config.path, rows=config.rows)
         return tokenizer if config.rows is None else fit_tokenizer(tokenizer, config.rows).tokenizer
     kind = kind if config.kind == "auto" else config.kind
     if kind == "bytes":

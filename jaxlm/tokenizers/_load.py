@@ -1,47 +1,60 @@
 """Opening a tokenizer from a file or a Hugging Face folder."""
 
-import json
+import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import tokenizers
 
+from jaxlm.tokenizers._classes import PLAIN, check_readable
+from jaxlm.tokenizers._kinds import infer_kind
 from jaxlm.tokenizers._marian import Side, from_marian
-from jaxlm.tokenizers._roles import Specials
+from jaxlm.tokenizers._roles import resolve_roles
+from jaxlm.tokenizers._settings import Settings, read_settings
 from jaxlm.tokenizers._spm_backends import LLAMA_FILE, T5_FILE, from_sentence_pieces
 from jaxlm.tokenizers._tokenizer import Tokenizer
-from jaxlm.tokenizers._vocabularies import from_vocab_json, from_vocab_txt
+from jaxlm.tokenizers._tokenizer_json import from_tokenizer_json
+from jaxlm.tokenizers._vocabularies import from_vocab_json
+from jaxlm.tokenizers._word_pieces import from_vocab_txt
 
+LOG = logging.getLogger(__name__)
 # What a folder's tokenizer may be kept in.
 WANTED = (
     "tokenizer.json, vocab.json with merges.txt or source.spm, vocab.txt, spiece.model, or tokenizer.model"
 )
-ROLE_KEYS = {f"{role}_token": role for role in Specials._fields}
 WAY_OUT = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
 
 
-def load(path: str | os.PathLike[str], *, side: Side = "source") -> Tokenizer:
+def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | None = None) -> Tokenizer:
     """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
 
-    Roles are read from `special_tokens_map.json` and `tokenizer_config.json` beside the file where those
-    exist (a token that they name and the vocabulary lacks counts as absent, and one that is null is none);
-    the other roles go by conventional names ([MASK], <mask>, <|mask|>, ...). Padding, truncation and dropout
-    stored in the file are switched off.
+    Texts become the ids that transformers 5 gives. Its class is looked for in `tokenizer_config.json`, then
+    in the model's `config.json`; it decides what is done to texts before they are divided, and what stands
+    around them. Where no file names a class, a tokenizer.json is used as it is, and other files as the class
+    whose specials they hold.
+
+    Roles are read from `special_tokens_map.json` and `tokenizer_config.json`, in which null says that no
+    token has the role; the other roles go by conventional names ([MASK], <mask>, <|mask|>, ...). Tokens of
+    `added_tokens.json`, `added_tokens_decoder` and `additional_special_tokens` stand for themselves; those
+    that the vocabulary lacks stand behind it. Padding, truncation and dropout stored in the file are switched
+    off.
 
     Args:
       path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`
-        (GPT-2's) or with `source.spm` (Marian's), then `vocab.txt` (BERT's), then SentencePiece's
-        `spiece.model` (T5's) and `tokenizer.model` (Llama's).
+        (GPT-2's, RoBERTa's) or with `source.spm` (Marian's), then `vocab.txt` (BERT's, ESM's), then
+        SentencePiece's `spiece.model` (T5's) and `tokenizer.model` (Llama's).
       side: whose texts a Marian folder's tokenizer is to read: "source", those that are translated, or
         "target", translations, where the two are divided by files of their own; ids are the same.
+      rows: of the embedding that it is for; None: as many as config.json beside it says. A token that is
+        named and that no file gives an id is known while there is a row for it.
 
     Returns:
       A `Tokenizer`.
 
     Raises:
       FileNotFoundError: if there is nothing to open.
-      ValueError: if a file can't be read as what it should be.
+      ValueError: if a file can't be read as what it should be, or the class divides texts by more than the
+        files say (a Japanese dictionary).
 
     Example:
       >>> load("nowhere/tokenizer.json")
@@ -54,33 +67,43 @@ def load(path: str | os.PathLike[str], *, side: Side = "source") -> Tokenizer:
         raise FileNotFoundError(f"no tokenizer at {path}: no such file or folder")
     folder = path if path.is_dir() else path.parent
     file = path / "tokenizer.json" if path.is_dir() else path
-    config = _settings(folder)
+    settings = read_settings(folder)
+    rows = settings.rows if rows is None else rows
     try:
-        text = (
-            file.read_text(encoding="utf-8")
-            if file.exists()
-            else _from_vocabulary(folder, config, side).to_str()
-        )
-        return Tokenizer.from_json(text, _roles(config))
+        if file.exists():
+            return _of_file(file, settings, rows)
+        backend, roles = _from_vocabulary(folder, settings, side, rows)
+        return Tokenizer.from_json(backend.to_str(), dict.fromkeys(settings.denied) | roles)
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: not UTF-8 at byte {error.start}") from error
     except ValueError as error:
         raise ValueError(f"{file if file.exists() else folder}: {error}") from error
 
 
-def _from_vocabulary(folder: Path, config: dict[str, Any], side: Side) -> tokenizers.Tokenizer:
-    roles = {role: token for role, token in _roles(config).items() if token is not None}
+def _of_file(file: Path, settings: Settings, rows: int | None) -> Tokenizer:
+    backend = from_tokenizer_json(file.read_text(encoding="utf-8"), settings, rows)
+    return Tokenizer(backend, infer_kind(backend), resolve_roles(backend, settings.told_roles))
+
+
+def _from_vocabulary(
+    folder: Path, settings: Settings, side: Side, rows: int | None
+) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    """The tokenizer of the older files, and role to token."""
+    check_readable(settings.class_name, WAY_OUT)
+    if settings.way is None and settings.class_name not in (None, *PLAIN):
+        told = "%s: tokenizer_class=%r is not known: its vocabulary is read as its specials tell"
+        LOG.warning(told, folder, settings.class_name)
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-        return from_vocab_json(folder / "vocab.json", folder / "merges.txt", config, roles)
+        return from_vocab_json(folder / "vocab.json", folder / "merges.txt", settings, rows)
     if (folder / "vocab.json").exists() and (folder / f"{side}.spm").exists():
-        return from_marian(folder, side, config, roles)
+        return from_marian(folder, side, settings.values, settings.roles), settings.roles
     if (folder / "vocab.txt").exists():
-        return from_vocab_txt(folder / "vocab.txt", config, roles)
+        return from_vocab_txt(folder / "vocab.txt", settings, rows)
     pieces = next((folder / name for name in (T5_FILE, LLAMA_FILE) if (folder / name).exists()), None)
     if pieces is None:
         raise FileNotFoundError(f"no tokenizer in {folder}: expected {WANTED}{_instead(folder)}")
     try:
-        return from_sentence_pieces(pieces, config, roles)
+        return from_sentence_pieces(pieces, settings, rows), settings.roles
     except ValueError as error:
         raise ValueError(f"{error}; {WAY_OUT}") from error
 
@@ -95,32 +118,3 @@ def _instead(folder: Path) -> str:
         if found:
             return f", found {', '.join(found)}; {way_out}"
     return ""
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    """What the two files beside a tokenizer say, the newer of the formats last."""
-    settings: dict[str, Any] = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        file = folder / name
-        if not file.exists():
-            continue
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{file}: not JSON ({error})") from error
-        if not isinstance(found, dict):
-            raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
-        settings |= {key: value for key, value in found.items() if value is not None}
-        # Qwen's files say that no token begins texts: then none does, whatever conventional name is there.
-        absent = [key for key, value in found.items() if value is None and key in ROLE_KEYS]
-        settings = dict.fromkeys(absent) | settings
-    return settings
-
-
-def _roles(settings: dict[str, Any]) -> dict[str, str | None]:
-    """Role to token, None of a role that no token has; a token is a string or an object's "content"."""
-    named = {role: settings[key] for key, role in ROLE_KEYS.items() if key in settings}
-    contents = {
-        role: token.get("content") if isinstance(token, dict) else token for role, token in named.items()
-    }
-    return {role: token for role, token in contents.items() if token is None or isinstance(token, str)}

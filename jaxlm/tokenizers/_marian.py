@@ -11,7 +11,8 @@ from tokenizers import AddedToken, models
 
 from jaxlm.tokenizers._sentence_piece_file import NORMAL, USER_DEFINED, SentencePieces, read_sentence_pieces
 from jaxlm.tokenizers._sentence_pieces import BEYOND, HIDDEN
-from jaxlm.tokenizers._spm_backends import around, prepare, read_vocabulary, reserve, scored
+from jaxlm.tokenizers._spm_backends import around, prepare, reserve, scored
+from jaxlm.tokenizers._vocabularies import read_vocabulary
 
 Side = Literal["source", "target"]
 

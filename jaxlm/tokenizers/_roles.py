@@ -61,7 +61,7 @@ def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str | None]
     Args:
       backend: the vocabulary.
       roles: role to token, e.g. `{"mask": "<mask>"}`; a token that the vocabulary lacks counts as not named,
-        and None says that no token has the role.
+        and so does an empty one; None says that no token has the role.
 
     Returns:
       `Specials`.
@@ -82,7 +82,8 @@ def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str | None]
         if role in roles and roles[role] is None:
             return None
         names = [roles.get(role, ""), *(name for name in CONVENTIONAL_NAMES[role] if name in reserved)]
-        ids = (backend.token_to_id(name) for name in names)
+        # An entry without a name takes no role, though vocabularies have one (an empty line).
+        ids = (backend.token_to_id(name) for name in names if name)
         return next((id for id in ids if id is not None), None)
 
     return Specials(**{role: find(role) for role in Specials._fields})

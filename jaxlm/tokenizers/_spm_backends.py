@@ -1,6 +1,5 @@
 """Tokenizers of SentencePiece's model files: T5's and Llama's, and what Marian's have in common with them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
+from jaxlm.tokenizers._added_tokens import add_listed
 from jaxlm.tokenizers._sentence_piece_file import (
     CONTROL,
     NORMAL,
@@ -19,29 +19,30 @@ from jaxlm.tokenizers._sentence_piece_file import (
     read_sentence_pieces,
 )
 from jaxlm.tokenizers._sentence_pieces import HIDDEN, SPACE
+from jaxlm.tokenizers._settings import ListedToken, Settings
 
 T5_FILE, LLAMA_FILE = "spiece.model", "tokenizer.model"
 T5_SENTINELS, MOST_SENTINELS = 100, 10_000
 
 
-def from_sentence_pieces(
-    file: Path, config: Mapping[str, Any], roles: Mapping[str, str]
-) -> tokenizers.Tokenizer:
+def from_sentence_pieces(file: Path, settings: Settings, rows: int | None = None) -> tokenizers.Tokenizer:
     """Builds the tokenizer of a `spiece.model` (T5's) or a `tokenizer.model` (Llama's, Mistral's, Gemma's).
 
     T5's texts are closed by `</s>`, and its sentinels stand behind the pieces; the others' are opened by
     `<s>`, where `tokenizer_config.json` names no other tokens.
 
     Args:
-      file: the model file; `added_tokens.json` is read beside it.
-      config: what `tokenizer_config.json` says; `extra_ids`, `add_bos_token`, `add_eos_token`, `legacy` and
-        `added_tokens_decoder` count.
-      roles: role to token.
+      file: the model file.
+      settings: what stands beside it; of tokenizer_config.json `extra_ids`, `add_bos_token`, `add_eos_token`,
+        `add_prefix_space` and `legacy` count.
+      rows: of the embedding; see `add_listed`.
 
     Raises:
       ValueError: if a file cannot be read, or tokens that were added later have other ids in them.
     """
-    found, is_t5 = read_sentence_pieces(file), file.name == T5_FILE
+    found, is_t5, config = read_sentence_pieces(file), file.name == T5_FILE, settings.values
+    if not is_t5 and config.get("add_prefix_space") is False:
+        found = found._replace(adds_space=False)
     sentinels = _sentinels(found, config) if is_t5 else []
     model = _unigram(found, sentinels) if found.model == "unigram" else _merging(found)
     backend = tokenizers.Tokenizer(model)
@@ -53,13 +54,21 @@ def from_sentence_pieces(
     reserve(backend, [*found.of_kind(UNKNOWN, CONTROL), *sentinels])
     if found.model == "bpe":
         backend.add_tokens([AddedToken(text, normalized=True) for text in found.of_kind(USER_DEFINED)])
-    _add_later(backend, _later(file.parent, config))
+    add_listed(backend, [_as_written(one) for one in settings.reserved()], rows=rows)
+    roles = settings.named_roles
     bos, eos = roles.get("bos", "<s>"), roles.get("eos", "</s>")
     return around(
         backend,
         bos if config.get("add_bos_token", not is_t5) else None,
         eos if config.get("add_eos_token", is_t5) else None,
     )
+
+
+def _as_written(one: ListedToken) -> ListedToken:
+    """A token that is looked for in a text before spaces are written as ▁."""
+    token = one.token
+    sides = {"lstrip": token.lstrip, "rstrip": token.rstrip, "single_word": token.single_word}
+    return one._replace(token=AddedToken(token.content, special=token.special, normalized=False, **sides))
 
 
 def _unigram(found: SentencePieces, sentinels: Sequence[str]) -> models.Unigram:
@@ -153,40 +162,3 @@ def _sentinels(found: SentencePieces, config: Mapping[str, Any]) -> list[str]:
     known = {piece.text for piece in found.pieces}
     names = (f"<extra_id_{index}>" for index in reversed(range(number)))
     return [name for name in names if name not in known]
-
-
-def _later(folder: Path, config: Mapping[str, Any]) -> dict[int, tuple[str, bool]]:
-    """Tokens that were added to a vocabulary, by id, and whether they are special."""
-    file = folder / "added_tokens.json"
-    listed = read_vocabulary(file) if file.exists() else {}
-    found = {id: (token, True) for token, id in listed.items()}
-    decoder = config.get("added_tokens_decoder", {})
-    for id, token in decoder.items() if isinstance(decoder, dict) else ():
-        if id.isdecimal() and isinstance(token, dict) and isinstance(token.get("content"), str):
-            found[int(id)] = token["content"], bool(token.get("special"))
-    return found
-
-
-def _add_later(backend: tokenizers.Tokenizer, later: Mapping[int, tuple[str, bool]]) -> None:
-    for id, (token, special) in sorted(later.items()):
-        backend.add_tokens([AddedToken(token, normalized=False, special=special)])
-        if backend.token_to_id(token) != id:
-            got = backend.token_to_id(token)
-            raise ValueError(
-                f"the added token {token!r} would have id {got} behind the pieces, and is said to have {id}"
-            )
-
-
-def read_vocabulary(file: Path) -> dict[str, int]:
-    """Returns token to id of a JSON file.
-
-    Raises:
-      ValueError: if it is no such file.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file.name} is not JSON ({error})") from error
-    if not isinstance(found, dict) or not all(type(id) is int for id in found.values()):
-        raise ValueError(f"{file.name}: expected a JSON object of tokens and ids")
-    return found

@@ -1,6 +1,8 @@
 import importlib.util
 import logging
+import socket
 import sys
+import time
 import types
 
 import pytest
@@ -83,11 +85,12 @@ class Hub(types.ModuleType):
         self.files, self.folder, self.asked = files, folder, []
         self.HfApi = lambda: self
 
-    def list_repo_files(self, name, *, revision):
+    def model_info(self, name, *, revision, timeout):
         if self.folder is None:
             logging.getLogger("huggingface_hub").warning("one attempt failed")
             raise ConnectionError("the net\nis away")
-        return self.files
+        siblings = [types.SimpleNamespace(rfilename=file) for file in self.files]
+        return types.SimpleNamespace(siblings=siblings)
 
     def snapshot_download(self, name, *, revision, allow_patterns):
         self.asked = [name, revision, sorted(allow_patterns)]
@@ -121,6 +124,21 @@ def test_what_is_needed_is_downloaded_and_weights_in_one_format(online, tmp_path
     assert hub.asked == ["owner/model", "v2", ["config.json", "model-1.safetensors", "vocab.txt"]]
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["source.spm", "target.spm", "vocab.json"],
+        ["spiece.model", "tokenizer_config.json"],
+        ["tokenizer.model", "added_tokens.json"],
+        ["vocab.json", "merges.txt", "special_tokens_map.json"],
+    ],
+)
+def test_every_form_of_a_tokenizer_is_downloaded(online, tmp_path, files):
+    hub = online([*files, "config.json", "model.safetensors", "original/tokenizer.model"], tmp_path)
+    pretrained.find_folder("owner/model")
+    assert hub.asked[2] == sorted([*files, "config.json", "model.safetensors"])
+
+
 def test_torch_files_are_downloaded_where_there_is_nothing_else(online, tmp_path):
     hub = online(["config.json", "pytorch_model.bin", "training_args.bin"], tmp_path)
     pretrained.find_folder("owner/model")
@@ -134,6 +152,20 @@ def test_a_download_that_fails_is_one_line(online, caplog):
         r"downloading it failed \(ConnectionError: the net is away\); check the name and the net",
     )
     assert not caplog.records
+
+
+def test_without_a_net_the_real_library_ends_at_once_and_in_silence(cache, monkeypatch, caplog, capfd):
+    hub = pytest.importorskip("huggingface_hub")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    api, slept = hub.HfApi(endpoint=address), []
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "HfApi", lambda: api)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    refused("owner/model", r"downloading it failed \(ConnectError: .*\); check the name and the net")
+    assert slept == [] and not caplog.records and capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["./owner/model", "../model", "/nowhere/model", "a/b/c", "here/model", ""])

@@ -174,6 +174,16 @@ def test_added_tokens_without_a_row_are_dropped_and_told(gpt2, caplog):
     assert "tokens without a row in the embedding are not known: <4>" in caplog.text
 
 
+def test_rows_without_a_token_are_told_once(gpt2, caplog):
+    change_config(gpt2, vocab_size=300)
+    rewrite(gpt2, (tensors := tensors_of(gpt2)) | {WTE: np.resize(tensors[WTE], (300, 16))})
+    told = "the embedding has 300 rows and the tokenizer 260 ids: the last 40 rows stand for no token"
+    for count in (1, 0):
+        caplog.clear()
+        assert pretrained.load(gpt2).tokenizer.vocab_size == 260
+        assert caplog.text.count(told) == count
+
+
 def test_a_folder_without_a_tokenizer_has_none(gpt2):
     for path in gpt2.glob("tokenizer*"):
         path.unlink()

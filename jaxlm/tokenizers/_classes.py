@@ -1,0 +1,131 @@
+"""Which way of dividing texts a folder's files are written for: what transformers' classes stand for."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Way = Literal["bert", "esm", "gpt2", "roberta", "qwen2", "neox", "llama", "gemma", "t5", "marian"]
+
+# transformers' classes, by their names without "Fast".
+_WAYS: dict[Way, tuple[str, ...]] = {
+    "bert": (
+        *("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert", "RetriBert"),
+        *("Realm", "LayoutLM", "DPRContextEncoder", "DPRQuestionEncoder", "DPRReader", "Splinter"),
+    ),
+    "esm": ("Esm",),
+    "gpt2": ("GPT2", "CodeGen", "GPTNeo", "GPTJ", "OPT"),
+    "roberta": ("Roberta", "Bart", "LED", "Longformer"),
+    "qwen2": ("Qwen2",),
+    "neox": ("GPTNeoX",),
+    "llama": ("Llama", "CodeLlama"),
+    "gemma": ("Gemma",),
+    "t5": ("T5", "MT5"),
+    "marian": ("Marian",),
+}
+WAY_OF_CLASS: dict[str, Way] = {f"{name}Tokenizer": way for way, names in _WAYS.items() for name in names}
+
+# Classes that read a tokenizer.json as it is.
+PLAIN = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend", "PreTrainedTokenizerFast")
+
+# A model_type's own class, where no class is named.
+_CLASS_OF_MODEL = {
+    **dict.fromkeys(("bert", "distilbert", "electra"), "BertTokenizer"),
+    **dict.fromkeys(("roberta", "bart"), "RobertaTokenizer"),
+    "esm": "EsmTokenizer",
+    "gpt2": "GPT2Tokenizer",
+    "gpt_neox": "GPTNeoXTokenizer",
+    **dict.fromkeys(("qwen2", "qwen3"), "Qwen2Tokenizer"),
+    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma3_text"), "GemmaTokenizer"),
+    **dict.fromkeys(("t5", "mt5"), "T5Tokenizer"),
+    "marian": "MarianTokenizer",
+    **dict.fromkeys(("modernbert", "modernbert-decoder", "mistral"), "PreTrainedTokenizer"),
+}
+# Model types whose folders name a wrong class so often that transformers goes by the type.
+_STUBBORN = ("qwen2",)
+
+# Classes whose texts are divided by more than the vocabulary's files say, and what that is.
+FOREIGN = {
+    "BertJapaneseTokenizer": "a Japanese dictionary (MeCab, Sudachi or Juman++) cuts texts into words first",
+    "BertweetTokenizer": "tweets are normalized first, and bpe.codes holds the merges",
+    "PhobertTokenizer": "a Vietnamese segmenter cuts texts into words first, and bpe.codes holds the merges",
+    "RoFormerTokenizer": "jieba cuts texts into words first",
+    "BioGptTokenizer": "Moses cuts texts into words first",
+    "FlaubertTokenizer": "Moses cuts texts into words first",
+    "XLMTokenizer": "Moses cuts texts into words first",
+    "HerbertTokenizer": "its merges are over characters of words that BERT's rules cut",
+    "OpenAIGPTTokenizer": "its merges are over characters of words",
+    "CTRLTokenizer": "its merges are over characters of words",
+    "CLIPTokenizer": "its merges are over bytes of words that end with </w>",
+    "ProphetNetTokenizer": "its vocabulary is kept in prophetnet.tokenizer",
+    "MPNetTokenizer": "its specials are <s> and </s>",
+    "FunnelTokenizer": "its specials are <cls> and <sep>",
+    "XLNetTokenizer": "its specials stand behind a text",
+    "AlbertTokenizer": "its specials are [CLS] and [SEP]",
+    "PegasusTokenizer": "its ids begin behind 103 reserved ones",
+    "BigBirdTokenizer": "its specials are [CLS] and [SEP]",
+    "RemBertTokenizer": "its specials are [CLS] and [SEP]",
+    "DebertaV2Tokenizer": "its specials are [CLS] and [SEP]",
+    "CamembertTokenizer": "its ids are not those of its pieces",
+    "XLMRobertaTokenizer": "its ids are not those of its pieces",
+    "MBartTokenizer": "its ids are not those of its pieces",
+    "MBart50Tokenizer": "its ids are not those of its pieces",
+    "NllbTokenizer": "its ids are not those of its pieces",
+}
+
+
+def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
+    """Returns the class that a folder's tokenizer is of for transformers, without "Fast"; None: nothing says.
+
+    The class that is named counts, in tokenizer_config.json or else in config.json; where none is, the one
+    of the `model_type`, which for most of them is the plain one.
+
+    Args:
+      settings: tokenizer_config.json.
+      model: config.json, empty where there is none.
+
+    Example:
+      >>> class_name({"tokenizer_class": "BertTokenizerFast"}, {"model_type": "gpt2"})
+      'BertTokenizer'
+      >>> class_name({}, {"model_type": "bart"}), class_name({}, {"model_type": "llama"}), class_name({}, {})
+      ('RobertaTokenizer', 'PreTrainedTokenizer', None)
+    """
+    named = settings.get("tokenizer_class") or model.get("tokenizer_class")
+    kind = model.get("model_type")
+    own = _CLASS_OF_MODEL.get(kind) if isinstance(kind, str) else None
+    if not isinstance(named, str):
+        return own or (PLAIN[0] if isinstance(kind, str) else None)
+    named = named.removesuffix("Fast")
+    # What the type reads as it is, and what goes by its type, no other class changes.
+    if own is not None and own != named and (own in PLAIN or kind in _STUBBORN):
+        return own
+    return named
+
+
+def way_of(name: str | None) -> Way | None:
+    """Returns the way of a class; None for no class, for one that is plain and for one that is not known.
+
+    Example:
+      >>> way_of("DistilBertTokenizer"), way_of("PreTrainedTokenizer"), way_of(None)
+      ('bert', None, None)
+    """
+    return WAY_OF_CLASS.get(name) if name is not None else None
+
+
+def check_readable(name: str | None, remedy: str) -> None:
+    """Raises if a class divides texts by more than its vocabulary's files say.
+
+    Args:
+      name: of the class.
+      remedy: what to do instead.
+
+    Raises:
+      ValueError: names the class, why its files alone are not enough, and the remedy.
+
+    Example:
+      >>> check_readable("BertJapaneseTokenizer", "take another")
+      Traceback (most recent call last):
+      ValueError: tokenizer_class='BertJapaneseTokenizer' is not supported without a tokenizer.json: a ...
+    """
+    if name in FOREIGN:
+        raise ValueError(
+            f"tokenizer_class={name!r} is not supported without a tokenizer.json: {FOREIGN[name]}; {remedy}"
+        )

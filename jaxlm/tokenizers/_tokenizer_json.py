@@ -1,0 +1,100 @@
+"""A tokenizer.json and what stands beside it: what transformers makes of the two."""
+
+import json
+from typing import Any
+
+import tokenizers
+
+from jaxlm.tokenizers._added_tokens import add_listed
+from jaxlm.tokenizers._classes import Way
+from jaxlm.tokenizers._files import parse
+from jaxlm.tokenizers._kinds import infer_kind
+from jaxlm.tokenizers._settings import USUAL_ROLES, Settings
+from jaxlm.tokenizers._vocabularies import BYTE_WAYS
+from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
+from jaxlm.tokenizers._word_pieces import is_residues, split_residues
+
+
+def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) -> tokenizers.Tokenizer:
+    """Builds the tokenizer of a `tokenizer.json` beside other files.
+
+    A file that is named as of a class (BERT's, GPT-2's, Llama's, ...) and divides texts by that class's model
+    is used for its vocabulary: what is done to texts is the class's, with what `tokenizer_config.json` says
+    (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`), where the file says
+    otherwise too. What stands around a text is the file's, of BERT's and RoBERTa's classes their own;
+    `add_bos_token` and `add_eos_token` count for nothing. A file of no class is used as it is.
+
+    Args:
+      text: the file's.
+      settings: what stands beside it.
+      rows: of the embedding. Tokens that are named and that the file lacks get ids behind it while there are
+        rows; None: only those of `additional_special_tokens`, and no end of rows.
+
+    Returns:
+      The backend.
+
+    Raises:
+      ValueError: if the text is no such file.
+    """
+    backend = parse(text)
+    data, way = json.loads(text), settings.way
+    # The pipelines of our own are known by what they do, whatever class stands beside them.
+    if way is not None and _is_of(way, data) and infer_kind(backend) == "huggingface":
+        take_steps(backend, steps_of(way, settings.values))
+        _put_own_ends_around(backend, way, settings)
+    else:
+        if settings.class_name is None:
+            _follow_named(backend, data, settings)
+        settings = settings._replace(class_name=None)
+    if data["model"].get("type") == "WordPiece" and is_residues(_ordinary(backend)):
+        split_residues(backend)
+    roles = set(settings.named_roles.values()) if rows is None else set()
+    lacking = [one for one in settings.reserved() if backend.token_to_id(one.token.content) is None]
+    known = [one._replace(id=None) for one in lacking if one.token.content not in roles]
+    if known:
+        add_listed(backend, known, rows=rows)
+    return backend
+
+
+def _is_of(way: Way, data: dict[str, Any]) -> bool:
+    """Whether a file divides texts by the model of a class."""
+    model, cuts = data["model"], json.dumps(data.get("pre_tokenizer"))
+    # Files of before 2020 leave the type out.
+    kind = model.get("type") or ("BPE" if "merges" in model else "WordPiece" if "unk_token" in model else "")
+    over_bytes = '"ByteLevel"' in cuts
+    if way == "bert":
+        return kind == "WordPiece"
+    return kind == "BPE" and (
+        over_bytes if way in BYTE_WAYS else not over_bytes and way in ("llama", "gemma")
+    )
+
+
+def _put_own_ends_around(backend: tokenizers.Tokenizer, way: Way, settings: Settings) -> None:
+    roles = settings.named_roles
+    if way in ("bert", "roberta"):
+        put_around(backend, roles.get("cls"), roles.get("sep"), again=2 if way == "roberta" else 1)
+    if way == "neox":
+        put_around(backend, None, None)
+
+
+def _follow_named(backend: tokenizers.Tokenizer, data: dict[str, Any], settings: Settings) -> None:
+    """Without a class, what a file says by name changes that part alone, where the file has it."""
+    normalizer, cut = (data.get(part) or {} for part in ("normalizer", "pre_tokenizer"))
+    names = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
+    names["tokenize_chinese_chars"] = "handle_chinese_chars"
+    said = {ours: settings.values[name] for name, ours in names.items() if name in settings.values}
+    if normalizer.get("type") == "BertNormalizer" and said:
+        parts = {key: value for key, value in normalizer.items() if key != "type"} | said
+        backend.normalizer = tokenizers.normalizers.BertNormalizer(**parts)
+    if cut.get("type") == "ByteLevel" and "add_prefix_space" in settings.values:
+        parts = {key: cut[key] for key in ("trim_offsets", "use_regex") if key in cut}
+        spaced = bool(settings.values["add_prefix_space"])
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(spaced, **parts)
+
+
+def _ordinary(backend: tokenizers.Tokenizer) -> list[str]:
+    vocab = backend.get_vocab(with_added_tokens=False)
+    if len(vocab) > 256:
+        return []
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    return [token for token in vocab if token not in added | set(USUAL_ROLES["bert"].values())]

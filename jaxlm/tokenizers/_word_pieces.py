@@ -1,0 +1,198 @@
+"""Vocabularies of a token a line, vocab.txt: BERT's word pieces, ESM's symbols, single residues."""
+
+import functools
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+
+from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
+from jaxlm.tokenizers._kinds import residues_backend
+from jaxlm.tokenizers._residues import ALPHABETS
+from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
+from jaxlm.tokenizers._settings import ListedToken, Settings
+from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
+
+LOG = logging.getLogger(__name__)
+AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
+# A residue, known or not, a gap, a stop, or what separates chains; and names in brackets, [unused1].
+_SYMBOL = re.compile(r"[A-Z.\-*?$|~]|\[.*\]|<.*>")
+# Unicode's White_Space: what a line may end with and is no part of its token.
+_WHITE = (
+    "\t\n\x0b\x0c\r \x85\xa0\u1680"
+    + "".join(map(chr, range(0x2000, 0x200B)))
+    + "\u2028\u2029\u202f\u205f\u3000"
+)
+
+
+def read_lines(file: Path) -> list[str]:
+    r"""Returns the tokens of a `vocab.txt`, one a line; the place of a line is its token's id.
+
+    Lines end at "\n" or "\r\n" and nowhere else: vocabularies hold U+2028 and other characters at which
+    Unicode ends a line. White space behind a token is no part of it, nor is a byte order mark.
+
+    Raises:
+      ValueError: if the file is no UTF-8.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file.name}: not UTF-8 at byte {error.start}") from error
+    lines = text.split("\n")
+    return [line.rstrip(_WHITE) for line in (lines if lines[-1] else lines[:-1])]
+
+
+def from_vocab_txt(
+    file: Path, settings: Settings, rows: int | None = None
+) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    """Builds the tokenizer of a `vocab.txt`: BERT's word pieces, ESM's symbols, or single residues.
+
+    BERT's text is lowered as `do_lower_case` says; where no file says it, a vocabulary with words in upper
+    case keeps case, which is said on the log. A vocabulary of single residues in upper case reads sequences
+    with and without spaces, a token a residue.
+
+    Args:
+      file: a token a line.
+      settings: what stands beside it.
+      rows: of the embedding; see `add_listed`.
+
+    Returns:
+      The backend, and role to token.
+
+    Raises:
+      ValueError: if it can't be read, or has no unknown token, which word pieces need.
+    """
+    lines = read_lines(file)
+    settings = _of_lines(settings, lines)
+    if settings.way == "esm":
+        lines = [line.strip() for line in lines]
+    reserved = settings.reserved()
+    alphabet = _alphabet(lines, settings, reserved)
+    if alphabet is not None:
+        return alphabet, settings.named_roles
+    vocab = {token: id for id, token in enumerate(lines) if token}
+    if settings.way is None:
+        reserved = [*reserved, *conventional(vocab, reserved)]
+    filled, holes = with_listed(vocab, reserved, size=len(lines))
+    names = {one.token.content for one in reserved}
+    ordinary = [token for token in vocab if token not in names]
+    backend = _divided(filled, _unknown(vocab, settings, file), ordinary, settings, file)
+    add_listed(backend, reserved, rows=rows, plain=holes)
+    opening, closing = _ends(backend, settings)
+    if opening or closing:
+        put_around(backend, opening, closing)
+    return backend, settings.named_roles
+
+
+def is_residues(ordinary: Iterable[str]) -> bool:
+    """Tells whether the ordinary tokens of a vocabulary are amino acids, all of them, and marks beside them.
+
+    Example:
+      >>> is_residues("LAGVESIKRDTPNQFYMHCWXUBZO"), is_residues([*"LAGVESIKRDTPNQFYMHCW", "##A"])
+      (True, False)
+    """
+    ordinary = set(ordinary)
+    return ordinary >= AMINO_ACIDS and all(_SYMBOL.fullmatch(token) for token in ordinary)
+
+
+def _unknown(vocab: Mapping[str, int], settings: Settings, file: Path) -> str:
+    names = (settings.named_roles.get("unk", ""), *CONVENTIONAL_NAMES["unk"])
+    unk = next((name for name in names if name in vocab), None)
+    if unk is None:
+        raise ValueError(
+            f"{file.name} has no unknown token: expected one of {', '.join(CONVENTIONAL_NAMES['unk'])}"
+        )
+    return unk
+
+
+def _divided(
+    vocab: dict[str, int], unk: str, ordinary: list[str], settings: Settings, file: Path
+) -> tokenizers.Tokenizer:
+    """A backend that divides texts as the vocabulary asks for."""
+    if settings.way == "esm":
+        return _symbols(vocab, unk, ordinary)
+    if is_residues(ordinary):
+        backend = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token=unk))
+        split_residues(backend)
+        return backend
+    backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=unk))
+    take_steps(backend, steps_of("bert", _with_case(settings.values, ordinary, file)))
+    return backend
+
+
+def split_residues(backend: tokenizers.Tokenizer) -> None:
+    """Has a backend read each symbol of a sequence by itself, in its case; white space stands for nothing."""
+    backend.normalizer = None
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\S"), "removed", invert=True)
+    backend.decoder = decoders.Fuse()
+
+
+def _of_lines(settings: Settings, lines: list[str]) -> Settings:
+    """The settings, of a class that goes with such a vocabulary: its specials tell it where no file does."""
+    if settings.way in ("bert", "esm"):
+        return settings
+    is_esm = {"<cls>", "<pad>", "<eos>", "<unk>", "<mask>"} <= set(lines) and "[CLS]" not in lines
+    return settings._replace(class_name="EsmTokenizer" if is_esm else None)
+
+
+def _alphabet(
+    lines: list[str], settings: Settings, reserved: Iterable[ListedToken]
+) -> tokenizers.Tokenizer | None:
+    """Our own tokenizer of residues, if the vocabulary is its alphabet and nothing is said beyond it."""
+    name = next((name for name, symbols in ALPHABETS.items() if tuple(lines) == symbols), None)
+    if name is None or "eos" in settings.denied:
+        return None
+    return residues_backend(name) if all(one.token.content in lines for one in reserved) else None
+
+
+def _symbols(vocab: dict[str, int], unk: str, ordinary: Iterable[str]) -> tokenizers.Tokenizer:
+    """ESM's: the longest symbols of the vocabulary, wherever they stand; a word between them is unknown."""
+    backend = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token=unk))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.decoder = decoders.Fuse()
+    backend.add_tokens([AddedToken(token, normalized=False) for token in ordinary])
+    return backend
+
+
+def _with_case(values: Mapping[str, Any], ordinary: Iterable[str], file: Path) -> Mapping[str, Any]:
+    if "do_lower_case" in values:
+        return values
+    word = next((token for token in ordinary if _has_case(token)), None)
+    if word is None:
+        return values
+    _tell_case(str(file), word)
+    return {**values, "do_lower_case": False}
+
+
+@functools.cache
+def _tell_case(file: str, word: str) -> None:
+    LOG.warning(
+        "%s: no file says do_lower_case, and the vocabulary has %r: case is kept, which transformers would "
+        "lower; say it in tokenizer_config.json",
+        *(file, word),
+    )
+
+
+def _has_case(token: str) -> bool:
+    word = token.removeprefix("##")
+    return word.isalpha() and normalizers.Lowercase().normalize_str(word) != word
+
+
+def _ends(backend: tokenizers.Tokenizer, settings: Settings) -> tuple[str | None, str | None]:
+    """The tokens around a text: [CLS] and [SEP], which ESM calls <eos>."""
+    last = "eos" if settings.way == "esm" else "sep"
+    named = settings.named_roles
+    opening, closing = (
+        next((name for name in names if backend.token_to_id(name) is not None), None)
+        for names in ([named[role]] if role in named else _usual(role, settings) for role in ("cls", last))
+    )
+    both = settings.way in ("bert", "esm") or (opening and closing)
+    return (opening, closing) if both else (None, None)
+
+
+def _usual(role: str, settings: Settings) -> tuple[str, ...]:
+    return CONVENTIONAL_NAMES[role] if settings.way is None and role not in settings.denied else ()
