@@ -34,6 +34,8 @@ def kept_types(files: Sequence[CorpusFile], keep: Sequence[str]) -> dict[str, An
         CorpusError: there is no such column, or two files have one of types that are nothing in common.
     """
     types: dict[str, Any] = {}
+    if not keep:
+        return types
     for found, path in itertools.chain(
         _of_parquet(files, keep), _of_csv(files, keep), _of_jsonl(files, keep)
     ):
