@@ -204,6 +204,43 @@ def test_a_signal_saves_and_stops_and_the_run_goes_on(finished, changed, tmp_pat
     assert untimed(tmp_path / "run") == untimed(folder)
 
 
+def test_a_signal_before_the_first_step_stops_at_once(experiment, tmp_path):
+    """Nothing is compiled any more, and nothing is there to save; the run can be gone on with."""
+    events = []
+    for event in training.train(experiment, tmp_path / "run", devices=one_device()):
+        events.append(event)
+        if isinstance(event, training.Started):
+            signal.raise_signal(signal.SIGTERM)
+    assert events[-1] == training.Stopped(0, signal.SIGTERM)
+    assert not of_kind(events, training.Compiled) and not (tmp_path / "run/checkpoints").exists()
+    with contextlib.closing(training.train(experiment, tmp_path / "run", resume=True)) as run:
+        assert any(isinstance(event, training.Started) for event in run)
+
+
+def test_a_signal_before_the_last_evaluation_stops_with_everything_saved(changed, tmp_path):
+    short = changed(steps=2, eval_every=0, save_every=0)
+    events = []
+    for event in training.train(short, tmp_path / "run", devices=one_device()):
+        events.append(event)
+        if isinstance(event, training.Saved):
+            signal.raise_signal(signal.SIGINT)
+    assert events[-1] == training.Stopped(2, signal.SIGINT)
+    assert not (tmp_path / "run/model.safetensors").exists()
+    again = drained(training.train(short, tmp_path / "run", resume=True, devices=one_device()))
+    assert again[0].step == 2 and isinstance(again[-1], training.Finished)
+
+
+def test_a_kill_before_the_experiment_is_there_leaves_a_folder_to_begin_in(experiment, tmp_path, monkeypatch):
+    def killed(folder, asked):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(_loop, "begin_run", killed)
+        drained(training.train(experiment, tmp_path / "run", devices=one_device()))
+    with contextlib.closing(training.train(experiment, tmp_path / "run", devices=one_device())) as run:
+        assert any(isinstance(event, training.Started) for event in run)
+
+
 def test_another_corpus_is_refused_on_resume(experiment, traces, changed, tmp_path):
     short = changed(steps=2, eval_every=0, save_every=0)
     drained(training.train(short, tmp_path / "run", devices=one_device()))
