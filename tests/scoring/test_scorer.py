@@ -309,13 +309,17 @@ def test_the_description_says_what_the_numbers_depend_on(loaded, make):
         (scoring.LogLikelihood(window=64), "up to 32: got 64"),
         (scoring.LogLikelihood(window=4, stride=9), "1 to the window's 4 tokens, got -4"),
         (scoring.Conditional(bos="window"), "long documents"),
-        (scoring.LogLikelihood(tokens=True, top_k=-1), "top_k: expected 0 to the 264 ids .* got -1"),
         (scoring.LogLikelihood(tokens=True, top_k=265), "top_k: expected 0 to the 264 ids .* got 265"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_with_the_reason(loaded, measure, reason):
     with pytest.raises(scoring.ScoreError, match=reason):
         scoring.make_scorer(loaded, measure, CONFIG)
+
+
+def test_a_count_below_nothing_is_refused_where_it_is_said():
+    with pytest.raises(scoring.ScoreError, match="top_k: expected a whole number from 0, got -1"):
+        scoring.LogLikelihood(tokens=True, top_k=-1)
 
 
 def test_a_causal_measure_of_a_masked_model_is_refused(loaded):
