@@ -58,7 +58,7 @@ def go_on_with_flips(out, many, expected, count):
 
 
 def test_a_job_that_is_gone_on_with_notices_a_flipped_bit(out, many, expected):
-    go_on_with_flips(out, many, expected, 40)
+    go_on_with_flips(out, many, expected, 25)
 
 
 @pytest.mark.long
@@ -113,7 +113,7 @@ def test_jobs_of_older_versions_are_gone_on_with_and_read(tmp_path, out, many, e
     # The manifest had the parts' checksums before it had its own.
     manifest = json.loads((out / "manifest.json").read_text())
     assert "sha256" not in manifest and run(out, corpus=many).progress.parts == 0
-    for name in flips(out, [name for name in expected if name.startswith("parts/")], 40):
+    for name in flips(out, [name for name in expected if name.startswith("parts/")], 15):
         run(out, corpus=many)
         assert name and (out / "manifest.json").exists()
 
