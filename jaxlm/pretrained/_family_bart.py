@@ -17,9 +17,11 @@ def read_sides(values: Mapping[str, Any]) -> Fields:
     heads, vocab_size = values.get("encoder_attention_heads", 16), values.get("vocab_size")
     same = {"decoder_attention_heads": heads, "decoder_vocab_size": vocab_size}
     found = {name: values.get(name) for name in same}
+    told = values.get("num_attention_heads")
+    second = "" if told is None else f" beside num_attention_heads={told!r}"
     refuse(
         [
-            f"{name}={found[name]!r} (only {one!r}, as the encoder)"
+            f"{name}={found[name]!r} (only {one!r}, as the encoder){second}"
             for name, one in same.items()
             if found[name] not in (None, one)
         ]

@@ -41,7 +41,7 @@ ESM = Family(
             "position_embedding_type",
             ("position",),
             "absolute",
-            {"absolute": "learned", "rotary": "rotary", None: "none"},
+            {"absolute": "learned", "rotary": "rotary"},
         ),
         Attribute("rope_theta", ("rotary_base",), 10000.0),
         Attribute("emb_layer_norm_before", ("embedding_norm",), None, _FLAG),
@@ -52,7 +52,13 @@ ESM = Family(
         Attribute("hidden_dropout_prob", ("attention_output_dropout", "mlp_dropout"), 0.1),
     ),
     inert=frozenset({"vocab_list"}),
-    only={**NO_DECODER, "is_folding_model": (False, None), "esmfold_config": (None,)},
+    # Null would leave the positions out.
+    only={
+        **NO_DECODER,
+        "position_embedding_type": ("absolute", "rotary"),
+        "is_folding_model": (False, None),
+        "esmfold_config": (None,),
+    },
     read=read_esm,
     write=write_esm,
     read_names=frozenset({"head_dim", "max_position_embeddings", "pad_token_id"}),

@@ -24,7 +24,10 @@ def read_modernbert(values: Mapping[str, Any]) -> Fields:
         depth = values.get("num_hidden_layers", 22)
         types = [SLIDING if layer % every else FULL for layer in range(depth)]
     pattern = pattern_of(types)
-    windows = {"window": values.get("local_attention", 128) // 2 + 1, "layer_pattern": pattern}
+    # Half of it has a name of its own, which holds where a file has both.
+    half = values.get("sliding_window")
+    half = values.get("local_attention", 128) // 2 if half is None else int(half)
+    windows = {"window": half + 1, "layer_pattern": pattern}
     return {
         **read_two_ropes(values, "global_rope_theta", 160000.0, "local_rope_theta"),
         **({} if pattern == "f" else windows),
@@ -87,6 +90,7 @@ MODERNBERT = Family(
         "layer_types",
         "local_attention",
         "local_rope_theta",
+        "sliding_window",
     },
     tensors={
         "body.embeddings.token": "model.embeddings.tok_embeddings",

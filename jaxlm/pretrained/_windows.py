@@ -20,6 +20,8 @@ def pattern_of(types: Sequence[str]) -> str:
       >>> pattern_of(["sliding_attention", "full_attention"] * 3)
       'wf'
     """
+    if not types:
+        return "f"  # of no block, which is refused where depths are
     refuse([f"layer type {kind!r}" for kind in sorted({*types} - {*_LETTERS})])
     return shortest("".join(_LETTERS[kind] for kind in types))
 

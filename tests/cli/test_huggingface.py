@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 import shlex
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -271,3 +272,13 @@ def test_what_is_wrong_is_one_line_and_exit_2(here, capsys, arguments, message):
     assert shown.err.startswith(f"jaxlm {arguments.split()[0]}: ") and shown.out == ""
     assert shown.err.rstrip("\n").count("\n") == shown.err.count("\n  ")  # notes of a run before the one line
     assert not (here / "out").exists()
+
+
+def test_names_that_nothing_reads_are_told_once_by_a_command(here, caplog, tmp_path):
+    """`score` opens a folder twice, and says it once."""
+    shutil.copytree(here / "gpt2", tmp_path / "named")
+    path = tmp_path / "named/config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "n_special": 0, "unsloth_fixed": True}))
+    assert main(["score", str(tmp_path / "named"), "all.txt", "--out", str(tmp_path / "out")]) == 0
+    told = [line for line in caplog.messages if "nothing reads" in line]
+    assert len(told) == 1 and told[0].endswith("left out: n_special, unsloth_fixed")

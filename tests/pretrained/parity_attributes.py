@@ -82,7 +82,10 @@ BASES: dict[str, list[dict[str, Any]]] = {
     "gpt2": [{"vocab_size": 13, "n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 24}],
     "gpt_neox": [{**ENCODER, "hidden_size": 32}],
     "llama": [DECODER, {**DECODER, "head_dim": 6, "attention_bias": True}],
-    "mistral": [{**DECODER, "sliding_window": 3}, {**DECODER, "sliding_window": None, "head_dim": 6}],
+    "mistral": [
+        {**DECODER, "sliding_window": 3, "rope_theta": 50.0, "head_dim": 4},
+        {**DECODER, "sliding_window": None, "head_dim": 6},
+    ],
     "qwen2": [{**DECODER, **WINDOW}, DECODER],
     "qwen3": [{**DECODER, **WINDOW, "head_dim": 6}, {**DECODER, "head_dim": 6}],
     "gemma2": [GEMMA],

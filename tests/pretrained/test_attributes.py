@@ -143,6 +143,24 @@ def test_rope_is_read_by_its_older_name_first(name):
     assert config_of(name, rope_scaling=None, rope_parameters=other).rotary_base == 9.0
 
 
+def test_half_of_modernberts_window_has_a_name_of_its_own():
+    assert config_of("modernbert", local_attention=8).window == 5
+    assert config_of("modernbert", local_attention=8, sliding_window=3).window == 4
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_model_of_no_blocks_is_refused(name):
+    family = FAMILIES[name]
+    depth = next(attribute.theirs for attribute in family.attributes if attribute.ours[0] == "depth")
+    with pytest.raises(ValueError, match=rf"depth must be positive: got 0.*{depth}=0"):
+        config_of(name, **{depth: 0})
+
+
+def test_positions_of_esm_are_named():
+    with pytest.raises(ValueError, match="position_embedding_type=None"):
+        config_of("esm", position_embedding_type=None)
+
+
 def test_what_a_length_beside_the_rope_parameters_says():
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 6}
     config = config_of("llama", rope_parameters=yarn, original_max_position_embeddings=9)
