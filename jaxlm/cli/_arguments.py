@@ -233,7 +233,7 @@ def _values(option: Option, value: str | None, rest: list[str], program: str) ->
     most = len(rest) if takes_many(option.hint) else 1
     while value is None and rest and len(taken) < most and rest[0] != REST and not OPTION.match(rest[0]):
         taken.append(rest.pop(0))
-    if not taken and most == 1:
+    if not taken:
         raise UsageError(f"{option.name} needs a value; see {program} --help")
     try:
         return tuple(checked_value(option.name, option.hint, one) for one in taken)
