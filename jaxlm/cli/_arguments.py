@@ -13,7 +13,7 @@ from jaxlm.cli._values import as_flag, checked_value, takes_many
 
 # "-5" is a number and "- a tale" a text: an option's name begins with a letter.
 OPTION = re.compile(r"--?[A-Za-z]")
-REST = "--"
+REST, HELP = "--", ("-h", "--help")
 
 
 class Option(NamedTuple):
@@ -150,7 +150,17 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
         (True, False)
     """
     options = arguments[: arguments.index(REST)] if REST in arguments else arguments
-    return bool({"-h", "--help"} & set(options))
+    return any(one in HELP for one in options)
+
+
+def without_help(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments without `-h` and `--help`, for what is looked at before the help is shown.
+
+    Example:
+        >>> without_help(["a.py", "--help"])
+        ['a.py']
+    """
+    return [one for one in arguments if one not in HELP]
 
 
 def nearest_option(name: str, names: Sequence[str]) -> str:
@@ -223,7 +233,7 @@ def _values(option: Option, value: str | None, rest: list[str], program: str) ->
     most = len(rest) if takes_many(option.hint) else 1
     while value is None and rest and len(taken) < most and rest[0] != REST and not OPTION.match(rest[0]):
         taken.append(rest.pop(0))
-    if not taken and most == 1:
+    if not taken:
         raise UsageError(f"{option.name} needs a value; see {program} --help")
     try:
         return tuple(checked_value(option.name, option.hint, one) for one in taken)

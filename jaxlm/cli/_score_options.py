@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import pretrained, scoring
-from jaxlm.cli._arguments import Arguments, Option, asks_for_help, known_options, read_arguments
+from jaxlm.cli._arguments import (
+    Arguments,
+    Option,
+    asks_for_help,
+    known_options,
+    read_arguments,
+    without_help,
+)
 from jaxlm.cli._failures import UsageError, did_you_mean
 from jaxlm.cli._models import DType, model_folder
 from jaxlm.cli._values import takes_many
@@ -145,7 +152,7 @@ def chosen_measure(arguments: Sequence[str]) -> str:
         'conditional'
     """
     is_help = asks_for_help(arguments)
-    given = first_look([one for one in arguments if one not in ("-h", "--help")] if is_help else arguments)
+    given = first_look(without_help(arguments) if is_help else arguments)
     wanted = given.value("--measure")
     if wanted is None and given.value("--variants") is not None:
         wanted = OF_VARIANTS

@@ -14,7 +14,14 @@ from typing import Annotated, Literal, NamedTuple
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import data, io, models, training
-from jaxlm.cli._arguments import Arguments, known_options, read_arguments
+from jaxlm.cli._arguments import (
+    HELP,
+    Arguments,
+    asks_for_help,
+    known_options,
+    read_arguments,
+    without_help,
+)
 from jaxlm.cli._experiments import load_experiment
 from jaxlm.cli._failures import FAILED, SAME, UsageError, say
 from jaxlm.cli._finish import report
@@ -159,14 +166,16 @@ def read_request(arguments: Sequence[str]) -> Request:
     Raises:
         UsageError: if they make no sense.
     """
-    asked = read_arguments(arguments, known_options(Train), program=PROGRAM)
+    is_help = asks_for_help(arguments)
+    wanted = without_help(arguments) if is_help else arguments
+    asked = read_arguments(wanted, known_options(Train), program=PROGRAM)
     positionals = asked.positionals
     if len(positionals) > 1:
         raise UsageError(f"one EXPERIMENT at a time, got {' and '.join(map(repr, positionals))}")
     named = _named(positionals[0] if positionals else None, asked)
     experiment = _sized(_begun(asked, named, is_own=bool(positionals)), asked)
     named = named._replace(experiment=_dropping(experiment, asked))
-    options = asked.without(INIT).as_list()
+    options = [*asked.without(INIT).as_list(), *(HELP[-1:] if is_help else ())]
     given = parse(Train, options, program=PROGRAM, default=Train(settings=named.experiment))
     experiment, name = given.settings, named.name
     if given.data:

@@ -12,7 +12,7 @@ from jaxlm.cli import _convert, _evaluate, _fill, _generate, _info, _next, _scor
 from jaxlm.cli._arguments import known_options, read_arguments
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._options import parse
-from jaxlm.cli._values import kinds_of, takes_many
+from jaxlm.cli._values import kinds_of
 
 KINDS = {
     "train": _train.Train,
@@ -143,7 +143,7 @@ def test_a_bool_that_may_be_none_takes_words():
 def test_an_option_without_its_value_takes_nothing_else():
     for command, name in SPELLINGS:
         option = KNOWN[command][name]
-        if option.sets is None and not takes_many(option.hint):
+        if option.sets is None:
             for rest in ((), ("--help-me",), ("--", "x")):
                 assert f"{option.name} needs a value" in refused(command, "m", name, *rest)
         if option.sets is None:

@@ -134,3 +134,12 @@ def test_every_option_alone_is_its_field_or_refused():
         changed = dataclasses.replace(getattr(training.Experiment(), section), **{field: got})
         if field != "paths":
             assert found == dataclasses.replace(training.Experiment(), **{section: changed})
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--preset", "small", "--help", "--steps", "5"]])
+def test_help_is_shown_with_the_defaults_of_what_is_asked_for(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        read_request(arguments)
+    assert left.value.code in (0, None)
+    shown = capsys.readouterr().out
+    assert "--run.steps INT" in shown and "--dropout" in shown
