@@ -12,7 +12,7 @@ from jaxlm.decoding._steps import is_seq2seq
 Text = str | Iterable[int] | np.ndarray
 
 
-def check_opened(loaded: pretrained.Loaded) -> None:
+def check_opened(loaded: Any) -> None:
     """Refuses what is no opened model with a tokenizer.
 
     Raises:
