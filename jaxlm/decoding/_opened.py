@@ -58,6 +58,6 @@ def read_ids(loaded: pretrained.Loaded, text: Text) -> np.ndarray:
     return frame_of(loaded).around(loaded.tokenizer.encode(text))
 
 
-def as_prompts(texts: Any) -> list[Text]:
+def as_prompts(texts: Any) -> list[Any]:
     """Returns texts as a list; a single text is a list of it."""
     return list(tokenizers.as_texts(texts))
