@@ -46,7 +46,7 @@ class GenerationConfig:
     max_new_tokens: int = 128
     sampling: Sampling = UNCHANGED
     stop_ids: tuple[int, ...] | None = None
-    stop_strings: tuple[str, ...] = ()
+    stop_strings: tuple[str, ...] | str = ()
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False

@@ -12,7 +12,7 @@ from jaxlm.decoding._steps import is_seq2seq
 Text = str | Iterable[int] | np.ndarray
 
 
-def check_opened(loaded: pretrained.Loaded) -> None:
+def check_opened(loaded: Any) -> None:
     """Refuses what is no opened model with a tokenizer.
 
     Raises:
@@ -58,6 +58,6 @@ def read_ids(loaded: pretrained.Loaded, text: Text) -> np.ndarray:
     return frame_of(loaded).around(loaded.tokenizer.encode(text))
 
 
-def as_prompts(texts: Any) -> list[Text]:
+def as_prompts(texts: Any) -> list[Any]:
     """Returns texts as a list; a single text is a list of it."""
     return list(tokenizers.as_texts(texts))

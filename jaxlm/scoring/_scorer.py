@@ -188,7 +188,7 @@ def make_scorer(
 
 def score(
     loaded: pretrained.Loaded,
-    records: Iterable[data.Record | str],
+    records: Iterable[data.Record | str] | data.Record | str,
     measure: Measure | str | None = None,
     config: EngineConfig | None = None,
 ) -> Iterator[Score]:

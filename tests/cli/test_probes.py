@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from jaxlm import data, tokenizers
-from jaxlm.cli._probes import FUNCTIONS, Probe, _trace, around_mask, bytecode_probes, held_out_probes
+from jaxlm.cli._probes import (
+    FUNCTIONS,
+    Probe,
+    _trace,
+    around_mask,
+    as_text,
+    bytecode_probes,
+    held_out_probes,
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +53,14 @@ def test_held_out_probes_hide_a_token_of_a_record(tmp_path):
     assert len(probes) == 2  # "x" has nothing to predict its only token from
     assert tokenizer.decode(probes[0].tokens) == "abcdef[MASK]hi" and probes[0].answer == "g"
     assert len(probes[1].tokens) == 24
+
+
+def test_the_text_of_a_probe_has_what_opens_and_closes_it_once(tmp_path):
+    """`jaxlm fill`, which the last lines of a run name it for, puts them there again."""
+    tokenizer = tokenizers.bytes_tokenizer()
+    records = [data.Record(str(index), text, {}) for index, text in enumerate(["abcdefghi", "low lower"])]
+    cache = data.build_cache(lambda: records, tokenizer, tmp_path, source_fingerprint="f" * 64, ends=True)
+    frame = tokenizers.text_frame(tokenizer, "training")
+    probes = list(held_out_probes(tokenizer, cache, frame))
+    assert as_text(tokenizer, probes[0]) == "abcdef[MASK]hi" and len(probes) == 2
+    assert not any(set(probe.tokens.tolist()) & {*frame.opening, *frame.closing} for probe in probes)
