@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jaxlm import io
 
-FAILED, WRONG, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 PACKAGE = str(Path(__file__).parents[1])
 RAISE = dis.opmap["RAISE_VARARGS"]

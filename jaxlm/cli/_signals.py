@@ -88,14 +88,16 @@ def saves_by_itself() -> Iterator[None]:
         _watch.is_deferred = False
 
 
-def settle(said: str | None = None) -> None:
+def settle(said: str | None = None, number: int | None = None) -> None:
     """Ends this process if a signal has come; called when the command's work is done, or has failed.
 
     Args:
-      said: the line that tells of the signal, where the command has one of its own.
+        said: the line that tells of the signal, where the command has one of its own.
+        number: of the signal, where the command knows of it, maybe before the thread that waits for signals.
     """
-    if _watch.number is not None:
-        _leave(_watch.number, said)
+    number = _watch.number if number is None else number
+    if _watch.is_on and number is not None:
+        _leave(number, said)
 
 
 def _read(coming: int) -> None:

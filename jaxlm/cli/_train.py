@@ -139,7 +139,7 @@ def _leave(request: Request, event: training.Stopped) -> int:
     steps = request.experiment.run.steps
     line = f"stopped at step {event.step} of {steps}, saved; go on: {_again(request)}"
     # The compiler may still be at work, and must not be when the interpreter ends.
-    settle(f"{PROGRAM}: {line}")
+    settle(f"{PROGRAM}: {line}", event.signal)
     say(PROGRAM, line)
     return 128 + event.signal
 
