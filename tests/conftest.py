@@ -1,6 +1,7 @@
 """Strict promotion, eight CPU devices, no cache but this run's own, and few programs alive at a time."""
 
 import os
+from pathlib import Path
 
 # All but the first: a test's time is mostly that of compiling small programs, which need not be fast. The
 # last takes the older of two code generators, in half the time; a JAX that has only one ignores it.
@@ -18,12 +19,29 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 
+TESTS = Path(__file__).parent
+# Tests of numbers that programs compute: they run once more as users run, with XLA's optimisations.
+NUMERICAL = (
+    "ops",
+    "corruption/test_contract.py",
+    "decoding/test_generate.py",
+    "models/test_cache.py",
+    "models/test_invariances.py",
+    "scoring/test_causal.py",
+    "training/test_optimizer.py",
+    "training/test_step.py",
+)
+
+
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run the tests that are marked long, too")
 
 
 def pytest_collection_modifyitems(config, items):
     """Leaves the long tests out, rather than skip them: what is skipped is what this machine cannot do."""
+    for item in items:
+        if any(item.path.is_relative_to(TESTS / name) for name in NUMERICAL):
+            item.add_marker("numerical")
     if config.getoption("--long"):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]

@@ -117,7 +117,9 @@ def file_source(
         "fields": list(fields),
     }
     if any(file.format in data.WITH_FIELDS for file in files):
-        described |= {"ids": "own", "keep": {name: str(kind) for name, kind in types.items()}}
+        described |= {"ids": "own"}
+    if types:
+        described |= {"keep": {name: str(kind) for name, kind in types.items()}}
     pieces = [
         functools.partial(_read_file, file, version, **how)
         for file, version in zip(files, versions, strict=True)
