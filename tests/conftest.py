@@ -18,7 +18,6 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-
 TESTS = Path(__file__).parent
 # Tests of numbers that programs compute: they run once more as users run, with XLA's optimisations.
 NUMERICAL = (
