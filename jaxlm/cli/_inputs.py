@@ -1,10 +1,9 @@
 """Texts that a command reads: from its arguments, or a line each from stdin."""
 
-import json
 import sys
 from typing import Any
 
-from jaxlm import pretrained
+from jaxlm import io, pretrained
 from jaxlm.cli._failures import UsageError, say
 
 
@@ -39,8 +38,8 @@ def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
     if not line.lstrip().startswith("{"):
         return None
     try:
-        request = json.loads(line)
-    except json.JSONDecodeError as error:
+        request = io.parse_json(line)
+    except ValueError as error:
         raise UsageError(f"this line is no JSON object ({error}): {line[:60]}") from error
     for name, value in request.items():
         if name not in names:

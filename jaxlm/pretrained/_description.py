@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxlm import models
+from jaxlm import io, models
 
 OWN_KEYS = ("objective", "model", "head")
 
@@ -50,7 +50,7 @@ def read_description(path: Path) -> Description:
       ValueError: one line that names the file, if it is not JSON or not the config of a model.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = io.parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     absent = [key for key in ("objective", "model") if not isinstance(values, dict) or key not in values]

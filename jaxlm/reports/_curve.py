@@ -1,6 +1,5 @@
 """The learning curve of a run, from its metrics."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def draw_curve(
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [io.parse_json(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     lines = [line for line in lines if line.get("loss") is not None]
     if not lines:
         raise ValueError(f"no loss to draw in {path}: train for at least one step")

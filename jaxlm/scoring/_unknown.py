@@ -27,7 +27,7 @@ def check_unknown(context: Context, text: str, tokens: np.ndarray, unknown: Unkn
     if unknown == "score" or unk is None or not (tokens == unk).any():
         return
     name = context.tokenizer.token(unk)
-    offsets = context.tokenizer.backend.encode(text, add_special_tokens=False).offsets
+    offsets = context.tokenizer.encoding(text).offsets
     for start, end in (offsets[place] for place in np.flatnonzero(tokens == unk)):
         if text[start:end].strip() != name:
             raise ScoreError(f"the vocabulary has no token for {text[start:end][:20]!r} at character {start}")

@@ -16,11 +16,14 @@ from jaxlm import io
 from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, to_symbols
 from jaxlm.tokenizers._files import parse
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
+from jaxlm.tokenizers._library import library_errors
 from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
 from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_pieces
 from jaxlm.tokenizers._texts import as_texts
+
+UNREADABLE = "the tokenizer cannot divide this text"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -117,7 +120,25 @@ class Tokenizer:
         self._check(text)
         if self.kind == "bytes" and not add_specials:
             return byte_ids(text, self._special_tokens)
-        return self._ids(self.backend.encode(self._read(text), add_special_tokens=add_specials))
+        return self._ids(self.encoding(self._read(text), add_specials=add_specials))
+
+    def encoding(self, text: str, *, add_specials: bool = False) -> tokenizers.Encoding:
+        """Returns what the library says of a text: ids, and where in the text each token stands.
+
+        Args:
+          text: as for `encode`.
+          add_specials: as for `encode`.
+
+        Raises:
+          ValueError: if the library cannot divide the text.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.residue_tokenizer().encoding("MKT").offsets
+          [(0, 1), (1, 2), (2, 3)]
+        """
+        with library_errors(UNREADABLE):
+            return self.backend.encode(text, add_special_tokens=add_specials)
 
     def encode_batch(self, texts: Iterable[str], *, add_specials: bool = False) -> list[np.ndarray]:
         """Returns the ids of each text, in order; the same as `encode` on each, on all cores.
@@ -146,7 +167,8 @@ class Tokenizer:
         if self.kind == "bytes" and not add_specials:
             return [byte_ids(text, self._special_tokens) for text in texts]
         texts = [self._read(text) for text in texts]
-        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=add_specials)
+        with library_errors(UNREADABLE):
+            encodings = self.backend.encode_batch_fast(texts, add_special_tokens=add_specials)
         return [self._ids(encoding) for encoding in encodings]
 
     def decode(self, ids: Iterable[Any]) -> str:
@@ -172,7 +194,8 @@ class Tokenizer:
         numbers = np.asarray(ids if hasattr(ids, "__array__") else list(ids), dtype=np.int64).tolist()
         for id in (min(numbers, default=0), max(numbers, default=0)):
             self._check_id(id)
-        return self.backend.decode(numbers, skip_special_tokens=False)
+        with library_errors("the tokenizer cannot write these ids as text"):
+            return self.backend.decode(numbers, skip_special_tokens=False)
 
     def token(self, id: int | np.integer) -> str:
         r"""Returns what a person reads for one id: bytes as text, a continuing piece after `…`.

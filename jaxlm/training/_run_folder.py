@@ -132,7 +132,7 @@ def _check_same(folder: Path, experiment: Experiment) -> None:
 def _stored(folder: Path) -> dict[str, Any]:
     path = folder / EXPERIMENT
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return io.parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no run: it has no {EXPERIMENT}") from None
     except ValueError as error:
