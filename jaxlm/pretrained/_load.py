@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from jaxlm import io, models, tokenizers
 from jaxlm.pretrained._bodies import body_config, objective_of
+from jaxlm.pretrained._claims import check_claims
 from jaxlm.pretrained._description import OWN_KEYS, Description, one_head, read_description
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
@@ -163,6 +164,10 @@ def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTens
     if is_checkpoint(source.folder):
         return source, open_checkpoint(source.folder, source.description.config)
     stored = open_weights(source.folder)
+    try:
+        check_claims(source.description.config, stored)
+    except ValueError as error:
+        raise ValueError(f"{source.folder / CONFIG}: {error}") from error
     if source.family is None:
         return source, stored
     try:
