@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, t
 from jaxlm.tokenizers._files import parse
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
 from jaxlm.tokenizers._library import library_errors
+from jaxlm.tokenizers._long_texts import LONG, cut, encode_long
 from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
@@ -120,6 +121,8 @@ class Tokenizer:
         self._check(text)
         if self.kind == "bytes" and not add_specials:
             return byte_ids(text, self._special_tokens)
+        if len(text) > LONG and not add_specials:
+            return encode_long(self._encode_all, self._read(text))
         return self._ids(self.encoding(self._read(text), add_specials=add_specials))
 
     def encoding(self, text: str, *, add_specials: bool = False) -> tokenizers.Encoding:
@@ -167,9 +170,32 @@ class Tokenizer:
         if self.kind == "bytes" and not add_specials:
             return [byte_ids(text, self._special_tokens) for text in texts]
         texts = [self._read(text) for text in texts]
-        with library_errors(UNREADABLE):
-            encodings = self.backend.encode_batch_fast(texts, add_special_tokens=add_specials)
-        return [self._ids(encoding) for encoding in encodings]
+        is_long = [len(text) > LONG and not add_specials for text in texts]
+        short = [text for text, long in zip(texts, is_long, strict=True) if not long]
+        ids = iter(self._encode_all(short, add_specials=add_specials))
+        pairs = zip(texts, is_long, strict=True)
+        return [encode_long(self._encode_all, text) if long else next(ids) for text, long in pairs]
+
+    def pieces(self, text: str) -> Iterator[tuple[int, str]]:
+        """Yields a text in pieces whose ids, one after the other, are its own, each with where it begins.
+
+        For what the library holds much of for each character, such as offsets.
+
+        Args:
+          text: as for `encode`; one that is not long is a single piece.
+
+        Raises:
+          ValueError: as `encode`.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> list(tokenizers.residue_tokenizer().pieces("MKT"))
+          [(0, 'MKT')]
+        """
+        if len(text) <= LONG:
+            yield 0, text
+        else:
+            yield from cut(self._encode_all, text)
 
     def decode(self, ids: Iterable[Any]) -> str:
         """Returns the text of ids, specials written out.
@@ -320,6 +346,12 @@ class Tokenizer:
         if self._num_own is None:
             return text
         return with_known_code(self.backend, text, self._tokens[self.specials.unk])
+
+    def _encode_all(self, texts: Sequence[str], *, add_specials: bool = False) -> list[np.ndarray]:
+        """The ids of texts, all of which the library holds at once."""
+        with library_errors(UNREADABLE):
+            encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=add_specials)
+        return [self._ids(encoding) for encoding in encodings]
 
     def _ids(self, encoding: tokenizers.Encoding) -> np.ndarray:
         if self._num_own is None:
