@@ -18,6 +18,8 @@ from jaxlm.data._records import (
 from jaxlm.data._remote import Place, RemotePath, reason, to_place
 
 ROWS_AT_ONCE = 1024
+# What is raised beside Arrow's own errors: of names that are no text, and of columns that are not there.
+UNREADABLE = (UnicodeDecodeError, LookupError, OverflowError)
 
 
 def parquet_source(
@@ -108,7 +110,7 @@ def _rows(
                     found = found._replace(kept={one: kept[one][place] for one in keep})
                 yield row, found
                 row += 1
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
         raise _RowsError(f"{where}: cannot be read as Parquet ({reason(error)}); make it again") from error
 
 
@@ -176,7 +178,7 @@ def open_parquet(path: Place) -> Any:
         is_remote = isinstance(path, RemotePath)
         options = {"pre_buffer": True} if is_remote else {}
         return pyarrow.parquet.ParquetFile(path.open_anywhere() if is_remote else path, **options)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
         kind = CorpusError if getattr(error, "errno", None) is None else UnreachableError
         raise kind(f"{path}: cannot be read as Parquet ({reason(error)}); make it again") from error
 

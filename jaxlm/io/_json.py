@@ -33,9 +33,9 @@ def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]
         raise ValueError(f"lists and objects are nested more than {DEEPEST} deep") from None
     except ValueError as error:
         # Of a number with thousands of digits Python says how to allow more of them, which is no remedy.
-        if "integer string conversion" in str(error):
-            raise ValueError("a whole number has thousands of digits") from None
-        raise
+        is_long = "integer string conversion" in str(error)
+        told = "a whole number has thousands of digits" if is_long else str(error)
+        raise ValueError(told) from error
     _check_depth(value)
     return value
 

@@ -57,7 +57,8 @@ def read_description(path: Path) -> Description:
     if absent:
         raise ValueError(f"{path} is not the config of a model: it has no {' and no '.join(absent)}")
     objective, fields = values["objective"], values["model"]
-    if objective not in models.MODELS or not isinstance(fields, dict):
+    is_known = isinstance(objective, str) and objective in models.MODELS
+    if not is_known or not isinstance(fields, dict):
         known = ", ".join(models.MODELS)
         raise ValueError(f"{path} needs an objective of {known} and a model's fields: got {objective!r}")
     try:
