@@ -34,6 +34,8 @@ class Evaluate:
         format: how to read every file; None takes it from each ending
         document: of a text file, whether a line or the whole file is one document; None: a line
         field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text
+        max_document: the most bytes of a document of CORPUS, decompressed (of JSONL and CSV, of a line);
+            None: 67,108,864
         batch_size: rows of a batch
         noisy: corrupt what is read as in training, which of a masked LM it always is
         row_length: tokens of a row, and of the pieces of longer texts; None: as in the run, and at most 512
@@ -48,6 +50,7 @@ class Evaluate:
     format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
     document: Literal["line", "file"] | None = None
     field: str | None = None
+    max_document: int | None = None
     batch_size: int = 16
     noisy: FlagCreatePairsOff[bool] = False
     row_length: int | None = None
@@ -96,13 +99,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check(options: Evaluate) -> None:
     """Refuses numbers out of range, and options that would change nothing."""
-    for name in ("batch_size", "row_length"):
+    for name in ("batch_size", "row_length", "max_document"):
         value, option = getattr(options, name), f"--{name.replace('_', '-')}"
         if value is not None and not 1 <= value < 2**31:
             raise UsageError(f"{option} is at least 1{' and below 2**31' * (value > 0)}, got {value}")
-    for name in ("format", "document", "field"):
+    for name in ("format", "document", "field", "max_document"):
         if getattr(options, name) is not None and not options.corpus:
-            raise UsageError(f"--{name} is of a CORPUS: name one, or leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} is of a CORPUS: name one, or leave it out")
 
 
 def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> training.Experiment:
@@ -184,6 +187,7 @@ def _records(
             options.format,
             document=options.document or "line",
             field="text" if options.field is None else options.field,
+            max_document=options.max_document or data.MAX_DOCUMENT,
         )
 
     with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:

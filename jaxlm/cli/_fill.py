@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import decoding, pretrained, reports, training
 from jaxlm.cli._failures import UsageError, say
+from jaxlm.cli._inputs import stdin_lines
 from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
@@ -81,7 +81,7 @@ def as_json(filled: decoding.Filled) -> dict[str, Any]:
 def _texts(given: tuple[str, ...]) -> list[str]:
     if not given:
         raise UsageError('TEXT is missing: jaxlm fill MODEL "a text with a [MASK]"')
-    texts = [line.rstrip("\n") for line in sys.stdin if line.strip()] if given == ("-",) else list(given)
+    texts = list(stdin_lines()) if given == ("-",) else list(given)
     if not texts:
         raise UsageError("stdin held no text: write one a line, the mask token where a token is missing")
     return texts

@@ -129,10 +129,15 @@ def _training(folder: Path) -> dict[str, Any] | None:
         "step": max((one.step for one in kept), default=0),
         "finished": (folder / WEIGHTS).exists(),
         "checkpoints": [
-            {"step": one.step, "validation_loss": one.meta.get("validation_loss")} for one in kept
+            {"step": one.step, "validation_loss": _number(one.meta.get("validation_loss"))} for one in kept
         ],
         "experiment": experiment.to_dict(),
     }
+
+
+def _number(value: Any) -> float | None:
+    """A loss as it is shown; None where a file has something else in its place."""
+    return float(value) if type(value) in (int, float) and abs(value) < 2**63 else None
 
 
 def _show(found: dict[str, Any]) -> None:

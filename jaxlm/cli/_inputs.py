@@ -1,11 +1,13 @@
 """Texts that a command reads: from its arguments, or a line each from stdin."""
 
-import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-from jaxlm import pretrained
+from jaxlm import io, pretrained
 from jaxlm.cli._failures import UsageError, say
+
+NOTHING = "stdin held no text: write one a line"
 
 
 def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
@@ -16,10 +18,27 @@ def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
     """
     if not given:
         raise UsageError(f"TEXT is missing: {usage}")
-    lines = [line.rstrip("\n") for line in sys.stdin if line.strip()] if given == ("-",) else list(given)
+    lines = list(stdin_lines()) if given == ("-",) else list(given)
     if not lines:
-        raise UsageError("stdin held no text: write one a line")
+        raise UsageError(NOTHING)
     return lines
+
+
+def stdin_lines() -> Iterator[str]:
+    """Yields the lines of stdin that are not blank, without their ends, as they come.
+
+    Raises:
+        UsageError: if stdin is closed, or holds what is no text.
+    """
+    if sys.stdin is None:
+        raise UsageError("stdin is closed: give the text as an argument, or pipe it in")
+    try:
+        for line in sys.stdin:
+            if line.strip():
+                yield line.rstrip("\n")
+    except UnicodeDecodeError as error:
+        found = f"{error.reason} at byte {error.start}"
+        raise UsageError(f"stdin is not {error.encoding.upper()} ({found}): write it as UTF-8") from error
 
 
 def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
@@ -39,8 +58,8 @@ def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
     if not line.lstrip().startswith("{"):
         return None
     try:
-        request = json.loads(line)
-    except json.JSONDecodeError as error:
+        request = io.parse_json(line)
+    except ValueError as error:
         raise UsageError(f"this line is no JSON object ({error}): {line[:60]}") from error
     for name, value in request.items():
         if name not in names:
@@ -58,9 +77,11 @@ def refuse_unknown(loaded: pretrained.Loaded, target: str) -> None:
         raise UsageError(f"the target {target!r} is not in the vocabulary, which reads it as {read}")
 
 
-def warn_of_unknown(program: str, loaded: pretrained.Loaded, texts: list[str]) -> None:
-    """Says on stderr if a text holds what the vocabulary has no token for."""
+def warn_of_unknown(program: str, loaded: pretrained.Loaded, texts: list[str]) -> bool:
+    """Says on stderr if a text holds what the vocabulary has no token for; returns whether one does."""
     unknown = loaded.tokenizer.specials.unk
-    if unknown is not None and any(unknown in loaded.tokenizer.encode(text) for text in texts):
+    is_unknown = unknown is not None and any(unknown in loaded.tokenizer.encode(text) for text in texts)
+    if is_unknown:
         read_as = loaded.tokenizer.token(unknown)
         say(program, f"warning: parts of the text are not in the vocabulary and read as {read_as}")
+    return is_unknown

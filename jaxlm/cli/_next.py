@@ -1,18 +1,30 @@
 """`jaxlm next MODEL TEXT`: the likeliest next tokens, and how likely a given continuation is."""
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import decoding, reports, training
+from jaxlm import decoding, pretrained, reports, training
 from jaxlm.cli._failures import UsageError
-from jaxlm.cli._inputs import input_lines, json_request, refuse_unknown, warn_of_unknown
+from jaxlm.cli._inputs import (
+    NOTHING,
+    input_lines,
+    json_request,
+    refuse_unknown,
+    stdin_lines,
+    warn_of_unknown,
+)
 from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
+
+# A text, and what follows it, if its loss is asked for.
+Request = tuple[str, str | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +56,10 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Next, arguments, program="jaxlm next")
     if options.top_k < 1:
         raise UsageError(f"--top-k is at least 1, got {options.top_k}")
-    texts, targets = _requests(options)
+    requests = _requests(options)
+    first = next(requests, None)
+    if first is None:
+        raise UsageError(NOTHING)
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
     if loaded.objective != "causal_lm":
@@ -53,11 +68,11 @@ def run(arguments: Sequence[str]) -> int:
             f"{options.model} predicts no next token: it was trained as {loaded.objective}; "
             f"name a causal LM's folder, or use jaxlm {other}"
         )
-    warn_of_unknown("jaxlm next", loaded, texts)
-    for target in targets:
-        refuse_unknown(loaded, target or "")
-    results = decoding.next_tokens(loaded, texts, top_k=options.top_k, targets=targets)
-    for text, found in zip(texts, results, strict=True):
+    # Texts come and go one by one; what was asked is kept until its answer is there.
+    asked: deque[str] = deque()
+    drawn = _checked(loaded, itertools.chain([first], requests), asked)
+    for found in decoding.stream_next_tokens(loaded, drawn, top_k=options.top_k):
+        text = asked.popleft()
         if options.json:
             print(json.dumps(as_json(text, found, loaded.tokenizer.token), ensure_ascii=False))
         else:
@@ -85,18 +100,28 @@ def as_json(text: str, found: decoding.NextTokens, token_of: Callable[[int], str
     }
 
 
-def _requests(options: Next) -> tuple[list[str], list[str | None]]:
-    lines = input_lines(options.text, 'jaxlm next MODEL "To be or not to"')
-    texts, targets = [], []
-    for line in lines:
-        # Only stdin carries requests: an argument that begins with a brace is a text like any other.
-        given = options.text == ("-",)
-        request = json_request(line, {"sentence": str, "target": str}) if given else None
+def _checked(loaded: pretrained.Loaded, requests: Iterable[Request], asked: deque[str]) -> Iterator[Request]:
+    """The requests as they are drawn, noted and looked at for what the vocabulary cannot write."""
+    is_told = False
+    for text, target in requests:
+        refuse_unknown(loaded, target or "")
+        is_told = is_told or warn_of_unknown("jaxlm next", loaded, [text])
+        asked.append(text)
+        yield text, target
+
+
+def _requests(options: Next) -> Iterator[Request]:
+    # Only stdin carries requests: an argument that begins with a brace is a text like any other.
+    is_given = options.text == ("-",)
+    usage = 'jaxlm next MODEL "To be or not to"'
+    for line in stdin_lines() if is_given else input_lines(options.text, usage):
+        request = json_request(line, {"sentence": str, "target": str}) if is_given else None
         if request is not None and "sentence" not in request:
             raise UsageError(f'a request has a "sentence": got {line[:60]}')
-        texts.append(line if request is None else request["sentence"])
-        targets.append(options.target if request is None else request.get("target", options.target))
-    return texts, targets
+        if request is None:
+            yield line, options.target
+        else:
+            yield request["sentence"], request.get("target", options.target)
 
 
 def _show(text: str, found: decoding.NextTokens) -> None:

@@ -86,6 +86,8 @@ def _refuse_unread(options: Score) -> None:
         raise UsageError(f"--actors is at least 1: got {options.actors}")
     if _is_ensemble(options) and options.dtype is not None:
         raise UsageError("--dtype is for a single model: members of an ensemble stay as they are")
+    if not 1 <= options.max_document < 2**31:
+        raise UsageError(f"--max-document is from 1 and below 2**31: got {options.max_document}")
     if options.combine is not None and not _is_ensemble(options):
         raise UsageError("--combine is for several models: name the others by --with-members")
 
@@ -138,6 +140,7 @@ def _source(options: Score) -> tuple[scoring.Source, scoring.Measure]:
         fields=[one for one in fields if isinstance(one, str)],
         keep=options.keep,
         on_error=options.on_error,
+        max_document=options.max_document,
     )
     return source, measure
 

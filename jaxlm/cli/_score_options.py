@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import pretrained, scoring
+from jaxlm import data, pretrained, scoring
 from jaxlm.cli._arguments import (
     Arguments,
     Option,
@@ -49,6 +49,8 @@ class Score:
             is the documents' id anyway
         on_error: whether a document that cannot be read or scored becomes a row that says why, or ends the
             job
+        max_document: the most bytes of a document, decompressed (of JSONL and CSV, of a line); a longer one
+            cannot be scored
         base: of the logarithms that are written, e (nats) or 2 (bits)
         shard: i/n scores every n-th part from the i-th on
         distributed: make a shard of each process that jax.distributed finds
@@ -77,6 +79,7 @@ class Score:
     field: str | None = None
     keep: tuple[str, ...] = ()
     on_error: Literal["row", "stop"] = "row"
+    max_document: int = data.MAX_DOCUMENT
     base: Literal["e", "2"] = "e"
     shard: str = "1/1"
     distributed: FlagCreatePairsOff[bool] = False

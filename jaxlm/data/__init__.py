@@ -20,7 +20,7 @@ from jaxlm.data._open import WITH_FIELDS, check_fields, open_source, read_files
 from jaxlm.data._packing import PackingPlan, plan_packing
 from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
-from jaxlm.data._records import CorpusError, Record, UnreachableError, Unread
+from jaxlm.data._records import MAX_DOCUMENT, CorpusError, Record, UnreachableError, Unread
 from jaxlm.data._remote import RemotePath, open_filesystem, reason, split_url
 from jaxlm.data._sealed import SEAL, DamagedError, seal, unseal
 from jaxlm.data._similarity import similar_clusters
@@ -30,6 +30,7 @@ from jaxlm.data._text import jsonl_source, text_source, traces_source
 from jaxlm.data._versions import file_digest, file_version, of_each
 
 __all__ = [
+    "MAX_DOCUMENT",
     "SEAL",
     "WITH_FIELDS",
     "Batch",

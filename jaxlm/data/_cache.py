@@ -1,6 +1,5 @@
 """A tokenised corpus on disk: ids end to end in one memory-mapped file, and where each record begins."""
 
-import json
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxlm import tokenizers
+from jaxlm import io, tokenizers
 from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
 from jaxlm.data._folders import DamagedError, open_or_build
 from jaxlm.data._records import CorpusError, Record
@@ -145,7 +144,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     Whoever trains reads all tokens before the first step in any case, to count them.
     """
     try:
-        manifest = unseal(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        manifest = unseal(io.parse_json((folder / "manifest.json").read_text(encoding="utf-8")))
         if manifest["format"] != FORMAT:
             raise DamagedError(f"{folder}: written by another version")
         for name, expected in manifest["checksums"].items():
@@ -153,7 +152,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
             if _checksum(path) != expected:
                 raise DamagedError(f"{path.name} does not match its checksum")
         return manifest
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedError(f"{folder}: {error}") from error
 
 

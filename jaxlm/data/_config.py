@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from jaxlm.data._files import Format
 from jaxlm.data._packing import Long
+from jaxlm.data._records import MAX_DOCUMENT
 from jaxlm.data._text import Document
 from jaxlm.typing import check_numbers
 
@@ -56,6 +57,8 @@ class DataConfig:
             the one that `center_pattern` names, fewer at the record's ends; 0 keeps all. What is cut off
             still counts in the division: records with different texts stay different.
         center_pattern: regular expression whose first group is the place of a character of the text, from 1.
+        max_document: the most bytes of a record in its file, decompressed; of JSONL and CSV, of its line. A
+            longer one is refused.
         deduplicate: whether of records with the same text only the first is kept, labelled with the mean of
             their labels (the most frequent, of classes).
 
@@ -88,6 +91,7 @@ class DataConfig:
     label_kind: LabelKind = "auto"
     window: int = 0
     center_pattern: str | None = None
+    max_document: int = MAX_DOCUMENT
     deduplicate: bool = True
 
     @property
@@ -107,6 +111,8 @@ class DataConfig:
         self._check_patterns()
         if self.row_length < 1:
             raise ValueError(f"row_length: expected at least 1, got {self.row_length}")
+        if self.max_document < 1:
+            raise ValueError(f"max_document: expected at least 1, got {self.max_document}")
         shares = {"validation_share": self.validation_share, "test_share": self.test_share}
         for name, share in shares.items():
             if not 0 < share < 1:

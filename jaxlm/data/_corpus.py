@@ -85,10 +85,11 @@ def _files_corpus(config: DataConfig) -> Corpus:
     fields = tuple(dict.fromkeys(one for one in (config.group_field, config.label_field) if one is not None))
     check_fields(files, fields)
     if config.format is None and config.document == "line":
-        files = [file._replace(format=format_of(file)) for file in files]
+        files = [file._replace(format=format_of(file, config.max_document)) for file in files]
 
     def records() -> Iterator[Record]:
-        return read_files(files, document=config.document, field=config.field, fields=fields)
+        how = {"document": config.document, "field": config.field, "fields": fields}
+        return read_files(files, max_document=config.max_document, **how)
 
     formats = sorted({file.format for file in files})
     size = sum(of_each(file_size, [file.path for file in files]))

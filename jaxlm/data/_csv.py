@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 
-from jaxlm.data._records import OWN_ID, Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._records import MAX_DOCUMENT, OWN_ID, Broken, CorpusError, Record, Unread, check_most, unread
 from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines
 
@@ -19,6 +19,7 @@ def csv_source(
     keep: Sequence[str] = (),
     name: str | None = None,
     broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Yields one record a row of a CSV file whose first row names the columns.
 
@@ -33,6 +34,7 @@ def csv_source(
         name: what ids begin with; the file's name where None.
         broken: whether a row that cannot be read stops the reading or is yielded as `Unread`; a column that
             is not there stops it.
+        max_document: the most bytes of a row, decompressed.
 
     Yields:
         Records `name:line`, the line that the row begins in.
@@ -50,7 +52,7 @@ def csv_source(
     """
     path = to_place(path)
     name = path.name if name is None else name
-    rows = _rows(path)
+    rows = _rows(path, max_document)
     names = next(rows, None)
     if names is None:
         raise CorpusError(f"{path}: no header: expected the names of columns in the first line")
@@ -74,9 +76,10 @@ def csv_source(
 class _Lines:
     """The lines of a file for Python's reader; unlike a generator it goes on behind an error."""
 
-    def __init__(self, path: Place) -> None:
-        self.number = 0
-        self._lines = read_lines(path)
+    def __init__(self, path: Place, max_document: int) -> None:
+        self.number = self.size = 0
+        self._path, self._most = path, max_document
+        self._lines = read_lines(path, max_document=max_document)
 
     def __iter__(self) -> "_Lines":
         return self
@@ -85,17 +88,20 @@ class _Lines:
         self.number, line = next(self._lines)
         if isinstance(line, CorpusError):
             raise line
+        # A row may have many lines, of which the reader holds all.
+        self.size += len(line)
+        check_most(self.size, self._most, f"{self._path}:{self.number}")
         return line
 
 
-def _rows(path: Place) -> Iterator[tuple[int, list[str] | CorpusError]]:
+def _rows(path: Place, max_document: int) -> Iterator[tuple[int, list[str] | CorpusError]]:
     """Yields the line that each row begins in, and its cells or what is wrong with them."""
     csv.field_size_limit(LONGEST_CELL)
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    lines = _Lines(path)
+    lines = _Lines(path, max_document)
     reader = csv.reader(lines, delimiter="\t" if ".tsv" in suffixes else ",", strict=True)
     while True:
-        line = lines.number + 1
+        line, lines.size = lines.number + 1, 0
         try:
             cells = next(reader)
         except StopIteration:

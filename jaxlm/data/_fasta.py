@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 
-from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._records import MAX_DOCUMENT, Broken, CorpusError, Record, Unread, check_most, unread
 from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines
 
 
 def fasta_source(
-    path: str | Place, *, name: str | None = None, broken: Broken = "stop"
+    path: str | Place,
+    *,
+    name: str | None = None,
+    broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Yields one record a sequence.
 
@@ -18,6 +22,7 @@ def fasta_source(
             carriage returns or both.
         name: what error messages and the ids of nameless sequences begin with; the file's name where None.
         broken: whether a sequence that cannot be read stops the reading or is yielded as `Unread`.
+        max_document: the most letters of a sequence, decompressed.
 
     Yields:
         Records whose id is the header's first word, up to white space of any kind; `meta["description"]` is
@@ -35,12 +40,12 @@ def fasta_source(
     """
     path = to_place(path)
     name = path.name if name is None else name
-    header, parts, opened = None, [], 0
-    for number, line in read_lines(path, lone_cr="always"):
+    header, parts, opened, size = None, [], 0, 0
+    for number, line in read_lines(path, lone_cr="always", max_document=max_document):
         if isinstance(line, str) and line.startswith(">"):
             if header is not None or parts:
                 yield _sequence(header, parts, f"{name}:{opened}", f"{path}:{opened}", broken)
-            header, parts, opened = line[1:], [], number
+            header, parts, opened, size = line[1:], [], number, 0
         elif isinstance(line, CorpusError):
             parts.append(line)
             opened = opened or number
@@ -51,9 +56,21 @@ def fasta_source(
             parts.append(CorpusError(f"{path}:{number}: {said}"))
             opened = number
         else:
-            parts.append("".join(line.split()))
+            size += len(line)
+            _add(parts, "".join(line.split()), size, max_document, f"{path}:{opened}")
     if header is not None or parts:
         yield _sequence(header, parts, f"{name}:{opened}", f"{path}:{opened}", broken)
+
+
+def _add(parts: list[str | CorpusError], letters: str, size: int, most: int, where: str) -> None:
+    """Adds letters to a sequence; of one that is too long nothing is held but what is wrong with it."""
+    if parts and isinstance(parts[-1], CorpusError):
+        return
+    try:
+        check_most(size, most, where)
+        parts.append(letters)
+    except CorpusError as error:
+        parts[:] = [error]
 
 
 def _sequence(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxlm import io
 from jaxlm.data._files import CorpusFile
 from jaxlm.data._parquet import check_columns, open_parquet
 from jaxlm.data._records import OWN_ID, CorpusError, Record
@@ -173,8 +174,8 @@ def _objects(files: Sequence[CorpusFile]) -> Iterator[tuple[dict[str, Any], Any]
             if isinstance(line, CorpusError):
                 continue
             try:
-                value = json.loads(line) if line.strip() else None
-            except (ValueError, RecursionError):
+                value = io.parse_json(line) if line.strip() else None
+            except ValueError:
                 continue
             if isinstance(value, dict):
                 yield value, file.path

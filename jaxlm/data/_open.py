@@ -1,5 +1,6 @@
 """One lazy iterator over every record that paths name, whatever their formats."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,23 @@ from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, Format, find_files
 from jaxlm.data._kept import with_own
 from jaxlm.data._parquet import parquet_source
-from jaxlm.data._records import OWN_ID, Broken, CorpusError, Record, UnreachableError, Unread, unread
+from jaxlm.data._records import (
+    MAX_DOCUMENT,
+    OWN_ID,
+    Broken,
+    CorpusError,
+    Record,
+    TooLongError,
+    UnreachableError,
+    Unread,
+    unread,
+)
 from jaxlm.data._streams import read_lines
 from jaxlm.data._text import Document, jsonl_source, text_source, traces_source
 from jaxlm.data._watch import Watch
 
 LINES_LOOKED_AT = 100
+PRETOKEN = re.compile(r"(?<!\S)\[NEXT\](?!\S)")
 # Formats whose records have fields.
 WITH_FIELDS = ("jsonl", "csv", "parquet")
 
@@ -28,6 +40,7 @@ def open_source(
     field: str = "text",
     fields: Sequence[str] = (),
     broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Returns a lazy iterator over the records of files, folders and globs, in the order of their paths.
 
@@ -43,6 +56,7 @@ def open_source(
         fields: further fields or columns, whose values go into `meta`.
         broken: whether a line, a row or a row group that cannot be read stops the reading, or is yielded as
             `Unread` and the reading goes on.
+        max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
 
     Returns:
         The records; ids begin with a file's path below the folder that all files share.
@@ -58,6 +72,7 @@ def open_source(
     check_fields(files, fields)
     sniff = format is None and document == "line"
     how = {"document": document, "field": field, "fields": fields, "broken": broken}
+    how |= {"max_document": max_document}
     return _read_unchanged(files, sniff=sniff, **how)
 
 
@@ -76,6 +91,7 @@ def read_files(
     fields: Sequence[str] = (),
     keep: Mapping[str, Any] | None = None,
     broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Yields the records of files already found.
 
@@ -88,6 +104,7 @@ def read_files(
         keep: columns whose values go into `kept`, by their types (see `kept_types`); with it, be it empty, a
             record of a file that has a column `id` has what that says as its id. None: neither.
         broken: as for `open_source`.
+        max_document: as for `open_source`.
 
     Yields:
         Their records in order.
@@ -96,8 +113,9 @@ def read_files(
         CorpusError: a file is not what its format says.
     """
     asked = {"field": field, "fields": fields, "document": document, "broken": broken}
+    asked |= {"max_document": max_document}
     for file in files:
-        format = format_of(file) if sniff else file.format
+        format = format_of(file, max_document) if sniff else file.format
         if keep is None or format not in WITH_FIELDS:
             yield from _read(file._replace(format=format), **asked)
             continue
@@ -117,9 +135,10 @@ def _read(
     field: str,
     fields: Sequence[str],
     broken: Broken,
+    max_document: int,
     keep: Mapping[str, Any] | None = None,
 ) -> Iterator[Record | Unread]:
-    named = {"name": file.name, "broken": broken}
+    named = {"name": file.name, "broken": broken, "max_document": max_document}
     columns = {"field": field, "fields": fields, **named}
     match file.format:
         case "text":
@@ -173,11 +192,12 @@ def check_fields(files: Sequence[CorpusFile], fields: Sequence[str]) -> None:
         )
 
 
-def format_of(file: CorpusFile) -> Format:
+def format_of(file: CorpusFile, max_document: int = MAX_DOCUMENT) -> Format:
     """Returns the file's format, having looked whether its text is made of traces.
 
     Args:
         file: from `find_files`, with the format that its ending says.
+        max_document: the most bytes of a line; behind a longer one nothing is looked at.
 
     Returns:
         "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
@@ -188,9 +208,12 @@ def format_of(file: CorpusFile) -> Format:
     """
     if file.format != "text":
         return file.format
-    for _, (_, line) in zip(range(LINES_LOOKED_AT), read_lines(file.path), strict=False):
+    lines = read_lines(file.path, max_document=max_document)
+    for _, (_, line) in zip(range(LINES_LOOKED_AT), lines, strict=False):
         if isinstance(line, UnreachableError):
             raise line
-        if isinstance(line, str) and "[NEXT]" in line.split():
+        if isinstance(line, TooLongError):
+            break
+        if isinstance(line, str) and PRETOKEN.search(line):
             return "traces"
     return "text"

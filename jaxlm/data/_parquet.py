@@ -4,10 +4,22 @@ import decimal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxlm.data._records import OWN_ID, Broken, CorpusError, Record, UnreachableError, Unread, unread
+from jaxlm.data._records import (
+    MAX_DOCUMENT,
+    OWN_ID,
+    Broken,
+    CorpusError,
+    Record,
+    UnreachableError,
+    Unread,
+    check_most,
+    unread,
+)
 from jaxlm.data._remote import Place, RemotePath, reason, to_place
 
 ROWS_AT_ONCE = 1024
+# What is raised beside Arrow's own errors: of names that are no text, and of columns that are not there.
+UNREADABLE = (UnicodeDecodeError, LookupError, OverflowError)
 
 
 def parquet_source(
@@ -18,6 +30,7 @@ def parquet_source(
     keep: Mapping[str, Any] | None = None,
     name: str | None = None,
     broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Yields one record a row, reading row group by row group and the columns asked for only.
 
@@ -33,6 +46,7 @@ def parquet_source(
         name: what ids begin with; the file's name where None.
         broken: whether a row, a row group or a file that cannot be read stops the reading or is yielded as
             `Unread`; a column that is not there stops it.
+        max_document: the most bytes of a text.
 
     Yields:
         Records `name:row`, rows counted from 0.
@@ -57,6 +71,7 @@ def parquet_source(
         for group in range(file.num_row_groups):
             try:
                 for row, found in _rows(file, path, group, first, field, fields, asked):
+                    found = _bounded(found, max_document, f"{path}: row {row}")
                     if isinstance(found, CorpusError):
                         yield unread(f"{name}:{row}", found, broken)
                     else:
@@ -95,8 +110,18 @@ def _rows(
                     found = found._replace(kept={one: kept[one][place] for one in keep})
                 yield row, found
                 row += 1
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
         raise _RowsError(f"{where}: cannot be read as Parquet ({reason(error)}); make it again") from error
+
+
+def _bounded(found: Record | CorpusError, most: int, where: str) -> Record | CorpusError:
+    try:
+        # A character has at most four bytes, and few texts are so long that these have to be counted.
+        if isinstance(found, Record) and 4 * len(found.text) > most:
+            check_most(len(found.text.encode("utf-8", "surrogatepass")), most, where)
+    except CorpusError as error:
+        return error
+    return found
 
 
 def _texts(column: Any) -> list[str | UnicodeDecodeError | None]:
@@ -153,7 +178,7 @@ def open_parquet(path: Place) -> Any:
         is_remote = isinstance(path, RemotePath)
         options = {"pre_buffer": True} if is_remote else {}
         return pyarrow.parquet.ParquetFile(path.open_anywhere() if is_remote else path, **options)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
         kind = CorpusError if getattr(error, "errno", None) is None else UnreachableError
         raise kind(f"{path}: cannot be read as Parquet ({reason(error)}); make it again") from error
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxlm import tokenizers
+from jaxlm import io, tokenizers
 from jaxlm.data._cache import TokenCache
 from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
 from jaxlm.data._config import DataConfig
@@ -220,10 +220,10 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
 
 def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], _About]:
     try:
-        about = unseal(json.loads((folder / "about.json").read_text(encoding="utf-8")))
+        about = unseal(io.parse_json((folder / "about.json").read_text(encoding="utf-8")))
         names = about["label_names"]
         about = _About(NOTED | about["counts"], None if names is None else tuple(names))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DamagedError(str(error)) from error
     return {split: TokenCache(folder / split) for split in SPLITS}, about
 

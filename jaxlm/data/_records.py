@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 Broken = Literal["stop", "yield"]
+# Bytes of a document, where nobody says more: what a compressed file may claim has no other end.
+MAX_DOCUMENT = 1 << 26
 # The field in which a corpus names its records, where it has one.
 OWN_ID = "id"
 
@@ -40,6 +42,32 @@ class CorpusError(ValueError):
         ...
         jaxlm.data._records.CorpusError: no file at 'tale.txt'; did you mean 'tales.txt'?
     """
+
+
+def check_most(size: int, most: int, where: str) -> None:
+    """Refuses a document that is longer than documents may be.
+
+    Args:
+        size: of the document, or of what was read of it so far.
+        most: bytes that it may have.
+        where: file and line, for the message.
+
+    Raises:
+        TooLongError: it is longer.
+
+    Example:
+        >>> check_most(9, 8, "a.txt:1")
+        Traceback (most recent call last):
+        ...
+        jaxlm.data._records.TooLongError: a.txt:1: a document of more than 8 bytes; divide it, or raise ...
+    """
+    if size > most:
+        told = f"{where}: a document of more than {most:,} bytes"
+        raise TooLongError(f"{told}; divide it, or raise max_document, if it is meant to be so long")
+
+
+class TooLongError(CorpusError):
+    """A document is longer than documents may be."""
 
 
 class UnreachableError(CorpusError):

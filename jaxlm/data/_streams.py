@@ -11,7 +11,7 @@ from typing import Literal
 
 from jaxlm.data import _containers as containers
 from jaxlm.data._encodings import UTF8, Encoding, Utf8Stream, encoding_of, ends_in_cr
-from jaxlm.data._records import CorpusError, UnreachableError
+from jaxlm.data._records import MAX_DOCUMENT, CorpusError, UnreachableError, check_most
 from jaxlm.data._remote import Place, RemotePath, reason
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -25,27 +25,32 @@ BYTES_DECOMPRESSED = 1 << 16
 LoneCr = Literal["always", "never", "without_lf"]
 
 
-def read_text(path: Place) -> str:
+def read_text(path: Place, max_document: int = MAX_DOCUMENT) -> str:
     """Returns the whole file as text.
 
     Args:
         path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
+        max_document: the most bytes that it may hold, decompressed.
 
     Returns:
         Its text without the mark.
 
     Raises:
-        CorpusError: the file cannot be read, or is not in its encoding; names the line and the byte.
+        CorpusError: the file cannot be read, is longer, or is not in its encoding; names the line and the
+            byte.
     """
     with _opened(path, "never") as (stream, encoding):
-        data = stream.read()
+        data = stream.read(max_document + 1)
+    check_most(len(data), max_document, str(path))
     try:
         return data.decode().removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise _undecodable(error, path, encoding, line=1, start=0) from error
 
 
-def read_lines(path: Place, lone_cr: LoneCr = "without_lf") -> Iterator[tuple[int, str | CorpusError]]:
+def read_lines(
+    path: Place, lone_cr: LoneCr = "without_lf", max_document: int = MAX_DOCUMENT
+) -> Iterator[tuple[int, str | CorpusError]]:
     r"""Yields (line number from 1, line with its end), lazily, and goes on behind lines that are no text.
 
     `\n` and `\r\n` end a line, and `\r` alone where nothing else does (`lone_cr`), so that the numbers agree
@@ -55,25 +60,41 @@ def read_lines(path: Place, lone_cr: LoneCr = "without_lf") -> Iterator[tuple[in
         path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
         lone_cr: whether a carriage return without a line feed behind it ends a line, which it is then given:
             "always", "never", or "without_lf", in a file whose first 64 KiB have none.
+        max_document: the most bytes of a line, decompressed; a longer one is never held whole.
 
     Yields:
-        Every line, blank ones included, without the mark; in the place of one that is not in the file's
-        encoding, and of all that follows where the file itself cannot be read any further, the error that
-        names line and byte.
+        Every line, blank ones included, without the mark; in the place of one that is longer or not in the
+        file's encoding, and of all that follows where the file itself cannot be read any further, the error
+        that names it.
     """
     number = start = 0
     try:
         with _opened(path, lone_cr) as (stream, encoding):
-            for number, raw in enumerate(stream, start=1):
+            number = 1
+            while raw := stream.readline(max_document + 1):
                 try:
+                    check_most(len(raw), max_document, f"{path}:{number}")
                     line = raw.decode()
+                except CorpusError as error:
+                    yield number, error
+                    start += _skip_line(stream, raw)
                 except UnicodeDecodeError as error:
                     yield number, _undecodable(error, path, encoding, number, start)
                 else:
                     yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
                 start += len(raw)
+                number += 1
     except CorpusError as error:
-        yield number + 1, error
+        yield max(number, 1), error
+
+
+def _skip_line(stream: io.BufferedIOBase, raw: bytes) -> int:
+    """Goes on to the end of a line whose beginning was read; returns how many bytes that took."""
+    skipped = 0
+    while raw and not raw.endswith(b"\n"):
+        raw = stream.readline(BYTES_AT_ONCE)
+        skipped += len(raw)
+    return skipped
 
 
 def count_bytes(path: Place, lone_cr: LoneCr = "without_lf") -> tuple[int, int, bool]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from jaxlm.data._records import Broken, CorpusError, Record, Unread, unread
+from jaxlm.data._records import MAX_DOCUMENT, Broken, CorpusError, Record, Unread, unread
 from jaxlm.data._remote import Place, to_place
 from jaxlm.data._streams import read_lines, read_text
 
@@ -13,7 +13,12 @@ DECODE = json.JSONDecoder().decode
 
 
 def text_source(
-    path: str | Place, *, document: Document = "line", name: str | None = None, broken: Broken = "stop"
+    path: str | Place,
+    *,
+    document: Document = "line",
+    name: str | None = None,
+    broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Yields the documents of a text file.
 
@@ -22,6 +27,7 @@ def text_source(
         document: "line" makes each line that is not blank a document, "file" the whole file one.
         name: what ids begin with; the file's name where None.
         broken: whether what cannot be read stops the reading or is yielded as `Unread`.
+        max_document: the most bytes of a document, decompressed.
 
     Yields:
         Records `name:line`, or one record `name`.
@@ -40,13 +46,13 @@ def text_source(
     name = path.name if name is None else name
     if document == "file":
         try:
-            text = read_text(path)
+            text = read_text(path, max_document)
         except CorpusError as error:
             yield unread(name, error, broken)
             return
         yield Record(name, text, {})
         return
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, max_document=max_document):
         if isinstance(line, CorpusError):
             yield unread(f"{name}:{number}", line, broken)
         elif line and not line.isspace():
@@ -54,7 +60,11 @@ def text_source(
 
 
 def traces_source(
-    path: str | Place, *, name: str | None = None, broken: Broken = "stop"
+    path: str | Place,
+    *,
+    name: str | None = None,
+    broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Yields the functions of a file of instruction traces, one a line.
 
@@ -65,6 +75,7 @@ def traces_source(
         path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
         name: what ids begin with; the file's name where None.
         broken: as for `text_source`.
+        max_document: as for `text_source`.
 
     Yields:
         Records `name:line` with single spaces between pretokens; blank lines are passed over.
@@ -72,7 +83,7 @@ def traces_source(
     Raises:
         CorpusError: the file cannot be read or is not UTF-8.
     """
-    for record in text_source(path, name=name, broken=broken):
+    for record in text_source(path, name=name, broken=broken, max_document=max_document):
         if isinstance(record, Record):
             record = record._replace(text=" ".join(record.text.split()))
         yield record
@@ -86,6 +97,7 @@ def jsonl_source(
     keep: Sequence[str] = (),
     name: str | None = None,
     broken: Broken = "stop",
+    max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | Unread]:
     """Yields one record a line of a JSON Lines file.
 
@@ -98,6 +110,7 @@ def jsonl_source(
         keep: fields whose values go into `kept` as they are, None where a record lacks one.
         name: what ids begin with; the file's name where None.
         broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
+        max_document: the most bytes of a line, decompressed.
 
     Yields:
         Records `name:line`.
@@ -110,7 +123,7 @@ def jsonl_source(
     path = to_place(path)
     name = path.name if name is None else name
     place, is_first = str(path), True
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, max_document=max_document):
         try:
             if isinstance(line, CorpusError):
                 raise line

@@ -159,9 +159,9 @@ def _stamped(place: Path) -> list[int]:
 
 def _remembered(memory: Path, version: list[int]) -> str | None:
     try:
-        known = unseal(json.loads(memory.read_text(encoding="utf-8")), needed=True)
+        known = unseal(io.parse_json(memory.read_text(encoding="utf-8")), needed=True)
         return known["digest"] if known["version"] == version else None
-    except (DamagedError, OSError, ValueError, KeyError, RecursionError):
+    except (DamagedError, OSError, ValueError, KeyError):
         return None
 
 

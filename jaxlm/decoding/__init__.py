@@ -14,7 +14,7 @@ from jaxlm.decoding._logits import (
     warped,
 )
 from jaxlm.decoding._next_token_model import NextTokenModel, NextTokenOutput, PerplexityTotal, readable
-from jaxlm.decoding._next_tokens import NextToken, NextTokens, next_tokens
+from jaxlm.decoding._next_tokens import NextToken, NextTokens, next_tokens, stream_next_tokens
 from jaxlm.decoding._token_state import TokenState, initial
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "penalize_repetition",
     "readable",
     "stream",
+    "stream_next_tokens",
     "unfollowed",
     "warped",
     "with_defaults",

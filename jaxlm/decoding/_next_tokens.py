@@ -4,8 +4,9 @@ Letters: `B` texts, `L` positions, `M` targets, `D` width, `V` vocabulary.
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +15,14 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import ops, pretrained, tokenizers
-from jaxlm.decoding._buckets import bucket, fine_bucket
+from jaxlm.decoding._next_batches import Pair, batches, padded
 from jaxlm.decoding._opened import Text, as_prompts, check_opened
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.decoding._steps import is_seq2seq, longest_text
 from jaxlm.typing import Array, Float, Int
+
+# Texts that are drawn at a time: enough to find some of about the same length.
+BLOCK = 256
 
 
 class NextToken(NamedTuple):
@@ -91,20 +95,59 @@ def next_tokens(
       >>> len(found.candidates), found.targets.tolist(), found.perplexity > 1
       (3, [99], True)
     """
+    texts = as_prompts(texts)
+    targets = [None] * len(texts) if targets is None else list(tokenizers.as_texts(targets))
+    if len(targets) != len(texts):
+        raise ValueError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
+    return list(stream_next_tokens(loaded, zip(texts, targets, strict=True), top_k=top_k))
+
+
+def stream_next_tokens(
+    loaded: pretrained.Loaded, requests: Iterable[tuple[Text, Text | None]], *, top_k: int = 5
+) -> Iterator[NextTokens]:
+    """Yields what `next_tokens` returns, in order, as texts come; memory does not grow with their number.
+
+    Texts are drawn 256 at a time and computed by length.
+
+    Args:
+      loaded: as for `next_tokens`.
+      requests: texts with what follows each, or None.
+      top_k: as for `next_tokens`.
+
+    Raises:
+      TypeError: as `next_tokens`.
+      ValueError: as `next_tokens`; what came before the block of the text that is wrong has been yielded.
+
+    Example:
+      >>> from jaxlm import models
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
+      >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(config, "causal_lm")
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
+      >>> endless = ((str(number), None) for number in itertools.count())
+      >>> next(stream_next_tokens(loaded, endless)).tokens.tolist()
+      [48]
+    """
     check_opened(loaded)
     _check_goes_on(loaded)
     if top_k < 1:
         raise ValueError(f"top_k is at least 1: got {top_k}")
-    texts = as_prompts(texts)
-    targets = [None] * len(texts) if targets is None else as_prompts(targets)
-    if len(targets) != len(texts):
-        raise ValueError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
-    if not texts:
-        return []
-    pairs = [_pair(loaded, text, target) for text, target in zip(texts, targets, strict=True)]
-    rows, most = _rows(pairs, longest_text(loaded.config)), min(top_k, loaded.config.vocab_size)
-    found = jax.device_get(rank_next(loaded.model, loaded.params, *map(jnp.asarray, rows), top_k=most))
-    return [_named(loaded.tokenizer, pair, found, row) for row, pair in enumerate(pairs)]
+    return _streamed(loaded, iter(requests), min(top_k, loaded.config.vocab_size))
+
+
+def _streamed(
+    loaded: pretrained.Loaded, requests: Iterator[tuple[Text, Text | None]], top_k: int
+) -> Iterator[NextTokens]:
+    while block := [_pair(loaded, text, target) for text, target in itertools.islice(requests, BLOCK)]:
+        named: dict[int, NextTokens] = {}
+        for places in batches(block):
+            pairs = [block[place] for place in places]
+            rows = map(jnp.asarray, padded(pairs, longest_text(loaded.config)))
+            found = jax.device_get(rank_next(loaded.model, loaded.params, *rows, top_k=top_k))
+            for row, place in enumerate(places):
+                named[place] = _named(loaded.tokenizer, block[place], found, row)
+        yield from (named[place] for place in range(len(block)))
 
 
 def _check_goes_on(loaded: pretrained.Loaded) -> None:
@@ -155,7 +198,7 @@ def rank_next(
     return Ranked(*top, ops.gather_log_probs(logits, targets))
 
 
-def _pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Pair:
     """The ids of a text and of its target; the last target is predicted and not read."""
     if target is None:
         return prompt_ids(loaded, text), None
@@ -167,23 +210,7 @@ def _pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> tuple[n
     return prompt_ids(loaded, text, room=wanted.size - 1), wanted
 
 
-def _rows(pairs, max_length: int) -> tuple[np.ndarray, ...]:
-    """Rows of text and target but its last token, padded to buckets; padding predicts id 0 after place 0."""
-    sizes = [(text.size, 1 if target is None else target.size) for text, target in pairs]
-    length = min(fine_bucket(max(text + target - 1 for text, target in sizes)), max_length)
-    num_rows, num_targets = bucket(len(pairs)), bucket(max(target for _, target in sizes))
-    tokens, segments = np.zeros((2, num_rows, length), np.int32)
-    places, targets = np.zeros((2, num_rows, num_targets), np.int32)
-    for row, (text, target) in enumerate(pairs):
-        whole = text if target is None else np.concatenate([text, target[:-1]])
-        tokens[row, : whole.size], segments[row, : whole.size] = whole, 1
-        count = sizes[row][1]
-        places[row, :count] = text.size - 1 + np.arange(count)
-        targets[row, :count] = 0 if target is None else target
-    return tokens, segments, places, targets
-
-
-def _named(tokenizer, pair, found: Ranked, row: int) -> NextTokens:
+def _named(tokenizer: tokenizers.Tokenizer, pair: Pair, found: Ranked, row: int) -> NextTokens:
     text, target = pair
     top = zip(found.tokens[row].tolist(), np.exp(found.log_probs[row]).tolist(), strict=True)
     # A model may have more rows than its tokenizer has tokens.

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxlm.io._json import parse_json
 from jaxlm.io._strays import is_stray
 
 DIGESTS = "sha256.json"
@@ -52,7 +53,7 @@ def damage(folder: Path) -> str | None:
         digests = _digests(folder)
     except FileNotFoundError:
         return f"{DIGESTS} is missing"
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         return f"{DIGESTS} cannot be read"
     if not digests:
         return f"{DIGESTS} names no file"
@@ -77,14 +78,14 @@ def read_sealed(folder: Path, name: str) -> bytes | None:
     """
     try:
         payload, digest = (folder / name).read_bytes(), _digests(folder).get(name)
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, ValueError, AttributeError):
         return None
     return payload if hashlib.sha256(payload).hexdigest() == digest else None
 
 
 def _digests(folder: Path) -> dict[str, str]:
     with _told_of_media():
-        digests = json.loads((folder / DIGESTS).read_bytes())
+        digests = parse_json((folder / DIGESTS).read_bytes())
     # Of a file that was there by chance when the folder was sealed nothing is expected.
     return {str(name): str(digest) for name, digest in digests.items() if not is_stray(name)}
 

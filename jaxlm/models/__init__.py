@@ -4,7 +4,7 @@ from jaxlm.models._body_model import BodyModel
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import GATED, TransformerConfig, from_dict, to_dict
-from jaxlm.models._config_checks import DROPOUTS
+from jaxlm.models._config_checks import DROPOUTS, MOST_LAYERS
 from jaxlm.models._ensembles import (
     EnsembleOutput,
     EnsemblePrediction,
@@ -31,6 +31,7 @@ __all__ = [
     "EMPTY",
     "GATED",
     "MODELS",
+    "MOST_LAYERS",
     "PRESETS",
     "BodyModel",
     "Cache",

@@ -38,6 +38,15 @@ _POSITIVE = (
     "head_epsilon",
     "init_std",
 )
+# What no model has: as much would be built layer by layer, or as a table, before anything could be read.
+MOST_LAYERS = 10_000
+_MOST = {
+    "depth": MOST_LAYERS,
+    "decoder_depth": MOST_LAYERS,
+    "relative_distance": 1 << 24,
+    "relative_buckets": 1 << 24,
+}
+MOST_SINES = 1 << 31
 _NOT_NEGATIVE = ("token_types", "position_offset")
 DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
@@ -77,6 +86,10 @@ def check_ranges(config: Any) -> None:
         value = getattr(config, name)
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"{name} must be positive: got {value}")
+    for name, most in _MOST.items():
+        value = getattr(config, name)
+        if value is not None and value > most:
+            raise ValueError(f"{name} must be at most {most:,}: got {value:,}")
     for name in _NOT_NEGATIVE:
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must not be negative: got {getattr(config, name)}")
@@ -120,6 +133,11 @@ def check_positions(config: Any) -> None:
     if config.position == "sinusoidal" and config.width % 2:
         raise ValueError(
             f"position='sinusoidal' has a sine and a cosine of each wave: got width={config.width}, use even"
+        )
+    if config.position == "sinusoidal" and config.max_length * config.width > MOST_SINES:
+        raise ValueError(
+            f"position='sinusoidal' has a table of max_length times width numbers, at most {MOST_SINES:,}: "
+            f"got max_length={config.max_length}, width={config.width}"
         )
     if config.position == "relative" and config.relative_buckets < 4:
         raise ValueError(

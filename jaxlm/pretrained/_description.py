@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxlm import models
+from jaxlm import io, models
 
 OWN_KEYS = ("objective", "model", "head")
 
@@ -50,14 +50,15 @@ def read_description(path: Path) -> Description:
       ValueError: one line that names the file, if it is not JSON or not the config of a model.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = io.parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     absent = [key for key in ("objective", "model") if not isinstance(values, dict) or key not in values]
     if absent:
         raise ValueError(f"{path} is not the config of a model: it has no {' and no '.join(absent)}")
     objective, fields = values["objective"], values["model"]
-    if objective not in models.MODELS or not isinstance(fields, dict):
+    is_known = isinstance(objective, str) and objective in models.MODELS
+    if not is_known or not isinstance(fields, dict):
         known = ", ".join(models.MODELS)
         raise ValueError(f"{path} needs an objective of {known} and a model's fields: got {objective!r}")
     try:

@@ -118,7 +118,7 @@ def convert(
     request = json.dumps({"model": str(source.resolve()), "dtype": dtype})
     check_free(folder, request, last=CONFIG)
     loaded = _with_told_ends(load(source, dtype=dtype))
-    is_ours = "model" in json.loads((source / CONFIG).read_text(encoding="utf-8"))
+    is_ours = "model" in io.parse_json((source / CONFIG).read_text(encoding="utf-8"))
     if is_ours:
         family_for(loaded.config.resolved(), loaded.objective)
     with converting(folder, request, last=CONFIG, own=OWN):
@@ -133,8 +133,8 @@ def _converted(source: Path, folder: Path, loaded: Loaded, *, is_ours: bool) -> 
             io.write_whole(folder / beside, partial(shutil.copyfile, source / beside))
     if is_ours:
         return save_huggingface(folder, loaded)
-    config, objective, _, params, tokenizer, extra, head = loaded
-    save_model(folder, config, params, tokenizer, objective=objective, head=head, extra=extra)
+    what = {"objective": loaded.objective, "head": loaded.head, "extra": loaded.extra}
+    save_model(folder, loaded.config, loaded.params, loaded.tokenizer, **what)
     return "a jaxlm folder"
 
 
@@ -168,7 +168,7 @@ def _with_told_ends(loaded: Loaded) -> Loaded:
 
 def _write_tokenizer(folder: Path, loaded: Loaded, max_length: int) -> None:
     path = folder / SETTINGS
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = io.parse_json(path.read_text(encoding="utf-8")) if path.exists() else {}
     tokenizer, told = exported_tokenizer(loaded)
     known.pop(ENDS, None)
     tokenizer.save(folder / TOKENIZER)

@@ -16,6 +16,7 @@ from jaxlm.pretrained._attributes import (
     unknown_names,
     write_attributes,
 )
+from jaxlm.pretrained._claims import check_layers
 from jaxlm.pretrained._names import Names, Scheme, sort_names
 from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
@@ -133,6 +134,7 @@ class Family:
             lambda: self.read(values),
         )
         try:
+            check_layers(values, self._layers())
             return models.from_dict({**self.constants, **all_at_once(steps)})
         except ValueError as error:
             raise ValueError(f"config.json of {self.name}: {self._told(error, file)}") from error
@@ -156,6 +158,12 @@ class Family:
         said = {self.synonyms[name]: value for name, value in values.items() if name in self.synonyms}
         said = {name: value for name, value in said.items() if value is not None}
         return {name: number(value) for name, value in {**values, **followed, **said}.items()}
+
+    def _layers(self) -> dict[str, str]:
+        """The attributes that count layers, and the first field of ours that each is."""
+        return {
+            one.theirs: one.ours[0] for one in self.attributes if {"depth", "decoder_depth"} & {*one.ours}
+        }
 
     def _told(self, error: ValueError, values: Mapping[str, Any]) -> str:
         """What is wrong with a field, and the attributes that say the field."""

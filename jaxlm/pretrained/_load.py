@@ -2,15 +2,15 @@
 
 import dataclasses
 import functools
-import json
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from jaxlm import models, tokenizers
+from jaxlm import io, models, tokenizers
 from jaxlm.pretrained._bodies import body_config, objective_of
+from jaxlm.pretrained._claims import check_claims
 from jaxlm.pretrained._description import OWN_KEYS, Description, one_head, read_description
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
@@ -164,6 +164,10 @@ def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTens
     if is_checkpoint(source.folder):
         return source, open_checkpoint(source.folder, source.description.config)
     stored = open_weights(source.folder)
+    try:
+        check_claims(source.description.config, stored)
+    except ValueError as error:
+        raise ValueError(f"{source.folder / CONFIG}: {error}") from error
     if source.family is None:
         return source, stored
     try:
@@ -233,8 +237,8 @@ def _told_ends(path: Path) -> dict[str, Any]:
 def _values(path: Path) -> Mapping[str, Any]:
     """What tells whose config.json it is; `read_description` says what is wrong with one of ours."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (ValueError, RecursionError):
+        values = io.parse_json(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -1,10 +1,11 @@
 """Folders that hold no model that is read here: what they are instead, and the way out."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from jaxlm import io
 
 READ = "model.safetensors, pytorch_model.bin, or either in shards with an index"
 FINISHED = "a model's folder is one whose training has finished"
@@ -127,8 +128,8 @@ def describe_file(path: Path) -> str:
 def adapter_of(folder: Path) -> dict[str, Any] | None:
     """Returns the adapter_config.json of a PEFT adapter; None where there is none."""
     try:
-        values = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = io.parse_json((folder / ADAPTER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {} if (folder / ADAPTER).exists() else None
     return values if isinstance(values, dict) else {}
 

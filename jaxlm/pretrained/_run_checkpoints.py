@@ -1,6 +1,5 @@
 """Checkpoints of runs as models: which of them a name means, and its parameters among the arrays."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -80,7 +79,7 @@ def _best(kept: dict[int, Path]) -> int | None:
 
 def _validation_loss(folder: Path) -> float | None:
     try:
-        return json.loads(io.read_sealed(folder, META) or b"{}").get("validation_loss")
+        return io.parse_json(io.read_sealed(folder, META) or b"{}").get("validation_loss")
     except (ValueError, AttributeError):
         return None
 

@@ -1,6 +1,5 @@
 """Safetensors files, mapped and not read: what a header claims is held against the file first."""
 
-import json
 import math
 import mmap
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlm import io
 from jaxlm.pretrained._stored import Shape, StoredTensor
 
 DTYPES = {
@@ -97,9 +97,9 @@ def _header(prefix: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
             raise ValueError("it is a Git LFS pointer to one; fetch the file itself: git lfs pull")
         raise ValueError(f"its header claims {length:,} bytes in a file of {size:,}; fetch it again")
     try:
-        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_without_repetition)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"its header is not JSON ({error or 'too deep'})") from error
+        header = io.parse_json(file.read(length).decode("utf-8"), pairs_hook=_without_repetition)
+    except ValueError as error:
+        raise ValueError(f"its header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise ValueError(f"its header is {type(header).__name__}, expected an object of tensors")
     return header, PREFIX + length

@@ -1,10 +1,10 @@
 """The weights of a folder: one file or several with an index, safetensors or torch's, found and opened."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxlm import io
 from jaxlm.pretrained._other_folders import describe_other
 from jaxlm.pretrained._safetensors import open_safetensors
 from jaxlm.pretrained._stored import StoredTensor
@@ -81,8 +81,8 @@ def _check_shards(
 def _weight_map(index: Path) -> dict[str, str]:
     """Shard by tensor: names of files in the index's own folder."""
     try:
-        found = json.loads(index.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        found = io.parse_json(index.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{index} is not JSON: {error}") from error
     shards = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(shards, dict) or not shards:

@@ -1,6 +1,5 @@
 """The learning curve of a run, from its metrics."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -53,11 +52,21 @@ def draw_curve(
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    lines = [line for line in lines if line.get("loss") is not None]
+    found = (_parsed(text) for text in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    lines = [line for line in found if line is not None]
     if not lines:
         raise ValueError(f"no loss to draw in {path}: train for at least one step")
     return lines
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    """What a line says, if it is of a loss at a step."""
+    try:
+        line = io.parse_json(text)
+    except ValueError:
+        return None
+    is_point = isinstance(line, dict) and type(line.get("step")) is int and isinstance(line.get("split"), str)
+    return line if is_point and type(line.get("loss")) in (int, float) else None
 
 
 def _points(lines: list[dict[str, Any]], split: str) -> tuple[list[int], list[float]]:

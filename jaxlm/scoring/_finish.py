@@ -1,14 +1,13 @@
 """Which parts of a job are there, and what is written when none is missing."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from jaxlm import data
+from jaxlm import data, io
 from jaxlm.scoring._complete import Documents
 from jaxlm.scoring._manifest import JOB, MANIFEST, SUMMARY, Job, as_json, is_sealed
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_name, part_number, read_table
@@ -173,9 +172,9 @@ def _read_all(
 def _listed(store: Store) -> list[tuple[str, str]]:
     """The names and the checksums of a finished job's parts."""
     try:
-        manifest = data.unseal(json.loads(store.read(MANIFEST)))
+        manifest = data.unseal(io.parse_json(store.read(MANIFEST)))
         return [(str(part["name"]), str(part["sha256"])) for part in manifest["parts"]]
-    except (data.DamagedError, ValueError, RecursionError, KeyError, TypeError) as error:
+    except (data.DamagedError, ValueError, KeyError, TypeError) as error:
         raise _damaged(store, MANIFEST, str(error)) from error
 
 

@@ -138,13 +138,13 @@ def _short(value: Any) -> str:
 def _read(store: Store) -> dict[str, Any]:
     try:
         return data.unseal(_parsed(store))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise data.DamagedError(f"it is not JSON ({error})") from error
 
 
 def _parsed(store: Store) -> Any:
     # As `as_json` writes it: names of files may have bytes that are no UTF-8.
-    return json.loads(store.read(JOB).decode("utf-8", "surrogateescape"))
+    return io.parse_json(store.read(JOB).decode("utf-8", "surrogateescape"))
 
 
 def _is_of_parts(store: Store, job: Job) -> bool:

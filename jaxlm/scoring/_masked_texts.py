@@ -100,7 +100,7 @@ def word_numbers(
     if tokenizer.kind == "residues":
         numbers = np.arange(regular.size)
     else:
-        encoding = tokenizer.backend.encode(text, add_special_tokens=False)
+        encoding = tokenizer.encoding(text)
         offsets = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
         if words == "pieces" or (words == "auto" and splits_texts(tokenizer)):
             numbers = np.array([-1 if one is None else one for one in encoding.word_ids], np.int64)

@@ -57,6 +57,7 @@ def file_source(
     fields: Sequence[str] = (),
     keep: Sequence[str] = (),
     on_error: OnError = "row",
+    max_document: int = data.MAX_DOCUMENT,
 ) -> Source:
     """Returns the corpus that paths name; its files are described by name and content.
 
@@ -75,6 +76,7 @@ def file_source(
       keep: columns that stand beside the scores, with their types (see `data.kept_types`).
       on_error: whether a piece that cannot be read is a document of its own, without text ("row"), or stops
         the reading ("stop").
+      max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
 
     Raises:
       CorpusError: a path is missing, unreadable or of an unknown format, or there is no such column.
@@ -101,7 +103,7 @@ def file_source(
 
     # Of what can be pickled, so that it may be read on another machine.
     how = {"sniff": sniff, "document": document, "field": field, "fields": fields, "broken": broken}
-    how |= {"keep": types}
+    how |= {"keep": types, "max_document": max_document}
     documents = functools.partial(data.read_files, files, **how)
     estimate = functools.partial(data.estimate_records, files, document=document)
     # Before the digests: what changes from here on is another corpus.

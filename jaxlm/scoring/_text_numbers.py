@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from jaxlm.scoring._measure import nats
 
+AT_ONCE = 1 << 16  # characters
 COUNTS = ("num_tokens", "num_scored", "num_words", "num_bytes")
 RATES = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 
@@ -62,7 +63,26 @@ def counts(text: str, num_tokens: int, num_scored: int) -> dict[str, int]:
       >>> counts("to be", 2, 2)
       {'num_tokens': 2, 'num_scored': 2, 'num_words': 2, 'num_bytes': 5}
     """
-    return dict(zip(COUNTS, (num_tokens, num_scored, len(text.split()), len(text.encode())), strict=True))
+    return dict(zip(COUNTS, (num_tokens, num_scored, count_words(text), _num_bytes(text)), strict=True))
+
+
+def count_words(text: str) -> int:
+    """Returns how many words white space divides a text into, without holding them all.
+
+    Example:
+      >>> count_words(" to be\\n or"), count_words("a" * 200_000)
+      (3, 1)
+    """
+    total = 0
+    for start in range(0, len(text), AT_ONCE):
+        total += len(text[start : start + AT_ONCE].split())
+        # A word that goes on is counted once.
+        total -= start > 0 and not text[start - 1].isspace() and not text[start].isspace()
+    return total
+
+
+def _num_bytes(text: str) -> int:
+    return sum(len(text[start : start + AT_ONCE].encode()) for start in range(0, len(text), AT_ONCE))
 
 
 def perplexity(nats: float, count: int) -> float:

@@ -150,7 +150,7 @@ def byte_offsets(tokenizer: tokenizers.Tokenizer, text: str) -> tuple[list[int],
       >>> byte_offsets(tokenizers.residue_tokenizer(), "MKT")
       ([0, 1, 2], [1, 2, 3])
     """
-    offsets = tokenizer.backend.encode(text, add_special_tokens=False).offsets
+    offsets = tokenizer.encoding(text).offsets
     if not text.isascii():
         offsets = _with_marks(offsets, text)
     if len(text) == len(text.encode()):

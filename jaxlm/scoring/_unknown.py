@@ -27,7 +27,10 @@ def check_unknown(context: Context, text: str, tokens: np.ndarray, unknown: Unkn
     if unknown == "score" or unk is None or not (tokens == unk).any():
         return
     name = context.tokenizer.token(unk)
-    offsets = context.tokenizer.backend.encode(text, add_special_tokens=False).offsets
-    for start, end in (offsets[place] for place in np.flatnonzero(tokens == unk)):
-        if text[start:end].strip() != name:
-            raise ScoreError(f"the vocabulary has no token for {text[start:end][:20]!r} at character {start}")
+    for first, piece in context.tokenizer.pieces(text):
+        encoding = context.tokenizer.encoding(piece)
+        places = np.flatnonzero(np.asarray(encoding.ids) == unk)
+        for start, end in (encoding.offsets[place] for place in places):
+            if piece[start:end].strip() != name:
+                told = f"{piece[start:end][:20]!r} at character {first + start}"
+                raise ScoreError(f"the vocabulary has no token for {told}")

@@ -1,8 +1,16 @@
 """The text of a tokenizer.json, read for our use."""
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import tokenizers
+
+from jaxlm import io
+from jaxlm.tokenizers._library import library_errors
+
+# Ids without a token that a file may have beside one for each of its characters.
+MOST_HOLES = 1 << 18
 
 
 def parse(text: str) -> tokenizers.Tokenizer:
@@ -26,16 +34,53 @@ def parse(text: str) -> tokenizers.Tokenizer:
       ValueError: not a Hugging Face tokenizer.json: expected an object with a "model"
     """
     try:
-        data = json.loads(text)
+        data = io.parse_json(text)
     except ValueError as error:
         raise ValueError(f"not a Hugging Face tokenizer.json: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("model"), dict):
         raise ValueError('not a Hugging Face tokenizer.json: expected an object with a "model"')
+    check_ids(_ids(data), len(text))
     data |= {"padding": None, "truncation": None}
     if "dropout" in data["model"]:
         data["model"]["dropout"] = None
-    try:
+    with library_errors("not a Hugging Face tokenizer.json"):
         return tokenizers.Tokenizer.from_str(json.dumps(data))
-    # The Rust side raises bare `Exception` for what it can't read.
-    except Exception as error:
-        raise ValueError(f"not a Hugging Face tokenizer.json: {' '.join(str(error).split())}") from error
+
+
+def check_ids(ids: Iterable[int], size: int) -> None:
+    """Refuses ids that no file of `size` characters needs: the library walks through all up to the highest.
+
+    Args:
+      ids: of tokens.
+      size: of the file that names them; a token takes some characters of it.
+
+    Raises:
+      ValueError: names the highest.
+
+    Example:
+      >>> check_ids([0, 2147483648], 9000)
+      Traceback (most recent call last):
+      ValueError: a file of 9,000 characters names the id 2,147,483,648, ...; it is damaged: fetch it again
+    """
+    highest, most = max(ids, default=0), size + MOST_HOLES
+    if highest >= most:
+        told = f"a file of {size:,} characters names the id {min(highest, 2**64):,}"
+        raise ValueError(f"{told}, and its ids are below {most:,}; it is damaged: fetch it again")
+
+
+def _ids(data: Mapping[str, Any]) -> Iterator[int]:
+    """Every id that a file names; those of a list of pieces are their places."""
+    vocab, added = data["model"].get("vocab"), data.get("added_tokens")
+    named = vocab.values() if isinstance(vocab, dict) else ()
+    listed = (one.get("id") for one in added if isinstance(one, dict)) if isinstance(added, list) else ()
+    around = _numbers(data.get("post_processor"))
+    yield from (id for id in (*named, *listed, *around, data["model"].get("unk_id")) if type(id) is int)
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    """The whole numbers of a value: of what is put around a text they are ids."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(one)
+    elif type(value) is int:
+        yield value

@@ -1,16 +1,17 @@
 """What the files beside a tokenizer say of it: its class, its roles, and the tokens that were added to it."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import AddedToken
 
+from jaxlm import io
 from jaxlm.tokenizers._classes import Way, class_name, way_of
 from jaxlm.tokenizers._roles import Specials
 
 _FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
+LONGEST_ID = 18  # digits
 # In transformers' order, in which tokens are added that a vocabulary lacks.
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -132,8 +133,8 @@ def read_object(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        found = io.parse_json(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
         raise ValueError(f"{file}: not JSON ({error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
@@ -186,7 +187,7 @@ def _names_token(key: str, value: Any) -> bool:
 def _decoder(found: Mapping[str, Any]) -> Iterator[ListedToken]:
     for id, stored in found.items():
         name = _content(stored)
-        if id.isdecimal() and isinstance(stored, dict) and name:
+        if id.isdecimal() and len(id) <= LONGEST_ID and isinstance(stored, dict) and name:
             yield ListedToken(_token(stored, name, special=bool(stored.get("special"))), int(id))
 
 

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ from jaxlm import io
 from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, to_symbols
 from jaxlm.tokenizers._files import parse
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
+from jaxlm.tokenizers._library import library_errors
+from jaxlm.tokenizers._long_texts import LONG, cut, encode_long
 from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
 from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_pieces
 from jaxlm.tokenizers._texts import as_texts
+
+UNREADABLE = "the tokenizer cannot divide this text"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -117,7 +121,27 @@ class Tokenizer:
         self._check(text)
         if self.kind == "bytes" and not add_specials:
             return byte_ids(text, self._special_tokens)
-        return self._ids(self.backend.encode(self._read(text), add_special_tokens=add_specials))
+        if len(text) > LONG and not add_specials:
+            return encode_long(self._encode_all, self._read(text))
+        return self._ids(self.encoding(self._read(text), add_specials=add_specials))
+
+    def encoding(self, text: str, *, add_specials: bool = False) -> tokenizers.Encoding:
+        """Returns what the library says of a text: ids, and where in the text each token stands.
+
+        Args:
+          text: as for `encode`.
+          add_specials: as for `encode`.
+
+        Raises:
+          ValueError: if the library cannot divide the text.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.residue_tokenizer().encoding("MKT").offsets
+          [(0, 1), (1, 2), (2, 3)]
+        """
+        with library_errors(UNREADABLE):
+            return self.backend.encode(text, add_special_tokens=add_specials)
 
     def encode_batch(self, texts: Iterable[str], *, add_specials: bool = False) -> list[np.ndarray]:
         """Returns the ids of each text, in order; the same as `encode` on each, on all cores.
@@ -146,8 +170,32 @@ class Tokenizer:
         if self.kind == "bytes" and not add_specials:
             return [byte_ids(text, self._special_tokens) for text in texts]
         texts = [self._read(text) for text in texts]
-        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=add_specials)
-        return [self._ids(encoding) for encoding in encodings]
+        is_long = [len(text) > LONG and not add_specials for text in texts]
+        short = [text for text, long in zip(texts, is_long, strict=True) if not long]
+        ids = iter(self._encode_all(short, add_specials=add_specials))
+        pairs = zip(texts, is_long, strict=True)
+        return [encode_long(self._encode_all, text) if long else next(ids) for text, long in pairs]
+
+    def pieces(self, text: str) -> Iterator[tuple[int, str]]:
+        """Yields a text in pieces whose ids, one after the other, are its own, each with where it begins.
+
+        For what the library holds much of for each character, such as offsets.
+
+        Args:
+          text: as for `encode`; one that is not long is a single piece.
+
+        Raises:
+          ValueError: as `encode`.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> list(tokenizers.residue_tokenizer().pieces("MKT"))
+          [(0, 'MKT')]
+        """
+        if len(text) <= LONG:
+            yield 0, text
+        else:
+            yield from cut(self._encode_all, text)
 
     def decode(self, ids: Iterable[Any]) -> str:
         """Returns the text of ids, specials written out.
@@ -172,7 +220,8 @@ class Tokenizer:
         numbers = np.asarray(ids if hasattr(ids, "__array__") else list(ids), dtype=np.int64).tolist()
         for id in (min(numbers, default=0), max(numbers, default=0)):
             self._check_id(id)
-        return self.backend.decode(numbers, skip_special_tokens=False)
+        with library_errors("the tokenizer cannot write these ids as text"):
+            return self.backend.decode(numbers, skip_special_tokens=False)
 
     def token(self, id: int | np.integer) -> str:
         r"""Returns what a person reads for one id: bytes as text, a continuing piece after `…`.
@@ -297,6 +346,12 @@ class Tokenizer:
         if self._num_own is None:
             return text
         return with_known_code(self.backend, text, self._tokens[self.specials.unk])
+
+    def _encode_all(self, texts: Sequence[str], *, add_specials: bool = False) -> list[np.ndarray]:
+        """The ids of texts, all of which the library holds at once."""
+        with library_errors(UNREADABLE):
+            encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=add_specials)
+        return [self._ids(encoding) for encoding in encodings]
 
     def _ids(self, encoding: tokenizers.Encoding) -> np.ndarray:
         if self._num_own is None:

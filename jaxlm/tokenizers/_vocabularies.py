@@ -9,6 +9,7 @@ from tokenizers import models
 from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
 from jaxlm.tokenizers._classes import Way
+from jaxlm.tokenizers._files import check_ids
 from jaxlm.tokenizers._settings import Settings, read_object
 from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 
@@ -87,6 +88,7 @@ def read_vocabulary(file: Path) -> dict[str, int]:
     found: Mapping[str, int] = read_object(file)
     if not all(type(id) is int for id in found.values()):
         raise ValueError(f"{file.name}: expected a JSON object of tokens and ids")
+    check_ids(found.values(), file.stat().st_size)
     return dict(found)
 
 

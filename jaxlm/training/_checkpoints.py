@@ -256,7 +256,7 @@ def _place(folder: Path, step: int) -> Path:
 
 def _meta(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(read_sealed(folder, META) or b"{}"))
+        return dict(io.parse_json(read_sealed(folder, META) or b"{}"))
     except (ValueError, TypeError):
         return {}
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from jaxlm import io
 
 METRICS = "metrics.jsonl"
+# What is shown of a line, and drawn.
+SCORES = ("loss", "perplexity", "accuracy", "bits_per_byte")
 
 
 class Window(NamedTuple):
@@ -138,12 +140,25 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            line = json.loads(text)
+            line = io.parse_json(text)
         except ValueError:
             continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
+        if _is_whole(line):
             lines.append(line)
     return lines
+
+
+def _is_whole(line: Any) -> bool:
+    """Whether a line has a step, the name of its split, and scores that are numbers."""
+    if not isinstance(line, dict) or type(line.get("step")) is not int:
+        return False
+    scores = (line.get(name) for name in SCORES)
+    is_named = isinstance(line.get("split", ""), str)
+    return is_named and all(score is None or _is_number(score) for score in scores)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 def _not_finite(value: Any) -> bool:

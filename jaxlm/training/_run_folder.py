@@ -132,8 +132,11 @@ def _check_same(folder: Path, experiment: Experiment) -> None:
 def _stored(folder: Path) -> dict[str, Any]:
     path = folder / EXPERIMENT
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        stored = io.parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no run: it has no {EXPERIMENT}") from None
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"{path} is no experiment: expected an object of sections, got {stored!r:.60}")
+    return stored

@@ -1,0 +1,55 @@
+"""JSON that a file holds: whatever is wrong with it is a `ValueError` of one line."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+# Levels of lists and objects; no file that is read here has a tenth of them, and whoever writes or walks a
+# value goes down as deep as it is.
+DEEPEST = 200
+
+
+def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Returns the value of a JSON text.
+
+    Args:
+      text: in UTF-8 where it is bytes.
+      pairs_hook: makes an object of its pairs; None: a dict, in which the last of a key counts.
+
+    Raises:
+      ValueError: if it is no JSON, is nested more than 200 deep, or holds a whole number of more digits than
+        Python reads.
+
+    Example:
+      >>> parse_json('{"depth": 2}')
+      {'depth': 2}
+      >>> parse_json("[" * 1000 + "]" * 1000)
+      Traceback (most recent call last):
+      ValueError: lists and objects are nested more than 200 deep
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=pairs_hook)
+    except RecursionError:
+        raise ValueError(f"lists and objects are nested more than {DEEPEST} deep") from None
+    except ValueError as error:
+        # Of a number with thousands of digits Python says how to allow more of them, which is no remedy.
+        is_long = "integer string conversion" in str(error)
+        told = "a whole number has thousands of digits" if is_long else str(error)
+        raise ValueError(told) from error
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inner(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"lists and objects are nested more than {DEEPEST} deep")
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
