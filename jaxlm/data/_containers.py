@@ -89,7 +89,7 @@ def refusal(path: object, container: str, *, is_inside: bool = False) -> CorpusE
 
     Example:
         >>> print(refusal("a.jsonl.bz2", "bzip2"))
-        a.jsonl.bz2: compressed by bzip2, expected nothing, gzip (.gz) or zstd (.zst); decompress it
+        a.jsonl.bz2: compressed by bzip2, expected a plain file, gzip (.gz) or zstd (.zst); decompress it
     """
     if container in READ.values() and not is_inside:
         ending = next(ending for ending, name in READ.items() if name == container)
@@ -103,8 +103,8 @@ def refusal(path: object, container: str, *, is_inside: bool = False) -> CorpusE
             f"{path}: {inside}an archive ({container}), expected one text; decompress it and name its files"
         )
     return CorpusError(
-        f"{path}: {inside}compressed by {container}, expected nothing, gzip (.gz) or zstd (.zst); decompress "
-        f"it"
+        f"{path}: {inside}compressed by {container}, expected a plain file, gzip (.gz) or zstd (.zst); "
+        f"decompress it"
     )
 
 

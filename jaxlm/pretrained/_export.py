@@ -84,9 +84,7 @@ def save_huggingface(
     if loaded.tokenizer is not None:
         _write_tokenizer(folder, loaded, config.max_length)
     if loaded.objective == "body":  # whose own class knows no prefix
-        rows = [
-            row._replace(theirs=tuple(it.removeprefix(family.prefix) for it in row.theirs)) for row in rows
-        ]
+        rows = [_without_prefix(row, family.prefix) for row in rows]
     _write_shards(folder, tensors, rows, shard_bytes)
     _write_json(folder / CONFIG, values)
     return values["architectures"][0]

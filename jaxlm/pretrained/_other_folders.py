@@ -11,6 +11,7 @@ READ = "model.safetensors, pytorch_model.bin, or either in shards with an index"
 FINISHED = "a model's folder is one whose training has finished"
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+UNTOLD = f"fetch {ADAPTER} too, which says what model it is for, and merge the two first"
 # Kinds of adapters that change weights, into which they can be merged.
 MERGED = ("LORA", "ADALORA", "LOHA", "LOKR", "OFT", "BOFT", "IA3", "VERA", "FOURIERFT", "HRA", "DELORA")
 CLASSES = {
@@ -142,7 +143,8 @@ def _empty(folder: Path) -> str:
 def _adapter(folder: Path) -> str:
     values = adapter_of(folder)
     if values is None:
-        return ""
+        weights = [name for name in ADAPTER_WEIGHTS if (folder / name).exists()]
+        return f"it holds {weights[0]}, the weights of an adapter of PEFT: {UNTOLD}" if weights else ""
     base, kind = values.get("base_model_name_or_path") or "BASE", str(values.get("peft_type") or "LORA")
     if kind not in MERGED:
         return f"it is an adapter of PEFT ({kind}) for {base}, which cannot be merged: name {base} itself"
@@ -162,7 +164,7 @@ def _pipeline(folder: Path) -> str:
 def _foreign(folder: Path) -> str:
     for kind in KINDS:
         found = sorted(
-            path.relative_to(folder).as_posix() for it in kind.patterns for path in folder.glob(it)
+            {path.relative_to(folder).as_posix() for it in kind.patterns for path in folder.glob(it)}
         )
         if found:
             return f"it holds {_listed(found)}: {kind.what}; {_remedy(kind, folder, found[0])}"

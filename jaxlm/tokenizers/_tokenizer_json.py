@@ -9,7 +9,7 @@ from jaxlm.tokenizers._added_tokens import add_listed
 from jaxlm.tokenizers._classes import Way
 from jaxlm.tokenizers._files import parse
 from jaxlm.tokenizers._kinds import infer_kind
-from jaxlm.tokenizers._settings import USUAL_ROLES, Settings
+from jaxlm.tokenizers._settings import USUAL_ROLES, ListedToken, Settings
 from jaxlm.tokenizers._vocabularies import BYTE_WAYS
 from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 from jaxlm.tokenizers._word_pieces import is_residues, split_residues
@@ -22,7 +22,9 @@ def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) 
     is used for its vocabulary: what is done to texts is the class's, with what `tokenizer_config.json` says
     (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`), where the file says
     otherwise too. What stands around a text is the file's, of BERT's and RoBERTa's classes their own;
-    `add_bos_token` and `add_eos_token` count for nothing. A file of no class is used as it is.
+    `add_bos_token` and `add_eos_token` count for nothing. A file of no class is used as it is. Tokens that are
+    named beside the file (roles, added and further ones) stand for themselves, though its own list of added
+    tokens leaves them out.
 
     Args:
       text: the file's.
@@ -41,6 +43,7 @@ def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) 
     # The pipelines of our own are known by what they do, whatever class stands beside them.
     if way is not None and _is_of(way, data) and infer_kind(backend) == "huggingface":
         take_steps(backend, steps_of(way, settings.values))
+        _take_unknown(backend, way, settings)
         _put_own_ends_around(backend, way, settings)
     else:
         if settings.class_name is None:
@@ -48,12 +51,25 @@ def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) 
         settings = settings._replace(class_name=None)
     if data["model"].get("type") == "WordPiece" and is_residues(_ordinary(backend)):
         split_residues(backend)
-    roles = set(settings.named_roles.values()) if rows is None else set()
-    lacking = [one for one in settings.reserved() if backend.token_to_id(one.token.content) is None]
-    known = [one._replace(id=None) for one in lacking if one.token.content not in roles]
-    if known:
-        add_listed(backend, known, rows=rows)
+    unreserved = _unreserved(backend, settings, rows)
+    if unreserved:
+        add_listed(backend, unreserved, rows=rows)
     return backend
+
+
+def _unreserved(backend: tokenizers.Tokenizer, settings: Settings, rows: int | None) -> list[ListedToken]:
+    """The named tokens that the file divides like any text, or lacks."""
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    roles = set(settings.named_roles.values()) if rows is None else set()
+    is_ours = infer_kind(backend) != "huggingface"
+    unreserved = []
+    for one in settings.reserved():
+        name = one.token.content
+        # Specials of our own kinds may be whole words of a text and nothing else.
+        is_out = name in roles if backend.token_to_id(name) is None else is_ours
+        if name not in added and not is_out:
+            unreserved.append(one._replace(id=None))
+    return unreserved
 
 
 def _is_of(way: Way, data: dict[str, Any]) -> bool:
@@ -67,6 +83,13 @@ def _is_of(way: Way, data: dict[str, Any]) -> bool:
     return kind == "BPE" and (
         over_bytes if way in BYTE_WAYS else not over_bytes and way in ("llama", "gemma")
     )
+
+
+def _take_unknown(backend: tokenizers.Tokenizer, way: Way, settings: Settings) -> None:
+    """BERT's class says which token stands for what the vocabulary can't write; the file's own is passed over."""
+    unk = settings.named_roles.get("unk")
+    if way == "bert" and unk is not None and backend.token_to_id(unk) is not None:
+        backend.model.unk_token = unk
 
 
 def _put_own_ends_around(backend: tokenizers.Tokenizer, way: Way, settings: Settings) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jaxlm import pretrained
-from jaxlm.pretrained._other_folders import CLASSES, KINDS, MERGED
+from jaxlm.pretrained._other_folders import ADAPTER_WEIGHTS, CLASSES, KINDS, MERGED
 
 CONFIG = json.dumps({"model_type": "bert"})
 # Names as they are published, by what the line says of them.
@@ -59,6 +59,19 @@ def test_files_of_others_are_named(tmp_path, what, name, beside):
     line = told(tmp_path)
     assert what in line and name.split("/")[-1] in line
     assert line.startswith(f"no model in {tmp_path}: it has no ")
+
+
+@pytest.mark.parametrize("name", ADAPTER_WEIGHTS)
+def test_the_weights_of_an_adapter_alone_are_named(tmp_path, name):
+    write(tmp_path, name)
+    write(tmp_path, "tokenizer.json", "{}")
+    line = told(tmp_path)
+    assert f"it holds {name}, the weights of an adapter of PEFT: fetch adapter_config.json" in line
+
+
+def test_a_file_that_two_patterns_name_is_named_once(tmp_path):
+    write(tmp_path, "flax_model.msgpack")
+    assert told(tmp_path).count("flax_model.msgpack") == 1
 
 
 @pytest.mark.parametrize("kind", [*MERGED, "PREFIX_TUNING", None])

@@ -168,6 +168,24 @@ def test_without_a_class_what_is_named_counts_and_nothing_else(tmp_path):
     assert ids(tmp_path, "low") == [vocab["Ġlow"]]
 
 
+NAMED = (
+    *({f"{role}_token": "low"} for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")),
+    *({"additional_special_tokens": ["low"]}, {"image_token": "low"}, {}),
+    {"added_tokens_decoder": {"{low}": {"content": "low", "special": False, "lstrip": True}}},
+)
+
+
+@pytest.mark.parametrize("of", ["words", "bytes"])
+def test_a_named_token_stands_for_itself_though_the_file_lists_it_not(of):
+    file = json.loads(FILES[of][0])
+    file["added_tokens"] = []
+    low = file["model"]["vocab"]["low"]
+    kinds = {"words": ("bert", "modernbert"), "bytes": ("gpt2", "llama", "roberta")}[of]
+    for model_type, named in itertools.product(kinds, NAMED):
+        named = json.loads(json.dumps(named).replace("{low}", str(low)))
+        assert differences(files((None, model_type), named, json.dumps(file))) is None, (model_type, named)
+
+
 @pytest.mark.parametrize("made", [tokenizers.bytes_tokenizer(), tokenizers.residue_tokenizer()])
 @pytest.mark.parametrize("kind", ["gpt2", "bert", "roberta", "qwen2", "esm"])
 def test_a_file_of_ours_stays_what_it_is_beside_any_model(tmp_path, made, kind):
