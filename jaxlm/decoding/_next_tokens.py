@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from jaxlm import ops, pretrained, tokenizers
 from jaxlm.decoding._buckets import bucket, fine_bucket
-from jaxlm.decoding._opened import Text, as_prompts, check_opened
+from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.decoding._steps import is_seq2seq, longest_text
 from jaxlm.typing import Array, Float, Int
@@ -93,10 +93,10 @@ def next_tokens(
     """
     check_opened(loaded)
     _check_goes_on(loaded)
-    if top_k < 1:
-        raise ValueError(f"top_k is at least 1: got {top_k}")
+    check_top_k(top_k)
     texts = as_prompts(texts)
-    targets = [None] * len(texts) if targets is None else as_prompts(targets)
+    asked = [None] * len(texts) if targets is None else tokenizers.as_texts(targets)
+    targets = [None if target is None else as_prompts([target])[0] for target in asked]
     if len(targets) != len(texts):
         raise ValueError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
     if not texts:
