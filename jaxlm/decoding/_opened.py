@@ -17,7 +17,7 @@ def check_opened(loaded: Any) -> None:
 
     Raises:
       TypeError: if it is something else, such as the model's module alone.
-      ValueError: if there is no tokenizer.
+      ValueError: if there is no tokenizer, or it is an ensemble.
 
     Example:
       >>> check_opened("a folder")
@@ -29,6 +29,7 @@ def check_opened(loaded: Any) -> None:
             f"expected what pretrained.load returns, got {type(loaded).__name__}; of arrays, make one: "
             "pretrained.Loaded(config, objective, model, params, tokenizer, {})"
         )
+    loaded.check_single("decoding")
     if loaded.tokenizer is None:
         raise ValueError("there is no tokenizer beside this model: texts cannot be read")
 

@@ -133,8 +133,15 @@ def _converted(source: Path, folder: Path, loaded: Loaded, *, is_ours: bool) -> 
             io.write_whole(folder / beside, partial(shutil.copyfile, source / beside))
     if is_ours:
         return save_huggingface(folder, loaded)
-    config, objective, _, params, tokenizer, extra, head = loaded
-    save_model(folder, config, params, tokenizer, objective=objective, head=head, extra=extra)
+    save_model(
+        folder,
+        loaded.config,
+        loaded.params,
+        loaded.tokenizer,
+        objective=loaded.objective,
+        head=loaded.head,
+        extra=loaded.extra,
+    )
     return "a jaxlm folder"
 
 
