@@ -15,6 +15,7 @@ from jaxlm import corruption, data, pretrained, tokenizers, training
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
+from jaxlm.cli._runs import run_of
 from jaxlm.cli._scores import as_values, described, show_scores
 
 LONGEST_ROW = 512
@@ -29,7 +30,8 @@ class Evaluate:
     held out.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name, which need a CORPUS
+        model: a run folder that jaxlm train wrote, a checkpoint of one (RUN@best, RUN@last, RUN@STEP), or a
+            Hugging Face folder or name, which need a CORPUS
         corpus: files, folders or globs
         format: how to read every file; None takes it from each ending
         document: of a text file, whether a line or the whole file is one document; None: a line
@@ -70,8 +72,9 @@ def run(arguments: Sequence[str]) -> int:
             f"{options.model} was not trained on spans, which evaluate takes out of texts: its tokenizer has "
             "no <extra_id_0>; see what it writes: jaxlm generate"
         )
-    experiment = _experiment(folder, loaded, options)
-    own = _own_data(folder, experiment, needed=not options.corpus)
+    run_folder = run_of(folder)
+    experiment = _experiment(folder, run_folder, loaded, options)
+    own = _own_data(run_folder, experiment, needed=not options.corpus)
     with _records(options, loaded, own, experiment) as cache:
         scores = training.evaluate(
             loaded.model,
@@ -79,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
             loaded.tokenizer,
             cache,
             objective=loaded.objective,
-            noise=_noise(folder, experiment, loaded.objective, noisy=options.noisy),
+            noise=_noise(run_folder, experiment, loaded.objective, noisy=options.noisy),
             spans=experiment.spans,
             row_length=experiment.data.row_length,
             long=experiment.data.long,
@@ -108,10 +111,12 @@ def _check(options: Evaluate) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is of a CORPUS: name one, or leave it out")
 
 
-def _experiment(folder: Path, loaded: pretrained.Loaded, options: Evaluate) -> training.Experiment:
+def _experiment(
+    folder: Path, run_folder: Path | None, loaded: pretrained.Loaded, options: Evaluate
+) -> training.Experiment:
     """The run's experiment, or what stands in for it: the default, with the model's rows."""
-    if (folder / "experiment.json").exists():
-        experiment = training.load_experiment(folder)
+    if run_folder is not None:
+        experiment = training.load_experiment(run_folder)
     elif not options.corpus:
         raise UsageError(f"CORPUS is missing: {options.model} is no run of its own with a held-out split")
     else:
@@ -133,29 +138,33 @@ def _frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
 
 
 def _noise(
-    folder: Path, experiment: training.Experiment, objective: str, *, noisy: bool
+    run_folder: Path | None, experiment: training.Experiment, objective: str, *, noisy: bool
 ) -> corruption.NoiseConfig | None:
     """Returns how what the model reads is corrupted; None reads clean text."""
     noise = experiment.resolved_input_noise
     if objective == "masked_lm":
         return noise
-    is_known = (folder / "experiment.json").exists()
+    is_known = run_folder is not None
     if noisy and (not is_known or (noise.schedule == "constant" and not noise.rate)):
         why = "read clean text" if is_known else "is no run of its own"
         raise UsageError(f"--noisy corrupts as in training, and this model {why}: leave it out")
     return noise if noisy else None
 
 
-def _own_data(folder: Path, experiment: training.Experiment, *, needed: bool) -> data.Prepared | None:
+def _own_data(
+    run_folder: Path | None, experiment: training.Experiment, *, needed: bool
+) -> data.Prepared | None:
     """Returns what the run was trained on; None where that is gone or changed, and not needed."""
-    if not (folder / "experiment.json").exists():
+    if run_folder is None:
         return None
-    kept = tokenizers.TokenizerConfig(path=str(folder / "tokenizer.json"))
+    kept = tokenizers.TokenizerConfig(path=str(run_folder / "tokenizer.json"))
     try:
         prepared = data.prepare(experiment.data, kept, ends=experiment.ends)
-        known = {one.meta.get("data") for one in training.checkpoints(folder / "checkpoints")} - {None}
+        known = {one.meta.get("data") for one in training.checkpoints(run_folder / "checkpoints")} - {None}
         if known and prepared.fingerprint not in known:
-            raise UsageError(f"the corpus is not what it was when {folder} was trained: name one as CORPUS")
+            raise UsageError(
+                f"the corpus is not what it was when {run_folder} was trained: name one as CORPUS"
+            )
         return prepared
     except (data.CorpusError, UsageError) as error:
         if needed:

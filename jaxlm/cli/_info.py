@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 import textwrap
 from collections import Counter
@@ -18,6 +19,7 @@ from jaxlm import models, pretrained, tokenizers, training
 from jaxlm.cli._models import CONFIG, WEIGHTS, model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
+from jaxlm.cli._runs import run_of
 
 BODY = "a body without a head (hidden states; a new head: jaxlm train --init)"
 
@@ -68,6 +70,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         "config": found and _config(found),
         "tokenizer": _tokenizer(folder),
         "training": _training(folder),
+        "checkpoint": _checkpoint(folder),
         "metrics": {line["split"]: line for line in training.read_metrics(folder) if "split" in line},
         "files": {
             path.name: sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
@@ -140,6 +143,19 @@ def _number(value: Any) -> float | None:
     return float(value) if type(value) in (int, float) and abs(value) < 2**63 else None
 
 
+def _checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Of which run a checkpoint is, at which step, and its loss on the validation split."""
+    run_folder = run_of(folder)
+    if run_folder is None or run_folder == Path(os.path.abspath(folder)):
+        return None
+    name = os.path.basename(os.path.abspath(folder))
+    found = [one for one in training.checkpoints(run_folder / "checkpoints") if one.folder.name == name]
+    losses = [one.meta.get("validation_loss") for one in found]
+    return (
+        {"run": str(folder.parent.parent), "step": int(name), "validation_loss": losses[0]} if found else None
+    )
+
+
 def _show(found: dict[str, Any]) -> None:
     kind = [f"{found['family']}, a Hugging Face folder"] if found["family"] else []
     kind += [BODY] if found["config"] and found["config"]["objective"] == "body" else []
@@ -148,6 +164,10 @@ def _show(found: dict[str, Any]) -> None:
         print(f"an ensemble of {len(found['members'])} members, which jaxlm score reads together; of each:")
     if found["training"]:
         _show_training(found["folder"], found["training"])
+    if found["checkpoint"]:
+        run_folder, step, loss = found["checkpoint"].values()
+        told = "" if loss is None else f", held-out loss {loss:.3f} nats"
+        print(f"a checkpoint of {run_folder}, at step {step:,}{told}")
     if found["tokenizer"]:
         print(f"tokenizer: {found['tokenizer']['kind']}, {_ids(found)}")
     if found["config"]:

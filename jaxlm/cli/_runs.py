@@ -1,6 +1,7 @@
 """Which folder a run is in."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -36,6 +37,18 @@ def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
     if number == 0:
         raise UsageError(f"no run to resume: there is no {RUNS}/{name}-N here; name its folder with --out")
     return RUNS / f"{name}-{number}"
+
+
+def run_of(folder: Path) -> Path | None:
+    """Returns the run's folder of a model that is a run or a checkpoint of one; None of another model.
+
+    Example:
+        >>> run_of(Path("nowhere")) is None
+        True
+    """
+    folder = Path(os.path.abspath(folder))
+    above = [folder, *([folder.parent.parent] if folder.parent.name == "checkpoints" else [])]
+    return next((run for run in above if (run / "experiment.json").exists()), None)
 
 
 def _reserved(name: str, number: int) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import glob
 import importlib.metadata
 import importlib.util
 import os
@@ -13,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import data, io, models, training
+from jaxlm import data, io, models, pretrained, training
 from jaxlm.cli._arguments import (
     HELP,
     Arguments,
@@ -191,6 +192,8 @@ def read_request(arguments: Sequence[str]) -> Request:
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
     _refuse_unread(asked, experiment)
     folder = named.folder or run_folder(name, given.out, resume=given.resume)
+    if given.resume:
+        _check_places(folder, paths, experiment.run.init)
     return Request(experiment, folder, given.resume, given.json, named.report)
 
 
@@ -269,6 +272,26 @@ def _refuse_unread(asked: Arguments, experiment: training.Experiment) -> None:
         why = unread.get(name.removeprefix("--").replace("-", "_"))
         if why is not None:
             raise UsageError(f"{name} would change nothing: {why}")
+
+
+def _check_places(folder: Path, paths: Sequence[str], init: str | None) -> None:
+    """Refuses to go on where data or first model have moved, and says how to name where they lie now."""
+    for path in paths:
+        if not (data.split_url(path) or os.path.lexists(path) or glob.glob(path, recursive=True)):
+            raise UsageError(
+                f"the data of the run in {folder} are no longer at {path}: bring them back, or name where "
+                "they lie now: --data PATH"
+            )
+    # A relative name may be one on the hub, and that is not asked.
+    if init is None or not os.path.isabs(init):
+        return
+    try:
+        pretrained.find_folder(init)
+    except OSError:
+        raise UsageError(
+            f"the model that the run in {folder} began with is no longer at {init}: bring it back, or name "
+            "where it lies now: --init MODEL"
+        ) from None
 
 
 def _is_cpu_only() -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxlm import pretrained, tokenizers
 from jaxlm.decoding._fill_masks import Settled, fill_masks
-from jaxlm.decoding._opened import Text, as_prompts, check_opened, frame_of
+from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k, frame_of
 from jaxlm.decoding._rows import NOTHING, Rows, encode_masked, mask_token_id, pad_rows
 from jaxlm.decoding._steps import is_seq2seq
 
@@ -126,8 +126,7 @@ def fill_batch(
     """
     if method not in METHODS:
         raise ValueError(f"method is one of {', '.join(METHODS)}: got {method!r}")
-    if top_k < 1:
-        raise ValueError(f"top_k is at least 1: got {top_k}")
+    check_top_k(top_k)
     check_opened(loaded)
     _check_fills(loaded)
     config, tokenizer, frame = loaded.config, loaded.tokenizer, frame_of(loaded)

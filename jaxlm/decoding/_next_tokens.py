@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from jaxlm import ops, pretrained, tokenizers
 from jaxlm.decoding._next_batches import Pair, batches, padded
-from jaxlm.decoding._opened import Text, as_prompts, check_opened
+from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.decoding._steps import is_seq2seq, longest_text
 from jaxlm.typing import Array, Float, Int
@@ -131,8 +131,7 @@ def stream_next_tokens(
     """
     check_opened(loaded)
     _check_goes_on(loaded)
-    if top_k < 1:
-        raise ValueError(f"top_k is at least 1: got {top_k}")
+    check_top_k(top_k)
     return _streamed(loaded, iter(requests), min(top_k, loaded.config.vocab_size))
 
 

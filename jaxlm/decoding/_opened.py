@@ -17,7 +17,7 @@ def check_opened(loaded: Any) -> None:
 
     Raises:
       TypeError: if it is something else, such as the model's module alone.
-      ValueError: if there is no tokenizer.
+      ValueError: if there is no tokenizer, or it is an ensemble.
 
     Example:
       >>> check_opened("a folder")
@@ -29,8 +29,26 @@ def check_opened(loaded: Any) -> None:
             f"expected what pretrained.load returns, got {type(loaded).__name__}; of arrays, make one: "
             "pretrained.Loaded(config, objective, model, params, tokenizer, {})"
         )
+    loaded.check_single("decoding")
     if loaded.tokenizer is None:
         raise ValueError("there is no tokenizer beside this model: texts cannot be read")
+
+
+def check_top_k(top_k: Any) -> None:
+    """Refuses what is no number of candidates.
+
+    Raises:
+      ValueError: if it is below 1 or not whole.
+
+    Example:
+      >>> check_top_k(2.5)
+      Traceback (most recent call last):
+      ValueError: top_k is at least 1, a whole number: got 2.5
+    """
+    is_whole = isinstance(top_k, (int, np.integer)) and not isinstance(top_k, bool)
+    if not is_whole or top_k < 1:
+        wanted = "at least 1" if is_whole else "at least 1, a whole number"
+        raise ValueError(f"top_k is {wanted}: got {top_k!r}")
 
 
 def frame_of(loaded: pretrained.Loaded) -> tokenizers.Frame:
@@ -58,6 +76,25 @@ def read_ids(loaded: pretrained.Loaded, text: Text) -> np.ndarray:
     return frame_of(loaded).around(loaded.tokenizer.encode(text))
 
 
-def as_prompts(texts: Any) -> list[Any]:
-    """Returns texts as a list; a single text is a list of it."""
-    return list(tokenizers.as_texts(texts))
+def as_prompts(texts: Any) -> list[str | np.ndarray]:
+    """Returns texts, and ids as arrays, as a list; a single text is a list of it.
+
+    Raises:
+      TypeError: if one of them is neither.
+
+    Example:
+      >>> as_prompts("To be"), as_prompts([(1, 2)])
+      (['To be'], [array([1, 2])])
+      >>> as_prompts([["To be"]])
+      Traceback (most recent call last):
+      TypeError: a text is a string or a row of ids: got ['To be']
+    """
+    return [text if isinstance(text, str) else _as_ids(text) for text in tokenizers.as_texts(texts)]
+
+
+def _as_ids(text: Any) -> np.ndarray:
+    is_row = isinstance(text, Iterable) and not isinstance(text, bytes)
+    ids = np.asarray(list(text) if is_row and not hasattr(text, "shape") else text)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise TypeError(f"a text is a string or a row of ids: got {repr(text)[:60]}")
+    return ids if ids.size else ids.astype(np.int32)

@@ -26,7 +26,7 @@ def check_free(folder: Path, request: str, *, last: str) -> None:
       Traceback (most recent call last):
       FileExistsError: /dev/null is there and not an empty folder: name another one
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(io.is_stray(path.name) for path in folder.iterdir())):
         return
     mark = folder / MARK
     is_left = mark.is_file() and (not (folder / last).exists() or mark.read_bytes() == request.encode())

@@ -11,7 +11,8 @@ from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._tensors import flatten, unflatten
 
 CHECKPOINTS, STATE, META = "checkpoints", "state", "meta.json"
-NAME = re.compile(r"(?P<run>.+)@(?P<which>best|last|[0-9]{1,18})", re.DOTALL)
+NAME = re.compile(r"(?P<run>.+)@(?P<which>[^@/]*)", re.DOTALL)
+WHICH = re.compile("best|last|[0-9]{1,18}")
 STEP = re.compile("[0-9]{8,18}")
 
 
@@ -23,7 +24,8 @@ def named_checkpoint(name: str | os.PathLike[str]) -> Path | None:
         latest; `RUN@STEP`, the one of that step.
 
     Raises:
-      FileNotFoundError: if the run has no such checkpoint; names those that it has.
+      FileNotFoundError: if the run has no such checkpoint; names those that it has. What is here is a run's,
+        so that no other name behind its "@" is looked for elsewhere.
 
     Example:
       >>> named_checkpoint("runs/nowhere@last") is None
@@ -34,7 +36,10 @@ def named_checkpoint(name: str | os.PathLike[str]) -> Path | None:
         return None
     kept = _kept(Path(match["run"]) / CHECKPOINTS)
     which = match["which"]
-    chosen = _best(kept) if which == "best" else max(kept, default=None) if which == "last" else int(which)
+    if which in ("best", "last"):
+        chosen = _best(kept) if which == "best" else max(kept, default=None)
+    else:
+        chosen = int(which) if WHICH.fullmatch(which) else None
     if chosen not in kept:
         others = ", ".join(f"@{step}" for step in kept) or "none"
         lack = "no checkpoint that was evaluated" if which == "best" else "no such checkpoint"

@@ -203,6 +203,7 @@ def score(
 
     Raises:
       ScoreError: if the model cannot be asked for that measure.
+      TypeError: if a record is neither a text nor a `data.Record`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -224,6 +225,10 @@ def score(
     def drawn() -> Iterator[data.Record]:
         for number, record in enumerate(records):
             document = data.Record(str(number), record, {}) if isinstance(record, str) else record
+            if not isinstance(document, data.Record):
+                raise TypeError(
+                    f"records are texts or data.Record: got {repr(record)[:60]} ({type(record).__name__})"
+                )
             ids.append(document.id)
             yield document
 

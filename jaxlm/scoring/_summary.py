@@ -191,8 +191,11 @@ def _known(table: pa.Table, name: str) -> np.ndarray:
 def _histogram(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Counts between the sample's hundredths, so that one odd document does not make a single bar of all."""
     low, high = np.quantile(sample, [0.005, 0.995])
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    # A bar is as wide as numbers of this size can tell apart, at least.
+    least = BINS * float(np.spacing(max(abs(low), abs(high))))
+    if high - low < least:
+        room = max(least, 0.5) if low == high else least
+        low, high = low - room, high + room
     return np.histogram(np.clip(sample, low, high), BINS, (low, high))
 
 

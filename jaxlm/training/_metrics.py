@@ -117,7 +117,8 @@ def append_line(folder: Path, line: Mapping[str, Any]) -> None:
 def cut_back(folder: Path, step: int) -> None:
     """Cuts a run's metrics.jsonl back to the lines up to `step`; a line torn by a kill goes too.
 
-    The evaluation at the end comes after the last checkpoint, so that its line goes in any case.
+    The evaluation at the end comes after the last checkpoint, so that its line goes in any case. A change of
+    the experiment stays, from that step on, since the experiment stays changed.
 
     Example:
       >>> import tempfile
@@ -128,7 +129,11 @@ def cut_back(folder: Path, step: int) -> None:
       >>> read_metrics(folder)
       [{'step': 10}, {'step': 20}]
     """
-    kept = [line for line in read_metrics(folder) if line["step"] <= step and line.get("split") != "test"]
+    lines = [
+        line | {"step": min(line["step"], step)} if "changed" in line else line
+        for line in read_metrics(folder)
+    ]
+    kept = [line for line in lines if line["step"] <= step and line.get("split") != "test"]
     io.write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import jax
 
 from jaxlm import data, models, pretrained
-from jaxlm.training._checkpoints import CHECKPOINTS, Checkpoint, CheckpointWriter, load_arrays
+from jaxlm.training._checkpoints import (
+    CHECKPOINTS,
+    Checkpoint,
+    CheckpointWriter,
+    checkpoints,
+    load_arrays,
+)
 from jaxlm.training._compiled import DETERMINISTIC, compile_unless
 from jaxlm.training._evaluation import unigram_log_probs
 from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
@@ -82,8 +88,8 @@ class Trainer:
             head=task.head,
             extra={"experiment": experiment.to_dict()} | classes_of(task),
         )
-        self._window, self._bad_steps = Window(), 0
-        self._owes_evaluation = False
+        self._window, self._bad_steps, self._bad_in_row = Window(), 0, 0
+        self._owes_evaluation = self._owes_save = False
         self._pending: tuple[int, dict[str, Any]] | None = None
         self._clock: float | None = None
 
@@ -118,7 +124,7 @@ class Trainer:
         state = TrainState(**arrays, rng=jax.random.key(self._run.seed))
         self._state = replicate(state, self._devices)
         self.step = self._saved_step = checkpoint.step
-        self._bad_steps = int(arrays["skipped"])
+        self._bad_steps, self._bad_in_row = int(arrays["skipped"]), int(arrays["bad_in_row"])
         self._window = Window(**checkpoint.meta["window"])
         # A signal saves at once, without the evaluation that may be due at that step.
         unscored = checkpoint.meta["validation_loss"] is None
@@ -129,8 +135,8 @@ class Trainer:
         meta, folder = checkpoint.meta, self._folder
         if meta["data"] != self._task.fingerprint:
             raise ValueError(
-                f"the corpus or its tokenizer is no longer the one that {folder} was begun with; "
-                "bring it back, or train in a new folder"
+                f"the corpus, its files' names included, or its tokenizer is no longer the one that {folder} "
+                "was begun with; bring it back, or train in a new folder"
             )
         begun, kind = meta.get("keys", FIRST_KEYS), _kind_of_keys()
         if begun != kind:
@@ -183,7 +189,8 @@ class Trainer:
             yield from self._report()
             self._pending = self.step, metrics
             yield from self._saved(wait=False)
-            if self._is_due(self._run.eval_every) or self._is_due(self._run.save_every):
+            due = self._is_due(self._run.eval_every) or self._is_due(self._run.save_every)
+            if due or self._owes_save:
                 yield from self._pause(stop)
 
     def final_evaluation(self, stop: StopRequest) -> Iterator[Event]:
@@ -218,8 +225,9 @@ class Trainer:
         self._window = self._window.add(metrics, None if self._clock is None else now - self._clock)
         self._clock = now
         learning_rate = float(metrics["learning_rate"])
+        self._bad_in_row = int(metrics["bad_in_row"])
         if metrics["bad"]:
-            yield from self._complain(step, int(metrics["bad_in_row"]))
+            yield from self._complain(step)
         yield Progress(
             step=step,
             steps=self._run.steps,
@@ -233,19 +241,42 @@ class Trainer:
             append_line(self._folder, self._window.line(step, learning_rate))
             self._window = Window()
 
-    def _complain(self, step: int, in_row: int) -> Iterator[Event]:
+    def _complain(self, step: int) -> Iterator[Event]:
         self._bad_steps += 1
-        if in_row >= self._run.max_bad_steps:
-            command = f"jaxlm train --resume --out {shlex.quote(str(self._folder))}"
+        if self._bad_in_row >= self._run.max_bad_steps:
             raise TrainingError(
-                f"{in_row} batches in a row up to step {step} gave a loss or a gradient that is not finite; "
-                f"go on with a lower rate: {command} --optimizer.learning-rate {self._learning_rate / 10:g}"
+                f"{self._bad_in_row} batches in a row up to step {step} gave a loss or a gradient that is "
+                f"not finite; {self._way_on(step - self._bad_in_row)}"
             )
-        if in_row == 1:
+        if self._bad_in_row == 1:
             yield Warned(f"the loss or the gradient of batch {step} is not finite: it changes no parameter")
 
+    def _way_on(self, good: int) -> str:
+        """What to do after a divergence; `good` is the last step that was finite."""
+        rate = f"--optimizer.learning-rate {self._learning_rate / 10:g}"
+        folder = str(self._folder)
+        if good > self._saved_step:
+            return f"go on with a lower rate: jaxlm train --resume --out {shlex.quote(folder)} {rate}"
+        if not good:
+            return (
+                "no batch was finite, so that a lower rate changes nothing: look at the data, the model's "
+                "settings and run.init, and train in a new folder"
+            )
+        # A rate changes nothing of parameters that are ruined already.
+        kept = [one.step for one in checkpoints(self._folder / CHECKPOINTS) if one.step < self._saved_step]
+        begin = f" --init {shlex.quote(f'{folder}@{kept[-1]}')}" if kept else ""
+        return (
+            f"checkpoint {self._saved_step} is ruined already: begin another run"
+            f"{' with an earlier one' if kept else ''} at a lower rate, with this one's other options: "
+            f"jaxlm train{begin} --out NEW {rate}"
+        )
+
     def _pause(self, stop: StopRequest) -> Iterator[Event]:
-        """Evaluates where it is due, and saves."""
+        """Evaluates where it is due, and saves.
+
+        While batches are not finite nothing is saved before the end: the parameters may be what is wrong with
+        them, and the checkpoints before are what the run goes on from at a lower rate.
+        """
         yield from self._report()
         loss = None
         if not stop.requested() and self._is_due(self._run.eval_every):
@@ -254,6 +285,10 @@ class Trainer:
                 append_line(self._folder, evaluation.line(self.step, "validation"))
                 yield Evaluated(self.step, "validation", evaluation)
                 loss = evaluation.loss if math.isfinite(evaluation.loss) else None
+        is_last = stop.requested() or self.step == self._run.steps
+        self._owes_save = self._bad_in_row > 0 and not is_last
+        if self._owes_save:
+            return
         meta = {
             "validation_loss": loss,
             "window": self._window._asdict(),

@@ -142,6 +142,16 @@ def test_evaluate_repeats_the_scores_of_the_run(here, trained, capsys):
     assert (again["scored"], again["tokens"]) == (test["scored"], test["tokens"])
 
 
+@pytest.mark.parametrize("name", ["runs/all-1@best", "runs/all-1@last", "runs/all-1/checkpoints/00000004"])
+def test_a_checkpoint_is_known_as_its_runs(here, trained, capsys, name):
+    assert main(["evaluate", "runs/all-1", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == whole | {"model": name}
+    assert main(["info", name]) == 0
+    assert "a checkpoint of runs/all-1, at step 4, held-out loss " in capsys.readouterr().out
+
+
 def test_evaluate_takes_a_corpus_of_ones_own(here, trained, capsys):
     (here / "other.traces").write_text(traces(seed=5))
     assert main(["evaluate", "runs/all-1", "other.traces"]) == 0
@@ -198,6 +208,35 @@ def test_resuming_a_finished_run_needs_no_arguments_but_its_folder(here, trained
     assert (result["folder"], result["step"]) == ("runs/all-1", 4)
     assert main(["train", "--resume", "--out", "runs/all-1"]) == 0
     assert "trained 0 steps in " in (shown := capsys.readouterr().out) and "on from step 4 to 4" in shown
+
+
+def test_a_run_whose_data_or_first_model_moved_says_how_to_name_where_they_lie(here, trained, capsys):
+    begun = [f"{option}={value}" for option, value in (("--init", "runs/prose-1@last"), ("--steps", 1))]
+    size = ["--batch-size", "8", "--eval-every", "0"]
+    assert main(["train", *begun, "--data", "prose.txt", "--out", "tuned", *size]) == 0
+    capsys.readouterr()
+    moved = [
+        (here / "prose.txt", here / "elsewhere" / "prose.txt", "--data"),
+        (here / "runs", here / "r", "--init"),
+    ]
+    (here / "elsewhere").mkdir()
+    longer = ["train", "--resume", "--out", "tuned", "--steps", "2"]
+    named = []
+    try:
+        for place, other, option in moved:
+            place.rename(other)
+            assert main([*longer, *named]) == 2
+            said = capsys.readouterr().err
+            assert f"no longer at {place}" in said and f"name where they lie now: {option} " in said.replace(
+                "where it lies", "where they lie"
+            )
+            named += [option, str(other) if option == "--data" else "r/prose-1@last"]
+        assert main([*longer, *named]) == 0
+    finally:
+        for place, other, _ in moved:
+            if other.exists():
+                other.rename(place)
+    assert "on from step 1 to 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding, models, pretrained, scoring, tokenizers
-from jaxlm.decoding._opened import check_opened
+from jaxlm.decoding._opened import check_opened, check_top_k
 from tests.decoding.conftest import SMALL
 from tests.tokenizers.published import PUBLISHED, save_published
 
@@ -112,3 +112,26 @@ def test_what_was_not_opened_is_refused_with_the_way_to_make_it():
         check_opened(loaded.model)
     with pytest.raises(ValueError, match="no tokenizer beside this model"):
         decoding.generate(loaded._replace(tokenizer=None), "ab")
+
+
+@pytest.mark.parametrize(
+    "ask", [decoding.generate, decoding.stream, decoding.next_tokens, decoding.fill_batch]
+)
+def test_an_ensemble_is_refused_as_one(ask):
+    ensemble = opened(tokenizers.bytes_tokenizer())._replace(members=2)
+    with pytest.raises(ValueError, match="decoding takes one model: got an ensemble of 2 members"):
+        list(ask(ensemble, ["a"]))
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], [["To be"]], [b"To be"], [[1.5]], [None], [[[1]]]])
+@pytest.mark.parametrize("ask", [decoding.generate, decoding.next_tokens])
+def test_what_is_neither_text_nor_ids_is_told(ask, wrong):
+    with pytest.raises(TypeError, match="a text is a string or a row of ids: got "):
+        ask(opened(tokenizers.bytes_tokenizer()), iter(wrong))
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 2.5, True, "3", None])
+def test_a_number_of_candidates_is_whole_and_positive(top_k):
+    with pytest.raises(ValueError, match="top_k is at least 1"):
+        check_top_k(top_k)
+    check_top_k(np.int64(1))

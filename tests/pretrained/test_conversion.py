@@ -135,3 +135,12 @@ def test_a_folder_is_one_conversions_at_a_time(folders, tmp_path):
     with convert(), pytest.raises(FileExistsError, match=told), convert():
         pass
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("which", ["ours", "theirs"])
+def test_what_a_system_leaves_in_an_empty_folder_is_in_nobodys_way(folders, tmp_path, which):
+    (tmp_path / "out").mkdir()
+    for name in (".DS_Store", "Thumbs.db"):
+        (tmp_path / "out" / name).write_text("x")
+    pretrained.convert(folders / which, tmp_path / "out")
+    assert {"config.json", "model.safetensors", ".DS_Store"} <= contents(tmp_path / "out").keys()

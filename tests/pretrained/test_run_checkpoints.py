@@ -67,8 +67,9 @@ def test_a_run_begins_with_a_checkpoint(run, tmp_path):
 
 
 def test_what_is_not_there_or_not_as_it_was_written_is_one_line(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no such checkpoint; .*run has @2, @4, @6"):
-        pretrained.load(f"{run}@3")
+    for which in ("3", "worst", "-1", "Best", "", "main", "9" * 30):
+        with pytest.raises(FileNotFoundError, match=r"no such checkpoint; .*run has @2, @4, @6"):
+            pretrained.load(f"{run}@{which}")
     copied = shutil.copytree(run, tmp_path / "run")
     files = [path for path in (copied / "checkpoints" / "00000004" / "state").rglob("*") if path.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)

@@ -287,6 +287,12 @@ def test_three_lines(loaded, make):
     assert found[0].values["log_likelihood"] == pytest.approx(again["log_likelihood"], abs=CLOSE)
 
 
+@pytest.mark.parametrize("record", [b"low", 1, ["low"], None])
+def test_what_is_no_record_is_refused_by_what_it_is(loaded, record):
+    with pytest.raises(TypeError, match=rf"records are texts or data\.Record: got .*{type(record).__name__}"):
+        list(scoring.score(loaded, iter(["low", record]), config=CONFIG))
+
+
 def test_the_description_says_what_the_numbers_depend_on(loaded, make):
     one = make("log-likelihood").description
     assert one["bos"] == "document" and one["window"] == 32 and one["context"] == 16

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jaxlm.scoring._summary import SAMPLE, summarize
+from jaxlm.scoring._summary import SAMPLE, _Spread, summarize
 
 
 def table(first, values, errors=None, **columns):
@@ -102,3 +102,15 @@ def test_deviations_keep_their_digits_far_from_zero_and_in_any_parts(mean, parts
     # NumPy's own deviations lose digits with the mean; these are of fractions.
     np.testing.assert_allclose(spread["std"], statistics.pstdev(values.tolist()), rtol=1e-12)
     np.testing.assert_allclose(spread["mean"], values.mean(), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e8, 1e12, -3e15, 1e17, 1e300])
+@pytest.mark.parametrize("deviation", [0.0, 1.0])
+def test_bars_are_no_narrower_than_numbers_can_be_told_apart(mean, deviation):
+    values = mean + deviation * np.random.default_rng(0).normal(size=300)
+    spread = _Spread()
+    spread.add(values, np.arange(300))
+    found = spread.as_dict()
+    edges = found["histogram"]["edges"]
+    assert sum(found["histogram"]["counts"]) == 300 and all(np.diff(edges) > 0)
+    assert edges[0] <= found["median"] <= edges[-1]

@@ -205,3 +205,35 @@ def test_what_is_said_before_a_run_starts_is_told(short, beginning, tmp_path):
     said = [event.message for event in before if isinstance(event, training.Noted)]
     assert any(line.startswith("the head is drawn: ") for line in said)
     assert not any(line.startswith("attention") for line in said)
+
+
+def diverged(experiment, folder, **options):
+    """What a run says that ends by itself, its rate being so high that the first update ruins all."""
+    with pytest.raises(training.TrainingError) as stopped:
+        run(experiment, folder, **options)
+    assert "\n" not in str(stopped.value)
+    return str(stopped.value)
+
+
+@pytest.fixture(scope="module")
+def ruinous(short):
+    rate = dataclasses.replace(short.optimizer, learning_rate=1e30, clip_norm=0.0, warmup=0)
+    steps = dataclasses.replace(short.run, steps=20, save_every=2, max_bad_steps=4)
+    return dataclasses.replace(short, optimizer=rate, run=steps)
+
+
+def test_what_is_said_after_a_divergence_goes_on(ruinous, tmp_path):
+    """While batches are not finite nothing is saved, so that a lower rate finds good parameters."""
+    said = diverged(ruinous, tmp_path / "run")
+    assert f"jaxlm train --resume --out {tmp_path / 'run'} --optimizer.learning-rate 1e+29" in said
+    assert training.checkpoints(tmp_path / "run" / "checkpoints") == []
+    slow = replaced(replaced(ruinous, "optimizer.learning_rate", 1e-3), "run.steps", 4)
+    assert isinstance(run(slow, tmp_path / "run", resume=True)[-1], training.Finished)
+    # From here on the last checkpoint that was saved is one that the first fast update has ruined.
+    fast = replaced(replaced(ruinous, "run.save_every", 1), "run.keep_last", 3)
+    said = diverged(fast, tmp_path / "run", resume=True)
+    again = f"jaxlm train --init {tmp_path / 'run'}@4 --out NEW --optimizer.learning-rate 1e+29"
+    assert "checkpoint 5 is ruined already" in said and again in said
+    assert "checkpoint 5 is ruined already" in diverged(
+        replaced(fast, "optimizer.learning_rate", 1e-3), tmp_path / "run", resume=True
+    )

@@ -311,8 +311,7 @@ def test_bad_batches_are_reported_and_many_in_a_row_stop_the_run(changed, tmp_pa
     with pytest.raises(training.TrainingError, match=r"3 batches in a row up to step 3 ") as stopped:
         for event in training.train(changed(max_bad_steps=3), tmp_path / "run", devices=one_device()):
             events.append(event)
-    command = f"jaxlm train --resume --out {tmp_path / 'run'} --optimizer.learning-rate"
-    assert "\n" not in str(stopped.value) and command in str(stopped.value)
+    assert "\n" not in str(stopped.value) and "a lower rate changes nothing" in str(stopped.value)
     (warned,) = of_kind(events, training.Warned)
     assert warned.message == "the loss or the gradient of batch 1 is not finite: it changes no parameter"
     assert of_kind(events, training.Progress)[-1].bad_steps == 2

@@ -56,5 +56,12 @@ def test_cutting_back_drops_later_lines_a_torn_one_and_the_last_evaluation(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+def test_cutting_back_keeps_what_changed_from_the_step_on_at_which_the_run_goes_on(tmp_path):
+    for step, value in ((10, 1), (30, 2), (40, 3)):
+        append_line(tmp_path, {"step": step, "changed": "run.keep_last", "before": value, "after": value + 1})
+    cut_back(tmp_path, 20)
+    assert [(line["step"], line["after"]) for line in read_metrics(tmp_path)] == [(10, 2), (20, 3), (20, 4)]
+
+
 def test_no_log_is_no_lines(tmp_path):
     assert read_metrics(tmp_path) == []
