@@ -150,7 +150,7 @@ def _checkpoint(folder: Path) -> dict[str, Any] | None:
         return None
     name = os.path.basename(os.path.abspath(folder))
     found = [one for one in training.checkpoints(run_folder / "checkpoints") if one.folder.name == name]
-    losses = [one.meta.get("validation_loss") for one in found]
+    losses = [_number(one.meta.get("validation_loss")) for one in found]
     return (
         {"run": str(folder.parent.parent), "step": int(name), "validation_loss": losses[0]} if found else None
     )
