@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import random
 
 import jax
 import jax.numpy as jnp
@@ -120,6 +122,8 @@ def test_transformers_puts_around_a_text_what_training_did(tmp_path, kind):
 
 FEW = [("subwords", "causal_lm", True), ("instructions", "masked_lm", True), ("GPT-2", "causal_lm", False)]
 REST = [case for case in cases([*OWN, "GPT-2", "llm-jp", "BERT"]) if case not in FEW]
+# EVERY_CASE=1 in the environment takes all of them.
+SOME = REST if os.environ.get("EVERY_CASE") else random.Random(0).sample(REST, 5)
 
 
 @pytest.mark.parametrize("pair", FEW, indirect=True, ids=told)
@@ -128,8 +132,8 @@ def test_commands_say_the_same(pair, capsys):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("pair", REST, indirect=True, ids=told)
-def test_commands_say_the_same_with_every_tokenizer(pair, capsys):
+@pytest.mark.parametrize("pair", SOME, indirect=True, ids=told)
+def test_commands_say_the_same_with_other_tokenizers(pair, capsys):
     check_commands(pair, capsys)
 
 
