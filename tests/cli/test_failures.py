@@ -1,10 +1,12 @@
 import errno
+import io
 import os
 
 import pytest
 
 from jaxlm import data, io, models
 from jaxlm.cli._failures import GO_ON, describe, say
+from jaxlm.cli._inputs import json_request
 from jaxlm.data import _folders
 
 
@@ -116,3 +118,22 @@ def test_nobody_is_told_where_stderr_is_full_or_closed(monkeypatch):
     for stream in (Full(), None):
         monkeypatch.setattr("sys.stderr", stream)
         say("jaxlm", "a line")
+
+
+def test_the_last_resort_says_that_it_is_a_bug_and_which_call_of_ours_met_it():
+    try:
+        json_request(5, {})
+    except AttributeError as error:
+        _, line = describe(error)
+    assert line.startswith("failed at _inputs.py:") and ", a bug: AttributeError" in line
+
+
+def test_output_without_a_character_is_told_with_its_remedy(monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    try:
+        "\u6f22".encode("ascii")
+    except UnicodeEncodeError as error:
+        assert describe(error) == (
+            1,
+            "the standard output is ascii and cannot write '\\u6f22': set PYTHONIOENCODING=utf-8",
+        )
