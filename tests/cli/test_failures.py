@@ -1,12 +1,11 @@
 import errno
-import io
 import os
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
 from jaxlm import data, io, models
 from jaxlm.cli._failures import GO_ON, describe, say
-from jaxlm.cli._inputs import json_request
 from jaxlm.data import _folders
 
 
@@ -120,16 +119,17 @@ def test_nobody_is_told_where_stderr_is_full_or_closed(monkeypatch):
         say("jaxlm", "a line")
 
 
-def test_the_last_resort_says_that_it_is_a_bug_and_which_call_of_ours_met_it():
+def test_the_last_resort_says_that_it_is_a_bug_and_which_call_of_ours_met_it(tmp_path):
     try:
-        json_request(5, {})
-    except AttributeError as error:
+        io.write_whole(tmp_path / "a", lambda partial: [][1])
+    except IndexError as error:
         _, line = describe(error)
-    assert line.startswith("failed at _inputs.py:") and ", a bug: AttributeError" in line
+    assert line.startswith("failed at test_failures.py:") and ", called at io/_whole.py:" in line
+    assert ", a bug: IndexError: list index out of range" in line
 
 
 def test_output_without_a_character_is_told_with_its_remedy(monkeypatch):
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(BytesIO(), encoding="ascii"))
     try:
         "\u6f22".encode("ascii")
     except UnicodeEncodeError as error:
