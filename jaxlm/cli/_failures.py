@@ -1,5 +1,6 @@
 """What went wrong, as an exit code and one line."""
 
+import codecs
 import contextlib
 import difflib
 import dis
@@ -112,7 +113,7 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
     A `ValueError` that this package raised on purpose is a request refused, in words meant for the user (2);
     so is a file that is missing. A file that cannot be written or read, for want of room, of permission or of
     a disk that works, and a `RuntimeError` raised on purpose, are work that failed (1). Anything else nobody
-    foresaw: a failure (1) whose line names where it was raised.
+    foresaw: a failure (1) whose line says that it is a bug, and where.
 
     Args:
         error: what was caught.
@@ -125,12 +126,27 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
         return _describe_os_error(error, command)
     if isinstance(error, (ValueError, RuntimeError, OSError)) and _is_on_purpose(error):
         return FAILED if isinstance(error, (RuntimeError, io.WriteError)) else WRONG, str(error)
+    if isinstance(error, UnicodeEncodeError) and _is_of_output(error):
+        told = f"the standard output is {error.encoding} and cannot write {error.object[error.start]!a}"
+        return FAILED, f"{told}: set PYTHONIOENCODING=utf-8"
     if is_out_of_memory(error):
         return FAILED, f"out of memory: {SMALLER.get(command, 'take less text at once, or a smaller model')}"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    # Of a library's error it helps to know which call of ours met it.
+    ours = [frame for frame in frames if frame.filename.startswith(PACKAGE)]
+    if ours and ours[-1] is not frames[-1]:
+        where += f", called at {Path(ours[-1].filename).relative_to(PACKAGE)}:{ours[-1].lineno}"
     text = _cut(" ".join(str(error).split()), 300)
-    return FAILED, f"failed{where}: {type(error).__name__}: {text} (JAXLM_TRACEBACK=1 shows the traceback)"
+    told = f"failed{where}, a bug: {type(error).__name__}: {text}"
+    return FAILED, f"{told} (JAXLM_TRACEBACK=1 shows the traceback)"
+
+
+def _is_of_output(error: UnicodeEncodeError) -> bool:
+    """Whether it is the terminal, or what stands for it, that has no such character."""
+    names = {getattr(stream, "encoding", None) or "" for stream in (sys.stdout, sys.stderr)}
+    known = {codecs.lookup(name).name for name in names if name} - {"utf-8"}
+    return codecs.lookup(error.encoding).name in known
 
 
 def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:

@@ -33,12 +33,15 @@ def cache_root() -> Path:
     Returns:
         `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
 
+    Raises:
+        ValueError: it begins with the home folder of nobody.
+
     Example:
         >>> cache_root().is_absolute()
         True
     """
     if own := os.environ.get("JAXLM_CACHE"):
-        return Path(own).expanduser()
+        return io.expand_home(own, "JAXLM_CACHE")
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path.
     return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "jaxlm"

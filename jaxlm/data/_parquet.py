@@ -192,13 +192,15 @@ def check_columns(path: Place, file: Any, named: Sequence[str]) -> None:
         named: the columns.
 
     Raises:
-        CorpusError: names those there are.
+        CorpusError: names those there are, or the one that stands twice.
     """
     columns = file.schema_arrow.names
     for asked in named:
         if asked not in columns:
             there = ", ".join(map(repr, columns)) or "none"
             raise CorpusError(f"{path}: no column {asked!r}; the columns there are {there}: name one of them")
+        if columns.count(asked) > 1:
+            raise CorpusError(f"{path}: {columns.count(asked)} columns are called {asked!r}; rename one")
 
 
 def _check_text(path: Place, file: Any, field: str) -> None:

@@ -2,6 +2,7 @@
 
 from jaxlm.io._digests import damage, read_sealed, write_digests
 from jaxlm.io._errors import WriteError, system_errno, writing
+from jaxlm.io._home import expand_home
 from jaxlm.io._json import parse_json
 from jaxlm.io._strays import is_stray
 from jaxlm.io._whole import clear_partials, is_partial, write_text, write_whole
@@ -10,6 +11,7 @@ __all__ = [
     "WriteError",
     "clear_partials",
     "damage",
+    "expand_home",
     "is_partial",
     "is_stray",
     "parse_json",

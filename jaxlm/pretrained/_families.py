@@ -76,7 +76,7 @@ def family_of(values: Mapping[str, Any]) -> Family:
       Traceback (most recent call last):
       ValueError: config.json is of model_type='electra', ... relative here is bert; the families are ...
     """
-    kind, architectures = values.get("model_type"), _architectures(values)
+    kind, architectures = values.get("model_type"), architectures_of(values)
     if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
     bodies = [body_of(name) for name in architectures]
@@ -93,9 +93,16 @@ def family_of(values: Mapping[str, Any]) -> Family:
     raise ValueError(f"config.json is of {told}, which is not supported: {nearest}{known}")
 
 
-def _architectures(values: Mapping[str, Any]) -> list[str]:
-    told = values.get("architectures") or []
-    return [told] if isinstance(told, str) else [name for name in told if isinstance(name, str)]
+def architectures_of(values: Mapping[str, Any]) -> list[str]:
+    """Returns the classes that a config.json names; none where it has something else in their place.
+
+    Example:
+      >>> architectures_of({"architectures": "BertModel"}), architectures_of({"architectures": 7})
+      (['BertModel'], [])
+    """
+    told = values.get("architectures")
+    told = [told] if isinstance(told, str) else told if isinstance(told, list) else []
+    return [name for name in told if isinstance(name, str)]
 
 
 def _remedy(values: Mapping[str, Any]) -> str:

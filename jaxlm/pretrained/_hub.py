@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jaxlm import io
 from jaxlm.pretrained._other_folders import describe_file
 from jaxlm.pretrained._run_checkpoints import named_checkpoint
 from jaxlm.pretrained._weights import holds_weights
@@ -78,10 +79,10 @@ def cached_folder(repository: str, revision: str = "main") -> Path | None:
 def cache_folder() -> Path:
     """Returns the local Hugging Face cache, by the variables that Hugging Face's own tools read."""
     if found := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(found).expanduser()
+        return io.expand_home(found, "the hub's cache")
     home = os.environ.get("HF_HOME")
     above = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home or Path(above) / "huggingface").expanduser() / "hub"
+    return io.expand_home(home or Path(above) / "huggingface", "the hub's cache") / "hub"
 
 
 def _download(repository: str, revision: str) -> Path:

@@ -1,5 +1,6 @@
 import errno
 import os
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
@@ -116,3 +117,23 @@ def test_nobody_is_told_where_stderr_is_full_or_closed(monkeypatch):
     for stream in (Full(), None):
         monkeypatch.setattr("sys.stderr", stream)
         say("jaxlm", "a line")
+
+
+def test_the_last_resort_says_that_it_is_a_bug_and_which_call_of_ours_met_it(tmp_path):
+    try:
+        io.write_whole(tmp_path / "a", lambda partial: [][1])
+    except IndexError as error:
+        _, line = describe(error)
+    assert line.startswith("failed at test_failures.py:") and ", called at io/_whole.py:" in line
+    assert ", a bug: IndexError: list index out of range" in line
+
+
+def test_output_without_a_character_is_told_with_its_remedy(monkeypatch):
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(BytesIO(), encoding="ascii"))
+    try:
+        "\u6f22".encode("ascii")
+    except UnicodeEncodeError as error:
+        assert describe(error) == (
+            1,
+            "the standard output is ascii and cannot write '\\u6f22': set PYTHONIOENCODING=utf-8",
+        )

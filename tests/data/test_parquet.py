@@ -76,3 +76,20 @@ def test_further_columns_may_be_decimals_and_have_nulls(tmp_path):
     path = write(tmp_path / "a.parquet", text=["one", "two"], **columns)
     records = list(data.parquet_source(path, fields=list(columns)))
     assert [record.meta for record in records] == [{"a": "1", "b": "1.50", "c": "x"}, {}]
+
+
+def test_a_column_that_stands_twice_or_has_no_name_is_told(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from jaxlm import data
+
+    twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(data.CorpusError, match="2 columns are called 'text'; rename one"):
+        list(data.open_source(tmp_path / "twice.parquet"))
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "name.parquet")
+    damaged = (tmp_path / "name.parquet").read_bytes().replace(b"text", b"te\xff\xfe")
+    (tmp_path / "name.parquet").write_bytes(damaged)
+    with pytest.raises(data.CorpusError, match="cannot be read as Parquet"):
+        list(data.open_source(tmp_path / "name.parquet"))

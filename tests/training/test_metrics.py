@@ -65,3 +65,15 @@ def test_cutting_back_keeps_what_changed_from_the_step_on_at_which_the_run_goes_
 
 def test_no_log_is_no_lines(tmp_path):
     assert read_metrics(tmp_path) == []
+
+
+def test_lines_with_something_else_in_the_place_of_a_score_are_left_out(tmp_path):
+    import json
+
+    from jaxlm import training
+
+    lines = [{"step": 1, "split": "train", "loss": 2.0}, {"step": 2, "loss": 1}, {"step": 3, "loss": None}]
+    odd = [{"step": 4, "loss": value} for value in ("x", [1], {}, True, 10**400)]
+    odd += [{"step": 4, "accuracy": "x"}, {"step": 4, "split": ["a"]}, {"step": "4"}, {"step": True}, 5, []]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, [*odd, *lines])) + "\n" + "[" * 5000)
+    assert training.read_metrics(tmp_path) == lines

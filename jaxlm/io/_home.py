@@ -1,0 +1,27 @@
+"""Paths that begin with somebody's home folder."""
+
+import os
+from pathlib import Path
+
+
+def expand_home(path: str | os.PathLike[str], what: str) -> Path:
+    """Returns a path whose `~` or `~user` is the home folder that it stands for.
+
+    Args:
+      path: as a user wrote it.
+      what: where, for the message: "JAXLM_CACHE".
+
+    Raises:
+      ValueError: if there is no such user, or nobody's home is known.
+
+    Example:
+      >>> str(expand_home("/tmp/x", "JAXLM_CACHE"))
+      '/tmp/x'
+      >>> expand_home("~nobody-of-that-name/x", "JAXLM_CACHE")
+      Traceback (most recent call last):
+      ValueError: JAXLM_CACHE: no home folder for '~nobody-of-that-name/x'; write the whole path
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{what}: no home folder for {str(path)!r}; write the whole path") from None
