@@ -22,9 +22,9 @@ def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) 
     is used for its vocabulary: what is done to texts is the class's, with what `tokenizer_config.json` says
     (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`), where the file says
     otherwise too. What stands around a text is the file's, of BERT's and RoBERTa's classes their own;
-    `add_bos_token` and `add_eos_token` count for nothing. A file of no class is used as it is. Tokens that are
-    named beside the file (roles, added and further ones) stand for themselves, though its own list of added
-    tokens leaves them out.
+    `add_bos_token` and `add_eos_token` count for nothing. A file of no class is used as it is. Tokens that
+    are named beside the file (roles, added and further ones) stand for themselves, though its own list of
+    added tokens leaves them out.
 
     Args:
       text: the file's.
@@ -86,7 +86,7 @@ def _is_of(way: Way, data: dict[str, Any]) -> bool:
 
 
 def _take_unknown(backend: tokenizers.Tokenizer, way: Way, settings: Settings) -> None:
-    """BERT's class says which token stands for what the vocabulary can't write; the file's own is passed over."""
+    """BERT's class says which token stands for what the vocabulary can't write, whatever the file says."""
     unk = settings.named_roles.get("unk")
     if way == "bert" and unk is not None and backend.token_to_id(unk) is not None:
         backend.model.unk_token = unk
