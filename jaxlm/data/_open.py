@@ -174,12 +174,17 @@ def check_document(files: Sequence[CorpusFile], document: Document) -> None:
         )
 
 
-def check_fields(files: Sequence[CorpusFile], fields: Sequence[str]) -> None:
+def check_fields(
+    files: Sequence[CorpusFile],
+    fields: Sequence[str],
+    remedy: str = "leave it out, or give a pattern that is searched for in a record's id and description",
+) -> None:
     """Refuses fields of files that have none.
 
     Args:
         files: from `find_files`.
         fields: as for `open_source`.
+        remedy: what helps, for the message.
 
     Raises:
         CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
@@ -187,8 +192,7 @@ def check_fields(files: Sequence[CorpusFile], fields: Sequence[str]) -> None:
     without = [file for file in files if file.format not in WITH_FIELDS]
     if fields and without:
         raise CorpusError(
-            f"{without[0].path}: a file of format {without[0].format!r} has no field {fields[0]!r}; leave "
-            f"it out, or give a pattern that is searched for in a record's id and description"
+            f"{without[0].path}: a file of format {without[0].format!r} has no field {fields[0]!r}; {remedy}"
         )
 
 

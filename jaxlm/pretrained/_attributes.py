@@ -59,6 +59,20 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
     return fields
 
 
+def classes_of(values: Mapping[str, Any]) -> list[str]:
+    """Returns the classes of transformers that a config.json names; what is no name counts for nothing.
+
+    Example:
+      >>> classes_of({"architectures": ["BertModel"]}), classes_of({"architectures": "BertModel"})
+      (['BertModel'], ['BertModel'])
+      >>> classes_of({"architectures": True}), classes_of({})
+      ([], [])
+    """
+    told = values.get("architectures")
+    told = told if isinstance(told, list | tuple) else [told]
+    return [name for name in told if isinstance(name, str)]
+
+
 def number(value: Any) -> Any:
     """Returns a number that JSON has no word for, as transformers writes it; any other value as it is.
 

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from jaxlm import models
 from jaxlm.pretrained._family import Family
@@ -15,7 +14,7 @@ LANGUAGE = re.compile(
 
 
 def objective_of(
-    family: Family, config: models.TransformerConfig, names: Collection[str], architectures: Sequence[Any]
+    family: Family, config: models.TransformerConfig, names: Collection[str], classes: Sequence[str]
 ) -> models.Objective:
     """Returns "body" of a folder that lacks the family's head, and the family's objective of any other.
 
@@ -28,7 +27,7 @@ def objective_of(
       family: the folder's.
       config: what its config.json says.
       names: of the tensors.
-      architectures: what config.json calls the class.
+      classes: what config.json calls the class.
 
     Raises:
       ValueError: if the names are of several models.
@@ -40,7 +39,6 @@ def objective_of(
     known = wanted & sorted_names.found.keys()
     if wanted and not known:
         return "body"
-    classes = [name for name in architectures if isinstance(name, str)]
     is_language = any(LANGUAGE.search(name) for name in classes)
     if is_language or not (classes or sorted_names.further):
         return family.objective

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
+from jaxlm.pretrained._attributes import classes_of
 from jaxlm.pretrained._bodies import body_config
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._family_bart import BART, MARIAN
@@ -76,7 +77,7 @@ def family_of(values: Mapping[str, Any]) -> Family:
       Traceback (most recent call last):
       ValueError: config.json is of model_type='electra', ... relative here is bert; the families are ...
     """
-    kind, architectures = values.get("model_type"), architectures_of(values)
+    kind, architectures = values.get("model_type"), classes_of(values)
     if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
     bodies = [body_of(name) for name in architectures]
@@ -91,18 +92,6 @@ def family_of(values: Mapping[str, Any]) -> Family:
     near = [*filter(None, map(relative_of, names))]
     nearest = f"its nearest relative here is {near[0]}; " if near else ""
     raise ValueError(f"config.json is of {told}, which is not supported: {nearest}{known}")
-
-
-def architectures_of(values: Mapping[str, Any]) -> list[str]:
-    """Returns the classes that a config.json names; none where it has something else in their place.
-
-    Example:
-      >>> architectures_of({"architectures": "BertModel"}), architectures_of({"architectures": 7})
-      (['BertModel'], [])
-    """
-    told = values.get("architectures")
-    told = [told] if isinstance(told, str) else told if isinstance(told, list) else []
-    return [name for name in told if isinstance(name, str)]
 
 
 def _remedy(values: Mapping[str, Any]) -> str:

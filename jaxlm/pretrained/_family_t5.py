@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import Attribute, all_at_once, refuse
+from jaxlm.pretrained._attributes import Attribute, all_at_once, classes_of, refuse
 from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._words import GATED, UNGATED_WORDS
 
@@ -54,7 +54,7 @@ def read_head(values: Mapping[str, Any]) -> Fields:
 
 def check_sides(values: Mapping[str, Any]) -> None:
     """Refuses a model of both sides that is called one of a single side, as an encoder alone may be."""
-    is_encoder = "T5EncoderModel" in (values.get("architectures") or ())
+    is_encoder = "T5EncoderModel" in classes_of(values)
     if not is_encoder and values.get("is_encoder_decoder", True) is not True:
         refuse([f"is_encoder_decoder={values['is_encoder_decoder']!r} (only True)"])
 

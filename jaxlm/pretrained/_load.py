@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import io, models, tokenizers
+from jaxlm.pretrained._attributes import classes_of
 from jaxlm.pretrained._bodies import body_config, objective_of
 from jaxlm.pretrained._claims import check_claims
 from jaxlm.pretrained._description import OWN_KEYS, Description, one_head, read_description
-from jaxlm.pretrained._families import architectures_of
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
 from jaxlm.pretrained._hub import find_folder
@@ -181,7 +181,7 @@ def _settled(source: _Source, family: Family, stored: Mapping[str, StoredTensor]
     """A Hugging Face folder, with what only the names of its tensors say."""
     config, _, heads, extra = source.description
     config = family.settle(config, canonical_names(stored, family.scheme))
-    objective = objective_of(family, config, stored, architectures_of(extra[HUGGINGFACE]))
+    objective = objective_of(family, config, stored, classes_of(extra[HUGGINGFACE]))
     config = body_config(family, config) if objective == "body" else config
     further = {*family.names(config, stored, objective).further.values()}
     beside = [name for name in ADAPTER_WEIGHTS if (source.folder / name).exists()]

@@ -96,7 +96,7 @@ def file_source(
     files = data.find_files([str(path) for path in paths], format)
     sniff = format is None and document == "line"
     broken = "yield" if on_error == "row" else "stop"
-    data.check_fields(files, keep)
+    data.check_fields(files, keep, "leave it out, or give the texts as JSONL, CSV or Parquet")
     types = data.kept_types(files, tuple(dict.fromkeys(keep)))
     # It is there already, as the document's own.
     types.pop("id", None)

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from jaxlm.pretrained._families import FAMILIES
+from jaxlm.pretrained._families import FAMILIES, family_of
 from jaxlm.pretrained._known_names import INERT, OF_CODE
 from tests.pretrained.oracle_names import known_names
 from tests.pretrained.parity_attributes import BASES, cases, outcome
@@ -52,10 +52,19 @@ def test_other_values_of_known_names(family, tmp_path):
         check(family, *case, tmp_path)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("value", [True, 3, 2.5, {}, {"a": 1}, [None], [1], None], ids=repr)
+def test_a_list_of_classes_that_is_none_names_none(family, value):
+    base = {"model_type": family, **BASES[family][0]}
+    assert family_of({**base, "architectures": value}) is FAMILIES[family]
+    config = FAMILIES[family].config({**base, "architectures": value})
+    assert config == FAMILIES[family].config({**base, "architectures": []})
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_many_values_of_known_names(family, tmp_path):
-    """More of them, idle ones too; EVERY_VALUE=1 in the environment takes all, some 10,000 in half an hour."""
+    """More of them, idle ones too; EVERY_VALUE=1 in the environment takes all, some 10,000."""
     walk = cases(family)
     if not os.environ.get("EVERY_VALUE"):
         walk = random.Random(f"{family} at length").sample(walk, LONG_SAMPLE)

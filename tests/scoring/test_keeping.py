@@ -130,7 +130,7 @@ def test_a_column_that_is_not_there_names_those_that_are(tmp_path, name):
 
 def test_files_without_columns_refuse_them(tmp_path):
     (tmp_path / "a.fasta").write_text(">a\nMK\n")
-    with pytest.raises(data.CorpusError, match="of format 'fasta' has no field 'year'"):
+    with pytest.raises(data.CorpusError, match=r"has no field 'year'; .*, or give the texts as JSONL"):
         scoring.file_source([str(tmp_path / "a.fasta")], keep=["year"])
 
 
