@@ -33,15 +33,21 @@ def cache_root() -> Path:
     Returns:
         `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
 
+    Raises:
+        ValueError: if it lies in the home of a user who has none.
+
     Example:
         >>> cache_root().is_absolute()
         True
     """
-    if own := os.environ.get("JAXLM_CACHE"):
-        return Path(own).expanduser()
+    own = os.environ.get("JAXLM_CACHE")
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path.
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "jaxlm"
+    place = own or os.path.join(xdg if os.path.isabs(xdg) else "~/.cache", "jaxlm")
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{place}: there is no such home; set JAXLM_CACHE to a folder of yours") from None
 
 
 def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable[[Path], Opened]) -> Opened:

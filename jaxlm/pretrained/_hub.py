@@ -78,10 +78,11 @@ def cached_folder(repository: str, revision: str = "main") -> Path | None:
 def cache_folder() -> Path:
     """Returns the local Hugging Face cache, by the variables that Hugging Face's own tools read."""
     if found := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(found).expanduser()
+        return Path(os.path.expanduser(found))
     home = os.environ.get("HF_HOME")
     above = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home or Path(above) / "huggingface").expanduser() / "hub"
+    # A user without a home has no such cache; the line of a model that is not found names the place.
+    return Path(os.path.expanduser(home or os.path.join(above, "huggingface"))) / "hub"
 
 
 def _download(repository: str, revision: str) -> Path:
