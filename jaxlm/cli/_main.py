@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 
 import jaxlm
 from jaxlm import io
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         watch_signals()
+        _write_every_letter()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = arguments[0] if arguments else ""
     program = f"jaxlm {name}" if name in COMMANDS else "jaxlm"
@@ -73,6 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A signal that came with the last result still decides the exit code.
     settle()
     return code
+
+
+def _write_every_letter() -> None:
+    """Writes a letter that the terminal's encoding lacks by its number, where Python would raise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _guarded(program: str, name: str, arguments: list[str]) -> int:

@@ -34,7 +34,7 @@ def cache_root() -> Path:
         `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
 
     Raises:
-        ValueError: it begins with the home folder of nobody.
+        ValueError: it lies in the home folder of nobody.
 
     Example:
         >>> cache_root().is_absolute()
@@ -44,7 +44,8 @@ def cache_root() -> Path:
         return io.expand_home(own, "JAXLM_CACHE")
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path.
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "jaxlm"
+    place = os.path.join(xdg if os.path.isabs(xdg) else "~/.cache", "jaxlm")
+    return io.expand_home(place, "JAXLM_CACHE")
 
 
 def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable[[Path], Opened]) -> Opened:

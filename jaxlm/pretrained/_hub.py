@@ -80,9 +80,11 @@ def cache_folder() -> Path:
     """Returns the local Hugging Face cache, by the variables that Hugging Face's own tools read."""
     if found := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
         return io.expand_home(found, "the hub's cache")
-    home = os.environ.get("HF_HOME")
+    if home := os.environ.get("HF_HOME"):
+        return io.expand_home(home, "the hub's cache") / "hub"
     above = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return io.expand_home(home or Path(above) / "huggingface", "the hub's cache") / "hub"
+    # A user without a home has no such cache; the line of a model that is not found names the place.
+    return Path(os.path.expanduser(os.path.join(above, "huggingface"))) / "hub"
 
 
 def _download(repository: str, revision: str) -> Path:

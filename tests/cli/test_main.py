@@ -130,3 +130,18 @@ def test_what_the_library_warns_of_is_one_line(monkeypatch, capsys):
     assert main(["info"]) == 0
     assert capsys.readouterr().err == "jaxlm info: warning: the cache is damaged\n"
     assert not logging.getLogger("jaxlm").handlers
+
+
+def test_letters_that_the_terminal_lacks_are_written_by_their_numbers():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from jaxlm.cli import main; sys.exit(main())",
+        "tr\u00e4in\u732b",
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    code = "import sys; from jaxlm.cli import _main; sys.argv = ['x', '-V']; _main.main(); print('\\u732b')"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("\\u732b\n")

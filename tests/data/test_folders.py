@@ -108,3 +108,10 @@ def test_the_root_follows_the_environment(monkeypatch):
     for ignored in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
         assert data.cache_root() == Path.home() / ".cache" / "jaxlm"
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-that-name/x", "~nobody-of-that-name"])
+def test_a_home_that_is_none_is_one_line(monkeypatch, place):
+    monkeypatch.setenv("JAXLM_CACHE", place)
+    with pytest.raises(ValueError, match=r"JAXLM_CACHE: no home folder for .*; write the whole path"):
+        data.cache_root()
