@@ -14,6 +14,7 @@ ROOMS = (
     "corruption",
     "data",
     "decoding",
+    "fields",
     "io",
     "models",
     "ops",

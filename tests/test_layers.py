@@ -7,6 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "jaxlm"
 FLOORS = {
+    "fields": 0,
     "typing": 0,
     "io": 1,
     "ops": 2,

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
-from jaxlm.typing import check_numbers
+from jaxlm.fields import check_numbers
 
 Schedule = Literal[
     "constant", "linear", "truncated_linear", "piecewise_linear", "cosine", "sqrt", "truncated_cosine"

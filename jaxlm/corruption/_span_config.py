@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxlm.typing import check_numbers
+from jaxlm.fields import check_numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

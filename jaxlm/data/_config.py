@@ -8,7 +8,7 @@ from jaxlm.data._files import Format
 from jaxlm.data._packing import Long
 from jaxlm.data._records import MAX_DOCUMENT
 from jaxlm.data._text import Document
-from jaxlm.typing import check_numbers
+from jaxlm.fields import check_numbers
 
 Embedded = Literal["bytecode", "source"]
 DivideBy = Literal["record", "similarity"]

@@ -20,7 +20,8 @@ from jaxlm.decoding._buckets import coarse_bucket
 from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.decoding._token_tree import Node, Slots
-from jaxlm.typing import Array, Bool, Float, Int, fits
+from jaxlm.fields import fits
+from jaxlm.typing import Array, Bool, Float, Int
 
 
 class Counters(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from jaxlm import tokenizers
 from jaxlm.decoding._logits import UNCHANGED, Sampling
-from jaxlm.typing import check_numbers
+from jaxlm.fields import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxlm.decoding._cached_lm import CachedLM
 from jaxlm.decoding._token_tree import Node
-from jaxlm.typing import fits
+from jaxlm.fields import fits
 
 
 @dataclasses.dataclass(frozen=True)

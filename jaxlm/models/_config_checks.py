@@ -4,7 +4,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from jaxlm.typing import BELOW, fits, spelled
+from jaxlm.fields import BELOW, fits, spelled
 
 _POSITIVE = (
     "vocab_size",

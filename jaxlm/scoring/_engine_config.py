@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 
 from jaxlm import pretrained
+from jaxlm.fields import check_numbers
 from jaxlm.scoring._forward import COMBINES, Combine
-from jaxlm.typing import check_numbers
 
 # Attention over fewer keys takes no less.
 SHORTEST_ROW = 64

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.fields import check_numbers
 from jaxlm.scoring._parts import Base
 from jaxlm.scoring._sources import OnError
-from jaxlm.typing import check_numbers
 
 
 @runtime_checkable

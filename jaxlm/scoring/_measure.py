@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data, models, tokenizers
+from jaxlm.fields import check_numbers
 from jaxlm.scoring._pieces import Piece, PieceScores
-from jaxlm.typing import check_numbers
 
 # What options that several measures have are at least.
 LEAST = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from jaxlm.fields import check_numbers
 from jaxlm.tokenizers._fitting import fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions
@@ -12,7 +13,6 @@ from jaxlm.tokenizers._residues import Alphabet, Ambiguous
 from jaxlm.tokenizers._sentinels import with_sentinels
 from jaxlm.tokenizers._subwords import MIN_SUBWORDS_VOCAB, train_subwords
 from jaxlm.tokenizers._tokenizer import Tokenizer
-from jaxlm.typing import check_numbers
 
 ALPHABET_NAMES: tuple[Alphabet, ...] = get_args(Alphabet)
 TREATMENTS: tuple[Ambiguous, ...] = get_args(Ambiguous)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from jaxlm.typing import check_numbers
+from jaxlm.fields import check_numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxlm.fields import check_numbers
 from jaxlm.training._schedule import DECAYS, Decay, learning_rate_schedule
-from jaxlm.typing import Array, Bool, Float, check_numbers
+from jaxlm.typing import Array, Bool, Float
 
 UNDECAYED = ("bias", "scale")
 

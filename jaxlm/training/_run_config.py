@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-from jaxlm.typing import check_numbers
+from jaxlm.fields import check_numbers
 
 Goal = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression"]
 

@@ -7,7 +7,7 @@ import typing
 import pytest
 
 from jaxlm import corruption, data, decoding, models, scoring, tokenizers, training
-from jaxlm.typing import _kinds, check_numbers, fits, spelled
+from jaxlm.fields import _kinds, check_numbers, fits, spelled
 
 CONFIGS = {
     kind.__name__: kind
