@@ -53,7 +53,7 @@ def test_requests_come_as_json_or_plain_lines(causal_folder, capsys, monkeypatch
         (["a", "-k", "0"], "", "--top-k is at least 1"),
         (["a" * 33], "", "33 tokens long, and the model reads at most 32"),
         ([""], "", "the prompt is empty"),
-        (["a", "--target", ""], "", "the target is empty"),
+        (["a", "--target", ""], "", "--target needs a value or None, got ''"),
         (["-"], "", "stdin held no text"),
         (["-"], '{"sentence": "a"\n', "this line is no JSON object"),
         (["-"], '{"text": "a"}\n', "a request has the keys sentence, target: got 'text'"),
