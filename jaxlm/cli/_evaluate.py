@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -163,7 +164,8 @@ def _own_data(
         known = {one.meta.get("data") for one in training.checkpoints(run_folder / "checkpoints")} - {None}
         if known and prepared.fingerprint not in known:
             raise UsageError(
-                f"the corpus is not what it was when {run_folder} was trained: name one as CORPUS"
+                f"the corpus is not what it was when {os.path.relpath(run_folder)} was trained: name one as "
+                "CORPUS"
             )
         return prepared
     except (data.CorpusError, UsageError) as error:

@@ -16,10 +16,11 @@ import pytest
 from jaxlm.cli import main
 
 ROOT = Path(__file__).parents[2]
-TINY = shlex.split(
-    "--steps 4 --eval-every 2 --save-every 2 --log-every 1 --batch-size 8 --row-length 32 --max-length 64 "
+SMALL = shlex.split(
+    "--eval-every 2 --save-every 2 --log-every 1 --batch-size 8 --row-length 32 --max-length 64 "
     "--model.width 16 --depth 1 --num-heads 2 --tokenizer.vocab-size 460"
 )
+TINY = ["--steps", "4", *SMALL]
 
 
 def traces(seed=0):
@@ -285,7 +286,7 @@ def test_a_wrong_request_is_one_line_and_exit_2(here, trained, capsys, arguments
 
 def test_a_signal_saves_and_the_run_goes_on(here):
     command = [sys.executable, "-m", "jaxlm", "train", "--out", "runs/stopped"]
-    told = stopped_by(signal.SIGTERM, [*command, "--data", "all.traces", *TINY, "--steps", "100000"], 143)
+    told = stopped_by(signal.SIGTERM, [*command, "--data", "all.traces", *SMALL, "--steps", "100000"], 143)
     assert "saved; go on: jaxlm train --resume --out runs/stopped" in told
     told = stopped_by(signal.SIGINT, [*command, "--resume"], 130)
     assert "going on from step " in told and "saved; go on: " in told

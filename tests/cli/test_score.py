@@ -359,7 +359,8 @@ def test_a_long_document(score, tmp_path):
     long, short = rows(tmp_path / "out")
     assert long["num_bytes"] == 99_999 + 1 and long["num_scored"] == long["num_tokens"] - 1
     assert "nothing before it" in short["error"]
-    assert score("--long", "error", texts=[tmp_path / "long.txt"], out=tmp_path / "2") == 0
+    # No document of the two is scored: the job has failed.
+    assert score("--long", "error", texts=[tmp_path / "long.txt"], out=tmp_path / "2") == 1
     assert "a window holds 32" in rows(tmp_path / "2")[0]["error"]
 
 
