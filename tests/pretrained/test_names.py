@@ -44,7 +44,8 @@ def test_wrappers_come_off_wherever_they_stand(family, is_body, is_bare, outer, 
 
 
 def objective(family, names, *architectures):
-    return objective_of(FAMILIES[family], FAMILIES[family].config(values_of(family)), names, architectures)
+    known = [name for name in architectures if name is not None]
+    return objective_of(FAMILIES[family], FAMILIES[family].config(values_of(family)), names, known)
 
 
 def own_names(family):
