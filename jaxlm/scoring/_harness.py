@@ -63,7 +63,9 @@ class HarnessModel:
     def rolling(self, texts: Sequence[str]) -> list[float]:
         """Returns the log-likelihood of each text, its first token given what opens it; 0 of an empty one."""
         windows = [list(self._tokens.rolling(ids, self._longest)) for ids in self._tokens.texts(texts)]
-        return [row["log_likelihood"] for row in self._scored(GivenPairs(shared=False), TEXTS, windows)]
+        return [
+            float(row["log_likelihood"]) for row in self._scored(GivenPairs(shared=False), TEXTS, windows)
+        ]
 
     def written(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         """Returns what the model writes after each context, up to the first of its stop strings."""

@@ -53,10 +53,9 @@ def find_changes(before: Experiment, after: Experiment) -> tuple[list[Change], l
     """Returns the fields in which two experiments differ: those that a run may go on with, and the others.
 
     Example:
-      >>> import dataclasses
       >>> from jaxlm.training._run_config import RunConfig
-      >>> longer = dataclasses.replace(Experiment(), run=RunConfig(steps=Experiment().run.steps + 1, seed=1))
-      >>> allowed, refused = find_changes(Experiment(), longer)
+      >>> first, longer = (Experiment(run=RunConfig(steps=9 + seed, seed=seed)) for seed in (0, 1))
+      >>> allowed, refused = find_changes(first, longer)
       >>> [change.field for change in allowed], [str(change) for change in refused]
       (['run.steps'], ['run.seed: 0 and 1'])
     """

@@ -124,7 +124,7 @@ def test_rules_that_are_not_followed_are_said_in_a_line(here, capsys, tmp_path):
     assert main(command) == 0
     told = capsys.readouterr().err
     every = "encoder_no_repeat_ngram_size=4, length_penalty=2.0, num_beams=2"
-    assert told == f"jaxlm generate: the model's files ask for {every}, which is not followed here\n"
+    assert told.endswith(f"jaxlm generate: the model's files ask for {every}, which is not followed here\n")
     assert main([*command, "--num-beams", "2", "--length-penalty", "2"]) == 0
     assert "ask for encoder_no_repeat_ngram_size=4, which" in capsys.readouterr().err
     assert main(["generate", "t5", "abc", "-n", "2"]) == 0 and not capsys.readouterr().err
@@ -170,8 +170,9 @@ def test_a_model_without_sentinels_is_not_evaluated_by_spans(here, capsys, tmp_p
     plain = loaded._replace(tokenizer=tokenizers.bytes_tokenizer())
     pretrained.save_huggingface(tmp_path / "plain", plain)
     assert main(["evaluate", str(tmp_path / "plain"), "all.txt"]) == 2
-    told = capsys.readouterr().err
-    assert "was not trained on spans" in told and "jaxlm generate" in told and told.count("\n") == 1
+    # Behind the line that tells of rows without a token.
+    *_, told = capsys.readouterr().err.splitlines()
+    assert "was not trained on spans" in told and "jaxlm generate" in told
 
 
 @pytest.mark.parametrize(

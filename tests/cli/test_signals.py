@@ -109,7 +109,8 @@ def test_two_batches_at_once(place):
 
 
 def test_a_compiler_is_not_waited_for(place):
-    deep = ["train", "--data", "corpus.txt", "--out", "deep", *SMALL, "--depth", "6"]
+    layers = SMALL.index("--depth") + 1
+    deep = ["train", "--data", "corpus.txt", "--out", "deep", *SMALL[:layers], "6", *SMALL[layers + 1 :]]
     ended = signalled(place, deep, signal.SIGTERM, until="parameters, on", after=0.3)
     told = "jaxlm train: terminated; go on: jaxlm train --resume --out deep\n"
     assert ended.code == 143 and ended.said.endswith(told)

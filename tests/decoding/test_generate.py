@@ -225,7 +225,7 @@ def test_no_prompts_and_refusals(writer, tokenizer):
         run(case, tokenizer, [""])
     with pytest.raises(ValueError, match=r"ids lie in 0..259: got 5..260"):
         run(case, tokenizer, [np.array([5, 260])])
-    with pytest.raises(ValueError, match="one row of whole numbers"):
+    with pytest.raises(TypeError, match="a text is a string or a row of ids: got"):
         run(case, tokenizer, [np.array([0.5])])
     with pytest.raises(ValueError, match="max_new_tokens is at least 1: got 0"):
         config(max_new_tokens=0)

@@ -22,7 +22,8 @@ class Slow:
         self.thread = threading.current_thread()
         return self
 
-    def compile(self):
+    def compile(self, compiler_options):
+        assert compiler_options == {}
         assert self._until.wait(10)
         return len
 

@@ -187,7 +187,7 @@ def test_another_transformer_is_refused(gpt2, texts, tmp_path, change, told):
 
 def test_another_tokenizer_is_refused(gpt2, texts, tmp_path):
     experiment = training.begin_from(str(gpt2[0]), asked(texts))
-    other = tokenizers.TokenizerConfig(kind="bytes")
+    other = tokenizers.TokenizerConfig(path=str(gpt2[0] / "tokenizer.json"))
     other = dataclasses.replace(experiment, tokenizer=other)
     list(training.train(other, tmp_path / "same", devices=jax.local_devices()[:1]))  # it is the same one
     small = tokenizers.train_subwords(["a b c"], vocab_size=262)

@@ -28,11 +28,11 @@ def test_a_run_is_not_written_over(tmp_path, experiment):
 
 
 def test_another_experiment_is_named_by_what_differs(tmp_path, changed):
-    begin_run(tmp_path, changed(seed=1, steps=9))
+    begin_run(tmp_path, changed(seed=1, batch_size=8))
     with pytest.raises(
-        ValueError, match=r"run\.steps: 9 and 10; run\.seed: 1 and 2; resume with the same"
+        ValueError, match=r"run\.batch_size: 8 and 16; run\.seed: 1 and 2; resume with the same"
     ) as refused:
-        check_run_folder(tmp_path, changed(seed=2, steps=10), resume=True)
+        check_run_folder(tmp_path, changed(seed=2, batch_size=16), resume=True)
     assert "\n" not in str(refused.value)
 
 

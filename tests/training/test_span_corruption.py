@@ -196,7 +196,7 @@ def test_texts_are_opened_and_closed_as_the_model_s_file_does_it(experiment, run
     backend.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 257)])
     closing = tokenizers.Tokenizer.from_json(backend.to_str())
     assert closing.encode("a", add_specials=True).tolist() == [97, 257]
-    pretrained.save_huggingface(tmp_path / "t5", loaded._replace(tokenizer=closing))
+    pretrained.save_huggingface(tmp_path / "t5", loaded._replace(tokenizer=closing, extra={}))
     begun = training.begin_from(str(tmp_path / "t5"), experiment)
     assert begun.data.ends and begun.ends == "file" and experiment.ends is False
     cache = training.make_task(begun).splits["train"].cache
