@@ -9,6 +9,8 @@ from jaxlm.pretrained._attributes import Attribute, all_at_once, classes_of, ref
 from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._words import GATED, UNGATED_WORDS
 
+# Classes of a model of both sides.
+WHOLE = frozenset({"T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"})
 ENCODER, DECODER = "encoder.block.{layer}", "decoder.block.{layer}"
 # How a feed-forward is called, by our activation.
 FORWARD = {
@@ -54,8 +56,9 @@ def read_head(values: Mapping[str, Any]) -> Fields:
 
 def check_sides(values: Mapping[str, Any]) -> None:
     """Refuses a model of both sides that is called one of a single side, as an encoder alone may be."""
-    is_encoder = "T5EncoderModel" in classes_of(values)
-    if not is_encoder and values.get("is_encoder_decoder", True) is not True:
+    named = classes_of(values)
+    has_both = not named or not WHOLE.isdisjoint(named)
+    if has_both and values.get("is_encoder_decoder", True) is not True:
         refuse([f"is_encoder_decoder={values['is_encoder_decoder']!r} (only True)"])
 
 
@@ -75,10 +78,10 @@ def write_head(config: models.TransformerConfig) -> Fields:
 
 
 def settle_head(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
-    """Returns a config whose head is not tied if it has a kernel of its own: of 1.1 only its tensors say."""
+    """Returns a config whose head is tied unless it has a kernel of its own: of 1.1 only its tensors say."""
     if config.output_scale != 1.0:
         return config
-    return dataclasses.replace(config, tie_embeddings=config.tie_embeddings and "lm_head.weight" not in names)
+    return dataclasses.replace(config, tie_embeddings="lm_head.weight" not in names)
 
 
 def _attention(ours: str, theirs: str) -> dict[str, str | Theirs]:
