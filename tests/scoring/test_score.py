@@ -1,5 +1,6 @@
 """What `Score` says of its values is all that measures return, and nothing else."""
 
+import inspect
 import re
 
 from jaxlm import scoring
@@ -22,8 +23,9 @@ def test_every_key_of_values_is_described(causal_protein_lm, word_lm, trace_lm, 
     asked = list(measures(*map(context, (causal_protein_lm, word_lm, trace_lm))))
     assert {type(measure) for measure, _ in asked} == set(scoring.MEASURES.values())
     columns = {field.name for measure, where in asked for field in measure.columns(where)}
-    lines = [line.partition(": ")[0] for line in scoring.Score.__doc__.splitlines()]
-    keys = [line for line in lines if line.startswith("      `")]
+    # Python 3.13 takes a docstring's indentation off.
+    lines = [line.partition(": ")[0] for line in inspect.getdoc(scoring.Score).splitlines()]
+    keys = [line for line in lines if line.startswith("  `")]
     assert sorted(re.findall(r"`(\w+)`", "".join(keys))) == sorted(columns)
 
 
