@@ -120,6 +120,7 @@ class Dying:
         return step
 
 
+@pytest.mark.long
 def test_a_crash_at_every_write_sync_and_rename(tmp_path, whole, monkeypatch):
     steps = 0
     for steps in range(1000):
@@ -399,6 +400,7 @@ def test_files_without_a_wanted_part_are_read_by_the_first_process_alone(tmp_pat
     assert contents(tmp_path / "out") == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
 def test_a_crash_at_every_step_of_a_plan(tmp_path, many, monkeypatch, seconds):
     """With a plan that grows with each part, or that comes at the end: what goes on leaves the same files."""

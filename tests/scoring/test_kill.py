@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.scoring.fakes import contents, run
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,7 @@ run(sys.argv[1], scorer=Telling())
 """
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_until_it_is_done(tmp_path):
     run(tmp_path / "whole")
     draw, killed = random.Random(0), 0

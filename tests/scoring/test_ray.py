@@ -54,6 +54,7 @@ def run_ray(out, make=Fake, corpus=None, config=SMALL):
     return finished
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_an_actor_is_killed_and_the_files_are_the_same(tmp_path):
     run(tmp_path / "local")

@@ -362,6 +362,7 @@ class Child:
         self.process.stdout.close()
 
 
+@pytest.mark.long
 def test_a_run_of_100_steps_killed_twice_comes_to_the_same_bits(changed, tmp_path):
     """To about half, kill -9, resume, kill -9, a bit flipped in the last checkpoint, resume to the end."""
     hundred = changed(steps=100, save_every=20, eval_every=40, log_every=8, keep_last=3)
