@@ -65,7 +65,7 @@ def test_a_list_of_classes_that_is_none_names_none(family, value):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_many_values_of_known_names(family, tmp_path):
     """More of them, idle ones too; EVERY_VALUE=1 in the environment takes all, some 10,000."""
-    walk = cases(family)
+    walk = list(cases(family))
     if not os.environ.get("EVERY_VALUE"):
         walk = random.Random(f"{family} at length").sample(walk, LONG_SAMPLE)
     for case in walk:
