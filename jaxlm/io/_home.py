@@ -15,8 +15,8 @@ def expand_home(path: str | os.PathLike[str], what: str) -> Path:
       ValueError: if there is no such user, or nobody's home is known.
 
     Example:
-      >>> str(expand_home("/tmp/x", "JAXLM_CACHE"))
-      '/tmp/x'
+      >>> str(expand_home("/data/x", "JAXLM_CACHE"))
+      '/data/x'
       >>> expand_home("~nobody-of-that-name/x", "JAXLM_CACHE")
       Traceback (most recent call last):
       ValueError: JAXLM_CACHE: no home folder for '~nobody-of-that-name/x'; write the whole path

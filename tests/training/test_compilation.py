@@ -82,7 +82,7 @@ def in_use(place):
 
 def test_an_address_is_left_to_jax(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for address in ("gs://bucket/programs", "s3://bucket/programs", "file:///tmp/programs"):
+    for address in ("gs://bucket/programs", "s3://bucket/programs", f"file://{tmp_path}/programs"):
         assert in_use(address) == (address, address)
     assert not list(tmp_path.iterdir())
 
