@@ -7,12 +7,12 @@ few of each kind run daily; `pytest --long tests/test_mutated_files.py` runs as 
 
 import contextlib
 import gzip
-import io
 import json
 import os
 import random
 import shutil
 import warnings
+from io import StringIO
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxlm import data, decoding, models, pretrained, scoring, tokenizers, training
+from jaxlm import data, decoding, io, models, pretrained, scoring, tokenizers, training
 from jaxlm.cli import main
 from jaxlm.cli._failures import describe
 from tests.mutants import mutated
@@ -70,8 +70,8 @@ def read_cache(folder):
 
 
 def read_run(folder):
-    with contextlib.redirect_stdout(io.StringIO()):
-        said = io.StringIO()
+    with contextlib.redirect_stdout(StringIO()):
+        said = StringIO()
         with contextlib.redirect_stderr(said):
             code = main(["info", str(folder)])
     if "failed at" in said.getvalue():
@@ -227,7 +227,7 @@ def _said(read, place):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             read(place)
-    except data.DamagedError:
+    except io.DamagedError:
         return None  # whoever opens a cache builds it again
     except Exception as error:
         _, line = describe(error)

@@ -22,7 +22,6 @@ from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
 from jaxlm.data._records import MAX_DOCUMENT, CorpusError, Record, UnreachableError, Unread
 from jaxlm.data._remote import RemotePath, open_filesystem, reason, split_url
-from jaxlm.data._sealed import SEAL, DamagedError, seal, unseal
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
@@ -31,7 +30,6 @@ from jaxlm.data._versions import file_digest, file_version, of_each
 
 __all__ = [
     "MAX_DOCUMENT",
-    "SEAL",
     "WITH_FIELDS",
     "Batch",
     "Batches",
@@ -39,7 +37,6 @@ __all__ = [
     "CorpusError",
     "CorpusFile",
     "Counts",
-    "DamagedError",
     "DataConfig",
     "Ends",
     "PackingPlan",
@@ -81,13 +78,11 @@ __all__ = [
     "python_source",
     "read_files",
     "reason",
-    "seal",
     "similar_clusters",
     "split_texts",
     "split_url",
     "text_source",
     "traces_source",
     "unpack",
-    "unseal",
     "where_of",
 ]

@@ -9,9 +9,8 @@ import numpy as np
 
 from jaxlm import io, tokenizers
 from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
-from jaxlm.data._folders import DamagedError, open_or_build
+from jaxlm.data._folders import open_or_build
 from jaxlm.data._records import CorpusError, Record
-from jaxlm.data._sealed import unseal
 
 BYTES_AT_ONCE = 1 << 24
 
@@ -41,7 +40,7 @@ class TokenCache:
         try:
             self._open(manifest)
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise DamagedError(f"{self.folder}: {error}") from error
+            raise io.DamagedError(f"{self.folder}: {error}") from error
 
     def _open(self, manifest: dict[str, Any]) -> None:
         self.counts = Counts(**manifest["counts"])
@@ -55,7 +54,7 @@ class TokenCache:
         self.labels: np.ndarray | None = labels if manifest["labelled"] else None
         self.lengths = np.diff(self.offsets)
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.tokens) or np.any(self.lengths < 1):
-            raise DamagedError(f"{self.folder}: offsets do not fit the tokens")
+            raise io.DamagedError(f"{self.folder}: offsets do not fit the tokens")
 
     @property
     def num_tokens(self) -> int:
@@ -144,16 +143,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
     Whoever trains reads all tokens before the first step in any case, to count them.
     """
     try:
-        manifest = unseal(io.parse_json((folder / "manifest.json").read_text(encoding="utf-8")))
+        manifest = io.unseal(io.parse_json((folder / "manifest.json").read_text(encoding="utf-8")))
         if manifest["format"] != FORMAT:
-            raise DamagedError(f"{folder}: written by another version")
+            raise io.DamagedError(f"{folder}: written by another version")
         for name, expected in manifest["checksums"].items():
             path = folder / f"{name}.bin"
             if _checksum(path) != expected:
-                raise DamagedError(f"{path.name} does not match its checksum")
+                raise io.DamagedError(f"{path.name} does not match its checksum")
         return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedError(f"{folder}: {error}") from error
+        raise io.DamagedError(f"{folder}: {error}") from error
 
 
 def _checksum(path: Path) -> int:
@@ -167,5 +166,5 @@ def _checksum(path: Path) -> int:
 def _mapped(path: Path, dtype: str, length: int) -> np.ndarray:
     expected = length * np.dtype(dtype).itemsize
     if path.stat().st_size != expected:
-        raise DamagedError(f"{path} should have {expected} bytes, not {path.stat().st_size}")
+        raise io.DamagedError(f"{path} should have {expected} bytes, not {path.stat().st_size}")
     return np.memmap(path, dtype, mode="r") if length else np.zeros(0, dtype)

@@ -7,9 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from jaxlm import tokenizers
+from jaxlm import io, tokenizers
 from jaxlm.data._records import CorpusError, Record
-from jaxlm.data._sealed import seal
 
 # What records stand between: what `tokenizers.text_frame` says of training, what the tokenizer's file puts
 # there, or these ids.
@@ -99,7 +98,7 @@ class CacheWriter:
             "tokenizer": self._tokenizer.fingerprint,
             "checksums": self._checksums,
         }
-        (self._folder / "manifest.json").write_text(json.dumps(seal(manifest), indent=2), encoding="utf-8")
+        (self._folder / "manifest.json").write_text(json.dumps(io.seal(manifest), indent=2), encoding="utf-8")
 
     def _flush(self) -> None:
         records, self._waiting, self._letters = self._waiting, [], 0

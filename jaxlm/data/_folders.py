@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from jaxlm import io
 from jaxlm.data._records import CorpusError
-from jaxlm.data._sealed import DamagedError
 
 LOG = logging.getLogger(__name__)
 Opened = TypeVar("Opened")
@@ -57,7 +56,7 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable
     Args:
         folder: where it belongs.
         build: writes everything into the empty folder it is given.
-        open_it: reads the folder, or raises DamagedError.
+        open_it: reads the folder, or raises `io.DamagedError`.
 
     Returns:
         What `open_it` returned.
@@ -65,14 +64,14 @@ def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable
     Raises:
         CacheError: the disk is full, or the place cannot be written.
     """
-    with contextlib.suppress(DamagedError):
+    with contextlib.suppress(io.DamagedError):
         return open_it(folder)
     with _explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as locked:
             try:
                 return open_it(folder)
-            except DamagedError as error:
+            except io.DamagedError as error:
                 _clear(folder, str(error), locked)
             _publish(folder, build)
     return open_it(folder)
@@ -84,9 +83,9 @@ def _publish(folder: Path, build: Callable[[Path], None]) -> None:
         build(new)
         os.chmod(new, 0o755)
         for path in [*new.rglob("*"), new]:
-            _sync(path)
+            io.flush(path)
         _rename(new, folder)
-        _sync(folder.parent)
+        io.flush(folder.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -137,11 +136,3 @@ def _explained(folder: Path) -> Iterator[None]:
                 f"cannot write the cache {folder} ({error.strerror}); set JAXLM_CACHE to a folder of yours"
             ) from error
         raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,9 +16,8 @@ from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_fra
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
 from jaxlm.data._division import DIVISION, Division, divided, plan_division
-from jaxlm.data._folders import DamagedError, cache_root, open_or_build
+from jaxlm.data._folders import cache_root, open_or_build
 from jaxlm.data._records import CorpusError
-from jaxlm.data._sealed import check_file, seal, seal_file, unseal
 from jaxlm.data._splits import SPLITS, Split
 
 LOG = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
         LOG.info("tokenising the corpus into %s", cache_root())
         about = _write_caches(folder, corpus, data, trained, division(), ends)
         corpus.check()
-        (folder / "about.json").write_text(json.dumps(seal(about._asdict())), encoding="utf-8")
+        (folder / "about.json").write_text(json.dumps(io.seal(about._asdict())), encoding="utf-8")
 
     caches, about = open_or_build(cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
     notes = [*corpus.notes, *_notes(caches, about, data)]
@@ -152,7 +151,7 @@ def _tokenizer(
         texts = _with_pretokens(texts) if kind == "instructions" else texts
         tokenizers.train_tokenizer(texts, config, kind).save(folder / "tokenizer.json")
         corpus.check()
-        seal_file(folder / "tokenizer.json")
+        io.seal_file(folder / "tokenizer.json")
 
     trainer = [TRAINING, importlib.metadata.version("tokenizers")]
     asked = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
@@ -164,10 +163,10 @@ def _tokenizer(
 
 def _open_tokenizer(folder: Path) -> tokenizers.Tokenizer:
     try:
-        check_file(folder / "tokenizer.json")
+        io.check_file(folder / "tokenizer.json")
         return tokenizers.load(str(folder))
     except (OSError, ValueError, RecursionError) as error:
-        raise DamagedError(str(error)) from error
+        raise io.DamagedError(str(error)) from error
 
 
 def _with_pretokens(texts: Iterator[str]) -> Iterator[str]:
@@ -220,11 +219,11 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
 
 def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], _About]:
     try:
-        about = unseal(io.parse_json((folder / "about.json").read_text(encoding="utf-8")))
+        about = io.unseal(io.parse_json((folder / "about.json").read_text(encoding="utf-8")))
         names = about["label_names"]
         about = _About(NOTED | about["counts"], None if names is None else tuple(names))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DamagedError(str(error)) from error
+        raise io.DamagedError(str(error)) from error
     return {split: TokenCache(folder / split) for split in SPLITS}, about
 
 

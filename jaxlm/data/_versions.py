@@ -14,7 +14,6 @@ from jaxlm import io
 from jaxlm.data._folders import cache_root
 from jaxlm.data._records import CorpusError, UnreachableError
 from jaxlm.data._remote import Place, RemotePath, reading
-from jaxlm.data._sealed import DamagedError, seal, unseal
 
 # Smaller files are read again at each start, which takes a moment.
 REMEMBERED_BYTES = 1 << 22
@@ -159,9 +158,9 @@ def _stamped(place: Path) -> list[int]:
 
 def _remembered(memory: Path, version: list[int]) -> str | None:
     try:
-        known = unseal(io.parse_json(memory.read_text(encoding="utf-8")), needed=True)
+        known = io.unseal(io.parse_json(memory.read_text(encoding="utf-8")), needed=True)
         return known["digest"] if known["version"] == version else None
-    except (DamagedError, OSError, ValueError, KeyError):
+    except (io.DamagedError, OSError, ValueError, KeyError):
         return None
 
 
@@ -169,4 +168,4 @@ def _remember(memory: Path, version: list[int], digest: str) -> None:
     """Failing to is no loss: the file is read again next time."""
     with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        io.write_text(memory, json.dumps(seal({"version": version, "digest": digest})))
+        io.write_text(memory, json.dumps(io.seal({"version": version, "digest": digest})))

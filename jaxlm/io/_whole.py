@@ -36,9 +36,9 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
             mode = partial.stat().st_mode
             write(partial)
             partial.chmod(mode)  # safetensors makes its files unreadable to others, whatever the umask says
-            _flush(partial)
+            flush(partial)
             os.replace(partial, path)
-            _flush(path.parent)  # the name as well as the bytes
+            flush(path.parent)  # the name as well as the bytes
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -70,7 +70,13 @@ def clear_partials(folder: str | os.PathLike[str]) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _flush(path: Path) -> None:
+def flush(path: str | os.PathLike[str]) -> None:
+    """Has the system write a file, or a folder's list of names, to the disk.
+
+    Example:
+      >>> import tempfile
+      >>> flush(tempfile.mkdtemp())
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -122,7 +122,7 @@ class MultiHeadModel(nn.Module):
     ) -> Float[Array, "B S C"]:
         """Returns a sequence head's float32 outputs for each segment; see `SequenceModel.outputs`."""
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
-        return self._sequence_head(head).in_units(hidden, rows, num_segments, deterministic)
+        return self._sequence_head(head)(hidden, rows, num_segments, deterministic).in_units(rows)
 
     def standardized_outputs(
         self,

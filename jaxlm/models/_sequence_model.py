@@ -30,6 +30,11 @@ class StandardizedOutputs(NamedTuple):
     center: float
     scale: float
 
+    def in_units(self, segments: Int[Array, "B L"]) -> Float[Array, "B S C"]:
+        """Returns what the values stand for, zeros where a row has no such segment."""
+        present = ops.segment_starts(segments, self.values.shape[1]).present[..., None]
+        return jnp.where(present, self.center + self.scale * self.values, 0.0)
+
 
 class SequenceHead(nn.Module):
     """Pooling, norm, hidden layers and the last linear map."""
@@ -64,17 +69,6 @@ class SequenceHead(nn.Module):
         present = ops.segment_starts(segments, num_segments).present[..., None]
         values = jnp.where(present, self.output(pooled, preferred=jnp.float32), 0.0)
         return StandardizedOutputs(values, head.center, head.scale)
-
-    def in_units(
-        self,
-        hidden: Float[Array, "B L D"],
-        segments: Int[Array, "B L"],
-        num_segments: int,
-        deterministic: bool,
-    ) -> Float[Array, "B S C"]:
-        outputs = self(hidden, segments, num_segments, deterministic)
-        present = ops.segment_starts(segments, num_segments).present[..., None]
-        return jnp.where(present, outputs.center + outputs.scale * outputs.values, 0.0)
 
     def _pooled(
         self, hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
@@ -158,7 +152,7 @@ class SequenceModel(nn.Module):
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
-        return self.head.in_units(hidden, rows, num_segments, deterministic)
+        return self.head(hidden, rows, num_segments, deterministic).in_units(rows)
 
     def standardized_outputs(
         self,

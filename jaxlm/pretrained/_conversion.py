@@ -1,7 +1,6 @@
 """A folder that a model is converted into: marked until it is whole, so that the same call can come again."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -77,16 +76,12 @@ def _locked(mark: Path) -> Iterator[int]:
     with io.writing(mark):
         handle = os.open(mark, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        # Without locks, two processes of one request write the same files.
+        if not io.try_lock(handle):
             raise FileExistsError(
                 f"another process is converting a model into {mark.parent}: wait for it, or name another "
                 f"folder"
-            ) from None
-        except OSError:
-            # A file system without locks: two processes of one request write the same files.
-            pass
+            )
         yield handle
     finally:
         os.close(handle)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from jaxlm import data, io
+from jaxlm import io
 from jaxlm.scoring._complete import Documents
 from jaxlm.scoring._manifest import JOB, MANIFEST, SUMMARY, Job, as_json, is_sealed
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_name, part_number, read_table
@@ -99,7 +99,7 @@ def finish_job(
     documents.check(source, num_documents, lambda: _read_all(store, job, num_parts, [], Documents()))
     store.put(SUMMARY, as_json(summary))
     manifest = {"job": job.id, "documents": summary["documents"], "parts": listed}
-    store.put(MANIFEST, as_json(data.seal(manifest)))
+    store.put(MANIFEST, as_json(io.seal(manifest)))
     store.clear()
     return Ended(summary, [], strays)
 
@@ -172,9 +172,9 @@ def _read_all(
 def _listed(store: Store) -> list[tuple[str, str]]:
     """The names and the checksums of a finished job's parts."""
     try:
-        manifest = data.unseal(io.parse_json(store.read(MANIFEST)))
+        manifest = io.unseal(io.parse_json(store.read(MANIFEST)))
         return [(str(part["name"]), str(part["sha256"])) for part in manifest["parts"]]
-    except (data.DamagedError, ValueError, KeyError, TypeError) as error:
+    except (io.DamagedError, ValueError, KeyError, TypeError) as error:
         raise _damaged(store, MANIFEST, str(error)) from error
 
 

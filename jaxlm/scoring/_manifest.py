@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxlm import data, io
+from jaxlm import io
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_number
 from jaxlm.scoring._store import Store
 
@@ -67,7 +67,7 @@ def begin_job(store: Store, job: Job) -> None:
         return
     part = _first_part(store)
     is_old = part is not None and not part.is_sealed
-    store.put(JOB, as_json(job.description if is_old else data.seal(job.description)))
+    store.put(JOB, as_json(job.description if is_old else io.seal(job.description)))
 
 
 def check_store(store: Store, job: Job) -> bool:
@@ -85,7 +85,7 @@ def check_store(store: Store, job: Job) -> bool:
         raise ValueError(f"{store.place} is not empty and holds no scoring job: name another folder")
     try:
         stored = _read(store)
-    except data.DamagedError as error:
+    except io.DamagedError as error:
         if _is_of_parts(store, job):
             return False
         raise ValueError(f"{store.place}/{JOB}: {error}: name another folder") from error
@@ -107,7 +107,7 @@ def is_sealed(store: Store) -> bool:
     Args:
       store: of a job; one that has not begun will be of the former kind.
     """
-    return JOB not in store.names() or data.SEAL in _parsed(store)
+    return JOB not in store.names() or io.SEAL in _parsed(store)
 
 
 def differences(there: Any, here: Any, name: str = "") -> list[str]:
@@ -137,9 +137,9 @@ def _short(value: Any) -> str:
 
 def _read(store: Store) -> dict[str, Any]:
     try:
-        return data.unseal(_parsed(store))
+        return io.unseal(_parsed(store))
     except ValueError as error:
-        raise data.DamagedError(f"it is not JSON ({error})") from error
+        raise io.DamagedError(f"it is not JSON ({error})") from error
 
 
 def _parsed(store: Store) -> Any:

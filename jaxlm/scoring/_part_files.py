@@ -1,19 +1,19 @@
 """The file of a part: a table as Parquet that carries its own SHA-256, and what is verified of it."""
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxlm import data
+from jaxlm import data, io
 
 # What a file's SHA-256 is taken with, in its own place, and what stands before that in a footer.
-UNKNOWN, BEFORE = b"0" * 64, data.SEAL.encode() + b"\x18\x40"
+UNKNOWN, BEFORE = b"0" * 64, io.SEAL.encode() + b"\x18\x40"
 
 
 def part_name(number: int) -> str:
@@ -51,10 +51,10 @@ def seal_table(table: pa.Table) -> bytes:
       >>> holds_seal(file), holds_seal(file[:9] + b"?" + file[10:])
       (True, False)
     """
-    file = io.BytesIO()
+    file = BytesIO()
     with pq.ParquetWriter(file, table.schema, compression="zstd") as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({data.SEAL: UNKNOWN.decode()})
+        writer.add_key_value_metadata({io.SEAL: UNKNOWN.decode()})
     payload = file.getvalue()
     # The last such place: values of columns stand before the footer's metadata.
     place = payload.rindex(BEFORE + UNKNOWN) + len(BEFORE)
@@ -68,7 +68,7 @@ def holds_seal(payload: bytes) -> bool | None:
     Args:
       payload: the file's bytes.
     """
-    kept = (pq.read_metadata(pa.BufferReader(payload)).metadata or {}).get(data.SEAL.encode())
+    kept = (pq.read_metadata(pa.BufferReader(payload)).metadata or {}).get(io.SEAL.encode())
     if kept is None:
         return None
     if not re.fullmatch(rb"[0-9a-f]{64}", kept):
@@ -107,7 +107,7 @@ def origin_of(payload: bytes) -> PartOrigin | None:
         if holds is None:
             _check_rows(read_table(payload), kept)
         return PartOrigin(kept["job"], int(kept["part"]), is_sealed=holds is not None)
-    except (data.DamagedError, pa.ArrowException, OSError, ValueError, KeyError):
+    except (io.DamagedError, pa.ArrowException, OSError, ValueError, KeyError):
         return None
 
 
@@ -124,7 +124,7 @@ def read_table(payload: bytes) -> pa.Table:
         # Reading ahead leaves threads at work that may outlive the interpreter.
         return pq.read_table(pa.BufferReader(payload), pre_buffer=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise data.DamagedError(f"it cannot be read ({data.reason(error)})") from error
+        raise io.DamagedError(f"it cannot be read ({data.reason(error)})") from error
 
 
 def _metadata(payload: bytes) -> dict[str, str]:
@@ -135,7 +135,7 @@ def _metadata(payload: bytes) -> dict[str, str]:
 def _check_rows(table: pa.Table, kept: Mapping[str, str]) -> None:
     """Refuses a table whose rows are not those that its metadata names."""
     if not {"index", "id", "error"} <= set(table.column_names):
-        raise data.DamagedError("columns are missing")
+        raise io.DamagedError("columns are missing")
     first, documents = int(kept["first"]), int(kept["documents"])
     if documents < 1 or not np.array_equal(table["index"].to_numpy(), first + np.arange(documents)):
-        raise data.DamagedError("its rows are not consecutive documents")
+        raise io.DamagedError("its rows are not consecutive documents")

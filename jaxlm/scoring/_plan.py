@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxlm import data, io
+from jaxlm import io
 from jaxlm.scoring._manifest import Job
 from jaxlm.scoring._store import Store
 
@@ -73,10 +73,10 @@ def read_plan(store: Store, job: Job) -> Plan:
     if PLAN not in store.names():
         return Plan()
     try:
-        kept = data.unseal(io.parse_json(store.read(PLAN)), needed=True)
+        kept = io.unseal(io.parse_json(store.read(PLAN)), needed=True)
         stands, sizes = [Stand(*map(int, one)) for one in kept["stands"]], list(map(int, kept["sizes"]))
         is_ours = kept["job"] == job.id and stands[0] == Stand(0, 0, 0) and len(sizes) == stands[-1].part
-    except (data.DamagedError, ValueError, TypeError, KeyError, IndexError, OverflowError):
+    except (io.DamagedError, ValueError, TypeError, KeyError, IndexError, OverflowError):
         return Plan()
     return Plan(stands, sizes) if is_ours else Plan()
 
@@ -88,5 +88,5 @@ def keep_plan(store: Store, job: Job, plan: Plan) -> int:
     """
     stands = list(plan.stands)
     kept = {"job": job.id, "stands": stands, "sizes": plan.sizes[: stands[-1].part]}
-    store.put(PLAN, json.dumps(data.seal(kept), separators=(",", ":")).encode())
+    store.put(PLAN, json.dumps(io.seal(kept), separators=(",", ":")).encode())
     return len(stands)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 from collections.abc import Iterator
@@ -67,7 +66,7 @@ class LocalStore:
                 self._make(path.parent)
                 _write(new, data)
                 os.replace(new, path)
-                _sync(path.parent)
+                io.flush(path.parent)
         except io.WriteError as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -99,16 +98,12 @@ class LocalStore:
             self._make(self._folder)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            # Without locks, two processes of one job write the same files.
+            if not io.try_lock(handle):
                 raise ValueError(
                     f"another process is at work in {self.place} ({name}): wait for it, or name another "
                     f"folder"
-                ) from None
-            except OSError:
-                # A file system without locks: two processes of one job write the same files.
-                pass
+                )
             yield
         finally:
             os.close(handle)
@@ -123,7 +118,7 @@ class LocalStore:
         missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for one in missing:
-            _sync(one.parent)
+            io.flush(one.parent)
         self._was_there = True
 
 
@@ -188,14 +183,6 @@ def _write(path: Path, data: bytes) -> None:
         left = memoryview(data)
         while left:
             left = left[os.write(handle, left) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
         os.fsync(handle)
     finally:
         os.close(handle)

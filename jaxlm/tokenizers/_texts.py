@@ -1,4 +1,4 @@
-"""Lists of texts, of which a single text is one."""
+"""What counts as a text: lists of texts, of which a single one is one, and characters that are whole."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,3 +20,19 @@ def as_texts(texts: Any) -> Iterable[Any]:
     if isinstance(texts, (bytes, bytearray)):
         raise TypeError(f"expected a text or several, got bytes: decode them first ({bytes(texts[:20])!r})")
     return [texts] if isinstance(texts, str) else texts
+
+
+def check_characters(text: str) -> None:
+    """Refuses a text that cannot be written in UTF-8.
+
+    Raises:
+      ValueError: if it holds half of a surrogate pair; names its place.
+
+    Example:
+      >>> check_characters("to be")
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = f"{text[error.start]!r} at position {error.start}"
+        raise ValueError(f"{found} is half of a surrogate pair and no character: read it as UTF-8") from error

@@ -13,7 +13,7 @@ import numpy as np
 import tokenizers
 
 from jaxlm import io
-from jaxlm.tokenizers._byte_level import CONTINUATION, byte_ids, from_symbols, to_symbols
+from jaxlm.tokenizers._byte_level import byte_ids
 from jaxlm.tokenizers._files import parse
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
 from jaxlm.tokenizers._library import library_errors
@@ -21,8 +21,8 @@ from jaxlm.tokenizers._long_texts import LONG, cut, encode_long
 from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
-from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_pieces
-from jaxlm.tokenizers._texts import as_texts
+from jaxlm.tokenizers._spelling import Spelling
+from jaxlm.tokenizers._texts import as_texts, check_characters
 
 UNREADABLE = "the tokenizer cannot divide this text"
 
@@ -245,11 +245,7 @@ class Tokenizer:
         """
         self._check_id(id)
         symbols = self._tokens.get(int(id), f"<hole {id}>")
-        if id in self.special_ids:
-            return symbols
-        if self._is_byte_level:
-            return from_symbols(symbols)
-        return from_piece(symbols) if self._spells_spaces else symbols
+        return symbols if id in self.special_ids else self._spelling.shown(symbols)
 
     def id(self, token: str) -> int | None:
         """Returns the id of one token, as `token` shows it or as the file spells it; None if there is none.
@@ -261,14 +257,12 @@ class Tokenizer:
           (259, 32, None)
         """
         spelled = self.backend.token_to_id(token)
-        if self._spells_spaces and spelled is None:
-            found = (self.backend.token_to_id(piece) for piece in to_pieces(token))
-            return next((id for id in found if id is not None), None)
-        if not self._is_byte_level or spelled in self.special_ids:
+        # A symbol of bytes may be a token by itself; what a person reads comes first.
+        if spelled is not None and (not self._spelling.of_bytes or spelled in self.special_ids):
             return spelled
-        mark = CONTINUATION if self.kind == "instructions" and token.startswith(CONTINUATION) else ""
-        shown = self.backend.token_to_id(mark + to_symbols(token[len(mark) :]))
-        return spelled if shown is None else shown
+        spellings = self._spelling.spellings(token, has_mark=self.kind == "instructions")
+        found = (self.backend.token_to_id(one) for one in spellings)
+        return next((id for id in found if id is not None), spelled)
 
     def to_json(self) -> str:
         """Returns the text of the `tokenizer.json`.
@@ -367,27 +361,13 @@ class Tokenizer:
         return infer_ambiguous(self.backend)
 
     @functools.cached_property
-    def _decoder(self) -> str:
-        return json.dumps(json.loads(self.to_json())["decoder"], ensure_ascii=False)
-
-    @functools.cached_property
-    def _is_byte_level(self) -> bool:
-        return '"ByteLevel"' in self._decoder
-
-    @functools.cached_property
-    def _spells_spaces(self) -> bool:
-        return not self._is_byte_level and spells_spaces(self._decoder)
+    def _spelling(self) -> Spelling:
+        return Spelling.of(self.backend)
 
     def _check(self, text: str) -> None:
         if self._ambiguous is not None:
             check_residues(text, self._ambiguous)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            found = f"{text[error.start]!r} at position {error.start}"
-            raise ValueError(
-                f"{found} is half of a surrogate pair and no character: read it as UTF-8"
-            ) from error
+        check_characters(text)
 
     def _check_id(self, id: int | np.integer) -> None:
         if not 0 <= id < self.vocab_size:

@@ -9,7 +9,7 @@ import tokenizers as huggingface
 from tokenizers import processors
 
 from jaxlm import data, tokenizers
-from jaxlm.data._folders import DamagedError
+from jaxlm.io import DamagedError
 
 BYTES = tokenizers.bytes_tokenizer()
 TEXTS = ["one", "", "[MASK][PAD]", "three é", "x" * 5000, "[MASK]ok"]

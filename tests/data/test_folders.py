@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from jaxlm import data
-from jaxlm.data._folders import DamagedError, open_or_build
+from jaxlm.data._folders import open_or_build
+from jaxlm.io import DamagedError
 
 
 def build(folder):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from jaxlm import data, scoring
+from jaxlm import io, scoring
 from jaxlm.scoring import _finish
 from tests.scoring.damage import flip, flips, unseal_job
 from tests.scoring.fakes import RECORDS, SMALL, Fake, contents, run, source
@@ -163,10 +163,10 @@ def test_a_part_in_the_place_of_another_is_made_again(tmp_path, many, expected):
 
 def test_a_plan_of_other_documents_is_not_certified(out, many):
     """As one bit of it made it, before it carried its SHA-256."""
-    plan = data.unseal(json.loads((out / "plan.json").read_text()))
+    plan = io.unseal(json.loads((out / "plan.json").read_text()))
     place = next(n for n, stand in enumerate(plan["stands"]) if stand[0] == 3 and stand[1] > 0)
     plan["stands"][place][1] = 0
-    (out / "plan.json").write_text(json.dumps(data.seal(plan)))
+    (out / "plan.json").write_text(json.dumps(io.seal(plan)))
     (out / "parts" / "part-000003.parquet").unlink()
     with pytest.raises(RuntimeError, match="score into another folder"):
         run(out, corpus=many)

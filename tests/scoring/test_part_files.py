@@ -1,12 +1,12 @@
 """A part with a flipped bit is no part, or the same one."""
 
-import io
 import random
+from io import BytesIO
 
 import pyarrow.parquet as pq
 import pytest
 
-from jaxlm import data
+from jaxlm import data, io
 from jaxlm.scoring._part_files import PartOrigin, origin_of, read_table, seal_table
 from jaxlm.scoring._parts import Part, encode_part
 from tests.scoring.fakes import RECORDS, Fake
@@ -16,8 +16,8 @@ SEALED = encode_part(Fake.schema, PART, list(Fake()(RECORDS[:24])), job="a" * 64
 
 
 def without_seal():
-    file = io.BytesIO()
-    pq.write_table(pq.read_table(io.BytesIO(SEALED)), file, compression="zstd")
+    file = BytesIO()
+    pq.write_table(pq.read_table(BytesIO(SEALED)), file, compression="zstd")
     return file.getvalue()
 
 
@@ -57,7 +57,7 @@ def test_most_flips_of_a_part_without_checksum_end_in_no_error():
 def test_the_seal_is_of_all_bytes_and_stands_in_the_file():
     assert origin_of(SEALED) == PartOrigin("a" * 64, 3, is_sealed=True)
     assert origin_of(SEALED + b"\0") is None and origin_of(SEALED[1:]) is None
-    with pytest.raises(data.DamagedError, match="it cannot be read"):
+    with pytest.raises(io.DamagedError, match="it cannot be read"):
         read_table(SEALED[:-1])
 
 
@@ -71,7 +71,7 @@ def test_a_text_of_zeros_is_no_place_for_the_seal():
 
 
 def test_a_seal_that_is_no_digest_is_none():
-    table = pq.read_table(io.BytesIO(SEALED))
+    table = pq.read_table(BytesIO(SEALED))
     assert origin_of(seal_table(table)) is not None
     place = SEALED.rindex(b"sha256\x18\x40") + 8
     assert origin_of(SEALED[:place] + b"z" * 64 + SEALED[place + 64 :]) is None

@@ -42,7 +42,7 @@ def unseal(values: Any, *, needed: bool = False) -> dict[str, Any]:
         >>> unseal(seal({"records": 3}) | {"records": 2})
         Traceback (most recent call last):
         ...
-        jaxlm.data._sealed.DamagedError: it is not as it was written: its SHA-256 differs
+        jaxlm.io._sealed.DamagedError: it is not as it was written: its SHA-256 differs
     """
     if not isinstance(values, dict):
         raise DamagedError(f"expected named values, got {type(values).__name__}")
@@ -83,7 +83,7 @@ def check_file(path: Path) -> None:
         >>> check_file(path)
         Traceback (most recent call last):
         ...
-        jaxlm.data._sealed.DamagedError: tokenizer.json is not as it was written: its SHA-256 differs
+        jaxlm.io._sealed.DamagedError: tokenizer.json is not as it was written: its SHA-256 differs
     """
     beside = _beside(path)
     if beside.exists() and beside.read_bytes().decode(errors="replace").strip() != _file_digest(path):
