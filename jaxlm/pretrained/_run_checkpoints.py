@@ -49,7 +49,11 @@ def named_checkpoint(name: str | os.PathLike[str]) -> Path | None:
 
 def is_checkpoint(folder: Path) -> bool:
     """Returns whether a folder is a checkpoint of a run."""
-    return (folder / STATE).is_dir() and (folder / META).is_file() and folder.parent.name == CHECKPOINTS
+    return (
+        (folder / STATE).is_dir()
+        and (folder / META).is_file()
+        and folder.absolute().parent.name == CHECKPOINTS
+    )
 
 
 def open_checkpoint(folder: Path, config: models.TransformerConfig) -> dict[str, StoredTensor]:

@@ -1,6 +1,5 @@
 """What of an experiment may change where its run goes on."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +72,6 @@ def write_changes(folder: Path, step: int, changes: list[Change]) -> None:
     """
     known = read_metrics(folder)
     for change in changes:
-        line: Mapping[str, Any] = {"step": step, "changed": change.field, "before": change.before}
-        line = {**line, "after": change.after}
+        line = {"step": step, "changed": change.field, "before": change.before, "after": change.after}
         if line not in known:
             append_line(folder, line)
