@@ -23,7 +23,7 @@ class Slow:
         return self
 
     def compile(self, compiler_options):
-        assert compiler_options == {}
+        self.options = compiler_options
         assert self._until.wait(10)
         return len
 
@@ -39,7 +39,9 @@ def test_it_is_left_as_soon_as_it_is_cancelled():
 def test_it_returns_what_was_compiled_and_raises_what_was_raised():
     until = threading.Event()
     until.set()
-    assert compile_unless(lambda: False, Slow(until)) is len
+    for options in ({}, {"xla_gpu_deterministic_ops": True}):
+        program = Slow(until)
+        assert compile_unless(lambda: False, program, options=options) is len and program.options == options
 
     def wrong(number):
         raise TimeoutError("of its own")

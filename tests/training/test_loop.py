@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxlm import pretrained, training
-from jaxlm.training import _checkpoints, _loop, _trainer
+from jaxlm.training import _checkpoints, _evaluator, _loop, _trainer
 from jaxlm.training._run_folder import one_process
 
 # Trains from experiment.json; says each event, and waits to be killed after the step that it is told.
@@ -253,6 +253,26 @@ def test_another_corpus_is_refused_on_resume(experiment, traces, changed, tmp_pa
         traces.write_text(text)
     assert "\n" not in str(refused.value)
     assert folder_bytes(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_every_program_of_a_run_is_compiled_as_deterministic_asks(
+    changed, tmp_path, monkeypatch, deterministic
+):
+    """XLA's option reaches the program of the step and that of the evaluator, or neither."""
+    given = []
+
+    def compile_told(*arguments, options):
+        given.append(dict(options))
+        return real(*arguments, options=options)
+
+    real = _trainer.compile_unless
+    monkeypatch.setattr(_trainer, "compile_unless", compile_told)
+    monkeypatch.setattr(_evaluator, "compile_unless", compile_told)
+    short = changed(steps=2, eval_every=2, save_every=0, deterministic=deterministic)
+    drained(training.train(short, tmp_path / "run", devices=one_device()))
+    assert len(given) >= 2
+    assert all(options == ({"xla_gpu_deterministic_ops": True} if deterministic else {}) for options in given)
 
 
 def test_another_kind_of_key_is_refused_on_resume(changed, tmp_path):

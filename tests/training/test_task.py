@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxlm import corruption, tokenizers, training
+from jaxlm import corruption, data, tokenizers, training
 from jaxlm.models import TransformerConfig
 
 
@@ -61,3 +61,31 @@ def test_a_rate_of_nothing_is_refused(task):
     config = corruption.NoiseConfig(rate=0.0)
     with pytest.raises(ValueError, match=r"nothing in this corpus may be masked: .* input_noise\.rate is 0"):
         training.make_masking(config, task.config, task.tokenizer, task.splits["train"], 8)
+
+
+@pytest.mark.parametrize(
+    ("letters", "row_length", "ends", "predicts"),
+    [
+        (1, 8, False, False),
+        (1, 8, True, True),
+        (2, 8, False, True),
+        (5, 1, False, False),
+        (5, 1, True, False),
+    ],
+)
+def test_a_causal_corpus_in_which_nothing_is_predicted_is_refused(
+    tmp_path, letters, row_length, ends, predicts
+):
+    path = tmp_path / "short.txt"
+    path.write_text("\n".join(chr(33 + number) * letters for number in range(90)))
+    experiment = training.Experiment(
+        data=data.DataConfig(paths=(str(path),), row_length=row_length, ends=ends),
+        tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
+        model=TransformerConfig(width=8, depth=1, num_heads=2, max_length=8, position="rotary", causal=True),
+        run=training.RunConfig(objective="causal_lm"),
+    )
+    if predicts:
+        assert training.make_task(experiment).splits["train"].plan.length.max() > 1
+        return
+    with pytest.raises(ValueError, match=r"has a second; give longer records, data\.ends=True or a greater"):
+        training.make_task(experiment)
