@@ -21,6 +21,7 @@ ROOMS = (
     "pretrained",
     "reports",
     "scoring",
+    "steps",
     "tokenizers",
     "training",
     "typing",

@@ -16,6 +16,7 @@ FLOORS = {
     "corruption": 3,
     "data": 3,
     "pretrained": 4,
+    "steps": 5,
     "training": 5,
     "decoding": 5,
     "scoring": 6,

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm import models
-from jaxlm.decoding._buckets import coarse_bucket
+from jaxlm import models, ops
 from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.decoding._token_tree import Node, Slots
@@ -170,7 +169,7 @@ class CachedLM:
         """What `read_tree` takes: tokens, positions, slots, mask, and which of them are asked for."""
         num_slots = self._slots.num_slots
         # The questions' number follows from the tokens': a program for every pair would be many.
-        length = min(coarse_bucket(len(reads)), num_slots)
+        length = min(ops.coarse_bucket(len(reads)), num_slots)
         num_wanted = min(length, self.max_batch)
         place = {node: index for index, node in enumerate(reads)}
         tokens, slots = np.zeros((1, length), np.int32), np.full((1, length), num_slots, np.int32)

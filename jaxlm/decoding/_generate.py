@@ -9,16 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm import pretrained
+from jaxlm import models, ops, pretrained
 from jaxlm.decoding._beam import EARLY_STOPPING, search_beams
-from jaxlm.decoding._buckets import fine_bucket
 from jaxlm.decoding._choice import make_rules
 from jaxlm.decoding._defaults import with_defaults
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
 from jaxlm.decoding._opened import Text, as_prompts, check_opened
 from jaxlm.decoding._prompts import Prompts, pad_prompts, prompt_ids
-from jaxlm.decoding._steps import context_width, first_token, is_seq2seq, longest_text
+from jaxlm.decoding._steps import context_width, first_token, is_seq2seq
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
 from jaxlm.fields import fits
 
@@ -194,7 +193,7 @@ def _flat(value: Any) -> list[int]:
 
 def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
     """Advances and looks, until every text has ended."""
-    prompts = pad_prompts(texts, longest_text(model.config))
+    prompts = pad_prompts(texts, models.longest_text(model.config))
     wanted, room = _wanted(model, prompts, config, rng)
     written = begin(
         model,
@@ -217,13 +216,13 @@ def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[lis
 def _slots(model, prompts: Prompts, wanted: Wanted) -> int:
     """Slots of a row: for what is read before, and what is written."""
     before = 1 if is_seq2seq(model) else prompts.lengths
-    needed = fine_bucket(int((before + np.asarray(wanted.limits)).max()))
-    return min(max(needed, context_width(model, prompts.tokens.shape[1])), longest_text(model.config))
+    needed = ops.fine_bucket(int((before + np.asarray(wanted.limits)).max()))
+    return min(max(needed, context_width(model, prompts.tokens.shape[1])), models.longest_text(model.config))
 
 
 def _wanted(model, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
     context = np.where(is_seq2seq(model), 0, prompts.lengths)
-    limits = np.minimum(config.max_new_tokens, longest_text(model.config) - context).astype(np.int32)
+    limits = np.minimum(config.max_new_tokens, models.longest_text(model.config) - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
     stops = jnp.asarray(config.stop_ids, jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
@@ -232,7 +231,7 @@ def _wanted(model, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
         before = np.full((len(limits), 1), first_token(model), np.int32), np.ones_like(prompts.lengths)
     rules = make_rules(config, *before, stops)
     wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
-    return wanted, fine_bucket(int(limits.max()))
+    return wanted, ops.fine_bucket(int(limits.max()))
 
 
 def _with_ended(status: jax.Array, ended: np.ndarray) -> jax.Array:
@@ -270,7 +269,7 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
 
 
 def _search(model, params, tokenizer, texts, config) -> list[Generated]:
-    prompts = pad_prompts(texts, longest_text(model.config))
+    prompts = pad_prompts(texts, models.longest_text(model.config))
     wanted, room = _wanted(model, prompts, config, None)
     if config.num_beams * (room + 1) * prompts.tokens.size >= 2**31:
         raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxlm.decoding._buckets import bucket, fine_bucket
+from jaxlm import ops
 
 # Of a batch: rows, their tokens, and places whose logits over the vocabulary are held.
 MOST_ROWS, MOST_TOKENS, MOST_PLACES = 64, 1 << 13, 1 << 10
@@ -65,7 +65,7 @@ def _size(pair: Pair) -> tuple[int, int]:
     """Tokens of the row and places that are asked, both rounded up."""
     text, target = pair
     count = 1 if target is None else target.size
-    return fine_bucket(text.size + count - 1), bucket(count)
+    return ops.fine_bucket(text.size + count - 1), ops.bucket(count)
 
 
 def _rows_bucket(count: int) -> int:

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm import ops, pretrained, tokenizers
+from jaxlm import models, ops, pretrained, tokenizers
 from jaxlm.decoding._next_batches import Pair, batches, padded
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
-from jaxlm.decoding._steps import is_seq2seq, longest_text
+from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.typing import Array, Float, Int
 
 # Texts that are drawn at a time: enough to find some of about the same length.
@@ -142,7 +142,7 @@ def _streamed(
         named: dict[int, NextTokens] = {}
         for places in batches(block):
             pairs = [block[place] for place in places]
-            rows = map(jnp.asarray, padded(pairs, longest_text(loaded.config)))
+            rows = map(jnp.asarray, padded(pairs, models.longest_text(loaded.config)))
             found = jax.device_get(rank_next(loaded.model, loaded.params, *rows, top_k=top_k))
             for row, place in enumerate(places):
                 named[place] = _named(loaded.tokenizer, block[place], found, row)

@@ -89,12 +89,4 @@ def as_prompts(texts: Any) -> list[str | np.ndarray]:
       Traceback (most recent call last):
       TypeError: a text is a string or a row of ids: got ['To be']
     """
-    return [text if isinstance(text, str) else _as_ids(text) for text in tokenizers.as_texts(texts)]
-
-
-def _as_ids(text: Any) -> np.ndarray:
-    is_row = isinstance(text, Iterable) and not isinstance(text, bytes)
-    ids = np.asarray(list(text) if is_row and not hasattr(text, "shape") else text)
-    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise TypeError(f"a text is a string or a row of ids: got {repr(text)[:60]}")
-    return ids if ids.size else ids.astype(np.int32)
+    return [text if isinstance(text, str) else tokenizers.as_ids(text) for text in tokenizers.as_texts(texts)]

@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm import models, pretrained
-from jaxlm.decoding._buckets import bucket, fine_bucket
+from jaxlm import models, ops, pretrained
 from jaxlm.decoding._opened import Text, read_ids
-from jaxlm.decoding._steps import longest_text
 
 
 class Prompts(NamedTuple):
@@ -65,7 +63,7 @@ def checked_ids(config: models.TransformerConfig, ids: np.ndarray, *, room: int 
     Raises:
       ValueError: if they are too many, or there is one that the model does not have.
     """
-    vocab_size, max_length = config.vocab_size, longest_text(config)
+    vocab_size, max_length = config.vocab_size, models.longest_text(config)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise ValueError(f"a prompt's ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
     if ids.min() < 0 or ids.max() >= vocab_size:
@@ -91,8 +89,8 @@ def pad_prompts(prompts: Sequence[np.ndarray], max_length: int) -> Prompts:
       >>> prompts.tokens.tolist(), prompts.lengths.tolist()
       ([[5, 6, 7, 0], [8, 0, 0, 0]], [3, 1])
     """
-    num_rows = bucket(len(prompts))
-    width = min(fine_bucket(max(prompt.size for prompt in prompts)), max_length)
+    num_rows = ops.bucket(len(prompts))
+    width = min(ops.fine_bucket(max(prompt.size for prompt in prompts)), max_length)
     tokens, lengths = np.zeros((num_rows, width), np.int32), np.zeros(num_rows, np.int32)
     names, before = np.zeros((num_rows, 2), np.uint32), Counter()
     for row, prompt in enumerate(prompts):

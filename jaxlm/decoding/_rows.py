@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm import tokenizers
-from jaxlm.decoding._buckets import bucket
+from jaxlm import ops, tokenizers
 
 SMALLEST_LENGTH = 16
 NOTHING = tokenizers.Frame()
@@ -94,9 +93,9 @@ def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> Rows
         `Rows`; rows beyond the texts are padding throughout.
     """
     masks = [np.flatnonzero(text == mask_id) for text in texts]
-    num_rows = bucket(len(texts))
-    length = min(bucket(max(text.size for text in texts), SMALLEST_LENGTH), max_length)
-    num_masks = bucket(max(mask.size for mask in masks))
+    num_rows = ops.bucket(len(texts))
+    length = min(ops.bucket(max(text.size for text in texts), SMALLEST_LENGTH), max_length)
+    num_masks = ops.bucket(max(mask.size for mask in masks))
     rows = Rows(
         tokens=np.zeros((num_rows, length), np.int32),
         segments=np.zeros((num_rows, length), np.int32),

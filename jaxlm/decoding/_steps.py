@@ -15,9 +15,6 @@ from flax import linen as nn
 from jaxlm import models, ops
 from jaxlm.typing import Array, Bool, Float, Int
 
-# More than any text has, and a number of 32 bits.
-ENDLESS = 1 << 30
-
 
 class Reading(NamedTuple):
     """Rows that are being read: what the model keeps of them, and where the next token will stand.
@@ -55,16 +52,6 @@ def first_token(model: nn.Module) -> int:
             "a decoder begins with a token of its own: got decoder_start_id=None; set it in the config"
         )
     return model.config.decoder_start_id
-
-
-def longest_text(config: models.TransformerConfig) -> int:
-    """Returns how many tokens a text may have: `max_length`, and any number where positions are relative.
-
-    Example:
-      >>> longest_text(models.TransformerConfig(max_length=64))
-      64
-    """
-    return ENDLESS if config.position == "relative" else config.max_length
 
 
 def context_width(model: nn.Module, width: int) -> int:

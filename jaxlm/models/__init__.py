@@ -3,7 +3,7 @@
 from jaxlm.models._body_model import BodyModel
 from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
-from jaxlm.models._config import GATED, TransformerConfig, from_dict, to_dict
+from jaxlm.models._config import GATED, TransformerConfig, from_dict, longest_text, to_dict
 from jaxlm.models._config_checks import DROPOUTS, MOST_LAYERS
 from jaxlm.models._ensembles import (
     EnsembleOutput,
@@ -62,6 +62,7 @@ __all__ = [
     "from_dict",
     "head_from_dict",
     "head_params",
+    "longest_text",
     "num_params",
     "over_members",
     "predict_classes",

@@ -13,6 +13,8 @@ from jaxlm.models._config_checks import (
     check_types,
 )
 
+# More tokens than any text has, as a number of 32 bits.
+ENDLESS = 1 << 30
 GATED = ("swiglu", "geglu", "geglu_tanh")
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu", "geglu_tanh"]
 
@@ -272,3 +274,13 @@ def from_dict(values: dict[str, Any]) -> TransformerConfig:
         raise ValueError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
     check_types(TransformerConfig, values)
     return TransformerConfig(**as_floats(TransformerConfig, values))
+
+
+def longest_text(config: TransformerConfig) -> int:
+    """Returns how many tokens a text may have: `max_length`, and any number where positions are relative.
+
+    Example:
+      >>> longest_text(TransformerConfig(max_length=64))
+      64
+    """
+    return ENDLESS if config.position == "relative" else config.max_length

@@ -2,6 +2,7 @@
 
 from jaxlm.ops._activations import gelu, gelu_tanh, silu
 from jaxlm.ops._attention import attention
+from jaxlm.ops._buckets import bucket, coarse_bucket, fine_bucket
 from jaxlm.ops._column_scores import column_log_probs, column_scores
 from jaxlm.ops._counts import exact_counts, share_counts
 from jaxlm.ops._cross_entropy import CrossEntropy, tiled_cross_entropy
@@ -36,6 +37,7 @@ from jaxlm.ops._selection import segment_maxima, smallest_in_segments
 from jaxlm.ops._softcap import capped
 from jaxlm.ops._split import split
 from jaxlm.ops._streamed_log_probs import streamed_log_probs
+from jaxlm.ops._tiles import over_counted_tiles
 from jaxlm.ops._token_scores import TokenScores, logit_scores, token_scores
 
 __all__ = [
@@ -50,13 +52,16 @@ __all__ = [
     "Turns",
     "attention",
     "attention_mask",
+    "bucket",
     "capped",
+    "coarse_bucket",
     "column_log_probs",
     "column_scores",
     "disagreement",
     "distance_buckets",
     "dropout",
     "exact_counts",
+    "fine_bucket",
     "gather_log_probs",
     "gelu",
     "gelu_tanh",
@@ -69,6 +74,7 @@ __all__ = [
     "mixture_log_probs",
     "multiply_high",
     "next_tokens",
+    "over_counted_tiles",
     "pool_first",
     "pool_mean",
     "pool_softmax",

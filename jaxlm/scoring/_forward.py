@@ -3,7 +3,7 @@
 Letters: `B L` rows, `M` places, `T` places of a tile, `E` members, `V` vocabulary, `D` width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -73,10 +73,10 @@ def make_forward(
             ]
             return answers(logits, targets, needs, combine)
 
-        asked = rows.places, _indices(rows.targets, needs), rows.count
+        asked = (rows.places, _indices(rows.targets, needs)), rows.count
         if streams:
-            return over_counted_tiles(streamed, *asked, [STREAMED * tile, tile])
-        return over_counted_tiles(one_tile, *asked, [tile])
+            return ops.over_counted_tiles(streamed, *asked, [STREAMED * tile, tile])
+        return ops.over_counted_tiles(one_tile, *asked, [tile])
 
     has_more = needs.details or needs.top_k or needs.sets is not None
     streams = combine is None and not has_more and on_cpu
@@ -137,52 +137,6 @@ def answers(
         top_log_probs=None if top is None else top[0],
         masses=masses,
     )
-
-
-def over_counted_tiles(
-    one_tile: Callable[[Array, Array], Any],
-    places: Array,
-    targets: Array,
-    count: Array,
-    tiles: Sequence[int],
-) -> Any:
-    """Returns `one_tile` of the first `count` places, and of some beyond them; beyond the last tile, zeros.
-
-    Args:
-      one_tile: of places and targets of a tile.
-      places: `Int[M]`.
-      targets: `Int[M]`.
-      count: how many of them are asked.
-      tiles: how many places at a time: as many of the first as fit, or nearly, then of the next; each is a
-        multiple of the one behind it.
-
-    Example:
-      >>> places = jnp.arange(8)
-      >>> over_counted_tiles(lambda a, b: a + b, places, places, jnp.int32(5), [4, 2]).tolist()
-      [0, 2, 4, 6, 8, 10, 0, 0]
-    """
-    num = places.shape[0]
-    smallest = min(tiles[-1], num)
-    tiles = [max(min(tile, num) // smallest, 1) * smallest for tile in tiles]
-    width = -(-num // tiles[0]) * tiles[0]
-    places, targets = (jnp.pad(array, (0, width - num)) for array in (places, targets))
-    one = jax.eval_shape(one_tile, places[:smallest], targets[:smallest])
-    filled = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), one)
-    done = jnp.zeros_like(count)
-    for tile in dict.fromkeys(tiles):
-
-        def step(number: Array, filled: Any, tile: int = tile, done: Array = done) -> Any:
-            start = done + number * tile
-            found = one_tile(*(lax.dynamic_slice_in_dim(array, start, tile) for array in (places, targets)))
-            return jax.tree.map(
-                lambda old, new: lax.dynamic_update_slice_in_dim(old, new, start, 0), filled, found
-            )
-
-        # A large tile with a quarter to spare costs less than small ones.
-        spare = tile - 1 if tile == tiles[-1] else tile // 4
-        rounds = (jnp.maximum(count - done, 0) + spare) // tile
-        filled, done = lax.fori_loop(0, rounds, step, filled), done + rounds * tile
-    return jax.tree.map(lambda leaf: leaf[:num], filled)
 
 
 def ids_at_once(places: int, tile: int, vocab_size: int) -> int:

@@ -20,7 +20,7 @@ from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels
 from jaxlm.tokenizers._subwords import train_subwords
 from jaxlm.tokenizers._template import with_frame
-from jaxlm.tokenizers._texts import as_texts
+from jaxlm.tokenizers._texts import as_ids, as_texts
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Specials",
     "Tokenizer",
     "TokenizerConfig",
+    "as_ids",
     "as_texts",
     "bytes_tokenizer",
     "character_class",

@@ -1,7 +1,9 @@
-"""What counts as a text: lists of texts, of which a single one is one, and characters that are whole."""
+"""What counts as a text: one or a list of them, rows of ids, characters that are whole."""
 
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 
 def as_texts(texts: Any) -> Iterable[Any]:
@@ -20,6 +22,26 @@ def as_texts(texts: Any) -> Iterable[Any]:
     if isinstance(texts, (bytes, bytearray)):
         raise TypeError(f"expected a text or several, got bytes: decode them first ({bytes(texts[:20])!r})")
     return [texts] if isinstance(texts, str) else texts
+
+
+def as_ids(row: Any) -> np.ndarray:
+    """Returns a row of ids as an array of whole numbers, `Int[L]`.
+
+    Args:
+      row: any iterable of whole numbers, or an array.
+
+    Raises:
+      TypeError: if it is something else.
+
+    Example:
+      >>> as_ids((1, 2)), as_ids([]).size
+      (array([1, 2]), 0)
+    """
+    is_row = isinstance(row, Iterable) and not isinstance(row, bytes)
+    ids = np.asarray(list(row) if is_row and not hasattr(row, "shape") else row)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise TypeError(f"a text is a string or a row of ids: got {repr(row)[:60]}")
+    return ids if ids.size else ids.astype(np.int32)
 
 
 def check_characters(text: str) -> None:

@@ -1,0 +1,60 @@
+"""Step functions: what a model did at a position, as one number an example."""
+
+from jaxlm.steps._alignment import align
+from jaxlm.steps._contrast import Contrast
+from jaxlm.steps._contrast_functions import (
+    contrast_logits,
+    contrast_logits_diff,
+    contrast_prob,
+    contrast_prob_diff,
+    in_context_pvi,
+    kl_divergence,
+    pcxmi,
+)
+from jaxlm.steps._functions import (
+    crossentropy,
+    entropy,
+    logit,
+    mc_dropout_prob_avg,
+    perplexity,
+    probability,
+    top_p_size,
+)
+from jaxlm.steps._inputs import StepInputs
+from jaxlm.steps._spans import over_span
+from jaxlm.steps._step_scores import StepScores, step_scores
+from jaxlm.steps._table import (
+    STEP_FUNCTIONS,
+    StepFunction,
+    list_step_functions,
+    register_step_function,
+    step_function,
+)
+
+__all__ = [
+    "STEP_FUNCTIONS",
+    "Contrast",
+    "StepFunction",
+    "StepInputs",
+    "StepScores",
+    "align",
+    "contrast_logits",
+    "contrast_logits_diff",
+    "contrast_prob",
+    "contrast_prob_diff",
+    "crossentropy",
+    "entropy",
+    "in_context_pvi",
+    "kl_divergence",
+    "list_step_functions",
+    "logit",
+    "mc_dropout_prob_avg",
+    "over_span",
+    "pcxmi",
+    "perplexity",
+    "probability",
+    "register_step_function",
+    "step_function",
+    "step_scores",
+    "top_p_size",
+]

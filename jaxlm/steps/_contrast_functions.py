@@ -1,0 +1,149 @@
+"""Step functions that compare two runs: what a model predicts here, and in the run of a contrast.
+
+`p` is the distribution of the run itself, `y` its target; `q` and `y'` are those of the contrast. All return
+float32 numbers of the leading dimensions of their `StepInputs`, and are differentiable with respect to the
+logits of both runs.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm.steps._filters import check_filter, kept_by_filters
+from jaxlm.steps._functions import LN_2, logit, probability
+from jaxlm.steps._inputs import StepInputs
+from jaxlm.typing import Array, Float
+
+
+def contrast_logits(inputs: StepInputs) -> Float[Array, "*batch"]:
+    """Returns the logit of the contrast's target in the contrast's run, `z'_y'`; it has no unit.
+
+    Example:
+      >>> z = jnp.array([0.0, 1.0, 2.0, 3.0])
+      >>> contrast_logits(StepInputs(z, jnp.array(3), z[::-1], jnp.array(0))).item()
+      3.0
+    """
+    return logit(_contrast(inputs))
+
+
+def contrast_prob(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
+    """Returns the probability of the contrast's target in the contrast's run, `q_y'`; or `ln q_y'` in nats.
+
+    Args:
+      inputs: `StepInputs` with a contrast.
+      logprob: return the logarithm.
+
+    Example:
+      >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
+      >>> round(contrast_prob(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 6)
+      0.015219
+    """
+    return probability(_contrast(inputs), logprob=logprob)
+
+
+def contrast_logits_diff(inputs: StepInputs) -> Float[Array, "*batch"]:
+    """Returns how much higher the target's logit is than the contrast's, `z_y - z'_y'`; it has no unit.
+
+    Example:
+      >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
+      >>> contrast_logits_diff(StepInputs(z, jnp.array(3), other, jnp.array(3))).item()
+      4.0
+
+    References:
+      Yin and Neubig, "Interpreting Language Models with Contrastive Explanations", 2022,
+        https://arxiv.org/abs/2202.10419.
+    """
+    return logit(inputs) - contrast_logits(inputs)
+
+
+def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
+    """Returns how much likelier the target is than the contrast's, `p_y - q_y'` in [-1, 1].
+
+    Args:
+      inputs: `StepInputs` with a contrast.
+      logprob: return `ln p_y - ln q_y'` in nats.
+
+    Example:
+      >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
+      >>> round(contrast_prob_diff(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 6)
+      0.628695
+
+    References:
+      Yin and Neubig, "Interpreting Language Models with Contrastive Explanations", 2022,
+        https://arxiv.org/abs/2202.10419.
+    """
+    return probability(inputs, logprob=logprob) - contrast_prob(inputs, logprob=logprob)
+
+
+def pcxmi(inputs: StepInputs) -> Float[Array, "*batch"]:
+    """Returns the pointwise conditional cross-mutual information, `-log2(p_y / q_y')`, in bits.
+
+    Positive where the contrast's run makes its target likelier: give the run with context as the contrast.
+
+    Example:
+      >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
+      >>> round(pcxmi(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 5)
+      -5.40288
+
+    References:
+      Yin et al., "When Does Translation Require Context?", 2021, https://arxiv.org/abs/2109.07446.
+    """
+    return in_context_pvi(inputs) / LN_2
+
+
+def in_context_pvi(inputs: StepInputs) -> Float[Array, "*batch"]:
+    """Returns the in-context pointwise V-usable information, `-ln p_y + ln q_y'`, in nats.
+
+    It is `pcxmi` in nats.
+
+    Example:
+      >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
+      >>> round(in_context_pvi(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 5)
+      -3.74499
+
+    References:
+      Lu et al., "Measuring Pointwise V-Usable Information In-Context-ly", 2023,
+        https://arxiv.org/abs/2310.12300.
+    """
+    # One gather a run rather than a quotient of probabilities, which may both be 0 in float32.
+    return -contrast_prob_diff(inputs, logprob=True)
+
+
+def kl_divergence(
+    inputs: StepInputs, *, top_k: int = 0, top_p: float = 1.0, min_tokens_to_keep: int = 1
+) -> Float[Array, "*batch"]:
+    """Returns the Kullback-Leibler divergence `sum_v p_v (ln p_v - ln q_v)`, in nats, 0 or more.
+
+    The filters choose tokens by the sum of both runs' logits, `z + z'`: first those that hold `top_p`
+    together, of them the `top_k` largest, ties kept. `p` and `q` are each divided by their sum over the
+    chosen tokens; others add nothing. It is infinite where a token is impossible in the contrast alone. The
+    derivative is that with the chosen tokens held fixed.
+
+    Args:
+      inputs: `StepInputs` with contrast logits; it needs no targets.
+      top_k: how many tokens are compared at most; 0: all.
+      top_p: probability in [0, 1] that the compared tokens hold together.
+      min_tokens_to_keep: how many are compared at least, whatever the filters say.
+
+    Raises:
+      ValueError: if `top_k` is not in 0 .. V, `top_p` is outside [0, 1], or `min_tokens_to_keep` is not in
+        1 .. V.
+
+    Example:
+      >>> inputs = StepInputs(jnp.arange(4.0), contrast_logits=jnp.array([3.0, 1.0, 0.5, -1.0]))
+      >>> round(kl_divergence(inputs).item(), 5), round(kl_divergence(inputs, top_k=2).item(), 5)
+      (2.60628, 1.91555)
+    """
+    p_logits, q_logits = (z.astype(jnp.float32) for z in (inputs.logits, inputs.contrast_logits))
+    check_filter(p_logits.shape[-1], top_k, top_p, min_tokens_to_keep)
+    if top_k or top_p < 1:
+        kept = kept_by_filters(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
+        p_logits, q_logits = (jnp.where(kept, z, -jnp.inf) for z in (p_logits, q_logits))
+    log_p, log_q = (jax.nn.log_softmax(z, axis=-1) for z in (p_logits, q_logits))
+    is_possible = log_p > -jnp.inf
+    # -inf - (-inf) is NaN, and so would be the derivative of a product with it.
+    difference = jnp.where(is_possible, log_p, 0.0) - jnp.where(is_possible, log_q, 0.0)
+    return jnp.where(is_possible, jnp.exp(log_p) * difference, 0.0).sum(-1)
+
+
+def _contrast(inputs: StepInputs) -> StepInputs:
+    return StepInputs(inputs.contrast_logits, inputs.contrast_targets)

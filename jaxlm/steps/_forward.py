@@ -1,0 +1,204 @@
+"""What a device computes of a batch: the body once a run, then logits and step functions tile by tile.
+
+Letters: `R L` rows, `M` asked places, `T` places of a tile, `K` runs under dropout, `D` width, `V`
+vocabulary.
+"""
+
+import functools
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import models, ops
+from jaxlm.steps._inputs import StepInputs
+from jaxlm.steps._layout import Batch
+from jaxlm.steps._table import StepFunction
+from jaxlm.typing import Array, Float, Int, Key, UInt32
+
+
+class Program(NamedTuple):
+    """What a compiled program depends on, besides the shapes of its arrays.
+
+    Attributes:
+      model: whose predictions are looked at.
+      functions: step functions.
+      noisy_model: what is run under dropout; None: nothing is.
+      num_noisy: K.
+      devices: each of which is given a batch.
+    """
+
+    model: models.Model
+    functions: tuple[StepFunction, ...]
+    noisy_model: models.Model | None
+    num_noisy: int
+    devices: tuple[jax.Device, ...]
+
+
+@functools.lru_cache(maxsize=32)
+def mapped(program: Program) -> Callable[..., tuple[Array, ...]]:
+    """Returns the program over devices: of parameters, those of the noisy model, a key, and stacked batches.
+
+    Args:
+      program: what it does.
+    """
+    step = make_step(program, is_cpu=program.devices[0].platform == "cpu")
+    return jax.pmap(step, in_axes=(None, None, None, 0), devices=list(program.devices))
+
+
+def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, ...]]:
+    """Returns the function of one device: for each step function `Float32[M]`, the first `count` of meaning.
+
+    Args:
+      program: what it does.
+      is_cpu: where it will run; how many logits are held at once follows from it.
+    """
+
+    def step(params: Any, noisy_params: Any, rng: Key[Array, ""] | None, batch: Batch) -> tuple[Array, ...]:
+        flat = _flat(_hidden(program.model, params, batch))
+        to_logits = logits_maker(program.model, params)
+        noisy = to_noisy_logits = None
+        if program.noisy_model is not None:
+            noisy = _noisy_hidden(program, noisy_params, rng, batch)
+            to_noisy_logits = logits_maker(program.noisy_model, noisy_params)
+
+        def one_tile(asked: _Asked) -> tuple[Array, ...]:
+            inputs = StepInputs(logits=to_logits(flat[asked.places]), targets=asked.targets)
+            if asked.contrast_places is not None:
+                inputs = inputs._replace(
+                    contrast_logits=to_logits(flat[asked.contrast_places]),
+                    contrast_targets=asked.contrast_targets,
+                )
+            if noisy is not None:
+                inputs = inputs._replace(noisy_logits=to_noisy_logits(noisy[:, asked.places]))
+            return tuple(_value(row, inputs, rng, asked.names) for row in program.functions)
+
+        places = batch.places.shape[0]
+        held = (1 if batch.contrast_places is None else 2) + program.num_noisy
+        tile = tile_size(program.model.config.vocab_size * held, places, is_cpu=is_cpu)
+        asked, tree = jax.tree.flatten(_Asked(*(getattr(batch, name) for name in _Asked._fields)))
+        return ops.over_counted_tiles(
+            lambda *arrays: one_tile(jax.tree.unflatten(tree, arrays)), asked, batch.count, [tile]
+        )
+
+    return step
+
+
+class _Asked(NamedTuple):
+    """The fields of a batch that have an entry a place."""
+
+    places: Array
+    targets: Array
+    contrast_places: Array | None
+    contrast_targets: Array | None
+    names: Array
+
+
+def tile_size(logits: int, places: int, *, is_cpu: bool) -> int:
+    """Returns how many places are computed at once: as many logits as 32 MiB hold on a CPU, 512 elsewhere.
+
+    Args:
+      logits: of a place, those of its contrast and of the runs under dropout counted.
+      places: how many there are.
+      is_cpu: where.
+
+    Example:
+      >>> tile_size(50_257, 2048, is_cpu=True)
+      160
+    """
+    budget = (1 << 23) if is_cpu else (1 << 27)
+    return min(max(budget // logits // 16 * 16, 16), places)
+
+
+def logits_maker(
+    model: models.Model, params: Any
+) -> Callable[[Float[Array, "*batch D"]], Float[Array, "*batch V"]]:
+    """Returns the function from hidden states to float32 logits.
+
+    The product is laid out as the transpose of what is returned, which CPUs reduce many columns at a time.
+
+    Args:
+      model: a model with a head over tokens.
+      params: its parameters.
+    """
+    kernel, bias = model.apply({"params": params}, method="output_weights")
+    kernel = kernel.astype(jnp.dtype(model.config.dtype))
+    softcap = model.apply({"params": params}, method="output_softcap")
+
+    def to_logits(hidden: Array) -> Array:
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        features = model.apply({"params": params}, rows, method="features")
+        columns = ops.linear(kernel, features, preferred=jnp.float32)
+        columns = columns if bias is None else columns + bias.astype(jnp.float32)[:, None]
+        return ops.capped(columns, softcap).T.reshape(*hidden.shape[:-1], -1)
+
+    return to_logits
+
+
+def _hidden(model: models.Model, params: Any, batch: Batch) -> Float[Array, "R L D"]:
+    arrays = (batch.tokens, batch.segments, batch.sources, batch.source_segments)
+    return _read(model, params, *arrays, deterministic=True)
+
+
+def _read(
+    model: models.Model,
+    params: Any,
+    tokens: Int[Array, "R L"],
+    segments: Int[Array, "R L"],
+    sources: Int[Array, "R S"] | None,
+    source_segments: Int[Array, "R S"] | None,
+    **how: Any,
+) -> Float[Array, "R L D"]:
+    if sources is None:
+        return model.apply({"params": params}, tokens, segments=segments, **how).hidden
+    return model.apply(
+        {"params": params},
+        sources,
+        segments=source_segments,
+        decoder_tokens=tokens,
+        decoder_segments=segments,
+        **how,
+    ).hidden
+
+
+def _noisy_hidden(program: Program, params: Any, rng: Array, batch: Batch) -> Float[Array, "K M D"]:
+    """Hidden states of the runs themselves under dropout, each row by a key of its own."""
+    num_rows = batch.places.shape[0] // batch.tokens.shape[1]
+    arrays = (batch.tokens, batch.segments, batch.sources, batch.source_segments, batch.row_names)
+    rows = jax.tree.map(lambda array: array[:num_rows], arrays)
+
+    def one_row(draw: Array, row: tuple[Array | None, ...]) -> Array:
+        *read, name = row
+        key = jax.random.fold_in(jax.random.fold_in(rng, name), draw)
+        read = jax.tree.map(lambda array: array[None], read)
+        how = {"deterministic": False, "rngs": {"dropout": key}}
+        return _read(program.noisy_model, params, *read, **how)[0]
+
+    draws = jnp.arange(program.num_noisy, dtype=jnp.uint32)
+    return jax.lax.map(lambda draw: _flat(jax.vmap(functools.partial(one_row, draw))(rows)), draws)
+
+
+def _value(
+    row: StepFunction, inputs: StepInputs, rng: Array | None, names: UInt32[Array, "T 2"]
+) -> Float[Array, " T"]:
+    if "rng" in row.needs:
+        own = jax.random.fold_in(rng, zlib.crc32(row.name.encode()))
+        keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.fold_in(own, name[0]), name[1]))(names)
+        inputs = inputs._replace(rng=keys)
+    values, expected = row(inputs), inputs.targets.shape
+    if getattr(values, "shape", None) != expected:
+        got = getattr(values, "shape", type(values).__name__)
+        raise ValueError(f"{row.name} gives a number an example: expected an array {expected}, got {got}")
+    return values.astype(jnp.float32)
+
+
+def _flat(hidden: Float[Array, "R L D"]) -> Float[Array, "M D"]:
+    return hidden.reshape(-1, hidden.shape[-1])
+
+
+def stacked(batches: Sequence[Batch]) -> Batch:
+    """Returns batches of one shape with a leading axis of devices."""
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)

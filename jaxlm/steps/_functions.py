@@ -1,0 +1,188 @@
+"""Step functions of one run: what a model predicts at a position, as one float32 number.
+
+Each takes a `StepInputs` of any leading dimensions `...` and returns `Float32[...]`. None of them holds a
+model, draws or changes anything, so that they compose with `jit`, `vmap`, `grad` and `pmap`. `z` are the
+logits, `y` the target, `p = softmax(z)`.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm import ops
+from jaxlm.steps._filters import count_top_p
+from jaxlm.steps._inputs import StepInputs
+from jaxlm.typing import Array, Float
+
+LN_2 = 0.6931471805599453
+Base = Literal["nats", "bits"]
+Convention = Literal["exact", "inseq"]
+Statistic = Literal["mean", "z_score"]
+
+
+def logit(inputs: StepInputs) -> Float[Array, "*batch"]:
+    """Returns the target's logit, `z_y`; it has no unit. Differentiable.
+
+    Example:
+      >>> logit(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item()
+      3.0
+    """
+    return _at(inputs.logits.astype(jnp.float32), inputs.targets)
+
+
+def probability(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
+    """Returns the target's probability, `p_y` in [0, 1]; or `ln p_y` in nats. Differentiable.
+
+    Args:
+      inputs: `StepInputs`.
+      logprob: return the logarithm.
+
+    Example:
+      >>> round(probability(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item(), 6)
+      0.643914
+    """
+    log_probs = ops.gather_log_probs(inputs.logits, inputs.targets)
+    return log_probs if logprob else jnp.exp(log_probs)
+
+
+def entropy(inputs: StepInputs) -> Float[Array, "*batch"]:
+    """Returns the entropy of the whole distribution, `-sum_v p_v ln p_v`, in nats. Differentiable.
+
+    A token of logit -inf adds nothing.
+
+    Example:
+      >>> round(entropy(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]))).item(), 6)
+      0.947537
+    """
+    log_probs = jax.nn.log_softmax(inputs.logits.astype(jnp.float32), axis=-1)
+    # 0 ln 0 = 0, and the derivative of what is left out is 0 and not NaN.
+    finite = jnp.where(log_probs == -jnp.inf, 0.0, log_probs)
+    return -(jnp.exp(log_probs) * finite).sum(-1)
+
+
+def crossentropy(inputs: StepInputs, *, base: Base = "nats") -> Float[Array, "*batch"]:
+    """Returns the target's surprisal, `-ln p_y` in nats; or `-log2 p_y` in bits. Differentiable.
+
+    inseq gives nats since version 0.5, and gave bits before.
+
+    Args:
+      inputs: `StepInputs`.
+      base: "nats" or "bits".
+
+    Raises:
+      ValueError: if `base` is neither.
+
+    Example:
+      >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
+      >>> round(crossentropy(inputs).item(), 5), round(crossentropy(inputs, base="bits").item(), 5)
+      (0.44019, 0.63506)
+    """
+    check_choice("base", base, ("nats", "bits"))
+    nats = -ops.gather_log_probs(inputs.logits, inputs.targets)
+    return nats if base == "nats" else nats / LN_2
+
+
+def perplexity(inputs: StepInputs, *, convention: Convention = "exact") -> Float[Array, "*batch"]:
+    """Returns the perplexity of the target, `1 / p_y`: among so many equally likely tokens it would be one.
+
+    It is infinite in float32 where `ln p_y` is below -88.7. Differentiable where it is finite.
+
+    Args:
+      inputs: `StepInputs`.
+      convention: "exact", or "inseq" for the number that inseq gives since version 0.5, which raises 2 to
+        nats: `2^(-ln p_y) = p_y^(-ln 2)`.
+
+    Raises:
+      ValueError: if `convention` is neither.
+
+    Example:
+      >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
+      >>> round(perplexity(inputs).item(), 4), round(perplexity(inputs, convention="inseq").item(), 4)
+      (1.553, 1.3568)
+    """
+    check_choice("convention", convention, ("exact", "inseq"))
+    nats = -ops.gather_log_probs(inputs.logits, inputs.targets)
+    return jnp.exp(nats if convention == "exact" else nats * LN_2)
+
+
+def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
+    """Returns how many of the likeliest tokens hold the probability `top_p` together, from 1 to V.
+
+    Not differentiable: it is constant almost everywhere, so that its gradient is 0.
+
+    Args:
+      inputs: `StepInputs`.
+      top_p: probability in [0, 1].
+
+    Raises:
+      ValueError: if `top_p` is outside [0, 1].
+
+    Example:
+      >>> inputs = StepInputs(jnp.array([[0.0, 1.0, 2.0, 3.0], [2.0, -1.0, 0.5, 0.0]]))
+      >>> top_p_size(inputs, top_p=0.5).tolist(), top_p_size(inputs, top_p=0.9).tolist()
+      ([1.0, 1.0], [3.0, 3.0])
+
+    References:
+      Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019, https://arxiv.org/abs/1904.09751.
+    """
+    return count_top_p(inputs.logits, top_p).astype(jnp.float32)
+
+
+def mc_dropout_prob_avg(
+    inputs: StepInputs, *, logprob: bool = False, statistic: Statistic = "mean"
+) -> Float[Array, "*batch"]:
+    """Returns the target's probability under dropout, over the K runs of `noisy_logits`. Differentiable.
+
+    With `p` of the run without dropout and `p_k` of the others, "mean" is `mean_k p_k`, in [0, 1], as inseq
+    documents it, and "z_score" is `(p - mean_k p_k) / std_k p_k`, which inseq returns: in deviations, of the
+    unbiased estimate over K - 1. Where all runs agree the z-score is 0 / 0 and is NaN.
+
+    Args:
+      inputs: `StepInputs` with `noisy_logits`.
+      logprob: take `ln p_y` in nats in the place of each `p_y`.
+      statistic: "mean" or "z_score", which needs K of 2 at least.
+
+    Raises:
+      ValueError: if `statistic` is neither, or there are too few runs.
+
+    Example:
+      >>> noisy = jnp.log(jnp.array([[0.2, 0.8], [0.4, 0.6]]))
+      >>> inputs = StepInputs(jnp.log(jnp.array([0.5, 0.5])), jnp.array(0), noisy_logits=noisy)
+      >>> round(mc_dropout_prob_avg(inputs).item(), 4)
+      0.3
+      >>> round(mc_dropout_prob_avg(inputs, statistic="z_score").item(), 4)
+      1.4142
+
+    References:
+      Gal and Ghahramani, "Dropout as a Bayesian Approximation", 2016, https://arxiv.org/abs/1506.02142.
+    """
+    check_choice("statistic", statistic, ("mean", "z_score"))
+    num_runs = inputs.noisy_logits.shape[0]
+    targets = jnp.broadcast_to(inputs.targets, (num_runs, *inputs.targets.shape))
+    noisy = ops.gather_log_probs(inputs.noisy_logits, targets)
+    noisy = noisy if logprob else jnp.exp(noisy)
+    if statistic == "mean":
+        return noisy.mean(0)
+    if num_runs < 2:
+        raise ValueError(f"a z-score needs 2 runs under dropout at least: got {num_runs}")
+    return (probability(inputs, logprob=logprob) - noisy.mean(0)) / noisy.std(0, ddof=1)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuses an option's word that is none of its choices.
+
+    Raises:
+      ValueError: naming the option and the choices.
+
+    Example:
+      >>> check_choice("base", "dits", ("nats", "bits"))
+      Traceback (most recent call last):
+      ValueError: base is one of nats, bits: got 'dits'
+    """
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(choices)}: got {value!r}")
+
+
+def _at(logits: Float[Array, "*batch V"], targets: Array) -> Float[Array, "*batch"]:
+    return jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]

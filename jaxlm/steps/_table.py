@@ -1,0 +1,253 @@
+"""The step functions by name: what each needs, its unit, and how it adds up over a span of tokens."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from jaxlm.steps import _contrast_functions as contrasts
+from jaxlm.steps import _functions as functions
+from jaxlm.steps._inputs import StepInputs
+from jaxlm.typing import Array
+
+Need = Literal["targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng"]
+Span = Literal["sum", "product", "absmax"]
+NEEDS = ("targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng")
+CONTRAST = frozenset({"contrast_logits", "contrast_targets"})
+
+
+class StepFunction(NamedTuple):
+    """A step function and what is known of it. It is called like the function itself.
+
+    Attributes:
+      name: what its numbers are called.
+      function: of a `StepInputs`, and of the options by keyword, to `Float32[...]`.
+      needs: the fields of `StepInputs` that it reads besides `logits`.
+      unit: "nats", "bits", "probability", "logit", "tokens", "deviations", "perplexity", or "" if unknown.
+      span: what its numbers over a span of tokens become: their "sum", their "product", or the one of the
+        largest magnitude, with its sign ("absmax"), as in inseq.
+      is_differentiable: whether its gradient with respect to the logits says anything.
+      options: the values of its options that differ from the function's defaults, sorted by name.
+
+    Example:
+      >>> step_function("entropy").unit, step_function("entropy").span
+      ('nats', 'sum')
+    """
+
+    name: str
+    function: Callable[..., Array]
+    needs: frozenset[Need] = frozenset({"targets"})
+    unit: str = ""
+    span: Span = "absmax"
+    is_differentiable: bool = True
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __call__(self, inputs: StepInputs) -> Array:
+        """Returns the function's numbers, `Float32[...]`."""
+        return self.function(inputs, **dict(self.options))
+
+    @property
+    def needs_contrast(self) -> bool:
+        """Whether it compares two runs."""
+        return bool(self.needs & CONTRAST)
+
+
+def _row(function: Callable[..., Array], needs: str, unit: str, span: Span) -> StepFunction:
+    return StepFunction(function.__name__, function, frozenset(needs.split()), unit, span)
+
+
+_PAIR = "targets contrast_logits contrast_targets"
+_ROWS = (
+    _row(functions.logit, "targets", "logit", "absmax"),
+    _row(functions.probability, "targets", "probability", "product"),
+    _row(functions.entropy, "", "nats", "sum"),
+    _row(functions.crossentropy, "targets", "nats", "sum"),
+    _row(functions.perplexity, "targets", "perplexity", "product"),
+    _row(contrasts.contrast_logits, "contrast_logits contrast_targets", "logit", "absmax"),
+    _row(contrasts.contrast_prob, "contrast_logits contrast_targets", "probability", "product"),
+    _row(contrasts.contrast_logits_diff, _PAIR, "logit", "absmax"),
+    _row(contrasts.contrast_prob_diff, _PAIR, "probability", "product"),
+    _row(contrasts.pcxmi, _PAIR, "bits", "sum"),
+    _row(contrasts.in_context_pvi, _PAIR, "nats", "sum"),
+    _row(contrasts.kl_divergence, "contrast_logits", "nats", "sum"),
+    _row(functions.mc_dropout_prob_avg, "targets noisy_logits", "probability", "product"),
+    _row(functions.top_p_size, "", "tokens", "absmax")._replace(is_differentiable=False),
+)
+# What an option changes besides the number: logarithms of probabilities add up where these are multiplied.
+_CHANGED = {
+    ("logprob", True): {"unit": "nats", "span": "sum"},
+    ("base", "bits"): {"unit": "bits"},
+    ("statistic", "z_score"): {"unit": "deviations", "span": "absmax"},
+}
+STEP_FUNCTIONS: Mapping[str, StepFunction] = {row.name: row for row in _ROWS}
+_registered: dict[str, StepFunction] = {}
+
+
+def step_function(name: str | Callable[..., Array], **options: Any) -> StepFunction:
+    """Returns a step function by its name, or one's own, with its options set.
+
+    Its numbers are called by the name and the options that were given: `kl_divergence(top_k=20)`.
+
+    Args:
+      name: one of `STEP_FUNCTIONS`, one that was registered, a `StepFunction`, or a callable of a
+        `StepInputs`, which is said to need targets alone.
+      **options: the function's own.
+
+    Raises:
+      ValueError: if the name is unknown (the nearest one is named), the function does not take an option, or
+        one that has no default is missing.
+
+    Example:
+      >>> step_function("top_p_size", top_p=0.9).name
+      'top_p_size(top_p=0.9)'
+      >>> step_function("entropie")
+      Traceback (most recent call last):
+      ValueError: no step function 'entropie'; did you mean 'entropy'? There are logit, probability, ...
+      >>> step_function("entropy", base="bits")
+      Traceback (most recent call last):
+      ValueError: entropy takes no option: got base
+    """
+    row = _resolve(name)
+    _check_options(row, options)
+    if not options:
+        return row
+    changes = {key: value for pair in options.items() for key, value in _CHANGED.get(pair, {}).items()}
+    merged = tuple(sorted({**dict(row.options), **options}.items()))
+    told = ", ".join(f"{key}={value}" for key, value in merged)
+    plain = row.name.partition("(")[0]
+    return row._replace(name=f"{plain}({told})", options=merged, **changes)
+
+
+def register_step_function(
+    function: Callable[..., Array] | StepFunction,
+    name: str | None = None,
+    *,
+    needs: Iterable[Need] = ("targets",),
+    unit: str = "",
+    span: Span = "absmax",
+    is_differentiable: bool = True,
+    overwrite: bool = False,
+) -> StepFunction:
+    """Makes one's own step function known by a name, in this process, and returns its row.
+
+    Args:
+      function: of a `StepInputs` of any leading dimensions to `Float32[...]`, pure; options are keywords.
+      name: what it is called; None: the function's own name.
+      needs: the fields of `StepInputs` that it reads besides `logits`.
+      unit: of its numbers.
+      span: "sum", "product" or "absmax"; see `StepFunction`.
+      is_differentiable: whether its gradient says anything.
+      overwrite: whether it may take the place of another one.
+
+    Raises:
+      ValueError: if the name is taken and `overwrite` is False, is no name, or a need or span is unknown.
+
+    Example:
+      >>> import jax
+      >>> def margin(inputs):
+      ...     top = jax.lax.top_k(inputs.logits, 2)[0]
+      ...     return top[..., 0] - top[..., 1]
+      >>> register_step_function(margin, needs=(), unit="logit", overwrite=True).name
+      'margin'
+      >>> register_step_function(margin, "entropy")
+      Traceback (most recent call last):
+      ValueError: a step function 'entropy' is there already; choose another name, or overwrite=True
+    """
+    if isinstance(function, StepFunction):
+        row = function if name is None else function._replace(name=name)
+    else:
+        row = StepFunction(name or _name_of(function), function, frozenset(needs), unit, span)
+        row = row._replace(is_differentiable=is_differentiable)
+    _check_row(row)
+    if not overwrite and (row.name in STEP_FUNCTIONS or row.name in _registered):
+        raise ValueError(
+            f"a step function {row.name!r} is there already; choose another name, or overwrite=True"
+        )
+    _registered[row.name] = row
+    return row
+
+
+def list_step_functions() -> list[str]:
+    """Returns the names of all step functions, those that were registered last.
+
+    Example:
+      >>> list_step_functions()[:3]
+      ['logit', 'probability', 'entropy']
+    """
+    return list({**STEP_FUNCTIONS, **_registered})
+
+
+def resolve_all(asked: Any) -> tuple[StepFunction, ...]:
+    """Returns the step functions that are asked for, with their names apart.
+
+    Args:
+      asked: a name, a callable, or several of them.
+
+    Raises:
+      ValueError: as `step_function`; if there is none, or two have one name.
+
+    Example:
+      >>> [row.name for row in resolve_all(["entropy", step_function("top_p_size", top_p=0.5)])]
+      ['entropy', 'top_p_size(top_p=0.5)']
+    """
+    several = [asked] if isinstance(asked, str) or callable(asked) else list(asked)
+    rows = tuple(step_function(one) for one in several)
+    names = [row.name for row in rows]
+    if not rows:
+        raise ValueError(f"no step function is asked for; there are {', '.join(list_step_functions())}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two step functions are called {twice!r}: give each a name of its own")
+    return rows
+
+
+def _resolve(name: Any) -> StepFunction:
+    if isinstance(name, StepFunction):
+        return name
+    if callable(name):
+        return StepFunction(_name_of(name), name)
+    known = {**STEP_FUNCTIONS, **_registered}
+    if not isinstance(name, str) or name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"; did you mean {near[0]!r}? There are" if near else "; there are"
+        raise ValueError(f"no step function {name!r}{hint} {', '.join(known)}")
+    return known[name]
+
+
+def _check_options(row: StepFunction, options: Mapping[str, Any]) -> None:
+    parameters = list(inspect.signature(row.function).parameters.values())[1:]
+    if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+        taken = [one.name for one in parameters]
+        unknown = [option for option in options if option not in taken]
+        if unknown:
+            told = f"the options {', '.join(taken)}" if taken else "no option"
+            raise ValueError(f"{row.name} takes {told}: got {', '.join(unknown)}")
+    given = {**dict(row.options), **options}
+    missing = [one.name for one in parameters if _is_required(one) and one.name not in given]
+    if missing:
+        raise ValueError(
+            f"{row.name} needs {', '.join(missing)}: give it by step_function({row.name!r}, {missing[0]}=...)"
+        )
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    is_one = parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    return is_one and parameter.default is parameter.empty
+
+
+def _check_row(row: StepFunction) -> None:
+    if not row.name or not row.name.isidentifier():
+        raise ValueError(
+            f"a step function is registered by a name of letters, digits and _: got {row.name!r}"
+        )
+    unknown = [need for need in row.needs if need not in NEEDS]
+    if unknown:
+        raise ValueError(f"needs are among {', '.join(NEEDS)}: got {unknown[0]!r}")
+    functions.check_choice("span", row.span, ("sum", "product", "absmax"))
+
+
+def _name_of(function: Callable[..., Array]) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
