@@ -12,7 +12,7 @@ SHOWN = 20
 
 
 def align(
-    alignment: str | Iterable[tuple[int, int]],
+    alignment: str | Iterable[Any],
     tokens: np.ndarray,
     contrast: np.ndarray,
     *,
@@ -77,7 +77,7 @@ def _shifted(num: int, num_contrast: int, shift: int) -> np.ndarray:
     return np.where((partners >= 0) & (partners < num_contrast), partners, -1).astype(np.int32)
 
 
-def _paired(pairs: Iterable[tuple[int, int]], num: int, num_contrast: int) -> np.ndarray:
+def _paired(pairs: Iterable[Any], num: int, num_contrast: int) -> np.ndarray:
     partners = np.full(num, -1, np.int32)
     for pair in pairs:
         try:

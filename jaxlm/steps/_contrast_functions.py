@@ -26,11 +26,11 @@ def contrast_logits(inputs: StepInputs) -> Float[Array, "*batch"]:
 
 
 def contrast_prob(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
-    """Returns the probability of the contrast's target in the contrast's run, `q_y'`; or `ln q_y'` in nats.
+    """Returns the probability of the contrast's target in the contrast's run, `q_y'` in [0, 1]; or `ln q_y'`.
 
     Args:
       inputs: `StepInputs` with a contrast.
-      logprob: return the logarithm.
+      logprob: return the logarithm, in nats.
 
     Example:
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])

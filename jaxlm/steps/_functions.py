@@ -5,8 +5,6 @@ model, draws or changes anything, so that they compose with `jit`, `vmap`, `grad
 logits, `y` the target, `p = softmax(z)`.
 """
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 
@@ -16,9 +14,6 @@ from jaxlm.steps._inputs import StepInputs
 from jaxlm.typing import Array, Float
 
 LN_2 = 0.6931471805599453
-Base = Literal["nats", "bits"]
-Convention = Literal["exact", "inseq"]
-Statistic = Literal["mean", "z_score"]
 
 
 def logit(inputs: StepInputs) -> Float[Array, "*batch"]:
@@ -61,7 +56,7 @@ def entropy(inputs: StepInputs) -> Float[Array, "*batch"]:
     return -(jnp.exp(log_probs) * finite).sum(-1)
 
 
-def crossentropy(inputs: StepInputs, *, base: Base = "nats") -> Float[Array, "*batch"]:
+def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*batch"]:
     """Returns the target's surprisal, `-ln p_y` in nats; or `-log2 p_y` in bits. Differentiable.
 
     inseq gives nats since version 0.5, and gave bits before.
@@ -83,7 +78,7 @@ def crossentropy(inputs: StepInputs, *, base: Base = "nats") -> Float[Array, "*b
     return nats if base == "nats" else nats / LN_2
 
 
-def perplexity(inputs: StepInputs, *, convention: Convention = "exact") -> Float[Array, "*batch"]:
+def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array, "*batch"]:
     """Returns the perplexity of the target, `1 / p_y`: among so many equally likely tokens it would be one.
 
     It is infinite in float32 where `ln p_y` is below -88.7. Differentiable where it is finite.
@@ -130,7 +125,7 @@ def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
 
 
 def mc_dropout_prob_avg(
-    inputs: StepInputs, *, logprob: bool = False, statistic: Statistic = "mean"
+    inputs: StepInputs, *, logprob: bool = False, statistic: str = "mean"
 ) -> Float[Array, "*batch"]:
     """Returns the target's probability under dropout, over the K runs of `noisy_logits`. Differentiable.
 

@@ -3,7 +3,7 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from jaxlm.steps import _contrast_functions as contrasts
@@ -84,7 +84,7 @@ STEP_FUNCTIONS: Mapping[str, StepFunction] = {row.name: row for row in _ROWS}
 _registered: dict[str, StepFunction] = {}
 
 
-def step_function(name: str | Callable[..., Array], **options: Any) -> StepFunction:
+def step_function(name: Any, **options: Any) -> StepFunction:
     """Returns a step function by its name, or one's own, with its options set.
 
     Its numbers are called by the name and the options that were given: `kl_divergence(top_k=20)`.
@@ -123,9 +123,9 @@ def register_step_function(
     function: Callable[..., Array] | StepFunction,
     name: str | None = None,
     *,
-    needs: Iterable[Need] = ("targets",),
+    needs: Iterable[str] = ("targets",),
     unit: str = "",
-    span: Span = "absmax",
+    span: str = "absmax",
     is_differentiable: bool = True,
     overwrite: bool = False,
 ) -> StepFunction:
@@ -223,6 +223,9 @@ def _check_options(row: StepFunction, options: Mapping[str, Any]) -> None:
         if unknown:
             told = f"the options {', '.join(taken)}" if taken else "no option"
             raise ValueError(f"{row.name} takes {told}: got {', '.join(unknown)}")
+    unhashable = next((name for name, value in options.items() if not isinstance(value, Hashable)), None)
+    if unhashable is not None:
+        raise ValueError(f"an option is a number or a word: got {unhashable}={options[unhashable]!r}")
     given = {**dict(row.options), **options}
     missing = [one.name for one in parameters if _is_required(one) and one.name not in given]
     if missing:

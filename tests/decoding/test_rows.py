@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxlm import tokenizers
-from jaxlm.decoding._rows import bucket, encode_masked, pad_rows
+from jaxlm.decoding._rows import encode_masked, pad_rows
 
 TRACES = ["mov rax 42 [NEXT] ret", "xor rax rax [NEXT] ret"]
 
@@ -10,10 +10,6 @@ TRACES = ["mov rax 42 [NEXT] ret", "xor rax rax [NEXT] ret"]
 @pytest.fixture(scope="module")
 def tokenizer():
     return tokenizers.train_instructions(TRACES, vocab_size=512)
-
-
-def test_buckets_are_powers_of_two_from_the_smallest():
-    assert [bucket(size) for size in (1, 2, 3, 4, 5, 64, 65)] == [1, 2, 4, 4, 8, 64, 128]
 
 
 def test_rows_hold_the_texts_and_say_where_the_masks_are():

@@ -1,0 +1,89 @@
+"""Where runs stand in batches: each once, packed into few shapes, or alone in a row of its own length."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxlm.steps._layout import Unit, lay_out, plan_rows
+from jaxlm.steps._runs import Run
+
+
+def run_of(length, start=0, source=None):
+    """A run that predicts the token behind each one that it reads."""
+    tokens, places = np.arange(start, start + length, dtype=np.int32), np.arange(length, dtype=np.int32)
+    source = None if source is None else np.arange(source, dtype=np.int32)
+    return Run(tokens, source, places, tokens + 1, places + 1)
+
+
+LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=20)
+
+
+@given(LENGTHS, st.booleans())
+def test_every_unit_stands_once_and_its_places_are_its_own(lengths, alone):
+    units = [Unit(run_of(length, start=100 * number)) for number, length in enumerate(lengths)]
+    seen = []
+    for rows in plan_rows(units, positions=128, longest=64, alone=alone):
+        batch, answers = lay_out(units, rows)
+        assert batch.tokens.shape == (rows.num_rows, rows.length) and rows.length <= 64
+        flat = batch.tokens.reshape(-1)
+        assert batch.count == sum(len(units[index].run.places) for index, _ in answers)
+        for index, span in answers:
+            run = units[index].run
+            np.testing.assert_array_equal(flat[batch.places[span]], run.tokens)
+            np.testing.assert_array_equal(batch.targets[span], run.targets)
+            segments = batch.segments.reshape(-1)[batch.places[span]]
+            assert len(set(segments.tolist())) == 1 and segments[0] > 0
+            seen.append(index)
+        assert (batch.segments > 0).sum() == sum(len(units[index].run.tokens) for index, _ in answers)
+    assert sorted(seen) == list(range(len(units)))
+
+
+@given(LENGTHS, LENGTHS, st.booleans())
+def test_contrasts_stand_in_the_same_batch_behind_the_runs(first, second, alone):
+    pairs = list(zip(first, second, strict=False))
+    units = [
+        Unit(
+            run_of(ours), run_of(theirs, start=1000), np.minimum(np.arange(ours), theirs - 1).astype(np.int32)
+        )
+        for ours, theirs in pairs
+    ]
+    for rows in plan_rows(units, positions=128, longest=64, alone=alone):
+        batch, answers = lay_out(units, rows)
+        assert batch.tokens.shape[0] == 2 * rows.num_rows
+        flat = batch.tokens.reshape(-1)
+        for index, span in answers:
+            expected = units[index].contrast.tokens[units[index].partners]
+            np.testing.assert_array_equal(flat[batch.contrast_places[span]], expected)
+            np.testing.assert_array_equal(batch.contrast_targets[span], expected + 1)
+
+
+def test_alone_a_row_is_as_long_as_its_own_text_asks():
+    units = [Unit(run_of(length)) for length in (3, 17, 40, 18)]
+    found = {
+        tuple(index for index, _, _ in rows.units): rows.length
+        for rows in plan_rows(units, positions=1024, longest=50, alone=True)
+    }
+    assert found == {(0,): 16, (1, 3): 32, (2,): 50}
+
+
+def test_an_encoders_rows_are_as_long_as_the_sources():
+    units = [Unit(run_of(3, source=20)), Unit(run_of(4, source=5))]
+    shapes = [
+        (rows.length, rows.source_length) for rows in plan_rows(units, positions=64, longest=64, alone=True)
+    ]
+    assert shapes == [(16, 16), (16, 32)]
+    plan = next(plan_rows(units[:1], positions=64, longest=64, alone=True))
+    batch, _ = lay_out(units, plan)
+    assert batch.sources.shape == (1, 32) and batch.source_segments.sum() == 20
+
+
+@pytest.mark.parametrize(("num", "expected"), [(20, 1), (4000, 3)])
+def test_texts_of_hundreds_of_lengths_take_few_shapes(num, expected):
+    lengths = np.random.default_rng(0).integers(2, 2000, num) // np.random.default_rng(1).integers(1, 20, num)
+    units = [Unit(run_of(max(int(length), 1))) for length in lengths]
+    plans = list(plan_rows(units, positions=2048, longest=2048, alone=False))
+    assert len({(rows.num_rows, rows.length) for rows in plans}) <= expected
+    positions = sum(rows.num_rows * rows.length for rows in plans)
+    # Little is padding where there is much: the last batch of each shape, and what no text fits.
+    assert num < 100 or positions < 1.06 * lengths.sum() + 3 * 2048
