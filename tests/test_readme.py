@@ -21,6 +21,22 @@ CORTEX = {
 }
 
 
+# What the page of inseq's step functions documents: functions, parameters and defaults.
+INSEQ = {
+    *(
+        "logit_fn",
+        "probability_fn",
+        "entropy_fn",
+        "crossentropy_fn",
+        "perplexity_fn",
+        "contrast_prob_diff_fn",
+    ),
+    *("mc_dropout_prob_avg_fn", "attribution_model", "forward_output", "target_ids", "encoder_input_embeds"),
+    *("encoder_attention_mask", "decoder_input_ids", "decoder_input_embeds", "decoder_attention_mask"),
+    *("contrast_ids", "contrast_attention_mask", "aux_model", "n_mcd_steps"),
+}
+
+
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_python_examples_run(number, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -28,8 +44,8 @@ def test_python_examples_run(number, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out
 
 
-def test_there_are_four_examples():
-    assert len(EXAMPLES) == 4
+def test_there_are_five_examples():
+    assert len(EXAMPLES) == 5
 
 
 @pytest.mark.parametrize(("symbol", "tests"), ROWS)
@@ -44,7 +60,10 @@ def test_the_coming_from_table_points_at_what_exists(symbol, tests):
         assert (ROOT / path).exists()
 
 
-def test_every_symbol_of_cortex_has_its_row():
-    section = README.partition("## Coming from cortex\n")[2].partition("\n## ")[0]
+@pytest.mark.parametrize(
+    ("heading", "symbols"), [("cortex", CORTEX), ("inseq's step functions", INSEQ)], ids=["cortex", "inseq"]
+)
+def test_every_symbol_of_the_page_has_its_row(heading, symbols):
+    section = README.partition(f"## Coming from {heading}\n")[2].partition("\n## ")[0]
     named = re.findall(r"\w+", "".join(re.findall(r"^\|([^|]+)\|", section, flags=re.MULTILINE)))
-    assert set(named) >= CORTEX
+    assert set(named) >= symbols
