@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,6 +110,17 @@ def test_each_text_has_its_own_whatever_is_beside_it_and_behind_it(writer, kind)
     np.testing.assert_allclose(found.saliency[1, :2], alone.saliency[0], **CLOSE)
     assert not found.gradients[1, 2:].any() and not found.saliency[1, 2:].any()
     assert found.gradients.dtype == found.loss.dtype == found.saliency.dtype == np.float32
+
+
+def test_padding_has_none_even_where_a_part_of_ones_own_reads_it():
+    class All(nn.Module):
+        def __call__(self, vectors, mask, *, deterministic):
+            return jnp.broadcast_to(vectors.sum(1, keepdims=True), vectors.shape)
+
+    model, params = put_together(contextualizer=All())
+    found = gradients(model, params, segments=SEGMENTS, targets=TARGETS)
+    assert not found.gradients[1, 2:].any() and not found.saliency[1, 2:].any()
+    np.testing.assert_allclose(found.saliency.sum(1), 1.0, rtol=1e-6)
 
 
 def test_what_is_not_read_has_none(writer):

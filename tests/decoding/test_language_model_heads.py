@@ -49,6 +49,16 @@ def test_each_is_what_it_says_on_any_leading_axes(name):
     np.testing.assert_allclose(apply(jnp.asarray(VECTORS)[None, :, None])[0, :, 0], expected, **CLOSE)
 
 
+def test_a_soft_cap_is_the_heads_own():
+    config = models.TransformerConfig(
+        vocab_size=VOCAB, width=WIDTH, num_heads=1, tie_embeddings=False, head="linear", logit_softcap=0.5
+    )
+    head = models.TokenHead(config)
+    params = noisy(head.init(jax.random.key(0), jnp.asarray(VECTORS))["params"])
+    found = head.apply({"params": params}, jnp.asarray(VECTORS))
+    np.testing.assert_allclose(found, 0.5 * np.tanh(by_hand("linear", params, VECTORS) / 0.5), **CLOSE)
+
+
 def test_gpt2_has_no_bias_and_the_published_sizes_are_the_defaults():
     shapes = {}
     for name in ("gpt2", "bert"):
