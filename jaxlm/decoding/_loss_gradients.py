@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import pretrained, tokenizers
+from jaxlm import models, pretrained, tokenizers
 from jaxlm.decoding._embedding_gradients import (
     NOT_ASKED,
     PREDICTED,
@@ -18,7 +18,6 @@ from jaxlm.decoding._next_tokens import read_pair
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, frame_of
 from jaxlm.decoding._prompts import checked_ids
 from jaxlm.decoding._rows import encode_masked, mask_token_id, pad_rows
-from jaxlm.decoding._steps import longest_text
 
 # Tokens, segments, positions and targets, as `embedding_gradients` takes them.
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -85,7 +84,7 @@ def _after_texts(
     loaded: pretrained.Loaded, texts: list[str | np.ndarray], targets: list[Text | None]
 ) -> Arrays:
     pairs = [read_pair(loaded, text, target) for text, target in zip(texts, targets, strict=True)]
-    tokens, segments, places, ids = padded(pairs, longest_text(loaded.config))
+    tokens, segments, places, ids = padded(pairs, models.longest_text(loaded.config))
     positions, wanted = np.full_like(places, NOT_ASKED), np.full_like(ids, PREDICTED)
     for row, (_, target) in enumerate(pairs):
         count = 1 if target is None else target.size
