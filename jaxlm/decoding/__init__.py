@@ -2,9 +2,11 @@
 
 from jaxlm.decoding._cached_lm import CachedLM, Counters
 from jaxlm.decoding._defaults import unfollowed, with_defaults
+from jaxlm.decoding._embedding_gradients import EmbeddingGradients, embedding_gradients
 from jaxlm.decoding._fill import Candidate, Filled, MaskPrediction, fill, fill_batch
 from jaxlm.decoding._generate import Generated, generate, stream
 from jaxlm.decoding._generation_config import GenerationConfig
+from jaxlm.decoding._language_model_heads import language_model_head
 from jaxlm.decoding._logits import (
     Sampling,
     keep_min_p,
@@ -13,7 +15,9 @@ from jaxlm.decoding._logits import (
     penalize_repetition,
     warped,
 )
-from jaxlm.decoding._next_token_model import NextTokenModel, NextTokenOutput, PerplexityTotal, readable
+from jaxlm.decoding._loss_gradients import loss_gradients
+from jaxlm.decoding._next_token_model import NextTokenModel
+from jaxlm.decoding._next_token_output import NextTokenOutput, PerplexityTotal, readable
 from jaxlm.decoding._next_tokens import NextToken, NextTokens, next_tokens, stream_next_tokens
 from jaxlm.decoding._token_state import TokenState, initial
 
@@ -21,6 +25,7 @@ __all__ = [
     "CachedLM",
     "Candidate",
     "Counters",
+    "EmbeddingGradients",
     "Filled",
     "Generated",
     "GenerationConfig",
@@ -32,6 +37,7 @@ __all__ = [
     "PerplexityTotal",
     "Sampling",
     "TokenState",
+    "embedding_gradients",
     "fill",
     "fill_batch",
     "generate",
@@ -39,6 +45,8 @@ __all__ = [
     "keep_min_p",
     "keep_top_k",
     "keep_top_p",
+    "language_model_head",
+    "loss_gradients",
     "next_tokens",
     "penalize_repetition",
     "readable",

@@ -1,56 +1,46 @@
-"""The next-token model: a language model's embeddings and head, with what may stand between them.
+"""The next-token model: an embedder, what may stand between, and a head, each a module by its contract.
 
-AllenNLP's `NextTokenLM` as a linen module: one next token for each text from its last position, a loss
-against given ones, and a perplexity that batches of any sizes add up to.
+AllenNLP's `NextTokenLM` as a linen module: one next token for each text from its last real position, and a
+loss against given ones. Letters: `B` texts, `L` positions, `M` asked positions, `D` width, `V` vocabulary.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxlm import models, ops, tokenizers
-from jaxlm.typing import Array, Bool, Float, Int
-
-
-class NextTokenOutput(NamedTuple):
-    """What a `NextTokenModel` says of a batch.
-
-    Attributes:
-      probs: `Float32[B k]` of the likeliest next tokens, best first.
-      tokens: `Int[B k]` their ids.
-      loss_sum: sum over the texts of -log p(target), nats; None without targets.
-      weight: how many texts that is; None without targets.
-    """
-
-    probs: Float[Array, "B k"]
-    tokens: Int[Array, "B k"]
-    loss_sum: Float[Array, ""] | None = None
-    weight: Float[Array, ""] | None = None
-
-    @property
-    def loss(self) -> Float[Array, ""] | None:
-        """Mean -log p(target) in nats; None without targets."""
-        return None if self.loss_sum is None else self.loss_sum / self.weight
+from jaxlm import models, ops
+from jaxlm.decoding._embedders import apply_head, contextualize, embed, word_vectors
+from jaxlm.decoding._next_token_output import NextTokenOutput
+from jaxlm.typing import Array, Float, Int
 
 
 class NextTokenModel(nn.Module):
-    """A causal LM that answers for the token after each text.
+    """What comes after each text: `head(dropout(contextualizer(embedder(tokens))[last real position]))`.
 
     Attributes:
-      language_model: a `CausalLM`: its body makes vectors of texts, its head logits of vectors.
-      contextualizer: None, or a module that takes `Float[B L D]` vectors and `Bool[B L]` (True = real) and
-        returns one vector a text, `Float[B D]`; the body's vector at the last real position otherwise.
+      text_field_embedder: a module that is called as `embedder(tokens, segments=..., deterministic=...)` with
+        `Int[B L]` ids and segments (1 = real, 0 = padding) and returns vectors `Float[B L D]`, or a
+        `models.Output` of them: `models.Transformer` and `models.BodyModel` are such modules. If it has a
+        method `token_vectors(tokens, segments)`, which returns the vectors of single tokens, and takes them
+        as `embedder(embeddings=..., segments=..., deterministic=...)`, gradients are with respect to those;
+        otherwise with respect to what it returns.
+      language_model_head: a module that is called with vectors `Float[... D]` and returns logits
+        `Float[... V]`; `language_model_head("gpt2")` and its like make one. A tied kernel, a transform and a
+        soft cap are the head's own.
+      contextualizer: None, or a module that is called as `contextualizer(vectors, mask, deterministic=...)`
+        with `Float[B L D]` and `Bool[B L]` (True = real) and returns `Float[B L D]`, of any width.
       dropout: rate before the head, and nowhere else.
       top_k: how many tokens are reported; cut to the vocabulary.
       initializer: None, or what is made of the parameters after they are drawn: of a key and parameters.
 
     Example:
-      >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
-      >>> model = NextTokenModel(models.CausalLM(models.TransformerConfig(causal=True, **size)), top_k=3)
+      >>> config = models.TransformerConfig(causal=True, vocab_size=7, width=8, depth=1, num_heads=2)
+      >>> embedder = models.Transformer(config)
+      >>> head = models.TokenHead(config, table_owner=embedder)
+      >>> model = NextTokenModel(text_field_embedder=embedder, language_model_head=head, top_k=3)
       >>> tokens, segments = jnp.array([[1, 2, 3], [4, 5, 0]]), jnp.array([[1, 1, 1], [1, 1, 0]])
       >>> params = model.init_params(jax.random.key(0), tokens)
       >>> output = model.apply({"params": params}, tokens, segments=segments, targets=jnp.array([4, 6]))
@@ -58,11 +48,52 @@ class NextTokenModel(nn.Module):
       ((2, 3), 2.0)
     """
 
-    language_model: models.CausalLM
+    text_field_embedder: nn.Module
+    language_model_head: nn.Module
     contextualizer: nn.Module | None = None
     dropout: float = 0.0
     top_k: int = 5
     initializer: Callable[[jax.Array, Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    @classmethod
+    def of_language_model(cls, model: nn.Module, **options: Any) -> "NextTokenModel":
+        """Returns the next-token model that has a causal LM's body as its embedder, and its head.
+
+        Args:
+          model: a `CausalLM`, such as `pretrained.load(folder).model`.
+          options: other attributes, by name.
+
+        Raises:
+          ValueError: if the model is no causal LM.
+
+        Example:
+          >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
+          >>> lm = models.CausalLM(models.TransformerConfig(causal=True, **size))
+          >>> params = lm.init(jax.random.key(0), jnp.array([[1, 2]]))["params"]
+          >>> model = NextTokenModel.of_language_model(lm, top_k=2)
+          >>> variables = {"params": NextTokenModel.params_of(params)}
+          >>> model.apply(variables, jnp.array([[1, 2]])).tokens.shape
+          (1, 2)
+        """
+        if not isinstance(model, models.CausalLM):
+            raise ValueError(
+                f"next tokens are predicted by a CausalLM: got a {type(model).__name__}; "
+                "masks are filled by decoding.fill"
+            )
+        return cls(**parts_of(model), **options)
+
+    @staticmethod
+    def params_of(params: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a language model's parameters as those of `of_language_model`.
+
+        Args:
+          params: such as `pretrained.load(folder).params`.
+
+        Example:
+          >>> NextTokenModel.params_of({"body": {"a": 1}, "head": {}})
+          {'text_field_embedder': {'a': 1}, 'language_model_head': {}}
+        """
+        return {"text_field_embedder": params["body"], "language_model_head": params.get("head", {})}
 
     def __call__(
         self,
@@ -75,22 +106,55 @@ class NextTokenModel(nn.Module):
         """Returns the likeliest next tokens and, with targets, their loss.
 
         Args:
-          tokens: `Int[B L]`, padded on the right.
+          tokens: `Int[B L]`.
           segments: `Int[B L]` 1 at real positions, 0 at padding; None: no padding.
-          targets: `Int[B]` ids of the true next tokens.
+          targets: `Int[B]` ids of the true next tokens; an id that the head does not have makes the loss NaN.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
+
+        Raises:
+          ValueError: if a part returns what its contract does not allow.
         """
         segments = jnp.ones(tokens.shape, jnp.int32) if segments is None else segments
-        hidden = self.language_model(tokens, segments=segments, deterministic=deterministic).hidden
-        summary = self._summary(hidden, segments > 0)
-        if self.dropout and not deterministic:
-            summary = ops.dropout(self.make_rng("dropout"), summary, self.dropout)
-        logits = self.language_model.logits(summary)
+        last = last_real(segments)[:, None]
+        logits = self.logits(tokens, segments=segments, positions=last, deterministic=deterministic)[:, 0]
         log_probs, top = jax.lax.top_k(jax.nn.log_softmax(logits, axis=-1), min(self.top_k, logits.shape[-1]))
         if targets is None:
             return NextTokenOutput(jnp.exp(log_probs), top)
-        loss_sum = -ops.gather_log_probs(logits, targets).sum()
-        return NextTokenOutput(jnp.exp(log_probs), top, loss_sum, jnp.float32(targets.shape[0]))
+        is_text = (segments > 0).any(1)
+        nats = jnp.where(is_text, -ops.gather_log_probs(logits, targets), 0.0)
+        return NextTokenOutput(jnp.exp(log_probs), top, nats.sum(), is_text.sum(dtype=jnp.float32))
+
+    def logits(
+        self,
+        tokens: Int[Array, "B L"],
+        *,
+        positions: Int[Array, "B M"],
+        segments: Int[Array, "B L"],
+        embeddings: Float[Array, "B L D"] | None = None,
+        deterministic: bool = True,
+    ) -> Float[Array, "B M V"]:
+        """Returns float32 logits at the positions asked, and computes no others.
+
+        Args:
+          tokens: `Int[B L]`.
+          positions: `Int[B M]` offsets in the rows.
+          segments: `Int[B L]` 1 at real positions, 0 at padding.
+          embeddings: `Float[B L D]` in the place of `token_vectors(tokens, segments)`; None: those.
+          deterministic: no dropout.
+
+        Raises:
+          ValueError: if a part returns what its contract does not allow.
+        """
+        hidden = embed(self.text_field_embedder, tokens, embeddings, segments, deterministic=deterministic)
+        hidden = contextualize(self.contextualizer, hidden, segments > 0, deterministic=deterministic)
+        asked = jnp.take_along_axis(hidden, positions[..., None], axis=1)
+        if self.dropout and not deterministic:
+            asked = ops.dropout(self.make_rng("dropout"), asked, self.dropout)
+        return apply_head(self.language_model_head, asked)
+
+    def token_vectors(self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> Float[Array, "B L D"]:
+        """Returns what the gradients of a loss are with respect to; see `text_field_embedder`."""
+        return word_vectors(self.text_field_embedder, tokens, segments)
 
     def init_params(self, rng: jax.Array, tokens: Int[Array, "B L"]) -> dict[str, Any]:
         """Returns fresh parameters, after the initializer.
@@ -100,63 +164,22 @@ class NextTokenModel(nn.Module):
           tokens: `Int[B L]` of any values.
         """
         draw_rng, initializer_rng = jax.random.split(rng)
-        params = self.init(draw_rng, tokens)["params"]
+        params = self.init(draw_rng, tokens).get("params", {})
         return dict(params if self.initializer is None else self.initializer(initializer_rng, params))
 
-    def _summary(self, hidden: Float[Array, "B L D"], real: Bool[Array, "B L"]) -> Float[Array, "B D"]:
-        if self.contextualizer is not None:
-            return self.contextualizer(hidden, real)
-        last = jnp.maximum(real.sum(1, dtype=jnp.int32) - 1, 0)
-        return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+
+def parts_of(model: models.CausalLM | models.MaskedLM) -> dict[str, nn.Module]:
+    """Returns a language model's embedder and head, by the names of `NextTokenModel`'s attributes."""
+    embedder = models.Transformer(model.config)
+    return {"text_field_embedder": embedder, "language_model_head": models.TokenHead(model.config, embedder)}
 
 
-class PerplexityTotal(NamedTuple):
-    """Sums that a perplexity is made of: `exp(sum of nats / sum of weights)`, 1 where nothing was counted.
+def last_real(segments: Int[Array, "B L"]) -> Int[Array, " B"]:
+    """Returns the offset of each row's last real position, whichever side its padding is on; 0 without one.
 
     Example:
-      >>> total = PerplexityTotal().update(math.log(4.0), 2.0).update(0.0, 2.0)
-      >>> round(total.value, 4), total.reset().value
-      (1.4142, 1.0)
+      >>> last_real(jnp.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]])).tolist()
+      [1, 2, 0]
     """
-
-    nats: float = 0.0
-    weight: float = 0.0
-
-    def update(self, loss_sum: float | Array, weight: int | float | Array) -> "PerplexityTotal":
-        """Returns the totals with a batch more."""
-        return PerplexityTotal(self.nats + float(loss_sum), self.weight + float(weight))
-
-    @property
-    def value(self) -> float:
-        """The perplexity of all batches together."""
-        return math.exp(self.nats / self.weight) if self.weight else 1.0
-
-    def reset(self) -> "PerplexityTotal":
-        """Returns totals of nothing."""
-        return PerplexityTotal()
-
-
-def readable(
-    output: NextTokenOutput, tokenizer: tokenizers.Tokenizer, tokens: Int[Array, "B L"]
-) -> list[dict[str, Any]]:
-    """Returns the output of a batch as plain values, one dict a text, as AllenNLP's predictor has them.
-
-    The keys are `probabilities`, `top_indices`, `top_tokens`, `token_ids` and `tokens`.
-
-    Args:
-      output: of a `NextTokenModel`.
-      tokenizer: the model's tokenizer.
-      tokens: `Int[B L]` what it was asked.
-    """
-    return [
-        {
-            "probabilities": probs,
-            "top_indices": top,
-            "top_tokens": [tokenizer.token(token) for token in top],
-            "token_ids": ids,
-            "tokens": [tokenizer.token(token) for token in ids],
-        }
-        for probs, top, ids in zip(
-            output.probs.tolist(), output.tokens.tolist(), tokens.tolist(), strict=True
-        )
-    ]
+    offsets = jnp.arange(segments.shape[1], dtype=jnp.int32)[None]
+    return jnp.where(segments > 0, offsets, 0).max(1)

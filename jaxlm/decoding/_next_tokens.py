@@ -138,7 +138,7 @@ def stream_next_tokens(
 def _streamed(
     loaded: pretrained.Loaded, requests: Iterator[tuple[Text, Text | None]], top_k: int
 ) -> Iterator[NextTokens]:
-    while block := [_pair(loaded, text, target) for text, target in itertools.islice(requests, BLOCK)]:
+    while block := [read_pair(loaded, text, target) for text, target in itertools.islice(requests, BLOCK)]:
         named: dict[int, NextTokens] = {}
         for places in batches(block):
             pairs = [block[place] for place in places]
@@ -197,8 +197,17 @@ def rank_next(
     return Ranked(*top, ops.gather_log_probs(logits, targets))
 
 
-def _pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Pair:
-    """The ids of a text and of its target; the last target is predicted and not read."""
+def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Pair:
+    """Returns the ids of a text and of its target, checked; the last target is predicted and not read.
+
+    Args:
+      loaded: a causal LM.
+      text: a text, which the model's own tokens open, or ids.
+      target: what follows it; None: nothing is given.
+
+    Raises:
+      ValueError: if one of them is empty or they are longer than the model's context.
+    """
     if target is None:
         return prompt_ids(loaded, text), None
     # Nothing opens a target: it goes on with the text.

@@ -16,7 +16,7 @@ from jaxlm.models._ensembles import (
     predict_values,
 )
 from jaxlm.models._head_config import HeadConfig, head_from_dict
-from jaxlm.models._language_models import CausalLM, MaskedLM
+from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
 from jaxlm.models._seq2seq import Seq2SeqLM
@@ -52,6 +52,7 @@ __all__ = [
     "Seq2SeqLM",
     "SequenceModel",
     "StandardizedOutputs",
+    "TokenHead",
     "Transformer",
     "TransformerConfig",
     "build",

@@ -22,13 +22,32 @@ class OutputBias(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, shape, dtype)
 
 
-class Head(nn.Module):
-    """What stands between the residual stream and logits."""
+class TokenHead(nn.Module):
+    """What makes logits over the vocabulary of vectors: of "transform", linear, activation and norm first.
+
+    `logits = capped(features(hidden) @ kernel.T + bias)`, the kernel a parameter of the head or the token
+    embedding. A language model has one; called alone, it is the head of any body.
+
+    Attributes:
+      config: its `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `head_activation`,
+        `head_epsilon`, `output_scale`, `logit_softcap`, `norm` and dtypes are read.
+      table_owner: of a tied head that is called alone, the module whose `token_table()` returns the token
+        embedding `[V D]`: a `Transformer`, or one's own. Both must have the same parent, so that linen shares
+        the parameters between them.
+
+    Example:
+      >>> import jax
+      >>> head = TokenHead(TransformerConfig(vocab_size=7, width=8, tie_embeddings=False))
+      >>> params = head.init(jax.random.key(0), jnp.ones((2, 8)))["params"]
+      >>> sorted(params), head.apply({"params": params}, jnp.ones((2, 8))).shape
+      (['decode', 'norm', 'transform'], (2, 7))
+    """
 
     config: TransformerConfig
+    table_owner: nn.Module | None = None
 
     def setup(self) -> None:
-        config = self.config
+        config = self.config.resolved()
         if config.head == "transform":
             self.transform = Linear(config, config.width, config.width, config.use_bias)
             self.norm = Norm(config, config.head_epsilon)
@@ -37,18 +56,58 @@ class Head(nn.Module):
         elif config.head_bias:
             self.decode = OutputBias(config)
 
+    def __call__(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
+        """Returns float32 logits.
+
+        Args:
+          hidden: `Float[... D]`.
+
+        Raises:
+          ValueError: if the vectors are of another width than the config's, or a tied head has no table or
+            one of another shape.
+        """
+        config = self.config
+        if hidden.shape[-1] != config.width:
+            raise ValueError(
+                f"this head reads vectors of width {config.width}: got {hidden.shape[-1]}; make it with "
+                f"width={hidden.shape[-1]}, or give it vectors of its width"
+            )
+        table = self._own_table() if config.tie_embeddings else None
+        return self.logits(hidden, table)
+
     def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Returns what is multiplied with the output kernel."""
-        if self.config.head == "transform":
-            hidden = self.norm(NONLINEARITIES[self.config.head_activation](self.transform(hidden)))
-        return hidden if self.config.output_scale == 1.0 else hidden * self.config.output_scale
+        config = self.config.resolved()
+        if config.head == "transform":
+            hidden = self.norm(NONLINEARITIES[config.head_activation](self.transform(hidden)))
+        return hidden if config.output_scale == 1.0 else hidden * config.output_scale
 
     def output_weights(
-        self, table: Float[Array, "V D"]
+        self, table: Float[Array, "V D"] | None
     ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
         """Returns the output's kernel (the token embedding `table` if tied) and bias."""
         kernel = table if self.config.tie_embeddings else self.decode.kernel
         return kernel, self.decode.bias if self.config.head_bias else None
+
+    def logits(
+        self, hidden: Float[Array, "*batch D"], table: Float[Array, "V D"] | None
+    ) -> Float[Array, "*batch V"]:
+        """Returns float32 logits, within the soft cap; a tied head's kernel is `table`."""
+        kernel, bias = self.output_weights(table)
+        logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
+        return ops.capped(logits, self.config.logit_softcap)
+
+    def _own_table(self) -> Float[Array, "V D"]:
+        if self.table_owner is None:
+            raise ValueError(
+                "a tied head needs the token embedding: got table_owner=None; give the module that holds it, "
+                "or set tie_embeddings=False"
+            )
+        table = self.table_owner.token_table()
+        wanted = (self.config.vocab_size, self.config.width)
+        if table.shape != wanted:
+            raise ValueError(f"a tied head of [V, D] = {wanted} has the token embedding's: got {table.shape}")
+        return table
 
 
 class HeadedModel(nn.Module):
@@ -75,9 +134,7 @@ class HeadedModel(nn.Module):
         Args:
           hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
         """
-        kernel, bias = self.output_weights()
-        logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
-        return ops.capped(logits, self.output_softcap())
+        return self.head.logits(hidden, self.table_owner().token_table())
 
     def output_softcap(self) -> float | None:
         """Returns the bound of the logits, for whoever multiplies with the output kernel; None: no bound."""
@@ -100,7 +157,7 @@ class _LanguageModel(HeadedModel):
     def setup(self) -> None:
         self._check()
         self.body = Transformer(self.config)
-        self.head = Head(self.config.resolved())
+        self.head = TokenHead(self.config)
 
     def __call__(
         self,

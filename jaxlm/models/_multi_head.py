@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
-from jaxlm.models._language_models import Head
+from jaxlm.models._language_models import TokenHead
 from jaxlm.models._sequence_model import SequenceHead, StandardizedOutputs
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Bool, Float, Int
@@ -51,7 +51,7 @@ class MultiHeadModel(nn.Module):
         self.body = Transformer(self.config)
         config = self.config.resolved()
         for name, kind in self.heads.items():
-            module = SequenceHead(config, kind) if isinstance(kind, HeadConfig) else Head(config)
+            module = SequenceHead(config, kind) if isinstance(kind, HeadConfig) else TokenHead(config)
             setattr(self, PREFIX + name, module)
 
     def __call__(
@@ -102,9 +102,7 @@ class MultiHeadModel(nn.Module):
 
     def logits(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch V"]:
         """Returns a token head's float32 logits; see `MaskedLM.logits`."""
-        kernel, bias = self.output_weights(head=head)
-        logits = ops.linear(self.features(hidden, head=head), kernel, bias, preferred=jnp.float32)
-        return ops.capped(logits, self.output_softcap(head=head))
+        return self._token_head(head).logits(hidden, self.body.token_table())
 
     def output_softcap(self, *, head: str) -> float | None:
         """Returns the bound of a token head's logits, or None; see `MaskedLM.output_softcap`."""
@@ -153,7 +151,7 @@ class MultiHeadModel(nn.Module):
             raise ValueError(f"this model has no head {head!r}: its heads are {', '.join(self.heads)}")
         return self.heads[head]
 
-    def _token_head(self, head: str) -> Head:
+    def _token_head(self, head: str) -> TokenHead:
         if isinstance(self._kind(head), HeadConfig):
             raise ValueError(f"head {head!r} reads sequences, not positions: it has outputs, no logits")
         return getattr(self, PREFIX + head)

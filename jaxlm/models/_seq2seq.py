@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from jaxlm.models._cache import Cache
-from jaxlm.models._language_models import Head, HeadedModel
+from jaxlm.models._language_models import HeadedModel, TokenHead
 from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Bool, Float, Int
@@ -36,7 +36,7 @@ class Seq2SeqLM(HeadedModel):
         self._check()
         self.encoder = Transformer(encoder_config(self.config))
         self.decoder = Transformer(decoder_config(self.config), own_tokens=False)
-        self.head = Head(self.config.resolved())
+        self.head = TokenHead(self.config)
 
     def __call__(
         self,

@@ -1,0 +1,153 @@
+"""Gradients of a prediction's loss with respect to the vectors of the tokens read, and a saliency of them.
+
+Letters: `B` texts, `L` positions, `M` asked positions, `D` width.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxlm import models, ops
+from jaxlm.decoding._next_token_model import NextTokenModel, last_real, parts_of
+from jaxlm.typing import Array, Float, Int
+
+# In the place of a position: nothing is asked there. In the place of a target: the likeliest token.
+NOT_ASKED, PREDICTED = -1, -1
+
+
+class EmbeddingGradients(NamedTuple):
+    """What a change of each token's vector would do to the loss of what a model predicts.
+
+    Attributes:
+      tokens: `Int[B L]` what was read.
+      segments: `Int[B L]` 1 at real positions, 0 at padding.
+      positions: `Int[B M]` offsets at which the head was asked; -1 where nothing was.
+      targets: `Int[B M]` the ids whose loss it is; of no meaning where nothing was asked.
+      loss: `Float32[B]` of each text, the mean over its positions of -log p(target), nats.
+      gradients: `Float32[B L D]` of each text's loss, with respect to the vectors of its tokens, nats for
+        each unit of the vectors; zero at padding.
+      saliency: `Float32[B L]` in [0, 1]: `|g . e|` at each position, of its gradient `g` and its vector `e`,
+        divided by the sum over the text, so that a text's sum to 1; all 0 where that sum is 0. Zero at
+        padding.
+    """
+
+    tokens: Int[Array, "B L"]
+    segments: Int[Array, "B L"]
+    positions: Int[Array, "B M"]
+    targets: Int[Array, "B M"]
+    loss: Float[Array, " B"]
+    gradients: Float[Array, "B L D"]
+    saliency: Float[Array, "B L"]
+
+
+def embedding_gradients(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B L"],
+    *,
+    segments: Int[Array, "B L"] | None = None,
+    positions: Int[Array, "B M"] | None = None,
+    targets: Int[Array, "B M"] | None = None,
+) -> EmbeddingGradients:
+    """Returns the gradients of the loss of each text's predictions; a pure function of arrays.
+
+    `gradients[b, t] = d loss[b] / d e[b, t]` where `e = token_vectors(tokens)`: of a language model the rows
+    of its token embedding, before scale and positions are added; of an embedder of one's own what
+    `NextTokenModel.text_field_embedder` says. Each text's are those of its own loss, whatever else is in the
+    batch. No dropout.
+
+    Args:
+      model: a `NextTokenModel`, a `CausalLM` or a `MaskedLM`; not traced.
+      params: its parameters.
+      tokens: `Int[B L]`.
+      segments: `Int[B L]` 1 at real positions, 0 at padding; None: no padding.
+      positions: `Int[B M]` offsets at which the model predicts: of a masked LM those of the masks; -1 where a
+        text has fewer. None: of each text its last real one.
+      targets: `Int[B M]` ids, -1 for the likeliest token of the whole vocabulary; None: that everywhere. An
+        id that the head does not have makes that text's results NaN.
+
+    Raises:
+      ValueError: if a masked LM is not told where its masks are, or the model is none of these.
+
+    Example:
+      >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
+      >>> model = models.CausalLM(models.TransformerConfig(causal=True, **size))
+      >>> tokens = jnp.array([[1, 2, 3]])
+      >>> params = model.init(jax.random.key(0), tokens)["params"]
+      >>> found = jax.jit(lambda params: embedding_gradients(model, params, tokens))(params)
+      >>> found.gradients.shape, round(float(found.saliency.sum()), 4)
+      ((1, 3, 8), 1.0)
+
+    References:
+      Simonyan et al., "Deep Inside Convolutional Networks", 2013, https://arxiv.org/abs/1312.6034; times the
+        input and normalised as in Wallace et al., "AllenNLP Interpret", 2019,
+        https://arxiv.org/abs/1909.09251 (simple gradient).
+    """
+    model, params = _in_parts(model, params, positions)
+    segments = jnp.ones(tokens.shape, jnp.int32) if segments is None else segments
+    if positions is None:
+        positions = jnp.where((segments > 0).any(1), last_real(segments), NOT_ASKED)[:, None]
+    if targets is None:
+        targets = jnp.full(positions.shape, PREDICTED, jnp.int32)
+    vectors = model.apply({"params": params}, tokens, segments, method="token_vectors")
+
+    def total_loss(changed: Array) -> tuple[Array, tuple[Array, Array]]:
+        logits = model.apply(
+            {"params": params},
+            tokens,
+            embeddings=changed,
+            segments=segments,
+            positions=jnp.maximum(positions, 0),
+            method="logits",
+        )
+        chosen = jnp.where(targets == PREDICTED, logits.argmax(-1).astype(targets.dtype), targets)
+        losses = _mean_loss(logits, chosen, positions)
+        return losses.sum(), (losses, chosen)
+
+    gradients, (loss, chosen) = jax.grad(total_loss, has_aux=True)(vectors)
+    gradients = jnp.where((segments > 0)[..., None], gradients.astype(jnp.float32), 0.0)
+    saliency = input_saliency(gradients, vectors.astype(jnp.float32))
+    return EmbeddingGradients(tokens, segments, positions, chosen, loss, gradients, saliency)
+
+
+def input_saliency(gradients: Float[Array, "B L D"], vectors: Float[Array, "B L D"]) -> Float[Array, "B L"]:
+    """Returns `|g . e| / sum over the text of |g . e|`, all 0 where that sum is 0.
+
+    Args:
+      gradients: `Float32[B L D]`, zero at padding.
+      vectors: `Float32[B L D]`; what they are where the gradient is zero does not count.
+
+    Example:
+      >>> gradients, vectors = jnp.array([[[1.0], [-3.0]], [[0.0], [0.0]]]), jnp.ones((2, 2, 1))
+      >>> input_saliency(gradients, vectors).tolist()
+      [[0.25, 0.75], [0.0, 0.0]]
+    """
+    strength = jnp.abs(jnp.where(gradients == 0.0, 0.0, gradients * vectors).sum(-1))
+    total = strength.sum(-1, keepdims=True)
+    return jnp.where(total > 0.0, strength / jnp.where(total > 0.0, total, 1.0), 0.0)
+
+
+def _in_parts(
+    model: nn.Module, params: Mapping[str, Any], positions: Array | None
+) -> tuple[NextTokenModel, Mapping[str, Any]]:
+    """A language model as its embedder and its head, which are asked at any position."""
+    if isinstance(model, NextTokenModel):
+        return model, params
+    if not isinstance(model, (models.CausalLM, models.MaskedLM)):
+        raise ValueError(
+            f"gradients are of a NextTokenModel, a CausalLM or a MaskedLM: got a {type(model).__name__}"
+        )
+    if isinstance(model, models.MaskedLM) and positions is None:
+        raise ValueError("a masked LM predicts at its masks: got positions=None; give the masks' offsets")
+    return NextTokenModel(**parts_of(model)), NextTokenModel.params_of(params)
+
+
+def _mean_loss(
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], positions: Int[Array, "B M"]
+) -> Float[Array, " B"]:
+    is_asked = positions != NOT_ASKED
+    nats = jnp.where(is_asked, -ops.gather_log_probs(logits, targets), 0.0)
+    return nats.sum(1) / jnp.maximum(is_asked.sum(1, dtype=jnp.float32), 1.0)

@@ -1,0 +1,75 @@
+"""Heads of language models by name: GPT-2's, BERT's, and one linear map."""
+
+import difflib
+from typing import Any
+
+import flax.linen as nn
+
+from jaxlm import models
+
+# By name, what a head is made of, and the published sizes where there are some.
+HEADS: dict[str, dict[str, Any]] = {
+    "gpt2": {"vocab_size": 50257, "width": 768, "head": "linear", "head_bias": False},
+    "bert": {
+        "vocab_size": 30522,
+        "width": 768,
+        "head": "transform",
+        "head_bias": True,
+        "head_activation": "gelu",
+        "head_epsilon": 1e-12,
+    },
+    "linear": {"vocab_size": None, "width": None, "head": "linear", "head_bias": True},
+}
+
+
+def language_model_head(
+    name: str,
+    *,
+    vocab_size: int | None = None,
+    width: int | None = None,
+    table_owner: nn.Module | None = None,
+) -> models.TokenHead:
+    """Returns a module that makes float32 logits `[... V]` of vectors `[... D]`.
+
+    "gpt2" is `vectors @ kernel.T`; "bert" is `norm(gelu(dense(vectors))) @ kernel.T + bias`, with the exact
+    GELU and a LayerNorm of epsilon 1e-12; "linear" is `vectors @ kernel.T + bias`. Its parameters have the
+    names that `pretrained.load` gives those of such a model's head: `loaded.params["head"]`.
+
+    Args:
+      name: "gpt2", "bert" or "linear".
+      vocab_size: V; None: the published one, 50257 of "gpt2" and 30522 of "bert".
+      width: D, of the vectors that it reads; None: 768, of "gpt2" and "bert".
+      table_owner: a module whose `token_table()` returns the token embedding `[V D]`, which is then the
+        kernel: the embedder of the same model, such as a `models.Transformer`; None: the head has a kernel of
+        its own.
+
+    Raises:
+      ValueError: if there is no such head, or a "linear" one has no sizes.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> head = language_model_head("linear", vocab_size=7, width=8)
+      >>> params = head.init(jax.random.key(0), jnp.ones((2, 8)))["params"]
+      >>> head.apply({"params": params}, jnp.ones((2, 8))).shape
+      (2, 7)
+      >>> language_model_head("bort")
+      Traceback (most recent call last):
+      ValueError: language_model_head is one of gpt2, bert, linear: got 'bort'; did you mean 'bert'?
+
+    References:
+      Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
+      Devlin et al., "BERT", 2019, https://arxiv.org/abs/1810.04805.
+    """
+    if name not in HEADS:
+        near = difflib.get_close_matches(str(name), HEADS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"language_model_head is one of {', '.join(HEADS)}: got {name!r}{hint}")
+    options = dict(HEADS[name])
+    sizes = {"vocab_size": vocab_size, "width": width}
+    options |= {field: size for field, size in sizes.items() if size is not None}
+    missing = [field for field in sizes if options[field] is None]
+    if missing:
+        raise ValueError(f"the head {name!r} has no published size: got no {' and no '.join(missing)}")
+    # Attention is no part of a head: one head of it divides every width.
+    config = models.TransformerConfig(num_heads=1, tie_embeddings=table_owner is not None, **options)
+    return models.TokenHead(config, table_owner)

@@ -1,0 +1,101 @@
+"""What a next-token model says of a batch, the same as plain values, and a perplexity of many batches."""
+
+import math
+from typing import Any, NamedTuple
+
+from jaxlm import tokenizers
+from jaxlm.typing import Array, Float, Int
+
+
+class NextTokenOutput(NamedTuple):
+    """What a `NextTokenModel` says of a batch.
+
+    Attributes:
+      probs: `Float32[B k]` of the likeliest next tokens, best first.
+      tokens: `Int[B k]` their ids.
+      loss_sum: sum over the texts of -log p(target), nats; None without targets.
+      weight: how many texts that is, rows of padding alone left out; None without targets.
+    """
+
+    probs: Float[Array, "B k"]
+    tokens: Int[Array, "B k"]
+    loss_sum: Float[Array, ""] | None = None
+    weight: Float[Array, ""] | None = None
+
+    @property
+    def loss(self) -> Float[Array, ""] | None:
+        """Mean -log p(target) in nats; None without targets."""
+        return None if self.loss_sum is None else self.loss_sum / self.weight
+
+
+class PerplexityTotal(NamedTuple):
+    """Sums that a perplexity is made of: `exp(sum of nats / sum of weights)`, 1 where nothing was counted.
+
+    Example:
+      >>> total = PerplexityTotal().update(math.log(4.0), 2.0).update(0.0, 2.0)
+      >>> round(total.value, 4), total.reset().value
+      (1.4142, 1.0)
+    """
+
+    nats: float = 0.0
+    weight: float = 0.0
+
+    def update(self, loss_sum: float | Array, weight: int | float | Array) -> "PerplexityTotal":
+        """Returns the totals with a batch more."""
+        return PerplexityTotal(self.nats + float(loss_sum), self.weight + float(weight))
+
+    @property
+    def value(self) -> float:
+        """The perplexity of all batches together."""
+        return math.exp(self.nats / self.weight) if self.weight else 1.0
+
+    def reset(self) -> "PerplexityTotal":
+        """Returns totals of nothing."""
+        return PerplexityTotal()
+
+
+def readable(
+    output: NextTokenOutput,
+    tokenizer: tokenizers.Tokenizer,
+    tokens: Int[Array, "B L"],
+    target_tokenizer: tokenizers.Tokenizer | None = None,
+) -> list[dict[str, Any]]:
+    """Returns the output of a batch as plain values, one dict a text, as AllenNLP's predictor has them.
+
+    The keys are `probabilities`, `top_indices`, `top_tokens`, `token_ids` and `tokens`.
+
+    Args:
+      output: of a `NextTokenModel`.
+      tokenizer: of the texts.
+      tokens: `Int[B L]` what the model was asked.
+      target_tokenizer: of what the head predicts, where its vocabulary is another; None: `tokenizer`.
+
+    Raises:
+      ValueError: if the head predicted an id that its tokenizer does not have.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> output = NextTokenOutput(jnp.array([[0.75, 0.25]]), jnp.array([[99, 100]]))
+      >>> told, = readable(output, tokenizers.bytes_tokenizer(), jnp.array([[97, 98]]))
+      >>> told["tokens"], told["top_tokens"], told["probabilities"]
+      (['a', 'b'], ['c', 'd'], [0.75, 0.25])
+    """
+    writer = tokenizer if target_tokenizer is None else target_tokenizer
+    highest = int(output.tokens.max(initial=0))
+    if highest >= writer.vocab_size:
+        raise ValueError(
+            f"the head predicted an id of another vocabulary: this tokenizer has 0..{writer.vocab_size - 1}, "
+            f"got {highest}; give the tokenizer of the head's ids as target_tokenizer"
+        )
+    return [
+        {
+            "probabilities": probs,
+            "top_indices": top,
+            "top_tokens": [writer.token(token) for token in top],
+            "token_ids": ids,
+            "tokens": [tokenizer.token(token) for token in ids],
+        }
+        for probs, top, ids in zip(
+            output.probs.tolist(), output.tokens.tolist(), tokens.tolist(), strict=True
+        )
+    ]
