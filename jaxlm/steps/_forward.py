@@ -59,11 +59,12 @@ def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, .
 
     def step(params: Any, noisy_params: Any, rng: Key[Array, ""] | None, batch: Batch) -> tuple[Array, ...]:
         flat = _flat(_hidden(program.model, params, batch))
-        to_logits = logits_maker(program.model, params)
+        to_logits = functools.partial(program.model.apply, {"params": params}, method="logits")
         noisy = to_noisy_logits = None
         if program.noisy_model is not None:
             noisy = _noisy_hidden(program, noisy_params, rng, batch)
-            to_noisy_logits = logits_maker(program.noisy_model, noisy_params)
+            variables = {"params": noisy_params}
+            to_noisy_logits = functools.partial(program.noisy_model.apply, variables, method="logits")
 
         def one_tile(asked: _Asked) -> tuple[Array, ...]:
             inputs = StepInputs(logits=to_logits(flat[asked.places]), targets=asked.targets)
@@ -78,7 +79,7 @@ def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, .
 
         places = batch.places.shape[0]
         held = (1 if batch.contrast_places is None else 2) + program.num_noisy
-        tile = tile_size(program.model.config.vocab_size * held, places, is_cpu=is_cpu)
+        tile = tile_size(program.model.config.vocab_size, held, places, is_cpu=is_cpu)
         asked, tree = jax.tree.flatten(_Asked(*(getattr(batch, name) for name in _Asked._fields)))
         return ops.over_counted_tiles(
             lambda *arrays: one_tile(jax.tree.unflatten(tree, arrays)), asked, batch.count, [tile]
@@ -97,45 +98,24 @@ class _Asked(NamedTuple):
     names: Array
 
 
-def tile_size(logits: int, places: int, *, is_cpu: bool) -> int:
-    """Returns how many places are computed at once: as many logits as 32 MiB hold on a CPU, 512 elsewhere.
+def tile_size(vocab_size: int, held: int, places: int, *, is_cpu: bool) -> int:
+    """Returns how many places are computed at once.
+
+    On a CPU their logits stay in a core's cache, where reductions over them cost next to nothing, but the
+    output's kernel is read for 128 rows at least; elsewhere they take 512 MiB.
 
     Args:
-      logits: of a place, those of its contrast and of the runs under dropout counted.
+      vocab_size: V.
+      held: rows of logits of a place: its own, its contrast's, and those of the runs under dropout.
       places: how many there are.
       is_cpu: where.
 
     Example:
-      >>> tile_size(50_257, 2048, is_cpu=True)
-      160
+      >>> tile_size(8000, 1, 2048, is_cpu=True), tile_size(50_257, 2, 2048, is_cpu=True)
+      (128, 64)
     """
-    budget = (1 << 23) if is_cpu else (1 << 27)
-    return min(max(budget // logits // 16 * 16, 16), places)
-
-
-def logits_maker(
-    model: models.Model, params: Any
-) -> Callable[[Float[Array, "*batch D"]], Float[Array, "*batch V"]]:
-    """Returns the function from hidden states to float32 logits.
-
-    The product is laid out as the transpose of what is returned, which CPUs reduce many columns at a time.
-
-    Args:
-      model: a model with a head over tokens.
-      params: its parameters.
-    """
-    kernel, bias = model.apply({"params": params}, method="output_weights")
-    kernel = kernel.astype(jnp.dtype(model.config.dtype))
-    softcap = model.apply({"params": params}, method="output_softcap")
-
-    def to_logits(hidden: Array) -> Array:
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        features = model.apply({"params": params}, rows, method="features")
-        columns = ops.linear(kernel, features, preferred=jnp.float32)
-        columns = columns if bias is None else columns + bias.astype(jnp.float32)[:, None]
-        return ops.capped(columns, softcap).T.reshape(*hidden.shape[:-1], -1)
-
-    return to_logits
+    rows = max((1 << 20) // vocab_size, 128) if is_cpu else (1 << 27) // vocab_size
+    return min(max(rows // held // 16 * 16, 16), places)
 
 
 def _hidden(model: models.Model, params: Any, batch: Batch) -> Float[Array, "R L D"]:
