@@ -15,7 +15,7 @@ from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
 from jaxlm.tokenizers._opening import Frame, Reader, file_frame, text_frame
-from jaxlm.tokenizers._piece_bytes import UnknownBytesError
+from jaxlm.tokenizers._preparation import UnknownBytesError
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels

@@ -8,17 +8,13 @@ from typing import NamedTuple
 import tokenizers
 
 from jaxlm.tokenizers._byte_level import to_bytes
-from jaxlm.tokenizers._preparation import Preparation, Step, flat_steps
+from jaxlm.tokenizers._preparation import Preparation, Step, flat_steps, unknown_bytes
 
 # What every decoder is tried with: a mistaken one changes letters, signs, spaces, or what spells them.
 _PROBES = (*map(chr, range(0x20, 0x7F)), "é", "▁", "漢")
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 PieceBytes = Callable[[str], bytes]
-
-
-class UnknownBytesError(ValueError):
-    """The tokens of a tokenizer have no bytes of their own, or its file does not tell them."""
 
 
 class Model(NamedTuple):
@@ -90,7 +86,7 @@ def piece_bytes(backend: tokenizers.Tokenizer, model: Model, done: Preparation) 
       (b'a', b'\\xc3')
     """
     if model.word_end:
-        raise _unknown(f"its pieces end words with {model.word_end!r}, not begin them with a space")
+        raise unknown_bytes(f"its pieces end words with {model.word_end!r}, not begin them with a space")
     steps = flat_steps(backend.decoder)
     if not steps and model.kind == "WordLevel" and done.divides_words_alone:
         steps = [{"type": "WordPiece", "prefix": ""}]
@@ -136,7 +132,7 @@ def _change(step: Step, model: Model, *, is_whole: bool) -> Callable[[str], str]
         return lambda piece: piece.replace(pattern, step["content"])
     if is_whole and kind in ("Replace", "Strip"):
         return None
-    raise _unknown(f"its decoder's step {kind} changes pieces by what stands beside them")
+    raise unknown_bytes(f"its decoder's step {kind} changes pieces by what stands beside them")
 
 
 def _in_word(piece: str, continuation: str) -> str:
@@ -150,38 +146,34 @@ def _check_words(steps: list[Step], model: Model, done: Preparation, *, spaced: 
     """Raises if pieces do not tell where words begin, or white space does not."""
     prefixes = {step["prefix"] for step in steps if step["type"] == "WordPiece"}
     if model.continuation and prefixes != {model.continuation}:
-        raise _unknown(f"its decoder does not join pieces that begin with {model.continuation!r}")
+        raise unknown_bytes(f"its decoder does not join pieces that begin with {model.continuation!r}")
     if spaced and not model.continuation and model.kind != "WordLevel":
-        raise _unknown("its pieces do not tell whether they begin a word")
+        raise unknown_bytes("its pieces do not tell whether they begin a word")
     if not steps and done.drops_white and not done.marks_words:
-        raise _unknown("its file has no decoder, and its ids do not tell where white space stood")
+        raise unknown_bytes("its file has no decoder, and its ids do not tell where white space stood")
     if spaced and not done.divides_words_alone:
         divider = done.divider or "no pre-tokenizer"
-        raise _unknown(
+        raise unknown_bytes(
             f"words are divided by {divider}, not by white space alone, so that its ids do not tell where "
             "spaces stood"
         )
+    if spaced and (done.mark is not None or done.prefix):
+        raise unknown_bytes("spaces are put in front of words twice, before its model and by its decoder")
     if spaced and model.has_byte_pieces:
-        raise _unknown("its byte pieces do not tell whether they begin a word")
+        raise unknown_bytes("its byte pieces do not tell whether they begin a word")
 
 
 def _check_undone(write: PieceBytes, model: Model, done: Preparation, *, spaced: bool) -> None:
     """Raises if a character, spelled as the model reads it, is not written as it was."""
+    no_spaces = done.drops_white and done.mark is None and not done.prefix
     for probe in _PROBES:
-        if probe == done.mark or (probe == " " and done.drops_white and not done.marks_words):
+        if probe == done.mark or (probe == " " and no_spaces):
             continue
         spelled = done.spell(probe)
         written = write(model.continuation + spelled)
         expected = probe.encode() if model.continuation or not spaced else b" " + probe.encode()
         if written != expected:
-            raise _unknown(
+            raise unknown_bytes(
                 f"its decoder writes {written.decode(errors='backslashreplace')!r} for {spelled!r}, which is "
                 f"{probe!r} in a text"
             )
-
-
-def _unknown(why: str) -> UnknownBytesError:
-    return UnknownBytesError(
-        f"the bytes of this tokenizer's tokens are not known: {why}; byte-level and SentencePiece tokenizers "
-        "tell them"
-    )

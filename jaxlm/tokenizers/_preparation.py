@@ -14,6 +14,18 @@ Step = Mapping[str, Any]
 _WHITE = ((" ", False), (" +", False), (r"\s", False), (r"\s+", False), (r"\S+", True))
 
 
+class UnknownBytesError(ValueError):
+    """The tokens of a tokenizer have no bytes of their own, or its file does not tell them."""
+
+
+def unknown_bytes(why: str) -> UnknownBytesError:
+    """Returns the error that says why, in one line."""
+    return UnknownBytesError(
+        f"the bytes of this tokenizer's tokens are not known: {why}; byte-level and SentencePiece tokenizers "
+        "tell them"
+    )
+
+
 class Preparation(NamedTuple):
     """How the text that reaches a model is spelled, and what it has more or less than the text that came.
 
@@ -81,6 +93,9 @@ def preparation(backend: tokenizers.Tokenizer, *, before_division: bool = False)
       backend: of any kind.
       before_division: what its normalizer does alone, behind which added tokens may be looked for.
 
+    Raises:
+      UnknownBytesError: if symbols of bytes are changed once more.
+
     Example:
       >>> from tokenizers import Tokenizer, models, pre_tokenizers
       >>> backend = Tokenizer(models.BPE())
@@ -90,12 +105,13 @@ def preparation(backend: tokenizers.Tokenizer, *, before_division: bool = False)
       ('▁', '▁', False)
     """
     done = Preparation()
-    for step in flat_steps(backend.normalizer):
-        done = _NORMALIZERS.get(step["type"], _change)(done, step)
-    if before_division:
-        return done
-    for step in flat_steps(backend.pre_tokenizer):
-        done = _PRE_TOKENIZERS.get(step["type"], _change)(done, step)
+    steps = [(step, _NORMALIZERS) for step in flat_steps(backend.normalizer)]
+    if not before_division:
+        steps += [(step, _PRE_TOKENIZERS) for step in flat_steps(backend.pre_tokenizer)]
+    for step, changes in steps:
+        if done.of_bytes and step["type"] in _SPELLING:
+            raise unknown_bytes(f"its step {step['type']} changes the symbols of bytes")
+        done = changes.get(step["type"], _change)(done, step)
     return done
 
 
@@ -152,10 +168,11 @@ def _byte_level(done: Preparation, step: Step) -> Preparation:
 
 def _in_front(done: Preparation, prefix: str, *, parts: bool) -> Preparation:
     """With a space in front of what does not begin with one, part by part of what is divided already."""
-    if done.divider is not None and parts:
+    if done.divider is not None and (parts or done.prefix):
         done = done.with_loss(f"what {done.divider} divides, each part of which gets a space in front")
-    done = done._replace(marks_words=parts)
-    return done if done.prefix else done._replace(prefix=prefix, prefixes_parts=parts)
+    done = done._replace(marks_words=parts, prefixes_parts=done.prefixes_parts or parts)
+    before = done.prefix if done.mark is None else done.prefix.replace(" ", done.mark)
+    return done if before.startswith(prefix) else done._replace(prefix=prefix + before)
 
 
 def _split(done: Preparation, step: Step) -> Preparation:
@@ -186,10 +203,17 @@ def _words(done: Preparation, step: Step) -> Preparation:
     return done._replace(drops_white=True, divider=step["type"])
 
 
+def _scripts(done: Preparation, step: Step) -> Preparation:
+    # The library drops a space where no script stands in front of it.
+    return _divide(done, step).with_loss("what UnicodeScripts leaves out")
+
+
 def _divide(done: Preparation, step: Step) -> Preparation:
     return done._replace(divider=step["type"])
 
 
+# Steps that write a space or a byte as something else, or put it there.
+_SPELLING = ("ByteLevel", "Metaspace", "Prepend")
 _Change = Callable[[Preparation, Step], Preparation]
 _NORMALIZERS: dict[str, _Change] = {"Replace": _replace, "Prepend": _prepend, "ByteLevel": _byte_level}
 _PRE_TOKENIZERS: dict[str, _Change] = {
@@ -201,7 +225,7 @@ _PRE_TOKENIZERS: dict[str, _Change] = {
     "Metaspace": _metaspace,
     "Punctuation": _punctuation,
     "Split": _split,
-    "UnicodeScripts": _divide,
+    "UnicodeScripts": _scripts,
     "Whitespace": _words,
     "WhitespaceSplit": _drop_white,
 }

@@ -23,9 +23,9 @@ class TokenBytes(NamedTuple):
 
         b"".join(values[id] for id in ids) == prefix + text.encode()
 
-    but for a text that is empty, which has no ids, and, unless `prefixes_spaces`, one that begins with a
-    space, which gets no prefix. Bytes of single ids need not be UTF-8, several ids may have the same bytes,
-    and an id may have none, `b""`.
+    Some texts get no prefix: one that is empty, which has no ids, one that begins with an added token, and,
+    unless `prefixes_spaces`, one that begins with a space. Bytes of single ids need not be UTF-8, several ids
+    may have the same bytes, and an id may have none, `b""`.
 
     Attributes:
       values: by id, its bytes inside a text; None: it stands for no text of its own (specials, what is

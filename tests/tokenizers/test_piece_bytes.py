@@ -82,6 +82,42 @@ REFUSED = {
         (MERGES, None, decoders.Sequence([decoders.Replace(Regex("a+"), "b"), decoders.Fuse()])),
         "its decoder's step Replace changes pieces",
     ),
+    "bytes twice": (
+        (
+            models.BPE(BYTES, []),
+            pre_tokenizers.ByteLevel(False),
+            decoders.ByteLevel(),
+            normalizers.ByteLevel(),
+        ),
+        "its step ByteLevel changes the symbols of bytes",
+    ),
+    "spaces behind bytes": (
+        (
+            models.BPE(BYTES, []),
+            pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(False), pre_tokenizers.Metaspace()]),
+            decoders.ByteLevel(),
+        ),
+        "its step Metaspace changes the symbols of bytes",
+    ),
+    "spaces twice": (
+        (
+            models.WordPiece(WORDS, unk_token="[UNK]"),
+            pre_tokenizers.WhitespaceSplit(),
+            decoders.WordPiece(),
+            normalizers.Prepend("▁"),
+        ),
+        "spaces are put in front of words twice",
+    ),
+    "a mark in front of words, which is not decoded": (
+        (
+            MERGES,
+            pre_tokenizers.Sequence(
+                [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="first")]
+            ),
+            decoders.Fuse(),
+        ),
+        "its decoder writes '▁' for '▁', which is ' ' in a text",
+    ),
     "bytes of words": (
         (
             models.BPE({"a": 0, "##b": 1}, [], continuing_subword_prefix="##", byte_fallback=True),

@@ -69,6 +69,7 @@ def cuts(*steps, spaced=False):
             b" a 1 2",
             "what Digits divides, each part of which gets a space in front",
         ),
+        (cuts(pre_tokenizers.UnicodeScripts()), " a b", b"a b", "what UnicodeScripts leaves out"),
         ({"normalizer": normalizers.Lowercase()}, "aB", b"ab", "what Lowercase changes"),
         ({"normalizer": normalizers.Replace("a", "b")}, "a", b"b", "what Replace changes"),
         (

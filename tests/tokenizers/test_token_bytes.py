@@ -135,8 +135,7 @@ def wordy(vocab, added=(), **parts):
     backend = hf.Tokenizer(models.WordLevel(vocab, unk_token="?"))
     for name, part in ({"decoder": decoders.Fuse()} | parts).items():
         setattr(backend, name, part)
-    backend.add_tokens([token for token in added if not token.special])
-    backend.add_special_tokens([token for token in added if token.special])
+    backend.add_tokens(list(added))
     return tokenizers.Tokenizer.from_json(backend.to_str())
 
 
@@ -192,6 +191,19 @@ def test_added_tokens_are_found_in_normalized_text():
     spaced = wordy({"?": 0, "▁x": 1}, added, **parts)
     assert spaced.encode("x <Tool>").tolist() == [1, 2]
     assert spelled_by(spaced, "x <Tool>") == b" x <Tool>"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "in_parts", "spelled"), [("always", True, b"<x> a<x> a"), ("first", False, b"<x>a<x>a")]
+)
+def test_text_behind_an_added_token(scheme, in_parts, spelled):
+    cut = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer = wordy({"?": 0, "a": 1, "▁a": 2}, ["<x>"], pre_tokenizer=cut, decoder=decoders.Metaspace())
+    found = tokenizers.token_bytes(tokenizer)
+    assert (found.prefix, found.prefixes_spaces, found.prefixes_parts) == (b" ", False, in_parts)
+    # No text in front of which the prefix could stand.
+    assert spelled_by(tokenizer, "<x>a<x>a") == spelled
+    assert spelled_by(tokenizer, "a<x>") == b" a<x>"
 
 
 def test_a_piece_that_is_an_added_token_too_is_said():
