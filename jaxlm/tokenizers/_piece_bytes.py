@@ -149,7 +149,7 @@ def _check_words(steps: list[Step], model: Model, done: Preparation, *, spaced: 
         raise unknown_bytes(f"its decoder does not join pieces that begin with {model.continuation!r}")
     if spaced and not model.continuation and model.kind != "WordLevel":
         raise unknown_bytes("its pieces do not tell whether they begin a word")
-    if not steps and done.drops_white and not done.marks_words:
+    if not steps and done.drops_white:
         raise unknown_bytes("its file has no decoder, and its ids do not tell where white space stood")
     if spaced and not done.divides_words_alone:
         divider = done.divider or "no pre-tokenizer"

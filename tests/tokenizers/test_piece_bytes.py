@@ -73,6 +73,14 @@ REFUSED = {
         (MERGES, None, decoders.Metaspace()),
         "its decoder writes ' ' for '▁', which is '▁' in a text",
     ),
+    "words behind a whole text": (
+        (
+            models.WordPiece(WORDS, unk_token="[UNK]"),
+            pre_tokenizers.WhitespaceSplit(),
+            decoders.Sequence([decoders.Fuse(), decoders.WordPiece()]),
+        ),
+        "its decoder's step WordPiece changes pieces",
+    ),
     "a decoder that looks around": ((MERGES, None, decoders.CTC()), "its decoder's step CTC changes pieces"),
     "stripped pieces": (
         (MERGES, None, decoders.Sequence([decoders.Strip("a", 1, 0), decoders.Fuse()])),
@@ -90,6 +98,23 @@ REFUSED = {
             normalizers.ByteLevel(),
         ),
         "its step ByteLevel changes the symbols of bytes",
+    ),
+    "a prefix behind bytes": (
+        (
+            models.BPE(BYTES, []),
+            None,
+            decoders.ByteLevel(),
+            normalizers.Sequence([normalizers.ByteLevel(), normalizers.Prepend("Ġ")]),
+        ),
+        "its step Prepend changes the symbols of bytes",
+    ),
+    "words that a pattern divides": (
+        (
+            models.BPE({"a": 0, "##a": 1}, [], continuing_subword_prefix="##"),
+            pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(False)]),
+            decoders.Sequence([decoders.WordPiece(), decoders.ByteLevel()]),
+        ),
+        "words are divided by ByteLevel, not by white space alone",
     ),
     "spaces behind bytes": (
         (
@@ -141,8 +166,9 @@ def test_what_does_not_tell_its_bytes_says_why(name):
 
 def test_what_a_decoder_does_to_a_whole_text_is_no_part_of_a_piece():
     steps = [decoders.Fuse(), decoders.Replace(Regex(r"\A +| +\z"), ""), decoders.Strip(" ", 1, 1)]
-    spaces = made(models.BPE({" ": 0, "a ": 1}, []), None, decoders.Sequence(steps))
-    assert tokenizers.token_bytes(spaces).values == (b" ", b"a ")
+    steps.append(decoders.Replace("a .", "a."))
+    spaces = made(models.BPE({" ": 0, "a ": 1, "a .": 2}, []), None, decoders.Sequence(steps))
+    assert tokenizers.token_bytes(spaces).values == (b" ", b"a ", b"a .")
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -206,6 +206,19 @@ def test_text_behind_an_added_token(scheme, in_parts, spelled):
     assert spelled_by(tokenizer, "a<x>") == b" a<x>"
 
 
+def test_two_steps_that_put_a_space_in_front_put_one():
+    tokenizer = wordy(
+        {"?": 0, "▁a": 1},
+        [hf.AddedToken("<x>", normalized=False)],
+        normalizer=normalizers.Prepend("▁"),
+        pre_tokenizer=pre_tokenizers.Metaspace(prepend_scheme="first"),
+        decoder=decoders.Metaspace(),
+    )
+    found = tokenizers.token_bytes(tokenizer)
+    assert (found.prefix, found.prefixes_spaces, found.prefixes_parts) == (b" ", True, True)
+    assert spelled_by(tokenizer, "a<x>a") == b" a<x> a"
+
+
 def test_a_piece_that_is_an_added_token_too_is_said():
     backend = kind("byte-level")[0].backend
     backend = hf.Tokenizer.from_str(backend.to_str())
@@ -215,6 +228,22 @@ def test_a_piece_that_is_an_added_token_too_is_said():
     assert found.values[tokenizer.backend.token_to_id("é")] == b"\xe9"
     assert found.losses == ("'é', an added token and a piece of other bytes",)
     assert spelled_by(tokenizer, "a 餐 a") == "a 餐 a".encode()
+
+
+def test_an_added_token_of_marks_is_a_piece_of_spaces():
+    backend = hf.Tokenizer.from_str(kind("Gemma")[0].backend.to_str())
+    backend.add_tokens([hf.AddedToken("▁▁", normalized=False)])
+    tokenizer = tokenizers.Tokenizer.from_json(backend.to_str())
+    found = tokenizers.token_bytes(tokenizer)
+    assert found.values[tokenizer.backend.token_to_id("▁▁")] == b"  "
+    # Texts with marks in them are lost with and without it.
+    assert found.losses == ("'▁', which stands for a space",)
+
+
+@pytest.mark.parametrize("name", ["word pieces", "words", "instructions"])
+def test_words_begin_with_spaces_but_the_first(name):
+    found = tokenizers.token_bytes(kind(name)[0])
+    assert (found.prefix, found.prefixes_spaces, found.prefixes_parts) == (b" ", False, True)
 
 
 @pytest.mark.parametrize("ids", [[3], [0], [1, -1]])
