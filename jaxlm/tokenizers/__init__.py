@@ -15,12 +15,14 @@ from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
 from jaxlm.tokenizers._opening import Frame, Reader, file_frame, text_frame
+from jaxlm.tokenizers._preparation import UnknownBytesError
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels
 from jaxlm.tokenizers._subwords import train_subwords
 from jaxlm.tokenizers._template import with_frame
 from jaxlm.tokenizers._texts import as_ids, as_texts
+from jaxlm.tokenizers._token_bytes import TokenBytes, token_bytes
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 __all__ = [
@@ -34,9 +36,11 @@ __all__ = [
     "Frame",
     "Reader",
     "Specials",
+    "TokenBytes",
     "Tokenizer",
     "TokenizerConfig",
     "as_ids",
+    "UnknownBytesError",
     "as_texts",
     "bytes_tokenizer",
     "character_class",
@@ -50,6 +54,7 @@ __all__ = [
     "sentinel_ids",
     "spaceless_words",
     "text_frame",
+    "token_bytes",
     "train_instructions",
     "train_subwords",
     "train_tokenizer",

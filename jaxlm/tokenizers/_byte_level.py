@@ -16,6 +16,8 @@ BYTE_SYMBOLS: tuple[str, ...] = tuple(
     chr(byte if byte in _PRINTABLE else 256 + _SHIFTED.index(byte)) for byte in range(256)
 )
 _BYTES = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
+_TO_LATIN = str.maketrans({symbol: chr(byte) for symbol, byte in _BYTES.items()})
+_FOREIGN = re.compile(f"[^{re.escape(''.join(BYTE_SYMBOLS))}]")
 
 # Outside the 256 symbols, so no text can write it: "append" is a whole operand, "…append" the end of a longer
 # one.
@@ -30,6 +32,18 @@ def to_symbols(text: str) -> str:
       'Ã©Ġthe'
     """
     return "".join(BYTE_SYMBOLS[byte] for byte in text.encode())
+
+
+def to_bytes(symbols: str) -> bytes:
+    r"""Returns the bytes that symbols stand for; of a token with other characters, its own UTF-8.
+
+    Example:
+      >>> to_bytes("Ã"), to_bytes("Ġ漢")
+      (b'\xc3', b'\xc4\xa0\xe6\xbc\xa2')
+    """
+    if _FOREIGN.search(symbols):
+        return symbols.encode()
+    return symbols.translate(_TO_LATIN).encode("latin-1")
 
 
 def from_symbols(symbols: str) -> str:

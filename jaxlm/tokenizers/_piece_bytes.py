@@ -1,0 +1,179 @@
+"""The bytes of one piece of a vocabulary, as the decoder in a tokenizer's file writes it inside a text."""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import tokenizers
+
+from jaxlm.tokenizers._byte_level import to_bytes
+from jaxlm.tokenizers._preparation import Preparation, Step, flat_steps, unknown_bytes
+
+# What every decoder is tried with: a mistaken one changes letters, signs, spaces, or what spells them.
+_PROBES = (*map(chr, range(0x20, 0x7F)), "é", "▁", "漢")
+_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+
+PieceBytes = Callable[[str], bytes]
+
+
+class Model(NamedTuple):
+    """What a model says of its pieces, whatever kind it is.
+
+    Attributes:
+      kind: "BPE", "Unigram", "WordPiece" or "WordLevel".
+      continuation: what stands in front of a piece that goes on with a word, `##`; "": nothing.
+      word_end: what stands behind a piece that ends a word, `</w>`; "": nothing.
+      has_byte_pieces: whether `<0x41>` is the byte, for characters that no other piece has.
+      takes_whole_words: whether a word that is a piece is taken as it is, without merges.
+      unknown: the piece that stands for what the model cannot write; None: there is none.
+    """
+
+    kind: str
+    continuation: str = ""
+    word_end: str = ""
+    has_byte_pieces: bool = False
+    takes_whole_words: bool = False
+    unknown: str | None = None
+
+    @staticmethod
+    def of(backend: tokenizers.Tokenizer) -> "Model":
+        """Returns what the model of a backend says.
+
+        Example:
+          >>> backend = tokenizers.Tokenizer(tokenizers.models.WordPiece({"a": 0}, unk_token="a"))
+          >>> Model.of(backend).continuation
+          '##'
+        """
+        model = backend.model
+        kind = type(model).__name__
+        if kind == "Unigram":
+            # The only one whose settings the library hands out as JSON alone.
+            told = json.loads(model.__getstate__())
+            unknown = None if told["unk_id"] is None else told["vocab"][told["unk_id"]][0]
+            return Model(kind, has_byte_pieces=told.get("byte_fallback", False), unknown=unknown)
+        return Model(
+            kind,
+            continuation=getattr(model, "continuing_subword_prefix", None) or "",
+            word_end=getattr(model, "end_of_word_suffix", None) or "",
+            has_byte_pieces=getattr(model, "byte_fallback", False),
+            takes_whole_words=getattr(model, "ignore_merges", False),
+            unknown=model.unk_token,
+        )
+
+
+def piece_bytes(backend: tokenizers.Tokenizer, model: Model, done: Preparation) -> tuple[PieceBytes, bool]:
+    """Returns the function from a piece to its bytes, and whether it writes a space in front of each word.
+
+    A piece has the bytes that it has inside a text. What a decoder does to the ends of a whole text, or to a
+    text behind `Fuse`, is no part of a piece.
+
+    Args:
+      backend: of any kind.
+      model: what its model says.
+      done: what is done to a text in front of it.
+
+    Raises:
+      UnknownBytesError: if ids do not tell where spaces stood, or if the decoder does not undo what is done
+        in front of the model.
+
+    Example:
+      >>> from tokenizers import Tokenizer, decoders, models
+      >>> backend = Tokenizer(models.BPE(byte_fallback=True))
+      >>> backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+      >>> of_piece, _ = piece_bytes(backend, Model.of(backend), Preparation())
+      >>> of_piece("a"), of_piece("<0xC3>")
+      (b'a', b'\\xc3')
+    """
+    if model.word_end:
+        raise unknown_bytes(f"its pieces end words with {model.word_end!r}, not begin them with a space")
+    steps = flat_steps(backend.decoder)
+    if not steps and model.kind == "WordLevel" and done.divides_words_alone:
+        steps = [{"type": "WordPiece", "prefix": ""}]
+    spaced = any(step["type"] == "WordPiece" for step in steps)
+    _check_words(steps, model, done, spaced=spaced)
+    write = _writer(steps, model)
+    _check_undone(write, model, done, spaced=spaced)
+    return write, spaced
+
+
+def _writer(steps: Iterable[Step], model: Model) -> PieceBytes:
+    changes, finish, is_whole = [], str.encode, False
+    for step in steps:
+        change = _change(step, model, is_whole=is_whole)
+        changes += [] if change is None else [change]
+        is_whole = is_whole or step["type"] in ("Fuse", "ByteLevel")
+        finish = to_bytes if step["type"] == "ByteLevel" else finish
+
+    def write(piece: str) -> bytes:
+        for change in changes:
+            piece = change(piece)
+        return finish(piece)
+
+    def write_or_byte(piece: str) -> bytes:
+        found = _BYTE_PIECE.fullmatch(piece)
+        return write(piece) if found is None else bytes.fromhex(found[1])
+
+    return write_or_byte if model.has_byte_pieces else write
+
+
+def _change(step: Step, model: Model, *, is_whole: bool) -> Callable[[str], str] | None:
+    """What one step does to a piece by itself; None: nothing."""
+    kind = step["type"]
+    if kind in ("Fuse", "ByteLevel", "ByteFallback"):
+        return None
+    if kind == "WordPiece" and not is_whole:
+        return lambda piece: _in_word(piece, model.continuation)
+    if kind == "Metaspace":
+        return lambda piece: piece.replace(step["replacement"], " ")
+    pattern = step["pattern"].get("String") if kind == "Replace" else None
+    # One character is replaced in a whole text as it is in each piece.
+    if pattern is not None and (not is_whole or len(pattern) == 1):
+        return lambda piece: piece.replace(pattern, step["content"])
+    if is_whole and kind in ("Replace", "Strip"):
+        return None
+    raise unknown_bytes(f"its decoder's step {kind} changes pieces by what stands beside them")
+
+
+def _in_word(piece: str, continuation: str) -> str:
+    """A piece that goes on with a word, without its mark, or one that begins a word, behind a space."""
+    if continuation and piece.startswith(continuation):
+        return piece[len(continuation) :]
+    return " " + piece
+
+
+def _check_words(steps: list[Step], model: Model, done: Preparation, *, spaced: bool) -> None:
+    """Raises if pieces do not tell where words begin, or white space does not."""
+    prefixes = {step["prefix"] for step in steps if step["type"] == "WordPiece"}
+    if model.continuation and prefixes != {model.continuation}:
+        raise unknown_bytes(f"its decoder does not join pieces that begin with {model.continuation!r}")
+    if spaced and not model.continuation and model.kind != "WordLevel":
+        raise unknown_bytes("its pieces do not tell whether they begin a word")
+    if not steps and done.drops_white:
+        raise unknown_bytes("its file has no decoder, and its ids do not tell where white space stood")
+    if spaced and not done.divides_words_alone:
+        divider = done.divider or "no pre-tokenizer"
+        raise unknown_bytes(
+            f"words are divided by {divider}, not by white space alone, so that its ids do not tell where "
+            "spaces stood"
+        )
+    if spaced and (done.mark is not None or done.prefix):
+        raise unknown_bytes("spaces are put in front of words twice, before its model and by its decoder")
+    if spaced and model.has_byte_pieces:
+        raise unknown_bytes("its byte pieces do not tell whether they begin a word")
+
+
+def _check_undone(write: PieceBytes, model: Model, done: Preparation, *, spaced: bool) -> None:
+    """Raises if a character, spelled as the model reads it, is not written as it was."""
+    no_spaces = done.drops_white and done.mark is None and not done.prefix
+    for probe in _PROBES:
+        if probe == done.mark or (probe == " " and no_spaces):
+            continue
+        spelled = done.spell(probe)
+        written = write(model.continuation + spelled)
+        expected = probe.encode() if model.continuation or not spaced else b" " + probe.encode()
+        if written != expected:
+            raise unknown_bytes(
+                f"its decoder writes {written.decode(errors='backslashreplace')!r} for {spelled!r}, which is "
+                f"{probe!r} in a text"
+            )
