@@ -105,7 +105,7 @@ def in_context_pvi(inputs: StepInputs) -> Float[Array, "*batch"]:
         https://arxiv.org/abs/2310.12300.
     """
     # One gather a run rather than a quotient of probabilities, which may both be 0 in float32.
-    return -contrast_prob_diff(inputs, logprob=True)
+    return contrast_prob(inputs, logprob=True) - probability(inputs, logprob=True)
 
 
 def kl_divergence(
