@@ -9,7 +9,6 @@ turned in memory is the small one.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax

@@ -16,8 +16,8 @@ Derivatives = Literal["reverse", "any"]
 # Part of the key of JAX's caches: a jitted function is traced once for each value.
 _WANTED = jax.make_user_context("reverse")
 _REMEDY = (
-    "jaxlm's operations have hand-written backward passes, which jax.jvp, jax.jacfwd and jax.linearize cannot "
-    'use: decorate what you differentiate with @jaxlm.ops.derivatives("any")'
+    "jaxlm's operations have hand-written backward passes, which forward mode (jax.jvp, jax.jacfwd, "
+    'jax.linearize) cannot use: decorate what you differentiate with @jaxlm.ops.derivatives("any")'
 )
 
 
@@ -42,15 +42,15 @@ def derivatives(wanted: Derivatives) -> Iterator[None]:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from jaxlm.ops import silu
-      >>> @derivatives("any")
+      >>> from jaxlm import ops
+      >>> @ops.derivatives("any")
       ... def loss(weights):
-      ...     return silu(weights).sum()
+      ...     return ops.silu(weights).sum()
       >>> _, slope = jax.jvp(loss, (jnp.zeros(3),), (jnp.ones(3),))
       >>> float(slope)
       1.5
-      >>> with derivatives("any"):
-      ...     jax.jacfwd(silu)(jnp.zeros(2)).tolist()
+      >>> with ops.derivatives("any"):
+      ...     jax.jacfwd(ops.silu)(jnp.zeros(2)).tolist()
       [[0.5, 0.0], [0.0, 0.5]]
 
     References:
@@ -112,8 +112,14 @@ def with_backward(
       static: places of the arguments that are no arrays.
 
     Example:
-      >>> square = with_backward(lambda x: x * x, lambda x: (x * x, x), lambda x, upstream: (2 * x * upstream,))
-      >>> float(jax.jvp(jax.grad(square), (3.0,), (1.0,))[1])
+      >>> def square(number):
+      ...     return number * number
+      >>> def forward(number):
+      ...     return square(number), number
+      >>> def backward(number, upstream):
+      ...     return (2 * number * upstream,)
+      >>> fast = with_backward(square, forward, backward)
+      >>> float(jax.jvp(jax.grad(fast), (3.0,), (1.0,))[1])
       2.0
     """
     fast = jax.custom_vjp(function, nondiff_argnums=static)

@@ -15,19 +15,19 @@ from tests.models.conftest import SHARED, SMALL, drawn
 
 DROPOUTS = dict.fromkeys(models.DROPOUTS, 0.2)
 SCHEMES = {
-    "bert": {"norm_placement": "post", "embedding_norm": True, "token_types": 2},
     "alike blocks": {"position": "none", "depth": 2, "scan_layers": True, "remat": True, **DROPOUTS},
     "gemma": {"shared": "mixed", "depth": 2, **DROPOUTS},
-    "llama": {"causal": True, "position": "rotary", "norm": "rms", "activation": "swiglu", "num_kv_heads": 2},
     "t5": {"objective": "seq2seq_lm", "position": "relative", "norm": "rms", "num_kv_heads": 2},
     "classifier": {"objective": "classification", "pooling": "attention", "hidden_layers": 1},
 }
 # Other combinations of the same operations.
 FURTHER = {
+    "bert": {"norm_placement": "post", "embedding_norm": True, "token_types": 2},
+    "llama": {"causal": True, "position": "rotary", "norm": "rms", "activation": "swiglu", "num_kv_heads": 2},
     "esm": {"position": "rotary", "token_dropout": True, "mask_id": 5, "activation": "gelu_tanh"},
     "relative window": {"position": "relative", "relative_buckets": 8, "relative_distance": 6, "window": 3},
-    "instruction": {"position": "instruction", "tie_embeddings": False, "head": "linear", **DROPOUTS},
-    "sinusoidal": {"position": "sinusoidal", "activation": "silu", "output_scale": 0.5},
+    "undertale": {"position": "instruction", "embedding_norm": True, "final_norm": False, **DROPOUTS},
+    "sinusoidal": {"position": "sinusoidal", "activation": "silu", "head": "linear", "tie_embeddings": False},
     "parallel": {"shared": "parallel"},
     "gpt": {"causal": True, "activation": "gelu_tanh", "attention_softcap": 2.0, "logit_softcap": 3.0},
     "recomputed": {"causal": True, "activation": "geglu", "remat": True},
@@ -153,9 +153,8 @@ def test_gradients_jvps_and_hessian_vector_products(scheme):
     assert np.linalg.norm(second - flat(of_u)) < 2e-3 * length(of_u)
 
 
-@pytest.mark.parametrize("scheme", ["alike blocks", "classifier"])
-def test_one_jitted_function_serves_both(scheme):
-    case = made(scheme)
+def test_one_jitted_function_serves_both():
+    case = made("alike blocks")
     product = jax.jit(lambda params, towards: jax.jvp(jax.grad(case.loss), (params,), (towards,))[1])
     slope = jax.jit(lambda params, towards: jax.jvp(case.loss, (params,), (towards,))[1])
     arguments = case.params, part(case.directions, 0)
@@ -186,27 +185,28 @@ def test_jacobians_by_columns_are_those_by_rows(scheme):
     assert_close(by_columns, by_rows, 1e-5)
 
 
-@pytest.mark.parametrize("scheme", ["llama", pytest.param("bert", marks=pytest.mark.long)])
-def test_bfloat16_has_them_within_its_rounding(scheme):
-    case = made(scheme, dtype="bfloat16", activation="relu" if scheme == "bert" else "swiglu")
-    free = ops.derivatives("any")(case.loss)
-    products = jax.jit(lambda params, u: jax.jvp(jax.value_and_grad(free), (params,), (u,)))
-    u = part(case.directions, 0)
-    (value, gradient), (slope, product) = products(case.params, u)
-    trained_value, trained = case.graded(case.params)
-    np.testing.assert_allclose(value, trained_value, rtol=1e-6)
-    # Numbers of 8 bits, 0.4 % each, through a dozen products.
-    assert_close(gradient, trained, 0.03)
-    assert abs(slope - flat(trained) @ flat(u)) < 0.03 * length(trained) * length(u)
-    exact = made(scheme, activation="relu" if scheme == "bert" else "swiglu")
-    with ops.derivatives("any"):
-        wanted = jax.jit(lambda params: jax.jvp(jax.grad(exact.loss), (params,), (u,))[1])(case.params)
-    assert length(jax.tree.map(jnp.subtract, product, wanted)) < 0.05 * length(wanted)
+def test_bfloat16_has_them_as_exactly_as_training_has():
+    rounded, exact = made("llama", dtype="bfloat16"), made("llama")
+    u = part(exact.directions, 0)
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def graded(loss, wanted, params):
+        with ops.derivatives(wanted):
+            return jax.jvp(jax.grad(loss), (params,), (u,))
+
+    trained, free = (graded(rounded.loss, wanted, rounded.params) for wanted in ("reverse", "any"))
+    wanted = graded(exact.loss, "reverse", exact.params)
+    for by_training, by_jax, right in zip(trained, free, wanted, strict=True):
+        errors = [np.linalg.norm(flat(found) - flat(right)) for found in (by_training, by_jax)]
+        # Numbers of 8 bits, through a dozen products and twice as many in a product with the Hessian.
+        assert errors[0] < 0.1 * length(right) and errors[1] < 1.5 * errors[0]
+    slope = jax.jit(lambda params: jax.jvp(ops.derivatives("any")(rounded.loss), (params,), (u,))[1])
+    assert abs(slope(rounded.params) - flat(wanted[0]) @ flat(u)) < 0.1 * length(wanted[0]) * length(u)
 
 
 def test_the_refusal_of_forward_mode_names_the_remedy():
     case = made("bert")
     with pytest.raises(TypeError, match="forward-mode") as caught:
         jax.jvp(case.loss, (case.params,), (part(case.directions, 0),))
-    (note,) = caught.value.__notes__
-    assert '@jaxlm.ops.derivatives("any")' in note
+    # JAX has notes of its own.
+    assert any('@jaxlm.ops.derivatives("any")' in note for note in caught.value.__notes__)
