@@ -6,6 +6,7 @@ from jaxlm.ops._buckets import bucket, coarse_bucket, fine_bucket
 from jaxlm.ops._column_scores import column_log_probs, column_scores
 from jaxlm.ops._counts import exact_counts, share_counts
 from jaxlm.ops._cross_entropy import CrossEntropy, tiled_cross_entropy
+from jaxlm.ops._derivatives import derivatives
 from jaxlm.ops._distances import distance_buckets, sinusoids
 from jaxlm.ops._dropout import dropout
 from jaxlm.ops._ensembles import Combine, Disagreement, disagreement, mixture_log_probs
@@ -57,6 +58,7 @@ __all__ = [
     "coarse_bucket",
     "column_log_probs",
     "column_scores",
+    "derivatives",
     "disagreement",
     "distance_buckets",
     "dropout",

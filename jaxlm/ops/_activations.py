@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxlm.ops._derivatives import with_backward
 from jaxlm.typing import Array, Float
 
 _ROOT_HALF = np.float32(0.5**0.5)
@@ -46,19 +47,21 @@ def _tanh_argument(values: Array) -> Array:
 
 
 def _with_slope(slope: Callable[[Array], Array]) -> Callable[[Callable], Callable]:
-    """A decorator: the backward pass multiplies by `slope` of the float32 inputs, which it keeps."""
+    """A decorator: the derivative is `slope` of the float32 inputs, which the backward pass keeps."""
+
+    def sloped(inputs: Array, change: Array) -> Array:
+        return (change.astype(jnp.float32) * slope(inputs.astype(jnp.float32))).astype(inputs.dtype)
 
     def decorate(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         def forward(inputs: Array) -> tuple[Array, Array]:
-            return function(inputs), inputs
+            return plain(inputs), inputs
 
         def backward(inputs: Array, upstream: Array) -> tuple[Array]:
-            found = upstream.astype(jnp.float32) * slope(inputs.astype(jnp.float32))
-            return (found.astype(inputs.dtype),)
+            return (sloped(inputs, upstream),)
 
-        smooth = jax.custom_vjp(function)
-        smooth.defvjp(forward, backward)
-        return smooth
+        plain = jax.custom_jvp(function)
+        plain.defjvp(lambda inputs, changes: (plain(*inputs), sloped(*inputs, *changes)))
+        return with_backward(plain, forward, backward)
 
     return decorate
 

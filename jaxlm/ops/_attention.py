@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
+from jaxlm.ops._derivatives import are_plain, naming_remedy
 from jaxlm.ops._fused_attention import fused_attention, obstacle, say_once
 from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key
@@ -53,7 +54,7 @@ def attention(
       dropout_rate: probability that an attention probability is zeroed.
       dropout_rng: PRNG key, consumed; needed where `dropout_rate > 0`.
       implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": the fused one on a GPU where its
-        limits hold.
+        limits hold. With `derivatives("any")` each of them is "xla".
       require_fused: makes it an error that the fused implementation cannot be used.
       return_probs: also return the float32 probabilities, before dropout.
 
@@ -89,8 +90,9 @@ def attention(
         reason = obstacle(query, key, has_bias=bias is not None, **options)
         say_once(query.shape, query.dtype.name, reason)
         if reason is None:
-            return fused_attention(query, key, value, mask, scale)
-        if require_fused or implementation == "cudnn":
+            with naming_remedy():
+                return fused_attention(query, key, value, mask, scale)
+        if require_fused or (implementation == "cudnn" and not are_plain()):
             raise ValueError(
                 f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
                 "change that, or allow implementation 'xla' without require_fused"

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxlm.ops._derivatives import with_backward
 from jaxlm.ops._products import product
 from jaxlm.ops._softcap import capped
 from jaxlm.typing import Array, Bool, Float, Int
@@ -86,7 +87,7 @@ def tiled_cross_entropy(
         raise ValueError(f"tile is a positive number of rows, got {tile}")
     by_row = None
     if isinstance(label_smoothing, jax.Array):
-        by_row, label_smoothing = label_smoothing.astype(jnp.float32), None
+        by_row, label_smoothing = lax.stop_gradient(label_smoothing.astype(jnp.float32)), None
     elif not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
     if z_loss < 0.0:
@@ -96,9 +97,8 @@ def tiled_cross_entropy(
     return CrossEntropy(loss_sum, weights.sum(), lax.stop_gradient(nll), correct)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(6,))
-def _cross_entropy(features, kernel, bias, targets, weights, smoothing, options):
-    """Returns (loss_sum, nll, correct), without gradients."""
+def _plain_cross_entropy(features, kernel, bias, targets, weights, smoothing, options):
+    """Returns (loss_sum, nll, correct); a gradient by JAX's rules computes each tile's logits again."""
     head = _Head(kernel.astype(features.dtype), bias)
 
     def body(loss_sum, tile):
@@ -106,7 +106,7 @@ def _cross_entropy(features, kernel, bias, targets, weights, smoothing, options)
         return loss_sum + rows.weighted.sum(), (rows.nll, rows.correct)
 
     loss_sum, outputs = _over_tiles(
-        body, jnp.float32(0.0), (features, targets, weights, smoothing), options.tile
+        jax.checkpoint(body), jnp.float32(0.0), (features, targets, weights, smoothing), options.tile
     )
     return loss_sum, *outputs
 
@@ -150,7 +150,9 @@ def _cross_entropy_backward(options, saved, cotangents):
     return features, kernel, bias, None, weights, None
 
 
-_cross_entropy.defvjp(_cross_entropy_forward, _cross_entropy_backward)
+_cross_entropy = with_backward(
+    _plain_cross_entropy, _cross_entropy_forward, _cross_entropy_backward, static=(6,)
+)
 
 
 class _Head(NamedTuple):
@@ -194,7 +196,7 @@ def _tile_losses(
     if options.z_loss:
         losses = losses + options.z_loss * jnp.square(log_partition)
     losses = jnp.where(counts, losses, 0.0)
-    correct = _first_of_highest(logits, targets, target_logits) & counts
+    correct = _first_of_highest(*map(lax.stop_gradient, (logits, targets, target_logits))) & counts
     return _Rows(logits, log_partition, nll, losses, weights * losses, correct, smooth)
 
 

@@ -7,14 +7,13 @@ direction. Likewise the gradients of keys and values are computed transposed, so
 turned in memory is the small one.
 """
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxlm.ops._derivatives import with_backward
 from jaxlm.ops._dropout import dropout_mask
 from jaxlm.ops._products import product, row_major
 from jaxlm.typing import Array
@@ -28,8 +27,7 @@ class Settings(NamedTuple):
     dropout_rate: float
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(6,))
-def dense_attention(
+def _plain_attention(
     query: Array,
     key: Array,
     value: Array,
@@ -86,7 +84,7 @@ def _backward(settings, saved, upstream):
     return query_gradient, key_gradient, value_gradient, None, bias_gradient, None
 
 
-dense_attention.defvjp(_forward, _backward)
+dense_attention = with_backward(_plain_attention, _forward, _backward, static=(6,))
 
 
 def _exponentials(

@@ -5,13 +5,11 @@ the hash below is fused into whatever reads it and is computed again in the back
 kept.
 """
 
-from functools import partial
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxlm.ops._derivatives import with_backward
 from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key, UInt32
 
@@ -39,6 +37,7 @@ def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Fl
       ValueError: if `rate` is outside [0, 1).
 
     Example:
+      >>> import jax
       >>> dropped = dropout(jax.random.key(0), jnp.ones(1000), 0.5)
       >>> sorted(set(dropped.tolist()))
       [0.0, 2.0]
@@ -68,6 +67,7 @@ def dropout_mask(words: UInt32[Array, " 2"], shape: tuple[int, ...], rate: float
       `Bool[shape]`.
 
     Example:
+      >>> import jax
       >>> dropout_mask(key_words(jax.random.key(0)), (2, 3), 0.0).all().item()
       True
     """
@@ -84,19 +84,18 @@ def _mixed(words: Array) -> Array:
     return words ^ (words >> np.uint32(16))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _dropped(words: Array, inputs: Array, rate: float) -> Array:
+def _plain_dropped(words: Array, inputs: Array, rate: float) -> Array:
     mask = dropout_mask(words, inputs.shape, rate)
     scaled = inputs.astype(jnp.float32) * np.float32(1.0 / (1.0 - rate))
     return jnp.where(mask, scaled, 0.0).astype(inputs.dtype)
 
 
 def _dropped_forward(words: Array, inputs: Array, rate: float) -> tuple[Array, Array]:
-    return _dropped(words, inputs, rate), words
+    return _plain_dropped(words, inputs, rate), words
 
 
 def _dropped_backward(rate: float, words: Array, upstream: Array) -> tuple[None, Array]:
-    return None, _dropped(words, upstream, rate)
+    return None, _plain_dropped(words, upstream, rate)
 
 
-_dropped.defvjp(_dropped_forward, _dropped_backward)
+_dropped = with_backward(_plain_dropped, _dropped_forward, _dropped_backward, static=(2,))

@@ -6,6 +6,7 @@ import logging
 import jax
 import jax.numpy as jnp
 
+from jaxlm.ops._derivatives import are_plain
 from jaxlm.typing import Array
 
 _LOG = logging.getLogger("jaxlm")
@@ -35,7 +36,7 @@ def obstacle(
     return_probs: bool,
     has_bias: bool = False,
 ) -> str | None:
-    """Returns why cuDNN cannot do this attention, decided by shapes and options alone; None where it can.
+    """Returns why cuDNN cannot do this attention, decided when it is traced; None where it can.
 
     Example:
       >>> query = jnp.zeros((1, 4, 2, 8))
@@ -53,6 +54,7 @@ def obstacle(
         (has_bias, "the gradient of a bias is not cuDNN's"),
         (dropout_rate > 0.0, "cuDNN's dropout of probabilities is not keyed"),
         (return_probs, "cuDNN does not return probabilities"),
+        (are_plain(), 'cuDNN has no forward-mode derivatives, for which derivatives("any") asks'),
         (
             jax.default_backend() == "gpu" and not _is_ampere_or_later(),
             "cuDNN needs an NVIDIA GPU from Ampere on",

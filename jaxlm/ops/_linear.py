@@ -1,11 +1,9 @@
 """The affine map, with products that accumulate in float32 in both directions."""
 
-from functools import partial
-
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxlm.ops._derivatives import with_backward
 from jaxlm.ops._products import product
 from jaxlm.typing import Array, Float
 
@@ -44,8 +42,7 @@ def linear(
     return outputs.reshape(*inputs.shape[:-1], kernel.shape[0])
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _affine(rows: Array, kernel: Array, bias: Array | None, dtype: jnp.dtype) -> Array:
+def _plain_affine(rows: Array, kernel: Array, bias: Array | None, dtype: jnp.dtype) -> Array:
     outputs = product(rows, kernel.astype(rows.dtype), 1, 1)
     if bias is not None:
         outputs = outputs + bias.astype(jnp.float32)[None, :]
@@ -53,7 +50,7 @@ def _affine(rows: Array, kernel: Array, bias: Array | None, dtype: jnp.dtype) ->
 
 
 def _affine_forward(rows: Array, kernel: Array, bias: Array | None, dtype: jnp.dtype) -> tuple[Array, tuple]:
-    return _affine(rows, kernel, bias, dtype), (rows, kernel, bias)
+    return _plain_affine(rows, kernel, bias, dtype), (rows, kernel, bias)
 
 
 def _affine_backward(dtype: jnp.dtype, saved: tuple, cotangent: Array) -> tuple[Array, Array, Array | None]:
@@ -67,4 +64,4 @@ def _affine_backward(dtype: jnp.dtype, saved: tuple, cotangent: Array) -> tuple[
     return rows_gradient, kernel_gradient, cotangent.astype(jnp.float32).sum(0).astype(bias.dtype)
 
 
-_affine.defvjp(_affine_forward, _affine_backward)
+_affine = with_backward(_plain_affine, _affine_forward, _affine_backward, static=(3,))

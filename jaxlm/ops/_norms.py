@@ -1,11 +1,9 @@
 """Layer and root-mean-square normalisation with float32 statistics and gradients written by hand."""
 
-from functools import partial
-
-import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxlm.ops._derivatives import with_backward
 from jaxlm.typing import Array, Float
 
 
@@ -64,8 +62,7 @@ def rms_norm(
     return _normalised(rows, scale, None, float(epsilon), False).reshape(inputs.shape)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _normalised(rows: Array, scale: Array, bias: Array | None, epsilon: float, centre: bool) -> Array:
+def _plain_normalised(rows: Array, scale: Array, bias: Array | None, epsilon: float, centre: bool) -> Array:
     return _normalised_forward(rows, scale, bias, epsilon, centre)[0]
 
 
@@ -100,4 +97,4 @@ def _statistics(rows: Array, epsilon: float, centre: bool) -> tuple[Array, Array
     return mean, lax.rsqrt(variance + epsilon)
 
 
-_normalised.defvjp(_normalised_forward, _normalised_backward)
+_normalised = with_backward(_plain_normalised, _normalised_forward, _normalised_backward, static=(3, 4))

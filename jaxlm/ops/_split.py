@@ -1,10 +1,8 @@
 """Parts of an axis, whose gradient is one concatenation."""
 
-from functools import partial
-
-import jax
 import jax.numpy as jnp
 
+from jaxlm.ops._derivatives import with_backward
 from jaxlm.typing import Array, Float
 
 
@@ -34,14 +32,13 @@ def split(inputs: Float[Array, "..."], sizes: tuple[int, ...], axis: int) -> tup
     return _split(inputs, tuple(sizes), axis)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _split(inputs: Array, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
+def _plain_split(inputs: Array, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
     stops = [sum(sizes[: part + 1]) for part in range(len(sizes))]
     return tuple(jnp.split(inputs, stops[:-1], axis=axis))
 
 
 def _split_forward(inputs: Array, sizes: tuple[int, ...], axis: int) -> tuple[tuple[Array, ...], None]:
-    return _split(inputs, sizes, axis), None
+    return _plain_split(inputs, sizes, axis), None
 
 
 def _split_backward(sizes: tuple[int, ...], axis: int, _: None, parts: tuple[Array, ...]) -> tuple[Array]:
@@ -49,4 +46,4 @@ def _split_backward(sizes: tuple[int, ...], axis: int, _: None, parts: tuple[Arr
     return (jnp.concatenate(parts, axis=axis),)
 
 
-_split.defvjp(_split_forward, _split_backward)
+_split = with_backward(_plain_split, _split_forward, _split_backward, static=(1, 2))

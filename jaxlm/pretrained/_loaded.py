@@ -15,6 +15,9 @@ ENDS = "jaxlm_ends"
 class Loaded(NamedTuple):
     """A model that is ready to use.
 
+    Gradients of what it computes need nothing more; forward mode (`jax.jvp`, `jax.jacfwd`) needs the function
+    that is differentiated to be decorated with `ops.derivatives("any")`.
+
     Attributes:
       config: what it is made of.
       objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint", or "body" of

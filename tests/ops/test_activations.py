@@ -38,6 +38,9 @@ def test_slopes_are_right_within_a_millionth(ours, wanted):
 def test_large_values_are_finite_in_both_directions(ours, value):
     with jax.debug_nans(True):
         outputs, slope = jax.value_and_grad(ours)(jnp.float32(value))
+        with ops.derivatives("any"):
+            forward = jax.jvp(ours, (jnp.float32(value),), (jnp.float32(1.0),))
+    assert forward == (outputs, slope)
     assert abs(outputs - max(value, 0.0)) < 1e-15 * max(value, 1.0)
     assert abs(slope - (0.5 if value == 0.0 else float(value > 0))) < 1e-15
 

@@ -37,6 +37,19 @@ def test_each_limit_is_named(on_gpu, query, options, reason):
     assert found is None if reason is None else reason in found
 
 
+def test_it_is_left_out_where_forward_mode_is_asked_for(on_gpu, monkeypatch):
+    def kernel(*arguments, **options):
+        raise AssertionError("cuDNN has no forward mode")
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
+    with ops.derivatives("any"):
+        for implementation in ("auto", "cudnn"):
+            outputs = ops.attention(QUERY, QUERY, QUERY, implementation=implementation)
+            np.testing.assert_array_equal(outputs, QUERY)
+        with pytest.raises(ValueError, match=r'cannot be fused: .* derivatives\("any"\)'):
+            ops.attention(QUERY, QUERY, QUERY, require_fused=True)
+
+
 def test_an_old_or_foreign_gpu_is_no_place_for_it(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert "Ampere" in _fused_attention.obstacle(QUERY, QUERY, **OPTIONS)

@@ -3,10 +3,12 @@
 import dataclasses
 import re
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import models
+from jaxlm import models, ops
 from jaxlm.pretrained._families import FAMILIES, family_for, family_of
 from jaxlm.pretrained._relatives import _BY_TYPE, _plainly
 from jaxlm.pretrained._rows import their_shapes, to_ours, to_theirs
@@ -81,6 +83,36 @@ def test_scanned_models_have_the_same_tensors(name):
         assert FAMILIES[name].rows(dataclasses.replace(config, scan_layers=True)) == FAMILIES[name].rows(
             config
         )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", FAMILIES)
+def test_forward_mode_agrees_with_the_gradient(name):
+    config = dataclasses.replace(FAMILIES[name].config(values_of(name)), dtype="float32", init_std=0.3)
+    model = models.build(config, FAMILIES[name].objective)
+    tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
+    params = jax.jit(model.init)(jax.random.key(0), tokens)["params"]
+    written = {"decoder_tokens": tokens} if isinstance(model, models.Seq2SeqLM) else {}
+
+    def loss(params):
+        hidden = model.apply({"params": params}, tokens, **written).hidden[0]
+        features = model.apply({"params": params}, hidden, method="features")
+        weights = model.apply({"params": params}, method="output_weights")
+        softcap = model.apply({"params": params}, method="output_softcap")
+        return ops.token_log_probs(features, *weights, tokens[0], softcap=softcap).sum()
+
+    free = ops.derivatives("any")(loss)
+    along = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
+    trained, gradient = jax.jit(lambda params: (jax.grad(loss)(params), jax.grad(free)(params)))(params)
+    slope = jax.jit(lambda params: jax.jvp(free, (params,), (along,))[1])(params)
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(trained))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * largest), gradient, trained
+    )
+    terms = np.concatenate(
+        [leaf.ravel() for leaf in jax.tree.leaves(jax.tree.map(np.multiply, trained, along))]
+    )
+    assert abs(slope - terms.sum(dtype=np.float64)) < 1e-5 * np.abs(terms).sum(dtype=np.float64)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
