@@ -62,10 +62,10 @@ def prefill(model, params, prompts: np.ndarray, new: int):
     import jax
     import jax.numpy as jnp
 
-    from jaxlm.decoding._buckets import fine_bucket
+    from jaxlm import ops
     from jaxlm.decoding._steps import read_prompts
 
-    num_slots = min(fine_bucket(prompts.shape[1] + new), model.config.max_length)
+    num_slots = min(ops.fine_bucket(prompts.shape[1] + new), model.config.max_length)
     read = jax.jit(lambda params, *rows: read_prompts(model, params, *rows, num_slots))
     rows = jnp.asarray(prompts), jnp.full(len(prompts), prompts.shape[1], jnp.int32)
 
