@@ -16,6 +16,7 @@ from jaxlm.models._ensembles import (
     predict_values,
 )
 from jaxlm.models._head_config import HeadConfig, head_from_dict
+from jaxlm.models._head_projection import HeadProjection, head_projection
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
@@ -41,6 +42,7 @@ __all__ = [
     "EnsembleValues",
     "HeadConfig",
     "HeadKind",
+    "HeadProjection",
     "Heads",
     "LayerCache",
     "MaskedLM",
@@ -63,6 +65,7 @@ __all__ = [
     "from_dict",
     "head_from_dict",
     "head_params",
+    "head_projection",
     "longest_text",
     "num_params",
     "over_members",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxlm import ops
+from jaxlm import models, ops
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -60,11 +60,12 @@ def causal_log_probs(
         tokens = jnp.pad(tokens, ((0, 0), (1, 0)), constant_values=bos_id)
         segments = jnp.concatenate([segments[:, :1], segments], axis=1)
     hidden = model.apply({"params": params}, tokens, segments=segments).hidden
-    features = model.apply({"params": params}, hidden.reshape(-1, hidden.shape[-1]), method="features")
-    kernel, bias = model.apply({"params": params}, method="output_weights")
+    head = models.head_projection(model.apply, params)
+    features = head.features(hidden.reshape(-1, hidden.shape[-1]))
     targets, loss_mask = ops.next_tokens(tokens, segments)
-    softcap = model.apply({"params": params}, method="output_softcap")
-    flat = ops.token_log_probs(features, kernel, bias, targets.reshape(-1), softcap=softcap, tile=tile)
+    flat = ops.token_log_probs(
+        features, head.kernel, head.bias, targets.reshape(-1), softcap=head.softcap, tile=tile
+    )
     log_probs = _at_the_target(flat.reshape(tokens.shape), loss_mask)
     return log_probs if bos_id is None else log_probs[:, 1:]
 

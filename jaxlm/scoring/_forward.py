@@ -57,20 +57,19 @@ def make_forward(
         members = [params] if combine is None else _unstacked(params)
         hidden = [model.apply({"params": one}, rows.tokens, **read).hidden for one in members]
         flat = [one.reshape(-1, one.shape[-1]) for one in hidden]
-        all_weights = [output_weights(model, one, needs) for one in members]
+        heads = [scoring_head(model, one, needs) for one in members]
 
         def streamed(places: Array, targets: Array) -> Answers:
-            features = model.apply({"params": params}, flat[0][places], method="features")
-            ids = ids_at_once(places.shape[0], tile, all_weights[0][0].shape[0])
-            softcap = model.apply({"params": params}, method="output_softcap")
-            found = ops.streamed_log_probs(features, *all_weights[0], targets, ids=ids, softcap=softcap)
-            return Answers(found, *(None,) * 6)
+            head = heads[0]
+            features = head.features(flat[0][places])
+            ids = ids_at_once(places.shape[0], tile, head.kernel.shape[0])
+            log_probs = ops.streamed_log_probs(
+                features, head.kernel, head.bias, targets, ids=ids, softcap=head.softcap
+            )
+            return Answers(log_probs, *(None,) * 6)
 
         def one_tile(places: Array, targets: Array) -> Answers:
-            logits = [
-                _logits(model, params, hidden[places], *weights)
-                for params, hidden, weights in zip(members, flat, all_weights, strict=True)
-            ]
+            logits = [_logits(head, hidden[places]) for head, hidden in zip(heads, flat, strict=True)]
             return answers(logits, targets, needs, combine)
 
         asked = (rows.places, _indices(rows.targets, needs)), rows.count
@@ -94,16 +93,14 @@ def tree_mask(branches: Int[Array, "B L"]) -> Bool[Array, "B 1 L L"]:
     return ((keys == 0) | (keys == queries))[:, None]
 
 
-def output_weights(
-    model: models.Model, params: Any, needs: Needs
-) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
-    """Returns the rows of the output's kernel and bias that distributions are over, in the compute dtype."""
-    kernel, bias = model.apply({"params": params}, method="output_weights")
-    kernel = kernel.astype(jnp.dtype(model.config.dtype))
+def scoring_head(model: models.Model, params: Any, needs: Needs) -> models.HeadProjection:
+    """Returns the model's head, its kernel in the compute dtype, of the ids that distributions are over."""
+    head = models.head_projection(model.apply, params)
+    head = head._replace(kernel=head.kernel.astype(jnp.dtype(model.config.dtype)))
     if needs.vocabulary is None:
-        return kernel, bias
+        return head
     ids = jnp.asarray(needs.vocabulary, jnp.int32)
-    return kernel[ids], None if bias is None else bias[ids]
+    return head._replace(kernel=head.kernel[ids], bias=None if head.bias is None else head.bias[ids])
 
 
 def answers(
@@ -159,12 +156,11 @@ def _unstacked(params: Any) -> list[Any]:
     return [jax.tree.map(lambda leaf, e=e: leaf[e], params) for e in range(number)]
 
 
-def _logits(model, params, hidden, kernel, bias) -> Float[Array, "V T"]:
-    features = model.apply({"params": params}, hidden, method="features")
+def _logits(head: models.HeadProjection, hidden: Float[Array, "T D"]) -> Float[Array, "V T"]:
     # The kernel's rows times the features: columns, which CPUs reduce faster than rows.
-    logits = ops.linear(kernel, features, preferred=jnp.float32)
-    logits = logits if bias is None else logits + bias.astype(jnp.float32)[:, None]
-    return ops.capped(logits, model.apply({"params": params}, method="output_softcap"))
+    logits = ops.linear(head.kernel, head.features(hidden), preferred=jnp.float32)
+    logits = logits if head.bias is None else logits + head.bias.astype(jnp.float32)[:, None]
+    return ops.capped(logits, head.softcap)
 
 
 def _combined(logits: list[Float[Array, "V T"]], combine: Combine) -> Float[Array, "V T"]:

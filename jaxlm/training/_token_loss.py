@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxlm import ops
+from jaxlm import models, ops
 from jaxlm.training._token_metrics import token_metrics
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -53,24 +53,23 @@ def prediction_sums(
       tile: rows of logits held at once.
     """
     rows, targets, weights, fractions = predictions
-    features = apply_fn({"params": params}, rows, method="features")
-    kernel, bias = apply_fn({"params": params}, method="output_weights")
-    softcap = apply_fn({"params": params}, method="output_softcap")
+    head = models.head_projection(apply_fn, params)
+    features = head.features(rows)
     tile = min(tile, targets.shape[0])
     if deterministic:
-        scores = ops.token_scores(features, kernel, bias, targets, softcap=softcap, tile=tile)
+        scores = ops.token_scores(features, head.kernel, head.bias, targets, softcap=head.softcap, tile=tile)
         return token_metrics(scores, weights, fractions)
     smoothing = fractions if isinstance(label_smoothing, str) else label_smoothing
     result = ops.tiled_cross_entropy(
         features,
-        kernel,
-        bias,
+        head.kernel,
+        head.bias,
         targets,
         weights,
         tile=tile,
         label_smoothing=smoothing,
         z_loss=z_loss,
-        softcap=softcap,
+        softcap=head.softcap,
     )
     correct = count(result.correct & (weights > 0))
     return {"loss_sum": result.loss_sum, "weight": result.weight, "correct": correct}

@@ -1,0 +1,49 @@
+"""The head of a language model taken apart, for whoever makes its logits in tiles or of chosen ids only."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from jaxlm.typing import Array, Float
+
+
+class HeadProjection(NamedTuple):
+    """What makes logits of hidden states: `capped(features(hidden) @ kernel.T + bias, softcap)`.
+
+    Attributes:
+      features: `Float[... D] -> Float[... D]`, what the head does before the product; a function of the
+        parameters too, so that gradients reach them.
+      kernel: `Float[V D]`, the token embedding if tied; in the dtype that parameters are kept in.
+      bias: `Float[V]` or None, in the same dtype.
+      softcap: the bound of the logits, as `ops.capped` takes it; None: no bound.
+    """
+
+    features: Callable[[Float[Array, "*batch D"]], Float[Array, "*batch D"]]
+    kernel: Float[Array, "V D"]
+    bias: Float[Array, " V"] | None
+    softcap: float | None
+
+
+def head_projection(apply_fn: Callable[..., Any], params: Any) -> HeadProjection:
+    """Returns the parts of a token head, which `model.logits` puts together for all ids at once.
+
+    Args:
+      apply_fn: `model.apply` of a `MaskedLM`, a `CausalLM` or a `Seq2SeqLM`; of a `MultiHeadModel`
+        `functools.partial(model.apply, head=name)`.
+      params: the model's parameters.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxlm import models, ops
+      >>> model = models.MaskedLM(models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
+      >>> variables = model.init(jax.random.key(0), jnp.array([[1, 2, 3]]))
+      >>> head = head_projection(model.apply, variables["params"])
+      >>> hidden = jnp.ones((4, 8))
+      >>> logits = ops.capped(ops.linear(head.features(hidden), head.kernel, head.bias), head.softcap)
+      >>> bool((logits == model.apply(variables, hidden, method="logits")).all())
+      True
+    """
+    variables = {"params": params}
+    kernel, bias = apply_fn(variables, method="output_weights")
+    softcap = apply_fn(variables, method="output_softcap")
+    return HeadProjection(partial(apply_fn, variables, method="features"), kernel, bias, softcap)
