@@ -22,6 +22,7 @@ from jaxlm.scoring._engine_config import (
     shorter_rows,
 )
 from jaxlm.scoring._forward import Answers, make_forward
+from jaxlm.scoring._instruction_positions import host_instruction_positions
 from jaxlm.scoring._measure import Needs
 from jaxlm.scoring._packer import Packed, Rows, Shape, pack
 from jaxlm.scoring._pieces import Piece, PieceScores
@@ -173,7 +174,7 @@ class Engine:
         if piece.positions is not None:
             return piece.positions
         if self._model_config.position == "instruction":
-            return instruction_positions(piece.tokens, self._model_config.next_id)
+            return host_instruction_positions(piece.tokens, self._model_config.next_id)
         return np.arange(num, dtype=np.int32)
 
 
@@ -192,21 +193,6 @@ def score_pieces(
       needs: what is asked beside log-probabilities.
     """
     yield from Engine(loaded, config, needs)(pieces)
-
-
-def instruction_positions(tokens: np.ndarray, next_id: int) -> np.ndarray:
-    """Returns `Int32[n 2]`, which instruction each token is of and its place in it.
-
-    The host's `ops.instruction_positions` of one segment.
-
-    Example:
-      >>> instruction_positions(np.array([7, 5, 8, 9]), 5).tolist()
-      [[0, 0], [0, 1], [1, 0], [1, 1]]
-    """
-    begins = np.concatenate([[True], tokens[:-1] == next_id])
-    starts = np.flatnonzero(begins)
-    number = np.cumsum(begins) - 1
-    return np.stack([number, np.arange(len(tokens)) - starts[number]], 1).astype(np.int32)
 
 
 def _landed(flying: deque[tuple[Packed, Future[Answers]]]) -> tuple[Packed, Answers]:

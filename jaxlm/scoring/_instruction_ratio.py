@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.scoring._instruction_positions import host_instruction_positions
 from jaxlm.scoring._masked_checks import mask_of, too_long
 from jaxlm.scoring._masked_spans import MaskedSpans, Spans
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
@@ -86,7 +87,7 @@ class InstructionRatio(Measure):
         fits = text.tokens.size <= room
         if not fits and self.long == "error":
             raise too_long(text, room)
-        numbers = instruction_numbers(text.tokens, context.tokenizer.specials.next)
+        numbers = host_instruction_positions(text.tokens, context.tokenizer.specials.next)[:, 0]
         spans, instructions = _spans(text, numbers, self.masking)
         centres = None if fits else _centres(numbers, room)
         copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
@@ -122,24 +123,6 @@ class _Trace(NamedTuple):
     instructions: np.ndarray
     names: list[str]
     size: int
-
-
-def instruction_numbers(tokens: np.ndarray, next_id: int | None) -> np.ndarray:
-    """Returns the instruction that each token is of, from 0; the `next_id` that ends one belongs to it.
-
-    Args:
-      tokens: `Int[n]`.
-      next_id: the id that ends an instruction.
-
-    Returns:
-      `Int[n]`.
-
-    Example:
-      >>> instruction_numbers(np.array([1, 2, 0, 3, 0, 4, 5]), 0).tolist()
-      [0, 0, 0, 1, 1, 2, 2]
-    """
-    ended = np.cumsum(tokens == next_id)
-    return np.concatenate([ended[:0], np.zeros(min(len(tokens), 1), ended.dtype), ended[:-1]])
 
 
 def _spans(text: MaskedText, numbers: np.ndarray, masking: str) -> tuple[Spans, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxlm import data, scoring
-from jaxlm.scoring._instruction_ratio import instruction_numbers
+from jaxlm.scoring._instruction_positions import host_instruction_positions
 
 TRACE = "mov rax rbx [NEXT] xor eax eax [NEXT] ret"
 CLOSE = 1e-4
@@ -13,7 +13,7 @@ CLOSE = 1e-4
 def slowly(loaded, log_probs_of, masking, tokens):
     """Ratio and log-likelihood of each instruction of a trace."""
     tokenizer = loaded.tokenizer
-    numbers = instruction_numbers(tokens, tokenizer.specials.next)
+    numbers = host_instruction_positions(tokens, tokenizer.specials.next)[:, 0]
     found = []
     for number in range(numbers[-1] + 1):
         places = [n for n in np.flatnonzero(numbers == number) if tokens[n] != tokenizer.specials.next]
@@ -63,7 +63,7 @@ def test_an_instruction_of_a_long_trace_is_in_the_middle_of_its_window(trace_lm,
     tokens, room = trace_lm.tokenizer.encode(text), 16
     row = rows_of(trace_lm, scoring.InstructionRatio(), [text], row_length=room)[0]
     assert len(tokens) > room and row["num_instructions"] == 9
-    places = np.flatnonzero(instruction_numbers(tokens, trace_lm.tokenizer.specials.next) == 4)
+    places = np.flatnonzero(host_instruction_positions(tokens, trace_lm.tokenizer.specials.next)[:, 0] == 4)
     start = min(max(int((places[0] + places[-1] + 1) / 2) - room // 2, 0), len(tokens) - room)
     part = tokens[start : start + room]
     hidden = places[:-1] - start
