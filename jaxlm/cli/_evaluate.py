@@ -213,7 +213,7 @@ def _log_unigrams(loaded: pretrained.Loaded, own: data.Prepared | None) -> np.nd
     """Returns the baseline's log-probabilities; None without training data, and for models of labels."""
     if own is None or loaded.head is not None:
         return None
-    special = training.special_ids(loaded.tokenizer, loaded.config.vocab_size)
+    special = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
     return training.unigram_log_probs(
         own.caches["train"], special, unless_seen=loaded.objective == "causal_lm"
     )

@@ -76,9 +76,7 @@ def make_noise(
         raise ValueError(
             f"vocab_size has no room for the tokenizer's ids: got {size}, not {tokenizer.vocab_size}"
         )
-    special = np.ones(size, bool)
-    special[: tokenizer.vocab_size] = False
-    special[list(tokenizer.special_ids)] = True
+    special = tokenizers.special_mask(tokenizer, size)
     random_ids = _random_ids(tokenizer, special)
     forbidden = special.copy()
     if config.substitution == "blosum62" and config.substitute_share > 0:

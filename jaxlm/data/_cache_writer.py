@@ -59,8 +59,7 @@ class CacheWriter:
         self._folder, self._tokenizer, self._labelled = folder, tokenizer, labelled
         self._frame = ends_frame(tokenizer, ends)
         self._dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
-        self._special = np.zeros(tokenizer.vocab_size, bool)
-        self._special[list(tokenizer.special_ids)] = True
+        self._special = tokenizers.special_mask(tokenizer)
         self._waiting: list[Record] = []
         self._letters = 0
         self._end = self._id_end = 0

@@ -153,7 +153,7 @@ def _check_fills(loaded: pretrained.Loaded) -> None:
 
 def _settled(loaded: pretrained.Loaded, rows: Rows, top_k: int, method: str) -> Settled:
     """What the model says of rows, on the host."""
-    forbidden = _forbidden(loaded.tokenizer, loaded.config.vocab_size)
+    forbidden = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
     settled = fill_masks(
         loaded.model,
         loaded.params,
@@ -164,13 +164,6 @@ def _settled(loaded: pretrained.Loaded, rows: Rows, top_k: int, method: str) -> 
         method=method,
     )
     return Settled(*(np.asarray(array) for array in settled))
-
-
-def _forbidden(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> np.ndarray:
-    """Returns `Bool[V]`, True at specials and at ids that the model has but the tokenizer does not."""
-    forbidden = np.arange(vocab_size) >= tokenizer.vocab_size
-    forbidden[list(tokenizer.special_ids)] = True
-    return forbidden
 
 
 def _filled(

@@ -62,7 +62,7 @@ def masked_text(
         tokens = context.encode(text)
     except ValueError as error:
         raise ScoreError(str(error)) from error
-    regular = ~np.isin(tokens, special_ids(tokenizer))
+    regular = ~_special_mask(tokenizer)[tokens]
     unk = tokenizer.specials.unk
     if unk is not None and (tokens == unk).any():
         check_unknown(context, text, tokens, unknown)
@@ -131,9 +131,9 @@ def window_start(length: int, room: int, centre: float | int) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def special_ids(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
-    """Returns the ids that are never scored, `Int[k]`, ascending."""
-    return np.asarray(tokenizer.special_ids, np.int32)
+def _special_mask(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
+    """The mask, made once for all texts."""
+    return tokenizers.special_mask(tokenizer)
 
 
 @functools.lru_cache(maxsize=8)

@@ -187,8 +187,7 @@ def random_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
     if tokenizer.kind == "residues":
         found = (tokenizer.id(letter) for letter in corruption.AMINO_ACIDS)
         return tuple(sorted(id for id in found if id is not None))
-    special = set(tokenizer.special_ids)
-    return tuple(id for id in range(tokenizer.vocab_size) if id not in special)
+    return tuple(np.flatnonzero(~tokenizers.special_mask(tokenizer)).tolist())
 
 
 def noise_shares(extra: Mapping[str, Any]) -> dict[str, float]:

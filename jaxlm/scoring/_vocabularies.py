@@ -3,6 +3,8 @@
 import functools
 from typing import Literal
 
+import numpy as np
+
 from jaxlm import tokenizers
 from jaxlm.scoring._measure import ScoreError
 
@@ -38,8 +40,7 @@ def vocabulary_ids(
     if vocabulary == "all":
         return None
     if vocabulary == "regular":
-        special = set(tokenizer.special_ids)
-        return tuple(id for id in range(min(vocab_size, tokenizer.vocab_size)) if id not in special)
+        return tuple(np.flatnonzero(~tokenizers.special_mask(tokenizer, vocab_size)).tolist())
     if vocabulary != "amino-acids":
         raise ScoreError(f"vocabulary is all, regular or amino-acids: got {vocabulary!r}")
     found = {letter: tokenizer.id(letter) for letter in AMINO_ACIDS}

@@ -44,12 +44,10 @@ class WordRule(NamedTuple):
         Raises:
           ScoreError: if no id begins with white space.
         """
-        special = set(tokenizer.special_ids)
         initial, final = np.zeros((2, vocab_size), bool)
-        for id in range(min(vocab_size, tokenizer.vocab_size)):
-            if id not in special:
-                text = tokenizer.token(id)
-                initial[id], final[id] = text[:1].isspace(), text[-1:].isspace()
+        for id in np.flatnonzero(~tokenizers.special_mask(tokenizer, vocab_size)).tolist():
+            text = tokenizer.token(id)
+            initial[id], final[id] = text[:1].isspace(), text[-1:].isspace()
         if not initial.any():
             raise ScoreError(
                 "words are told apart by tokens that begin with a space: this tokenizer has none; its scores "

@@ -19,6 +19,7 @@ from jaxlm.tokenizers._preparation import UnknownBytesError
 from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels
+from jaxlm.tokenizers._special_mask import special_mask
 from jaxlm.tokenizers._subwords import train_subwords
 from jaxlm.tokenizers._template import with_frame
 from jaxlm.tokenizers._texts import as_ids, as_texts
@@ -53,6 +54,7 @@ __all__ = [
     "residue_tokenizer",
     "sentinel_ids",
     "spaceless_words",
+    "special_mask",
     "text_frame",
     "token_bytes",
     "train_instructions",

@@ -40,7 +40,6 @@ from jaxlm.training._goals import (
     make_masking,
     make_spans,
     position_options,
-    special_ids,
     training_objective,
 )
 from jaxlm.training._initial import begin_from, initial_params
@@ -160,7 +159,6 @@ __all__ = [
     "shifted",
     "smoothed_cross_entropy",
     "span_corruption_objective",
-    "special_ids",
     "stack_batches",
     "summarize",
     "summarize_sequences",

@@ -178,19 +178,11 @@ def make_spans(
         rate=config.rate,
         mean_span=config.mean_span,
         sentinel_ids=sentinels,
-        forbidden=special_ids(tokenizer, model.vocab_size),
+        forbidden=tokenizers.special_mask(tokenizer, model.vocab_size),
         start_id=model.decoder_start_id,
         end_id=ends[1] if eos is None and ends else eos,
         target_length=max(target_room(split.plan, config.rate, config.mean_span) for split in splits),
     )
-
-
-def special_ids(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> np.ndarray:
-    """Returns `Bool[V]`, True for special ids and for those beyond the tokenizer's."""
-    special = np.ones(vocab_size, bool)
-    special[: tokenizer.vocab_size] = False
-    special[list(tokenizer.special_ids)] = True
-    return special
 
 
 def _made(

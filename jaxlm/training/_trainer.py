@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxlm import data, models, pretrained
+from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.training._checkpoints import (
     CHECKPOINTS,
     Checkpoint,
@@ -25,7 +25,7 @@ from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
 from jaxlm.training._events import Compiled, Evaluated, Event, Progress, Saved, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
-from jaxlm.training._goals import evaluation_objective, special_ids, training_objective
+from jaxlm.training._goals import evaluation_objective, training_objective
 from jaxlm.training._initial import take_beginning, weights_at
 from jaxlm.training._metrics import Window, append_line
 from jaxlm.training._optimizer import make_optimizer
@@ -315,7 +315,7 @@ class Trainer:
         train, held_out = task.splits["train"].cache, ("validation", "test")
         noise, unigrams = None, None
         if goal in ("masked_lm", "causal_lm"):
-            forbidden = special_ids(task.tokenizer, task.config.vocab_size)
+            forbidden = tokenizers.special_mask(task.tokenizer, task.config.vocab_size)
             unigrams = unigram_log_probs(train, forbidden, unless_seen=goal == "causal_lm")
             noise = experiment.resolved_input_noise if goal == "masked_lm" else None
         # Language models judge both splits by one program; labels are a split's own.

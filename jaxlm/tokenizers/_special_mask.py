@@ -1,0 +1,27 @@
+"""Which ids of a model are no ordinary tokens."""
+
+import numpy as np
+
+from jaxlm.tokenizers._tokenizer import Tokenizer
+
+
+def special_mask(tokenizer: Tokenizer, vocab_size: int | None = None) -> np.ndarray:
+    """Returns which ids are never masked, drawn at random or predicted, as an array over the vocabulary.
+
+    Args:
+      tokenizer: its `special_ids` are True.
+      vocab_size: V, of the model, whose ids without a token are True as well; None: the tokenizer's.
+
+    Returns:
+      `Bool[V]`, True = special.
+
+    Example:
+      >>> from jaxlm import tokenizers
+      >>> mask = special_mask(tokenizers.residue_tokenizer(), vocab_size=40)
+      >>> mask.shape, int((~mask).sum()), mask[-7:].tolist()
+      ((40,), 26, [True, True, True, True, True, True, True])
+    """
+    size = tokenizer.vocab_size if vocab_size is None else vocab_size
+    mask = np.arange(size) >= tokenizer.vocab_size
+    mask[[id for id in tokenizer.special_ids if id < size]] = True
+    return mask
