@@ -39,7 +39,7 @@ def properties(residue: str) -> np.ndarray:
 
 def blosum62(old: str, new: str) -> float:
     """Returns BLOSUM62's score of an exchange; 0 where one is none of the twenty."""
-    places = [corruption.AMINO_ACIDS.find(residue) for residue in (old, new)]
+    places = [corruption.BLOSUM62_ORDER.find(residue) for residue in (old, new)]
     return 0.0 if -1 in places else float(corruption.BLOSUM62[places[0], places[1]])
 
 

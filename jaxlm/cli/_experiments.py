@@ -30,7 +30,7 @@ class Named(NamedTuple):
     report: Callable[[Path], str] | None = None
 
 
-def load_experiment(argument: str | None) -> Named:
+def open_experiment(argument: str | None) -> Named:
     """Returns the experiment that the command line names.
 
     Args:

@@ -59,14 +59,14 @@ def run(arguments: Sequence[str]) -> int:
     results = decoding.fill_batch(loaded, texts, top_k=options.top_k, method=options.method)
     for filled in results:
         if options.json:
-            print(json.dumps(as_json(filled), ensure_ascii=False))
+            print(json.dumps(filled_as_json(filled), ensure_ascii=False))
         else:
             print(filled.text)
             show(reports.fill_table(filled))
     return 0
 
 
-def as_json(filled: decoding.Filled) -> dict[str, Any]:
+def filled_as_json(filled: decoding.Filled) -> dict[str, Any]:
     """Returns a filled text as JSON values."""
     return {
         "text": filled.text,

@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxlm import data, pretrained, reports, tokenizers, training
 from jaxlm.cli._output import duration
 from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
-from jaxlm.cli._scores import Scores, as_values, described, show_scores
+from jaxlm.cli._scores import AnyEvaluation, as_values, described, show_scores
 
 LONGEST_EXAMPLE = 90
 
@@ -56,7 +56,7 @@ def report(
         print(f"  {command}")
 
 
-def draw(folder: Path, experiment: training.Experiment, scores: Scores | None) -> None:
+def draw(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | None) -> None:
     """Draws the run's curve, with the baseline where there is one."""
     baseline, loss = None, "loss (nats a token)"
     if isinstance(scores, training.Evaluation):

@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
     written = decoding.generate(loaded, texts, config, rng=rng)
     for text, one in zip(texts, written, strict=True):
         whole = before(loaded, text) + one.text
-        print(json.dumps(as_json(text, one), ensure_ascii=False) if options.json else whole)
+        print(json.dumps(generated_as_json(text, one), ensure_ascii=False) if options.json else whole)
     _say_short(config, written)
     return 0
 
@@ -100,7 +100,7 @@ def before(loaded: pretrained.Loaded, text: str) -> str:
     return "" if loaded.objective == "seq2seq_lm" else text
 
 
-def as_json(text: str, written: decoding.Generated) -> dict[str, Any]:
+def generated_as_json(text: str, written: decoding.Generated) -> dict[str, Any]:
     """Returns what was written as JSON values."""
     values = {
         "prompt": text,

@@ -16,12 +16,12 @@ from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import models, pretrained, tokenizers, training
-from jaxlm.cli._models import CONFIG, WEIGHTS, model_folder
+from jaxlm.cli._models import CONFIG_FILE, WEIGHTS, model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 from jaxlm.cli._runs import run_of
 
-BODY = "a body without a head (hidden states; a new head: jaxlm train --init)"
+HEADLESS = "a body without a head (hidden states; a new head: jaxlm train --init)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     options = parse(Info, arguments, program="jaxlm info")
     folder = Path(options.model)
-    members = [] if (folder / CONFIG).exists() else pretrained.member_folders(folder)
+    members = [] if (folder / CONFIG_FILE).exists() else pretrained.member_folders(folder)
     if not (folder / "experiment.json").exists() and not members:
         folder = model_folder(options.model)
     found = describe_ensemble(folder, members) if members else describe_folder(folder)
@@ -158,7 +158,7 @@ def _checkpoint(folder: Path) -> dict[str, Any] | None:
 
 def _show(found: dict[str, Any]) -> None:
     kind = [f"{found['family']}, a Hugging Face folder"] if found["family"] else []
-    kind += [BODY] if found["config"] and found["config"]["objective"] == "body" else []
+    kind += [HEADLESS] if found["config"] and found["config"]["objective"] == "body" else []
     print(found["folder"] + (f": {', '.join(kind)}" if kind else ""))
     if found.get("members"):
         print(f"an ensemble of {len(found['members'])} members, which jaxlm score reads together; of each:")

@@ -7,7 +7,7 @@ from typing import Any
 from jaxlm import io, pretrained
 from jaxlm.cli._failures import UsageError, say
 
-NOTHING = "stdin held no text: write one a line"
+NO_TEXT = "stdin held no text: write one a line"
 
 
 def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
@@ -20,7 +20,7 @@ def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
         raise UsageError(f"TEXT is missing: {usage}")
     lines = list(stdin_lines()) if given == ("-",) else list(given)
     if not lines:
-        raise UsageError(NOTHING)
+        raise UsageError(NO_TEXT)
     return lines
 
 

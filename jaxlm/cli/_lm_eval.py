@@ -6,7 +6,7 @@ from unittest import mock
 
 from jaxlm import scoring
 
-HELP = """usage: jaxlm lm-eval run --model jaxlm --model_args pretrained=MODEL --tasks TASK ...
+USAGE = """usage: jaxlm lm-eval run --model jaxlm --model_args pretrained=MODEL --tasks TASK ...
 
 lm-evaluation-harness's own command line (pip install 'jaxlm[lm-eval]') with one more model, jaxlm. Its
 arguments: pretrained=MODEL, a run folder, or a Hugging Face folder or name; dtype=float32 or bfloat16;
@@ -20,7 +20,7 @@ as by the harness's own hf model (jaxlm score refuses it, unless --unknown is sc
 def run(arguments: Sequence[str]) -> int:
     """Runs the harness's command line and returns its exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
+        print(USAGE)
         return 0
     scoring.register_harness()
     from lm_eval.__main__ import cli_evaluate

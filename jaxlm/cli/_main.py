@@ -112,7 +112,7 @@ def _guarded(program: str, name: str, arguments: list[str]) -> int:
         return code
 
 
-class _Told(logging.Handler):
+class _WarningPrinter(logging.Handler):
     """Says what the library warns of as the command line says things."""
 
     def __init__(self, program: str) -> None:
@@ -127,7 +127,7 @@ class _Told(logging.Handler):
 
 @contextlib.contextmanager
 def _warnings_told(program: str) -> Iterator[None]:
-    told, before = _Told(program), LOGGER.propagate
+    told, before = _WarningPrinter(program), LOGGER.propagate
     LOGGER.addHandler(told)
     LOGGER.propagate = False
     try:

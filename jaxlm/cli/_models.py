@@ -1,13 +1,12 @@
 """Opening what MODEL names: a run's folder, a Hugging Face folder, or a name on the Hugging Face hub."""
 
 from pathlib import Path
-from typing import Literal
 
 from jaxlm import pretrained
 from jaxlm.cli._failures import UsageError
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-DType = Literal["float32", "bfloat16"]
+CONFIG_FILE, WEIGHTS = "config.json", "model.safetensors"
+DType = pretrained.DType
 
 
 def model_folder(argument: str) -> Path:
@@ -25,16 +24,18 @@ def model_folder(argument: str) -> Path:
             f"the run in {argument} has not finished, so there is no {WEIGHTS} yet; name a checkpoint of it, "
             f"{argument}@best or {argument}@last, or go on: jaxlm train --resume --out {argument}"
         )
-    members = [] if (folder / CONFIG).exists() else pretrained.member_folders(folder)
+    members = [] if (folder / CONFIG_FILE).exists() else pretrained.member_folders(folder)
     if members:
         raise UsageError(
             f"{argument} is an ensemble of {len(members)} members, which jaxlm score reads together; name "
             f"one of them: {members[0]}"
         )
-    if not (folder / CONFIG).exists():
+    if not (folder / CONFIG_FILE).exists():
         told = pretrained.describe_other(folder)
         wanted = "expected a run that jaxlm train wrote, or a Hugging Face folder"
-        raise UsageError(f"{argument} holds no model: it has no {CONFIG}; {told}; {wanted}{_runs_here()}")
+        raise UsageError(
+            f"{argument} holds no model: it has no {CONFIG_FILE}; {told}; {wanted}{_runs_here()}"
+        )
     return folder
 
 
@@ -52,7 +53,7 @@ def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loade
     loaded = pretrained.load(model_folder(argument), dtype=dtype, needs_head=True)
     if loaded.tokenizer is None:
         wanted = "tokenizer.json, or files of an older kind such as vocab.json with merges.txt"
-        raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG}")
+        raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG_FILE}")
     return loaded
 
 

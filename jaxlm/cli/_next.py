@@ -12,7 +12,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from jaxlm import decoding, pretrained, reports, training
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._inputs import (
-    NOTHING,
+    NO_TEXT,
     input_lines,
     json_request,
     refuse_unknown,
@@ -24,7 +24,7 @@ from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 
 # A text, and what follows it, if its loss is asked for.
-Request = tuple[str, str | None]
+NextRequest = tuple[str, str | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     requests = _requests(options)
     first = next(requests, None)
     if first is None:
-        raise UsageError(NOTHING)
+        raise UsageError(NO_TEXT)
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
     if loaded.objective != "causal_lm":
@@ -74,13 +74,13 @@ def run(arguments: Sequence[str]) -> int:
     for found in decoding.stream_next_tokens(loaded, drawn, top_k=options.top_k):
         text = asked.popleft()
         if options.json:
-            print(json.dumps(as_json(text, found, loaded.tokenizer.token), ensure_ascii=False))
+            print(json.dumps(next_as_json(text, found, loaded.tokenizer.token), ensure_ascii=False))
         else:
             _show(text, found)
     return 0
 
 
-def as_json(text: str, found: decoding.NextTokens, token_of: Callable[[int], str]) -> dict[str, Any]:
+def next_as_json(text: str, found: decoding.NextTokens, token_of: Callable[[int], str]) -> dict[str, Any]:
     """Returns what may follow a text as JSON values, under the names that AllenNLP's predictor gives them."""
     values = {
         "sentence": text,
@@ -100,7 +100,9 @@ def as_json(text: str, found: decoding.NextTokens, token_of: Callable[[int], str
     }
 
 
-def _checked(loaded: pretrained.Loaded, requests: Iterable[Request], asked: deque[str]) -> Iterator[Request]:
+def _checked(
+    loaded: pretrained.Loaded, requests: Iterable[NextRequest], asked: deque[str]
+) -> Iterator[NextRequest]:
     """The requests as they are drawn, noted and looked at for what the vocabulary cannot write."""
     is_told = False
     for text, target in requests:
@@ -110,7 +112,7 @@ def _checked(loaded: pretrained.Loaded, requests: Iterable[Request], asked: dequ
         yield text, target
 
 
-def _requests(options: Next) -> Iterator[Request]:
+def _requests(options: Next) -> Iterator[NextRequest]:
     # Only stdin carries requests: an argument that begins with a brace is a text like any other.
     is_given = options.text == ("-",)
     usage = 'jaxlm next MODEL "To be or not to"'

@@ -23,7 +23,7 @@ FUNCTIONS = (
     ),
 )
 NUM_RECORDS, RECORD_LENGTH = 4, 24
-NOTHING = tokenizers.Frame()
+NO_FRAME = tokenizers.Frame()
 
 
 class Probe(NamedTuple):
@@ -53,7 +53,7 @@ def bytecode_probes(tokenizer: tokenizers.Tokenizer) -> Iterator[Probe]:
 
 
 def held_out_probes(
-    tokenizer: tokenizers.Tokenizer, cache: data.TokenCache, frame: tokenizers.Frame = NOTHING
+    tokenizer: tokenizers.Tokenizer, cache: data.TokenCache, frame: tokenizers.Frame = NO_FRAME
 ) -> Iterator[Probe]:
     """Yields the beginnings of a few records, spread over a split, each with a token past its middle hidden.
 

@@ -15,7 +15,7 @@ from jaxlm.cli._failures import FAILED, UsageError, say
 from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
-from jaxlm.cli._score_options import PROGRAM, Score, chosen_measure, first_look, options_of
+from jaxlm.cli._score_options import SCORE_PROGRAM, ScoreOptions, chosen_measure, first_look, options_of
 from jaxlm.cli._score_progress import ScoreDisplay
 from jaxlm.cli._signals import before_leaving
 
@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     is_joined = not asks_for_help(arguments) and first_look(arguments).flag("--distributed")
     joined = own_shard() if is_joined else None
     measure = chosen_measure(arguments)
-    options = parse(options_of(measure), arguments, program=PROGRAM)
+    options = parse(options_of(measure), arguments, program=SCORE_PROGRAM)
     _refuse_unread(options)
     if joined is not None and options.shard != "1/1":
         raise UsageError("--distributed makes a shard of each process: leave --shard out")
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         on_error=options.on_error,
         base=options.base,
     )
-    make = functools.partial(make_scorer, _members(options), options.dtype, wanted, _engine(options))
+    make = functools.partial(scorer_from_options, _members(options), options.dtype, wanted, _engine(options))
     # What is computed is not lost.
     before_leaving(scoring.finish_writing)
     if options.engine == "ray":
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     return _finish(options, event, wanted, shard)
 
 
-def make_scorer(
+def scorer_from_options(
     members: tuple[str, ...],
     dtype: str | None,
     measure: scoring.Measure,
@@ -78,7 +78,7 @@ def make_scorer(
     return scoring.make_scorer(loaded, measure, config)
 
 
-def _refuse_unread(options: Score) -> None:
+def _refuse_unread(options: ScoreOptions) -> None:
     """Refuses an option that would change nothing, before anything is opened."""
     if options.engine != "ray" and options.actors is not None:
         raise UsageError("--actors is of a Ray cluster: add --engine ray, or leave it out")
@@ -92,22 +92,22 @@ def _refuse_unread(options: Score) -> None:
         raise UsageError("--combine is for several models: name the others by --with-members")
 
 
-def _part_characters(options: Score, measure: str) -> int:
+def _part_characters(options: ScoreOptions, measure: str) -> int:
     usual = FEW if measure in READ_ONCE else MANY
     return usual if options.part_characters is None else options.part_characters
 
 
-def _is_ensemble(options: Score) -> bool:
+def _is_ensemble(options: ScoreOptions) -> bool:
     return bool(options.with_members or pretrained.member_folders(options.model))
 
 
-def _members(options: Score) -> tuple[str, ...]:
+def _members(options: ScoreOptions) -> tuple[str, ...]:
     if options.with_members:
         return tuple(str(model_folder(one)) for one in (options.model, *options.with_members))
     return (options.model,) if _is_ensemble(options) else (str(model_folder(options.model)),)
 
 
-def _engine(options: Score) -> scoring.EngineConfig:
+def _engine(options: ScoreOptions) -> scoring.EngineConfig:
     return scoring.EngineConfig(
         row_length=options.row_length,
         rows=options.rows,
@@ -117,7 +117,7 @@ def _engine(options: Score) -> scoring.EngineConfig:
     )
 
 
-def _source(options: Score) -> tuple[scoring.Source, scoring.Measure]:
+def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
     """Returns the corpus and the measure, each with what it has to know of the other."""
     measure, field = options.settings, options.field
     if options.variants is not None:
@@ -145,7 +145,7 @@ def _source(options: Score) -> tuple[scoring.Source, scoring.Measure]:
     return source, measure
 
 
-def _is_fasta(options: Score) -> bool:
+def _is_fasta(options: ScoreOptions) -> bool:
     endings = (".fasta", ".fa", ".faa", ".txt")
     name = options.variants.lower().removesuffix(".gz").removesuffix(".zst")
     return options.format in ("fasta", "text") or (options.format is None and name.endswith(endings))
@@ -161,7 +161,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _finish(
-    options: Score, finished: scoring.JobFinished, measure: scoring.Measure, shard: tuple[int, int]
+    options: ScoreOptions, finished: scoring.JobFinished, measure: scoring.Measure, shard: tuple[int, int]
 ) -> int:
     """Draws and prints what the corpus has come to, and returns the exit code."""
     for name in finished.strays[:3]:
@@ -192,7 +192,7 @@ def _finish(
     return FAILED
 
 
-def _tell_missing(options: Score, finished: scoring.JobFinished, shard: tuple[int, int]) -> None:
+def _tell_missing(options: ScoreOptions, finished: scoring.JobFinished, shard: tuple[int, int]) -> None:
     if options.json:
         print(json.dumps({"out": options.out, "finished": False, **_told(finished)}))
         return
@@ -204,7 +204,7 @@ def _tell_missing(options: Score, finished: scoring.JobFinished, shard: tuple[in
 
 
 def _show(
-    options: Score, place: str, summary: dict[str, Any], ranking: dict[str, Any] | None, is_drawn: bool
+    options: ScoreOptions, place: str, summary: dict[str, Any], ranking: dict[str, Any] | None, is_drawn: bool
 ) -> None:
     """Prints tables of the scores, and where they lie."""
     print(f"\n{reports.corpus_line(summary, base=options.base)}\n")
@@ -229,7 +229,7 @@ def _told(finished: scoring.JobFinished) -> dict[str, Any]:
     }
 
 
-def _ranking(options: Score, measure: scoring.Measure) -> dict[str, dict[str, Any]] | None:
+def _ranking(options: ScoreOptions, measure: scoring.Measure) -> dict[str, dict[str, Any]] | None:
     """Returns Spearman's rho of each method with what was measured; None where nothing was."""
     if not getattr(measure, "is_measured", False):
         return None

@@ -20,13 +20,13 @@ from jaxlm.cli._failures import UsageError, did_you_mean
 from jaxlm.cli._models import DType, model_folder
 from jaxlm.cli._values import takes_many
 
-PROGRAM = "jaxlm score"
+SCORE_PROGRAM = "jaxlm score"
 BY_OBJECTIVE = {"causal_lm": "log-likelihood", "masked_lm": "pseudo-log-likelihood"}
 OF_VARIANTS = "variant-effect"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Score:
+class ScoreOptions:
     """Score every document of a corpus into DIR/parts/*.parquet, one row a document, in order.
 
     The same command goes on where a job was stopped or killed, and leaves the files of one that was not.
@@ -97,8 +97,8 @@ class Score:
     json: FlagCreatePairsOff[bool] = False
 
 
-def options_of(measure: str) -> type[Score]:
-    """Returns `Score` with the options of a measure as `settings`.
+def options_of(measure: str) -> type[ScoreOptions]:
+    """Returns `ScoreOptions` with the options of a measure as `settings`.
 
     Args:
         measure: its name.
@@ -114,8 +114,8 @@ def options_of(measure: str) -> type[Score]:
     )
     default: dict[str, Any] = {} if required else {"default_factory": kind}
     settings = ("settings", Annotated[kind, arg(name="")], dataclasses.field(**default))
-    made = dataclasses.make_dataclass("Score", [settings], bases=(Score,), frozen=True, kw_only=True)
-    made.__doc__ = Score.__doc__
+    made = dataclasses.make_dataclass("Score", [settings], bases=(ScoreOptions,), frozen=True, kw_only=True)
+    made.__doc__ = ScoreOptions.__doc__
     return made
 
 
@@ -138,7 +138,7 @@ def first_look(arguments: Sequence[str]) -> Arguments:
     for measure in scoring.MEASURES:
         for name, option in known_options(options_of(measure)).items():
             known[name] = _either(known.get(name, option), option)
-    return read_arguments(arguments, known, program=PROGRAM)
+    return read_arguments(arguments, known, program=SCORE_PROGRAM)
 
 
 def chosen_measure(arguments: Sequence[str]) -> str:

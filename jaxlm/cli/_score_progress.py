@@ -8,9 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from jaxlm import scoring
 from jaxlm.cli._output import duration
-
-# Without a terminal.
-SECONDS = 30.0
+from jaxlm.cli._progress import SECONDS
 
 
 class ScoreDisplay:

@@ -6,10 +6,10 @@ from typing import Any
 from jaxlm import data, reports, training
 from jaxlm.cli._output import show
 
-Scores = training.Evaluation | training.SequenceEvaluation
+AnyEvaluation = training.Evaluation | training.SequenceEvaluation
 
 
-def described(scores: Scores, objective: str) -> str:
+def described(scores: AnyEvaluation, objective: str) -> str:
     """Returns what was scored, in words.
 
     Example:
@@ -25,7 +25,7 @@ def described(scores: Scores, objective: str) -> str:
     return f"{scores.scored:,} next tokens of {scores.tokens:,}"
 
 
-def show_scores(scores: Scores, experiment: training.Experiment, *, is_own: bool = True) -> None:
+def show_scores(scores: AnyEvaluation, experiment: training.Experiment, *, is_own: bool = True) -> None:
     """Prints the table of scores, and beside bits per byte what compressors make of the same text.
 
     Args:
@@ -45,7 +45,7 @@ def show_scores(scores: Scores, experiment: training.Experiment, *, is_own: bool
         show(reports.level_table(scores.by_level))
 
 
-def as_values(scores: Scores) -> dict[str, Any]:
+def as_values(scores: AnyEvaluation) -> dict[str, Any]:
     """Returns scores as JSON values: what is not finite is None, levels are objects."""
     values = scores._asdict()
     levels = values.pop("by_level", ())

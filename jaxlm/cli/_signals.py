@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
+SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
 # Seconds: what is being written when a signal comes has the first, streams that nobody reads the second.
 FOR_FILES, FOR_STREAMS = 10.0, 1.0
 # A Ctrl-C that follows another one sooner is the same one, which reached the process twice.
-SAME = 1.0
+SAME_SECONDS = 1.0
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -111,7 +111,7 @@ def _arrived(number: signal.Signals) -> None:
     is_first, now = _watch.number is None, time.monotonic()
     if is_first:
         _watch.number, _watch.at = number, now
-    is_impatient = not is_first and number == signal.SIGINT and now - _watch.at > SAME
+    is_impatient = not is_first and number == signal.SIGINT and now - _watch.at > SAME_SECONDS
     if is_impatient or not _watch.is_deferred:
         _leave(number if is_impatient else _watch.number)
 
@@ -127,7 +127,7 @@ def _leave(number: int, said: str | None = None) -> None:
     while not _watch.leaving.acquire(blocking=False):
         time.sleep(FOR_FILES)
     number = signal.Signals(number)
-    line = f"{_watch.program}: {WORDS[number]}{_watch.remedy}" if said is None else said
+    line = f"{_watch.program}: {SIGNAL_WORDS[number]}{_watch.remedy}" if said is None else said
     _within(FOR_FILES, _finish)
     _within(FOR_STREAMS, lambda: _say(line))
     os._exit(128 + number)

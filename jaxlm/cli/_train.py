@@ -23,7 +23,7 @@ from jaxlm.cli._arguments import (
     read_arguments,
     without_help,
 )
-from jaxlm.cli._experiments import load_experiment
+from jaxlm.cli._experiments import open_experiment
 from jaxlm.cli._failures import FAILED, SAME, UsageError, say
 from jaxlm.cli._finish import report
 from jaxlm.cli._models import model_folder
@@ -206,7 +206,7 @@ class _Found(NamedTuple):
 
 def _named(argument: str | None, asked: Arguments) -> _Found:
     """The experiment that is named, or that the folder to resume holds: it need not be named again."""
-    named = load_experiment(argument)
+    named = open_experiment(argument)
     if argument is None and asked.flag("--resume"):
         paths = asked.given.get("--data") or asked.given.get("--data.paths")
         name = _name_of_data(paths[0]) if paths else named.name

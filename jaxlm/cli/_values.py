@@ -10,9 +10,9 @@ from jaxlm.cli._failures import UsageError
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 # In ASCII digits: `int` takes those of every script, and refuses more than 4,300 with an error of its own.
-WHOLE = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")
 # Above it no size, count or seed fits the whole numbers that arrays and files have.
-LARGEST = 2**63 - 1
+LARGEST_NUMBER = 2**63 - 1
 LONGEST_SHOWN = 60
 
 
@@ -88,9 +88,9 @@ def _read(kind: Any, text: str) -> str | None:
 
 
 def _whole(text: str) -> str | None:
-    if not WHOLE.fullmatch(text) or len(text) > 40:
+    if not WHOLE_NUMBER.fullmatch(text) or len(text) > 40:
         return None
-    return str(int(text)) if abs(int(text)) <= LARGEST else None
+    return str(int(text)) if abs(int(text)) <= LARGEST_NUMBER else None
 
 
 def _number(text: str) -> str | None:
@@ -115,7 +115,7 @@ def _expected(kinds: list[Any], text: str) -> str:
         return f"is true or false{none}"
     if float in kinds:
         return f"is a number{none}"
-    is_large = WHOLE.fullmatch(text) is not None
+    is_large = WHOLE_NUMBER.fullmatch(text) is not None
     return f"is a whole number{' below 2**63' if is_large else ''}{none}"
 
 

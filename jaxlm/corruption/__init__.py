@@ -1,6 +1,6 @@
 """Corruption on floor 2: keyed, static-shape processes that hide tokens for a model to give back."""
 
-from jaxlm.corruption._blosum import AMINO_ACIDS, BACKGROUND, BLOSUM62
+from jaxlm.corruption._blosum import BACKGROUND, BLOSUM62, BLOSUM62_ORDER
 from jaxlm.corruption._capacity import Slots, bernoulli_capacity, gather_masked, limit_masked
 from jaxlm.corruption._corrupt import Corrupted, Replacement, corrupt, corruptible
 from jaxlm.corruption._embeddings import NoisyEmbeddings, corrupt_embeddings
@@ -19,9 +19,9 @@ from jaxlm.corruption._transitions import blosum62_transitions, vocabulary_trans
 from jaxlm.corruption._units import Units, make_units, unit_starts
 
 __all__ = [
-    "AMINO_ACIDS",
     "BACKGROUND",
     "BLOSUM62",
+    "BLOSUM62_ORDER",
     "SCHEDULES",
     "CorruptBatch",
     "Corrupted",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-AMINO_ACIDS = "ARNDCQEGHILKMFPSTWYV"
+BLOSUM62_ORDER = "ARNDCQEGHILKMFPSTWYV"
 
-# Half-bits: 2 log2 of the odds. Rows and columns in the order of AMINO_ACIDS.
+# Half-bits: 2 log2 of the odds. Rows and columns in the order of BLOSUM62_ORDER.
 # Henikoff and Henikoff, "Amino acid substitution matrices from protein blocks", 1992,
 # https://doi.org/10.1073/pnas.89.22.10915.
 BLOSUM62 = np.array(
@@ -34,7 +34,7 @@ BLOSUM62 = np.array(
 )
 BLOSUM62.flags.writeable = False
 
-# How frequent each residue is in proteins, in the order of AMINO_ACIDS. They sum to 0.9989, as published
+# How frequent each residue is in proteins, in the order of BLOSUM62_ORDER. They sum to 0.9989, as published
 # with two digits of a per cent; only their ratios matter here.
 BACKGROUND = np.array(
     [

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import tokenizers
-from jaxlm.corruption._blosum import AMINO_ACIDS
+from jaxlm.corruption._blosum import BLOSUM62_ORDER
 from jaxlm.corruption._corrupt import Corrupted, Replacement, corrupt, corruptible
 from jaxlm.corruption._matrix import by_matrix
 from jaxlm.corruption._noise_config import NoiseConfig
@@ -142,7 +142,7 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
 
 
 def residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
-    """Returns the ids of the 20 canonical residues, in the order of `AMINO_ACIDS`.
+    """Returns the ids of the 20 canonical residues, in the order of `BLOSUM62_ORDER`.
 
     Raises:
       ValueError: if the tokenizer does not write residues one by one.
@@ -151,7 +151,7 @@ def residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
       >>> residue_ids(tokenizers.residue_tokenizer())[:3]
       (5, 10, 17)
     """
-    ids = [tokenizer.id(letter) for letter in AMINO_ACIDS]
+    ids = [tokenizer.id(letter) for letter in BLOSUM62_ORDER]
     if tokenizer.kind in ("instructions", "subwords") or None in ids:
         raise ValueError(
             "noise.substitution='blosum62' needs a token for each residue: "

@@ -12,7 +12,7 @@ Schedule = Literal[
 Time = Literal["cortex", "forward"]
 Timesteps = Literal["beta", "uniform"]
 Count = Literal["exact", "bernoulli"]
-Unit = Literal["token", "word", "instruction"]
+NoiseUnit = Literal["token", "word", "instruction"]
 
 _SHARES = ("mask_share", "random_share", "substitute_share", "keep_share")
 
@@ -63,7 +63,7 @@ class NoiseConfig:
     beta_a: float = 3.0
     beta_b: float = 1.0
     count: Count = "exact"
-    unit: Unit = "token"
+    unit: NoiseUnit = "token"
     mask_share: float = 0.8
     random_share: float = 0.1
     substitute_share: float = 0.0

@@ -14,11 +14,11 @@ from jaxlm.typing import Array, Float
 STEPS = 1000
 
 
-def linear(steps: int) -> np.ndarray:
+def linear_noise(steps: int) -> np.ndarray:
     """Returns the noise of each of n steps, from 0.1 / n to 20 / n.
 
     Example:
-      >>> linear(1000)[[0, -1]].tolist()
+      >>> linear_noise(1000)[[0, -1]].tolist()
       [0.0001, 0.02]
 
     References:
@@ -28,7 +28,7 @@ def linear(steps: int) -> np.ndarray:
 
 
 def truncated_linear(steps: int) -> np.ndarray:
-    """Returns `linear`'s noise and a hundredth more in each step.
+    """Returns the noise of `linear_noise` and a hundredth more in each step.
 
     Example:
       >>> truncated_linear(1000)[[0, -1]].round(4).tolist()
@@ -38,7 +38,7 @@ def truncated_linear(steps: int) -> np.ndarray:
 
 
 def piecewise_linear(steps: int) -> np.ndarray:
-    """Returns `linear`'s noise after ten steps that fall to its beginning from a hundredth above.
+    """Returns the noise of `linear_noise` after ten steps that fall to its beginning from a hundredth above.
 
     Example:
       >>> piecewise_linear(1000)[[0, 9, 10, -1]].round(4).tolist()
@@ -96,7 +96,7 @@ def _from_signal(signal: Callable[[float], float], steps: int) -> np.ndarray:
 
 
 SCHEDULES: dict[str, Callable[[int], np.ndarray]] = {
-    "linear": linear,
+    "linear": linear_noise,
     "truncated_linear": truncated_linear,
     "piecewise_linear": piecewise_linear,
     "cosine": cosine,

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from jaxlm import tokenizers
-from jaxlm.corruption._blosum import AMINO_ACIDS, BACKGROUND, BLOSUM62
+from jaxlm.corruption._blosum import BACKGROUND, BLOSUM62, BLOSUM62_ORDER
 
 
 def blosum62_transitions(
@@ -27,19 +27,19 @@ def blosum62_transitions(
       background: "standard", the frequencies of residues in proteins, or "uniform".
 
     Returns:
-      `Float64[20 20]`, in the order of `AMINO_ACIDS`.
+      `Float64[20 20]`, in the order of `BLOSUM62_ORDER`.
 
     Raises:
       ValueError: if the temperature is not positive.
 
     Example:
-      >>> rows, place = blosum62_transitions(), AMINO_ACIDS.index
+      >>> rows, place = blosum62_transitions(), BLOSUM62_ORDER.index
       >>> round(float(rows[place("I"), place("V")]), 6), round(float(rows[place("W"), place("F")]), 6)
       (0.249973, 0.114776)
     """
     if not temperature > 0:
         raise ValueError(f"a temperature is positive: got {temperature}")
-    frequencies = BACKGROUND if background == "standard" else np.ones(len(AMINO_ACIDS))
+    frequencies = BACKGROUND if background == "standard" else np.ones(len(BLOSUM62_ORDER))
     # The largest score of a row as the unit, so that a low temperature does not overflow.
     scores = BLOSUM62.astype(np.float64)
     if not keep_diagonal:
@@ -80,7 +80,7 @@ def vocabulary_transitions(
       ([1.0, 1.0], [0.0, 0.0, 0.949, 0.051, 0.0])
     """
     find = vocabulary.get if isinstance(vocabulary, Mapping) else vocabulary.id
-    known = [(place, find(letter)) for place, letter in enumerate(AMINO_ACIDS) if find(letter) is not None]
+    known = [(place, find(letter)) for place, letter in enumerate(BLOSUM62_ORDER) if find(letter) is not None]
     places, ids = ([pair[side] for pair in known] for side in (0, 1))
     if vocab_size is None:
         highest = max(vocabulary.values()) + 1 if isinstance(vocabulary, Mapping) else vocabulary.vocab_size

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlm import tokenizers
-from jaxlm.corruption._noise_config import Unit
+from jaxlm.corruption._noise_config import NoiseUnit
 from jaxlm.corruption._shares import array_module
 from jaxlm.corruption._split_characters import MIDDLE, SplitCharacters, split_characters, with_split
 from jaxlm.tokenizers import CharacterClass
@@ -40,7 +40,7 @@ class Units(NamedTuple):
     split: SplitCharacters | None = None
 
 
-def make_units(unit: Unit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units | None:
+def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units | None:
     """Returns where the units of a tokenizer's ids begin; None where every token is a unit.
 
     A word of text is a run of letters, of digits, of white space or of other signs, as GPT-2's pattern takes

@@ -1,7 +1,7 @@
 """Host side: sources -> records -> a token cache -> packed batches."""
 
 from jaxlm.data._annotations import where_of
-from jaxlm.data._batches import Batch, Batches, Piece, eval_batches, gather_rows, unpack
+from jaxlm.data._batches import Batch, Batches, PackedPiece, eval_batches, gather_rows, unpack
 from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._cache import TokenCache, build_cache
 from jaxlm.data._cache_writer import CacheWriter, Counts, Ends
@@ -39,8 +39,8 @@ __all__ = [
     "Counts",
     "DataConfig",
     "Ends",
+    "PackedPiece",
     "PackingPlan",
-    "Piece",
     "Prepared",
     "Record",
     "RemotePath",

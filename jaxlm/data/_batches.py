@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     epochs: np.ndarray
 
 
-class Piece(NamedTuple):
+class PackedPiece(NamedTuple):
     """A record, or a part of one, as it lies in a row.
 
     Attributes:
@@ -183,7 +183,7 @@ def gather_rows(cache: TokenCache, plan: PackingPlan, rows: np.ndarray, epochs: 
     )
 
 
-def unpack(batch: Batch) -> list[list[Piece]]:
+def unpack(batch: Batch) -> list[list[PackedPiece]]:
     """Returns the records' pieces in each row of a batch: packing undone.
 
     Args:
@@ -201,7 +201,7 @@ def unpack(batch: Batch) -> list[list[Piece]]:
     """
     return [
         [
-            Piece(int(examples[at][0]), int(offsets[at][0]), tokens[at])
+            PackedPiece(int(examples[at][0]), int(offsets[at][0]), tokens[at])
             for at in (segments == segment for segment in range(1, segments.max(initial=0) + 1))
         ]
         for tokens, segments, examples, offsets in zip(

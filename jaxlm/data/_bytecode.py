@@ -12,7 +12,7 @@ from jaxlm.data._library import library_fingerprint, module_name, python_files, 
 from jaxlm.data._records import Record
 
 # Part of the corpus' fingerprint: raise it when a trace would come out differently.
-BUILDER = 1
+TRACE_VERSION = 1
 
 
 def bytecode_source(
@@ -64,7 +64,7 @@ def bytecode_fingerprint(root: str | Path | None = None) -> str:
         SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
         content.
     """
-    return library_fingerprint(f"bytecode {BUILDER}", root)
+    return library_fingerprint(f"bytecode {TRACE_VERSION}", root)
 
 
 def _compiled(path: Path) -> CodeType | None:

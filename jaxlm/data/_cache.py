@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from jaxlm import io, tokenizers
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
+from jaxlm.data._cache_writer import CACHE_FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
 from jaxlm.data._folders import open_or_build
 from jaxlm.data._records import CorpusError, Record
 
-BYTES_AT_ONCE = 1 << 24
+CHECKSUM_BLOCK = 1 << 24
 
 
 class TokenCache:
@@ -144,7 +144,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest = io.unseal(io.parse_json((folder / "manifest.json").read_text(encoding="utf-8")))
-        if manifest["format"] != FORMAT:
+        if manifest["format"] != CACHE_FORMAT:
             raise io.DamagedError(f"{folder}: written by another version")
         for name, expected in manifest["checksums"].items():
             path = folder / f"{name}.bin"
@@ -158,7 +158,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _checksum(path: Path) -> int:
     checksum = 0
     with open(path, "rb") as file:
-        while block := file.read(BYTES_AT_ONCE):
+        while block := file.read(CHECKSUM_BLOCK):
             checksum = zlib.crc32(block, checksum)
     return checksum
 

@@ -13,8 +13,8 @@ from jaxlm.data._records import CorpusError, Record
 # What records stand between: what `tokenizers.text_frame` says of training, what the tokenizer's file puts
 # there, or these ids.
 Ends = bool | Literal["file"] | tokenizers.Frame
-FORMAT = 2
-FILES = ("tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels")
+CACHE_FORMAT = 2
+CACHE_FILES = ("tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels")
 RECORDS_AT_ONCE = 1024
 LETTERS_AT_ONCE = 1 << 20
 
@@ -63,8 +63,8 @@ class CacheWriter:
         self._waiting: list[Record] = []
         self._letters = 0
         self._end = self._id_end = 0
-        self._checksums = dict.fromkeys(FILES, 0)
-        for name in FILES:
+        self._checksums = dict.fromkeys(CACHE_FILES, 0)
+        for name in CACHE_FILES:
             self._write(name, np.zeros(int("offsets" in name), "<i8"))
 
     def add(self, record: Record) -> None:
@@ -89,7 +89,7 @@ class CacheWriter:
         """
         self._flush()
         manifest = {
-            "format": FORMAT,
+            "format": CACHE_FORMAT,
             "dtype": self._dtype.str,
             "counts": self.counts._asdict(),
             "pad_id": self._tokenizer.specials.pad or 0,

@@ -3,7 +3,7 @@
 import re
 
 # Written in any case, with nothing behind them but an ending.
-WHOLE = (
+DOCUMENT_NAMES = (
     r"read[-_ ]?me|licen[cs]e|copying|change[-_]?log|contributing|contributors|citation|"
     r"code[-_]of[-_]conduct|(data(set)?|model)[-_ ]?card|data[-_]?sheet|"
     r"third[-_]party[-_]notices?|acknowledge?ments"
@@ -14,15 +14,15 @@ CAPITALS = (
     r"RELEASE[-_]?NOTES|CONTRIBUTING|CONTRIBUTORS|CITATIONS?|SECURITY|TERMS|DISCLAIMER|PATENTS|MAINTAINERS|"
     r"CODE[-_]OF[-_]CONDUCT|(DATA(SET)?|MODEL)[-_]?CARD|DATA[-_]?SHEET|SHA(1|256|512)SUMS?|MD5SUMS?|CHECKSUMS?"
 )
-ENDINGS = r"(\.(txt|text|md|markdown|mdx|rst|html?|pdf|bib|cff|tex|rtf|adoc))?"
+DOCUMENT_ENDING = r"(\.(txt|text|md|markdown|mdx|rst|html?|pdf|bib|cff|tex|rtf|adoc))?"
 # What libraries of data sets write beside their files.
 DESCRIPTIONS = (
     r"dataset_infos?\.json|dataset_dict\.json|state\.json|croissant(_metadata)?\.json|datapackage\.json|"
     r"dataset-metadata\.json|metadata\.json|_metadata|_common_metadata|_SUCCESS|citation\.(cff|bib)"
 )
 COMPRESSED = re.compile(r"\.(gz|zst)$", re.IGNORECASE)
-CARD = re.compile(rf"({WHOLE}){ENDINGS}|{DESCRIPTIONS}", re.IGNORECASE)
-CAPITAL_CARD = re.compile(rf"({CAPITALS})([-_. ][\w.\- ]*?)?(?i:{ENDINGS})")
+CARD = re.compile(rf"({DOCUMENT_NAMES}){DOCUMENT_ENDING}|{DESCRIPTIONS}", re.IGNORECASE)
+CAPITAL_CARD = re.compile(rf"({CAPITALS})([-_. ][\w.\- ]*?)?(?i:{DOCUMENT_ENDING})")
 # Behind a capital name, what makes it a document all the same.
 TABLES = re.compile(r"\.(jsonl|ndjson|csv|tsv|parquet|pq|fasta|fa|faa|traces?)$", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ import re
 from typing import Literal, get_args
 
 from jaxlm.data._files import Format
-from jaxlm.data._packing import Long
+from jaxlm.data._packing import LongRecords
 from jaxlm.data._records import MAX_DOCUMENT
 from jaxlm.data._text import Document
 from jaxlm.fields import check_numbers
@@ -17,7 +17,7 @@ _WORDS = {
     "corpus": Embedded,
     "format": Format,
     "document": Document,
-    "long": Long,
+    "long": LongRecords,
     "split": DivideBy,
     "label_kind": LabelKind,
 }
@@ -78,7 +78,7 @@ class DataConfig:
     document: Document = "line"
     field: str = "text"
     row_length: int = 512
-    long: Long = "split"
+    long: LongRecords = "split"
     ends: bool = False
     validation_share: float = 0.05
     test_share: float = 0.05

@@ -47,7 +47,7 @@ MAGIC = (
 )
 # Of bzip2 what follows its first letters: a block's own, or the end of no blocks at all.
 BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
-HEAD = 262
+MAGIC_LENGTH = 262
 
 
 def container_by_name(path: Place) -> str | None:

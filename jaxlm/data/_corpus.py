@@ -19,10 +19,10 @@ from jaxlm.data._versions import file_size, of_each
 from jaxlm.data._watch import Watch
 
 # Part of every fingerprint: raise it when a source would yield other records from the same file.
-SOURCES = 1
+SOURCE_VERSION = 1
 
-Kind = Literal["instructions", "subwords", "bytes", "residues"]
-KINDS: dict[str, Kind] = {"fasta": "residues", "traces": "instructions"}
+TokenizerKind = Literal["instructions", "subwords", "bytes", "residues"]
+KIND_OF_FORMAT: dict[str, TokenizerKind] = {"fasta": "residues", "traces": "instructions"}
 
 
 class Corpus(NamedTuple):
@@ -38,7 +38,7 @@ class Corpus(NamedTuple):
     """
 
     records: Callable[[], Iterable[Record]]
-    kind: Kind
+    kind: TokenizerKind
     fingerprint: str
     notes: list[str]
     left_out: Counter[str]
@@ -101,12 +101,12 @@ def _files_corpus(config: DataConfig) -> Corpus:
 
 def _fingerprint(files: list[CorpusFile], digests: list[str], config: DataConfig) -> str:
     read = [(file.name, file.format, digest) for file, digest in zip(files, digests, strict=True)]
-    described = json.dumps([SOURCES, config.document, config.field, read])
+    described = json.dumps([SOURCE_VERSION, config.document, config.field, read])
     return hashlib.sha256(described.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _kind(files: list[CorpusFile], records: Callable[[], Iterable[Record]]) -> Kind:
-    kinds = sorted({KINDS.get(file.format, "subwords") for file in files})
+def _kind(files: list[CorpusFile], records: Callable[[], Iterable[Record]]) -> TokenizerKind:
+    kinds = sorted({KIND_OF_FORMAT.get(file.format, "subwords") for file in files})
     if len(kinds) > 1:
         raise CorpusError(
             f"the corpus mixes files for different tokenizers ({' and '.join(kinds)}); give files of one "

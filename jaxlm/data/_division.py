@@ -13,7 +13,7 @@ from jaxlm.data._corpus import Corpus
 from jaxlm.data._labels import class_names, label_number, merged_label
 from jaxlm.data._records import CorpusError, Record
 from jaxlm.data._similarity import similar_clusters
-from jaxlm.data._splits import Split, Splits, fill_splits, group_hash, plan_splits
+from jaxlm.data._splits import SplitName, Splits, fill_splits, group_hash, plan_splits
 
 # Part of a cache's fingerprint: raise it when the same records would be divided or labelled otherwise.
 DIVISION = 2
@@ -85,7 +85,7 @@ def plan_division(corpus: Corpus, config: DataConfig) -> Division:
 
 def divided(
     corpus: Corpus, config: DataConfig, division: Division, left_out: Counter[str]
-) -> Iterator[tuple[Split, Record]]:
+) -> Iterator[tuple[SplitName, Record]]:
     """Yields every record that is kept, with its split; its label, where it has one, is a number in text.
 
     Args:

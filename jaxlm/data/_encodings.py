@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jaxlm.data._records import CorpusError
 
 # UTF-32's mark begins with that of UTF-16, so it is looked for first.
-MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -53,7 +53,7 @@ def encoding_of(head: bytes, where: str) -> Encoding:
         >>> encoding_of(b"\xff\xfeh\0", "a.txt").name, encoding_of(b"h", "a.txt").name
         ('utf-16-le', 'utf-8')
     """
-    for mark, name in MARKS:
+    for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return Encoding(name, mark)
     for pattern, name in UNMARKED:

@@ -12,7 +12,7 @@ from jaxlm.data._text import Document
 from jaxlm.data._versions import file_size
 
 # Of a remote corpus, the files that are looked at, and what is read of each.
-SAMPLED, HEAD = 4, 1 << 20
+SAMPLED_FILES, SAMPLED_BYTES = 4, 1 << 20
 
 
 def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line") -> int:
@@ -35,7 +35,7 @@ def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line"
     """
     remote = [file for file in files if isinstance(file.path, RemotePath)]
     here = sum(_records_in(file, document) for file in files if not isinstance(file.path, RemotePath))
-    looked_at = remote[:: -(-len(remote) // SAMPLED) or 1]
+    looked_at = remote[:: -(-len(remote) // SAMPLED_FILES) or 1]
     return here + sum(_about(file, document) for file in looked_at) * len(remote) // (len(looked_at) or 1)
 
 
@@ -57,9 +57,9 @@ def _about(file: CorpusFile, document: Document) -> int:
         return _records_in(file, document)
     with contextlib.suppress(CorpusError):
         size = file_size(file.path)
-        lines, headers = count_head(file.path, HEAD, _lone_cr(file))
+        lines, headers = count_head(file.path, SAMPLED_BYTES, _lone_cr(file))
         found = headers if file.format == "fasta" else lines - (file.format == "csv")
-        return round(found * max(size / HEAD, 1.0))
+        return round(found * max(size / SAMPLED_BYTES, 1.0))
     return 0
 
 

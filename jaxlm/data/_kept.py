@@ -13,8 +13,8 @@ from jaxlm.data._streams import read_lines
 from jaxlm.data._versions import of_each
 
 # Lines of JSON that say what types their fields are of.
-SAMPLED = 1000
-LARGEST = 2**63
+SAMPLED_LINES = 1000
+INT64_END = 2**63
 
 
 def kept_types(files: Sequence[CorpusFile], keep: Sequence[str]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _fit(value: Any, kind: Any) -> Any:
     if types.is_floating(kind) and number:
         return float(value)
     is_whole = number and (isinstance(value, int) or value.is_integer())
-    if types.is_integer(kind) and is_whole and -LARGEST <= value < LARGEST:
+    if types.is_integer(kind) and is_whole and -INT64_END <= value < INT64_END:
         return int(value)
     raise TypeError(kind)
 
@@ -153,7 +153,7 @@ def _of_csv(files: Sequence[CorpusFile], keep: Sequence[str]) -> Iterator[tuple[
 
 
 def _of_jsonl(files: Sequence[CorpusFile], keep: Sequence[str]) -> Iterator[tuple[dict[str, Any], Any]]:
-    records = list(itertools.islice(_objects(files), SAMPLED))
+    records = list(itertools.islice(_objects(files), SAMPLED_LINES))
     if not records:
         return
     path = records[0][1]
@@ -191,7 +191,7 @@ def _type_of(values: Sequence[Any]) -> Any:
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return pyarrow.bool_()
-    if kinds == {int} and all(-LARGEST <= value < LARGEST for value in values):
+    if kinds == {int} and all(-INT64_END <= value < INT64_END for value in values):
         return pyarrow.int64()
     return pyarrow.float64() if kinds in ({float}, {int, float}) else pyarrow.string()
 

@@ -13,7 +13,7 @@ from jaxlm.data._records import CorpusError
 
 ANY_DEPTH = "**"
 # What a file may be that is none, by the type in its mode.
-KINDS = {
+FILE_TYPES = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
@@ -76,10 +76,10 @@ def check_regular(path: Path) -> None:
         return
     except OSError as error:
         raise _unseen(path, error) from error
-    if kind in KINDS:
+    if kind in FILE_TYPES:
         raise CorpusError(
-            f"{path}: expected a regular file, which can be read more than once, got {KINDS[kind]}; write "
-            f"what comes from it into a file first"
+            f"{path}: expected a regular file, which can be read more than once, got {FILE_TYPES[kind]}; "
+            f"write what comes from it into a file first"
         )
 
 

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Long = Literal["split", "truncate"]
+LongRecords = Literal["split", "truncate"]
 
 
 class PackingPlan(NamedTuple):
@@ -73,7 +73,7 @@ class PackingPlan(NamedTuple):
 
 
 def plan_packing(
-    lengths: np.ndarray, row_length: int, *, long: Long = "split", overlap: int = 0
+    lengths: np.ndarray, row_length: int, *, long: LongRecords = "split", overlap: int = 0
 ) -> PackingPlan:
     """Returns a best-fit plan: longest piece first, each into the fullest row that still holds it.
 

@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 from jaxlm import io, tokenizers
 from jaxlm.data._cache import TokenCache
-from jaxlm.data._cache_writer import FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
+from jaxlm.data._cache_writer import CACHE_FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
 from jaxlm.data._division import DIVISION, Division, divided, plan_division
 from jaxlm.data._folders import cache_root, open_or_build
 from jaxlm.data._records import CorpusError
-from jaxlm.data._splits import SPLITS, Split
+from jaxlm.data._splits import SPLITS, SplitName
 
 LOG = logging.getLogger(__name__)
 # Part of a trained tokenizer's fingerprint: raise it when the same texts would train another.
-TRAINING = 1
+TRAINING_VERSION = 1
 NOTED = {"ranked": 0, "blank": 0, "duplicates": 0, "modules": 0, "clusters": 0, "largest": 0}
 DIVIDED_BY = (
     "validation_share",
@@ -54,7 +54,7 @@ class Prepared(NamedTuple):
     """
 
     tokenizer: tokenizers.Tokenizer
-    caches: dict[Split, TokenCache]
+    caches: dict[SplitName, TokenCache]
     notes: list[str]
     fingerprint: str
     label_names: tuple[str, ...] | None = None
@@ -87,7 +87,7 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
     corpus = find_corpus(data)
     division = functools.cache(functools.partial(plan_division, corpus, data))
     trained = _tokenizer(corpus, data, tokenizer, division)
-    content = {"format": FORMAT, "tokenizer": trained.fingerprint, "specials": trained.specials}
+    content = {"format": CACHE_FORMAT, "tokenizer": trained.fingerprint, "specials": trained.specials}
     content |= {"ends": ends} | _other_ends(ends_frame(trained, ends), trained, ends)
     fingerprint = _digest(corpus, data, content)
 
@@ -113,7 +113,7 @@ def _other_ends(
     return {} if is_known else {"frame": frame}
 
 
-def split_texts(data: DataConfig, split: Split) -> Iterator[str]:
+def split_texts(data: DataConfig, split: SplitName) -> Iterator[str]:
     """Yields the texts of a split as they stand in the corpus, in the order of `prepare`'s cache.
 
     Args:
@@ -153,7 +153,7 @@ def _tokenizer(
         corpus.check()
         io.seal_file(folder / "tokenizer.json")
 
-    trainer = [TRAINING, importlib.metadata.version("tokenizers")]
+    trainer = [TRAINING_VERSION, importlib.metadata.version("tokenizers")]
     asked = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
     asked |= {"sentinels": config.sentinels} if config.sentinels else {}
     return open_or_build(
@@ -205,7 +205,7 @@ def _write_caches(
     return _About(left_out, division.label_names)
 
 
-def _check_filled(counts: dict[Split, Counts]) -> None:
+def _check_filled(counts: dict[SplitName, Counts]) -> None:
     special = sum(count.unmaskable + count.empty for count in counts.values())
     lacking = [split for split, count in counts.items() if not count.records]
     if len(lacking) == len(counts):
@@ -217,7 +217,7 @@ def _check_filled(counts: dict[Split, Counts]) -> None:
         )
 
 
-def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], _About]:
+def _open_caches(folder: Path) -> tuple[dict[SplitName, TokenCache], _About]:
     try:
         about = io.unseal(io.parse_json((folder / "about.json").read_text(encoding="utf-8")))
         names = about["label_names"]
@@ -227,7 +227,7 @@ def _open_caches(folder: Path) -> tuple[dict[Split, TokenCache], _About]:
     return {split: TokenCache(folder / split) for split in SPLITS}, about
 
 
-def _notes(caches: dict[Split, TokenCache], about: _About, data: DataConfig) -> list[str]:
+def _notes(caches: dict[SplitName, TokenCache], about: _About, data: DataConfig) -> list[str]:
     kept = ", ".join(f"{split} {len(cache):,} ({cache.num_tokens:,})" for split, cache in caches.items())
     total = Counts(*map(sum, zip(*(cache.counts for cache in caches.values()), strict=True)))
     counts, empty = about.counts, about.counts["blank"] + total.empty

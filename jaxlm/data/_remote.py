@@ -16,7 +16,7 @@ URL = re.compile(r"((?:[A-Za-z][\w.+-]*::)*[A-Za-z][\w.+-]*)://(.*)", re.DOTALL)
 OPTIONS = re.compile(r"\?(?=\w+=)")
 SECRET = re.compile(r"//[^/@:]*:[^/@]*@")
 # Google's library looks for credentials, where there are none, for 15 minutes, unless it is told to give up.
-PATIENCE = "retry_limit_seconds=120"
+RETRY_LIMIT = "retry_limit_seconds=120"
 LONGEST_REASON = 300
 # A request a read: many small ones would take longer than what they bring.
 BYTES_A_REQUEST = 1 << 23
@@ -64,7 +64,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     asked, scheme = url, url.partition("://")[0]
     try:
         if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in url:
-            url += ("&" if "?" in url else "?") + PATIENCE
+            url += ("&" if "?" in url else "?") + RETRY_LIMIT
         if scheme in ARROW:
             return fs.FileSystem.from_uri(url)
         import fsspec

@@ -5,10 +5,9 @@ import glob
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from jaxlm.data._local_files import ANY_DEPTH
 from jaxlm.data._records import CorpusError
 from jaxlm.data._remote import RemotePath, reading
-
-ANY_DEPTH = "**"
 
 
 def find_remote(url: str) -> tuple[RemotePath | None, list[RemotePath]]:

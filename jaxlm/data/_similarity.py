@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlm import tokenizers
 
-LETTERS, WORDS = 4, 5
+LETTERS, RUN_WORDS = 4, 5
 # Sums of one block's products of postings: what is held at once beside the k-mers themselves.
 PRODUCTS_AT_ONCE = 1 << 22
 
@@ -54,7 +54,7 @@ def _letter_kmers(text: str) -> np.ndarray:
 
 def _word_kmers(text: str) -> np.ndarray:
     words = tokenizers.words_of(text)
-    runs = {" ".join(words[start : start + WORDS]) for start in range(max(1, len(words) - WORDS + 1))}
+    runs = {" ".join(words[start : start + RUN_WORDS]) for start in range(max(1, len(words) - RUN_WORDS + 1))}
     digests = [hashlib.blake2b(run.encode("utf-8", "surrogatepass"), digest_size=8).digest() for run in runs]
     return np.unique(np.frombuffer(b"".join(digests), "<i8"))
 

@@ -9,7 +9,7 @@ from jaxlm.data._library import library_fingerprint, module_name, python_files, 
 from jaxlm.data._records import Record
 
 # Part of the corpus' fingerprint: raise it when a record would come out differently.
-BUILDER = 1
+CODE_VERSION = 1
 
 
 def python_source(
@@ -56,4 +56,4 @@ def python_fingerprint(root: str | Path | None = None) -> str:
         SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
         content.
     """
-    return library_fingerprint(f"source {BUILDER}", root)
+    return library_fingerprint(f"source {CODE_VERSION}", root)

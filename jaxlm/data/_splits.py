@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from jaxlm.data._records import CorpusError, Record
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 class Splits(NamedTuple):
@@ -23,9 +23,9 @@ class Splits(NamedTuple):
 
     validation_share: float
     test_share: float
-    assigned: dict[float, Split]
+    assigned: dict[float, SplitName]
 
-    def of(self, record: Record) -> Split:
+    def of(self, record: Record) -> SplitName:
         """Returns the split of a record: the same for all records of its group, whatever stands before it.
 
         Args:
@@ -82,7 +82,7 @@ def plan_splits(records: Iterable[Record], validation_share: float, test_share: 
     """
     hashed = Splits(validation_share, test_share, {})
     places: set[float] = set()
-    seen: set[Split] = set()
+    seen: set[SplitName] = set()
     for record in records:
         places.add(group_hash(record))
         seen.add(hashed.of(record))
@@ -126,11 +126,11 @@ def fill_splits(sizes: dict[float, int], validation_share: float, test_share: fl
     if len(sizes) < len(SPLITS):
         raise CorpusError(f"the corpus has {len(sizes)} groups, but train, validation and test need one each")
     total = sum(sizes.values())
-    room: dict[Split, int] = {
+    room: dict[SplitName, int] = {
         "test": max(1, round(test_share * total)),
         "validation": max(1, round(validation_share * total)),
     }
-    assigned: dict[float, Split] = {}
+    assigned: dict[float, SplitName] = {}
     for place in sorted(sizes):
         fitting = [split for split in room if sizes[place] <= room[split]]
         assigned[place] = fitting[0] if fitting else "train"
@@ -142,16 +142,16 @@ def fill_splits(sizes: dict[float, int], validation_share: float, test_share: fl
     return Splits(validation_share, test_share, assigned)
 
 
-def _spare(assigned: dict[float, Split], sizes: dict[float, int]) -> float:
+def _spare(assigned: dict[float, SplitName], sizes: dict[float, int]) -> float:
     """The smallest group of those splits that have several."""
     several = {split for split, number in Counter(assigned.values()).items() if number > 1}
     return min((place for place in assigned if assigned[place] in several), key=lambda one: (sizes[one], one))
 
 
-def _by_rank(places: list[float], validation_share: float, test_share: float) -> dict[float, Split]:
+def _by_rank(places: list[float], validation_share: float, test_share: float) -> dict[float, SplitName]:
     num_test = max(1, round(test_share * len(places)))
     num_validation = max(1, round(validation_share * len(places)))
     num_held = min(num_test + num_validation, len(places) - 1)
     num_test = min(num_test, num_held - 1)
-    held: list[Split] = ["test"] * num_test + ["validation"] * (num_held - num_test)
+    held: list[SplitName] = ["test"] * num_test + ["validation"] * (num_held - num_test)
     return dict(zip(places, [*held, *["train"] * (len(places) - num_held)], strict=True))

@@ -198,7 +198,7 @@ def _stream(path: Place) -> Iterator[io.BufferedIOBase]:
     """What a file holds, decompressed."""
     with path.open() if isinstance(path, RemotePath) else open(path, "rb", BYTES_AT_ONCE) as stored:
         own = containers.READ.get(path.suffix.lower())
-        found = containers.container_by_magic(stored.peek(containers.HEAD)) if own else None
+        found = containers.container_by_magic(stored.peek(containers.MAGIC_LENGTH)) if own else None
         if found not in (None, own):
             raise containers.refusal(path, found)
         with _decompressed(stored, path) as stream:

@@ -21,8 +21,18 @@ REQUESTS_AT_ONCE = 16
 # How long ago a file was written whose digest may be remembered: file systems' clocks have ticks.
 SETTLED_NS = 2 * 10**9
 # What file systems call the digest of a file's content, and the time it was written at.
-DIGESTS = ("ETag", "etag", "e_tag", "md5Hash", "content_md5", "Content-MD5", "Digest", "crc32c", "checksum")
-TIMES = ("mtime", "LastModified", "Last-Modified", "last_modified", "updated")
+DIGEST_KEYS = (
+    "ETag",
+    "etag",
+    "e_tag",
+    "md5Hash",
+    "content_md5",
+    "Content-MD5",
+    "Digest",
+    "crc32c",
+    "checksum",
+)
+TIME_KEYS = ("mtime", "LastModified", "Last-Modified", "last_modified", "updated")
 
 T = TypeVar("T")
 
@@ -122,7 +132,7 @@ def _told(place: RemotePath) -> str | None:
             return None if info.mtime_ns is None else f"{info.size} bytes, mtime {info.mtime_ns}"
         inner.invalidate_cache(path)
         info = inner.info(path)
-        named = [f"{name} {info[name]}" for name in (*DIGESTS, *TIMES) if info.get(name)]
+        named = [f"{name} {info[name]}" for name in (*DIGEST_KEYS, *TIME_KEYS) if info.get(name)]
         marks = named[:1] or _modified(inner, path)
     return f"{info.get('size')} bytes, {marks[0]}" if marks else None
 

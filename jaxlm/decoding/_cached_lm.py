@@ -18,7 +18,7 @@ from flax import linen as nn
 from jaxlm import models, ops
 from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import is_seq2seq
-from jaxlm.decoding._token_tree import Node, Slots
+from jaxlm.decoding._token_tree import CacheSlots, Node
 from jaxlm.fields import fits
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -102,7 +102,7 @@ class CachedLM:
         self._device, self._tree = threading.Lock(), threading.Lock()
         self._gatherer = Gatherer(self.log_probs)
         self._results: OrderedDict[Node, np.ndarray] = OrderedDict()
-        self._slots = Slots(num_slots)
+        self._slots = CacheSlots(num_slots)
         self._cache: models.Cache | None = models.empty_cache(model.config, 1, num_slots)
 
     def node(self, context: Sequence[int], after: Node | None = None) -> Node:

@@ -10,7 +10,7 @@ from jaxlm.decoding._generation_rules import SAMPLING, names_unknown, rules_unfo
 # A Hugging Face folder's generation_config.json, and its config.json, in which older ones keep the same.
 SOURCES = ("generation", "huggingface")
 # How long a text is at least, and what it does not repeat: whole numbers.
-COUNTS = ("min_length", "min_new_tokens", "no_repeat_ngram_size")
+WHOLE_NUMBERS = ("min_length", "min_new_tokens", "no_repeat_ngram_size")
 
 
 def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> GenerationConfig:
@@ -49,7 +49,7 @@ def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> Generat
         "first_id": _id("forced_bos_token_id", values),
         "last_id": _id("forced_eos_token_id", values),
         "stop_ids": ends or None,
-        **{name: _count(name, values) for name in COUNTS},
+        **{name: _count(name, values) for name in WHOLE_NUMBERS},
     }
     if fields["min_new_tokens"]:  # fewer may be asked for than the makers' texts have at least
         fields["min_new_tokens"] = min(fields["min_new_tokens"], config.max_new_tokens)

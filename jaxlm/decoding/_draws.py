@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxlm.typing import Array, Float, Int, Key, UInt32
 
 
-def choose(
+def choose_tokens(
     logits: Float[Array, "B V"],
     rng: Key[Array, ""] | None,
     names: UInt32[Array, "B 2"],
@@ -25,7 +25,7 @@ def choose(
 
     Example:
       >>> logits, names = jnp.array([[0.0, 1.0]] * 2), jnp.zeros((2, 2), jnp.uint32)
-      >>> choose(logits, None, names, jnp.array([0, 1])).tolist()
+      >>> choose_tokens(logits, None, names, jnp.array([0, 1])).tolist()
       [1, 1]
 
     References:

@@ -9,10 +9,10 @@ import numpy as np
 from jaxlm import pretrained, tokenizers
 from jaxlm.decoding._fill_masks import Settled, fill_masks
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k, frame_of
-from jaxlm.decoding._rows import NOTHING, Rows, encode_masked, mask_token_id, pad_rows
+from jaxlm.decoding._rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
 from jaxlm.decoding._steps import is_seq2seq
 
-METHODS = ("parallel", "iterative")
+FILL_METHODS = ("parallel", "iterative")
 
 
 class Candidate(NamedTuple):
@@ -124,8 +124,8 @@ def fill_batch(
         Ghazvininejad et al., "Mask-Predict", 2019, https://arxiv.org/abs/1904.09324 (iterative filling by
         confidence).
     """
-    if method not in METHODS:
-        raise ValueError(f"method is one of {', '.join(METHODS)}: got {method!r}")
+    if method not in FILL_METHODS:
+        raise ValueError(f"method is one of {', '.join(FILL_METHODS)}: got {method!r}")
     check_top_k(top_k)
     check_opened(loaded)
     _check_fills(loaded)
@@ -151,7 +151,7 @@ def _check_fills(loaded: pretrained.Loaded) -> None:
         raise ValueError(f"masks are filled by a masked_lm, and this model is a {loaded.objective}")
 
 
-def _settled(loaded: pretrained.Loaded, rows: Rows, top_k: int, method: str) -> Settled:
+def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: str) -> Settled:
     """What the model says of rows, on the host."""
     forbidden = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
     settled = fill_masks(

@@ -23,7 +23,7 @@ FOLLOWED = frozenset(
     ]
 )
 # How texts are computed, what comes beside them, who helps: the same texts come of it.
-INERT = frozenset(
+WITHOUT_EFFECT = frozenset(
     [
         "_commit_hash",
         "_from_model_config",
@@ -97,7 +97,7 @@ OF_DRAWS: dict[str, tuple[Any, ...]] = {
 SAMPLING: dict[str, tuple[Any, ...]] = {"temperature": (1,), "top_k": (0,), "top_p": (1,), "min_p": (0,)}
 # What the caller says otherwise.
 COMPARED = frozenset({"decoder_start_token_id", "do_sample", "max_length", "max_new_tokens", "stop_strings"})
-KNOWN = FOLLOWED | INERT | UNFOLLOWED.keys() | OF_DRAWS.keys() | SAMPLING.keys() | COMPARED
+KNOWN = FOLLOWED | WITHOUT_EFFECT | UNFOLLOWED.keys() | OF_DRAWS.keys() | SAMPLING.keys() | COMPARED
 
 
 def rules_unfollowed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from flax import linen as nn
 
 from jaxlm import ops
 from jaxlm.decoding._choice import Rules, permitted
-from jaxlm.decoding._draws import choose
+from jaxlm.decoding._draws import choose_tokens
 from jaxlm.decoding._logits import Sampling, warped
-from jaxlm.decoding._steps import Reading, first_token, is_seq2seq, read_prompts, read_token
+from jaxlm.decoding._steps import CachedRows, first_token, is_seq2seq, read_prompts, read_token
 from jaxlm.typing import Array, Bool, Float, Int, Key, UInt32
 
-RUNNING, STOPPED, FULL = 0, 1, 2
+RUNNING, STOPPED, LENGTH_REACHED = 0, 1, 2
 
 
 class Wanted(NamedTuple):
@@ -49,12 +49,12 @@ class Written(NamedTuple):
       tokens: `Int[B T]`, 0 where there is none yet.
       log_probs: `Float32[B T]` nats under the model itself, before penalties, temperature and cuts.
       counts: `Int[B]` how many tokens a row has been given.
-      status: `Int[B]` RUNNING, STOPPED by a token that ends it, or FULL.
+      status: `Int[B]` RUNNING, STOPPED by a token that ends it, or LENGTH_REACHED.
       seen: `Bool[B V]` which tokens stand in prompt and continuation, of an encoder-decoder in what its
         decoder reads; None where no penalty asks.
     """
 
-    reading: Reading
+    reading: CachedRows
     tokens: Int[Array, "B T"]
     log_probs: Float[Array, "B T"]
     counts: Int[Array, " B"]
@@ -73,7 +73,7 @@ def begin(
     room: int,
     num_slots: int,
 ) -> Written:
-    """Reads the prompts and writes each row's first token; rows without a prompt are FULL from the start.
+    """Reads the prompts and writes each row's first token; rows without a prompt begin as LENGTH_REACHED.
 
     Args:
       model: a causal LM, or an encoder-decoder.
@@ -93,7 +93,7 @@ def begin(
         if is_seq2seq(model):  # what the decoder has read
             there = jnp.full((shape[0], 1), first_token(model), jnp.int32)
         seen = _marked(jnp.zeros((shape[0], logits.shape[1]), bool), there)
-    status = jnp.where((lengths > 0) & (wanted.limits > 0), RUNNING, FULL).astype(jnp.int32)
+    status = jnp.where((lengths > 0) & (wanted.limits > 0), RUNNING, LENGTH_REACHED).astype(jnp.int32)
     counts = jnp.zeros(shape[:1], jnp.int32)
     blank = Written(reading, jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32), counts, status, seen)
     return _with_next(blank, logits, wanted)
@@ -140,11 +140,13 @@ def _with_next(written: Written, logits: Float[Array, "B V"], wanted: Wanted) ->
     """Gives each running row its next token."""
     running = written.status == RUNNING
     allowed = permitted(logits, wanted.rules, written.counts, wanted.limits, written.tokens)
-    token = choose(warped(allowed, wanted.sampling, written.seen), wanted.rng, wanted.names, written.counts)
+    token = choose_tokens(
+        warped(allowed, wanted.sampling, written.seen), wanted.rng, wanted.names, written.counts
+    )
     rows = jnp.arange(token.shape[0], dtype=jnp.int32)
     column = jnp.where(running, written.counts, written.tokens.shape[1])
     counts = written.counts + running.astype(jnp.int32)
-    ended = jnp.where(counts >= wanted.limits, FULL, RUNNING)
+    ended = jnp.where(counts >= wanted.limits, LENGTH_REACHED, RUNNING)
     ended = jnp.where(jnp.isin(token, wanted.stops), STOPPED, ended).astype(jnp.int32)
     return Written(
         written.reading,

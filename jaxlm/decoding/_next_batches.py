@@ -10,10 +10,10 @@ from jaxlm import ops
 MOST_ROWS, MOST_TOKENS, MOST_PLACES = 64, 1 << 13, 1 << 10
 
 # The ids of a text, and of its target where it has one; the target's last is predicted and not read.
-Pair = tuple[np.ndarray, np.ndarray | None]
+TextAndTarget = tuple[np.ndarray, np.ndarray | None]
 
 
-def batches(pairs: Sequence[Pair]) -> list[list[int]]:
+def batches(pairs: Sequence[TextAndTarget]) -> list[list[int]]:
     """Returns the places of pairs, those of about the same size together, as few as memory is for.
 
     Args:
@@ -37,7 +37,7 @@ def batches(pairs: Sequence[Pair]) -> list[list[int]]:
     return made
 
 
-def padded(pairs: Sequence[Pair], max_length: int) -> tuple[np.ndarray, ...]:
+def padded(pairs: Sequence[TextAndTarget], max_length: int) -> tuple[np.ndarray, ...]:
     """Returns rows of text and target but its last token, padded; padding predicts id 0 after place 0.
 
     Args:
@@ -61,7 +61,7 @@ def padded(pairs: Sequence[Pair], max_length: int) -> tuple[np.ndarray, ...]:
     return tokens, segments, places, targets
 
 
-def _size(pair: Pair) -> tuple[int, int]:
+def _size(pair: TextAndTarget) -> tuple[int, int]:
     """Tokens of the row and places that are asked, both rounded up."""
     text, target = pair
     count = 1 if target is None else target.size

@@ -15,14 +15,14 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models, ops, pretrained, tokenizers
-from jaxlm.decoding._next_batches import Pair, batches, padded
+from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.typing import Array, Float, Int
 
 # Texts that are drawn at a time: enough to find some of about the same length.
-BLOCK = 256
+TEXTS_READ = 256
 
 
 class NextToken(NamedTuple):
@@ -138,7 +138,9 @@ def stream_next_tokens(
 def _streamed(
     loaded: pretrained.Loaded, requests: Iterator[tuple[Text, Text | None]], top_k: int
 ) -> Iterator[NextTokens]:
-    while block := [read_pair(loaded, text, target) for text, target in itertools.islice(requests, BLOCK)]:
+    while block := [
+        read_pair(loaded, text, target) for text, target in itertools.islice(requests, TEXTS_READ)
+    ]:
         named: dict[int, NextTokens] = {}
         for places in batches(block):
             pairs = [block[place] for place in places]
@@ -197,7 +199,7 @@ def rank_next(
     return Ranked(*top, ops.gather_log_probs(logits, targets))
 
 
-def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Pair:
+def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> TextAndTarget:
     """Returns the ids of a text and of its target, checked; the last target is predicted and not read.
 
     Args:
@@ -218,7 +220,7 @@ def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Pai
     return prompt_ids(loaded, text, room=wanted.size - 1), wanted
 
 
-def _named(tokenizer: tokenizers.Tokenizer, pair: Pair, found: Ranked, row: int) -> NextTokens:
+def _named(tokenizer: tokenizers.Tokenizer, pair: TextAndTarget, found: Ranked, row: int) -> NextTokens:
     text, target = pair
     top = zip(found.tokens[row].tolist(), np.exp(found.log_probs[row]).tolist(), strict=True)
     # A model may have more rows than its tokenizer has tokens.

@@ -11,7 +11,7 @@ SMALLEST_LENGTH = 16
 NOTHING = tokenizers.Frame()
 
 
-class Rows(NamedTuple):
+class PaddedRows(NamedTuple):
     """Masked texts side by side, padded to sizes that few different calls share.
 
     Attributes:
@@ -81,7 +81,7 @@ def encode_masked(
     return ids.astype(np.int32)
 
 
-def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> Rows:
+def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> PaddedRows:
     """Returns the texts as rows padded to a bucket of length, of masks a row, and of rows.
 
     Args:
@@ -90,13 +90,13 @@ def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> Rows
         max_length: the longest row that the model takes; a bucket never passes it.
 
     Returns:
-        `Rows`; rows beyond the texts are padding throughout.
+        `PaddedRows`; rows beyond the texts are padding throughout.
     """
     masks = [np.flatnonzero(text == mask_id) for text in texts]
     num_rows = ops.bucket(len(texts))
     length = min(ops.bucket(max(text.size for text in texts), SMALLEST_LENGTH), max_length)
     num_masks = ops.bucket(max(mask.size for mask in masks))
-    rows = Rows(
+    rows = PaddedRows(
         tokens=np.zeros((num_rows, length), np.int32),
         segments=np.zeros((num_rows, length), np.int32),
         positions=np.zeros((num_rows, num_masks), np.int32),

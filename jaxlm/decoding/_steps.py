@@ -16,7 +16,7 @@ from jaxlm import models, ops
 from jaxlm.typing import Array, Bool, Float, Int
 
 
-class Reading(NamedTuple):
+class CachedRows(NamedTuple):
     """Rows that are being read: what the model keeps of them, and where the next token will stand.
 
     Attributes:
@@ -73,7 +73,7 @@ def read_prompts(
     tokens: Int[Array, "B P"],
     lengths: Int[Array, " B"],
     num_slots: int,
-) -> tuple[Float[Array, "B V"], Reading]:
+) -> tuple[Float[Array, "B V"], CachedRows]:
     """Returns the float32 logits after each prompt, and the rows to go on from.
 
     Args:
@@ -100,7 +100,7 @@ def _read_first(
     lengths: Int[Array, " B"],
     num_slots: int,
     **memory: Array,
-) -> tuple[Float[Array, "B V"], Reading]:
+) -> tuple[Float[Array, "B V"], CachedRows]:
     """Reads rows into an empty cache."""
     num_rows = tokens.shape[0]
     positions = prompt_positions(model.config, tokens)
@@ -119,18 +119,18 @@ def _read_first(
     hidden = output.hidden[rows, last]
     logits = model.apply({"params": params}, hidden, method="logits")
     following = next_positions(model.config, positions[rows, last], tokens[rows, last])
-    return logits, Reading(cache, lengths, following)
+    return logits, CachedRows(cache, lengths, following)
 
 
 def read_token(
     model: nn.Module,
     params: Mapping[str, Any],
-    reading: Reading,
+    reading: CachedRows,
     tokens: Int[Array, " B"],
     active: Bool[Array, " B"],
     *,
     vectors: Float[Array, "B 1 D"] | None = None,
-) -> tuple[Float[Array, "B V"], Reading]:
+) -> tuple[Float[Array, "B V"], CachedRows]:
     """Returns the float32 logits after one more token of each row, and the rows with it.
 
     Args:
@@ -156,7 +156,7 @@ def read_token(
     logits = model.apply({"params": params}, output.hidden[:, 0], method="logits")
     following = next_positions(model.config, reading.positions, tokens)
     stays = active.reshape(-1, *(1,) * (following.ndim - 1))
-    return logits, Reading(
+    return logits, CachedRows(
         output.cache,
         reading.offsets + active.astype(jnp.int32),
         jnp.where(stays, following, reading.positions),

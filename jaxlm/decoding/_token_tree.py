@@ -63,11 +63,11 @@ class Node:
         return (instruction + 1, 0) if self.token == next_id else (instruction, argument + 1)
 
 
-class Slots:
+class CacheSlots:
     """Which nodes hold which slots of a cache, the least recently used giving theirs up.
 
     Example:
-      >>> root, slots = Node(None, -1, 0), Slots(2)
+      >>> root, slots = Node(None, -1, 0), CacheSlots(2)
       >>> first, second = root.descend([5, 6], None), root.descend([7], None)
       >>> [node.token for node in slots.claim([first])]
       [5, 6]

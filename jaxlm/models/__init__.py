@@ -1,11 +1,12 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
 from jaxlm.models._body_model import BodyModel
-from jaxlm.models._build import MODELS, Heads, Model, Objective, build, num_params
+from jaxlm.models._build import MODELS, Heads, Model, ObjectiveName, build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import GATED, TransformerConfig, from_dict, longest_text, to_dict
 from jaxlm.models._config_checks import DROPOUTS, MOST_LAYERS
 from jaxlm.models._ensembles import (
+    BODY,
     EnsembleOutput,
     EnsemblePrediction,
     EnsembleValues,
@@ -28,6 +29,7 @@ from jaxlm.models._transformer import Output, Transformer
 
 __all__ = [
     "BODIES",
+    "BODY",
     "DROPOUTS",
     "EMPTY",
     "GATED",
@@ -49,7 +51,7 @@ __all__ = [
     "Memory",
     "Model",
     "MultiHeadModel",
-    "Objective",
+    "ObjectiveName",
     "Output",
     "Seq2SeqLM",
     "SequenceModel",

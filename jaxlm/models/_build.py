@@ -10,11 +10,13 @@ from jaxlm.models._body_model import BodyModel
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._language_models import CausalLM, MaskedLM
-from jaxlm.models._multi_head import HeadKind, MultiHeadModel, check_heads
+from jaxlm.models._multi_head import HeadKind, MultiHeadModel, check_head_kinds
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel
 
-Objective = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint", "body"]
+ObjectiveName = Literal[
+    "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint", "body"
+]
 Model = MaskedLM | CausalLM | Seq2SeqLM | SequenceModel | MultiHeadModel | BodyModel
 Heads = HeadConfig | Mapping[str, HeadKind] | None
 
@@ -29,7 +31,7 @@ MODELS = {
 }
 
 
-def build(config: TransformerConfig, objective: Objective = "masked_lm", head: Heads = None) -> Model:
+def build(config: TransformerConfig, objective: ObjectiveName = "masked_lm", head: Heads = None) -> Model:
     """Returns the model of a config and an objective.
 
     Args:
@@ -67,7 +69,7 @@ def build(config: TransformerConfig, objective: Objective = "masked_lm", head: H
         told = "a mapping of names to heads" if objective == "joint" else "a HeadConfig"
         raise ValueError(f"objective={objective!r} takes {told} as head: got {head!r}")
     if objective == "joint":
-        check_heads(config, head)
+        check_head_kinds(config, head)
     elif head.num_outputs is None:
         raise ValueError(
             "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
@@ -75,7 +77,7 @@ def build(config: TransformerConfig, objective: Objective = "masked_lm", head: H
     return MODELS[objective](config, head)
 
 
-def num_params(config: TransformerConfig, objective: Objective = "masked_lm", head: Heads = None) -> int:
+def num_params(config: TransformerConfig, objective: ObjectiveName = "masked_lm", head: Heads = None) -> int:
     """Returns the number of parameters, the head's included; nothing is allocated.
 
     Example:

@@ -13,6 +13,7 @@ from jaxlm import ops
 from jaxlm.models._build import Model
 from jaxlm.typing import Array, Bool, Float, Int
 
+# The name of the body among the parameters of a model.
 BODY = "body"
 
 
@@ -94,9 +95,9 @@ def ensemble_output(
       model: a language model.
       params: of all members.
       tokens: `Int[B L]` what is read; for a masked LM the corrupted ids.
-      targets: `Int[B L]`; of a causal LM `ops.next_tokens(tokens, segments).targets`, of a masked LM the
-        clean ids.
-      loss_mask: `Bool[B L]`, True = counts; of a causal LM that of `ops.next_tokens`.
+      targets: `Int[B L]`; of a causal LM `ops.next_token_targets(tokens, segments).targets`, of a masked LM
+        the clean ids.
+      loss_mask: `Bool[B L]`, True = counts; of a causal LM that of `ops.next_token_targets`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
       positions: as the model takes them; None: from the segments, or the tokens as given.
       shared_body: whether the members are heads on one body.
@@ -109,7 +110,7 @@ def ensemble_output(
       >>> keys = jax.random.split(jax.random.key(0), 2)
       >>> params = jax.jit(jax.vmap(model.init, in_axes=(0, None)))(keys, tokens)["params"]
       >>> format_output = jax.jit(partial(ensemble_output, model))
-      >>> output = format_output(params, tokens, *ops.next_tokens(tokens, tokens // tokens))
+      >>> output = format_output(params, tokens, *ops.next_token_targets(tokens, tokens // tokens))
       >>> output.logits.shape, output.targets.tolist()[:3], output.weights.tolist()
       ((2, 4, 7), [2, 3, 4], [1.0, 1.0, 1.0, 0.0])
     """

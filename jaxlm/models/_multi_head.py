@@ -47,7 +47,7 @@ class MultiHeadModel(nn.Module):
     heads: Mapping[str, HeadKind]
 
     def setup(self) -> None:
-        check_heads(self.config, self.heads)
+        check_head_kinds(self.config, self.heads)
         self.body = Transformer(self.config)
         config = self.config.resolved()
         for name, kind in self.heads.items():
@@ -186,7 +186,7 @@ def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
     return {"body": params["body"], "head": params[PREFIX + head]}
 
 
-def check_heads(config: TransformerConfig, heads: Mapping[str, HeadKind]) -> None:
+def check_head_kinds(config: TransformerConfig, heads: Mapping[str, HeadKind]) -> None:
     """Refuses heads that have no name to be called by, know no size, or contradict the body."""
     if not heads:
         raise ValueError("a model of several heads has at least one: got none")

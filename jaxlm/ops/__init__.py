@@ -13,7 +13,7 @@ from jaxlm.ops._ensembles import Combine, Disagreement, disagreement, mixture_lo
 from jaxlm.ops._linear import linear
 from jaxlm.ops._log_probs import TopK, gather_log_probs, token_log_probs, top_k_log_probs
 from jaxlm.ops._masks import attention_mask
-from jaxlm.ops._next_tokens import NextTokens, next_tokens, predicted
+from jaxlm.ops._next_tokens import NextTokenTargets, next_token_targets, predicted
 from jaxlm.ops._noise import (
     key_words,
     multiply_high,
@@ -45,7 +45,7 @@ __all__ = [
     "Combine",
     "CrossEntropy",
     "Disagreement",
-    "NextTokens",
+    "NextTokenTargets",
     "RotaryScaling",
     "SegmentStarts",
     "TokenScores",
@@ -75,7 +75,7 @@ __all__ = [
     "logit_scores",
     "mixture_log_probs",
     "multiply_high",
-    "next_tokens",
+    "next_token_targets",
     "over_counted_tiles",
     "pool_first",
     "pool_mean",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxlm.typing import Array, Bool, Int
 
 
-class NextTokens(NamedTuple):
+class NextTokenTargets(NamedTuple):
     """The targets of a causal language model, where the predictions are.
 
     Attributes:
@@ -16,7 +16,7 @@ class NextTokens(NamedTuple):
 
     Example:
       >>> tokens = jnp.array([[5, 6]])
-      >>> NextTokens(targets=tokens, loss_mask=tokens == 5).loss_mask.tolist()
+      >>> NextTokenTargets(targets=tokens, loss_mask=tokens == 5).loss_mask.tolist()
       [[True, False]]
     """
 
@@ -24,7 +24,7 @@ class NextTokens(NamedTuple):
     loss_mask: Bool[Array, "B L"]
 
 
-def next_tokens(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> NextTokens:
+def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> NextTokenTargets:
     """Returns each position's next token, and where there is one.
 
     No target crosses from a segment into the next one, the last position of a segment and padding count
@@ -35,10 +35,10 @@ def next_tokens(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> NextT
       segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding.
 
     Returns:
-      `NextTokens`.
+      `NextTokenTargets`.
 
     Example:
-      >>> pairs = next_tokens(jnp.array([[7, 8, 9, 5, 6, 0]]), jnp.array([[1, 1, 1, 2, 2, 0]]))
+      >>> pairs = next_token_targets(jnp.array([[7, 8, 9, 5, 6, 0]]), jnp.array([[1, 1, 1, 2, 2, 0]]))
       >>> pairs.targets.tolist()
       [[8, 9, 0, 6, 0, 0]]
       >>> pairs.loss_mask.tolist()
@@ -48,13 +48,14 @@ def next_tokens(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> NextT
     # What a position predicts is what the next one is predicted from: one mask, shifted by one.
     ahead = jnp.pad(loss_mask[:, 1:], ((0, 0), (0, 1)))
     following = jnp.pad(tokens[:, 1:], ((0, 0), (0, 1)))
-    return NextTokens(jnp.where(ahead, following, 0), ahead)
+    return NextTokenTargets(jnp.where(ahead, following, 0), ahead)
 
 
 def predicted(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
     """Returns which tokens something predicts: all real ones but the first of each segment.
 
-    `next_tokens` marks the positions that predict; this marks the tokens that they predict, one further.
+    `next_token_targets` marks the positions that predict; this marks the tokens that
+    they predict, one further.
 
     Args:
       segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding.

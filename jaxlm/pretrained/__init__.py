@@ -5,12 +5,13 @@ from jaxlm.pretrained._export import convert, save_huggingface
 from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import member_folders, save_description, save_model
 from jaxlm.pretrained._hub import find_folder
-from jaxlm.pretrained._load import Inspected, inspect, load
+from jaxlm.pretrained._load import DType, Inspected, inspect, load
 from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame, without_head
 from jaxlm.pretrained._other_folders import describe_other
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
 
 __all__ = [
+    "DType",
     "Inspected",
     "Loaded",
     "convert",

@@ -8,14 +8,14 @@ from jaxlm import models
 from jaxlm.pretrained._family import Family
 
 # Classes of transformers that end in the head of a language model, beside other heads or alone.
-LANGUAGE = re.compile(
+LANGUAGE_HEAD = re.compile(
     "MaskedLM|CausalLM|PreTraining|LMHead|DoubleHeads|ConditionalGeneration|MTModel|PrefixLM"
 )
 
 
 def objective_of(
     family: Family, config: models.TransformerConfig, names: Collection[str], classes: Sequence[str]
-) -> models.Objective:
+) -> models.ObjectiveName:
     """Returns "body" of a folder that lacks the family's head, and the family's objective of any other.
 
     Tensors decide: without one of the head's own it is a body. With all of them, or with an output that is
@@ -39,7 +39,7 @@ def objective_of(
     known = wanted & sorted_names.found.keys()
     if wanted and not known:
         return "body"
-    is_language = any(LANGUAGE.search(name) for name in classes)
+    is_language = any(LANGUAGE_HEAD.search(name) for name in classes)
     if is_language or not (classes or sorted_names.further):
         return family.objective
     if known < wanted or (not of_head and sorted_names.further):

@@ -22,7 +22,7 @@ class Description(NamedTuple):
     """
 
     config: models.TransformerConfig
-    objective: models.Objective
+    objective: models.ObjectiveName
     head: models.Heads
     extra: dict[str, Any]
 

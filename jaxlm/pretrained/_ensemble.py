@@ -14,8 +14,6 @@ from jaxlm.pretrained._folder import member_folders, save_model
 from jaxlm.pretrained._load import load
 from jaxlm.pretrained._loaded import Loaded
 
-BODY = "body"
-
 
 def save_ensemble(
     folder: str | os.PathLike[str],
@@ -23,7 +21,7 @@ def save_ensemble(
     params: Mapping[str, Any],
     tokenizer: tokenizers.Tokenizer | None,
     *,
-    objective: models.Objective,
+    objective: models.ObjectiveName,
     head: models.Heads = None,
     shared_body: bool = False,
     extra: Mapping[str, Any] | None = None,
@@ -59,7 +57,7 @@ def save_ensemble(
     folder = Path(folder)
     if folder.is_dir() and member_folders(folder):
         raise FileExistsError(f"{folder} holds an ensemble already: choose another folder, or remove it")
-    stacked = {name: tree for name, tree in params.items() if not (shared_body and name == BODY)}
+    stacked = {name: tree for name, tree in params.items() if not (shared_body and name == models.BODY)}
     members = jax.tree.leaves(stacked)[0].shape[0]
     for number in range(members):
         own = dict(params) | jax.tree.map(lambda leaf, number=number: leaf[number], stacked)
@@ -104,7 +102,7 @@ def load_ensemble(
                 )
     params = {
         name: _one_body(places, members)
-        if shared_body and name == BODY
+        if shared_body and name == models.BODY
         else jax.tree.map(lambda *leaves: jnp.stack(leaves), *(member.params[name] for member in members))
         for name in members[0].params
     }
@@ -112,9 +110,9 @@ def load_ensemble(
 
 
 def _one_body(places: Sequence[Path], members: Sequence[Loaded]) -> Any:
-    first = members[0].params[BODY]
+    first = members[0].params[models.BODY]
     for place, member in zip(places, members, strict=True):
-        pairs = zip(jax.tree.leaves(first), jax.tree.leaves(member.params[BODY]), strict=True)
+        pairs = zip(jax.tree.leaves(first), jax.tree.leaves(member.params[models.BODY]), strict=True)
         if not all(np.array_equal(ours, theirs) for ours, theirs in pairs):
             raise ValueError(f"these members do not share a body: {places[0]} and {place} differ")
     return first

@@ -27,7 +27,7 @@ SHARD_BYTES = 5 * 10**9
 BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", GENERATION_CONFIG)
 MARIAN_PIECES = ("source.spm", "target.spm", "vocab.json")
 # All that a conversion writes, by pattern.
-OWN = (TOKENIZER, *BESIDE, *MARIAN_PIECES, TENSORS, "model-*-of-*.safetensors", next(iter(INDEXED)))
+WRITTEN_FILES = (TOKENIZER, *BESIDE, *MARIAN_PIECES, TENSORS, "model-*-of-*.safetensors", next(iter(INDEXED)))
 # Rules of generation that older files keep in config.json.
 RULES = (
     "forced_bos_token_id",
@@ -119,7 +119,7 @@ def convert(
     is_ours = "model" in io.parse_json((source / CONFIG).read_text(encoding="utf-8"))
     if is_ours:
         family_for(loaded.config.resolved(), loaded.objective)
-    with converting(folder, request, last=CONFIG, own=OWN):
+    with converting(folder, request, last=CONFIG, own=WRITTEN_FILES):
         return _converted(source, folder, loaded, is_ours=is_ours)
 
 

@@ -54,7 +54,7 @@ def exported_tokenizer(loaded: Loaded) -> Exported:
     return Exported(exported, {ENDS: dict(zip(frame._fields, names, strict=True))})
 
 
-def _says(tokenizer: tokenizers.Tokenizer, frame: tokenizers.Frame, objective: models.Objective) -> bool:
+def _says(tokenizer: tokenizers.Tokenizer, frame: tokenizers.Frame, objective: models.ObjectiveName) -> bool:
     """Whether every reader finds a frame in a tokenizer's file alone."""
     return all(
         tokenizers.text_frame(tokenizer, reader) == tokenizers.text_frame(tokenizer, reader, frame)

@@ -105,7 +105,7 @@ def _remedy(values: Mapping[str, Any]) -> str:
     return f'it has no "model_type" and no "architectures"; add the "model_type"{example}'
 
 
-def family_for(config: models.TransformerConfig, objective: models.Objective) -> Family:
+def family_for(config: models.TransformerConfig, objective: models.ObjectiveName) -> Family:
     """Returns the family that computes what a model of ours does.
 
     Args:
@@ -135,7 +135,9 @@ def family_for(config: models.TransformerConfig, objective: models.Objective) ->
     return nearest
 
 
-def _differences(family: Family, config: models.TransformerConfig, objective: models.Objective) -> list[str]:
+def _differences(
+    family: Family, config: models.TransformerConfig, objective: models.ObjectiveName
+) -> list[str]:
     """What a config loses on its way through a family's config.json."""
     wanted = _essence(config, objective)
     try:
@@ -147,7 +149,7 @@ def _differences(family: Family, config: models.TransformerConfig, objective: mo
     return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]
 
 
-def _essence(config: models.TransformerConfig, objective: models.Objective) -> dict[str, Any]:
+def _essence(config: models.TransformerConfig, objective: models.ObjectiveName) -> dict[str, Any]:
     """The fields that decide what a model computes, without those that have no effect on it."""
     fields = dataclasses.asdict(config.resolved())
     moot = {*_OF_TRAINING, *(_OF_HEAD if objective == "body" else ())}

@@ -20,14 +20,13 @@ from jaxlm.pretrained._claims import check_layers
 from jaxlm.pretrained._names import Names, Scheme, sort_names
 from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
-from jaxlm.pretrained._rope import unknown_words
+from jaxlm.pretrained._rope import Fields, unknown_words
 from jaxlm.pretrained._rows import Layout, Row
 from jaxlm.pretrained._tensors import Shape, expected_shapes
 
-Fields = dict[str, Any]
 # The last part of a parameter's name, ours and theirs.
 LEAVES = {"kernel": "weight", "bias": "bias", "scale": "weight", "embedding": "weight"}
-BLOCK = re.compile(r"\bblock_(\d+)\b")
+BLOCK_NUMBER = re.compile(r"\bblock_(\d+)\b")
 
 
 class Theirs(NamedTuple):
@@ -180,7 +179,7 @@ class Family:
         said = [f"{name}={values[name]!r}" for name in followed if name in values and name not in text]
         return f"{text} (here {', '.join(said)})" if said else text
 
-    def class_of(self, objective: models.Objective) -> str | None:
+    def class_of(self, objective: models.ObjectiveName) -> str | None:
         """Returns the class in transformers of a model of this family; None where it has none."""
         return {self.objective: self.architecture, "body": self.body_architecture}.get(objective)
 
@@ -188,7 +187,7 @@ class Family:
         self,
         config: models.TransformerConfig,
         token_ids: Mapping[str, int | None] | None = None,
-        objective: models.Objective | None = None,
+        objective: models.ObjectiveName | None = None,
     ) -> dict[str, Any]:
         """Returns the config.json of a config; `family_for` says whether it is the same model.
 
@@ -207,7 +206,9 @@ class Family:
             **self.write(config),
         }
 
-    def rows(self, config: models.TransformerConfig, objective: models.Objective | None = None) -> list[Row]:
+    def rows(
+        self, config: models.TransformerConfig, objective: models.ObjectiveName | None = None
+    ) -> list[Row]:
         """Returns how every parameter of the config's model lies in a file; its blocks one by one.
 
         Args:
@@ -225,7 +226,7 @@ class Family:
         self,
         config: models.TransformerConfig,
         names: Iterable[str],
-        objective: models.Objective | None = None,
+        objective: models.ObjectiveName | None = None,
     ) -> Names:
         """Sorts the names of a file's tensors, see `sort_names`; objective as for `rows`."""
         is_body = objective == "body"
@@ -267,8 +268,8 @@ class Family:
         return tensors.get(ours, tensors.get(re.sub(r"^body\.", "encoder.", ours)))
 
     def _row(self, config: models.TransformerConfig, ours: str, shape: Shape) -> Row:
-        layer = BLOCK.search(ours)
-        place = BLOCK.sub("block", ours)
+        layer = BLOCK_NUMBER.search(ours)
+        place = BLOCK_NUMBER.sub("block", ours)
         module, leaf = place.rsplit(".", 1)
         tensors = {
             **self.tensors,
@@ -287,7 +288,7 @@ class Family:
 
 
 @functools.lru_cache(maxsize=8)
-def _shapes(config: models.TransformerConfig, objective: models.Objective) -> dict[str, Shape]:
+def _shapes(config: models.TransformerConfig, objective: models.ObjectiveName) -> dict[str, Shape]:
     return expected_shapes(config, objective)
 
 

@@ -9,7 +9,7 @@ from jaxlm.pretrained._attributes import Attribute, refuse
 from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._words import UNGATED_WORDS
 
-ENCODER, DECODER = "model.encoder.layers.{layer}", "model.decoder.layers.{layer}"
+BART_ENCODER, BART_DECODER = "model.encoder.layers.{layer}", "model.decoder.layers.{layer}"
 
 
 def read_sides(values: Mapping[str, Any]) -> Fields:
@@ -85,19 +85,19 @@ CONSTANTS = {
     "norm_epsilon": 1e-5,
     "head": "linear",
 }
-TENSORS = {
+BART_TENSORS = {
     "encoder.embeddings.token": "model.shared",
-    **_attention("encoder.block", ENCODER),
-    **_attention("decoder.block", DECODER),
-    "decoder.block.cross_attention.query": f"{DECODER}.encoder_attn.q_proj",
+    **_attention("encoder.block", BART_ENCODER),
+    **_attention("decoder.block", BART_DECODER),
+    "decoder.block.cross_attention.query": f"{BART_DECODER}.encoder_attn.q_proj",
     "decoder.block.cross_attention.memory": Theirs(
-        (f"{DECODER}.encoder_attn.k_proj", f"{DECODER}.encoder_attn.v_proj")
+        (f"{BART_DECODER}.encoder_attn.k_proj", f"{BART_DECODER}.encoder_attn.v_proj")
     ),
-    "decoder.block.cross_attention.output": f"{DECODER}.encoder_attn.out_proj",
-    "decoder.block.cross_attention_norm": f"{DECODER}.encoder_attn_layer_norm",
+    "decoder.block.cross_attention.output": f"{BART_DECODER}.encoder_attn.out_proj",
+    "decoder.block.cross_attention_norm": f"{BART_DECODER}.encoder_attn_layer_norm",
     "head.decode.bias": Theirs(("final_logits_bias",), "row"),
 }
-FILES = {
+BART_FILES = {
     "prefix": "model.",
     "head": ("final_logits_bias", "lm_head."),
     "copies": {
@@ -108,7 +108,7 @@ FILES = {
     # Files of the bare body have none.
     "zeros": frozenset({"final_logits_bias"}),
 }
-INERT = frozenset(
+BART_INERT = frozenset(
     [
         "classif_dropout",
         "extra_pos_embeddings",
@@ -142,7 +142,7 @@ MARIAN = Family(
     objective="seq2seq_lm",
     constants={**CONSTANTS, "position": "sinusoidal"},
     attributes=attributes(58101, 58100),
-    inert=INERT,
+    inert=BART_INERT,
     synonyms=SYNONYMS,
     only={
         **ONLY,
@@ -153,10 +153,10 @@ MARIAN = Family(
     read=read_sides,
     write=write_marian,
     read_names=SIDES,
-    tensors=TENSORS,
+    tensors=BART_TENSORS,
     # The waves, which are computed.
     unused=(r"model\.(encoder|decoder)\.embed_positions\.weight",),
-    **FILES,
+    **BART_FILES,
 )
 BART = Family(
     name="bart",
@@ -164,14 +164,14 @@ BART = Family(
     objective="seq2seq_lm",
     constants={**CONSTANTS, "position": "learned", "position_offset": 2, "embedding_norm": True},
     attributes=attributes(50265, 2),
-    inert=INERT,
+    inert=BART_INERT,
     synonyms=SYNONYMS,
     only={**ONLY, "normalize_embedding": (True, None), "static_position_embeddings": (False, None)},
     read=read_sides,
     write=write_sides,
     read_names=SIDES,
     tensors={
-        **TENSORS,
+        **BART_TENSORS,
         **{
             f"{side}.embeddings.{ours}": f"model.{side}.{theirs}"
             for side in ("encoder", "decoder")
@@ -179,5 +179,5 @@ BART = Family(
         },
     },
     unused=(r"model\.(encoder|decoder)\.version",),
-    **FILES,
+    **BART_FILES,
 )

@@ -6,7 +6,7 @@ from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._words import ACTIVATIONS
 
 # Norms after each sum, the sum of embeddings normalised, a transform before the output.
-ENCODER = {
+BERT_ENCODER = {
     "norm_placement": "post",
     "embedding_norm": True,
 }
@@ -20,7 +20,7 @@ SIZES = (
     Attribute("initializer_range", ("init_std",), 0.02),
     Attribute("tie_word_embeddings", ("tie_embeddings",), True),
 )
-DROPOUT = Attribute(
+DROPOUT_ATTRIBUTE = Attribute(
     "hidden_dropout_prob", ("embedding_dropout", "attention_output_dropout", "mlp_dropout"), 0.1
 )
 # Beside its encoder it can be the decoder of another one, which is another model.
@@ -52,14 +52,14 @@ BERT = Family(
     architecture="BertForMaskedLM",
     body_architecture="BertModel",
     objective="masked_lm",
-    constants=ENCODER,
+    constants=BERT_ENCODER,
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 30522),
         Attribute("max_position_embeddings", ("max_length",), 512),
         Attribute("type_vocab_size", ("token_types",), 2),
         Attribute("hidden_act", ("activation",), "gelu", ACTIVATIONS),
         *SIZES,
-        DROPOUT,
+        DROPOUT_ATTRIBUTE,
     ),
     inert=frozenset(
         [

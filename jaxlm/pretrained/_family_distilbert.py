@@ -2,17 +2,17 @@
 
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Theirs
-from jaxlm.pretrained._family_bert import ENCODER
+from jaxlm.pretrained._family_bert import BERT_ENCODER
 from jaxlm.pretrained._words import ACTIVATIONS
 
-NAME = "distilbert.transformer.layer.{layer}"
+DISTIL_LAYER = "distilbert.transformer.layer.{layer}"
 
 DISTILBERT = Family(
     name="distilbert",
     architecture="DistilBertForMaskedLM",
     body_architecture="DistilBertModel",
     objective="masked_lm",
-    constants={**ENCODER, "norm_epsilon": 1e-12},
+    constants={**BERT_ENCODER, "norm_epsilon": 1e-12},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 30522),
         Attribute("max_position_embeddings", ("max_length",), 512),
@@ -33,12 +33,12 @@ DISTILBERT = Family(
         "body.embeddings.token": "distilbert.embeddings.word_embeddings",
         "body.embeddings.position": "distilbert.embeddings.position_embeddings",
         "body.embeddings.norm": "distilbert.embeddings.LayerNorm",
-        "body.block.attention.qkv": Theirs(tuple(f"{NAME}.attention.{role}_lin" for role in "qkv")),
-        "body.block.attention.output": f"{NAME}.attention.out_lin",
-        "body.block.attention_norm": f"{NAME}.sa_layer_norm",
-        "body.block.mlp.up": f"{NAME}.ffn.lin1",
-        "body.block.mlp.down": f"{NAME}.ffn.lin2",
-        "body.block.mlp_norm": f"{NAME}.output_layer_norm",
+        "body.block.attention.qkv": Theirs(tuple(f"{DISTIL_LAYER}.attention.{role}_lin" for role in "qkv")),
+        "body.block.attention.output": f"{DISTIL_LAYER}.attention.out_lin",
+        "body.block.attention_norm": f"{DISTIL_LAYER}.sa_layer_norm",
+        "body.block.mlp.up": f"{DISTIL_LAYER}.ffn.lin1",
+        "body.block.mlp.down": f"{DISTIL_LAYER}.ffn.lin2",
+        "body.block.mlp_norm": f"{DISTIL_LAYER}.output_layer_norm",
         "head.transform": "vocab_transform",
         "head.norm": "vocab_layer_norm",
         "head.decode.kernel": "vocab_projector.weight",

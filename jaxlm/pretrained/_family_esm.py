@@ -7,10 +7,10 @@ from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._family_bert import FIRST_NAMES, NO_DECODER, SIZES
-from jaxlm.pretrained._family_roberta import HEAD, read_offset, write_offset
+from jaxlm.pretrained._family_roberta import ROBERTA_HEAD, read_offset, write_offset
 from jaxlm.pretrained._rope import check_head_width
 
-NAME = "esm.encoder.layer.{layer}"
+ESM_LAYER = "esm.encoder.layer.{layer}"
 _FLAG = {False: False, None: False, True: True}
 
 
@@ -66,16 +66,16 @@ ESM = Family(
         "body.embeddings.token": "esm.embeddings.word_embeddings",
         "body.embeddings.position": "esm.embeddings.position_embeddings",
         "body.embeddings.norm": "esm.embeddings.layer_norm",
-        "body.block.attention_norm": f"{NAME}.attention.LayerNorm",
+        "body.block.attention_norm": f"{ESM_LAYER}.attention.LayerNorm",
         "body.block.attention.qkv": Theirs(
-            tuple(f"{NAME}.attention.self.{role}" for role in ("query", "key", "value"))
+            tuple(f"{ESM_LAYER}.attention.self.{role}" for role in ("query", "key", "value"))
         ),
-        "body.block.attention.output": f"{NAME}.attention.output.dense",
-        "body.block.mlp_norm": f"{NAME}.LayerNorm",
-        "body.block.mlp.up": f"{NAME}.intermediate.dense",
-        "body.block.mlp.down": f"{NAME}.output.dense",
+        "body.block.attention.output": f"{ESM_LAYER}.attention.output.dense",
+        "body.block.mlp_norm": f"{ESM_LAYER}.LayerNorm",
+        "body.block.mlp.up": f"{ESM_LAYER}.intermediate.dense",
+        "body.block.mlp.down": f"{ESM_LAYER}.output.dense",
         "body.final_norm": "esm.encoder.emb_layer_norm_after",
-        **HEAD,
+        **ROBERTA_HEAD,
     },
     prefix="esm.",
     head=("lm_head.",),

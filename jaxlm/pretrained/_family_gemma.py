@@ -7,22 +7,30 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute, refuse
 from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._family_llama import ATTENTION_BIAS, DECODER, FILES, HEAD_NORMS, NAME, TENSORS, sizes
+from jaxlm.pretrained._family_llama import (
+    ATTENTION_BIAS,
+    HEAD_NORMS,
+    LLAMA_DECODER,
+    LLAMA_FILES,
+    LLAMA_LAYER,
+    LLAMA_TENSORS,
+    sizes,
+)
 from jaxlm.pretrained._rope import NAMES, read_rope, rope_fields, rope_parameters, write_rope
 from jaxlm.pretrained._windows import FULL, SLIDING, layer_types, pattern_of
-from jaxlm.pretrained._words import GATED
+from jaxlm.pretrained._words import GATED_ACTIVATIONS
 
-GEMMA = {**DECODER, "norm_offset": True, "norm_placement": "sandwich"}
+GEMMA = {**LLAMA_DECODER, "norm_offset": True, "norm_placement": "sandwich"}
 GEMMA_TENSORS: dict[str, str | Theirs] = {
-    **TENSORS,
-    "body.block.attention_output_norm": f"{NAME}.post_attention_layernorm",
-    "body.block.mlp_norm": f"{NAME}.pre_feedforward_layernorm",
-    "body.block.mlp_output_norm": f"{NAME}.post_feedforward_layernorm",
+    **LLAMA_TENSORS,
+    "body.block.attention_output_norm": f"{LLAMA_LAYER}.post_attention_layernorm",
+    "body.block.mlp_norm": f"{LLAMA_LAYER}.pre_feedforward_layernorm",
+    "body.block.mlp_output_norm": f"{LLAMA_LAYER}.post_feedforward_layernorm",
 }
-ACTIVATION = Attribute("hidden_activation", ("activation",), "gelu_pytorch_tanh", GATED)
+ACTIVATION = Attribute("hidden_activation", ("activation",), "gelu_pytorch_tanh", GATED_ACTIVATIONS)
 SHARED = frozenset({"query_pre_attn_scalar", "sliding_window", "layer_types"})
 # `hidden_act` is what the first files say in the place of `hidden_activation`, which is what is computed.
-INERT = frozenset({"cache_implementation", "hidden_act"})
+GEMMA_INERT = frozenset({"cache_implementation", "hidden_act"})
 # What the model of texts and images reads, of which this is the part for texts.
 OF_IMAGES = frozenset({"image_size", "image_token_id", "layer_norm_eps", "mm_tokens_per_image", "patch_size"})
 
@@ -92,7 +100,10 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
     told = values.get("rope_parameters") or {}
     refuse([f"{name}={told[name]!r} in rope_parameters" for name in sorted({*told} - {FULL, SLIDING})])
     # Beside no parameters of its own the kind of the first is settled before older words are read.
-    full = {"rope_theta": values.get(full_name, full_base), **(told.get(FULL) or {"rope_type": "default"})}
+    full = {
+        "rope_theta": values.get(full_name, full_base),
+        **(told.get(FULL) or {"rope_type": "default"}),
+    }
     full |= values.get("rope_scaling") or {}
     window = {"rope_theta": values.get(window_name, 10000.0), **(told.get(SLIDING) or {})}
     shares = [one.pop("partial_rotary_factor", None) for one in (full, window)]
@@ -132,13 +143,13 @@ GEMMA2 = Family(
         Attribute("final_logit_softcapping", ("logit_softcap",), 30.0),
         Attribute("attn_logit_softcapping", ("attention_softcap",), 50.0),
     ),
-    inert=INERT,
+    inert=GEMMA_INERT,
     only={"use_bidirectional_attention": (None, False)},
     read=read_gemma2,
     write=write_gemma2,
     read_names=NAMES | SHARED,
     tensors=GEMMA_TENSORS,
-    **FILES,
+    **LLAMA_FILES,
 )
 GEMMA3 = Family(
     name="gemma3_text",
@@ -151,7 +162,7 @@ GEMMA3 = Family(
         ATTENTION_BIAS,
         Attribute("final_logit_softcapping", ("logit_softcap",), None),
     ),
-    inert=INERT | OF_IMAGES,
+    inert=GEMMA_INERT | OF_IMAGES,
     # transformers reads the cap of the scores and does not apply it.
     only={
         "use_bidirectional_attention": (None, False),
@@ -163,5 +174,5 @@ GEMMA3 = Family(
     write=write_gemma3,
     read_names=NAMES | SHARED | {"rope_local_base_freq", "sliding_window_pattern", "_sliding_window_pattern"},
     tensors={**GEMMA_TENSORS, **HEAD_NORMS},
-    **FILES,
+    **LLAMA_FILES,
 )

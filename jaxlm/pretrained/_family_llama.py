@@ -8,9 +8,9 @@ from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, Theirs
 from jaxlm.pretrained._rope import NAMES, read_rope, write_rope
 from jaxlm.pretrained._windows import layer_types, pattern_of, read_late_window, write_late_window
-from jaxlm.pretrained._words import GATED
+from jaxlm.pretrained._words import GATED_ACTIVATIONS
 
-DECODER = {
+LLAMA_DECODER = {
     "causal": True,
     "position": "rotary",
     "norm": "rms",
@@ -19,24 +19,24 @@ DECODER = {
     "head_bias": False,
 }
 ROTARY_AND_WINDOW = NAMES | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"}
-NAME = "model.layers.{layer}"
-PROJECTIONS = tuple(f"{NAME}.self_attn.{role}_proj" for role in "qkv")
-TENSORS: dict[str, str | Theirs] = {
+LLAMA_LAYER = "model.layers.{layer}"
+PROJECTIONS = tuple(f"{LLAMA_LAYER}.self_attn.{role}_proj" for role in "qkv")
+LLAMA_TENSORS: dict[str, str | Theirs] = {
     "body.embeddings.token": "model.embed_tokens",
-    "body.block.attention_norm": f"{NAME}.input_layernorm",
+    "body.block.attention_norm": f"{LLAMA_LAYER}.input_layernorm",
     "body.block.attention.qkv": Theirs(PROJECTIONS),
-    "body.block.attention.output": f"{NAME}.self_attn.o_proj",
-    "body.block.mlp_norm": f"{NAME}.post_attention_layernorm",
-    "body.block.mlp.up": Theirs((f"{NAME}.mlp.gate_proj", f"{NAME}.mlp.up_proj")),
-    "body.block.mlp.down": f"{NAME}.mlp.down_proj",
+    "body.block.attention.output": f"{LLAMA_LAYER}.self_attn.o_proj",
+    "body.block.mlp_norm": f"{LLAMA_LAYER}.post_attention_layernorm",
+    "body.block.mlp.up": Theirs((f"{LLAMA_LAYER}.mlp.gate_proj", f"{LLAMA_LAYER}.mlp.up_proj")),
+    "body.block.mlp.down": f"{LLAMA_LAYER}.mlp.down_proj",
     "body.final_norm": "model.norm",
     "head.decode": "lm_head",
 }
 HEAD_NORMS = {
-    "body.block.attention.query_norm": f"{NAME}.self_attn.q_norm",
-    "body.block.attention.key_norm": f"{NAME}.self_attn.k_norm",
+    "body.block.attention.query_norm": f"{LLAMA_LAYER}.self_attn.q_norm",
+    "body.block.attention.key_norm": f"{LLAMA_LAYER}.self_attn.k_norm",
 }
-FILES = {
+LLAMA_FILES = {
     "prefix": "model.",
     "head": ("lm_head.",),
     "unused": (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", r"model\.rotary_emb\.inv_freq"),
@@ -67,7 +67,7 @@ def sizes(
         Attribute("num_key_value_heads", ("num_kv_heads",), num_kv_heads),
         Attribute("head_dim", ("head_width",), head_width),
         Attribute("max_position_embeddings", ("max_length",), max_length),
-        activation or Attribute("hidden_act", ("activation",), "silu", GATED),
+        activation or Attribute("hidden_act", ("activation",), "silu", GATED_ACTIVATIONS),
         Attribute("rms_norm_eps", ("norm_epsilon",), 1e-6),
         Attribute("attention_dropout", ("attention_dropout",), 0.0),
         Attribute("initializer_range", ("init_std",), 0.02),
@@ -105,7 +105,7 @@ LLAMA = Family(
     architecture="LlamaForCausalLM",
     body_architecture="LlamaModel",
     objective="causal_lm",
-    constants=DECODER,
+    constants=LLAMA_DECODER,
     attributes=(
         *sizes(32000, 4096, 11008, 32, 32, None, None, 2048),
         ATTENTION_BIAS,
@@ -115,15 +115,15 @@ LLAMA = Family(
     read=read_rope,
     write=write_rope,
     read_names=NAMES,
-    tensors=TENSORS,
-    **FILES,
+    tensors=LLAMA_TENSORS,
+    **LLAMA_FILES,
 )
 MISTRAL = Family(
     name="mistral",
     architecture="MistralForCausalLM",
     body_architecture="MistralModel",
     objective="causal_lm",
-    constants=DECODER,
+    constants=LLAMA_DECODER,
     attributes=(
         *sizes(32000, 4096, 14336, 32, 32, 8, None, 131072),
         Attribute("sliding_window", ("window",), 4096),
@@ -131,32 +131,32 @@ MISTRAL = Family(
     read=read_mistral,
     write=write_mistral,
     read_names=NAMES | {"layer_types"},
-    tensors=TENSORS,
-    **FILES,
+    tensors=LLAMA_TENSORS,
+    **LLAMA_FILES,
 )
 QWEN2 = Family(
     name="qwen2",
     architecture="Qwen2ForCausalLM",
     body_architecture="Qwen2Model",
     objective="causal_lm",
-    constants={**DECODER, "qkv_bias": True},
+    constants={**LLAMA_DECODER, "qkv_bias": True},
     attributes=sizes(151936, 4096, 22016, 32, 32, 32, None, 32768),
     read=read_qwen,
     write=write_qwen,
     read_names=ROTARY_AND_WINDOW,
-    tensors=TENSORS,
-    **FILES,
+    tensors=LLAMA_TENSORS,
+    **LLAMA_FILES,
 )
 QWEN3 = Family(
     name="qwen3",
     architecture="Qwen3ForCausalLM",
     body_architecture="Qwen3Model",
     objective="causal_lm",
-    constants={**DECODER, "qk_norm": True},
+    constants={**LLAMA_DECODER, "qk_norm": True},
     attributes=(*sizes(151936, 4096, 22016, 32, 32, 32, 128, 32768), ATTENTION_BIAS),
     read=read_qwen,
     write=write_qwen,
     read_names=ROTARY_AND_WINDOW,
-    tensors={**TENSORS, **HEAD_NORMS},
-    **FILES,
+    tensors={**LLAMA_TENSORS, **HEAD_NORMS},
+    **LLAMA_FILES,
 )

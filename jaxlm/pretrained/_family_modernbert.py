@@ -9,9 +9,9 @@ from jaxlm.pretrained._family import Family, Fields
 from jaxlm.pretrained._family_gemma import read_two_ropes, write_two_ropes
 from jaxlm.pretrained._rope import NAMES, check_head_width
 from jaxlm.pretrained._windows import FULL, SLIDING, layer_types, pattern_of
-from jaxlm.pretrained._words import ACTIVATIONS, GATED
+from jaxlm.pretrained._words import ACTIVATIONS, GATED_ACTIVATIONS
 
-NAME = "model.layers.{layer}"
+MODERNBERT_LAYER = "model.layers.{layer}"
 
 
 def read_modernbert(values: Mapping[str, Any]) -> Fields:
@@ -52,7 +52,7 @@ MODERNBERT = Family(
         Attribute("intermediate_size", ("mlp_width",), 1152),
         Attribute("num_hidden_layers", ("depth",), 22),
         Attribute("num_attention_heads", ("num_heads",), 12),
-        Attribute("hidden_activation", ("activation",), "gelu", GATED),
+        Attribute("hidden_activation", ("activation",), "gelu", GATED_ACTIVATIONS),
         Attribute("max_position_embeddings", ("max_length",), 8192),
         Attribute("initializer_range", ("init_std",), 0.02),
         Attribute("norm_eps", ("norm_epsilon",), 1e-5),
@@ -95,12 +95,12 @@ MODERNBERT = Family(
     tensors={
         "body.embeddings.token": "model.embeddings.tok_embeddings",
         "body.embeddings.norm": "model.embeddings.norm",
-        "body.block.attention_norm": f"{NAME}.attn_norm",
-        "body.block.attention.qkv": f"{NAME}.attn.Wqkv",
-        "body.block.attention.output": f"{NAME}.attn.Wo",
-        "body.block.mlp_norm": f"{NAME}.mlp_norm",
-        "body.block.mlp.up": f"{NAME}.mlp.Wi",
-        "body.block.mlp.down": f"{NAME}.mlp.Wo",
+        "body.block.attention_norm": f"{MODERNBERT_LAYER}.attn_norm",
+        "body.block.attention.qkv": f"{MODERNBERT_LAYER}.attn.Wqkv",
+        "body.block.attention.output": f"{MODERNBERT_LAYER}.attn.Wo",
+        "body.block.mlp_norm": f"{MODERNBERT_LAYER}.mlp_norm",
+        "body.block.mlp.up": f"{MODERNBERT_LAYER}.mlp.Wi",
+        "body.block.mlp.down": f"{MODERNBERT_LAYER}.mlp.Wo",
         "body.final_norm": "model.final_norm",
         "head.transform": "head.dense",
         "head.norm": "head.norm",

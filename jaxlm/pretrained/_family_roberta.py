@@ -7,8 +7,8 @@ from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields
 from jaxlm.pretrained._family_bert import (
-    DROPOUT,
-    ENCODER,
+    BERT_ENCODER,
+    DROPOUT_ATTRIBUTE,
     FIRST_NAMES,
     NO_DECODER,
     SIZES,
@@ -47,7 +47,7 @@ def write_roberta(config: models.TransformerConfig) -> Fields:
 
 
 # The head of RoBERTa, which ESM took over.
-HEAD = {
+ROBERTA_HEAD = {
     "head.transform": "lm_head.dense",
     "head.norm": "lm_head.layer_norm",
     "head.decode.kernel": "lm_head.decoder.weight",
@@ -59,13 +59,13 @@ ROBERTA = Family(
     architecture="RobertaForMaskedLM",
     body_architecture="RobertaModel",
     objective="masked_lm",
-    constants={**ENCODER, "head_activation": "gelu"},
+    constants={**BERT_ENCODER, "head_activation": "gelu"},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50265),
         Attribute("type_vocab_size", ("token_types",), 2),
         Attribute("hidden_act", ("activation",), "gelu", ACTIVATIONS),
         *SIZES,
-        DROPOUT,
+        DROPOUT_ATTRIBUTE,
     ),
     only={**NO_DECODER, "position_embedding_type": ("absolute", None)},
     read=read_offset,
@@ -77,7 +77,7 @@ ROBERTA = Family(
         "body.embeddings.type": "roberta.embeddings.token_type_embeddings",
         "body.embeddings.norm": "roberta.embeddings.LayerNorm",
         **layers("roberta.encoder.layer.{layer}"),
-        **HEAD,
+        **ROBERTA_HEAD,
     },
     prefix="roberta.",
     head=("lm_head.",),

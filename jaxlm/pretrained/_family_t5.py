@@ -7,11 +7,11 @@ from typing import Any
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute, all_at_once, classes_of, refuse
 from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._words import GATED, UNGATED_WORDS
+from jaxlm.pretrained._words import GATED_ACTIVATIONS, UNGATED_WORDS
 
 # Classes of a model of both sides.
-WHOLE = frozenset({"T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"})
-ENCODER, DECODER = "encoder.block.{layer}", "decoder.block.{layer}"
+T5_BOTH_SIDES = frozenset({"T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"})
+T5_ENCODER, T5_DECODER = "encoder.block.{layer}", "decoder.block.{layer}"
 # How a feed-forward is called, by our activation.
 FORWARD = {
     "relu": "relu",
@@ -31,7 +31,7 @@ def read_forward(values: Mapping[str, Any]) -> Fields:
     word = values.get("feed_forward_proj") or "relu"
     gated = values.get("is_gated_act", word.startswith("gated-"))
     function = values.get("dense_act_fn", "gelu_new" if word == "gated-gelu" else word.removeprefix("gated-"))
-    known = GATED if gated else UNGATED_WORDS
+    known = GATED_ACTIVATIONS if gated else UNGATED_WORDS
     if function not in known:
         names = [name for name in ("feed_forward_proj", "dense_act_fn", "is_gated_act") if name in values]
         told = " with ".join(f"{name}={values[name]!r}" for name in names)
@@ -57,7 +57,7 @@ def read_head(values: Mapping[str, Any]) -> Fields:
 def check_sides(values: Mapping[str, Any]) -> None:
     """Refuses a model of both sides that is called one of a single side, as an encoder alone may be."""
     named = classes_of(values)
-    has_both = not named or not WHOLE.isdisjoint(named)
+    has_both = not named or not T5_BOTH_SIDES.isdisjoint(named)
     if has_both and values.get("is_encoder_decoder", True) is not True:
         refuse([f"is_encoder_decoder={values['is_encoder_decoder']!r} (only True)"])
 
@@ -104,7 +104,7 @@ def _gate(theirs: str) -> Theirs:
     return Theirs(tuple(f"{theirs}.DenseReluDense.wi_{number}" for number in range(2)))
 
 
-CROSS = f"{DECODER}.layer.1"
+CROSS = f"{T5_DECODER}.layer.1"
 DISTANCES = "block.0.layer.0.SelfAttention.relative_attention_bias"
 T5 = Family(
     name="t5",
@@ -155,24 +155,24 @@ T5 = Family(
     tensors={
         "encoder.embeddings.token": "shared",
         "encoder.distances": f"encoder.{DISTANCES}",
-        **_attention("encoder.block", ENCODER),
-        **_feed_forward("encoder.block", f"{ENCODER}.layer.1"),
+        **_attention("encoder.block", T5_ENCODER),
+        **_feed_forward("encoder.block", f"{T5_ENCODER}.layer.1"),
         "encoder.final_norm": "encoder.final_layer_norm",
         "decoder.distances": f"decoder.{DISTANCES}",
-        **_attention("decoder.block", DECODER),
+        **_attention("decoder.block", T5_DECODER),
         "decoder.block.cross_attention.query": f"{CROSS}.EncDecAttention.q",
         "decoder.block.cross_attention.memory": Theirs(
             (f"{CROSS}.EncDecAttention.k", f"{CROSS}.EncDecAttention.v")
         ),
         "decoder.block.cross_attention.output": f"{CROSS}.EncDecAttention.o",
         "decoder.block.cross_attention_norm": f"{CROSS}.layer_norm",
-        **_feed_forward("decoder.block", f"{DECODER}.layer.2"),
+        **_feed_forward("decoder.block", f"{T5_DECODER}.layer.2"),
         "decoder.final_norm": "decoder.final_layer_norm",
         "head.decode": "lm_head",
     },
     gated={
-        "encoder.block.mlp.up": _gate(f"{ENCODER}.layer.1"),
-        "decoder.block.mlp.up": _gate(f"{DECODER}.layer.2"),
+        "encoder.block.mlp.up": _gate(f"{T5_ENCODER}.layer.1"),
+        "decoder.block.mlp.up": _gate(f"{T5_DECODER}.layer.2"),
     },
     prefix="",
     head=("lm_head.",),

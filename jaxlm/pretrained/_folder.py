@@ -24,7 +24,7 @@ def save_model(
     params: Mapping[str, Any],
     tokenizer: tokenizers.Tokenizer | None,
     *,
-    objective: models.Objective,
+    objective: models.ObjectiveName,
     head: models.Heads = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -75,7 +75,7 @@ def save_description(
     config: models.TransformerConfig,
     tokenizer: tokenizers.Tokenizer,
     *,
-    objective: models.Objective,
+    objective: models.ObjectiveName,
     head: models.Heads = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:

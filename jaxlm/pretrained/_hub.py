@@ -14,13 +14,13 @@ from jaxlm.pretrained._other_folders import describe_file
 from jaxlm.pretrained._run_checkpoints import named_checkpoint
 from jaxlm.pretrained._weights import holds_weights
 
-NAME = r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?"
+HUB_NAME = r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?"
 # What a model is opened with; weights are chosen apart, so that none is fetched in two formats.
 NEEDED = ("*.json", "*.txt", "*.jinja", "*.model", "*.spm")
-WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
-TRUE = ("1", "ON", "YES", "TRUE")
+WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
+TRUE_WORDS = ("1", "ON", "YES", "TRUE")
 # How long the hub may take to say what it has of a model, in seconds.
-PATIENCE = 10
+HUB_TIMEOUT = 10
 
 
 def find_folder(name: str | os.PathLike[str]) -> Path:
@@ -33,7 +33,7 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
     if `huggingface_hub` is installed and `HF_HUB_OFFLINE` is not set.
 
     Args:
-      name: a folder, a run's checkpoint, or `NAME`, `OWNER/NAME`, either with `@REVISION`.
+      name: a folder, a run's checkpoint, or `HUB_NAME`, `OWNER/NAME`, either with `@REVISION`.
 
     Raises:
       FileNotFoundError: if there is neither; the line says what to do.
@@ -54,7 +54,7 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
         raise NotADirectoryError(
             f"{name} is a file: expected the folder that holds it{f'; {told}' if told else ''}"
         )
-    match = re.fullmatch(NAME, str(name))
+    match = re.fullmatch(HUB_NAME, str(name))
     # Whoever names a folder that is here means something inside it, not somebody of that name elsewhere.
     if match is None or str(name).startswith(".") or (len(path.parts) > 1 and Path(path.parts[0]).is_dir()):
         raise FileNotFoundError(f"no model at {name}: no such folder")
@@ -66,7 +66,7 @@ def cached_folder(repository: str, revision: str = "main") -> Path | None:
     """Returns where the local Hugging Face cache holds a model whole; None where it does not.
 
     Args:
-      repository: `NAME` or `OWNER/NAME`.
+      repository: `HUB_NAME` or `OWNER/NAME`.
       revision: a branch, a tag or a commit.
     """
     place = cache_folder() / f"models--{repository.replace('/', '--')}"
@@ -90,7 +90,7 @@ def cache_folder() -> Path:
 def _download(repository: str, revision: str) -> Path:
     where = f"no model {repository}: no such folder, and not in {cache_folder()}"
     fetch = f"hf download {repository} --local-dir DIR, then name DIR"
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE:
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE_WORDS:
         raise FileNotFoundError(f"{where}; HF_HUB_OFFLINE is set: unset it, or where there is a net: {fetch}")
     if importlib.util.find_spec("huggingface_hub") is None:
         raise FileNotFoundError(
@@ -103,7 +103,7 @@ def _download(repository: str, revision: str) -> Path:
         # library sets its own level when it is first used.
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         # One attempt: where there is no net, what lists the files tries again for half a minute.
-        siblings = api.model_info(repository, revision=revision, timeout=PATIENCE).siblings or []
+        siblings = api.model_info(repository, revision=revision, timeout=HUB_TIMEOUT).siblings or []
         files = _wanted(file.rfilename for file in siblings)
         found = hub.snapshot_download(repository, revision=revision, allow_patterns=files)
     except Exception as error:  # the hub's own errors, and those of every layer of the net below
@@ -119,6 +119,6 @@ def _download(repository: str, revision: str) -> Path:
 def _wanted(files: Iterable[str]) -> list[str]:
     """The files of a repository's top folder to fetch, weights in the first format that is there."""
     top: list[Any] = [name for name in files if "/" not in name]
-    weights = next((ending for ending in WEIGHTS if any(Path(name).match(ending) for name in top)), None)
+    weights = next((ending for ending in WEIGHT_FILES if any(Path(name).match(ending) for name in top)), None)
     patterns = [*NEEDED, *([weights] if weights else [])]
     return [name for name in top if any(Path(name).match(pattern) for pattern in patterns)]

@@ -61,7 +61,7 @@ def find_tensors(
     stored: Mapping[str, StoredTensor],
     family: Family,
     config: models.TransformerConfig,
-    objective: models.Objective,
+    objective: models.ObjectiveName,
 ) -> dict[str, Parts]:
     """Returns how to read every parameter, by its dotted name, from the tensors of a folder.
 
@@ -92,7 +92,7 @@ def check_repeated(
     stored: Mapping[str, StoredTensor],
     family: Family,
     config: models.TransformerConfig,
-    objective: models.Objective,
+    objective: models.ObjectiveName,
 ) -> None:
     """Refuses files in which tensors differ that the config ties to each other; reads them.
 

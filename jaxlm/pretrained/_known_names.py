@@ -48,7 +48,7 @@ BOOKKEEPING = frozenset(
     ]
 )
 # Defaults of generation, which older files keep beside the model; `decoding` reads them.
-GENERATION = frozenset(
+GENERATION_DEFAULTS = frozenset(
     [
         "assistant_confidence_threshold",
         "assistant_lookbehind",
@@ -136,4 +136,4 @@ PLAIN = {
     "rope_interleaved": (False, None),
     "use_mrope": (False, None),
 }
-INERT = BOOKKEEPING | GENERATION | OF_OTHERS
+INERT = BOOKKEEPING | GENERATION_DEFAULTS | OF_OTHERS

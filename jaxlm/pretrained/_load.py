@@ -49,7 +49,7 @@ class Inspected(NamedTuple):
 
     folder: Path
     config: models.TransformerConfig
-    objective: models.Objective
+    objective: models.ObjectiveName
     head: models.Heads
     extra: dict[str, Any]
     family: str | None

@@ -34,7 +34,7 @@ class Loaded(NamedTuple):
     """
 
     config: models.TransformerConfig
-    objective: models.Objective
+    objective: models.ObjectiveName
     model: models.Model
     params: dict[str, Any]
     tokenizer: tokenizers.Tokenizer | None
@@ -106,7 +106,7 @@ def has_ends(extra: Mapping[str, Any]) -> bool:
 
 
 def told_frame(
-    tokenizer: tokenizers.Tokenizer | None, objective: models.Objective, extra: Mapping[str, Any]
+    tokenizer: tokenizers.Tokenizer | None, objective: models.ObjectiveName, extra: Mapping[str, Any]
 ) -> tokenizers.Frame | None:
     """Returns what a model's files say of the ids around the texts that it was trained on; None: nothing.
 
@@ -139,7 +139,7 @@ def told_frame(
 
 
 def end_id(
-    tokenizer: tokenizers.Tokenizer, objective: models.Objective, frame: tokenizers.Frame | None
+    tokenizer: tokenizers.Tokenizer, objective: models.ObjectiveName, frame: tokenizers.Frame | None
 ) -> int | None:
     """Returns the id that ends what a model writes: what closed its texts in training, else its eos.
 

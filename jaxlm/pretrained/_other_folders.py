@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxlm import io
 
-READ = "model.safetensors, pytorch_model.bin, or either in shards with an index"
+READABLE_WEIGHTS = "model.safetensors, pytorch_model.bin, or either in shards with an index"
 FINISHED = "a model's folder is one whose training has finished"
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -34,7 +34,7 @@ TOKENIZERS = (
 )
 
 
-class Kind(NamedTuple):
+class FolderKind(NamedTuple):
     """A kind of files that stand where a model is expected.
 
     Attributes:
@@ -48,52 +48,52 @@ class Kind(NamedTuple):
     remedy: str
 
 
-KINDS = (
-    Kind(
+FOREIGN_KINDS = (
+    FolderKind(
         ("*.gguf", "ggml-*.bin"),
         "GGUF, the format of llama.cpp",
         "fetch the model that it was made of, or write it as safetensors where torch, transformers and gguf "
         "are: AutoModelForCausalLM.from_pretrained({folder!r}, gguf_file={file!r}).save_pretrained(OUT)",
     ),
-    Kind(
+    FolderKind(
         ("consolidated*.safetensors", "consolidated*.pth"),
         "the maker's own layout, whose tensors have other names",
         "fetch the same model's config.json and model*.safetensors, which lie beside it on the hub",
     ),
-    Kind(
+    FolderKind(
         ("*.onnx", "onnx/*.onnx"),
         "ONNX, a compiled graph",
         "fetch the model that it was exported from: its config.json and model.safetensors",
     ),
-    Kind(
+    FolderKind(
         ("openvino_*.xml", "openvino_*.bin"),
         "OpenVINO, a compiled graph",
         "fetch the model that it was exported from: its config.json and model.safetensors",
     ),
-    Kind(
+    FolderKind(
         ("*.mlmodel", "*.mlpackage", "coreml/*", "*.tflite", "*.engine", "*.nemo", "rust_model.ot"),
         "a model compiled for another runtime",
         "fetch the model that it was exported from: its config.json and model.safetensors",
     ),
-    Kind(
+    FolderKind(
         ("flax_model*.msgpack", "*.msgpack"),
         "weights of Flax",
         "write them as safetensors where transformers 4, torch and flax are: "
         "AutoModel.from_pretrained({folder!r}, from_flax=True).save_pretrained(OUT)",
     ),
-    Kind(
+    FolderKind(
         ("*.h5", "*.keras", "*.ckpt.index", "*.ckpt.data-*", "*.ckpt.meta", "saved_model.pb"),
         "weights of TensorFlow",
         "write them as safetensors where transformers 4, torch and TensorFlow are: "
         "AutoModel.from_pretrained({folder!r}, from_tf=True).save_pretrained(OUT)",
     ),
-    Kind(
+    FolderKind(
         ("*.distcp", "*_fsdp_*/*.distcp", "zero_to_fp32.py", "global_step*"),
         "a sharded checkpoint of training",
         "put it together as model.safetensors first: accelerate merge-weights, or DeepSpeed's "
         "zero_to_fp32.py",
     ),
-    Kind(("*.npz",), "arrays of NumPy or MLX", f"expected {READ}"),
+    FolderKind(("*.npz",), "arrays of NumPy or MLX", f"expected {READABLE_WEIGHTS}"),
 )
 SHARD = re.compile(r".*-\d{5}-of-\d{5}\.(safetensors|bin)")
 # Pickles that say nothing of what they hold.
@@ -122,7 +122,9 @@ def describe_file(path: Path) -> str:
       >>> describe_file(Path("tiny.gguf")).partition(":")[0]
       'it is GGUF, the format of llama.cpp'
     """
-    kind = next((kind for kind in KINDS if any(path.match(pattern) for pattern in kind.patterns)), None)
+    kind = next(
+        (kind for kind in FOREIGN_KINDS if any(path.match(pattern) for pattern in kind.patterns)), None
+    )
     return "" if kind is None else f"it is {kind.what}: {_remedy(kind, path.parent, path.name)}"
 
 
@@ -162,7 +164,7 @@ def _pipeline(folder: Path) -> str:
 
 
 def _foreign(folder: Path) -> str:
-    for kind in KINDS:
+    for kind in FOREIGN_KINDS:
         found = sorted(
             {path.relative_to(folder).as_posix() for it in kind.patterns for path in folder.glob(it)}
         )
@@ -171,7 +173,7 @@ def _foreign(folder: Path) -> str:
     return ""
 
 
-def _remedy(kind: Kind, folder: Path, file: str) -> str:
+def _remedy(kind: FolderKind, folder: Path, file: str) -> str:
     return kind.remedy.format(folder=str(folder), file=file)
 
 
@@ -187,7 +189,7 @@ def _unread(folder: Path) -> str:
     """Weights under a name that says nothing of them."""
     named = {path.name for pattern in OTHERS for path in folder.glob(pattern)}
     found = sorted(named - {"model.safetensors", "pytorch_model.bin"})
-    return f"it holds {_listed(found)}, and what is read is {READ}" if found else ""
+    return f"it holds {_listed(found)}, and what is read is {READABLE_WEIGHTS}" if found else ""
 
 
 def _unnamed(folder: Path) -> str:
@@ -226,7 +228,7 @@ def _bare(folder: Path) -> str:
     """A config without weights."""
     if not (folder / "config.json").exists():
         return ""
-    return f"it holds config.json and no weights: fetch {READ}; {FINISHED}"
+    return f"it holds config.json and no weights: fetch {READABLE_WEIGHTS}; {FINISHED}"
 
 
 def _listed(names: Sequence[str]) -> str:

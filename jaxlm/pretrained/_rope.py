@@ -74,12 +74,12 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
     older = {name: values[name] for name in _COMMON if values.get(name) is not None}
     told = {**older, **told_parameters(values)}
     share = told.pop("partial_rotary_factor", None)
-    outside = "" if values.get("partial_rotary_factor") == share else f" in {name_of(values)}"
+    outside = "" if values.get("partial_rotary_factor") == share else f" in {scaling_name(values)}"
     refuse([f"partial_rotary_factor={share!r}{outside}"] if share not in (None, 1) else [])
     return rope_fields(told, values)
 
 
-def name_of(values: Mapping[str, Any]) -> str:
+def scaling_name(values: Mapping[str, Any]) -> str:
     """Returns which of its two names a file's rope parameters are read by: the older, if it has both."""
     return "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
 
@@ -93,9 +93,9 @@ def told_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
       >>> told_parameters({"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "yarn"}})
       {'type': 'linear'}
     """
-    told = values.get(name_of(values)) or {}
+    told = values.get(scaling_name(values)) or {}
     if not isinstance(told, Mapping):
-        refuse([f"{name_of(values)}={told!r}, of another type than the family's"])
+        refuse([f"{scaling_name(values)}={told!r}, of another type than the family's"])
     length = values.get("original_max_position_embeddings")
     return told if length is None else {**told, "original_max_position_embeddings": length}
 
@@ -109,7 +109,7 @@ def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
     """
     kind = told.get("rope_type", told.get("type", "default")) or "default"
     words = _WORDS.get(kind) if isinstance(kind, str) else None
-    place = name_of(values)
+    place = scaling_name(values)
     if words is None:
         refuse([f"rope_type={kind!r} in {place} (known are {', '.join(_WORDS)})"])
     given = {name: value for name, value in told.items() if value is not None}

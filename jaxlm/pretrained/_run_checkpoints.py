@@ -11,7 +11,7 @@ from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._tensors import flatten, unflatten
 
 CHECKPOINTS, STATE, META = "checkpoints", "state", "meta.json"
-NAME = re.compile(r"(?P<run>.+)@(?P<which>[^@/]*)", re.DOTALL)
+CHECKPOINT_NAME = re.compile(r"(?P<run>.+)@(?P<which>[^@/]*)", re.DOTALL)
 WHICH = re.compile("best|last|[0-9]{1,18}")
 STEP = re.compile("[0-9]{8,18}")
 
@@ -31,7 +31,7 @@ def named_checkpoint(name: str | os.PathLike[str]) -> Path | None:
       >>> named_checkpoint("runs/nowhere@last") is None
       True
     """
-    match = NAME.fullmatch(os.fspath(name))
+    match = CHECKPOINT_NAME.fullmatch(os.fspath(name))
     if match is None or not (Path(match["run"]) / CHECKPOINTS).is_dir():
         return None
     kept = _kept(Path(match["run"]) / CHECKPOINTS)

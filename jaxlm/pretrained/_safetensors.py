@@ -27,10 +27,10 @@ DTYPES = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-PREFIX = 8  # bytes of the header's length
+LENGTH_BYTES = 8  # bytes of the header's length
 MOST_HEADER = 100_000_000  # bytes; the format's own limit
 MOST_AXES = 32
-MOST = 2**63  # of a length or an offset
+SIZE_LIMIT = 2**63  # of a length or an offset
 POINTER = b"version https://git-lfs"
 
 
@@ -71,7 +71,7 @@ def open_safetensors(path: Path) -> dict[str, StoredTensor]:
         size = file.seek(0, 2)
         file.seek(0)
         try:
-            header, start = _header(file.read(PREFIX), size, file)
+            header, start = _header(file.read(LENGTH_BYTES), size, file)
             entries = _entries(header, size - start)
         except ValueError as error:
             raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
@@ -89,10 +89,10 @@ def _read(pages: mmap.mmap, entry: _Entry, offset: int) -> np.ndarray:
 
 def _header(prefix: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
     """Returns the header, and the byte at which tensors begin."""
-    if len(prefix) < PREFIX:
+    if len(prefix) < LENGTH_BYTES:
         raise ValueError(f"it has {size} bytes, and a header alone has more; fetch it again")
     length = int.from_bytes(prefix, "little")
-    if length > min(MOST_HEADER, size - PREFIX):
+    if length > min(MOST_HEADER, size - LENGTH_BYTES):
         if POINTER.startswith(prefix):
             raise ValueError("it is a Git LFS pointer to one; fetch the file itself: git lfs pull")
         raise ValueError(f"its header claims {length:,} bytes in a file of {size:,}; fetch it again")
@@ -102,7 +102,7 @@ def _header(prefix: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
         raise ValueError(f"its header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise ValueError(f"its header is {type(header).__name__}, expected an object of tensors")
-    return header, PREFIX + length
+    return header, LENGTH_BYTES + length
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -145,4 +145,6 @@ def _entry(name: str, value: Any) -> _Entry:
 
 
 def _are_counts(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value < MOST for value in values)
+    return isinstance(values, list) and all(
+        type(value) is int and 0 <= value < SIZE_LIMIT for value in values
+    )

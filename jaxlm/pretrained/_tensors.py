@@ -30,7 +30,7 @@ def unflatten(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expected_shapes(
-    config: models.TransformerConfig, objective: models.Objective, head: models.Heads = None
+    config: models.TransformerConfig, objective: models.ObjectiveName, head: models.Heads = None
 ) -> dict[str, Shape]:
     """Returns the shape of every parameter by dotted name; nothing is allocated."""
     model = models.build(config, objective, head)

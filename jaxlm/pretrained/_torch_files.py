@@ -15,7 +15,7 @@ from jaxlm.pretrained._stored import StoredTensor
 
 # What numpy has no type for goes through the integers of the same width.
 CARRIERS = {"bfloat16": "int16"}
-WAY_OUT = (
+TORCH_REMEDY = (
     "write them as safetensors where torch and transformers are: "
     "AutoModel.from_pretrained(FOLDER).save_pretrained(OUT)"
 )
@@ -39,7 +39,7 @@ def open_torch(path: Path) -> dict[str, StoredTensor]:
     if importlib.util.find_spec("torch") is None:
         raise ValueError(
             f"{path} is a pickle, which is read through torch only, and torch is not installed: "
-            f"pip install torch, or {WAY_OUT}"
+            f"pip install torch, or {TORCH_REMEDY}"
         )
     found = load_weights(path)
     state = found.get("state_dict", found) if isinstance(found, dict) else found
@@ -63,7 +63,8 @@ def load_weights(path: Path) -> Any:
     except Exception as error:  # unpickling raises whatever it meets
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"{path} cannot be read as weights alone ({reason}): jaxlm runs no code of a pickle; {WAY_OUT}"
+            f"{path} cannot be read as weights alone ({reason}): jaxlm runs no code of a pickle; "
+            f"{TORCH_REMEDY}"
         ) from error
 
 

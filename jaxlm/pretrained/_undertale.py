@@ -23,14 +23,14 @@ UP = "encoder.layers.0.ff.linear1.weight"
 
 LINEAR = {"kernel": "weight", "bias": "bias"}
 NORM = {"scale": "weight", "bias": "bias"}
-BLOCK = {  # ours, theirs, the kinds of tensors
+IN_BLOCKS = {  # ours, theirs, the kinds of tensors
     "attention_norm": ("norm1", NORM),
     "attention.output": ("attention.output", LINEAR),
     "mlp_norm": ("norm2", NORM),
     "mlp.up": ("ff.linear1", LINEAR),
     "mlp.down": ("ff.linear2", LINEAR),
 }
-AROUND = {
+OUTSIDE_BLOCKS = {
     "body.embeddings.token": ("encoder.embedding.token", {"embedding": "weight"}),
     "body.embeddings.instruction": ("encoder.embedding.instruction", {"embedding": "weight"}),
     "body.embeddings.argument": ("encoder.embedding.argument", {"embedding": "weight"}),
@@ -147,10 +147,12 @@ def _config(
 
 def _rows(depth: int, num_heads: int) -> Iterator[tuple[str, list[str]]]:
     """Our name and theirs, several where ours is their concatenation."""
-    places = dict(AROUND)
+    places = dict(OUTSIDE_BLOCKS)
     for layer in range(depth):
         ours, theirs = f"body.block_{layer:02d}", f"encoder.layers.{layer}"
-        places |= {f"{ours}.{name}": (f"{theirs}.{other}", kinds) for name, (other, kinds) in BLOCK.items()}
+        places |= {
+            f"{ours}.{name}": (f"{theirs}.{other}", kinds) for name, (other, kinds) in IN_BLOCKS.items()
+        }
         for kind, other in LINEAR.items():
             heads = [f"{theirs}.attention.heads.{head}" for head in range(num_heads)]
             yield (

@@ -9,7 +9,7 @@ ACTIVATIONS = {
     "gelu_python": "gelu",
     "relu": "relu",
 }
-GATED = {
+GATED_ACTIVATIONS = {
     "silu": "swiglu",
     "swish": "swiglu",
     "gelu": "geglu",

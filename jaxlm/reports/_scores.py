@@ -9,9 +9,9 @@ from rich.table import Table
 
 COLOUR, MEDIAN = "#4477aa", "#cc3311"
 # What says nothing as a histogram where there is something else.
-COUNTS = "num_"
+COUNT_PREFIX = "num_"
 MOST_DRAWN, ACROSS = 6, 3
-SHOWN = ("mean", "std", "min", "p5", "median", "p95", "max")
+STATISTICS = ("mean", "std", "min", "p5", "median", "p95", "max")
 
 
 def score_table(summary: dict[str, Any], *, base: str = "e") -> Table:
@@ -34,11 +34,11 @@ def score_table(summary: dict[str, Any], *, base: str = "e") -> Table:
     """
     table = Table(box=SIMPLE_HEAD)
     table.add_column("a document" if base == "e" else "a document (bits)")
-    for heading in ("documents", *SHOWN):
+    for heading in ("documents", *STATISTICS):
         table.add_column(heading, justify="right")
     for name, spread in summary["columns"].items():
         if spread["count"]:
-            table.add_row(name, f"{spread['count']:,}", *(number(spread[one]) for one in SHOWN))
+            table.add_row(name, f"{spread['count']:,}", *(rounded(spread[one]) for one in STATISTICS))
     return table
 
 
@@ -63,7 +63,7 @@ def corpus_line(summary: dict[str, Any], *, base: str = "e") -> str:
         said.append(f"{pooled['nats_per_token'] / scale:.4f} {unit} a token")
     for name in ("perplexity", "word_perplexity", "bits_per_byte"):
         if pooled.get(name) is not None:
-            said.append(f"{name.replace('_', ' ')} {number(pooled[name])}")
+            said.append(f"{name.replace('_', ' ')} {rounded(pooled[name])}")
     return f"{summary['documents']:,} documents{failed}" + (f"; {', '.join(said)}" if said else "")
 
 
@@ -105,7 +105,7 @@ def histogram_png(summary: dict[str, Any]) -> bytes | None:
     from matplotlib.figure import Figure  # imported when drawn: it takes longer than all else here
 
     spreads = {name: spread for name, spread in summary["columns"].items() if spread["count"]}
-    drawn = {name: one for name, one in spreads.items() if not name.startswith(COUNTS)} or spreads
+    drawn = {name: one for name, one in spreads.items() if not name.startswith(COUNT_PREFIX)} or spreads
     names = list(drawn)[:MOST_DRAWN]
     if not names:
         return None
@@ -121,11 +121,11 @@ def histogram_png(summary: dict[str, Any]) -> bytes | None:
     return file.getvalue()
 
 
-def number(value: float | int) -> str:
+def rounded(value: float | int) -> str:
     """Returns a number in a few characters.
 
     Example:
-        >>> number(1234567.0), number(12.3456), number(0.00012), number(7)
+        >>> rounded(1234567.0), rounded(12.3456), rounded(0.00012), rounded(7)
         ('1,234,567', '12.346', '1.2e-04', '7')
     """
     if isinstance(value, int) or (abs(value) >= 1e4 and abs(value) < 1e12):
@@ -138,7 +138,7 @@ def number(value: float | int) -> str:
 def _draw(axes: Any, name: str, spread: dict[str, Any]) -> None:
     counts, edges = spread["histogram"]["counts"], spread["histogram"]["edges"]
     axes.stairs(counts, edges, fill=True, color=COLOUR)
-    axes.axvline(spread["median"], color=MEDIAN, linewidth=1.2, label=f"median {number(spread['median'])}")
+    axes.axvline(spread["median"], color=MEDIAN, linewidth=1.2, label=f"median {rounded(spread['median'])}")
     axes.set_xlabel(name.replace("_", " "))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")

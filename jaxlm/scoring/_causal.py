@@ -62,7 +62,7 @@ def causal_log_probs(
     hidden = model.apply({"params": params}, tokens, segments=segments).hidden
     head = models.head_projection(model.apply, params)
     features = head.features(hidden.reshape(-1, hidden.shape[-1]))
-    targets, loss_mask = ops.next_tokens(tokens, segments)
+    targets, loss_mask = ops.next_token_targets(tokens, segments)
     flat = ops.token_log_probs(
         features, head.kernel, head.bias, targets.reshape(-1), softcap=head.softcap, tile=tile
     )
@@ -95,7 +95,7 @@ def next_token_log_probs(
     length = tokens.shape[-1]
     segments = jnp.ones_like(tokens) if segments is None else segments
     rows, marks = tokens.reshape(-1, length), segments.reshape(-1, length)
-    targets, loss_mask = ops.next_tokens(rows, marks)
+    targets, loss_mask = ops.next_token_targets(rows, marks)
     log_probs = ops.gather_log_probs(logits.reshape(-1, *logits.shape[-2:]), targets)
     return _at_the_target(log_probs, loss_mask).reshape(tokens.shape)
 

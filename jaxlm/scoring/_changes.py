@@ -24,7 +24,7 @@ _UNSEQUENCED = (
 )
 
 
-class Change(NamedTuple):
+class SequenceChange(NamedTuple):
     """A stretch of the wild type and what stands in its place.
 
     Attributes:
@@ -38,7 +38,7 @@ class Change(NamedTuple):
     symbols: str
 
 
-def read_change(word: str, wild_type: str, first: int) -> Change | None:
+def read_change(word: str, wild_type: str, first: int) -> SequenceChange | None:
     """Returns a change; None where a word is none in any notation.
 
     Args:
@@ -71,27 +71,31 @@ def read_change(word: str, wild_type: str, first: int) -> Change | None:
 
 def _change(
     match: re.Match[str], word: str, wild_type: str, start: int, stop: int, case: str | None
-) -> Change | None:
+) -> SequenceChange | None:
     own, kind, what = wild_type[start:stop], (match["kind"] or "").lower(), match["what"] or ""
     if match["same"]:
-        return Change(start, stop, own)
+        return SequenceChange(start, stop, own)
     if match["mutant"] is not None:
         # A range has no single symbol in its place.
-        return None if match[3] is not None else Change(start, stop, _symbol(match["mutant"], word, case))
+        return (
+            None
+            if match[3] is not None
+            else SequenceChange(start, stop, _symbol(match["mutant"], word, case))
+        )
     if kind in ("del", "dup"):
         if what and not what.isdigit() and _symbols(what, word, case) != own:
             raise ValueError(f"{word} says {what} where the wild type has {own}: is this its wild type?")
         if what.isdigit() and int(what) != stop - start:
             raise ValueError(f"{word} says {what} symbols, and its numbers {stop - start}")
-        return Change(start, stop, "") if kind == "del" else Change(stop, stop, own)
+        return SequenceChange(start, stop, "") if kind == "del" else SequenceChange(stop, stop, own)
     symbols = _symbols(what, word, case)
     if kind == "delins":
-        return Change(start, stop, symbols)
+        return SequenceChange(start, stop, symbols)
     if stop != start + 2:
         raise ValueError(
             f"{word}: an insertion is between two symbols that stand side by side, as in A2_G3insT"
         )
-    return Change(start + 1, start + 1, symbols)
+    return SequenceChange(start + 1, start + 1, symbols)
 
 
 def _place(match: re.Match[str], group: int, word: str, wild_type: str, first: int) -> tuple[int, str | None]:

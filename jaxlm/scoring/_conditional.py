@@ -17,7 +17,7 @@ Opening = Bos | Literal["empty"]
 Excess = Literal["error", "left", "last"]
 
 
-class State(NamedTuple):
+class ContinuationState(NamedTuple):
     """What a continuation's row needs beside scores."""
 
     continuation: str
@@ -66,7 +66,7 @@ class Conditional(Measure):
         return Needs(details=True, shared_contexts=True)
 
     def texts(self, record: data.Record) -> Sequence[str]:
-        context, continuation = divided(record.meta.get(self.context, ""), record.text)
+        context, continuation = split_text(record.meta.get(self.context, ""), record.text)
         return context, context + continuation
 
     def columns(self, context: Context) -> list[pa.Field]:
@@ -83,7 +83,7 @@ class Conditional(Measure):
         if self.context not in record.meta:
             there = ", ".join(map(repr, record.meta)) or "none"
             raise ScoreError(f"no context {self.context!r} beside the text; what is there: {there}")
-        before, continuation = divided(record.meta[self.context], record.text)
+        before, continuation = split_text(record.meta[self.context], record.text)
         whole = context.encode(before + continuation)
         check_unknown(context, before + continuation, whole, self.unknown)
         own = len(context.encode(before)) if before else 0
@@ -109,7 +109,9 @@ class Conditional(Measure):
         known -= cut
         read, targets = stream[:-1], stream[known:]
         places = np.arange(known - 1, len(read), dtype=np.int32)
-        return Planned([Piece(read, places, targets, context=known)], State(continuation, own, cut))
+        return Planned(
+            [Piece(read, places, targets, context=known)], ContinuationState(continuation, own, cut)
+        )
 
     def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
         state, (found,) = planned.state, scores
@@ -127,13 +129,13 @@ class Conditional(Measure):
         }
 
 
-def divided(context: str, continuation: str) -> tuple[str, str]:
+def split_text(context: str, continuation: str) -> tuple[str, str]:
     """Returns both, white space at the context's end moved to the continuation.
 
     Tokens carry the space in front of a word: left behind, it would be a token of its own.
 
     Example:
-      >>> divided("The answer: ", "yes")
+      >>> split_text("The answer: ", "yes")
       ('The answer:', ' yes')
     """
     kept = context.rstrip()

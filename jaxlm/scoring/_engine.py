@@ -24,12 +24,12 @@ from jaxlm.scoring._engine_config import (
 from jaxlm.scoring._forward import Answers, make_forward
 from jaxlm.scoring._instruction_positions import host_instruction_positions
 from jaxlm.scoring._measure import Needs
-from jaxlm.scoring._packer import Packed, Rows, Shape, pack
+from jaxlm.scoring._packer import BatchShape, DeviceRows, Packed, pack
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 # Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread
 # one after another, and of two at once one keeps busy the cores that the other is not spread over.
-AT_ONCE = 2
+BATCHES_IN_FLIGHT = 2
 # Names of parameters that are multiplied or looked up in the compute dtype.
 MATRICES = ("kernel", "embedding")
 
@@ -69,7 +69,7 @@ class Engine:
         )
         devices = self.config.devices
         wide = loaded.config.position == "instruction"
-        self._shape = Shape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
+        self._shape = BatchShape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
         self._shorter = shorter_rows(self.config)
         self.longest = longest_piece(self.config, loaded)
         self.work, self._counting, self._compiling = Work(), threading.Lock(), threading.Lock()
@@ -103,14 +103,14 @@ class Engine:
     def _answered(self, batches: Iterable[Packed]) -> Generator[tuple[Packed, Answers], None, None]:
         """Yields batches with their answers, in order."""
         flying: deque[tuple[Packed, Future[Answers]]] = deque()
-        workers, coming = ThreadPoolExecutor(AT_ONCE, "jaxlm-batches"), ahead(batches)
+        workers, coming = ThreadPoolExecutor(BATCHES_IN_FLIGHT, "jaxlm-batches"), ahead(batches)
         try:
             for packed in coming:
                 # Here, as JAX's settings may be those of the caller's thread alone.
                 step = self._executable(packed.rows)
                 flying.append((packed, workers.submit(self._answers, step, packed.rows)))
                 # One more than they work on waits for them, so that they do not.
-                while flying and (len(flying) > AT_ONCE or flying[0][1].done()):
+                while flying and (len(flying) > BATCHES_IN_FLIGHT or flying[0][1].done()):
                     yield _landed(flying)
             while flying:
                 yield _landed(flying)
@@ -119,14 +119,14 @@ class Engine:
             workers.shutdown(wait=False, cancel_futures=True)
             coming.close()
 
-    def _executable(self, rows: Rows) -> Callable[..., Answers]:
+    def _executable(self, rows: DeviceRows) -> Callable[..., Answers]:
         shape = rows.tokens.shape
         with self._compiling:
             if shape not in self._executables:
                 self._executables[shape] = self._step.lower(self._params, rows).compile()
         return self._executables[shape]
 
-    def _answers(self, step: Callable[..., Answers], rows: Rows) -> Answers:
+    def _answers(self, step: Callable[..., Answers], rows: DeviceRows) -> Answers:
         """The answers of a batch, as arrays of the host."""
         return jax.tree.map(np.asarray, step(self._params, rows))
 

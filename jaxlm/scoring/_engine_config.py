@@ -7,10 +7,10 @@ import jax
 
 from jaxlm import pretrained
 from jaxlm.fields import check_numbers
-from jaxlm.scoring._forward import COMBINES, Combine
+from jaxlm.scoring._forward import COMBINES, CombineMembers
 
 # Attention over fewer keys takes no less.
-SHORTEST_ROW = 64
+SHORTEST_SHAPE = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class EngineConfig:
     rows: int | None = None
     buffer: int | None = None
     tile: int | None = None
-    combine: Combine | None = None
+    combine: CombineMembers | None = None
     devices: tuple[jax.Device, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -155,7 +155,7 @@ def shorter_rows(config: EngineConfig) -> tuple[int, ...]:
     if config.devices[0].platform != "cpu":
         return ()
     halves = (config.row_length >> times for times in (1, 2, 3))
-    return tuple(length for length in halves if length >= SHORTEST_ROW and config.row_length % length == 0)
+    return tuple(length for length in halves if length >= SHORTEST_SHAPE and config.row_length % length == 0)
 
 
 def _rounded(tile: int) -> int:

@@ -13,10 +13,10 @@ from jaxlm.scoring._manifest import JOB, MANIFEST, SUMMARY, Job, as_json, is_sea
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_name, part_number, read_table
 from jaxlm.scoring._sources import Source
 from jaxlm.scoring._store import Store, open_store
-from jaxlm.scoring._summary import summarize
+from jaxlm.scoring._summary import summarize_tables
 
 # Each holds a part.
-READERS = 8
+READER_THREADS = 8
 
 
 class Ended(NamedTuple):
@@ -48,7 +48,7 @@ def done_parts(store: Store, job: Job, *, shard: tuple[int, int] = (1, 1)) -> se
     def is_done(number: int) -> bool:
         return _is_part(origin_of(store.read(part_name(number))), job, number, sealed)
 
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(READER_THREADS) as pool:
         return {number for number, is_there in zip(own, pool.map(is_done, own), strict=True) if is_there}
 
 
@@ -91,7 +91,7 @@ def finish_job(
     listed: list[dict[str, Any]] = []
     documents = Documents()
     try:
-        summary = summarize(_read_all(store, job, num_parts, listed, documents))
+        summary = summarize_tables(_read_all(store, job, num_parts, listed, documents))
     except _DamagedPartError as error:
         if error.number % n == i - 1:
             raise _lost(store, error.number, "is no longer as it was written") from error

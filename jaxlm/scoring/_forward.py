@@ -12,10 +12,10 @@ from jax import lax
 
 from jaxlm import models, ops
 from jaxlm.scoring._measure import Needs
-from jaxlm.scoring._packer import Rows
+from jaxlm.scoring._packer import DeviceRows
 from jaxlm.typing import Array, Bool, Float, Int
 
-Combine = Literal["probs", "log_probs", "scores"]
+CombineMembers = Literal["probs", "log_probs", "scores"]
 COMBINES = ("probs", "log_probs", "scores")
 # Where the logits themselves are not asked for, so many tiles are taken at once, each part of the vocabulary
 # for all of them while it is at hand; so many float32 logits stay in a core's cache.
@@ -36,8 +36,8 @@ class Answers(NamedTuple):
 
 
 def make_forward(
-    model: models.Model, needs: Needs, *, tile: int, combine: Combine | None, on_cpu: bool
-) -> Callable[[Any, Rows], Answers]:
+    model: models.Model, needs: Needs, *, tile: int, combine: CombineMembers | None, on_cpu: bool
+) -> Callable[[Any, DeviceRows], Answers]:
     """Returns the function of parameters and one device's rows; pure, of static shapes.
 
     The number of tiles is that of the questions, known when it runs: places that nothing asks cost nothing.
@@ -50,7 +50,7 @@ def make_forward(
       on_cpu: where it will run; an accelerator would rather have one large product than the cache's share.
     """
 
-    def forward(params: Any, rows: Rows) -> Answers:
+    def forward(params: Any, rows: DeviceRows) -> Answers:
         mask = tree_mask(rows.branches) if needs.shared_contexts else None
         read = {"segments": rows.segments, "positions": rows.positions, "attention_mask": mask}
         # A list of trees, so that one model and many members take the same way.
@@ -104,7 +104,7 @@ def scoring_head(model: models.Model, params: Any, needs: Needs) -> models.HeadP
 
 
 def answers(
-    logits: list[Float[Array, "V T"]], targets: Int[Array, " T"], needs: Needs, combine: Combine | None
+    logits: list[Float[Array, "V T"]], targets: Int[Array, " T"], needs: Needs, combine: CombineMembers | None
 ) -> Answers:
     """Returns what is asked of one tile of each member's logits, which stand in columns.
 
@@ -163,7 +163,7 @@ def _logits(head: models.HeadProjection, hidden: Float[Array, "T D"]) -> Float[A
     return ops.capped(logits, head.softcap)
 
 
-def _combined(logits: list[Float[Array, "V T"]], combine: Combine) -> Float[Array, "V T"]:
+def _combined(logits: list[Float[Array, "V T"]], combine: CombineMembers) -> Float[Array, "V T"]:
     each = jnp.stack([jax.nn.log_softmax(member, axis=0).T for member in logits])
     return (each.mean(0) if combine == "scores" else ops.mixture_log_probs(each, combine)).T
 

@@ -13,7 +13,7 @@ from jaxlm.scoring._harness_tokens import HarnessTokens, Pair
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._scorer import Scorer
 
-NAME = "jaxlm"
+HARNESS = "jaxlm"
 # What is scored with a scorer of its own: continuations of contexts, and whole texts.
 CONTINUATIONS, TEXTS = "conditional", "log-likelihood"
 # What the harness calls the most tokens that are written.
@@ -21,7 +21,7 @@ LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_token
 ARGUMENTS = ("dtype", "max_length", "batch_size")
 # What its command line adds by itself; devices are JAX's own choice.
 HARNESS_ARGUMENTS = ("device", "max_batch_size")
-SAMPLED = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+SAMPLED_BY = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
 class HarnessModel:
@@ -104,7 +104,7 @@ class HarnessModel:
         if room < 1:
             raise ScoreError(f"{length} tokens are to be written by a model that reads {self._longest}")
         sampled = bool(options.get("do_sample", False)) and options.get("temperature") != 0
-        changes = {name: options[name] for name in SAMPLED if sampled and options.get(name) is not None}
+        changes = {name: options[name] for name in SAMPLED_BY if sampled and options.get(name) is not None}
         config = decoding.GenerationConfig(
             max_new_tokens=length,
             sampling=decoding.Sampling(**changes),
@@ -137,8 +137,8 @@ def register_harness() -> None:
         raise ValueError(
             f"lm-evaluation-harness is not installed ({error}): pip install 'jaxlm[lm-eval]'"
         ) from error
-    if NAME not in MODEL_REGISTRY:
-        register_model(NAME)(_adapter())
+    if HARNESS not in MODEL_REGISTRY:
+        register_model(HARNESS)(_adapter())
 
 
 def refuse_unknown_arguments(options: Mapping[str, Any]) -> None:
@@ -153,7 +153,7 @@ def refuse_unknown_arguments(options: Mapping[str, Any]) -> None:
     unknown = sorted(options.keys() - {*ARGUMENTS, *HARNESS_ARGUMENTS})
     if unknown:
         raise ScoreError(
-            f"model_args: {NAME} has no {', '.join(unknown)}; there are pretrained, {', '.join(ARGUMENTS)}"
+            f"model_args: {HARNESS} has no {', '.join(unknown)}; there are pretrained, {', '.join(ARGUMENTS)}"
         )
 
 

@@ -4,7 +4,7 @@ import re
 
 SEPARATORS = re.compile(r"[\s:;,/+|]+")
 # The same protein, in tables whose other rows name changes.
-SAME = frozenset(("=", "_sy", "_wt", "wt", "wild type", "wild-type", "wildtype", "wild_type"))
+SAME_PROTEIN = frozenset(("=", "_sy", "_wt", "wt", "wild type", "wild-type", "wildtype", "wild_type"))
 _PROTEIN = re.compile(r"(?<![A-Za-z0-9])p\.", re.IGNORECASE)
 _REFERENCE = re.compile(
     r"(?P<name>[^\s;,/+|\[\]()]+?(?:\([^()]*\))?):\s*(?=[\[(]*p\.)|(?P<urn>urn:[^\s;,]+?#)(?=[\[(]*p\.)",

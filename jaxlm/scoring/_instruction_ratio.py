@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxlm import data
 from jaxlm.scoring._instruction_positions import host_instruction_positions
 from jaxlm.scoring._masked_checks import mask_of, too_long
-from jaxlm.scoring._masked_spans import MaskedSpans, Spans
+from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
@@ -125,20 +125,20 @@ class _Trace(NamedTuple):
     size: int
 
 
-def _spans(text: MaskedText, numbers: np.ndarray, masking: str) -> tuple[Spans, np.ndarray]:
+def _spans(text: MaskedText, numbers: np.ndarray, masking: str) -> tuple[MaskedPlaces, np.ndarray]:
     """What is hidden for each regular token, and its instruction.
 
     A special within an instruction divides it: what is masked stays in one run, so specials stay visible.
     """
     places = np.flatnonzero(text.regular)
     if masking == "token":
-        return Spans(places, places + 1, places), numbers[places]
+        return MaskedPlaces(places, places + 1, places), numbers[places]
     begins = np.ones(len(places), bool)
     begins[1:] = (np.diff(places) > 1) | (np.diff(numbers[places]) > 0)
     run = np.cumsum(begins) - 1
     first = places[begins]
     last = places[np.append(np.flatnonzero(begins)[1:], len(places)) - 1]
-    return Spans(first[run], last[run] + 1, places), numbers[places]
+    return MaskedPlaces(first[run], last[run] + 1, places), numbers[places]
 
 
 def _centres(numbers: np.ndarray, room: int) -> np.ndarray:

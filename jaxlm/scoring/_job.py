@@ -17,7 +17,7 @@ from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._part_files import part_name
 from jaxlm.scoring._parts import Part, encode_part, plan_parts
 from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, keep_plan, read_plan
-from jaxlm.scoring._sources import OnError, Piece, Source, first_read
+from jaxlm.scoring._sources import OnError, OpenRecords, Source, first_read
 from jaxlm.scoring._store import Store, open_store
 
 SECONDS_BETWEEN = 0.5
@@ -143,7 +143,7 @@ class _Run:
         self._documents = self._errors = self._tokens = self._written = self._position = 0
         self._began, self._stopped = time.monotonic(), threading.Event()
 
-    def parts(self, pieces: Sequence[Piece]) -> Iterator[JobProgress]:
+    def parts(self, pieces: Sequence[OpenRecords]) -> Iterator[JobProgress]:
         """Scores what is missing here; the next part is read and the last one written meanwhile."""
         reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         written: Future[None] | None = None
@@ -193,7 +193,7 @@ class _Run:
         found = source.estimate()
         self._estimate = found if self._estimate is None else self._estimate
 
-    def _planned(self, pieces: Sequence[Piece]) -> Iterator[Part]:
+    def _planned(self, pieces: Sequence[OpenRecords]) -> Iterator[Part]:
         i, n = self._config.shard
 
         def wanted(number: int) -> bool:
@@ -208,7 +208,7 @@ class _Run:
             else:
                 self.skipped += part.number % n == i - 1
 
-    def _unless_stopped(self, piece: Piece) -> Iterator[data.Record | data.Unread]:
+    def _unless_stopped(self, piece: OpenRecords) -> Iterator[data.Record | data.Unread]:
         for document in piece():
             if self._stopped.is_set():
                 raise CancelledError

@@ -12,7 +12,7 @@ from jaxlm.scoring._measure import ScoreError
 
 KEPT = b"kept"
 # Of a part's own, and what is counted and pooled by its name.
-OWN = ("index", "id", "error", "num_tokens", "num_words", "num_bytes", "bits_per_byte")
+OWN_COLUMNS = ("index", "id", "error", "num_tokens", "num_words", "num_bytes", "bits_per_byte")
 
 
 class Keeping:
@@ -32,7 +32,7 @@ class Keeping:
 
     def __init__(self, scorer: RowScorer, kept: pa.Schema) -> None:
         for name in kept.names:
-            if name in (*OWN, *scorer.schema.names):
+            if name in (*OWN_COLUMNS, *scorer.schema.names):
                 raise ScoreError(
                     f"--keep {name}: the scores have a column of that name: rename yours, or do not keep it"
                 )

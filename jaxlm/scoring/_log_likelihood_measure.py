@@ -12,13 +12,13 @@ from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError
 from jaxlm.scoring._openings import Bos, closing_id, opening_ids, resolve_bos
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
-from jaxlm.scoring._token_rows import check_top_k, token_columns, token_rows
+from jaxlm.scoring._token_rows import check_top_k_fits, token_columns, token_rows
 from jaxlm.scoring._unknown import Unknown, check_unknown
 from jaxlm.scoring._windows import Long, windows
 from jaxlm.scoring._words import word_columns, word_rows, word_rule
 
 
-class State(NamedTuple):
+class DocumentState(NamedTuple):
     """What a document's row needs beside scores."""
 
     context: Context
@@ -79,7 +79,7 @@ class LogLikelihood(Measure):
         least = window - self.stride + 1 if self.stride is not None else least
         if not 1 <= least <= window:
             raise ScoreError(f"context: expected 1 to the window's {window} tokens, got {least}")
-        check_top_k(self.top_k, context.config.vocab_size)
+        check_top_k_fits(self.top_k, context.config.vocab_size)
         if self.eos:
             closing_id(context)
         if self.words:
@@ -117,7 +117,7 @@ class LogLikelihood(Measure):
         pieces = self._windows(stream, given)
         if self.words and not self.eos:
             pieces = self._ended(context, stream, pieces, given)
-        return Planned(pieces, State(context, record, tokens, is_opened, closing))
+        return Planned(pieces, DocumentState(context, record, tokens, is_opened, closing))
 
     def _windows(self, stream: np.ndarray, given: int) -> list[Piece]:
         pieces, places = [], np.arange(self.window, dtype=np.int32)
@@ -145,7 +145,7 @@ class LogLikelihood(Measure):
         return [*pieces, Piece(read, np.array([len(read) - 1], np.int32), np.zeros(1, np.int32))]
 
     def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
-        state: State = planned.state
+        state: DocumentState = planned.state
         joined = PieceScores(
             *(None if one[0] is None else np.concatenate(one) for one in zip(*scores, strict=True))
         )

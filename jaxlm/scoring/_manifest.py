@@ -11,8 +11,8 @@ from jaxlm.scoring._store import Store
 
 JOB, MANIFEST, SUMMARY = "job.json", "manifest.json", "summary.json"
 # Part of every description: raise it when parts of the same job would be cut or written in another way.
-FORMAT = 2
-SHOWN = 4
+JOB_FORMAT = 2
+MOST_TOLD = 4
 
 
 class Job(NamedTuple):
@@ -39,7 +39,7 @@ def describe_job(source: Mapping[str, Any], scorer: Mapping[str, Any], options: 
       >>> describe_job({"files": {}}, {"measure": "log-likelihood"}, {"base": "e"}).id[:8]
       'a8540280'
     """
-    values = {"format": FORMAT, "corpus": dict(source), "scorer": dict(scorer), "options": dict(options)}
+    values = {"format": JOB_FORMAT, "corpus": dict(source), "scorer": dict(scorer), "options": dict(options)}
     # As JSON reads them back: tuples are lists there, keys are text.
     description = json.loads(json.dumps(values, sort_keys=True))
     return Job(description, hashlib.sha256(as_json(description)).hexdigest())
@@ -94,9 +94,9 @@ def check_store(store: Store, job: Job) -> bool:
     if _is_of_parts(store, job):
         return False
     found = differences(stored, job.description)
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
     raise ValueError(
-        f"{store.place} holds another job, what differs (there and here): {'; '.join(found[:SHOWN])}"
+        f"{store.place} holds another job, what differs (there and here): {'; '.join(found[:MOST_TOLD])}"
         f"{more}; go on with the same, or name another folder"
     )
 

@@ -9,14 +9,14 @@ from jaxlm.scoring._measure import Context, ScoreError
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 
 
-def check_choice(option: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+def check_choices(option: str, chosen: Sequence[str], known: Sequence[str]) -> None:
     """Refuses a choice that is empty, names something twice, or something unknown.
 
     Raises:
       ScoreError: names what is known.
 
     Example:
-      >>> check_choice("masking", ("whole-word",), ("original", "whole-word"))
+      >>> check_choices("masking", ("whole-word",), ("original", "whole-word"))
     """
     if not chosen or set(chosen) - set(known) or len(set(chosen)) < len(chosen):
         raise ScoreError(

@@ -12,7 +12,7 @@ from jaxlm.scoring._masked_texts import MaskedText, window_start
 from jaxlm.scoring._pieces import Extent, Piece, PieceScores, extent
 
 
-class Spans(NamedTuple):
+class MaskedPlaces(NamedTuple):
     """What is asked: of each question the span that is masked, and the place in it that is predicted.
 
     Attributes:
@@ -36,7 +36,13 @@ class MaskedSpans(Sequence[Piece]):
     """
 
     def __init__(
-        self, text: MaskedText, spans: Spans, *, mask_id: int, room: int, centres: np.ndarray | None = None
+        self,
+        text: MaskedText,
+        spans: MaskedPlaces,
+        *,
+        mask_id: int,
+        room: int,
+        centres: np.ndarray | None = None,
     ):
         """Plans the copies.
 
@@ -107,7 +113,9 @@ def every_token(text: MaskedText, *, mask_id: int, room: int) -> MaskedSpans:
     """
     places = np.arange(text.tokens.size)
     centres = None if text.tokens.size <= room else places + 0.5
-    return MaskedSpans(text, Spans(places, places + 1, places), mask_id=mask_id, room=room, centres=centres)
+    return MaskedSpans(
+        text, MaskedPlaces(places, places + 1, places), mask_id=mask_id, room=room, centres=centres
+    )
 
 
 class JoinedPieces(Sequence[Piece]):

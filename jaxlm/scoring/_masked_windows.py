@@ -4,7 +4,7 @@ import itertools
 from typing import NamedTuple
 
 
-class Window(NamedTuple):
+class MaskedWindow(NamedTuple):
     """Places `start` to `stop` of a text that are read together, and those of them that are scored there."""
 
     start: int
@@ -13,7 +13,7 @@ class Window(NamedTuple):
     last: int
 
 
-def windows(length: int, room: int) -> list[Window]:
+def masked_windows(length: int, room: int) -> list[MaskedWindow]:
     """Returns half overlapping windows of a text; every place is scored in exactly one, far from its ends.
 
     Args:
@@ -24,17 +24,17 @@ def windows(length: int, room: int) -> list[Window]:
       The windows in order; one for a text that fits.
 
     Example:
-      >>> windows(3, 4)
+      >>> masked_windows(3, 4)
       [Window(start=0, stop=3, first=0, last=3)]
-      >>> windows(7, 4)
+      >>> masked_windows(7, 4)
       [Window(start=0, stop=4, first=0, last=3), Window(start=2, stop=6, first=3, last=5), \
 Window(start=3, stop=7, first=5, last=7)]
     """
     if length <= room:
-        return [Window(0, length, 0, length)]
+        return [MaskedWindow(0, length, 0, length)]
     step = max(room // 2, 1)
     starts = [*range(0, length - room, step), length - room]
     # Where two windows overlap, the middle of the overlap is equally far from the end of either.
     cuts = [(start + before + room + 1) // 2 for before, start in itertools.pairwise(starts)]
     bounds = [0, *cuts, length]
-    return [Window(start, start + room, bounds[n], bounds[n + 1]) for n, start in enumerate(starts)]
+    return [MaskedWindow(start, start + room, bounds[n], bounds[n + 1]) for n, start in enumerate(starts)]

@@ -14,7 +14,7 @@ from jaxlm.fields import check_numbers
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 # What options that several measures have are at least.
-LEAST = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
+LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 
 
 class ScoreError(ValueError):
@@ -104,7 +104,7 @@ class Measure(abc.ABC):
             check_numbers(self)
         except ValueError as error:
             raise ScoreError(str(error)) from None
-        for name, least in LEAST.items():
+        for name, least in LEAST_OPTIONS.items():
             value = getattr(self, name, None)
             if isinstance(value, int) and value < least:
                 raise ScoreError(f"{name}: expected a whole number from {least}, got {value}")

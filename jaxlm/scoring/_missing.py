@@ -3,10 +3,10 @@
 import re
 
 # What pandas, R, spreadsheets and databases write, in any case.
-WORDS = re.compile(
+MISSING_WORDS = re.compile(
     r"<?\(?#?(na|n/a|n\.a\.)\)?>?|#n/a n/a|[-+]?nan|none|null|#(null|value|ref)!|-?1\.#(ind|qnan)"
 )
-MARKS = re.compile(r"[-\u2010-\u2015\u2212._?\s]*")
+MISSING_MARKS = re.compile(r"[-\u2010-\u2015\u2212._?\s]*")
 
 
 def is_missing(text: str) -> bool:
@@ -16,7 +16,7 @@ def is_missing(text: str) -> bool:
       >>> [is_missing(text) for text in ("", " - ", "NA", "NaN", "None", "A23T", "0")]
       [True, True, True, True, True, False, False]
     """
-    if MARKS.fullmatch(text) is not None:
+    if MISSING_MARKS.fullmatch(text) is not None:
         return True
     word = text.strip().strip("'\"").strip()
-    return not word or WORDS.fullmatch(word.casefold()) is not None
+    return not word or MISSING_WORDS.fullmatch(word.casefold()) is not None

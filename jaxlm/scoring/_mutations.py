@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
-from jaxlm.scoring._changes import STOP, Change, read_change
-from jaxlm.scoring._hgvs import SAME, changes_in
+from jaxlm.scoring._changes import STOP, SequenceChange, read_change
+from jaxlm.scoring._hgvs import SAME_PROTEIN, changes_in
 from jaxlm.scoring._missing import is_missing
 
 _SEQUENCE = re.compile(r"[A-Za-z.\-]+")
@@ -89,7 +89,7 @@ Substitution(place=2, wild='G', mutant='C')))
     text = text.strip()
     if is_missing(text):
         raise ValueError(f"no variant: the value is missing ({text!r})")
-    if text.casefold() in SAME:
+    if text.casefold() in SAME_PROTEIN:
         return Variant(wild_type, ())
     if _SEQUENCE.fullmatch(text):
         return difference(text, wild_type)
@@ -97,7 +97,7 @@ Substitution(place=2, wild='G', mutant='C')))
         words = changes_in(text)
     except ValueError as error:
         raise ValueError(f"{_shown(text)} is no variant: {error}") from error
-    named = [word for word in words if word.casefold() not in SAME]
+    named = [word for word in words if word.casefold() not in SAME_PROTEIN]
     changes = [read_change(word, wild_type, first) for word in named]
     if None in changes or not words:
         if STOP in text:
@@ -121,7 +121,7 @@ def difference(sequence: str, wild_type: str) -> Variant:
     return Variant(sequence, tuple(Substitution(n, old, new) for n, (old, new) in pairs if old != new))
 
 
-def _changed(changes: list[Change], wild_type: str) -> Variant:
+def _changed(changes: list[SequenceChange], wild_type: str) -> Variant:
     """The wild type with changes made, which stand in order."""
     parts, end, inserted = [], 0, -1
     for start, stop, symbols in changes:

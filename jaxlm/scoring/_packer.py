@@ -14,10 +14,10 @@ PATIENCE = 3
 # Rows' worth of tokens, and multiples of the buffer in pieces, at which a plan is made whatever else.
 MANY_ROWS, MANY_BUFFERS = 4096, 16
 # Batches that are worth the compilation of another shape.
-MANY_BATCHES = 16
+BATCHES_WORTH_COMPILING = 16
 
 
-class Shape(NamedTuple):
+class BatchShape(NamedTuple):
     """The shape of a batch.
 
     Attributes:
@@ -42,12 +42,12 @@ class Shape(NamedTuple):
         """Of all devices."""
         return self.num_rows * self.row_length
 
-    def cut(self, row_length: int) -> "Shape":
+    def cut(self, row_length: int) -> "BatchShape":
         """Returns the shape of as many positions in shorter rows, whose length divides these."""
         return self._replace(rows=self.rows * self.row_length // row_length, row_length=row_length)
 
 
-class Rows(NamedTuple):
+class DeviceRows(NamedTuple):
     """What devices read: host arrays with a leading axis of devices.
 
     Attributes:
@@ -76,14 +76,14 @@ class Packed(NamedTuple):
       num_tokens: real tokens in it.
     """
 
-    rows: Rows
+    rows: DeviceRows
     asks: list[tuple[int, Ask]]
     num_tokens: int
 
 
 def pack(
     pieces: Iterable[tuple[Piece, np.ndarray]],
-    shape: Shape,
+    shape: BatchShape,
     *,
     buffer: int,
     shared: bool,
@@ -123,7 +123,7 @@ def pack(
         yield from planned(last=True)
 
 
-def _is_full(waiting: Readings, shape: Shape, buffer: int) -> bool:
+def _is_full(waiting: Readings, shape: BatchShape, buffer: int) -> bool:
     if waiting.num_pieces >= MANY_BUFFERS * buffer:
         return True
     if waiting.size < 2 * shape.num_positions:
@@ -132,15 +132,15 @@ def _is_full(waiting: Readings, shape: Shape, buffer: int) -> bool:
 
 
 def _cheapest(
-    sizes: np.ndarray, shapes: Sequence[Shape], taken: set[Shape], beside: int
-) -> tuple[data.PackingPlan, Shape]:
+    sizes: np.ndarray, shapes: Sequence[BatchShape], taken: set[BatchShape], beside: int
+) -> tuple[data.PackingPlan, BatchShape]:
     """How readings are packed at least cost, into shapes that are compiled or worth it."""
     fitting = [shape for shape in shapes if shape.row_length >= sizes.max()]
-    is_much = sizes.sum() >= MANY_BATCHES * shapes[0].num_positions
+    is_much = sizes.sum() >= BATCHES_WORTH_COMPILING * shapes[0].num_positions
     worth = fitting if is_much else [shape for shape in fitting if shape in taken] or fitting[:1]
     plans = [(data.plan_packing(sizes, shape.row_length), shape) for shape in worth]
 
-    def cost(one: tuple[data.PackingPlan, Shape]) -> int:
+    def cost(one: tuple[data.PackingPlan, BatchShape]) -> int:
         plan, shape = one
         return -(-plan.num_rows // shape.num_rows) * (beside + shape.row_length)
 
@@ -148,7 +148,7 @@ def _cheapest(
 
 
 def _planned(
-    waiting: Readings, sizes: np.ndarray, plan: data.PackingPlan, shape: Shape, *, last: bool
+    waiting: Readings, sizes: np.ndarray, plan: data.PackingPlan, shape: BatchShape, *, last: bool
 ) -> Iterator[Packed]:
     rows = np.split(plan.example, plan.row_starts[1:-1])
     filled = [int(sizes[row].sum()) for row in rows]
@@ -163,7 +163,7 @@ def _planned(
     waiting.take({int(place) for row in chosen for place in row})
 
 
-def _batch(rows: list[list[Reading]], shape: Shape) -> Packed:
+def _batch(rows: list[list[Reading]], shape: BatchShape) -> Packed:
     ints = np.zeros((4, shape.num_rows, shape.row_length), np.int32)
     tokens, segments, branches, _ = ints
     positions = np.zeros((*tokens.shape, 2), np.int32) if shape.wide else ints[3]
@@ -189,4 +189,4 @@ def _batch(rows: list[list[Reading]], shape: Shape) -> Packed:
     of_devices = (shape.devices, shape.rows, shape.row_length)
     shaped = (array.reshape(*of_devices) for array in (tokens, segments, branches))
     wide = positions.reshape(*of_devices, *positions.shape[2:])
-    return Packed(Rows(*shaped, wide, places, targets, count), asks, num_tokens)
+    return Packed(DeviceRows(*shaped, wide, places, targets, count), asks, num_tokens)

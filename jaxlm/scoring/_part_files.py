@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from jaxlm import data, io
 
 # What a file's SHA-256 is taken with, in its own place, and what stands before that in a footer.
-UNKNOWN, BEFORE = b"0" * 64, io.SEAL.encode() + b"\x18\x40"
+UNKNOWN_DIGEST, BEFORE = b"0" * 64, io.SEAL.encode() + b"\x18\x40"
 
 
 def part_name(number: int) -> str:
@@ -54,12 +54,12 @@ def seal_table(table: pa.Table) -> bytes:
     file = BytesIO()
     with pq.ParquetWriter(file, table.schema, compression="zstd") as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({io.SEAL: UNKNOWN.decode()})
+        writer.add_key_value_metadata({io.SEAL: UNKNOWN_DIGEST.decode()})
     payload = file.getvalue()
     # The last such place: values of columns stand before the footer's metadata.
-    place = payload.rindex(BEFORE + UNKNOWN) + len(BEFORE)
+    place = payload.rindex(BEFORE + UNKNOWN_DIGEST) + len(BEFORE)
     digest = hashlib.sha256(payload).hexdigest().encode()
-    return payload[:place] + digest + payload[place + len(UNKNOWN) :]
+    return payload[:place] + digest + payload[place + len(UNKNOWN_DIGEST) :]
 
 
 def holds_seal(payload: bytes) -> bool | None:
@@ -75,7 +75,7 @@ def holds_seal(payload: bytes) -> bool | None:
         return False
     place = payload.rindex(kept)
     digest = hashlib.sha256(memoryview(payload)[:place])
-    digest.update(UNKNOWN)
+    digest.update(UNKNOWN_DIGEST)
     digest.update(memoryview(payload)[place + len(kept) :])
     return digest.hexdigest().encode() == kept
 

@@ -12,21 +12,21 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._masked_checks import check_choice, check_vocabulary, mask_of, too_long
+from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_rows import at_regular, word_texts
-from jaxlm.scoring._masked_spans import MaskedSpans, Spans
+from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
-from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
-from jaxlm.scoring._token_rows import check_top_k, place_columns, token_places, top_columns, top_strings
+from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
+from jaxlm.scoring._token_rows import check_top_k_fits, place_columns, token_places, top_columns, top_strings
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring._windows import Long
 
-Masking = Literal["original", "within-word", "whole-word"]
-MASKINGS: tuple[Masking, ...] = ("original", "within-word", "whole-word")
-COLUMNS: dict[Masking, str] = {
+MaskingScheme = Literal["original", "within-word", "whole-word"]
+MASKINGS: tuple[MaskingScheme, ...] = ("original", "within-word", "whole-word")
+COLUMNS: dict[MaskingScheme, str] = {
     "original": "pseudo_log_likelihood",
     "within-word": "pseudo_log_likelihood_within_word",
     "whole-word": "pseudo_log_likelihood_whole_word",
@@ -74,7 +74,7 @@ class PseudoLogLikelihood(Measure):
     name: ClassVar[str] = "pseudo-log-likelihood"
     objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
 
-    masking: tuple[Masking, ...] = ("original",)
+    masking: tuple[MaskingScheme, ...] = ("original",)
     vocabulary: Vocabulary = "all"
     word_unit: Words = "auto"
     long: Long = "window"
@@ -88,13 +88,13 @@ class PseudoLogLikelihood(Measure):
         super().__post_init__()
         if self.top_k and not self.tokens:
             raise ScoreError("top_k lists ids for each token: ask for tokens too")
-        check_choice("masking", self.masking, MASKINGS)
+        check_choices("masking", self.masking, MASKINGS)
 
     def resolved(self, context: Context) -> "PseudoLogLikelihood":
         """Returns the measure with `ends` filled in; refuses models without a mask, and words of proteins."""
         mask_of(context, self.name)
         ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
-        check_top_k(self.top_k, context.config.vocab_size if ids is None else len(ids))
+        check_top_k_fits(self.top_k, context.config.vocab_size if ids is None else len(ids))
         if context.tokenizer.kind == "residues" and self.masking != ("original",):
             raise ScoreError("a protein has residues and no words: ask for the original masking alone")
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
@@ -150,7 +150,7 @@ class PseudoLogLikelihood(Measure):
         sums = {COLUMNS[one]: math.fsum(each) for one, each in zip(self.masking, found, strict=True)}
         first, count = sums[COLUMNS[self.masking[0]]], found.shape[1]
         row = {**counts(original, text.tokens.size, count), **sums}
-        row["pseudo_perplexity"] = perplexity(first, count)
+        row["pseudo_perplexity"] = perplexity_of_nats(first, count)
         if self.tokens:
             row |= token_places(tokenizer, original, text.tokens)
             row["token_words"] = at_regular(text, numbers[text.regular])
@@ -174,15 +174,15 @@ class PseudoLogLikelihood(Measure):
         return {"token_ranks": "ranks", "token_entropies": "entropy", **top}
 
 
-def _list_column(item: str, masking: Masking) -> str:
+def _list_column(item: str, masking: MaskingScheme) -> str:
     return COLUMNS[masking].replace("pseudo_log_likelihood", f"{item}_log_probs")
 
 
-def _spans(text: MaskedText, numbers: np.ndarray | None, maskings: Sequence[Masking]) -> Spans:
+def _spans(text: MaskedText, numbers: np.ndarray | None, maskings: Sequence[MaskingScheme]) -> MaskedPlaces:
     """What each masking hides for each regular token, the one masking after the other."""
     places = np.flatnonzero(text.regular)
     if numbers is None:
-        return Spans(places, places + 1, places)
+        return MaskedPlaces(places, places + 1, places)
     firsts, ends = _bounds(numbers)
     words = numbers[places]
     hidden = {
@@ -191,7 +191,7 @@ def _spans(text: MaskedText, numbers: np.ndarray | None, maskings: Sequence[Mask
         "whole-word": (firsts[words], ends[words]),
     }
     starts, stops = zip(*(hidden[one] for one in maskings), strict=True)
-    return Spans(np.concatenate(starts), np.concatenate(stops), np.tile(places, len(maskings)))
+    return MaskedPlaces(np.concatenate(starts), np.concatenate(stops), np.tile(places, len(maskings)))
 
 
 def _bounds(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +203,7 @@ def _bounds(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return places[begins], places[ends] + 1
 
 
-def _centres(numbers: np.ndarray, room: int, maskings: Sequence[Masking]) -> np.ndarray:
+def _centres(numbers: np.ndarray, room: int, maskings: Sequence[MaskingScheme]) -> np.ndarray:
     """The middle of each token's word, or of its part of a word too long for half a window."""
     firsts, ends = _bounds(numbers)
     half = max(room // 2, 1)

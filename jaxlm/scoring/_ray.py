@@ -20,14 +20,14 @@ from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._part_files import part_name
 from jaxlm.scoring._parts import Part, encode_part, plan_parts
 from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, Plan, keep_plan, read_plan
-from jaxlm.scoring._sources import Piece, Source, first_read
+from jaxlm.scoring._sources import OpenRecords, Source, first_read
 from jaxlm.scoring._store import open_store
 
 MakeScorer = Callable[[], RowScorer]
 # Errors whose words are meant for whoever asked.
 REFUSALS = (ValueError, OSError)
-COUNTS = ("documents", "errors", "tokens", "read", "positions")
-NOTHING = dict.fromkeys(COUNTS, 0) | {"position": 0, "refused": ""}
+PROGRESS_COUNTS = ("documents", "errors", "tokens", "read", "positions")
+NO_PROGRESS = dict.fromkeys(PROGRESS_COUNTS, 0) | {"position": 0, "refused": ""}
 
 
 def run_ray_job(
@@ -97,7 +97,7 @@ def run_ray_job(
                 concurrency=actors or gpus or 1,
                 **resources,
             )
-            told = _Told(source, config)
+            told = _ActorProgress(source, config)
             yield from told.progresses(parts)
             source.check()
             progress = told.progress()
@@ -109,7 +109,7 @@ def _keeping(make_scorer: MakeScorer, kept: pa.Schema) -> RowScorer:
     return keeping(make_scorer(), kept)
 
 
-class Description:
+class ScorerDescription:
     """What is known of the scorers that actors hold."""
 
     def __init__(self, schema: pa.Schema, description: dict[str, Any]) -> None:
@@ -126,12 +126,12 @@ class _Described:
     def __init__(self, make_scorer: MakeScorer) -> None:
         self._make_scorer = make_scorer
 
-    def found(self) -> Description | str:
+    def found(self) -> ScorerDescription | str:
         try:
             scorer = self._make_scorer()
         except REFUSALS as error:
             return _line(error)
-        return Description(scorer.schema, scorer.description)
+        return ScorerDescription(scorer.schema, scorer.description)
 
 
 class _PartScorer:
@@ -148,10 +148,10 @@ class _PartScorer:
         try:
             return self._scored(_raised(part))
         except REFUSALS as error:
-            return NOTHING | {"refused": _line(error)}
+            return NO_PROGRESS | {"refused": _line(error)}
 
     def _scored(self, part: Part) -> dict[str, int | str]:
-        found = NOTHING | {"position": part.first + part.size}
+        found = NO_PROGRESS | {"position": part.first + part.size}
         if not part.documents:
             return found
         before = getattr(self._scorer, "work", Work())
@@ -168,13 +168,13 @@ class _PartScorer:
         }
 
 
-class _Told:
+class _ActorProgress:
     """How far the actors are, by what they tell."""
 
     def __init__(self, source: Source, config: JobConfig) -> None:
         self.planned = 0
         self._estimate, self._began = source.estimate(), time.monotonic()
-        self._counts = dict.fromkeys(COUNTS, 0)
+        self._counts = dict.fromkeys(PROGRESS_COUNTS, 0)
         self._written = self._position = 0
 
     def progresses(self, parts: Any) -> Iterator[JobProgress]:
@@ -227,7 +227,7 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 
 def _read(
-    pieces: Sequence[Piece],
+    pieces: Sequence[OpenRecords],
     check: Callable[[int], None],
     config: JobConfig,
     done: set[int],

@@ -20,7 +20,7 @@ from jaxlm.scoring._pieces import Piece, PieceScores, extent
 from jaxlm.scoring._score import Score
 
 # Documents that are encoded together, and characters that end such a block early.
-BLOCK, BLOCK_CHARACTERS = 256, 1 << 20
+DOCUMENTS_AT_ONCE, BLOCK_CHARACTERS = 256, 1 << 20
 LOG = logging.getLogger(__name__)
 
 
@@ -242,7 +242,7 @@ def _blocks(records: Iterable[data.Record]) -> Iterator[list[data.Record]]:
     records = iter(records)
     while block := list(islice(records, 1)):
         size = len(block[0].text)
-        for record in islice(records, BLOCK - 1):
+        for record in islice(records, DOCUMENTS_AT_ONCE - 1):
             block.append(record)
             size += len(record.text)
             if size >= BLOCK_CHARACTERS:

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from jaxlm import corruption, data, tokenizers
+from jaxlm import data, tokenizers
 from jaxlm.scoring._masked_checks import too_long
 from jaxlm.scoring._masked_rows import at_regular
 from jaxlm.scoring._masked_texts import masked_text
-from jaxlm.scoring._masked_windows import windows
+from jaxlm.scoring._masked_windows import masked_windows
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
-from jaxlm.scoring._text_numbers import count_columns, counts, perplexity
+from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring._token_rows import place_columns, token_places
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._windows import Long
@@ -112,7 +112,7 @@ class SinglePass(Measure):
         if text.tokens.size > room and self.long == "error":
             raise too_long(text, room)
         pieces = []
-        for window in windows(text.tokens.size, room):
+        for window in masked_windows(text.tokens.size, room):
             places = np.flatnonzero(text.regular[window.first : window.last]) + window.first
             if not places.size:
                 continue
@@ -129,7 +129,7 @@ class SinglePass(Measure):
         total = math.fsum(found)
         row: dict[str, Any] = counts(original, text.tokens.size, len(found))
         row["pseudo_log_likelihood_estimate"] = total
-        row["pseudo_perplexity_estimate"] = perplexity(total, len(found))
+        row["pseudo_perplexity_estimate"] = perplexity_of_nats(total, len(found))
         if self.tokens:
             row |= token_places(tokenizer, original, text.tokens)
             row["token_estimates"] = at_regular(text, found)
@@ -185,7 +185,7 @@ def random_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
       20
     """
     if tokenizer.kind == "residues":
-        found = (tokenizer.id(letter) for letter in corruption.AMINO_ACIDS)
+        found = (tokenizer.id(letter) for letter in tokenizers.AMINO_ACIDS)
         return tuple(sorted(id for id in found if id is not None))
     return tuple(np.flatnonzero(~tokenizers.special_mask(tokenizer)).tolist())
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxlm import data, tokenizers
 
 OnError = Literal["row", "stop"]
-Piece = Callable[[], Iterable[data.Record | data.Unread]]
+OpenRecords = Callable[[], Iterable[data.Record | data.Unread]]
 
 
 class Source(NamedTuple):
@@ -28,14 +28,14 @@ class Source(NamedTuple):
       kept: the columns that documents keep (`Record.kept`), which stand beside their scores.
     """
 
-    documents: Piece
+    documents: OpenRecords
     description: dict[str, Any]
     estimate: Callable[[], int | None] = lambda: None
     check: Callable[..., None] = lambda place=None: None
-    files: Sequence[Piece] = ()
+    files: Sequence[OpenRecords] = ()
     kept: pa.Schema = pa.schema([])
 
-    def pieces(self) -> list[Piece]:
+    def pieces(self) -> list[OpenRecords]:
         """Returns the files, or all documents as one."""
         return list(self.files) or [self.documents]
 
@@ -129,7 +129,7 @@ def file_source(
     return Source(documents, described, estimate, check, pieces, pa.schema(list(types.items())))
 
 
-def first_read(source: Source) -> list[Piece]:
+def first_read(source: Source) -> list[OpenRecords]:
     """Returns the pieces of a corpus, having read its first document.
 
     Raises:

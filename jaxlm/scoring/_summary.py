@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from jaxlm.scoring._keeping import is_kept
 
-SAMPLE, BINS, KINDS = 1 << 16, 60, 1000
+SAMPLE, HISTOGRAM_BINS, MOST_ERROR_KINDS = 1 << 16, 60, 1000
 QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
 
@@ -42,7 +42,7 @@ class Summary:
         self._documents += table.num_rows
         for error in table["error"].drop_null().to_pylist():
             kind = _kind(error)
-            kind = kind if kind in self._errors or len(self._errors) < KINDS else "others"
+            kind = kind if kind in self._errors or len(self._errors) < MOST_ERROR_KINDS else "others"
             self._errors[kind] = self._errors.get(kind, 0) + 1
         index = table["index"].to_numpy()
         for field in table.schema:
@@ -164,7 +164,7 @@ class _Pooled:
         return found
 
 
-def summarize(tables: Iterable[pa.Table]) -> dict[str, Any]:
+def summarize_tables(tables: Iterable[pa.Table]) -> dict[str, Any]:
     """Returns the summary of the tables of a job's parts, as JSON values.
 
     `corpus` is pooled: perplexity is `exp(-sum of nats / sum of scored tokens)` over all documents. `columns`
@@ -174,7 +174,7 @@ def summarize(tables: Iterable[pa.Table]) -> dict[str, Any]:
       tables: in order, as `encode_part` writes them.
 
     Example:
-      >>> summarize([])["documents"]
+      >>> summarize_tables([])["documents"]
       0
     """
     summary = Summary()
@@ -192,11 +192,11 @@ def _histogram(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Counts between the sample's hundredths, so that one odd document does not make a single bar of all."""
     low, high = np.quantile(sample, [0.005, 0.995])
     # A bar is as wide as numbers of this size can tell apart, at least.
-    least = BINS * float(np.spacing(max(abs(low), abs(high))))
+    least = HISTOGRAM_BINS * float(np.spacing(max(abs(low), abs(high))))
     if high - low < least:
         room = max(least, 0.5) if low == high else least
         low, high = low - room, high + room
-    return np.histogram(np.clip(sample, low, high), BINS, (low, high))
+    return np.histogram(np.clip(sample, low, high), HISTOGRAM_BINS, (low, high))
 
 
 def _mixed(index: np.ndarray) -> np.ndarray:

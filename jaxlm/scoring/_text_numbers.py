@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jaxlm.scoring._measure import nats
 
-AT_ONCE = 1 << 16  # characters
+CHARACTERS_AT_ONCE = 1 << 16  # characters
 COUNTS = ("num_tokens", "num_scored", "num_words", "num_bytes")
 RATES = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 
@@ -46,7 +46,9 @@ def text_numbers(
     found = float(np.sum(log_probs, dtype=np.float64))
     own = counts(text, num_tokens, len(log_probs))
     words, num_bytes = (own[name] if is_whole else 0 for name in COUNTS[2:])
-    rates = (perplexity(found, count) if count else None for count in (len(log_probs), words, num_bytes))
+    rates = (
+        perplexity_of_nats(found, count) if count else None for count in (len(log_probs), words, num_bytes)
+    )
     bits = -found / (math.log(2.0) * num_bytes) if num_bytes else None
     return own | {total: found} | dict(zip(RATES, (*rates, bits), strict=True))
 
@@ -74,22 +76,25 @@ def count_words(text: str) -> int:
       (3, 1)
     """
     total = 0
-    for start in range(0, len(text), AT_ONCE):
-        total += len(text[start : start + AT_ONCE].split())
+    for start in range(0, len(text), CHARACTERS_AT_ONCE):
+        total += len(text[start : start + CHARACTERS_AT_ONCE].split())
         # A word that goes on is counted once.
         total -= start > 0 and not text[start - 1].isspace() and not text[start].isspace()
     return total
 
 
 def _num_bytes(text: str) -> int:
-    return sum(len(text[start : start + AT_ONCE].encode()) for start in range(0, len(text), AT_ONCE))
+    return sum(
+        len(text[start : start + CHARACTERS_AT_ONCE].encode())
+        for start in range(0, len(text), CHARACTERS_AT_ONCE)
+    )
 
 
-def perplexity(nats: float, count: int) -> float:
+def perplexity_of_nats(nats: float, count: int) -> float:
     """Returns exp(-nats / count), infinite where that is beyond a float.
 
     Example:
-      >>> round(perplexity(-2 * math.log(8), 2), 6)
+      >>> round(perplexity_of_nats(-2 * math.log(8), 2), 6)
       8.0
     """
     mean = -nats / count

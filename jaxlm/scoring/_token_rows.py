@@ -11,7 +11,7 @@ from jaxlm.scoring._measure import ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
 
 
-def check_top_k(top_k: int, num_ids: int) -> None:
+def check_top_k_fits(top_k: int, num_ids: int) -> None:
     """Refuses to list more ids than there are, or fewer than none.
 
     Args:
@@ -22,7 +22,7 @@ def check_top_k(top_k: int, num_ids: int) -> None:
       ScoreError: says what is expected.
 
     Example:
-      >>> check_top_k(5, 33)
+      >>> check_top_k_fits(5, 33)
     """
     if not 0 <= top_k <= num_ids:
         raise ScoreError(f"top_k: expected 0 to the {num_ids:,} ids that are predicted, got {top_k}")

@@ -13,8 +13,8 @@ from jaxlm.scoring._masked_texts import MaskedText, window_start
 from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._pieces import Piece, PieceScores
 
-Fill = Literal["wt-marginals", "mutant-marginals", "wt-fill", "mask-fill", "mut-fill", "match-fill"]
-FILLS: tuple[Fill, ...] = (
+ContextFill = Literal["wt-marginals", "mutant-marginals", "wt-fill", "mask-fill", "mut-fill", "match-fill"]
+FILLS: tuple[ContextFill, ...] = (
     "wt-marginals",
     "mutant-marginals",
     "wt-fill",
@@ -73,7 +73,7 @@ class Questions:
 
 
 def contexts(
-    fill: Fill, wild: np.ndarray, mutant: np.ndarray, places: np.ndarray, place: int, mask_id: int
+    fill: ContextFill, wild: np.ndarray, mutant: np.ndarray, places: np.ndarray, place: int, mask_id: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what is read to predict the mutant's symbol at a place, and to predict the wild type's.
 
@@ -122,7 +122,7 @@ def contexts(
 
 
 def ask_fill(
-    questions: Questions, fill: Fill, wild: np.ndarray, mutant: np.ndarray, mask_id: int
+    questions: Questions, fill: ContextFill, wild: np.ndarray, mutant: np.ndarray, mask_id: int
 ) -> list[tuple[Answer, Answer]]:
     """Asks for the halves of a fill's terms: of each place log p(mutant's symbol), and of the wild type's."""
     places = np.flatnonzero(wild != mutant)
@@ -150,7 +150,7 @@ def mutation_window(length: int, places: np.ndarray, room: int) -> int:
     return start
 
 
-def difference(terms: Sequence[tuple[Answer, Answer]], scores: Sequence[PieceScores]) -> float:
+def score_difference(terms: Sequence[tuple[Answer, Answer]], scores: Sequence[PieceScores]) -> float:
     """Returns the sum over places of log p(mutant's symbol) - log p(wild type's), in nats."""
 
     def nats(answer: Answer) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._masked_checks import check_choice, check_vocabulary, mask_of, too_long
+from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_spans import JoinedPieces, MaskedSpans, every_token
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
@@ -18,18 +18,18 @@ from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._variant_contexts import (
     FILLS,
     Answer,
-    Fill,
+    ContextFill,
     Questions,
     ask_fill,
-    difference,
     mutation_window,
+    score_difference,
 )
 from jaxlm.scoring._variant_measurements import check_pattern, measurement
 from jaxlm.scoring._variant_sequences import FromLeft, Reduce, likelihood_ratio
 from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring._windows import Long
 
-Method = Literal[Fill, "pllr", "llr"]
+Method = Literal[ContextFill, "pllr", "llr"]
 METHODS: dict[str, tuple[Method, ...]] = {"masked_lm": (*FILLS, "pllr"), "causal_lm": ("llr",)}
 DEFAULTS: dict[str, tuple[Method, ...]] = {"masked_lm": ("wt-fill",), "causal_lm": ("llr",)}
 
@@ -88,7 +88,7 @@ class VariantEffect(Measure):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.methods:
-            check_choice("methods", self.methods, sum(METHODS.values(), ()))
+            check_choices("methods", self.methods, sum(METHODS.values(), ()))
         if self.measured and self.measured_pattern:
             raise ScoreError("measured names a column, measured_pattern searches headers: give one")
         check_pattern(self.measured_pattern)
@@ -162,7 +162,7 @@ class VariantEffect(Measure):
         changes = plan.variant.substitutions
         found: dict[str, float | None] = dict.fromkeys(map(column, self.methods), None)
         if changes is not None:
-            found |= {column(one): difference(plan.terms.get(one, []), scores) for one in self.methods}
+            found |= {column(one): score_difference(plan.terms.get(one, []), scores) for one in self.methods}
         if plan.halves:
             whole = "llr" if "llr" in self.methods else "pllr"
             found[whole] = likelihood_ratio(plan.halves, scores[len(plan.direct) :], self.reduce)

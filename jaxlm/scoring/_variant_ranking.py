@@ -7,7 +7,7 @@ import numpy as np
 from jaxlm.scoring._rank_correlation import Interval, bootstrap_interval
 
 Values = Sequence[float | None] | np.ndarray
-LEAST = 3
+FEWEST_VARIANTS = 3
 
 
 def rank_variants(
@@ -44,7 +44,7 @@ def rank_variants(
     for name, values in columns.items():
         scores = _numbers(values)
         both = np.isfinite(scores) & np.isfinite(wanted)
-        if both.sum() < LEAST:
+        if both.sum() < FEWEST_VARIANTS:
             found[name] = Interval(float("nan"), float("nan"), float("nan"), 0.95, 0)
             continue
         found[name] = bootstrap_interval(

@@ -9,7 +9,6 @@ from jaxlm import tokenizers
 from jaxlm.scoring._measure import ScoreError
 
 Vocabulary = Literal["all", "regular", "amino-acids"]
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 
 @functools.lru_cache(maxsize=8)
@@ -43,7 +42,7 @@ def vocabulary_ids(
         return tuple(np.flatnonzero(~tokenizers.special_mask(tokenizer, vocab_size)).tolist())
     if vocabulary != "amino-acids":
         raise ScoreError(f"vocabulary is all, regular or amino-acids: got {vocabulary!r}")
-    found = {letter: tokenizer.id(letter) for letter in AMINO_ACIDS}
+    found = {letter: tokenizer.id(letter) for letter in tokenizers.AMINO_ACIDS}
     missing = [letter for letter, id in found.items() if id is None]
     if missing:
         raise ScoreError(f"the tokenizer has no token for the amino acids {', '.join(missing)}")

@@ -16,7 +16,14 @@ from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
 from jaxlm.tokenizers._opening import Frame, Reader, file_frame, text_frame
 from jaxlm.tokenizers._preparation import UnknownBytesError
-from jaxlm.tokenizers._residues import ALPHABETS, AMBIGUOUS, CHAIN_SEPARATOR, RESIDUES, join_chains
+from jaxlm.tokenizers._residues import (
+    ALPHABETS,
+    AMBIGUOUS,
+    AMINO_ACIDS,
+    CHAIN_SEPARATOR,
+    RESIDUES,
+    join_chains,
+)
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._sentinels import sentinel_ids, with_sentinels
 from jaxlm.tokenizers._special_mask import special_mask
@@ -29,6 +36,7 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 __all__ = [
     "ALPHABETS",
     "AMBIGUOUS",
+    "AMINO_ACIDS",
     "CHAIN_SEPARATOR",
     "INSTRUCTION_SPECIALS",
     "RESIDUES",

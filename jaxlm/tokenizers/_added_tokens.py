@@ -9,7 +9,7 @@ from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
 from jaxlm.tokenizers._settings import ListedToken
 
 # Ids that may lie between a vocabulary and a token behind it: what no file names.
-MOST_HOLES = 4096
+LARGEST_GAP = 4096
 
 
 def with_listed(
@@ -50,7 +50,7 @@ def with_listed(
         return filled, []
     last = max([size - 1, *tokens])
     number = last + 1 - len(tokens)
-    if number > MOST_HOLES:
+    if number > LARGEST_GAP:
         raise ValueError(f"{number:,} ids below {last} have no token: the last is of {tokens.get(last)!r}")
     holes = [id for id in range(last + 1) if id not in tokens]
     # A listed token that others stand behind is an entry like them: added, it would come last.

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-BYTES = np.arange(1, 256, dtype=np.int64)  # no text holds a zero byte
+NONZERO_BYTES = np.arange(1, 256, dtype=np.int64)  # no text holds a zero byte
 LABEL, VALUE, HAS_VALUE, SCALED = 0x800000FF, 0x7FFFFFFF, 1 << 8, 1 << 9
-MOST = 4096  # nodes whose children are looked at together
+NODES_AT_ONCE = 4096  # nodes whose children are looked at together
 
 
 def check_charsmap(data: bytes) -> None:
@@ -51,9 +51,11 @@ def _values(units: np.ndarray) -> np.ndarray:
     waiting = [_bases(units, np.zeros(1, np.int64))]
     while waiting:
         bases = waiting.pop()
-        waiting.extend(bases[at : at + MOST] for at in range(MOST, len(bases), MOST))
-        children = _inside(units, bases[:MOST, None] ^ BYTES[None])
-        places = np.unique(children[(units[children] & LABEL) == BYTES])
+        waiting.extend(
+            bases[at : at + NODES_AT_ONCE] for at in range(NODES_AT_ONCE, len(bases), NODES_AT_ONCE)
+        )
+        children = _inside(units, bases[:NODES_AT_ONCE, None] ^ NONZERO_BYTES[None])
+        places = np.unique(children[(units[children] & LABEL) == NONZERO_BYTES])
         places = places[~reached[places]]
         reached[places] = True
         bases = _bases(units, places)

@@ -24,7 +24,7 @@ _WAYS: dict[Way, tuple[str, ...]] = {
 WAY_OF_CLASS: dict[str, Way] = {f"{name}Tokenizer": way for way, names in _WAYS.items() for name in names}
 
 # Classes that read a tokenizer.json as it is.
-PLAIN = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend", "PreTrainedTokenizerFast")
+PLAIN_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend", "PreTrainedTokenizerFast")
 
 # A model_type's own class, where no class is named.
 _CLASS_OF_MODEL = {
@@ -92,10 +92,10 @@ def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | N
     kind = model.get("model_type")
     own = _CLASS_OF_MODEL.get(kind) if isinstance(kind, str) else None
     if not isinstance(named, str):
-        return own or (PLAIN[0] if isinstance(kind, str) else None)
+        return own or (PLAIN_CLASSES[0] if isinstance(kind, str) else None)
     named = named.removesuffix("Fast")
     # What the type reads as it is, and what goes by its type, no other class changes.
-    if own is not None and own != named and (own in PLAIN or kind in _STUBBORN):
+    if own is not None and own != named and (own in PLAIN_CLASSES or kind in _STUBBORN):
         return own
     return named
 

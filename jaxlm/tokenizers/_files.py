@@ -13,7 +13,7 @@ from jaxlm.tokenizers._library import library_errors
 MOST_HOLES = 1 << 18
 
 
-def parse(text: str) -> tokenizers.Tokenizer:
+def parse_tokenizer(text: str) -> tokenizers.Tokenizer:
     """Reads the text of a `tokenizer.json`, with padding, truncation and BPE dropout switched off.
 
     Rows are made by packing, nothing is cut off silently, and the same text always gives the same ids.
@@ -28,7 +28,7 @@ def parse(text: str) -> tokenizers.Tokenizer:
       ValueError: if the text is no such file.
 
     Example:
-      >>> parse("[]")
+      >>> parse_tokenizer("[]")
       Traceback (most recent call last):
       ...
       ValueError: not a Hugging Face tokenizer.json: expected an object with a "model"

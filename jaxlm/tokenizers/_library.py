@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 # What Rust raises where it gives up; no subclass of `Exception`, and in a module that cannot be imported.
 PANIC = "PanicException"
-LONGEST = 300
+LONGEST_MESSAGE = 300
 
 
 @contextlib.contextmanager
@@ -33,5 +33,5 @@ def library_errors(what: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != PANIC:
             raise
-        told = " ".join(str(error).split())[:LONGEST]
+        told = " ".join(str(error).split())[:LONGEST_MESSAGE]
         raise ValueError(f"{what}: {told}") from error

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import tokenizers
 
-from jaxlm.tokenizers._classes import PLAIN, check_readable
+from jaxlm.tokenizers._classes import PLAIN_CLASSES, check_readable
 from jaxlm.tokenizers._kinds import infer_kind
 from jaxlm.tokenizers._marian import Side, from_marian
 from jaxlm.tokenizers._roles import resolve_roles
-from jaxlm.tokenizers._settings import Settings, read_settings
+from jaxlm.tokenizers._settings import TokenizerSettings, read_settings
 from jaxlm.tokenizers._spm_backends import LLAMA_FILE, T5_FILE, from_sentence_pieces
 from jaxlm.tokenizers._tokenizer import Tokenizer
 from jaxlm.tokenizers._tokenizer_json import from_tokenizer_json
@@ -80,17 +80,17 @@ def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | Non
         raise ValueError(f"{file if file.exists() else folder}: {error}") from error
 
 
-def _of_file(file: Path, settings: Settings, rows: int | None) -> Tokenizer:
+def _of_file(file: Path, settings: TokenizerSettings, rows: int | None) -> Tokenizer:
     backend = from_tokenizer_json(file.read_text(encoding="utf-8"), settings, rows)
     return Tokenizer(backend, infer_kind(backend), resolve_roles(backend, settings.told_roles))
 
 
 def _from_vocabulary(
-    folder: Path, settings: Settings, side: Side, rows: int | None
+    folder: Path, settings: TokenizerSettings, side: Side, rows: int | None
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """The tokenizer of the older files, and role to token."""
     check_readable(settings.class_name, WAY_OUT)
-    if settings.way is None and settings.class_name not in (None, *PLAIN):
+    if settings.way is None and settings.class_name not in (None, *PLAIN_CLASSES):
         told = "%s: tokenizer_class=%r is not known: its vocabulary is read as its specials tell"
         LOG.warning(told, folder, settings.class_name)
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():

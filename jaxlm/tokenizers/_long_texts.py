@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 # Characters: of a text that is cut, of its pieces, of what is looked at on each side of a cut.
-LONG, PIECE, AROUND = 1 << 20, 1 << 18, 1000
+LONG_TEXT, CHUNK, MARGIN = 1 << 20, 1 << 18, 1000
 # Pieces that are divided together, and places that are tried for a cut.
-AT_ONCE, TRIES = 4, 32
+CHUNKS_AT_ONCE, TRIES = 4, 32
 # Where words begin, which are rarely one token with what is before them.
 BREAK = re.compile(r"(?<=\S)(?=\s)|(?<=\s)(?=\S)")
 
@@ -36,14 +36,14 @@ def encode_long(encode: Encode, text: str) -> np.ndarray:
       >>> encode_long(encode, "to be " * 50_000).shape
       (300000,)
     """
-    pieces = (piece for _, piece in cut(encode, text))
+    pieces = (piece for _, piece in cut_text(encode, text))
     found: list[np.ndarray] = []
-    while block := list(itertools.islice(pieces, AT_ONCE)):
+    while block := list(itertools.islice(pieces, CHUNKS_AT_ONCE)):
         found.extend(encode(block))
     return np.concatenate(found) if found else np.zeros(0, np.int32)
 
 
-def cut(encode: Encode, text: str) -> Iterator[tuple[int, str]]:
+def cut_text(encode: Encode, text: str) -> Iterator[tuple[int, str]]:
     """Yields where each piece of a text begins, and the piece; their ids, joined, are the text's.
 
     Between two of them a space may be left out, which the tokenizer puts there. Where no cut is clean the
@@ -53,15 +53,15 @@ def cut(encode: Encode, text: str) -> Iterator[tuple[int, str]]:
       encode: as for `encode_long`.
       text: of any length.
     """
-    start, wanted = 0, PIECE
-    while len(text) - start > wanted + PIECE // 2:
+    start, wanted = 0, CHUNK
+    while len(text) - start > wanted + CHUNK // 2:
         found = _clean_cut(encode, text, start + wanted)
         if found is None:
-            wanted += PIECE
+            wanted += CHUNK
             continue
         end, behind = found
         yield start, text[start:end]
-        start, wanted = behind, PIECE
+        start, wanted = behind, CHUNK
     yield start, text[start:]
 
 
@@ -70,7 +70,7 @@ def _clean_cut(encode: Encode, text: str, near: int) -> tuple[int, int] | None:
 
     Tokenizers that put a space in front of every text are given none that stands there.
     """
-    last = near + PIECE // 4
+    last = near + CHUNK // 4
     breaks = (match.end() for match in BREAK.finditer(text, near, last))
     places = itertools.chain(itertools.islice(breaks, TRIES), range(near, near + TRIES))
     cuts = ((place, place + skipped) for place in places for skipped in range(1 + (text[place] == " ")))
@@ -78,6 +78,6 @@ def _clean_cut(encode: Encode, text: str, near: int) -> tuple[int, int] | None:
 
 
 def _is_clean(encode: Encode, text: str, end: int, behind: int) -> bool:
-    first, last = end - AROUND, behind + AROUND
+    first, last = end - MARGIN, behind + MARGIN
     whole, left, right = encode([text[first:last], text[first:end], text[behind:last]])
     return np.array_equal(whole, np.concatenate([left, right]))

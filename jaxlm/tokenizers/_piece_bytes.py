@@ -17,7 +17,7 @@ _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 PieceBytes = Callable[[str], bytes]
 
 
-class Model(NamedTuple):
+class PieceModel(NamedTuple):
     """What a model says of its pieces, whatever kind it is.
 
     Attributes:
@@ -37,12 +37,12 @@ class Model(NamedTuple):
     unknown: str | None = None
 
     @staticmethod
-    def of(backend: tokenizers.Tokenizer) -> "Model":
+    def of(backend: tokenizers.Tokenizer) -> "PieceModel":
         """Returns what the model of a backend says.
 
         Example:
           >>> backend = tokenizers.Tokenizer(tokenizers.models.WordPiece({"a": 0}, unk_token="a"))
-          >>> Model.of(backend).continuation
+          >>> PieceModel.of(backend).continuation
           '##'
         """
         model = backend.model
@@ -51,8 +51,8 @@ class Model(NamedTuple):
             # The only one whose settings the library hands out as JSON alone.
             told = json.loads(model.__getstate__())
             unknown = None if told["unk_id"] is None else told["vocab"][told["unk_id"]][0]
-            return Model(kind, has_byte_pieces=told.get("byte_fallback", False), unknown=unknown)
-        return Model(
+            return PieceModel(kind, has_byte_pieces=told.get("byte_fallback", False), unknown=unknown)
+        return PieceModel(
             kind,
             continuation=getattr(model, "continuing_subword_prefix", None) or "",
             word_end=getattr(model, "end_of_word_suffix", None) or "",
@@ -62,7 +62,9 @@ class Model(NamedTuple):
         )
 
 
-def piece_bytes(backend: tokenizers.Tokenizer, model: Model, done: Preparation) -> tuple[PieceBytes, bool]:
+def piece_bytes(
+    backend: tokenizers.Tokenizer, model: PieceModel, done: Preparation
+) -> tuple[PieceBytes, bool]:
     """Returns the function from a piece to its bytes, and whether it writes a space in front of each word.
 
     A piece has the bytes that it has inside a text. What a decoder does to the ends of a whole text, or to a
@@ -81,7 +83,7 @@ def piece_bytes(backend: tokenizers.Tokenizer, model: Model, done: Preparation) 
       >>> from tokenizers import Tokenizer, decoders, models
       >>> backend = Tokenizer(models.BPE(byte_fallback=True))
       >>> backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
-      >>> of_piece, _ = piece_bytes(backend, Model.of(backend), Preparation())
+      >>> of_piece, _ = piece_bytes(backend, PieceModel.of(backend), Preparation())
       >>> of_piece("a"), of_piece("<0xC3>")
       (b'a', b'\\xc3')
     """
@@ -97,7 +99,7 @@ def piece_bytes(backend: tokenizers.Tokenizer, model: Model, done: Preparation) 
     return write, spaced
 
 
-def _writer(steps: Iterable[Step], model: Model) -> PieceBytes:
+def _writer(steps: Iterable[Step], model: PieceModel) -> PieceBytes:
     changes, finish, is_whole = [], str.encode, False
     for step in steps:
         change = _change(step, model, is_whole=is_whole)
@@ -117,7 +119,7 @@ def _writer(steps: Iterable[Step], model: Model) -> PieceBytes:
     return write_or_byte if model.has_byte_pieces else write
 
 
-def _change(step: Step, model: Model, *, is_whole: bool) -> Callable[[str], str] | None:
+def _change(step: Step, model: PieceModel, *, is_whole: bool) -> Callable[[str], str] | None:
     """What one step does to a piece by itself; None: nothing."""
     kind = step["type"]
     if kind in ("Fuse", "ByteLevel", "ByteFallback"):
@@ -142,7 +144,7 @@ def _in_word(piece: str, continuation: str) -> str:
     return " " + piece
 
 
-def _check_words(steps: list[Step], model: Model, done: Preparation, *, spaced: bool) -> None:
+def _check_words(steps: list[Step], model: PieceModel, done: Preparation, *, spaced: bool) -> None:
     """Raises if pieces do not tell where words begin, or white space does not."""
     prefixes = {step["prefix"] for step in steps if step["type"] == "WordPiece"}
     if model.continuation and prefixes != {model.continuation}:
@@ -163,7 +165,7 @@ def _check_words(steps: list[Step], model: Model, done: Preparation, *, spaced: 
         raise unknown_bytes("its byte pieces do not tell whether they begin a word")
 
 
-def _check_undone(write: PieceBytes, model: Model, done: Preparation, *, spaced: bool) -> None:
+def _check_undone(write: PieceBytes, model: PieceModel, done: Preparation, *, spaced: bool) -> None:
     """Raises if a character, spelled as the model reads it, is not written as it was."""
     no_spaces = done.drops_white and done.mark is None and not done.prefix
     for probe in _PROBES:

@@ -22,6 +22,8 @@ ALPHABETS: dict[Alphabet, tuple[str, ...]] = {
 RESIDUE_SPECIALS: tuple[str, ...] = tuple(symbol for symbol in RESIDUES if len(symbol) > 1)
 
 CHAIN_SEPARATOR = "."
+# The 20 that genes code for, in the alphabet's order.
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 # X is any residue, B is D or N, Z is E or Q, J is I or L; U and O are two rare residues of their own.
 AMBIGUOUS = "XBZJUO"
 _CANONICAL = "".join(symbol for symbol in RESIDUES if len(symbol) == 1 and symbol not in AMBIGUOUS)

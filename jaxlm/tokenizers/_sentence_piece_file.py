@@ -10,10 +10,10 @@ from jaxlm.tokenizers._charsmap import check_charsmap
 from jaxlm.tokenizers._protobuf import BYTES, FIXED32, VARINT, Field, read_fields
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
-MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
-class Piece(NamedTuple):
+class SentencePiece(NamedTuple):
     """A piece: its text, its score (of unigrams a log-probability), and its kind, NORMAL to BYTE."""
 
     text: str
@@ -33,7 +33,7 @@ class SentencePieces(NamedTuple):
       strips_spaces: at both ends of a text, and all but one of several.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[SentencePiece, ...]
     model: str
     byte_fallback: bool
     charsmap: bytes
@@ -80,7 +80,7 @@ def _read(data: bytes) -> SentencePieces:
         raise ValueError("its spaces are not written as ▁ (escape_whitespaces), which is not supported")
     return SentencePieces(
         tuple(pieces),
-        MODELS.get(trainer.get(3, 1), "unknown"),
+        MODEL_TYPES.get(trainer.get(3, 1), "unknown"),
         bool(trainer.get(35, 0)),
         _bytes(normalizer.get(2, b"")),
         bool(normalizer.get(3, 1)),
@@ -105,7 +105,7 @@ def _checked(found: SentencePieces) -> SentencePieces:
     return found
 
 
-def _piece(data: bytes) -> Piece:
+def _piece(data: bytes) -> SentencePiece:
     values = _scalars(data)
     score = values.get(2, b"\0\0\0\0")
     if not isinstance(score, bytes) or len(score) != 4:
@@ -113,7 +113,7 @@ def _piece(data: bytes) -> Piece:
     text = _bytes(values.get(1, b"")).decode()
     if not text:
         raise ValueError("a piece has no text")
-    return Piece(text, struct.unpack("<f", score)[0], values.get(3, NORMAL))
+    return SentencePiece(text, struct.unpack("<f", score)[0], values.get(3, NORMAL))
 
 
 def _message(field: Field) -> bytes:

@@ -7,7 +7,7 @@ into and that have no id: they are read as unknown.
 
 import re
 
-SPACE = "▁"
+SPACE_MARK = "▁"
 HIDDEN, BEYOND = "\ue0f0", "\ue0f1"  # of Unicode's private use
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -21,7 +21,7 @@ def from_piece(piece: str) -> str:
     """
     if found := _BYTE.fullmatch(piece):
         return bytes.fromhex(found[1]).decode(errors="backslashreplace")
-    return piece.removeprefix(HIDDEN).replace(SPACE, " ")
+    return piece.removeprefix(HIDDEN).replace(SPACE_MARK, " ")
 
 
 def to_pieces(text: str) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def to_pieces(text: str) -> tuple[str, ...]:
       >>> to_pieces(" the"), to_pieces("A")
       (('▁the', '\\ue0f0▁the'), ('A', '\\ue0f0A', '<0x41>'))
     """
-    piece, data = text.replace(" ", SPACE), text.encode()
+    piece, data = text.replace(" ", SPACE_MARK), text.encode()
     spelled = (piece, HIDDEN + piece)
     return (*spelled, f"<0x{data[0]:02X}>") if len(data) == 1 else spelled
 
@@ -43,4 +43,4 @@ def spells_spaces(decoder: str) -> bool:
       >>> spells_spaces('{"type":"Metaspace","replacement":"▁"}'), spells_spaces('{"type":"WordPiece"}')
       (True, False)
     """
-    return SPACE in decoder or "Metaspace" in decoder
+    return SPACE_MARK in decoder or "Metaspace" in decoder

@@ -38,7 +38,7 @@ class ListedToken(NamedTuple):
     id: int | None
 
 
-class Settings(NamedTuple):
+class TokenizerSettings(NamedTuple):
     """What stands beside a tokenizer.
 
     Attributes:
@@ -89,14 +89,14 @@ class Settings(NamedTuple):
         return list(found.values())
 
 
-def read_settings(folder: Path) -> Settings:
+def read_settings(folder: Path) -> TokenizerSettings:
     """Reads the files beside a tokenizer; those that are not there say nothing.
 
     Args:
       folder: holds them.
 
     Returns:
-      `Settings`.
+      `TokenizerSettings`.
 
     Raises:
       ValueError: one line that names the file which is no JSON object.
@@ -113,7 +113,7 @@ def read_settings(folder: Path) -> Settings:
     listed = {one.token.content: one for one in _added(folder / "added_tokens.json", special)}
     listed |= {one.token.content: one for one in _decoder(decoder if isinstance(decoder, dict) else {})}
     rows = model.get("vocab_size")
-    return Settings(
+    return TokenizerSettings(
         values=values,
         denied=frozenset(role for role in roles if _is_denied(role, config) and not roles[role]),
         listed=tuple(sorted(listed.values(), key=lambda one: one.id)),

@@ -14,18 +14,20 @@ from jaxlm.tokenizers._sentence_piece_file import (
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
-    Piece,
+    SentencePiece,
     SentencePieces,
     read_sentence_pieces,
 )
-from jaxlm.tokenizers._sentence_pieces import HIDDEN, SPACE
-from jaxlm.tokenizers._settings import ListedToken, Settings
+from jaxlm.tokenizers._sentence_pieces import HIDDEN, SPACE_MARK
+from jaxlm.tokenizers._settings import ListedToken, TokenizerSettings
 
 T5_FILE, LLAMA_FILE = "spiece.model", "tokenizer.model"
 T5_SENTINELS, MOST_SENTINELS = 100, 10_000
 
 
-def from_sentence_pieces(file: Path, settings: Settings, rows: int | None = None) -> tokenizers.Tokenizer:
+def from_sentence_pieces(
+    file: Path, settings: TokenizerSettings, rows: int | None = None
+) -> tokenizers.Tokenizer:
     """Builds the tokenizer of a `spiece.model` (T5's) or a `tokenizer.model` (Llama's, Mistral's, Gemma's).
 
     T5's texts are closed by `</s>`, and its sentinels stand behind the pieces; the others' are opened by
@@ -48,7 +50,7 @@ def from_sentence_pieces(file: Path, settings: Settings, rows: int | None = None
     backend = tokenizers.Tokenizer(model)
     ends = r"\A +" if found.strips_spaces else r"\A "
     hidden = bool(found.of_kind(UNUSED))
-    prepare(
+    set_preparation(
         backend, found, hidden=hidden, ends=ends if found.adds_space else None, legacy=config.get("legacy")
     )
     reserve(backend, [*found.of_kind(UNKNOWN, CONTROL), *sentinels])
@@ -78,7 +80,7 @@ def _unigram(found: SentencePieces, sentinels: Sequence[str]) -> models.Unigram:
     return models.Unigram(pieces, unk_id=unk, byte_fallback=found.byte_fallback)
 
 
-def scored(found: SentencePieces) -> list[Piece]:
+def scored(found: SentencePieces) -> list[SentencePiece]:
     """The pieces, those of the user's with the score by which SentencePiece prefers them to all others."""
     best = max((piece.score for piece in found.pieces if piece.kind == NORMAL), default=0.0)
     return [
@@ -107,7 +109,7 @@ def _merging(found: SentencePieces) -> models.BPE:
     return models.BPE(vocab, pairs, unk_token=unk, fuse_unk=True, byte_fallback=found.byte_fallback)
 
 
-def prepare(
+def set_preparation(
     backend: tokenizers.Tokenizer,
     found: SentencePieces,
     *,
@@ -128,12 +130,12 @@ def prepare(
     if found.strips_spaces:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if found.adds_space and legacy is not False:
-        steps.append(normalizers.Prepend(SPACE))
-    backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
+        steps.append(normalizers.Prepend(SPACE_MARK))
+    backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE_MARK)])
     if found.adds_space and legacy is False:
-        backend.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, prepend_scheme="first", split=False)
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK, prepend_scheme="first", split=False)
     parts = [decoders.Replace(HIDDEN, "")] if hidden else []
-    parts += [decoders.Replace(SPACE, " "), *([decoders.ByteFallback()] if found.byte_fallback else [])]
+    parts += [decoders.Replace(SPACE_MARK, " "), *([decoders.ByteFallback()] if found.byte_fallback else [])]
     parts += [decoders.Fuse(), *([decoders.Replace(Regex(ends), "")] if ends else [])]
     backend.decoder = decoders.Sequence(parts)
 

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from tokenizers import AddedToken
 
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
-from jaxlm.tokenizers._piece_bytes import Model
+from jaxlm.tokenizers._piece_bytes import PieceModel
 from jaxlm.tokenizers._preparation import Preparation
 
 # Bytes that no UTF-8 has, those that only go on with a character, and white space of ASCII.
@@ -15,7 +15,7 @@ _WHITE = frozenset((*range(0x09, 0x0E), 0x20))
 
 
 def text_losses(
-    model: Model,
+    model: PieceModel,
     done: Preparation,
     pieces: Container[str],
     added: Iterable[AddedToken],
@@ -32,7 +32,7 @@ def text_losses(
       spaced: whether a space is written in front of each piece that begins a word.
 
     Example:
-      >>> model = Model("WordPiece", continuation="##")
+      >>> model = PieceModel("WordPiece", continuation="##")
       >>> text_losses(model, Preparation(drops_white=True), {}, [], spaced=True)
       ('white space but for single spaces between words', "words that begin with '##'")
     """
@@ -60,7 +60,7 @@ def _beside_added(done: Preparation, added: list[AddedToken], *, spaced: bool) -
     return losses
 
 
-def _drops_characters(model: Model, done: Preparation, pieces: Container[str]) -> bool:
+def _drops_characters(model: PieceModel, done: Preparation, pieces: Container[str]) -> bool:
     """Whether merges have neither pieces for every character nor one for those that are unknown."""
     if model.kind != "BPE" or model.unknown is not None:
         return False

@@ -8,7 +8,7 @@ import numpy as np
 import tokenizers
 from tokenizers import AddedToken
 
-from jaxlm.tokenizers._piece_bytes import Model, PieceBytes, piece_bytes
+from jaxlm.tokenizers._piece_bytes import PieceBytes, PieceModel, piece_bytes
 from jaxlm.tokenizers._preparation import preparation
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR
 from jaxlm.tokenizers._text_losses import text_losses
@@ -110,7 +110,7 @@ def token_bytes(tokenizer: Tokenizer, *, rows: int | None = None) -> TokenBytes:
 # By the backend, not by the tokenizer: to compare tokenizers is to read their files.
 @functools.lru_cache(maxsize=8)
 def _found(backend: tokenizers.Tokenizer, vocab_size: int, specials: tuple[int, ...]) -> TokenBytes:
-    model, done = Model.of(backend), preparation(backend)
+    model, done = PieceModel.of(backend), preparation(backend)
     of_piece, spaced = piece_bytes(backend, model, done)
     pieces = backend.get_vocab(with_added_tokens=False)
     added = {id: token for id, token in backend.get_added_tokens_decoder().items() if not token.special}

@@ -14,17 +14,17 @@ import tokenizers
 
 from jaxlm import io
 from jaxlm.tokenizers._byte_level import byte_ids
-from jaxlm.tokenizers._files import parse
+from jaxlm.tokenizers._files import parse_tokenizer
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
 from jaxlm.tokenizers._library import library_errors
-from jaxlm.tokenizers._long_texts import LONG, cut, encode_long
+from jaxlm.tokenizers._long_texts import LONG_TEXT, cut_text, encode_long
 from jaxlm.tokenizers._marian import num_own_ids, own_ids, with_known_code
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR, Ambiguous, check_residues
 from jaxlm.tokenizers._roles import Specials, resolve_roles
 from jaxlm.tokenizers._spelling import Spelling
 from jaxlm.tokenizers._texts import as_texts, check_characters
 
-UNREADABLE = "the tokenizer cannot divide this text"
+CANNOT_DIVIDE = "the tokenizer cannot divide this text"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -72,7 +72,7 @@ class Tokenizer:
           >>> Tokenizer.from_json(tokenizers.residue_tokenizer().to_json()).specials.mask
           32
         """
-        backend = parse(text)
+        backend = parse_tokenizer(text)
         return cls(backend, infer_kind(backend), resolve_roles(backend, roles or {}))
 
     @functools.cached_property
@@ -121,7 +121,7 @@ class Tokenizer:
         self._check(text)
         if self.kind == "bytes" and not add_specials:
             return byte_ids(text, self._special_tokens)
-        if len(text) > LONG and not add_specials:
+        if len(text) > LONG_TEXT and not add_specials:
             return encode_long(self._encode_all, self._read(text))
         return self._ids(self.encoding(self._read(text), add_specials=add_specials))
 
@@ -140,7 +140,7 @@ class Tokenizer:
           >>> tokenizers.residue_tokenizer().encoding("MKT").offsets
           [(0, 1), (1, 2), (2, 3)]
         """
-        with library_errors(UNREADABLE):
+        with library_errors(CANNOT_DIVIDE):
             return self.backend.encode(text, add_special_tokens=add_specials)
 
     def encode_batch(self, texts: Iterable[str], *, add_specials: bool = False) -> list[np.ndarray]:
@@ -170,7 +170,7 @@ class Tokenizer:
         if self.kind == "bytes" and not add_specials:
             return [byte_ids(text, self._special_tokens) for text in texts]
         texts = [self._read(text) for text in texts]
-        is_long = [len(text) > LONG and not add_specials for text in texts]
+        is_long = [len(text) > LONG_TEXT and not add_specials for text in texts]
         short = [text for text, long in zip(texts, is_long, strict=True) if not long]
         ids = iter(self._encode_all(short, add_specials=add_specials))
         pairs = zip(texts, is_long, strict=True)
@@ -192,10 +192,10 @@ class Tokenizer:
           >>> list(tokenizers.residue_tokenizer().pieces("MKT"))
           [(0, 'MKT')]
         """
-        if len(text) <= LONG:
+        if len(text) <= LONG_TEXT:
             yield 0, text
         else:
-            yield from cut(self._encode_all, text)
+            yield from cut_text(self._encode_all, text)
 
     def decode(self, ids: Iterable[Any]) -> str:
         """Returns the text of ids, specials written out.
@@ -343,7 +343,7 @@ class Tokenizer:
 
     def _encode_all(self, texts: Sequence[str], *, add_specials: bool = False) -> list[np.ndarray]:
         """The ids of texts, all of which the library holds at once."""
-        with library_errors(UNREADABLE):
+        with library_errors(CANNOT_DIVIDE):
             encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=add_specials)
         return [self._ids(encoding) for encoding in encodings]
 

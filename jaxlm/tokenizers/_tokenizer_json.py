@@ -7,15 +7,17 @@ import tokenizers
 
 from jaxlm.tokenizers._added_tokens import add_listed
 from jaxlm.tokenizers._classes import Way
-from jaxlm.tokenizers._files import parse
+from jaxlm.tokenizers._files import parse_tokenizer
 from jaxlm.tokenizers._kinds import infer_kind
-from jaxlm.tokenizers._settings import USUAL_ROLES, ListedToken, Settings
+from jaxlm.tokenizers._settings import USUAL_ROLES, ListedToken, TokenizerSettings
 from jaxlm.tokenizers._vocabularies import BYTE_WAYS
 from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 from jaxlm.tokenizers._word_pieces import is_residues, split_residues
 
 
-def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) -> tokenizers.Tokenizer:
+def from_tokenizer_json(
+    text: str, settings: TokenizerSettings, rows: int | None = None
+) -> tokenizers.Tokenizer:
     """Builds the tokenizer of a `tokenizer.json` beside other files.
 
     A file that is named as of a class (BERT's, GPT-2's, Llama's, ...) and divides texts by that class's model
@@ -38,7 +40,7 @@ def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) 
     Raises:
       ValueError: if the text is no such file.
     """
-    backend = parse(text)
+    backend = parse_tokenizer(text)
     data, way = json.loads(text), settings.way
     # The pipelines of our own are known by what they do, whatever class stands beside them.
     if way is not None and _is_of(way, data) and infer_kind(backend) == "huggingface":
@@ -57,7 +59,9 @@ def from_tokenizer_json(text: str, settings: Settings, rows: int | None = None) 
     return backend
 
 
-def _unreserved(backend: tokenizers.Tokenizer, settings: Settings, rows: int | None) -> list[ListedToken]:
+def _unreserved(
+    backend: tokenizers.Tokenizer, settings: TokenizerSettings, rows: int | None
+) -> list[ListedToken]:
     """The named tokens that the file divides like any text, or lacks."""
     added = {token.content for token in backend.get_added_tokens_decoder().values()}
     roles = set(settings.named_roles.values()) if rows is None else set()
@@ -85,14 +89,14 @@ def _is_of(way: Way, data: dict[str, Any]) -> bool:
     )
 
 
-def _take_unknown(backend: tokenizers.Tokenizer, way: Way, settings: Settings) -> None:
+def _take_unknown(backend: tokenizers.Tokenizer, way: Way, settings: TokenizerSettings) -> None:
     """BERT's class says which token stands for what the vocabulary can't write, whatever the file says."""
     unk = settings.named_roles.get("unk")
     if way == "bert" and unk is not None and backend.token_to_id(unk) is not None:
         backend.model.unk_token = unk
 
 
-def _put_own_ends_around(backend: tokenizers.Tokenizer, way: Way, settings: Settings) -> None:
+def _put_own_ends_around(backend: tokenizers.Tokenizer, way: Way, settings: TokenizerSettings) -> None:
     roles = settings.named_roles
     if way in ("bert", "roberta"):
         put_around(backend, roles.get("cls"), roles.get("sep"), again=2 if way == "roberta" else 1)
@@ -100,7 +104,7 @@ def _put_own_ends_around(backend: tokenizers.Tokenizer, way: Way, settings: Sett
         put_around(backend, None, None)
 
 
-def _follow_named(backend: tokenizers.Tokenizer, data: dict[str, Any], settings: Settings) -> None:
+def _follow_named(backend: tokenizers.Tokenizer, data: dict[str, Any], settings: TokenizerSettings) -> None:
     """Without a class, what a file says by name changes that part alone, where the file has it."""
     normalizer, cut = (data.get(part) or {} for part in ("normalizer", "pre_tokenizer"))
     names = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}

@@ -10,14 +10,14 @@ from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
 from jaxlm.tokenizers._classes import Way
 from jaxlm.tokenizers._files import check_ids
-from jaxlm.tokenizers._settings import Settings, read_object
+from jaxlm.tokenizers._settings import TokenizerSettings, read_object
 from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 
 BYTE_WAYS: tuple[Way, ...] = ("gpt2", "roberta", "qwen2", "neox")
 
 
 def from_vocab_json(
-    vocab_file: Path, merges_file: Path, settings: Settings, rows: int | None = None
+    vocab_file: Path, merges_file: Path, settings: TokenizerSettings, rows: int | None = None
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """Builds the byte-level BPE of a `vocab.json` and a `merges.txt`, as the class of the folder reads it.
 
@@ -92,7 +92,7 @@ def read_vocabulary(file: Path) -> dict[str, int]:
     return dict(found)
 
 
-def _put_ends_around(backend: tokenizers.Tokenizer, settings: Settings) -> None:
+def _put_ends_around(backend: tokenizers.Tokenizer, settings: TokenizerSettings) -> None:
     roles = settings.named_roles
     if settings.way == "roberta" or (settings.way is None and {"cls", "sep"} <= roles.keys()):
         put_around(backend, roles.get("cls"), roles.get("sep"), again=2)

@@ -7,7 +7,7 @@ import tokenizers
 from tokenizers import Regex, decoders, normalizers, pre_tokenizers, processors
 
 from jaxlm.tokenizers._classes import Way
-from jaxlm.tokenizers._sentence_pieces import SPACE
+from jaxlm.tokenizers._sentence_pieces import SPACE_MARK
 
 # How Qwen cuts a text: English endings, words, single digits, marks, line ends, other white space.
 QWEN_WORDS = (
@@ -44,9 +44,9 @@ def steps_of(way: Way, config: Mapping[str, Any]) -> Steps:
     if way == "llama":
         return _llama(True if spaced is None else bool(spaced), bool(config.get("legacy", False)))
     if way == "gemma":
-        parts = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+        parts = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
         cut = pre_tokenizers.Split(" ", "merged_with_previous")
-        return Steps(normalizers.Replace(" ", SPACE), cut, decoders.Sequence(parts))
+        return Steps(normalizers.Replace(" ", SPACE_MARK), cut, decoders.Sequence(parts))
     return _bytes(way, bool(spaced))
 
 
@@ -73,9 +73,9 @@ def _bytes(way: Way, spaced: bool) -> Steps:
 
 def _llama(spaced: bool, legacy: bool) -> Steps:
     scheme = ("always" if legacy else "first") if spaced else "never"
-    parts = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    parts = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
     parts += [decoders.Strip(" ", 1, 0)] if spaced else []
-    cut = pre_tokenizers.Metaspace(SPACE, prepend_scheme=scheme, split=False)
+    cut = pre_tokenizers.Metaspace(SPACE_MARK, prepend_scheme=scheme, split=False)
     return Steps(None, cut, decoders.Sequence(parts))
 
 

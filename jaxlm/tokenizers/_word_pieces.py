@@ -12,13 +12,12 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
 from jaxlm.tokenizers._kinds import residues_backend
-from jaxlm.tokenizers._residues import ALPHABETS
+from jaxlm.tokenizers._residues import ALPHABETS, AMINO_ACIDS
 from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
-from jaxlm.tokenizers._settings import ListedToken, Settings
+from jaxlm.tokenizers._settings import ListedToken, TokenizerSettings
 from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 
 LOG = logging.getLogger(__name__)
-AMINO_ACIDS = frozenset("ACDEFGHIKLMNPQRSTVWY")
 # A residue, known or not, a gap, a stop, or what separates chains; and names in brackets, [unused1].
 _SYMBOL = re.compile(r"[A-Z.\-*?$|~]|\[.*\]|<.*>")
 # Unicode's White_Space: what a line may end with and is no part of its token.
@@ -29,7 +28,7 @@ _WHITE = (
 )
 
 
-def read_lines(file: Path) -> list[str]:
+def read_vocab_txt(file: Path) -> list[str]:
     r"""Returns the tokens of a `vocab.txt`, one a line; the place of a line is its token's id.
 
     Lines end at "\n" or "\r\n" and nowhere else: vocabularies hold U+2028 and other characters at which
@@ -47,7 +46,7 @@ def read_lines(file: Path) -> list[str]:
 
 
 def from_vocab_txt(
-    file: Path, settings: Settings, rows: int | None = None
+    file: Path, settings: TokenizerSettings, rows: int | None = None
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """Builds the tokenizer of a `vocab.txt`: BERT's word pieces, ESM's symbols, or single residues.
 
@@ -66,7 +65,7 @@ def from_vocab_txt(
     Raises:
       ValueError: if it can't be read, or has no unknown token, which word pieces need.
     """
-    lines = read_lines(file)
+    lines = read_vocab_txt(file)
     settings = _of_lines(settings, lines)
     if settings.way == "esm":
         lines = [line.strip() for line in lines]
@@ -96,10 +95,10 @@ def is_residues(ordinary: Iterable[str]) -> bool:
       (True, False)
     """
     ordinary = set(ordinary)
-    return ordinary >= AMINO_ACIDS and all(_SYMBOL.fullmatch(token) for token in ordinary)
+    return ordinary >= set(AMINO_ACIDS) and all(_SYMBOL.fullmatch(token) for token in ordinary)
 
 
-def _unknown(vocab: Mapping[str, int], settings: Settings, file: Path) -> str:
+def _unknown(vocab: Mapping[str, int], settings: TokenizerSettings, file: Path) -> str:
     names = (settings.named_roles.get("unk", ""), *CONVENTIONAL_NAMES["unk"])
     unk = next((name for name in names if name in vocab), None)
     if unk is None:
@@ -110,7 +109,7 @@ def _unknown(vocab: Mapping[str, int], settings: Settings, file: Path) -> str:
 
 
 def _divided(
-    vocab: dict[str, int], unk: str, ordinary: list[str], settings: Settings, file: Path
+    vocab: dict[str, int], unk: str, ordinary: list[str], settings: TokenizerSettings, file: Path
 ) -> tokenizers.Tokenizer:
     """A backend that divides texts as the vocabulary asks for."""
     if settings.way == "esm":
@@ -131,7 +130,7 @@ def split_residues(backend: tokenizers.Tokenizer) -> None:
     backend.decoder = decoders.Fuse()
 
 
-def _of_lines(settings: Settings, lines: list[str]) -> Settings:
+def _of_lines(settings: TokenizerSettings, lines: list[str]) -> TokenizerSettings:
     """The settings, of a class that goes with such a vocabulary: its specials tell it where no file does."""
     if settings.way in ("bert", "esm"):
         return settings
@@ -140,7 +139,7 @@ def _of_lines(settings: Settings, lines: list[str]) -> Settings:
 
 
 def _alphabet(
-    lines: list[str], settings: Settings, reserved: Iterable[ListedToken]
+    lines: list[str], settings: TokenizerSettings, reserved: Iterable[ListedToken]
 ) -> tokenizers.Tokenizer | None:
     """Our own tokenizer of residues, if the vocabulary is its alphabet and nothing is said beyond it."""
     name = next((name for name, symbols in ALPHABETS.items() if tuple(lines) == symbols), None)
@@ -182,7 +181,7 @@ def _has_case(token: str) -> bool:
     return word.isalpha() and normalizers.Lowercase().normalize_str(word) != word
 
 
-def _ends(backend: tokenizers.Tokenizer, settings: Settings) -> tuple[str | None, str | None]:
+def _ends(backend: tokenizers.Tokenizer, settings: TokenizerSettings) -> tuple[str | None, str | None]:
     """The tokens around a text: [CLS] and [SEP], which ESM calls <eos>."""
     last = "eos" if settings.way == "esm" else "sep"
     named = settings.named_roles
@@ -194,5 +193,5 @@ def _ends(backend: tokenizers.Tokenizer, settings: Settings) -> tuple[str | None
     return (opening, closing) if both else (None, None)
 
 
-def _usual(role: str, settings: Settings) -> tuple[str, ...]:
+def _usual(role: str, settings: TokenizerSettings) -> tuple[str, ...]:
     return CONVENTIONAL_NAMES[role] if settings.way is None and role not in settings.denied else ()

@@ -57,7 +57,7 @@ def shift_batch(
     if input_noise is not None:
         corrupted = corruption.corrupt_batch(rng, batch, input_noise)
         read, fractions = corrupted.tokens, corrupted.fractions
-    targets, loss_mask = ops.next_tokens(wanted, jnp.asarray(batch.segments))
+    targets, loss_mask = ops.next_token_targets(wanted, jnp.asarray(batch.segments))
     return Shifted(
         tokens=read,
         targets=targets.reshape(-1),

@@ -22,7 +22,7 @@ from jaxlm.io import damage, read_sealed, write_digests
 
 CHECKPOINTS, ARRAYS, META = "checkpoints", "state", "meta.json"
 SAVING, REMOVING, DAMAGED = ".saving-", ".removing-", ".damaged"
-NAME = re.compile("[0-9]{8,18}")
+STEP_NAME = re.compile("[0-9]{8,18}")
 
 
 class Checkpoint(NamedTuple):
@@ -44,7 +44,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
 
     `meta` is empty where meta.json is not as it was written.
     """
-    names = (path.name for path in folder.glob("*") if NAME.fullmatch(path.name) and path.is_dir())
+    names = (path.name for path in folder.glob("*") if STEP_NAME.fullmatch(path.name) and path.is_dir())
     found = sorted(step for name in names if _place(folder, step := int(name)).name == name)
     return [Checkpoint(step, _place(folder, step), _meta(_place(folder, step))) for step in found]
 

@@ -7,7 +7,7 @@ from typing import Any
 # A GPU adds in an order of its own at each run, unless it is told not to; elsewhere this changes nothing.
 DETERMINISTIC = {"xla_gpu_deterministic_ops": True}
 # Seconds between two looks at whether to go on.
-PATIENCE = 0.05
+POLL_SECONDS = 0.05
 
 
 def compile_unless(
@@ -41,7 +41,7 @@ def compile_unless(
     try:
         compiled = worker.submit(lowered.compile, compiler_options=dict(options or {}))
         while not cancelled():
-            if wait([compiled], PATIENCE).done:
+            if wait([compiled], POLL_SECONDS).done:
                 return compiled.result()
         return None
     finally:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxlm import data, models
 from jaxlm.training._token_metrics import LevelSummary, summarize_tokens
 
-TOKENS_AT_ONCE = 1 << 22
+COUNTED_AT_ONCE = 1 << 22
 
 
 class Evaluation(NamedTuple):
@@ -99,8 +99,8 @@ def unigram_log_probs(
       `Float32[V]`.
     """
     counts = np.zeros(len(forbidden), np.int64)
-    for first in range(0, cache.num_tokens, TOKENS_AT_ONCE):
-        counts += np.bincount(cache.tokens[first : first + TOKENS_AT_ONCE], minlength=len(forbidden))
+    for first in range(0, cache.num_tokens, COUNTED_AT_ONCE):
+        counts += np.bincount(cache.tokens[first : first + COUNTED_AT_ONCE], minlength=len(forbidden))
     return log_frequencies(counts, forbidden & (counts == 0) if unless_seen else forbidden)
 
 

@@ -10,7 +10,7 @@ from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
 from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._optimizer import OptimizerConfig
-from jaxlm.training._records import from_dict
+from jaxlm.training._records import record_from_dict
 from jaxlm.training._run_config import RunConfig
 
 
@@ -193,7 +193,7 @@ class Experiment:
           Traceback (most recent call last):
           ValueError: run has no field 'stepz'; its fields are steps, batch_size, ...
         """
-        return from_dict(cls, values)
+        return record_from_dict(cls, values)
 
 
 def _with_rate(noise: NoiseConfig, usual: float) -> NoiseConfig:

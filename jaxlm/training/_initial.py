@@ -17,8 +17,8 @@ from jaxlm.training._run_config import Goal
 from jaxlm.training._task import Task
 
 LOG = logging.getLogger(__name__)
-LANGUAGE = ("masked_lm", "causal_lm")
-TABLES = ("learned", "sinusoidal", "instruction")  # positions that end
+TOKEN_HEADS = ("masked_lm", "causal_lm")
+BOUNDED_POSITIONS = ("learned", "sinusoidal", "instruction")  # positions that end
 # Fields that change how a model is trained or computed, and nothing of what it is.
 FREE = (
     "embedding_dropout",
@@ -70,7 +70,7 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     # What an encoder-decoder's file puts around a text may be nothing, as it is elsewhere then.
     may_end = objective == "seq2seq_lm" or tokenizer.specials.ends is not None
     rows = experiment.data.row_length
-    rows = min(rows, config.max_length) if config.position in TABLES else rows
+    rows = min(rows, config.max_length) if config.position in BOUNDED_POSITIONS else rows
     return dataclasses.replace(
         experiment,
         data=dataclasses.replace(
@@ -164,7 +164,7 @@ def _stacked_as(
 def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal) -> dict[str, Any] | None:
     """What the model has beside its body, if that is a head of this objective; None where it is not."""
     if loaded.objective == "joint":
-        kinds = [name for name, kind in loaded.head.items() if kind == objective and kind in LANGUAGE]
+        kinds = [name for name, kind in loaded.head.items() if kind == objective and kind in TOKEN_HEADS]
         params = models.head_params(params, kinds[0]) if len(kinds) == 1 else None
     elif loaded.objective != objective:
         params = None

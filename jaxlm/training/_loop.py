@@ -24,7 +24,7 @@ from jaxlm.training._run_folder import (
 )
 from jaxlm.training._said import Said
 from jaxlm.training._signals import StopRequest
-from jaxlm.training._task import Task, classes_of, describe_devices, make_task
+from jaxlm.training._task import Task, describe_devices, make_task, task_classes
 from jaxlm.training._trainer import Trainer
 
 # The rooms whose modules say what a layer is computed with.
@@ -138,7 +138,7 @@ def _to_the_end(
         task.tokenizer,
         objective=experiment.run.objective,
         head=task.head,
-        extra={"experiment": experiment.to_dict()} | classes_of(task),
+        extra={"experiment": experiment.to_dict()} | task_classes(task),
     )
     yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
 

@@ -13,7 +13,7 @@ METRICS = "metrics.jsonl"
 SCORES = ("loss", "perplexity", "accuracy", "bits_per_byte")
 
 
-class Window(NamedTuple):
+class MetricsWindow(NamedTuple):
     """Sums over the steps since the last line of metrics.jsonl, as Python numbers, which lose no count.
 
     Attributes:
@@ -41,7 +41,7 @@ class Window(NamedTuple):
     timed_tokens: int = 0
     seconds: float = 0.0
 
-    def add(self, metrics: Mapping[str, Any], seconds: float | None) -> "Window":
+    def add(self, metrics: Mapping[str, Any], seconds: float | None) -> "MetricsWindow":
         """Returns the window with one more step.
 
         Args:
@@ -49,7 +49,7 @@ class Window(NamedTuple):
           seconds: since the step before; None for a step that is not timed.
         """
         tokens = int(metrics["tokens"])
-        return Window(
+        return MetricsWindow(
             steps=self.steps + 1,
             bad=self.bad + int(metrics["bad"]),
             loss_sum=self.loss_sum + float(metrics["loss_sum"]),
@@ -87,7 +87,7 @@ class Window(NamedTuple):
         """Returns the line of metrics.jsonl for the steps up to `step`.
 
         Example:
-          >>> Window(steps=2, loss_sum=6.0, scored=4, correct=1, tokens=30).line(10, 0.1)["loss"]
+          >>> MetricsWindow(steps=2, loss_sum=6.0, scored=4, correct=1, tokens=30).line(10, 0.1)["loss"]
           1.5
         """
         return {

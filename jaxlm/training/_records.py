@@ -6,10 +6,10 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-Record = TypeVar("Record")
+RecordType = TypeVar("RecordType")
 
 
-def from_dict(kind: type[Record], values: Any, name: str = "") -> Record:
+def record_from_dict(kind: type[RecordType], values: Any, name: str = "") -> RecordType:
     """Returns a dataclass filled from JSON values, nested dataclasses included.
 
     Args:
@@ -24,7 +24,7 @@ def from_dict(kind: type[Record], values: Any, name: str = "") -> Record:
       >>> @dataclasses.dataclass(frozen=True)
       ... class Run:
       ...     paths: tuple[str, ...] = ()
-      >>> from_dict(Run, {"paths": ["a.txt"]})
+      >>> record_from_dict(Run, {"paths": ["a.txt"]})
       Run(paths=('a.txt',))
     """
     if not isinstance(values, Mapping):
@@ -63,7 +63,7 @@ def flat_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _value(hint: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return from_dict(hint, value, name)
+        return record_from_dict(hint, value, name)
     value = tuple(value) if isinstance(value, list) else value
     if not _fits(hint, value):
         raise ValueError(f"{name} is {_said(hint)}, got {value!r}")

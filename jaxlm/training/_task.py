@@ -64,7 +64,7 @@ def make_task(experiment: Experiment) -> Task:
     )
 
 
-def classes_of(task: Task) -> dict[str, list[str]]:
+def task_classes(task: Task) -> dict[str, list[str]]:
     """Returns what config.json holds of a classifier's labels: "classes", the name of each output."""
     return {"classes": list(task.label_names)} if task.label_names else {}
 
@@ -95,7 +95,7 @@ def _check_predicts(split: Split) -> None:
 def model_config(
     config: models.TransformerConfig,
     tokenizer: tokenizers.Tokenizer,
-    objective: models.Objective = "masked_lm",
+    objective: models.ObjectiveName = "masked_lm",
 ) -> models.TransformerConfig:
     """Returns the model's config with what the tokenizer decides filled in.
 

@@ -27,12 +27,12 @@ from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._goals import evaluation_objective, training_objective
 from jaxlm.training._initial import take_beginning, weights_at
-from jaxlm.training._metrics import Window, append_line
+from jaxlm.training._metrics import MetricsWindow, append_line
 from jaxlm.training._optimizer import make_optimizer
 from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._step import TrainState, init_state, make_train_step
-from jaxlm.training._task import Task, classes_of
+from jaxlm.training._task import Task, task_classes
 
 
 class TrainingError(RuntimeError):
@@ -86,9 +86,9 @@ class Trainer:
             tokenizer=task.tokenizer,
             objective=run.objective,
             head=task.head,
-            extra={"experiment": experiment.to_dict()} | classes_of(task),
+            extra={"experiment": experiment.to_dict()} | task_classes(task),
         )
-        self._window, self._bad_steps, self._bad_in_row = Window(), 0, 0
+        self._window, self._bad_steps, self._bad_in_row = MetricsWindow(), 0, 0
         self._owes_evaluation = self._owes_save = False
         self._pending: tuple[int, dict[str, Any]] | None = None
         self._clock: float | None = None
@@ -125,7 +125,7 @@ class Trainer:
         self._state = replicate(state, self._devices)
         self.step = self._saved_step = checkpoint.step
         self._bad_steps, self._bad_in_row = int(arrays["skipped"]), int(arrays["bad_in_row"])
-        self._window = Window(**checkpoint.meta["window"])
+        self._window = MetricsWindow(**checkpoint.meta["window"])
         # A signal saves at once, without the evaluation that may be due at that step.
         unscored = checkpoint.meta["validation_loss"] is None
         self._owes_evaluation = unscored and self._is_due(self._run.eval_every)
@@ -239,7 +239,7 @@ class Trainer:
         )
         if step % self._run.log_every == 0 or step == self._run.steps:
             append_line(self._folder, self._window.line(step, learning_rate))
-            self._window = Window()
+            self._window = MetricsWindow()
 
     def _complain(self, step: int) -> Iterator[Event]:
         self._bad_steps += 1

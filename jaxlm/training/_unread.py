@@ -7,7 +7,7 @@ from jaxlm.corruption import NoiseConfig
 from jaxlm.training._experiment import Experiment
 
 LANGUAGE = ("masked_lm", "causal_lm", "seq2seq_lm")
-SCALED = ("linear", "dynamic", "llama3", "yarn")
+SCALINGS_BY_FACTOR = ("linear", "dynamic", "llama3", "yarn")
 # Of a model: what a language model's output is made of, which a head over whole records takes the place of.
 OUTPUT = (
     "tie_embeddings",
@@ -181,7 +181,7 @@ def _of_rotary_scaling() -> Iterator[_Rule]:
             names, lambda one: one.model.rotary_scaling in kinds, f"it is of model.rotary_scaling={words}"
         )
 
-    yield of(SCALED, "rotary_factor")
+    yield of(SCALINGS_BY_FACTOR, "rotary_factor")
     yield of(("dynamic", "llama3", "yarn"), "rotary_length")
     yield of(("llama3", "yarn"), "rotary_slow_turns", "rotary_fast_turns")
     yield of(("yarn",), "rotary_rounded")

@@ -1,7 +1,7 @@
 import pytest
 
 from jaxlm import training
-from jaxlm.cli._experiments import load_experiment
+from jaxlm.cli._experiments import open_experiment
 from jaxlm.cli._failures import UsageError
 
 GOOD = """
@@ -25,7 +25,7 @@ def written(path, text):
 
 
 def test_without_an_argument_it_is_the_embedded_default(here):
-    assert load_experiment(None) == ("bytecode", training.Experiment(), None)
+    assert open_experiment(None) == ("bytecode", training.Experiment(), None)
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ def test_without_an_argument_it_is_the_embedded_default(here):
 )
 def test_a_folder_goes_by_its_name(here, argument):
     written(here / "experiments/my_protein/config.py", GOOD)
-    name, experiment, _ = load_experiment(argument)
+    name, experiment, _ = open_experiment(argument)
     assert (name, experiment.run.steps) == ("my_protein", 7)
 
 
 def test_a_file_goes_by_its_stem(here):
     written(here / "quick.py", GOOD)
-    assert load_experiment("quick.py").name == "quick"
+    assert open_experiment("quick.py").name == "quick"
 
 
 @pytest.mark.parametrize(
@@ -58,28 +58,28 @@ def test_a_file_goes_by_its_stem(here):
 def test_a_file_that_gives_no_experiment_is_refused_at_its_line(here, text, message):
     written(here / "bad.py", text)
     with pytest.raises(UsageError) as caught:
-        load_experiment("bad.py")
+        open_experiment("bad.py")
     assert message in str(caught.value)
 
 
 def test_a_name_that_is_not_there_names_those_that_are(here):
     written(here / "experiments/protein/config.py", GOOD)
     with pytest.raises(UsageError, match="those here are protein; did you mean 'protein'"):
-        load_experiment("protien")
+        open_experiment("protien")
     with pytest.raises(UsageError, match=r"no experiment file nowhere\.py"):
-        load_experiment("nowhere.py")
+        open_experiment("nowhere.py")
 
 
 def test_the_first_words_of_a_name_are_enough_if_no_other_begins_with_them(here):
     written(here / "experiments/source_causal/config.py", GOOD)
-    assert load_experiment("source").name == "source_causal"
+    assert open_experiment("source").name == "source_causal"
     written(here / "experiments/source_masked/config.py", GOOD)
     with pytest.raises(UsageError, match="no experiment 'source'"):
-        load_experiment("source")
+        open_experiment("source")
 
 
 def test_a_file_may_have_more_to_say_of_a_finished_run_and_import_its_neighbours(here):
     written(here / "experiments/told/words_of_told.py", "WORDS = 'all is well in'")
     text = f"{GOOD}\nfrom words_of_told import WORDS\ndef report(folder):\n    return f'{{WORDS}} {{folder}}'"
     written(here / "experiments/told/config.py", text)
-    assert load_experiment("told").report("runs/1") == "all is well in runs/1"
+    assert open_experiment("told").report("runs/1") == "all is well in runs/1"

@@ -46,7 +46,7 @@ def score(causal_folder, corpus, tmp_path):
 @pytest.fixture
 def fake(monkeypatch):
     """No model: what is asked is how many words there are."""
-    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Fake())
+    monkeypatch.setattr(_score, "scorer_from_options", lambda *arguments: Fake())
 
 
 def rows(out):
@@ -138,7 +138,7 @@ class Nothing(Fake):
 
 
 def test_a_job_in_which_every_document_failed_has_failed(score, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Nothing())
+    monkeypatch.setattr(_score, "scorer_from_options", lambda *arguments: Nothing())
     for options in ((), ("--json",)):
         assert score(*options) == 1
         said = capsys.readouterr()
@@ -161,12 +161,12 @@ def test_a_folder_that_is_removed_meanwhile_is_a_failure(score, monkeypatch, tmp
                     (tmp_path / "out").rename(tmp_path / "aside")
                 yield row
 
-    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Removes())
+    monkeypatch.setattr(_score, "scorer_from_options", lambda *arguments: Removes())
     assert score("--part-documents", 2) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert "out was removed or renamed while the job ran" in said or "out/parts was removed" in said
     assert "run the same command again" in said and not (tmp_path / "out").exists()
-    monkeypatch.setattr(_score, "make_scorer", lambda *arguments: Fake())
+    monkeypatch.setattr(_score, "scorer_from_options", lambda *arguments: Fake())
     assert score("--part-documents", 2) == 0
 
 
@@ -200,7 +200,7 @@ def test_a_pipe_is_no_corpus_of_any_command(command, causal_folder, tmp_path, ca
 
 def test_every_option_is_in_the_readme():
     section = (ROOT / "README.md").read_text().partition("## Scoring a corpus")[2].partition("\n## ")[0]
-    kinds = [_score_options.Score, *scoring.MEASURES.values()]
+    kinds = [_score_options.ScoreOptions, *scoring.MEASURES.values()]
     names = {field.name for kind in kinds for field in dataclasses.fields(kind)} - {"model", "corpus"}
     assert {name for name in names if f"--{name.replace('_', '-')}" not in section} == set()
 
@@ -219,7 +219,7 @@ class Slow(Fake):
                 if os.environ["SLURM_PROCID"] == "1":
                     sys.stdin.readline()
             yield row
-_score.make_scorer = lambda *arguments: Slow()
+_score.scorer_from_options = lambda *arguments: Slow()
 sys.exit(main(["score", *sys.argv[1:], "--part-documents", "2", "--distributed", "--json"]))
 """
 
@@ -401,7 +401,7 @@ def test_a_model_that_does_not_fit(score, capsys, monkeypatch, error):
     def make(*arguments):
         raise error
 
-    monkeypatch.setattr(_score, "make_scorer", make)
+    monkeypatch.setattr(_score, "scorer_from_options", make)
     assert score() == 1
     assert capsys.readouterr().err == "jaxlm score: out of memory: lower --rows, --row-length or --tile\n"
 

@@ -29,7 +29,7 @@ RNG = jax.random.key(17)
 IDS = np.arange(NUM_SPECIALS, VOCABULARY)
 SWAPS = np.roll(np.eye(VOCABULARY), 1, axis=1)[NUM_SPECIALS:-1, NUM_SPECIALS:-1] * 0.5
 SWAPS = SWAPS + (1 - SWAPS.sum(1, keepdims=True)) * np.roll(np.eye(len(SWAPS)), 2, axis=1)
-LETTERS = dict(zip(corruption.AMINO_ACIDS, range(10, 30), strict=True))  # among ids that are no residues
+LETTERS = dict(zip(corruption.BLOSUM62_ORDER, range(10, 30), strict=True))  # among ids that are no residues
 BLOSUM62 = corruption.vocabulary_transitions(LETTERS, VOCABULARY)
 COSINE = corruption.fraction_table(NoiseConfig(schedule="cosine"))
 

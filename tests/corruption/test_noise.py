@@ -33,13 +33,13 @@ def draw(noise, tokens, rng=0):
 
 def test_residues_are_drawn_from_the_canonical_ones():
     noise = make_noise(SUBSTITUTE, RESIDUES)
-    assert letters(noise.random_ids) == set(corruption.AMINO_ACIDS)
-    assert letters(np.flatnonzero(~noise.forbidden)) == {*corruption.AMINO_ACIDS, *"XBZUO-"}
+    assert letters(noise.random_ids) == set(corruption.BLOSUM62_ORDER)
+    assert letters(np.flatnonzero(~noise.forbidden)) == {*corruption.BLOSUM62_ORDER, *"XBZUO-"}
     chain = RESIDUES.encode("MKX.A-" * 200)
     seen = np.asarray(draw(noise, chain).tokens[0])
     assert (seen[chain != RESIDUES.id(".")] != chain[chain != RESIDUES.id(".")]).all()
     assert (seen[chain == RESIDUES.id(".")] == RESIDUES.id(".")).all()
-    assert letters(seen) == {*corruption.AMINO_ACIDS, "."}
+    assert letters(seen) == {*corruption.BLOSUM62_ORDER, "."}
 
 
 def test_blosum62_chooses_canonical_residues_and_follows_its_rows():
@@ -57,9 +57,9 @@ def test_blosum62_chooses_canonical_residues_and_follows_its_rows():
 def test_residues_are_found_in_any_vocabulary(tokenizer):
     noise = make_noise(BLOSUM62, tokenizer)
     allowed = [tokenizer.token(int(id_)) for id_ in np.flatnonzero(~noise.forbidden)]
-    assert set(allowed) == set(corruption.AMINO_ACIDS)
+    assert set(allowed) == set(corruption.BLOSUM62_ORDER)
     seen = draw(noise, tokenizer.encode("MKTAYI" * 50)).tokens[0]
-    assert {tokenizer.token(int(id_)) for id_ in seen} <= set(corruption.AMINO_ACIDS)
+    assert {tokenizer.token(int(id_)) for id_ in seen} <= set(corruption.BLOSUM62_ORDER)
 
 
 def test_options_of_blosum62_reach_the_draws():

@@ -5,7 +5,7 @@ import pytest
 
 from jaxlm import corruption, tokenizers
 
-PLACE = corruption.AMINO_ACIDS.index
+PLACE = corruption.BLOSUM62_ORDER.index
 REFERENCE = {
     "IV": 0.249973,
     "IL": 0.248541,
@@ -44,8 +44,8 @@ def test_the_entries_and_the_entropies_are_the_reference():
 
 def test_the_diagonal_may_stay():
     stays = np.diag(corruption.blosum62_transitions(keep_diagonal=True))
-    assert corruption.AMINO_ACIDS[stays.argmin()] == "M" and stays.min() == pytest.approx(0.14, abs=5e-3)
-    assert corruption.AMINO_ACIDS[stays.argmax()] == "G" and stays.max() == pytest.approx(0.53, abs=5e-3)
+    assert corruption.BLOSUM62_ORDER[stays.argmin()] == "M" and stays.min() == pytest.approx(0.14, abs=5e-3)
+    assert corruption.BLOSUM62_ORDER[stays.argmax()] == "G" and stays.max() == pytest.approx(0.53, abs=5e-3)
 
 
 def test_temperature_goes_from_the_best_score_to_the_background():
@@ -77,7 +77,7 @@ def test_a_vocabulary_of_few_residues_has_rows_of_those_alone():
 def test_on_a_vocabulary_all_else_stays_itself(alphabet):
     tokenizer = tokenizers.residue_tokenizer(alphabet)
     rows, own = corruption.vocabulary_transitions(tokenizer), corruption.blosum62_transitions()
-    ids = [tokenizer.id(letter) for letter in corruption.AMINO_ACIDS]
+    ids = [tokenizer.id(letter) for letter in corruption.BLOSUM62_ORDER]
     np.testing.assert_allclose(rows[np.ix_(ids, ids)], own)
     others = np.setdiff1d(np.arange(tokenizer.vocab_size), ids)
     np.testing.assert_array_equal(rows[np.ix_(others, others)], np.eye(others.size))

@@ -6,11 +6,11 @@ from jaxlm import decoding
 from jaxlm.decoding._generation_rules import (
     COMPARED,
     FOLLOWED,
-    INERT,
     KNOWN,
     OF_DRAWS,
     SAMPLING,
     UNFOLLOWED,
+    WITHOUT_EFFECT,
 )
 
 # A value of each rule that asks for something.
@@ -90,6 +90,6 @@ def test_every_rule_of_transformers_is_in_one_table():
     names = set(vars(transformers.GenerationConfig()))
     names |= transformers.GenerationConfig._get_default_generation_params().keys()
     assert names <= KNOWN, names - KNOWN
-    tables = (FOLLOWED, INERT, UNFOLLOWED, OF_DRAWS, SAMPLING, COMPARED)
+    tables = (FOLLOWED, WITHOUT_EFFECT, UNFOLLOWED, OF_DRAWS, SAMPLING, COMPARED)
     assert sum(map(len, tables)) == len(KNOWN)
-    assert not any(told({name: 3}) for name in INERT)
+    assert not any(told({name: 3}) for name in WITHOUT_EFFECT)

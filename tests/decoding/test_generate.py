@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding
-from jaxlm.decoding._draws import choose
+from jaxlm.decoding._draws import choose_tokens
 from tests.decoding.conftest import loaded_from, log_softmax
 
 PROMPTS = ["ab", "the longer of three", "x"]
@@ -110,7 +110,7 @@ def test_equal_prompts_draw_apart(writer, tokenizer):
 def test_draws_follow_the_distribution():
     logits = jnp.array([[0.0, 1.0, -1.0, 2.0, -jnp.inf]])
     names = jnp.stack([jnp.arange(20000, dtype=jnp.uint32), jnp.zeros(20000, jnp.uint32)], axis=1)
-    drawn = jax.jit(choose)(
+    drawn = jax.jit(choose_tokens)(
         jnp.tile(logits, (20000, 1)), jax.random.key(1), names, jnp.full(20000, 3, jnp.int32)
     )
     probs = np.exp(log_softmax(np.array([0.0, 1.0, -1.0, 2.0])))

@@ -53,7 +53,7 @@ def loaded():
 
 
 def test_results_are_in_order_and_those_of_each_text_alone(loaded, monkeypatch):
-    monkeypatch.setattr(_next_tokens, "BLOCK", 8)
+    monkeypatch.setattr(_next_tokens, "TEXTS_READ", 8)
     texts = ["ab" * (1 + 7 * n % 15) for n in range(21)]
     targets = [None if n % 3 else "c" * (1 + n % 5) for n in range(21)]
     found = decoding.next_tokens(loaded, texts, targets=targets)
@@ -69,7 +69,7 @@ def test_texts_are_drawn_by_the_block(loaded):
     results = decoding.stream_next_tokens(loaded, ((str(number), None) for number in drawn))
     for number in range(300):
         assert next(results).tokens.tolist() == [ord(digit) for digit in str(number)]
-    assert next(drawn) <= 2 * _next_tokens.BLOCK + 1
+    assert next(drawn) <= 2 * _next_tokens.TEXTS_READ + 1
 
 
 def test_one_long_text_does_not_widen_the_others(loaded, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxlm import training
-from jaxlm.cli._experiments import load_experiment
+from jaxlm.cli._experiments import open_experiment
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/config.py"))
@@ -19,7 +19,7 @@ def _in_the_repository(monkeypatch):
 
 
 def test_the_spelled_out_default_is_the_default():
-    assert load_experiment("bytecode-masked").experiment == training.Experiment()
+    assert open_experiment("bytecode-masked").experiment == training.Experiment()
 
 
 def corpus(folder, is_protein):
@@ -37,7 +37,7 @@ def corpus(folder, is_protein):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_trains(name, tmp_path):
-    experiment = load_experiment(name.replace("_", "-")).experiment
+    experiment = open_experiment(name.replace("_", "-")).experiment
     path = corpus(tmp_path, is_protein=experiment.tokenizer.kind == "residues")
     tiny = training.Experiment(
         data=dataclasses.replace(experiment.data, paths=(path,), row_length=32),
@@ -55,7 +55,7 @@ def test_an_experiment_trains(name, tmp_path):
 
 
 def test_spans_are_learned_by_t5_1_1_s_kind_of_model():
-    model = load_experiment("source-spans").experiment.model.resolved()
+    model = open_experiment("source-spans").experiment.model.resolved()
     assert (model.tie_embeddings, model.output_scale, model.activation) == (False, 1.0, "geglu_tanh")
 
 

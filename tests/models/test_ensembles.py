@@ -100,7 +100,7 @@ class Variants(chex.TestCase):
 def test_the_formatted_output_shifts_its_targets_and_leaves_padding_out():
     model, params = make("causal_lm", causal=True)
     output = jax.jit(partial(models.ensemble_output, model))(
-        params, TOKENS, *ops.next_tokens(TOKENS, SEGMENTS), segments=SEGMENTS
+        params, TOKENS, *ops.next_token_targets(TOKENS, SEGMENTS), segments=SEGMENTS
     )
     np.testing.assert_allclose(output.logits, logits_one_by_one(model, params, False), atol=1e-4)
     counted = np.flatnonzero(output.weights)

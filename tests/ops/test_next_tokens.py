@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jaxlm import ops
 
 LENGTH = 9
-compiled = jax.jit(ops.next_tokens)
+compiled = jax.jit(ops.next_token_targets)
 compiled_predicted = jax.jit(ops.predicted)
 
 
@@ -48,8 +48,11 @@ def test_a_document_of_n_tokens_has_all_but_its_first_predicted(row):
 
 def test_documents_of_one_token_predict_nothing():
     segments = jnp.array([[1, 2, 3, 4]])
-    assert not ops.next_tokens(segments + 5, segments).loss_mask.any()
+    assert not ops.next_token_targets(segments + 5, segments).loss_mask.any()
 
 
 def test_rows_of_one_position_are_allowed():
-    assert ops.next_tokens(jnp.ones((2, 1), jnp.int32), jnp.ones((2, 1), jnp.int32)).targets.shape == (2, 1)
+    assert ops.next_token_targets(jnp.ones((2, 1), jnp.int32), jnp.ones((2, 1), jnp.int32)).targets.shape == (
+        2,
+        1,
+    )

@@ -129,7 +129,7 @@ def test_a_whole_one_whose_mark_stayed_is_written_anew_for_the_same_request_only
 
 def test_a_folder_is_one_conversions_at_a_time(folders, tmp_path):
     def convert():
-        return _conversion.converting(tmp_path / "out", "a", last="config.json", own=_export.OWN)
+        return _conversion.converting(tmp_path / "out", "a", last="config.json", own=_export.WRITTEN_FILES)
 
     told = "another process is converting a model into"
     with convert(), pytest.raises(FileExistsError, match=told), convert():

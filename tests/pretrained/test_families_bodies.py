@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from jaxlm import models, pretrained
-from jaxlm.pretrained._bodies import LANGUAGE
+from jaxlm.pretrained._bodies import LANGUAGE_HEAD
 from jaxlm.pretrained._families import FAMILIES
 from tests.pretrained.parity import ROWS, SEGMENTS, quickly, random_model, torch, transformers
 from tests.pretrained.test_folder import assert_same
@@ -127,7 +127,7 @@ def test_every_head_of_a_family_is_a_language_models_or_left_out(family, tmp_pat
         with caplog.at_level(logging.WARNING):
             loaded = pretrained.load(tmp_path / kind)
         lines = [record.message for record in caplog.records if "left out" in record.message]
-        is_language = bool(LANGUAGE.search(kind))
+        is_language = bool(LANGUAGE_HEAD.search(kind))
         assert loaded.objective == (FAMILIES[family].objective if is_language else "body"), kind
         assert len(lines) == bool(pretrained.inspect(tmp_path / kind).left_out) >= (not is_language)
         if kind == "ForTokenClassification":

@@ -15,7 +15,7 @@ from jaxlm import models, pretrained, scoring
 from jaxlm.scoring import _engine
 from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._forward import make_forward
-from jaxlm.scoring._packer import Shape, pack
+from jaxlm.scoring._packer import BatchShape, pack
 
 V = 23
 # Float32: rounding differs with where a piece lies in its row; the contract is this many nats a token.
@@ -209,7 +209,7 @@ def test_members_become_one_by_the_mean_that_is_named(causal, combine):
 
 
 def test_no_array_holds_logits_of_more_than_a_tile(causal):
-    shape, needs = Shape(1, 4, 32), scoring.Needs(details=True, top_k=2, sets=np.ones((1, V), bool))
+    shape, needs = BatchShape(1, 4, 32), scoring.Needs(details=True, top_k=2, sets=np.ones((1, V), bool))
     forward = make_forward(causal.model, needs, tile=16, combine=None, on_cpu=True)
     (packed,) = pack([(next_tokens(range(9)), np.arange(8, dtype=np.int32))], shape, buffer=1, shared=False)
     rows = jax.tree.map(lambda leaf: leaf[0], packed.rows)
@@ -326,7 +326,7 @@ def test_whoever_stops_listening_does_not_wait_for_what_is_on_its_way(engine, mo
     go.set()
     for thread in busy:
         thread.join(60)
-    assert not any(thread.is_alive() for thread in busy) and next(calls) <= 1 + _engine.AT_ONCE
+    assert not any(thread.is_alive() for thread in busy) and next(calls) <= 1 + _engine.BATCHES_IN_FLIGHT
 
 
 def test_several_threads_of_a_new_engine_compile_once(causal):

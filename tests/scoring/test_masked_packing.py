@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxlm import models, pretrained, scoring
 from jaxlm.scoring._engine_config import filled
-from jaxlm.scoring._packer import Shape, pack
+from jaxlm.scoring._packer import BatchShape, pack
 
 
 def copies(lengths):
@@ -23,7 +23,7 @@ def test_copies_of_texts_longer_than_half_a_row_meet_those_of_shorter_ones():
     lengths = np.clip(rng.lognormal(np.log(33.4) - 0.32, 0.8, 200).astype(int), 2, 102)
     model = pretrained.Loaded(models.TransformerConfig(vocab_size=9), "masked_lm", None, {}, None, {})
     buffer = filled(None, model).buffer
-    shape = Shape(1, 2, 102)
+    shape = BatchShape(1, 2, 102)
     batches = list(pack(copies(lengths), shape, buffer=buffer, shared=False))
     tokens = sum(batch.num_tokens for batch in batches)
     assert tokens == (lengths**2).sum()

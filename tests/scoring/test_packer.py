@@ -35,7 +35,7 @@ def proteins(rng):
 )
 def test_padding_is_below_a_percent(draw, row_length):
     lengths = draw(np.random.default_rng(0))
-    shape = _packer.Shape(1, 8, row_length)
+    shape = _packer.BatchShape(1, 8, row_length)
     batches = list(_packer.pack(numbered(lengths), shape, buffer=1024, shared=False))
     assert sum(batch.num_tokens for batch in batches) == lengths.sum()
     # The last batch is as full as the corpus happens to leave it.
@@ -48,7 +48,7 @@ def test_what_comes_out_is_what_went_in(shorter, buffer):
     rng = np.random.default_rng(1)
     # Long ones come in between.
     lengths = np.concatenate([rng.integers(1, 9, 600), rng.integers(1, 33, 300), rng.integers(1, 9, 900)])
-    shape = _packer.Shape(2, 2, 32)
+    shape = _packer.BatchShape(2, 2, 32)
     seen, shapes = {}, set()
     for batch in _packer.pack(numbered(lengths), shape, buffer=buffer, shared=False, shorter=shorter):
         rows = batch.rows
@@ -65,7 +65,7 @@ def test_what_comes_out_is_what_went_in(shorter, buffer):
 
 
 def test_short_pieces_take_short_rows_where_there_are_many():
-    shape = _packer.Shape(1, 4, 64)
+    shape = _packer.BatchShape(1, 4, 64)
 
     def lengths_of(sizes, beside):
         how = {"buffer": 4096, "shared": False, "shorter": (32, 16), "beside": beside}
@@ -81,7 +81,7 @@ def test_short_pieces_take_short_rows_where_there_are_many():
 def test_a_piece_that_fits_badly_is_passed_over_a_few_times_only():
     # Rows of two halves are full; what is longer than half of one waits for what never comes.
     lengths = [9, *[8] * 2000]
-    shape = _packer.Shape(1, 1, 16)
+    shape = _packer.BatchShape(1, 1, 16)
     drawn = 0
 
     def pieces():
@@ -98,7 +98,7 @@ def test_a_piece_that_fits_badly_is_passed_over_a_few_times_only():
 
 def test_the_order_is_a_function_of_the_pieces():
     lengths = np.random.default_rng(2).integers(1, 17, 200)
-    shape = _packer.Shape(1, 2, 16)
+    shape = _packer.BatchShape(1, 2, 16)
     one, other = (
         [
             batch.rows.tokens.tobytes()
@@ -112,5 +112,5 @@ def test_the_order_is_a_function_of_the_pieces():
 def test_more_questions_than_tokens_take_room():
     piece = scoring.Piece(np.zeros(2, np.int32), *(np.zeros(9, np.int32),) * 2)
     pairs = [(piece._replace(tokens=np.full(2, n, np.int32)), np.arange(2, dtype=np.int32)) for n in range(4)]
-    for batch in _packer.pack(pairs, _packer.Shape(1, 1, 16), buffer=4, shared=False):
+    for batch in _packer.pack(pairs, _packer.BatchShape(1, 1, 16), buffer=4, shared=False):
         assert batch.rows.count.max() <= 16

@@ -227,7 +227,7 @@ def test_continuations_of_contexts(make, loaded, log_probs_of):
     documents += [data.Record("3", "slow", {"context": ""}), data.Record("4", "slow", {})]
     *found, missing = rows(scorer, documents)
     for row, document in zip(found, documents, strict=False):
-        before, after = scoring._conditional.divided(document.meta["context"], document.text)
+        before, after = scoring._conditional.split_text(document.meta["context"], document.text)
         known = len(loaded.tokenizer.encode(before)) if before else 0
         stream = [loaded.tokenizer.specials.cls, *loaded.tokenizer.encode(before + after)]
         own = token_log_probs(log_probs_of, stream)[known:]

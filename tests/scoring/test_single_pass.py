@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxlm import scoring
-from jaxlm.scoring._masked_windows import windows
+from jaxlm.scoring._masked_windows import masked_windows
 from jaxlm.scoring._single_pass import error_factor, unseen_log_probs
 
 SHARES = st.floats(0.01, 0.5)
@@ -50,7 +50,7 @@ def test_a_document_is_one_pass_over_the_unmasked_text(protein_lm, rows_of, log_
 
 @given(st.integers(1, 60), st.integers(2, 20))
 def test_windows_score_every_place_once_and_half_a_window_from_where_they_cut(length, room):
-    found = windows(length, room)
+    found = masked_windows(length, room)
     scored = [place for window in found for place in range(window.first, window.last)]
     assert scored == list(range(length))
     for window in found:
@@ -64,7 +64,7 @@ def test_long_texts_are_read_in_windows(protein_lm, rows_of, log_probs_of):
     text = "MKTAYIAKQRQISFVKSHFSRQ"
     row = rows_of(protein_lm, scoring.SinglePass(tokens=True), [text], row_length=10)[0]
     tokens = protein_lm.tokenizer.encode(text)
-    for window in windows(len(text), 10):
+    for window in masked_windows(len(text), 10):
         log_probs = log_probs_of(protein_lm, tokens[window.start : window.stop])
         for place in range(window.first, window.last):
             seen = log_probs[place - window.start, tokens[place]]

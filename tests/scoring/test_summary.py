@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jaxlm.scoring._summary import SAMPLE, _Spread, summarize
+from jaxlm.scoring._summary import SAMPLE, _Spread, summarize_tables
 
 
 def table(first, values, errors=None, **columns):
@@ -30,7 +30,7 @@ def table(first, values, errors=None, **columns):
 
 
 def test_the_corpus_is_pooled_and_its_documents_are_spread():
-    found = summarize(
+    found = summarize_tables(
         [
             table(0, [-2.0, None], [None, "a.txt:3: 12 words"], num_scored=[2, None]),
             table(2, [-10.0, None], [None, "a.txt:9: 7 words"], num_scored=[4, None]),
@@ -51,7 +51,7 @@ def test_bytes_and_words_are_those_of_documents_scored_whole():
     counts = {"num_scored": [4, 3], "num_bytes": [8, 100], "num_words": [2, 50], "bits_per_byte": [1.0, None]}
     nats = -8 * math.log(2)
     for values, unit in (([nats, -3.0], "nats"), ([-8.0, -3.0 / math.log(2)], "bits")):
-        corpus = summarize([table(0, values, unit=unit, **counts)])["corpus"]
+        corpus = summarize_tables([table(0, values, unit=unit, **counts)])["corpus"]
         assert math.isclose(corpus["bits_per_byte"], 1.0)
         assert math.isclose(corpus["word_perplexity"], 16.0)
         assert math.isclose(corpus["nats_per_token"], (-nats + 3) / 7)
@@ -61,7 +61,7 @@ def test_a_sample_of_many_is_like_them_and_a_function_of_the_indices():
     values = np.random.default_rng(0).normal(size=3 * SAMPLE)
     halves = [table(0, values[:SAMPLE]), table(SAMPLE, values[SAMPLE:])]
     thirds = [table(n * SAMPLE, values[n * SAMPLE : (n + 1) * SAMPLE]) for n in range(3)]
-    one, other = (summarize(tables)["columns"]["log_likelihood"] for tables in (halves, thirds))
+    one, other = (summarize_tables(tables)["columns"]["log_likelihood"] for tables in (halves, thirds))
     assert one["histogram"] == other["histogram"]
     assert one["count"] == len(values)
     # Six standard errors of a median of 65,536 normal values: 6 * 1.25 / 256.
@@ -70,7 +70,7 @@ def test_a_sample_of_many_is_like_them_and_a_function_of_the_indices():
 
 
 def test_constants_and_what_is_not_finite():
-    spread = summarize([table(0, [1.0, 1.0, math.inf])])["columns"]["log_likelihood"]
+    spread = summarize_tables([table(0, [1.0, 1.0, math.inf])])["columns"]["log_likelihood"]
     assert (spread["count"], spread["missing"], spread["std"]) == (2, 1, 0.0)
     assert sum(spread["histogram"]["counts"]) == 2
 
@@ -86,8 +86,10 @@ def test_only_what_the_measure_names_as_its_log_likelihood_is_pooled():
         ]
     )
     columns = {"index": [0], "id": ["a"], "num_scored": [3], "max_ratio": [9.0], "error": [None]}
-    assert summarize([pa.table(columns, schema)])["corpus"] == {}
-    pooled = summarize([table(0, [-6.0], tokens="num_tokens", num_tokens=[3], num_scored=[1])])["corpus"]
+    assert summarize_tables([pa.table(columns, schema)])["corpus"] == {}
+    pooled = summarize_tables([table(0, [-6.0], tokens="num_tokens", num_tokens=[3], num_scored=[1])])[
+        "corpus"
+    ]
     assert (pooled["scored"], pooled["nats_per_token"]) == (3, 2.0)
 
 
@@ -97,7 +99,7 @@ def test_deviations_keep_their_digits_far_from_zero_and_in_any_parts(mean, parts
     values = mean + np.random.default_rng(0).normal(size=1000)
     cuts = [0, *sorted(np.random.default_rng(parts).integers(0, 1000, parts - 1)), 1000]
     tables = [table(a, values[a:b]) for a, b in itertools.pairwise(cuts)]
-    spread = summarize(tables)["columns"]["log_likelihood"]
+    spread = summarize_tables(tables)["columns"]["log_likelihood"]
     assert spread["count"] == 1000
     # NumPy's own deviations lose digits with the mean; these are of fractions.
     np.testing.assert_allclose(spread["std"], statistics.pstdev(values.tolist()), rtol=1e-12)

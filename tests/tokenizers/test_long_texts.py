@@ -91,8 +91,8 @@ def small(monkeypatch):
     """Texts are long from 4,000 characters on."""
     from jaxlm.tokenizers import _tokenizer
 
-    monkeypatch.setattr(_tokenizer, "LONG", 4000)
-    for name, size in {"LONG": 4000, "PIECE": 1500, "AROUND": 200}.items():
+    monkeypatch.setattr(_tokenizer, "LONG_TEXT", 4000)
+    for name, size in {"LONG_TEXT": 4000, "CHUNK": 1500, "MARGIN": 200}.items():
         monkeypatch.setattr(_long_texts, name, size)
 
 

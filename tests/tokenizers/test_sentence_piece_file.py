@@ -7,7 +7,13 @@ import pytest
 
 from jaxlm.tokenizers._charsmap import check_charsmap
 from jaxlm.tokenizers._protobuf import read_fields
-from jaxlm.tokenizers._sentence_piece_file import CONTROL, NORMAL, UNKNOWN, Piece, read_sentence_pieces
+from jaxlm.tokenizers._sentence_piece_file import (
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    SentencePiece,
+    read_sentence_pieces,
+)
 from tests.tokenizers.spm import OPENING, message, model_file, number, piece
 
 PIECES = [*OPENING, ("▁a", -1.5), ("b", -2.25)]
@@ -21,8 +27,12 @@ def read(tmp_path, data):
 def test_what_a_file_says(tmp_path):
     found = read(tmp_path, model_file(PIECES))
     assert found.pieces == (
-        *(Piece("<unk>", 0.0, UNKNOWN), Piece("<s>", 0.0, CONTROL), Piece("</s>", 0.0, CONTROL)),
-        *(Piece("▁a", -1.5, NORMAL), Piece("b", -2.25, NORMAL)),
+        *(
+            SentencePiece("<unk>", 0.0, UNKNOWN),
+            SentencePiece("<s>", 0.0, CONTROL),
+            SentencePiece("</s>", 0.0, CONTROL),
+        ),
+        *(SentencePiece("▁a", -1.5, NORMAL), SentencePiece("b", -2.25, NORMAL)),
     )
     assert (found.model, found.byte_fallback, found.charsmap) == ("unigram", False, b"")
     assert found.adds_space and found.strips_spaces

@@ -1,15 +1,15 @@
 import pytest
 
-from jaxlm.tokenizers._settings import Settings, read_settings
+from jaxlm.tokenizers._settings import TokenizerSettings, read_settings
 from tests.tokenizers.folders import listed, stored, write
 
 
-def names(settings: Settings):
+def names(settings: TokenizerSettings):
     return [one.token.content for one in settings.reserved()]
 
 
 def test_nothing_beside_a_tokenizer_says_nothing(tmp_path):
-    assert read_settings(tmp_path) == Settings({}, frozenset(), (), {}, (), None, None)
+    assert read_settings(tmp_path) == TokenizerSettings({}, frozenset(), (), {}, (), None, None)
 
 
 def test_every_file_is_read(tmp_path):

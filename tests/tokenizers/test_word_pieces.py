@@ -7,7 +7,7 @@ import pytest
 import tokenizers as library
 
 from jaxlm import tokenizers
-from jaxlm.tokenizers._word_pieces import read_lines
+from jaxlm.tokenizers._word_pieces import read_vocab_txt
 from tests.tokenizers.folders import BERT, differences, listed, stored, write
 
 PROTBERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"LAGVESIKRDTPNQFYMHCWXUBZO"]
@@ -74,7 +74,7 @@ def test_a_line_ends_at_lf_and_cr_lf_and_nowhere_else(tmp_path, break_, end, las
     lines = ["[UNK]", f"a{break_}b", "", "the", "low"]
     text = end.join(lines) + end * last
     (tmp_path / "vocab.txt").write_bytes(text.encode())
-    assert read_lines(tmp_path / "vocab.txt") == lines
+    assert read_vocab_txt(tmp_path / "vocab.txt") == lines
     (tmp_path / "vocab.txt").write_bytes(("\ufeff" + text).encode())
     assert tokenizers.load(tmp_path).encode("the low").tolist() == [3, 4]
 

@@ -225,7 +225,7 @@ ONES = noise(corruption.to_mask(1), rate=1.0)
 def test_input_noise_is_read_and_target_noise_is_compared_with():
     rng, batch, real = RNGS["mask"], jax.tree.map(jnp.asarray, BATCH), BATCH.segments > 0
     goals, loss_mask = (
-        np.asarray(part).reshape(-1) for part in ops.next_tokens(batch.tokens, batch.segments)
+        np.asarray(part).reshape(-1) for part in ops.next_token_targets(batch.tokens, batch.segments)
     )
     shift = functools.partial(training.shift_batch, rng, batch)
     clean, read, compared = shift(), shift(input_noise=ZEROS), shift(target_noise=ONES)
@@ -255,7 +255,7 @@ def test_the_two_noises_draw_from_keys_of_their_own():
     half = noise(corruption.to_mask(0), rate=0.5, count="bernoulli")
     batch = jax.tree.map(jnp.asarray, BATCH)
     shifted = training.shift_batch(RNGS["mask"], batch, input_noise=half, target_noise=half)
-    same = ops.next_tokens(shifted.tokens, batch.segments).targets.reshape(-1)
+    same = ops.next_token_targets(shifted.tokens, batch.segments).targets.reshape(-1)
     assert (np.asarray(same) != np.asarray(shifted.targets)).any()
 
 

@@ -8,7 +8,7 @@ import pytest
 from jaxlm import training
 from jaxlm.data import DataConfig
 from jaxlm.models import TransformerConfig
-from jaxlm.training._records import first_differences, from_dict
+from jaxlm.training._records import first_differences, record_from_dict
 
 
 def test_the_default_experiment_is_of_the_embedded_corpus():
@@ -90,4 +90,4 @@ def test_the_first_differences_are_named():
 
 
 def test_a_record_of_plain_fields():
-    assert from_dict(training.OptimizerConfig, {"learning_rate": 1}).learning_rate == 1.0
+    assert record_from_dict(training.OptimizerConfig, {"learning_rate": 1}).learning_rate == 1.0

@@ -4,7 +4,7 @@ import json
 import math
 
 from jaxlm.training import read_metrics
-from jaxlm.training._metrics import Window, append_line, cut_back
+from jaxlm.training._metrics import MetricsWindow, append_line, cut_back
 
 STEP = {
     "bad": 0,
@@ -19,7 +19,7 @@ BAD = dict.fromkeys(STEP, 0) | {"bad": 1, "tokens": 100}
 
 
 def test_means_are_of_sums_and_bad_steps_count_as_such():
-    window = Window().add(STEP, None).add(STEP | {"weight": 8.0, "loss_sum": 30.0}, 0.5).add(BAD, 0.5)
+    window = MetricsWindow().add(STEP, None).add(STEP | {"weight": 8.0, "loss_sum": 30.0}, 0.5).add(BAD, 0.5)
     line = window.line(3, 0.1)
     assert (line["loss"], line["accuracy"], line["grad_norm"]) == (3.0, 0.5, 2.0)
     assert (line["scored"], line["tokens"], line["overflow"], line["bad_steps"]) == (12, 300, 2, 1)
@@ -28,17 +28,17 @@ def test_means_are_of_sums_and_bad_steps_count_as_such():
 
 
 def test_counts_do_not_round():
-    window = Window(tokens=2**53)
+    window = MetricsWindow(tokens=2**53)
     assert window.add(STEP | {"tokens": 1}, 0.0).tokens == 2**53 + 1
 
 
 def test_a_window_survives_json():
-    window = Window().add(STEP, 0.125)
-    assert Window(**json.loads(json.dumps(window._asdict()))) == window
+    window = MetricsWindow().add(STEP, 0.125)
+    assert MetricsWindow(**json.loads(json.dumps(window._asdict()))) == window
 
 
 def test_nothing_masked_is_no_number_and_null_in_the_file(tmp_path):
-    window = Window().add(BAD, None)
+    window = MetricsWindow().add(BAD, None)
     assert math.isnan(window.loss) and math.isnan(window.tokens_per_second)
     append_line(tmp_path, window.line(1, 0.1))
     (text,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
