@@ -6,6 +6,7 @@
 import json
 import logging
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 from _sides import serve
@@ -21,7 +22,6 @@ def start(options: dict):
     """Returns a step, which asks about every text once, and what there is to tell."""
     import inseq
     import torch
-    import transformers
 
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
@@ -55,11 +55,7 @@ def start(options: dict):
         told[:] = [scores[0][name].tolist() for name in names]
         return sum(len(one[names[0]]) for one in scores)
 
-    versions = {
-        "inseq": inseq.__version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
+    versions = {name: version(name) for name in ("inseq", "torch", "transformers")}
     return step, {"warmup": 0, "versions": versions, "tell": lambda: {"values": told}}
 
 

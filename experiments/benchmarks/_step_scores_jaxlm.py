@@ -52,7 +52,8 @@ def asked(loaded, texts: dict, options: dict):
             some = questions[first : first + batch]
             more = {}
             if task == "divergence":
-                more = {"contrast": [one["contrast"] for one in some]}
+                # Behind the other prompts stands what stands behind these.
+                more = {"contrast": steps.Contrast(texts=[one["other"] for one in some])}
             if task == "dropout":
                 more = {"rng": jax.random.key(first), "n_mcd_steps": options["draws"]}
             prompts, wholes = ([one[name] for one in some] for name in ("prompt", "whole"))

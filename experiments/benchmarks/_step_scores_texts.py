@@ -46,7 +46,10 @@ def random_model(folder: Path, shape: Shape, seed: int = 0) -> None:
     model = models.build(config, "causal_lm")
     params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, 4), jnp.int32))["params"]
     tokenizer = tokenizers.train_subwords(sources(400), vocab_size=shape.vocab_size)
-    pretrained.save_huggingface(folder, pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {}))
+    # Texts are opened by a token, as training does and as the tokenizer's own file says to others.
+    ends = {"jaxlm_ends": {"opening": ["[CLS]"], "closing": ["[SEP]"]}}
+    loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, ends)
+    pretrained.save_huggingface(folder, loaded)
 
 
 def sources(number: int) -> list[str]:
@@ -61,8 +64,8 @@ def sources(number: int) -> list[str]:
 def prepare(model: Path, file: Path, shape: Shape, texts: int, mixed: int) -> dict[str, Any]:
     """Writes the questions and the mixed texts as JSON, and returns how many tokens there are of each.
 
-    A question is a prompt, the prompt with what follows, and another prompt with the same behind it. Text and
-    ids go over into each other both ways, so that every side reads the same ids.
+    A question is a prompt, the prompt with what follows, another prompt, and that one with the same behind it.
+    Text and ids go over into each other both ways, so that every side reads the same ids.
     """
     from jaxlm import tokenizers
 
@@ -84,6 +87,7 @@ def questions_of(tokenizer: Any, encoded: list, shape: Shape, number: int) -> It
         pieces = {
             "prompt": ids[: shape.prompt],
             "whole": ids[:whole],
+            "other": others[: shape.prompt],
             "contrast": [*others[: shape.prompt], *ids[shape.prompt : whole]],
         }
         texts = {name: tokenizer.decode(list(map(int, piece))) for name, piece in pieces.items()}

@@ -20,6 +20,8 @@ DEFECTS = {
     "statistic 'z_score'; the mean is taken of what it draws",
     "product of logarithms": "log-probabilities of a span and their differences are multiplied: there is no "
     "`span` of them",
+    "short contrast": "what a shorter contrast does not reach is compared with the contrast's last token",
+    "Marian's decoder": "transformers scales the decoder's embeddings, and inseq does so before: once here",
     "training mode": "mc_dropout_prob_avg leaves dropout on for what is asked next: switched off after it",
 }
 # Of the functions whose numbers carry a defect.

@@ -30,6 +30,7 @@ def leave_common_dropout(model: torch.nn.Module) -> None:
             module.dropout = torch.nn.Identity()
         if kind == "T5Stack":
             module.dropout = EveryOther(module.dropout.p)
+    model.eval()
 
 
 def numbers(asked: Asked) -> dict[str, Any]:
