@@ -64,7 +64,7 @@ def sources(number: int) -> list[str]:
 def prepare(model: Path, file: Path, shape: Shape, texts: int, mixed: int) -> dict[str, Any]:
     """Writes the questions and the mixed texts as JSON, and returns how many tokens there are of each.
 
-    A question is a prompt, the prompt with what follows, another prompt, and that one with the same behind it.
+    A question is a prompt, the prompt with what follows, another prompt, and that with the same behind it.
     Text and ids go over into each other both ways, so that every side reads the same ids.
     """
     from jaxlm import tokenizers
