@@ -1,18 +1,24 @@
 """Whatever a file holds, what is said of it is a line written for it: the last resort is never reached.
 
-Every kind of file is damaged, seeds fixed, and read by the doors that commands read it by, in this process. A
-few of each kind run daily; `pytest --long tests/test_mutated_files.py` runs as many as CI has time for, and
-`JAXLM_MUTANTS=20000 pytest --long tests/test_mutated_files.py` that many of each kind, by hand.
+Files are damaged, seeds fixed, and read in this process, 20,000 of each kind of place that holds some: by the
+door that reads the file and, one in thirty, by all that a command reads of its place. A few of each file run
+daily, all with `pytest --long --dist load tests/test_mutated_files.py`, and by hand
+`JAXLM_MUTANTS=20000 pytest --long --dist load tests/test_mutated_files.py` reads that many of each file.
 """
 
 import contextlib
+import functools
 import gzip
 import json
+import logging
 import os
 import random
 import shutil
 import warnings
+from collections import Counter
+from collections.abc import Callable
 from io import StringIO
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +29,22 @@ import pytest
 from jaxlm import data, decoding, io, models, pretrained, scoring, tokenizers, training
 from jaxlm.cli import main
 from jaxlm.cli._failures import describe
+from jaxlm.pretrained._description import read_description
+from jaxlm.pretrained._huggingface import read_config
+from jaxlm.pretrained._weights import open_weights
+from jaxlm.scoring._finish import done_parts
+from jaxlm.scoring._job import make_job as describe_the_job
+from jaxlm.scoring._manifest import check_store
+from jaxlm.scoring._plan import read_plan
 from tests.mutants import mutated
 from tests.scoring.fakes import Fake
 
 SIZE = {"vocab_size": 300, "width": 8, "depth": 1, "num_heads": 2, "max_length": 16}
 TEXTS = ["to be or not to be", "that is the question", "whether tis nobler", "in the mind to suffer"] * 3
-DAILY = 6
+DAILY, EACH = 6, 20_000
+# One in so many is read by all that a command reads: programs are traced, jobs run, tables shown.
+WHOLE = 30
+CONFIG = scoring.JobConfig(part_documents=4)
 
 
 def read_tokenizer(folder):
@@ -43,42 +59,85 @@ def read_tokenizer(folder):
     tokenizers.Tokenizer.from_json(tokenizer.to_json(), tokenizer.role_names())
 
 
-def read_model(folder):
-    pretrained.inspect(folder)
+def read_model(file):
+    pretrained.inspect(file.parent)
 
 
-def read_generation(folder):
-    values = pretrained._load._values(folder / "generation_config.json")
+def read_published_config(file):
+    read_config(file, pretrained._load._values(file))
+
+
+def read_weights(file):
+    open_weights(file.parent)
+
+
+def read_generation(file):
+    values = pretrained._load._values(file)
     asked = decoding.with_defaults(decoding.GenerationConfig(), {"generation": dict(values)})
     decoding.unfollowed(asked, {"generation": dict(values)})
 
 
-def read_corpus(path, **how):
+def read_corpus(path):
     """Both ways of reading: on, behind what is broken, and up to it."""
-    list(data.open_source(path, broken="yield", max_document=1 << 20, **how))
-    list(data.open_source(path, max_document=1 << 20, **how))
+    list(data.open_source(path, broken="yield", max_document=1 << 20))
+    list(data.open_source(path, max_document=1 << 20))
 
 
-def read_job(folder):
-    source = scoring.file_source(folder / "corpus", keep=())
-    list(scoring.run_job(Fake(), source, str(folder / "out"), scoring.JobConfig(part_documents=4)))
-    list(scoring.read_parts(str(folder / "out")))
+def source_of(out):
+    return scoring.file_source(out.parent / "corpus", keep=())
 
 
-def read_cache(folder):
-    data.TokenCache(folder)
+@functools.cache
+def job_of(out):
+    return describe_the_job(Fake(), source_of(out), CONFIG)
 
 
-def read_run(folder):
-    with contextlib.redirect_stdout(StringIO()):
-        said = StringIO()
-        with contextlib.redirect_stderr(said):
-            code = main(["info", str(folder)])
-    if "failed at" in said.getvalue():
-        raise AssertionError(said.getvalue())
+def read_job_file(file):
+    check_store(scoring.open_store(str(file.parent)), job_of(file.parent))
+
+
+def read_plan_file(file):
+    read_plan(scoring.open_store(str(file.parent)), job_of(file.parent))
+
+
+def read_parts(out):
+    list(scoring.read_parts(str(out)))
+
+
+def read_part(file):
+    out = file.parents[1]
+    if 1 in done_parts(scoring.open_store(str(out)), job_of(out), shard=(2, 3)):
+        read_parts(out)
+
+
+def run_job(file):
+    """As `jaxlm score` goes on, beside the whole job, which stays."""
+    whole = next(folder for folder in file.parents if (folder / "corpus").exists())
+    with contextlib.ExitStack() as kept:
+        folder = whole.with_name("run")
+        kept.callback(shutil.rmtree, folder)
+        shutil.copytree(whole, folder)
+        list(scoring.run_job(Fake(), source_of(folder / "out"), str(folder / "out"), CONFIG))
+        read_parts(folder / "out")
+
+
+def read_cache(file):
+    data.TokenCache(file.parent)
+
+
+def read_meta(file):
+    training.checkpoints(file.parents[1])
+
+
+def show_run(file):
+    """As `jaxlm info` does."""
+    run = next(folder for folder in file.parents if (folder / "experiment.json").exists())
+    with contextlib.redirect_stdout(StringIO()), contextlib.redirect_stderr(StringIO()) as said:
+        code = main(["info", str(run)])
+    assert "failed at" not in said.getvalue(), said.getvalue()
     assert code in (0, 1, 2) and said.getvalue().count("\n") <= 3
-    training.read_metrics(folder)
-    training.load_experiment(folder)
+    training.read_metrics(run)
+    training.load_experiment(run)
 
 
 def make_tokenizers(folder):
@@ -117,6 +176,9 @@ def make_models(folder):
             pretrained.save_model(folder / name, config, params, None, objective="causal_lm")
         else:
             pretrained.save_huggingface(folder / name, loaded)
+
+
+def make_generation(folder):
     told = {"eos_token_id": [2, 3], "bad_words_ids": [[7], [8, 9]], "num_beams": 4, "max_length": 20}
     (folder / "generation_config.json").write_text(json.dumps(told))
 
@@ -142,7 +204,8 @@ def make_corpora(folder):
 def make_job(folder):
     (folder / "corpus").mkdir()
     (folder / "corpus" / "c.txt").write_text("\n".join(TEXTS) + "\n")
-    read_job(folder)
+    out = folder / "out"
+    list(scoring.run_job(Fake(), source_of(out), str(out), CONFIG))
 
 
 def make_cache(folder):
@@ -165,68 +228,75 @@ def make_run(folder):
     training.write_digests(checkpoint)
 
 
-# By kind: who makes the files, the one that is damaged, who reads, and how many of the long run's share.
-KINDS = {
-    "tokenizer.json": (make_tokenizers, "tokenizer.json", read_tokenizer, 16),
-    "tokenizer_config.json": (make_tokenizers, "tokenizer_config.json", read_tokenizer, 16),
-    "special_tokens_map.json": (make_tokenizers, "special_tokens_map.json", read_tokenizer, 16),
-    "added_tokens.json": (make_tokenizers, "added_tokens.json", read_tokenizer, 16),
-    "vocab.json": (make_old_tokenizers, "vocab.json", read_tokenizer, 16),
-    "merges.txt": (make_old_tokenizers, "merges.txt", read_tokenizer, 16),
-    "vocab.txt": (make_word_pieces, "vocab.txt", read_tokenizer, 16),
-    "config.json of ours": (make_models, "ours/config.json", read_model, 2),
-    "config.json of GPT-2": (make_models, "gpt2/config.json", read_model, 2),
-    "safetensors": (make_models, "ours/model.safetensors", read_model, 2),
-    "generation_config.json": (make_models, "generation_config.json", read_generation, 16),
-    "jsonl": (make_corpora, "c.jsonl", read_corpus, 16),
-    "csv": (make_corpora, "c.csv", read_corpus, 16),
-    "fasta": (make_corpora, "c.fasta", read_corpus, 16),
-    "text": (make_corpora, "c.txt", read_corpus, 16),
-    "gz": (make_corpora, "c.txt.gz", read_corpus, 16),
-    "zst": (make_corpora, "c.jsonl.zst", read_corpus, 16),
-    "parquet": (make_corpora, "c.parquet", read_corpus, 16),
-    "job.json": (make_job, "out/job.json", read_job, 1),
-    "plan.json": (make_job, "out/plan.json", read_job, 1),
-    "manifest.json of a job": (make_job, "out/manifest.json", read_job, 1),
-    "part": (make_job, "out/parts/part-000001.parquet", read_job, 1),
-    "manifest.json of a cache": (make_cache, "manifest.json", read_cache, 16),
-    "experiment.json": (make_run, "experiment.json", read_run, 2),
-    "metrics.jsonl": (make_run, "metrics.jsonl", read_run, 1),
-    "meta.json": (make_run, "checkpoints/00000003/meta.json", read_run, 1),
+class File(NamedTuple):
+    """One that is damaged: the kind of place it lies in, who makes that, its name there, and who reads."""
+
+    kind: str
+    make: Callable
+    name: str
+    read: Callable
+    read_all: Callable | None = None
+
+
+FILES = {
+    "tokenizer.json": File("tokenizer", make_tokenizers, "tokenizer.json", read_tokenizer),
+    "tokenizer_config.json": File("tokenizer", make_tokenizers, "tokenizer_config.json", read_tokenizer),
+    "special_tokens_map.json": File("tokenizer", make_tokenizers, "special_tokens_map.json", read_tokenizer),
+    "added_tokens.json": File("tokenizer", make_tokenizers, "added_tokens.json", read_tokenizer),
+    "vocab.json": File("tokenizer", make_old_tokenizers, "vocab.json", read_tokenizer),
+    "merges.txt": File("tokenizer", make_old_tokenizers, "merges.txt", read_tokenizer),
+    "vocab.txt": File("tokenizer", make_word_pieces, "vocab.txt", read_tokenizer),
+    "config.json": File("model", make_models, "ours/config.json", read_description, read_model),
+    "GPT-2's": File("model", make_models, "gpt2/config.json", read_published_config, read_model),
+    "safetensors": File("model", make_models, "ours/model.safetensors", read_weights, read_model),
+    "generation_config.json": File("model", make_generation, "generation_config.json", read_generation),
+    "jsonl": File("corpus", make_corpora, "c.jsonl", read_corpus),
+    "csv": File("corpus", make_corpora, "c.csv", read_corpus),
+    "fasta": File("corpus", make_corpora, "c.fasta", read_corpus),
+    "text": File("corpus", make_corpora, "c.txt", read_corpus),
+    "gz": File("corpus", make_corpora, "c.txt.gz", read_corpus),
+    "zst": File("corpus", make_corpora, "c.jsonl.zst", read_corpus),
+    "parquet": File("corpus", make_corpora, "c.parquet", read_corpus),
+    "job.json": File("job", make_job, "out/job.json", read_job_file, run_job),
+    "plan.json": File("job", make_job, "out/plan.json", read_plan_file, run_job),
+    "manifest.json": File(
+        "job", make_job, "out/manifest.json", lambda file: read_parts(file.parent), run_job
+    ),
+    "part": File("job", make_job, "out/parts/part-000001.parquet", read_part, run_job),
+    "cache": File("cache", make_cache, "manifest.json", read_cache),
+    "experiment.json": File(
+        "run", make_run, "experiment.json", lambda file: training.load_experiment(file.parent), show_run
+    ),
+    "metrics.jsonl": File(
+        "run", make_run, "metrics.jsonl", lambda file: training.read_metrics(file.parent), show_run
+    ),
+    "meta.json": File("run", make_run, "checkpoints/00000003/meta.json", read_meta, show_run),
 }
-SHARES = sum(share for *_, share in KINDS.values())
-IN_ALL = 20_000
+OF_KIND = Counter(file.kind for file in FILES.values())
 
 
-def check(kind, folder, count, first=0):
-    """Damages the file of a kind `count` times and reads each."""
-    make, name, read, _ = KINDS[kind]
-    whole = folder / "whole"
+def check(which, folder, count, first=0, *, whole_each=1):
+    """Damages a file `count` times and reads each, one in `whole_each` as a command does."""
+    file = FILES[which]
+    whole, tried = folder / "whole", folder / "tried"
     whole.mkdir()
-    make(whole)
-    content, tried = (whole / name).read_bytes(), folder / "tried"
-    is_json = ".json" in name and not name.endswith(".zst")
+    file.make(whole)
     shutil.copytree(whole, tried)
-    reads_folder = read in (read_model, read_corpus)
-    wrong = []
+    content, place = (whole / file.name).read_bytes(), tried / file.name
+    is_json, wrong = ".json" in file.name and not file.name.endswith(".zst"), []
     for seed in range(first, first + count):
-        if read is read_job:
-            shutil.rmtree(tried)
-            shutil.copytree(whole, tried)
-        (tried / name).write_bytes(mutated(content, random.Random(f"{kind} {seed}"), is_json=is_json))
-        place = tried / name if reads_folder else tried
-        line = _said(read, place.parent if read is read_model else place)
-        if line is not None:
-            wrong.append(f"{seed}: {line}")
+        place.write_bytes(mutated(content, random.Random(f"{which} {seed}"), is_json=is_json))
+        lines = [_said(file.read, place)]
+        if file.read_all is not None and seed % whole_each == 0:
+            lines.append(_said(file.read_all, place))
+        wrong += [f"{seed}: {line}" for line in lines if line is not None]
     assert not wrong, f"{len(wrong)} of {count}:\n" + "\n".join(wrong[:8])
 
 
 def _said(read, place):
     """What the command line would say, where it is its last resort."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            read(place)
+        read(place.parent if read is read_tokenizer else place)
     except io.DamagedError:
         return None  # whoever opens a cache builds it again
     except Exception as error:
@@ -235,13 +305,24 @@ def _said(read, place):
     return None
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_few_of_each_kind(kind, tmp_path):
-    check(kind, tmp_path, DAILY)
+@pytest.fixture(autouse=True)
+def silence():
+    """What is warned of is not looked at here."""
+    logging.disable(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("which", FILES)
+def test_a_few_of_each_file(which, tmp_path):
+    check(which, tmp_path, DAILY)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", KINDS)
-def test_many_of_each_kind(kind, tmp_path):
+@pytest.mark.parametrize("which", FILES)
+def test_20_000_of_each_kind(which, tmp_path):
     asked = os.environ.get("JAXLM_MUTANTS")
-    check(kind, tmp_path, int(asked) if asked else IN_ALL * KINDS[kind][3] // SHARES, first=DAILY)
+    count = int(asked) if asked else EACH // OF_KIND[FILES[which].kind]
+    check(which, tmp_path, count, first=DAILY, whole_each=WHOLE)
