@@ -170,7 +170,7 @@ def program(made):
     objective = training.training_objective(made, task, 8)
     params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
     cache, plan = task.splits["train"]
-    batch = next(iter(data.Batches(cache, plan, batch_size=8, seed=0).iterate(0)))
+    batch = jax.tree.map(jnp.asarray, next(iter(data.Batches(cache, plan, batch_size=8, seed=0).iterate(0))))
 
     def step(params, key):
         drawn = model.init(key, jnp.zeros((1, 8), jnp.int32))["params"]
