@@ -18,9 +18,7 @@ def describe() -> dict:
         "gpus": _gpus(),
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2),
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("jax", "flax", "torch", "transformers")
-        },
+        "versions": {name: _version(name) for name in ("jax", "flax", "torch", "transformers")},
     }
 
 
@@ -31,6 +29,14 @@ def peak_flops(device: str) -> float | None:
     (989400000000000.0, None)
     """
     return next((peak for name, peak in PEAKS.items() if name in device), None)
+
+
+def _version(name: str) -> str | None:
+    """The version of a package, None of a peer that is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _cpu() -> str:

@@ -110,6 +110,8 @@ def of_each(function: Callable[[Place], T], places: Sequence[Place]) -> list[T]:
         function: `file_digest`, `file_version` or `file_size`.
         places: the files.
     """
+    if len(places) < 2:  # which no thread need be started for
+        return [function(place) for place in places]
     is_remote = any(isinstance(place, RemotePath) for place in places)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE if is_remote else os.cpu_count()) as pool:
         return list(pool.map(function, places))

@@ -23,7 +23,8 @@ class LayerScope(NamedTuple):
     """What the self-attention of one block reads beside the stream.
 
     Attributes:
-      mask: `Bool[B 1|N L S]`, True = may attend; None for everything.
+      mask: `Bool[B 1|N L S]`, True = may attend; None for everything, or, of a causal model, for everything
+        up to the position itself.
       turns: of queries and keys, or None.
       bias: `Float32[B|1 N L S]`, added to the scores, or None.
     """
@@ -37,8 +38,8 @@ class Scope(NamedTuple):
     """Masks, turns, the bias of the scores and the memory, computed once for all blocks.
 
     Attributes:
-      masks: two of `Bool[B 1|N L S]`; a kind of block that the config has not has None, as has one that may
-        read everything.
+      masks: two of `Bool[B 1|N L S]`; a kind of block that the config has not has None, as has one in which
+        nothing but causality restricts attention, which needs no mask.
       turns: two of `ops.Turns`, None where positions are not rotary.
       bias: `Float32[B|1 N L S]`, None where positions are not relative.
       memory: `Float[B S D]` what an encoder made; None where there is none, or blocks have kept theirs.
@@ -81,7 +82,9 @@ def full_scope(
     def mask(window: int | None) -> Array | None:
         # A scan over blocks of both kinds chooses between two masks, so that both have to be there.
         chosen = config.scan_layers and config.window is not None
-        if segments is None and not config.causal and window is None and not chosen:
+        # What causality alone hides is hidden by the attention itself.
+        is_told = not config.causal or attention_mask is None
+        if segments is None and window is None and not chosen and is_told:
             return attention_mask
         rows = jnp.ones(positions.shape[:2], jnp.int32) if segments is None else segments
         found = ops.attention_mask(rows, causal=config.causal, window=window)

@@ -47,8 +47,8 @@ def attention(
       value: `Float[B S K H]`.
       mask: `Bool[B 1|N 1|L S]`, True = may attend; None for everything.
       bias: `Float[B|1 N|1 L S]`, added to the scores; None for 0.
-      is_causal: says that S is L and that the mask lets no query attend to a key behind it, so that those
-        need not be computed. It hides nothing by itself.
+      is_causal: S is L, and no query attends to a key behind it. Without a mask those keys are hidden here,
+        which cuDNN does without reading a mask; a mask hides them itself, and they need not be computed.
       scale: factor of the scores; None for `1 / sqrt(H)`.
       softcap: bound of the scores, or None.
       dropout_rate: probability that an attention probability is zeroed.
@@ -91,12 +91,14 @@ def attention(
         say_once(query.shape, query.dtype.name, reason)
         if reason is None:
             with naming_remedy():
-                return fused_attention(query, key, value, mask, scale)
+                return fused_attention(query, key, value, mask, scale, is_causal=is_causal)
         if require_fused or (implementation == "cudnn" and not are_plain()):
             raise ValueError(
                 f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
                 "change that, or allow implementation 'xla' without require_fused"
             )
+    if is_causal and mask is None:
+        mask = jnp.tril(jnp.ones((1, 1, query.shape[1], key.shape[1]), bool))
     words = key_words(dropout_rng) if rate else None
     settings = Settings(scale, softcap, rate)
     if return_probs:

@@ -1,5 +1,6 @@
 """What the files beside a tokenizer say of it: its class, its roles, and the tokens that were added to it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from tokenizers import AddedToken
 from jaxlm import io
 from jaxlm.tokenizers._classes import Way, class_name, way_of
 from jaxlm.tokenizers._roles import Specials
+from jaxlm.tokenizers._texts import check_characters
 
 _FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 LONGEST_ID = 18  # digits
@@ -128,17 +130,28 @@ def read_object(file: Path) -> dict[str, Any]:
     """Returns the JSON object of a file, an empty one if there is no such file.
 
     Raises:
-      ValueError: if it is no JSON object.
+      ValueError: if it is no JSON object, or holds a text that has no UTF-8.
     """
     if not file.exists():
         return {}
     try:
-        found = io.parse_json(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
+        found = io.parse_json(text)
     except ValueError as error:
         raise ValueError(f"{file}: not JSON ({error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
+    # JSON can escape half of a surrogate pair, of which the library makes no token.
+    if "\\ud" in text.lower():
+        _check_characters(file, found)
     return found
+
+
+def _check_characters(file: Path, found: Mapping[str, Any]) -> None:
+    try:
+        check_characters(json.dumps(found, ensure_ascii=False))
+    except ValueError as error:
+        raise ValueError(f"{file}: a text holds half of a surrogate pair, which is no character") from error
 
 
 def _model(file: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Frozen dataclasses from JSON values, with the field named in every refusal."""
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def record_from_dict(kind: type[RecordType], values: Any, name: str = "") -> Rec
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{name or kind.__name__} is an object of fields, got {values!r}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for field in values:
         if field not in hints:
             known = ", ".join(hints)
@@ -59,6 +60,11 @@ def flat_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             fields[prefix + name] = list(value) if isinstance(value, tuple) else value
     return fields
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from jaxlm import training
@@ -126,6 +127,8 @@ def test_every_write_that_fails(name, here, disk, capsys):
     which = 0
     while fail_and_go_on(name, which, NUMBERS[which % len(NUMBERS)], here, disk, capsys):
         which += 1
+        if which % 10 == 0:
+            jax.clear_caches()  # each call has traced programs of its own, which would fill the memory
         for made in ("run", "scores", "converted", "cache"):
             shutil.rmtree(here / made, ignore_errors=True)
     assert which > 4

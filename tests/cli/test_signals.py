@@ -144,7 +144,7 @@ def test_many_signals_at_random_moments(place, seed):
     """None is lost, none crashes, and what they left can be gone on with by the same command."""
     draw, codes, failures = random.Random(seed), {}, []
     seconds = {name: duration(place, command) for name, command in itertools.islice(commands(place, seed), 7)}
-    for path in place.glob(f"?{seed}-0"):
+    for path in place.glob(f"?{seed}-*"):
         shutil.rmtree(path)
     for name, command in itertools.islice(commands(place, seed), MANY // 3):
         number, after = draw.choice(list(CODES)), draw.uniform(0, seconds[name] * 1.1)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxlm import tokenizers
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "experiments" / "benchmarks"
 
 WORKER = """
@@ -77,7 +79,11 @@ def test_an_unknown_device_has_no_peak(load):
 
 
 @pytest.mark.parametrize(
-    "name", ["masked_lm_step", "mixed_lengths", "import_time", "_jaxlm_side", "_torch_side"]
+    "name",
+    [
+        *("masked_lm_step", "mixed_lengths", "import_time", "_jaxlm_side", "_torch_side"),
+        *("step_scores", "_step_scores_jaxlm", "_step_scores_inseq"),
+    ],
 )
 def test_each_opens_without_its_peers(load, name):
     assert load(name).__doc__
@@ -109,3 +115,32 @@ def test_scoring_costs_its_products(load):
     shape = shapes.SHAPES["gpt2-124m"]
     assert shapes.flops(shape, 1, 0) == 2 * 12 * 12 * 768**2
     assert shapes.flops(shape, 0, 3) == 2 * 3 * 768 * 50_257
+
+
+def test_questions_are_prompts_that_are_gone_on_from_and_others_before_the_same(load):
+    texts, tokenizer = load("_step_scores_texts"), tokenizers.bytes_tokenizer()
+    shape = texts.SMALL._replace(prompt=4, continuation=2)
+    encoded = [(text, tokenizer.encode(text)) for text in ("abcdefgh", "short", "ijklmnop", "qrstuvwx")]
+    (question,) = texts.questions_of(tokenizer, encoded, shape, 5)
+    assert question == {"prompt": "abcd", "whole": "abcdef", "other": "ijkl", "contrast": "ijklef"}
+    assert list(texts.questions_of(tokenizer, encoded, shape._replace(prompt=7), 5)) == []
+
+
+def test_a_question_whose_text_has_other_ids_is_not_asked(load):
+    texts, tokenizer = load("_step_scores_texts"), tokenizers.bytes_tokenizer()
+    shape = texts.SMALL._replace(prompt=4, continuation=2)
+    # The prompt would end within a letter of two bytes.
+    encoded = [(text, tokenizer.encode(text)) for text in ("abcéfgh", "ijklmnop", "abcdefgh", "qrstuvwx")]
+    prompts = [question["prompt"] for question in texts.questions_of(tokenizer, encoded, shape, 5)]
+    assert prompts == ["abcd"]
+
+
+def test_step_scores_are_compared_batch_by_batch(load):
+    scores = load("step_scores")
+    rates = {
+        "jaxlm batch 1": 30.0,
+        "jaxlm batch 4": 60.0,
+        "inseq batch 1 eager": 2.0,
+        "inseq batch 4 sdpa": 5.0,
+    }
+    assert (scores.ratio(rates, "batch 1"), scores.ratio(rates, "batch")) == (15.0, 12.0)

@@ -63,6 +63,26 @@ def test_long_causal_rows_in_parts_are_the_whole(length):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("length", [5, 512])
+@pytest.mark.parametrize("softcap", [None, 3.0])
+def test_causality_hides_what_a_mask_of_it_hides(length, softcap):
+    arrays = tuple(
+        jax.random.normal(rng, (2, length, 2, 4)) for rng in jax.random.split(jax.random.key(2), 3)
+    )
+    mask = jnp.broadcast_to(jnp.tril(jnp.ones((length, length), bool)), (2, 1, length, length))
+
+    def gradients(**how):
+        def loss(*arrays):
+            outputs = ops.attention(*arrays, softcap=softcap, **how)
+            return jnp.square(outputs).sum(), outputs
+
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))(*arrays)
+
+    told, masked = gradients(is_causal=True), gradients(mask=mask)
+    for found, wanted in zip(jax.tree.leaves(told), jax.tree.leaves(masked), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_in_parts_a_mask_of_one_row_holds_for_all_queries():
     """Only the first key may be seen, so that no query attends to what is behind it."""
     query = jnp.ones((1, 512, 1, 8))

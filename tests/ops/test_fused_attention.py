@@ -1,5 +1,7 @@
 """The choice of cuDNN, with the backend and the kernel replaced: no GPU is needed to hold the decisions."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ OPTIONS = {"softcap": None, "dropout_rate": 0.0, "return_probs": False}
 @pytest.fixture
 def on_gpu(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(_fused_attention, "_is_ampere_or_later", lambda: True)
+    monkeypatch.setattr(_fused_attention, "_widest_head", lambda: 128)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ def on_gpu(monkeypatch):
         (QUERY.astype(jnp.float16), {}, None),
         (QUERY.astype(jnp.float32), {}, "not float32"),
         (QUERY[..., :4], {}, "in eights, got 4"),
-        (jnp.ones((1, 4, 2, 136), jnp.bfloat16), {}, "at most 128 wide, got 136"),
+        (jnp.ones((1, 4, 2, 136), jnp.bfloat16), {}, "at most 128 wide on this GPU, got 136"),
         (QUERY[:, :3], {}, "even lengths"),
         (QUERY, {"softcap": 5.0}, "soft cap"),
         (QUERY, {"dropout_rate": 0.1}, "dropout"),
@@ -50,9 +52,47 @@ def test_it_is_left_out_where_forward_mode_is_asked_for(on_gpu, monkeypatch):
             ops.attention(QUERY, QUERY, QUERY, require_fused=True)
 
 
-def test_an_old_or_foreign_gpu_is_no_place_for_it(monkeypatch):
+class Device(NamedTuple):
+    compute_capability: str | None
+
+
+@pytest.mark.parametrize(
+    ("capability", "widest"),
+    [
+        ("7.5", 0),
+        ("8.0", 128),
+        ("8.9", 128),
+        ("9.0", 256),
+        ("10.0", 256),
+        ("12.0", 256),
+        ("gfx942", 0),
+        (None, 0),
+    ],
+)
+def test_heads_are_as_wide_as_the_gpu_lets_them(monkeypatch, capability, widest):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert "Ampere" in _fused_attention.obstacle(QUERY, QUERY, **OPTIONS)
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device(capability)])
+    for width in (8, 128, 136, 256, 264):
+        query = jnp.ones((1, 4, 2, width), jnp.bfloat16)
+        reason = _fused_attention.obstacle(query, query, **OPTIONS)
+        if widest == 0:
+            assert "Ampere" in reason
+        else:
+            assert reason is None if width <= widest else f"at most {widest} wide on this GPU" in reason
+
+
+@pytest.mark.parametrize(("is_causal", "has_mask"), [(True, False), (False, False), (True, True)])
+def test_causality_is_told_without_a_mask(on_gpu, monkeypatch, is_causal, has_mask):
+    told = []
+
+    def kernel(query, key, value, *, mask=None, is_causal=False, scale, implementation):
+        told.append((is_causal, mask is not None))
+        return query
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
+    mask = jnp.tril(jnp.ones((1, 1, 4, 4), bool)) if has_mask else None
+    ops.attention(QUERY, QUERY, QUERY, mask=mask, is_causal=is_causal, require_fused=True)
+    assert told == [(is_causal and not has_mask, has_mask)]
 
 
 def test_empty_rows_are_cut_from_the_fused_result_and_its_gradient(on_gpu, monkeypatch):

@@ -70,3 +70,13 @@ def test_what_is_no_object_is_one_line(tmp_path, name, content):
 def test_a_config_of_a_model_that_cannot_be_read_says_nothing(tmp_path):
     write(tmp_path, {"config.json": b"{"})
     assert read_settings(tmp_path).class_name is None
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"])
+def test_half_a_surrogate_pair_is_refused_where_it_stands(tmp_path, name):
+    (tmp_path / name).write_text('{"mask_token": "\\uD83D\\uDE00", "<x>": 9}')
+    if name != "added_tokens.json":
+        assert read_settings(tmp_path).roles == {"mask": "\N{GRINNING FACE}"}
+    (tmp_path / name).write_text('{"mask_token": "\\uD83D", "\\udc00": 9}')
+    with pytest.raises(ValueError, match=f"{name}: a text holds half of a surrogate pair"):
+        read_settings(tmp_path)

@@ -100,6 +100,8 @@ OTHERS = {
     "layer_pattern": "wf",
     "rotary_share": 0.5,
     "rotary_length": 8,
+    "rotary_slow_turns": 0.1,
+    "rotary_fast_turns": 1.2,
     "attention_softcap": 2.0,
     "logit_softcap": 2.0,
     "decoder_depth": 1,
@@ -117,7 +119,14 @@ ELSEWHERE = ("model.attention_implementation", "model.param_dtype", "model.requi
 VARIANTS = {
     "plain": {},
     "much": {
-        "model": {"position": "rotary", "rotary_scaling": "yarn", "rotary_factor": 2.0, "window": 4},
+        # Pairs enough for the ramp between those that turn often and those that turn less than once.
+        "model": {
+            "position": "rotary",
+            "rotary_scaling": "yarn",
+            "rotary_factor": 2.0,
+            "head_width": 16,
+            "window": 4,
+        },
         "input_noise": {"schedule": "cosine", "substitute_share": 0.4, "mask_share": 0.4},
     },
 }
@@ -133,7 +142,7 @@ def another_value(name, hint, value):
     if any(typing.get_origin(kind) is typing.Literal for kind in kinds):
         return "relu"
     if bool in kinds:
-        return not value
+        return value is False  # None stands for True, or for what another field says, which is True
     if int in kinds:
         return (value or 1) * 2
     return 0.3 if value in (None, 0.0) else value * 0.7
@@ -168,17 +177,20 @@ def program(made):
     task = training.make_task(made)
     model = models.build(task.config, made.run.objective, task.head)
     objective = training.training_objective(made, task, 8)
-    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8), jnp.int32))["params"]
     cache, plan = task.splits["train"]
-    batch = next(iter(data.Batches(cache, plan, batch_size=8, seed=0).iterate(0)))
+    batch = jax.tree.map(jnp.asarray, next(iter(data.Batches(cache, plan, batch_size=8, seed=0).iterate(0))))
 
-    def step(params, key):
-        drawn = model.init(key, jnp.zeros((1, 8), jnp.int32))["params"]
-        return drawn, objective(model.apply, params, batch, {"mask": key, "dropout": key})
+    def drawn(key):
+        return model.init(key, jnp.zeros((1, 8), jnp.int32))["params"]
 
-    closed = jax.make_jaxpr(step)(params, jax.random.key(0))
-    constants = [np.asarray(one).tobytes() for one in closed.consts if one.dtype.kind in "biuf"]
-    return str(closed.jaxpr), constants, str(jax.tree.map(lambda leaf: leaf.shape, params))
+    def loss(params, key):
+        return objective(model.apply, params, batch, {"mask": key, "dropout": key})
+
+    first, params = jax.make_jaxpr(drawn, return_shape=True)(jax.random.key(0))
+    second = jax.make_jaxpr(loss)(params, jax.random.key(0))
+    constants = [np.asarray(one).tobytes() for one in second.consts if one.dtype.kind in "biuf"]
+    shapes = str(jax.tree.map(lambda leaf: leaf.shape, params))
+    return str(first.jaxpr), str(second.jaxpr), constants, shapes
 
 
 @pytest.mark.long
