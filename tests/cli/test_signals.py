@@ -24,7 +24,7 @@ NOISE = re.compile(
     r"Traceback|Exception ignored|Fatal Python error|terminate called|Segmentation|core dumped"
 )
 # Of what Python says when it is interrupted while it starts; no line of ours has run by then, or could help.
-STARTS = re.compile(r'File "<frozen (site|runpy)>"')
+STARTS = re.compile(r'Fatal Python error: init_|File "<frozen (site|runpy)>"')
 # Seconds from the signal to the end, on a machine that has other things to do.
 SOON = 20.0
 SMALL = ("--width", "16", "--depth", "1", "--num-heads", "2", "--row-length", "32", "--batch-size", "8")
@@ -99,6 +99,20 @@ def is_of_python(ended):
     """Whether Python was interrupted before it had come to a file of ours."""
     interrupted = ended.said.rstrip().endswith("KeyboardInterrupt") and "Exception ignored" not in ended.said
     return interrupted and bool(STARTS.search(ended.said)) and f"{ROOT / 'jaxlm'}{os.sep}" not in ended.said
+
+
+@pytest.mark.parametrize(
+    ("said", "is_its_own"),
+    [
+        ('Traceback\n  File "<frozen site>", line 675, in <module>\nKeyboardInterrupt\n', True),
+        ("Fatal Python error: init_sys_streams: ...\nTraceback\nKeyboardInterrupt\n", True),
+        (f'File "<frozen runpy>", line 1\n  File "{ROOT}/jaxlm/cli/_main.py"\nKeyboardInterrupt\n', False),
+        ("Exception ignored in: <function _xla_gc_callback>\nTraceback\nKeyboardInterrupt\n", False),
+        ("jaxlm info: interrupted\n", False),
+    ],
+)
+def test_what_python_says_before_a_line_of_ours(said, is_its_own):
+    assert is_of_python(Ended(1, 0.0, said)) == is_its_own
 
 
 def test_the_first_seconds(place):
