@@ -12,7 +12,7 @@ def main() -> int:
         As `jaxlm.cli.main`.
     """
     # Until the command line has handlers of its own: importing it takes a moment, in which nothing is begun.
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: os._exit(128 + number))
     from jaxlm import cli
 

@@ -169,7 +169,8 @@ def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Spl
             remedy = "data.label_kind='number' names the first that is none; names are for 'classification'"
         raise ValueError(f"run.objective={objective!r} does not fit the labels, which are {found}: {remedy}")
     if objective == "classification":
-        return _with_outputs(experiment.head, len(names))
+        # What classes have no unit for; a head of another task may bring its own.
+        return dataclasses.replace(_with_outputs(experiment.head, len(names)), center=0.0, scale=1.0)
     known = labels[~np.isnan(labels)].astype(np.float64)
     scale = float(known.std()) or 1.0
     return dataclasses.replace(_with_outputs(experiment.head, 1), center=float(known.mean()), scale=scale)
