@@ -37,6 +37,11 @@ class Program(NamedTuple):
     num_noisy: int
     devices: tuple[jax.Device, ...]
 
+    @property
+    def models(self) -> list[models.Model]:
+        """All that read the rows."""
+        return [self.model] if self.noisy_model is None else [self.model, self.noisy_model]
+
 
 @functools.lru_cache(maxsize=32)
 def mapped(program: Program) -> Callable[..., tuple[Array, ...]]:
@@ -146,9 +151,8 @@ def _read(
 
 def _noisy_hidden(program: Program, params: Any, rng: Array, batch: Batch) -> Float[Array, "K M D"]:
     """Hidden states of the runs themselves under dropout, each row by a key of its own."""
-    num_rows = batch.places.shape[0] // batch.tokens.shape[1]
-    arrays = (batch.tokens, batch.segments, batch.sources, batch.source_segments, batch.row_names)
-    rows = jax.tree.map(lambda array: array[:num_rows], arrays)
+    rows = (*batch.noisy, batch.row_names)
+    missing = batch.tokens.shape[1] - batch.noisy[0].shape[1]
 
     def one_row(draw: Array, row: tuple[Array | None, ...]) -> Array:
         *read, name = row
@@ -158,7 +162,12 @@ def _noisy_hidden(program: Program, params: Any, rng: Array, batch: Batch) -> Fl
         return _read(program.noisy_model, params, *read, **how)[0]
 
     draws = jnp.arange(program.num_noisy, dtype=jnp.uint32)
-    return jax.lax.map(lambda draw: _flat(jax.vmap(functools.partial(one_row, draw))(rows)), draws)
+
+    def one_run(draw: Array) -> Array:
+        hidden = jax.vmap(functools.partial(one_row, draw))(rows)
+        return _flat(jnp.pad(hidden, ((0, 0), (0, missing), (0, 0))))
+
+    return jax.lax.map(one_run, draws)
 
 
 def _value(

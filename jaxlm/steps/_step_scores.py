@@ -223,8 +223,8 @@ def _computed(
     plans = plan_rows(
         units,
         positions=most * WIDTH // max(config.width, WIDTH),
-        longest=models.longest_text(config),
-        alone=program.noisy_model is not None or any(unit.source_length for unit in units),
+        longest=min(models.longest_text(model.config) for model in program.models),
+        draws=program.noisy_model is not None,
         num_devices=len(devices),
     )
     step, placed = mapped(program), jax.device_put(params, _replicated(devices))
@@ -244,7 +244,7 @@ def _together(
     """Yields as many batches of one shape as there are devices; those that lack are empty."""
     by_shape: dict[Any, list] = {}
     for batch, answers in batches:
-        shape = (batch.tokens.shape, batch.sources is not None and batch.sources.shape)
+        shape = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
         by_shape.setdefault(shape, []).append((batch, answers))
     for alike in by_shape.values():
         empty = (jax.tree.map(np.zeros_like, alike[0][0]), [])

@@ -135,8 +135,8 @@ def register_step_function(
     """Makes one's own step function known by a name, in this process, and returns its row.
 
     Args:
-      function: of a `StepInputs` of any leading dimensions to `Float32[...]`, pure; options are keywords. Or a
-        `StepFunction`, in whose place the other arguments but `name` do not count.
+      function: of a `StepInputs` of any leading dimensions to `Float32[...]`, pure; options are keywords. Or
+        a `StepFunction`, which says itself what the arguments behind `name` say.
       name: what it is called; None: the function's own name.
       needs: the fields of `StepInputs` that it reads besides `logits`.
       unit: of its numbers.

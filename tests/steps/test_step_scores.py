@@ -293,20 +293,25 @@ def test_dropout_runs_are_those_of_the_models_dropout(causal):
 
 
 def test_the_draws_depend_on_key_and_text(causal):
-    def draw(seed, text):
-        return step_scores(causal, [text], "mc_dropout_prob_avg", rng=jax.random.key(seed), n_mcd_steps=2)[
-            0
-        ].values["mc_dropout_prob_avg"]
+    def draw(seed, **contrast):
+        rows = ["mc_dropout_prob_avg", *(["kl_divergence"] if contrast else [])]
+        how = {"rng": jax.random.key(seed), "n_mcd_steps": 2, **contrast}
+        return step_scores(causal, ["To be"], rows, **how)[0].values["mc_dropout_prob_avg"]
 
-    np.testing.assert_array_equal(draw(0, "To be"), draw(0, "To be"))
-    assert (draw(0, "To be") != draw(1, "To be")).any()
+    first = draw(0)
+    np.testing.assert_array_equal(draw(0), first)
+    assert (draw(1) != first).any()
+    # A contrast of another length makes the row longer.
+    longer = steps.Contrast("or not to be, that is the question", alignment="last_common")
+    np.testing.assert_allclose(draw(0, contrast=longer), first, rtol=1e-5)
 
 
 def test_an_aux_model_is_run_under_dropout_in_the_place_of_the_model(causal):
-    aux = open_model("causal", seed=5)
+    # It reads texts of up to 20 tokens, which the model would lay out in rows of 32.
+    aux, text = open_model("causal", seed=5, max_length=20), "or not to be, that"
     how = {"rng": jax.random.key(0), "n_mcd_steps": 3}
-    found = step_scores(causal, "To be", "mc_dropout_prob_avg", aux_model=aux, **how)
-    assert_equal(found, step_scores(aux, "To be", "mc_dropout_prob_avg", **how))
+    found = step_scores(causal, text, "mc_dropout_prob_avg", aux_model=aux, **how)
+    assert_equal(found, step_scores(aux, text, "mc_dropout_prob_avg", **how))
     quiet = open_model("causal", seed=5, **dict.fromkeys(models.DROPOUTS, 0.0))
     with pytest.raises(ValueError, match="the aux_model has none: all of embedding_dropout"):
         step_scores(causal, "To be", "mc_dropout_prob_avg", aux_model=quiet, **how)
