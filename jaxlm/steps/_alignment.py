@@ -1,6 +1,7 @@
 """Which token of a contrast each predicted token is compared with."""
 
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ SHOWN = 20
 
 
 def align(
-    alignment: str | Iterable[Any],
+    alignment: Any,
     tokens: np.ndarray,
     contrast: np.ndarray,
     *,
@@ -47,9 +48,8 @@ def align(
       >>> align([(1, 0)], np.array([5, 6]), np.array([6])).tolist()
       [-1, 0]
     """
+    check_alignment(alignment)
     if isinstance(alignment, str):
-        if alignment not in ALIGNMENTS:
-            raise ValueError(f"alignment is one of {', '.join(ALIGNMENTS)}, or pairs: got {alignment!r}")
         if alignment == "last_common":
             return _shifted(len(tokens), len(contrast), _shift(tokens, contrast))
         if len(tokens) != len(contrast):
@@ -63,6 +63,22 @@ def align(
             )
         return np.arange(len(tokens), dtype=np.int32)
     return _paired(alignment, len(tokens), len(contrast))
+
+
+def check_alignment(alignment: Any) -> None:
+    """Refuses what is neither a word nor a list of something.
+
+    Raises:
+      ValueError: naming the words.
+
+    Example:
+      >>> check_alignment("auto")
+      Traceback (most recent call last):
+      ValueError: alignment is one of one_to_one, last_common, or pairs: got 'auto'
+    """
+    is_listed = isinstance(alignment, Iterable) and not isinstance(alignment, (str, Mapping))
+    if not is_listed and alignment not in ALIGNMENTS:
+        raise ValueError(f"alignment is one of {', '.join(ALIGNMENTS)}, or pairs: got {alignment!r}")
 
 
 def _shift(tokens: np.ndarray, contrast: np.ndarray) -> int:
@@ -81,7 +97,7 @@ def _paired(pairs: Iterable[Any], num: int, num_contrast: int) -> np.ndarray:
     partners = np.full(num, -1, np.int32)
     for pair in pairs:
         try:
-            first, second = (int(index) for index in pair)
+            first, second = (operator.index(index) for index in pair)
         except (TypeError, ValueError):
             raise ValueError(f"an alignment is pairs of indices (i, j): got {pair!r}") from None
         if not (0 <= first < num and 0 <= second < num_contrast):

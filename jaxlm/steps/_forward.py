@@ -6,7 +6,7 @@ vocabulary.
 
 import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -41,6 +41,25 @@ class Program(NamedTuple):
     def models(self) -> list[models.Model]:
         """All that read the rows."""
         return [self.model] if self.noisy_model is None else [self.model, self.noisy_model]
+
+
+def as_devices(devices: Any) -> tuple[jax.Device, ...]:
+    """Returns the devices that are asked for; all local ones where that is None.
+
+    Raises:
+      ValueError: if there is none, or something else is given.
+
+    Example:
+      >>> as_devices([])
+      Traceback (most recent call last):
+      ValueError: devices are some of jax.local_devices(): got []
+    """
+    if devices is None:
+        return tuple(jax.local_devices())
+    listed = tuple(devices) if isinstance(devices, Iterable) else ()
+    if not listed or not all(isinstance(device, jax.Device) for device in listed):
+        raise ValueError(f"devices are some of jax.local_devices(): got {devices!r}")
+    return listed
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,6 +1,6 @@
 """Texts as a model reads them, and what it is asked to predict at which of their positions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,14 +37,18 @@ class Reader:
       target_tokenizer: what divides an encoder-decoder's targets; None: the model's tokenizer.
 
     Raises:
-      ValueError: if the model predicts no tokens, or is an ensemble.
-      TypeError: if it is no opened model.
+      ValueError: if the model predicts no tokens, or is an ensemble, or has no use for a target tokenizer.
+      TypeError: if it is no opened model, or that is no tokenizer.
     """
 
-    def __init__(
-        self, loaded: pretrained.Loaded, target_tokenizer: tokenizers.Tokenizer | None = None
-    ) -> None:
+    def __init__(self, loaded: pretrained.Loaded, target_tokenizer: Any = None) -> None:
         self.kind = model_kind(loaded)
+        if target_tokenizer is not None and self.kind != "seq2seq":
+            raise ValueError("a target_tokenizer is of an encoder-decoder: this model has none; leave it out")
+        if not isinstance(target_tokenizer, tokenizers.Tokenizer | None):
+            raise TypeError(
+                f"a target_tokenizer is what tokenizers.load returns: got {type(target_tokenizer).__name__}"
+            )
         self._loaded = loaded
         self._target_tokenizer = target_tokenizer
 
@@ -72,9 +76,10 @@ class Reader:
         return _causal(self._checked(np.concatenate([ids, targets]), unread=1), len(ids))
 
     def strings(self, tokens: np.ndarray) -> list[str]:
-        """Returns what a person reads for predicted ids; the ids themselves without a tokenizer."""
+        """Returns what a person reads for predicted ids; the ids themselves where no tokenizer has them."""
         tokenizer = self._target_tokenizer or self._loaded.tokenizer
-        return [str(id) if tokenizer is None else tokenizer.token(id) for id in tokens.tolist()]
+        known = 0 if tokenizer is None else tokenizer.vocab_size
+        return [tokenizer.token(id) if id < known else str(id) for id in tokens.tolist()]
 
     def _whole(self, text: Any) -> Run:
         frame = tokenizers.Frame(self._frame("score").opening) if isinstance(text, str) else None
@@ -133,6 +138,10 @@ class Reader:
     def _ids(self, text: Any, frame: tokenizers.Frame | None) -> np.ndarray:
         if not isinstance(text, str):
             return tokenizers.as_ids(text)
+        if self._loaded.tokenizer is None:
+            raise ValueError(
+                f"there is no tokenizer beside this model: got {_shown(text)}; give ids in the place of texts"
+            )
         return frame.around(self._loaded.tokenizer.encode(text))
 
     def _prompt_frame(self, prompt: Any) -> tokenizers.Frame:
@@ -181,15 +190,17 @@ def model_kind(loaded: Any) -> str:
     return kind
 
 
-def as_rows(texts: Any, attention_mask: Any = None) -> list[Any]:
+def as_rows(texts: Any, attention_mask: Any = None, *, what: str = "texts") -> list[Any]:
     """Returns texts as a list: strings, or rows of ids without padding.
 
     Args:
       texts: a text, several, or ids `[B, L]`.
       attention_mask: `Bool[B L]`, True = real; None: all are.
+      what: what they are called in a message.
 
     Raises:
-      ValueError: if the mask is of another shape, or masks texts.
+      ValueError: if the mask is of another shape or has other numbers than 0 and 1, or masks texts.
+      TypeError: if they are neither texts nor ids.
 
     Example:
       >>> as_rows(np.array([[0, 5, 6]]), np.array([[0, 1, 1]]))[0].tolist()
@@ -197,16 +208,33 @@ def as_rows(texts: Any, attention_mask: Any = None) -> list[Any]:
       >>> as_rows("To be")
       ['To be']
     """
-    rows = list(tokenizers.as_texts(texts))
-    if attention_mask is None:
-        return rows
+    if not np.iterable(texts) or isinstance(texts, Mapping):
+        raise TypeError(f"{what} are a text, several, or ids [B, L]: got {texts!r:.60}")
+    rows = list(tokenizers.as_texts(np.asarray(texts) if hasattr(texts, "shape") else texts))
+    number = next((number for number, row in enumerate(rows) if not isinstance(row, Iterable)), None)
+    if number is not None:
+        raise TypeError(f"{what} are strings or rows of ids: got {rows[number]!r} as number {number}")
+    return rows if attention_mask is None else _without_padding(rows, attention_mask)
+
+
+def _without_padding(rows: list[Any], attention_mask: Any) -> list[np.ndarray]:
     if any(isinstance(row, str) for row in rows):
         raise ValueError("an attention_mask is of ids in an array [B, L]: got texts, which have no padding")
-    mask = np.asarray(attention_mask).astype(bool)
-    shape = np.shape(texts)
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) > 1:
+        raise ValueError(f"an attention_mask is of ids in an array [B, L]: got rows of {lengths} ids")
+    try:
+        mask = np.asarray(attention_mask)
+    except ValueError:
+        raise ValueError(f"an attention_mask is Bool[B L]: got {attention_mask!r:.60}") from None
+    shape = (len(rows), *lengths)
     if mask.shape != shape:
         raise ValueError(f"an attention_mask has the shape of the ids, {shape}: got {mask.shape}")
-    return [np.asarray(row)[real] for row, real in zip(rows, mask, strict=True)]
+    if not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            f"an attention_mask is 1 at real ids and 0 at padding: got {mask[~np.isin(mask, (0, 1))][0]}"
+        )
+    return [np.asarray(row)[real] for row, real in zip(rows, mask.astype(bool), strict=True)]
 
 
 def _causal(ids: np.ndarray, first: int) -> Run:

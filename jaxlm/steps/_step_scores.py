@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
-from jaxlm.steps._alignment import align
+from jaxlm.steps._alignment import align, check_alignment
 from jaxlm.steps._contrast import Contrast, as_contrast
-from jaxlm.steps._forward import Program, mapped, stacked
+from jaxlm.steps._forward import Program, as_devices, mapped, stacked
 from jaxlm.steps._layout import Batch, Unit, lay_out, plan_rows
-from jaxlm.steps._noise import check_noisy, noisy_source
+from jaxlm.steps._noise import as_key, check_noisy, noisy_source
 from jaxlm.steps._runs import Reader, Run, as_rows
 from jaxlm.steps._spans import over_span
 from jaxlm.steps._table import StepFunction, resolve_all
@@ -89,7 +89,7 @@ def step_scores(
       aux_model: the model that is run under dropout, of the same kind and vocabulary; None: the model itself.
       target_tokenizer: what divides an encoder-decoder's targets, where another file does, as of Marian
         (`tokenizers.load(folder, side="target")`); None: the model's own.
-      devices: local devices; None: all of them.
+      devices: local devices; None: all of them, of which a single batch takes one.
 
     Returns:
       One `StepScores` a text, in order.
@@ -98,7 +98,7 @@ def step_scores(
       ValueError: if a name is unknown (the nearest one is named), something that a function needs is missing
         or something is given that none reads, targets or contrasts do not belong to the texts, or a text
         is too long, empty, or without a mask. The text is named by its number.
-      TypeError: if `loaded` is no opened model, or a text is neither a string nor a row of ids.
+      TypeError: if `loaded` or `aux_model` is no opened model, or a text neither a string nor a row of ids.
 
     Example:
       >>> import jax.numpy as jnp
@@ -117,6 +117,7 @@ def step_scores(
     reader = Reader(loaded, target_tokenizer)
     compared = None if contrast is None else as_contrast(contrast, has_targets=targets is not None)
     _check_asked(rows, reader.kind, targets, compared, rng)
+    rng, devices = as_key(rng), as_devices(devices)
     noisy = noisy_source(rows, loaded, aux_model, n_mcd_steps)
     units = _units(reader, texts, targets, attention_mask, compared)
     program = Program(
@@ -124,7 +125,7 @@ def step_scores(
         rows,
         None if noisy is None else noisy.model,
         0 if noisy is None else n_mcd_steps,
-        tuple(jax.local_devices() if devices is None else devices),
+        devices,
     )
     check_noisy(noisy, loaded, units)
     params = (loaded.params, None if noisy is None else noisy.params)
@@ -144,15 +145,20 @@ def _units(
     """The runs of all texts, each with its contrast."""
     of_targets = targets is not None
     texts = as_rows(texts, None if of_targets else attention_mask)
-    goals = as_rows(targets, attention_mask) if of_targets else [None] * len(texts)
+    goals = [None] * len(texts)
+    if of_targets:
+        goals = as_rows(targets, attention_mask, what="targets")
     _check_as_many("targets", goals, texts)
-    runs = [_told(number, reader.run, *pair) for number, pair in enumerate(zip(texts, goals, strict=True))]
+    runs = [
+        _told(f"text {number}", reader.run, *pair)
+        for number, pair in enumerate(zip(texts, goals, strict=True))
+    ]
     if contrast is None:
         return [Unit(run) for run in runs]
     others = _contrast_runs(reader, contrast, texts, goals, runs)
     alignments = _alignments(contrast.alignment, len(runs))
     return [
-        _told(number, _unit, reader, *parts, contrast.force_inputs)
+        _told(f"text {number}", _unit, reader, *parts, contrast.force_inputs)
         for number, parts in enumerate(zip(runs, others, alignments, strict=True))
     ]
 
@@ -173,12 +179,15 @@ def _contrast_runs(
 ) -> list[Run]:
     mask_of_targets = contrast.targets is not None
     mask = contrast.attention_mask
-    others = texts if contrast.texts is None else as_rows(contrast.texts, None if mask_of_targets else mask)
-    goals = as_rows(contrast.targets, mask) if mask_of_targets else [None] * len(runs)
+    others, goals = texts, [None] * len(runs)
+    if contrast.texts is not None:
+        others = as_rows(contrast.texts, None if mask_of_targets else mask, what="contrast texts")
+    if mask_of_targets:
+        goals = as_rows(contrast.targets, mask, what="contrast targets")
     _check_as_many("contrast texts", others, runs)
     _check_as_many("contrast targets", goals, runs)
     return [
-        _told(number, _contrast_run, reader, *parts)
+        _told(f"contrast of text {number}", _contrast_run, reader, *parts)
         for number, parts in enumerate(zip(others, goals, targets, runs, strict=True))
     ]
 
@@ -203,13 +212,18 @@ def _contrast_run(reader: Reader, text: Any, goal: Any, target: Any, run: Run) -
 def _alignments(alignment: Any, num: int) -> list[Any]:
     if isinstance(alignment, str):
         return [alignment] * num
+    check_alignment(alignment)
     listed = list(alignment)
     # One text's pairs need no list around them.
-    if num == 1 and listed and all(np.ndim(one) == 1 for one in listed):
+    if num == 1 and listed and all(_is_pair(one) for one in listed):
         return [listed]
     if len(listed) != num:
         raise ValueError(f"an alignment has pairs for each of {num} texts: got {len(listed)}")
     return listed
+
+
+def _is_pair(value: Any) -> bool:
+    return np.iterable(value) and all(isinstance(index, (int, np.integer)) for index in value)
 
 
 def _computed(
@@ -227,9 +241,13 @@ def _computed(
         draws=program.noisy_model is not None,
         num_devices=len(devices),
     )
-    step, placed = mapped(program), jax.device_put(params, _replicated(devices))
+    batches = [lay_out(units, plan) for plan in plans]
+    if len(batches) == 1:  # other devices would be given parameters, and nothing to do
+        devices = devices[:1]
+    step = mapped(program._replace(devices=devices))
+    placed = jax.device_put(params, _replicated(devices))
     flying: deque[tuple[list, tuple[jax.Array, ...]]] = deque()
-    for together in _together([lay_out(units, plan) for plan in plans], len(devices)):
+    for together in _together(batches, len(devices)):
         answers = [answer for _, answer in together]
         flying.append((answers, step(*placed, rng, stacked([batch for batch, _ in together]))))
         if len(flying) == AT_ONCE:
@@ -295,7 +313,7 @@ def _check_asked(
         raise ValueError(f"{drawing[0].name} draws: give rng=jax.random.key(seed)")
     if rng is not None and not drawing:
         raise ValueError(f"a key is given, and none of {_names(rows)} draws; leave rng out")
-    needy = next((row for row in rows if "targets" in row.needs), None)
+    needy = next((row for row in rows if row.needs & {"targets", "contrast_targets"}), None)
     if kind == "masked" and targets is None and needy is not None:
         raise ValueError(f"{needy.name} reads the token at a mask: give targets=..., the texts without masks")
     if contrast is not None and not contrast.force_inputs:
@@ -313,9 +331,10 @@ def _check_as_many(what: str, ours: Sequence[Any], texts: Sequence[Any]) -> None
         raise ValueError(f"{what}: expected one for each of {len(texts)} texts, got {len(ours)}")
 
 
-def _told(number: int, make: Any, *parts: Any) -> Any:
+def _told(what: str, make: Any, *parts: Any) -> Any:
     """What a function makes of a text's parts; its error names the text."""
     try:
         return make(*parts)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"text {number}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what}: {error}") from error

@@ -67,6 +67,9 @@ def test_pairs_compare_what_they_name():
         ([(0, 3)], r"pairs tokens 0..1 with 0..2: got \(0, 3\)"),
         ([(0, 0), (0, 1)], "pairs a predicted token once: got 0 twice"),
         ([(0,)], r"pairs of indices \(i, j\): got \(0,\)"),
+        ([(0.5, 1)], r"pairs of indices \(i, j\): got \(0.5, 1\)"),
+        ({0: 0}, "alignment is one of one_to_one, last_common, or pairs: got {0: 0}"),
+        (3, "alignment is one of one_to_one, last_common, or pairs: got 3"),
         ([3], r"pairs of indices \(i, j\): got 3"),
     ],
 )
