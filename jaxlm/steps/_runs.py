@@ -76,10 +76,13 @@ class Reader:
         return _causal(self._checked(np.concatenate([ids, targets]), unread=1), len(ids))
 
     def strings(self, tokens: np.ndarray) -> list[str]:
-        """Returns what a person reads for predicted ids; the ids themselves where no tokenizer has them."""
+        """Returns what a person reads for predicted ids; the ids themselves without a tokenizer."""
         tokenizer = self._target_tokenizer or self._loaded.tokenizer
-        known = 0 if tokenizer is None else tokenizer.vocab_size
-        return [tokenizer.token(id) if id < known else str(id) for id in tokens.tolist()]
+        if tokenizer is None:
+            return [str(id) for id in tokens.tolist()]
+        # A model may have more rows than its tokenizer has tokens.
+        known = tokenizer.vocab_size
+        return [tokenizer.token(id) if id < known else f"<{id}>" for id in tokens.tolist()]
 
     def _whole(self, text: Any) -> Run:
         frame = tokenizers.Frame(self._frame("score").opening) if isinstance(text, str) else None
