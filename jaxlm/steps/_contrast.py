@@ -22,6 +22,7 @@ class Contrast(NamedTuple):
         "last_common", or for each text pairs of indices among the predicted tokens, counted from 0.
       force_inputs: whether the contrast's logits are those of the contrast's own run. False: they are those
         of the run itself, and only the token that is asked for is the contrast's.
+      text_attention_mask: the same as `attention_mask`, of `texts` beside `targets`.
 
     Example:
       >>> Contrast(targets=["She went home."], alignment="last_common").force_inputs
@@ -33,6 +34,7 @@ class Contrast(NamedTuple):
     attention_mask: Any = None
     alignment: Alignment = "one_to_one"
     force_inputs: bool = True
+    text_attention_mask: Any = None
 
 
 def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:

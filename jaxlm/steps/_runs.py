@@ -193,6 +193,36 @@ def model_kind(loaded: Any) -> str:
     return kind
 
 
+def pairs_of_rows(
+    texts: Any, targets: Any, attention_mask: Any, text_attention_mask: Any, *, of: str = ""
+) -> tuple[list[Any] | None, list[Any] | None]:
+    """Returns texts and targets as `as_rows` does, each None where there are none.
+
+    Args:
+      texts: texts, or None.
+      targets: their targets, or None.
+      attention_mask: of ids in an array, of the targets, else of the texts.
+      text_attention_mask: of the texts where there are targets.
+      of: what comes before their names in a message.
+
+    Raises:
+      ValueError: if a mask has nothing to mask, or as `as_rows`.
+      TypeError: as `as_rows`.
+
+    Example:
+      >>> pairs_of_rows([[0, 5]], [[6, 0]], [[1, 0]], [[0, 1]])
+      ([array([5])], [array([6])])
+    """
+    if text_attention_mask is not None and (texts is None or targets is None):
+        raise ValueError(
+            f"a {of}text_attention_mask is of texts beside targets: got one of them; give attention_mask"
+        )
+    of_texts = text_attention_mask if targets is not None else attention_mask
+    # A contrast may have no texts of its own; the run itself must.
+    rows = None if texts is None and of else as_rows(texts, of_texts, what=f"{of}texts")
+    return rows, None if targets is None else as_rows(targets, attention_mask, what=f"{of}targets")
+
+
 def as_rows(texts: Any, attention_mask: Any = None, *, what: str = "texts") -> list[Any]:
     """Returns texts as a list: strings, or rows of ids without padding.
 

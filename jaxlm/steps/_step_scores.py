@@ -13,7 +13,7 @@ from jaxlm.steps._contrast import Contrast, as_contrast
 from jaxlm.steps._forward import Program, as_devices, mapped, stacked
 from jaxlm.steps._layout import Batch, Unit, lay_out, plan_rows
 from jaxlm.steps._noise import as_key, check_noisy, noisy_source
-from jaxlm.steps._runs import Reader, Run, as_rows
+from jaxlm.steps._runs import Reader, Run, pairs_of_rows
 from jaxlm.steps._spans import over_span
 from jaxlm.steps._table import StepFunction, resolve_all
 
@@ -53,6 +53,7 @@ def step_scores(
     targets: Any = None,
     contrast: Any = None,
     attention_mask: Any = None,
+    text_attention_mask: Any = None,
     rng: jax.Array | None = None,
     n_mcd_steps: int = 10,
     aux_model: pretrained.Loaded | None = None,
@@ -84,6 +85,7 @@ def step_scores(
       contrast: what functions that compare read besides: a `Contrast`; or texts, other targets where targets
         are given and otherwise other texts.
       attention_mask: `Bool[B L]`, True = real, for ids in an array: of `targets`, else of `texts`.
+      text_attention_mask: the same of `texts` beside `targets`, as of an encoder's padded sources.
       rng: PRNG key for dropout and for functions that draw.
       n_mcd_steps: K, how often a run is repeated under dropout.
       aux_model: the model that is run under dropout, of the same kind and vocabulary; None: the model itself.
@@ -119,7 +121,7 @@ def step_scores(
     _check_asked(rows, reader.kind, targets, compared, rng)
     rng, devices = as_key(rng), as_devices(devices)
     noisy = noisy_source(rows, loaded, aux_model, n_mcd_steps)
-    units = _units(reader, texts, targets, attention_mask, compared)
+    units = _units(reader, texts, targets, (attention_mask, text_attention_mask), compared)
     program = Program(
         loaded.model,
         rows,
@@ -140,14 +142,11 @@ def step_scores(
 
 
 def _units(
-    reader: Reader, texts: Any, targets: Any, attention_mask: Any, contrast: Contrast | None
+    reader: Reader, texts: Any, targets: Any, masks: tuple[Any, Any], contrast: Contrast | None
 ) -> list[Unit]:
     """The runs of all texts, each with its contrast."""
-    of_targets = targets is not None
-    texts = as_rows(texts, None if of_targets else attention_mask)
-    goals = [None] * len(texts)
-    if of_targets:
-        goals = as_rows(targets, attention_mask, what="targets")
+    texts, goals = pairs_of_rows(texts, targets, *masks)
+    goals = [None] * len(texts) if goals is None else goals
     _check_as_many("targets", goals, texts)
     runs = [
         _told(f"text {number}", reader.run, *pair)
@@ -177,13 +176,10 @@ def _unit(reader: Reader, run: Run, other: Run, alignment: Any, force_inputs: bo
 def _contrast_runs(
     reader: Reader, contrast: Contrast, texts: list[Any], targets: list[Any], runs: list[Run]
 ) -> list[Run]:
-    mask_of_targets = contrast.targets is not None
-    mask = contrast.attention_mask
-    others, goals = texts, [None] * len(runs)
-    if contrast.texts is not None:
-        others = as_rows(contrast.texts, None if mask_of_targets else mask, what="contrast texts")
-    if mask_of_targets:
-        goals = as_rows(contrast.targets, mask, what="contrast targets")
+    masks = contrast.attention_mask, contrast.text_attention_mask
+    others, goals = pairs_of_rows(contrast.texts, contrast.targets, *masks, of="contrast ")
+    others = texts if others is None else others
+    goals = [None] * len(runs) if goals is None else goals
     _check_as_many("contrast texts", others, runs)
     _check_as_many("contrast targets", goals, runs)
     return [

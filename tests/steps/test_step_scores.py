@@ -190,6 +190,26 @@ def test_contrast_ids_and_their_mask(causal, side):
     assert_equal(own, step_scores(causal, others, "entropy"))
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_sources_beside_targets_and_their_masks(seq2seq, side):
+    def padded(texts):
+        rows = np.full((len(texts), 12), 7, np.int32), np.zeros((len(texts), 12), bool)
+        for row, text in enumerate(texts):
+            start = 12 - len(text) if side == "left" else 0
+            rows[0][row, start : start + len(text)], rows[1][row, start : start + len(text)] = ids(text), True
+        return rows
+
+    sources, targets, others = ["To be", "or not to"], ["Sein", "oder nicht"], ["To go", "or so"]
+    names = ["entropy", "pcxmi"]
+    expected = step_scores(seq2seq, sources, names, targets=targets, contrast=steps.Contrast(others, targets))
+    tokens, mask = padded(sources)
+    goals, goal_mask = padded(targets)
+    others, other_mask = padded(others)
+    contrast = steps.Contrast(others, goals, attention_mask=goal_mask, text_attention_mask=other_mask)
+    how = {"attention_mask": goal_mask, "text_attention_mask": mask, "contrast": contrast}
+    assert_equal(step_scores(seq2seq, tokens, names, targets=goals, **how), expected)
+
+
 def test_contrasts_of_a_masked_model(masked):
     text, other, names = "To [MASK] here", "To [MASK] away", ["kl_divergence", "pcxmi", "contrast_prob"]
     place = 3
@@ -534,6 +554,13 @@ REFUSED = [
         "entropy",
         {"attention_mask": [[1], [1, 1]]},
         r"an attention_mask is Bool\[B L\]: got",
+    ),
+    (
+        "causal",
+        [[1, 2]],
+        "entropy",
+        {"text_attention_mask": [[1, 1]]},
+        "a text_attention_mask is of texts beside targets: got one of them; give attention_mask",
     ),
     (
         "causal",
