@@ -12,6 +12,26 @@ from jaxlm import models, ops
 from jaxlm.typing import Array, Bool, Float, Int
 
 
+def check_part(name: str, part: Any) -> None:
+    """Refuses what cannot be called in the place of a module.
+
+    Args:
+      name: of the attribute.
+      part: what is given for it.
+
+    Raises:
+      ValueError: naming both.
+
+    Example:
+      >>> check_part("language_model_head", "gpt2")
+      Traceback (most recent call last):
+      ValueError: a language_model_head is a module: got 'gpt2'; make one by decoding.language_model_head
+    """
+    if not callable(part):
+        remedy = "; make one by decoding.language_model_head" if name == "language_model_head" else ""
+        raise ValueError(f"a {name} is a module: got {part!r:.60}{remedy}")
+
+
 def word_vectors(
     embedder: nn.Module, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]
 ) -> Float[Array, "B L D"]:

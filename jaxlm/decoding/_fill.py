@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import pretrained, tokenizers
+from jaxlm import models, pretrained, tokenizers
 from jaxlm.decoding._fill_masks import Settled, fill_masks
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k, frame_of
 from jaxlm.decoding._rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
@@ -131,10 +131,11 @@ def fill_batch(
     _check_fills(loaded)
     config, tokenizer, frame = loaded.config, loaded.tokenizer, frame_of(loaded)
     mask_id, texts = mask_token_id(tokenizer), as_prompts(texts)
-    ids = [encode_masked(tokenizer, text, config.max_length, frame=frame) for text in texts]
+    longest = models.longest_text(config)
+    ids = [encode_masked(tokenizer, text, longest, frame=frame) for text in texts]
     if not ids:
         return []
-    settled = _settled(loaded, pad_rows(ids, mask_id, config.max_length), top_k, method)
+    settled = _settled(loaded, pad_rows(ids, mask_id, longest), top_k, method)
     frames = [frame if isinstance(text, str) else NOTHING for text in texts]
     pairs = enumerate(zip(ids, frames, strict=True))
     return [_filled(tokenizer, text, mask_id, settled, row, around) for row, (text, around) in pairs]

@@ -96,8 +96,9 @@ def _after_texts(
 
 def _at_masks(loaded: pretrained.Loaded, texts: list[str | np.ndarray], targets: list[Text | None]) -> Arrays:
     config, tokenizer, frame = loaded.config, loaded.tokenizer, frame_of(loaded)
-    ids = [encode_masked(tokenizer, text, config.max_length, frame=frame) for text in texts]
-    rows = pad_rows(ids, mask_token_id(tokenizer), config.max_length)
+    longest = models.longest_text(config)
+    ids = [encode_masked(tokenizer, text, longest, frame=frame) for text in texts]
+    rows = pad_rows(ids, mask_token_id(tokenizer), longest)
     wanted = np.full_like(rows.positions, PREDICTED)
     for row, target in enumerate(targets):
         if target is not None:

@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import models, ops
-from jaxlm.decoding._embedders import apply_head, contextualize, embed, word_vectors
+from jaxlm.decoding._embedders import apply_head, check_part, contextualize, embed, word_vectors
 from jaxlm.decoding._next_token_output import NextTokenOutput
+from jaxlm.decoding._opened import check_top_k
+from jaxlm.fields import fits
 from jaxlm.typing import Array, Float, Int
 
 
@@ -32,9 +34,12 @@ class NextTokenModel(nn.Module):
         soft cap are the head's own.
       contextualizer: None, or a module that is called as `contextualizer(vectors, mask, deterministic=...)`
         with `Float[B L D]` and `Bool[B L]` (True = real) and returns `Float[B L D]`, of any width.
-      dropout: rate before the head, and nowhere else.
+      dropout: rate before the head, and nowhere else, in [0, 1).
       top_k: how many tokens are reported; cut to the vocabulary.
       initializer: None, or what is made of the parameters after they are drawn: of a key and parameters.
+
+    Raises:
+      ValueError: if a part is no module, the rate is outside [0, 1), or `top_k` is not positive.
 
     Example:
       >>> config = models.TransformerConfig(causal=True, vocab_size=7, width=8, depth=1, num_heads=2)
@@ -54,6 +59,14 @@ class NextTokenModel(nn.Module):
     dropout: float = 0.0
     top_k: int = 5
     initializer: Callable[[jax.Array, Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("text_field_embedder", "language_model_head"):
+            check_part(name, getattr(self, name))
+        if not fits(self.dropout, float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a rate in [0, 1): got {self.dropout!r}")
+        check_top_k(self.top_k)
+        super().__post_init__()
 
     @classmethod
     def of_language_model(cls, model: nn.Module, **options: Any) -> "NextTokenModel":

@@ -11,7 +11,7 @@ from jaxlm.ops._distances import distance_buckets, sinusoids
 from jaxlm.ops._dropout import dropout
 from jaxlm.ops._ensembles import Combine, Disagreement, disagreement, mixture_log_probs
 from jaxlm.ops._linear import linear
-from jaxlm.ops._log_probs import TopK, gather_log_probs, token_log_probs, top_k_log_probs
+from jaxlm.ops._log_probs import TopK, gather_log_probs, gather_logits, token_log_probs, top_k_log_probs
 from jaxlm.ops._masks import attention_mask
 from jaxlm.ops._next_tokens import NextTokenTargets, next_token_targets, predicted
 from jaxlm.ops._noise import (
@@ -65,6 +65,7 @@ __all__ = [
     "exact_counts",
     "fine_bucket",
     "gather_log_probs",
+    "gather_logits",
     "gelu",
     "gelu_tanh",
     "instruction_positions",

@@ -36,7 +36,7 @@ def gather_log_probs(
 
     Args:
       logits: `Float[... V]`, of any float dtype.
-      targets: `Int[...]` ids in [0, V); an id of V or more gives NaN, never another id's value.
+      targets: `Int[...]` ids in [0, V); any other gives NaN, never another id's value.
 
     Returns:
       `Float32[...]`, 0 or less.
@@ -46,8 +46,23 @@ def gather_log_probs(
       True
     """
     logits = logits.astype(jnp.float32)
+    return gather_logits(logits, targets) - jax.nn.logsumexp(logits, axis=-1)
+
+
+def gather_logits(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Returns the target's logit for each row of logits.
+
+    Args:
+      logits: `Float[... V]`.
+      targets: `Int[...]` ids in [0, V); any other gives NaN, never another id's value.
+
+    Example:
+      >>> gather_logits(jnp.array([[0.0, 1.0], [2.0, 3.0]]), jnp.array([1, -1])).tolist()
+      [1.0, nan]
+    """
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return chosen - jax.nn.logsumexp(logits, axis=-1)
+    # Python's -1, the last one, is no id.
+    return jnp.where(targets < 0, jnp.nan, chosen)
 
 
 def token_log_probs(

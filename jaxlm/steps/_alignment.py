@@ -1,6 +1,7 @@
 """Which token of a contrast each predicted token is compared with."""
 
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ SHOWN = 20
 
 
 def align(
-    alignment: str | Iterable[Any],
+    alignment: Any,
     tokens: np.ndarray,
     contrast: np.ndarray,
     *,
@@ -23,7 +24,8 @@ def align(
     - "one_to_one": the i-th with the i-th; both have as many.
     - "last_common": both are laid upon each other at the last token that they have in common: their last one,
       where it is the same, otherwise the last one of what they begin with. Tokens as far from it are
-      compared; without a common token, as far from the beginning.
+      compared; without a common token, as far from the beginning. What both begin with, before what they end
+      with, is compared with itself in any case.
     - pairs `(i, j)`: the i-th predicted token with the contrast's j-th.
 
     Args:
@@ -47,11 +49,10 @@ def align(
       >>> align([(1, 0)], np.array([5, 6]), np.array([6])).tolist()
       [-1, 0]
     """
+    check_alignment(alignment)
     if isinstance(alignment, str):
-        if alignment not in ALIGNMENTS:
-            raise ValueError(f"alignment is one of {', '.join(ALIGNMENTS)}, or pairs: got {alignment!r}")
         if alignment == "last_common":
-            return _shifted(len(tokens), len(contrast), _shift(tokens, contrast))
+            return _from_last_common(tokens, contrast)
         if len(tokens) != len(contrast):
             shown = (
                 [list(ids) for ids in (tokens.tolist(), contrast.tolist())] if strings is None else strings
@@ -65,23 +66,45 @@ def align(
     return _paired(alignment, len(tokens), len(contrast))
 
 
-def _shift(tokens: np.ndarray, contrast: np.ndarray) -> int:
-    """How much further the last common token stands in the contrast."""
-    if len(tokens) and len(contrast) and tokens[-1] == contrast[-1]:
-        return len(contrast) - len(tokens)
-    return 0
+def check_alignment(alignment: Any) -> None:
+    """Refuses what is neither a word nor a list of something.
+
+    Raises:
+      ValueError: naming the words.
+
+    Example:
+      >>> check_alignment("auto")
+      Traceback (most recent call last):
+      ValueError: alignment is one of one_to_one, last_common, or pairs: got 'auto'
+    """
+    is_listed = isinstance(alignment, Iterable) and not isinstance(alignment, (str, Mapping))
+    if not is_listed and alignment not in ALIGNMENTS:
+        raise ValueError(f"alignment is one of {', '.join(ALIGNMENTS)}, or pairs: got {alignment!r}")
 
 
-def _shifted(num: int, num_contrast: int, shift: int) -> np.ndarray:
-    partners = np.arange(num, dtype=np.int32) + np.int32(shift)
-    return np.where((partners >= 0) & (partners < num_contrast), partners, -1).astype(np.int32)
+def _from_last_common(tokens: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    num, num_contrast = len(tokens), len(contrast)
+    same_end = _num_equal(tokens[::-1], contrast[::-1])
+    shift = num_contrast - num if same_end else 0
+    # The runs agree up to there, and so do their predictions.
+    same_start = _num_equal(tokens[: num - same_end], contrast[: num_contrast - same_end])
+    places = np.arange(num, dtype=np.int32)
+    partners = places + np.int32(shift)
+    is_there = (partners >= same_start) & (partners < num_contrast)
+    return np.where(places < same_start, places, np.where(is_there, partners, -1)).astype(np.int32)
+
+
+def _num_equal(first: np.ndarray, second: np.ndarray) -> int:
+    """How many elements both begin with."""
+    shorter = min(len(first), len(second))
+    return int(np.append(first[:shorter] == second[:shorter], False).argmin())
 
 
 def _paired(pairs: Iterable[Any], num: int, num_contrast: int) -> np.ndarray:
     partners = np.full(num, -1, np.int32)
     for pair in pairs:
         try:
-            first, second = (int(index) for index in pair)
+            first, second = (operator.index(index) for index in pair)
         except (TypeError, ValueError):
             raise ValueError(f"an alignment is pairs of indices (i, j): got {pair!r}") from None
         if not (0 <= first < num and 0 <= second < num_contrast):

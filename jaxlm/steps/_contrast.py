@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxlm.steps._alignment import Alignment
 
 
@@ -20,6 +22,7 @@ class Contrast(NamedTuple):
         "last_common", or for each text pairs of indices among the predicted tokens, counted from 0.
       force_inputs: whether the contrast's logits are those of the contrast's own run. False: they are those
         of the run itself, and only the token that is asked for is the contrast's.
+      text_attention_mask: the same as `attention_mask`, of `texts` beside `targets`.
 
     Example:
       >>> Contrast(targets=["She went home."], alignment="last_common").force_inputs
@@ -31,6 +34,7 @@ class Contrast(NamedTuple):
     attention_mask: Any = None
     alignment: Alignment = "one_to_one"
     force_inputs: bool = True
+    text_attention_mask: Any = None
 
 
 def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
@@ -41,7 +45,7 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
       has_targets: whether the run itself was given targets.
 
     Raises:
-      ValueError: if a `Contrast` says nothing.
+      ValueError: if a `Contrast` says nothing, or has targets where the run has none.
 
     Example:
       >>> as_contrast(["She went home."], has_targets=False).texts
@@ -51,6 +55,8 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
         return Contrast(targets=contrast) if has_targets else Contrast(texts=contrast)
     if contrast.texts is None and contrast.targets is None:
         raise ValueError("a contrast has texts, targets, or both: got neither")
+    if not isinstance(contrast.force_inputs, (bool, np.bool_)):
+        raise ValueError(f"force_inputs is True or False: got {contrast.force_inputs!r}")
     if contrast.targets is not None and not has_targets:
         raise ValueError("a contrast has other targets where targets are given: got targets=None; give texts")
     return contrast

@@ -2,7 +2,8 @@
 
 `p` is the distribution of the run itself, `y` its target; `q` and `y'` are those of the contrast. All return
 float32 numbers of the leading dimensions of their `StepInputs`, and are differentiable with respect to the
-logits of both runs.
+logits of both runs. A difference is 0, and so is its derivative, where both targets are impossible (logits of
+-inf).
 """
 
 import jax
@@ -52,7 +53,7 @@ def contrast_logits_diff(inputs: StepInputs) -> Float[Array, "*batch"]:
       Yin and Neubig, "Interpreting Language Models with Contrastive Explanations", 2022,
         https://arxiv.org/abs/2202.10419.
     """
-    return logit(inputs) - contrast_logits(inputs)
+    return _difference(logit(inputs), contrast_logits(inputs))
 
 
 def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
@@ -71,7 +72,7 @@ def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Ar
       Yin and Neubig, "Interpreting Language Models with Contrastive Explanations", 2022,
         https://arxiv.org/abs/2202.10419.
     """
-    return probability(inputs, logprob=logprob) - contrast_prob(inputs, logprob=logprob)
+    return _difference(probability(inputs, logprob=logprob), contrast_prob(inputs, logprob=logprob))
 
 
 def pcxmi(inputs: StepInputs) -> Float[Array, "*batch"]:
@@ -105,7 +106,7 @@ def in_context_pvi(inputs: StepInputs) -> Float[Array, "*batch"]:
         https://arxiv.org/abs/2310.12300.
     """
     # One gather a run rather than a quotient of probabilities, which may both be 0 in float32.
-    return contrast_prob(inputs, logprob=True) - probability(inputs, logprob=True)
+    return _difference(contrast_prob(inputs, logprob=True), probability(inputs, logprob=True))
 
 
 def kl_divergence(
@@ -115,8 +116,9 @@ def kl_divergence(
 
     The filters choose tokens by the sum of both runs' logits, `z + z'`: first those that hold `top_p`
     together, of them the `top_k` largest, ties kept. `p` and `q` are each divided by their sum over the
-    chosen tokens; others add nothing. It is infinite where a token is impossible in the contrast alone. The
-    derivative is that with the chosen tokens held fixed.
+    chosen tokens; others add nothing. It is infinite where a token is impossible in the contrast alone, and
+    the filters choose nothing where no token is possible in both. The derivative is that with the chosen
+    tokens held fixed.
 
     Args:
       inputs: `StepInputs` with contrast logits; it needs no targets.
@@ -133,7 +135,7 @@ def kl_divergence(
       >>> round(kl_divergence(inputs).item(), 5), round(kl_divergence(inputs, top_k=2).item(), 5)
       (2.60628, 1.91555)
     """
-    p_logits, q_logits = (z.astype(jnp.float32) for z in (inputs.logits, inputs.contrast_logits))
+    p_logits, q_logits = (inputs.read(name).astype(jnp.float32) for name in ("logits", "contrast_logits"))
     check_filter(p_logits.shape[-1], top_k, top_p, min_tokens_to_keep)
     if top_k or top_p < 1:
         kept = kept_by_filters(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
@@ -146,4 +148,10 @@ def kl_divergence(
 
 
 def _contrast(inputs: StepInputs) -> StepInputs:
-    return StepInputs(inputs.contrast_logits, inputs.contrast_targets)
+    return StepInputs(inputs.read("contrast_logits"), inputs.read("contrast_targets"))
+
+
+def _difference(first: Float[Array, "*batch"], second: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """The first less the second; 0 where both are -inf, whose difference would be NaN."""
+    is_neither = (first == -jnp.inf) & (second == -jnp.inf)
+    return jnp.where(is_neither, 0.0, first) - jnp.where(is_neither, 0.0, second)

@@ -76,7 +76,7 @@ def kept_by_filters(
     """Returns which tokens both filters keep, top-p first.
 
     Args:
-      logits: `Float[... V]`.
+      logits: `Float[... V]`; where all are -inf, all are kept.
       top_k: how many; 0: all. Those equal to the last one of them stay, too.
       top_p: in [0, 1]; 1: all.
       min_tokens_to_keep: how many stay at least.
@@ -96,7 +96,7 @@ def kept_by_filters(
         remaining = jnp.where(kept, logits, -jnp.inf)
         smallest = jax.lax.top_k(remaining, max(top_k, min_tokens_to_keep))[0][..., -1:]
         kept = kept & (remaining >= smallest)
-    return kept
+    return kept | (logits == -jnp.inf).all(-1, keepdims=True)
 
 
 def _stays(ascending: Float[Array, "*batch V"], top_p: float, least: int) -> Bool[Array, "*batch V"]:

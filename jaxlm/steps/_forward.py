@@ -6,7 +6,7 @@ vocabulary.
 
 import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +36,30 @@ class Program(NamedTuple):
     noisy_model: models.Model | None
     num_noisy: int
     devices: tuple[jax.Device, ...]
+
+    @property
+    def models(self) -> list[models.Model]:
+        """All that read the rows."""
+        return [self.model] if self.noisy_model is None else [self.model, self.noisy_model]
+
+
+def as_devices(devices: Any) -> tuple[jax.Device, ...]:
+    """Returns the devices that are asked for; all local ones where that is None.
+
+    Raises:
+      ValueError: if there is none, or something else is given.
+
+    Example:
+      >>> as_devices([])
+      Traceback (most recent call last):
+      ValueError: devices are some of jax.local_devices(): got []
+    """
+    if devices is None:
+        return tuple(jax.local_devices())
+    listed = tuple(devices) if isinstance(devices, Iterable) else ()
+    if not listed or not all(isinstance(device, jax.Device) for device in listed):
+        raise ValueError(f"devices are some of jax.local_devices(): got {devices!r}")
+    return listed
 
 
 @functools.lru_cache(maxsize=32)
@@ -146,9 +170,8 @@ def _read(
 
 def _noisy_hidden(program: Program, params: Any, rng: Array, batch: Batch) -> Float[Array, "K M D"]:
     """Hidden states of the runs themselves under dropout, each row by a key of its own."""
-    num_rows = batch.places.shape[0] // batch.tokens.shape[1]
-    arrays = (batch.tokens, batch.segments, batch.sources, batch.source_segments, batch.row_names)
-    rows = jax.tree.map(lambda array: array[:num_rows], arrays)
+    rows = (*batch.noisy, batch.row_names)
+    missing = batch.tokens.shape[1] - batch.noisy[0].shape[1]
 
     def one_row(draw: Array, row: tuple[Array | None, ...]) -> Array:
         *read, name = row
@@ -158,7 +181,12 @@ def _noisy_hidden(program: Program, params: Any, rng: Array, batch: Batch) -> Fl
         return _read(program.noisy_model, params, *read, **how)[0]
 
     draws = jnp.arange(program.num_noisy, dtype=jnp.uint32)
-    return jax.lax.map(lambda draw: _flat(jax.vmap(functools.partial(one_row, draw))(rows)), draws)
+
+    def one_run(draw: Array) -> Array:
+        hidden = jax.vmap(functools.partial(one_row, draw))(rows)
+        return _flat(jnp.pad(hidden, ((0, 0), (0, missing), (0, 0))))
+
+    return jax.lax.map(one_run, draws)
 
 
 def _value(

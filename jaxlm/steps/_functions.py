@@ -2,7 +2,7 @@
 
 Each takes a `StepInputs` of any leading dimensions `...` and returns `Float32[...]`. None of them holds a
 model, draws or changes anything, so that they compose with `jit`, `vmap`, `grad` and `pmap`. `z` are the
-logits, `y` the target, `p = softmax(z)`.
+logits, `y` the target, `p = softmax(z)`. An id outside [0, V) gives NaN.
 """
 
 import jax
@@ -23,7 +23,7 @@ def logit(inputs: StepInputs) -> Float[Array, "*batch"]:
       >>> logit(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item()
       3.0
     """
-    return _at(inputs.logits.astype(jnp.float32), inputs.targets)
+    return ops.gather_logits(inputs.logits.astype(jnp.float32), inputs.read("targets"))
 
 
 def probability(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
@@ -37,7 +37,7 @@ def probability(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*
       >>> round(probability(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item(), 6)
       0.643914
     """
-    log_probs = ops.gather_log_probs(inputs.logits, inputs.targets)
+    log_probs = ops.gather_log_probs(inputs.logits, inputs.read("targets"))
     return log_probs if logprob else jnp.exp(log_probs)
 
 
@@ -74,7 +74,7 @@ def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*ba
       (0.44019, 0.63506)
     """
     check_choice("base", base, ("nats", "bits"))
-    nats = -ops.gather_log_probs(inputs.logits, inputs.targets)
+    nats = -ops.gather_log_probs(inputs.logits, inputs.read("targets"))
     return nats if base == "nats" else nats / LN_2
 
 
@@ -97,7 +97,7 @@ def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array,
       (1.553, 1.3568)
     """
     check_choice("convention", convention, ("exact", "inseq"))
-    nats = -ops.gather_log_probs(inputs.logits, inputs.targets)
+    nats = -ops.gather_log_probs(inputs.logits, inputs.read("targets"))
     return jnp.exp(nats if convention == "exact" else nats * LN_2)
 
 
@@ -153,9 +153,9 @@ def mc_dropout_prob_avg(
       Gal and Ghahramani, "Dropout as a Bayesian Approximation", 2016, https://arxiv.org/abs/1506.02142.
     """
     check_choice("statistic", statistic, ("mean", "z_score"))
-    num_runs = inputs.noisy_logits.shape[0]
-    targets = jnp.broadcast_to(inputs.targets, (num_runs, *inputs.targets.shape))
-    noisy = ops.gather_log_probs(inputs.noisy_logits, targets)
+    noisy_logits, targets = inputs.read("noisy_logits"), inputs.read("targets")
+    num_runs = noisy_logits.shape[0]
+    noisy = ops.gather_log_probs(noisy_logits, jnp.broadcast_to(targets, (num_runs, *targets.shape)))
     noisy = noisy if logprob else jnp.exp(noisy)
     if statistic == "mean":
         return noisy.mean(0)
@@ -177,7 +177,3 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise ValueError(f"{name} is one of {', '.join(choices)}: got {value!r}")
-
-
-def _at(logits: Float[Array, "*batch V"], targets: Array) -> Float[Array, "*batch"]:
-    return jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]

@@ -9,7 +9,7 @@ class StepInputs(NamedTuple):
     """Predictions of examples, one a leading index, and what a function may need besides.
 
     The leading dimensions `...` are any, and the same in every field. A field that the function does not need
-    (`StepFunction.needs` says which) may be None.
+    (`StepFunction.needs` says which) may be None; one that it needs is refused by a ValueError that names it.
 
     Attributes:
       logits: `Float[... V]` of the token that is predicted.
@@ -31,3 +31,22 @@ class StepInputs(NamedTuple):
     contrast_targets: Int[Array, "*batch"] | None = None
     noisy_logits: Float[Array, "K *batch V"] | None = None
     rng: Key[Array, "*batch"] | None = None
+
+    def read(self, name: str) -> Array:
+        """Returns a field that a step function needs.
+
+        Args:
+          name: of the field.
+
+        Raises:
+          ValueError: if it is None.
+
+        Example:
+          >>> StepInputs(logits=None).read("logits")
+          Traceback (most recent call last):
+          ValueError: this step function reads logits of its StepInputs: got None; give logits=...
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(f"this step function reads {name} of its StepInputs: got None; give {name}=...")
+        return value

@@ -18,6 +18,13 @@ ROW_LENGTHS = (256, 1024)
 # Batches that are worth the compilation of another shape.
 MANY_BATCHES = 16
 SHORTEST_ROW = 16
+# Rows of a decoder and of its encoder are as long as each other if neither needs more than this times the
+# other's length: six lengths up to 512 instead of 36 pairs of them, for at most 1.6 times the positions.
+ALIKE = 4
+
+
+# Lengths of a row and of its encoder's; the same of what is read under dropout.
+Shape = tuple[tuple[int, int], tuple[int, int] | None]
 
 
 class Unit(NamedTuple):
@@ -55,7 +62,9 @@ class Batch(NamedTuple):
     Attributes:
       tokens, segments: `Int32[R L]`, segments from 1, 0 = padding.
       sources, source_segments: `Int32[R S]` of an encoder-decoder; else None.
-      row_names: `UInt32[R]` what the draws of a row depend on, besides the key.
+      noisy: what is read under dropout: the same four arrays of the runs alone, as long as the runs ask
+        whatever their contrasts ask; None without dropout.
+      row_names: `UInt32[R]` what the draws of a row depend on, besides the key; without contrasts' rows.
       places: `Int32[M]` flat in `R * L`, the first `count` of them asked.
       targets: `Int32[M]` ids.
       contrast_places, contrast_targets: `Int32[M]`; None without contrasts.
@@ -67,6 +76,7 @@ class Batch(NamedTuple):
     segments: np.ndarray
     sources: np.ndarray | None
     source_segments: np.ndarray | None
+    noisy: tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None] | None
     row_names: np.ndarray
     places: np.ndarray
     targets: np.ndarray
@@ -83,17 +93,19 @@ class Rows(NamedTuple):
       num_rows: of the batch, without those of contrasts.
       length: L.
       source_length: S, 0 without an encoder.
+      noisy: length and source length of the rows that are read under dropout; None without dropout.
       units: (unit, row, column) of each.
     """
 
     num_rows: int
     length: int
     source_length: int
+    noisy: tuple[int, int] | None
     units: list[tuple[int, int, int]]
 
 
 def plan_rows(
-    units: Sequence[Unit], *, positions: int, longest: int, alone: bool, num_devices: int = 1
+    units: Sequence[Unit], *, positions: int, longest: int, draws: bool, num_devices: int = 1
 ) -> Iterator[Rows]:
     """Yields batches in which every unit stands once.
 
@@ -101,23 +113,24 @@ def plan_rows(
       units: the runs.
       positions: of a batch, or of its longest row where that has more.
       longest: the most that a row may have.
-      alone: whether a row holds one unit, and its length follows from the unit's alone, as where draws or
-        an encoder's rows are laid out with it.
+      draws: whether the runs are repeated under dropout, in rows of lengths that follow from the run alone.
+        Then a row holds one unit, as it does where an encoder's rows are laid out with it.
       num_devices: that will share the batches.
 
     Example:
       >>> run = Run(np.arange(3), None, *(np.arange(3),) * 3)
-      >>> [rows.units for rows in plan_rows([Unit(run)] * 2, positions=64, longest=64, alone=False)]
+      >>> [rows.units for rows in plan_rows([Unit(run)] * 2, positions=64, longest=64, draws=False)]
       [[(0, 0, 0), (1, 0, 3)]]
     """
-    groups = _alone(units, longest) if alone else _packed(units, positions, longest)
-    for (length, source_length), rows in groups:
+    is_alone = draws or any(unit.source_length for unit in units)
+    groups = _alone(units, longest, draws=draws) if is_alone else _packed(units, positions, longest)
+    for ((length, source_length), noisy), rows in groups:
         most = max(positions // max(length, source_length), 1)
         num_rows = min(most, ops.bucket(-(-len(rows) // num_devices)))
         for start in range(0, len(rows), num_rows):
             chunk = rows[start : start + num_rows]
             placed = [(unit, row, column) for row, held in enumerate(chunk) for unit, column in held]
-            yield Rows(num_rows, length, source_length, placed)
+            yield Rows(num_rows, length, source_length, noisy, placed)
 
 
 def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[Batch, list[tuple[int, slice]]]:
@@ -132,20 +145,19 @@ def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[Batch, list[tuple[int, s
     num = rows.num_rows * rows.length
     tokens, segments = (np.zeros((height, rows.length), np.int32) for _ in range(2))
     sources, source_segments = (np.zeros((height, max(rows.source_length, 1)), np.int32) for _ in range(2))
-    row_names = np.zeros(height, np.uint32)
+    row_names = np.zeros(rows.num_rows, np.uint32)
     asked = {name: np.zeros(num, np.int32) for name in ("places", "targets", "others", "other_targets")}
     names, answers, count = np.zeros((num, 2), np.uint32), [], 0
     next_segment = np.ones(rows.num_rows, np.int32)
     for index, row, column in rows.units:
         unit, segment = units[index], next_segment[row]
-        next_segment[row] += 1
+        next_segment[row], row_names[row] = segment + 1, name_of(unit.run)
         span = slice(count, count + len(unit.run.places))
         for run, line in ((unit.run, row), (unit.contrast, row + rows.num_rows)):
             if run is None:
                 continue
             tokens[line, column : column + len(run.tokens)] = run.tokens
             segments[line, column : column + len(run.tokens)] = segment
-            row_names[line] = name_of(run)
             if run.source is not None:
                 sources[line, : len(run.source)], source_segments[line, : len(run.source)] = run.source, 1
         start = row * rows.length + column
@@ -158,12 +170,10 @@ def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[Batch, list[tuple[int, s
             asked["other_targets"][span] = unit.contrast.targets[partners]
         answers.append((index, span))
         count = span.stop
-    has_source = rows.source_length > 0
+    read = (tokens, segments, *((sources, source_segments) if rows.source_length else (None, None)))
     batch = Batch(
-        tokens=tokens,
-        segments=segments,
-        sources=sources if has_source else None,
-        source_segments=source_segments if has_source else None,
+        *read,
+        noisy=None if rows.noisy is None else _shortened(read, rows),
         row_names=row_names,
         places=asked["places"],
         targets=asked["targets"],
@@ -173,6 +183,15 @@ def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[Batch, list[tuple[int, s
         count=np.int32(count),
     )
     return batch, answers
+
+
+def _shortened(read: tuple[np.ndarray | None, ...], rows: Rows) -> tuple[np.ndarray | None, ...]:
+    """The rows of the runs without those of contrasts, as long as they are read under dropout."""
+    lengths = (rows.noisy[0],) * 2 + (rows.noisy[1],) * 2
+    return tuple(
+        None if array is None else array[: rows.num_rows, :length]
+        for array, length in zip(read, lengths, strict=True)
+    )
 
 
 def name_of(run: Run) -> np.uint32:
@@ -187,16 +206,24 @@ def name_of(run: Run) -> np.uint32:
     return np.uint32(zlib.crc32(source + run.tokens.astype("<i4").tobytes()))
 
 
-def _alone(units: Sequence[Unit], longest: int) -> Iterator[tuple[tuple[int, int], list]]:
-    groups: dict[tuple[int, int], list] = {}
+def _alone(units: Sequence[Unit], longest: int, *, draws: bool) -> Iterator[tuple[Shape, list]]:
+    groups: dict[Shape, list] = {}
     for index, unit in enumerate(units):
-        length = min(ops.bucket(unit.length, SHORTEST_ROW), longest)
-        source = unit.source_length and min(ops.bucket(unit.source_length, SHORTEST_ROW), longest)
-        groups.setdefault((length, source), []).append([(index, 0)])
+        noisy = _row_lengths(Unit(unit.run), longest) if draws else None
+        length, source_length = map(max, _row_lengths(unit, longest), noisy or (0, 0))
+        groups.setdefault(((length, source_length), noisy), []).append([(index, 0)])
     yield from sorted(groups.items())
 
 
-def _packed(units: Sequence[Unit], positions: int, longest: int) -> Iterator[tuple[tuple[int, int], list]]:
+def _row_lengths(unit: Unit, longest: int) -> tuple[int, int]:
+    """The lengths of a unit's row and of its encoder's: powers of two, and the same if they are alike."""
+    sizes = [ops.bucket(size, SHORTEST_ROW) if size else 0 for size in (unit.length, unit.source_length)]
+    if min(sizes) * ALIKE >= max(sizes):
+        sizes = [max(sizes)] * 2
+    return min(sizes[0], longest), min(sizes[1], longest)
+
+
+def _packed(units: Sequence[Unit], positions: int, longest: int) -> Iterator[tuple[Shape, list]]:
     sizes = np.array([unit.length for unit in units])
     full = min(ops.fine_bucket(int(sizes.max()), SHORTEST_ROW), longest)
     is_much = sizes.sum() >= MANY_BATCHES * max(positions, full)
@@ -209,4 +236,4 @@ def _packed(units: Sequence[Unit], positions: int, longest: int) -> Iterator[tup
         plan = data.plan_packing(sizes[held], length)
         pieces = list(zip(held[plan.example].tolist(), plan.column.tolist(), strict=True))
         bounds = zip(plan.row_starts[:-1].tolist(), plan.row_starts[1:].tolist(), strict=True)
-        yield (length, 0), [pieces[first:last] for first, last in bounds]
+        yield ((length, 0), None), [pieces[first:last] for first, last in bounds]

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from jaxlm import models, pretrained
 from jaxlm.fields import fits
 from jaxlm.steps._layout import Unit
@@ -13,7 +17,7 @@ from jaxlm.steps._table import StepFunction
 def noisy_source(
     rows: Sequence[StepFunction],
     loaded: pretrained.Loaded,
-    aux_model: pretrained.Loaded | None,
+    aux_model: Any,
     n_mcd_steps: int,
 ) -> pretrained.Loaded | None:
     """Returns the model that is run under dropout; None where no function asks for it.
@@ -21,7 +25,7 @@ def noisy_source(
     Args:
       rows: step functions.
       loaded: the model that is looked at.
-      aux_model: another one, or None.
+      aux_model: another one, as `pretrained.load` returns it, or None.
       n_mcd_steps: K.
 
     Raises:
@@ -49,6 +53,28 @@ def noisy_source(
     return noisy
 
 
+def as_key(rng: Any) -> jax.Array | None:
+    """Returns a key as `jax.random.key` makes it, also of one that `jax.random.PRNGKey` made; None of None.
+
+    Raises:
+      ValueError: if it is none, or several.
+
+    Example:
+      >>> as_key(0)
+      Traceback (most recent call last):
+      ValueError: rng is one PRNG key, jax.random.key(seed): got 0
+    """
+    if rng is None:
+        return None
+    shape, kind = getattr(rng, "shape", None), getattr(rng, "dtype", None)
+    if shape == () and jnp.issubdtype(kind, jax.dtypes.prng_key):
+        return rng
+    if kind == np.uint32 and shape == jax.random.key_data(jax.random.key(0)).shape:
+        return jax.random.wrap_key_data(rng)
+    told = repr(rng)[:60] if kind is None else f"{kind}{list(shape)}"
+    raise ValueError(f"rng is one PRNG key, jax.random.key(seed): got {told}")
+
+
 def check_noisy(noisy: pretrained.Loaded | None, loaded: pretrained.Loaded, units: Sequence[Unit]) -> None:
     """Refuses texts that are too long for the other model.
 
@@ -63,6 +89,8 @@ def check_noisy(noisy: pretrained.Loaded | None, loaded: pretrained.Loaded, unit
 
 
 def _check_alike(loaded: pretrained.Loaded, aux_model: Any) -> None:
+    if not isinstance(aux_model, pretrained.Loaded):
+        raise TypeError(f"an aux_model is what pretrained.load returns: got {type(aux_model).__name__}")
     kinds = model_kind(loaded), model_kind(aux_model)
     if kinds[0] != kinds[1]:
         raise ValueError(f"an aux_model is of the model's kind, {kinds[0]}: got {kinds[1]}")

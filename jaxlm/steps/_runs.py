@@ -37,14 +37,18 @@ class Reader:
       target_tokenizer: what divides an encoder-decoder's targets; None: the model's tokenizer.
 
     Raises:
-      ValueError: if the model predicts no tokens, or is an ensemble.
-      TypeError: if it is no opened model.
+      ValueError: if the model predicts no tokens, or is an ensemble, or has no use for a target tokenizer.
+      TypeError: if it is no opened model, or that is no tokenizer.
     """
 
-    def __init__(
-        self, loaded: pretrained.Loaded, target_tokenizer: tokenizers.Tokenizer | None = None
-    ) -> None:
+    def __init__(self, loaded: pretrained.Loaded, target_tokenizer: Any = None) -> None:
         self.kind = model_kind(loaded)
+        if target_tokenizer is not None and self.kind != "seq2seq":
+            raise ValueError("a target_tokenizer is of an encoder-decoder: this model has none; leave it out")
+        if not isinstance(target_tokenizer, tokenizers.Tokenizer | None):
+            raise TypeError(
+                f"a target_tokenizer is what tokenizers.load returns: got {type(target_tokenizer).__name__}"
+            )
         self._loaded = loaded
         self._target_tokenizer = target_tokenizer
 
@@ -74,7 +78,11 @@ class Reader:
     def strings(self, tokens: np.ndarray) -> list[str]:
         """Returns what a person reads for predicted ids; the ids themselves without a tokenizer."""
         tokenizer = self._target_tokenizer or self._loaded.tokenizer
-        return [str(id) if tokenizer is None else tokenizer.token(id) for id in tokens.tolist()]
+        if tokenizer is None:
+            return [str(id) for id in tokens.tolist()]
+        # A model may have more rows than its tokenizer has tokens.
+        known = tokenizer.vocab_size
+        return [tokenizer.token(id) if id < known else f"<{id}>" for id in tokens.tolist()]
 
     def _whole(self, text: Any) -> Run:
         frame = tokenizers.Frame(self._frame("score").opening) if isinstance(text, str) else None
@@ -133,6 +141,10 @@ class Reader:
     def _ids(self, text: Any, frame: tokenizers.Frame | None) -> np.ndarray:
         if not isinstance(text, str):
             return tokenizers.as_ids(text)
+        if self._loaded.tokenizer is None:
+            raise ValueError(
+                f"there is no tokenizer beside this model: got {_shown(text)}; give ids in the place of texts"
+            )
         return frame.around(self._loaded.tokenizer.encode(text))
 
     def _prompt_frame(self, prompt: Any) -> tokenizers.Frame:
@@ -179,34 +191,6 @@ def model_kind(loaded: Any) -> str:
             f"step functions are of models that predict tokens: this one is a {loaded.objective!r}"
         )
     return kind
-
-
-def as_rows(texts: Any, attention_mask: Any = None) -> list[Any]:
-    """Returns texts as a list: strings, or rows of ids without padding.
-
-    Args:
-      texts: a text, several, or ids `[B, L]`.
-      attention_mask: `Bool[B L]`, True = real; None: all are.
-
-    Raises:
-      ValueError: if the mask is of another shape, or masks texts.
-
-    Example:
-      >>> as_rows(np.array([[0, 5, 6]]), np.array([[0, 1, 1]]))[0].tolist()
-      [5, 6]
-      >>> as_rows("To be")
-      ['To be']
-    """
-    rows = list(tokenizers.as_texts(texts))
-    if attention_mask is None:
-        return rows
-    if any(isinstance(row, str) for row in rows):
-        raise ValueError("an attention_mask is of ids in an array [B, L]: got texts, which have no padding")
-    mask = np.asarray(attention_mask).astype(bool)
-    shape = np.shape(texts)
-    if mask.shape != shape:
-        raise ValueError(f"an attention_mask has the shape of the ids, {shape}: got {mask.shape}")
-    return [np.asarray(row)[real] for row, real in zip(rows, mask, strict=True)]
 
 
 def _causal(ids: np.ndarray, first: int) -> Run:

@@ -8,14 +8,14 @@ import jax
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
-from jaxlm.steps._alignment import align
 from jaxlm.steps._contrast import Contrast, as_contrast
-from jaxlm.steps._forward import Program, mapped, stacked
+from jaxlm.steps._forward import Program, as_devices, mapped, stacked
 from jaxlm.steps._layout import Batch, Unit, lay_out, plan_rows
-from jaxlm.steps._noise import check_noisy, noisy_source
-from jaxlm.steps._runs import Reader, Run, as_rows
+from jaxlm.steps._noise import as_key, check_noisy, noisy_source
+from jaxlm.steps._runs import Reader
 from jaxlm.steps._spans import over_span
 from jaxlm.steps._table import StepFunction, resolve_all
+from jaxlm.steps._units import units_of
 
 # Positions of a batch on a CPU and elsewhere, for models up to this width.
 CPU_POSITIONS, POSITIONS, WIDTH = 1024, 65_536, 1024
@@ -53,6 +53,7 @@ def step_scores(
     targets: Any = None,
     contrast: Any = None,
     attention_mask: Any = None,
+    text_attention_mask: Any = None,
     rng: jax.Array | None = None,
     n_mcd_steps: int = 10,
     aux_model: pretrained.Loaded | None = None,
@@ -84,12 +85,13 @@ def step_scores(
       contrast: what functions that compare read besides: a `Contrast`; or texts, other targets where targets
         are given and otherwise other texts.
       attention_mask: `Bool[B L]`, True = real, for ids in an array: of `targets`, else of `texts`.
+      text_attention_mask: the same of `texts` beside `targets`, as of an encoder's padded sources.
       rng: PRNG key for dropout and for functions that draw.
       n_mcd_steps: K, how often a run is repeated under dropout.
       aux_model: the model that is run under dropout, of the same kind and vocabulary; None: the model itself.
       target_tokenizer: what divides an encoder-decoder's targets, where another file does, as of Marian
         (`tokenizers.load(folder, side="target")`); None: the model's own.
-      devices: local devices; None: all of them.
+      devices: local devices; None: all of them, of which a single batch takes one.
 
     Returns:
       One `StepScores` a text, in order.
@@ -98,7 +100,7 @@ def step_scores(
       ValueError: if a name is unknown (the nearest one is named), something that a function needs is missing
         or something is given that none reads, targets or contrasts do not belong to the texts, or a text
         is too long, empty, or without a mask. The text is named by its number.
-      TypeError: if `loaded` is no opened model, or a text is neither a string nor a row of ids.
+      TypeError: if `loaded` or `aux_model` is no opened model, or a text neither a string nor a row of ids.
 
     Example:
       >>> import jax.numpy as jnp
@@ -117,14 +119,15 @@ def step_scores(
     reader = Reader(loaded, target_tokenizer)
     compared = None if contrast is None else as_contrast(contrast, has_targets=targets is not None)
     _check_asked(rows, reader.kind, targets, compared, rng)
+    rng, devices = as_key(rng), as_devices(devices)
     noisy = noisy_source(rows, loaded, aux_model, n_mcd_steps)
-    units = _units(reader, texts, targets, attention_mask, compared)
+    units = units_of(reader, texts, targets, (attention_mask, text_attention_mask), compared)
     program = Program(
         loaded.model,
         rows,
         None if noisy is None else noisy.model,
         0 if noisy is None else n_mcd_steps,
-        tuple(jax.local_devices() if devices is None else devices),
+        devices,
     )
     check_noisy(noisy, loaded, units)
     params = (loaded.params, None if noisy is None else noisy.params)
@@ -138,80 +141,6 @@ def step_scores(
     ]
 
 
-def _units(
-    reader: Reader, texts: Any, targets: Any, attention_mask: Any, contrast: Contrast | None
-) -> list[Unit]:
-    """The runs of all texts, each with its contrast."""
-    of_targets = targets is not None
-    texts = as_rows(texts, None if of_targets else attention_mask)
-    goals = as_rows(targets, attention_mask) if of_targets else [None] * len(texts)
-    _check_as_many("targets", goals, texts)
-    runs = [_told(number, reader.run, *pair) for number, pair in enumerate(zip(texts, goals, strict=True))]
-    if contrast is None:
-        return [Unit(run) for run in runs]
-    others = _contrast_runs(reader, contrast, texts, goals, runs)
-    alignments = _alignments(contrast.alignment, len(runs))
-    return [
-        _told(number, _unit, reader, *parts, contrast.force_inputs)
-        for number, parts in enumerate(zip(runs, others, alignments, strict=True))
-    ]
-
-
-def _unit(reader: Reader, run: Run, other: Run, alignment: Any, force_inputs: bool) -> Unit:
-    strings = (reader.strings(run.targets), reader.strings(other.targets))
-    partners = align(alignment, run.targets, other.targets, strings=strings)
-    if force_inputs:
-        return Unit(run, other, partners)
-    # The run itself once more: at its own places it is asked for the contrast's tokens.
-    asked = np.where(partners < 0, run.targets, other.targets[np.maximum(partners, 0)])
-    own = np.where(partners < 0, -1, np.arange(len(partners), dtype=np.int32))
-    return Unit(run, run._replace(targets=asked), own.astype(np.int32))
-
-
-def _contrast_runs(
-    reader: Reader, contrast: Contrast, texts: list[Any], targets: list[Any], runs: list[Run]
-) -> list[Run]:
-    mask_of_targets = contrast.targets is not None
-    mask = contrast.attention_mask
-    others = texts if contrast.texts is None else as_rows(contrast.texts, None if mask_of_targets else mask)
-    goals = as_rows(contrast.targets, mask) if mask_of_targets else [None] * len(runs)
-    _check_as_many("contrast texts", others, runs)
-    _check_as_many("contrast targets", goals, runs)
-    return [
-        _told(number, _contrast_run, reader, *parts)
-        for number, parts in enumerate(zip(others, goals, targets, runs, strict=True))
-    ]
-
-
-def _contrast_run(reader: Reader, text: Any, goal: Any, target: Any, run: Run) -> Run:
-    """The run of a contrast; what it predicts is, unless said, what the run itself predicts."""
-    if goal is not None or target is None:
-        return reader.run(text, goal)
-    if reader.kind == "causal":
-        return reader.continued(text, run.targets)
-    if reader.kind == "seq2seq":
-        return reader.run(text, run.targets)
-    other = reader.run(text)
-    if len(other.places) != len(run.places):
-        raise ValueError(
-            f"a contrast has as many masks as its text, {len(run.places)}, or targets of its own: got "
-            f"{len(other.places)}"
-        )
-    return other._replace(targets=run.targets)
-
-
-def _alignments(alignment: Any, num: int) -> list[Any]:
-    if isinstance(alignment, str):
-        return [alignment] * num
-    listed = list(alignment)
-    # One text's pairs need no list around them.
-    if num == 1 and listed and all(np.ndim(one) == 1 for one in listed):
-        return [listed]
-    if len(listed) != num:
-        raise ValueError(f"an alignment has pairs for each of {num} texts: got {len(listed)}")
-    return listed
-
-
 def _computed(
     program: Program, params: tuple[Any, Any], rng: jax.Array | None, units: list[Unit]
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -223,13 +152,17 @@ def _computed(
     plans = plan_rows(
         units,
         positions=most * WIDTH // max(config.width, WIDTH),
-        longest=models.longest_text(config),
-        alone=program.noisy_model is not None or any(unit.source_length for unit in units),
+        longest=min(models.longest_text(model.config) for model in program.models),
+        draws=program.noisy_model is not None,
         num_devices=len(devices),
     )
-    step, placed = mapped(program), jax.device_put(params, _replicated(devices))
+    batches = [lay_out(units, plan) for plan in plans]
+    if len(batches) == 1:  # other devices would be given parameters, and nothing to do
+        devices = devices[:1]
+    step = mapped(program._replace(devices=devices))
+    placed = jax.device_put(params, _replicated(devices))
     flying: deque[tuple[list, tuple[jax.Array, ...]]] = deque()
-    for together in _together([lay_out(units, plan) for plan in plans], len(devices)):
+    for together in _together(batches, len(devices)):
         answers = [answer for _, answer in together]
         flying.append((answers, step(*placed, rng, stacked([batch for batch, _ in together]))))
         if len(flying) == AT_ONCE:
@@ -244,7 +177,7 @@ def _together(
     """Yields as many batches of one shape as there are devices; those that lack are empty."""
     by_shape: dict[Any, list] = {}
     for batch, answers in batches:
-        shape = (batch.tokens.shape, batch.sources is not None and batch.sources.shape)
+        shape = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
         by_shape.setdefault(shape, []).append((batch, answers))
     for alike in by_shape.values():
         empty = (jax.tree.map(np.zeros_like, alike[0][0]), [])
@@ -295,7 +228,7 @@ def _check_asked(
         raise ValueError(f"{drawing[0].name} draws: give rng=jax.random.key(seed)")
     if rng is not None and not drawing:
         raise ValueError(f"a key is given, and none of {_names(rows)} draws; leave rng out")
-    needy = next((row for row in rows if "targets" in row.needs), None)
+    needy = next((row for row in rows if row.needs & {"targets", "contrast_targets"}), None)
     if kind == "masked" and targets is None and needy is not None:
         raise ValueError(f"{needy.name} reads the token at a mask: give targets=..., the texts without masks")
     if contrast is not None and not contrast.force_inputs:
@@ -306,16 +239,3 @@ def _check_asked(
 
 def _names(rows: tuple[StepFunction, ...]) -> str:
     return ", ".join(row.name for row in rows)
-
-
-def _check_as_many(what: str, ours: Sequence[Any], texts: Sequence[Any]) -> None:
-    if len(ours) != len(texts):
-        raise ValueError(f"{what}: expected one for each of {len(texts)} texts, got {len(ours)}")
-
-
-def _told(number: int, make: Any, *parts: Any) -> Any:
-    """What a function makes of a text's parts; its error names the text."""
-    try:
-        return make(*parts)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"text {number}: {error}") from error

@@ -14,6 +14,7 @@ from jaxlm.typing import Array
 Need = Literal["targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng"]
 Span = Literal["sum", "product", "absmax"]
 NEEDS = ("targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng")
+SPANS = ("sum", "product", "absmax")
 CONTRAST = frozenset({"contrast_logits", "contrast_targets"})
 
 
@@ -74,7 +75,8 @@ _ROWS = (
     _row(functions.mc_dropout_prob_avg, "targets noisy_logits", "probability", "product"),
     _row(functions.top_p_size, "", "tokens", "absmax")._replace(is_differentiable=False),
 )
-# What an option changes besides the number: logarithms of probabilities add up where these are multiplied.
+# What an option changes besides the number: logarithms of probabilities add up where these are multiplied. A
+# later one counts more.
 _CHANGED = {
     ("logprob", True): {"unit": "nats", "span": "sum"},
     ("base", "bits"): {"unit": "bits"},
@@ -91,7 +93,8 @@ def step_function(name: Any, **options: Any) -> StepFunction:
 
     Args:
       name: one of `STEP_FUNCTIONS`, one that was registered, a `StepFunction`, or a callable of a
-        `StepInputs`, which is said to need targets alone.
+        `StepInputs`. A function of this room, also in a `functools.partial`, is what its name stands for; one
+        of one's own is said to need targets alone.
       **options: the function's own.
 
     Raises:
@@ -112,15 +115,15 @@ def step_function(name: Any, **options: Any) -> StepFunction:
     _check_options(row, options)
     if not options:
         return row
-    changes = {key: value for pair in options.items() for key, value in _CHANGED.get(pair, {}).items()}
     merged = tuple(sorted({**dict(row.options), **options}.items()))
     told = ", ".join(f"{key}={value}" for key, value in merged)
     plain = row.name.partition("(")[0]
-    return row._replace(name=f"{plain}({told})", options=merged, **changes)
+    changed = _unit_and_span(row, STEP_FUNCTIONS.get(plain), merged)
+    return row._replace(name=f"{plain}({told})", options=merged, **changed)
 
 
 def register_step_function(
-    function: Callable[..., Array] | StepFunction,
+    function: Any,
     name: str | None = None,
     *,
     needs: Iterable[str] = ("targets",),
@@ -132,7 +135,8 @@ def register_step_function(
     """Makes one's own step function known by a name, in this process, and returns its row.
 
     Args:
-      function: of a `StepInputs` of any leading dimensions to `Float32[...]`, pure; options are keywords.
+      function: of a `StepInputs` of any leading dimensions to `Float32[...]`, pure; options are keywords. Or
+        a `StepFunction`, which says itself what the arguments behind `name` say.
       name: what it is called; None: the function's own name.
       needs: the fields of `StepInputs` that it reads besides `logits`.
       unit: of its numbers.
@@ -142,6 +146,7 @@ def register_step_function(
 
     Raises:
       ValueError: if the name is taken and `overwrite` is False, is no name, or a need or span is unknown.
+      TypeError: if the function is no callable.
 
     Example:
       >>> import jax
@@ -154,6 +159,9 @@ def register_step_function(
       Traceback (most recent call last):
       ValueError: a step function 'entropy' is there already; choose another name, or overwrite=True
     """
+    if not callable(function):
+        raise TypeError(f"a step function is a callable of a StepInputs: got {function!r}")
+    needs = (needs,) if isinstance(needs, str) else needs
     if isinstance(function, StepFunction):
         row = function if name is None else function._replace(name=name)
     else:
@@ -191,8 +199,9 @@ def resolve_all(asked: Any) -> tuple[StepFunction, ...]:
       >>> [row.name for row in resolve_all(["entropy", step_function("top_p_size", top_p=0.5)])]
       ['entropy', 'top_p_size(top_p=0.5)']
     """
-    several = [asked] if isinstance(asked, str) or callable(asked) else list(asked)
-    rows = tuple(step_function(one) for one in several)
+    is_one = isinstance(asked, str) or callable(asked) or not isinstance(asked, Iterable)
+    several = [asked] if is_one else list(asked)
+    rows = tuple(_hashable(step_function(one)) for one in several)
     names = [row.name for row in rows]
     if not rows:
         raise ValueError(f"no step function is asked for; there are {', '.join(list_step_functions())}")
@@ -206,13 +215,46 @@ def _resolve(name: Any) -> StepFunction:
     if isinstance(name, StepFunction):
         return name
     if callable(name):
-        return StepFunction(_name_of(name), name)
+        return _row_of(name)
     known = {**STEP_FUNCTIONS, **_registered}
     if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {near[0]!r}? There are" if near else "; there are"
         raise ValueError(f"no step function {name!r}{hint} {', '.join(known)}")
     return known[name]
+
+
+def _row_of(function: Callable[..., Array]) -> StepFunction:
+    """What is known of a callable: all of a function of this room, of one's own its name."""
+    if isinstance(function, functools.partial) and not function.args:
+        inner = _row_of(function.func)
+        if inner.function is function.func and inner.name in STEP_FUNCTIONS:
+            return step_function(inner, **function.keywords)
+    own = next((row for row in _ROWS if row.function is function), None)
+    if own is not None:
+        return own
+    return StepFunction(_name_of(function), function)
+
+
+def _hashable(row: StepFunction) -> StepFunction:
+    """The row, whose function has a hash: programs are remembered by it, others are compiled in each call."""
+    try:
+        hash(row.function)
+    except TypeError:
+        return row._replace(function=functools.partial(row.function))
+    return row
+
+
+def _unit_and_span(
+    row: StepFunction, known: StepFunction | None, options: Iterable[tuple[str, Any]]
+) -> dict[str, str]:
+    """The unit and the span with all of its options set, whichever were set before."""
+    if known is None or known.function is not row.function:
+        return {}
+    changed = {"unit": known.unit, "span": known.span}
+    for pair, changes in _CHANGED.items():
+        changed |= changes if pair in options else {}
+    return changed
 
 
 def _check_options(row: StepFunction, options: Mapping[str, Any]) -> None:
@@ -247,7 +289,7 @@ def _check_row(row: StepFunction) -> None:
     unknown = [need for need in row.needs if need not in NEEDS]
     if unknown:
         raise ValueError(f"needs are among {', '.join(NEEDS)}: got {unknown[0]!r}")
-    functions.check_choice("span", row.span, ("sum", "product", "absmax"))
+    functions.check_choice("span", row.span, SPANS)
 
 
 def _name_of(function: Callable[..., Array]) -> str:

@@ -105,6 +105,17 @@ def test_what_does_not_fit_is_told_in_one_line(request, kind, texts, targets, me
     assert "\n" not in str(told.value)
 
 
+def test_a_model_of_relative_positions_reads_texts_of_any_length(tokenizer):
+    config = dataclasses.replace(SMALL, causal=False, position="relative", max_length=4)
+    model = models.build(config, "masked_lm")
+    params = jax.jit(model.init)(jax.random.key(3), jnp.zeros((1, 4), jnp.int32))["params"]
+    loaded = loaded_from(model, params, tokenizer, "masked_lm")
+    mask = tokenizer.specials.mask
+    tokens = np.array([5, mask, 6, 7, 8, 9])
+    assert decoding.loss_gradients(loaded, [tokens]).tokens.tolist() == [tokens.tolist()]
+    assert decoding.fill(loaded, tokens).tokens.shape == (6,)
+
+
 def test_other_models_have_no_such_loss(causal):
     with pytest.raises(ValueError, match="of a causal_lm or a masked_lm: this model is a regression"):
         decoding.loss_gradients(causal._replace(objective="regression"), "a")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding, models
+from jaxlm.decoding._embedders import check_part
 from tests.decoding.conftest import SMALL, log_softmax
 from tests.decoding.own_parts import WIDTH, Bag, Returns, Scores, Total, Words
 
@@ -249,6 +250,27 @@ def test_a_part_that_breaks_its_contract_is_told_in_one_line(parts, message):
     with pytest.raises(ValueError, match=message) as told:
         decoding.NextTokenModel(**parts).init_params(jax.random.key(0), jnp.asarray(TOKENS))
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"dropout": 1.5}, r"dropout is a rate in \[0, 1\): got 1.5"),
+        ({"dropout": -0.1}, r"dropout is a rate in \[0, 1\): got -0.1"),
+        ({"top_k": 0}, "top_k .* got 0"),
+    ],
+)
+def test_attributes_out_of_range_are_refused_when_the_model_is_made(attributes, message):
+    parts = {"text_field_embedder": Words(), "language_model_head": Scores(), **attributes}
+    with pytest.raises(ValueError, match=message) as told:
+        decoding.NextTokenModel(**parts)
+    assert "\n" not in str(told.value)
+
+
+def test_what_is_no_module_is_refused_by_its_attributes_name():
+    with pytest.raises(ValueError, match="a text_field_embedder is a module: got None"):
+        check_part("text_field_embedder", None)
+    check_part("text_field_embedder", Words())
 
 
 def test_a_masked_lm_has_no_next_token():

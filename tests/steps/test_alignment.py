@@ -29,6 +29,11 @@ def test_one_to_one():
         # Other words behind the same ones.
         ([1, 2, 3], [1, 2, 4, 5], [0, 1, 2]),
         ([1, 2, 4, 5], [1, 2, 3], [0, 1, 2, -1]),
+        # The same words before and behind others.
+        ([1, 2, 5, 6], [1, 2, 3, 4, 5, 6], [0, 1, 4, 5]),
+        ([1, 2, 3, 4, 5, 6], [1, 2, 5, 6], [0, 1, -1, -1, 2, 3]),
+        ([1, 7, 8, 6], [1, 9, 6], [0, -1, 1, 2]),
+        ([1, 1], [1, 1, 1], [1, 2]),
         # Nothing in common.
         ([1, 2], [3, 4, 5], [0, 1]),
     ],
@@ -51,6 +56,17 @@ def test_what_comes_before_any_two_endings_is_compared_with_itself(common, first
     assert partners[: len(common)] == list(range(len(common)))
 
 
+@given(IDS, IDS, IDS, IDS)
+def test_what_two_texts_begin_with_is_compared_with_itself_and_no_token_twice(common, first, second, ending):
+    """Also where they end alike; the middles begin and end with tokens of their own."""
+    tokens, contrast = [*common, 8, *first, 8, *ending], [*common, 9, *second, 9, *ending]
+    partners = align("last_common", tokens, contrast)
+    assert partners[: len(common)] == list(range(len(common)))
+    assert partners[-len(ending) :] == list(range(len(contrast) - len(ending), len(contrast)))
+    compared = [partner for partner in partners if partner >= 0]
+    assert compared == sorted(set(compared))
+
+
 def test_pairs_compare_what_they_name():
     assert align([(2, 0), (0, 1)], [5, 6, 7], [8, 9]) == [1, -1, 0]
     blocks = difflib.SequenceMatcher(None, "abcd", "xbcd").get_matching_blocks()
@@ -67,6 +83,9 @@ def test_pairs_compare_what_they_name():
         ([(0, 3)], r"pairs tokens 0..1 with 0..2: got \(0, 3\)"),
         ([(0, 0), (0, 1)], "pairs a predicted token once: got 0 twice"),
         ([(0,)], r"pairs of indices \(i, j\): got \(0,\)"),
+        ([(0.5, 1)], r"pairs of indices \(i, j\): got \(0.5, 1\)"),
+        ({0: 0}, "alignment is one of one_to_one, last_common, or pairs: got {0: 0}"),
+        (3, "alignment is one of one_to_one, last_common, or pairs: got 3"),
         ([3], r"pairs of indices \(i, j\): got 3"),
     ],
 )

@@ -98,6 +98,30 @@ def test_what_is_impossible_in_the_contrast_alone_is_infinitely_far():
     assert steps.kl_divergence(inputs).item() == np.inf
 
 
+@pytest.mark.parametrize("options", [{}, {"top_k": 1}, {"top_p": 0.5}, {"top_k": 1, "top_p": 0.5}])
+def test_runs_without_a_common_token_are_infinitely_far(options):
+    inf = jnp.inf
+    inputs = steps.StepInputs(
+        jnp.array([1.0, 0.0, -inf, -inf]), contrast_logits=jnp.array([-inf, -inf, 0.0, 2.0])
+    )
+    assert steps.kl_divergence(inputs, **options).item() == np.inf
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *("contrast_logits_diff", "contrast_prob_diff", "pcxmi", "in_context_pvi"),
+        steps.step_function("contrast_prob_diff", logprob=True),
+    ],
+)
+def test_targets_that_are_impossible_in_both_runs_do_not_differ(row):
+    def total(z):
+        return steps.step_function(row)(steps.StepInputs(z, jnp.array(0), z, jnp.array(0)))
+
+    value, gradient = jax.value_and_grad(total)(Z.at[0].set(-jnp.inf))
+    assert value == 0 and (gradient == 0).all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -59,6 +59,12 @@ def test_an_impossible_token_adds_nothing():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("function", [steps.logit, steps.probability, steps.crossentropy, steps.perplexity])
+@pytest.mark.parametrize("target", [-1, -100, 4])
+def test_an_id_that_is_none_gives_no_number(function, target):
+    assert np.isnan(function(steps.StepInputs(LOGITS[0], jnp.array(target))))
+
+
 def test_dropout_runs_give_their_mean_and_the_z_score():
     noisy = jnp.log(jnp.array([[[0.2, 0.8]], [[0.4, 0.6]], [[0.6, 0.4]]]))
     inputs = steps.StepInputs(jnp.log(jnp.array([[0.5, 0.5]])), jnp.array([0]), noisy_logits=noisy)

@@ -20,10 +20,10 @@ LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=20)
 
 
 @given(LENGTHS, st.booleans())
-def test_every_unit_stands_once_and_its_places_are_its_own(lengths, alone):
+def test_every_unit_stands_once_and_its_places_are_its_own(lengths, draws):
     units = [Unit(run_of(length, start=100 * number)) for number, length in enumerate(lengths)]
     seen = []
-    for rows in plan_rows(units, positions=128, longest=64, alone=alone):
+    for rows in plan_rows(units, positions=128, longest=64, draws=draws):
         batch, answers = lay_out(units, rows)
         assert batch.tokens.shape == (rows.num_rows, rows.length) and rows.length <= 64
         flat = batch.tokens.reshape(-1)
@@ -40,7 +40,7 @@ def test_every_unit_stands_once_and_its_places_are_its_own(lengths, alone):
 
 
 @given(LENGTHS, LENGTHS, st.booleans())
-def test_contrasts_stand_in_the_same_batch_behind_the_runs(first, second, alone):
+def test_contrasts_stand_in_the_same_batch_behind_the_runs(first, second, draws):
     pairs = list(zip(first, second, strict=False))
     units = [
         Unit(
@@ -48,7 +48,7 @@ def test_contrasts_stand_in_the_same_batch_behind_the_runs(first, second, alone)
         )
         for ours, theirs in pairs
     ]
-    for rows in plan_rows(units, positions=128, longest=64, alone=alone):
+    for rows in plan_rows(units, positions=128, longest=64, draws=draws):
         batch, answers = lay_out(units, rows)
         assert batch.tokens.shape[0] == 2 * rows.num_rows
         flat = batch.tokens.reshape(-1)
@@ -62,27 +62,58 @@ def test_alone_a_row_is_as_long_as_its_own_text_asks():
     units = [Unit(run_of(length)) for length in (3, 17, 40, 18)]
     found = {
         tuple(index for index, _, _ in rows.units): rows.length
-        for rows in plan_rows(units, positions=1024, longest=50, alone=True)
+        for rows in plan_rows(units, positions=1024, longest=50, draws=True)
     }
     assert found == {(0,): 16, (1, 3): 32, (2,): 50}
 
 
 def test_an_encoders_rows_are_as_long_as_the_sources():
-    units = [Unit(run_of(3, source=20)), Unit(run_of(4, source=5))]
+    units = [Unit(run_of(3, source=200)), Unit(run_of(4, source=5))]
     shapes = [
-        (rows.length, rows.source_length) for rows in plan_rows(units, positions=64, longest=64, alone=True)
+        (rows.length, rows.source_length) for rows in plan_rows(units, positions=64, longest=256, draws=True)
     ]
-    assert shapes == [(16, 16), (16, 32)]
-    plan = next(plan_rows(units[:1], positions=64, longest=64, alone=True))
+    assert shapes == [(16, 16), (16, 256)]
+    plan = next(plan_rows(units[:1], positions=64, longest=256, draws=True))
     batch, _ = lay_out(units, plan)
-    assert batch.sources.shape == (1, 32) and batch.source_segments.sum() == 20
+    assert batch.sources.shape == (1, 256) and batch.source_segments.sum() == 200
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_sources_and_targets_of_like_lengths_take_few_shapes(draws):
+    generator = np.random.default_rng(0)
+    sources = generator.integers(2, 500, 300)
+    targets = np.clip(sources * generator.uniform(0.5, 1.5, 300), 1, 512).astype(int)
+    units = [
+        Unit(run_of(target, source=source)) for source, target in zip(sources, targets.tolist(), strict=True)
+    ]
+    plans = list(plan_rows(units, positions=2048, longest=512, draws=draws))
+    assert {(rows.length, rows.source_length) for rows in plans} <= {(2**n, 2**n) for n in range(4, 10)}
+    assert sorted(unit for rows in plans for unit, _, _ in rows.units) == list(range(300))
+
+
+SIZES = st.tuples(st.integers(1, 300), st.integers(0, 300))
+
+
+@given(SIZES, SIZES)
+def test_what_is_read_under_dropout_follows_from_the_run_alone(ours, theirs):
+    """Also in a row that a contrast makes longer, and beside a longer source."""
+    theirs = (theirs[0], max(theirs[1], 1) if ours[1] else 0)
+    run, contrast = (run_of(length, source=source or None) for length, source in (ours, theirs))
+    partners = np.minimum(np.arange(ours[0]), theirs[0] - 1).astype(np.int32)
+    read = []
+    for units in ([Unit(run)], [Unit(run, contrast, partners)]):
+        batch, _ = lay_out(units, next(plan_rows(units, positions=64, longest=300, draws=True)))
+        assert (batch.noisy[1] > 0).sum() == ours[0] and batch.noisy[0].shape[1] <= batch.tokens.shape[1]
+        read.append([array for array in (*batch.noisy, batch.row_names) if array is not None])
+    for first, second in zip(*read, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(("num", "expected"), [(20, 1), (4000, 3)])
 def test_texts_of_hundreds_of_lengths_take_few_shapes(num, expected):
     lengths = np.random.default_rng(0).integers(2, 2000, num) // np.random.default_rng(1).integers(1, 20, num)
     units = [Unit(run_of(max(int(length), 1))) for length in lengths]
-    plans = list(plan_rows(units, positions=2048, longest=2048, alone=False))
+    plans = list(plan_rows(units, positions=2048, longest=2048, draws=False))
     assert len({(rows.num_rows, rows.length) for rows in plans}) <= expected
     positions = sum(rows.num_rows * rows.length for rows in plans)
     # Little is padding where there is much: the last batch of each shape, and what no text fits.

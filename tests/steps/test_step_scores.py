@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jaxlm import models, scoring, steps, tokenizers
-from jaxlm.steps._runs import model_kind
+from jaxlm.steps import _step_scores
+from jaxlm.steps._forward import as_devices, mapped
+from jaxlm.steps._noise import as_key, noisy_source
+from jaxlm.steps._runs import Reader, model_kind
 from tests.steps.tiny_models import open_model
 
 TEXTS = ["To be", "or not to be, that is the question", "a", "whether 'tis nobler in the mind"]
@@ -42,9 +45,12 @@ def program_of(model):
 
 
 def logits_of(loaded, tokens, source=None):
-    """Logits at every position of one text alone, without padding."""
+    """Logits at every position of one text alone; a causal model's beside others that come after it."""
+    tokens = jnp.asarray(tokens)
     source = None if source is None else jnp.asarray(source)[None]
-    return program_of(loaded.model)(loaded.params, jnp.asarray(tokens)[None], source)
+    # What comes later is nothing to a causal model, and one length is one compilation.
+    padded = jnp.pad(tokens, (0, 64 - len(tokens))) if loaded.config.causal else tokens
+    return program_of(loaded.model)(loaded.params, padded[None], source)[: len(tokens)]
 
 
 def assert_scores(scores, functions, inputs):
@@ -184,6 +190,26 @@ def test_contrast_ids_and_their_mask(causal, side):
     assert_equal(own, step_scores(causal, others, "entropy"))
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_sources_beside_targets_and_their_masks(seq2seq, side):
+    def padded(texts):
+        rows = np.full((len(texts), 12), 7, np.int32), np.zeros((len(texts), 12), bool)
+        for row, text in enumerate(texts):
+            start = 12 - len(text) if side == "left" else 0
+            rows[0][row, start : start + len(text)], rows[1][row, start : start + len(text)] = ids(text), True
+        return rows
+
+    sources, targets, others = ["To be", "or not to"], ["Sein", "oder nicht"], ["To go", "or so"]
+    names = ["entropy", "pcxmi"]
+    expected = step_scores(seq2seq, sources, names, targets=targets, contrast=steps.Contrast(others, targets))
+    tokens, mask = padded(sources)
+    goals, goal_mask = padded(targets)
+    others, other_mask = padded(others)
+    contrast = steps.Contrast(others, goals, attention_mask=goal_mask, text_attention_mask=other_mask)
+    how = {"attention_mask": goal_mask, "text_attention_mask": mask, "contrast": contrast}
+    assert_equal(step_scores(seq2seq, tokens, names, targets=goals, **how), expected)
+
+
 def test_contrasts_of_a_masked_model(masked):
     text, other, names = "To [MASK] here", "To [MASK] away", ["kl_divergence", "pcxmi", "contrast_prob"]
     place = 3
@@ -232,12 +258,13 @@ def assert_equal(found, expected, **tolerance):
 
 OTHER_NAMES = tokenizers.Tokenizer.from_json(tokenizers.bytes_tokenizer().to_json().replace("[SEP]", "[END]"))
 LONGER = ["abc " * n + "!" for n in (1, 3, 2, 12)]
+SHORT = ["abc " * n + "!" for n in (1, 3, 2)]  # rows of one length: two programs, of one row and of four
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked", "seq2seq"])
 def test_a_batch_gives_what_its_texts_give_alone_in_any_order(kind, causal, masked, seq2seq):
     loaded = {"causal": causal, "masked": masked, "seq2seq": seq2seq}[kind]
-    texts = [text.replace("!", "[MASK]") if kind == "masked" else text for text in LONGER]
+    texts = [text.replace("!", "[MASK]") if kind == "masked" else text for text in SHORT]
     targets = None if kind == "causal" else [text.replace("[MASK]", "?") for text in texts]
     functions = [*PLAIN, "mc_dropout_prob_avg"]
 
@@ -252,9 +279,9 @@ def test_a_batch_gives_what_its_texts_give_alone_in_any_order(kind, causal, mask
             n_mcd_steps=3,
         )
 
-    together = scores(range(4))
-    assert_equal([scores([index])[0] for index in range(4)], together)
-    order = [2, 0, 3, 1]
+    together = scores(range(3))
+    assert_equal([scores([index])[0] for index in range(3)], together)
+    order = [2, 0, 1]
     assert_equal(scores(order), [together[index] for index in order])
 
 
@@ -293,20 +320,25 @@ def test_dropout_runs_are_those_of_the_models_dropout(causal):
 
 
 def test_the_draws_depend_on_key_and_text(causal):
-    def draw(seed, text):
-        return step_scores(causal, [text], "mc_dropout_prob_avg", rng=jax.random.key(seed), n_mcd_steps=2)[
-            0
-        ].values["mc_dropout_prob_avg"]
+    def draw(seed, **contrast):
+        rows = ["mc_dropout_prob_avg", *(["kl_divergence"] if contrast else [])]
+        how = {"rng": jax.random.key(seed), "n_mcd_steps": 2, **contrast}
+        return step_scores(causal, ["To be"], rows, **how)[0].values["mc_dropout_prob_avg"]
 
-    np.testing.assert_array_equal(draw(0, "To be"), draw(0, "To be"))
-    assert (draw(0, "To be") != draw(1, "To be")).any()
+    first = draw(0)
+    np.testing.assert_array_equal(draw(0), first)
+    assert (draw(1) != first).any()
+    # A contrast of another length makes the row longer.
+    longer = steps.Contrast("or not to be, that is the question", alignment="last_common")
+    np.testing.assert_allclose(draw(0, contrast=longer), first, rtol=1e-5)
 
 
 def test_an_aux_model_is_run_under_dropout_in_the_place_of_the_model(causal):
-    aux = open_model("causal", seed=5)
+    # It reads texts of up to 20 tokens, which the model would lay out in rows of 32.
+    aux, text = open_model("causal", seed=5, max_length=20), "or not to be, that"
     how = {"rng": jax.random.key(0), "n_mcd_steps": 3}
-    found = step_scores(causal, "To be", "mc_dropout_prob_avg", aux_model=aux, **how)
-    assert_equal(found, step_scores(aux, "To be", "mc_dropout_prob_avg", **how))
+    found = step_scores(causal, text, "mc_dropout_prob_avg", aux_model=aux, **how)
+    assert_equal(found, step_scores(aux, text, "mc_dropout_prob_avg", **how))
     quiet = open_model("causal", seed=5, **dict.fromkeys(models.DROPOUTS, 0.0))
     with pytest.raises(ValueError, match="the aux_model has none: all of embedding_dropout"):
         step_scores(causal, "To be", "mc_dropout_prob_avg", aux_model=quiet, **how)
@@ -354,14 +386,61 @@ def test_a_text_is_opened_as_scoring_opens_it():
     assert_equal(empty, [scores])
 
 
-@pytest.mark.parametrize("position", ["learned", "rotary", "sinusoidal", "none"])
-@pytest.mark.parametrize("tie", [True, False])
-def test_models_of_other_makes(position, tie):
-    loaded = open_model("causal", position=position, tie_embeddings=tie, logit_softcap=5.0, head="linear")
+OTHER_MAKES = [
+    {"position": "learned", "tie_embeddings": True, "logit_softcap": 5.0},
+    {"position": "rotary", "tie_embeddings": False, "window": 4},
+    {"position": "relative", "tie_embeddings": True, "scan_layers": True, "depth": 2},
+    {"position": "instruction", "tie_embeddings": False, "next_id": ord(" ")},
+]
+
+
+@pytest.mark.parametrize("changes", OTHER_MAKES, ids=lambda changes: changes["position"])
+def test_models_of_other_makes(changes):
+    """Two texts that share a row, the second of which is compared."""
+    loaded = open_model("causal", head="linear", **changes)
     tokens = ids("or not to be")
-    scores = step_scores(loaded, [tokens, ids("To be")], PLAIN)[0]
+    scores = step_scores(loaded, [ids("To be"), tokens], PLAIN)[1]
     inputs = steps.StepInputs(logits_of(loaded, tokens)[:-1], jnp.asarray(tokens[1:]))
     assert_scores(scores, PLAIN, inputs)
+
+
+def test_texts_that_share_a_row_have_their_own_share_of_masks():
+    """As ESM scales its embeddings by it."""
+    mask = tokenizers.bytes_tokenizer().specials.mask
+    loaded = open_model("masked", token_dropout=True, mask_id=mask)
+    tokens = ids("or not to be").copy()
+    tokens[[2, 5]] = mask
+    other = np.full(4, mask, np.int32)
+    scores = step_scores(loaded, [other, tokens], "entropy")[1]
+    inputs = steps.StepInputs(logits_of(loaded, tokens)[np.array([2, 5])])
+    assert_scores(scores, ["entropy"], inputs)
+
+
+def test_one_batch_takes_one_device(causal, monkeypatch):
+    """The others would be given all parameters for nothing."""
+    given = []
+    monkeypatch.setattr(_step_scores, "mapped", lambda program: given.append(program) or mapped(program))
+    for texts in (["To be"], LONGER):
+        step_scores(causal, texts, PLAIN, devices=None)
+    assert [len(program.devices) for program in given] == [1, 8]
+
+
+def test_ids_that_no_tokenizer_has_are_shown_as_numbers():
+    loaded = open_model("causal", vocab_size=300)
+    scores = step_scores(loaded, [[97, 98, 299]], "entropy")[0]
+    assert scores.strings == ["b", "<299>"]
+    assert step_scores(loaded._replace(tokenizer=None), [[97, 98, 299]], "entropy")[0].strings == [
+        "98",
+        "299",
+    ]
+
+
+def test_an_old_key_draws_as_a_new_one(causal):
+    old, new = (
+        step_scores(causal, "To be", "mc_dropout_prob_avg", rng=key(0), n_mcd_steps=2)
+        for key in (jax.random.PRNGKey, jax.random.key)
+    )
+    assert_equal(old, new)
 
 
 def test_no_texts_give_no_scores(causal):
@@ -432,6 +511,64 @@ REFUSED = [
         r"the shape of the ids, \(1, 2\): got \(1, 1\)",
     ),
     ("masked", ["To be"], "entropy", {}, r"text 0: a masked model predicts at \[MASK\], and there is none"),
+    (
+        "masked",
+        ["[MASK]"],
+        "contrast_prob",
+        {"contrast": ["[MASK]"]},
+        "contrast_prob reads the token at a mask: give targets",
+    ),
+    ("causal", ["To be"], "pcxmi", {"contrast": [""]}, "contrast of text 0: a text has one token at least"),
+    (
+        "causal",
+        ["To"],
+        "pcxmi",
+        {"contrast": steps.Contrast("To", force_inputs="no")},
+        "force_inputs is True or False: got 'no'",
+    ),
+    (
+        "causal",
+        ["To be"],
+        "pcxmi",
+        {"contrast": steps.Contrast("To go", alignment=None)},
+        "alignment is one of one_to_one, last_common, or pairs: got None",
+    ),
+    (
+        "causal",
+        ["To be"],
+        "pcxmi",
+        {"contrast": steps.Contrast("To go", alignment=[[(0, 0), (1,)]])},
+        r"text 0: an alignment is pairs of indices \(i, j\): got \(1,\)",
+    ),
+    ("causal", [[1, 2], [3]], "entropy", {"attention_mask": [[1, 1], [1, 1]]}, r"got rows of \[1, 2\] ids"),
+    (
+        "causal",
+        [[1, 2]],
+        "entropy",
+        {"attention_mask": [[0.0, -1e9]]},
+        "1 at real ids and 0 at padding: got -1",
+    ),
+    (
+        "causal",
+        [[1, 2]],
+        "entropy",
+        {"attention_mask": [[1], [1, 1]]},
+        r"an attention_mask is Bool\[B L\]: got",
+    ),
+    (
+        "causal",
+        [[1, 2]],
+        "entropy",
+        {"text_attention_mask": [[1, 1]]},
+        "a text_attention_mask is of texts beside targets: got one of them; give attention_mask",
+    ),
+    (
+        "causal",
+        ["To"],
+        "entropy",
+        {"target_tokenizer": tokenizers.bytes_tokenizer()},
+        "a target_tokenizer is of an encoder-decoder: this model has none",
+    ),
     ("masked", ["[MASK]"], "probability", {}, "probability reads the token at a mask: give targets"),
     (
         "masked",
@@ -458,6 +595,54 @@ def test_what_is_refused(kind, texts, function, rest, message, causal, masked, s
     with pytest.raises(ValueError, match=message) as caught:
         step_scores(loaded, texts, function, **rest)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "rest", "message"),
+    [
+        (None, {}, "texts are a text, several, or ids"),
+        ({"a": "b"}, {}, "texts are a text, several, or ids"),
+        (np.array([1, 2]), {}, "texts are strings or rows of ids: got .*1.* as number 0"),
+        (
+            ["To", "a"],
+            {"targets": ["To be", None]},
+            "targets are strings or rows of ids: got None as number 1",
+        ),
+        (["To"], {"contrast": {"texts": "To"}}, "contrast texts are a text, several, or ids"),
+    ],
+)
+def test_what_is_no_text_is_refused(texts, rest, message, causal):
+    function = "pcxmi" if "contrast" in rest else "entropy"
+    with pytest.raises(TypeError, match=message):
+        step_scores(causal, texts, function, **rest)
+
+
+def test_texts_without_a_tokenizer_are_refused(causal):
+    with pytest.raises(
+        ValueError, match="text 0: there is no tokenizer beside this model: got 'To be'; give ids"
+    ):
+        step_scores(causal._replace(tokenizer=None), "To be", "entropy")
+    with pytest.raises(TypeError, match=r"a target_tokenizer is what tokenizers.load returns: got str"):
+        Reader(open_model("seq2seq"), "folder")
+
+
+@pytest.mark.parametrize("rng", [0, "key", jax.random.split(jax.random.key(0), 2), jnp.zeros(2)])
+def test_what_is_no_key_is_refused(rng):
+    with pytest.raises(ValueError, match=r"rng is one PRNG key, jax.random.key\(seed\): got") as caught:
+        as_key(rng)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("devices", [[], "cpu", ONE_DEVICE[0], ["cpu"]])
+def test_what_are_no_devices_is_refused(devices):
+    with pytest.raises(ValueError, match=r"devices are some of jax.local_devices\(\): got"):
+        as_devices(devices)
+
+
+def test_an_aux_model_that_is_not_opened_is_refused(causal):
+    rows = (steps.step_function("mc_dropout_prob_avg"),)
+    with pytest.raises(TypeError, match=r"an aux_model is what pretrained.load returns: got CausalLM"):
+        noisy_source(rows, causal, causal.model, 2)
 
 
 def test_models_that_predict_no_tokens_are_refused(causal):

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxlm import steps
@@ -55,6 +56,8 @@ def test_spans_add_up_as_in_inseq_but_for_a_logarithm():
         ("contrast_prob_diff", {"logprob": True}, "nats", "sum"),
         ("crossentropy", {"base": "bits"}, "bits", "sum"),
         ("mc_dropout_prob_avg", {"statistic": "z_score"}, "deviations", "absmax"),
+        ("mc_dropout_prob_avg", {"statistic": "z_score", "logprob": True}, "deviations", "absmax"),
+        ("mc_dropout_prob_avg", {"logprob": True, "statistic": "z_score"}, "deviations", "absmax"),
     ],
 )
 def test_options_change_unit_and_span(name, options, unit, span):
@@ -69,6 +72,51 @@ def test_options_are_set_one_after_another():
     assert both.name == "kl_divergence(top_k=3, top_p=0.5)"
     assert both == steps.step_function("kl_divergence", top_p=0.5, top_k=3)
     assert steps.step_function(both, top_k=4).options == (("top_k", 4), ("top_p", 0.5))
+
+
+def test_an_option_that_is_set_back_brings_unit_and_span_back():
+    in_bits = steps.step_function("crossentropy", base="bits")
+    assert steps.step_function(in_bits, base="nats").unit == "nats"
+    logarithm = steps.step_function("probability", logprob=True)
+    back = steps.step_function(logarithm, logprob=False)
+    assert (back.unit, back.span) == ("probability", "product")
+
+
+def test_a_function_of_the_room_is_its_row_also_as_a_partial():
+    for name, row in steps.STEP_FUNCTIONS.items():
+        if name != "top_p_size":
+            assert steps.step_function(row.function) is row
+    partial = functools.partial(steps.kl_divergence, top_k=3)
+    assert steps.step_function(partial) == steps.step_function("kl_divergence", top_k=3)
+    twice = functools.partial(partial, top_p=0.5)
+    assert steps.step_function(twice) == steps.step_function("kl_divergence", top_k=3, top_p=0.5)
+
+
+def test_an_option_of_ones_own_does_not_change_what_was_declared():
+    def share(inputs, *, logprob=False):
+        return inputs.logits.max(-1)
+
+    row = steps.register_step_function(share, unit="percent", span="sum")
+    again = steps.step_function(row, logprob=True)
+    assert (again.unit, again.span) == ("percent", "sum")
+
+
+def test_a_callable_without_a_hash_gets_one():
+    class Largest:
+        __hash__ = None
+
+        def __call__(self, inputs):
+            return inputs.logits.max(-1)
+
+    (row,) = resolve_all(Largest())
+    assert row.name == "Largest" and hash(row)
+    assert row(steps.StepInputs(jnp.array([1.0, 4.0, 2.0]))).item() == 4.0
+
+
+def test_what_is_no_callable_is_not_registered():
+    with pytest.raises(TypeError, match="a step function is a callable of a StepInputs: got 3"):
+        steps.register_step_function(3, "three")
+    assert steps.register_step_function(margin, needs="targets").needs == {"targets"}
 
 
 def test_ones_own_function_is_a_callable_or_a_name():
@@ -108,6 +156,7 @@ def test_a_taken_name_is_refused_unless_overwritten():
             lambda: steps.step_function("kl_divergence", top_k=[3]),
             "an option is a number or a word: got top_k",
         ),
+        (lambda: resolve_all(None), "no step function None; there are logit"),
         (lambda: resolve_all([]), "no step function is asked for"),
         (lambda: resolve_all(["entropy", "entropy"]), "two step functions are called 'entropy'"),
         (lambda: steps.register_step_function(margin, needs=("logit",)), "needs are among targets.*'logit'"),
@@ -123,11 +172,13 @@ def test_what_is_refused(make, message):
         make()
 
 
-def test_spans():
-    values = jnp.array([0.5, jnp.nan, -2.0])
-    assert [steps.over_span(values.__array__(), span) for span in ("sum", "product", "absmax")] == [
-        -1.5,
-        -1,
-        -2,
-    ]
-    assert steps.over_span(jnp.array([jnp.nan]).__array__(), "sum") != 0
+@pytest.mark.parametrize("kind", [list, np.array, jnp.array])
+def test_spans(kind):
+    values = kind([0.5, np.nan, -2.0])
+    assert [steps.over_span(values, span) for span in ("sum", "product", "absmax")] == [-1.5, -1, -2]
+    assert np.isnan(steps.over_span(kind([np.nan]), "sum"))
+
+
+def test_another_span_is_refused():
+    with pytest.raises(ValueError, match="span is one of sum, product, absmax: got 'mean'"):
+        steps.over_span([1.0, 2.0], "mean")
