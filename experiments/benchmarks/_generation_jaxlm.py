@@ -61,8 +61,8 @@ def prefill(model, params, prompts: np.ndarray, new: int):
     """Reads the prompts into a cache with room for new tokens, to the logits of the first one."""
     import jax
     import jax.numpy as jnp
-
     from jaxlm.decoding._buckets import fine_bucket
+
     from jaxlm.decoding._steps import read_prompts
 
     num_slots = min(fine_bucket(prompts.shape[1] + new), model.config.max_length)

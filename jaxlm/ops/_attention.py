@@ -8,6 +8,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxlm.errors import ConfigError
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
 from jaxlm.ops._fused_attention import fused_attention, obstacle, say_once
 from jaxlm.ops._noise import key_words
@@ -61,7 +62,7 @@ def attention(
       `Float[B L N H]` in the query's dtype, or that and the probabilities `Float[B N L S]`.
 
     Raises:
-      ValueError: if heads do not divide, a key is missing, or the fused implementation is asked for where
+      ConfigError: if heads do not divide, a key is missing, or the fused implementation is asked for where
         it cannot be used.
 
     Example:
@@ -91,7 +92,7 @@ def attention(
         if reason is None:
             return fused_attention(query, key, value, mask, scale)
         if require_fused or implementation == "cudnn":
-            raise ValueError(
+            raise ConfigError(
                 f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
                 "change that, or allow implementation 'xla' without require_fused"
             )

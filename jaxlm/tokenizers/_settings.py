@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from tokenizers import AddedToken
 
 from jaxlm import io
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._classes import Way, class_name, way_of
 from jaxlm.tokenizers._roles import Specials
 
@@ -128,16 +129,16 @@ def read_object(file: Path) -> dict[str, Any]:
     """Returns the JSON object of a file, an empty one if there is no such file.
 
     Raises:
-      ValueError: if it is no JSON object.
+      ModelError: if it is no JSON object.
     """
     if not file.exists():
         return {}
     try:
         found = io.parse_json(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise ValueError(f"{file}: not JSON ({error})") from error
+        raise ModelError(f"{file}: not JSON ({error})") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
+        raise ModelError(f"{file}: expected a JSON object, got {type(found).__name__}")
     return found
 
 
@@ -194,6 +195,6 @@ def _decoder(found: Mapping[str, Any]) -> Iterator[ListedToken]:
 def _added(file: Path, special: set[str]) -> Iterator[ListedToken]:
     for name, id in read_object(file).items():
         if type(id) is not int:
-            raise ValueError(f"{file}: expected a JSON object of tokens and ids")
+            raise ModelError(f"{file}: expected a JSON object of tokens and ids")
         if name:
             yield ListedToken(_token(None, name, special=name in special), id)
