@@ -79,5 +79,5 @@ def head_from_dict(values: dict[str, Any]) -> HeadConfig:
 def _check_types(values: dict[str, Any]) -> None:
     try:
         check_types(HeadConfig, values)
-    except ValueError as error:
+    except ConfigError as error:
         raise ConfigError(f"head.{error}") from None

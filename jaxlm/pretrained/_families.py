@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.errors import ModelError
+from jaxlm.errors import JaxlmError, ModelError
 from jaxlm.pretrained._attributes import classes_of
 from jaxlm.pretrained._bodies import body_config
 from jaxlm.pretrained._family import Family
@@ -142,7 +142,7 @@ def _differences(family: Family, config: models.TransformerConfig, objective: mo
     try:
         there = family.config(family.config_json(config))
         there = _essence(body_config(family, there) if objective == "body" else there, objective)
-    except ValueError:
+    except JaxlmError:
         return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
     # What means nothing there differs because of another field, which is told.
     return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]

@@ -168,7 +168,7 @@ def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTens
     stored = open_weights(source.folder)
     try:
         check_claims(source.description.config, stored)
-    except ValueError as error:
+    except ModelError as error:
         raise ModelError(f"{source.folder / CONFIG}: {error}") from error
     if source.family is None:
         return source, stored
@@ -276,7 +276,7 @@ def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
     tokenizer = tokenizers.load(place, rows=vocab_size)
     try:
         tokenizer, dropped = tokenizers.fit_tokenizer(tokenizer, vocab_size)
-    except ValueError as error:
+    except ModelError as error:
         raise ModelError(f"{folder}: {error}") from error
     if dropped:
         LOG.warning("%s: tokens without a row in the embedding are not known: %s", folder, ", ".join(dropped))

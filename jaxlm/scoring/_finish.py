@@ -113,7 +113,7 @@ def read_parts(out: str) -> Iterator[pa.Table]:
 
     Raises:
       UsageError: if the job has not finished.
-      RuntimeError: if a part or the list of them is not as it was written.
+      WorkError: if a part or the list of them is not as it was written.
 
     Example:
       >>> list(read_parts("./nowhere"))
@@ -179,14 +179,14 @@ def _listed(store: Store) -> list[tuple[str, str]]:
         raise _damaged(store, MANIFEST, str(error)) from error
 
 
-def _damaged(store: Store, name: str, reason: str) -> RuntimeError:
+def _damaged(store: Store, name: str, reason: str) -> WorkError:
     return WorkError(
         f"{store.place}/{name}: {reason}; score the same corpus into {store.place} again, which makes anew "
         f"what is damaged"
     )
 
 
-def _lost(store: Store, number: int, what: str) -> RuntimeError:
+def _lost(store: Store, number: int, what: str) -> WorkError:
     return WorkError(
         f"{store.place}/{part_name(number)} {what}: run the same command again, which makes it anew"
     )

@@ -96,7 +96,7 @@ Substitution(place=2, wild='G', mutant='C')))
         return difference(text, wild_type)
     try:
         words = changes_in(text)
-    except ValueError as error:
+    except ScoreError as error:
         raise ScoreError(f"{_shown(text)} is no variant: {error}") from error
     named = [word for word in words if word.casefold() not in SAME]
     changes = [read_change(word, wild_type, first) for word in named]

@@ -55,7 +55,7 @@ class LocalStore:
 
         Raises:
           WriteError: if it cannot be written; names it.
-          RuntimeError: if the folder was there and is gone.
+          WorkError: if the folder was there and is gone.
         """
         path = self._folder / name
         # A name of this put's own: another one may be writing the same bytes to the same place.
@@ -151,7 +151,7 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     return RemoteStore(place, *data.open_filesystem(text))
 
 
-def _gone(folder: Path) -> RuntimeError:
+def _gone(folder: Path) -> WorkError:
     return WorkError(
         f"{folder} was removed or renamed while the job ran, and what it held with it: run the same command "
         f"again"

@@ -75,6 +75,8 @@ def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | Non
             return _of_file(file, settings, rows)
         backend, roles = _from_vocabulary(folder, settings, side, rows)
         return Tokenizer.from_json(backend.to_str(), dict.fromkeys(settings.denied) | roles)
+    except ModelNotFoundError:
+        raise
     except UnicodeDecodeError as error:
         raise ModelError(f"{file}: not UTF-8 at byte {error.start}") from error
     except ValueError as error:

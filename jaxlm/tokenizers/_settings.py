@@ -146,7 +146,7 @@ def _model(file: Path) -> dict[str, Any]:
     """config.json, of which whoever opens the model says what is wrong with it."""
     try:
         return read_object(file)
-    except ValueError:
+    except ModelError:
         return {}
 
 
