@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from jaxlm.errors import UsageError
 from jaxlm.steps._alignment import Alignment
 
 
@@ -41,7 +42,7 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
       has_targets: whether the run itself was given targets.
 
     Raises:
-      ValueError: if a `Contrast` says nothing.
+      UsageError: if a `Contrast` says nothing.
 
     Example:
       >>> as_contrast(["She went home."], has_targets=False).texts
@@ -50,7 +51,7 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
     if not isinstance(contrast, Contrast):
         return Contrast(targets=contrast) if has_targets else Contrast(texts=contrast)
     if contrast.texts is None and contrast.targets is None:
-        raise ValueError("a contrast has texts, targets, or both: got neither")
+        raise UsageError("a contrast has texts, targets, or both: got neither")
     if contrast.targets is not None and not has_targets:
-        raise ValueError("a contrast has other targets where targets are given: got targets=None; give texts")
+        raise UsageError("a contrast has other targets where targets are given: got targets=None; give texts")
     return contrast

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, ops
+from jaxlm.errors import UsageError
 from jaxlm.steps._inputs import StepInputs
 from jaxlm.steps._layout import Batch
 from jaxlm.steps._table import StepFunction
@@ -171,7 +172,7 @@ def _value(
     values, expected = row(inputs), inputs.targets.shape
     if getattr(values, "shape", None) != expected:
         got = getattr(values, "shape", type(values).__name__)
-        raise ValueError(f"{row.name} gives a number an example: expected an array {expected}, got {got}")
+        raise UsageError(f"{row.name} gives a number an example: expected an array {expected}, got {got}")
     return values.astype(jnp.float32)
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
+from jaxlm.errors import UsageError
 from jaxlm.steps._alignment import align
 from jaxlm.steps._contrast import Contrast, as_contrast
 from jaxlm.steps._forward import Program, mapped, stacked
@@ -193,7 +194,7 @@ def _contrast_run(reader: Reader, text: Any, goal: Any, target: Any, run: Run) -
         return reader.run(text, run.targets)
     other = reader.run(text)
     if len(other.places) != len(run.places):
-        raise ValueError(
+        raise UsageError(
             f"a contrast has as many masks as its text, {len(run.places)}, or targets of its own: got "
             f"{len(other.places)}"
         )
@@ -208,7 +209,7 @@ def _alignments(alignment: Any, num: int) -> list[Any]:
     if num == 1 and listed and all(np.ndim(one) == 1 for one in listed):
         return [listed]
     if len(listed) != num:
-        raise ValueError(f"an alignment has pairs for each of {num} texts: got {len(listed)}")
+        raise UsageError(f"an alignment has pairs for each of {num} texts: got {len(listed)}")
     return listed
 
 
@@ -288,20 +289,20 @@ def _check_asked(
     comparing = [row for row in rows if row.needs_contrast]
     drawing = [row for row in rows if row.needs & {"noisy_logits", "rng"}]
     if comparing and contrast is None:
-        raise ValueError(f"{comparing[0].name} compares two runs: give contrast=..., other texts or targets")
+        raise UsageError(f"{comparing[0].name} compares two runs: give contrast=..., other texts or targets")
     if contrast is not None and not comparing:
-        raise ValueError(f"a contrast is given, and none of {_names(rows)} compares; leave it out")
+        raise UsageError(f"a contrast is given, and none of {_names(rows)} compares; leave it out")
     if drawing and rng is None:
-        raise ValueError(f"{drawing[0].name} draws: give rng=jax.random.key(seed)")
+        raise UsageError(f"{drawing[0].name} draws: give rng=jax.random.key(seed)")
     if rng is not None and not drawing:
-        raise ValueError(f"a key is given, and none of {_names(rows)} draws; leave rng out")
+        raise UsageError(f"a key is given, and none of {_names(rows)} draws; leave rng out")
     needy = next((row for row in rows if "targets" in row.needs), None)
     if kind == "masked" and targets is None and needy is not None:
-        raise ValueError(f"{needy.name} reads the token at a mask: give targets=..., the texts without masks")
+        raise UsageError(f"{needy.name} reads the token at a mask: give targets=..., the texts without masks")
     if contrast is not None and not contrast.force_inputs:
         both = next((row for row in comparing if "contrast_targets" not in row.needs), None)
         if both is not None:
-            raise ValueError(f"{both.name} compares two runs, and force_inputs=False makes one; leave it out")
+            raise UsageError(f"{both.name} compares two runs, and force_inputs=False makes one; leave it out")
 
 
 def _names(rows: tuple[StepFunction, ...]) -> str:
@@ -310,7 +311,7 @@ def _names(rows: tuple[StepFunction, ...]) -> str:
 
 def _check_as_many(what: str, ours: Sequence[Any], texts: Sequence[Any]) -> None:
     if len(ours) != len(texts):
-        raise ValueError(f"{what}: expected one for each of {len(texts)} texts, got {len(ours)}")
+        raise UsageError(f"{what}: expected one for each of {len(texts)} texts, got {len(ours)}")
 
 
 def _told(number: int, make: Any, *parts: Any) -> Any:
