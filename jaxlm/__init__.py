@@ -14,6 +14,7 @@ ROOMS = (
     "corruption",
     "data",
     "decoding",
+    "errors",
     "fields",
     "io",
     "models",

@@ -5,6 +5,8 @@ import types
 import typing
 from collections.abc import Collection, Iterator
 
+from jaxlm.errors import ConfigError
+
 # What sizes, counts and ids fit in: the whole numbers of arrays' indices.
 BELOW = 2**31
 
@@ -20,7 +22,7 @@ def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str]
       wide: fields of whole numbers that may be 2**31 and more.
 
     Raises:
-      ValueError: naming the first such field.
+      ConfigError: naming the first such field.
 
     Example:
       >>> @dataclasses.dataclass
@@ -28,7 +30,7 @@ def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str]
       ...     steps: int = 1
       >>> check_numbers(Run(steps=10.5), "run.")
       Traceback (most recent call last):
-      ValueError: run.steps must be int: got 10.5
+      jaxlm.errors.ConfigError: run.steps must be int: got 10.5
     """
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
@@ -36,9 +38,9 @@ def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str]
         if not {bool, int, float} & set(_kinds(hint)):
             continue
         if not fits(value, hint):
-            raise ValueError(f"{prefix}{name} must be {spelled(hint)}: got {value!r}")
+            raise ConfigError(f"{prefix}{name} must be {spelled(hint)}: got {value!r}")
         if name not in wide and isinstance(value, int) and abs(value) >= BELOW:
-            raise ValueError(f"{prefix}{name} must be below 2**31: got {value}")
+            raise ConfigError(f"{prefix}{name} must be below 2**31: got {value}")
 
 
 def fits(value: typing.Any, hint: typing.Any) -> bool:

@@ -7,8 +7,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "jaxlm"
 FLOORS = {
-    "fields": 0,
+    "errors": 0,
     "typing": 0,
+    "fields": 1,
     "io": 1,
     "ops": 2,
     "tokenizers": 2,

@@ -3,7 +3,6 @@
 import codecs
 import contextlib
 import difflib
-import dis
 import errno
 import sys
 import traceback
@@ -11,11 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jaxlm import io
+from jaxlm.errors import JaxlmError, WorkError
+
+# Commands take it from here, with what else they need to say what is wrong.
+from jaxlm.errors import UsageError as UsageError
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 PACKAGE = str(Path(__file__).parents[1])
-RAISE = dis.opmap["RAISE_VARARGS"]
 # What the request may be wrong about; every other error of the system is work that failed.
 WRONG_PATHS = (
     errno.ENOENT,
@@ -49,10 +51,6 @@ SMALLER = {
     "lm-eval": "lower max_length of --model_args",
 }
 LONGEST_LINE, LONGEST_WORD = 2000, 300
-
-
-class UsageError(ValueError):
-    """The request was wrong: the message says what was expected, what came, and the remedy."""
 
 
 def say(program: str, line: str) -> None:
@@ -110,10 +108,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 def describe(error: Exception, command: str = "") -> tuple[int, str]:
     """Returns the exit code of an error and its line.
 
-    A `ValueError` that this package raised on purpose is a request refused, in words meant for the user (2);
-    so is a file that is missing. A file that cannot be written or read, for want of room, of permission or of
-    a disk that works, and a `RuntimeError` raised on purpose, are work that failed (1). Anything else nobody
-    foresaw: a failure (1) whose line says that it is a bug, and where.
+    The class alone decides. A `JaxlmError` is a request refused, in words meant for the user (2); so is a
+    path that is missing or cannot be. A file that cannot be written or read, for want of room, of permission
+    or of a disk that works, and a `WorkError`, are work that failed (1). Every other error is a bug of jaxlm:
+    a failure (1) whose line names the file and the line that raised it.
 
     Args:
         error: what was caught.
@@ -124,8 +122,10 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
     """
     if isinstance(error, OSError) and error.errno is not None:
         return _describe_os_error(error, command)
-    if isinstance(error, (ValueError, RuntimeError, OSError)) and _is_on_purpose(error):
-        return FAILED if isinstance(error, (RuntimeError, io.WriteError)) else WRONG, str(error)
+    if isinstance(error, (WorkError, io.WriteError)):
+        return FAILED, str(error)
+    if isinstance(error, (JaxlmError, io.ReadError)):
+        return WRONG, str(error)
     if isinstance(error, UnicodeEncodeError) and _is_of_output(error):
         told = f"the standard output is {error.encoding} and cannot write {error.object[error.start]!a}"
         return FAILED, f"{told}: set PYTHONIOENCODING=utf-8"
@@ -164,14 +164,3 @@ def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
         return code, f"{said}; {kept}{remedy and f'{remedy}, then '}{again}"
     where = f": {error.filename}" if error.filename is not None else ""
     return WRONG if error.errno in WRONG_PATHS else FAILED, f"{error.strerror or error}{where}"
-
-
-def _is_on_purpose(error: Exception) -> bool:
-    """Whether the error comes from a `raise` of this package, not from a call that failed in it."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    # By the instruction: the lines of the source need not be there.
-    code = None if trace is None else trace.tb_frame.f_code
-    is_ours = code is not None and code.co_filename.startswith(PACKAGE)
-    return is_ours and code.co_code[trace.tb_lasti] == RAISE

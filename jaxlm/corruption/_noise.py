@@ -14,6 +14,7 @@ from jaxlm.corruption._replacements import keep, mixture, to_mask, to_other, to_
 from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transitions import blosum62_transitions
 from jaxlm.corruption._units import Units, make_units, unit_starts
+from jaxlm.errors import ConfigError
 from jaxlm.typing import Array, Key
 
 
@@ -59,7 +60,7 @@ def make_noise(
       may_choose_next: whether [NEXT], which ends an instruction, may be chosen like any token.
 
     Raises:
-      ValueError: if the config asks for what the tokenizer does not have: a mask, words, instructions,
+      ConfigError: if the config asks for what the tokenizer does not have: a mask, words, instructions,
         residues, two ids to draw from; or for a constant rate and does not say which.
 
     Example:
@@ -70,10 +71,10 @@ def make_noise(
       20
     """
     if config.schedule == "constant" and config.rate is None:
-        raise ValueError("noise.rate is not given: say the share to choose, e.g. 0.15, or a noise.schedule")
+        raise ConfigError("noise.rate is not given: say the share to choose, e.g. 0.15, or a noise.schedule")
     size = tokenizer.vocab_size if vocab_size is None else vocab_size
     if size < tokenizer.vocab_size:
-        raise ValueError(
+        raise ConfigError(
             f"vocab_size has no room for the tokenizer's ids: got {size}, not {tokenizer.vocab_size}"
         )
     special = tokenizers.special_mask(tokenizer, size)
@@ -145,7 +146,7 @@ def residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
     """Returns the ids of the 20 canonical residues, in the order of `BLOSUM62_ORDER`.
 
     Raises:
-      ValueError: if the tokenizer does not write residues one by one.
+      ConfigError: if the tokenizer does not write residues one by one.
 
     Example:
       >>> residue_ids(tokenizers.residue_tokenizer())[:3]
@@ -153,7 +154,7 @@ def residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
     """
     ids = [tokenizer.id(letter) for letter in BLOSUM62_ORDER]
     if tokenizer.kind in ("instructions", "subwords") or None in ids:
-        raise ValueError(
+        raise ConfigError(
             "noise.substitution='blosum62' needs a token for each residue: "
             f"got a tokenizer of kind {tokenizer.kind!r}; use tokenizer.kind='residues'"
         )
@@ -171,7 +172,7 @@ def _replacement(config: NoiseConfig, tokenizer: tokenizers.Tokenizer, random_id
     parts = [(config.keep_share, keep())]
     if config.mask_share > 0:
         if tokenizer.specials.mask is None:
-            raise ValueError(
+            raise ConfigError(
                 "noise.mask_share is above 0 and the tokenizer has no mask token such as [MASK]; set it to 0"
             )
         parts.insert(0, (config.mask_share, to_mask(tokenizer.specials.mask)))

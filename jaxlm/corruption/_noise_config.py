@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 
 Schedule = Literal[
@@ -45,7 +46,7 @@ class NoiseConfig:
       background: of "blosum62": residues as frequent as in proteins ("standard"), or equally ("uniform").
 
     Raises:
-      ValueError: if a share or rate is outside [0, 1], the shares do not sum to 1, a parameter of Beta or
+      ConfigError: if a share or rate is outside [0, 1], the shares do not sum to 1, a parameter of Beta or
         the temperature is not positive, or a word is unknown.
 
     Example:
@@ -77,18 +78,18 @@ class NoiseConfig:
         check_numbers(self, "noise.")
         for name in _SHARES if self.rate is None else ("rate", *_SHARES):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"noise.{name} is a share in [0, 1]: got {getattr(self, name)}")
+                raise ConfigError(f"noise.{name} is a share in [0, 1]: got {getattr(self, name)}")
         total = sum(getattr(self, name) for name in _SHARES)
         if not math.isclose(total, 1, abs_tol=1e-6):
-            raise ValueError(
+            raise ConfigError(
                 f"noise.mask_share, random_share, substitute_share and keep_share sum to 1: got {total:g}; "
                 "change one"
             )
         for name in ("beta_a", "beta_b", "temperature"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"noise.{name} is a positive number: got {getattr(self, name)}")
+                raise ConfigError(f"noise.{name} is a positive number: got {getattr(self, name)}")
         for name, kind in get_type_hints(type(self)).items():
             words = [word for word in get_args(kind) if isinstance(word, str)]
             if words and getattr(self, name) not in words:
                 known = ", ".join(map(repr, words))
-                raise ValueError(f"noise.{name} is one of {known}: got {getattr(self, name)!r}")
+                raise ConfigError(f"noise.{name} is one of {known}: got {getattr(self, name)!r}")

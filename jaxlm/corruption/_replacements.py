@@ -14,6 +14,7 @@ import numpy as np
 from jaxlm import ops
 from jaxlm.corruption._corrupt import Replacement
 from jaxlm.corruption._shares import WORDS, array_module, is_below, share_bound
+from jaxlm.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ def to_random(ids: np.ndarray | Sequence[int]) -> Replacement:
     """Returns the replacement by a random id of `ids`, which may be the token's own.
 
     Raises:
-      ValueError: if there are no ids.
+      ConfigError: if there are no ids.
 
     Example:
       >>> to_random([8, 9])(np.array([0, 2**32 - 1], np.uint32), np.array([7, 9])).tolist()
@@ -100,7 +101,7 @@ def to_random(ids: np.ndarray | Sequence[int]) -> Replacement:
     """
     ids = np.asarray(ids, np.int32)
     if not ids.size:
-        raise ValueError("a random replacement draws from at least one id: got none; give the vocabulary's")
+        raise ConfigError("a random replacement draws from at least one id: got none; give the vocabulary's")
     return _ToRandom(ids)
 
 
@@ -108,7 +109,7 @@ def to_other(ids: np.ndarray | Sequence[int]) -> Replacement:
     """Returns the replacement by another id of `ids`, each as likely, and never the token's own.
 
     Raises:
-      ValueError: if there are fewer than two ids, or an id stands there twice.
+      ConfigError: if there are fewer than two ids, or an id stands there twice.
 
     Example:
       >>> to_other([7, 8, 9])(np.array([0, 2**32 - 1], np.uint32), np.array([7, 9])).tolist()
@@ -116,7 +117,7 @@ def to_other(ids: np.ndarray | Sequence[int]) -> Replacement:
     """
     ids = np.asarray(ids, np.int32)
     if ids.size < 2 or np.unique(ids).size != ids.size:
-        raise ValueError(f"another id is drawn from at least two distinct ids: got {ids.tolist()[:8]}")
+        raise ConfigError(f"another id is drawn from at least two distinct ids: got {ids.tolist()[:8]}")
     places = np.full(ids.max() + 2, ids.size, np.uint32)
     places[ids] = np.arange(ids.size)
     return _ToOther(ids, places)

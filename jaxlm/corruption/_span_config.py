@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 
 
@@ -14,12 +15,12 @@ class SpanConfig:
       mean_span: mean length of the spans, at least 1.
 
     Raises:
-      ValueError: if a value is out of range.
+      ConfigError: if a value is out of range.
 
     Example:
       >>> SpanConfig(rate=0.0)
       Traceback (most recent call last):
-      ValueError: spans.rate lies between 0 and 1: got 0.0
+      jaxlm.errors.ConfigError: spans.rate lies between 0 and 1: got 0.0
     """
 
     rate: float = 0.15
@@ -28,6 +29,6 @@ class SpanConfig:
     def __post_init__(self) -> None:
         check_numbers(self, "spans.")
         if not 0 < self.rate < 1:
-            raise ValueError(f"spans.rate lies between 0 and 1: got {self.rate}")
+            raise ConfigError(f"spans.rate lies between 0 and 1: got {self.rate}")
         if not 1 <= self.mean_span < float("inf"):
-            raise ValueError(f"spans.mean_span is at least 1: got {self.mean_span}")
+            raise ConfigError(f"spans.mean_span is at least 1: got {self.mean_span}")

@@ -10,6 +10,7 @@ from jaxlm import tokenizers
 from jaxlm.corruption._noise_config import NoiseUnit
 from jaxlm.corruption._shares import array_module
 from jaxlm.corruption._split_characters import MIDDLE, SplitCharacters, split_characters, with_split
+from jaxlm.errors import ConfigError
 from jaxlm.tokenizers import CharacterClass
 
 # How a tokenizer shows bytes that are no UTF-8 on their own: parts of letters.
@@ -56,7 +57,7 @@ def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int
       vocab_size: V, at least the tokenizer's.
 
     Raises:
-      ValueError: if the tokenizer has no such units.
+      ConfigError: if the tokenizer has no such units.
 
     Example:
       >>> units = make_units("word", tokenizers.bytes_tokenizer(), 260)
@@ -68,7 +69,7 @@ def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int
     if unit == "instruction":
         return _instructions(tokenizer, vocab_size)
     if tokenizer.kind == "residues":
-        raise ValueError("noise.unit='word' needs words: a chain of residues has none; use 'token'")
+        raise ConfigError("noise.unit='word' needs words: a chain of residues has none; use 'token'")
     opens, first, last = (
         np.ones(vocab_size, bool),
         *np.full((2, vocab_size), CharacterClass.SPECIAL, np.uint8),
@@ -123,7 +124,7 @@ def _is_blank(kind: Any) -> Any:
 def _instructions(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units:
     next_id = tokenizer.specials.next
     if next_id is None:
-        raise ValueError(
+        raise ConfigError(
             "noise.unit='instruction' ends instructions by [NEXT]: the tokenizer has no such token"
         )
     ends = np.arange(vocab_size) == next_id

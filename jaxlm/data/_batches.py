@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxlm.data._cache import TokenCache
 from jaxlm.data._packing import PackingPlan
+from jaxlm.errors import CorpusError, UsageError
 
 
 class Batch(NamedTuple):
@@ -59,7 +60,9 @@ class Batches:
             batch); None leaves batches as they are.
 
     Raises:
-        ValueError: the plan has no rows, belongs to another cache, or `batch_size` is not positive.
+        CorpusError: the plan has no rows.
+        UsageError: `batch_size` is not positive.
+        ValueError: the plan belongs to another cache.
     """
 
     def __init__(
@@ -72,9 +75,9 @@ class Batches:
         transform: Any = None,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+            raise UsageError(f"expected batch_size >= 1, got {batch_size}")
         if not plan.num_rows:
-            raise ValueError("the plan has no rows: the cache holds no tokens to train on")
+            raise CorpusError("the plan has no rows: the cache holds no tokens to train on")
         if plan.example.max() >= len(cache):
             raise ValueError(
                 f"the plan is of another cache: it names example {plan.example.max()} of {len(cache)}"
@@ -137,10 +140,10 @@ def eval_batches(cache: TokenCache, plan: PackingPlan, batch_size: int) -> Itera
         ceil(rows / batch_size) batches of one shape.
 
     Raises:
-        ValueError: `batch_size` is not positive.
+        UsageError: `batch_size` is not positive.
     """
     if batch_size < 1:
-        raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+        raise UsageError(f"expected batch_size >= 1, got {batch_size}")
     for first in range(0, plan.num_rows, batch_size):
         rows = np.arange(first, min(first + batch_size, plan.num_rows))
         batch = gather_rows(cache, plan, rows, np.zeros(len(rows), np.int32))

@@ -4,6 +4,7 @@ import numpy as np
 
 from jaxlm.data._cache import TokenCache
 from jaxlm.data._packing import PackingPlan
+from jaxlm.errors import UsageError
 
 TOKENS_AT_ONCE = 1 << 24
 
@@ -28,13 +29,13 @@ def masked_capacity(
         The bound; 0 for a plan without rows or where nothing may be masked.
 
     Raises:
-        ValueError: `batch_size` is not positive or `rate` not in [0, 1].
+        UsageError: `batch_size` is not positive or `rate` not in [0, 1].
     """
     # Here and not above: this room is imported where JAX, which comes with `ops`, is not needed.
     from jaxlm import ops
 
     if batch_size < 1 or not 0 <= rate <= 1:
-        raise ValueError(f"expected batch_size >= 1 and rate in [0, 1], got {batch_size} and {rate}")
+        raise UsageError(f"expected batch_size >= 1 and rate in [0, 1], got {batch_size} and {rate}")
     if not plan.num_rows:
         return 0
     allowed = _allowed_counts(cache, plan, np.asarray(forbidden, bool))

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterable
 
 from jaxlm import tokenizers
+from jaxlm.errors import CorpusError
 
 
 def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
@@ -20,7 +21,7 @@ def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
         "zlib" and "xz", bits per byte.
 
     Raises:
-        ValueError: there is no byte of text.
+        CorpusError: there is no byte of text.
 
     Example:
         >>> sizes = compressed_bits_per_byte(["to be or not to be, " * 50])
@@ -36,7 +37,7 @@ def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
         size["zlib"] += len(zipped.compress(data))
         size["xz"] += len(packed.compress(data))
     if not total:
-        raise ValueError("expected text to compress, got none")
+        raise CorpusError("expected text to compress, got none")
     size["zlib"] += len(zipped.flush())
     size["xz"] += len(packed.flush())
     return {name: 8 * compressed / total for name, compressed in size.items()}

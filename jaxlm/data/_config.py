@@ -8,6 +8,7 @@ from jaxlm.data._files import Format
 from jaxlm.data._packing import LongRecords
 from jaxlm.data._records import MAX_DOCUMENT
 from jaxlm.data._text import Document
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 
 Embedded = Literal["bytecode", "source"]
@@ -63,7 +64,7 @@ class DataConfig:
             their labels (the most frequent, of classes).
 
     Raises:
-        ValueError: a field is out of range, or two contradict each other.
+        ConfigError: a field is out of range, or two contradict each other.
 
     Example:
         >>> DataConfig(paths=("tales.txt",), document="file").row_length
@@ -110,17 +111,17 @@ class DataConfig:
         self._check_paths()
         self._check_patterns()
         if self.row_length < 1:
-            raise ValueError(f"row_length: expected at least 1, got {self.row_length}")
+            raise ConfigError(f"row_length: expected at least 1, got {self.row_length}")
         if self.max_document < 1:
-            raise ValueError(f"max_document: expected at least 1, got {self.max_document}")
+            raise ConfigError(f"max_document: expected at least 1, got {self.max_document}")
         shares = {"validation_share": self.validation_share, "test_share": self.test_share}
         for name, share in shares.items():
             if not 0 < share < 1:
-                raise ValueError(f"{name}: expected a share between 0 and 1, got {share}")
+                raise ConfigError(f"{name}: expected a share between 0 and 1, got {share}")
         if not 0 < self.similarity <= 1:
-            raise ValueError(f"similarity: expected a share above 0 and at most 1, got {self.similarity}")
+            raise ConfigError(f"similarity: expected a share above 0 and at most 1, got {self.similarity}")
         if sum(shares.values()) >= 1:
-            raise ValueError(
+            raise ConfigError(
                 f"validation_share + test_share leave nothing to train on: {sum(shares.values()):g} >= 1"
             )
 
@@ -128,36 +129,36 @@ class DataConfig:
         for name, words in _WORDS.items():
             value = getattr(self, name)
             if value not in get_args(words) and not (name == "format" and value is None):
-                raise ValueError(f"{name}: expected one of {', '.join(get_args(words))}, got {value!r}")
+                raise ConfigError(f"{name}: expected one of {', '.join(get_args(words))}, got {value!r}")
 
     def _check_paths(self) -> None:
         if not self.paths and self.format is not None:
-            raise ValueError(
+            raise ConfigError(
                 f"format {self.format!r} without paths: the embedded corpus has its own; give paths"
             )
         if self.document == "file" and self.format not in (None, "text"):
-            raise ValueError(
+            raise ConfigError(
                 f"document 'file' is for text, not for format {self.format!r}; leave one of them out"
             )
         if isinstance(self.paths, str) or not all(self.paths):
-            raise ValueError(f"paths: expected a tuple of paths, none of them empty, got {self.paths!r}")
+            raise ConfigError(f"paths: expected a tuple of paths, none of them empty, got {self.paths!r}")
 
     def _check_patterns(self) -> None:
         for name in ("group_pattern", "label_pattern", "center_pattern"):
             if (pattern := getattr(self, name)) is not None:
                 _check_pattern(name, pattern)
         if self.is_grouped and self.split == "similarity":
-            raise ValueError(
+            raise ConfigError(
                 "split 'similarity' makes its own groups: got group_pattern or group_field as well; leave "
                 "one out"
             )
         if (self.window > 0) != (self.center_pattern is not None) or self.window % 2 != (self.window > 0):
-            raise ValueError(
+            raise ConfigError(
                 f"window: expected an odd number of characters with center_pattern, or 0 without, got "
                 f"{self.window} and center_pattern={self.center_pattern!r}"
             )
         if self.label_kind != "auto" and not self.is_labelled:
-            raise ValueError(
+            raise ConfigError(
                 f"label_kind {self.label_kind!r} without labels; give label_pattern or label_field"
             )
 
@@ -166,8 +167,8 @@ def _check_pattern(name: str, pattern: str) -> None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise ValueError(f"{name}: {pattern!r} is no regular expression ({error})") from error
+        raise ConfigError(f"{name}: {pattern!r} is no regular expression ({error})") from error
     if not groups:
-        raise ValueError(
+        raise ConfigError(
             f"{name}: expected a regular expression with a group in parentheses, got {pattern!r}"
         )

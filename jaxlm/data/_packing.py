@@ -4,6 +4,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from jaxlm.errors import UsageError
+
 LongRecords = Literal["split", "truncate"]
 
 
@@ -93,7 +95,7 @@ def plan_packing(
         The plan.
 
     Raises:
-        ValueError: `row_length` is not positive, a length is negative, `long` is neither word, or `overlap`
+        UsageError: `row_length` is not positive, a length is negative, `long` is neither word, or `overlap`
             leaves a piece nothing of its own.
 
     Example:
@@ -107,12 +109,12 @@ def plan_packing(
     """
     lengths = np.asarray(lengths)
     if row_length < 1 or long not in ("split", "truncate") or np.any(lengths < 0):
-        raise ValueError(
+        raise UsageError(
             f"expected row_length >= 1, long 'split' or 'truncate' and no negative length, got {row_length}, "
             f"{long!r} and lengths from {lengths.min(initial=0)}"
         )
     if not 0 <= overlap < row_length:
-        raise ValueError(f"overlap: expected 0 to row_length - 1 = {row_length - 1}, got {overlap}")
+        raise UsageError(f"overlap: expected 0 to row_length - 1 = {row_length - 1}, got {overlap}")
     is_long = lengths > row_length
     kept = lengths if long == "split" else np.minimum(lengths, row_length)
     example, start, length = _pieces(kept.astype(np.int64), row_length, overlap)

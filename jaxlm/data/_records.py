@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from jaxlm.errors import CorpusError
+
 Broken = Literal["stop", "yield"]
 # Bytes of a document, where nobody says more: what a compressed file may claim has no other end.
 MAX_DOCUMENT = 1 << 26
@@ -31,17 +33,6 @@ class Record(NamedTuple):
     text: str
     meta: dict[str, str]
     kept: Mapping[str, Any] | None = None
-
-
-class CorpusError(ValueError):
-    """A corpus, or the place of its cache, cannot be used: one line says what, where, and the remedy.
-
-    Example:
-        >>> raise CorpusError("no file at 'tale.txt'; did you mean 'tales.txt'?")
-        Traceback (most recent call last):
-        ...
-        jaxlm.data._records.CorpusError: no file at 'tale.txt'; did you mean 'tales.txt'?
-    """
 
 
 def check_most(size: int, most: int, where: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from jaxlm.data._records import CorpusError, UnreachableError
+from jaxlm.errors import UsageError
 
 # Opened by pyarrow; what fsspec knows of other schemes is more.
 ARROW = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
@@ -53,7 +54,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         url: of a file or a folder, which need not exist; with pyarrow's options behind a question mark.
 
     Raises:
-        ValueError: if the URL cannot be opened.
+        UsageError: if the URL cannot be opened.
 
     Example:
         >>> open_filesystem("memory://corpus/a.txt")[1]
@@ -73,10 +74,10 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         return fs.PyFileSystem(fs.FSSpecHandler(found)), path
     except ModuleNotFoundError as error:
         said = f"{asked}: opening {scheme}:// needs {error.name}; install it"
-        raise ValueError(without_secret(said)) from error
+        raise UsageError(without_secret(said)) from error
     except Exception as error:
         # Whatever a file system's own library may raise.
-        raise ValueError(without_secret(f"{asked}: cannot be opened ({reason(error)})")) from error
+        raise UsageError(without_secret(f"{asked}: cannot be opened ({reason(error)})")) from error
 
 
 class RemotePath(NamedTuple):

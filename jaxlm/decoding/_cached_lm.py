@@ -19,6 +19,7 @@ from jaxlm import models, ops
 from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.decoding._token_tree import CacheSlots, Node
+from jaxlm.errors import UsageError
 from jaxlm.fields import fits
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -79,17 +80,17 @@ class CachedLM:
           max_results: how many distributions are remembered.
 
         Raises:
-          ValueError: if the model is not causal or a bound is too small.
+          UsageError: if the model is not causal or a bound is too small.
         """
         context = model.config.max_length
         num_slots = 2 * context if num_slots is None else num_slots
         if is_seq2seq(model):
-            raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
+            raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
         if not model.config.causal:
-            raise ValueError("a masked LM has no next token; use a causal model")
+            raise UsageError("a masked LM has no next token; use a causal model")
         bounds = (num_slots, max_batch, max_results)
         if not all(fits(one, int) for one in bounds) or num_slots < context or min(bounds) < 1:
-            raise ValueError(
+            raise UsageError(
                 f"the cache holds a context of {context} tokens, a batch and a result at least: "
                 f"got num_slots={num_slots}, max_batch={max_batch}, max_results={max_results}"
             )

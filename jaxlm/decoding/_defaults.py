@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._generation_rules import SAMPLING, names_unknown, rules_unfollowed
+from jaxlm.errors import ModelError
 
 # A Hugging Face folder's generation_config.json, and its config.json, in which older ones keep the same.
 SOURCES = ("generation", "huggingface")
@@ -136,14 +137,14 @@ def _told(extra: Mapping[str, Any]) -> dict[str, Any]:
 def _words(values: Mapping[str, Any]) -> list[tuple[int, ...]]:
     words = values.get("bad_words_ids", [])
     if not isinstance(words, Sequence) or not all(isinstance(word, Sequence) for word in words):
-        raise ValueError(f"bad_words_ids of the model's files is a list of lists of ids: got {words!r}")
+        raise ModelError(f"bad_words_ids of the model's files is a list of lists of ids: got {words!r}")
     return [_ids("bad_words_ids", word) for word in words if word]
 
 
 def _count(name: str, values: Mapping[str, Any]) -> int | None:
     found = values.get(name)
     if found is not None and (type(found) is not int or found < 0):
-        raise ValueError(f"{name} of the model's files is a whole number from 0 on: got {found!r}")
+        raise ModelError(f"{name} of the model's files is a whole number from 0 on: got {found!r}")
     return found
 
 
@@ -155,5 +156,5 @@ def _id(name: str, values: Mapping[str, Any]) -> int | None:
 def _ids(name: str, value: Any) -> tuple[int, ...]:
     ids = () if value is None else tuple(value) if isinstance(value, Sequence) else (value,)
     if not all(isinstance(one, int) and not isinstance(one, bool) for one in ids):
-        raise ValueError(f"{name} of the model's files is an id, or several: got {value!r}")
+        raise ModelError(f"{name} of the model's files is an id, or several: got {value!r}")
     return ids

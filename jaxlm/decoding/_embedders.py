@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import models, ops
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -114,11 +115,11 @@ def apply_head(head: nn.Module, vectors: Float[Array, "B M D"]) -> Float[Array, 
       vectors: `Float[B M D]`.
 
     Raises:
-      ValueError: if it returns no row of logits a vector.
+      UsageError: if it returns no row of logits a vector.
     """
     logits = head(vectors)
     if not _is_floats(logits) or logits.shape[:-1] != vectors.shape[:-1] or logits.ndim != vectors.ndim:
-        raise ValueError(
+        raise UsageError(
             f"a language_model_head returns floats of [..., V] for vectors of {list(vectors.shape)}: got "
             f"{_told(logits)} from {type(head).__name__}"
         )
@@ -136,7 +137,7 @@ def _positions(embedder: nn.Module, tokens: Array, segments: Array) -> dict[str,
 def _check_vectors(vectors: Any, shape: tuple[int, ...], what: str, module: nn.Module) -> None:
     if _is_floats(vectors) and vectors.ndim == 3 and vectors.shape[:2] == shape:
         return
-    raise ValueError(
+    raise UsageError(
         f"{what} returns one vector a token, floats of [{shape[0]}, {shape[1]}, width] for these texts: got "
         f"{_told(vectors)} from {type(module).__name__}"
     )

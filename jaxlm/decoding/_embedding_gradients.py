@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxlm import models, ops
 from jaxlm.decoding._next_token_model import NextTokenModel, last_real, parts_of
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
 # In the place of a position: nothing is asked there. In the place of a target: the likeliest token.
@@ -137,11 +138,11 @@ def _in_parts(
     if isinstance(model, NextTokenModel):
         return model, params
     if not isinstance(model, (models.CausalLM, models.MaskedLM)):
-        raise ValueError(
+        raise UsageError(
             f"gradients are of a NextTokenModel, a CausalLM or a MaskedLM: got a {type(model).__name__}"
         )
     if isinstance(model, models.MaskedLM) and positions is None:
-        raise ValueError("a masked LM predicts at its masks: got positions=None; give the masks' offsets")
+        raise UsageError("a masked LM predicts at its masks: got positions=None; give the masks' offsets")
     return NextTokenModel(**parts_of(model)), NextTokenModel.params_of(params)
 
 

@@ -11,6 +11,7 @@ from jaxlm.decoding._fill_masks import Settled, fill_masks
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k, frame_of
 from jaxlm.decoding._rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
 from jaxlm.decoding._steps import is_seq2seq
+from jaxlm.errors import UsageError
 
 FILL_METHODS = ("parallel", "iterative")
 
@@ -116,7 +117,7 @@ def fill_batch(
         One `Filled` a text, in order.
 
     Raises:
-        ValueError: if the model is no masked LM or has no mask token, a text has no mask or is longer than
+        UsageError: if the model is no masked LM or has no mask token, a text has no mask or is longer than
             the model's `max_length`, `top_k` is below 1, or the method is unknown.
         TypeError: if `loaded` is no opened model.
 
@@ -125,7 +126,7 @@ def fill_batch(
         confidence).
     """
     if method not in FILL_METHODS:
-        raise ValueError(f"method is one of {', '.join(FILL_METHODS)}: got {method!r}")
+        raise UsageError(f"method is one of {', '.join(FILL_METHODS)}: got {method!r}")
     check_top_k(top_k)
     check_opened(loaded)
     _check_fills(loaded)
@@ -143,13 +144,13 @@ def fill_batch(
 
 def _check_fills(loaded: pretrained.Loaded) -> None:
     if is_seq2seq(loaded.model):
-        raise ValueError("an encoder-decoder writes texts of its own and fills no masks; use generate")
+        raise UsageError("an encoder-decoder writes texts of its own and fills no masks; use generate")
     if loaded.config.causal:
-        raise ValueError(
+        raise UsageError(
             "a causal model sees only what stands before a token and cannot fill masks; use a masked LM"
         )
     if loaded.objective != "masked_lm":
-        raise ValueError(f"masks are filled by a masked_lm, and this model is a {loaded.objective}")
+        raise UsageError(f"masks are filled by a masked_lm, and this model is a {loaded.objective}")
 
 
 def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: str) -> Settled:

@@ -19,6 +19,7 @@ from jaxlm.decoding._opened import Text, as_prompts, check_opened
 from jaxlm.decoding._prompts import Prompts, pad_prompts, prompt_ids
 from jaxlm.decoding._steps import context_width, first_token, is_seq2seq
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
+from jaxlm.errors import UsageError
 from jaxlm.fields import fits
 
 # Turns between two looks at the text, where stop strings may end it.
@@ -79,7 +80,7 @@ def generate(
       One `Generated` a prompt, in order.
 
     Raises:
-      ValueError: if the model writes no text, a prompt leaves no room in its context or is empty where no
+      UsageError: if the model writes no text, a prompt leaves no room in its context or is empty where no
         token begins texts, the config names an id that the model does not have, it asks for draws and there
         is no key, or beam search is given one.
       TypeError: if `loaded` is no opened model.
@@ -102,7 +103,7 @@ def generate(
     model, params, tokenizer = loaded.model, loaded.params, loaded.tokenizer
     if config.num_beams > 1:
         if rng is not None:
-            raise ValueError("beam search draws nothing: got a key; leave rng out or use num_beams=1")
+            raise UsageError("beam search draws nothing: got a key; leave rng out or use num_beams=1")
         return _search(model, params, tokenizer, texts, config)
     turns = LOOK_EVERY if config.stop_strings else config.max_new_tokens
     for written in _pieces(model, params, tokenizer, texts, config, rng, turns):  # noqa: B007
@@ -131,11 +132,11 @@ def stream(
       every: how many tokens are written between two looks; it does not change what is written.
 
     Raises:
-      ValueError: as `generate`, and if beam search is asked for or `every` is below 1.
+      UsageError: as `generate`, and if beam search is asked for or `every` is below 1.
     """
     config = _settings(loaded, config)
     if config.num_beams > 1 or not fits(every, int) or every < 1:
-        raise ValueError(
+        raise UsageError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )
     texts = _checked(loaded, prompts, config, rng)
@@ -160,9 +161,9 @@ def _checked(
     if is_seq2seq(model):
         first_token(model)
     elif not loaded.config.causal:
-        raise ValueError("a masked LM fills masks and writes no text; use a causal model, or fill")
+        raise UsageError("a masked LM fills masks and writes no text; use a causal model, or fill")
     elif loaded.objective != "causal_lm":
-        raise ValueError(f"texts are written by a causal_lm, and this model is a {loaded.objective}")
+        raise UsageError(f"texts are written by a causal_lm, and this model is a {loaded.objective}")
     _check_rules(asked, loaded.config.vocab_size)
     _check_draws(asked, rng)
     return [prompt_ids(loaded, text, room=room) for text in as_prompts(prompts)]
@@ -173,13 +174,13 @@ def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
     for name in ("first_id", "last_id", "forbidden_ids", "forbidden_first_ids", "forbidden_words"):
         wrong = [id for id in _flat(getattr(asked, name)) if not 0 <= id < vocab_size]
         if wrong:
-            raise ValueError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
+            raise UsageError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
 
 
 def _check_draws(asked: GenerationConfig, rng: jax.Array | None) -> None:
     """Raises ValueError where draws are asked for and cannot be made, or are made of nothing."""
     if rng is None and asked.sampling.draws:
-        raise ValueError(
+        raise UsageError(
             f"{asked.sampling} is about draws, and without a key none is made: give rng, such as "
             "jax.random.key(0), or leave all but repetition_penalty out to take the likeliest token"
         )
@@ -272,7 +273,7 @@ def _search(model, params, tokenizer, texts, config) -> list[Generated]:
     prompts = pad_prompts(texts, models.longest_text(model.config))
     wanted, room = _wanted(model, prompts, config, None)
     if config.num_beams * (room + 1) * prompts.tokens.size >= 2**31:
-        raise ValueError(
+        raise UsageError(
             f"num_beams: beams of {room} tokens after {len(texts)} prompts are more than an array holds: got "
             f"{config.num_beams}; lower it"
         )

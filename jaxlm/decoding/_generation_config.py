@@ -6,6 +6,7 @@ from typing import Literal
 
 from jaxlm import tokenizers
 from jaxlm.decoding._logits import UNCHANGED, Sampling
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 
 
@@ -35,12 +36,12 @@ class GenerationConfig:
       min_length: the same of prompt and text together, of an encoder-decoder of what its decoder reads.
 
     Raises:
-      ValueError: if a value is out of range or two contradict each other.
+      ConfigError: if a value is out of range or two contradict each other.
 
     Example:
       >>> GenerationConfig(max_new_tokens=0)
       Traceback (most recent call last):
-      ValueError: max_new_tokens is at least 1: got 0
+      jaxlm.errors.ConfigError: max_new_tokens is at least 1: got 0
     """
 
     max_new_tokens: int = 128
@@ -63,28 +64,28 @@ class GenerationConfig:
         object.__setattr__(self, "stop_strings", tuple(tokenizers.as_texts(self.stop_strings)))
         check_numbers(self)
         if not math.isfinite(self.length_penalty):
-            raise ValueError(f"length_penalty is a finite number: got {self.length_penalty}")
+            raise ConfigError(f"length_penalty is a finite number: got {self.length_penalty}")
         for name in ("max_new_tokens", "num_beams"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1: got {getattr(self, name)}")
+                raise ConfigError(f"{name} is at least 1: got {getattr(self, name)}")
         for name in ("no_repeat_ngram_size", "min_new_tokens", "min_length"):
             if (getattr(self, name) or 0) < 0:
-                raise ValueError(f"{name} is at least 0: got {getattr(self, name)}")
+                raise ConfigError(f"{name} is at least 0: got {getattr(self, name)}")
         if (self.min_new_tokens or 0) > self.max_new_tokens:
-            raise ValueError(
+            raise ConfigError(
                 f"min_new_tokens is at most max_new_tokens, {self.max_new_tokens}: got {self.min_new_tokens}"
             )
         if () in (self.forbidden_words or ()):
-            raise ValueError("a forbidden word holds at least one id: got an empty one")
+            raise ConfigError("a forbidden word holds at least one id: got an empty one")
         if isinstance(self.stop_strings, str):
-            raise ValueError(f"stop_strings are a tuple of strings: got {self.stop_strings!r}")
+            raise ConfigError(f"stop_strings are a tuple of strings: got {self.stop_strings!r}")
         if "" in self.stop_strings:
-            raise ValueError("a stop string holds at least one character: got an empty one")
+            raise ConfigError("a stop string holds at least one character: got an empty one")
         self.sampling.checked()
         if self.num_beams > 1 and self.sampling != UNCHANGED:
-            raise ValueError(
+            raise ConfigError(
                 f"beam search takes the model's distribution as it is: got {self.sampling}; "
                 "use num_beams=1 or leave the sampling out"
             )
         if self.num_beams > 1 and self.stop_strings:
-            raise ValueError("beam search ends at stop_ids only: got stop_strings too; leave them out")
+            raise ConfigError("beam search ends at stop_ids only: got stop_strings too; leave them out")

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 
 from jaxlm import models
+from jaxlm.errors import UsageError
 
 # By name, what a head is made of, and the published sizes where there are some.
 HEADS: dict[str, dict[str, Any]] = {
@@ -44,7 +45,7 @@ def language_model_head(
         its own.
 
     Raises:
-      ValueError: if there is no such head, or a "linear" one has no sizes.
+      UsageError: if there is no such head, or a "linear" one has no sizes.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -54,7 +55,7 @@ def language_model_head(
       (2, 7)
       >>> language_model_head("bort")
       Traceback (most recent call last):
-      ValueError: language_model_head is one of gpt2, bert, linear: got 'bort'; did you mean 'bert'?
+      jaxlm.errors.UsageError: language_model_head is one of gpt2, bert, linear: got 'bort'; did you ...
 
     References:
       Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
@@ -63,13 +64,13 @@ def language_model_head(
     if name not in HEADS:
         near = difflib.get_close_matches(str(name), HEADS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"language_model_head is one of {', '.join(HEADS)}: got {name!r}{hint}")
+        raise UsageError(f"language_model_head is one of {', '.join(HEADS)}: got {name!r}{hint}")
     options = dict(HEADS[name])
     sizes = {"vocab_size": vocab_size, "width": width}
     options |= {field: size for field, size in sizes.items() if size is not None}
     missing = [field for field in sizes if options[field] is None]
     if missing:
-        raise ValueError(f"the head {name!r} has no published size: got no {' and no '.join(missing)}")
+        raise UsageError(f"the head {name!r} has no published size: got no {' and no '.join(missing)}")
     # Attention is no part of a head: one head of it divides every width.
     config = models.TransformerConfig(num_heads=1, tie_embeddings=table_owner is not None, **options)
     return models.TokenHead(config, table_owner)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlm.errors import ConfigError
 from jaxlm.typing import Array, Bool, Float, Int
 
 _SIGN = np.uint32(1 << 31)
@@ -44,7 +45,7 @@ class Sampling(NamedTuple):
         """Returns itself, every value in its range.
 
         Raises:
-          ValueError: naming the value that is not.
+          ConfigError: naming the value that is not.
         """
         ranges = {
             "repetition_penalty": (lambda value: value > 0, "above 0"),
@@ -59,9 +60,9 @@ class Sampling(NamedTuple):
                 continue
             if not _is_number(value, is_whole=name == "top_k"):
                 kind = "a whole number " if name == "top_k" else ""
-                raise ValueError(f"{name} is {kind}{words}: got {value!r}")
+                raise ConfigError(f"{name} is {kind}{words}: got {value!r}")
             if not fits(value):
-                raise ValueError(f"{name} is {words}: got {value}")
+                raise ConfigError(f"{name} is {words}: got {value}")
         return self
 
     @property

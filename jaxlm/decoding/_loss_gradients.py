@@ -18,6 +18,7 @@ from jaxlm.decoding._next_tokens import read_pair
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, frame_of
 from jaxlm.decoding._prompts import checked_ids
 from jaxlm.decoding._rows import encode_masked, mask_token_id, pad_rows
+from jaxlm.errors import UsageError
 
 # Tokens, segments, positions and targets, as `embedding_gradients` takes them.
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -47,7 +48,7 @@ def loss_gradients(
 
     Raises:
       TypeError: if `loaded` is no opened model.
-      ValueError: if the model is of another kind, there is no text, a text is too long or has no mask, or
+      UsageError: if the model is of another kind, there is no text, a text is too long or has no mask, or
         targets do not fit.
 
     Example:
@@ -63,15 +64,15 @@ def loss_gradients(
     """
     check_opened(loaded)
     if loaded.objective not in ("causal_lm", "masked_lm"):
-        raise ValueError(
+        raise UsageError(
             f"gradients are of the loss of a causal_lm or a masked_lm: this model is a {loaded.objective}"
         )
     texts = as_prompts(texts)
     if not texts:
-        raise ValueError("gradients are of at least one text: got none")
+        raise UsageError("gradients are of at least one text: got none")
     targets = [None] * len(texts) if targets is None else list(tokenizers.as_texts(targets))
     if len(targets) != len(texts):
-        raise ValueError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
+        raise UsageError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
     arrays = (_after_texts if loaded.objective == "causal_lm" else _at_masks)(loaded, texts, targets)
     tokens, segments, positions, wanted = map(jnp.asarray, arrays)
     found = _compiled(
@@ -110,7 +111,7 @@ def _at_masks(loaded: pretrained.Loaded, texts: list[str | np.ndarray], targets:
 def _one_for_each_mask(loaded: pretrained.Loaded, target: Text, count: int) -> np.ndarray:
     ids = loaded.tokenizer.encode(target) if isinstance(target, str) else np.asarray(target)
     if ids.size != count:
-        raise ValueError(f"a target has one token for each of its text's {count} masks: got {ids.size}")
+        raise UsageError(f"a target has one token for each of its text's {count} masks: got {ids.size}")
     return checked_ids(loaded.config, ids)
 
 

@@ -15,6 +15,7 @@ from jaxlm import models, ops
 from jaxlm.decoding._embedders import apply_head, check_part, contextualize, embed, word_vectors
 from jaxlm.decoding._next_token_output import NextTokenOutput
 from jaxlm.decoding._opened import check_top_k
+from jaxlm.errors import UsageError
 from jaxlm.fields import fits
 from jaxlm.typing import Array, Float, Int
 
@@ -77,7 +78,7 @@ class NextTokenModel(nn.Module):
           options: other attributes, by name.
 
         Raises:
-          ValueError: if the model is no causal LM.
+          UsageError: if the model is no causal LM.
 
         Example:
           >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
@@ -89,7 +90,7 @@ class NextTokenModel(nn.Module):
           (1, 2)
         """
         if not isinstance(model, models.CausalLM):
-            raise ValueError(
+            raise UsageError(
                 f"next tokens are predicted by a CausalLM: got a {type(model).__name__}; "
                 "masks are filled by decoding.fill"
             )

@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from jaxlm import tokenizers
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
 
@@ -71,7 +72,7 @@ def readable(
       target_tokenizer: of what the head predicts, where its vocabulary is another; None: `tokenizer`.
 
     Raises:
-      ValueError: if the head predicted an id that its tokenizer does not have.
+      UsageError: if the head predicted an id that its tokenizer does not have.
 
     Example:
       >>> import jax.numpy as jnp
@@ -83,7 +84,7 @@ def readable(
     writer = tokenizer if target_tokenizer is None else target_tokenizer
     highest = int(output.tokens.max(initial=0))
     if highest >= writer.vocab_size:
-        raise ValueError(
+        raise UsageError(
             f"the head predicted an id of another vocabulary: this tokenizer has 0..{writer.vocab_size - 1}, "
             f"got {highest}; give the tokenizer of the head's ids as target_tokenizer"
         )

@@ -19,6 +19,7 @@ from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.decoding._steps import is_seq2seq
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
 # Texts that are drawn at a time: enough to find some of about the same length.
@@ -81,7 +82,7 @@ def next_tokens(
 
     Raises:
       TypeError: if `loaded` is no opened model.
-      ValueError: if the model is not causal, a text or target is empty or they are longer than its context,
+      UsageError: if the model is not causal, a text or target is empty or they are longer than its context,
         or `top_k` is below 1.
 
     Example:
@@ -98,7 +99,7 @@ def next_tokens(
     texts = as_prompts(texts)
     targets = [None] * len(texts) if targets is None else list(tokenizers.as_texts(targets))
     if len(targets) != len(texts):
-        raise ValueError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
+        raise UsageError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
     return list(stream_next_tokens(loaded, zip(texts, targets, strict=True), top_k=top_k))
 
 
@@ -153,11 +154,11 @@ def _streamed(
 
 def _check_goes_on(loaded: pretrained.Loaded) -> None:
     if is_seq2seq(loaded.model):
-        raise ValueError("an encoder-decoder goes on with no text and writes another; use generate")
+        raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
     if not loaded.config.causal:
-        raise ValueError("a masked LM has no next token; use a causal model, or fill")
+        raise UsageError("a masked LM has no next token; use a causal model, or fill")
     if loaded.objective != "causal_lm":
-        raise ValueError(f"next tokens are predicted by a causal_lm, and this model is a {loaded.objective}")
+        raise UsageError(f"next tokens are predicted by a causal_lm, and this model is a {loaded.objective}")
 
 
 class Ranked(NamedTuple):
@@ -208,14 +209,14 @@ def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Tex
       target: what follows it; None: nothing is given.
 
     Raises:
-      ValueError: if one of them is empty or they are longer than the model's context.
+      UsageError: if one of them is empty or they are longer than the model's context.
     """
     if target is None:
         return prompt_ids(loaded, text), None
     # Nothing opens a target: it goes on with the text.
     ids = loaded.tokenizer.encode(target) if isinstance(target, str) else np.asarray(target)
     if ids.size == 0:
-        raise ValueError("the target is empty: give what follows the text, or no target")
+        raise UsageError("the target is empty: give what follows the text, or no target")
     wanted = checked_ids(loaded.config, ids)
     return prompt_ids(loaded, text, room=wanted.size - 1), wanted
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxlm import pretrained, tokenizers
 from jaxlm.decoding._steps import is_seq2seq
+from jaxlm.errors import UsageError
 
 # A text, or its ids, to which nothing is added.
 Text = str | Iterable[int] | np.ndarray
@@ -17,7 +18,7 @@ def check_opened(loaded: Any) -> None:
 
     Raises:
       TypeError: if it is something else, such as the model's module alone.
-      ValueError: if there is no tokenizer, or it is an ensemble.
+      UsageError: if there is no tokenizer, or it is an ensemble.
 
     Example:
       >>> check_opened("a folder")
@@ -31,24 +32,24 @@ def check_opened(loaded: Any) -> None:
         )
     loaded.check_single("decoding")
     if loaded.tokenizer is None:
-        raise ValueError("there is no tokenizer beside this model: texts cannot be read")
+        raise UsageError("there is no tokenizer beside this model: texts cannot be read")
 
 
 def check_top_k(top_k: Any) -> None:
     """Refuses what is no number of candidates.
 
     Raises:
-      ValueError: if it is below 1 or not whole.
+      UsageError: if it is below 1 or not whole.
 
     Example:
       >>> check_top_k(2.5)
       Traceback (most recent call last):
-      ValueError: top_k is at least 1, a whole number: got 2.5
+      jaxlm.errors.UsageError: top_k is at least 1, a whole number: got 2.5
     """
     is_whole = isinstance(top_k, (int, np.integer)) and not isinstance(top_k, bool)
     if not is_whole or top_k < 1:
         wanted = "at least 1" if is_whole else "at least 1, a whole number"
-        raise ValueError(f"top_k is {wanted}: got {top_k!r}")
+        raise UsageError(f"top_k is {wanted}: got {top_k!r}")
 
 
 def frame_of(loaded: pretrained.Loaded) -> tokenizers.Frame:

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxlm import models, ops, pretrained
 from jaxlm.decoding._opened import Text, read_ids
+from jaxlm.errors import UsageError
 
 
 class Prompts(NamedTuple):
@@ -38,14 +39,14 @@ def prompt_ids(loaded: pretrained.Loaded, text: Text, *, room: int = 0) -> np.nd
       `Int[L]` ids, int32, at least one.
 
     Raises:
-      ValueError: if the prompt is empty and no token begins texts, is too long, or holds an id that the
+      UsageError: if the prompt is empty and no token begins texts, is too long, or holds an id that the
         model does not have.
     """
     ids = read_ids(loaded, text)
     if ids.size == 0:
         bos = loaded.tokenizer.specials.bos
         if bos is None:
-            raise ValueError(
+            raise UsageError(
                 "the prompt is empty, and this tokenizer has no token that begins texts: write some"
             )
         ids = np.array([bos])
@@ -61,16 +62,16 @@ def checked_ids(config: models.TransformerConfig, ids: np.ndarray, *, room: int 
       room: how many more tokens must fit behind them.
 
     Raises:
-      ValueError: if they are too many, or there is one that the model does not have.
+      UsageError: if they are too many, or there is one that the model does not have.
     """
     vocab_size, max_length = config.vocab_size, models.longest_text(config)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise ValueError(f"a prompt's ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
+        raise UsageError(f"a prompt's ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
     if ids.min() < 0 or ids.max() >= vocab_size:
-        raise ValueError(f"ids lie in 0..{vocab_size - 1}: got {int(ids.min())}..{int(ids.max())}")
+        raise UsageError(f"ids lie in 0..{vocab_size - 1}: got {int(ids.min())}..{int(ids.max())}")
     if ids.size + room > max_length:
         more = f" and {room} more must fit" if room else ""
-        raise ValueError(
+        raise UsageError(
             f"the prompt is {ids.size} tokens long{more}, and the model reads at most {max_length} "
             "(its max_length); shorten it"
         )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm import ops, tokenizers
+from jaxlm.errors import UsageError
 
 SMALLEST_LENGTH = 16
 NOTHING = tokenizers.Frame()
@@ -31,10 +32,10 @@ def mask_token_id(tokenizer: tokenizers.Tokenizer) -> int:
     """Returns the id of the mask token.
 
     Raises:
-        ValueError: if the tokenizer has none, as that of a causal model.
+        UsageError: if the tokenizer has none, as that of a causal model.
     """
     if tokenizer.specials.mask is None:
-        raise ValueError(
+        raise UsageError(
             f"filling needs a mask token, and this {tokenizer.kind} tokenizer has none; "
             "use a model trained as a masked LM"
         )
@@ -60,7 +61,7 @@ def encode_masked(
         `Int[L]` ids, int32.
 
     Raises:
-        ValueError: if there is no mask, the text is too long, or an id is outside the vocabulary.
+        UsageError: if there is no mask, the text is too long, or an id is outside the vocabulary.
     """
     mask_id = mask_token_id(tokenizer)
     ids = frame.around(tokenizer.encode(text)) if isinstance(text, str) else np.asarray(text)
@@ -68,13 +69,13 @@ def encode_masked(
     if ids.size == 0 or not (ids == mask_id).any():
         mask = tokenizer.token(mask_id)
         apart = ", apart from its neighbours" if isinstance(text, str) and mask in text else ""
-        raise ValueError(f"nothing to fill in {shown}: write {mask} where a token is missing{apart}")
+        raise UsageError(f"nothing to fill in {shown}: write {mask} where a token is missing{apart}")
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise ValueError(f"ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
+        raise UsageError(f"ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
     if ids.min() < 0 or ids.max() >= tokenizer.vocab_size:
-        raise ValueError(f"ids lie in 0..{tokenizer.vocab_size - 1}: got {int(ids.min())}..{int(ids.max())}")
+        raise UsageError(f"ids lie in 0..{tokenizer.vocab_size - 1}: got {int(ids.min())}..{int(ids.max())}")
     if ids.size > max_length:
-        raise ValueError(
+        raise UsageError(
             f"{shown} is {ids.size} tokens long and the model takes at most {max_length} (its max_length); "
             "shorten the text"
         )

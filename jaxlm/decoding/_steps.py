@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxlm import models, ops
+from jaxlm.errors import ConfigError
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -45,10 +46,10 @@ def first_token(model: nn.Module) -> int:
     """Returns the id that an encoder-decoder's decoder reads first.
 
     Raises:
-      ValueError: if its config does not say.
+      ConfigError: if its config does not say.
     """
     if model.config.decoder_start_id is None:
-        raise ValueError(
+        raise ConfigError(
             "a decoder begins with a token of its own: got decoder_start_id=None; set it in the config"
         )
     return model.config.decoder_start_id

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxlm.decoding._cached_lm import CachedLM
 from jaxlm.decoding._token_tree import Node
+from jaxlm.errors import UsageError
 from jaxlm.fields import fits
 
 
@@ -80,12 +81,12 @@ class TokenState:
     def _ready(self) -> Node:
         size, limit = self._node.depth, self.lm.model.config.max_length
         if size == 0:
-            raise ValueError(
+            raise UsageError(
                 "nothing has been read, and this model has no token that begins texts: "
                 "give an initial_context or a first token"
             )
         if size > limit:
-            raise ValueError(
+            raise UsageError(
                 f"the context is {size} tokens long and the model reads at most {limit} (its max_length); "
                 "give a max_context_length"
             )
@@ -103,14 +104,14 @@ def initial(
       max_context_length: the model sees the last so many ids, in this state and in all that come of it.
 
     Raises:
-      ValueError: if an id is outside the vocabulary, or the window holds nothing or more than the model's
+      UsageError: if an id is outside the vocabulary, or the window holds nothing or more than the model's
         context.
     """
     limit = lm.model.config.max_length
     if max_context_length is not None and not (
         fits(max_context_length, int) and 1 <= max_context_length <= limit
     ):
-        raise ValueError(
+        raise UsageError(
             f"max_context_length lies in 1..{limit}, the model's own context: got {max_context_length}"
         )
     if initial_context is None:
@@ -126,5 +127,5 @@ def _checked(token: int, lm: CachedLM) -> int:
     except TypeError:
         id = -1
     if not 0 <= id < vocab_size:
-        raise ValueError(f"ids lie in 0..{vocab_size - 1}: got {token!r}")
+        raise UsageError(f"ids lie in 0..{vocab_size - 1}: got {token!r}")
     return id

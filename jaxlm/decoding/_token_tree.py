@@ -9,6 +9,8 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
+from jaxlm.errors import UsageError
+
 
 class Node:
     """A token after others; the root is none.
@@ -98,11 +100,11 @@ class CacheSlots:
         """Gives a slot to every node on these paths, and returns those that had none, ancestors first.
 
         Raises:
-          ValueError: if the paths need more slots than there are.
+          UsageError: if the paths need more slots than there are.
         """
         needed = {ancestor: None for node in nodes for ancestor in node.path()}
         if len(needed) > self.num_slots:
-            raise ValueError(
+            raise UsageError(
                 f"contexts of {len(needed)} tokens need as many slots: got num_slots={self.num_slots}; "
                 "raise it or shorten them"
             )

@@ -1,7 +1,7 @@
 """Files that are there whole or not at all, digests of what they hold, and errors of the disk in one form."""
 
 from jaxlm.io._digests import damage, read_sealed, write_digests
-from jaxlm.io._errors import WriteError, system_errno, writing
+from jaxlm.io._errors import ReadError, WriteError, system_errno, writing
 from jaxlm.io._home import expand_home
 from jaxlm.io._json import parse_json
 from jaxlm.io._locks import try_lock
@@ -12,6 +12,7 @@ from jaxlm.io._whole import clear_partials, flush, is_partial, write_text, write
 __all__ = [
     "SEAL",
     "DamagedError",
+    "ReadError",
     "WriteError",
     "check_file",
     "clear_partials",

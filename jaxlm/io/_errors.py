@@ -11,6 +11,10 @@ from pathlib import Path
 NUMBERS = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)|os_error_code='(\d+)'")
 
 
+class ReadError(OSError):
+    """A file or a folder cannot be read or listed; the message is one line for the user."""
+
+
 class WriteError(OSError):
     """A file or a folder cannot be written.
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from jaxlm.errors import UsageError
+
 
 def expand_home(path: str | os.PathLike[str], what: str) -> Path:
     """Returns a path whose `~` or `~user` is the home folder that it stands for.
@@ -12,16 +14,16 @@ def expand_home(path: str | os.PathLike[str], what: str) -> Path:
       what: where, for the message: "JAXLM_CACHE".
 
     Raises:
-      ValueError: if there is no such user, or nobody's home is known.
+      UsageError: if there is no such user, or nobody's home is known.
 
     Example:
       >>> str(expand_home("/data/x", "JAXLM_CACHE"))
       '/data/x'
       >>> expand_home("~nobody-of-that-name/x", "JAXLM_CACHE")
       Traceback (most recent call last):
-      ValueError: JAXLM_CACHE: no home folder for '~nobody-of-that-name/x'; write the whole path
+      jaxlm.errors.UsageError: JAXLM_CACHE: no home folder for '~nobody-of-that-name/x'; write the whole path
     """
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise ValueError(f"{what}: no home folder for {str(path)!r}; write the whole path") from None
+        raise UsageError(f"{what}: no home folder for {str(path)!r}; write the whole path") from None

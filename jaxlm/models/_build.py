@@ -6,6 +6,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxlm.errors import ConfigError
 from jaxlm.models._body_model import BodyModel
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
@@ -42,7 +43,7 @@ def build(config: TransformerConfig, objective: ObjectiveName = "masked_lm", hea
       head: what the objective asks for beside the config.
 
     Raises:
-      ValueError: if the objective is unknown or contradicts config or head, or `vocab_size` is None.
+      ConfigError: if the objective is unknown or contradicts config or head, or `vocab_size` is None.
 
     Example:
       >>> type(build(TransformerConfig(vocab_size=7), "masked_lm")).__name__
@@ -51,27 +52,27 @@ def build(config: TransformerConfig, objective: ObjectiveName = "masked_lm", hea
       'mean'
     """
     if objective not in MODELS:
-        raise ValueError(f"objective must be one of {', '.join(MODELS)}: got {objective!r}")
+        raise ConfigError(f"objective must be one of {', '.join(MODELS)}: got {objective!r}")
     if config.vocab_size is None:
-        raise ValueError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
+        raise ConfigError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
     if objective == "body":
         if head is not None:
-            raise ValueError(f"objective='body' has no head: got {head}; leave head out")
+            raise ConfigError(f"objective='body' has no head: got {head}; leave head out")
         return BodyModel(config)
     if MODELS[objective] in (MaskedLM, CausalLM, Seq2SeqLM):
         if head is not None:
-            raise ValueError(f"objective={objective!r} has a head of its own: got {head}; leave head out")
+            raise ConfigError(f"objective={objective!r} has a head of its own: got {head}; leave head out")
         model = MODELS[objective](config)
         model._check()
         return model
     wanted = Mapping if objective == "joint" else HeadConfig
     if not isinstance(head, wanted):
         told = "a mapping of names to heads" if objective == "joint" else "a HeadConfig"
-        raise ValueError(f"objective={objective!r} takes {told} as head: got {head!r}")
+        raise ConfigError(f"objective={objective!r} takes {told} as head: got {head!r}")
     if objective == "joint":
         check_head_kinds(config, head)
     elif head.num_outputs is None:
-        raise ValueError(
+        raise ConfigError(
             "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
         )
     return MODELS[objective](config, head)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -178,14 +179,16 @@ def check_cached(
             f"{cache.num_slots}; name their slots"
         )
     if config.token_dropout:
-        raise ValueError("token_dropout counts the masks of a whole text: a model that has it reads no cache")
+        raise ConfigError(
+            "token_dropout counts the masks of a whole text: a model that has it reads no cache"
+        )
     if config.rotary_scaling == "dynamic" and cache.num_slots > config.rotary_length:
-        raise ValueError(
+        raise ConfigError(
             "dynamic rotary scaling turns keys anew where a text grows longer than "
             f"{config.rotary_length} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
         )
     if config.window is not None and positions.ndim == 3:
-        raise ValueError(
+        raise ConfigError(
             "a window needs offsets, which instruction positions are not: no cache for such models"
         )
 

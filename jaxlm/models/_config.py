@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jaxlm.errors import ConfigError
 from jaxlm.models._config_checks import (
     as_floats,
     check_heads,
@@ -120,7 +121,7 @@ class TransformerConfig:
     Example:
       >>> TransformerConfig(width=96, num_heads=5)
       Traceback (most recent call last):
-      ValueError: width must be a multiple of num_heads: got width=96, num_heads=5; ...
+      jaxlm.errors.ConfigError: width must be a multiple of num_heads: got width=96, num_heads=5; ...
     """
 
     vocab_size: int | None = None
@@ -259,19 +260,19 @@ def from_dict(values: dict[str, Any]) -> TransformerConfig:
       values: field names and plain values, as JSON holds them.
 
     Raises:
-      ValueError: naming every field that does not exist, or the first value that does not fit.
+      ConfigError: naming every field that does not exist, or the first value that does not fit.
 
     Example:
       >>> from_dict({"width": 64, "n_embd": 64})
       Traceback (most recent call last):
-      ValueError: unknown model config field 'n_embd'; the fields are vocab_size, width, depth, ...
+      jaxlm.errors.ConfigError: unknown model config field 'n_embd'; the fields are vocab_size, width, ...
     """
     fields = [field.name for field in dataclasses.fields(TransformerConfig)]
     unknown = [name for name in values if name not in fields]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
         names = ", ".join(map(repr, unknown))
-        raise ValueError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
+        raise ConfigError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
     check_types(TransformerConfig, values)
     return TransformerConfig(**as_floats(TransformerConfig, values))
 

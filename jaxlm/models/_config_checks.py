@@ -4,6 +4,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from jaxlm.errors import ConfigError
 from jaxlm.fields import BELOW, fits, spelled
 
 _POSITIVE = (
@@ -56,9 +57,9 @@ def check_types(kind: type, values: Mapping[str, Any]) -> None:
     hints = typing.get_type_hints(kind)
     for name, value in values.items():
         if not fits(value, hints[name]):
-            raise ValueError(f"{name} must be {spelled(hints[name])}: got {value!r}")
+            raise ConfigError(f"{name} must be {spelled(hints[name])}: got {value!r}")
         if isinstance(value, int) and abs(value) >= BELOW:
-            raise ValueError(f"{name} must be below 2**31: got {value}")
+            raise ConfigError(f"{name} must be below 2**31: got {value}")
 
 
 def as_floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,30 +86,30 @@ def check_ranges(config: Any) -> None:
     for name in _POSITIVE:
         value = getattr(config, name)
         if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"{name} must be positive: got {value}")
+            raise ConfigError(f"{name} must be positive: got {value}")
     for name, most in _MOST.items():
         value = getattr(config, name)
         if value is not None and value > most:
-            raise ValueError(f"{name} must be at most {most:,}: got {value:,}")
+            raise ConfigError(f"{name} must be at most {most:,}: got {value:,}")
     for name in _NOT_NEGATIVE:
         if getattr(config, name) < 0:
-            raise ValueError(f"{name} must not be negative: got {getattr(config, name)}")
+            raise ConfigError(f"{name} must not be negative: got {getattr(config, name)}")
     for name in DROPOUTS:
         rate = getattr(config, name)
         if not 0 <= rate < 1:
-            raise ValueError(f"{name} must be a rate in [0, 1): got {rate}")
+            raise ConfigError(f"{name} must be a rate in [0, 1): got {rate}")
 
 
 def check_heads(config: Any) -> None:
     """Refuses heads that do not divide."""
     width, heads, kv_heads = config.width, config.num_heads, config.num_kv_heads
     if config.head_width is None and width % heads:
-        raise ValueError(
+        raise ConfigError(
             f"width must be a multiple of num_heads: got width={width}, num_heads={heads}; "
             "change one or set head_width"
         )
     if kv_heads is not None and heads % kv_heads:
-        raise ValueError(
+        raise ConfigError(
             f"num_kv_heads must divide num_heads: got num_kv_heads={kv_heads}, num_heads={heads}; "
             "use a divisor, or None for as many"
         )
@@ -118,51 +119,51 @@ def check_positions(config: Any) -> None:
     """Refuses positions that lack what they need."""
     head_width = config.head_width or config.width // config.num_heads
     if config.position == "rotary" and head_width % 2:
-        raise ValueError(f"position='rotary' turns pairs of features: got head_width={head_width}, use even")
+        raise ConfigError(f"position='rotary' turns pairs of features: got head_width={head_width}, use even")
     turned = int(head_width * config.rotary_share)
     if config.position == "rotary" and (turned % 2 or not 2 <= turned <= head_width):
-        raise ValueError(
+        raise ConfigError(
             f"rotary_share turns pairs of features, at most all: got rotary_share={config.rotary_share}, "
             f"{turned} of {head_width}; use a share that makes them even"
         )
     if config.position == "rotary" and config.rotary_scaling == "dynamic" and turned <= 2:
-        raise ValueError(
+        raise ConfigError(
             "rotary_scaling='dynamic' spreads its growth over pairs of features but the first: got one pair, "
             f"{turned} of head_width={head_width}; use more"
         )
     if config.position == "sinusoidal" and config.width % 2:
-        raise ValueError(
+        raise ConfigError(
             f"position='sinusoidal' has a sine and a cosine of each wave: got width={config.width}, use even"
         )
     if config.position == "sinusoidal" and config.max_length * config.width > MOST_SINES:
-        raise ValueError(
+        raise ConfigError(
             f"position='sinusoidal' has a table of max_length times width numbers, at most {MOST_SINES:,}: "
             f"got max_length={config.max_length}, width={config.width}"
         )
     if config.position == "relative" and config.relative_buckets < 4:
-        raise ValueError(
+        raise ConfigError(
             "relative_buckets divides two directions into short and long distances: "
             f"got {config.relative_buckets}, use 4 or more"
         )
     if config.position == "relative" and config.relative_distance <= config.relative_buckets // 2:
-        raise ValueError(
+        raise ConfigError(
             "relative_distance lies beyond the distances that have a bucket of their own: "
             f"got {config.relative_distance} with relative_buckets={config.relative_buckets}; raise it"
         )
     # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
     if config.position == "instruction" and config.next_id is None and config.vocab_size is not None:
-        raise ValueError(
+        raise ConfigError(
             "position='instruction' needs next_id, the id of the token that ends an instruction: got None; "
             "[NEXT] is 5 in an instruction tokenizer"
         )
     for name in ("next_id", "decoder_start_id"):
         found = getattr(config, name)
         if found is not None and not 0 <= found < (config.vocab_size or float("inf")):
-            raise ValueError(
+            raise ConfigError(
                 f"{name} must be an id of the vocabulary: got {name}={found}, vocab_size={config.vocab_size}"
             )
     if config.instruction_positions == "corrupted" and config.position != "instruction":
-        raise ValueError(
+        raise ConfigError(
             "instruction_positions='corrupted' is about position='instruction': "
             f"got position={config.position!r}; change one"
         )
@@ -211,4 +212,4 @@ def check_options(config: Any) -> None:
     }
     for message, holds in contradictions.items():
         if holds:
-            raise ValueError(message)
+            raise ConfigError(message)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._layers import Norm, Table, drop
 from jaxlm.typing import Array, Float, Int
@@ -18,7 +19,7 @@ class Embeddings(nn.Module):
     def setup(self) -> None:
         config = self.config
         if config.vocab_size is None:
-            raise ValueError(
+            raise ConfigError(
                 "a model needs vocab_size: got None; set it, or let training take the tokenizer's"
             )
         if self.own_tokens:

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jaxlm.errors import ConfigError
 from jaxlm.models._config_checks import check_types
 
 
@@ -24,12 +25,12 @@ class HeadConfig:
       scale: what an output of 1 is more than that; a regression sets it to the labels' deviation.
 
     Raises:
-      ValueError: if a value is of the wrong type or out of range.
+      ConfigError: if a value is of the wrong type or out of range.
 
     Example:
       >>> HeadConfig(num_outputs=3, dropout=1.0)
       Traceback (most recent call last):
-      ValueError: head.dropout lies in [0, 1): got 1.0
+      jaxlm.errors.ConfigError: head.dropout lies in [0, 1): got 1.0
     """
 
     num_outputs: int | None = None
@@ -43,34 +44,34 @@ class HeadConfig:
     def __post_init__(self) -> None:
         _check_types(vars(self))
         if self.num_outputs is not None and self.num_outputs < 1:
-            raise ValueError(f"head.num_outputs must be positive: got {self.num_outputs}")
+            raise ConfigError(f"head.num_outputs must be positive: got {self.num_outputs}")
         if self.hidden_layers < 0:
-            raise ValueError(f"head.hidden_layers is not negative: got {self.hidden_layers}")
+            raise ConfigError(f"head.hidden_layers is not negative: got {self.hidden_layers}")
         if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"head.dropout lies in [0, 1): got {self.dropout}")
+            raise ConfigError(f"head.dropout lies in [0, 1): got {self.dropout}")
         if not math.isfinite(self.center):
-            raise ValueError(f"head.center is finite: got {self.center}")
+            raise ConfigError(f"head.center is finite: got {self.center}")
         if not 0.0 < self.scale < math.inf:
-            raise ValueError(f"head.scale must be positive: got {self.scale}")
+            raise ConfigError(f"head.scale must be positive: got {self.scale}")
 
 
 def head_from_dict(values: dict[str, Any]) -> HeadConfig:
     """Returns the head config that `dataclasses.asdict` wrote; fields left out take their defaults.
 
     Raises:
-      ValueError: naming every field that does not exist, or the first value that does not fit.
+      ConfigError: naming every field that does not exist, or the first value that does not fit.
 
     Example:
       >>> head_from_dict({"classes": 3})
       Traceback (most recent call last):
-      ValueError: unknown head config field 'classes'; the fields are num_outputs, pooling, ...
+      jaxlm.errors.ConfigError: unknown head config field 'classes'; the fields are num_outputs, pooling, ...
     """
     fields = [field.name for field in dataclasses.fields(HeadConfig)]
     unknown = [name for name in values if name not in fields]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
         names = ", ".join(map(repr, unknown))
-        raise ValueError(f"unknown head config field{plural} {names}; the fields are {', '.join(fields)}")
+        raise ConfigError(f"unknown head config field{plural} {names}; the fields are {', '.join(fields)}")
     _check_types(values)
     return HeadConfig(**values)
 
@@ -78,5 +79,5 @@ def head_from_dict(values: dict[str, Any]) -> HeadConfig:
 def _check_types(values: dict[str, Any]) -> None:
     try:
         check_types(HeadConfig, values)
-    except ValueError as error:
-        raise ValueError(f"head.{error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"head.{error}") from None

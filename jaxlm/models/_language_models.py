@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.errors import ConfigError
 from jaxlm.models._block import NONLINEARITIES
 from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
@@ -216,7 +217,7 @@ class MaskedLM(_LanguageModel):
 
     def _check(self) -> None:
         if self.config.causal:
-            raise ValueError("a masked LM sees both sides: got causal=True; use causal=False, or causal_lm")
+            raise ConfigError("a masked LM sees both sides: got causal=True; use causal=False, or causal_lm")
 
 
 class CausalLM(_LanguageModel):
@@ -237,6 +238,6 @@ class CausalLM(_LanguageModel):
 
     def _check(self) -> None:
         if not self.config.causal:
-            raise ValueError(
+            raise ConfigError(
                 "a causal LM hides what comes later: got causal=False; use causal=True, or masked_lm"
             )

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._language_models import TokenHead
@@ -189,12 +190,12 @@ def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
 def check_head_kinds(config: TransformerConfig, heads: Mapping[str, HeadKind]) -> None:
     """Refuses heads that have no name to be called by, know no size, or contradict the body."""
     if not heads:
-        raise ValueError("a model of several heads has at least one: got none")
+        raise ConfigError("a model of several heads has at least one: got none")
     for name, kind in heads.items():
         if not name.isidentifier():
-            raise ValueError(f"a head's name is an identifier such as 'fill': got {name!r}")
+            raise ConfigError(f"a head's name is an identifier such as 'fill': got {name!r}")
         if isinstance(kind, HeadConfig):
             if kind.num_outputs is None:
-                raise ValueError(f"head {name!r} needs num_outputs: got None")
+                raise ConfigError(f"head {name!r} needs num_outputs: got None")
         elif kind == "masked_lm" and config.causal:
-            raise ValueError(f"head {name!r}: a masked LM sees both sides: got causal=True for the body")
+            raise ConfigError(f"head {name!r}: a masked LM sees both sides: got causal=True for the body")

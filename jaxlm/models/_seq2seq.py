@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxlm.errors import ConfigError
 from jaxlm.models._cache import Cache
 from jaxlm.models._language_models import HeadedModel, TokenHead
 from jaxlm.models._sides import decoder_config, encoder_config
@@ -186,13 +187,13 @@ class Seq2SeqLM(HeadedModel):
     def _check(self) -> None:
         config = self.config
         if config.causal or config.cross_attention:
-            raise ValueError(
+            raise ConfigError(
                 "an encoder-decoder's config is of both sides, and only its decoder is causal and reads "
                 f"a memory: got causal={config.causal}, cross_attention={config.cross_attention}; "
                 "leave them out"
             )
         if config.position == "instruction" or config.token_dropout or config.token_types:
-            raise ValueError(
+            raise ConfigError(
                 "an encoder-decoder has no instruction positions, token_dropout or token_types: "
                 f"got position={config.position!r}, token_dropout={config.token_dropout}, "
                 f"token_types={config.token_types}"

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.errors import ConfigError
 from jaxlm.models._block import NONLINEARITIES
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
@@ -104,7 +105,7 @@ class SequenceModel(nn.Module):
 
     def setup(self) -> None:
         if self.head_config.num_outputs is None:
-            raise ValueError(
+            raise ConfigError(
                 "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
             )
         self.body = Transformer(self.config)

@@ -8,6 +8,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxlm.errors import ConfigError
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
 from jaxlm.ops._derivatives import are_plain, naming_remedy
 from jaxlm.ops._fused_attention import fused_attention, obstacle, say_once
@@ -62,7 +63,7 @@ def attention(
       `Float[B L N H]` in the query's dtype, or that and the probabilities `Float[B N L S]`.
 
     Raises:
-      ValueError: if heads do not divide, a key is missing, or the fused implementation is asked for where
+      ConfigError: if heads do not divide, a key is missing, or the fused implementation is asked for where
         it cannot be used.
 
     Example:
@@ -93,7 +94,7 @@ def attention(
             with naming_remedy():
                 return fused_attention(query, key, value, mask, scale, is_causal=is_causal)
         if require_fused or (implementation == "cudnn" and not are_plain()):
-            raise ValueError(
+            raise ConfigError(
                 f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
                 "change that, or allow implementation 'xla' without require_fused"
             )

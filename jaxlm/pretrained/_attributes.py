@@ -4,12 +4,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from jaxlm import models
+from jaxlm.errors import ModelError
 from jaxlm.pretrained._known_names import INERT, OF_CODE, PLAIN
 
 _TYPES = get_type_hints(models.TransformerConfig)
 
 
-class UnsupportedError(ValueError):
+class UnsupportedError(ModelError):
     """Attributes that have no equal here, each told in a few words."""
 
     def __init__(self, told: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
+from jaxlm.errors import ModelError
 from jaxlm.pretrained._stored import StoredTensor
 
 # Fields that are an axis of some tensor, and those that are so for one kind of positions.
@@ -22,18 +23,18 @@ def check_layers(values: Mapping[str, Any], names: Mapping[str, str]) -> None:
       names: of its attributes that count layers, by what the values are called here.
 
     Raises:
-      ValueError: names the attribute.
+      ModelError: names the attribute.
 
     Example:
       >>> check_layers({"n_layer": 2_000_000_000_000}, {"n_layer": "depth"})
       Traceback (most recent call last):
-      ValueError: n_layer (depth) must be at most 10,000: got 2,000,000,000,000
+      jaxlm.errors.ModelError: n_layer (depth) must be at most 10,000: got 2,000,000,000,000
     """
     for name, ours in names.items():
         value = values.get(name)
         if isinstance(value, int | float) and not value <= models.MOST_LAYERS:
             told = f"{value:,}" if value < 2**64 else "more than 2**64"
-            raise ValueError(f"{name} ({ours}) must be at most {models.MOST_LAYERS:,}: got {told}")
+            raise ModelError(f"{name} ({ours}) must be at most {models.MOST_LAYERS:,}: got {told}")
 
 
 def check_claims(config: models.TransformerConfig, stored: Mapping[str, StoredTensor]) -> None:
@@ -59,7 +60,7 @@ def check_claims(config: models.TransformerConfig, stored: Mapping[str, StoredTe
 def _check(config: models.TransformerConfig, name: str, most: int, told: str) -> None:
     value = getattr(config, name)
     if value is not None and value > most:
-        raise ValueError(
+        raise ModelError(
             f"{name} is {value:,}, and the weights have {told}: config.json is of another model, or damaged; "
             "fetch it again"
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jaxlm import io
+from jaxlm.errors import FolderTakenError
 
 MARK = ".converting"
 
@@ -23,14 +24,14 @@ def check_free(folder: Path, request: str, *, last: str) -> None:
     Example:
       >>> check_free(Path("/dev/null"), "a model", last="config.json")
       Traceback (most recent call last):
-      FileExistsError: /dev/null is there and not an empty folder: name another one
+      jaxlm.errors.FolderTakenError: /dev/null is there and not an empty folder: name another one
     """
     if not folder.exists() or (folder.is_dir() and all(io.is_stray(path.name) for path in folder.iterdir())):
         return
     mark = folder / MARK
     is_left = mark.is_file() and (not (folder / last).exists() or mark.read_bytes() == request.encode())
     if not is_left:
-        raise FileExistsError(f"{folder} is there and not an empty folder: name another one")
+        raise FolderTakenError(f"{folder} is there and not an empty folder: name another one")
 
 
 @contextlib.contextmanager
@@ -78,7 +79,7 @@ def _locked(mark: Path) -> Iterator[int]:
     try:
         # Without locks, two processes of one request write the same files.
         if not io.try_lock(handle):
-            raise FileExistsError(
+            raise FolderTakenError(
                 f"another process is converting a model into {mark.parent}: wait for it, or name another "
                 f"folder"
             )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, tokenizers
+from jaxlm.errors import FolderTakenError, ModelError, ModelNotFoundError
 from jaxlm.pretrained._folder import member_folders, save_model
 from jaxlm.pretrained._load import load
 from jaxlm.pretrained._loaded import Loaded
@@ -41,7 +42,7 @@ def save_ensemble(
       extra: as in `save_model`.
 
     Raises:
-      FileExistsError: if the folder holds members already: more or fewer would mix two ensembles.
+      FolderTakenError: if the folder holds members already: more or fewer would mix two ensembles.
       ValueError: as in `save_model`.
 
     Example:
@@ -56,7 +57,7 @@ def save_ensemble(
     """
     folder = Path(folder)
     if folder.is_dir() and member_folders(folder):
-        raise FileExistsError(f"{folder} holds an ensemble already: choose another folder, or remove it")
+        raise FolderTakenError(f"{folder} holds an ensemble already: choose another folder, or remove it")
     stacked = {name: tree for name, tree in params.items() if not (shared_body and name == models.BODY)}
     members = jax.tree.leaves(stacked)[0].shape[0]
     for number in range(members):
@@ -79,25 +80,25 @@ def load_ensemble(
       all but those of `body`); the rest is the first member's.
 
     Raises:
-      FileNotFoundError: if there is no member, or a member is no model.
-      ValueError: if two members differ in config, head, objective or tokenizer, or bodies differ that should
+      ModelNotFoundError: if there is no member, or a member is no model.
+      ModelError: if two members differ in config, head, objective or tokenizer, or bodies differ that should
         not.
 
     Example:
       >>> load_ensemble([])
       Traceback (most recent call last):
-      FileNotFoundError: an ensemble has at least one member: got no folder
+      jaxlm.errors.ModelNotFoundError: an ensemble has at least one member: got no folder
     """
     single = isinstance(folders, (str, os.PathLike))
     places = member_folders(Path(folders)) if single else [Path(folder) for folder in folders]
     if not places:
         where = f"{folders} holds no member_00" if single else "got no folder"
-        raise FileNotFoundError(f"an ensemble has at least one member: {where}")
+        raise ModelNotFoundError(f"an ensemble has at least one member: {where}")
     members = [load(place) for place in places]
     for place, member in zip(places, members, strict=True):
         for field in ("config", "objective", "head", "tokenizer"):
             if getattr(member, field) != getattr(members[0], field):
-                raise ValueError(
+                raise ModelError(
                     f"members of an ensemble are of one kind: {places[0]} and {place} have another {field}"
                 )
     params = {
@@ -114,5 +115,5 @@ def _one_body(places: Sequence[Path], members: Sequence[Loaded]) -> Any:
     for place, member in zip(places, members, strict=True):
         pairs = zip(jax.tree.leaves(first), jax.tree.leaves(member.params[models.BODY]), strict=True)
         if not all(np.array_equal(ours, theirs) for ours, theirs in pairs):
-            raise ValueError(f"these members do not share a body: {places[0]} and {place} differ")
+            raise ModelError(f"these members do not share a body: {places[0]} and {place} differ")
     return first

@@ -68,7 +68,7 @@ def save_huggingface(
       >>> loaded = Loaded(config, "masked_lm", models.build(config), {}, None, {})
       >>> save_huggingface(tempfile.mkdtemp(), loaded)
       Traceback (most recent call last):
-      ValueError: no architecture of transformers computes what this model does; the nearest, ...
+      jaxlm.errors.ModelError: no architecture of transformers computes what this model does; the ...
     """
     loaded.check_single("save_huggingface")
     config = loaded.config.resolved()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
+from jaxlm.errors import JaxlmError, ModelError
 from jaxlm.pretrained._attributes import classes_of
 from jaxlm.pretrained._bodies import body_config
 from jaxlm.pretrained._family import Family
@@ -65,7 +66,7 @@ def family_of(values: Mapping[str, Any]) -> Family:
       values: config.json.
 
     Raises:
-      ValueError: one line that names what came or what is missing, the nearest relative of a family that is
+      ModelError: one line that names what came or what is missing, the nearest relative of a family that is
         not supported, and the families that are.
 
     Example:
@@ -75,7 +76,7 @@ def family_of(values: Mapping[str, Any]) -> Family:
       'bert'
       >>> family_of({"model_type": "electra"})
       Traceback (most recent call last):
-      ValueError: config.json is of model_type='electra', ... relative here is bert; the families are ...
+      jaxlm.errors.ModelError: config.json is of model_type='electra', ... here is bert; the families ...
     """
     kind, architectures = values.get("model_type"), classes_of(values)
     if isinstance(kind, str) and kind in FAMILIES:
@@ -86,12 +87,12 @@ def family_of(values: Mapping[str, Any]) -> Family:
         return by_class[0]
     known = f"the families are {', '.join(sorted(FAMILIES))}"
     if kind is None and not architectures:
-        raise ValueError(f"config.json does not say of which family it is: {_remedy(values)}; {known}")
+        raise ModelError(f"config.json does not say of which family it is: {_remedy(values)}; {known}")
     told = f"model_type={kind!r}" if kind is not None else f"architectures={values['architectures']!r}"
     names = bodies if kind is None else [str(kind)]
     near = [*filter(None, map(relative_of, names))]
     nearest = f"its nearest relative here is {near[0]}; " if near else ""
-    raise ValueError(f"config.json is of {told}, which is not supported: {nearest}{known}")
+    raise ModelError(f"config.json is of {told}, which is not supported: {nearest}{known}")
 
 
 def _remedy(values: Mapping[str, Any]) -> str:
@@ -113,22 +114,22 @@ def family_for(config: models.TransformerConfig, objective: models.ObjectiveName
       objective: the model's.
 
     Raises:
-      ValueError: one line that names the switches that the nearest architecture does not have.
+      ModelError: one line that names the switches that the nearest architecture does not have.
 
     Example:
       >>> config = models.TransformerConfig(vocab_size=7, norm="rms", position="none")
       >>> family_for(config, "masked_lm")
       Traceback (most recent call last):
-      ValueError: no architecture of transformers computes what this model does; the nearest, ..., ...
+      jaxlm.errors.ModelError: no architecture of transformers computes what this model does; the nearest, ...
     """
     families = [family for family in FAMILIES.values() if family.class_of(objective) is not None]
     if not families:
         kinds = ", ".join([*sorted({family.objective for family in FAMILIES.values()}), "body"])
-        raise ValueError(f"models go back to transformers from {kinds}: got objective={objective!r}")
+        raise ModelError(f"models go back to transformers from {kinds}: got objective={objective!r}")
     told = {family.name: _differences(family, config, objective) for family in families}
     nearest = min(families, key=lambda family: len(told[family.name]))
     if told[nearest.name]:
-        raise ValueError(
+        raise ModelError(
             "no architecture of transformers computes what this model does; "
             f"the nearest, {nearest.class_of(objective)}, has no {', '.join(told[nearest.name])}"
         )
@@ -143,7 +144,7 @@ def _differences(
     try:
         there = family.config(family.config_json(config))
         there = _essence(body_config(family, there) if objective == "body" else there, objective)
-    except ValueError:
+    except JaxlmError:
         return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
     # What means nothing there differs because of another field, which is told.
     return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]

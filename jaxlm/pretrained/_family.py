@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import models
+from jaxlm.errors import ModelError
 from jaxlm.pretrained._attributes import (
     Attribute,
     all_at_once,
@@ -121,7 +122,7 @@ class Family:
         """Returns the config that a config.json of this family says.
 
         Raises:
-          ValueError: one line that names every attribute that is not supported, or what contradicts what.
+          ModelError: one line that names every attribute that is not supported, or what contradicts what.
         """
         file, values = values, self._in_first_names(values)
         # What looks back is a decoder; what computes it, transformers decides by this name too.
@@ -136,9 +137,9 @@ class Family:
             check_layers(values, self._layers())
             return models.from_dict({**self.constants, **all_at_once(steps)})
         except ValueError as error:
-            raise ValueError(f"config.json of {self.name}: {self._told(error, file)}") from error
+            raise ModelError(f"config.json of {self.name}: {self._told(error, file)}") from error
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
-            raise ValueError(
+            raise ModelError(
                 f"config.json of {self.name} has a value of another type than the family's: {error}"
             ) from error
 
@@ -279,7 +280,7 @@ class Family:
         whole, theirs = (self._theirs(tensors, name) for name in (place, module))
         theirs = theirs if whole is None else whole
         if theirs is None:
-            raise ValueError(f"{self.architecture} has no place for {ours}")
+            raise ModelError(f"{self.architecture} has no place for {ours}")
         names, layout = ((theirs,), "same") if isinstance(theirs, str) else theirs
         number = {"layer": int(layer[1])} if layer else {}
         suffix = f".{LEAVES[leaf]}" if whole is None else ""

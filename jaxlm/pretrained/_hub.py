@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm import io
+from jaxlm.errors import ModelNotFoundError, NotAFolderError
 from jaxlm.pretrained._other_folders import describe_file
 from jaxlm.pretrained._run_checkpoints import named_checkpoint
 from jaxlm.pretrained._weights import holds_weights
@@ -36,13 +37,13 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
       name: a folder, a run's checkpoint, or `HUB_NAME`, `OWNER/NAME`, either with `@REVISION`.
 
     Raises:
-      FileNotFoundError: if there is neither; the line says what to do.
-      NotADirectoryError: if the path is a file.
+      ModelNotFoundError: if there is neither; the line says what to do.
+      NotAFolderError: if the path is a file.
 
     Example:
       >>> find_folder("./nowhere")
       Traceback (most recent call last):
-      FileNotFoundError: no model at ./nowhere: no such folder
+      jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
     path = Path(name)
     if path.is_dir():
@@ -51,13 +52,13 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
         return checkpoint
     if path.exists():
         told = describe_file(path)
-        raise NotADirectoryError(
+        raise NotAFolderError(
             f"{name} is a file: expected the folder that holds it{f'; {told}' if told else ''}"
         )
     match = re.fullmatch(HUB_NAME, str(name))
     # Whoever names a folder that is here means something inside it, not somebody of that name elsewhere.
     if match is None or str(name).startswith(".") or (len(path.parts) > 1 and Path(path.parts[0]).is_dir()):
-        raise FileNotFoundError(f"no model at {name}: no such folder")
+        raise ModelNotFoundError(f"no model at {name}: no such folder")
     repository, revision = match["name"], match["revision"] or "main"
     return cached_folder(repository, revision) or _download(repository, revision)
 
@@ -91,9 +92,11 @@ def _download(repository: str, revision: str) -> Path:
     where = f"no model {repository}: no such folder, and not in {cache_folder()}"
     fetch = f"hf download {repository} --local-dir DIR, then name DIR"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE_WORDS:
-        raise FileNotFoundError(f"{where}; HF_HUB_OFFLINE is set: unset it, or where there is a net: {fetch}")
+        raise ModelNotFoundError(
+            f"{where}; HF_HUB_OFFLINE is set: unset it, or where there is a net: {fetch}"
+        )
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise FileNotFoundError(
+        raise ModelNotFoundError(
             f"{where}; pip install huggingface_hub to download it, or on another machine: {fetch}"
         )
     hub = importlib.import_module("huggingface_hub")
@@ -109,7 +112,7 @@ def _download(repository: str, revision: str) -> Path:
     except Exception as error:  # the hub's own errors, and those of every layer of the net below
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = reason if len(reason) <= 200 else f"{reason[:197]}..."
-        raise FileNotFoundError(
+        raise ModelNotFoundError(
             f"{where}; downloading it failed ({type(error).__name__}: {reason}); "
             f"check the name and the net, or on another machine: {fetch}"
         ) from error

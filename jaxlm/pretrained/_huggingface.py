@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlm import models
+from jaxlm.errors import ModelError
 from jaxlm.pretrained._families import family_of
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._rows import Row, part_of_ours, their_shapes
@@ -31,13 +32,13 @@ def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
     """Returns family and config of a config.json; names in it that nothing reads are told once.
 
     Raises:
-      ValueError: one line that names the file and every attribute that is not supported.
+      ModelError: one line that names the file and every attribute that is not supported.
     """
     try:
         family = family_of(values)
         imported = Imported(family, family.config(values))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ModelError(f"{path}: {error}") from error
     unknown, config = family.unknown(values), imported.config
     if unknown:
         names = ", ".join(unknown)
@@ -97,7 +98,7 @@ def check_repeated(
     """Refuses files in which tensors differ that the config ties to each other; reads them.
 
     Raises:
-      ValueError: one line that names them.
+      ModelError: one line that names them.
     """
     names = family.names(config, stored, objective)
     pairs = [(name, names.found[canonical]) for name, canonical in names.repeated.items()]
@@ -107,7 +108,7 @@ def check_repeated(
         if not _are_same(stored[name].read(), stored[other].read())
     ]
     if differing:
-        raise ValueError(f"{where}: tensors that its config ties are not the same: {', '.join(differing)}")
+        raise ModelError(f"{where}: tensors that its config ties are not the same: {', '.join(differing)}")
 
 
 def _zeros(where: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, StoredTensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxlm import io, models, tokenizers
+from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._attributes import classes_of
 from jaxlm.pretrained._bodies import body_config, objective_of
 from jaxlm.pretrained._claims import check_claims
@@ -98,19 +99,19 @@ def load(
 
     Raises:
       FileNotFoundError: if there is no model.
-      ValueError: if the folder is an ensemble's, a file cannot be read or is not whole, the config has what
+      ModelError: if the folder is an ensemble's, a file cannot be read or is not whole, the config has what
         is not supported, tensors are missing, unexpected or misshapen (one line that names them all), the
         tokenizer has ids without a row, or there is no such head, or none where one is needed.
 
     Example:
       >>> load("./nowhere")
       Traceback (most recent call last):
-      FileNotFoundError: no model at ./nowhere: no such folder
+      jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
     source, stored = _opened(name)
     config, objective, _, _ = source.description
     if needs_head and objective == "body":
-        raise ValueError(without_head(str(name)))
+        raise ModelError(without_head(str(name)))
     parts = _parts(source, stored)
     if source.family is not None:
         check_repeated(str(source.folder), stored, source.family, config, objective)
@@ -139,7 +140,7 @@ def inspect(name: str | os.PathLike[str]) -> Inspected:
     Example:
       >>> inspect("./nowhere")
       Traceback (most recent call last):
-      FileNotFoundError: no model at ./nowhere: no such folder
+      jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
     source, stored = _opened(name)
     config, objective, head, extra = source.description
@@ -167,14 +168,14 @@ def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTens
     stored = open_weights(source.folder)
     try:
         check_claims(source.description.config, stored)
-    except ValueError as error:
-        raise ValueError(f"{source.folder / CONFIG}: {error}") from error
+    except ModelError as error:
+        raise ModelError(f"{source.folder / CONFIG}: {error}") from error
     if source.family is None:
         return source, stored
     try:
         return _settled(source, source.family, stored), stored
     except ValueError as error:
-        raise ValueError(f"{_where(source.folder, stored)}: {error}") from error
+        raise ModelError(f"{_where(source.folder, stored)}: {error}") from error
 
 
 def _settled(source: _Source, family: Family, stored: Mapping[str, StoredTensor]) -> _Source:
@@ -194,18 +195,18 @@ def _find(name: str | os.PathLike[str]) -> _Source:
     path = folder / CONFIG
     if not path.exists() and is_checkpoint(folder):
         run = folder.parent.parent
-        raise FileNotFoundError(
+        raise ModelNotFoundError(
             f"{folder} does not say what its model is, as those of earlier versions; the run's next "
             f"checkpoint does: jaxlm train --resume --out {run}"
         )
     members = [] if path.exists() else member_folders(folder)
     if members:
-        raise ValueError(
+        raise ModelError(
             f"{folder} is an ensemble of {len(members)} members: load_ensemble opens them together, load one "
             f"of them, {members[0]}"
         )
     if not path.exists():
-        raise FileNotFoundError(f"no model in {folder}: it has no {CONFIG}; {describe_other(folder)}")
+        raise ModelNotFoundError(f"no model in {folder}: it has no {CONFIG}; {describe_other(folder)}")
     values = _values(path)
     if _is_ours(values):
         return _Source(folder, read_description(path), None)
@@ -231,7 +232,7 @@ def _told_ends(path: Path) -> dict[str, Any]:
     sides = [told.get(side) for side in ("opening", "closing")] if isinstance(told, dict) else [None]
     if not all(isinstance(side, list) and all(isinstance(one, str) for one in side) for side in sides):
         wanted = '{"opening": ["[CLS]"], "closing": ["[SEP]"]}'
-        raise ValueError(f"{path}: {ENDS} holds lists of tokens, such as {wanted}: got {told!r}")
+        raise ModelError(f"{path}: {ENDS} holds lists of tokens, such as {wanted}: got {told!r}")
     return {ENDS: told}
 
 
@@ -275,8 +276,8 @@ def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
     tokenizer = tokenizers.load(place, rows=vocab_size)
     try:
         tokenizer, dropped = tokenizers.fit_tokenizer(tokenizer, vocab_size)
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from error
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from error
     if dropped:
         LOG.warning("%s: tokens without a row in the embedding are not known: %s", folder, ", ".join(dropped))
     if tokenizer.vocab_size < vocab_size:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm import models, tokenizers
+from jaxlm.errors import ModelError, UsageError
 
 HUGGINGFACE = "huggingface"
 GENERATION = "generation"
@@ -50,17 +51,17 @@ class Loaded(NamedTuple):
           what: who wants it, for the message.
 
         Raises:
-          ValueError: if it is an ensemble.
+          UsageError: if it is an ensemble.
 
         Example:
           >>> config = models.TransformerConfig(vocab_size=7)
           >>> ensemble = Loaded(config, "causal_lm", models.build(config), {}, None, {}, members=3)
           >>> ensemble.check_single("generate")
           Traceback (most recent call last):
-          ValueError: generate takes one model: got an ensemble of 3 members; open one of ...
+          jaxlm.errors.UsageError: generate takes one model: got an ensemble of 3 members; open one of ...
         """
         if self.members is not None:
-            raise ValueError(
+            raise UsageError(
                 f"{what} takes one model: got an ensemble of {self.members} members; open one of their "
                 "folders, or ask them together: scoring.score, models.over_members"
             )
@@ -170,7 +171,7 @@ def _told_ends(extra: Mapping[str, Any]) -> bool | None:
 def _ids(tokenizer: tokenizers.Tokenizer, tokens: Sequence[str]) -> tuple[int, ...]:
     ids = tuple(tokenizer.backend.token_to_id(token) for token in tokens)
     if None in ids:
-        raise ValueError(f"{ENDS}: the tokenizer has no token {tokens[ids.index(None)]!r}")
+        raise ModelError(f"{ENDS}: the tokenizer has no token {tokens[ids.index(None)]!r}")
     return ids
 
 

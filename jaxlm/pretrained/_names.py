@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from jaxlm.errors import ModelError
+
 # What wrappers put among a module's names: data parallelism, torch.compile, FSDP, recomputation, Lightning.
 WRAPPERS = frozenset(
     ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
@@ -180,7 +182,7 @@ def _root(names: Iterable[str], scheme: Scheme) -> str:
     roots = {_without(scheme.prefix, path) for path in before}
     if len(roots) > 1:
         told = ", ".join(repr(root) for root in sorted(roots))
-        raise ValueError(f"its tensors are of {len(roots)} models, whose names begin with {told}: keep one")
+        raise ModelError(f"its tensors are of {len(roots)} models, whose names begin with {told}: keep one")
     return roots.pop() if roots else ""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxlm import io, models
+from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._tensors import flatten, unflatten
 
@@ -24,7 +25,7 @@ def named_checkpoint(name: str | os.PathLike[str]) -> Path | None:
         latest; `RUN@STEP`, the one of that step.
 
     Raises:
-      FileNotFoundError: if the run has no such checkpoint; names those that it has. What is here is a run's,
+      ModelNotFoundError: if the run has no such checkpoint; names those that it has. What is here is a run's,
         so that no other name behind its "@" is looked for elsewhere.
 
     Example:
@@ -43,7 +44,7 @@ def named_checkpoint(name: str | os.PathLike[str]) -> Path | None:
     if chosen not in kept:
         others = ", ".join(f"@{step}" for step in kept) or "none"
         lack = "no checkpoint that was evaluated" if which == "best" else "no such checkpoint"
-        raise FileNotFoundError(f"no model at {name}: {lack}; {match['run']} has {others}")
+        raise ModelNotFoundError(f"no model at {name}: {lack}; {match['run']} has {others}")
     return kept[chosen]
 
 
@@ -64,11 +65,11 @@ def open_checkpoint(folder: Path, config: models.TransformerConfig) -> dict[str,
       config: of its model.
 
     Raises:
-      ValueError: if a file of it is not as it was written.
+      ModelError: if a file of it is not as it was written.
     """
     reason = io.damage(folder)
     if reason is not None:
-        raise ValueError(f"{folder} is damaged: {reason}; name another checkpoint of the run")
+        raise ModelError(f"{folder} is damaged: {reason}; name another checkpoint of the run")
     params = unflatten(_read_params(folder / STATE))
     arrays = flatten(models.unstack_blocks(params) if config.scan_layers else params)
     return {name: _as_stored(folder / STATE, array) for name, array in arrays.items()}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import io
+from jaxlm.errors import ModelError
 from jaxlm.pretrained._stored import Shape, StoredTensor
 
 DTYPES = {
@@ -54,7 +55,7 @@ def open_safetensors(path: Path) -> dict[str, StoredTensor]:
       path: the file.
 
     Raises:
-      ValueError: one line that names the file, if it is cut off, or is no such file.
+      ModelError: one line that names the file, if it is cut off, or is no such file.
 
     Example:
       >>> import tempfile, safetensors.numpy
@@ -74,7 +75,7 @@ def open_safetensors(path: Path) -> dict[str, StoredTensor]:
             header, start = _header(file.read(LENGTH_BYTES), size, file)
             entries = _entries(header, size - start)
         except ValueError as error:
-            raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+            raise ModelError(f"{path} is not a whole safetensors file: {error}") from error
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return {
         name: StoredTensor(path, entry.dtype, entry.shape, partial(_read, pages, entry, start))
@@ -90,25 +91,25 @@ def _read(pages: mmap.mmap, entry: _Entry, offset: int) -> np.ndarray:
 def _header(prefix: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
     """Returns the header, and the byte at which tensors begin."""
     if len(prefix) < LENGTH_BYTES:
-        raise ValueError(f"it has {size} bytes, and a header alone has more; fetch it again")
+        raise ModelError(f"it has {size} bytes, and a header alone has more; fetch it again")
     length = int.from_bytes(prefix, "little")
     if length > min(MOST_HEADER, size - LENGTH_BYTES):
         if POINTER.startswith(prefix):
-            raise ValueError("it is a Git LFS pointer to one; fetch the file itself: git lfs pull")
-        raise ValueError(f"its header claims {length:,} bytes in a file of {size:,}; fetch it again")
+            raise ModelError("it is a Git LFS pointer to one; fetch the file itself: git lfs pull")
+        raise ModelError(f"its header claims {length:,} bytes in a file of {size:,}; fetch it again")
     try:
         header = io.parse_json(file.read(length).decode("utf-8"), pairs_hook=_without_repetition)
     except ValueError as error:
-        raise ValueError(f"its header is not JSON ({error})") from error
+        raise ModelError(f"its header is not JSON ({error})") from error
     if not isinstance(header, dict):
-        raise ValueError(f"its header is {type(header).__name__}, expected an object of tensors")
+        raise ModelError(f"its header is {type(header).__name__}, expected an object of tensors")
     return header, LENGTH_BYTES + length
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ModelError("a name stands in it twice")
     return found
 
 
@@ -117,14 +118,14 @@ def _entries(header: dict[str, Any], room: int) -> dict[str, _Entry]:
     end = 0
     for name, entry in sorted(entries.items(), key=lambda one: (one[1].start, one[1].stop)):
         if entry.start != end:
-            raise ValueError(f"tensor {name!r} begins at byte {entry.start:,}, expected at {end:,}")
+            raise ModelError(f"tensor {name!r} begins at byte {entry.start:,}, expected at {end:,}")
         end = entry.stop
     if end > room:
-        raise ValueError(
+        raise ModelError(
             f"it is cut off: its tensors take {end:,} bytes and it holds {room:,} of them; fetch it again"
         )
     if end < room:
-        raise ValueError(f"{room - end:,} bytes after its last tensor belong to none")
+        raise ModelError(f"{room - end:,} bytes after its last tensor belong to none")
     return entries
 
 
@@ -132,15 +133,15 @@ def _entry(name: str, value: Any) -> _Entry:
     fields = value if isinstance(value, dict) else {}
     dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
     if not isinstance(dtype, str) or not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
-        raise ValueError(f"tensor {name!r} lacks a type, a shape or two offsets")
+        raise ModelError(f"tensor {name!r} lacks a type, a shape or two offsets")
     if dtype not in DTYPES:
-        raise ValueError(f"tensor {name!r} is of type {dtype}: those that are read are {', '.join(DTYPES)}")
+        raise ModelError(f"tensor {name!r} is of type {dtype}: those that are read are {', '.join(DTYPES)}")
     if len(shape) > MOST_AXES:
-        raise ValueError(f"tensor {name!r} has {len(shape)} axes, at most {MOST_AXES} are read")
+        raise ModelError(f"tensor {name!r} has {len(shape)} axes, at most {MOST_AXES} are read")
     entry = _Entry(DTYPES[dtype], tuple(shape), *offsets)
     if math.prod(shape) * entry.dtype.itemsize != entry.stop - entry.start:
         told = f"offsets {entry.start:,} to {entry.stop:,} do not hold {dtype} {list(shape)}"
-        raise ValueError(f"tensor {name!r}: {told}")
+        raise ModelError(f"tensor {name!r}: {told}")
     return entry
 
 

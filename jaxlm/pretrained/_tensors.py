@@ -11,6 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import models
+from jaxlm.errors import ModelError
 from jaxlm.pretrained._stored import Shape, StoredTensor
 
 # Bytes at whose multiples arrays of a device begin.
@@ -57,14 +58,14 @@ def check_stored(where: str, found: Mapping[str, StoredTensor], expected: Mappin
     """Refuses tensors of a file that are not exactly the expected ones, or hold no floats.
 
     Raises:
-      ValueError: one line that names every missing, unexpected and misshapen tensor, or those of integers.
+      ModelError: one line that names every missing, unexpected and misshapen tensor, or those of integers.
     """
     check_tensors(where, {name: tensor.shape for name, tensor in found.items()}, expected)
     whole = [name for name in expected if not jnp.issubdtype(found[name].dtype, jnp.floating)]
     if whole:
         kinds = sorted({found[name].dtype.name for name in whole})
         told = ", ".join(whole[:4]) + (", ..." if len(whole) > 4 else "")
-        raise ValueError(f"{where}: parameters are floats, and {told} are {' and '.join(kinds)}")
+        raise ModelError(f"{where}: parameters are floats, and {told} are {' and '.join(kinds)}")
 
 
 def refuse_differences(
@@ -74,7 +75,7 @@ def refuse_differences(
     differences = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
     told = [f"{kind} {', '.join(sorted(names))}" for kind, names in differences.items() if names]
     if told:
-        raise ValueError(f"{where}: these are not the tensors of its model: {'; '.join(told)}")
+        raise ModelError(f"{where}: these are not the tensors of its model: {'; '.join(told)}")
 
 
 def as_params(tensors: Mapping[str, np.ndarray], config: models.TransformerConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlm.errors import ModelError
 from jaxlm.pretrained._safetensors import POINTER
 from jaxlm.pretrained._stored import StoredTensor
 
@@ -30,21 +31,21 @@ def open_torch(path: Path) -> dict[str, StoredTensor]:
       path: the file: a state dict.
 
     Raises:
-      ValueError: one line that names the file and the way out: torch is not installed, the file holds more
+      ModelError: one line that names the file and the way out: torch is not installed, the file holds more
         than weights, or no tensors by name, or is a pointer to a file of Git LFS.
     """
     with path.open("rb") as file:
         if file.read(len(POINTER)) == POINTER:
-            raise ValueError(f"{path} is a Git LFS pointer to weights; fetch the file itself: git lfs pull")
+            raise ModelError(f"{path} is a Git LFS pointer to weights; fetch the file itself: git lfs pull")
     if importlib.util.find_spec("torch") is None:
-        raise ValueError(
+        raise ModelError(
             f"{path} is a pickle, which is read through torch only, and torch is not installed: "
             f"pip install torch, or {TORCH_REMEDY}"
         )
     found = load_weights(path)
     state = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(state, dict) or not all(hasattr(value, "untyped_storage") for value in state.values()):
-        raise ValueError(f"{path}: expected a dict of tensors, or one under 'state_dict'")
+        raise ModelError(f"{path}: expected a dict of tensors, or one under 'state_dict'")
     return {name: _stored(path, tensor) for name, tensor in state.items()}
 
 
@@ -52,7 +53,7 @@ def load_weights(path: Path) -> Any:
     """Returns what a torch file holds, mapped where its format can be.
 
     Raises:
-      ValueError: one line that names the file, if it holds more than weights or is no such file.
+      ModelError: one line that names the file, if it holds more than weights or is no such file.
     """
     import torch
 
@@ -62,7 +63,7 @@ def load_weights(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # unpickling raises whatever it meets
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
+        raise ModelError(
             f"{path} cannot be read as weights alone ({reason}): jaxlm runs no code of a pickle; "
             f"{TORCH_REMEDY}"
         ) from error

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxlm import models
+from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._loaded import Loaded
 from jaxlm.pretrained._tensors import as_params, check_tensors, expected_shapes, refuse_differences
 from jaxlm.pretrained._torch_files import open_torch
@@ -64,7 +65,7 @@ def undertale_params(
     Example:
       >>> undertale_params({})
       Traceback (most recent call last):
-      ValueError: the state dict: these are not the tensors of its model: missing encoder.embedding...
+      jaxlm.errors.ModelError: the state dict: these are not the tensors of its model: missing ...
 
     References:
       https://github.com/undertale-re/undertale (its `maskedlm` and `transformer` models).
@@ -100,19 +101,19 @@ def load_undertale(path: str | os.PathLike[str], *, next_id: int = 5) -> Loaded:
 
     Raises:
       ImportError: if torch is not installed.
-      FileNotFoundError: if there is no such file.
-      ValueError: if the file is no such checkpoint.
+      ModelNotFoundError: if there is no such file.
+      ModelError: if the file is no such checkpoint.
     """
     if importlib.util.find_spec("torch") is None:
         raise ImportError("torch checkpoints need torch, which is not installed: pip install 'jaxlm[oracle]'")
     if not Path(path).exists():
-        raise FileNotFoundError(f"no checkpoint at {path}: no such file")
+        raise ModelNotFoundError(f"no checkpoint at {path}: no such file")
     stored = open_torch(Path(path))
     try:
         tensors = {name: tensor.read().astype(np.float32) for name, tensor in stored.items()}
         config, params = undertale_params(tensors, next_id=next_id)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ModelError(f"{path}: {error}") from error
     return Loaded(config, "masked_lm", models.build(config, "masked_lm"), params, None, {})
 
 

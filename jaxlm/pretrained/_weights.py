@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm import io
+from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._other_folders import describe_other
 from jaxlm.pretrained._safetensors import open_safetensors
 from jaxlm.pretrained._stored import StoredTensor
@@ -39,7 +40,7 @@ def open_weights(folder: Path) -> dict[str, StoredTensor]:
       folder: holds the files.
 
     Raises:
-      FileNotFoundError: if there are no weights; the line says what is there in their place.
+      ModelNotFoundError: if there are no weights; the line says what is there in their place.
       ValueError: if a file is cut off or is not what its name says, or an index does not fit its shards.
     """
     for kind in SINGLE:
@@ -48,7 +49,7 @@ def open_weights(folder: Path) -> dict[str, StoredTensor]:
         index = f"{kind}.index.json"
         if (folder / index).exists():
             return _open_shards(folder / index, INDEXED[index])
-    raise FileNotFoundError(f"no model in {folder}: it has no {TENSORS}; {describe_other(folder)}")
+    raise ModelNotFoundError(f"no model in {folder}: it has no {TENSORS}; {describe_other(folder)}")
 
 
 def _open_shards(index: Path, reader: Any) -> dict[str, StoredTensor]:
@@ -56,7 +57,7 @@ def _open_shards(index: Path, reader: Any) -> dict[str, StoredTensor]:
     shards = sorted(set(wanted.values()))
     absent = [name for name in shards if not (index.parent / name).is_file()]
     if absent:
-        raise ValueError(
+        raise ModelError(
             f"{index} names {len(shards)} shards, and {', '.join(absent)} "
             f"{'is' if len(absent) == 1 else 'are'} missing: fetch them again"
         )
@@ -75,7 +76,7 @@ def _check_shards(
     told = {"its shards lack": missing, "it does not list": unlisted}
     lines = [f"{what} {', '.join(sorted(names))}" for what, names in told.items() if names]
     if lines:
-        raise ValueError(f"{index} does not fit its shards: {'; '.join(lines)}")
+        raise ModelError(f"{index} does not fit its shards: {'; '.join(lines)}")
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -83,11 +84,11 @@ def _weight_map(index: Path) -> dict[str, str]:
     try:
         found = io.parse_json(index.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{index} is not JSON: {error}") from error
+        raise ModelError(f"{index} is not JSON: {error}") from error
     shards = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(shards, dict) or not shards:
-        raise ValueError(f"{index} has no weight_map of tensors to files")
+        raise ModelError(f"{index} has no weight_map of tensors to files")
     for name in shards.values():
         if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
-            raise ValueError(f"{index} may name files of its own folder: got {name!r}")
+            raise ModelError(f"{index} may name files of its own folder: got {name!r}")
     return shards

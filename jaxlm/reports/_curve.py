@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm import io
+from jaxlm.errors import UsageError
 
 TRAINING, HELD_OUT, BASELINE = "#4477aa", "#cc3311", "#228833"
 
@@ -55,7 +56,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     found = (_parsed(text) for text in path.read_text(encoding="utf-8", errors="replace").splitlines())
     lines = [line for line in found if line is not None]
     if not lines:
-        raise ValueError(f"no loss to draw in {path}: train for at least one step")
+        raise UsageError(f"no loss to draw in {path}: train for at least one step")
     return lines
 
 

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from jaxlm.errors import ScoreError
+
 # Three letters as HGVS names residues, with those that stand for several.
 _NAMES = "Ala Arg Asn Asp Cys Gln Glu Gly His Ile Leu Lys Met Phe Pro Ser Thr Trp Tyr Val Sec Pyl Ter Stop"
 RESIDUE_NAMES = dict(zip(_NAMES.casefold().split(), "ARNDCQEGHILKMFPSTWYVUO**", strict=True))
@@ -47,7 +49,7 @@ def read_change(word: str, wild_type: str, first: int) -> SequenceChange | None:
       first: the number of its first symbol.
 
     Raises:
-      ValueError: if it is one that does not fit the wild type, or of which no sequence follows.
+      ScoreError: if it is one that does not fit the wild type, or of which no sequence follows.
 
     Example:
       >>> read_change("Ala2Thr", "MAG", 1), read_change("A2_G3del", "MAG", 1), read_change("MTG", "MAG", 1)
@@ -58,14 +60,14 @@ def read_change(word: str, wild_type: str, first: int) -> SequenceChange | None:
         if re.match(rf"{_AT}|[?0]", word, re.IGNORECASE):
             for pattern, why in _UNSEQUENCED:
                 if pattern.fullmatch(word):
-                    raise ValueError(f"{word} {why}: no sequence follows from it that a model could score")
+                    raise ScoreError(f"{word} {why}: no sequence follows from it that a model could score")
         return None
     start, case = _place(match, 1, word, wild_type, first)
     stop = start + 1
     if match[3] is not None:
         stop = _place(match, 3, word, wild_type, first)[0] + 1
         if stop <= start + 1:
-            raise ValueError(f"{word}: its numbers do not rise")
+            raise ScoreError(f"{word}: its numbers do not rise")
     return _change(match, word, wild_type, start, stop, case)
 
 
@@ -84,15 +86,15 @@ def _change(
         )
     if kind in ("del", "dup"):
         if what and not what.isdigit() and _symbols(what, word, case) != own:
-            raise ValueError(f"{word} says {what} where the wild type has {own}: is this its wild type?")
+            raise ScoreError(f"{word} says {what} where the wild type has {own}: is this its wild type?")
         if what.isdigit() and int(what) != stop - start:
-            raise ValueError(f"{word} says {what} symbols, and its numbers {stop - start}")
+            raise ScoreError(f"{word} says {what} symbols, and its numbers {stop - start}")
         return SequenceChange(start, stop, "") if kind == "del" else SequenceChange(stop, stop, own)
     symbols = _symbols(what, word, case)
     if kind == "delins":
         return SequenceChange(start, stop, symbols)
     if stop != start + 2:
-        raise ValueError(
+        raise ScoreError(
             f"{word}: an insertion is between two symbols that stand side by side, as in A2_G3insT"
         )
     return SequenceChange(start + 1, start + 1, symbols)
@@ -103,13 +105,13 @@ def _place(match: re.Match[str], group: int, word: str, wild_type: str, first: i
     wild = _symbol(match[group], word, None)
     place, last = int(match[group + 1]) - first, first + len(wild_type) - 1
     if not 0 <= place < len(wild_type):
-        raise ValueError(f"{word} is outside the wild type, whose symbols are numbered {first}..{last}")
+        raise ScoreError(f"{word} is outside the wild type, whose symbols are numbered {first}..{last}")
     own = wild_type[place]
     if own == wild:
         return place, "upper" if wild_type.isupper() else None
     if own.casefold() == wild.casefold():
         return place, "upper" if own.isupper() else "lower"
-    raise ValueError(
+    raise ScoreError(
         f"{word} says {wild} where the wild type has {own}: is this its wild type, and is its first symbol "
         f"number {first}?"
     )
@@ -118,7 +120,7 @@ def _place(match: re.Match[str], group: int, word: str, wild_type: str, first: i
 def _symbol(text: str, word: str, case: str | None) -> str:
     symbol = RESIDUE_NAMES.get(text.casefold(), text)
     if symbol == STOP:
-        raise ValueError(f"{word} has a stop codon (*), which no model of sequences scores")
+        raise ScoreError(f"{word} has a stop codon (*), which no model of sequences scores")
     return symbol if case is None else getattr(symbol, case)()
 
 
@@ -130,5 +132,5 @@ def _symbols(text: str, word: str, case: str | None) -> str:
     is_named = is_named and (not text.isupper() or len(re.match(_ONE, word, re.IGNORECASE)[0]) == 3)
     parts = names if is_named else list(text)
     if not text or any(part.isdigit() for part in parts):
-        raise ValueError(f"{word} does not say which symbols stand there: name them, as in A2_G3insT")
+        raise ScoreError(f"{word} does not say which symbols stand there: name them, as in A2_G3insT")
     return "".join(_symbol(part, word, case) for part in parts)

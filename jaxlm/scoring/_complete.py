@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from jaxlm.errors import WorkError
 from jaxlm.scoring._parts import encodable
 from jaxlm.scoring._sources import Source
 
@@ -34,11 +35,11 @@ class Documents:
           name: of its file, for messages.
 
         Raises:
-          RuntimeError: if its indices do not follow those of the part before.
+          WorkError: if its indices do not follow those of the part before.
         """
         index, first = table["index"].to_numpy(), self._count
         if not np.array_equal(index, first + np.arange(len(index))):
-            raise RuntimeError(
+            raise WorkError(
                 f"{name} holds other documents than those that follow the part before it, from document "
                 f"{first} on: score into another folder"
             )
@@ -60,10 +61,10 @@ class Documents:
           tables: returns the tables again.
 
         Raises:
-          RuntimeError: if they are not.
+          WorkError: if they are not.
         """
         if self._count != num_documents:
-            raise RuntimeError(
+            raise WorkError(
                 f"the scores have {self._count:,} documents, the corpus {num_documents:,}: score into "
                 f"another folder"
             )
@@ -72,7 +73,7 @@ class Documents:
         documents = (encodable(document.id) for piece in source.pieces() for document in piece())
         for number, (row, document) in enumerate(itertools.zip_longest(_ids(tables()), documents)):
             if row != document:
-                raise RuntimeError(
+                raise WorkError(
                     f"the scores have {_named(row)} as document {number}, the corpus {_named(document)}: one "
                     f"is there twice and another not at all; score into another folder"
                 )

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import pretrained
+from jaxlm.errors import ScoreError
 from jaxlm.scoring._ahead import ahead
 from jaxlm.scoring._engine_config import (
     EngineConfig,
@@ -48,7 +49,7 @@ class Engine:
       needs: what is asked beside log-probabilities.
 
     Raises:
-      ValueError: if the model has no token head, rows do not divide by the devices, or an option does not fit
+      ScoreError: if the model has no token head, rows do not divide by the devices, or an option does not fit
         the model.
     """
 
@@ -56,9 +57,9 @@ class Engine:
         self, loaded: pretrained.Loaded, config: EngineConfig | None = None, needs: Needs | None = None
     ) -> None:
         if loaded.objective == "body":
-            raise ValueError(pretrained.without_head("this model"))
+            raise ScoreError(pretrained.without_head("this model"))
         if loaded.objective not in ("causal_lm", "masked_lm"):
-            raise ValueError(
+            raise ScoreError(
                 f"tokens are scored by a causal_lm or a masked_lm: this model is a {loaded.objective!r}"
             )
         needs = Needs() if needs is None else needs

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 
 from jaxlm import pretrained
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 from jaxlm.scoring._forward import COMBINES, CombineMembers
 
@@ -33,12 +34,12 @@ class EngineConfig:
       devices: local devices; None: all of them.
 
     Raises:
-      ValueError: if a number is not positive or a word unknown.
+      ConfigError: if a number is not positive or a word unknown.
 
     Example:
       >>> EngineConfig(rows=0)
       Traceback (most recent call last):
-      ValueError: rows: expected a whole number from 1, or None, got 0
+      jaxlm.errors.ConfigError: rows: expected a whole number from 1, or None, got 0
     """
 
     row_length: int | None = None
@@ -53,9 +54,11 @@ class EngineConfig:
         for name in ("row_length", "rows", "buffer", "tile"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name}: expected a whole number from 1, or None, got {value}")
+                raise ConfigError(f"{name}: expected a whole number from 1, or None, got {value}")
         if self.combine is not None and self.combine not in COMBINES:
-            raise ValueError(f"combine: expected one of {', '.join(COMBINES)}, or None, got {self.combine!r}")
+            raise ConfigError(
+                f"combine: expected one of {', '.join(COMBINES)}, or None, got {self.combine!r}"
+            )
 
 
 class Work(NamedTuple):
@@ -117,10 +120,12 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
       loaded: the model.
 
     Raises:
-      ValueError: if rows do not divide over the devices, or members share a body.
+      ConfigError: if rows do not divide over the devices, or members share a body.
     """
     if loaded.shared_body:
-        raise ValueError("members are scored apart: got an ensemble on one body; load it without shared_body")
+        raise ConfigError(
+            "members are scored apart: got an ensemble on one body; load it without shared_body"
+        )
     config = EngineConfig() if config is None else config
     devices = tuple(jax.local_devices()) if config.devices is None else config.devices
     on_cpu = devices[0].platform == "cpu"
@@ -128,7 +133,7 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
     positions = (1024 if on_cpu else 65536) * 1024 // max(loaded.config.width, 1024)
     rows = config.rows or len(devices) * max(positions // row_length, 1)
     if rows % len(devices):
-        raise ValueError(f"rows divide over the {len(devices)} devices: got {rows}")
+        raise ConfigError(f"rows divide over the {len(devices)} devices: got {rows}")
     is_masked = loaded.objective == "masked_lm"
     budget = (1 << 23) if on_cpu else (1 << 27)
     combine = config.combine or ("probs" if loaded.members else None)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from jaxlm import io
+from jaxlm.errors import UsageError, WorkError
 from jaxlm.scoring._complete import Documents
 from jaxlm.scoring._manifest import JOB, MANIFEST, SUMMARY, Job, as_json, is_sealed
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_name, part_number, read_table
@@ -72,12 +73,12 @@ def finish_job(
       shard: which parts were scored here, so that they must be there.
 
     Raises:
-      RuntimeError: if a part of the shard is gone or damaged, or the rows are not the documents of the
+      WorkError: if a part of the shard is gone or damaged, or the rows are not the documents of the
         corpus; the line says what to do.
     """
     names, (i, n) = store.names(), shard
     if JOB not in names:
-        raise RuntimeError(
+        raise WorkError(
             f"{store.place} was removed or emptied while the job ran: run the same command again, which "
             f"makes anew what is missing"
         )
@@ -111,18 +112,18 @@ def read_parts(out: str) -> Iterator[pa.Table]:
       out: of `run_job`.
 
     Raises:
-      ValueError: if the job has not finished.
-      RuntimeError: if a part or the list of them is not as it was written.
+      UsageError: if the job has not finished.
+      WorkError: if a part or the list of them is not as it was written.
 
     Example:
       >>> list(read_parts("./nowhere"))
       Traceback (most recent call last):
-      ValueError: ./nowhere holds no finished job: it has no manifest.json
+      jaxlm.errors.UsageError: ./nowhere holds no finished job: it has no manifest.json
     """
     store = open_store(out)
     names = store.names()
     if MANIFEST not in names:
-        raise ValueError(f"{out} holds no finished job: it has no {MANIFEST}")
+        raise UsageError(f"{out} holds no finished job: it has no {MANIFEST}")
     for name, digest in _listed(store):
         if name not in names:
             raise _damaged(store, name, "it is gone")
@@ -178,14 +179,14 @@ def _listed(store: Store) -> list[tuple[str, str]]:
         raise _damaged(store, MANIFEST, str(error)) from error
 
 
-def _damaged(store: Store, name: str, reason: str) -> RuntimeError:
-    return RuntimeError(
+def _damaged(store: Store, name: str, reason: str) -> WorkError:
+    return WorkError(
         f"{store.place}/{name}: {reason}; score the same corpus into {store.place} again, which makes anew "
         f"what is damaged"
     )
 
 
-def _lost(store: Store, number: int, what: str) -> RuntimeError:
-    return RuntimeError(
+def _lost(store: Store, number: int, what: str) -> WorkError:
+    return WorkError(
         f"{store.place}/{part_name(number)} {what}: run the same command again, which makes it anew"
     )

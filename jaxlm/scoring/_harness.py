@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxlm import data, decoding, pretrained
+from jaxlm.errors import UsageError
 from jaxlm.scoring._engine_config import EngineConfig, filled
 from jaxlm.scoring._harness_measure import PAIRS, GivenPairs
 from jaxlm.scoring._harness_tokens import HarnessTokens, Pair
@@ -124,7 +125,7 @@ def register_harness() -> None:
     """Makes the harness know the model `jaxlm`: `--model jaxlm --model_args pretrained=FOLDER`.
 
     Raises:
-      ValueError: if the harness is not installed.
+      UsageError: if the harness is not installed.
 
     Example:
       >>> register_harness()  # doctest: +SKIP
@@ -134,7 +135,7 @@ def register_harness() -> None:
         importlib.import_module("lm_eval.models")
         from lm_eval.api.registry import MODEL_REGISTRY, register_model
     except ImportError as error:
-        raise ValueError(
+        raise UsageError(
             f"lm-evaluation-harness is not installed ({error}): pip install 'jaxlm[lm-eval]'"
         ) from error
     if HARNESS not in MODEL_REGISTRY:

@@ -2,6 +2,8 @@
 
 import re
 
+from jaxlm.errors import ScoreError
+
 SEPARATORS = re.compile(r"[\s:;,/+|]+")
 # The same protein, in tables whose other rows name changes.
 SAME_PROTEIN = frozenset(("=", "_sy", "_wt", "wt", "wild type", "wild-type", "wildtype", "wild_type"))
@@ -31,20 +33,20 @@ def changes_in(text: str) -> list[str]:
       Words such as `Ala2Thr` and `=`.
 
     Raises:
-      ValueError: if brackets do not close, there are two alleles, which are two proteins, or DNA alone.
+      ScoreError: if brackets do not close, there are two alleles, which are two proteins, or DNA alone.
 
     Example:
       >>> changes_in("NP_000001.1:p.(Ala2Thr)"), changes_in("A2T:G3C"), changes_in("c.6G>A (p.=)")
       (['Ala2Thr'], ['A2T', 'G3C'], ['='])
     """
     if any(text.count(opened) != text.count(closed) for opened, closed in ("()", "[]")):
-        raise ValueError("its brackets do not close")
+        raise ScoreError("its brackets do not close")
     if _ALLELES.search(text):
-        raise ValueError("it names two alleles, which are two proteins: write each in a row of its own")
+        raise ScoreError("it names two alleles, which are two proteins: write each in a row of its own")
     if _PROTEIN.search(text):
         text = _REFERENCE.sub(_without_reference, _DNA.sub(" ", text))
     elif _DNA.search(text) and not _MUTATION.match(text):
-        raise ValueError("it names a change of DNA or RNA: name the protein's, as in p.Ala2Thr")
+        raise ScoreError("it names a change of DNA or RNA: name the protein's, as in p.Ala2Thr")
     # Uncertain phase is written (;).
     text = re.sub(r"[\[\]()]", " ", _PROTEIN.sub(" ", text))
     return [word for word in SEPARATORS.split(text) if word]
@@ -56,5 +58,5 @@ def _without_reference(match: re.Match[str]) -> str:
     if _PROTEIN.match(name):
         return match[0]
     if any(_MUTATION.fullmatch(word) for word in name.split(":")):
-        raise ValueError(f"{name} is a reference or a change: write p. before each change, or before none")
+        raise ScoreError(f"{name} is a reference or a change: write p. before each change, or before none")
     return " "

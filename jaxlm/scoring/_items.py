@@ -5,6 +5,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jaxlm.errors import UsageError
 from jaxlm.scoring._keeping import is_kept
 
 # Of tokens there are lists whose names begin otherwise.
@@ -23,7 +24,7 @@ def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
       columns that were lists.
 
     Raises:
-      ValueError: if the table has no such lists.
+      UsageError: if the table has no such lists.
 
     Example:
       >>> table = pa.table({"index": [0, 1], "id": ["a", "b"], "token_ids": [[7, 8], [9]]})
@@ -36,7 +37,7 @@ def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
         if field.name.startswith(PREFIXES[kind]) and pa.types.is_list(field.type) and not is_kept(field)
     ]
     if not names:
-        raise ValueError(f"no lists of {kind}s here: score with {kind}s=True (--{kind}s)")
+        raise UsageError(f"no lists of {kind}s here: score with {kind}s=True (--{kind}s)")
     kept = [field.name for field in table.schema if is_kept(field)]
     parents = pc.list_parent_indices(table[names[0]].combine_chunks())
     lengths = pc.fill_null(pc.list_value_length(table[names[0]]), 0).to_pylist()

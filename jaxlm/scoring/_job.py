@@ -52,7 +52,7 @@ def run_job(
       CorpusError: if the corpus cannot be read and `on_error` is "stop", or has changed meanwhile.
       ScoreError: if a document cannot be scored and `on_error` is "stop".
       OSError: if a file cannot be written; the parts before it stay.
-      RuntimeError: if `out` is removed meanwhile, or a part that is written is gone or damaged at the end.
+      WorkError: if `out` is removed meanwhile, or a part that is written is gone or damaged at the end.
 
     Example:
       >>> import tempfile

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 from jaxlm.scoring._parts import Base
 from jaxlm.scoring._sources import OnError
@@ -35,12 +36,12 @@ class JobConfig:
       base: of logarithms in the files, "e" or "2".
 
     Raises:
-      ValueError: if an option is out of range.
+      ConfigError: if an option is out of range.
 
     Example:
       >>> JobConfig(shard=(3, 2))
       Traceback (most recent call last):
-      ValueError: shard: expected i/n with 1 <= i <= n, got 3/2
+      jaxlm.errors.ConfigError: shard: expected i/n with 1 <= i <= n, got 3/2
     """
 
     part_documents: int = 1 << 16
@@ -53,17 +54,17 @@ class JobConfig:
         check_numbers(self, wide=("part_documents", "part_characters"))
         for name in ("part_documents", "part_characters"):
             if not 1 <= getattr(self, name) < 2**63:
-                raise ValueError(
+                raise ConfigError(
                     f"{name}: expected a whole number from 1 and below 2**63, got {getattr(self, name)}"
                 )
         for name, words in (("on_error", OnError), ("base", Base)):
             if getattr(self, name) not in get_args(words):
-                raise ValueError(
+                raise ConfigError(
                     f"{name}: expected one of {', '.join(get_args(words))}, got {getattr(self, name)!r}"
                 )
         if len(self.shard) != 2 or not 1 <= self.shard[0] <= self.shard[1]:
             got = "/".join(map(str, self.shard))
-            raise ValueError(f"shard: expected i/n with 1 <= i <= n, got {got}")
+            raise ConfigError(f"shard: expected i/n with 1 <= i <= n, got {got}")
 
 
 class JobProgress(NamedTuple):

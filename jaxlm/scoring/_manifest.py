@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxlm import io
+from jaxlm.errors import UsageError
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_number
 from jaxlm.scoring._store import Store
 
@@ -77,25 +78,25 @@ def check_store(store: Store, job: Job) -> bool:
     is.
 
     Raises:
-      ValueError: if it holds another job, naming what differs, or something else.
+      UsageError: if it holds another job, naming what differs, or something else.
     """
     if JOB not in store.names():
         if all(map(io.is_stray, store.names())) or _is_of_parts(store, job):
             return False
-        raise ValueError(f"{store.place} is not empty and holds no scoring job: name another folder")
+        raise UsageError(f"{store.place} is not empty and holds no scoring job: name another folder")
     try:
         stored = _read(store)
     except io.DamagedError as error:
         if _is_of_parts(store, job):
             return False
-        raise ValueError(f"{store.place}/{JOB}: {error}: name another folder") from error
+        raise UsageError(f"{store.place}/{JOB}: {error}: name another folder") from error
     if stored == job.description:
         return True
     if _is_of_parts(store, job):
         return False
     found = differences(stored, job.description)
     more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
-    raise ValueError(
+    raise UsageError(
         f"{store.place} holds another job, what differs (there and here): {'; '.join(found[:MOST_TOLD])}"
         f"{more}; go on with the same, or name another folder"
     )

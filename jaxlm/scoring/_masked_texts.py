@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jaxlm import tokenizers
+from jaxlm.errors import JaxlmError
 from jaxlm.scoring._measure import Context, ScoreError
 from jaxlm.scoring._openings import masked_frame
 from jaxlm.scoring._unknown import Unknown, check_unknown
@@ -60,7 +61,7 @@ def masked_text(
     tokenizer = context.tokenizer
     try:
         tokens = context.encode(text)
-    except ValueError as error:
+    except JaxlmError as error:
         raise ScoreError(str(error)) from error
     regular = ~_special_mask(tokenizer)[tokens]
     unk = tokenizer.specials.unk

@@ -10,22 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data, models, tokenizers
+from jaxlm.errors import ConfigError, ScoreError
 from jaxlm.fields import check_numbers
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 # What options that several measures have are at least.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
-
-
-class ScoreError(ValueError):
-    """A document, or a request, cannot be scored: one line says what was expected and what came.
-
-    Example:
-      >>> raise ScoreError("no tokens: the text is empty")
-      Traceback (most recent call last):
-      ...
-      jaxlm.scoring._measure.ScoreError: no tokens: the text is empty
-    """
 
 
 class Context(NamedTuple):
@@ -102,7 +92,7 @@ class Measure(abc.ABC):
         """
         try:
             check_numbers(self)
-        except ValueError as error:
+        except ConfigError as error:
             raise ScoreError(str(error)) from None
         for name, least in LEAST_OPTIONS.items():
             value = getattr(self, name, None)

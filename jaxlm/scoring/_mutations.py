@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from jaxlm.errors import ScoreError
 from jaxlm.scoring._changes import STOP, SequenceChange, read_change
 from jaxlm.scoring._hgvs import SAME_PROTEIN, changes_in
 from jaxlm.scoring._missing import is_missing
@@ -76,7 +77,7 @@ def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
       `Variant`.
 
     Raises:
-      ValueError: if the text is missing or no variant, a number is outside the wild type, the symbol there is
+      ScoreError: if the text is missing or no variant, a number is outside the wild type, the symbol there is
         another one, a place is named twice, or no sequence follows (a stop codon, a shifted frame).
 
     Example:
@@ -88,21 +89,21 @@ Substitution(place=2, wild='G', mutant='C')))
     """
     text = text.strip()
     if is_missing(text):
-        raise ValueError(f"no variant: the value is missing ({text!r})")
+        raise ScoreError(f"no variant: the value is missing ({text!r})")
     if text.casefold() in SAME_PROTEIN:
         return Variant(wild_type, ())
     if _SEQUENCE.fullmatch(text):
         return difference(text, wild_type)
     try:
         words = changes_in(text)
-    except ValueError as error:
-        raise ValueError(f"{_shown(text)} is no variant: {error}") from error
+    except ScoreError as error:
+        raise ScoreError(f"{_shown(text)} is no variant: {error}") from error
     named = [word for word in words if word.casefold() not in SAME_PROTEIN]
     changes = [read_change(word, wild_type, first) for word in named]
     if None in changes or not words:
         if STOP in text:
-            raise ValueError(f"{_shown(text)} has a stop codon (*), which no model of sequences scores")
-        raise ValueError(
+            raise ScoreError(f"{_shown(text)} has a stop codon (*), which no model of sequences scores")
+        raise ScoreError(
             f"{_shown(text)} is no variant: write mutations as A23T or A23T:G45C, or the mutant's sequence"
         )
     return _changed(sorted(changes), wild_type)
@@ -126,7 +127,7 @@ def _changed(changes: list[SequenceChange], wild_type: str) -> Variant:
     parts, end, inserted = [], 0, -1
     for start, stop, symbols in changes:
         if start < end or start == inserted == stop:
-            raise ValueError(f"two mutations at the same place, the symbol {start + 1} of the wild type")
+            raise ScoreError(f"two mutations at the same place, the symbol {start + 1} of the wild type")
         inserted = start if start == stop else -1
         parts += [wild_type[end:start], symbols]
         end = stop

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxlm.errors import UsageError
+
 
 class Interval(NamedTuple):
     """A statistic and a bootstrap interval around it.
@@ -80,7 +82,7 @@ def bootstrap_interval(
       The interval.
 
     Raises:
-      ValueError: as `spearman`, or if an option is out of range.
+      UsageError: as `spearman`, or if an option is out of range.
 
     Example:
       >>> rng = np.random.default_rng(0)
@@ -95,7 +97,7 @@ def bootstrap_interval(
     """
     scores, values = _pairs(scores, values)
     if samples < 1 or not 0 < confidence < 1:
-        raise ValueError(
+        raise UsageError(
             f"expected samples >= 1 and confidence between 0 and 1, got {samples} and {confidence}"
         )
     members = _members(np.arange(len(scores)) if groups is None else np.asarray(groups), len(scores))
@@ -118,7 +120,7 @@ def _pairs(scores: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
             f"expected two arrays of the same length, 2 or more: got shapes {scores.shape} and {values.shape}"
         )
     if not (np.isfinite(scores).all() and np.isfinite(values).all()):
-        raise ValueError("expected finite numbers to rank, got NaN or infinity among them")
+        raise UsageError("expected finite numbers to rank, got NaN or infinity among them")
     return scores, values
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.errors import UsageError, WorkError
 from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._finish import done_parts, finish_job
 from jaxlm.scoring._job import make_job, score_part
@@ -55,7 +56,7 @@ def run_ray_job(
       `JobProgress` a part, and `JobFinished`.
 
     Raises:
-      ValueError: as `run_job`, or if there is no Ray, or a shard is asked for.
+      UsageError: as `run_job`, or if there is no Ray, or a shard is asked for.
 
     Example:
       >>> events = run_ray_job(make_scorer, source, "gs://bucket/scores", actors=8)  # doctest: +SKIP
@@ -63,7 +64,7 @@ def run_ray_job(
     config = JobConfig() if config is None else config
     make_scorer = functools.partial(_keeping, make_scorer, source.kept)
     if config.shard != (1, 1):
-        raise ValueError(f"Ray divides the work by itself: expected shard 1/1, got {config.shard}")
+        raise UsageError(f"Ray divides the work by itself: expected shard 1/1, got {config.shard}")
     ray = _ray()
     with _quiet(ray):
         gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -206,7 +207,7 @@ def _ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise ValueError(f"Ray is not installed ({error}): pip install 'jaxlm[ray]'") from error
+        raise UsageError(f"Ray is not installed ({error}): pip install 'jaxlm[ray]'") from error
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     return ray
@@ -221,7 +222,7 @@ def _quiet(ray: Any) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        raise RuntimeError(f"Ray gave up: {_line(error)[:400]}") from error
+        raise WorkError(f"Ray gave up: {_line(error)[:400]}") from error
     finally:
         context.target_max_block_size, context.enable_progress_bars = before
 

@@ -33,7 +33,7 @@ class RemoteStore:
         """Returns the objects there are, by their path within the store.
 
         Raises:
-          OSError: if they cannot be listed.
+          ReadError: if they cannot be listed.
         """
         from pyarrow import fs
 
@@ -49,7 +49,7 @@ class RemoteStore:
         """Returns an object's bytes.
 
         Raises:
-          OSError: if it cannot be read.
+          ReadError: if it cannot be read.
         """
         with self._asked("read", name), self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
             return file.read()
@@ -98,5 +98,5 @@ class RemoteStore:
             yield
         except Exception as error:
             where = f"{self.place.rstrip('/')}/{name}"
-            kind = io.WriteError if done == "written" else OSError
+            kind = io.WriteError if done == "written" else io.ReadError
             raise kind(f"{where}: cannot be {done} ({data.reason(error)})") from error

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 import jaxlm
 from jaxlm import data, models, pretrained, tokenizers
+from jaxlm.errors import JaxlmError
 from jaxlm.scoring._engine import Engine
 from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
 from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
@@ -117,7 +118,7 @@ class Scorer:
                     planned = self.measure.pieces(self._context, record)
                     self._check(planned.pieces)
                 # A tokenizer says so that it has no ids for a text.
-                except ValueError as error:
+                except JaxlmError as error:
                     plans.append((None, " ".join(str(error).split())))
                     continue
                 plans.append((planned, ""))
@@ -161,7 +162,7 @@ class Scorer:
         try:
             found = self._context.tokenizer.encode_batch(texts)
         # One of them has no ids: which, its own encoding will say.
-        except ValueError:
+        except JaxlmError:
             found = []
         self._encoded = dict(zip(texts, found, strict=False))
 

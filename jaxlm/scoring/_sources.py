@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from jaxlm import data, tokenizers
+from jaxlm.errors import CorpusError
 
 OnError = Literal["row", "stop"]
 OpenRecords = Callable[[], Iterable[data.Record | data.Unread]]
@@ -133,7 +134,7 @@ def first_read(source: Source) -> list[OpenRecords]:
     """Returns the pieces of a corpus, having read its first document.
 
     Raises:
-      ValueError: if there is none.
+      CorpusError: if there is none.
     """
     pieces = source.pieces()
     for place, piece in enumerate(pieces):
@@ -145,7 +146,7 @@ def first_read(source: Source) -> list[OpenRecords]:
                 functools.partial(itertools.chain, [first], documents),
                 *pieces[place + 1 :],
             ]
-    raise ValueError("the corpus is empty: expected documents, got files without one")
+    raise CorpusError("the corpus is empty: expected documents, got files without one")
 
 
 def _read_file(file: data.CorpusFile, version: str | None, **how: Any) -> Iterator[data.Record | data.Unread]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxlm import data, io
+from jaxlm.errors import UsageError, WorkError
 from jaxlm.scoring._remote_store import RemoteStore
 
 NEW, LOCK = ".new", ".lock"
@@ -38,10 +39,10 @@ class LocalStore:
         """Returns the files there are, by their path within the store; those half written are not among them.
 
         Raises:
-          ValueError: if the place is a file.
+          UsageError: if the place is a file.
         """
         if self._folder.exists() and not self._folder.is_dir():
-            raise ValueError(f"{self.place} is a file: a job needs a folder of its own")
+            raise UsageError(f"{self.place} is a file: a job needs a folder of its own")
         found = (path for path in self._folder.rglob("*") if path.is_file() and not _is_own(path))
         return {path.relative_to(self._folder).as_posix() for path in found}
 
@@ -54,7 +55,7 @@ class LocalStore:
 
         Raises:
           WriteError: if it cannot be written; names it.
-          RuntimeError: if the folder was there and is gone.
+          WorkError: if the folder was there and is gone.
         """
         path = self._folder / name
         # A name of this put's own: another one may be writing the same bytes to the same place.
@@ -90,7 +91,7 @@ class LocalStore:
         would both have the name.
 
         Raises:
-          ValueError: if another process has it.
+          UsageError: if another process has it.
           WriteError: if the folder cannot be written.
         """
         path = self._folder / f".{name}{LOCK}"
@@ -100,7 +101,7 @@ class LocalStore:
         try:
             # Without locks, two processes of one job write the same files.
             if not io.try_lock(handle):
-                raise ValueError(
+                raise UsageError(
                     f"another process is at work in {self.place} ({name}): wait for it, or name another "
                     f"folder"
                 )
@@ -150,8 +151,8 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     return RemoteStore(place, *data.open_filesystem(text))
 
 
-def _gone(folder: Path) -> RuntimeError:
-    return RuntimeError(
+def _gone(folder: Path) -> WorkError:
+    return WorkError(
         f"{folder} was removed or renamed while the job ran, and what it held with it: run the same command "
         f"again"
     )

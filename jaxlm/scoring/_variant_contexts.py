@@ -118,7 +118,7 @@ def contexts(
         case "match-fill":
             return _hide(mutant, place, mask_id), _hide(wild, place, mask_id)
         case _:
-            raise ValueError(f"a fill is one of {', '.join(FILLS)}: got {fill!r}")
+            raise ScoreError(f"a fill is one of {', '.join(FILLS)}: got {fill!r}")
 
 
 def ask_fill(

@@ -142,10 +142,7 @@ class VariantEffect(Measure):
 
     def pieces(self, context: Context, record: data.Record) -> Planned:
         """Returns what is read for a variant; nothing for the wild type itself."""
-        try:
-            variant = parse_variant(record.text, self.wild_type, first=self.first)
-        except ValueError as error:
-            raise ScoreError(str(error)) from error
+        variant = parse_variant(record.text, self.wild_type, first=self.first)
         measured = measurement(record, self.measured, self.measured_pattern) if self.is_measured else None
         plan = _Plan(variant, measured, {}, [], [])
         if variant.substitutions == ():

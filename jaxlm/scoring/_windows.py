@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from jaxlm.errors import ScoreError
+
 # What becomes of texts that are longer than a window.
 Long = Literal["window", "error"]
 
@@ -37,7 +39,7 @@ def windows(num: int, length: int, context: int, *, given: int = 1, opened: bool
       opened: whether later windows, too, begin with these, which count as context.
 
     Raises:
-      ValueError: if `context` or `given` is not in 1 .. `length`.
+      ScoreError: if `context` or `given` is not in 1 .. `length`.
 
     Example:
       >>> stream = "B0123456789"
@@ -45,9 +47,9 @@ def windows(num: int, length: int, context: int, *, given: int = 1, opened: bool
       [('B012', '0123'), ('1234', '45'), ('3456', '67'), ('5678', '89')]
     """
     if not 1 <= context <= length:
-        raise ValueError(f"a window of {length} tokens has a context of 1 to {length}: got {context}")
+        raise ScoreError(f"a window of {length} tokens has a context of 1 to {length}: got {context}")
     if not 1 <= given <= length:
-        raise ValueError(f"a window of {length} tokens begins with 1 to {length} of them given: got {given}")
+        raise ScoreError(f"a window of {length} tokens begins with 1 to {length} of them given: got {given}")
     last = num - 1
     if last < given:
         return

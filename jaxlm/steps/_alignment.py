@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jaxlm.errors import UsageError
+
 Alignment = Literal["one_to_one", "last_common"] | Sequence[Any]
 ALIGNMENTS = ("one_to_one", "last_common")
 # How many tokens a message shows.
@@ -38,7 +40,7 @@ def align(
       `Int32[M]`.
 
     Raises:
-      ValueError: if lengths differ and are not aligned, a pair names a token that is not there or one twice,
+      UsageError: if lengths differ and are not aligned, a pair names a token that is not there or one twice,
         or the word is unknown.
 
     Example:
@@ -58,7 +60,7 @@ def align(
                 [list(ids) for ids in (tokens.tolist(), contrast.tolist())] if strings is None else strings
             )
             ours, theirs = (_shown(list(one)) for one in shown)
-            raise ValueError(
+            raise UsageError(
                 f"a contrast has as many tokens, {len(tokens)}, or an alignment says which are compared: got "
                 f"{len(contrast)}; {ours} against {theirs}; give alignment='last_common', or pairs (i, j)"
             )
@@ -79,7 +81,7 @@ def check_alignment(alignment: Any) -> None:
     """
     is_listed = isinstance(alignment, Iterable) and not isinstance(alignment, (str, Mapping))
     if not is_listed and alignment not in ALIGNMENTS:
-        raise ValueError(f"alignment is one of {', '.join(ALIGNMENTS)}, or pairs: got {alignment!r}")
+        raise UsageError(f"alignment is one of {', '.join(ALIGNMENTS)}, or pairs: got {alignment!r}")
 
 
 def _from_last_common(tokens: np.ndarray, contrast: np.ndarray) -> np.ndarray:
@@ -106,11 +108,11 @@ def _paired(pairs: Iterable[Any], num: int, num_contrast: int) -> np.ndarray:
         try:
             first, second = (operator.index(index) for index in pair)
         except (TypeError, ValueError):
-            raise ValueError(f"an alignment is pairs of indices (i, j): got {pair!r}") from None
+            raise UsageError(f"an alignment is pairs of indices (i, j): got {pair!r}") from None
         if not (0 <= first < num and 0 <= second < num_contrast):
-            raise ValueError(f"an alignment pairs tokens 0..{num - 1} with 0..{num_contrast - 1}: got {pair}")
+            raise UsageError(f"an alignment pairs tokens 0..{num - 1} with 0..{num_contrast - 1}: got {pair}")
         if partners[first] >= 0:
-            raise ValueError(f"an alignment pairs a predicted token once: got {first} twice")
+            raise UsageError(f"an alignment pairs a predicted token once: got {first} twice")
         partners[first] = second
     return partners
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxlm.errors import UsageError
 from jaxlm.steps._alignment import Alignment
 
 
@@ -45,7 +46,7 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
       has_targets: whether the run itself was given targets.
 
     Raises:
-      ValueError: if a `Contrast` says nothing, or has targets where the run has none.
+      UsageError: if a `Contrast` says nothing, or has targets where the run has none.
 
     Example:
       >>> as_contrast(["She went home."], has_targets=False).texts
@@ -54,9 +55,9 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
     if not isinstance(contrast, Contrast):
         return Contrast(targets=contrast) if has_targets else Contrast(texts=contrast)
     if contrast.texts is None and contrast.targets is None:
-        raise ValueError("a contrast has texts, targets, or both: got neither")
+        raise UsageError("a contrast has texts, targets, or both: got neither")
     if not isinstance(contrast.force_inputs, (bool, np.bool_)):
-        raise ValueError(f"force_inputs is True or False: got {contrast.force_inputs!r}")
+        raise UsageError(f"force_inputs is True or False: got {contrast.force_inputs!r}")
     if contrast.targets is not None and not has_targets:
-        raise ValueError("a contrast has other targets where targets are given: got targets=None; give texts")
+        raise UsageError("a contrast has other targets where targets are given: got targets=None; give texts")
     return contrast

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -21,34 +22,34 @@ def check_filter(vocab_size: int, top_k: int, top_p: float, min_tokens_to_keep: 
       min_tokens_to_keep: 1 .. V.
 
     Raises:
-      ValueError: naming the first one that is out of its range.
+      UsageError: naming the first one that is out of its range.
 
     Example:
       >>> check_filter(4, 5, 1.0, 1)
       Traceback (most recent call last):
-      ValueError: top_k is 0 (all) or a number of the vocabulary's 4 tokens: got 5
+      jaxlm.errors.UsageError: top_k is 0 (all) or a number of the vocabulary's 4 tokens: got 5
     """
     if not _is_whole(top_k) or not 0 <= top_k <= vocab_size:
-        raise ValueError(f"top_k is 0 (all) or a number of the vocabulary's {vocab_size} tokens: got {top_k}")
+        raise UsageError(f"top_k is 0 (all) or a number of the vocabulary's {vocab_size} tokens: got {top_k}")
     check_top_p(top_p)
     if not _is_whole(min_tokens_to_keep) or not 1 <= min_tokens_to_keep <= vocab_size:
-        raise ValueError(f"min_tokens_to_keep is in 1 .. {vocab_size}: got {min_tokens_to_keep}")
+        raise UsageError(f"min_tokens_to_keep is in 1 .. {vocab_size}: got {min_tokens_to_keep}")
 
 
 def check_top_p(top_p: float) -> None:
     """Refuses what is no probability.
 
     Raises:
-      ValueError: if it is outside [0, 1], or no number.
+      UsageError: if it is outside [0, 1], or no number.
 
     Example:
       >>> check_top_p(1.5)
       Traceback (most recent call last):
-      ValueError: top_p is a probability in [0, 1]: got 1.5
+      jaxlm.errors.UsageError: top_p is a probability in [0, 1]: got 1.5
     """
     is_number = isinstance(top_p, (int, float, np.number)) and not isinstance(top_p, bool)
     if not is_number or not 0 <= top_p <= 1:
-        raise ValueError(f"top_p is a probability in [0, 1]: got {top_p}")
+        raise UsageError(f"top_p is a probability in [0, 1]: got {top_p}")
 
 
 def count_top_p(logits: Float[Array, "*batch V"], top_p: float) -> Int[Array, "*batch"]:

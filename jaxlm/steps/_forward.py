@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, ops
+from jaxlm.errors import UsageError
 from jaxlm.steps._inputs import StepInputs
 from jaxlm.steps._layout import Batch
 from jaxlm.steps._table import StepFunction
@@ -58,7 +59,7 @@ def as_devices(devices: Any) -> tuple[jax.Device, ...]:
         return tuple(jax.local_devices())
     listed = tuple(devices) if isinstance(devices, Iterable) else ()
     if not listed or not all(isinstance(device, jax.Device) for device in listed):
-        raise ValueError(f"devices are some of jax.local_devices(): got {devices!r}")
+        raise UsageError(f"devices are some of jax.local_devices(): got {devices!r}")
     return listed
 
 
@@ -199,7 +200,7 @@ def _value(
     values, expected = row(inputs), inputs.targets.shape
     if getattr(values, "shape", None) != expected:
         got = getattr(values, "shape", type(values).__name__)
-        raise ValueError(f"{row.name} gives a number an example: expected an array {expected}, got {got}")
+        raise UsageError(f"{row.name} gives a number an example: expected an array {expected}, got {got}")
     return values.astype(jnp.float32)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.errors import UsageError
 from jaxlm.steps._filters import count_top_p
 from jaxlm.steps._inputs import StepInputs
 from jaxlm.typing import Array, Float
@@ -139,7 +140,7 @@ def mc_dropout_prob_avg(
       statistic: "mean" or "z_score", which needs K of 2 at least.
 
     Raises:
-      ValueError: if `statistic` is neither, or there are too few runs.
+      UsageError: if `statistic` is neither, or there are too few runs.
 
     Example:
       >>> noisy = jnp.log(jnp.array([[0.2, 0.8], [0.4, 0.6]]))
@@ -160,7 +161,7 @@ def mc_dropout_prob_avg(
     if statistic == "mean":
         return noisy.mean(0)
     if num_runs < 2:
-        raise ValueError(f"a z-score needs 2 runs under dropout at least: got {num_runs}")
+        raise UsageError(f"a z-score needs 2 runs under dropout at least: got {num_runs}")
     return (probability(inputs, logprob=logprob) - noisy.mean(0)) / noisy.std(0, ddof=1)
 
 
@@ -168,12 +169,12 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuses an option's word that is none of its choices.
 
     Raises:
-      ValueError: naming the option and the choices.
+      UsageError: naming the option and the choices.
 
     Example:
       >>> check_choice("base", "dits", ("nats", "bits"))
       Traceback (most recent call last):
-      ValueError: base is one of nats, bits: got 'dits'
+      jaxlm.errors.UsageError: base is one of nats, bits: got 'dits'
     """
     if value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(choices)}: got {value!r}")
+        raise UsageError(f"{name} is one of {', '.join(choices)}: got {value!r}")

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int, Key
 
 
@@ -48,5 +49,5 @@ class StepInputs(NamedTuple):
         """
         value = getattr(self, name)
         if value is None:
-            raise ValueError(f"this step function reads {name} of its StepInputs: got None; give {name}=...")
+            raise UsageError(f"this step function reads {name} of its StepInputs: got None; give {name}=...")
         return value

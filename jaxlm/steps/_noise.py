@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, pretrained
+from jaxlm.errors import UsageError
 from jaxlm.fields import fits
 from jaxlm.steps._layout import Unit
 from jaxlm.steps._runs import model_kind
@@ -29,7 +30,7 @@ def noisy_source(
       n_mcd_steps: K.
 
     Raises:
-      ValueError: if the other model is not needed, is of another kind or vocabulary, or the model has no
+      UsageError: if the other model is not needed, is of another kind or vocabulary, or the model has no
         dropout; if K is not positive.
       TypeError: if it is no opened model.
     """
@@ -37,16 +38,16 @@ def noisy_source(
     if not asking:
         if aux_model is not None:
             names = ", ".join(row.name for row in rows)
-            raise ValueError(f"an aux_model is given, and none of {names} runs a model under dropout")
+            raise UsageError(f"an aux_model is given, and none of {names} runs a model under dropout")
         return None
     if not fits(n_mcd_steps, int) or n_mcd_steps < 1:
-        raise ValueError(f"n_mcd_steps is a whole number from 1: got {n_mcd_steps!r}")
+        raise UsageError(f"n_mcd_steps is a whole number from 1: got {n_mcd_steps!r}")
     noisy = loaded if aux_model is None else aux_model
     if aux_model is not None:
         _check_alike(loaded, aux_model)
     if not any(getattr(noisy.config, rate) for rate in models.DROPOUTS):
         who = "the model" if aux_model is None else "the aux_model"
-        raise ValueError(
+        raise UsageError(
             f"{asking[0].name} runs a model under dropout, and {who} has none: all of "
             f"{', '.join(models.DROPOUTS)} are 0"
         )
@@ -72,20 +73,20 @@ def as_key(rng: Any) -> jax.Array | None:
     if kind == np.uint32 and shape == jax.random.key_data(jax.random.key(0)).shape:
         return jax.random.wrap_key_data(rng)
     told = repr(rng)[:60] if kind is None else f"{kind}{list(shape)}"
-    raise ValueError(f"rng is one PRNG key, jax.random.key(seed): got {told}")
+    raise UsageError(f"rng is one PRNG key, jax.random.key(seed): got {told}")
 
 
 def check_noisy(noisy: pretrained.Loaded | None, loaded: pretrained.Loaded, units: Sequence[Unit]) -> None:
     """Refuses texts that are too long for the other model.
 
     Raises:
-      ValueError: naming its length.
+      UsageError: naming its length.
     """
     if noisy is None or noisy is loaded or not units:
         return
     longest, most = models.longest_text(noisy.config), max(unit.length for unit in units)
     if most > longest:
-        raise ValueError(f"the aux_model reads at most {longest} tokens: got a text of {most}")
+        raise UsageError(f"the aux_model reads at most {longest} tokens: got a text of {most}")
 
 
 def _check_alike(loaded: pretrained.Loaded, aux_model: Any) -> None:
@@ -93,10 +94,10 @@ def _check_alike(loaded: pretrained.Loaded, aux_model: Any) -> None:
         raise TypeError(f"an aux_model is what pretrained.load returns: got {type(aux_model).__name__}")
     kinds = model_kind(loaded), model_kind(aux_model)
     if kinds[0] != kinds[1]:
-        raise ValueError(f"an aux_model is of the model's kind, {kinds[0]}: got {kinds[1]}")
+        raise UsageError(f"an aux_model is of the model's kind, {kinds[0]}: got {kinds[1]}")
     sizes = loaded.config.vocab_size, aux_model.config.vocab_size
     if sizes[0] != sizes[1]:
-        raise ValueError(f"an aux_model has the model's vocabulary of {sizes[0]} tokens: got {sizes[1]}")
+        raise UsageError(f"an aux_model has the model's vocabulary of {sizes[0]} tokens: got {sizes[1]}")
     ours, theirs = loaded.tokenizer, aux_model.tokenizer
     if ours is not None and theirs is not None and ours.fingerprint != theirs.fingerprint:
         different = next(
@@ -104,7 +105,7 @@ def _check_alike(loaded: pretrained.Loaded, aux_model: Any) -> None:
         )
         if different is not None:
             here, there = (_token(tokenizer, different) for tokenizer in (ours, theirs))
-            raise ValueError(
+            raise UsageError(
                 f"an aux_model has the model's vocabulary: id {different} is {here!r} here, {there!r} there"
             )
 

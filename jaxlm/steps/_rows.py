@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxlm import tokenizers
+from jaxlm.errors import UsageError
 
 
 def pairs_of_rows(
@@ -29,7 +30,7 @@ def pairs_of_rows(
       ([array([5])], [array([6])])
     """
     if text_attention_mask is not None and (texts is None or targets is None):
-        raise ValueError(
+        raise UsageError(
             f"a {of}text_attention_mask is of texts beside targets: got one of them; give attention_mask"
         )
     of_texts = text_attention_mask if targets is not None else attention_mask
@@ -67,19 +68,19 @@ def as_rows(texts: Any, attention_mask: Any = None, *, what: str = "texts") -> l
 
 def _without_padding(rows: list[Any], attention_mask: Any) -> list[np.ndarray]:
     if any(isinstance(row, str) for row in rows):
-        raise ValueError("an attention_mask is of ids in an array [B, L]: got texts, which have no padding")
+        raise UsageError("an attention_mask is of ids in an array [B, L]: got texts, which have no padding")
     lengths = sorted({len(row) for row in rows})
     if len(lengths) > 1:
-        raise ValueError(f"an attention_mask is of ids in an array [B, L]: got rows of {lengths} ids")
+        raise UsageError(f"an attention_mask is of ids in an array [B, L]: got rows of {lengths} ids")
     try:
         mask = np.asarray(attention_mask)
     except ValueError:
-        raise ValueError(f"an attention_mask is Bool[B L]: got {attention_mask!r:.60}") from None
+        raise UsageError(f"an attention_mask is Bool[B L]: got {attention_mask!r:.60}") from None
     shape = (len(rows), *lengths)
     if mask.shape != shape:
-        raise ValueError(f"an attention_mask has the shape of the ids, {shape}: got {mask.shape}")
+        raise UsageError(f"an attention_mask has the shape of the ids, {shape}: got {mask.shape}")
     if not np.isin(mask, (0, 1)).all():
-        raise ValueError(
+        raise UsageError(
             f"an attention_mask is 1 at real ids and 0 at padding: got {mask[~np.isin(mask, (0, 1))][0]}"
         )
     return [np.asarray(row)[real] for row, real in zip(rows, mask.astype(bool), strict=True)]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
+from jaxlm.errors import UsageError
 
 
 class Run(NamedTuple):
@@ -37,14 +38,14 @@ class Reader:
       target_tokenizer: what divides an encoder-decoder's targets; None: the model's tokenizer.
 
     Raises:
-      ValueError: if the model predicts no tokens, or is an ensemble, or has no use for a target tokenizer.
+      UsageError: if the model predicts no tokens, or is an ensemble, or has no use for a target tokenizer.
       TypeError: if it is no opened model, or that is no tokenizer.
     """
 
     def __init__(self, loaded: pretrained.Loaded, target_tokenizer: Any = None) -> None:
         self.kind = model_kind(loaded)
         if target_tokenizer is not None and self.kind != "seq2seq":
-            raise ValueError("a target_tokenizer is of an encoder-decoder: this model has none; leave it out")
+            raise UsageError("a target_tokenizer is of an encoder-decoder: this model has none; leave it out")
         if not isinstance(target_tokenizer, tokenizers.Tokenizer | None):
             raise TypeError(
                 f"a target_tokenizer is what tokenizers.load returns: got {type(target_tokenizer).__name__}"
@@ -94,7 +95,7 @@ class Reader:
         common = _common_prefix(before, whole)
         are_texts = isinstance(prompt, str) and isinstance(target, str)
         if not (target.startswith(prompt) if are_texts else common == len(before)):
-            raise ValueError(
+            raise UsageError(
                 f"a target is a whole text that begins with its prompt: got {_shown(target)} after "
                 f"{_shown(prompt)}"
             )
@@ -107,12 +108,12 @@ class Reader:
         places = np.flatnonzero(ids == mask_id).astype(np.int32)
         if mask_id is None or places.size == 0:
             word = "a mask" if mask_id is None or tokenizer is None else tokenizer.token(mask_id)
-            raise ValueError(f"a masked model predicts at {word}, and there is none in {_shown(text)}")
+            raise UsageError(f"a masked model predicts at {word}, and there is none in {_shown(text)}")
         if target is None:
             return Run(ids, None, places, ids[places], places)
         filled = self._checked(self._ids(target, frame))
         if len(filled) != len(ids) or (np.delete(filled, places) != np.delete(ids, places)).any():
-            raise ValueError(
+            raise UsageError(
                 f"a masked text's target is the text with a token at each mask: got {_shown(target)}, "
                 f"{len(filled)} tokens, for {_shown(text)}, {len(ids)} tokens"
             )
@@ -121,9 +122,9 @@ class Reader:
     def _seq2seq(self, text: Any, target: Any) -> Run:
         config = self._loaded.config
         if target is None:
-            raise ValueError("an encoder-decoder is asked for targets, one a text: got none")
+            raise UsageError("an encoder-decoder is asked for targets, one a text: got none")
         if config.decoder_start_id is None:
-            raise ValueError(
+            raise UsageError(
                 "a decoder begins with a token of its own: got decoder_start_id=None; set it in the config"
             )
         source = self._checked(self._ids(text, self._frame("text")))
@@ -142,7 +143,7 @@ class Reader:
         if not isinstance(text, str):
             return tokenizers.as_ids(text)
         if self._loaded.tokenizer is None:
-            raise ValueError(
+            raise UsageError(
                 f"there is no tokenizer beside this model: got {_shown(text)}; give ids in the place of texts"
             )
         return frame.around(self._loaded.tokenizer.encode(text))
@@ -163,11 +164,11 @@ class Reader:
         """Ids as int32; the last ones may be predicted and not read."""
         config, longest = self._loaded.config, models.longest_text(self._loaded.config)
         if ids.size == 0:
-            raise ValueError("a text has one token at least: got none")
+            raise UsageError("a text has one token at least: got none")
         if ids.min() < 0 or ids.max() >= config.vocab_size:
-            raise ValueError(f"ids lie in 0..{config.vocab_size - 1}: got {ids.min()}..{ids.max()}")
+            raise UsageError(f"ids lie in 0..{config.vocab_size - 1}: got {ids.min()}..{ids.max()}")
         if ids.size - unread > longest:
-            raise ValueError(
+            raise UsageError(
                 f"a text is {ids.size} tokens long, and the model reads at most {longest} (its max_length); "
                 "shorten it"
             )
@@ -179,7 +180,7 @@ def model_kind(loaded: Any) -> str:
 
     Raises:
       TypeError: if it is no opened model.
-      ValueError: if it predicts no tokens, or is an ensemble.
+      UsageError: if it predicts no tokens, or is an ensemble.
     """
     if not isinstance(loaded, pretrained.Loaded):
         raise TypeError(f"expected what pretrained.load returns, got {type(loaded).__name__}")
@@ -187,7 +188,7 @@ def model_kind(loaded: Any) -> str:
     kinds = {models.CausalLM: "causal", models.MaskedLM: "masked", models.Seq2SeqLM: "seq2seq"}
     kind = next((kind for model, kind in kinds.items() if isinstance(loaded.model, model)), None)
     if kind is None:
-        raise ValueError(
+        raise UsageError(
             f"step functions are of models that predict tokens: this one is a {loaded.objective!r}"
         )
     return kind
@@ -196,7 +197,7 @@ def model_kind(loaded: Any) -> str:
 def _causal(ids: np.ndarray, first: int) -> Run:
     """The run of a causal model that predicts the tokens from `first` on."""
     if first >= len(ids):
-        raise ValueError(
+        raise UsageError(
             "nothing is predicted: a causal model predicts what has a token before it; write more"
         )
     offsets = np.arange(first, len(ids), dtype=np.int32)

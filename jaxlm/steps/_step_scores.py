@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
+from jaxlm.errors import UsageError
 from jaxlm.steps._contrast import Contrast, as_contrast
 from jaxlm.steps._forward import Program, as_devices, mapped, stacked
 from jaxlm.steps._layout import Batch, Unit, lay_out, plan_rows
@@ -221,20 +222,20 @@ def _check_asked(
     comparing = [row for row in rows if row.needs_contrast]
     drawing = [row for row in rows if row.needs & {"noisy_logits", "rng"}]
     if comparing and contrast is None:
-        raise ValueError(f"{comparing[0].name} compares two runs: give contrast=..., other texts or targets")
+        raise UsageError(f"{comparing[0].name} compares two runs: give contrast=..., other texts or targets")
     if contrast is not None and not comparing:
-        raise ValueError(f"a contrast is given, and none of {_names(rows)} compares; leave it out")
+        raise UsageError(f"a contrast is given, and none of {_names(rows)} compares; leave it out")
     if drawing and rng is None:
-        raise ValueError(f"{drawing[0].name} draws: give rng=jax.random.key(seed)")
+        raise UsageError(f"{drawing[0].name} draws: give rng=jax.random.key(seed)")
     if rng is not None and not drawing:
-        raise ValueError(f"a key is given, and none of {_names(rows)} draws; leave rng out")
+        raise UsageError(f"a key is given, and none of {_names(rows)} draws; leave rng out")
     needy = next((row for row in rows if row.needs & {"targets", "contrast_targets"}), None)
     if kind == "masked" and targets is None and needy is not None:
-        raise ValueError(f"{needy.name} reads the token at a mask: give targets=..., the texts without masks")
+        raise UsageError(f"{needy.name} reads the token at a mask: give targets=..., the texts without masks")
     if contrast is not None and not contrast.force_inputs:
         both = next((row for row in comparing if "contrast_targets" not in row.needs), None)
         if both is not None:
-            raise ValueError(f"{both.name} compares two runs, and force_inputs=False makes one; leave it out")
+            raise UsageError(f"{both.name} compares two runs, and force_inputs=False makes one; leave it out")
 
 
 def _names(rows: tuple[StepFunction, ...]) -> str:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from jaxlm.errors import UsageError
 from jaxlm.steps import _contrast_functions as contrasts
 from jaxlm.steps import _functions as functions
 from jaxlm.steps._inputs import StepInputs
@@ -106,10 +107,10 @@ def step_function(name: Any, **options: Any) -> StepFunction:
       'top_p_size(top_p=0.9)'
       >>> step_function("entropie")
       Traceback (most recent call last):
-      ValueError: no step function 'entropie'; did you mean 'entropy'? There are logit, probability, ...
+      jaxlm.errors.UsageError: no step function 'entropie'; did you mean 'entropy'? There are logit, ...
       >>> step_function("entropy", base="bits")
       Traceback (most recent call last):
-      ValueError: entropy takes no option: got base
+      jaxlm.errors.UsageError: entropy takes no option: got base
     """
     row = _resolve(name)
     _check_options(row, options)
@@ -145,7 +146,7 @@ def register_step_function(
       overwrite: whether it may take the place of another one.
 
     Raises:
-      ValueError: if the name is taken and `overwrite` is False, is no name, or a need or span is unknown.
+      UsageError: if the name is taken and `overwrite` is False, is no name, or a need or span is unknown.
       TypeError: if the function is no callable.
 
     Example:
@@ -157,7 +158,7 @@ def register_step_function(
       'margin'
       >>> register_step_function(margin, "entropy")
       Traceback (most recent call last):
-      ValueError: a step function 'entropy' is there already; choose another name, or overwrite=True
+      jaxlm.errors.UsageError: a step function 'entropy' is there already; choose another name, ...
     """
     if not callable(function):
         raise TypeError(f"a step function is a callable of a StepInputs: got {function!r}")
@@ -169,7 +170,7 @@ def register_step_function(
         row = row._replace(is_differentiable=is_differentiable)
     _check_row(row)
     if not overwrite and (row.name in STEP_FUNCTIONS or row.name in _registered):
-        raise ValueError(
+        raise UsageError(
             f"a step function {row.name!r} is there already; choose another name, or overwrite=True"
         )
     _registered[row.name] = row
@@ -193,7 +194,7 @@ def resolve_all(asked: Any) -> tuple[StepFunction, ...]:
       asked: a name, a callable, or several of them.
 
     Raises:
-      ValueError: as `step_function`; if there is none, or two have one name.
+      UsageError: as `step_function`; if there is none, or two have one name.
 
     Example:
       >>> [row.name for row in resolve_all(["entropy", step_function("top_p_size", top_p=0.5)])]
@@ -204,10 +205,10 @@ def resolve_all(asked: Any) -> tuple[StepFunction, ...]:
     rows = tuple(_hashable(step_function(one)) for one in several)
     names = [row.name for row in rows]
     if not rows:
-        raise ValueError(f"no step function is asked for; there are {', '.join(list_step_functions())}")
+        raise UsageError(f"no step function is asked for; there are {', '.join(list_step_functions())}")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"two step functions are called {twice!r}: give each a name of its own")
+        raise UsageError(f"two step functions are called {twice!r}: give each a name of its own")
     return rows
 
 
@@ -220,7 +221,7 @@ def _resolve(name: Any) -> StepFunction:
     if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {near[0]!r}? There are" if near else "; there are"
-        raise ValueError(f"no step function {name!r}{hint} {', '.join(known)}")
+        raise UsageError(f"no step function {name!r}{hint} {', '.join(known)}")
     return known[name]
 
 
@@ -264,14 +265,14 @@ def _check_options(row: StepFunction, options: Mapping[str, Any]) -> None:
         unknown = [option for option in options if option not in taken]
         if unknown:
             told = f"the options {', '.join(taken)}" if taken else "no option"
-            raise ValueError(f"{row.name} takes {told}: got {', '.join(unknown)}")
+            raise UsageError(f"{row.name} takes {told}: got {', '.join(unknown)}")
     unhashable = next((name for name, value in options.items() if not isinstance(value, Hashable)), None)
     if unhashable is not None:
-        raise ValueError(f"an option is a number or a word: got {unhashable}={options[unhashable]!r}")
+        raise UsageError(f"an option is a number or a word: got {unhashable}={options[unhashable]!r}")
     given = {**dict(row.options), **options}
     missing = [one.name for one in parameters if _is_required(one) and one.name not in given]
     if missing:
-        raise ValueError(
+        raise UsageError(
             f"{row.name} needs {', '.join(missing)}: give it by step_function({row.name!r}, {missing[0]}=...)"
         )
 
@@ -283,12 +284,12 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 def _check_row(row: StepFunction) -> None:
     if not row.name or not row.name.isidentifier():
-        raise ValueError(
+        raise UsageError(
             f"a step function is registered by a name of letters, digits and _: got {row.name!r}"
         )
     unknown = [need for need in row.needs if need not in NEEDS]
     if unknown:
-        raise ValueError(f"needs are among {', '.join(NEEDS)}: got {unknown[0]!r}")
+        raise UsageError(f"needs are among {', '.join(NEEDS)}: got {unknown[0]!r}")
     functions.check_choice("span", row.span, SPANS)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxlm.errors import UsageError
 from jaxlm.steps._alignment import align, check_alignment
 from jaxlm.steps._contrast import Contrast
 from jaxlm.steps._layout import Unit
@@ -81,7 +82,7 @@ def _contrast_run(reader: Reader, text: Any, goal: Any, target: Any, run: Run) -
         return reader.run(text, run.targets)
     other = reader.run(text)
     if len(other.places) != len(run.places):
-        raise ValueError(
+        raise UsageError(
             f"a contrast has as many masks as its text, {len(run.places)}, or targets of its own: got "
             f"{len(other.places)}"
         )
@@ -97,7 +98,7 @@ def _alignments(alignment: Any, num: int) -> list[Any]:
     if num == 1 and listed and all(_is_pair(one) for one in listed):
         return [listed]
     if len(listed) != num:
-        raise ValueError(f"an alignment has pairs for each of {num} texts: got {len(listed)}")
+        raise UsageError(f"an alignment has pairs for each of {num} texts: got {len(listed)}")
     return listed
 
 
@@ -107,7 +108,7 @@ def _is_pair(value: Any) -> bool:
 
 def _check_as_many(what: str, ours: Sequence[Any], texts: Sequence[Any]) -> None:
     if len(ours) != len(texts):
-        raise ValueError(f"{what}: expected one for each of {len(texts)} texts, got {len(ours)}")
+        raise UsageError(f"{what}: expected one for each of {len(texts)} texts, got {len(ours)}")
 
 
 def _told(what: str, make: Any, *parts: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Mapping
 import tokenizers
 from tokenizers import AddedToken
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
 from jaxlm.tokenizers._settings import ListedToken
 
@@ -29,7 +30,7 @@ def with_listed(
       The vocabulary, and the names in it that stand for no token, `<hole N>`.
 
     Raises:
-      ValueError: if an id is another token's, or far behind all others.
+      ModelError: if an id is another token's, or far behind all others.
 
     Example:
       >>> token = ListedToken(AddedToken("<new>"), 3)
@@ -43,7 +44,7 @@ def with_listed(
         known = filled.get(name, id)
         if id is not None and (known != id or tokens.get(id, name) != name):
             there = f"has id {known}" if known != id else f"would have the id of {tokens[id]!r}"
-            raise ValueError(f"the added token {name!r} {there}, and is said to have {id}")
+            raise ModelError(f"the added token {name!r} {there}, and is said to have {id}")
         if id is not None:
             tokens[id] = name
     if all(token.content in vocab for token, _ in listed):
@@ -51,7 +52,7 @@ def with_listed(
     last = max([size - 1, *tokens])
     number = last + 1 - len(tokens)
     if number > LARGEST_GAP:
-        raise ValueError(f"{number:,} ids below {last} have no token: the last is of {tokens.get(last)!r}")
+        raise ModelError(f"{number:,} ids below {last} have no token: the last is of {tokens.get(last)!r}")
     holes = [id for id in range(last + 1) if id not in tokens]
     # A listed token that others stand behind is an entry like them: added, it would come last.
     behind = max([size, *(1 + id for id in (*vocab.values(), *holes))])
@@ -75,7 +76,7 @@ def add_listed(
       plain: names for which a text is not searched (`<hole N>`), specials.
 
     Raises:
-      ValueError: if a token would get another id than it is said to have.
+      ModelError: if a token would get another id than it is said to have.
     """
     tokens = [AddedToken(name, special=True, normalized=False) for name in plain]
     behind, listed = _next_id(backend), list(listed)
@@ -89,7 +90,7 @@ def add_listed(
     for token, id in listed:
         got = backend.token_to_id(token.content)
         if id is not None and got != id:
-            raise ValueError(
+            raise ModelError(
                 f"the added token {token.content!r} would have id {got} behind the pieces, and is said to "
                 f"have {id}"
             )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxlm.errors import ModelError
+
 NONZERO_BYTES = np.arange(1, 256, dtype=np.int64)  # no text holds a zero byte
 LABEL, VALUE, HAS_VALUE, SCALED = 0x800000FF, 0x7FFFFFFF, 1 << 8, 1 << 9
 NODES_AT_ONCE = 4096  # nodes whose children are looked at together
@@ -18,28 +20,28 @@ def check_charsmap(data: bytes) -> None:
       data: the table.
 
     Raises:
-      ValueError: one line.
+      ModelError: one line.
 
     Example:
       >>> check_charsmap(b"\\xff\\xff\\x00\\x00ab")
       Traceback (most recent call last):
       ...
-      ValueError: its table of characters claims a trie of 65,535 bytes and holds 2
+      jaxlm.errors.ModelError: its table of characters claims a trie of 65,535 bytes and holds 2
 
     References:
       Yata, "darts-clone", https://github.com/s-yata/darts-clone (the units of the double array).
     """
     size, room = int.from_bytes(data[:4], "little"), max(len(data) - 4, 0)
     if size > room:
-        raise ValueError(f"its table of characters claims a trie of {size:,} bytes and holds {room:,}")
+        raise ModelError(f"its table of characters claims a trie of {size:,} bytes and holds {room:,}")
     if size % 4 or not size:
-        raise ValueError(f"its table of characters has a trie of {size:,} bytes, expected whole units of 4")
+        raise ModelError(f"its table of characters has a trie of {size:,} bytes, expected whole units of 4")
     units = np.frombuffer(data, "<u4", size // 4, offset=4).astype(np.int64)
     texts = data[4 + size :]
     try:
         texts.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise ModelError(
             f"its table of characters is not UTF-8 at byte {4 + size + error.start:,}"
         ) from error
     _check_values(_values(units), texts)
@@ -72,12 +74,12 @@ def _bases(units: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 def _inside(units: np.ndarray, places: np.ndarray) -> np.ndarray:
     if places.size and places.max() >= len(units):
-        raise ValueError("its table of characters has a trie that leads out of itself")
+        raise ModelError("its table of characters has a trie that leads out of itself")
     return places
 
 
 def _check_values(values: np.ndarray, texts: bytes) -> None:
     if values.size and values.max() >= len(texts):
-        raise ValueError("its table of characters leads to a text that is not there")
+        raise ModelError("its table of characters leads to a text that is not there")
     if ((np.frombuffer(texts, np.uint8)[values] & 0xC0) == 0x80).any():
-        raise ValueError("its table of characters leads into the middle of a character")
+        raise ModelError("its table of characters leads into the middle of a character")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from jaxlm.errors import ModelError
+
 Way = Literal["bert", "esm", "gpt2", "roberta", "qwen2", "neox", "llama", "gemma", "t5", "marian"]
 
 # transformers' classes, by their names without "Fast".
@@ -118,14 +120,14 @@ def check_readable(name: str | None, remedy: str) -> None:
       remedy: what to do instead.
 
     Raises:
-      ValueError: names the class, why its files alone are not enough, and the remedy.
+      ModelError: names the class, why its files alone are not enough, and the remedy.
 
     Example:
       >>> check_readable("BertJapaneseTokenizer", "take another")
       Traceback (most recent call last):
-      ValueError: tokenizer_class='BertJapaneseTokenizer' is not supported without a tokenizer.json: a ...
+      jaxlm.errors.ModelError: tokenizer_class='BertJapaneseTokenizer' is not supported without a ...
     """
     if name in FOREIGN:
-        raise ValueError(
+        raise ModelError(
             f"tokenizer_class={name!r} is not supported without a tokenizer.json: {FOREIGN[name]}; {remedy}"
         )

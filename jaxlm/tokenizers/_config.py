@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 from jaxlm.tokenizers._fitting import fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
@@ -37,7 +38,7 @@ class TokenizerConfig:
         an encoder-decoder is to restore; not of residues and instructions.
 
     Raises:
-      ValueError: if a field is out of range, or two contradict each other.
+      ConfigError: if a field is out of range, or two contradict each other.
 
     Example:
       >>> TokenizerConfig(kind="subwords", vocab_size=8192).vocab_size
@@ -57,30 +58,30 @@ class TokenizerConfig:
         kinds = ("auto", *get_args(TrainedKind))
         for name, words in (("kind", kinds), ("alphabet", ALPHABET_NAMES), ("ambiguous", TREATMENTS)):
             if getattr(self, name) not in words:
-                raise ValueError(
+                raise ConfigError(
                     f"tokenizer {name} must be one of {', '.join(words)}: got {getattr(self, name)!r}"
                 )
         if self.path is not None and self.kind != "auto":
-            raise ValueError(
+            raise ConfigError(
                 f"a tokenizer is either loaded from a path or made: got path={self.path!r} "
                 f"and kind={self.kind!r}; leave one out"
             )
         of_residues = self.path is None and self.kind in ("auto", "residues")
         if (self.alphabet, self.ambiguous) != (ALPHABET_NAMES[0], TREATMENTS[0]) and not of_residues:
-            raise ValueError(
+            raise ConfigError(
                 f"alphabet and ambiguous are of tokenizers of kind 'residues': got alphabet="
                 f"{self.alphabet!r}, ambiguous={self.ambiguous!r} with kind={self.kind!r}, path={self.path!r}"
             )
         if self.rows is not None and self.rows < 1:
-            raise ValueError(f"tokenizer rows are at least 1: got {self.rows}")
+            raise ConfigError(f"tokenizer rows are at least 1: got {self.rows}")
         if self.sentinels < 0 or (self.sentinels and self.kind in ("residues", "instructions")):
-            raise ValueError(
+            raise ConfigError(
                 "sentinels are some or none, in texts of subwords or bytes: "
                 f"got {self.sentinels} with kind={self.kind!r}"
             )
         smallest = _SMALLEST.get(self.kind, 1)
         if self.vocab_size < smallest:
-            raise ValueError(
+            raise ConfigError(
                 f"a tokenizer of kind {self.kind!r} needs vocab_size >= {smallest}: got {self.vocab_size}"
             )
 

@@ -7,6 +7,7 @@ from typing import Any
 import tokenizers
 
 from jaxlm import io
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._library import library_errors
 
 # Ids without a token that a file may have beside one for each of its characters.
@@ -25,20 +26,20 @@ def parse_tokenizer(text: str) -> tokenizers.Tokenizer:
       The backend.
 
     Raises:
-      ValueError: if the text is no such file.
+      ModelError: if the text is no such file.
 
     Example:
       >>> parse_tokenizer("[]")
       Traceback (most recent call last):
       ...
-      ValueError: not a Hugging Face tokenizer.json: expected an object with a "model"
+      jaxlm.errors.ModelError: not a Hugging Face tokenizer.json: expected an object with a "model"
     """
     try:
         data = io.parse_json(text)
     except ValueError as error:
-        raise ValueError(f"not a Hugging Face tokenizer.json: {error}") from error
+        raise ModelError(f"not a Hugging Face tokenizer.json: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("model"), dict):
-        raise ValueError('not a Hugging Face tokenizer.json: expected an object with a "model"')
+        raise ModelError('not a Hugging Face tokenizer.json: expected an object with a "model"')
     check_ids(_ids(data), len(text))
     data |= {"padding": None, "truncation": None}
     if "dropout" in data["model"]:
@@ -55,17 +56,17 @@ def check_ids(ids: Iterable[int], size: int) -> None:
       size: of the file that names them; a token takes some characters of it.
 
     Raises:
-      ValueError: names the highest.
+      ModelError: names the highest.
 
     Example:
       >>> check_ids([0, 2147483648], 9000)
       Traceback (most recent call last):
-      ValueError: a file of 9,000 characters names the id 2,147,483,648, ...; it is damaged: fetch it again
+      jaxlm.errors.ModelError: a file of 9,000 characters names the id 2,147,483,648, ...; it is damaged: ...
     """
     highest, most = max(ids, default=0), size + MOST_HOLES
     if highest >= most:
         told = f"a file of {size:,} characters names the id {min(highest, 2**64):,}"
-        raise ValueError(f"{told}, and its ids are below {most:,}; it is damaged: fetch it again")
+        raise ModelError(f"{told}, and its ids are below {most:,}; it is damaged: fetch it again")
 
 
 def _ids(data: Mapping[str, Any]) -> Iterator[int]:

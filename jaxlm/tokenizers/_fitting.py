@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
@@ -27,13 +28,13 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> Fitted:
       `Fitted`.
 
     Raises:
-      ValueError: if a token of the vocabulary or a role has no row.
+      ModelError: if a token of the vocabulary or a role has no row.
 
     Example:
       >>> from jaxlm import tokenizers
       >>> fit_tokenizer(tokenizers.bytes_tokenizer(), 256)
       Traceback (most recent call last):
-      ValueError: the vocabulary does not match the embedding: the tokenizer has 260 ids and the model 256 ...
+      jaxlm.errors.ModelError: the vocabulary does not match the embedding: the tokenizer has 260 ids and ...
     """
     if tokenizer.vocab_size <= vocab_size:
         return Fitted(tokenizer, ())
@@ -42,7 +43,7 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> Fitted:
     own = tokenizer.backend.get_vocab(with_added_tokens=False)
     roles = {role: id for role, id in tokenizer.specials._asdict().items() if id is not None}
     if any(id >= vocab_size for id in (*own.values(), *roles.values())):
-        raise ValueError(
+        raise ModelError(
             f"the vocabulary does not match the embedding: the tokenizer has {tokenizer.vocab_size} ids and "
             f"the model {vocab_size} rows; use the tokenizer that the model was trained with"
         )

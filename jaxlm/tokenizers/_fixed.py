@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+from jaxlm.errors import ConfigError
 from jaxlm.tokenizers._kinds import bytes_backend, residues_backend
 from jaxlm.tokenizers._residues import Alphabet, Ambiguous
 from jaxlm.tokenizers._tokenizer import Tokenizer
@@ -37,7 +38,7 @@ def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep")
       A `Tokenizer` of kind "residues".
 
     Raises:
-      ValueError: if there is no such alphabet or treatment.
+      ConfigError: if there is no such alphabet or treatment.
 
     Example:
       >>> residue_tokenizer().encode("MK<mask>")
@@ -51,5 +52,5 @@ def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep")
     """
     for name, value, words in (("alphabet", alphabet, Alphabet), ("ambiguous", ambiguous, Ambiguous)):
         if value not in get_args(words):
-            raise ValueError(f"{name}: expected one of {', '.join(get_args(words))}, got {value!r}")
+            raise ConfigError(f"{name}: expected one of {', '.join(get_args(words))}, got {value!r}")
     return Tokenizer.from_json(residues_backend(alphabet, ambiguous).to_str())

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.tokenizers._byte_level import CONTINUATION, to_symbols
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS, instructions_backend
 from jaxlm.tokenizers._pieces import ALPHABET, train_pieces
@@ -41,8 +42,8 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
       A `Tokenizer` of kind "instructions".
 
     Raises:
-      ValueError: if there is nothing to train on, or `vocab_size` has no room for the specials and the
-        bytes.
+      ConfigError: if `vocab_size` has no room for the specials and the bytes.
+      CorpusError: if there is nothing to train on.
 
     Example:
       >>> tokenizer = train_instructions(["xor rax rax [NEXT] ret", "mov rax 42 [NEXT] ret"], vocab_size=512)
@@ -51,13 +52,13 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
     """
     room = vocab_size - MIN_INSTRUCTIONS_VOCAB
     if room < 0:
-        raise ValueError(
+        raise ConfigError(
             f"an instruction vocabulary needs at least {MIN_INSTRUCTIONS_VOCAB} ids (specials and bytes): "
             f"got vocab_size={vocab_size}; give it more"
         )
     counts = count_pretokens(texts)
     if not counts.pretokens:
-        raise ValueError("expected traces to train on: found no pretoken but specials")
+        raise CorpusError("expected traces to train on: found no pretoken but specials")
     whole = frequent(counts.mnemonics)[: room // 2]
     merges = train_pieces(piece_counts(counts.pretokens, whole), room - len(whole))
     pieces = (left + right.removeprefix(CONTINUATION) for left, right in merges)

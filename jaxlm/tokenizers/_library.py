@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
+from jaxlm.errors import ModelError
+
 # What Rust raises where it gives up; no subclass of `Exception`, and in a module that cannot be imported.
 PANIC = "PanicException"
 LONGEST_MESSAGE = 300
@@ -20,13 +22,13 @@ def library_errors(what: str) -> Iterator[None]:
       what: the library was asked for, as "the tokenizer cannot read this text".
 
     Raises:
-      ValueError: one line.
+      ModelError: one line.
 
     Example:
       >>> with library_errors("not a tokenizer.json"):
       ...     raise Exception("no field model")
       Traceback (most recent call last):
-      ValueError: not a tokenizer.json: no field model
+      jaxlm.errors.ModelError: not a tokenizer.json: no field model
     """
     try:
         yield
@@ -34,4 +36,4 @@ def library_errors(what: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != PANIC:
             raise
         told = " ".join(str(error).split())[:LONGEST_MESSAGE]
-        raise ValueError(f"{what}: {told}") from error
+        raise ModelError(f"{what}: {told}") from error

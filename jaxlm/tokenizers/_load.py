@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tokenizers
 
+from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.tokenizers._classes import PLAIN_CLASSES, check_readable
 from jaxlm.tokenizers._kinds import infer_kind
 from jaxlm.tokenizers._marian import Side, from_marian
@@ -52,19 +53,19 @@ def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | Non
       A `Tokenizer`.
 
     Raises:
-      FileNotFoundError: if there is nothing to open.
-      ValueError: if a file can't be read as what it should be, or the class divides texts by more than the
+      ModelNotFoundError: if there is nothing to open.
+      ModelError: if a file can't be read as what it should be, or the class divides texts by more than the
         files say (a Japanese dictionary).
 
     Example:
       >>> load("nowhere/tokenizer.json")
       Traceback (most recent call last):
       ...
-      FileNotFoundError: no tokenizer at nowhere/tokenizer.json: no such file or folder
+      jaxlm.errors.ModelNotFoundError: no tokenizer at nowhere/tokenizer.json: no such file or folder
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"no tokenizer at {path}: no such file or folder")
+        raise ModelNotFoundError(f"no tokenizer at {path}: no such file or folder")
     folder = path if path.is_dir() else path.parent
     file = path / "tokenizer.json" if path.is_dir() else path
     settings = read_settings(folder)
@@ -74,10 +75,12 @@ def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | Non
             return _of_file(file, settings, rows)
         backend, roles = _from_vocabulary(folder, settings, side, rows)
         return Tokenizer.from_json(backend.to_str(), dict.fromkeys(settings.denied) | roles)
+    except ModelNotFoundError:
+        raise
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: not UTF-8 at byte {error.start}") from error
+        raise ModelError(f"{file}: not UTF-8 at byte {error.start}") from error
     except ValueError as error:
-        raise ValueError(f"{file if file.exists() else folder}: {error}") from error
+        raise ModelError(f"{file if file.exists() else folder}: {error}") from error
 
 
 def _of_file(file: Path, settings: TokenizerSettings, rows: int | None) -> Tokenizer:
@@ -101,11 +104,11 @@ def _from_vocabulary(
         return from_vocab_txt(folder / "vocab.txt", settings, rows)
     pieces = next((folder / name for name in (T5_FILE, LLAMA_FILE) if (folder / name).exists()), None)
     if pieces is None:
-        raise FileNotFoundError(f"no tokenizer in {folder}: expected {WANTED}{_instead(folder)}")
+        raise ModelNotFoundError(f"no tokenizer in {folder}: expected {WANTED}{_instead(folder)}")
     try:
         return from_sentence_pieces(pieces, settings, rows), settings.roles
     except ValueError as error:
-        raise ValueError(f"{error}; {WAY_OUT}") from error
+        raise ModelError(f"{error}; {WAY_OUT}") from error
 
 
 def _instead(folder: Path) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import tokenizers
 from tokenizers import AddedToken, models
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._sentence_piece_file import NORMAL, USER_DEFINED, SentencePieces, read_sentence_pieces
 from jaxlm.tokenizers._sentence_pieces import BEYOND, HIDDEN
 from jaxlm.tokenizers._spm_backends import around, reserve, scored, set_preparation
@@ -32,13 +33,13 @@ def from_marian(
       roles: role to token.
 
     Raises:
-      ValueError: if a file cannot be read, or they don't fit together.
+      ModelError: if a file cannot be read, or they don't fit together.
     """
     if config.get("separate_vocabs"):
-        raise ValueError("a vocabulary for each side (separate_vocabs) is not supported")
+        raise ModelError("a vocabulary for each side (separate_vocabs) is not supported")
     found = read_sentence_pieces(folder / f"{side}.spm")
     if found.model != "unigram" or found.byte_fallback:
-        raise ValueError(
+        raise ModelError(
             f"{side}.spm holds {found.model} pieces: of Marian's, unigrams without bytes are read"
         )
     vocab = _vocabulary(folder / "vocab.json")
@@ -46,7 +47,7 @@ def from_marian(
     specials = {role: roles.get(role, name) for role, name in usual.items()}
     absent = [specials[role] for role in ("unk", "eos") if specials[role] not in vocab]
     if absent:
-        raise ValueError(f"vocab.json has no {' and no '.join(absent)}")
+        raise ModelError(f"vocab.json has no {' and no '.join(absent)}")
     codes = [token for token in vocab if token.startswith(">>") and token.endswith("<<")]
     plain = {*specials.values(), *codes}
     backend = tokenizers.Tokenizer(_marian_model(found, vocab, plain, vocab[specials["unk"]]))
@@ -108,5 +109,5 @@ def _marian_model(
 def _vocabulary(file: Path) -> dict[str, int]:
     vocab = read_vocabulary(file)
     if sorted(vocab.values()) != list(range(len(vocab))):
-        raise ValueError(f"{file.name}: ids are 0 to {len(vocab) - 1}, each one once")
+        raise ModelError(f"{file.name}: ids are 0 to {len(vocab) - 1}, each one once")
     return vocab

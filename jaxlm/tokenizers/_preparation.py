@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import tokenizers
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._byte_level import to_bytes, to_symbols
 
 Step = Mapping[str, Any]
@@ -14,7 +15,7 @@ Step = Mapping[str, Any]
 _WHITE = ((" ", False), (" +", False), (r"\s", False), (r"\s+", False), (r"\S+", True))
 
 
-class UnknownBytesError(ValueError):
+class UnknownBytesError(ModelError):
     """The tokens of a tokenizer have no bytes of their own, or its file does not tell them."""
 
 

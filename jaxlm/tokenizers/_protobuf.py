@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from jaxlm.errors import ModelError
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 FIXED = {FIXED64: 8, FIXED32: 4}
 LONGEST_VARINT = 10
@@ -23,7 +25,7 @@ def read_fields(data: bytes) -> Iterator[Field]:
       data: the message.
 
     Raises:
-      ValueError: one line, if a field claims more bytes than there are or is stored in no known way.
+      ModelError: one line, if a field claims more bytes than there are or is stored in no known way.
 
     Example:
       >>> [tuple(field) for field in read_fields(bytes([0x08, 0x96, 0x01, 0x12, 0x02, 0x68, 0x69]))]
@@ -31,7 +33,7 @@ def read_fields(data: bytes) -> Iterator[Field]:
       >>> list(read_fields(bytes([0x12, 0x7F, 0x68])))
       Traceback (most recent call last):
       ...
-      ValueError: field 2 claims 127 bytes at byte 2, and 1 are left
+      jaxlm.errors.ModelError: field 2 claims 127 bytes at byte 2, and 1 are left
 
     References:
       Protocol Buffers, "Encoding", https://protobuf.dev/programming-guides/encoding/.
@@ -49,9 +51,9 @@ def read_fields(data: bytes) -> Iterator[Field]:
         elif kind in FIXED:
             size = FIXED[kind]
         else:
-            raise ValueError(f"field {number} at byte {at} is of wire type {kind}, which is not known")
+            raise ModelError(f"field {number} at byte {at} is of wire type {kind}, which is not known")
         if size > len(data) - at:
-            raise ValueError(
+            raise ModelError(
                 f"field {number} claims {size:,} bytes at byte {at:,}, and {len(data) - at:,} are left"
             )
         yield Field(number, kind, data[at : at + size])
@@ -65,4 +67,4 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, at + place + 1
-    raise ValueError(f"the number at byte {at:,} does not end")
+    raise ModelError(f"the number at byte {at:,} does not end")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+from jaxlm.errors import UsageError
 from jaxlm.tokenizers._texts import as_texts
 
 Alphabet = Literal["esm", "cortex"]
@@ -46,14 +47,14 @@ def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
       ambiguous: "error" refuses X, B, Z, J, U and O too.
 
     Raises:
-      ValueError: names the first character that is no residue, its position (from 0), and the remedy.
+      UsageError: names the first character that is no residue, its position (from 0), and the remedy.
 
     Example:
       >>> check_residues("MKT<mask>YI")
       >>> check_residues("MKtAYI")
       Traceback (most recent call last):
       ...
-      ValueError: 't' at position 2 is not a residue; write residues in upper case ('T')
+      jaxlm.errors.UsageError: 't' at position 2 is not a residue; write residues in upper case ('T')
     """
     letters = _LETTERS[ambiguous]
     end = _SEQUENCES[letters].match(sequence).end()
@@ -67,7 +68,7 @@ def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
         remedy = "it is ambiguous or rare: take ambiguous='unknown' or 'keep', or leave the sequence out"
     if found.isspace():
         remedy = "write sequences without white space"
-    raise ValueError(f"{found!r} at position {end} is not a residue; {remedy}")
+    raise UsageError(f"{found!r} at position {end} is not a residue; {remedy}")
 
 
 def join_chains(chains: Iterable[str]) -> str:
@@ -82,7 +83,7 @@ def join_chains(chains: Iterable[str]) -> str:
       The sequence that a residue tokenizer encodes.
 
     Raises:
-      ValueError: if there is no chain, or one is empty or holds a separator; names it by its place.
+      UsageError: if there is no chain, or one is empty or holds a separator; names it by its place.
 
     Example:
       >>> join_chains(["AVAVAV", "ACVACA"])
@@ -90,10 +91,10 @@ def join_chains(chains: Iterable[str]) -> str:
     """
     chains = list(as_texts(chains))
     if not chains:
-        raise ValueError("expected at least one chain to join, got none")
+        raise UsageError("expected at least one chain to join, got none")
     for place, chain in enumerate(chains):
         if not chain or CHAIN_SEPARATOR in chain:
-            raise ValueError(
+            raise UsageError(
                 f"chain {place}: expected residues without {CHAIN_SEPARATOR!r}, which separates chains, "
                 f"got {chain[:40]!r}"
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._charsmap import check_charsmap
 from jaxlm.tokenizers._protobuf import BYTES, FIXED32, VARINT, Field, read_fields
 
@@ -49,7 +50,7 @@ def read_sentence_pieces(path: Path) -> SentencePieces:
     """Reads a model file of SentencePiece (`*.spm`, `*.model`).
 
     Raises:
-      ValueError: one line that names the file: it is cut off or no such file, or asks for what is not
+      ModelError: one line that names the file: it is cut off or no such file, or asks for what is not
         supported.
 
     References:
@@ -58,7 +59,7 @@ def read_sentence_pieces(path: Path) -> SentencePieces:
     try:
         return _checked(_read(path.read_bytes()))
     except ValueError as error:
-        raise ValueError(f"{path.name} is no SentencePiece model that can be read: {error}") from error
+        raise ModelError(f"{path.name} is no SentencePiece model that can be read: {error}") from error
 
 
 def _read(data: bytes) -> SentencePieces:
@@ -71,13 +72,13 @@ def _read(data: bytes) -> SentencePieces:
         elif field.number == 3:
             normalizer |= _scalars(_message(field))
         elif field.number == 5 and _scalars(_message(field)).get(2):
-            raise ValueError("it has a table of characters for decoding, which is not supported")
+            raise ModelError("it has a table of characters for decoding, which is not supported")
     if trainer.get(24):
-        raise ValueError(
+        raise ModelError(
             "its pieces end with their space (treat_whitespace_as_suffix), which is not supported"
         )
     if not normalizer.get(5, 1):
-        raise ValueError("its spaces are not written as ▁ (escape_whitespaces), which is not supported")
+        raise ModelError("its spaces are not written as ▁ (escape_whitespaces), which is not supported")
     return SentencePieces(
         tuple(pieces),
         MODEL_TYPES.get(trainer.get(3, 1), "unknown"),
@@ -90,16 +91,16 @@ def _read(data: bytes) -> SentencePieces:
 
 def _checked(found: SentencePieces) -> SentencePieces:
     if not found.pieces:
-        raise ValueError("it holds no pieces")
+        raise ModelError("it holds no pieces")
     if found.model not in ("unigram", "bpe"):
-        raise ValueError(f"its model is {found.model!r}: unigram and bpe are read")
+        raise ModelError(f"its model is {found.model!r}: unigram and bpe are read")
     if len({piece.text for piece in found.pieces}) < len(found.pieces):
-        raise ValueError("a piece stands in it twice")
+        raise ModelError("a piece stands in it twice")
     wrong = next((piece for piece in found.pieces if not math.isfinite(piece.score)), None)
     if wrong is not None:
-        raise ValueError(f"the score of {wrong.text!r} is {wrong.score}")
+        raise ModelError(f"the score of {wrong.text!r} is {wrong.score}")
     if len(found.of_kind(UNKNOWN)) != 1:
-        raise ValueError(f"one piece stands for what is unknown: got {len(found.of_kind(UNKNOWN))}")
+        raise ModelError(f"one piece stands for what is unknown: got {len(found.of_kind(UNKNOWN))}")
     if found.charsmap:
         check_charsmap(found.charsmap)
     return found
@@ -109,16 +110,16 @@ def _piece(data: bytes) -> SentencePiece:
     values = _scalars(data)
     score = values.get(2, b"\0\0\0\0")
     if not isinstance(score, bytes) or len(score) != 4:
-        raise ValueError("the score of a piece is stored as no float")
+        raise ModelError("the score of a piece is stored as no float")
     text = _bytes(values.get(1, b"")).decode()
     if not text:
-        raise ValueError("a piece has no text")
+        raise ModelError("a piece has no text")
     return SentencePiece(text, struct.unpack("<f", score)[0], values.get(3, NORMAL))
 
 
 def _message(field: Field) -> bytes:
     if field.kind != BYTES:
-        raise ValueError(f"field {field.number} is no message")
+        raise ModelError(f"field {field.number} is no message")
     return field.value
 
 
@@ -131,5 +132,5 @@ def _scalars(data: bytes) -> Mapping[int, Any]:
 
 def _bytes(value: Any) -> bytes:
     if not isinstance(value, bytes):
-        raise ValueError("a text in it is stored as a number")
+        raise ModelError("a text in it is stored as a number")
     return value

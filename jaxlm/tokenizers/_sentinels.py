@@ -5,6 +5,7 @@ import itertools
 import tokenizers
 from tokenizers import AddedToken
 
+from jaxlm.errors import ConfigError
 from jaxlm.tokenizers._marian import num_own_ids
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
@@ -29,7 +30,7 @@ def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:
       number: how many; sentinels that it has already stay where they are.
 
     Raises:
-      ValueError: if the tokenizer is of residues or instructions, whose texts no sentinel fits into, or
+      ConfigError: if the tokenizer is of residues or instructions, whose texts no sentinel fits into, or
         Marian's, whose ids have no room behind them.
 
     Example:
@@ -38,9 +39,9 @@ def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:
       array([ 97, 260,  98], dtype=int32)
     """
     if tokenizer.kind in ("residues", "instructions"):
-        raise ValueError(f"sentinels stand in texts of subwords or bytes: got {tokenizer.kind}")
+        raise ConfigError(f"sentinels stand in texts of subwords or bytes: got {tokenizer.kind}")
     if num_own_ids(tokenizer.backend) is not None:
-        raise ValueError("a Marian vocabulary gets no sentinels: pieces without ids stand behind its own")
+        raise ConfigError("a Marian vocabulary gets no sentinels: pieces without ids stand behind its own")
     backend = tokenizers.Tokenizer.from_str(tokenizer.to_json())
     names = [f"<extra_id_{index}>" for index in range(number)]
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])

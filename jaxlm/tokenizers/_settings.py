@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tokenizers import AddedToken
 
 from jaxlm import io
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._classes import Way, class_name, way_of
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._texts import check_characters
@@ -130,7 +131,7 @@ def read_object(file: Path) -> dict[str, Any]:
     """Returns the JSON object of a file, an empty one if there is no such file.
 
     Raises:
-      ValueError: if it is no JSON object, or holds a text that has no UTF-8.
+      ModelError: if it is no JSON object, or holds a text that has no UTF-8.
     """
     if not file.exists():
         return {}
@@ -138,9 +139,9 @@ def read_object(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8-sig")
         found = io.parse_json(text)
     except ValueError as error:
-        raise ValueError(f"{file}: not JSON ({error})") from error
+        raise ModelError(f"{file}: not JSON ({error})") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
+        raise ModelError(f"{file}: expected a JSON object, got {type(found).__name__}")
     # JSON can escape half of a surrogate pair, of which the library makes no token.
     if "\\ud" in text.lower():
         _check_characters(file, found)
@@ -158,7 +159,7 @@ def _model(file: Path) -> dict[str, Any]:
     """config.json, of which whoever opens the model says what is wrong with it."""
     try:
         return read_object(file)
-    except ValueError:
+    except ModelError:
         return {}
 
 
@@ -207,6 +208,6 @@ def _decoder(found: Mapping[str, Any]) -> Iterator[ListedToken]:
 def _added(file: Path, special: set[str]) -> Iterator[ListedToken]:
     for name, id in read_object(file).items():
         if type(id) is not int:
-            raise ValueError(f"{file}: expected a JSON object of tokens and ids")
+            raise ModelError(f"{file}: expected a JSON object of tokens and ids")
         if name:
             yield ListedToken(_token(None, name, special=name in special), id)

@@ -7,6 +7,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._added_tokens import add_listed
 from jaxlm.tokenizers._sentence_piece_file import (
     CONTROL,
@@ -92,7 +93,7 @@ def scored(found: SentencePieces) -> list[SentencePiece]:
 def _merging(found: SentencePieces) -> models.BPE:
     """Merges of every two pieces that make a third, in the order of its score."""
     if found.of_kind(UNUSED) or (found.adds_space and found.of_kind(USER_DEFINED)):
-        raise ValueError(
+        raise ModelError(
             "its merges have unused pieces, or a user's and a space in front of texts, which is not supported"
         )
     (unk,) = found.of_kind(UNKNOWN)
@@ -160,7 +161,7 @@ def around(backend: tokenizers.Tokenizer, opening: str | None, closing: str | No
 def _sentinels(found: SentencePieces, config: Mapping[str, Any]) -> list[str]:
     number = config.get("extra_ids", T5_SENTINELS)
     if type(number) is not int or not 0 <= number <= MOST_SENTINELS:
-        raise ValueError(f"tokenizer_config.json: extra_ids is the number of sentinels: got {number!r}")
+        raise ModelError(f"tokenizer_config.json: extra_ids is the number of sentinels: got {number!r}")
     known = {piece.text for piece in found.pieces}
     names = (f"<extra_id_{index}>" for index in reversed(range(number)))
     return [name for name in names if name not in known]

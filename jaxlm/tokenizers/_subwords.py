@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tokenizers import trainers
 
+from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
 from jaxlm.tokenizers._kinds import TEXT_SPECIALS, text_backend
 from jaxlm.tokenizers._texts import as_texts
@@ -26,7 +27,8 @@ def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer
       A `Tokenizer` of kind "subwords".
 
     Raises:
-      ValueError: if there is nothing to train on, or `vocab_size` has no room for the specials and the bytes.
+      ConfigError: if `vocab_size` has no room for the specials and the bytes.
+      CorpusError: if there is nothing to train on.
 
     Example:
       >>> tokenizer = train_subwords(["low lower lowest", "low"], vocab_size=263)
@@ -39,7 +41,7 @@ def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer
       2019 (section 2.2, bytes).
     """
     if vocab_size < MIN_SUBWORDS_VOCAB:
-        raise ValueError(
+        raise ConfigError(
             f"a subword vocabulary needs at least {MIN_SUBWORDS_VOCAB} ids (specials and bytes): "
             f"got vocab_size={vocab_size}; give it more"
         )
@@ -61,4 +63,4 @@ def _some(texts: Iterable[str]) -> Iterator[str]:
         empty = empty and not text.strip()
         yield text
     if empty:
-        raise ValueError("expected text to train on: found none")
+        raise CorpusError("expected text to train on: found none")

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxlm.errors import UsageError
+
 
 def as_texts(texts: Any) -> Iterable[Any]:
     """Returns texts as they are given, and a single one as a list of it: a string is no list of letters.
@@ -48,7 +50,7 @@ def check_characters(text: str) -> None:
     """Refuses a text that cannot be written in UTF-8.
 
     Raises:
-      ValueError: if it holds half of a surrogate pair; names its place.
+      UsageError: if it holds half of a surrogate pair; names its place.
 
     Example:
       >>> check_characters("to be")
@@ -57,4 +59,4 @@ def check_characters(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         found = f"{text[error.start]!r} at position {error.start}"
-        raise ValueError(f"{found} is half of a surrogate pair and no character: read it as UTF-8") from error
+        raise UsageError(f"{found} is half of a surrogate pair and no character: read it as UTF-8") from error

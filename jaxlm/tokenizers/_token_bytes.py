@@ -8,6 +8,7 @@ import numpy as np
 import tokenizers
 from tokenizers import AddedToken
 
+from jaxlm.errors import UsageError
 from jaxlm.tokenizers._piece_bytes import PieceBytes, PieceModel, piece_bytes
 from jaxlm.tokenizers._preparation import preparation
 from jaxlm.tokenizers._residues import CHAIN_SEPARATOR
@@ -56,7 +57,7 @@ class TokenBytes(NamedTuple):
           ids: integers `[L]`.
 
         Raises:
-          ValueError: if an id has no bytes.
+          UsageError: if an id has no bytes.
 
         Example:
           >>> TokenBytes((b" to", b" be"), prefix=b" ").text([0, 1])
@@ -65,7 +66,7 @@ class TokenBytes(NamedTuple):
         numbers = np.asarray(list(ids), dtype=np.int64).tolist()
         for place, id in enumerate(numbers):
             if not 0 <= id < len(self.values) or self.values[id] is None:
-                raise ValueError(
+                raise UsageError(
                     f"id {id} at position {place} has no bytes: it stands for no text of its own"
                 )
         return b"".join(self.values[id] for id in numbers).removeprefix(self.prefix)

@@ -13,6 +13,7 @@ import numpy as np
 import tokenizers
 
 from jaxlm import io
+from jaxlm.errors import UsageError
 from jaxlm.tokenizers._byte_level import byte_ids
 from jaxlm.tokenizers._files import parse_tokenizer
 from jaxlm.tokenizers._kinds import Kind, infer_ambiguous, infer_kind
@@ -154,7 +155,7 @@ class Tokenizer:
           A list of int32 arrays.
 
         Raises:
-          ValueError: as `encode`, naming the text by its place in the batch.
+          UsageError: as `encode`, naming the text by its place in the batch.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -165,8 +166,8 @@ class Tokenizer:
         for place, text in enumerate(texts):
             try:
                 self._check(text)
-            except ValueError as error:
-                raise ValueError(f"text {place} of the batch: {error}") from error
+            except UsageError as error:
+                raise UsageError(f"text {place} of the batch: {error}") from error
         if self.kind == "bytes" and not add_specials:
             return [byte_ids(text, self._special_tokens) for text in texts]
         texts = [self._read(text) for text in texts]
@@ -371,7 +372,7 @@ class Tokenizer:
 
     def _check_id(self, id: int | np.integer) -> None:
         if not 0 <= id < self.vocab_size:
-            raise ValueError(f"no token has id {id}: ids go from 0 to {self.vocab_size - 1}")
+            raise UsageError(f"no token has id {id}: ids go from 0 to {self.vocab_size - 1}")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tokenizer):

@@ -6,6 +6,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import models
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
 from jaxlm.tokenizers._classes import Way
@@ -35,11 +36,11 @@ def from_vocab_json(
       The backend, and role to token.
 
     Raises:
-      ValueError: if the files can't be read, or the vocabulary is not over bytes (CLIP's, XLM's).
+      ModelError: if the files can't be read, or the vocabulary is not over bytes (CLIP's, XLM's).
     """
     vocab = read_vocabulary(vocab_file)
     if any(symbol not in vocab for symbol in BYTE_SYMBOLS) or any(token.endswith("</w>") for token in vocab):
-        raise ValueError("vocab.json is not over GPT-2's bytes; save the tokenizer as tokenizer.json first")
+        raise ModelError("vocab.json is not over GPT-2's bytes; save the tokenizer as tokenizer.json first")
     if settings.way not in BYTE_WAYS:
         is_roberta = {"<s>", "</s>", "<mask>"} <= vocab.keys()
         settings = settings._replace(class_name="RobertaTokenizer" if is_roberta else None)
@@ -50,7 +51,7 @@ def from_vocab_json(
         model = models.BPE(filled, read_merges(merges_file))
     # The Rust side raises bare `Exception` for merges of what the vocabulary lacks.
     except Exception as error:
-        raise ValueError(f"vocab.json and merges.txt don't fit together ({error})") from error
+        raise ModelError(f"vocab.json and merges.txt don't fit together ({error})") from error
     backend = tokenizers.Tokenizer(model)
     take_steps(backend, steps_of(settings.way or "gpt2", settings.values))
     add_listed(backend, reserved, rows=rows, plain=holes)
@@ -62,19 +63,19 @@ def read_merges(file: Path) -> list[tuple[str, str]]:
     """Returns the pairs of a `merges.txt` in their order.
 
     Raises:
-      ValueError: if the file is no UTF-8, or a line is no pair.
+      ModelError: if the file is no UTF-8, or a line is no pair.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file.name}: not UTF-8 at byte {error.start}") from error
+        raise ModelError(f"{file.name}: not UTF-8 at byte {error.start}") from error
     merges = []
     for number, line in enumerate(text.split("\n"), 1):
         pair = tuple(line.strip("\r ").split(" "))
         if pair == ("",) or line.startswith("#version"):
             continue
         if len(pair) != 2:
-            raise ValueError(f"{file.name}, line {number}: expected a pair of tokens, got {line[:40]!r}")
+            raise ModelError(f"{file.name}, line {number}: expected a pair of tokens, got {line[:40]!r}")
         merges.append(pair)
     return merges
 
@@ -83,11 +84,11 @@ def read_vocabulary(file: Path) -> dict[str, int]:
     """Returns token to id of a JSON file.
 
     Raises:
-      ValueError: if it is no such file.
+      ModelError: if it is no such file.
     """
     found: Mapping[str, int] = read_object(file)
     if not all(type(id) is int for id in found.values()):
-        raise ValueError(f"{file.name}: expected a JSON object of tokens and ids")
+        raise ModelError(f"{file.name}: expected a JSON object of tokens and ids")
     check_ids(found.values(), file.stat().st_size)
     return dict(found)
 

@@ -10,6 +10,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
+from jaxlm.errors import ModelError
 from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
 from jaxlm.tokenizers._kinds import residues_backend
 from jaxlm.tokenizers._residues import ALPHABETS, AMINO_ACIDS
@@ -35,12 +36,12 @@ def read_vocab_txt(file: Path) -> list[str]:
     Unicode ends a line. White space behind a token is no part of it, nor is a byte order mark.
 
     Raises:
-      ValueError: if the file is no UTF-8.
+      ModelError: if the file is no UTF-8.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file.name}: not UTF-8 at byte {error.start}") from error
+        raise ModelError(f"{file.name}: not UTF-8 at byte {error.start}") from error
     lines = text.split("\n")
     return [line.rstrip(_WHITE) for line in (lines if lines[-1] else lines[:-1])]
 
@@ -102,7 +103,7 @@ def _unknown(vocab: Mapping[str, int], settings: TokenizerSettings, file: Path) 
     names = (settings.named_roles.get("unk", ""), *CONVENTIONAL_NAMES["unk"])
     unk = next((name for name in names if name in vocab), None)
     if unk is None:
-        raise ValueError(
+        raise ModelError(
             f"{file.name} has no unknown token: expected one of {', '.join(CONVENTIONAL_NAMES['unk'])}"
         )
     return unk

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import corruption, data, ops
+from jaxlm.errors import ConfigError
 from jaxlm.training._objective import Objective, named_rng, read_positions, unigram_sums
 from jaxlm.training._token_loss import Predictions, Smoothing, count, prediction_sums
 from jaxlm.typing import Array, Float, Int, Key
@@ -108,15 +109,15 @@ def causal_lm_objective(
       add the sums named above.
 
     Raises:
-      ValueError: if `label_smoothing` is "fraction" and there is no noise that has one.
+      ConfigError: if `label_smoothing` is "fraction" and there is no noise that has one.
 
     Example:
       >>> objective = causal_lm_objective(label_smoothing="fraction")
       Traceback (most recent call last):
-      ValueError: label_smoothing='fraction' smooths by the noise of each example: give input_noise or ...
+      jaxlm.errors.ConfigError: label_smoothing='fraction' smooths by the noise of each example: give ...
     """
     if label_smoothing == "fraction" and input_noise is None and target_noise is None:
-        raise ValueError(
+        raise ConfigError(
             "label_smoothing='fraction' smooths by the noise of each example: give input_noise or "
             "target_noise, or a share in [0, 1)"
         )

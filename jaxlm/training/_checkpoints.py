@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from jaxlm import io
+from jaxlm.errors import ModelError
 from jaxlm.io import damage, read_sealed, write_digests
 
 CHECKPOINTS, ARRAYS, META = "checkpoints", "state", "meta.json"
@@ -115,7 +116,7 @@ def load_arrays(checkpoint: Checkpoint, like: Any) -> Any:
     """Returns a checkpoint's arrays as host arrays in the tree structure of `like`.
 
     Raises:
-      ValueError: if the names, shapes or dtypes are others than those of `like`.
+      ModelError: if the names, shapes or dtypes are others than those of `like`.
     """
     import orbax.checkpoint as ocp
 
@@ -124,7 +125,7 @@ def load_arrays(checkpoint: Checkpoint, like: Any) -> Any:
     expected = flat_arrays(like)
     differ = [name for name in sorted(set(arrays) | set(expected)) if not _same(arrays, expected, name)]
     if differ:
-        raise ValueError(
+        raise ModelError(
             f"{checkpoint.folder} is of another model: {len(differ)} arrays differ, {differ[0]} first; "
             "train in a new folder"
         )

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from jaxlm import data
+from jaxlm.errors import UsageError
 from jaxlm.training._objective import Objective, named_rng
 from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.typing import Array, Key
@@ -55,10 +56,10 @@ def init_ensemble(
       length: of the row that the shapes are inferred with.
 
     Raises:
-      ValueError: if there is no member.
+      UsageError: if there is no member.
     """
     if members < 1:
-        raise ValueError(f"an ensemble has at least one member: got {members}")
+        raise UsageError(f"an ensemble has at least one member: got {members}")
     rngs = member_rngs(rng, members)
     states = jax.vmap(lambda rng: init_state(model, optimizer, rng, length=length))(rngs)
     if not shared_body:

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from jaxlm import corruption, data, models, tokenizers
+from jaxlm.errors import UsageError
 from jaxlm.training._compiled import compile_unless
 from jaxlm.training._evaluation import (
     Evaluation,
@@ -145,12 +146,12 @@ def evaluate(
       `Evaluation` of a language model, `SequenceEvaluation` of others; None where nothing is scored.
 
     Raises:
-      ValueError: if nothing in the records may be masked, labels are missing, or the devices do not divide
+      UsageError: if nothing in the records may be masked, labels are missing, or the devices do not divide
         the batch.
     """
     devices = list(devices or jax.local_devices()[: _most_devices(batch_size)])
     if batch_size % len(devices):
-        raise ValueError(f"batch_size is a multiple of the {len(devices)} devices, got {batch_size}")
+        raise UsageError(f"batch_size is a multiple of the {len(devices)} devices, got {batch_size}")
     length = row_length or model.config.max_length
     overlap = int(objective == "causal_lm" and length > 1)
     plan = data.plan_packing(cache.lengths, length, long=long, overlap=overlap)

@@ -6,6 +6,7 @@ from typing import Any
 from jaxlm import models
 from jaxlm.corruption import NoiseConfig, SpanConfig
 from jaxlm.data import DataConfig, Ends
+from jaxlm.errors import ConfigError
 from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
 from jaxlm.training._loss_config import LossConfig
@@ -68,7 +69,7 @@ class Experiment:
     Example:
       >>> Experiment(run=RunConfig(batch_size=6), optimizer=OptimizerConfig(accumulation=4))
       Traceback (most recent call last):
-      ValueError: run.batch_size is a multiple of optimizer.accumulation: got 6 rows in 4 micro-batches
+      jaxlm.errors.ConfigError: run.batch_size is a multiple of optimizer.accumulation: got 6 rows in 4 ...
     """
 
     data: DataConfig = dataclasses.field(default_factory=_default_data)
@@ -85,12 +86,12 @@ class Experiment:
     def __post_init__(self) -> None:
         rows, parts = self.run.batch_size, self.optimizer.accumulation
         if rows % parts:
-            raise ValueError(
+            raise ConfigError(
                 "run.batch_size is a multiple of optimizer.accumulation: "
                 f"got {rows} rows in {parts} micro-batches"
             )
         if isinstance(self.optimizer.warmup, int) and self.optimizer.warmup > self.run.steps:
-            raise ValueError(
+            raise ConfigError(
                 "optimizer.warmup is no longer than the run: "
                 f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
             )
@@ -98,13 +99,13 @@ class Experiment:
         self._check_spans()
         self._check_layers()
         if self.model.param_dtype != "float32":
-            raise ValueError(
+            raise ConfigError(
                 f"training keeps parameters in float32: got model.param_dtype={self.model.param_dtype!r}; "
                 "model.dtype is what is computed in"
             )
         length, most = self.data.row_length, self.model.max_length
         if self.model.position in ("learned", "sinusoidal", "instruction") and length > most:
-            raise ValueError(
+            raise ConfigError(
                 f"rows are longer than the model's table of positions: got data.row_length={length} and "
                 f"model.max_length={most}; raise model.max_length or shorten the rows"
             )
@@ -112,11 +113,11 @@ class Experiment:
     def _check_direction(self) -> None:
         objective = self.run.objective
         if objective == "masked_lm" and self.model.causal:
-            raise ValueError(
+            raise ConfigError(
                 "a masked LM sees both sides: got model.causal=True with run.objective='masked_lm'"
             )
         if objective == "causal_lm" and not self.model.causal:
-            raise ValueError(
+            raise ConfigError(
                 "a causal LM hides what comes later: got model.causal=False with run.objective='causal_lm'; "
                 "set model.causal"
             )
@@ -125,27 +126,27 @@ class Experiment:
         if self.run.objective != "seq2seq_lm":
             return
         if self.model.causal:
-            raise ValueError(
+            raise ConfigError(
                 "an encoder sees both sides, and its decoder what it has written: got model.causal=True with "
                 "run.objective='seq2seq_lm'"
             )
         noisy = [noise for noise in (self.input_noise, self.target_noise) if noise.rate]
         if noisy or self.loss.label_smoothing == "fraction":
-            raise ValueError(
+            raise ConfigError(
                 "run.objective='seq2seq_lm' takes spans out of texts and corrupts nothing else: got "
                 "input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
             )
         if self.tokenizer.path is None and not self.tokenizer.sentinels:
-            raise ValueError(
+            raise ConfigError(
                 "spans give way to sentinels: got tokenizer.sentinels=0; set as many as a text may have spans"
             )
 
     def _check_layers(self) -> None:
         last, depth = self.run.train_last, self.trained_depth
         if last is not None and last > depth:
-            raise ValueError(f"run.train_last is of the model's {depth} blocks: got {last}")
+            raise ConfigError(f"run.train_last is of the model's {depth} blocks: got {last}")
         if last is not None and self.model.scan_layers:
-            raise ValueError(
+            raise ConfigError(
                 "run.train_last tells blocks apart, and model.scan_layers keeps them as one: got both; set "
                 "model.scan_layers=False"
             )
@@ -191,7 +192,7 @@ class Experiment:
         Example:
           >>> Experiment.from_dict({"run": {"stepz": 5}})
           Traceback (most recent call last):
-          ValueError: run has no field 'stepz'; its fields are steps, batch_size, ...
+          jaxlm.errors.ConfigError: run has no field 'stepz'; its fields are steps, batch_size, ...
         """
         return record_from_dict(cls, values)
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxlm import corruption, data, models, tokenizers
+from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training._causal import causal_lm_objective
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._objective import Masking, Objective, has_exact_capacity, masked_lm_objective
@@ -80,7 +81,7 @@ def evaluation_objective(
       log_unigrams: of a baseline for language models, from `unigram_baseline`.
 
     Raises:
-      ValueError: if nothing in the records may be masked, or labels are missing.
+      CorpusError: if nothing in the records may be masked, or labels are missing.
     """
     if goal == "seq2seq_lm":
         asked = make_spans(spans or corruption.SpanConfig(), config, tokenizer, splits)
@@ -95,7 +96,7 @@ def evaluation_objective(
         return causal_lm_objective(log_unigrams=log_unigrams, **options)
     labels, num_segments = splits[0].cache.labels, max(split.plan.max_segments for split in splits)
     if labels is None:
-        raise ValueError(f"a model of {goal} is evaluated by labels: got records without")
+        raise CorpusError(f"a model of {goal} is evaluated by labels: got records without")
     options["num_segments"] = max(1, num_segments)
     if goal == "classification":
         return classification_objective(labels, **options)
@@ -122,13 +123,13 @@ def make_masking(
       rows: rows of a micro-batch of one device.
 
     Raises:
-      ValueError: if nothing in the split may be masked.
+      CorpusError: if nothing in the split may be masked.
     """
     noise = _made(config, model, tokenizer)
     rate = config.rate if config.schedule == "constant" else 1.0
     capacity = data.masked_capacity(split.cache, split.plan, rows, noise.forbidden, rate)
     if capacity < 1:
-        raise ValueError(
+        raise CorpusError(
             "nothing in this corpus may be masked: it holds special tokens only, or input_noise.rate is 0"
         )
     if not has_exact_capacity(config):
@@ -159,16 +160,16 @@ def make_spans(
       splits: the decoder's rows have room for what is taken out of any of theirs.
 
     Raises:
-      ValueError: if the tokenizer has no sentinels, or no token begins the decoder's texts.
+      ConfigError: if the tokenizer has no sentinels, or no token begins the decoder's texts.
     """
     sentinels = tokenizers.sentinel_ids(tokenizer)
     if not sentinels:
-        raise ValueError(
+        raise ConfigError(
             "spans give way to sentinels, <extra_id_0> and so on, and this tokenizer has none: take T5's, or "
             "train one with tokenizer.sentinels"
         )
     if model.decoder_start_id is None:
-        raise ValueError(
+        raise ConfigError(
             "a decoder begins with a token of its own: the tokenizer has no padding; set "
             "model.decoder_start_id"
         )

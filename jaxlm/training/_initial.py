@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args
 import jax
 
 from jaxlm import models, pretrained, tokenizers
+from jaxlm.errors import ConfigError
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._optimizer import OptimizerConfig
 from jaxlm.training._records import first_differences
@@ -48,8 +49,9 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
       experiment: data, optimiser and length of the run; None: the default with a learning rate of 5e-5.
 
     Raises:
-      FileNotFoundError: if there is no model.
-      ValueError: if it cannot be read, has no tokenizer, or is an encoder-decoder where labels are asked for.
+      ModelNotFoundError: if there is no model.
+      ModelError: if it cannot be read.
+      ConfigError: if it has no tokenizer, or is an encoder-decoder where labels are asked for.
     """
     found = pretrained.inspect(name)
     folder, config = os.path.abspath(found.folder), found.config
@@ -61,7 +63,7 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     if not experiment.is_of_sequences and own in get_args(Goal):
         objective = own
     if found.objective == "seq2seq_lm" and objective != "seq2seq_lm":
-        raise ValueError(
+        raise ConfigError(
             f"{name} is an encoder-decoder and goes on as one: got run.objective={objective!r}; leave it "
             "out, or take a masked or causal LM"
         )
@@ -122,12 +124,12 @@ def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     where = f"run.init={experiment.run.init!r}"
     found = first_differences(_essence(loaded.config), _essence(task.config), most=5)
     if found:
-        raise ValueError(
+        raise ConfigError(
             f"{where} is another transformer, the fields that differ (there and here): {'; '.join(found)}; "
             "leave them out to take the model's"
         )
     if loaded.tokenizer is not None and loaded.tokenizer != task.tokenizer:
-        raise ValueError(
+        raise ConfigError(
             f"{where} was trained with another tokenizer; leave tokenizer.path out to take its own"
         )
     params = _stacked_as(loaded.params, loaded.config, task.config)
@@ -145,7 +147,7 @@ def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
     try:
         return tokenizers.load(folder)
     except FileNotFoundError as error:
-        raise ValueError(f"a run goes on with its model's own tokenizer: {error}") from error
+        raise ConfigError(f"a run goes on with its model's own tokenizer: {error}") from error
 
 
 def _essence(config: models.TransformerConfig) -> dict[str, Any]:
@@ -178,4 +180,4 @@ def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str,
     shapes = [jax.tree.map(lambda leaf: leaf.shape, dict(tree)) for tree in (begun, drawn)]
     found = first_differences(*shapes)
     if found:
-        raise ValueError(f"{where} has another head (there and here): {'; '.join(found)}; leave head out")
+        raise ConfigError(f"{where} has another head (there and here): {'; '.join(found)}; leave head out")

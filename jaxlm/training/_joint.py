@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxlm import data
+from jaxlm.errors import ConfigError
 from jaxlm.training._objective import Objective, named_rng
 from jaxlm.training._totals import Totals, summed
 from jaxlm.typing import Array, Key
@@ -40,17 +41,17 @@ def check_tasks(tasks: JointTasks) -> dict[str, JointTask]:
     """Returns the tasks as `JointTask` records.
 
     Raises:
-      ValueError: if there is none, a weight is not positive, or a name holds the slash that metrics are named
-        with.
+      ConfigError: if there is none, a weight is not positive, or a name holds the slash that metrics are
+        named with.
     """
     named = {name: JointTask(*task) for name, task in tasks.items()}
     if not named:
-        raise ValueError("joint training needs at least one task: got none")
+        raise ConfigError("joint training needs at least one task: got none")
     for name, task in named.items():
         if not 0 < task.weight < float("inf"):
-            raise ValueError(f"task {name!r} has a positive weight: got {task.weight}")
+            raise ConfigError(f"task {name!r} has a positive weight: got {task.weight}")
         if "/" in name:
-            raise ValueError(f"a task's name has no slash, its metrics are named by one: got {name!r}")
+            raise ConfigError(f"a task's name has no slash, its metrics are named by one: got {name!r}")
     return named
 
 

@@ -69,7 +69,7 @@ def train(
     Example:
       >>> next(train(Experiment(), "/dev/null"))
       Traceback (most recent call last):
-      ValueError: /dev/null is a file: a run needs a folder of its own
+      jaxlm.errors.UsageError: /dev/null is a file: a run needs a folder of its own
     """
     with Said() as said:
         yield from _run(experiment, Path(folder), resume, list(devices or jax.local_devices()), said)

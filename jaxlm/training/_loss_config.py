@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 
 
@@ -16,12 +17,12 @@ class LossConfig:
       z_loss: c in `c * (log of the softmax's sum)^2`, which keeps logits from drifting.
 
     Raises:
-      ValueError: if one is out of range.
+      ConfigError: if one is out of range.
 
     Example:
       >>> LossConfig(label_smoothing=1.5)
       Traceback (most recent call last):
-      ValueError: loss.label_smoothing is "fraction" or a number from 0 to below 1: got 1.5
+      jaxlm.errors.ConfigError: loss.label_smoothing is "fraction" or a number from 0 to below 1: got 1.5
 
     References:
       Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016,
@@ -36,8 +37,8 @@ class LossConfig:
         check_numbers(self, "loss.")
         smoothing = self.label_smoothing
         if smoothing != "fraction" and (isinstance(smoothing, str) or not 0 <= smoothing < 1):
-            raise ValueError(
+            raise ConfigError(
                 f'loss.label_smoothing is "fraction" or a number from 0 to below 1: got {smoothing!r}'
             )
         if not 0 <= self.z_loss < float("inf"):
-            raise ValueError(f"loss.z_loss is finite and not negative: got {self.z_loss}")
+            raise ConfigError(f"loss.z_loss is finite and not negative: got {self.z_loss}")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 from jaxlm.training._schedule import DECAYS, Decay, learning_rate_schedule
 from jaxlm.typing import Array, Bool, Float
@@ -39,7 +40,7 @@ class OptimizerConfig:
     Example:
       >>> OptimizerConfig(warmup=-1)
       Traceback (most recent call last):
-      ValueError: optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps (int, >= 0), got -1
+      jaxlm.errors.ConfigError: optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps ...
     """
 
     learning_rate: float = 1e-3
@@ -56,29 +57,29 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         check_numbers(self, "optimizer.")
         if not self.warmup >= 0 or (isinstance(self.warmup, float) and self.warmup >= 1.0):
-            raise ValueError(
+            raise ConfigError(
                 "optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps (int, >= 0), "
                 f"got {self.warmup}"
             )
         if self.decay not in DECAYS:
-            raise ValueError(f"optimizer.decay is one of {', '.join(DECAYS)}, got {self.decay!r}")
+            raise ConfigError(f"optimizer.decay is one of {', '.join(DECAYS)}, got {self.decay!r}")
         for name in ("learning_rate", "epsilon", "weight_decay", "clip_norm"):
             if not math.isfinite(getattr(self, name)):
-                raise ValueError(
+                raise ConfigError(
                     f"optimizer.{name} is finite (clip_norm: 0 is off), got {getattr(self, name)}"
                 )
         for name in ("learning_rate", "epsilon"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"optimizer.{name} is positive, got {getattr(self, name)}")
+                raise ConfigError(f"optimizer.{name} is positive, got {getattr(self, name)}")
         for name in ("beta1", "beta2", "final_fraction"):
             top = 1.0 if name == "final_fraction" else 1.0 - 1e-9
             if not 0 <= getattr(self, name) <= top:
-                raise ValueError(f"optimizer.{name} lies between 0 and 1, got {getattr(self, name)}")
+                raise ConfigError(f"optimizer.{name} lies between 0 and 1, got {getattr(self, name)}")
         for name in ("weight_decay", "clip_norm"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"optimizer.{name} is not negative (0 is off), got {getattr(self, name)}")
+                raise ConfigError(f"optimizer.{name} is not negative (0 is off), got {getattr(self, name)}")
         if self.accumulation < 1:
-            raise ValueError(f"optimizer.accumulation is at least 1 micro-batch, got {self.accumulation}")
+            raise ConfigError(f"optimizer.accumulation is at least 1 micro-batch, got {self.accumulation}")
 
     def schedule(self, steps: int) -> Callable[[Any], Any]:
         """Returns the learning rate of a run of `steps` steps, a function of the number of updates made."""

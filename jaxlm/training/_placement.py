@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxlm.errors import ConfigError
+
 AXIS = "data"
 
 
@@ -69,7 +71,7 @@ def check_divides(batch_size: int, num_devices: int, accumulation: int) -> None:
     """Raises ValueError if a batch cannot be divided over the devices and into micro-batches."""
     parts = num_devices * accumulation
     if batch_size % parts:
-        raise ValueError(
+        raise ConfigError(
             f"run.batch_size is a multiple of {num_devices} devices x {accumulation} micro-batches: "
             f"got {batch_size}, take {max(1, batch_size // parts) * parts}"
         )

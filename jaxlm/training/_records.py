@@ -7,6 +7,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from jaxlm.errors import ConfigError
+
 RecordType = TypeVar("RecordType")
 
 
@@ -19,7 +21,7 @@ def record_from_dict(kind: type[RecordType], values: Any, name: str = "") -> Rec
       name: what the refusals call it; empty for the outermost.
 
     Raises:
-      ValueError: if a field is unknown or a value is of another type than the field's.
+      ConfigError: if a field is unknown or a value is of another type than the field's.
 
     Example:
       >>> @dataclasses.dataclass(frozen=True)
@@ -29,12 +31,12 @@ def record_from_dict(kind: type[RecordType], values: Any, name: str = "") -> Rec
       Run(paths=('a.txt',))
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{name or kind.__name__} is an object of fields, got {values!r}")
+        raise ConfigError(f"{name or kind.__name__} is an object of fields, got {values!r}")
     hints = _hints(kind)
     for field in values:
         if field not in hints:
             known = ", ".join(hints)
-            raise ValueError(f"{name or kind.__name__} has no field {field!r}; its fields are {known}")
+            raise ConfigError(f"{name or kind.__name__} has no field {field!r}; its fields are {known}")
     dotted = f"{name}." if name else ""
     return kind(**{field: _value(hints[field], value, dotted + field) for field, value in values.items()})
 
@@ -72,7 +74,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         return record_from_dict(hint, value, name)
     value = tuple(value) if isinstance(value, list) else value
     if not _fits(hint, value):
-        raise ValueError(f"{name} is {_said(hint)}, got {value!r}")
+        raise ConfigError(f"{name} is {_said(hint)}, got {value!r}")
     return float(value) if hint is float else value
 
 

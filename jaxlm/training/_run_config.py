@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
+from jaxlm.errors import ConfigError
 from jaxlm.fields import check_numbers
 
 Goal = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression"]
@@ -37,7 +38,7 @@ class RunConfig:
     Example:
       >>> RunConfig(steps=0)
       Traceback (most recent call last):
-      ValueError: run.steps is at least 1, got 0
+      jaxlm.errors.ConfigError: run.steps is at least 1, got 0
     """
 
     steps: int = 1000
@@ -59,16 +60,16 @@ class RunConfig:
         check_numbers(self, "run.", wide=("seed",))
         for name in ("steps", "batch_size", "log_every", "keep_last", "max_bad_steps"):
             if getattr(self, name) < 1:
-                raise ValueError(f"run.{name} is at least 1, got {getattr(self, name)}")
+                raise ConfigError(f"run.{name} is at least 1, got {getattr(self, name)}")
         for name in ("seed", "eval_every", "eval_batches", "save_every", "keep_best", "train_last"):
             if (getattr(self, name) or 0) < 0:
-                raise ValueError(f"run.{name} is not negative, got {getattr(self, name)}")
+                raise ConfigError(f"run.{name} is not negative, got {getattr(self, name)}")
         if self.seed >= 2**32:
-            raise ValueError(f"run.seed is below 2**32, got {self.seed}")
+            raise ConfigError(f"run.seed is below 2**32, got {self.seed}")
         if self.train_last is not None and self.init is None:
-            raise ValueError(
+            raise ConfigError(
                 f"run.train_last={self.train_last} leaves the other blocks as a model has them: got no "
                 "run.init; name one"
             )
         if self.objective not in get_args(Goal):
-            raise ValueError(f"run.objective is one of {', '.join(get_args(Goal))}, got {self.objective!r}")
+            raise ConfigError(f"run.objective is one of {', '.join(get_args(Goal))}, got {self.objective!r}")

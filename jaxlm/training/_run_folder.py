@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxlm import io
+from jaxlm.errors import UsageError
 from jaxlm.training._changes import find_changes
 from jaxlm.training._checkpoints import CHECKPOINTS, clear_checkpoints, holds_none
 from jaxlm.training._experiment import Experiment
@@ -30,7 +31,7 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
       True if the folder holds this experiment's run, False if it is empty or missing.
 
     Raises:
-      ValueError: if the folder is not empty and `resume` is off, or it holds something else than a run of
+      UsageError: if the folder is not empty and `resume` is off, or it holds something else than a run of
         this experiment.
 
     Example:
@@ -43,12 +44,12 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
       True
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: a run needs a folder of its own")
+        raise UsageError(f"{folder} is a file: a run needs a folder of its own")
     begun = (folder / EXPERIMENT).exists()
     if begun and not resume:
-        raise ValueError(f"{folder} already holds a run: go on with it by --resume, or name another folder")
+        raise UsageError(f"{folder} already holds a run: go on with it by --resume, or name another folder")
     if not begun and folder.exists() and not all(_is_left_behind(path) for path in folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no run: name another folder")
+        raise UsageError(f"{folder} is not empty and holds no run: name another folder")
     if begun:
         _check_same(folder, experiment)
     return begun
@@ -60,7 +61,7 @@ def one_process(folder: Path) -> Iterator[None]:
     the process, however that ends.
 
     Raises:
-      ValueError: if another process trains in it.
+      UsageError: if another process trains in it.
       WriteError: if the folder cannot be made.
 
     Example:
@@ -69,7 +70,7 @@ def one_process(folder: Path) -> Iterator[None]:
       >>> with one_process(folder), one_process(folder):
       ...     pass
       Traceback (most recent call last):
-      ValueError: another process is training in ...: wait for it, or name another folder
+      jaxlm.errors.UsageError: another process is training in ...: wait for it, or name another folder
     """
     with io.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def one_process(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(
+            raise UsageError(
                 f"another process is training in {folder}: wait for it, or name another folder"
             ) from None
         yield
@@ -123,7 +124,7 @@ def _is_left_behind(path: Path) -> bool:
 def _check_same(folder: Path, experiment: Experiment) -> None:
     _, refused = find_changes(load_experiment(folder), experiment)
     if refused:
-        raise ValueError(
+        raise UsageError(
             f"{folder} holds a run of another experiment, the first fields that differ (there and here): "
             f"{'; '.join(map(str, refused[:3]))}; resume with the same, or train in another folder"
         )
@@ -134,9 +135,9 @@ def _stored(folder: Path) -> dict[str, Any]:
     try:
         stored = io.parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"{folder} holds no run: it has no {EXPERIMENT}") from None
+        raise UsageError(f"{folder} holds no run: it has no {EXPERIMENT}") from None
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(stored, dict):
-        raise ValueError(f"{path} is no experiment: expected an object of sections, got {stored!r:.60}")
+        raise UsageError(f"{path} is no experiment: expected an object of sections, got {stored!r:.60}")
     return stored

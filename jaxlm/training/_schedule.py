@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
+from jaxlm.errors import ConfigError
 from jaxlm.typing import Array, Float, Int
 
 Decay = Literal["cosine", "linear", "constant"]
@@ -56,7 +57,7 @@ def learning_rate_schedule(
       A function of an integer scalar, traceable, that gives a float32 scalar.
 
     Raises:
-      ValueError: if `decay` is none of the three.
+      ConfigError: if `decay` is none of the three.
 
     Example:
       >>> rate = learning_rate_schedule(1e-4, 200, warmup=0.025)
@@ -64,7 +65,7 @@ def learning_rate_schedule(
       ['2.0000e-05', '3.6000e-05', '1.0000e-04', '5.0403e-05', '0.0000e+00', '0.0000e+00']
     """
     if decay not in DECAYS:
-        raise ValueError(f"decay is one of {', '.join(DECAYS)}, got {decay!r}")
+        raise ConfigError(f"decay is one of {', '.join(DECAYS)}, got {decay!r}")
     warm = warmup_steps(warmup, steps)
 
     def rate(count: Int[Array, ""]) -> Float[Array, ""]:

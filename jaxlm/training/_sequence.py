@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import corruption, data
+from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training._objective import Objective
 from jaxlm.training._sequence_inputs import Examples, read_batch, sequence_outputs
 from jaxlm.training._token_loss import count
@@ -49,12 +50,12 @@ def classification_objective(
       deterministic objective also `confusion`, `Int[C C]`, rows the classes and columns what was predicted.
 
     Raises:
-      ValueError: if the labels are not classes, or the smoothing is out of range or has no noise to follow.
+      CorpusError: if the labels are not classes, or the smoothing is out of range or has no noise to follow.
 
     Example:
       >>> classification_objective(np.array([0.5]), num_segments=1)
       Traceback (most recent call last):
-      ValueError: classes are whole numbers from 0 (below 0 or NaN: unlabelled): got 0.5 (example 0)
+      jaxlm.errors.CorpusError: classes are whole numbers from 0 (below 0 or NaN: unlabelled): got 0.5 ...
     """
     classes = _classes(labels)
     _check_smoothing(label_smoothing, has_noise=input_noise is not None)
@@ -74,7 +75,7 @@ def classification_objective(
         )
         logits = outputs.center + outputs.scale * outputs.values
         if classes.max(initial=-1) >= logits.shape[-1]:
-            raise ValueError(
+            raise CorpusError(
                 f"classes are numbers below the head's {logits.shape[-1]} outputs: got {classes.max()}"
             )
         targets = jnp.asarray(classes)[inputs.examples.ids]
@@ -121,16 +122,17 @@ def regression_objective(
       count `tokens` (real ones) and `overflow` (segments beyond S).
 
     Raises:
-      ValueError: if the labels are misshapen or infinite, or `scale` is not positive.
+      CorpusError: if the labels are misshapen or infinite.
+      ConfigError: if `scale` is not positive.
 
     Example:
       >>> regression_objective(np.array([0.5, np.inf]), num_segments=1)
       Traceback (most recent call last):
-      ValueError: labels are finite (NaN: unlabelled): got inf (example 1)
+      jaxlm.errors.CorpusError: labels are finite (NaN: unlabelled): got inf (example 1)
     """
     values, known = _values(labels)
     if not 0.0 < scale < np.inf:
-        raise ValueError(f"scale is positive, got {scale}")
+        raise ConfigError(f"scale is positive, got {scale}")
 
     def objective(
         apply_fn: Callable[..., Any], params: Any, batch: data.Batch, rngs: Mapping[str, Key[Array, ""]]
@@ -146,7 +148,7 @@ def regression_objective(
             dropout_rng=None if deterministic else rngs["dropout"],
         )
         if outputs.values.shape[-1] != values.shape[1]:
-            raise ValueError(
+            raise CorpusError(
                 f"the head has {outputs.values.shape[-1]} outputs: got {values.shape[1]} labels an example"
             )
         ids = inputs.examples.ids
@@ -192,11 +194,11 @@ def _classes(labels: np.ndarray) -> np.ndarray:
     """Labels as int32, -1 for the unlabelled."""
     labels = np.asarray(labels)
     if labels.ndim != 1:
-        raise ValueError(f"classes are one number an example: got labels of shape {labels.shape}")
+        raise CorpusError(f"classes are one number an example: got labels of shape {labels.shape}")
     numbers = np.where(np.isnan(labels), -1, labels) if labels.dtype.kind == "f" else labels
     broken = np.flatnonzero(numbers != np.round(numbers))
     if broken.size:
-        raise ValueError(
+        raise CorpusError(
             "classes are whole numbers from 0 (below 0 or NaN: unlabelled): "
             f"got {labels[broken[0]]} (example {broken[0]})"
         )
@@ -207,17 +209,17 @@ def _values(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels as float64 `[N C]`, 0 for the unlabelled; and which are labelled."""
     values = np.asarray(labels, np.float64)
     if values.ndim not in (1, 2):
-        raise ValueError(f"labels are [N] or [N C] values: got shape {values.shape}")
+        raise CorpusError(f"labels are [N] or [N C] values: got shape {values.shape}")
     infinite = np.argwhere(np.isinf(values))
     if infinite.size:
         place = tuple(infinite[0])
-        raise ValueError(f"labels are finite (NaN: unlabelled): got {values[place]} (example {place[0]})")
+        raise CorpusError(f"labels are finite (NaN: unlabelled): got {values[place]} (example {place[0]})")
     values = values.reshape(len(values), -1)
     return np.nan_to_num(values), ~np.isnan(values)
 
 
 def _check_smoothing(smoothing: float | str, *, has_noise: bool) -> None:
     if smoothing == "fraction" and not has_noise:
-        raise ValueError("label_smoothing='fraction' follows the noise of each example: give input_noise")
+        raise ConfigError("label_smoothing='fraction' follows the noise of each example: give input_noise")
     if smoothing != "fraction" and (isinstance(smoothing, str) or not 0 <= smoothing < 1):
-        raise ValueError(f"label_smoothing lies in [0, 1) or is 'fraction', got {smoothing!r}")
+        raise ConfigError(f"label_smoothing lies in [0, 1) or is 'fraction', got {smoothing!r}")

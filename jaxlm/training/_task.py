@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxlm import data, models, tokenizers
+from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training._experiment import Experiment
 
 
@@ -85,7 +86,7 @@ def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
 def _check_predicts(split: Split) -> None:
     """Refuses records of which a causal model predicts nothing."""
     if split.plan.length.max() < 2:
-        raise ValueError(
+        raise CorpusError(
             "a causal model predicts every token of a record but the first: no record of the train split, or "
             f"piece of one in a row of {split.plan.row_length}, has a second; give longer records, "
             "data.ends=True or a greater data.row_length"
@@ -105,7 +106,7 @@ def model_config(
       objective: of the model.
 
     Raises:
-      ValueError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
+      ConfigError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
         [NEXT] of the tokenizer to count by.
 
     Example:
@@ -114,7 +115,7 @@ def model_config(
     """
     size = tokenizer.vocab_size if config.vocab_size is None else config.vocab_size
     if size < tokenizer.vocab_size:
-        raise ValueError(
+        raise ConfigError(
             f"model.vocab_size has no room for the tokenizer's ids: got {size} for {tokenizer.vocab_size}; "
             "leave it out to take the tokenizer's"
         )
@@ -125,12 +126,12 @@ def model_config(
         return dataclasses.replace(config, vocab_size=size, decoder_start_id=start)
     next_id = tokenizer.specials.next
     if next_id is None:
-        raise ValueError(
+        raise ConfigError(
             "model.position='instruction' counts instructions by [NEXT]: got a tokenizer without it; "
             "use model.position='rotary', or data in instructions"
         )
     if config.next_id not in (None, next_id):
-        raise ValueError(
+        raise ConfigError(
             f"model.next_id is the tokenizer's [NEXT]: got {config.next_id} for {next_id}; leave it out"
         )
     return dataclasses.replace(config, vocab_size=size, next_id=next_id)
@@ -150,13 +151,13 @@ def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Spl
     """The head with what the labels decide: the number of outputs, and a regression's centre and scale."""
     objective, labels = experiment.run.objective, prepared.caches["train"].labels
     if labels is None:
-        raise ValueError(
+        raise ConfigError(
             f"run.objective={objective!r} learns labels: got data without; give data.label_pattern or "
             "data.label_field"
         )
     for name, split in splits.items():
         if split.plan.num_split:
-            raise ValueError(
+            raise ConfigError(
                 f"a label belongs to a whole record: {split.plan.num_split:,} records of the {name} split "
                 f"are longer than a row of {split.plan.row_length}; raise data.row_length, or set "
                 "data.long='truncate'"
@@ -167,7 +168,7 @@ def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Spl
         remedy = "data.label_kind='class' takes each number as the name of a class"
         if names:
             remedy = "data.label_kind='number' names the first that is none; names are for 'classification'"
-        raise ValueError(f"run.objective={objective!r} does not fit the labels, which are {found}: {remedy}")
+        raise ConfigError(f"run.objective={objective!r} does not fit the labels, which are {found}: {remedy}")
     if objective == "classification":
         # What classes have no unit for; a head of another task may bring its own.
         return dataclasses.replace(_with_outputs(experiment.head, len(names)), center=0.0, scale=1.0)
@@ -178,5 +179,5 @@ def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Spl
 
 def _with_outputs(head: models.HeadConfig, number: int) -> models.HeadConfig:
     if head.num_outputs not in (None, number):
-        raise ValueError(f"head.num_outputs is {number} by the labels: got {head.num_outputs}; leave it out")
+        raise ConfigError(f"head.num_outputs is {number} by the labels: got {head.num_outputs}; leave it out")
     return dataclasses.replace(head, num_outputs=number)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import ops
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
 TOP_K, BINS, LEVELS = 5, 15, 10
@@ -86,7 +87,7 @@ def token_metrics(
       and `level_calibration` `[levels bins 3]`. Counts are exact up to 2^24 predictions at a time.
 
     Raises:
-      ValueError: if `top_k`, `bins` or `levels` is not positive.
+      UsageError: if `top_k`, `bins` or `levels` is not positive.
 
     Example:
       >>> scores = ops.token_scores(jnp.eye(3), jnp.eye(3), None, jnp.array([0, 0, 2]))
@@ -99,7 +100,7 @@ def token_metrics(
         (section 2, expected calibration error).
     """
     if min(top_k, bins, levels) < 1:
-        raise ValueError(f"top_k, bins and levels are at least 1, got {top_k}, {bins} and {levels}")
+        raise UsageError(f"top_k, bins and levels are at least 1, got {top_k}, {bins} and {levels}")
     counts = weights != 0
     rows = jnp.where(counts[:, None], _rows(scores, weights, top_k), 0.0)
     calibration_rows = jnp.where(

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jaxlm import data, models, pretrained, tokenizers
+from jaxlm.errors import UsageError, WorkError
 from jaxlm.training._checkpoints import (
     CHECKPOINTS,
     Checkpoint,
@@ -35,7 +36,7 @@ from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.training._task import Task, task_classes
 
 
-class TrainingError(RuntimeError):
+class TrainingError(WorkError):
     """Training cannot go on; the message is one line with the remedy."""
 
 
@@ -109,13 +110,13 @@ class Trainer:
           has_moved: whether the model that the run began with is now named by another place.
 
         Raises:
-          ValueError: if it was made with other data, keys, classes or a beginning of other weights, or is
+          UsageError: if it was made with other data, keys, classes or a beginning of other weights, or is
             beyond the run's steps.
         """
         self._check(checkpoint)
         self._init_fingerprint = checkpoint.meta.get("init")
         if has_moved and weights_at(self._run.init) != self._init_fingerprint:
-            raise ValueError(
+            raise UsageError(
                 f"run.init={self._run.init!r} does not hold the model that {self._folder} began with: leave "
                 "it out to go on, or train in a new folder"
             )
@@ -134,24 +135,24 @@ class Trainer:
         """Refuses a checkpoint that another start of this run made."""
         meta, folder = checkpoint.meta, self._folder
         if meta["data"] != self._task.fingerprint:
-            raise ValueError(
+            raise UsageError(
                 f"the corpus, its files' names included, or its tokenizer is no longer the one that {folder} "
                 "was begun with; bring it back, or train in a new folder"
             )
         begun, kind = meta.get("keys", FIRST_KEYS), _kind_of_keys()
         if begun != kind:
-            raise ValueError(
+            raise UsageError(
                 f"{folder} was begun with keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL as it "
                 "was, or train in a new folder"
             )
         # Runs that kept no names numbered their classes in the order of the text.
         names = list(self._task.label_names)
         if meta.get("classes", sorted(names)) != names:
-            raise ValueError(
+            raise UsageError(
                 f"the classes are no longer numbered as when {folder} was begun: train in a new folder"
             )
         if checkpoint.step > self._run.steps:
-            raise ValueError(
+            raise UsageError(
                 f"the run in {folder} is at step {checkpoint.step}: run.steps is at least that to go on, got "
                 f"{self._run.steps}"
             )

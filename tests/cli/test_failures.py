@@ -2,9 +2,11 @@ import errno
 import os
 from io import BytesIO, TextIOWrapper
 
+import jax.numpy as jnp
 import pytest
 
-from jaxlm import data, io, models
+from jaxlm import data, errors, io, models, ops, training
+from jaxlm.cli import main
 from jaxlm.cli._failures import GO_ON, describe, say
 from jaxlm.data import _folders
 
@@ -19,6 +21,48 @@ def caught(function):
 
 def test_a_refusal_of_this_package_is_a_wrong_request():
     assert describe(caught(lambda: models.TransformerConfig(depth=-1)))[0] == 2
+
+
+def attend_with_heads_that_do_not_divide(*_):
+    """What a mistake in jaxlm would do: 2 key/value heads for 3 query heads."""
+    query, key = jnp.ones((1, 2, 3, 4)), jnp.ones((1, 2, 2, 4))
+    return ops.attention(query, key, key)
+
+
+def test_a_contract_of_ops_that_jaxlm_itself_breaks_is_a_bug_with_its_place():
+    error = caught(attend_with_heads_that_do_not_divide)
+    code, line = describe(error, "score")
+    place = error.__traceback__
+    while place.tb_next is not None:
+        place = place.tb_next
+    assert type(error) is ValueError and code == 1
+    assert line.startswith(f"failed at _attention.py:{place.tb_lineno}, a bug: ValueError: key/value heads")
+
+
+def test_a_command_that_meets_such_a_bug_exits_with_1_and_its_place(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("JAXLM_TRACEBACK", raising=False)
+    monkeypatch.setattr("jaxlm.pretrained.inspect", attend_with_heads_that_do_not_divide)
+    (tmp_path / "config.json").write_text("{}")
+    assert main(["info", str(tmp_path)]) == 1
+    assert "failed at _attention.py:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "kind", [errors.ConfigError, errors.CorpusError, errors.ScoreError, errors.UsageError]
+)
+def test_the_class_of_an_error_decides_wherever_it_was_raised(kind):
+    assert describe(kind("depth: expected 1, got 2")) == (2, "depth: expected 1, got 2")
+
+
+@pytest.mark.parametrize("kind", [errors.WorkError, training.TrainingError])
+def test_work_that_failed_is_told_in_its_own_words(kind):
+    assert describe(kind("the folder is gone: run again"), "train") == (1, "the folder is gone: run again")
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, OSError, TypeError])
+def test_an_error_that_is_not_of_the_family_is_a_bug(kind):
+    code, line = describe(kind("?"))
+    assert code == 1 and line.startswith(f"failed, a bug: {kind.__name__}: ?")
 
 
 def test_a_value_error_from_elsewhere_is_a_failure():

@@ -1,0 +1,77 @@
+"""What a user did wrong, as one family of exceptions; whatever else is raised is a bug of jaxlm.
+
+A function that meets a mistake of its user raises a `JaxlmError` with one line: what was expected, what came,
+where, and the remedy. A contract between functions of jaxlm is a plain `ValueError` or `TypeError`: the
+command line reports such an error as a bug, with the file and line that raised it.
+"""
+
+
+class JaxlmError(ValueError):
+    """A user's mistake, in one line that is written for the user: expected, came, where, remedy.
+
+    The command line prints the line and exits with 2.
+
+    Example:
+      >>> try:
+      ...     raise ConfigError("run.steps is at least 1, got 0")
+      ... except JaxlmError as error:
+      ...     print(error)
+      run.steps is at least 1, got 0
+    """
+
+
+class ConfigError(JaxlmError):
+    """A configuration is refused: a field is out of range, or two fields contradict each other."""
+
+
+class UsageError(JaxlmError):
+    """A request is refused: an option, a text, a folder or another argument of a call."""
+
+
+class ModelError(JaxlmError):
+    """A model or its tokenizer cannot be opened, written or used: a file is damaged or not supported."""
+
+
+class ModelNotFoundError(ModelError, FileNotFoundError):
+    """There is no model, checkpoint or tokenizer at a path or under a name."""
+
+
+class NotAFolderError(ModelError, NotADirectoryError):
+    """A path that should be a model's folder is a file."""
+
+
+class FolderTakenError(UsageError, FileExistsError):
+    """A folder that should be written holds something already, or another process writes it."""
+
+
+class CorpusError(JaxlmError):
+    """A corpus, its labels or the folder of its cache cannot be used.
+
+    Example:
+      >>> raise CorpusError("no file at 'tale.txt'; did you mean 'tales.txt'?")
+      Traceback (most recent call last):
+      jaxlm.errors.CorpusError: no file at 'tale.txt'; did you mean 'tales.txt'?
+    """
+
+
+class ScoreError(JaxlmError):
+    """A document cannot be scored, or a measure cannot be asked of a model.
+
+    Example:
+      >>> raise ScoreError("no tokens: the text is empty")
+      Traceback (most recent call last):
+      jaxlm.errors.ScoreError: no tokens: the text is empty
+    """
+
+
+class WorkError(RuntimeError):
+    """The request was right and its work failed, in one line that tells the user how to go on.
+
+    It is no `JaxlmError`, because the user did nothing wrong. The command line prints the line and exits
+    with 1.
+
+    Example:
+      >>> raise WorkError("out was removed while the job ran: run the same command again")
+      Traceback (most recent call last):
+      jaxlm.errors.WorkError: out was removed while the job ran: run the same command again
+    """
