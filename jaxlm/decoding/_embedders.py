@@ -30,7 +30,7 @@ def check_part(name: str, part: Any) -> None:
     """
     if not callable(part):
         remedy = "; make one by decoding.language_model_head" if name == "language_model_head" else ""
-        raise ValueError(f"a {name} is a module: got {part!r:.60}{remedy}")
+        raise UsageError(f"a {name} is a module: got {part!r:.60}{remedy}")
 
 
 def word_vectors(

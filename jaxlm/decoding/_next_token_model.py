@@ -65,7 +65,7 @@ class NextTokenModel(nn.Module):
         for name in ("text_field_embedder", "language_model_head"):
             check_part(name, getattr(self, name))
         if not fits(self.dropout, float) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is a rate in [0, 1): got {self.dropout!r}")
+            raise UsageError(f"dropout is a rate in [0, 1): got {self.dropout!r}")
         check_top_k(self.top_k)
         super().__post_init__()
 

@@ -152,7 +152,7 @@ def _check_characters(file: Path, found: Mapping[str, Any]) -> None:
     try:
         check_characters(json.dumps(found, ensure_ascii=False))
     except ValueError as error:
-        raise ValueError(f"{file}: a text holds half of a surrogate pair, which is no character") from error
+        raise ModelError(f"{file}: a text holds half of a surrogate pair, which is no character") from error
 
 
 def _model(file: Path) -> dict[str, Any]:
