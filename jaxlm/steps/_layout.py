@@ -24,7 +24,7 @@ ALIKE = 4
 
 
 # Lengths of a row and of its encoder's; the same of what is read under dropout.
-BatchShape = tuple[tuple[int, int], tuple[int, int] | None]
+RowLengths = tuple[tuple[int, int], tuple[int, int] | None]
 
 
 class Unit(NamedTuple):
@@ -206,8 +206,8 @@ def name_of(run: Run) -> np.uint32:
     return np.uint32(zlib.crc32(source + run.tokens.astype("<i4").tobytes()))
 
 
-def _alone(units: Sequence[Unit], longest: int, *, draws: bool) -> Iterator[tuple[BatchShape, list]]:
-    groups: dict[BatchShape, list] = {}
+def _alone(units: Sequence[Unit], longest: int, *, draws: bool) -> Iterator[tuple[RowLengths, list]]:
+    groups: dict[RowLengths, list] = {}
     for index, unit in enumerate(units):
         noisy = _row_lengths(Unit(unit.run), longest) if draws else None
         length, source_length = map(max, _row_lengths(unit, longest), noisy or (0, 0))
@@ -223,7 +223,7 @@ def _row_lengths(unit: Unit, longest: int) -> tuple[int, int]:
     return min(sizes[0], longest), min(sizes[1], longest)
 
 
-def _packed(units: Sequence[Unit], positions: int, longest: int) -> Iterator[tuple[BatchShape, list]]:
+def _packed(units: Sequence[Unit], positions: int, longest: int) -> Iterator[tuple[RowLengths, list]]:
     sizes = np.array([unit.length for unit in units])
     full = min(ops.fine_bucket(int(sizes.max()), SHORTEST_ROW), longest)
     is_much = sizes.sum() >= MANY_BATCHES * max(positions, full)
