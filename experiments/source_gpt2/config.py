@@ -8,7 +8,8 @@ The corpus is the source of this Python's own standard library. The architecture
 features over 8,000 subwords, so that other libraries read what it becomes.
 
 Hardware: 2 CPU cores. Time: 10 to 20 minutes. Expected: a held-out loss of 4.95 nats a token after its
-    500 steps, where unigrams have 6.61; the model is there to be measured with, and stops while it still learns.
+    500 steps, where unigrams have 6.61; the model is there to be measured with, and stops while it still
+    learns.
 """
 
 from jaxlm import data, models, tokenizers, training

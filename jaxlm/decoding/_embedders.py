@@ -21,12 +21,12 @@ def check_part(name: str, part: Any) -> None:
       part: what is given for it.
 
     Raises:
-      ValueError: naming both.
+      UsageError: naming both.
 
     Example:
       >>> check_part("language_model_head", "gpt2")
       Traceback (most recent call last):
-      ValueError: a language_model_head is a module: got 'gpt2'; make one by decoding.language_model_head
+      jaxlm.errors.UsageError: a language_model_head is a module: got 'gpt2'; make one by ...
     """
     if not callable(part):
         remedy = "; make one by decoding.language_model_head" if name == "language_model_head" else ""
@@ -68,7 +68,7 @@ def embed(
       deterministic: no dropout.
 
     Raises:
-      ValueError: if the embedder returns no vector a token.
+      UsageError: if the embedder returns no vector a token.
     """
     options: dict[str, Any] = {"segments": segments, "deterministic": deterministic}
     if vectors is None:
@@ -98,7 +98,7 @@ def contextualize(
       deterministic: no dropout.
 
     Raises:
-      ValueError: if it returns no vector a token.
+      UsageError: if it returns no vector a token.
     """
     if contextualizer is None:
         return vectors

@@ -40,7 +40,7 @@ class NextTokenModel(nn.Module):
       initializer: None, or what is made of the parameters after they are drawn: of a key and parameters.
 
     Raises:
-      ValueError: if a part is no module, the rate is outside [0, 1), or `top_k` is not positive.
+      UsageError: if a part is no module, the rate is outside [0, 1), or `top_k` is not positive.
 
     Example:
       >>> config = models.TransformerConfig(causal=True, vocab_size=7, width=8, depth=1, num_heads=2)
@@ -126,7 +126,7 @@ class NextTokenModel(nn.Module):
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
 
         Raises:
-          ValueError: if a part returns what its contract does not allow.
+          UsageError: if a part returns what its contract does not allow.
         """
         segments = jnp.ones(tokens.shape, jnp.int32) if segments is None else segments
         last = last_real(segments)[:, None]
@@ -157,7 +157,7 @@ class NextTokenModel(nn.Module):
           deterministic: no dropout.
 
         Raises:
-          ValueError: if a part returns what its contract does not allow.
+          UsageError: if a part returns what its contract does not allow.
         """
         hidden = embed(self.text_field_embedder, tokens, embeddings, segments, deterministic=deterministic)
         hidden = contextualize(self.contextualizer, hidden, segments > 0, deterministic=deterministic)

@@ -53,7 +53,7 @@ def read_change(word: str, wild_type: str, first: int) -> SequenceChange | None:
 
     Example:
       >>> read_change("Ala2Thr", "MAG", 1), read_change("A2_G3del", "MAG", 1), read_change("MTG", "MAG", 1)
-      (Change(start=1, stop=2, symbols='T'), Change(start=1, stop=3, symbols=''), None)
+      (SequenceChange(start=1, stop=2, symbols='T'), SequenceChange(start=1, stop=3, symbols=''), None)
     """
     match = _CHANGE.fullmatch(word)
     if match is None:

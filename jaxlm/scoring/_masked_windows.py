@@ -25,10 +25,9 @@ def masked_windows(length: int, room: int) -> list[MaskedWindow]:
 
     Example:
       >>> masked_windows(3, 4)
-      [Window(start=0, stop=3, first=0, last=3)]
-      >>> masked_windows(7, 4)
-      [Window(start=0, stop=4, first=0, last=3), Window(start=2, stop=6, first=3, last=5), \
-Window(start=3, stop=7, first=5, last=7)]
+      [MaskedWindow(start=0, stop=3, first=0, last=3)]
+      >>> [(window.start, window.stop) for window in masked_windows(7, 4)]
+      [(0, 4), (2, 6), (3, 7)]
     """
     if length <= room:
         return [MaskedWindow(0, length, 0, length)]

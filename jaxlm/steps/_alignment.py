@@ -72,12 +72,12 @@ def check_alignment(alignment: Any) -> None:
     """Refuses what is neither a word nor a list of something.
 
     Raises:
-      ValueError: naming the words.
+      UsageError: naming the words.
 
     Example:
       >>> check_alignment("auto")
       Traceback (most recent call last):
-      ValueError: alignment is one of one_to_one, last_common, or pairs: got 'auto'
+      jaxlm.errors.UsageError: alignment is one of one_to_one, last_common, or pairs: got 'auto'
     """
     is_listed = isinstance(alignment, Iterable) and not isinstance(alignment, (str, Mapping))
     if not is_listed and alignment not in ALIGNMENTS:

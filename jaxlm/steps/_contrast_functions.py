@@ -127,7 +127,7 @@ def kl_divergence(
       min_tokens_to_keep: how many are compared at least, whatever the filters say.
 
     Raises:
-      ValueError: if `top_k` is not in 0 .. V, `top_p` is outside [0, 1], or `min_tokens_to_keep` is not in
+      UsageError: if `top_k` is not in 0 .. V, `top_p` is outside [0, 1], or `min_tokens_to_keep` is not in
         1 .. V.
 
     Example:

@@ -60,7 +60,7 @@ def count_top_p(logits: Float[Array, "*batch V"], top_p: float) -> Int[Array, "*
       top_p: in [0, 1].
 
     Raises:
-      ValueError: if `top_p` is outside [0, 1].
+      UsageError: if `top_p` is outside [0, 1].
 
     Example:
       >>> count_top_p(jnp.log(jnp.array([0.5, 0.3, 0.2])), 0.6).item()

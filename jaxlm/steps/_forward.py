@@ -48,12 +48,12 @@ def as_devices(devices: Any) -> tuple[jax.Device, ...]:
     """Returns the devices that are asked for; all local ones where that is None.
 
     Raises:
-      ValueError: if there is none, or something else is given.
+      UsageError: if there is none, or something else is given.
 
     Example:
       >>> as_devices([])
       Traceback (most recent call last):
-      ValueError: devices are some of jax.local_devices(): got []
+      jaxlm.errors.UsageError: devices are some of jax.local_devices(): got []
     """
     if devices is None:
         return tuple(jax.local_devices())

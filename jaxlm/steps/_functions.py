@@ -67,7 +67,7 @@ def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*ba
       base: "nats" or "bits".
 
     Raises:
-      ValueError: if `base` is neither.
+      UsageError: if `base` is neither.
 
     Example:
       >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
@@ -90,7 +90,7 @@ def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array,
         nats: `2^(-ln p_y) = p_y^(-ln 2)`.
 
     Raises:
-      ValueError: if `convention` is neither.
+      UsageError: if `convention` is neither.
 
     Example:
       >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
@@ -112,7 +112,7 @@ def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
       top_p: probability in [0, 1].
 
     Raises:
-      ValueError: if `top_p` is outside [0, 1].
+      UsageError: if `top_p` is outside [0, 1].
 
     Example:
       >>> inputs = StepInputs(jnp.array([[0.0, 1.0, 2.0, 3.0], [2.0, -1.0, 0.5, 0.0]]))

@@ -40,12 +40,12 @@ class StepInputs(NamedTuple):
           name: of the field.
 
         Raises:
-          ValueError: if it is None.
+          UsageError: if it is None.
 
         Example:
           >>> StepInputs(logits=None).read("logits")
           Traceback (most recent call last):
-          ValueError: this step function reads logits of its StepInputs: got None; give logits=...
+          jaxlm.errors.UsageError: this step function reads logits of its StepInputs: got None; give ...
         """
         value = getattr(self, name)
         if value is None:

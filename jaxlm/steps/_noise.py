@@ -58,12 +58,12 @@ def as_key(rng: Any) -> jax.Array | None:
     """Returns a key as `jax.random.key` makes it, also of one that `jax.random.PRNGKey` made; None of None.
 
     Raises:
-      ValueError: if it is none, or several.
+      UsageError: if it is none, or several.
 
     Example:
       >>> as_key(0)
       Traceback (most recent call last):
-      ValueError: rng is one PRNG key, jax.random.key(seed): got 0
+      jaxlm.errors.UsageError: rng is one PRNG key, jax.random.key(seed): got 0
     """
     if rng is None:
         return None

@@ -22,7 +22,7 @@ def pairs_of_rows(
       of: what comes before their names in a message.
 
     Raises:
-      ValueError: if a mask has nothing to mask, or as `as_rows`.
+      UsageError: if a mask has nothing to mask, or as `as_rows`.
       TypeError: as `as_rows`.
 
     Example:
@@ -48,7 +48,7 @@ def as_rows(texts: Any, attention_mask: Any = None, *, what: str = "texts") -> l
       what: what they are called in a message.
 
     Raises:
-      ValueError: if the mask is of another shape or has other numbers than 0 and 1, or masks texts.
+      UsageError: if the mask is of another shape or has other numbers than 0 and 1, or masks texts.
       TypeError: if they are neither texts nor ids.
 
     Example:

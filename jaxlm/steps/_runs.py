@@ -62,7 +62,7 @@ class Reader:
           target: a whole text that begins with the prompt, a translation, or the text without masks.
 
         Raises:
-          ValueError: if there is nothing to predict, the target does not belong to the text, or ids are none
+          UsageError: if there is nothing to predict, the target does not belong to the text, or ids are none
             of the model's or too many.
         """
         if self.kind == "masked":

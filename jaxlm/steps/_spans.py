@@ -16,7 +16,7 @@ def over_span(values: Any, span: str) -> float:
       span: "sum", "product" or "absmax", the value of the largest magnitude with its sign.
 
     Raises:
-      ValueError: if the span is none of these.
+      UsageError: if the span is none of these.
 
     Example:
       >>> over_span(np.array([0.5, 0.25, np.nan]), "product"), over_span(np.array([1.0, -2.0]), "absmax")

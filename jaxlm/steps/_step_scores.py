@@ -98,7 +98,7 @@ def step_scores(
       One `StepScores` a text, in order.
 
     Raises:
-      ValueError: if a name is unknown (the nearest one is named), something that a function needs is missing
+      UsageError: if a name is unknown (the nearest one is named), something that a function needs is missing
         or something is given that none reads, targets or contrasts do not belong to the texts, or a text
         is too long, empty, or without a mask. The text is named by its number.
       TypeError: if `loaded` or `aux_model` is no opened model, or a text neither a string nor a row of ids.

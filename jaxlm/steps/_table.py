@@ -99,7 +99,7 @@ def step_function(name: Any, **options: Any) -> StepFunction:
       **options: the function's own.
 
     Raises:
-      ValueError: if the name is unknown (the nearest one is named), the function does not take an option, or
+      UsageError: if the name is unknown (the nearest one is named), the function does not take an option, or
         one that has no default is missing.
 
     Example:

@@ -26,7 +26,7 @@ def units_of(
       contrast: what they are compared with, or None.
 
     Raises:
-      ValueError: naming the text by its number, if one of them cannot be read or compared.
+      UsageError: naming the text by its number, if one of them cannot be read or compared.
       TypeError: if one is neither a string nor a row of ids.
     """
     texts, goals = pairs_of_rows(texts, targets, *masks)

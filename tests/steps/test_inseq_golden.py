@@ -85,8 +85,6 @@ def alignment_of(case, ids, first):
     behind = len(ids) - len(case["ids"])
     if "alignment" not in case and behind == 0:
         return "one_to_one"
-    if "alignment" not in case and behind > 0 and ids[-1] == case["ids"][-1]:
-        return "last_common"
     laid = {offset: offset + behind for offset in case["offsets"]}
     partners = {one: other if other >= first else len(ids) - 1 for one, other in laid.items()}
     partners |= dict(case.get("alignment", ()))
