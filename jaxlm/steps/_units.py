@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxlm.errors import UsageError
+from jaxlm.errors import JaxlmError, UsageError
 from jaxlm.steps._alignment import align, check_alignment
 from jaxlm.steps._contrast import Contrast
 from jaxlm.steps._layout import Unit
@@ -115,6 +115,7 @@ def _told(what: str, make: Any, *parts: Any) -> Any:
     """What a function makes of a text's parts; its error names the text."""
     try:
         return make(*parts)
-    except (ValueError, TypeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{what}: {error}") from error
+    except JaxlmError as error:
+        raise UsageError(f"{what}: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"{what}: {error}") from error

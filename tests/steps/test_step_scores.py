@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, scoring, steps, tokenizers
+from jaxlm.errors import UsageError
 from jaxlm.steps import _step_scores
 from jaxlm.steps._forward import as_devices, mapped
 from jaxlm.steps._noise import as_key, noisy_source
@@ -592,7 +593,7 @@ REFUSED = [
 @pytest.mark.parametrize(("kind", "texts", "function", "rest", "message"), REFUSED, ids=range(len(REFUSED)))
 def test_what_is_refused(kind, texts, function, rest, message, causal, masked, seq2seq):
     loaded = {"causal": causal, "masked": masked, "seq2seq": seq2seq}[kind]
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         step_scores(loaded, texts, function, **rest)
     assert "\n" not in str(caught.value)
 
