@@ -35,10 +35,15 @@ FAMILY = [getattr(errors, name) for name in dir(errors) if name.endswith("Error"
 
 
 def bare_errors(node, inside=()):
-    """The dotted name of each function that makes one of the bare errors."""
+    """The dotted name of each function that names a bare error, other than to catch it or to ask for it."""
     for child in ast.iter_child_nodes(node):
+        # What is caught, or annotated, is not made.
+        if isinstance(node, ast.arg) or (isinstance(node, ast.ExceptHandler) and child is node.type):
+            continue
+        if isinstance(child, ast.Call) and ast.unparse(child.func) in ("isinstance", "contextlib.suppress"):
+            continue
         named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
-        if isinstance(child, ast.Call) and isinstance(child.func, ast.Name) and child.func.id in BARE:
+        if inside and isinstance(child, ast.Name) and child.id in BARE:
             yield ".".join(inside)
         yield from bare_errors(child, (*inside, child.name) if named else inside)
 
@@ -56,7 +61,10 @@ def test_rooms_that_meet_users_raise_errors_for_users():
 def test_the_search_sees_an_error_that_is_made_and_not_one_that_is_caught():
     raises = "class A:\n    def f(self):\n        raise ValueError('x')"
     catches = "def g():\n    try:\n        f()\n    except ValueError:\n        return"
-    assert list(bare_errors(ast.parse(f"{raises}\n{catches}"))) == ["A.f"]
+    chosen = (
+        "def h(error):\n    kind = ValueError if isinstance(error, OSError) else KeyError\n    raise kind"
+    )
+    assert list(bare_errors(ast.parse(f"{raises}\n{catches}\n{chosen}"))) == ["A.f", "h"]
 
 
 @pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)

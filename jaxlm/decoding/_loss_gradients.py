@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import models, pretrained, tokenizers
+from jaxlm import models, pretrained
 from jaxlm.decoding._embedding_gradients import (
     NOT_ASKED,
     PREDICTED,
@@ -15,7 +15,7 @@ from jaxlm.decoding._embedding_gradients import (
 )
 from jaxlm.decoding._next_batches import padded
 from jaxlm.decoding._next_tokens import read_pair
-from jaxlm.decoding._opened import Text, as_prompts, check_opened, frame_of
+from jaxlm.decoding._opened import Text, check_opened, frame_of, with_targets
 from jaxlm.decoding._prompts import checked_ids
 from jaxlm.decoding._rows import encode_masked, mask_token_id, pad_rows
 from jaxlm.errors import UsageError
@@ -52,7 +52,7 @@ def loss_gradients(
         targets do not fit.
 
     Example:
-      >>> from jaxlm import models
+      >>> from jaxlm import models, tokenizers
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(config, "causal_lm")
@@ -67,12 +67,9 @@ def loss_gradients(
         raise UsageError(
             f"gradients are of the loss of a causal_lm or a masked_lm: this model is a {loaded.objective}"
         )
-    texts = as_prompts(texts)
+    texts, targets = with_targets(texts, targets)
     if not texts:
         raise UsageError("gradients are of at least one text: got none")
-    targets = [None] * len(texts) if targets is None else list(tokenizers.as_texts(targets))
-    if len(targets) != len(texts):
-        raise UsageError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
     arrays = (_after_texts if loaded.objective == "causal_lm" else _at_masks)(loaded, texts, targets)
     tokens, segments, positions, wanted = map(jnp.asarray, arrays)
     found = _compiled(

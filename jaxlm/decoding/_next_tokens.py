@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from jaxlm import models, ops, pretrained, tokenizers
 from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
-from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k
+from jaxlm.decoding._opened import Text, check_opened, check_top_k, with_targets
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.errors import UsageError
@@ -96,11 +96,8 @@ def next_tokens(
       >>> len(found.candidates), found.targets.tolist(), found.perplexity > 1
       (3, [99], True)
     """
-    texts = as_prompts(texts)
-    targets = [None] * len(texts) if targets is None else list(tokenizers.as_texts(targets))
-    if len(targets) != len(texts):
-        raise UsageError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
-    return list(stream_next_tokens(loaded, zip(texts, targets, strict=True), top_k=top_k))
+    pairs = zip(*with_targets(texts, targets), strict=True)
+    return list(stream_next_tokens(loaded, pairs, top_k=top_k))
 
 
 def stream_next_tokens(

@@ -91,3 +91,25 @@ def as_prompts(texts: Any) -> list[str | np.ndarray]:
       TypeError: a text is a string or a row of ids: got ['To be']
     """
     return [text if isinstance(text, str) else tokenizers.as_ids(text) for text in tokenizers.as_texts(texts)]
+
+
+def with_targets(texts: Any, targets: Any) -> tuple[list[str | np.ndarray], list[Text | None]]:
+    """Returns texts, or their ids, as a list, and as long a list of their targets.
+
+    Args:
+      texts: as for `as_prompts`.
+      targets: a text or several, None among them where a text has none; None: no text has one.
+
+    Raises:
+      UsageError: if there are not as many.
+      TypeError: as `as_prompts`.
+
+    Example:
+      >>> with_targets(["To", "or"], ["be", None]), with_targets("To", None)
+      ((['To', 'or'], ['be', None]), (['To'], [None]))
+    """
+    texts = as_prompts(texts)
+    targets = [None] * len(texts) if targets is None else list(tokenizers.as_texts(targets))
+    if len(targets) != len(texts):
+        raise UsageError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
+    return texts, targets

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
 from jaxlm.errors import UsageError
+from jaxlm.steps._alignment import common_length
 
 
 class Run(NamedTuple):
@@ -92,7 +93,7 @@ class Reader:
     def _continued(self, prompt: Any, target: Any) -> Run:
         frame = self._prompt_frame(prompt)
         before, whole = self._ids(prompt, frame), self._ids(target, frame)
-        common = _common_prefix(before, whole)
+        common = common_length(before, whole)
         are_texts = isinstance(prompt, str) and isinstance(target, str)
         if not (target.startswith(prompt) if are_texts else common == len(before)):
             raise UsageError(
@@ -202,12 +203,6 @@ def _causal(ids: np.ndarray, first: int) -> Run:
         )
     offsets = np.arange(first, len(ids), dtype=np.int32)
     return Run(ids[:-1], None, offsets - 1, ids[first:], offsets)
-
-
-def _common_prefix(first: np.ndarray, second: np.ndarray) -> int:
-    shorter = min(len(first), len(second))
-    differ = np.flatnonzero(first[:shorter] != second[:shorter])
-    return int(differ[0]) if differ.size else shorter
 
 
 def _shown(text: str | Sequence[int]) -> str:
