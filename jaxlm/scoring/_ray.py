@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.errors import UsageError, WorkError
+from jaxlm.errors import JaxlmError, UsageError, WorkError
 from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._finish import done_parts, finish_job
 from jaxlm.scoring._job import make_job, score_part
@@ -26,7 +26,7 @@ from jaxlm.scoring._store import open_store
 
 MakeScorer = Callable[[], RowScorer]
 # Errors whose words are meant for whoever asked.
-REFUSALS = (ValueError, OSError)
+REFUSALS = (JaxlmError, OSError)
 PROGRESS_COUNTS = ("documents", "errors", "tokens", "read", "positions")
 NO_PROGRESS = dict.fromkeys(PROGRESS_COUNTS, 0) | {"position": 0, "refused": ""}
 
