@@ -26,7 +26,7 @@ def test_every_unit_stands_once_and_its_places_are_its_own(lengths, draws):
     for rows in plan_rows(units, positions=128, longest=64, draws=draws):
         batch, answers = lay_out(units, rows)
         assert batch.tokens.shape == (rows.num_rows, rows.length) and rows.length <= 64
-        flat = batch.tokens.reshape(-1)
+        flat, taken = batch.tokens.reshape(-1), set()
         assert batch.count == sum(len(units[index].run.places) for index, _ in answers)
         for index, span in answers:
             run = units[index].run
@@ -34,6 +34,9 @@ def test_every_unit_stands_once_and_its_places_are_its_own(lengths, draws):
             np.testing.assert_array_equal(batch.targets[span], run.targets)
             segments = batch.segments.reshape(-1)[batch.places[span]]
             assert len(set(segments.tolist())) == 1 and segments[0] > 0
+            segment = (int(batch.places[span][0]) // rows.length, int(segments[0]))
+            assert segment not in taken
+            taken.add(segment)
             seen.append(index)
         assert (batch.segments > 0).sum() == sum(len(units[index].run.tokens) for index, _ in answers)
     assert sorted(seen) == list(range(len(units)))
