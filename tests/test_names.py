@@ -10,10 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "jaxlm"
 # Names with two meanings, and the number of files that define each. Rename one of the two and take the name
 # out; nothing is ever added here.
 LEFT = {
-    "Batch": 2,
     "CHECKPOINTS": 2,
     "META": 2,
-    "Reader": 2,
     "load": 2,
 }
 # A program and each of its commands have a function of a name that their caller knows.

@@ -16,7 +16,7 @@ import numpy as np
 from jaxlm import models, ops
 from jaxlm.errors import UsageError
 from jaxlm.steps._inputs import StepInputs
-from jaxlm.steps._layout import Batch
+from jaxlm.steps._layout import StepBatch
 from jaxlm.steps._table import StepFunction
 from jaxlm.typing import Array, Float, Int, Key, UInt32
 
@@ -82,7 +82,9 @@ def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, .
       is_cpu: where it will run; how many logits are held at once follows from it.
     """
 
-    def step(params: Any, noisy_params: Any, rng: Key[Array, ""] | None, batch: Batch) -> tuple[Array, ...]:
+    def step(
+        params: Any, noisy_params: Any, rng: Key[Array, ""] | None, batch: StepBatch
+    ) -> tuple[Array, ...]:
         flat = _flat(_hidden(program.model, params, batch))
         to_logits = functools.partial(program.model.apply, {"params": params}, method="logits")
         noisy = to_noisy_logits = None
@@ -143,7 +145,7 @@ def tile_size(vocab_size: int, held: int, places: int, *, is_cpu: bool) -> int:
     return min(max(rows // held // 16 * 16, 16), places)
 
 
-def _hidden(model: models.Model, params: Any, batch: Batch) -> Float[Array, "R L D"]:
+def _hidden(model: models.Model, params: Any, batch: StepBatch) -> Float[Array, "R L D"]:
     arrays = (batch.tokens, batch.segments, batch.sources, batch.source_segments)
     return _read(model, params, *arrays, deterministic=True)
 
@@ -169,7 +171,7 @@ def _read(
     ).hidden
 
 
-def _noisy_hidden(program: Program, params: Any, rng: Array, batch: Batch) -> Float[Array, "K M D"]:
+def _noisy_hidden(program: Program, params: Any, rng: Array, batch: StepBatch) -> Float[Array, "K M D"]:
     """Hidden states of the runs themselves under dropout, each row by a key of its own."""
     rows = (*batch.noisy, batch.row_names)
     missing = batch.tokens.shape[1] - batch.noisy[0].shape[1]
@@ -208,6 +210,6 @@ def _flat(hidden: Float[Array, "R L D"]) -> Float[Array, "M D"]:
     return hidden.reshape(-1, hidden.shape[-1])
 
 
-def stacked(batches: Sequence[Batch]) -> Batch:
+def stacked(batches: Sequence[StepBatch]) -> StepBatch:
     """Returns batches of one shape with a leading axis of devices."""
     return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)

@@ -56,7 +56,7 @@ class Unit(NamedTuple):
         return [run for run in (self.run, self.contrast) if run is not None]
 
 
-class Batch(NamedTuple):
+class StepBatch(NamedTuple):
     """What a device reads and is asked. With contrasts there are twice the rows, theirs behind the others'.
 
     Attributes:
@@ -133,7 +133,7 @@ def plan_rows(
             yield Rows(num_rows, length, source_length, noisy, placed)
 
 
-def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[Batch, list[tuple[int, slice]]]:
+def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[StepBatch, list[tuple[int, slice]]]:
     """Returns a batch as arrays, and which of its answers are whose: (unit, slice of the places).
 
     Args:
@@ -171,7 +171,7 @@ def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[Batch, list[tuple[int, s
         answers.append((index, span))
         count = span.stop
     read = (tokens, segments, *((sources, source_segments) if rows.source_length else (None, None)))
-    batch = Batch(
+    batch = StepBatch(
         *read,
         noisy=None if rows.noisy is None else _shortened(read, rows),
         row_names=row_names,

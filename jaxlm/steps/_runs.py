@@ -28,7 +28,7 @@ class Run(NamedTuple):
     offsets: np.ndarray
 
 
-class Reader:
+class TextReader:
     """How a model reads texts; the kinds of models differ here and nowhere else.
 
     Attributes:

@@ -11,9 +11,9 @@ from jaxlm import models, pretrained, tokenizers
 from jaxlm.errors import UsageError
 from jaxlm.steps._contrast import Contrast, as_contrast
 from jaxlm.steps._forward import Program, as_devices, mapped, stacked
-from jaxlm.steps._layout import Batch, Unit, lay_out, plan_rows
+from jaxlm.steps._layout import StepBatch, Unit, lay_out, plan_rows
 from jaxlm.steps._noise import as_key, check_noisy, noisy_source
-from jaxlm.steps._runs import Reader
+from jaxlm.steps._runs import TextReader
 from jaxlm.steps._spans import over_span
 from jaxlm.steps._table import StepFunction, resolve_all
 from jaxlm.steps._units import units_of
@@ -117,7 +117,7 @@ def step_scores(
       [0.0, 0.0]
     """
     rows = resolve_all(functions)
-    reader = Reader(loaded, target_tokenizer)
+    reader = TextReader(loaded, target_tokenizer)
     compared = None if contrast is None else as_contrast(contrast, has_targets=targets is not None)
     _check_asked(rows, reader.kind, targets, compared, rng)
     rng, devices = as_key(rng), as_devices(devices)
@@ -173,8 +173,8 @@ def _computed(
 
 
 def _together(
-    batches: list[tuple[Batch, list]], num_devices: int
-) -> Iterator[list[tuple[Batch, list[tuple[int, slice]]]]]:
+    batches: list[tuple[StepBatch, list]], num_devices: int
+) -> Iterator[list[tuple[StepBatch, list[tuple[int, slice]]]]]:
     """Yields as many batches of one shape as there are devices; those that lack are empty."""
     by_shape: dict[Any, list] = {}
     for batch, answers in batches:
@@ -202,7 +202,11 @@ def _replicated(devices: tuple[jax.Device, ...]) -> jax.sharding.Sharding:
 
 
 def _scores(
-    reader: Reader, rows: tuple[StepFunction, ...], unit: Unit, values: np.ndarray, contrast: Contrast | None
+    reader: TextReader,
+    rows: tuple[StepFunction, ...],
+    unit: Unit,
+    values: np.ndarray,
+    contrast: Contrast | None,
 ) -> StepScores:
     run, partners = unit.run, unit.partners
     named, others = {}, None

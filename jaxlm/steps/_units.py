@@ -10,11 +10,11 @@ from jaxlm.steps._alignment import align, check_alignment
 from jaxlm.steps._contrast import Contrast
 from jaxlm.steps._layout import Unit
 from jaxlm.steps._rows import pairs_of_rows
-from jaxlm.steps._runs import Reader, Run
+from jaxlm.steps._runs import Run, TextReader
 
 
 def units_of(
-    reader: Reader, texts: Any, targets: Any, masks: tuple[Any, Any], contrast: Contrast | None
+    reader: TextReader, texts: Any, targets: Any, masks: tuple[Any, Any], contrast: Contrast | None
 ) -> list[Unit]:
     """Returns the runs of all texts, each with its contrast.
 
@@ -46,7 +46,7 @@ def units_of(
     ]
 
 
-def _unit(reader: Reader, run: Run, other: Run, alignment: Any, force_inputs: bool) -> Unit:
+def _unit(reader: TextReader, run: Run, other: Run, alignment: Any, force_inputs: bool) -> Unit:
     strings = (reader.strings(run.targets), reader.strings(other.targets))
     partners = align(alignment, run.targets, other.targets, strings=strings)
     if force_inputs:
@@ -58,7 +58,7 @@ def _unit(reader: Reader, run: Run, other: Run, alignment: Any, force_inputs: bo
 
 
 def _contrast_runs(
-    reader: Reader, contrast: Contrast, texts: list[Any], targets: list[Any], runs: list[Run]
+    reader: TextReader, contrast: Contrast, texts: list[Any], targets: list[Any], runs: list[Run]
 ) -> list[Run]:
     masks = contrast.attention_mask, contrast.text_attention_mask
     others, goals = pairs_of_rows(contrast.texts, contrast.targets, *masks, of="contrast ")
@@ -72,7 +72,7 @@ def _contrast_runs(
     ]
 
 
-def _contrast_run(reader: Reader, text: Any, goal: Any, target: Any, run: Run) -> Run:
+def _contrast_run(reader: TextReader, text: Any, goal: Any, target: Any, run: Run) -> Run:
     """The run of a contrast; what it predicts is, unless said, what the run itself predicts."""
     if goal is not None or target is None:
         return reader.run(text, goal)
