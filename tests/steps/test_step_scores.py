@@ -12,7 +12,7 @@ from jaxlm.errors import UsageError
 from jaxlm.steps import _step_scores
 from jaxlm.steps._forward import as_devices, mapped
 from jaxlm.steps._noise import as_key, noisy_source
-from jaxlm.steps._runs import Reader, model_kind
+from jaxlm.steps._runs import TextReader, model_kind
 from tests.steps.tiny_models import open_model
 
 TEXTS = ["To be", "or not to be, that is the question", "a", "whether 'tis nobler in the mind"]
@@ -624,7 +624,7 @@ def test_texts_without_a_tokenizer_are_refused(causal):
     ):
         step_scores(causal._replace(tokenizer=None), "To be", "entropy")
     with pytest.raises(TypeError, match=r"a target_tokenizer is what tokenizers.load returns: got str"):
-        Reader(open_model("seq2seq"), "folder")
+        TextReader(open_model("seq2seq"), "folder")
 
 
 @pytest.mark.parametrize("rng", [0, "key", jax.random.split(jax.random.key(0), 2), jnp.zeros(2)])
