@@ -3,8 +3,10 @@
 from jaxlm.models._body_model import BodyModel
 from jaxlm.models._build import MODELS, Heads, Model, ObjectiveName, build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
-from jaxlm.models._config import GATED, TransformerConfig, from_dict, longest_text, to_dict
-from jaxlm.models._config_checks import DROPOUTS, MOST_LAYERS
+from jaxlm.models._config import TransformerConfig, longest_text
+from jaxlm.models._config_checks import DROPOUTS
+from jaxlm.models._config_dicts import flat_config, from_dict, in_records, to_dict
+from jaxlm.models._config_parts import GATED, MOST_LAYERS, DecoderConfig, LinearHead, TransformHead
 from jaxlm.models._ensembles import (
     BODY,
     EnsembleOutput,
@@ -20,7 +22,23 @@ from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
+from jaxlm.models._position import (
+    TABLE_POSITIONS,
+    Instruction,
+    Learned,
+    NoPosition,
+    Relative,
+    Rotary,
+    Sinusoidal,
+)
 from jaxlm.models._presets import PRESETS
+from jaxlm.models._rotary_scaling import (
+    DynamicScaling,
+    LinearScaling,
+    Llama3Scaling,
+    NoScaling,
+    YarnScaling,
+)
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
 from jaxlm.models._sides import decoder_config, encoder_config
@@ -36,9 +54,12 @@ __all__ = [
     "MODELS",
     "MOST_LAYERS",
     "PRESETS",
+    "TABLE_POSITIONS",
     "BodyModel",
     "Cache",
     "CausalLM",
+    "DecoderConfig",
+    "DynamicScaling",
     "EnsembleOutput",
     "EnsemblePrediction",
     "EnsembleValues",
@@ -46,28 +67,42 @@ __all__ = [
     "HeadKind",
     "HeadProjection",
     "Heads",
+    "Instruction",
     "LayerCache",
+    "Learned",
+    "LinearHead",
+    "LinearScaling",
+    "Llama3Scaling",
     "MaskedLM",
     "Memory",
     "Model",
     "MultiHeadModel",
+    "NoPosition",
+    "NoScaling",
     "ObjectiveName",
     "Output",
+    "Relative",
+    "Rotary",
     "Seq2SeqLM",
     "SequenceModel",
+    "Sinusoidal",
     "StandardizedOutputs",
     "TokenHead",
+    "TransformHead",
     "Transformer",
     "TransformerConfig",
+    "YarnScaling",
     "build",
     "decoder_config",
     "empty_cache",
     "encoder_config",
     "ensemble_output",
+    "flat_config",
     "from_dict",
     "head_from_dict",
     "head_params",
     "head_projection",
+    "in_records",
     "longest_text",
     "num_params",
     "over_members",

@@ -182,10 +182,11 @@ def check_cached(
         raise ConfigError(
             "token_dropout counts the masks of a whole text: a model that has it reads no cache"
         )
-    if config.rotary_scaling == "dynamic" and cache.num_slots > config.rotary_length:
+    if config.is_dynamic and cache.num_slots > config.position.scaling.length:
         raise ConfigError(
             "dynamic rotary scaling turns keys anew where a text grows longer than "
-            f"{config.rotary_length} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
+            f"{config.position.scaling.length} tokens, and a cache keeps them turned: got {cache.num_slots} "
+            "slots"
         )
     if config.window is not None and positions.ndim == 3:
         raise ConfigError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxlm.errors import ConfigError
-from jaxlm.models._config_checks import check_types
+from jaxlm.models._record_checks import check_types
 
 
 @dataclass(frozen=True, kw_only=True)

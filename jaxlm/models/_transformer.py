@@ -11,6 +11,7 @@ from jaxlm.models._cache import Cache, LayerCache, check_cached, check_memory, w
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
 from jaxlm.models._layers import DistanceBias, Norm
+from jaxlm.models._position import Relative
 from jaxlm.models._scope import cached_scope, full_scope, memory_mask
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -62,7 +63,7 @@ class Transformer(nn.Module):
     def setup(self) -> None:
         config = self.config.resolved()
         self.embeddings = Embeddings(config, self.own_tokens)
-        if config.position == "relative":
+        if isinstance(config.position, Relative):
             self.distances = DistanceBias(config)
         if config.final_norm:
             self.final_norm = Norm(config, config.norm_epsilon)
@@ -160,7 +161,7 @@ class Transformer(nn.Module):
             scope = full_scope(config, positions, segments, attention_mask)
         else:
             scope = cached_scope(config, positions, attention_mask, cache)
-        if config.position == "relative":
+        if isinstance(config.position, Relative):
             scope = scope._replace(bias=self._distance_bias(given, shape, None if in_full else cache))
         is_kept = cache is not None and cache.memory is not None
         if config.cross_attention:

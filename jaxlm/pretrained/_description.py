@@ -64,6 +64,8 @@ def read_description(path: Path) -> Description:
         raise ModelError(f"{path} needs an objective of {known} and a model's fields: got {objective!r}")
     try:
         config, head = models.from_dict(fields), _head(values.get("head"), objective)
+        if objective == "seq2seq_lm" and config.decoder is None:  # a file of earlier versions
+            config = dataclasses.replace(config, decoder=models.DecoderConfig())
         models.build(config, objective, head)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error

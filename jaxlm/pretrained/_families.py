@@ -1,6 +1,5 @@
 """The families of transformers that are read and written, found by a config.json or for a config of ours."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from jaxlm import models
 from jaxlm.errors import JaxlmError, ModelError
 from jaxlm.pretrained._attributes import classes_of
 from jaxlm.pretrained._bodies import body_config
+from jaxlm.pretrained._dotted_fields import dotted_fields
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._family_bart import BART, MARIAN
 from jaxlm.pretrained._family_bert import BERT
@@ -44,19 +44,19 @@ _OF_TRAINING = (
     "remat",
     "attention_implementation",
     "require_fused",
-    "next_id",
-    "instruction_positions",
+    "position.next_id",
+    "position.source",
 )
 _OF_HEAD = (
-    "head",
-    "head_activation",
+    "head.kind",
+    "head.activation",
+    "head.epsilon",
     "head_bias",
-    "head_epsilon",
     "logit_softcap",
     "output_scale",
     "tie_embeddings",
 )
-_OF_PLAIN_TURNS = {"rotary_base", "rotary_window_base", "rotary_share"}
+_OF_DECODER = ("decoder", "decoder.depth", "decoder.mlp_width", "decoder.start_id")
 
 
 def family_of(values: Mapping[str, Any]) -> Family:
@@ -152,23 +152,16 @@ def _differences(
 
 def _essence(config: models.TransformerConfig, objective: models.ObjectiveName) -> dict[str, Any]:
     """The fields that decide what a model computes, without those that have no effect on it."""
-    fields = dataclasses.asdict(config.resolved())
+    fields = dotted_fields(models.to_dict(config.resolved()))
     moot = {*_OF_TRAINING, *(_OF_HEAD if objective == "body" else ())}
     if config.norm == "rms":
         moot.add("norm_bias")
-    if config.position != "learned":
-        moot.add("position_offset")
-    if config.rotary_scaling == "none" or config.position != "rotary":
-        moot |= {name for name in fields if name.startswith("rotary_")} - _OF_PLAIN_TURNS
-    if config.position != "rotary":
-        moot |= _OF_PLAIN_TURNS
-    if config.position != "relative":
-        moot |= {"relative_buckets", "relative_distance"}
     if objective != "seq2seq_lm":
-        moot |= {"decoder_depth", "decoder_mlp_width", "decoder_start_id"}
+        moot.update(_OF_DECODER)
     if not config.token_dropout:
         moot.add("mask_id")
     types = layer_types(config.resolved())
     fields["layer_pattern"], fields["window"] = types, config.window if SLIDING in types else None
-    fields["head_activation"] = UNGATED.get(fields["head_activation"], fields["head_activation"])
+    if "head.activation" in fields:
+        fields["head.activation"] = UNGATED.get(fields["head.activation"], fields["head.activation"])
     return {name: value for name, value in fields.items() if name not in moot}

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import pretrained
+from jaxlm import models, pretrained
 from jaxlm.errors import ScoreError
 from jaxlm.scoring._ahead import ahead
 from jaxlm.scoring._engine_config import (
@@ -69,7 +69,7 @@ class Engine:
             shared_contexts=needs.shared_contexts and can_share_contexts(loaded),
         )
         devices = self.config.devices
-        wide = loaded.config.position == "instruction"
+        wide = isinstance(loaded.config.position, models.Instruction)
         self._shape = BatchShape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
         self._shorter = shorter_rows(self.config)
         self.longest = longest_piece(self.config, loaded)

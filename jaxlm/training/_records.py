@@ -32,7 +32,7 @@ def record_from_dict(kind: type[RecordType], values: Any, name: str = "") -> Rec
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name or kind.__name__} is an object of fields, got {values!r}")
-    hints = _hints(kind)
+    hints = {field.name: _hints(kind)[field.name] for field in dataclasses.fields(kind) if field.init}
     for field in values:
         if field not in hints:
             known = ", ".join(hints)
@@ -70,12 +70,27 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return record_from_dict(hint, value, name)
+    records = [one for one in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(one)]
+    if len(records) > 1 and isinstance(value, Mapping):
+        return _of_kind(records, value, name)
+    if len(records) > 1 and isinstance(value, str):
+        return _of_kind(records, {"kind": value}, name)
+    if dataclasses.is_dataclass(hint) or (records and value is not None):
+        return record_from_dict(records[0], value, name)
     value = tuple(value) if isinstance(value, list) else value
     if not _fits(hint, value):
         raise ConfigError(f"{name} is {_said(hint)}, got {value!r}")
     return float(value) if hint is float else value
+
+
+def _of_kind(records: list[Any], value: Mapping[str, Any], name: str) -> Any:
+    """One of several dataclasses, told by its kind."""
+    kinds = {record.kind: record for record in records}
+    options = {field: inner for field, inner in value.items() if field != "kind"}
+    told = value.get("kind")
+    if not isinstance(told, str) or told not in kinds:
+        raise ConfigError(f"{name}.kind is one of {', '.join(map(repr, kinds))}, got {told!r}")
+    return record_from_dict(kinds[told], options, name)
 
 
 def _fits(hint: Any, value: Any) -> bool:
