@@ -145,9 +145,14 @@ def _differences(
         there = family.config(family.config_json(config))
         there = _essence(body_config(family, there) if objective == "body" else there, objective)
     except JaxlmError:
-        return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
+        return [_told(name, value) for name, value in wanted.items()]  # nothing arrives
     # What means nothing there differs because of another field, which is told.
-    return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]
+    return [_told(name, value) for name, value in wanted.items() if there.get(name, value) != value]
+
+
+def _told(name: str, value: Any) -> str:
+    """A field and its value; a record's kind is the value of the field that holds it."""
+    return f"{name.removesuffix('.kind')}={value!r}"
 
 
 def _essence(config: models.TransformerConfig, objective: models.ObjectiveName) -> dict[str, Any]:

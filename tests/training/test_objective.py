@@ -35,7 +35,7 @@ def written_out(model, params, batch, tokens, loss_mask):
         {"params": params},
         tokens,
         segments=batch.segments,
-        positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id),
+        positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id),
     ).hidden
     logits = model.apply({"params": params}, hidden, method="logits")
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), batch.tokens[..., None], axis=-1)[..., 0]
@@ -104,7 +104,7 @@ def rows(model, params, batches, scheduled):
     @jax.jit
     def written_out(params, batch):
         masked = training.mask_batch(RNGS["mask"], batch, scheduled)
-        positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id)
+        positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id)
         hidden = model.apply(
             {"params": params}, masked.tokens, segments=batch.segments, positions=positions
         ).hidden
@@ -198,7 +198,9 @@ def test_specials_are_never_masked_or_drawn(task, masking, batches):
 
 
 def test_next_may_be_masked_where_positions_are_of_corrupted_ids(experiment, task, batches):
-    config = dataclasses.replace(task.config, instruction_positions="corrupted")
+    config = dataclasses.replace(
+        task.config, position=dataclasses.replace(task.config.position, source="corrupted")
+    )
     half = dataclasses.replace(experiment.resolved_input_noise, rate=0.5)
     masking = training.make_masking(half, config, task.tokenizer, task.splits["train"], 8)
     assert not masking.noise.forbidden[task.tokenizer.specials.next]
@@ -232,11 +234,12 @@ def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
         seen.update(tokens=arguments[0], **options)
         return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
 
-    config = dataclasses.replace(task.config, instruction_positions=source)
+    position = dataclasses.replace(task.config.position, source=source)
+    config = dataclasses.replace(task.config, position=position)
     batch = jax.tree.map(jnp.asarray, batches[0])
     training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
-    clean = ops.instruction_positions(batch.tokens, batch.segments, config.next_id)
-    corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.next_id)
+    clean = ops.instruction_positions(batch.tokens, batch.segments, config.position.next_id)
+    corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.position.next_id)
     assert (clean != corrupted).any()
     np.testing.assert_array_equal(seen["positions"], clean if source == "clean" else corrupted)
 
