@@ -1,7 +1,7 @@
 """Makes the runs and jobs that a later version must open, go on with and end as this one did.
 
-`python -m tests.kept.make` writes kept.tar.xz beside this file. It is run again only to add to what is kept: what
-an earlier version has written stays.
+`python -m tests.kept.make` writes kept.tar.xz beside this file. It is run again only to add to what is kept:
+what an earlier version has written stays.
 """
 
 import contextlib
