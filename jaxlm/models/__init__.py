@@ -18,6 +18,7 @@ from jaxlm.models._ensembles import (
 )
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
+from jaxlm.models._inputs import Inputs
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
@@ -46,6 +47,7 @@ __all__ = [
     "HeadKind",
     "HeadProjection",
     "Heads",
+    "Inputs",
     "LayerCache",
     "MaskedLM",
     "Memory",
