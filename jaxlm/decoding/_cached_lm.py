@@ -20,7 +20,7 @@ from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import has_encoder
 from jaxlm.decoding._token_tree import CacheSlots, Node
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 from jaxlm.typing import Array, Bool, Float, Int
 
 

@@ -20,7 +20,7 @@ from jaxlm.decoding._prompts import Prompts, pad_prompts, prompt_ids
 from jaxlm.decoding._steps import context_width, first_token, has_encoder
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 
 # Turns between two looks at the text, where stop strings may end it.
 LOOK_EVERY = 8

@@ -7,7 +7,7 @@ import jax
 
 from jaxlm import pretrained
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 from jaxlm.scoring._forward import COMBINES, CombineMembers
 
 # Attention over fewer keys takes no less.

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from jaxlm import data, models, tokenizers
 from jaxlm.errors import ConfigError, ScoreError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 Question = Literal["next_token", "fill"]

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, get_args
 
 import jax
 
-from jaxlm import models, pretrained, tokenizers
+from jaxlm import io, models, pretrained, tokenizers
 from jaxlm.errors import ConfigError
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._optimizer import OptimizerConfig
-from jaxlm.training._records import first_differences
 from jaxlm.training._run_config import Goal
 from jaxlm.training._task import Task
 
@@ -121,7 +120,7 @@ def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     """Returns what `initial_params` does, and the fingerprint of the model's weights."""
     loaded = pretrained.load(experiment.run.init, dtype="float32")
     where = f"run.init={experiment.run.init!r}"
-    found = first_differences(_essence(loaded.config), _essence(task.config), most=5)
+    found = io.differences(_essence(loaded.config), _essence(task.config))[:5]
     if found:
         raise ConfigError(
             f"{where} is another transformer, the fields that differ (there and here): {'; '.join(found)}; "
@@ -177,6 +176,6 @@ def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal)
 
 def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
     shapes = [jax.tree.map(lambda leaf: leaf.shape, dict(tree)) for tree in (begun, drawn)]
-    found = first_differences(*shapes)
+    found = io.differences(*shapes)[:3]
     if found:
         raise ConfigError(f"{where} has another head (there and here): {'; '.join(found)}; leave head out")

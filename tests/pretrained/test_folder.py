@@ -162,7 +162,7 @@ WRONG_CONFIGS = [
     ('{"objective": "seq2seq", "model": {}}', "of kind 'seq2seq'"),
     (
         '{"objective": "masked_lm", "model": {"n_embd": 3, "n_head": 1}}',
-        "unknown model config fields 'n_embd', 'n_head'",
+        "the model's config has no fields 'n_embd', 'n_head'",
     ),
     ('{"objective": "masked_lm", "model": {"width": "wide"}}', "width must be int: got 'wide'"),
     ('{"objective": "masked_lm", "model": {"vocab_size": 9, "causal": true}}', "got causal=True"),
@@ -229,7 +229,7 @@ def test_a_head_chosen_where_there_is_one(saved):
     ("objective", "head", "told"),
     [
         ("regression", None, "takes a HeadConfig as head: got None"),
-        ("regression", {"num_outputs": 1, "classes": 2}, "unknown head config field 'classes'"),
+        ("regression", {"num_outputs": 1, "classes": 2}, "head has no field 'classes'"),
         ("regression", 3, "head is an object of fields: got 3"),
         ("joint", {"fill": "mlm"}, "head 'fill' is masked_lm, causal_lm or an object of fields: got 'mlm'"),
         ("masked_lm", {"num_outputs": 1}, "has a head of its own"),

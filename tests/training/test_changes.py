@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxlm import models, pretrained, tokenizers, training
+from jaxlm.io import flat_fields
 from jaxlm.training._changes import CHANGEABLE, find_changes
-from jaxlm.training._records import flat_fields
 from jaxlm.training._run_folder import check_run_folder
 
 # A value of each field that differs from that of the run below.
