@@ -32,14 +32,14 @@ class CachedRows(NamedTuple):
     positions: Int[Array, " B"] | Int[Array, "B 2"]
 
 
-def is_seq2seq(model: nn.Module) -> bool:
-    """Returns whether a model writes from a prompt, and not behind it."""
+def has_encoder(model: nn.Module) -> bool:
+    """Returns whether a model writes from a prompt, and not behind it: see `ModelKind.encoder`."""
     return isinstance(model, models.Seq2SeqLM)
 
 
 def writer_config(model: nn.Module) -> models.TransformerConfig:
     """Returns the config of what writes: the model's, or its decoder's."""
-    return models.decoder_config(model.config) if is_seq2seq(model) else model.config
+    return models.decoder_config(model.config) if has_encoder(model) else model.config
 
 
 def first_token(model: nn.Module) -> int:
@@ -57,7 +57,7 @@ def first_token(model: nn.Module) -> int:
 
 def context_width(model: nn.Module, width: int) -> int:
     """Returns how many slots what a model has read takes before it writes, of prompts of so many tokens."""
-    return 1 if is_seq2seq(model) else width
+    return 1 if has_encoder(model) else width
 
 
 def read_prompts(
@@ -77,7 +77,7 @@ def read_prompts(
         that mean nothing.
       num_slots: S, more than `context_width`; static.
     """
-    if not is_seq2seq(model):
+    if not has_encoder(model):
         return _read_first(model, params, models.Inputs(tokens=tokens), lengths, num_slots)
     segments = (jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]).astype(jnp.int32)
     source = models.Inputs(tokens=tokens, segments=segments)

@@ -117,7 +117,7 @@ def rows_of():
 def context_of(loaded, row_length=None):
     return scoring.Context(
         loaded.config,
-        loaded.objective,
+        loaded.kind,
         loaded.tokenizer,
         min(row_length or LONGEST, LONGEST),
         loaded.ends,

@@ -651,7 +651,7 @@ def test_models_that_predict_no_tokens_are_refused(causal):
         model_kind(causal.model)
     with pytest.raises(ValueError, match="takes one model: got an ensemble of 2 members"):
         step_scores(causal._replace(members=2), "To be", "entropy")
-    body = causal._replace(model=models.BodyModel(causal.config), objective="body")
+    body = causal._replace(model=models.BodyModel(causal.config), kind=models.BODY_ALONE)
     with pytest.raises(
         ValueError, match="step functions are of models that predict tokens: this one is a 'body'"
     ):

@@ -150,7 +150,7 @@ def run_folder(experiment, tmp_path_factory):
 def test_a_run_leaves_a_model_that_is_evaluated_again(experiment, run_folder):
     folder, last = run_folder
     loaded = pretrained.load(folder)
-    assert loaded.objective == "seq2seq_lm" and loaded.config.decoder_start_id == 256
+    assert loaded.kind.name == "seq2seq_lm" and loaded.config.decoder_start_id == 256
     assert tokenizers.sentinel_ids(loaded.tokenizer) == tuple(range(260, 268))
     cache = training.make_task(experiment).splits["test"].cache
     again = training.evaluate(
