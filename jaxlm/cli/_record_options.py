@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import inspect
 import re
+import types
 import typing
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from tyro.conf import arg
 from jaxlm.cli._failures import UsageError
 
 # What the options of a field's records are called beside the field, in the dataclass that is laid out.
-BESIDE = "_options"
+RECORD_SUFFIX = "_options"
 
 
 @functools.cache
@@ -30,7 +31,7 @@ def laid_out(kind: type) -> type:
         >>> options.position, options.position_options.buckets, options.position_options.base
         ('relative', 32, 10000.0)
     """
-    fields = [one for field in dataclasses.fields(kind) if field.init for one in _fields_of(kind, field)]
+    fields = [one for field in dataclasses.fields(kind) for one in _fields_of(kind, field)]
     hints = typing.get_type_hints(kind, include_extras=True)
     if [(name, hint) for name, hint, _ in fields] == [
         (name, hints[name]) for name, *_ in fields if name in hints
@@ -51,7 +52,7 @@ def laid_out_value(value: Any) -> Any:
             values |= {name: own.kind} if _has_kinds(hint) else {}
             options = _options_kind(records)
             told = {} if own is None else _own_options(own)
-            values[name + BESIDE] = options(**told)
+            values[name + RECORD_SUFFIX] = options(**told)
         else:
             values[name] = laid_out_value(own) if dataclasses.is_dataclass(hint) else own
     return laid_out(kind)(**values)
@@ -81,7 +82,7 @@ def put_together(
         inner = f"{prefix}{label}." if label else prefix
         if _records(hint):
             chosen = getattr(options, name, None)
-            values[name] = _record(hint, chosen, getattr(options, name + BESIDE), given, own, inner)
+            values[name] = _record(hint, chosen, getattr(options, name + RECORD_SUFFIX), given, own, inner)
         elif dataclasses.is_dataclass(hint):
             values[name] = put_together(hint, getattr(options, name), given, own, inner)
         else:
@@ -100,7 +101,7 @@ def _record(
     record = next(one for one in records if chosen is None or one.kind == chosen)
     start = default if isinstance(default, record) else record()
     values: dict[str, Any] = {}
-    for name in {field.name: None for one in records for field in dataclasses.fields(one) if field.init}:
+    for name in {field.name: None for one in records for field in dataclasses.fields(one)}:
         inner = f"{prefix}{name}".replace("_", "-")
         told = [one for one in own if one == inner or one.startswith(f"{inner}.")]
         if told and not hasattr(record, name):
@@ -109,7 +110,7 @@ def _record(
             continue
         inner_hint, value = typing.get_type_hints(record)[name], getattr(options, name)
         if _records(inner_hint):
-            beside = getattr(options, name + BESIDE)
+            beside = getattr(options, name + RECORD_SUFFIX)
             value = _record(inner_hint, value, beside, given, getattr(start, name), f"{inner}.")
         values[name] = value
     return dataclasses.replace(start, **values)
@@ -128,7 +129,7 @@ def _fields_of(kind: type, field: dataclasses.Field[Any]) -> list[tuple[str, Any
     default = _default(field)
     if records:
         options = _options_kind(records)
-        beside = (field.name + BESIDE, Annotated[options, arg(name=field.name)], options())
+        beside = (field.name + RECORD_SUFFIX, Annotated[options, arg(name=field.name)], options())
         kinds = Literal[tuple(record.kind for record in records)] if _has_kinds(plain) else None
         return [*([(field.name, kinds, getattr(default, "kind", default))] if kinds else []), beside]
     if not dataclasses.is_dataclass(plain):
@@ -146,7 +147,7 @@ def _options_kind(records: tuple[type, ...]) -> type:
     told: dict[str, str] = {}
     for record in records:
         for field in dataclasses.fields(record):
-            if field.init and field.name not in told:
+            if field.name not in told:
                 owners = [one.kind for one in records if len(records) > 1 and hasattr(one, field.name)]
                 own = f"of {' and '.join(owners)}: " if owners and len(owners) < len(records) else ""
                 told[field.name] = own + attribute_texts(record).get(field.name, "")
@@ -192,7 +193,10 @@ def _own_options(record: Any) -> dict[str, Any]:
     for name, hint in _hints(type(record)).items():
         own = getattr(record, name)
         if _records(hint):
-            values |= {name: own.kind, name + BESIDE: _options_kind(_records(hint))(**_own_options(own))}
+            values |= {
+                name: own.kind,
+                name + RECORD_SUFFIX: _options_kind(_records(hint))(**_own_options(own)),
+            }
         else:
             values[name] = own
     return values
@@ -202,12 +206,17 @@ def _own_options(record: Any) -> dict[str, Any]:
 def _hints(kind: type) -> dict[str, Any]:
     """The types of the fields that a dataclass is made of, without marks."""
     hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _records(hint: Any) -> tuple[type, ...]:
     """The dataclasses among the types of a union; none of anything else."""
-    return tuple(one for one in typing.get_args(hint) if dataclasses.is_dataclass(one))
+    kinds = typing.get_args(hint)
+    records = tuple(one for one in kinds if dataclasses.is_dataclass(one))
+    others = [one for one in kinds if one not in records]
+    # Their names may stand for them, and None for none; what else is there is no choice between records.
+    is_choice = all(one is types.NoneType or typing.get_origin(one) is Literal for one in others)
+    return records if is_choice else ()
 
 
 def _has_kinds(hint: Any) -> bool:

@@ -1,11 +1,10 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
 from jaxlm.models._body_model import BodyModel
-from jaxlm.models._build import MODELS, Heads, Model, ObjectiveName, build, num_params
+from jaxlm.models._build import build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
-from jaxlm.models._config import TransformerConfig, longest_text
+from jaxlm.models._config import TransformerConfig, flat_config, from_dict, longest_text, to_dict
 from jaxlm.models._config_checks import DROPOUTS
-from jaxlm.models._config_dicts import flat_config, from_dict, in_records, to_dict
 from jaxlm.models._config_parts import GATED, MOST_LAYERS, DecoderConfig, LinearHead, TransformHead
 from jaxlm.models._ensembles import (
     BODY,
@@ -20,8 +19,11 @@ from jaxlm.models._ensembles import (
 )
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
+from jaxlm.models._inputs import Inputs
+from jaxlm.models._kinds import BODY_ALONE, CLASSIFICATION, JOINT, KINDS, REGRESSION, Heads, Model, as_kind
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
-from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
+from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind
+from jaxlm.models._multi_head import TOKEN_HEADS, HeadKind, MultiHeadModel, head_params
 from jaxlm.models._position import (
     TABLE_POSITIONS,
     Instruction,
@@ -48,13 +50,21 @@ from jaxlm.models._transformer import Output, Transformer
 __all__ = [
     "BODIES",
     "BODY",
+    "BODY_ALONE",
+    "CAUSAL_LM",
+    "CLASSIFICATION",
     "DROPOUTS",
     "EMPTY",
     "GATED",
-    "MODELS",
+    "JOINT",
+    "KINDS",
+    "MASKED_LM",
     "MOST_LAYERS",
     "PRESETS",
+    "REGRESSION",
+    "SEQ2SEQ_LM",
     "TABLE_POSITIONS",
+    "TOKEN_HEADS",
     "BodyModel",
     "Cache",
     "CausalLM",
@@ -67,7 +77,9 @@ __all__ = [
     "HeadKind",
     "HeadProjection",
     "Heads",
+    "Inputs",
     "Instruction",
+    "KindOrName",
     "LayerCache",
     "Learned",
     "LinearHead",
@@ -76,10 +88,10 @@ __all__ = [
     "MaskedLM",
     "Memory",
     "Model",
+    "ModelKind",
     "MultiHeadModel",
     "NoPosition",
     "NoScaling",
-    "ObjectiveName",
     "Output",
     "Relative",
     "Rotary",
@@ -92,6 +104,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "YarnScaling",
+    "as_kind",
     "build",
     "decoder_config",
     "empty_cache",
@@ -102,7 +115,6 @@ __all__ = [
     "head_from_dict",
     "head_params",
     "head_projection",
-    "in_records",
     "longest_text",
     "num_params",
     "over_members",

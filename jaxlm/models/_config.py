@@ -1,9 +1,11 @@
 """The one description of a transformer: every option, and the values that follow from others."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jaxlm import io
 from jaxlm.models._config_checks import (
     check_heads,
     check_options,
@@ -12,8 +14,9 @@ from jaxlm.models._config_checks import (
     check_special_ids,
 )
 from jaxlm.models._config_parts import GATED, Activation, DecoderConfig, Head, HeadName, TransformHead
+from jaxlm.models._flat_fields import from_flat, to_flat
 from jaxlm.models._position import Position, PositionName, Relative, Rotary, resolved_position
-from jaxlm.models._record_checks import check_types, named_record
+from jaxlm.models._record_checks import named_record
 from jaxlm.models._rotary_scaling import DynamicScaling
 
 # More tokens than any text has, as a number of 32 bits.
@@ -163,7 +166,7 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "position", named_record(Position, self.position, "position"))
         object.__setattr__(self, "head", named_record(Head, self.head, "head"))
-        check_types(TransformerConfig, vars(self))
+        io.check_types(TransformerConfig, vars(self))
         check_ranges(self)
         check_heads(self)
         check_positions(self)
@@ -208,6 +211,11 @@ class TransformerConfig:
         """Whether how far features turn depends on how long their text is."""
         return isinstance(self.position, Rotary) and isinstance(self.position.scaling, DynamicScaling)
 
+    @staticmethod
+    def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns today's fields of those that a file of any version has."""
+        return from_flat(values)
+
     def has_window(self, layer: int) -> bool:
         """Returns whether a block's attention has the window.
 
@@ -216,6 +224,47 @@ class TransformerConfig:
           [False, True, False]
         """
         return self.window is not None and self.layer_pattern[layer % len(self.layer_pattern)] == "w"
+
+
+def to_dict(config: TransformerConfig) -> dict[str, Any]:
+    """Returns the config as a dict of plain values, for JSON; a record among them says its kind.
+
+    Example:
+      >>> to_dict(TransformerConfig(width=64))["position"]
+      {'kind': 'learned', 'offset': 0}
+    """
+    return io.record_to_dict(config)
+
+
+def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
+    """Returns the config that `to_dict` wrote; fields that are left out take their defaults.
+
+    Args:
+      values: field names and plain values, as JSON holds them; those of earlier versions, too, which had the
+        options of every kind of position among the other fields.
+
+    Raises:
+      ConfigError: naming every field that does not exist, or the first value that does not fit.
+
+    Example:
+      >>> from_dict({"position": "rotary", "rotary_base": 5e5}).position.base
+      500000.0
+      >>> from_dict({"width": 64, "n_embd": 64})
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: the model's config has no field 'n_embd'; its fields are vocab_size, ...
+    """
+    return io.record_from_dict(TransformerConfig, values, title="the model's config")
+
+
+def flat_config(config: TransformerConfig) -> dict[str, Any]:
+    """Returns the config as the flat list of fields that earlier versions wrote, by which jobs are known.
+
+    Example:
+      >>> flat = flat_config(TransformerConfig(position="rotary"))
+      >>> flat["position"], flat["rotary_base"], flat["relative_buckets"]
+      ('rotary', 10000.0, 32)
+    """
+    return to_flat(to_dict(config))
 
 
 def longest_text(config: TransformerConfig) -> int:

@@ -1,7 +1,7 @@
 """The parts of a config that have options of their own: the output head and the decoder of two sides."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from jaxlm.models._record_checks import check_limits, check_record
 
@@ -23,7 +23,7 @@ class TransformHead:
       ConfigError: if a value is of the wrong type or out of range.
     """
 
-    kind: Literal["transform"] = field(default="transform", init=False, repr=False)
+    kind: ClassVar[str] = "transform"
     activation: Activation | None = None
     epsilon: float | None = None
 
@@ -35,7 +35,7 @@ class TransformHead:
 class LinearHead:
     """The output of a language model has nothing before its kernel."""
 
-    kind: Literal["linear"] = field(default="linear", init=False, repr=False)
+    kind: ClassVar[str] = "linear"
 
 
 Head = TransformHead | LinearHead

@@ -1,8 +1,8 @@
 """How a transformer knows where a token stands: one record a kind, each with the options of its own."""
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from jaxlm.errors import ConfigError
 from jaxlm.models._record_checks import check_limits, check_record, named_record
@@ -20,7 +20,7 @@ class Learned:
       ConfigError: if a value is of the wrong type or out of range.
     """
 
-    kind: Literal["learned"] = field(default="learned", init=False, repr=False)
+    kind: ClassVar[str] = "learned"
     offset: int = 0
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Learned:
 class Sinusoidal:
     """A table of `max_length` rows of sines and cosines of the offset, which is not learned."""
 
-    kind: Literal["sinusoidal"] = field(default="sinusoidal", init=False, repr=False)
+    kind: ClassVar[str] = "sinusoidal"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Rotary:
       Su et al., "RoFormer", 2021, https://arxiv.org/abs/2104.09864.
     """
 
-    kind: Literal["rotary"] = field(default="rotary", init=False, repr=False)
+    kind: ClassVar[str] = "rotary"
     base: float = 10000.0
     window_base: float | None = None
     share: float = 1.0
@@ -83,7 +83,7 @@ class Relative:
       ConfigError: if a value is of the wrong type or out of range, or the two contradict each other.
     """
 
-    kind: Literal["relative"] = field(default="relative", init=False, repr=False)
+    kind: ClassVar[str] = "relative"
     buckets: int = 32
     distance: int = 128
 
@@ -115,7 +115,7 @@ class Instruction:
       ConfigError: if a value is of the wrong type.
     """
 
-    kind: Literal["instruction"] = field(default="instruction", init=False, repr=False)
+    kind: ClassVar[str] = "instruction"
     next_id: int | None = None
     source: Literal["clean", "corrupted"] = "clean"
 
@@ -127,7 +127,7 @@ class Instruction:
 class NoPosition:
     """Nothing tells where a token stands but what may be attended to."""
 
-    kind: Literal["none"] = field(default="none", init=False, repr=False)
+    kind: ClassVar[str] = "none"
 
 
 Position = Learned | Sinusoidal | Rotary | Relative | Instruction | NoPosition

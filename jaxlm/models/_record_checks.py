@@ -5,18 +5,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxlm import io
 from jaxlm.errors import ConfigError
-from jaxlm.fields import BELOW, fits, spelled
-
-
-def check_types(kind: type, values: Mapping[str, Any], prefix: str = "") -> None:
-    """Refuses a value that is not of its field's type or choices, the fields being those of `kind`."""
-    hints = typing.get_type_hints(kind)
-    for name, value in values.items():
-        if not fits(value, hints[name]):
-            raise ConfigError(f"{prefix}{name} must be {spelled(hints[name])}: got {value!r}")
-        if isinstance(value, int) and abs(value) >= BELOW:
-            raise ConfigError(f"{prefix}{name} must be below 2**31: got {value}")
 
 
 def check_positive(record: Any, names: Sequence[str], prefix: str = "") -> None:
@@ -44,7 +34,7 @@ def check_record(record: Any, prefix: str, *, positive: Sequence[str] = ()) -> N
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: position.base must be positive: got -1.0
     """
-    check_types(type(record), vars(record), prefix)
+    io.check_types(type(record), vars(record), prefix)
     check_positive(record, positive, prefix)
 
 

@@ -1,7 +1,7 @@
 """How rotary positions are slowed for texts longer than those a model was trained on: one record a kind."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from jaxlm import ops
 from jaxlm.errors import ConfigError
@@ -12,7 +12,7 @@ from jaxlm.models._record_checks import check_record
 class NoScaling:
     """Every pair of features turns as it was trained to."""
 
-    kind: Literal["none"] = field(default="none", init=False, repr=False)
+    kind: ClassVar[str] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class LinearScaling:
       ConfigError: if a value is of the wrong type or out of range.
     """
 
-    kind: Literal["linear"] = field(default="linear", init=False, repr=False)
+    kind: ClassVar[str] = "linear"
     factor: float = 1.0
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class DynamicScaling:
       ConfigError: if a value is of the wrong type or out of range.
     """
 
-    kind: Literal["dynamic"] = field(default="dynamic", init=False, repr=False)
+    kind: ClassVar[str] = "dynamic"
     factor: float = 1.0
     length: int | None = None
 
@@ -70,7 +70,7 @@ class Llama3Scaling:
       The Llama team, "The Llama 3 Herd of Models", 2024, https://arxiv.org/abs/2407.21783.
     """
 
-    kind: Literal["llama3"] = field(default="llama3", init=False, repr=False)
+    kind: ClassVar[str] = "llama3"
     factor: float = 1.0
     length: int | None = None
     slow_turns: float = 1.0
@@ -99,7 +99,7 @@ class YarnScaling:
       Peng et al., "YaRN", 2023, https://arxiv.org/abs/2309.00071.
     """
 
-    kind: Literal["yarn"] = field(default="yarn", init=False, repr=False)
+    kind: ClassVar[str] = "yarn"
     factor: float = 1.0
     length: int | None = None
     slow_turns: float = 1.0
@@ -122,8 +122,7 @@ def turn_scaling(scaling: TurnScaling, amplitude: float | None) -> ops.RotarySca
       >>> turn_scaling(DynamicScaling(factor=2.0, length=64), None).length
       64
     """
-    options = {name: value for name, value in vars(scaling).items() if name != "kind"}
-    return ops.RotaryScaling(scaling.kind, amplitude=amplitude, **options)
+    return ops.RotaryScaling(scaling.kind, amplitude=amplitude, **vars(scaling))
 
 
 def _check_turns(slow: float, fast: float) -> None:

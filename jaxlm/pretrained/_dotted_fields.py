@@ -9,22 +9,8 @@ from jaxlm import models
 NO_FIELD = object()
 
 
-def dotted_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns the plain values of records by dotted name; undone by `nested_fields`.
-
-    Example:
-      >>> dotted_fields({"width": 64, "position": {"kind": "learned", "offset": 2}})
-      {'width': 64, 'position.kind': 'learned', 'position.offset': 2}
-    """
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        is_record = isinstance(value, Mapping)
-        fields |= dotted_fields(value, f"{prefix}{name}.") if is_record else {prefix + name: value}
-    return fields
-
-
 def nested_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns fields by dotted name as the plain values of records.
+    """Returns fields by dotted name as the JSON values of records; undoes `io.flat_fields`.
 
     Example:
       >>> nested_fields({"width": 64, "position.kind": "learned", "position.offset": 2})

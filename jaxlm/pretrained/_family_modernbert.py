@@ -44,7 +44,7 @@ MODERNBERT = Family(
     name="modernbert",
     architecture="ModernBertForMaskedLM",
     body_architecture="ModernBertModel",
-    objective="masked_lm",
+    kind=models.MASKED_LM,
     constants={
         "position.kind": "rotary",
         "embedding_norm": True,

@@ -56,11 +56,11 @@ class Engine:
     def __init__(
         self, loaded: pretrained.Loaded, config: EngineConfig | None = None, needs: Needs | None = None
     ) -> None:
-        if loaded.objective == "body":
+        if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
-        if loaded.objective not in ("causal_lm", "masked_lm"):
+        if not loaded.kind.score:
             raise ScoreError(
-                f"tokens are scored by a causal_lm or a masked_lm: this model is a {loaded.objective!r}"
+                f"tokens are scored by a causal or a masked LM: this model is a {loaded.kind.name}"
             )
         needs = Needs() if needs is None else needs
         self._model_config = loaded.config
@@ -174,8 +174,8 @@ class Engine:
             raise ValueError(f"a piece of {num} tokens is asked {piece.scored} for {piece.targets}")
         if piece.positions is not None:
             return piece.positions
-        if self._model_config.position == "instruction":
-            return host_instruction_positions(piece.tokens, self._model_config.next_id)
+        if isinstance(self._model_config.position, models.Instruction):
+            return host_instruction_positions(piece.tokens, self._model_config.position.next_id)
         return np.arange(num, dtype=np.int32)
 
 

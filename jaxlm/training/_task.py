@@ -96,14 +96,14 @@ def _check_predicts(split: Split) -> None:
 def model_config(
     config: models.TransformerConfig,
     tokenizer: tokenizers.Tokenizer,
-    objective: models.ObjectiveName = "masked_lm",
+    kind: models.KindOrName = models.MASKED_LM,
 ) -> models.TransformerConfig:
     """Returns the model's config with what the tokenizer decides filled in.
 
     Args:
       config: `vocab_size`, `position.next_id` and `decoder.start_id` None are filled in.
       tokenizer: decides them; a decoder begins with its token of padding.
-      objective: of the model.
+      kind: of the model.
 
     Raises:
       ConfigError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
@@ -119,7 +119,7 @@ def model_config(
             f"model.vocab_size has no room for the tokenizer's ids: got {size} for {tokenizer.vocab_size}; "
             "leave it out to take the tokenizer's"
         )
-    if objective == "seq2seq_lm":
+    if models.as_kind(kind).encoder:
         decoder = config.decoder or models.DecoderConfig()
         start_id = tokenizer.specials.pad if decoder.start_id is None else decoder.start_id
         config = dataclasses.replace(config, decoder=dataclasses.replace(decoder, start_id=start_id))

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from jaxlm import io
 from jaxlm.corruption import NoiseConfig
 from jaxlm.training._experiment import Experiment
-from jaxlm.training._records import flat_fields
 
 LANGUAGE = ("masked_lm", "causal_lm", "seq2seq_lm")
 # Of a model: what a language model's output is made of, which a head over whole records takes the place of.
@@ -44,7 +44,7 @@ def unread_fields(experiment: Experiment) -> dict[str, str]:
       (False, True)
     """
     # A record's kind is the value of the field that holds it.
-    names = [name.removesuffix(".kind") for name in flat_fields(experiment.to_dict())]
+    names = [name.removesuffix(".kind") for name in io.flat_fields(experiment.to_dict())]
     unread: dict[str, str] = {}
     for rule in _rules(experiment):
         if not rule.is_read(experiment):

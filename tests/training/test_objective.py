@@ -31,12 +31,12 @@ def graded(model, objective):
 
 def written_out(model, params, batch, tokens, loss_mask):
     """Loss over all positions times the vocabulary: logits, log-softmax, gather."""
-    hidden = model.apply(
-        {"params": params},
-        tokens,
+    inputs = models.Inputs(
+        tokens=tokens,
         segments=batch.segments,
         positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id),
-    ).hidden
+    )
+    hidden = model.apply({"params": params}, inputs).hidden
     logits = model.apply({"params": params}, hidden, method="logits")
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), batch.tokens[..., None], axis=-1)[..., 0]
     correct = jnp.sum((jnp.argmax(logits, -1) == batch.tokens) & loss_mask)
@@ -105,9 +105,8 @@ def rows(model, params, batches, scheduled):
     def written_out(params, batch):
         masked = training.mask_batch(RNGS["mask"], batch, scheduled)
         positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id)
-        hidden = model.apply(
-            {"params": params}, masked.tokens, segments=batch.segments, positions=positions
-        ).hidden
+        inputs = models.Inputs(tokens=masked.tokens, segments=batch.segments, positions=positions)
+        hidden = model.apply({"params": params}, inputs).hidden
         gathered = hidden.reshape(-1, hidden.shape[-1])[masked.indices]
         return masked, model.apply({"params": params}, gathered, method="logits")
 
@@ -198,9 +197,8 @@ def test_specials_are_never_masked_or_drawn(task, masking, batches):
 
 
 def test_next_may_be_masked_where_positions_are_of_corrupted_ids(experiment, task, batches):
-    config = dataclasses.replace(
-        task.config, position=dataclasses.replace(task.config.position, source="corrupted")
-    )
+    position = dataclasses.replace(task.config.position, source="corrupted")
+    config = dataclasses.replace(task.config, position=position)
     half = dataclasses.replace(experiment.resolved_input_noise, rate=0.5)
     masking = training.make_masking(half, config, task.tokenizer, task.splits["train"], 8)
     assert not masking.noise.forbidden[task.tokenizer.specials.next]
@@ -231,8 +229,8 @@ def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
             return None
         if method == "output_weights":
             return jnp.zeros((task.config.vocab_size, 4)), None
-        seen.update(tokens=arguments[0], **options)
-        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+        seen.update(arguments[0]._asdict())
+        return models.Output(jnp.zeros((*seen["tokens"].shape, 4)), None)
 
     position = dataclasses.replace(task.config.position, source=source)
     config = dataclasses.replace(task.config, position=position)
@@ -254,8 +252,8 @@ def test_other_positions_are_the_batchs(task, masking, batches):
             return None
         if method == "output_weights":
             return jnp.zeros((task.config.vocab_size, 4)), None
-        seen.update(options)
-        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+        seen.update(arguments[0]._asdict())
+        return models.Output(jnp.zeros((*seen["tokens"].shape, 4)), None)
 
     batch = jax.tree.map(jnp.asarray, batches[0])
     config = dataclasses.replace(task.config, position="rotary")

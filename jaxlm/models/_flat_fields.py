@@ -1,13 +1,7 @@
-"""A config as plain values for JSON, and back; files of earlier versions have one flat list of fields."""
+"""The flat list of fields that a config was before its records; files of earlier versions have it."""
 
-import dataclasses
-import typing
 from collections.abc import Mapping
 from typing import Any
-
-from jaxlm.errors import ConfigError
-from jaxlm.models._config import TransformerConfig
-from jaxlm.models._record_checks import check_types, named_record, record_kinds
 
 # What the fields of each record are called in a flat list: of positions, of their scaling, and of the others.
 _OF_POSITION = {
@@ -61,43 +55,13 @@ _FLAT_DEFAULTS = {
 }
 
 
-def to_dict(config: TransformerConfig) -> dict[str, Any]:
-    """Returns the config as a dict of plain values, for JSON; a record among them says its `kind`.
-
-    Example:
-      >>> to_dict(TransformerConfig(width=64))["position"]
-      {'kind': 'learned', 'offset': 0}
-    """
-    return dataclasses.asdict(config)
-
-
-def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
-    """Returns the config that `to_dict` wrote; fields that are left out take their defaults.
-
-    Args:
-      values: field names and plain values, as JSON holds them; those of earlier versions, too, which had the
-        options of every kind of position among the other fields.
-
-    Raises:
-      ConfigError: naming every field that does not exist, or the first value that does not fit.
-
-    Example:
-      >>> from_dict({"position": "rotary", "rotary_base": 5e5}).position.base
-      500000.0
-      >>> from_dict({"width": 64, "n_embd": 64})
-      Traceback (most recent call last):
-      jaxlm.errors.ConfigError: unknown model config field 'n_embd'; the fields are vocab_size, width, ...
-    """
-    return _record(TransformerConfig, in_records(values), "")
-
-
-def in_records(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the plain values of a config of any version as `to_dict` writes them today.
+def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the JSON values of a config of any version as they are written today.
 
     A flat field of a record that the config has not, such as a base without rotary positions, is left out.
 
     Example:
-      >>> in_records({"width": 64, "head": "linear", "position": "relative", "relative_buckets": 16})
+      >>> from_flat({"width": 64, "head": "linear", "position": "relative", "relative_buckets": 16})
       {'width': 64, 'head': {'kind': 'linear'}, 'position': {'kind': 'relative', 'buckets': 16}}
     """
     if not _FLAT_DEFAULTS.keys() & values.keys():
@@ -118,15 +82,13 @@ def in_records(values: Mapping[str, Any]) -> dict[str, Any]:
     return records
 
 
-def flat_config(config: TransformerConfig) -> dict[str, Any]:
-    """Returns the config as the flat list of fields that earlier versions wrote, by which jobs are known.
+def to_flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the JSON values of a config as the flat list of fields that earlier versions wrote.
 
-    Example:
-      >>> flat = flat_config(TransformerConfig(position="rotary"))
-      >>> flat["position"], flat["rotary_base"], flat["relative_buckets"]
-      ('rotary', 10000.0, 32)
+    Args:
+      values: every field of a config, as they are written today.
     """
-    values = to_dict(config)
+    values = dict(values)
     position, head, decoder = values.pop("position"), values.pop("head"), values.pop("decoder")
     scaling = position.get("scaling", {"kind": "none"})
     flat = {
@@ -146,33 +108,3 @@ def _named(values: Mapping[str, Any], kind: Any, names: Mapping[str, str]) -> di
 
 def _flat(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {flat: record[ours] for ours, flat in names.items() if ours in record}
-
-
-def _record(kind: type, values: Mapping[str, Any], prefix: str) -> Any:
-    """A record of its plain values, those of the records inside it, too."""
-    fields = [field.name for field in dataclasses.fields(kind) if field.init]
-    unknown = [name for name in values if name not in fields]
-    if unknown:
-        plural = "s" if len(unknown) > 1 else ""
-        names = ", ".join(repr(prefix + name) for name in unknown)
-        raise ConfigError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
-    hints = typing.get_type_hints(kind)
-    made = {name: _value(hints[name], value, prefix + name) for name, value in values.items()}
-    check_types(kind, made, prefix)
-    return kind(**made)
-
-
-def _value(hint: Any, value: Any, name: str) -> Any:
-    kinds, alone = record_kinds(hint), [one for one in typing.get_args(hint) if dataclasses.is_dataclass(one)]
-    if kinds and not isinstance(value, Mapping):
-        return named_record(hint, value, name)
-    if kinds:
-        options = dict(value)
-        told = options.pop("kind", None)
-        if not isinstance(told, str) or told not in kinds:
-            raise ConfigError(f"{name}.kind must be one of {', '.join(kinds)}: got {told!r}")
-        return _record(kinds[told], options, f"{name}.")
-    if alone and isinstance(value, Mapping):
-        return _record(alone[0], value, f"{name}.")
-    is_float = float in (hint, *typing.get_args(hint))
-    return float(value) if is_float and isinstance(value, int) and not isinstance(value, bool) else value
