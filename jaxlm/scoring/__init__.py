@@ -27,6 +27,8 @@ from jaxlm.scoring._score import Score
 from jaxlm.scoring._scorer import Scorer, make_scorer, score
 from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
+from jaxlm.scoring._step_forward import StepForward
+from jaxlm.scoring._step_scores_measure import StepScores
 from jaxlm.scoring._store import open_store
 from jaxlm.scoring._variant_effect import VariantEffect
 from jaxlm.scoring._variant_files import find_variant_column, read_wild_type
@@ -64,6 +66,8 @@ __all__ = [
     "Scorer",
     "SinglePass",
     "Source",
+    "StepForward",
+    "StepScores",
     "Substitution",
     "Variant",
     "VariantEffect",
