@@ -4,14 +4,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxlm.errors import ConfigError
+from jaxlm import io
 from jaxlm.models._config_checks import (
-    as_floats,
     check_heads,
     check_options,
     check_positions,
     check_ranges,
-    check_types,
 )
 
 # More tokens than any text has, as a number of 32 bits.
@@ -198,7 +196,7 @@ class TransformerConfig:
     require_fused: bool = False
 
     def __post_init__(self) -> None:
-        check_types(TransformerConfig, vars(self))
+        io.check_types(TransformerConfig, vars(self))
         check_ranges(self)
         check_heads(self)
         check_positions(self)
@@ -250,7 +248,7 @@ def to_dict(config: TransformerConfig) -> dict[str, Any]:
       >>> to_dict(TransformerConfig(width=64))["width"]
       64
     """
-    return dataclasses.asdict(config)
+    return io.record_to_dict(config)
 
 
 def from_dict(values: dict[str, Any]) -> TransformerConfig:
@@ -265,16 +263,9 @@ def from_dict(values: dict[str, Any]) -> TransformerConfig:
     Example:
       >>> from_dict({"width": 64, "n_embd": 64})
       Traceback (most recent call last):
-      jaxlm.errors.ConfigError: unknown model config field 'n_embd'; the fields are vocab_size, width, ...
+      jaxlm.errors.ConfigError: the model's config has no field 'n_embd'; its fields are vocab_size, ...
     """
-    fields = [field.name for field in dataclasses.fields(TransformerConfig)]
-    unknown = [name for name in values if name not in fields]
-    if unknown:
-        plural = "s" if len(unknown) > 1 else ""
-        names = ", ".join(map(repr, unknown))
-        raise ConfigError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
-    check_types(TransformerConfig, values)
-    return TransformerConfig(**as_floats(TransformerConfig, values))
+    return io.record_from_dict(TransformerConfig, values, title="the model's config")
 
 
 def longest_text(config: TransformerConfig) -> int:

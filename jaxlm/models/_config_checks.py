@@ -1,11 +1,8 @@
 """What a transformer's config may hold: types, ranges, and options that contradict each other."""
 
-import typing
-from collections.abc import Mapping
 from typing import Any
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import BELOW, fits, spelled
 
 _POSITIVE = (
     "vocab_size",
@@ -50,35 +47,6 @@ _MOST = {
 MOST_SINES = 1 << 31
 _NOT_NEGATIVE = ("token_types", "position_offset")
 DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
-
-
-def check_types(kind: type, values: Mapping[str, Any]) -> None:
-    """Refuses a value that is not of its field's type or choices, the fields being those of `kind`."""
-    hints = typing.get_type_hints(kind)
-    for name, value in values.items():
-        if not fits(value, hints[name]):
-            raise ConfigError(f"{name} must be {spelled(hints[name])}: got {value!r}")
-        if isinstance(value, int) and abs(value) >= BELOW:
-            raise ConfigError(f"{name} must be below 2**31: got {value}")
-
-
-def as_floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values, those that JSON wrote as integers for fields of floats as floats.
-
-    Example:
-      >>> class Kind:
-      ...     base: float
-      ...     depth: int
-      >>> as_floats(Kind, {"base": 10, "depth": 2})
-      {'base': 10.0, 'depth': 2}
-    """
-    hints = typing.get_type_hints(kind)
-
-    def converted(name: str, value: Any) -> Any:
-        is_float = float in (hints[name], *typing.get_args(hints[name]))
-        return float(value) if is_float and isinstance(value, int) else value
-
-    return {name: converted(name, value) for name, value in values.items()}
 
 
 def check_ranges(config: Any) -> None:

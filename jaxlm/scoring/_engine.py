@@ -60,11 +60,11 @@ class Engine:
         config: EngineConfig | None = None,
         forward: Forward | None = None,
     ) -> None:
-        if loaded.objective == "body":
+        if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
-        if loaded.objective not in ("causal_lm", "masked_lm"):
+        if not loaded.kind.score:
             raise ScoreError(
-                f"tokens are scored by a causal_lm or a masked_lm: this model is a {loaded.objective!r}"
+                f"tokens are scored by a causal or a masked LM: this model is a {loaded.kind.name}"
             )
         forward = LogProbForward() if forward is None else forward
         self._model_config = loaded.config

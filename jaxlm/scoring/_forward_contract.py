@@ -88,8 +88,10 @@ def hidden_states(
       rows: one device's.
       mask: `Bool[B 1 L L]` who may attend to whom, True = may; None: all of a segment, as the model is.
     """
-    read = {"segments": rows.segments, "positions": rows.positions, "attention_mask": mask}
-    hidden = model.apply({"params": params}, rows.tokens, **read).hidden
+    inputs = models.Inputs(
+        tokens=rows.tokens, segments=rows.segments, positions=rows.positions, attention_mask=mask
+    )
+    hidden = model.apply({"params": params}, inputs).hidden
     return hidden.reshape(-1, hidden.shape[-1])
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._forward import LogProbForward
-from jaxlm.scoring._measure import Context, Measure, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 PAIRS = "pairs"
@@ -27,7 +27,7 @@ class GivenPairs(Measure):
     """
 
     name: ClassVar[str] = "given-pairs"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     shared: bool = True
 
     def forward(self, context: Context) -> LogProbForward:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._parts import Base
 from jaxlm.scoring._sources import OnError

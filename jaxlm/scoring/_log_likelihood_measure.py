@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._forward import LogProbForward
-from jaxlm.scoring._measure import Context, Measure, Round, Row, ScoreError
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError
 from jaxlm.scoring._openings import Bos, closing_id, opening_ids, resolve_bos, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
@@ -53,7 +53,7 @@ class LogLikelihood(Measure):
     """
 
     name: ClassVar[str] = "log-likelihood"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     bos: Bos = "auto"
     eos: bool = False
     long: Long = "window"

@@ -4,18 +4,20 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxlm import data, models, tokenizers
 from jaxlm.errors import ConfigError, ScoreError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 from jaxlm.scoring._forward import LogProbForward
 from jaxlm.scoring._forward_contract import Forward
 from jaxlm.scoring._pieces import Piece
 
+Question = Literal["next_token", "fill"]
+MODELS_ASKED: dict[Question, str] = {"next_token": "causal LM", "fill": "masked LM"}
 # What options that several measures have are at least.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 
@@ -25,7 +27,7 @@ class Context(NamedTuple):
 
     Attributes:
       config: of the model.
-      objective: "causal_lm" or "masked_lm".
+      kind: of the model.
       tokenizer: of the model.
       longest: the most tokens that a piece may have.
       ends: whether the model was trained on texts with ends (see `pretrained.has_ends`).
@@ -35,7 +37,7 @@ class Context(NamedTuple):
     """
 
     config: models.TransformerConfig
-    objective: str
+    kind: models.ModelKind
     tokenizer: tokenizers.Tokenizer
     longest: int
     ends: bool
@@ -68,14 +70,14 @@ class Measure(abc.ABC):
 
     Attributes:
       name: what commands call it.
-      objectives: of the models that it can be asked of.
+      questions: by what the models that it can be asked of are scored, see `ModelKind.question`.
       asks_again: whether `advance` may return another round.
       reads_each_token: whether a text is read about as often as it has tokens, so that less of a corpus is
         put into a part of a job.
     """
 
     name: ClassVar[str]
-    objectives: ClassVar[tuple[str, ...]]
+    questions: ClassVar[tuple[Question, ...]]
     asks_again: ClassVar[bool] = False
     reads_each_token: ClassVar[bool] = False
 

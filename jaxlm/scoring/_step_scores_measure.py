@@ -17,7 +17,7 @@ from jaxlm import data, steps, tokenizers
 from jaxlm.errors import JaxlmError
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring._masked_checks import mask_of
-from jaxlm.scoring._measure import Context, Measure, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
 from jaxlm.scoring._openings import Bos, masked_frame, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceContrast
 from jaxlm.scoring._step_forward import StepForward
@@ -60,7 +60,7 @@ class StepScores(Measure):
     """
 
     name: ClassVar[str] = "step-scores"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm", "masked_lm")
+    questions: ClassVar[tuple[Question, ...]] = ("next_token", "fill")
 
     functions: tuple[str, ...] = ()
     contrast: str | None = None
@@ -81,7 +81,7 @@ class StepScores(Measure):
         rows = self._rows
         _check_functions(rows, context, self.contrast)
         filled = dataclasses.replace(self, functions=tuple(row.name for row in rows))
-        if context.objective == "masked_lm":
+        if context.kind.fill:
             mask_of(context, self.name)
             return filled
         reader = self._reader.resolved(context)
@@ -99,7 +99,7 @@ class StepScores(Measure):
 
     def remark(self, context: Context, asked: "StepScores") -> str:
         """Returns that nothing opens texts, where nobody chose so."""
-        return "" if context.objective == "masked_lm" else unopened_remark(context, asked.bos, self.bos)
+        return "" if context.kind.fill else unopened_remark(context, asked.bos, self.bos)
 
     def texts(self, record: data.Record) -> Sequence[str]:
         """Returns the text, and what it is compared with."""
@@ -175,7 +175,7 @@ class StepScores(Measure):
             raise ScoreError(f"contrast: {error}") from error
 
     def _reading(self, context: Context, text: str) -> "_StepReading":
-        if context.objective == "masked_lm":
+        if context.kind.fill:
             return _at_masks(context, text, self.unknown)
         state, pieces = self._reader.start(context, data.Record("", text, {}))
         num = len(state.tokens)
@@ -217,7 +217,7 @@ def _check_functions(rows: Sequence[steps.StepFunction], context: Context, contr
     for row in rows:
         if row.needs & DRAWN:
             raise ScoreError(f"{row.name} draws, and a corpus has no key: ask steps.step_scores for it")
-        if context.objective == "masked_lm" and row.needs & {"targets", "contrast_targets"}:
+        if context.kind.fill and row.needs & {"targets", "contrast_targets"}:
             raise ScoreError(f"{row.name} reads the token at a mask, which the text hides: ask for entropy")
         _check_values(row, context.config.vocab_size)
 

@@ -59,7 +59,13 @@ from jaxlm.training._sequence import (
     regression_objective,
     smoothed_cross_entropy,
 )
-from jaxlm.training._sequence_inputs import Examples, Inputs, batch_examples, read_batch, sequence_outputs
+from jaxlm.training._sequence_inputs import (
+    Examples,
+    SequenceInputs,
+    batch_examples,
+    read_batch,
+    sequence_outputs,
+)
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._span_corruption import (
     Spans,
@@ -85,7 +91,6 @@ __all__ = [
     "Examples",
     "Experiment",
     "Finished",
-    "Inputs",
     "JointTask",
     "JointTasks",
     "LevelSummary",
@@ -99,6 +104,7 @@ __all__ = [
     "RunConfig",
     "Saved",
     "SequenceEvaluation",
+    "SequenceInputs",
     "Shifted",
     "Spans",
     "Split",

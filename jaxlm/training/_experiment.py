@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from jaxlm import models
+from jaxlm import io, models
 from jaxlm.corruption import NoiseConfig, SpanConfig
 from jaxlm.data import DataConfig, Ends
 from jaxlm.errors import ConfigError
@@ -11,7 +11,6 @@ from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
 from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._optimizer import OptimizerConfig
-from jaxlm.training._records import record_from_dict
 from jaxlm.training._run_config import RunConfig
 
 
@@ -180,7 +179,7 @@ class Experiment:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the experiment as JSON values; `from_dict` reads it back."""
-        return dataclasses.asdict(self)
+        return io.record_to_dict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Experiment":
@@ -194,7 +193,7 @@ class Experiment:
           Traceback (most recent call last):
           jaxlm.errors.ConfigError: run has no field 'stepz'; its fields are steps, batch_size, ...
         """
-        return record_from_dict(cls, values)
+        return io.record_from_dict(cls, values)
 
 
 def _with_rate(noise: NoiseConfig, usual: float) -> NoiseConfig:

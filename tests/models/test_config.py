@@ -117,7 +117,7 @@ def test_json_and_back(options):
 
 def test_unknown_fields_are_all_named_in_one_line():
     with pytest.raises(
-        ValueError, match="unknown model config fields 'n_embd', 'n_layer'; the fields are"
+        ValueError, match="the model's config has no fields 'n_embd', 'n_layer'; its fields are"
     ) as caught:
         models.from_dict({"n_embd": 3, "width": 8, "n_layer": 2})
     assert "\n" not in str(caught.value)

@@ -11,10 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import data, scoring
+from jaxlm import data, models, scoring
 from jaxlm.scoring._rounds import GenerationSize, rows_in_rounds
 from tests.scoring.fakes import contents, run
-from tests.scoring.toy_measures import LINE, TOYS, Greedy, texts, toy_scorer, toy_source
+from tests.scoring.toy_measures import LINE, TOYS, Greedy, texts, toy_lm, toy_scorer, toy_source
 
 ROOT = Path(__file__).parents[2]
 PARTS = scoring.JobConfig(part_documents=5)
@@ -29,11 +29,12 @@ def scorers():
 @pytest.fixture(scope="module")
 def read(scorers):
     """Of ids alone in a row: hidden states and log-probabilities, each `[n, ...]`."""
-    loaded = toy_loaded()
+    loaded = toy_lm()
 
     @jax.jit
     def forward(tokens, segments):
-        hidden = loaded.model.apply({"params": loaded.params}, tokens, segments=segments).hidden
+        inputs = models.Inputs(tokens=tokens, segments=segments)
+        hidden = loaded.model.apply({"params": loaded.params}, inputs).hidden
         logits = loaded.model.apply({"params": loaded.params}, hidden, method="logits")
         return hidden[0], jax.nn.log_softmax(logits[0])
 
@@ -45,18 +46,12 @@ def read(scorers):
     return found
 
 
-def toy_loaded():
-    from tests.scoring.toy_measures import toy_lm
-
-    return toy_lm()
-
-
 def records(chosen):
     return [data.Record(str(place), text, {}) for place, text in enumerate(chosen)]
 
 
 def test_a_measure_that_asks_again_is_what_it_would_be_text_by_text(scorers, read):
-    scorer, encode = scorers["greedy"], toy_loaded().tokenizer.encode
+    scorer, encode = scorers["greedy"], toy_lm().tokenizer.encode
     rows = list(scorer(records(texts())))
     assert len(rows) == 40 and "empty" in rows[7]["error"]
     for text, row in zip(texts(), rows, strict=True):
@@ -72,7 +67,7 @@ def test_a_measure_that_asks_again_is_what_it_would_be_text_by_text(scorers, rea
 
 
 def test_vectors_are_the_means_of_each_text_alone(scorers, read):
-    encode = toy_loaded().tokenizer.encode
+    encode = toy_lm().tokenizer.encode
     rows = list(scorers["vector"](records(texts())))
     for text, row in zip(texts(), rows, strict=True):
         if text:

@@ -22,7 +22,7 @@ class Greedy(scoring.Measure):
     """What the likeliest id behind a text is, again and again: as many as the text's length modulo 5."""
 
     name: ClassVar[str] = "greedy"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[str, ...]] = ("next_token",)
     asks_again: ClassVar[bool] = True
 
     def forward(self, context):
@@ -71,7 +71,7 @@ class Vector(scoring.Measure):
     """The mean hidden state of a text, in one round."""
 
     name: ClassVar[str] = "vector"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[str, ...]] = ("next_token",)
 
     def forward(self, context):
         return MeanForward()
