@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxlm import models, ops, steps
 from jaxlm.errors import ScoreError
+from jaxlm.scoring._device_rows import DeviceRows
 from jaxlm.scoring._forward_contract import Forward, ForwardSetting, hidden_states
-from jaxlm.scoring._packer import DeviceRows
 from jaxlm.typing import Array, Float
 
 

@@ -8,8 +8,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
@@ -17,17 +15,14 @@ from jaxlm import data, steps, tokenizers
 from jaxlm.errors import JaxlmError
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring._masked_checks import mask_of
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError
 from jaxlm.scoring._openings import Bos, masked_frame, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceContrast
+from jaxlm.scoring._step_columns import COUNTS, check_step_functions, step_column
 from jaxlm.scoring._step_forward import StepForward
 from jaxlm.scoring._token_rows import place_columns, token_places
 from jaxlm.scoring._unknown import Unknown, check_unknown
 from jaxlm.scoring._windows import Long
-
-COUNTS = ("num_tokens", "num_scored")
-# What step functions read that a corpus does not give.
-DRAWN = frozenset({"noisy_logits", "rng"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +74,7 @@ class StepScores(Measure):
     def resolved(self, context: Context) -> "StepScores":
         """Returns the measure with functions as they are called and windows filled in."""
         rows = self._rows
-        _check_functions(rows, context, self.contrast)
+        check_step_functions(rows, context, self.contrast)
         filled = dataclasses.replace(self, functions=tuple(row.name for row in rows))
         if context.kind.fill:
             mask_of(context, self.name)
@@ -110,7 +105,7 @@ class StepScores(Measure):
         """Returns counts, a column a function, and those of tokens."""
         del context
         counts = [pa.field(name, pa.int64()) for name in COUNTS]
-        return [*counts, *(_column(row) for row in self._rows), *(self._lists() if self.tokens else [])]
+        return [*counts, *(step_column(row) for row in self._rows), *(self._lists() if self.tokens else [])]
 
     def start(self, context: Context, record: data.Record) -> Round:
         """Returns what is read of a text, and of the one that it is compared with."""
@@ -159,7 +154,7 @@ class StepScores(Measure):
 
     def _lists(self) -> list[pa.Field]:
         contrast = [pa.field("token_contrast_ids", pa.list_(pa.int32()))] if self.contrast is not None else []
-        values = [_column(row, "token_", pa.list_(pa.float32())) for row in self._rows]
+        values = [step_column(row, "token_", pa.list_(pa.float32())) for row in self._rows]
         return [*place_columns(), *values, *contrast]
 
     def _contrast(self, context: Context, record: data.Record) -> "_StepReading":
@@ -199,39 +194,6 @@ class _Asked(NamedTuple):
     reading: _StepReading
     partners: np.ndarray | None
     contrast_targets: np.ndarray | None
-
-
-def _check_functions(rows: Sequence[steps.StepFunction], context: Context, contrast: str | None) -> None:
-    """Refuses functions that a corpus cannot be asked for, each with the reason."""
-    names = [row.name for row in rows]
-    if not rows:
-        raise ScoreError(f"functions: name some of {', '.join(steps.list_step_functions())}")
-    twice = next((name for name in names if names.count(name) > 1 or name in COUNTS), None)
-    if twice is not None:
-        raise ScoreError(f"functions: {twice} is there twice: name each once")
-    comparing = [row.name for row in rows if row.needs_contrast]
-    if comparing and contrast is None:
-        raise ScoreError(f"{comparing[0]} compares two texts: contrast names the column of the other")
-    if contrast is not None and not comparing:
-        raise ScoreError(f"a contrast is named, and none of {', '.join(names)} compares; leave it out")
-    for row in rows:
-        if row.needs & DRAWN:
-            raise ScoreError(f"{row.name} draws, and a corpus has no key: ask steps.step_scores for it")
-        if context.kind.fill and row.needs & {"targets", "contrast_targets"}:
-            raise ScoreError(f"{row.name} reads the token at a mask, which the text hides: ask for entropy")
-        _check_values(row, context.config.vocab_size)
-
-
-def _check_values(row: steps.StepFunction, vocab_size: int) -> None:
-    """Refuses options that are out of range, by a look at what the function would compute."""
-    logits, targets = jnp.zeros((1, vocab_size)), jnp.zeros(1, jnp.int32)
-    jax.eval_shape(lambda: steps.step_values(row, steps.StepInputs(logits, targets, logits, targets)))
-
-
-def _column(row: steps.StepFunction, prefix: str = "", kind: pa.DataType | None = None) -> pa.Field:
-    if row.unit == "nats":
-        return nats(prefix + row.name, kind)
-    return pa.field(prefix + row.name, kind or pa.float64(), metadata={"unit": row.unit})
 
 
 def _at_masks(context: Context, text: str, unknown: Unknown) -> _StepReading:

@@ -19,8 +19,8 @@ def measures(causal, masked, traces):
     yield scoring.SinglePass(tokens=True), masked
     yield scoring.InstructionRatio(), traces
     yield scoring.StepScores(functions=STEPS, contrast="other"), causal
-    for objective, context in (("causal_lm", causal), ("masked_lm", masked)):
-        yield scoring.VariantEffect(wild_type="MK", methods=METHODS[objective], measured="score"), context
+    for question, context in (("next_token", causal), ("fill", masked)):
+        yield scoring.VariantEffect(wild_type="MK", methods=METHODS[question], measured="score"), context
 
 
 def test_every_key_of_values_is_described(causal_protein_lm, word_lm, trace_lm, context):

@@ -113,7 +113,7 @@ def test_a_masked_model_is_asked_at_the_masks_of_a_text(word_lm):
         ({"functions": ("kl_divergence",)}, "kl_divergence compares two texts"),
         ({"functions": ("entropy",), "contrast": "other"}, "none of entropy compares"),
         ({"functions": ("mc_dropout_prob_avg",)}, "draws, and a corpus has no key"),
-        ({"functions": ("top_p_size=2",)}, r"top_p is a probability in \[0, 1\]: got 2"),
+        ({"functions": ("top_p_size=2.5",)}, r"top_p is a probability in \[0, 1\]: got 2.5"),
     ],
 )
 def test_what_a_corpus_cannot_be_asked_is_refused_before_anything_is_read(causal, options, reason):

@@ -39,7 +39,7 @@ def test_what_a_function_is_called_is_read_as_itself(text):
     [
         ("entropie", "did you mean 'entropy'"),
         ("entropy=1", "entropy takes no option"),
-        ("kl_divergence=3", "takes top_k, top_p, min_tokens_to_keep: got a value without its option"),
+        ("kl_divergence=3", "takes top_k, top_p, min_tokens_to_keep: got one value without its option"),
         ("kl_divergence(top_q=3)", "got top_q"),
         ("kl_divergence(3)", "a step function is a name, name=value"),
         ("kl_divergence(top_k=3", "a step function is a name, name=value"),
