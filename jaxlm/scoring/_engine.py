@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import pretrained
+from jaxlm import models, pretrained
 from jaxlm.errors import ScoreError
 from jaxlm.scoring._ahead import ahead
 from jaxlm.scoring._device_rows import BatchShape, DeviceRows, Packed
@@ -77,7 +77,7 @@ class Engine:
             len(devices),
             self.config.rows // len(devices),
             self.config.row_length,
-            wide=loaded.config.position == "instruction",
+            wide=isinstance(loaded.config.position, models.Instruction),
             contrasts=forward.contrasts,
             least=min(QUERY_POSITIONS, self.config.row_length) if forward.each == "query" else 0,
         )
@@ -194,8 +194,8 @@ class Engine:
             self._check_contrast(piece.contrast, asked)
         if piece.positions is not None:
             return piece.positions
-        if self._model_config.position == "instruction":
-            return host_instruction_positions(piece.tokens, self._model_config.next_id)
+        if isinstance(self._model_config.position, models.Instruction):
+            return host_instruction_positions(piece.tokens, self._model_config.position.next_id)
         return np.arange(num, dtype=np.int32)
 
     def _check_contrast(self, contrast: PieceContrast, asked: int) -> None:

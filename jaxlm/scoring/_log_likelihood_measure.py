@@ -138,7 +138,7 @@ class LogLikelihood(Measure):
         """Asks behind a text, too, for the mass of what may end its last word; no other question moves."""
         last = pieces[-1]
         # Dynamic scaling turns every place by the length that is read: there the last piece stays as it is.
-        if len(last.tokens) < self.window and context.config.rotary_scaling != "dynamic":
+        if len(last.tokens) < self.window and not context.config.is_dynamic:
             read = np.append(last.tokens, stream[-1:])
             scored = np.append(last.scored, np.int32(len(read) - 1))
             targets = np.append(last.targets, np.int32(0))

@@ -73,7 +73,7 @@ class Scorer:
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
             "model": pretrained.weights_fingerprint(loaded.params),
-            "config": models.to_dict(loaded.config),
+            "config": models.flat_config(loaded.config),
             "objective": loaded.kind.name,
             "tokenizer": loaded.tokenizer.fingerprint,
             "row_length": self.engine.config.row_length,

@@ -50,7 +50,7 @@ def word_lm():
 def trace_lm():
     traces = ["mov rax rbx [NEXT] add rax 42 [NEXT] ret", "xor eax eax [NEXT] pop rbp [NEXT] ret"]
     tokenizer = tokenizers.train_instructions(traces, vocab_size=600)
-    return small_lm(tokenizer, seed=2, position="instruction", next_id=tokenizer.specials.next)
+    return small_lm(tokenizer, seed=2, position=models.Instruction(next_id=tokenizer.specials.next))
 
 
 @jax.jit
