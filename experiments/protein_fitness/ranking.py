@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,8 +130,10 @@ def predictions(
 
     @jax.jit
     def outputs(params, batch):
-        inputs = training.read_batch(jax.random.key(0), batch, None, plan.max_segments)
-        return inputs.examples, training.sequence_outputs(loaded.model.apply, params, batch, inputs)
+        call = partial(loaded.model.apply, {"params": params}, segments=batch.segments)
+        hidden = call(batch.tokens, positions=batch.positions).hidden
+        found = call(hidden, num_segments=plan.max_segments, method="standardized_outputs")
+        return training.batch_examples(batch, plan.max_segments), found
 
     found = np.zeros(len(cache))
     for batch in data.eval_batches(cache, plan, experiment.run.batch_size):

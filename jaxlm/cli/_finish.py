@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxlm import data, models, pretrained, reports, tokenizers, training
+from jaxlm import data, pretrained, reports, tokenizers, training
 from jaxlm.cli._output import duration
 from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
 from jaxlm.cli._scores import AnyEvaluation, as_values, described, show_scores
@@ -41,13 +41,11 @@ def report(
     went_on = f", on from step {first:,} to {finished.step:,}" if first else ""
     print(f"\ntrained {finished.step - first:,} steps in {duration(finished.seconds)}{went_on}\n")
     if scores is not None:
-        print(
-            f"{finished.split} split, held out: {described(scores, models.as_kind(experiment.run.objective))}"
-        )
+        print(f"{finished.split} split, held out: {described(scores, experiment.objective.kind)}")
         show_scores(scores, experiment)
     if more is not None:
         print(more(folder))
-    loaded = pretrained.load(folder)
+    loaded = pretrained.load(folder, kind=experiment.objective.kind)
     probes = _probes(loaded, experiment, folder)
     if probes:
         print("\nprobes\n")

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxlm.training._objective import Objective
+from jaxlm.training._loss import LossFunction
 
 # Of every parameter whether it is trained: a tree like the parameters.
 Trained = Callable[[Any], Any]
@@ -46,20 +46,20 @@ def last_layers(depth: int, last: int | None) -> Trained | None:
     return lambda params: jax.tree_util.tree_map_with_path(one, params)
 
 
-def hold(objective: Objective, trained: Trained | None) -> Objective:
-    """Returns an objective whose gradient is zero for what is not trained, and is not computed there.
+def hold(loss: LossFunction, trained: Trained | None) -> LossFunction:
+    """Returns a loss whose gradient is zero for what is not trained, and is not computed there.
 
     Args:
-      objective: sums and counts of a batch.
+      loss: sums and counts of a batch.
       trained: of every parameter whether it is trained; None: all are.
     """
     if trained is None:
-        return objective
+        return loss
 
     def held(apply_fn: Callable[..., Any], params: Any, *arguments: Any) -> Any:
         free = jax.tree.map(
             lambda leaf, moves: leaf if moves else lax.stop_gradient(leaf), params, trained(params)
         )
-        return objective(apply_fn, free, *arguments)
+        return loss(apply_fn, free, *arguments)
 
     return held
