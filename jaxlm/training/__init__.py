@@ -37,8 +37,9 @@ from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._initial import begin_from, initial_params
 from jaxlm.training._joint import JointTask, JointTasks
+from jaxlm.training._labels import Examples, batch_examples, prepare_labels
 from jaxlm.training._loop import train
-from jaxlm.training._loss import LossFunction, LossInputs, loss_function, named_rng
+from jaxlm.training._loss import HeadCall, LossFunction, LossInputs, loss_function, named_rng
 from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._masked import Masking, make_masking, mask_batch, masked_lm_loss, prepare_masked
 from jaxlm.training._memory import keep_memory
@@ -51,12 +52,9 @@ from jaxlm.training._run_config import RunConfig
 from jaxlm.training._run_folder import load_experiment
 from jaxlm.training._schedule import learning_rate_schedule, warmup_steps
 from jaxlm.training._sequence import (
-    Examples,
-    batch_examples,
     class_evaluation,
     class_loss,
     classification_loss,
-    prepare_labels,
     regression_loss,
     sequence_outputs,
     smoothed_cross_entropy,
@@ -95,6 +93,7 @@ __all__ = [
     "Examples",
     "Experiment",
     "Finished",
+    "HeadCall",
     "JointTask",
     "JointTasks",
     "LevelSummary",

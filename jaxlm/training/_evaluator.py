@@ -172,7 +172,7 @@ def evaluate(
         replicate(params, devices),
         data.eval_batches(cache, plan, batch_size),
         # Of a text that was not read as it is, bits per byte would be compared with those of one that was.
-        summarize=objective.summary(objective.kind, split, tokenizer, head=head, is_whole=noise is None),
+        summarize=objective.summary(setting, is_whole=noise is None),
     )
 
 

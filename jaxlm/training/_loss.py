@@ -38,9 +38,33 @@ class LossInputs(NamedTuple):
     arguments: Mapping[str, Array] | None = None
 
 
+class HeadCall(NamedTuple):
+    """What the body of a model made of what it read, and the head to be called on it.
+
+    Attributes:
+      hidden: what the model's call returned as its `hidden`.
+      apply_fn: `model.apply`.
+      params: the model's; the gradient of a loss is theirs.
+      rngs: a key "dropout", or nothing in an evaluation.
+    """
+
+    hidden: Float[Array, "..."]
+    apply_fn: Callable[..., Any]
+    params: Any
+    rngs: Mapping[str, Key[Array, ""]]
+
+    def __call__(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Returns what a method of the model makes of arguments."""
+        return self.apply_fn({"params": self.params}, *arguments, method=method, **options)
+
+
+# sums(head, inputs, config) -> the sums `loss_sum` and `weight`, and further ones by name.
+HeadSums = Callable[..., dict[str, Array]]
+
+
 def loss_function(
     prepare: Callable[..., LossInputs],
-    head_sums: Callable[..., dict[str, Array]],
+    head_sums: HeadSums,
     *,
     deterministic: bool = False,
     splits_dropout: bool = False,
@@ -51,8 +75,8 @@ def loss_function(
 
     Args:
       prepare: `prepare(rng, batch, step) -> LossInputs`.
-      head_sums: `head_sums(apply_fn, params, hidden, inputs, rngs)`, the sums `loss_sum` and `weight` and
-        further ones by name; `rngs` holds a key "dropout", or nothing in an evaluation.
+      head_sums: `head_sums(head: HeadCall, inputs: LossInputs)`, the sums `loss_sum` and `weight` and further
+        ones by name.
       deterministic: an evaluation: no dropout.
       splits_dropout: whether body and head share one key of dropout between them; else the body has it.
 
@@ -78,7 +102,7 @@ def loss_function(
         output = apply_fn(
             {"params": params}, inputs.tokens, deterministic=deterministic, rngs=of_body, **inputs.arguments
         )
-        sums = head_sums(apply_fn, params, output.hidden, inputs, of_head)
+        sums = head_sums(HeadCall(output.hidden, apply_fn, params, of_head), inputs)
         sums |= {"scored": count(inputs.weights > 0), "tokens": count(jnp.asarray(batch.segments) > 0)}
         sums["overflow"] = jnp.zeros((), jnp.int32) if inputs.overflow is None else inputs.overflow
         return sums.pop("loss_sum"), sums.pop("weight"), sums

@@ -9,11 +9,10 @@ import numpy as np
 
 from jaxlm import models
 from jaxlm.errors import ConfigError
-from jaxlm.training._loss import LossFunction, LossInputs, loss_function
+from jaxlm.training._loss import HeadSums, LossFunction, LossInputs, loss_function
 from jaxlm.training._setting import Setting
 from jaxlm.training._summaries import token_summary
 from jaxlm.training._token_loss import token_evaluation, token_loss, with_unigrams
-from jaxlm.typing import Array
 
 # Fields of an experiment that objectives read or not.
 READS = frozenset({"input_noise", "target_noise", "spans", "label_smoothing", "z_loss"})
@@ -39,14 +38,14 @@ class Objective:
       prepare: `prepare(rng, batch, step, plan) -> LossInputs`, compiled with the step. `rng` is the run's key
         of masks, the same at every step: what is drawn belongs to (epoch, example, offset), so that batches,
         devices and resuming change no draw. `step` counts batches, and is 0 in evaluations.
-      loss: `loss(apply_fn, params, hidden, inputs, rngs, config)`, the sums `loss_sum` and `weight` and
-        further ones by name, of what the model made of `inputs`; `config` is the experiment's `LossConfig`.
+      loss: `loss(head: HeadCall, inputs, config)`, the sums `loss_sum` and `weight` and further ones by name,
+        of what the model made of `inputs`; `config` is the experiment's `LossConfig`.
       evaluation: the same of an evaluation, where more is counted; `token_evaluation` of a kind with a head
         over tokens, and `loss` of one with another, where it is left out.
       plan: from a `Setting` to whatever `prepare` is given as its last argument; the setting itself.
       check: refuses with a ConfigError an experiment that contradicts the objective.
-      summary: `summary(kind, split, tokenizer, *, train, head, is_whole)` makes a function of an
-        evaluation's sums to the scores that are shown and written.
+      summary: `summary(setting, *, train, is_whole)` makes a function of an evaluation's sums over a split to
+        the scores that are shown and written.
       labels: of records that are learned: "classes", "numbers", or None.
       noise_rate: the share of tokens that is corrupted where none is given; above 0, the noise is what is
         asked, and evaluations are made with it too.
@@ -61,8 +60,8 @@ class Objective:
     name: str
     kind: models.ModelKind
     prepare: Callable[..., LossInputs]
-    loss: Callable[..., dict[str, Array]] = token_loss
-    evaluation: Callable[..., dict[str, Array]] | None = None
+    loss: HeadSums = token_loss
+    evaluation: HeadSums | None = None
     plan: Callable[[Setting], Any] = _as_it_is
     check: Callable[[Any], None] = _no_check
     summary: Callable[..., Callable[..., Any]] = token_summary

@@ -3,16 +3,10 @@
 from jaxlm import io, models
 from jaxlm.errors import ConfigError
 from jaxlm.training._causal import prepare_next
+from jaxlm.training._labels import plan_classes, plan_values, prepare_labels
 from jaxlm.training._masked import plan_masked, prepare_masked
 from jaxlm.training._objective import READS, Objective
-from jaxlm.training._sequence import (
-    class_evaluation,
-    class_loss,
-    plan_classes,
-    plan_values,
-    prepare_labels,
-    value_loss,
-)
+from jaxlm.training._sequence import class_evaluation, class_loss, value_loss
 from jaxlm.training._span_corruption import check_spans, plan_spans, prepare_spans
 from jaxlm.training._summaries import label_summary
 from jaxlm.training._token_plan import token_plan

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxlm import data, models, tokenizers
+from jaxlm import data, tokenizers
 from jaxlm.training._evaluation import (
     Evaluation,
     SequenceEvaluation,
@@ -14,50 +14,40 @@ from jaxlm.training._evaluation import (
     summarize,
     summarize_sequences,
 )
-from jaxlm.training._setting import Split
+from jaxlm.training._setting import Setting
 
 
 def token_summary(
-    kind: models.ModelKind,
-    split: Split,
-    tokenizer: tokenizers.Tokenizer,
-    *,
-    train: data.TokenCache | None = None,
-    head: models.HeadConfig | None = None,
-    is_whole: bool = True,
+    setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
 ) -> Callable[[Mapping[str, Any]], Evaluation | None]:
     """Returns what makes the scores of a language model of its sums over a split.
 
     Args:
-      kind: of the model.
-      split: that is evaluated.
-      tokenizer: that its records were encoded with.
+      setting: of the evaluation, the split its only one.
       train: the training split; not looked at.
-      head: of a model of sequences; not looked at.
       is_whole: whether all of its rows are summed, and read as they are; only then there are bits per byte.
     """
-    del train, head
+    del train
+    cache, plan = setting.splits[0]
     # Bits per byte are of a whole text: every token of it predicted, the first one too.
-    is_whole = is_whole and kind.causal and not split.plan.num_dropped and _is_opened(split.cache, tokenizer)
-    return partial(summarize, num_bytes=split.cache.num_bytes if is_whole else None)
+    is_whole = is_whole and setting.config.causal and not plan.num_dropped
+    is_whole = is_whole and _is_opened(cache, setting.tokenizer)
+    return partial(summarize, num_bytes=cache.num_bytes if is_whole else None)
 
 
 def label_summary(
-    kind: models.ModelKind,
-    split: Split,
-    tokenizer: tokenizers.Tokenizer,
-    *,
-    train: data.TokenCache | None = None,
-    head: models.HeadConfig | None = None,
-    is_whole: bool = True,
+    setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
 ) -> Callable[[Mapping[str, Any]], SequenceEvaluation | None]:
-    """Returns what makes the scores of a model of sequences of its sums; arguments as for `token_summary`.
+    """Returns what makes the scores of a model of sequences of its sums over a split.
 
-    Labels of the training split are the baseline, where it is given.
+    Args:
+      setting: of the evaluation, the split its only one.
+      train: the training split, whose labels are the baseline; None: no baseline.
+      is_whole: not looked at.
     """
-    del kind, tokenizer, is_whole
-    labels = None if train is None else train.labels
-    return partial(summarize_sequences, baseline_loss=baseline_loss(split.cache.labels, labels, head))
+    del is_whole
+    labels, seen = setting.splits[0].cache.labels, None if train is None else train.labels
+    return partial(summarize_sequences, baseline_loss=baseline_loss(labels, seen, setting.head))
 
 
 def _is_opened(cache: data.TokenCache, tokenizer: tokenizers.Tokenizer) -> bool:

@@ -1,15 +1,15 @@
 """The head's part of a language model's loss: cross-entropy in training, all that an evaluation counts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, ops
 from jaxlm.errors import ConfigError
-from jaxlm.training._loss import LossFunction, LossInputs, count, loss_function
+from jaxlm.training._loss import HeadCall, HeadSums, LossFunction, LossInputs, count, loss_function
 from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._token_metrics import token_metrics
 from jaxlm.typing import Array, Float
@@ -18,14 +18,7 @@ Smoothing = float | Literal["fraction"]
 
 
 def token_loss(
-    apply_fn: Callable[..., Any],
-    params: Any,
-    hidden: Float[Array, "B L D"],
-    inputs: LossInputs,
-    rngs: Mapping[str, Any],
-    config: LossConfig,
-    *,
-    tile: int = 1024,
+    head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
     """Returns the sums of a training loss: `loss_sum` in nats, `weight`, `correct`.
 
@@ -33,49 +26,37 @@ def token_loss(
     over positions times vocabulary exists.
 
     Args:
-      apply_fn: `model.apply`.
-      params: its parameters; the gradient of `loss_sum` is theirs.
-      hidden: `Float[B L D]` what the model made of `inputs.tokens`.
+      head: of a language model.
       inputs: whose targets are ids.
-      rngs: not used: the head of a language model drops nothing.
       config: label smoothing and z-loss.
       tile: rows of logits held at once.
     """
-    del rngs
-    head = models.head_projection(apply_fn, params)
+    features, parts = _asked(head, inputs)
     smoothing = inputs.fractions if isinstance(config.label_smoothing, str) else config.label_smoothing
     result = ops.tiled_cross_entropy(
-        head.features(_asked(hidden, inputs)),
-        head.kernel,
-        head.bias,
+        features,
+        parts.kernel,
+        parts.bias,
         inputs.targets,
         inputs.weights,
         tile=min(tile, inputs.targets.shape[0]),
         label_smoothing=smoothing,
         z_loss=config.z_loss,
-        softcap=head.softcap,
+        softcap=parts.softcap,
     )
     correct = count(result.correct & (inputs.weights > 0))
     return {"loss_sum": result.loss_sum, "weight": result.weight, "correct": correct}
 
 
 def token_evaluation(
-    apply_fn: Callable[..., Any],
-    params: Any,
-    hidden: Float[Array, "B L D"],
-    inputs: LossInputs,
-    rngs: Mapping[str, Any],
-    config: LossConfig,
-    *,
-    tile: int = 1024,
+    head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
     """Returns the sums of `token_metrics`, of the negative log-likelihood alone; see `token_loss`."""
-    del rngs, config
-    head = models.head_projection(apply_fn, params)
-    features = head.features(_asked(hidden, inputs))
+    del config
+    features, parts = _asked(head, inputs)
     tile = min(tile, inputs.targets.shape[0])
     scores = ops.token_scores(
-        features, head.kernel, head.bias, inputs.targets, softcap=head.softcap, tile=tile
+        features, parts.kernel, parts.bias, inputs.targets, softcap=parts.softcap, tile=tile
     )
     return token_metrics(scores, inputs.weights, inputs.fractions)
 
@@ -110,17 +91,15 @@ def token_loss_function(
     return loss_function(prepare, with_unigrams(head_sums, log_unigrams), deterministic=deterministic)
 
 
-def with_unigrams(
-    head_sums: Callable[..., dict[str, Array]], log_unigrams: np.ndarray | None
-) -> Callable[..., dict[str, Array]]:
+def with_unigrams(head_sums: HeadSums, log_unigrams: np.ndarray | None) -> HeadSums:
     """Returns head sums with what a model that knows frequencies only scores: see `token_loss_function`."""
     if log_unigrams is None:
         return head_sums
 
-    def sums(apply_fn: Any, params: Any, hidden: Any, inputs: LossInputs, rngs: Any) -> dict[str, Array]:
+    def sums(head: HeadCall, inputs: LossInputs) -> dict[str, Array]:
         table, counts = jnp.asarray(log_unigrams, jnp.float32), inputs.weights > 0
         log_probs = inputs.weights * table[inputs.targets]
-        return head_sums(apply_fn, params, hidden, inputs, rngs) | {
+        return head_sums(head, inputs) | {
             "unigram_loss_sum": -jnp.where(counts, log_probs, jnp.zeros_like(log_probs)).sum(),
             "unigram_correct": count((inputs.targets == jnp.argmax(table)) & counts),
         }
@@ -141,6 +120,8 @@ def check_smoothing(label_smoothing: Smoothing, *, has_noise: bool) -> None:
         )
 
 
-def _asked(hidden: Float[Array, "B L D"], inputs: LossInputs) -> Float[Array, "M D"]:
-    rows = hidden.reshape(-1, hidden.shape[-1])
-    return rows if inputs.indices is None else rows[inputs.indices]
+def _asked(head: HeadCall, inputs: LossInputs) -> tuple[Float[Array, "M D"], models.HeadProjection]:
+    """The features of the positions that predict, and what they are multiplied with."""
+    rows = head.hidden.reshape(-1, head.hidden.shape[-1])
+    parts = models.head_projection(head.apply_fn, head.params)
+    return parts.features(rows if inputs.indices is None else rows[inputs.indices]), parts

@@ -330,14 +330,8 @@ class Trainer:
     def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> Scores | None:
         """Evaluates at most so many batches of a split; 0: all of it."""
         task, objective = self._task, self._objective
-        means = objective.summary(
-            objective.kind,
-            task.splits[split],
-            task.tokenizer,
-            train=task.splits["train"].cache,
-            head=task.head,
-            is_whole=not most,
-        )
+        setting = self._setting._replace(splits=(task.splits[split],))
+        means = objective.summary(setting, train=task.splits["train"].cache, is_whole=not most)
         return self._evaluators[split](
             self._state.params,
             self._eval_batches(split, most),

@@ -316,8 +316,8 @@ def test_no_room_on_disk_ends_the_run_and_keeps_what_is_there(experiment, change
 
 
 def test_bad_batches_are_reported_and_many_in_a_row_stop_the_run(changed, tmp_path):
-    def bad(*arguments, config):
-        sums = training.token_loss(*arguments, config=config)
+    def bad(head, inputs, config):
+        sums = training.token_loss(head, inputs, config)
         return sums | {"loss_sum": sums["loss_sum"] * np.float32(np.nan)}
 
     poisoned = dataclasses.replace(training.OBJECTIVES["masked_lm"], name="poisoned", loss=bad)

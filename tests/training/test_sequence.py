@@ -127,8 +127,11 @@ def test_labels_that_cannot_be_are_refused():
     ]:
         with pytest.raises(ValueError, match=told_of):
             make(labels, num_segments=1)
+    split = training.Split(SimpleNamespace(labels=np.full(4, 5.0)), None)
+    head = models.HeadConfig(num_outputs=2)
+    setting = training.Setting(models.TransformerConfig(), None, (split,), rows=1, head=head)
     with pytest.raises(ValueError, match="numbers below the head's 2 outputs: got 5"):
-        sums(classes(np.full(4, 5), num_segments=3), LOGITS)
+        training.OBJECTIVES["classification"].bound(setting)
     with pytest.raises(ValueError, match="the head has 2 outputs: got 1 labels an example"):
         sums(values(np.zeros(4), num_segments=3), LOGITS)
     with pytest.raises(ValueError, match="give input_noise"):
