@@ -58,7 +58,7 @@ class HeadCall(NamedTuple):
         return self.apply_fn({"params": self.params}, *arguments, method=method, **options)
 
 
-# sums(head, inputs, config) -> the sums `loss_sum` and `weight`, and further ones by name.
+# sums(head, inputs, config) -> the sum `loss_sum`, and further ones by name.
 HeadSums = Callable[..., dict[str, Array]]
 
 
@@ -75,8 +75,8 @@ def loss_function(
 
     Args:
       prepare: `prepare(rng, batch, step) -> LossInputs`.
-      head_sums: `head_sums(head: HeadCall, inputs: LossInputs)`, the sums `loss_sum` and `weight` and further
-        ones by name.
+      head_sums: `head_sums(head: HeadCall, inputs: LossInputs)`, the sum `loss_sum`, each loss times its
+        weight, and further ones by name; `weight` is the sum of the weights where it is not among them.
       deterministic: an evaluation: no dropout.
       splits_dropout: whether body and head share one key of dropout between them; else the body has it.
 
@@ -103,6 +103,7 @@ def loss_function(
             {"params": params}, inputs.tokens, deterministic=deterministic, rngs=of_body, **inputs.arguments
         )
         sums = head_sums(HeadCall(output.hidden, apply_fn, params, of_head), inputs)
+        sums = {"weight": inputs.weights.sum()} | sums
         sums |= {"scored": count(inputs.weights > 0), "tokens": count(jnp.asarray(batch.segments) > 0)}
         sums["overflow"] = jnp.zeros((), jnp.int32) if inputs.overflow is None else inputs.overflow
         return sums.pop("loss_sum"), sums.pop("weight"), sums

@@ -38,8 +38,8 @@ class Objective:
       prepare: `prepare(rng, batch, step, plan) -> LossInputs`, compiled with the step. `rng` is the run's key
         of masks, the same at every step: what is drawn belongs to (epoch, example, offset), so that batches,
         devices and resuming change no draw. `step` counts batches, and is 0 in evaluations.
-      loss: `loss(head: HeadCall, inputs, config)`, the sums `loss_sum` and `weight` and further ones by name,
-        of what the model made of `inputs`; `config` is the experiment's `LossConfig`.
+      loss: `loss(head: HeadCall, inputs, config)`, the sum `loss_sum`, each loss times its weight, and
+        further sums by name, of what the model made of `inputs`; `config` is the experiment's `LossConfig`.
       evaluation: the same of an evaluation, where more is counted; `token_evaluation` of a kind with a head
         over tokens, and `loss` of one with another, where it is left out.
       plan: from a `Setting` to whatever `prepare` is given as its last argument; the setting itself.

@@ -37,7 +37,6 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
     losses = inputs.weights * smoothed_cross_entropy(logits, inputs.targets, smoothing)
     return {
         "loss_sum": jnp.where(counts, losses, 0.0).sum(),
-        "weight": inputs.weights.sum(),
         "correct": count((jnp.argmax(logits, axis=-1) == inputs.targets) & counts),
     }
 
@@ -67,7 +66,6 @@ def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
     squares = weights * jnp.square(errors)
     return {
         "loss_sum": squares.sum(),
-        "weight": weights.sum(),
         "squared_error": outputs.scale**2 * squares.sum(),
         "absolute_error": outputs.scale * (weights * jnp.abs(errors)).sum(),
     }

@@ -20,7 +20,7 @@ Smoothing = float | Literal["fraction"]
 def token_loss(
     head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
-    """Returns the sums of a training loss: `loss_sum` in nats, `weight`, `correct`.
+    """Returns the sums of a training loss: `loss_sum` in nats and `correct`.
 
     The head sees the rows that predict alone, and its product is taken in tiles over them, so that no array
     over positions times vocabulary exists.
@@ -45,7 +45,7 @@ def token_loss(
         softcap=parts.softcap,
     )
     correct = count(result.correct & (inputs.weights > 0))
-    return {"loss_sum": result.loss_sum, "weight": result.weight, "correct": correct}
+    return {"loss_sum": result.loss_sum, "correct": correct}
 
 
 def token_evaluation(
