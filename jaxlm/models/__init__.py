@@ -6,7 +6,6 @@ from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import GATED, TransformerConfig, from_dict, longest_text, to_dict
 from jaxlm.models._config_checks import DROPOUTS, MOST_LAYERS
 from jaxlm.models._ensembles import (
-    BODY,
     EnsembleOutput,
     EnsemblePrediction,
     EnsembleValues,
@@ -26,7 +25,7 @@ from jaxlm.models._presets import PRESETS
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
 from jaxlm.models._sides import decoder_config, encoder_config
-from jaxlm.models._stacking import BODIES, stack_blocks, unstack_blocks
+from jaxlm.models._stacking import BODIES, BODY, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
 __all__ = [

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jax import lax
 
+from jaxlm import models
 from jaxlm.training._loss import LossFunction
 
 # Of every parameter whether it is trained: a tree like the parameters.
@@ -38,7 +39,7 @@ def last_layers(depth: int, last: int | None) -> Trained | None:
         names = [str(getattr(part, "key", part)) for part in path]
         if names[0] == "encoder":
             return False
-        if names[0] not in ("body", "decoder"):
+        if names[0] not in models.BODIES:
             return True
         block = re.fullmatch(r"block_(\d+)", names[1])
         return names[1] == "final_norm" if block is None else int(block[1]) >= depth - last

@@ -157,7 +157,7 @@ def test_the_names_of_ours_are_taken():
         models.build(models.TransformerConfig(vocab_size=9), dataclasses.replace(KIND, name="masked_lm"))
     with pytest.raises(ValueError, match="objective 'causal_lm' is jaxlm's own"):
         training.Experiment(objective=dataclasses.replace(OBJECTIVE, name="causal_lm"))
-    with pytest.raises(ValueError, match="objective is one of masked_lm, .*: got 'mlm'"):
+    with pytest.raises(ValueError, match=r"objective is one of masked_lm, .*: got 'mlm'"):
         training.Experiment(objective="mlm")
 
 
