@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from features import FEATURES, position
 
-from jaxlm import data, pretrained, scoring, tokenizers, training
+from jaxlm import data, models, pretrained, scoring, tokenizers, training
 
 PENALTIES = 10.0 ** np.arange(-2, 6)
 
@@ -130,9 +130,10 @@ def predictions(
 
     @jax.jit
     def outputs(params, batch):
-        call = partial(loaded.model.apply, {"params": params}, segments=batch.segments)
-        hidden = call(batch.tokens, positions=batch.positions).hidden
-        found = call(hidden, num_segments=plan.max_segments, method="standardized_outputs")
+        call = partial(loaded.model.apply, {"params": params})
+        read = models.Inputs(batch.tokens, segments=batch.segments, positions=batch.positions)
+        shape = {"segments": batch.segments, "num_segments": plan.max_segments}
+        found = call(call(read).hidden, **shape, method="standardized_outputs")
         return training.batch_examples(batch, plan.max_segments), found
 
     found = np.zeros(len(cache))

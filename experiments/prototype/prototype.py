@@ -13,8 +13,8 @@ class Detector(nn.Module):  # a model: a body, and a head that scores each posit
     config: models.TransformerConfig
 
     @nn.compact
-    def __call__(self, tokens, **inputs):
-        output = models.Transformer(self.config, name="body")(tokens, **inputs)
+    def __call__(self, inputs, **options):
+        output = models.Transformer(self.config, name="body")(inputs, **options)
         return output._replace(hidden=nn.Dense(1, name="head")(output.hidden)[..., 0])
 
 

@@ -220,8 +220,7 @@ def read_tree(
       granted: `Bool[1 1 L S]` which slots each token reads.
       wanted: `Int[R]` indices into L.
     """
-    output = model.apply(
-        {"params": params}, tokens, positions=positions, slots=slots, attention_mask=granted, cache=cache
-    )
+    inputs = models.Inputs(tokens=tokens, positions=positions, attention_mask=granted)
+    output = model.apply({"params": params}, inputs, cache=cache, slots=slots)
     logits = model.apply({"params": params}, output.hidden[0, wanted], method="logits")
     return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1), output.cache

@@ -189,7 +189,7 @@ def rank_next(
       targets: `Int[B M]` ids.
       top_k: how many of the likeliest tokens.
     """
-    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
     before = jnp.take_along_axis(hidden, places[..., None], axis=1)
     logits = model.apply({"params": params}, before, method="logits")
     top = jax.lax.top_k(jax.nn.log_softmax(logits[:, 0].astype(jnp.float32), axis=-1), top_k)

@@ -17,6 +17,7 @@ from jaxlm.models._ensembles import (
 )
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
+from jaxlm.models._inputs import Inputs
 from jaxlm.models._kinds import BODY_ALONE, CLASSIFICATION, JOINT, KINDS, REGRESSION, Heads, Model, as_kind
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
 from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind
@@ -55,6 +56,7 @@ __all__ = [
     "HeadKind",
     "HeadProjection",
     "Heads",
+    "Inputs",
     "KindOrName",
     "LayerCache",
     "MaskedLM",

@@ -3,18 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
 from jaxlm.errors import ConfigError
+from jaxlm.models._body_model import ModelOnBody
+from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
+from jaxlm.models._inputs import Inputs, as_inputs
 from jaxlm.models._language_models import TokenHead
 from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM
 from jaxlm.models._sequence_model import SequenceHead, StandardizedOutputs
 from jaxlm.models._transformer import Output, Transformer
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.typing import Array, Float, Int
 
 # What a head is: one of whole records, or that of a language model by the name of its kind.
 HeadKind = HeadConfig | str
@@ -22,7 +24,7 @@ TOKEN_HEADS = {kind.name: kind for kind in (MASKED_LM, CAUSAL_LM)}
 PREFIX = "head_"
 
 
-class MultiHeadModel(nn.Module):
+class MultiHeadModel(ModelOnBody):
     """One body and separate heads; every call names its head, `partial(model.apply, head=name)`.
 
     With the name filled in, it is called as the model of that head alone is, so that each objective takes it
@@ -47,7 +49,6 @@ class MultiHeadModel(nn.Module):
       (1, 1, 3)
     """
 
-    config: TransformerConfig
     heads: Mapping[str, HeadKind]
 
     def setup(self) -> None:
@@ -60,13 +61,11 @@ class MultiHeadModel(nn.Module):
 
     def __call__(
         self,
-        tokens: Int[Array, "B L"] | None = None,
+        inputs: Inputs | Int[Array, "B L"],
         *,
         head: str | None = None,
-        embeddings: Float[Array, "B L D"] | None = None,
-        segments: Int[Array, "B L"] | None = None,
-        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        cache: Cache | None = None,
+        slots: Int[Array, "B L"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
@@ -80,21 +79,10 @@ class MultiHeadModel(nn.Module):
                 f"a model of several heads is told which: head is one of {', '.join(self.heads)}"
             )
         if head is not None and self._is_causal(head) and not self.config.causal:
-            shape = (tokens if embeddings is None else embeddings).shape[:2]
-            earlier = ops.attention_mask(jnp.ones(shape, jnp.int32), causal=True)
-            attention_mask = earlier if attention_mask is None else attention_mask & earlier
-        output = self.body(
-            tokens,
-            embeddings=embeddings,
-            segments=segments,
-            positions=positions,
-            attention_mask=attention_mask,
-            deterministic=deterministic,
-            intermediates=intermediates,
+            inputs = _earlier_only(as_inputs(inputs), cache)
+        return super().__call__(
+            inputs, cache=cache, slots=slots, deterministic=deterministic, intermediates=intermediates
         )
-        if self.is_initializing():
-            self._make_heads(output.hidden[:, :1])
-        return output
 
     def features(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch D"]:
         """Returns what a token head multiplies with its output kernel; see `MaskedLM.features`."""
@@ -146,7 +134,7 @@ class MultiHeadModel(nn.Module):
         *,
         head: str | None = None,
     ) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens, for any head."""
+        """Returns what `Inputs` takes as embeddings in the place of these tokens, for any head."""
         del head
         return self.body.token_vectors(tokens, segments)
 
@@ -169,9 +157,18 @@ class MultiHeadModel(nn.Module):
             raise ValueError(f"head {head!r} reads positions, not sequences: it has logits, no outputs")
         return getattr(self, PREFIX + head)
 
-    def _make_heads(self, hidden: Float[Array, "B 1 D"]) -> None:
+    def _make_head(self, hidden: Float[Array, "B 1 D"]) -> None:
         for name, kind in self.heads.items():
             (self.outputs if isinstance(kind, HeadConfig) else self.logits)(hidden, head=name)
+
+
+def _earlier_only(inputs: Inputs, cache: Cache | None) -> Inputs:
+    """The inputs with a mask that hides what comes later, as a causal head on a bidirectional body reads."""
+    if cache is not None:
+        return inputs  # who reads whom is the caller's mask there
+    rows = jnp.ones((inputs.num_rows, inputs.length), jnp.int32)
+    earlier, mask = ops.attention_mask(rows, causal=True), inputs.attention_mask
+    return inputs._replace(attention_mask=earlier if mask is None else mask & earlier)
 
 
 def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:

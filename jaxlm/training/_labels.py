@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import corruption, data, ops
+from jaxlm import corruption, data, models, ops
 from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training._loss import LossInputs, read_positions
 from jaxlm.training._setting import Setting
@@ -90,7 +90,7 @@ def prepare_labels(
         weights=counts.astype(jnp.float32),
         fractions=fractions,
         overflow=examples.left_out,
-        arguments={"segments": batch.segments, "positions": positions},
+        read=models.Inputs(tokens, segments=batch.segments, positions=positions),
     )
 
 

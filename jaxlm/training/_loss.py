@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxlm import data, ops
+from jaxlm import data, models, ops
 from jaxlm.typing import Array, Bool, Float, Int, Key
 
 # loss(apply_fn, params, batch, rngs, step) -> (loss_sum, weight, metrics): sums and counts, divided last.
@@ -26,7 +26,7 @@ class LossInputs(NamedTuple):
         and rows past the last one have weight 0. None: all of them in order.
       fractions: the share by which each target's example was to be corrupted; None without noise.
       overflow: how many targets had no room; None: none.
-      arguments: what the model is called with beside `tokens`; None: the batch's segments and positions.
+      read: what the model is called with; None: `tokens` with the batch's segments and positions.
     """
 
     tokens: Int[Array, "B L"]
@@ -35,7 +35,7 @@ class LossInputs(NamedTuple):
     indices: Int[Array, " M"] | None = None
     fractions: Float[Array, "..."] | None = None
     overflow: Int[Array, ""] | None = None
-    arguments: Mapping[str, Array] | None = None
+    read: models.Inputs | None = None
 
 
 class HeadCall(NamedTuple):
@@ -95,13 +95,11 @@ def loss_function(
         step: Int[Array, ""] | int = 0,
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
         inputs = prepare(rngs["mask"], batch, step)
-        if inputs.arguments is None:
-            arguments = {"segments": batch.segments, "positions": batch.positions}
-            inputs = inputs._replace(arguments=arguments)
+        if inputs.read is None:
+            read = models.Inputs(inputs.tokens, segments=batch.segments, positions=batch.positions)
+            inputs = inputs._replace(read=read)
         of_body, of_head = ({}, {}) if deterministic else _dropout_rngs(rngs["dropout"], splits_dropout)
-        output = apply_fn(
-            {"params": params}, inputs.tokens, deterministic=deterministic, rngs=of_body, **inputs.arguments
-        )
+        output = apply_fn({"params": params}, inputs.read, deterministic=deterministic, rngs=of_body)
         sums = head_sums(HeadCall(output.hidden, apply_fn, params, of_head), inputs)
         sums = {"weight": inputs.weights.sum()} | sums
         sums |= {"scored": count(inputs.weights > 0), "tokens": count(jnp.asarray(batch.segments) > 0)}

@@ -76,7 +76,7 @@ def sequence_outputs(head: HeadCall, inputs: LossInputs) -> models.StandardizedO
     return head(
         "standardized_outputs",
         head.hidden,
-        segments=inputs.arguments["segments"],
+        segments=inputs.read.segments,
         num_segments=inputs.targets.shape[1],
         deterministic=not head.rngs,
         rngs=head.rngs,

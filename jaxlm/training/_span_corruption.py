@@ -59,11 +59,11 @@ def prepare_spans(
         targets=corrupted.targets.reshape(-1),
         weights=(corrupted.target_segments > 0).reshape(-1).astype(jnp.float32),
         overflow=corrupted.overflow,
-        arguments={
-            "segments": corrupted.segments,
-            "decoder_tokens": written,
-            "decoder_segments": corrupted.target_segments,
-        },
+        read=models.Inputs(
+            tokens=written,
+            segments=corrupted.target_segments,
+            encoder=models.Inputs(tokens=corrupted.tokens, segments=corrupted.segments),
+        ),
     )
 
 

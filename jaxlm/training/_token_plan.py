@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxlm import corruption, data
+from jaxlm import corruption, data, models
 from jaxlm.training._loss import LossInputs, read_positions
 from jaxlm.training._setting import Setting
 from jaxlm.training._token_loss import check_smoothing
@@ -45,7 +45,7 @@ class TokenPlan(NamedTuple):
         positions = read_positions(batch, inputs.tokens, self.next_id, self.positions_from)
         return inputs._replace(
             fractions=None if is_one_level else inputs.fractions,
-            arguments={"segments": batch.segments, "positions": positions},
+            read=models.Inputs(inputs.tokens, segments=batch.segments, positions=positions),
         )
 
 

@@ -108,7 +108,7 @@ quickly = functools.partial(
 
 @quickly
 def logits(model: Any, params: Any, tokens: jax.Array, segments: jax.Array, *extra: jax.Array) -> jax.Array:
-    return _apply(model, params, tokens, segments, **({"types": extra[0]} if extra else {}))
+    return _apply(model, params, tokens, segments, **({"token_types": extra[0]} if extra else {}))
 
 
 @quickly
@@ -124,7 +124,7 @@ def logits_and_gradient(model: Any, params: Any) -> tuple[jax.Array, Any]:
 
 
 def _apply(model: Any, params: Any, tokens: Any, segments: Any, **named: jax.Array) -> jax.Array:
-    hidden = model.apply({"params": params}, tokens, segments=segments, **named).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments, **named)).hidden
     return model.apply({"params": params}, hidden, method="logits")
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models
@@ -291,10 +290,11 @@ def our_logits(config: models.TransformerConfig, kind: models.ModelKind, params:
 def _seq2seq_logits(model: Any, params: Any) -> jax.Array:
     hidden = model.apply(
         {"params": params},
-        jnp.asarray(ROWS),
-        segments=jnp.asarray(SEGMENTS),
-        decoder_tokens=jnp.asarray(WRITTEN),
-        decoder_segments=jnp.asarray(WRITTEN_SEGMENTS),
+        models.Inputs(
+            tokens=WRITTEN,
+            segments=WRITTEN_SEGMENTS,
+            encoder=models.Inputs(tokens=ROWS, segments=SEGMENTS),
+        ),
     ).hidden
     return model.apply({"params": params}, hidden[WRITTEN_SEGMENTS > 0], method="logits")
 

@@ -92,10 +92,10 @@ def test_forward_mode_agrees_with_the_gradient(name):
     model = models.build(config, FAMILIES[name].kind)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
     params = jax.jit(model.init)(jax.random.key(0), tokens)["params"]
-    written = {"decoder_tokens": tokens} if isinstance(model, models.Seq2SeqLM) else {}
+    source = models.Inputs(tokens=tokens) if isinstance(model, models.Seq2SeqLM) else None
 
     def loss(params):
-        hidden = model.apply({"params": params}, tokens, **written).hidden[0]
+        hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, encoder=source)).hidden[0]
         features = model.apply({"params": params}, hidden, method="features")
         weights = model.apply({"params": params}, method="output_weights")
         softcap = model.apply({"params": params}, method="output_softcap")

@@ -81,7 +81,7 @@ def body(request, tmp_path_factory):
 
 @quickly
 def hidden(model, params, tokens, segments):
-    return model.apply({"params": params}, tokens, segments=segments).hidden
+    return model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
 
 
 def assert_same_hidden(loaded, theirs):

@@ -110,7 +110,7 @@ def expected(original):
 
 
 def logits(model, params, tokens, segments, **arrays):
-    hidden = model.apply({"params": params}, tokens, segments=segments, **arrays).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments, **arrays)).hidden
     return np.asarray(model.apply({"params": params}, hidden, method="logits"))
 
 

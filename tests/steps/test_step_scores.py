@@ -38,8 +38,8 @@ def program_of(model):
     """The model's logits at every position of one row, compiled."""
 
     def run(params, tokens, source):
-        rest = {} if source is None else {"decoder_tokens": tokens}
-        hidden = model.apply({"params": params}, tokens if source is None else source, **rest).hidden
+        read = None if source is None else models.Inputs(tokens=source)
+        hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, encoder=read)).hidden
         return model.apply({"params": params}, hidden[0], method="logits")
 
     return jax.jit(run)

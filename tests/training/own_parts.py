@@ -19,8 +19,8 @@ class Tagger(nn.Module):
     def setup(self):
         self.body, self.tag = models.Transformer(self.config), nn.Dense(1)
 
-    def __call__(self, tokens, **inputs):
-        output = self.body(tokens, **inputs)
+    def __call__(self, inputs, **options):
+        output = self.body(inputs, **options)
         self.scores(output.hidden[:, :1])  # makes its parameters
         return output
 

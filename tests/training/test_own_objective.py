@@ -66,9 +66,8 @@ def test_its_scores_are_means_by_its_own_weights(finished):
     @jax.jit
     def logits(batch):
         variables = {"params": loaded.params}
-        hidden = loaded.model.apply(
-            variables, batch.tokens, segments=batch.segments, positions=batch.positions
-        ).hidden
+        read = models.Inputs(batch.tokens, segments=batch.segments, positions=batch.positions)
+        hidden = loaded.model.apply(variables, read).hidden
         return loaded.model.apply(variables, hidden, method="scores")
 
     nats, weight, hits = 0.0, 0.0, 0
