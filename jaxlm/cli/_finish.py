@@ -51,9 +51,8 @@ def report(
         print("\nprobes\n")
         print("\n".join(fill_probes(loaded, probes)))
     print(f"curve: {folder / 'curve.png'}\n")
-    print("next:")
-    for command in _commands(loaded, experiment, probes, folder):
-        print(f"  {command}")
+    commands = _commands(loaded, experiment, probes, folder)
+    print("\n  ".join(["next:", *commands] if commands else []))
 
 
 def draw(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | None) -> None:
@@ -86,7 +85,9 @@ def _commands(
     loaded: pretrained.Loaded, experiment: training.Experiment, probes: list[Probe], folder: Path
 ) -> list[str]:
     tokenizer, name = loaded.tokenizer, shlex.quote(str(folder))
-    commands = [f"evaluate {name}", f"info {name}"]
+    # What cannot be imported, only the experiment's file gives.
+    opens = loaded.kind.name in models.KINDS or loaded.kind.reference is not None
+    commands = [f"evaluate {name}", f"info {name}"] if opens else []
     if loaded.kind.fill:
         texts = [as_text(tokenizer, probe) for probe in probes]
         if _is_bytecode(experiment):

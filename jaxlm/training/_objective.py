@@ -55,6 +55,12 @@ class Objective:
 
     Raises:
       ConfigError: if the name is empty or the reference is none.
+
+    Example:
+      >>> from jaxlm.training import prepare_next
+      >>> objective = Objective(name="clean", kind=models.CAUSAL_LM, prepare=prepare_next, reads=frozenset())
+      >>> objective.loss is token_loss, objective.labels
+      (True, None)
     """
 
     name: str
