@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxlm import data, pretrained, reports, tokenizers, training
+from jaxlm import data, models, pretrained, reports, tokenizers, training
 from jaxlm.cli._output import duration
 from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
 from jaxlm.cli._scores import AnyEvaluation, as_values, described, show_scores
