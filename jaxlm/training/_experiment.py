@@ -59,7 +59,8 @@ class Experiment:
         classification or regression (of a record's label).
       data: which corpus, how it is divided and packed.
       tokenizer: which tokenizer, or how to train one.
-      model: the transformer; `vocab_size` and `next_id` may be left to the tokenizer.
+      model: the transformer; `vocab_size` and the `next_id` of instruction positions may be left to the
+        tokenizer.
       head: of a classifier or a regression: pooling and layers.
       input_noise: what the model reads is corrupted, and what it is to predict is not; of a masked LM, the
         corrupted positions are those that it predicts. A rate that is left out is 0.15 for a masked LM and 0
@@ -111,7 +112,7 @@ class Experiment:
                 "model.dtype is what is computed in"
             )
         length, most = self.data.row_length, self.model.max_length
-        if self.model.position in ("learned", "sinusoidal", "instruction") and length > most:
+        if isinstance(self.model.position, models.TABLE_POSITIONS) and length > most:
             raise ConfigError(
                 f"rows are longer than the model's table of positions: got data.row_length={length} and "
                 f"model.max_length={most}; raise model.max_length or shorten the rows"

@@ -18,7 +18,6 @@ from jaxlm.training._optimizer import OptimizerConfig
 from jaxlm.training._task import Task
 
 LOG = logging.getLogger(__name__)
-BOUNDED_POSITIONS = ("learned", "sinusoidal", "instruction")  # positions that end
 # Fields that change how a model is trained or computed, and nothing of what it is.
 FREE = (
     "embedding_dropout",
@@ -71,7 +70,7 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     # What an encoder-decoder's file puts around a text may be nothing, as it is elsewhere then.
     may_end = objective.kind.encoder or tokenizer.specials.ends is not None
     rows = experiment.data.row_length
-    rows = min(rows, config.max_length) if config.position in BOUNDED_POSITIONS else rows
+    rows = min(rows, config.max_length) if isinstance(config.position, models.TABLE_POSITIONS) else rows
     return dataclasses.replace(
         experiment,
         objective=objective,

@@ -62,7 +62,7 @@ def made_noise(
     config: corruption.NoiseConfig, model: models.TransformerConfig, tokenizer: tokenizers.Tokenizer
 ) -> corruption.Noise:
     """Returns a noise for a model and its tokenizer; see `Setting.noise`."""
-    from_corrupted = model.position == "instruction" and model.instruction_positions == "corrupted"
+    from_corrupted = position_options(model)["positions_from"] == "corrupted"
     return corruption.make_noise(
         config, tokenizer, vocab_size=model.vocab_size, may_choose_next=from_corrupted
     )
@@ -75,7 +75,7 @@ def position_options(config: models.TransformerConfig) -> dict[str, Any]:
       >>> position_options(models.TransformerConfig())
       {'next_id': None, 'positions_from': 'clean'}
     """
-    return {
-        "next_id": config.next_id if config.position == "instruction" else None,
-        "positions_from": config.instruction_positions,
-    }
+    position = config.position
+    if isinstance(position, models.Instruction):
+        return {"next_id": position.next_id, "positions_from": position.source}
+    return {"next_id": None, "positions_from": "clean"}

@@ -166,7 +166,7 @@ def make_spans(
 
     Args:
       config: how much.
-      model: whose decoder begins with its `decoder_start_id`.
+      model: whose decoder begins with its `decoder.start_id`.
       tokenizer: its sentinels, and what closes a text.
       splits: the decoder's rows have room for what is taken out of any of theirs.
 
@@ -179,10 +179,10 @@ def make_spans(
             "spans give way to sentinels, <extra_id_0> and so on, and this tokenizer has none: take T5's, or "
             "train one with tokenizer.sentinels"
         )
-    if model.decoder_start_id is None:
+    if model.decoder is None or model.decoder.start_id is None:
         raise ConfigError(
             "a decoder begins with a token of its own: the tokenizer has no padding; set "
-            "model.decoder_start_id"
+            "model.decoder.start_id"
         )
     ends = tokenizer.specials.ends
     eos = tokenizer.specials.eos
@@ -191,7 +191,7 @@ def make_spans(
         mean_span=config.mean_span,
         sentinel_ids=sentinels,
         forbidden=tokenizers.special_mask(tokenizer, model.vocab_size),
-        start_id=model.decoder_start_id,
+        start_id=model.decoder.start_id,
         end_id=ends[1] if eos is None and ends else eos,
         target_length=max(target_room(split.plan, config.rate, config.mean_span) for split in splits),
     )
