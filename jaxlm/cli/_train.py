@@ -36,7 +36,7 @@ PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dro
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(training.Experiment):
+class ExperimentOptions(training.Experiment):
     """An experiment whose objective is a name, and which is checked when the experiment is made of it."""
 
     __doc__ = training.Experiment.__doc__
@@ -46,7 +46,7 @@ class Settings(training.Experiment):
         """Checks nothing."""
 
     @classmethod
-    def of(cls, experiment: training.Experiment) -> "Settings":
+    def of(cls, experiment: training.Experiment) -> "ExperimentOptions":
         """Returns the settings of an experiment."""
         return cls(**vars(experiment) | {"objective": experiment.objective.name})
 
@@ -102,8 +102,8 @@ class Train:
     out: Annotated[str | None, arg(metavar="DIR")] = None
     resume: FlagCreatePairsOff[bool] = False
     json: FlagCreatePairsOff[bool] = False
-    settings: Annotated[Settings, arg(name="")] = dataclasses.field(
-        default_factory=lambda: Settings.of(training.Experiment())
+    settings: Annotated[ExperimentOptions, arg(name="")] = dataclasses.field(
+        default_factory=lambda: ExperimentOptions.of(training.Experiment())
     )
 
 
@@ -202,7 +202,9 @@ def read_request(arguments: Sequence[str]) -> Request:
     experiment = _sized(_begun(asked, named, is_own=bool(positionals)), asked)
     named = named._replace(experiment=_dropping(experiment, asked))
     options = [*asked.without(INIT).as_list(), *(HELP[-1:] if is_help else ())]
-    given = parse(Train, options, program=PROGRAM, default=Train(settings=Settings.of(named.experiment)))
+    given = parse(
+        Train, options, program=PROGRAM, default=Train(settings=ExperimentOptions.of(named.experiment))
+    )
     experiment, name = given.settings.experiment(named.experiment.objective), named.name
     if given.data:
         if experiment.data.paths != named.experiment.data.paths:

@@ -26,7 +26,7 @@ NEXT_TOKENS = Objective(
     prepare=prepare_next,
     reads=READS - {"spans"},
 )
-SPANS = Objective(
+TAKEN_SPANS = Objective(
     name=models.SEQ2SEQ_LM.name,
     kind=models.SEQ2SEQ_LM,
     plan=plan_spans,
@@ -34,7 +34,7 @@ SPANS = Objective(
     check=check_spans,
     reads=frozenset({"spans", "label_smoothing", "z_loss"}),
 )
-CLASSES = Objective(
+LABEL_CLASSES = Objective(
     name=models.CLASSIFICATION.name,
     kind=models.CLASSIFICATION,
     plan=plan_classes,
@@ -45,7 +45,7 @@ CLASSES = Objective(
     labels="classes",
     reads=frozenset({"input_noise", "label_smoothing"}),
 )
-VALUES = Objective(
+LABEL_VALUES = Objective(
     name=models.REGRESSION.name,
     kind=models.REGRESSION,
     plan=plan_values,
@@ -55,7 +55,7 @@ VALUES = Objective(
     labels="numbers",
     reads=frozenset({"input_noise"}),
 )
-OBJECTIVES = {one.name: one for one in (MASKED_TOKENS, NEXT_TOKENS, SPANS, CLASSES, VALUES)}
+OBJECTIVES = {one.name: one for one in (MASKED_TOKENS, NEXT_TOKENS, TAKEN_SPANS, LABEL_CLASSES, LABEL_VALUES)}
 
 
 def as_objective(objective: Objective | str) -> Objective:
