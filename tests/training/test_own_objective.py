@@ -1,6 +1,7 @@
 """An objective and a kind of model that jaxlm does not have: trained, judged, killed, resumed, opened."""
 
 import dataclasses
+import functools
 import json
 import os
 import random
@@ -10,13 +11,14 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxlm
 from jaxlm import data, models, pretrained, training
 from jaxlm.cli import main
-from tests.training.own_parts import KIND, OBJECTIVE, VOWELS, make_experiment
+from tests.training.own_parts import KIND, OBJECTIVE, VOWELS, loss, make_experiment, prepare
 
 CHILD = """
 import sys
@@ -89,13 +91,37 @@ def test_its_scores_are_means_by_its_own_weights(finished):
     np.testing.assert_allclose(again.nll, found.nll, rtol=1e-5)
 
 
-def test_weights_that_sum_to_less_than_1_are_divided_by_too(finished):
-    folder, _ = finished
-    lines = [line for line in training.read_metrics(folder) if line["split"] == "train"]
-    # 1 / 701 a byte at the last step: a loss that was divided by 1 would be far below these.
-    assert all(0.3 < line["loss"] < 1.5 for line in lines)
+def test_a_step_divides_by_the_sum_of_the_weights_however_small_it_is(texts):
+    experiment = make_experiment(texts)
+    task = training.make_task(experiment)
+    model, optimizer = models.build(task.config, KIND), training.make_optimizer(experiment.optimizer, 8)
+    state = training.init_state(model, optimizer, jax.random.key(0))
+    setting = training.setting_of(experiment, task, 8)
+    batch = data.Batches(*task.splits["train"], batch_size=8, seed=0)[0]
+
+    @jax.jit
+    def metrics(scale):
+        def scaled(rng, batch, step):
+            inputs = prepare(rng, batch, step, setting)
+            return inputs._replace(weights=scale * inputs.weights)
+
+        whole = training.loss_function(scaled, functools.partial(loss, config=None))
+        step = training.make_train_step(whole, model.apply, optimizer, experiment.optimizer.schedule(8))
+        return step(state, batch)[1]
+
+    one, little = metrics(jnp.float32(1.0)), metrics(jnp.float32(1e-6))
+    assert one["weight"] > 50 and little["weight"] < 1e-3 and one["scored"] == little["scored"] > 50
+    for name in ("grad_norm", "loss_sum"):
+        divided = [
+            float(each[name]) / (1 if name == "grad_norm" else each["weight"]) for each in (one, little)
+        ]
+        np.testing.assert_allclose(*divided, rtol=1e-5)
+
+
+def test_what_is_written_of_its_training(finished):
+    lines = [line for line in training.read_metrics(finished[0]) if line["split"] == "train"]
+    assert lines[-1]["loss"] < lines[0]["loss"] < 1.5
     assert all(type(line["scored"]) is int and line["scored"] == line["tokens"] for line in lines)
-    assert lines[-1]["loss"] < lines[0]["loss"]
 
 
 def test_killed_and_resumed_it_comes_to_the_same_bits(finished, texts, tmp_path):
