@@ -8,7 +8,7 @@ import jax
 from jaxlm import models, pretrained
 from jaxlm.errors import ConfigError
 from jaxlm.io import check_numbers
-from jaxlm.scoring._forward import COMBINES, CombineMembers
+from jaxlm.scoring._forward_contract import COMBINES, CombineMembers
 
 # Attention over fewer keys takes no less.
 SHORTEST_SHAPE = 64
@@ -68,7 +68,7 @@ class Work(NamedTuple):
       pieces: answered.
       batches: computed.
       tokens: that were read; fewer than the pieces have where they share.
-      positions: that were computed, padding among them.
+      positions: that were computed, padding among them, and those of contrasts.
       scored: places that were asked.
       traces: how often the computation was traced, each of which is a compilation.
     """

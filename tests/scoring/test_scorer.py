@@ -60,7 +60,7 @@ def make(loaded):
 
     def made(measure):
         scorer = scoring.make_scorer(loaded, measure, CONFIG)
-        key = str(scorer.engine._needs)
+        key = str(scorer.engine._forward)
         scorer.engine = engines.setdefault(key, scorer.engine)
         return scorer
 
