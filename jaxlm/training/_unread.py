@@ -44,8 +44,9 @@ def unread_fields(experiment: Experiment) -> dict[str, str]:
       >>> "input_noise.mask_share" in unread, "input_noise.temperature" in unread
       (False, True)
     """
-    # A record's kind is the value of the field that holds it.
-    names = [name.removesuffix(".kind") for name in io.flat_fields(experiment.to_dict())]
+    flat = io.flat_fields(experiment.to_dict())
+    # The kind of a record in a section is the value of the field that holds it; a section's own is a field.
+    names = [name.removesuffix(".kind") if name.count(".") > 1 else name for name in flat]
     unread: dict[str, str] = {}
     for rule in _rules(experiment):
         if not rule.is_read(experiment):
