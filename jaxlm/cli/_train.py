@@ -31,6 +31,7 @@ from jaxlm.cli._options import parse
 from jaxlm.cli._progress import Display
 from jaxlm.cli._runs import run_folder
 from jaxlm.cli._signals import before_leaving, describe_command, saves_by_itself, settle
+from jaxlm.devices import enable_compilation_cache, keep_memory
 
 PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dropout"
 
@@ -96,8 +97,8 @@ def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     request = read_request(arguments)
     if _is_cpu_only():
-        training.keep_memory()
-    training.enable_compilation_cache()
+        keep_memory()
+    enable_compilation_cache()
     before_leaving(lambda: _remove_if_empty(request.folder))
     try:
         first, event = _drained(request)

@@ -13,7 +13,6 @@ from jaxlm.data._disassembly import disassemble
 from jaxlm.data._estimate import estimate_records
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, find_files
-from jaxlm.data._folders import cache_root
 from jaxlm.data._kept import kept_types
 from jaxlm.data._labels import labelled
 from jaxlm.data._open import WITH_FIELDS, check_fields, open_source, read_files
@@ -51,7 +50,6 @@ __all__ = [
     "build_cache",
     "bytecode_fingerprint",
     "bytecode_source",
-    "cache_root",
     "check_fields",
     "compressed_bits_per_byte",
     "csv_source",

@@ -26,27 +26,6 @@ class CacheError(CorpusError, io.WriteError):
     """The cache cannot be written; the message names the remedy."""
 
 
-def cache_root() -> Path:
-    """Returns the folder of what can be made again: `$JAXLM_CACHE`, else the user's cache folder.
-
-    Returns:
-        `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
-
-    Raises:
-        ValueError: it lies in the home folder of nobody.
-
-    Example:
-        >>> cache_root().is_absolute()
-        True
-    """
-    if own := os.environ.get("JAXLM_CACHE"):
-        return io.expand_home(own, "JAXLM_CACHE")
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says to ignore a relative path.
-    place = os.path.join(xdg if os.path.isabs(xdg) else "~/.cache", "jaxlm")
-    return io.expand_home(place, "JAXLM_CACHE")
-
-
 def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable[[Path], Opened]) -> Opened:
     """Returns what a folder holds, having built the folder first where it is missing or damaged.
 

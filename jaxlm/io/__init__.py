@@ -3,7 +3,7 @@
 from jaxlm.io._digests import damage, read_sealed, write_digests
 from jaxlm.io._errors import ReadError, WriteError, system_errno, writing
 from jaxlm.io._fields import check_numbers, check_types, fits, spelled
-from jaxlm.io._home import expand_home
+from jaxlm.io._home import cache_root, expand_home
 from jaxlm.io._json import parse_json
 from jaxlm.io._locks import try_lock
 from jaxlm.io._records import differences, flat_fields, record_from_dict, record_to_dict
@@ -16,6 +16,7 @@ __all__ = [
     "DamagedError",
     "ReadError",
     "WriteError",
+    "cache_root",
     "check_file",
     "check_numbers",
     "check_types",

@@ -16,6 +16,7 @@ from jaxlm.models._ensembles import (
     predict_tokens,
     predict_values,
 )
+from jaxlm.models._evaluations import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
@@ -42,11 +43,13 @@ __all__ = [
     "EnsembleOutput",
     "EnsemblePrediction",
     "EnsembleValues",
+    "Evaluation",
     "HeadConfig",
     "HeadKind",
     "HeadProjection",
     "Heads",
     "LayerCache",
+    "LevelSummary",
     "MaskedLM",
     "Memory",
     "Model",
@@ -54,6 +57,7 @@ __all__ = [
     "ObjectiveName",
     "Output",
     "Seq2SeqLM",
+    "SequenceEvaluation",
     "SequenceModel",
     "StandardizedOutputs",
     "TokenHead",

@@ -5,9 +5,9 @@ Letters: `B` batch, `L` queries, `S` keys, `N` query heads, `K` key/value heads,
 
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
+from jaxlm.devices import current_target
 from jaxlm.errors import ConfigError
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
 from jaxlm.ops._derivatives import are_plain, naming_remedy
@@ -106,7 +106,7 @@ def attention(
         probs = attention_probs(query, key, mask, bias, settings)
         return weighted_values(probs, value, words, settings), probs
     # An accelerator would rather have one large product than four of half the work.
-    if is_causal and not rate and query.shape[1] >= LONG and jax.default_backend() == "cpu":
+    if is_causal and not rate and query.shape[1] >= LONG and current_target().platform == "cpu":
         return _causal_in_parts(query, key, value, mask, bias, settings)
     return dense_attention(query, key, value, mask, bias, words, settings)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import pretrained
+from jaxlm.devices import Layout
 from jaxlm.errors import ScoreError
 from jaxlm.scoring._ahead import ahead
 from jaxlm.scoring._engine_config import (
@@ -68,14 +69,15 @@ class Engine:
         self._needs = needs._replace(
             shared_contexts=needs.shared_contexts and can_share_contexts(loaded),
         )
-        devices = self.config.devices
+        self._layout = Layout(self.config.devices)
+        num_devices = len(self.config.devices)
         wide = loaded.config.position == "instruction"
-        self._shape = BatchShape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
+        self._shape = BatchShape(num_devices, self.config.rows // num_devices, self.config.row_length, wide)
         self._shorter = shorter_rows(self.config)
         self.longest = longest_piece(self.config, loaded)
         self.work, self._counting, self._compiling = Work(), threading.Lock(), threading.Lock()
         self._step, self._executables = self._mapped(loaded), {}
-        self._params = _replicated(_kept(loaded), devices)
+        self._params = self._layout.replicate(_kept(loaded))
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[PieceScores]:
         """Yields the scores of each piece, in order, as the pieces come; memory does not grow with them.
@@ -132,7 +134,7 @@ class Engine:
         return jax.tree.map(np.asarray, step(self._params, rows))
 
     def _mapped(self, loaded: pretrained.Loaded) -> Callable[..., Answers]:
-        on_cpu = self.config.devices[0].platform == "cpu"
+        on_cpu = self._layout.target.platform == "cpu"
         how = {"tile": self.config.tile, "combine": self.config.combine, "on_cpu": on_cpu}
         forward = make_forward(loaded.model, self._needs, **how)
 
@@ -140,7 +142,7 @@ class Engine:
             self._count(Work(traces=1))
             return forward(params, rows)
 
-        return jax.pmap(step, in_axes=(None, 0), devices=list(self.config.devices))
+        return self._layout.parallel(step, (False, True))
 
     def _land(self, packed: Packed, answers: Answers, ready: dict[int, PieceScores]) -> None:
         for device, ask in packed.asks:
@@ -209,8 +211,3 @@ def _kept(loaded: pretrained.Loaded) -> Any:
         return leaf.astype(dtype) if path[-1].key in MATRICES else leaf
 
     return jax.tree_util.tree_map_with_path(kept, loaded.params)
-
-
-def _replicated(params: Any, devices: tuple[jax.Device, ...]) -> Any:
-    mesh = jax.sharding.Mesh(np.asarray(devices), ("devices",))
-    return jax.device_put(params, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))

@@ -1,11 +1,10 @@
 """From an experiment to a trained model: objective, optimiser, step, devices, checkpoints, loop."""
 
 from jaxlm.io import damage, write_digests
+from jaxlm.models import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.training._causal import Shifted, causal_lm_objective, shift_batch
 from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, checkpoints, last_good, load_arrays
-from jaxlm.training._compilation import enable_compilation_cache
 from jaxlm.training._ensemble import (
-    divide_members,
     ensemble_step,
     init_ensemble,
     make_shared_body_step,
@@ -13,8 +12,6 @@ from jaxlm.training._ensemble import (
     stack_batches,
 )
 from jaxlm.training._evaluation import (
-    Evaluation,
-    SequenceEvaluation,
     log_frequencies,
     summarize,
     summarize_sequences,
@@ -46,11 +43,9 @@ from jaxlm.training._initial import begin_from, initial_params
 from jaxlm.training._joint import JointTask, JointTasks
 from jaxlm.training._loop import train
 from jaxlm.training._loss_config import LossConfig
-from jaxlm.training._memory import keep_memory
 from jaxlm.training._metrics import read_metrics
 from jaxlm.training._objective import Masked, Masking, Objective, mask_batch, masked_lm_objective, named_rng
 from jaxlm.training._optimizer import OptimizerConfig, decays, make_optimizer
-from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._run_config import RunConfig
 from jaxlm.training._run_folder import load_experiment
 from jaxlm.training._schedule import learning_rate_schedule, warmup_steps
@@ -70,7 +65,7 @@ from jaxlm.training._span_corruption import (
 )
 from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.training._task import Split, Task, make_split, make_task, model_config
-from jaxlm.training._token_metrics import LevelSummary, TokenSummary, summarize_tokens, token_metrics
+from jaxlm.training._token_metrics import TokenSummary, summarize_tokens, token_metrics
 from jaxlm.training._trainer import TrainingError
 from jaxlm.training._unread import unread_fields
 
@@ -117,18 +112,13 @@ __all__ = [
     "classification_objective",
     "damage",
     "decays",
-    "divide",
-    "divide_members",
-    "enable_compilation_cache",
     "ensemble_step",
     "evaluate",
     "evaluation_objective",
-    "fetch",
     "hold",
     "init_ensemble",
     "init_state",
     "initial_params",
-    "keep_memory",
     "last_good",
     "last_layers",
     "learning_rate_schedule",
@@ -148,12 +138,10 @@ __all__ = [
     "member_rngs",
     "model_config",
     "named_rng",
-    "parallel",
     "position_options",
     "read_batch",
     "read_metrics",
     "regression_objective",
-    "replicate",
     "sequence_outputs",
     "shift_batch",
     "shifted",

@@ -10,18 +10,16 @@ import numpy as np
 from jax import lax
 
 from jaxlm import corruption, data, models, tokenizers
-from jaxlm.errors import UsageError
+from jaxlm.devices import Layout, fetch, local_layout
+from jaxlm.models import Evaluation, SequenceEvaluation
 from jaxlm.training._compiled import compile_unless
 from jaxlm.training._evaluation import (
-    Evaluation,
-    SequenceEvaluation,
     baseline_loss,
     summarize,
     summarize_sequences,
 )
 from jaxlm.training._goals import evaluation_objective
 from jaxlm.training._objective import Objective, named_rng
-from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._run_config import Goal
 from jaxlm.training._task import Split
 from jaxlm.typing import Array
@@ -40,7 +38,7 @@ def make_eval_step(objective: Objective, apply_fn: Callable[..., Any]) -> Callab
       apply_fn: `model.apply`.
 
     Returns:
-      A function to be wrapped in `parallel`, giving the objective's sums with `loss_sum` and `weight`.
+      A function to be mapped by a `Layout`, giving the objective's sums with `loss_sum` and `weight`.
     """
 
     def eval_step(params: Any, batch: data.Batch, *, axis_name: str | None = None) -> dict[str, Array]:
@@ -58,7 +56,7 @@ class Evaluator:
     Args:
       objective: deterministic; see `evaluation_objective`.
       apply_fn: `model.apply`.
-      devices: that hold the parameters.
+      layout: of the devices that hold the parameters.
       options: of XLA, for the program.
     """
 
@@ -66,12 +64,13 @@ class Evaluator:
         self,
         objective: Objective,
         apply_fn: Callable[..., Any],
-        devices: Sequence[jax.Device],
+        layout: Layout,
         *,
         options: Mapping[str, bool] | None = None,
     ) -> None:
-        self._num_devices, self._options = len(devices), options
-        self._program = parallel(make_eval_step(objective, apply_fn), devices, donate=False)
+        self._layout, self._options = layout, options
+        eval_step = make_eval_step(objective, apply_fn)
+        self._program = layout.parallel(eval_step, (False, True), is_reduced=True)
         self._step: Callable[..., dict[str, Array]] | None = None
 
     def __call__(
@@ -95,7 +94,7 @@ class Evaluator:
         for batch in batches:
             if cancelled():
                 return None
-            divided = divide(batch, self._num_devices)
+            divided = self._layout.divide(batch)
             if self._step is None:
                 self._step = compile_unless(cancelled, self._program, params, divided, options=self._options)
                 if self._step is None:
@@ -149,16 +148,14 @@ def evaluate(
       UsageError: if nothing in the records may be masked, labels are missing, or the devices do not divide
         the batch.
     """
-    devices = list(devices or jax.local_devices()[: _most_devices(batch_size)])
-    if batch_size % len(devices):
-        raise UsageError(f"batch_size is a multiple of the {len(devices)} devices, got {batch_size}")
+    layout = local_layout(devices or None, rows=batch_size)
     length = row_length or model.config.max_length
     overlap = int(objective == "causal_lm" and length > 1)
     plan = data.plan_packing(cache.lengths, length, long=long, overlap=overlap)
     noise = corruption.NoiseConfig() if noise is None and objective == "masked_lm" else noise
     if noise is not None and noise.rate is None:
         noise = dataclasses.replace(noise, rate=0.15 if objective == "masked_lm" else 0.0)
-    split, rows = Split(cache, plan), batch_size // len(devices)
+    split, rows = Split(cache, plan), batch_size // len(layout.devices)
     head = getattr(model, "head_config", None)
     sums = evaluation_objective(
         objective,
@@ -172,9 +169,9 @@ def evaluate(
         log_unigrams=log_unigrams,
     )
     batches = data.eval_batches(cache, plan, batch_size)
-    evaluator = Evaluator(sums, model.apply, devices)
+    evaluator = Evaluator(sums, model.apply, layout)
     return evaluator(
-        replicate(params, devices),
+        layout.replicate(params),
         batches,
         # Of a text that was not read as it is, bits per byte would be compared with those of one that was.
         summarize=summary(objective, split, tokenizer, head=head, is_whole=noise is None),
@@ -246,8 +243,3 @@ def _added(totals: dict[str, Any], computed: Mapping[str, Array] | None) -> dict
         name: totals.get(name, 0) + np.asarray(value).astype(np.result_type(value.dtype, np.int64))
         for name, value in fetch(computed).items()
     }
-
-
-def _most_devices(batch_size: int) -> int:
-    """The most local devices that divide a batch."""
-    return max(count for count in range(1, jax.local_device_count() + 1) if batch_size % count == 0)

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxlm import data, models, tokenizers
@@ -135,16 +134,6 @@ def model_config(
             f"model.next_id is the tokenizer's [NEXT]: got {config.next_id} for {next_id}; leave it out"
         )
     return dataclasses.replace(config, vocab_size=size, next_id=next_id)
-
-
-def describe_devices(devices: list[jax.Device]) -> str:
-    """Returns e.g. "1 x cpu" or "8 x NVIDIA H100".
-
-    Example:
-      >>> describe_devices(jax.local_devices()[:1])
-      '1 x cpu'
-    """
-    return f"{len(devices)} x {devices[0].device_kind}"
 
 
 def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Split]) -> models.HeadConfig:
