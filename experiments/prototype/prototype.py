@@ -16,7 +16,7 @@ def flip_bit(words, tokens):  # a corruption: what a chosen byte becomes, by the
 class Detector(nn.Module):  # a head: a score for each position
     @nn.compact
     def __call__(self, tokens, segments=None):
-        hidden = models.Transformer(CONFIG, name="body")(tokens, segments=segments).hidden
+        hidden = models.Transformer(CONFIG, name="body")(models.Inputs(tokens, segments=segments)).hidden
         return nn.Dense(1, name="head")(hidden)[..., 0]
 
 

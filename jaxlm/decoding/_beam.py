@@ -20,7 +20,7 @@ from flax import linen as nn
 
 from jaxlm import models
 from jaxlm.decoding._choice import Rules, for_beams, permitted
-from jaxlm.decoding._steps import context_width, next_positions, read, read_prompts
+from jaxlm.decoding._steps import context_width, next_positions, read_prompts
 from jaxlm.typing import Array, Bool, Float, Int
 
 # The score of what must not be chosen; finite, so that sums of it stay in order.
@@ -168,12 +168,9 @@ def _read(model, params, search: _Search, step: Array, width: int) -> tuple[Arra
     own = width + step * num_beams + beams
     ancestry = search.ancestry | (jnp.arange(search.cache.num_slots)[None, None] == own[None, :, None])
     tokens = jax.lax.dynamic_index_in_dim(search.running.tokens, step, axis=2, keepdims=False)
-    output = read(
-        model,
-        params,
-        tokens,
-        positions=search.positions,
-        attention_mask=ancestry[:, None],
+    output = model.apply(
+        {"params": params},
+        models.Inputs(tokens=tokens, positions=search.positions, attention_mask=ancestry[:, None]),
         cache=search.cache,
         slots=jnp.broadcast_to(own[None], (num_rows, num_beams)),
     )

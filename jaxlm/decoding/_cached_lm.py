@@ -17,7 +17,7 @@ from flax import linen as nn
 
 from jaxlm import models, ops
 from jaxlm.decoding._gathering import Gatherer
-from jaxlm.decoding._steps import is_seq2seq
+from jaxlm.decoding._steps import has_encoder
 from jaxlm.decoding._token_tree import CacheSlots, Node
 from jaxlm.errors import UsageError
 from jaxlm.io import fits
@@ -84,7 +84,7 @@ class CachedLM:
         """
         context = model.config.max_length
         num_slots = 2 * context if num_slots is None else num_slots
-        if is_seq2seq(model):
+        if has_encoder(model):
             raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
         if not model.config.causal:
             raise UsageError("a masked LM has no next token; use a causal model")
@@ -220,8 +220,7 @@ def read_tree(
       granted: `Bool[1 1 L S]` which slots each token reads.
       wanted: `Int[R]` indices into L.
     """
-    output = model.apply(
-        {"params": params}, tokens, positions=positions, slots=slots, attention_mask=granted, cache=cache
-    )
+    inputs = models.Inputs(tokens=tokens, positions=positions, attention_mask=granted)
+    output = model.apply({"params": params}, inputs, cache=cache, slots=slots)
     logits = model.apply({"params": params}, output.hidden[0, wanted], method="logits")
     return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1), output.cache

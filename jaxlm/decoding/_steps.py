@@ -32,14 +32,14 @@ class CachedRows(NamedTuple):
     positions: Int[Array, " B"] | Int[Array, "B 2"]
 
 
-def is_seq2seq(model: nn.Module) -> bool:
-    """Returns whether a model writes from a prompt, and not behind it."""
+def has_encoder(model: nn.Module) -> bool:
+    """Returns whether a model writes from a prompt, and not behind it: see `ModelKind.encoder`."""
     return isinstance(model, models.Seq2SeqLM)
 
 
 def writer_config(model: nn.Module) -> models.TransformerConfig:
     """Returns the config of what writes: the model's, or its decoder's."""
-    return models.decoder_config(model.config) if is_seq2seq(model) else model.config
+    return models.decoder_config(model.config) if has_encoder(model) else model.config
 
 
 def first_token(model: nn.Module) -> int:
@@ -57,15 +57,7 @@ def first_token(model: nn.Module) -> int:
 
 def context_width(model: nn.Module, width: int) -> int:
     """Returns how many slots what a model has read takes before it writes, of prompts of so many tokens."""
-    return 1 if is_seq2seq(model) else width
-
-
-def read(
-    model: nn.Module, params: Mapping[str, Any], tokens: Int[Array, "B L"] | None, **arrays: Any
-) -> models.Output:
-    """Returns what the part of a model that writes makes of tokens; arguments as for `Transformer`."""
-    method = "decode" if is_seq2seq(model) else None
-    return model.apply({"params": params}, tokens, method=method, **arrays)
+    return 1 if has_encoder(model) else width
 
 
 def read_prompts(
@@ -85,33 +77,29 @@ def read_prompts(
         that mean nothing.
       num_slots: S, more than `context_width`; static.
     """
-    if not is_seq2seq(model):
-        return _read_first(model, params, tokens, lengths, num_slots)
+    if not has_encoder(model):
+        return _read_first(model, params, models.Inputs(tokens=tokens), lengths, num_slots)
     segments = (jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]).astype(jnp.int32)
-    memory = model.apply({"params": params}, tokens, segments=segments, method="encode").hidden
+    source = models.Inputs(tokens=tokens, segments=segments)
     first = jnp.full((tokens.shape[0], 1), first_token(model), jnp.int32)
-    rest = {"memory": memory, "memory_segments": segments}
-    return _read_first(model, params, first, jnp.ones_like(lengths), num_slots, **rest)
+    inputs = models.Inputs(tokens=first, encoder=source)
+    return _read_first(model, params, inputs, jnp.ones_like(lengths), num_slots)
 
 
 def _read_first(
     model: nn.Module,
     params: Mapping[str, Any],
-    tokens: Int[Array, "B P"],
+    inputs: models.Inputs,
     lengths: Int[Array, " B"],
     num_slots: int,
-    **memory: Array,
 ) -> tuple[Float[Array, "B V"], CachedRows]:
     """Reads rows into an empty cache."""
-    num_rows = tokens.shape[0]
+    tokens, num_rows = inputs.tokens, inputs.num_rows
     positions = prompt_positions(model.config, tokens)
-    output = read(
-        model,
-        params,
-        tokens,
-        positions=positions,
+    output = model.apply(
+        {"params": params},
+        inputs._replace(positions=positions),
         cache=models.empty_cache(writer_config(model), num_rows, num_slots),
-        **memory,
     )
     is_real = jnp.arange(num_slots, dtype=jnp.int32)[None] < lengths[:, None]
     cache = output.cache._replace(positions=jnp.where(is_real, output.cache.positions, models.EMPTY))
@@ -144,13 +132,15 @@ def read_token(
     """
     num_slots = reading.cache.num_slots
     granted = jnp.arange(num_slots, dtype=jnp.int32)[None] <= reading.offsets[:, None]
-    output = read(
-        model,
-        params,
-        tokens[:, None] if vectors is None else None,
+    inputs = models.Inputs(
+        tokens=tokens[:, None] if vectors is None else None,
         embeddings=vectors,
         positions=reading.positions[:, None],
         attention_mask=granted[:, None, None],
+    )
+    output = model.apply(
+        {"params": params},
+        inputs,
         cache=reading.cache,
         slots=jnp.where(active, reading.offsets, num_slots)[:, None],
     )

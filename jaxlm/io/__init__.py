@@ -7,6 +7,7 @@ from jaxlm.io._home import cache_root, expand_home
 from jaxlm.io._json import parse_json
 from jaxlm.io._locks import try_lock
 from jaxlm.io._records import differences, flat_fields, record_from_dict, record_to_dict
+from jaxlm.io._references import import_reference
 from jaxlm.io._sealed import SEAL, DamagedError, check_file, seal, seal_file, unseal
 from jaxlm.io._strays import is_stray
 from jaxlm.io._whole import clear_partials, flush, is_partial, write_text, write_whole
@@ -27,6 +28,7 @@ __all__ = [
     "fits",
     "flat_fields",
     "flush",
+    "import_reference",
     "is_partial",
     "is_stray",
     "parse_json",

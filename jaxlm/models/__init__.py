@@ -1,7 +1,7 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
 from jaxlm.models._body_model import BodyModel
-from jaxlm.models._build import MODELS, Heads, Model, ObjectiveName, build, num_params
+from jaxlm.models._build import build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import GATED, TransformerConfig, from_dict, longest_text, to_dict
 from jaxlm.models._config_checks import DROPOUTS, MOST_LAYERS
@@ -19,8 +19,11 @@ from jaxlm.models._ensembles import (
 from jaxlm.models._evaluations import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
+from jaxlm.models._inputs import Inputs
+from jaxlm.models._kinds import BODY_ALONE, CLASSIFICATION, JOINT, KINDS, REGRESSION, Heads, Model, as_kind
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
-from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
+from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind
+from jaxlm.models._multi_head import TOKEN_HEADS, HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
@@ -31,12 +34,20 @@ from jaxlm.models._transformer import Output, Transformer
 __all__ = [
     "BODIES",
     "BODY",
+    "BODY_ALONE",
+    "CAUSAL_LM",
+    "CLASSIFICATION",
     "DROPOUTS",
     "EMPTY",
     "GATED",
-    "MODELS",
+    "JOINT",
+    "KINDS",
+    "MASKED_LM",
     "MOST_LAYERS",
     "PRESETS",
+    "REGRESSION",
+    "SEQ2SEQ_LM",
+    "TOKEN_HEADS",
     "BodyModel",
     "Cache",
     "CausalLM",
@@ -48,13 +59,15 @@ __all__ = [
     "HeadKind",
     "HeadProjection",
     "Heads",
+    "Inputs",
+    "KindOrName",
     "LayerCache",
     "LevelSummary",
     "MaskedLM",
     "Memory",
     "Model",
+    "ModelKind",
     "MultiHeadModel",
-    "ObjectiveName",
     "Output",
     "Seq2SeqLM",
     "SequenceEvaluation",
@@ -63,6 +76,7 @@ __all__ = [
     "TokenHead",
     "Transformer",
     "TransformerConfig",
+    "as_kind",
     "build",
     "decoder_config",
     "empty_cache",

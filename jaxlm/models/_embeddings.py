@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._inputs import Inputs
 from jaxlm.models._layers import Norm, Table, drop
 from jaxlm.typing import Array, Float, Int
 
@@ -93,34 +94,13 @@ def token_dropout_factors(
     return jnp.where(kept, (1.0 - _TRAINED_SHARE) / jnp.where(kept, share, 1.0), 0.0)
 
 
-def resolve_positions(
-    config: TransformerConfig,
-    shape: tuple[int, int],
-    tokens: Int[Array, "B L"] | None,
-    segments: Int[Array, "B L"] | None,
-    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None,
-) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
-    """The positions that the config's scheme reads: the caller's, or what tokens and segments say."""
-    wanted = (*shape, 2) if config.position == "instruction" else shape
-    if positions is not None:
-        if positions.shape != wanted:
-            raise ValueError(
-                f"position={config.position!r} reads positions of shape {wanted}: got {positions.shape}"
-            )
-        return positions
+def resolve_positions(config: TransformerConfig, inputs: Inputs) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
+    """Returns the positions that the config's scheme reads: the caller's, or what tokens and segments say."""
+    if inputs.positions is not None:
+        return inputs.positions
     if config.position == "instruction":
-        if tokens is None:
-            raise ValueError(
-                "instruction positions come from tokens: got embeddings alone, pass positions too"
-            )
-        if config.next_id is None:
-            raise ValueError("instruction positions need next_id in the config, or positions: got neither")
-        return ops.instruction_positions(tokens, segments, config.next_id)
-    if segments is not None:
-        return ops.positions_from_segments(segments)
-    if config.position in ("learned", "sinusoidal") and shape[1] > config.max_length:
-        raise ValueError(
-            f"{config.position} positions end at max_length={config.max_length}: got rows of {shape[1]} "
-            "tokens; cut them or pass segments"
-        )
-    return jnp.broadcast_to(jnp.arange(shape[1], dtype=jnp.int32), shape)
+        return ops.instruction_positions(inputs.tokens, inputs.segments, config.next_id)
+    if inputs.segments is not None:
+        return ops.positions_from_segments(inputs.segments)
+    shape = (inputs.num_rows, inputs.length)
+    return jnp.broadcast_to(jnp.arange(inputs.length, dtype=jnp.int32), shape)

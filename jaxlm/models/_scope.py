@@ -130,10 +130,6 @@ def memory_mask(
     if segments is None and memory_segments is None:
         return None
     rows = jnp.ones((memory_segments.shape[0], 1), jnp.int32) if segments is None else segments
-    if memory_segments is None:
-        raise ValueError(
-            "segments of a decoder's rows say which of the memory's they read: got no memory_segments"
-        )
     return ((rows[:, :, None] == memory_segments[:, None, :]) & (rows > 0)[:, :, None])[:, None]
 
 

@@ -33,7 +33,7 @@ ESM = Family(
     name="esm",
     architecture="EsmForMaskedLM",
     body_architecture="EsmModel",
-    objective="masked_lm",
+    kind=models.MASKED_LM,
     constants={"activation": "gelu"},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 33),

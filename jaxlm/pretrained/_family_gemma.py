@@ -135,7 +135,7 @@ GEMMA2 = Family(
     name="gemma2",
     architecture="Gemma2ForCausalLM",
     body_architecture="Gemma2Model",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants=GEMMA,
     attributes=(
         *sizes(256000, 2304, 9216, 26, 8, 4, 256, 8192, tied=True, activation=ACTIVATION),
@@ -155,7 +155,7 @@ GEMMA3 = Family(
     name="gemma3_text",
     architecture="Gemma3ForCausalLM",
     body_architecture="Gemma3TextModel",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants={**GEMMA, "qk_norm": True},
     attributes=(
         *sizes(262208, 2304, 9216, 26, 8, 4, 256, 131072, tied=True, activation=ACTIVATION),

@@ -44,7 +44,7 @@ MODERNBERT = Family(
     name="modernbert",
     architecture="ModernBertForMaskedLM",
     body_architecture="ModernBertModel",
-    objective="masked_lm",
+    kind=models.MASKED_LM,
     constants={"position": "rotary", "embedding_norm": True, "first_norm": False},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50368),

@@ -30,7 +30,7 @@ NEOX = Family(
     name="gpt_neox",
     architecture="GPTNeoXForCausalLM",
     body_architecture="GPTNeoXModel",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants={"causal": True, "position": "rotary", "head": "linear", "head_bias": False},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50432),

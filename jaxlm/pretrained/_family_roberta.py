@@ -58,7 +58,7 @@ ROBERTA = Family(
     name="roberta",
     architecture="RobertaForMaskedLM",
     body_architecture="RobertaModel",
-    objective="masked_lm",
+    kind=models.MASKED_LM,
     constants={**BERT_ENCODER, "head_activation": "gelu"},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50265),

@@ -110,7 +110,7 @@ T5 = Family(
     name="t5",
     architecture="T5ForConditionalGeneration",
     body_architecture="T5EncoderModel",
-    objective="seq2seq_lm",
+    kind=models.SEQ2SEQ_LM,
     constants={
         "position": "relative",
         "norm": "rms",

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, Question, ScoreError, nats
 from jaxlm.scoring._openings import Bos, opening_ids, resolve_bos
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._unknown import Unknown, check_unknown
@@ -48,7 +48,7 @@ class Conditional(Measure):
     """
 
     name: ClassVar[str] = "conditional"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     context: str = "context"
     bos: Opening = "auto"
     long: Excess = "error"

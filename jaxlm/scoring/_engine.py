@@ -57,11 +57,11 @@ class Engine:
     def __init__(
         self, loaded: pretrained.Loaded, config: EngineConfig | None = None, needs: Needs | None = None
     ) -> None:
-        if loaded.objective == "body":
+        if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
-        if loaded.objective not in ("causal_lm", "masked_lm"):
+        if not loaded.kind.score:
             raise ScoreError(
-                f"tokens are scored by a causal_lm or a masked_lm: this model is a {loaded.objective!r}"
+                f"tokens are scored by a causal or a masked LM: this model is a {loaded.kind.name}"
             )
         needs = Needs() if needs is None else needs
         self._model_config = loaded.config

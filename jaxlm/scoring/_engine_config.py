@@ -97,9 +97,7 @@ def can_share_contexts(loaded: pretrained.Loaded) -> bool:
     """
     config = loaded.config
     moved = config.window is not None or config.rotary_scaling == "dynamic"
-    return (
-        loaded.objective == "causal_lm" and config.causal and not moved and config.position != "instruction"
-    )
+    return loaded.kind.next_token and config.causal and not moved and config.position != "instruction"
 
 
 def longest_piece(config: EngineConfig, loaded: pretrained.Loaded) -> int:
@@ -135,7 +133,7 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
     rows = config.rows or len(devices) * max(positions // row_length, 1)
     if rows % len(devices):
         raise ConfigError(f"rows divide over the {len(devices)} devices: got {rows}")
-    is_masked = loaded.objective == "masked_lm"
+    is_masked = loaded.kind.fill
     budget = (1 << 23) if on_cpu else (1 << 27)
     combine = config.combine or ("probs" if loaded.members else None)
     members = 1 if combine is None else jax.tree.leaves(loaded.params)[0].shape[0]

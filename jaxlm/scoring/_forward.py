@@ -52,10 +52,12 @@ def make_forward(
 
     def forward(params: Any, rows: DeviceRows) -> Answers:
         mask = tree_mask(rows.branches) if needs.shared_contexts else None
-        read = {"segments": rows.segments, "positions": rows.positions, "attention_mask": mask}
+        inputs = models.Inputs(
+            tokens=rows.tokens, segments=rows.segments, positions=rows.positions, attention_mask=mask
+        )
         # A list of trees, so that one model and many members take the same way.
         members = [params] if combine is None else _unstacked(params)
-        hidden = [model.apply({"params": one}, rows.tokens, **read).hidden for one in members]
+        hidden = [model.apply({"params": one}, inputs).hidden for one in members]
         flat = [one.reshape(-1, one.shape[-1]) for one in hidden]
         heads = [scoring_head(model, one, needs) for one in members]
 

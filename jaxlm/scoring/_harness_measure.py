@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, Question, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 PAIRS = "pairs"
@@ -26,7 +26,7 @@ class GivenPairs(Measure):
     """
 
     name: ClassVar[str] = "given-pairs"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     shared: bool = True
 
     def needs(self, context: Context) -> Needs:

@@ -13,7 +13,7 @@ from jaxlm.scoring._instruction_positions import host_instruction_positions
 from jaxlm.scoring._masked_checks import mask_of, too_long
 from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, Question, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._windows import Long
@@ -45,7 +45,7 @@ class InstructionRatio(Measure):
     """
 
     name: ClassVar[str] = "instruction-ratio"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("fill",)
 
     masking: Literal["instruction", "token"] = "instruction"
     long: Long = "window"

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, Question, ScoreError
 from jaxlm.scoring._openings import Bos, closing_id, opening_ids, resolve_bos
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
@@ -52,7 +52,7 @@ class LogLikelihood(Measure):
     """
 
     name: ClassVar[str] = "log-likelihood"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     bos: Bos = "auto"
     eos: bool = False
     long: Long = "window"

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,8 @@ from jaxlm.errors import ConfigError, ScoreError
 from jaxlm.io import check_numbers
 from jaxlm.scoring._pieces import Piece, PieceScores
 
+Question = Literal["next_token", "fill"]
+MODELS_ASKED: dict[Question, str] = {"next_token": "causal LM", "fill": "masked LM"}
 # What options that several measures have are at least.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 
@@ -23,7 +25,7 @@ class Context(NamedTuple):
 
     Attributes:
       config: of the model.
-      objective: "causal_lm" or "masked_lm".
+      kind: of the model.
       tokenizer: of the model.
       longest: the most tokens that a piece may have.
       ends: whether the model was trained on texts with ends (see `pretrained.has_ends`).
@@ -33,7 +35,7 @@ class Context(NamedTuple):
     """
 
     config: models.TransformerConfig
-    objective: str
+    kind: models.ModelKind
     tokenizer: tokenizers.Tokenizer
     longest: int
     ends: bool
@@ -78,11 +80,11 @@ class Measure(abc.ABC):
 
     Attributes:
       name: what commands call it.
-      objectives: of the models that it can be asked of.
+      questions: by what the models that it can be asked of are scored, see `ModelKind.question`.
     """
 
     name: ClassVar[str]
-    objectives: ClassVar[tuple[str, ...]]
+    questions: ClassVar[tuple[Question, ...]]
 
     def __post_init__(self) -> None:
         """Refuses options of another type, or of no range that any measure has.

@@ -77,7 +77,7 @@ def masked_frame(context: Context, ends: bool | None) -> tokenizers.Frame:
 
 def trained_frame(context: Context) -> tokenizers.Frame | None:
     """Returns what stood around texts in training; None: what its tokenizer's file says, as published."""
-    told = pretrained.told_frame(context.tokenizer, context.objective, context.extra)
+    told = pretrained.told_frame(context.tokenizer, context.kind, context.extra)
     return told if told is not None or context.ends else tokenizers.Frame()
 
 

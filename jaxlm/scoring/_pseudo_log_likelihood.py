@@ -16,7 +16,7 @@ from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_o
 from jaxlm.scoring._masked_rows import at_regular, word_texts
 from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, Question, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring._token_rows import check_top_k_fits, place_columns, token_places, top_columns, top_strings
@@ -72,7 +72,7 @@ class PseudoLogLikelihood(Measure):
     """
 
     name: ClassVar[str] = "pseudo-log-likelihood"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("fill",)
 
     masking: tuple[MaskingScheme, ...] = ("original",)
     vocabulary: Vocabulary = "all"

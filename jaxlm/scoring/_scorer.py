@@ -14,7 +14,7 @@ from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import JaxlmError
 from jaxlm.scoring._engine import Engine
 from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
-from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
+from jaxlm.scoring._measure import MODELS_ASKED, Context, Measure, Planned, ScoreError
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._openings import trained_frame
 from jaxlm.scoring._pieces import Piece, PieceScores, extent
@@ -46,20 +46,18 @@ class Scorer:
     def __init__(
         self, loaded: pretrained.Loaded, measure: Measure, config: EngineConfig | None = None
     ) -> None:
-        if loaded.objective == "body":
+        if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
-        if loaded.objective not in measure.objectives:
-            raise ScoreError(
-                f"{measure.name} is asked of a {' or a '.join(measure.objectives)}: this model is a "
-                f"{loaded.objective}"
-            )
+        if loaded.kind.question not in measure.questions:
+            wanted = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
+            raise ScoreError(f"{measure.name} is asked of a {wanted}: this model is a {loaded.kind.name}")
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
         self._encoded: dict[str, np.ndarray] = {}
         config = filled(config, loaded)
         self._context = Context(
             loaded.config,
-            loaded.objective,
+            loaded.kind,
             loaded.tokenizer,
             longest_piece(config, loaded),
             loaded.ends,
@@ -73,7 +71,7 @@ class Scorer:
         self.description = {
             "model": pretrained.weights_fingerprint(loaded.params),
             "config": models.to_dict(loaded.config),
-            "objective": loaded.objective,
+            "objective": loaded.kind.name,
             "tokenizer": loaded.tokenizer.fingerprint,
             "row_length": self.engine.config.row_length,
             "combine": self.engine.config.combine,
@@ -218,7 +216,7 @@ def score(
       0 5 None
       1 None no tokens: the text is empty
     """
-    usual = "pseudo-log-likelihood" if loaded.objective == "masked_lm" else "log-likelihood"
+    usual = "pseudo-log-likelihood" if loaded.kind.fill else "log-likelihood"
     scorer = make_scorer(loaded, usual if measure is None else measure, config)
     ids: deque[str] = deque()
     records = [records] if isinstance(records, data.Record) else tokenizers.as_texts(records)

@@ -13,7 +13,7 @@ from jaxlm.scoring._masked_checks import too_long
 from jaxlm.scoring._masked_rows import at_regular
 from jaxlm.scoring._masked_texts import masked_text
 from jaxlm.scoring._masked_windows import masked_windows
-from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Planned, Question, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring._token_rows import place_columns, token_places
@@ -52,7 +52,7 @@ class SinglePass(Measure):
     """
 
     name: ClassVar[str] = "single-pass"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("fill",)
 
     keep_share: float | None = None
     random_share: float | None = None

@@ -11,7 +11,7 @@ from jaxlm import data
 from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_spans import JoinedPieces, MaskedSpans, every_token
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Needs, Planned, Question, ScoreError, nats
 from jaxlm.scoring._mutations import Variant, parse_variant
 from jaxlm.scoring._openings import usual_frame
 from jaxlm.scoring._pieces import Piece, PieceScores
@@ -30,8 +30,8 @@ from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring._windows import Long
 
 Method = Literal[ContextFill, "pllr", "llr"]
-METHODS: dict[str, tuple[Method, ...]] = {"masked_lm": (*FILLS, "pllr"), "causal_lm": ("llr",)}
-DEFAULTS: dict[str, tuple[Method, ...]] = {"masked_lm": ("wt-fill",), "causal_lm": ("llr",)}
+METHODS: dict[Question, tuple[Method, ...]] = {"fill": (*FILLS, "pllr"), "next_token": ("llr",)}
+DEFAULTS: dict[Question, tuple[Method, ...]] = {"fill": ("wt-fill",), "next_token": ("llr",)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class VariantEffect(Measure):
     """
 
     name: ClassVar[str] = "variant-effect"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm", "causal_lm")
+    questions: ClassVar[tuple[Question, ...]] = ("fill", "next_token")
 
     wild_type: str = ""
     methods: tuple[Method, ...] = ()
@@ -100,16 +100,16 @@ class VariantEffect(Measure):
 
     def resolved(self, context: Context) -> "VariantEffect":
         """Returns the measure with all filled in; refuses methods of other models and bad wild types."""
-        methods = self.methods or DEFAULTS[context.objective]
-        other = sorted(set(methods) - set(METHODS[context.objective]))
+        methods = self.methods or DEFAULTS[context.kind.question]
+        other = sorted(set(methods) - set(METHODS[context.kind.question]))
         if other:
             raise ScoreError(
-                f"{', '.join(other)} cannot be asked of a {context.objective}: of one there are "
-                f"{', '.join(METHODS[context.objective])}"
+                f"{', '.join(other)} cannot be asked of a {context.kind.name}: of one there are "
+                f"{', '.join(METHODS[context.kind.question])}"
             )
         if not self.wild_type:
             raise ScoreError(f"{self.name} needs wild_type, the sequence that texts are variants of")
-        usual = context.ends if context.objective == "masked_lm" else bool(usual_frame(context).opening)
+        usual = context.ends if context.kind.fill else bool(usual_frame(context).opening)
         ends = usual if self.ends is None else self.ends
         measure = dataclasses.replace(self, methods=methods, ends=ends)
         try:
@@ -147,7 +147,7 @@ class VariantEffect(Measure):
         plan = _Plan(variant, measured, {}, [], [])
         if variant.substitutions == ():
             return Planned([], plan)
-        if context.objective == "causal_lm":
+        if context.kind.next_token:
             plan = plan._replace(halves=self._from_left(context, variant))
         else:
             plan = self._masked(context, variant, plan)
@@ -168,7 +168,7 @@ class VariantEffect(Measure):
         return row | ({"measured": plan.measured} if self.is_measured else {})
 
     def _check_wild_type(self, context: Context) -> None:
-        if context.objective == "causal_lm":
+        if context.kind.next_token:
             self._from_left(context, parse_variant("WT", self.wild_type))
             return
         mask_of(context, self.name)

@@ -141,16 +141,10 @@ def _read(
     source_segments: Int[Array, "R S"] | None,
     **how: Any,
 ) -> Float[Array, "R L D"]:
-    if sources is None:
-        return model.apply({"params": params}, tokens, segments=segments, **how).hidden
-    return model.apply(
-        {"params": params},
-        sources,
-        segments=source_segments,
-        decoder_tokens=tokens,
-        decoder_segments=segments,
-        **how,
-    ).hidden
+    inputs = models.Inputs(tokens=tokens, segments=segments)
+    if sources is not None:
+        inputs = inputs._replace(encoder=models.Inputs(tokens=sources, segments=source_segments))
+    return model.apply({"params": params}, inputs, **how).hidden
 
 
 def _noisy_hidden(program: Program, params: Any, rng: Array, batch: StepBatch) -> Float[Array, "K M D"]:

@@ -186,13 +186,10 @@ def model_kind(loaded: Any) -> str:
     if not isinstance(loaded, pretrained.Loaded):
         raise TypeError(f"expected what pretrained.load returns, got {type(loaded).__name__}")
     loaded.check_single("a step function")
-    kinds = {models.CausalLM: "causal", models.MaskedLM: "masked", models.Seq2SeqLM: "seq2seq"}
-    kind = next((kind for model, kind in kinds.items() if isinstance(loaded.model, model)), None)
-    if kind is None:
-        raise UsageError(
-            f"step functions are of models that predict tokens: this one is a {loaded.objective!r}"
-        )
-    return kind
+    kind = loaded.kind
+    if not (kind.next_token or kind.fill):
+        raise UsageError(f"step functions are of models that predict tokens: this one is a {kind.name!r}")
+    return "seq2seq" if kind.encoder else "causal" if kind.next_token else "masked"
 
 
 def _causal(ids: np.ndarray, first: int) -> Run:

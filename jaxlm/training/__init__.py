@@ -54,7 +54,13 @@ from jaxlm.training._sequence import (
     regression_objective,
     smoothed_cross_entropy,
 )
-from jaxlm.training._sequence_inputs import Examples, Inputs, batch_examples, read_batch, sequence_outputs
+from jaxlm.training._sequence_inputs import (
+    Examples,
+    SequenceInputs,
+    batch_examples,
+    read_batch,
+    sequence_outputs,
+)
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._span_corruption import (
     Spans,
@@ -80,7 +86,6 @@ __all__ = [
     "Examples",
     "Experiment",
     "Finished",
-    "Inputs",
     "JointTask",
     "JointTasks",
     "LevelSummary",
@@ -94,6 +99,7 @@ __all__ = [
     "RunConfig",
     "Saved",
     "SequenceEvaluation",
+    "SequenceInputs",
     "Shifted",
     "Spans",
     "Split",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import corruption, data, ops
+from jaxlm import corruption, data, models, ops
 from jaxlm.errors import ConfigError
 from jaxlm.training._objective import Objective, named_rng, read_positions, unigram_sums
 from jaxlm.training._token_loss import Predictions, Smoothing, count, prediction_sums
@@ -131,11 +131,14 @@ def causal_lm_objective(
             input_noise=input_noise,
             target_noise=None if deterministic else target_noise,
         )
-        hidden = apply_fn(
-            {"params": params},
-            shifted.tokens,
+        inputs = models.Inputs(
+            tokens=shifted.tokens,
             segments=batch.segments,
             positions=read_positions(batch, shifted.tokens, next_id, positions_from),
+        )
+        hidden = apply_fn(
+            {"params": params},
+            inputs,
             deterministic=deterministic,
             rngs={} if deterministic else {"dropout": rngs["dropout"]},
         ).hidden

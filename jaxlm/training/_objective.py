@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import corruption, data, ops
+from jaxlm import corruption, data, models, ops
 from jaxlm.training._token_loss import Predictions, Smoothing, count, prediction_sums
 from jaxlm.typing import Array, Bool, Float, Int, Key
 
@@ -132,11 +132,14 @@ def masked_lm_objective(
         apply_fn: Callable[..., Any], params: Any, batch: data.Batch, rngs: Mapping[str, Key[Array, ""]]
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
         masked = mask_batch(rngs["mask"], batch, masking)
-        hidden = apply_fn(
-            {"params": params},
-            masked.tokens,
+        inputs = models.Inputs(
+            tokens=masked.tokens,
             segments=batch.segments,
             positions=read_positions(batch, masked.tokens, next_id, positions_from),
+        )
+        hidden = apply_fn(
+            {"params": params},
+            inputs,
             deterministic=deterministic,
             rngs={} if deterministic else {"dropout": rngs["dropout"]},
         ).hidden

@@ -43,7 +43,7 @@ def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
     return Examples(jnp.where(starts.present, ids, 0), starts.present, beyond)
 
 
-class Inputs(NamedTuple):
+class SequenceInputs(NamedTuple):
     """A batch as a sequence model reads it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Inputs(NamedTuple):
 
 def read_batch(
     rng: Key[Array, ""], batch: data.Batch, input_noise: corruption.Noise | None, num_segments: int
-) -> Inputs:
+) -> SequenceInputs:
     """Returns a batch as a sequence model reads it, corrupted where there is noise.
 
     Args:
@@ -75,14 +75,14 @@ def read_batch(
         starts = ops.segment_starts(jnp.asarray(batch.segments), num_segments)
         at_starts = jnp.take_along_axis(corrupted.fractions, starts.positions, axis=1)
         tokens, fractions = corrupted.tokens, jnp.where(starts.present, at_starts, 0.0)
-    return Inputs(tokens, examples, fractions)
+    return SequenceInputs(tokens, examples, fractions)
 
 
 def sequence_outputs(
     apply_fn: Callable[..., Any],
     params: Any,
     batch: data.Batch,
-    inputs: Inputs,
+    inputs: SequenceInputs,
     *,
     next_id: int | None = None,
     positions_from: str = "clean",
@@ -102,11 +102,14 @@ def sequence_outputs(
     deterministic = dropout_rng is None
     # Body and head draw from keys of their own.
     rngs = [{}, {}] if deterministic else [{"dropout": rng} for rng in jax.random.split(dropout_rng)]
-    hidden = apply_fn(
-        {"params": params},
-        inputs.tokens,
+    read = models.Inputs(
+        tokens=inputs.tokens,
         segments=batch.segments,
         positions=read_positions(batch, inputs.tokens, next_id, positions_from),
+    )
+    hidden = apply_fn(
+        {"params": params},
+        read,
         deterministic=deterministic,
         rngs=rngs[0],
     ).hidden

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import corruption, data, ops
+from jaxlm import corruption, data, models, ops
 from jaxlm.training._objective import Objective
 from jaxlm.training._token_loss import Predictions, count, prediction_sums
 from jaxlm.typing import Array, Float, Int, Key
@@ -69,12 +69,14 @@ def span_corruption_objective(
         apply_fn: Callable[..., Any], params: Any, batch: data.Batch, rngs: Mapping[str, Key[Array, ""]]
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
         corrupted = take_out(rngs["mask"], batch, spans)
+        inputs = models.Inputs(
+            tokens=shifted(corrupted.targets, corrupted.target_segments, spans.start_id),
+            segments=corrupted.target_segments,
+            encoder=models.Inputs(tokens=corrupted.tokens, segments=corrupted.segments),
+        )
         hidden = apply_fn(
             {"params": params},
-            corrupted.tokens,
-            segments=corrupted.segments,
-            decoder_tokens=shifted(corrupted.targets, corrupted.target_segments, spans.start_id),
-            decoder_segments=corrupted.target_segments,
+            inputs,
             deterministic=deterministic,
             rngs={} if deterministic else {"dropout": rngs["dropout"]},
         ).hidden

@@ -95,14 +95,14 @@ def _check_predicts(split: Split) -> None:
 def model_config(
     config: models.TransformerConfig,
     tokenizer: tokenizers.Tokenizer,
-    objective: models.ObjectiveName = "masked_lm",
+    kind: models.KindOrName = models.MASKED_LM,
 ) -> models.TransformerConfig:
     """Returns the model's config with what the tokenizer decides filled in.
 
     Args:
       config: `vocab_size`, `next_id` and `decoder_start_id` None are filled in.
       tokenizer: decides them; a decoder begins with its token of padding.
-      objective: of the model.
+      kind: of the model.
 
     Raises:
       ConfigError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
@@ -119,7 +119,7 @@ def model_config(
             "leave it out to take the tokenizer's"
         )
     start = config.decoder_start_id
-    if objective == "seq2seq_lm" and start is None:
+    if models.as_kind(kind).encoder and start is None:
         start = tokenizer.specials.pad
     if config.position != "instruction":
         return dataclasses.replace(config, vocab_size=size, decoder_start_id=start)

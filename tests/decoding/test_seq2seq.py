@@ -86,9 +86,9 @@ def test_what_must_or_may_not_be_chosen_equals_transformers(case, num_beams):
 
 def full_logits(case, prompt, written):
     """Of every place, by a forward of both texts as a whole."""
-    hidden = case.model.apply(
-        {"params": case.params}, jnp.array([prompt]), decoder_tokens=jnp.array([[0, *written]])
-    ).hidden
+    source = models.Inputs(tokens=jnp.array([prompt]))
+    inputs = models.Inputs(tokens=jnp.array([[0, *written]]), encoder=source)
+    hidden = case.model.apply({"params": case.params}, inputs).hidden
     return np.asarray(case.model.apply({"params": case.params}, hidden, method="logits"))[0]
 
 

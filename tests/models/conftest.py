@@ -68,7 +68,7 @@ def make_small(shared: str | None = None, **options) -> Small:
     variables = jax.tree_util.tree_map_with_path(drawn, shapes)
 
     def logits(variables, tokens=None, **arrays):
-        hidden = model.apply(variables, tokens, **arrays).hidden
+        hidden = model.apply(variables, models.Inputs(tokens=tokens, **arrays)).hidden
         return model.apply(variables, hidden, method="logits")
 
     return Small(config, model, variables, jax.jit(logits))

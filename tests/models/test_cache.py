@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import models, ops
+from jaxlm import errors, models, ops
 
 SCHEMES = {
     "learned": {"position": "learned", "embedding_norm": True},
@@ -36,8 +36,8 @@ def case(request, small):
 
 @functools.cache
 def compiled(model):
-    def read(variables, tokens, **arrays):
-        output = model.apply(variables, tokens, **arrays)
+    def read(variables, tokens, *, cache, slots=None, **arrays):
+        output = model.apply(variables, models.Inputs(tokens=tokens, **arrays), cache=cache, slots=slots)
         return model.apply(variables, output.hidden, method="logits"), output.cache
 
     return jax.jit(read)
@@ -109,9 +109,9 @@ def test_an_empty_cache_is_filled_from_its_first_slot_on(small):
 def test_an_empty_cache_with_too_few_slots_is_refused(small):
     case = small(causal=True, position="rotary")
     positions = jnp.asarray(places(case.config, TOKENS))
-    given = {"positions": positions, "cache": models.empty_cache(case.config, 2, 7)}
-    with pytest.raises(ValueError, match="got 8 tokens for 7; name their slots"):
-        case.model.apply(case.variables, jnp.asarray(TOKENS), **given)
+    inputs = models.Inputs(tokens=TOKENS, positions=positions)
+    with pytest.raises(errors.UsageError, match="got 8 tokens for 7; name their slots"):
+        case.model.apply(case.variables, inputs, cache=models.empty_cache(case.config, 2, 7))
 
 
 @pytest.mark.parametrize("options", [{"require_fused": True}, {"attention_implementation": "cudnn"}], ids=str)
@@ -183,8 +183,9 @@ def test_branches_of_a_tree_share_their_stem(case):
 def test_probabilities_are_over_slots(small):
     case = small(causal=True, position="rotary")
 
-    def probs(cache, **given):
-        output = case.model.apply(case.variables, cache=cache, intermediates=True, **given)
+    def probs(cache, slots, **given):
+        inputs = models.Inputs(**given)
+        output = case.model.apply(case.variables, inputs, cache=cache, slots=slots, intermediates=True)
         return output.intermediates["block_01.attention.probs"]
 
     given = jax.tree.map(jnp.asarray, {"tokens": TOKENS[:, :1], **COMPLETE})
@@ -238,6 +239,10 @@ def test_instruction_positions_have_no_window(small):
 
 def call(case, cache, change):
     given = {name: array for name, array in {**COMPLETE, **change}.items() if array is not None}
+    slots = given.pop("slots", None)
     case.model.apply(
-        case.variables, jnp.asarray(TOKENS[:, :1]), cache=cache, **jax.tree.map(jnp.asarray, given)
+        case.variables,
+        models.Inputs(tokens=TOKENS[:, :1], **given),
+        cache=cache,
+        slots=None if slots is None else jnp.asarray(slots),
     )

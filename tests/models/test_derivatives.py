@@ -79,10 +79,11 @@ def two_directions(params: Any) -> Any:
 
 
 def stream(model: Any, params: Any) -> jax.Array:
-    two_sided = isinstance(model, models.Seq2SeqLM)
-    more = {"decoder_tokens": TOKENS[:, ::-1], "decoder_segments": SEGMENTS} if two_sided else {}
-    arrays = {"segments": SEGMENTS, "deterministic": False, "rngs": {"dropout": jax.random.key(3)}, **more}
-    return model.apply({"params": params}, TOKENS, **arrays).hidden
+    inputs = models.Inputs(tokens=TOKENS, segments=SEGMENTS)
+    if isinstance(model, models.Seq2SeqLM):
+        inputs = inputs._replace(tokens=TOKENS[:, ::-1], encoder=inputs)
+    how = {"deterministic": False, "rngs": {"dropout": jax.random.key(3)}}
+    return model.apply({"params": params}, inputs, **how).hidden
 
 
 def language_loss(model: Any, params: Any) -> jax.Array:
@@ -175,8 +176,10 @@ def test_jacobians_by_columns_are_those_by_rows(scheme):
     vectors = case.model.apply({"params": case.params}, TOKENS[1:], method="token_vectors")
 
     def logits(vectors):
-        written = {"decoder_tokens": TOKENS[:1]} if scheme == "t5" else {}
-        hidden = case.model.apply({"params": case.params}, embeddings=vectors, **written).hidden
+        inputs = models.Inputs(embeddings=vectors)
+        if scheme == "t5":
+            inputs = models.Inputs(tokens=TOKENS[:1], encoder=inputs)
+        hidden = case.model.apply({"params": case.params}, inputs).hidden
         return case.model.apply({"params": case.params}, hidden[0, 3], method="logits")
 
     by_columns = jax.jit(jax.jacfwd(ops.derivatives("any")(logits)))(vectors)

@@ -106,7 +106,7 @@ def test_vectors_in_place_of_tokens(case):
 
 def gradients(model, variables, tokens, segments):
     def loss(variables):
-        hidden = model.apply(variables, tokens, segments=segments).hidden
+        hidden = model.apply(variables, models.Inputs(tokens=tokens, segments=segments)).hidden
         return jnp.square(model.apply(variables, hidden, method="logits")).mean()
 
     return jax.jit(jax.value_and_grad(loss))(variables)

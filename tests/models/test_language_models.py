@@ -80,8 +80,8 @@ def test_parameters_start_as_documented():
 @pytest.mark.parametrize("scan_layers", [False, True])
 def test_intermediates(small, scan_layers):
     case = small(position="none", causal=True, num_kv_heads=2, scan_layers=scan_layers)
-    tokens, segments = jnp.array([[1, 2, 3, 4]]), jnp.array([[1, 1, 1, 0]])
-    output = case.model.apply(case.variables, tokens, segments=segments, intermediates=True)
+    inputs = models.Inputs(tokens=jnp.array([[1, 2, 3, 4]]), segments=jnp.array([[1, 1, 1, 0]]))
+    output = case.model.apply(case.variables, inputs, intermediates=True)
     names = ["embeddings.hidden"]
     names += [f"block_0{layer}.{part}" for layer in range(2) for part in ("hidden", "attention.probs")]
     assert list(output.intermediates) == names
@@ -92,7 +92,7 @@ def test_intermediates(small, scan_layers):
     norm = case.variables["params"]["body"]["final_norm"]
     last = ops.layer_norm(output.intermediates["block_01.hidden"], norm["scale"], norm["bias"], 1e-5)
     np.testing.assert_allclose(last, output.hidden, atol=1e-6)
-    plain = case.model.apply(case.variables, tokens, segments=segments)
+    plain = case.model.apply(case.variables, inputs)
     assert plain.intermediates is None
     np.testing.assert_allclose(plain.hidden, output.hidden, atol=1e-5)
 
@@ -193,7 +193,7 @@ WRONG_CALLS = [
 def test_a_wrong_call_is_one_line(small, options, call, message):
     case = small(**options)
     with pytest.raises(ValueError, match=message):
-        case.model.apply(case.variables, **call)
+        case.model.apply(case.variables, models.Inputs(**call))
 
 
 def test_build_refuses_what_the_objective_contradicts(small):

@@ -32,7 +32,7 @@ def arrays(model):
 
 def ours(model, params, tokens, segments):
     variables = {"params": params}
-    hidden = model.apply(variables, jnp.asarray(tokens), segments=jnp.asarray(segments)).hidden
+    hidden = model.apply(variables, models.Inputs(tokens=tokens, segments=segments)).hidden
     return np.asarray(model.apply(variables, hidden, method="logits"))
 
 

@@ -56,7 +56,7 @@ def test_a_config_survives_its_config_json(name):
     assert family_of(written) is family
     assert family.config(written).resolved() == dataclasses.replace(config, dtype="float32").resolved()
     # Some are special cases of another, which then holds them just as well.
-    assert family_for(config, family.objective).name in (name, "llama", "qwen3")
+    assert family_for(config, family.kind).name in (name, "llama", "qwen3")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -89,13 +89,13 @@ def test_scanned_models_have_the_same_tensors(name):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_forward_mode_agrees_with_the_gradient(name):
     config = dataclasses.replace(FAMILIES[name].config(values_of(name)), dtype="float32", init_std=0.3)
-    model = models.build(config, FAMILIES[name].objective)
+    model = models.build(config, FAMILIES[name].kind)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
     params = jax.jit(model.init)(jax.random.key(0), tokens)["params"]
-    written = {"decoder_tokens": tokens} if isinstance(model, models.Seq2SeqLM) else {}
+    source = models.Inputs(tokens=tokens) if isinstance(model, models.Seq2SeqLM) else None
 
     def loss(params):
-        hidden = model.apply({"params": params}, tokens, **written).hidden[0]
+        hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, encoder=source)).hidden[0]
         features = model.apply({"params": params}, hidden, method="features")
         weights = model.apply({"params": params}, method="output_weights")
         softcap = model.apply({"params": params}, method="output_softcap")
@@ -271,7 +271,7 @@ def test_what_no_architecture_holds_is_named():
     )
     with pytest.raises(ValueError, match=r"the nearest, GPT2LMHeadModel, has no position='instruction'$"):
         family_for(config, "causal_lm")
-    with pytest.raises(ValueError, match="got objective='regression'"):
+    with pytest.raises(ValueError, match="got a regression"):
         family_for(config, "regression")
 
 

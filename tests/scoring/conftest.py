@@ -67,7 +67,9 @@ def log_probs_of():
         if id(loaded) not in compiled:
 
             def forward(params, tokens, segments):
-                hidden = loaded.model.apply({"params": params}, tokens, segments=segments).hidden
+                hidden = loaded.model.apply(
+                    {"params": params}, models.Inputs(tokens=tokens, segments=segments)
+                ).hidden
                 return _log_softmax(loaded.model.apply({"params": params}, hidden, method="logits"))
 
             compiled[id(loaded)] = jax.jit(forward)
@@ -115,7 +117,7 @@ def rows_of():
 def context_of(loaded, row_length=None):
     return scoring.Context(
         loaded.config,
-        loaded.objective,
+        loaded.kind,
         loaded.tokenizer,
         min(row_length or LONGEST, LONGEST),
         loaded.ends,

@@ -60,7 +60,7 @@ def draw(number, longest, seed=0):
 
 
 def _logits(model, params, tokens, segments):
-    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
     return model.apply({"params": params}, hidden, method="logits")[0]
 
 

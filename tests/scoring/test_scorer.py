@@ -330,4 +330,4 @@ def test_a_count_below_nothing_is_refused_where_it_is_said():
 
 def test_a_causal_measure_of_a_masked_model_is_refused(loaded):
     with pytest.raises(scoring.ScoreError, match="asked of a causal_lm: this model is a masked_lm"):
-        scoring.make_scorer(loaded._replace(objective="masked_lm"), "log-likelihood", CONFIG)
+        scoring.make_scorer(loaded._replace(kind=models.MASKED_LM), "log-likelihood", CONFIG)

@@ -38,8 +38,8 @@ def program_of(model):
     """The model's logits at every position of one row, compiled."""
 
     def run(params, tokens, source):
-        rest = {} if source is None else {"decoder_tokens": tokens}
-        hidden = model.apply({"params": params}, tokens if source is None else source, **rest).hidden
+        read = None if source is None else models.Inputs(tokens=source)
+        hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, encoder=read)).hidden
         return model.apply({"params": params}, hidden[0], method="logits")
 
     return jax.jit(run)
@@ -645,7 +645,7 @@ def test_models_that_predict_no_tokens_are_refused(causal):
         model_kind(causal.model)
     with pytest.raises(ValueError, match="takes one model: got an ensemble of 2 members"):
         step_scores(causal._replace(members=2), "To be", "entropy")
-    body = causal._replace(model=models.BodyModel(causal.config), objective="body")
+    body = causal._replace(model=models.BodyModel(causal.config), kind=models.BODY_ALONE)
     with pytest.raises(
         ValueError, match="step functions are of models that predict tokens: this one is a 'body'"
     ):

@@ -153,9 +153,8 @@ def test_nothing_later_and_nothing_of_another_document_reaches_a_prediction(mode
     vectors = model.apply({"params": params}, batch.tokens, method="token_vectors")
 
     def at(vectors):
-        hidden = model.apply(
-            {"params": params}, embeddings=vectors, segments=batch.segments, positions=batch.positions
-        ).hidden
+        inputs = models.Inputs(embeddings=vectors, segments=batch.segments, positions=batch.positions)
+        hidden = model.apply({"params": params}, inputs).hidden
         return model.apply({"params": params}, hidden, method="logits")[0, :, 0]
 
     reach = np.abs(np.asarray(jax.jit(jax.jacrev(at))(vectors))[:, 0]).sum(-1) > 0

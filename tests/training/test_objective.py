@@ -31,12 +31,12 @@ def graded(model, objective):
 
 def written_out(model, params, batch, tokens, loss_mask):
     """Loss over all positions times the vocabulary: logits, log-softmax, gather."""
-    hidden = model.apply(
-        {"params": params},
-        tokens,
+    inputs = models.Inputs(
+        tokens=tokens,
         segments=batch.segments,
         positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id),
-    ).hidden
+    )
+    hidden = model.apply({"params": params}, inputs).hidden
     logits = model.apply({"params": params}, hidden, method="logits")
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), batch.tokens[..., None], axis=-1)[..., 0]
     correct = jnp.sum((jnp.argmax(logits, -1) == batch.tokens) & loss_mask)
@@ -105,9 +105,8 @@ def rows(model, params, batches, scheduled):
     def written_out(params, batch):
         masked = training.mask_batch(RNGS["mask"], batch, scheduled)
         positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id)
-        hidden = model.apply(
-            {"params": params}, masked.tokens, segments=batch.segments, positions=positions
-        ).hidden
+        inputs = models.Inputs(tokens=masked.tokens, segments=batch.segments, positions=positions)
+        hidden = model.apply({"params": params}, inputs).hidden
         gathered = hidden.reshape(-1, hidden.shape[-1])[masked.indices]
         return masked, model.apply({"params": params}, gathered, method="logits")
 
@@ -229,8 +228,8 @@ def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
             return None
         if method == "output_weights":
             return jnp.zeros((task.config.vocab_size, 4)), None
-        seen.update(tokens=arguments[0], **options)
-        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+        seen.update(arguments[0]._asdict())
+        return models.Output(jnp.zeros((*seen["tokens"].shape, 4)), None)
 
     config = dataclasses.replace(task.config, instruction_positions=source)
     batch = jax.tree.map(jnp.asarray, batches[0])
@@ -251,8 +250,8 @@ def test_other_positions_are_the_batchs(task, masking, batches):
             return None
         if method == "output_weights":
             return jnp.zeros((task.config.vocab_size, 4)), None
-        seen.update(options)
-        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+        seen.update(arguments[0]._asdict())
+        return models.Output(jnp.zeros((*seen["tokens"].shape, 4)), None)
 
     batch = jax.tree.map(jnp.asarray, batches[0])
     config = dataclasses.replace(task.config, position="rotary")

@@ -83,7 +83,9 @@ def test_the_loss_is_that_of_every_text_by_itself(model, params, sums):
         wanted = np.asarray(spans.targets)[row][np.asarray(spans.target_segments)[row] == segment]
         assert wanted[-1] == END and wanted[0] == SENTINELS[0] and SENTINELS[0] in read
         written = jnp.asarray([[START, *wanted[:-1]]])
-        hidden = model.apply({"params": params}, jnp.asarray(read)[None], decoder_tokens=written).hidden
+        source = models.Inputs(tokens=jnp.asarray(read)[None])
+        inputs = models.Inputs(tokens=written, encoder=source)
+        hidden = model.apply({"params": params}, inputs).hidden
         logits = model.apply({"params": params}, hidden[0], method="logits")
         nats -= float(ops.gather_log_probs(logits, jnp.asarray(wanted)).sum())
         count += wanted.size
@@ -148,7 +150,7 @@ def run_folder(experiment, tmp_path_factory):
 def test_a_run_leaves_a_model_that_is_evaluated_again(experiment, run_folder):
     folder, last = run_folder
     loaded = pretrained.load(folder)
-    assert loaded.objective == "seq2seq_lm" and loaded.config.decoder_start_id == 256
+    assert loaded.kind.name == "seq2seq_lm" and loaded.config.decoder_start_id == 256
     assert tokenizers.sentinel_ids(loaded.tokenizer) == tuple(range(260, 268))
     cache = training.make_task(experiment).splits["test"].cache
     again = training.evaluate(
@@ -175,7 +177,8 @@ def test_a_run_goes_back_to_transformers_as_t5(run_folder, tmp_path):
     with torch.no_grad():
         expected = theirs(input_ids=torch.tensor(tokens), decoder_input_ids=torch.tensor(written)).logits
     rows = [jnp.asarray(array, jnp.int32) for array in (tokens, written)]
-    hidden = loaded.model.apply({"params": loaded.params}, rows[0], decoder_tokens=rows[1]).hidden
+    inputs = models.Inputs(tokens=rows[1], encoder=models.Inputs(tokens=rows[0]))
+    hidden = loaded.model.apply({"params": loaded.params}, inputs).hidden
     found = loaded.model.apply({"params": loaded.params}, hidden, method="logits")
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
 
