@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("jaxlm.training", "optax", "orbax", "grain", "tensorstore", "scipy", "matplotlib")
+HEAVY = ("jaxlm.training", "optax", "orbax", "grain", "tensorstore", "scipy")
 # Runs a command and says what of these modules this process has by then.
 CHILD = f"""
 import json, sys
