@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jaxlm import pretrained, reports, scoring
+from jaxlm import io, pretrained, reports, scoring
 from jaxlm.cli._arguments import asks_for_help
 from jaxlm.cli._cluster import own_shard
 from jaxlm.cli._failures import FAILED, UsageError, say
@@ -174,7 +174,7 @@ def _finish(
     if summary is None:
         _tell_missing(options, finished, shard)
         return 0
-    store = scoring.open_store(options.out)
+    store = io.open_store(options.out)
     picture = reports.histogram_png(summary)
     if picture is not None:
         store.put(HISTOGRAM, picture)

@@ -20,7 +20,7 @@ from jaxlm.data._packing import PackingPlan, plan_packing
 from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
 from jaxlm.data._records import MAX_DOCUMENT, CorpusError, Record, UnreachableError, Unread
-from jaxlm.data._remote import RemotePath, open_filesystem, reason, split_url
+from jaxlm.data._remote import RemotePath
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
@@ -66,7 +66,6 @@ __all__ = [
     "labelled",
     "masked_capacity",
     "of_each",
-    "open_filesystem",
     "open_source",
     "parquet_source",
     "plan_packing",
@@ -75,10 +74,8 @@ __all__ = [
     "python_fingerprint",
     "python_source",
     "read_files",
-    "reason",
     "similar_clusters",
     "split_texts",
-    "split_url",
     "text_source",
     "traces_source",
     "unpack",

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -93,12 +92,7 @@ def _clear(folder: Path, damage: str, locked: bool) -> None:
 def _locked(folder: Path) -> Iterator[bool]:
     """Holds the folder's lock; False on file systems without locks, where the rename alone must do."""
     with open(folder.with_name(f"{folder.name}.lock"), "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-        else:
-            yield True
+        yield io.wait_for_lock(lock.fileno())
 
 
 @contextlib.contextmanager

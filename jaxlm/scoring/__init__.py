@@ -24,7 +24,6 @@ from jaxlm.scoring._score import Score
 from jaxlm.scoring._scorer import Scorer, make_scorer, score
 from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
-from jaxlm.scoring._store import open_store
 from jaxlm.scoring._variant_effect import VariantEffect
 from jaxlm.scoring._variant_files import find_variant_column, read_wild_type
 from jaxlm.scoring._variant_ranking import rank_variants
@@ -70,7 +69,6 @@ __all__ = [
     "make_scorer",
     "next_token_log_probs",
     "noise_shares",
-    "open_store",
     "parse_variant",
     "rank_variants",
     "read_parts",
