@@ -97,7 +97,7 @@ class CachedLM:
         self.model, self.params, self.bos_id = model, params, bos_id
         self.max_batch, self.max_results = max_batch, max_results
         self.counters = Counters()
-        self._next_id = model.config.next_id if model.config.position == "instruction" else None
+        self._next_id = getattr(model.config.position, "next_id", None)
         self._root = Node(None, -1, 0)
         # Two locks, so that nobody waits for the device who only names a context.
         self._device, self._tree = threading.Lock(), threading.Lock()

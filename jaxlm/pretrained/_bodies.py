@@ -55,11 +55,8 @@ def body_config(family: Family, config: models.TransformerConfig) -> models.Tran
     """
     if not family.kind.encoder:
         return config
-    has_scale = config.position != "relative" or config.output_scale != 1.0
+    has_scale = not isinstance(config.position, models.Relative) or config.output_scale != 1.0
     return dataclasses.replace(
         models.encoder_config(config),
-        decoder_depth=None,
-        decoder_mlp_width=None,
-        decoder_start_id=None,
         tie_embeddings=config.tie_embeddings and has_scale,
     )

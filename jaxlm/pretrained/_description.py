@@ -69,6 +69,8 @@ def read_description(path: Path, kind: models.KindOrName | None = None) -> Descr
     try:
         known = _kind(values["objective"], values.get(REFERENCE), kind)
         config, head = models.from_dict(values["model"]), _head(values.get("head"), known)
+        if known.encoder and config.decoder is None:  # a file of an earlier version
+            config = dataclasses.replace(config, decoder=models.DecoderConfig())
         models.build(config, known, head)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error

@@ -18,6 +18,7 @@ from jaxlm.pretrained._attributes import (
     write_attributes,
 )
 from jaxlm.pretrained._claims import check_layers
+from jaxlm.pretrained._dotted_fields import nested_fields
 from jaxlm.pretrained._names import Names, Scheme, sort_names
 from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
@@ -69,7 +70,7 @@ class Family:
       architecture: its class with a language model's head.
       body_architecture: its class without one; of an encoder-decoder that of the encoder.
       kind: of the models with that head.
-      constants: fields of `TransformerConfig` that every member has.
+      constants: fields of `TransformerConfig` that every member has, dotted in a record of it.
       attributes: those that are fields of ours, one row each.
       inert: names of further attributes that mean nothing to the computation.
       only: values that an attribute may have, where others have no equal here.
@@ -135,7 +136,7 @@ class Family:
         )
         try:
             check_layers(values, self._layers())
-            return models.from_dict({**self.constants, **all_at_once(steps)})
+            return models.from_dict(nested_fields({**self.constants, **all_at_once(steps)}))
         except ValueError as error:
             raise ModelError(f"config.json of {self.name}: {self._told(error, file)}") from error
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
@@ -162,7 +163,7 @@ class Family:
     def _layers(self) -> dict[str, str]:
         """The attributes that count layers, and the first field of ours that each is."""
         return {
-            one.theirs: one.ours[0] for one in self.attributes if {"depth", "decoder_depth"} & {*one.ours}
+            one.theirs: one.ours[0] for one in self.attributes if {"depth", "decoder.depth"} & {*one.ours}
         }
 
     def _told(self, error: ValueError, values: Mapping[str, Any]) -> str:
@@ -171,7 +172,9 @@ class Family:
         fields = {attribute.theirs: attribute.ours for attribute in self.attributes}
         named = {second.get(name, name): ours for name, ours in fields.items()}
         by_field = [
-            name for name, ours in named.items() if any(re.search(rf"\b{field}\b", text) for field in ours)
+            name
+            for name, ours in named.items()
+            if any(re.search(rf"(?<![\w.]){re.escape(field)}\b", text) for field in ours)
         ]
         # What follows from several attributes is told with all that the file has.
         followed = (

@@ -10,7 +10,7 @@ GPT2 = Family(
     architecture="GPT2LMHeadModel",
     body_architecture="GPT2Model",
     kind=models.CAUSAL_LM,
-    constants={"causal": True, "head": "linear", "head_bias": False},
+    constants={"causal": True, "head.kind": "linear", "head_bias": False},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50257),
         Attribute("n_positions", ("max_length",), 1024),

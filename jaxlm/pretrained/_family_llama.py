@@ -12,10 +12,10 @@ from jaxlm.pretrained._words import GATED_ACTIVATIONS
 
 LLAMA_DECODER = {
     "causal": True,
-    "position": "rotary",
+    "position.kind": "rotary",
     "norm": "rms",
     "use_bias": False,
-    "head": "linear",
+    "head.kind": "linear",
     "head_bias": False,
 }
 ROTARY_AND_WINDOW = NAMES | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"}

@@ -45,7 +45,12 @@ MODERNBERT = Family(
     architecture="ModernBertForMaskedLM",
     body_architecture="ModernBertModel",
     kind=models.MASKED_LM,
-    constants={"position": "rotary", "embedding_norm": True, "first_norm": False},
+    constants={
+        "position.kind": "rotary",
+        "embedding_norm": True,
+        "first_norm": False,
+        "head.kind": "transform",
+    },
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50368),
         Attribute("hidden_size", ("width",), 768),
@@ -60,7 +65,7 @@ MODERNBERT = Family(
         Attribute("attention_bias", ("qkv_bias", "attention_bias"), False),
         Attribute("mlp_bias", ("mlp_bias",), False),
         Attribute("classifier_bias", ("use_bias",), False),
-        Attribute("classifier_activation", ("head_activation",), "gelu", ACTIVATIONS),
+        Attribute("classifier_activation", ("head.activation",), "gelu", ACTIVATIONS),
         Attribute("decoder_bias", ("head_bias",), True),
         Attribute("embedding_dropout", ("embedding_dropout",), 0.0),
         Attribute("attention_dropout", ("attention_dropout", "attention_output_dropout"), 0.0),

@@ -43,7 +43,7 @@ def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
     if unknown:
         names = ", ".join(unknown)
         _tell(f"{path}: names that nothing reads, here or in transformers, are left out: {names}")
-    if config.rotary_scaling == "dynamic":
+    if config.is_dynamic:
         _tell(
             f"{path}: rope_type='dynamic' lets transformers read over {config.max_length} tokens in one; "
             "here longer texts are read in windows of that length, or not at all"

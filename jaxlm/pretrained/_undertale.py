@@ -141,8 +141,7 @@ def _config(
         head_width=tensors[QUERY].shape[0],
         mlp_width=tensors[UP].shape[0],
         max_length=tensors[INSTRUCTION].shape[0],
-        next_id=next_id,
-        instruction_positions="corrupted",
+        position=models.Instruction(next_id=next_id, source="corrupted"),
     )
 
 

@@ -86,6 +86,24 @@ def usual_frame(context: Context) -> tokenizers.Frame:
     return tokenizers.text_frame(context.tokenizer, "score", trained_frame(context))
 
 
+def unopened_remark(context: Context, asked: str, filled: str) -> str:
+    """Returns that no token opens texts, where nobody chose so.
+
+    Of a run whoever trained it knows; of a published model it is seen in its numbers alone.
+
+    Args:
+      context: of the model.
+      asked: the policy that was asked for.
+      filled: the one that it stands for.
+    """
+    if (asked, filled) != ("auto", "none") or trained_frame(context) is not None:
+        return ""
+    return (
+        "no token opens texts: the tokenizer's file puts none there, and has no bos or eos; the first token "
+        "of each text is not scored"
+    )
+
+
 def _asked_frame(context: Context) -> tokenizers.Frame:
     """What a model that was trained here would have had around its texts; of a published one nothing."""
     is_ours = trained_frame(context) is not None

@@ -124,13 +124,13 @@ class TextReader:
         config = self._loaded.config
         if target is None:
             raise UsageError("an encoder-decoder is asked for targets, one a text: got none")
-        if config.decoder_start_id is None:
+        if config.decoder.start_id is None:
             raise UsageError(
-                "a decoder begins with a token of its own: got decoder_start_id=None; set it in the config"
+                "a decoder begins with a token of its own: got decoder.start_id=None; set it in the config"
             )
         source = self._checked(self._ids(text, self._frame("text")))
         targets = self._checked(self._target_ids(target))
-        tokens = np.concatenate([[config.decoder_start_id], targets[:-1]]).astype(np.int32)
+        tokens = np.concatenate([[config.decoder.start_id], targets[:-1]]).astype(np.int32)
         places = np.arange(len(targets), dtype=np.int32)
         return Run(tokens, source, places, targets, places)
 

@@ -113,7 +113,7 @@ def test_second_names_stand_above_first_ones(name):
 
 def test_a_decoder_is_as_deep_as_the_first_name_says():
     config = config_of("t5", num_hidden_layers=5)
-    assert (config.depth, config.decoder_depth) == (5, 2)
+    assert (config.depth, config.decoder.depth) == (5, 2)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

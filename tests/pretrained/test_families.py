@@ -153,7 +153,7 @@ REFUSED = [
         "in blocks with a window",
     ),
     ("t5", {"feed_forward_proj": "gated-relu"}, r"feed_forward_proj='gated-relu' \(known are 'relu'"),
-    ("t5", {"relative_attention_max_distance": 16}, "relative_distance lies beyond the distances"),
+    ("t5", {"relative_attention_max_distance": 16}, "position.distance lies beyond the distances"),
     ("marian", {"decoder_attention_heads": 8}, r"decoder_attention_heads=8 \(only 4, as the encoder\)"),
     ("marian", {"decoder_vocab_size": 7}, r"decoder_vocab_size=7 \(only 13, as the encoder\)"),
     ("marian", {"share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings=False"),
@@ -240,7 +240,7 @@ OURS = [
     ("gpt2", {"causal": True, "head": "linear", "head_bias": False, "vocab_size": 9}),
     ("bert", {**ENCODER, "token_types": 2, "scan_layers": True}),
     ("distilbert", {**ENCODER, "norm_epsilon": 1e-12}),
-    ("roberta", {**ENCODER, "token_types": 1, "position_offset": 2}),
+    ("roberta", {**ENCODER, "token_types": 1, "position": models.Learned(offset=2)}),
     (
         "llama",
         {
@@ -267,7 +267,7 @@ def test_what_jaxlm_trained_goes_back(name, options):
 
 def test_what_no_architecture_holds_is_named():
     config = models.TransformerConfig(
-        vocab_size=9, causal=True, position="instruction", next_id=5, head="linear", head_bias=False
+        vocab_size=9, causal=True, position=models.Instruction(next_id=5), head="linear", head_bias=False
     )
     with pytest.raises(ValueError, match=r"the nearest, GPT2LMHeadModel, has no position='instruction'$"):
         family_for(config, "causal_lm")

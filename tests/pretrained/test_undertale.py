@@ -123,7 +123,7 @@ def assert_parity(model, params, expected):
 def test_the_same_logits(tensors, expected):
     config, params = pretrained.undertale_params(tensors)
     assert (config.vocab_size, config.depth, config.num_heads, config.max_length) == (13, 2, 3, 9)
-    assert config.instruction_positions == "corrupted" and config.next_id == NEXT
+    assert config.position == models.Instruction(next_id=NEXT, source="corrupted")
     assert_parity(models.build(config), params, expected)
 
 

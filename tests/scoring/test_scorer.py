@@ -60,7 +60,7 @@ def make(loaded):
 
     def made(measure):
         scorer = scoring.make_scorer(loaded, measure, CONFIG)
-        key = str(scorer.engine._needs)
+        key = str(scorer.engine._forward)
         scorer.engine = engines.setdefault(key, scorer.engine)
         return scorer
 
@@ -301,7 +301,7 @@ def test_the_description_says_what_the_numbers_depend_on(loaded, make):
     changed = loaded._replace(params=jax.tree.map(lambda leaf: leaf + 1, loaded.params))
     theirs = scoring.make_scorer(changed, "log-likelihood", CONFIG).description
     assert {name for name in one if one[name] != theirs[name]} == {"model"}
-    turned = loaded._replace(config=dataclasses.replace(loaded.config, rotary_base=500.0))
+    turned = loaded._replace(config=dataclasses.replace(loaded.config, position=models.Rotary(base=500.0)))
     theirs = scoring.make_scorer(turned, "log-likelihood", CONFIG).description
     assert {name for name in one if one[name] != theirs[name]} == {"config"}
     assert json.loads(json.dumps(one["config"]))["rotary_base"] == 10000.0

@@ -7,12 +7,12 @@ import pytest
 
 from jaxlm import training
 from jaxlm.data import DataConfig
-from jaxlm.models import TransformerConfig
+from jaxlm.models import Rotary, TransformerConfig
 
 
 def test_the_default_experiment_is_of_the_embedded_corpus():
     experiment = training.Experiment()
-    assert experiment.data.paths == () and experiment.model.position == "rotary"
+    assert experiment.data.paths == () and experiment.model.position == Rotary()
 
 
 def test_it_survives_json():
