@@ -19,12 +19,14 @@ from jaxlm.models._ensembles import (
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
 from jaxlm.models._inputs import Inputs
+from jaxlm.models._interventions import Intervention
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
 from jaxlm.models._presets import PRESETS
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
 from jaxlm.models._sides import decoder_config, encoder_config
+from jaxlm.models._sites import Site
 from jaxlm.models._stacking import BODIES, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
@@ -48,6 +50,7 @@ __all__ = [
     "HeadProjection",
     "Heads",
     "Inputs",
+    "Intervention",
     "LayerCache",
     "MaskedLM",
     "Memory",
@@ -57,6 +60,7 @@ __all__ = [
     "Output",
     "Seq2SeqLM",
     "SequenceModel",
+    "Site",
     "StandardizedOutputs",
     "TokenHead",
     "Transformer",

@@ -78,6 +78,8 @@ def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
       [[7, 8]]
     """
     inputs = inputs if isinstance(inputs, Inputs) else Inputs(tokens=inputs)
+    if inputs.encoder is not None:
+        inputs = inputs._replace(encoder=as_inputs(inputs.encoder))
     if (inputs.tokens is None) == (inputs.embeddings is None):
         told = "neither" if inputs.tokens is None else "both"
         raise UsageError(f"a model reads tokens or embeddings: got {told}")
