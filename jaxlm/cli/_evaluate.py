@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     folder = model_folder(options.model)
     training.enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)
-    if loaded.objective == "seq2seq_lm" and not tokenizers.sentinel_ids(loaded.tokenizer):
+    if loaded.kind.encoder and not tokenizers.sentinel_ids(loaded.tokenizer):
         raise UsageError(
             f"{options.model} was not trained on spans, which evaluate takes out of texts: its tokenizer has "
             "no <extra_id_0>; see what it writes: jaxlm generate"
@@ -82,8 +82,8 @@ def run(arguments: Sequence[str]) -> int:
             loaded.params,
             loaded.tokenizer,
             cache,
-            objective=loaded.objective,
-            noise=_noise(run_folder, experiment, loaded.objective, noisy=options.noisy),
+            objective=loaded.kind.name,
+            noise=_noise(run_folder, experiment, loaded.kind.name, noisy=options.noisy),
             spans=experiment.spans,
             row_length=experiment.data.row_length,
             long=experiment.data.long,
@@ -96,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"model": options.model, "corpus": name, **as_values(scores)}))
     else:
-        print(f"{options.model} on {name}: {described(scores, loaded.objective)}")
+        print(f"{options.model} on {name}: {described(scores, loaded.kind)}")
         show_scores(scores, experiment, is_own=not options.corpus)
     return 0
 
@@ -122,7 +122,7 @@ def _experiment(
         raise UsageError(f"CORPUS is missing: {options.model} is no run of its own with a held-out split")
     else:
         rows = data.DataConfig(row_length=min(LONGEST_ROW, loaded.config.max_length))
-        run = training.RunConfig(objective=loaded.objective)
+        run = training.RunConfig(objective=loaded.kind.name)
         kept = dataclasses.replace(loaded.config, param_dtype="float32")
         kind = tokenizers.TokenizerConfig(path=str(folder))
         experiment = training.Experiment(data=rows, tokenizer=kind, model=kept, run=run)
@@ -134,7 +134,7 @@ def _experiment(
 
 def _frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
     """What stands around a record, as in training."""
-    reader = "text" if loaded.objective == "seq2seq_lm" else "training"
+    reader = "text" if loaded.kind.encoder else "training"
     return tokenizers.text_frame(loaded.tokenizer, reader, loaded.frame)
 
 
@@ -214,6 +214,4 @@ def _log_unigrams(loaded: pretrained.Loaded, own: data.Prepared | None) -> np.nd
     if own is None or loaded.head is not None:
         return None
     special = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
-    return training.unigram_log_probs(
-        own.caches["train"], special, unless_seen=loaded.objective == "causal_lm"
-    )
+    return training.unigram_log_probs(own.caches["train"], special, unless_seen=loaded.kind.causal)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxlm import data, pretrained, reports, tokenizers, training
+from jaxlm import data, models, pretrained, reports, tokenizers, training
 from jaxlm.cli._output import duration
 from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
 from jaxlm.cli._scores import AnyEvaluation, as_values, described, show_scores
@@ -41,7 +41,9 @@ def report(
     went_on = f", on from step {first:,} to {finished.step:,}" if first else ""
     print(f"\ntrained {finished.step - first:,} steps in {duration(finished.seconds)}{went_on}\n")
     if scores is not None:
-        print(f"{finished.split} split, held out: {described(scores, experiment.run.objective)}")
+        print(
+            f"{finished.split} split, held out: {described(scores, models.as_kind(experiment.run.objective))}"
+        )
         show_scores(scores, experiment)
     if more is not None:
         print(more(folder))
@@ -69,7 +71,7 @@ def draw(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | 
 
 
 def _probes(loaded: pretrained.Loaded, experiment: training.Experiment, folder: Path) -> list[Probe]:
-    if loaded.objective != "masked_lm":
+    if not loaded.kind.fill:
         return []
     if _is_bytecode(experiment):
         return list(bytecode_probes(loaded.tokenizer))
@@ -87,14 +89,14 @@ def _commands(
 ) -> list[str]:
     tokenizer, name = loaded.tokenizer, shlex.quote(str(folder))
     commands = [f"evaluate {name}", f"info {name}"]
-    if loaded.objective == "masked_lm":
+    if loaded.kind.fill:
         texts = [as_text(tokenizer, probe) for probe in probes]
         if _is_bytecode(experiment):
             texts.insert(0, "LOAD_FAST self [NEXT] LOAD_ATTR [MASK]")
         short = [text for text in texts if len(text) <= LONGEST_EXAMPLE]
         mask = tokenizer.token(tokenizer.specials.mask)
         commands.insert(0, f"fill {name} " + (shlex.quote(short[0]) if short else f'"... {mask} ..."'))
-    if loaded.objective == "seq2seq_lm":
+    if loaded.kind.encoder:
         sentinel = tokenizer.token(tokenizers.sentinel_ids(tokenizer)[0])
         commands.insert(0, f'generate {name} "... {sentinel} ..."')
     return [f"jaxlm {command}" for command in commands]

@@ -22,7 +22,6 @@ from jaxlm.cli._signals import before_leaving
 HISTOGRAM, RANKING = "histogram.png", "ranking.json"
 # Characters of a part, of measures that read a text a few times, and of those that read it once a token.
 FEW, MANY = 1 << 22, 1 << 17
-READ_ONCE = ("log-likelihood", "conditional", "single-pass")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -93,7 +92,7 @@ def _refuse_unread(options: ScoreOptions) -> None:
 
 
 def _part_characters(options: ScoreOptions, measure: str) -> int:
-    usual = FEW if measure in READ_ONCE else MANY
+    usual = MANY if scoring.MEASURES[measure].reads_each_token else FEW
     return usual if options.part_characters is None else options.part_characters
 
 
@@ -131,13 +130,12 @@ def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
         raise UsageError("CORPUS is missing: name files, folders or globs, or --variants FILE")
     else:
         paths = options.corpus
-    fields = [getattr(measure, name, None) for name in ("context", "measured")]
     source = scoring.file_source(
         paths,
         options.format,
         document=options.document,
         field="text" if field is None else field,
-        fields=[one for one in fields if isinstance(one, str)],
+        fields=measure.fields,
         keep=options.keep,
         on_error=options.on_error,
         max_document=options.max_document,
@@ -231,7 +229,7 @@ def _told(finished: scoring.JobFinished) -> dict[str, Any]:
 
 def _ranking(options: ScoreOptions, measure: scoring.Measure) -> dict[str, dict[str, Any]] | None:
     """Returns Spearman's rho of each method with what was measured; None where nothing was."""
-    if not getattr(measure, "is_measured", False):
+    if not measure.is_measured:
         return None
     tables = list(scoring.read_parts(options.out))
     values = {name: [one for table in tables for one in table[name].to_pylist()] for name in _ranked(tables)}

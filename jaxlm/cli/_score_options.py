@@ -21,7 +21,7 @@ from jaxlm.cli._models import DType, model_folder
 from jaxlm.cli._values import takes_many
 
 SCORE_PROGRAM = "jaxlm score"
-BY_OBJECTIVE = {"causal_lm": "log-likelihood", "masked_lm": "pseudo-log-likelihood"}
+BY_QUESTION = {"next_token": "log-likelihood", "fill": "pseudo-log-likelihood"}
 OF_VARIANTS = "variant-effect"
 
 
@@ -165,14 +165,14 @@ def chosen_measure(arguments: Sequence[str]) -> str:
             f"--measure is one of {there}: got {wanted!r}{did_you_mean(wanted, scoring.MEASURES)}"
         )
     if wanted is not None or not given.positionals or is_help:
-        return wanted or BY_OBJECTIVE["causal_lm"]
+        return wanted or BY_QUESTION["next_token"]
     model = given.positionals[0]
-    objective = pretrained.inspect(model_folder(_first_member(model))).objective
-    if objective == "body":
+    kind = pretrained.inspect(model_folder(_first_member(model))).kind
+    if kind.head is None:
         raise UsageError(pretrained.without_head(model))
-    if objective not in BY_OBJECTIVE:
-        raise UsageError(f"{model} is a {objective}: tokens are scored by a causal_lm or a masked_lm")
-    return BY_OBJECTIVE[objective]
+    if kind.question is None:
+        raise UsageError(f"{model} is a {kind.name}: tokens are scored by a causal or a masked LM")
+    return BY_QUESTION[kind.question]
 
 
 def _either(first: Option, second: Option) -> Option:

@@ -17,10 +17,10 @@ from flax import linen as nn
 
 from jaxlm import models, ops
 from jaxlm.decoding._gathering import Gatherer
-from jaxlm.decoding._steps import is_seq2seq
+from jaxlm.decoding._steps import has_encoder
 from jaxlm.decoding._token_tree import CacheSlots, Node
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -84,7 +84,7 @@ class CachedLM:
         """
         context = model.config.max_length
         num_slots = 2 * context if num_slots is None else num_slots
-        if is_seq2seq(model):
+        if has_encoder(model):
             raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
         if not model.config.causal:
             raise UsageError("a masked LM has no next token; use a causal model")
@@ -97,7 +97,7 @@ class CachedLM:
         self.model, self.params, self.bos_id = model, params, bos_id
         self.max_batch, self.max_results = max_batch, max_results
         self.counters = Counters()
-        self._next_id = model.config.next_id if model.config.position == "instruction" else None
+        self._next_id = getattr(model.config.position, "next_id", None)
         self._root = Node(None, -1, 0)
         # Two locks, so that nobody waits for the device who only names a context.
         self._device, self._tree = threading.Lock(), threading.Lock()

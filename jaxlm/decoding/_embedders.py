@@ -129,9 +129,10 @@ def apply_head(head: nn.Module, vectors: Float[Array, "B M D"]) -> Float[Array, 
 def _positions(embedder: nn.Module, tokens: Array, segments: Array) -> Array | None:
     """What an embedder that is given vectors cannot know: positions that are read off the tokens."""
     config = getattr(embedder, "config", None)
-    if not isinstance(config, models.TransformerConfig) or config.position != "instruction":
+    position = config.position if isinstance(config, models.TransformerConfig) else None
+    if not isinstance(position, models.Instruction):
         return None
-    return ops.instruction_positions(tokens, segments, config.next_id)
+    return ops.instruction_positions(tokens, segments, position.next_id)
 
 
 def _check_vectors(vectors: Any, shape: tuple[int, ...], what: str, module: nn.Module) -> None:

@@ -16,7 +16,7 @@ from jaxlm.decoding._embedders import apply_head, check_part, contextualize, emb
 from jaxlm.decoding._next_token_output import NextTokenOutput
 from jaxlm.decoding._opened import check_top_k
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 from jaxlm.typing import Array, Float, Int
 
 

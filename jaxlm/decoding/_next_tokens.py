@@ -18,7 +18,6 @@ from jaxlm import models, ops, pretrained, tokenizers
 from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
 from jaxlm.decoding._opened import Text, check_opened, check_top_k, with_targets
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
-from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
@@ -150,12 +149,12 @@ def _streamed(
 
 
 def _check_goes_on(loaded: pretrained.Loaded) -> None:
-    if is_seq2seq(loaded.model):
+    if loaded.kind.encoder:
         raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
     if not loaded.config.causal:
         raise UsageError("a masked LM has no next token; use a causal model, or fill")
-    if loaded.objective != "causal_lm":
-        raise UsageError(f"next tokens are predicted by a causal_lm, and this model is a {loaded.objective}")
+    if not loaded.kind.next_token:
+        raise UsageError(f"next tokens are predicted by a causal LM, and this model is a {loaded.kind.name}")
 
 
 class Ranked(NamedTuple):

@@ -8,6 +8,7 @@ from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._inputs import Inputs
 from jaxlm.models._layers import Norm, Table, drop
+from jaxlm.models._position import Instruction, Learned, Sinusoidal
 from jaxlm.typing import Array, Float, Int
 
 
@@ -25,9 +26,9 @@ class Embeddings(nn.Module):
             )
         if self.own_tokens:
             self.token = Table(config, config.vocab_size)
-        if config.position == "learned":
-            self.position = Table(config, config.max_length + config.position_offset)
-        if config.position == "instruction":
+        if isinstance(config.position, Learned):
+            self.position = Table(config, config.max_length + config.position.offset)
+        if isinstance(config.position, Instruction):
             self.instruction = Table(config, config.max_length)
             self.argument = Table(config, config.max_length)
         if config.token_types:
@@ -54,12 +55,12 @@ class Embeddings(nn.Module):
     ) -> Float[Array, "B L D"]:
         config = self.config
         hidden = vectors.astype(jnp.dtype(config.dtype)) * config.embedding_scale
-        if config.position == "learned":
-            hidden += self.position(positions + config.position_offset, "clip")
-        if config.position == "sinusoidal":
+        if isinstance(config.position, Learned):
+            hidden += self.position(positions + config.position.offset, "clip")
+        if isinstance(config.position, Sinusoidal):
             waves = jnp.asarray(ops.sinusoids(config.max_length, config.width), hidden.dtype)
             hidden += jnp.take(waves, positions, axis=0, mode="clip")
-        if config.position == "instruction":
+        if isinstance(config.position, Instruction):
             hidden += self.instruction(positions[..., 0], "clip") + self.argument(positions[..., 1], "clip")
         if config.token_types:
             hidden += self.type(jnp.zeros(hidden.shape[:2], jnp.int32) if types is None else types, "fill")
@@ -98,8 +99,8 @@ def resolve_positions(config: TransformerConfig, inputs: Inputs) -> Int[Array, "
     """Returns the positions that the config's scheme reads: the caller's, or what tokens and segments say."""
     if inputs.positions is not None:
         return inputs.positions
-    if config.position == "instruction":
-        return ops.instruction_positions(inputs.tokens, inputs.segments, config.next_id)
+    if isinstance(config.position, Instruction):
+        return ops.instruction_positions(inputs.tokens, inputs.segments, config.position.next_id)
     if inputs.segments is not None:
         return ops.positions_from_segments(inputs.segments)
     shape = (inputs.num_rows, inputs.length)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxlm.errors import ConfigError, UsageError
 from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._position import Instruction, Learned, Sinusoidal
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -166,24 +167,24 @@ def _check_field(inputs: Inputs, name: str, kind: type, shape: tuple[int | None,
 def _check_positions(config: TransformerConfig, inputs: Inputs) -> None:
     shape = (inputs.num_rows, inputs.length)
     if inputs.positions is not None:
-        wanted = (*shape, 2) if config.position == "instruction" else shape
+        wanted = (*shape, 2) if isinstance(config.position, Instruction) else shape
         if inputs.positions.shape != wanted:
             raise UsageError(
-                f"position={config.position!r} reads positions of shape {wanted}: "
+                f"position={config.position.kind!r} reads positions of shape {wanted}: "
                 f"got {inputs.positions.shape}"
             )
         return
-    if config.position == "instruction":
+    if isinstance(config.position, Instruction):
         if inputs.tokens is None:
             raise UsageError(
                 "instruction positions come from tokens: got embeddings alone, pass positions too"
             )
-        if config.next_id is None:
+        if config.position.next_id is None:
             raise UsageError("instruction positions need next_id in the config, or positions: got neither")
-    is_bounded = config.position in ("learned", "sinusoidal")
+    is_bounded = isinstance(config.position, (Learned, Sinusoidal))
     if is_bounded and inputs.segments is None and inputs.length > config.max_length:
         raise UsageError(
-            f"{config.position} positions end at max_length={config.max_length}: got rows of "
+            f"{config.position.kind} positions end at max_length={config.max_length}: got rows of "
             f"{inputs.length} tokens; cut them or pass segments"
         )
 
@@ -236,10 +237,11 @@ def _check_cacheable(config: TransformerConfig, inputs: Inputs, cache: Cache) ->
         raise ConfigError(
             "token_dropout counts the masks of a whole text: a model that has it reads no cache"
         )
-    if config.rotary_scaling == "dynamic" and cache.num_slots > config.rotary_length:
+    if config.is_dynamic and cache.num_slots > config.position.scaling.length:
         raise ConfigError(
             "dynamic rotary scaling turns keys anew where a text grows longer than "
-            f"{config.rotary_length} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
+            f"{config.position.scaling.length} tokens, and a cache keeps them turned: got {cache.num_slots} "
+            "slots"
         )
     if config.window is not None and inputs.positions.ndim == 3:
         raise ConfigError(

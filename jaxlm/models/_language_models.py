@@ -8,6 +8,7 @@ from jaxlm.errors import ConfigError
 from jaxlm.models._block import NONLINEARITIES
 from jaxlm.models._body_model import ModelOnBody
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._config_parts import TransformHead
 from jaxlm.models._layers import Linear, Norm
 from jaxlm.models._transformer import Transformer
 from jaxlm.typing import Array, Float, Int
@@ -30,8 +31,8 @@ class TokenHead(nn.Module):
     embedding. A language model has one; called alone, it is the head of any body.
 
     Attributes:
-      config: its `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `head_activation`,
-        `head_epsilon`, `output_scale`, `logit_softcap`, `norm` and dtypes are read.
+      config: its `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `output_scale`,
+        `logit_softcap`, `norm` and dtypes are read.
       table_owner: of a tied head that is called alone, the module whose `token_table()` returns the token
         embedding `[V D]`: a `Transformer`, or one's own. Both must have the same parent, so that linen shares
         the parameters between them.
@@ -49,9 +50,9 @@ class TokenHead(nn.Module):
 
     def setup(self) -> None:
         config = self.config.resolved()
-        if config.head == "transform":
+        if isinstance(config.head, TransformHead):
             self.transform = Linear(config, config.width, config.width, config.use_bias)
-            self.norm = Norm(config, config.head_epsilon)
+            self.norm = Norm(config, config.head.epsilon)
         if not config.tie_embeddings:
             self.decode = Linear(config, config.width, config.vocab_size, config.head_bias)
         elif config.head_bias:
@@ -79,8 +80,8 @@ class TokenHead(nn.Module):
     def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Returns what is multiplied with the output kernel."""
         config = self.config.resolved()
-        if config.head == "transform":
-            hidden = self.norm(NONLINEARITIES[config.head_activation](self.transform(hidden)))
+        if isinstance(config.head, TransformHead):
+            hidden = self.norm(NONLINEARITIES[config.head.activation](self.transform(hidden)))
         return hidden if config.output_scale == 1.0 else hidden * config.output_scale
 
     def output_weights(

@@ -1,7 +1,7 @@
 """Several heads on one body: token heads and sequence heads by name."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -14,12 +14,15 @@ from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._inputs import Inputs, as_inputs
 from jaxlm.models._interventions import Intervention
 from jaxlm.models._language_models import TokenHead
+from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM
 from jaxlm.models._sequence_model import SequenceHead, StandardizedOutputs
 from jaxlm.models._sites import Site
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Float, Int
 
-HeadKind = Literal["masked_lm", "causal_lm"] | HeadConfig
+# What a head is: one of whole records, or that of a language model by the name of its kind.
+HeadKind = HeadConfig | str
+TOKEN_HEADS = {kind.name: kind for kind in (MASKED_LM, CAUSAL_LM)}
 PREFIX = "head_"
 
 
@@ -78,7 +81,7 @@ class MultiHeadModel(ModelOnBody):
             raise ValueError(
                 f"a model of several heads is told which: head is one of {', '.join(self.heads)}"
             )
-        if head is not None and self._kind(head) == "causal_lm" and not self.config.causal:
+        if head is not None and self._is_causal(head) and not self.config.causal:
             inputs = _earlier_only(as_inputs(inputs), cache)
         return super().__call__(
             inputs,
@@ -148,6 +151,10 @@ class MultiHeadModel(ModelOnBody):
             raise ValueError(f"this model has no head {head!r}: its heads are {', '.join(self.heads)}")
         return self.heads[head]
 
+    def _is_causal(self, head: str) -> bool:
+        kind = self._kind(head)
+        return not isinstance(kind, HeadConfig) and TOKEN_HEADS[kind].causal
+
     def _token_head(self, head: str) -> TokenHead:
         if isinstance(self._kind(head), HeadConfig):
             raise ValueError(f"head {head!r} reads sequences, not positions: it has outputs, no logits")
@@ -202,5 +209,7 @@ def check_head_kinds(config: TransformerConfig, heads: Mapping[str, HeadKind]) -
         if isinstance(kind, HeadConfig):
             if kind.num_outputs is None:
                 raise ConfigError(f"head {name!r} needs num_outputs: got None")
-        elif kind == "masked_lm" and config.causal:
+        elif kind not in TOKEN_HEADS:
+            raise ConfigError(f"head {name!r} is {' or '.join(TOKEN_HEADS)} or a HeadConfig: got {kind!r}")
+        elif TOKEN_HEADS[kind].fill and config.causal:
             raise ConfigError(f"head {name!r}: a masked LM sees both sides: got causal=True for the body")

@@ -12,6 +12,7 @@ from jaxlm.models._interventions import (
     encoder_interventions,
 )
 from jaxlm.models._language_models import HeadedModel, TokenHead
+from jaxlm.models._position import Instruction
 from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._sites import Site, as_sites, decoder_sites, encoder_sites, named_for_encoder
 from jaxlm.models._transformer import Output, Transformer
@@ -27,8 +28,9 @@ class Seq2SeqLM(HeadedModel):
 
     Example:
       >>> import jax
-      >>> from jaxlm.models import Inputs, TransformerConfig
-      >>> model = Seq2SeqLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, head="linear"))
+      >>> from jaxlm.models import DecoderConfig, Inputs, TransformerConfig
+      >>> sizes = {"vocab_size": 7, "width": 8, "depth": 1, "num_heads": 2}
+      >>> model = Seq2SeqLM(TransformerConfig(**sizes, decoder=DecoderConfig()))
       >>> tokens, written = jnp.array([[1, 2, 3]]), jnp.array([[0, 4]])
       >>> variables = model.init(jax.random.key(0), tokens)
       >>> hidden = model.apply(variables, Inputs(tokens=written, encoder=Inputs(tokens=tokens))).hidden
@@ -63,7 +65,7 @@ class Seq2SeqLM(HeadedModel):
 
         Args:
           inputs: what the decoder reads: what it is to predict, one place later, behind the config's
-            `decoder_start_id`; and `encoder`, what the encoder reads, or `memory`, what `encode` made of it.
+            `decoder.start_id`; and `encoder`, what the encoder reads, or `memory`, what `encode` made of it.
             With a cache that has read one already, neither. At `init` the encoder's may be left out.
           cache: from `empty_cache` of `decoder_config(config)`, or from the call before.
           slots: `Int[B L]` of the decoder's tokens in the cache.
@@ -146,9 +148,14 @@ class Seq2SeqLM(HeadedModel):
                 f"a memory: got causal={config.causal}, cross_attention={config.cross_attention}; "
                 "leave them out"
             )
-        if config.position == "instruction" or config.token_dropout or config.token_types:
+        if config.decoder is None:
+            raise ConfigError(
+                "an encoder-decoder's config says what its decoder is: got decoder=None; set "
+                "decoder=DecoderConfig(), which is a decoder like the encoder"
+            )
+        if isinstance(config.position, Instruction) or config.token_dropout or config.token_types:
             raise ConfigError(
                 "an encoder-decoder has no instruction positions, token_dropout or token_types: "
-                f"got position={config.position!r}, token_dropout={config.token_dropout}, "
+                f"got position={config.position.kind!r}, token_dropout={config.token_dropout}, "
                 f"token_types={config.token_types}"
             )

@@ -14,6 +14,7 @@ from jaxlm.models._embeddings import Embeddings, resolve_positions
 from jaxlm.models._inputs import Inputs, as_inputs, check_inputs
 from jaxlm.models._interventions import Intervention, PassedSites, check_sites
 from jaxlm.models._layers import DistanceBias, Norm
+from jaxlm.models._position import Relative
 from jaxlm.models._scope import Scope, cached_scope, full_scope, memory_mask
 from jaxlm.models._sites import Site
 from jaxlm.typing import Array, Float, Int
@@ -64,7 +65,7 @@ class Transformer(nn.Module):
     def setup(self) -> None:
         config = self.config.resolved()
         self.embeddings = Embeddings(config, self.own_tokens)
-        if config.position == "relative":
+        if isinstance(config.position, Relative):
             self.distances = DistanceBias(config)
         if config.final_norm:
             self.final_norm = Norm(config, config.norm_epsilon)
@@ -152,7 +153,7 @@ class Transformer(nn.Module):
             scope = full_scope(config, positions, inputs.segments, inputs.attention_mask)
         else:
             scope = cached_scope(config, positions, inputs.attention_mask, cache)
-        if config.position == "relative":
+        if isinstance(config.position, Relative):
             scope = scope._replace(bias=self._distance_bias(inputs, None if in_full else cache))
         if not config.cross_attention:
             return scope

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from jaxlm import models
+from jaxlm import io, models
 from jaxlm.corruption import NoiseConfig, SpanConfig
 from jaxlm.data import DataConfig, Ends
 from jaxlm.errors import ConfigError
@@ -11,7 +11,6 @@ from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
 from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._optimizer import OptimizerConfig
-from jaxlm.training._records import record_from_dict
 from jaxlm.training._run_config import RunConfig
 
 
@@ -54,7 +53,8 @@ class Experiment:
     Attributes:
       data: which corpus, how it is divided and packed.
       tokenizer: which tokenizer, or how to train one.
-      model: the transformer; `vocab_size` and `next_id` may be left to the tokenizer.
+      model: the transformer; `vocab_size` and the `next_id` of instruction positions may be left to the
+        tokenizer.
       head: of a classifier or a regression: pooling and layers.
       input_noise: what the model reads is corrupted, and what it is to predict is not; of a masked LM, the
         corrupted positions are those that it predicts. A rate that is left out is 0.15 for a masked LM and 0
@@ -104,7 +104,7 @@ class Experiment:
                 "model.dtype is what is computed in"
             )
         length, most = self.data.row_length, self.model.max_length
-        if self.model.position in ("learned", "sinusoidal", "instruction") and length > most:
+        if isinstance(self.model.position, models.TABLE_POSITIONS) and length > most:
             raise ConfigError(
                 f"rows are longer than the model's table of positions: got data.row_length={length} and "
                 f"model.max_length={most}; raise model.max_length or shorten the rows"
@@ -180,7 +180,7 @@ class Experiment:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the experiment as JSON values; `from_dict` reads it back."""
-        return dataclasses.asdict(self)
+        return io.record_to_dict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Experiment":
@@ -194,7 +194,7 @@ class Experiment:
           Traceback (most recent call last):
           jaxlm.errors.ConfigError: run has no field 'stepz'; its fields are steps, batch_size, ...
         """
-        return record_from_dict(cls, values)
+        return io.record_from_dict(cls, values)
 
 
 def _with_rate(noise: NoiseConfig, usual: float) -> NoiseConfig:

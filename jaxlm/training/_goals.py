@@ -155,7 +155,7 @@ def make_spans(
 
     Args:
       config: how much.
-      model: whose decoder begins with its `decoder_start_id`.
+      model: whose decoder begins with its `decoder.start_id`.
       tokenizer: its sentinels, and what closes a text.
       splits: the decoder's rows have room for what is taken out of any of theirs.
 
@@ -168,10 +168,10 @@ def make_spans(
             "spans give way to sentinels, <extra_id_0> and so on, and this tokenizer has none: take T5's, or "
             "train one with tokenizer.sentinels"
         )
-    if model.decoder_start_id is None:
+    if model.decoder is None or model.decoder.start_id is None:
         raise ConfigError(
             "a decoder begins with a token of its own: the tokenizer has no padding; set "
-            "model.decoder_start_id"
+            "model.decoder.start_id"
         )
     ends = tokenizer.specials.ends
     eos = tokenizer.specials.eos
@@ -180,7 +180,7 @@ def make_spans(
         mean_span=config.mean_span,
         sentinel_ids=sentinels,
         forbidden=tokenizers.special_mask(tokenizer, model.vocab_size),
-        start_id=model.decoder_start_id,
+        start_id=model.decoder.start_id,
         end_id=ends[1] if eos is None and ends else eos,
         target_length=max(target_room(split.plan, config.rate, config.mean_span) for split in splits),
     )
@@ -189,7 +189,7 @@ def make_spans(
 def _made(
     config: corruption.NoiseConfig, model: models.TransformerConfig, tokenizer: tokenizers.Tokenizer
 ) -> corruption.Noise:
-    from_corrupted = model.position == "instruction" and model.instruction_positions == "corrupted"
+    from_corrupted = position_options(model)["positions_from"] == "corrupted"
     return corruption.make_noise(
         config, tokenizer, vocab_size=model.vocab_size, may_choose_next=from_corrupted
     )
@@ -211,7 +211,7 @@ def position_options(config: models.TransformerConfig) -> dict[str, Any]:
       >>> position_options(models.TransformerConfig())
       {'next_id': None, 'positions_from': 'clean'}
     """
-    return {
-        "next_id": config.next_id if config.position == "instruction" else None,
-        "positions_from": config.instruction_positions,
-    }
+    position = config.position
+    if isinstance(position, models.Instruction):
+        return {"next_id": position.next_id, "positions_from": position.source}
+    return {"next_id": None, "positions_from": "clean"}

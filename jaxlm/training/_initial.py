@@ -9,17 +9,14 @@ from typing import Any, NamedTuple, get_args
 
 import jax
 
-from jaxlm import models, pretrained, tokenizers
+from jaxlm import io, models, pretrained, tokenizers
 from jaxlm.errors import ConfigError
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._optimizer import OptimizerConfig
-from jaxlm.training._records import first_differences
 from jaxlm.training._run_config import Goal
 from jaxlm.training._task import Task
 
 LOG = logging.getLogger(__name__)
-TOKEN_HEADS = ("masked_lm", "causal_lm")
-BOUNDED_POSITIONS = ("learned", "sinusoidal", "instruction")  # positions that end
 # Fields that change how a model is trained or computed, and nothing of what it is.
 FREE = (
     "embedding_dropout",
@@ -57,22 +54,22 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
     folder, config = os.path.abspath(found.folder), found.config
     experiment = experiment or Experiment(optimizer=FINE_TUNING)
     objective = experiment.run.objective
-    own = found.objective
-    if own == "body":
-        own = "causal_lm" if config.causal else "masked_lm"
+    own = found.kind.name
+    if found.kind.head is None:
+        own = (models.CAUSAL_LM if config.causal else models.MASKED_LM).name
     if not experiment.is_of_sequences and own in get_args(Goal):
         objective = own
-    if found.objective == "seq2seq_lm" and objective != "seq2seq_lm":
+    if found.kind.encoder and objective != found.kind.name:
         raise ConfigError(
             f"{name} is an encoder-decoder and goes on as one: got run.objective={objective!r}; leave it "
             "out, or take a masked or causal LM"
         )
-    head = found.head if objective == found.objective and found.head is not None else experiment.head
+    head = found.head if objective == found.kind.name and found.head is not None else experiment.head
     tokenizer = _tokenizer(found.folder)
     # What an encoder-decoder's file puts around a text may be nothing, as it is elsewhere then.
     may_end = objective == "seq2seq_lm" or tokenizer.specials.ends is not None
     rows = experiment.data.row_length
-    rows = min(rows, config.max_length) if config.position in BOUNDED_POSITIONS else rows
+    rows = min(rows, config.max_length) if isinstance(config.position, models.TABLE_POSITIONS) else rows
     return dataclasses.replace(
         experiment,
         data=dataclasses.replace(
@@ -122,7 +119,7 @@ def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     """Returns what `initial_params` does, and the fingerprint of the model's weights."""
     loaded = pretrained.load(experiment.run.init, dtype="float32")
     where = f"run.init={experiment.run.init!r}"
-    found = first_differences(_essence(loaded.config), _essence(task.config), most=5)
+    found = io.differences(_essence(loaded.config), _essence(task.config))[:5]
     if found:
         raise ConfigError(
             f"{where} is another transformer, the fields that differ (there and here): {'; '.join(found)}; "
@@ -135,7 +132,7 @@ def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     params = _stacked_as(loaded.params, loaded.config, task.config)
     head = _head(loaded, params, experiment.run.objective)
     if head is None:
-        told = "is a body" if loaded.objective == "body" else f"was trained as {loaded.objective}"
+        told = "is a body" if loaded.kind.head is None else f"was trained as {loaded.kind.name}"
         LOG.info("the head is drawn: %s %s", experiment.run.init, told)
     bodies = {name: params[name] for name in models.BODIES if name in params}
     begun = {**drawn, **bodies, **(head or {})}
@@ -165,10 +162,10 @@ def _stacked_as(
 
 def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal) -> dict[str, Any] | None:
     """What the model has beside its body, if that is a head of this objective; None where it is not."""
-    if loaded.objective == "joint":
-        kinds = [name for name, kind in loaded.head.items() if kind == objective and kind in TOKEN_HEADS]
+    if loaded.kind.head == "several":
+        kinds = [name for name, kind in loaded.head.items() if kind == objective]
         params = models.head_params(params, kinds[0]) if len(kinds) == 1 else None
-    elif loaded.objective != objective:
+    elif loaded.kind.name != objective:
         params = None
     # A tied output without a bias has no parameters of its own.
     if params is None:
@@ -178,6 +175,6 @@ def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal)
 
 def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
     shapes = [jax.tree.map(lambda leaf: leaf.shape, dict(tree)) for tree in (begun, drawn)]
-    found = first_differences(*shapes)
+    found = io.differences(*shapes)[:3]
     if found:
         raise ConfigError(f"{where} has another head (there and here): {'; '.join(found)}; leave head out")

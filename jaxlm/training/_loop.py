@@ -136,7 +136,7 @@ def _to_the_end(
         task.config,
         trainer.params(),
         task.tokenizer,
-        objective=experiment.run.objective,
+        kind=experiment.run.objective,
         head=task.head,
         extra={"experiment": experiment.to_dict()} | task_classes(task),
     )

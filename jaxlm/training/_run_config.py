@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 
 Goal = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression"]
 

@@ -96,14 +96,14 @@ def _check_predicts(split: Split) -> None:
 def model_config(
     config: models.TransformerConfig,
     tokenizer: tokenizers.Tokenizer,
-    objective: models.ObjectiveName = "masked_lm",
+    kind: models.KindOrName = models.MASKED_LM,
 ) -> models.TransformerConfig:
     """Returns the model's config with what the tokenizer decides filled in.
 
     Args:
-      config: `vocab_size`, `next_id` and `decoder_start_id` None are filled in.
+      config: `vocab_size`, `position.next_id` and `decoder.start_id` None are filled in.
       tokenizer: decides them; a decoder begins with its token of padding.
-      objective: of the model.
+      kind: of the model.
 
     Raises:
       ConfigError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
@@ -119,22 +119,25 @@ def model_config(
             f"model.vocab_size has no room for the tokenizer's ids: got {size} for {tokenizer.vocab_size}; "
             "leave it out to take the tokenizer's"
         )
-    start = config.decoder_start_id
-    if objective == "seq2seq_lm" and start is None:
-        start = tokenizer.specials.pad
-    if config.position != "instruction":
-        return dataclasses.replace(config, vocab_size=size, decoder_start_id=start)
+    if models.as_kind(kind).encoder:
+        decoder = config.decoder or models.DecoderConfig()
+        start_id = tokenizer.specials.pad if decoder.start_id is None else decoder.start_id
+        config = dataclasses.replace(config, decoder=dataclasses.replace(decoder, start_id=start_id))
+    if not isinstance(config.position, models.Instruction):
+        return dataclasses.replace(config, vocab_size=size)
     next_id = tokenizer.specials.next
     if next_id is None:
         raise ConfigError(
             "model.position='instruction' counts instructions by [NEXT]: got a tokenizer without it; "
             "use model.position='rotary', or data in instructions"
         )
-    if config.next_id not in (None, next_id):
+    if config.position.next_id not in (None, next_id):
         raise ConfigError(
-            f"model.next_id is the tokenizer's [NEXT]: got {config.next_id} for {next_id}; leave it out"
+            f"model.position.next_id is the tokenizer's [NEXT]: got {config.position.next_id} for {next_id}; "
+            "leave it out"
         )
-    return dataclasses.replace(config, vocab_size=size, next_id=next_id)
+    position = dataclasses.replace(config.position, next_id=next_id)
+    return dataclasses.replace(config, vocab_size=size, position=position)
 
 
 def describe_devices(devices: list[jax.Device]) -> str:

@@ -85,7 +85,7 @@ class Trainer:
             pretrained.save_description,
             config=task.config,
             tokenizer=task.tokenizer,
-            objective=run.objective,
+            kind=run.objective,
             head=task.head,
             extra={"experiment": experiment.to_dict()} | task_classes(task),
         )

@@ -3,18 +3,17 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from jaxlm import io
 from jaxlm.corruption import NoiseConfig
 from jaxlm.training._experiment import Experiment
 
 LANGUAGE = ("masked_lm", "causal_lm", "seq2seq_lm")
-SCALINGS_BY_FACTOR = ("linear", "dynamic", "llama3", "yarn")
 # Of a model: what a language model's output is made of, which a head over whole records takes the place of.
 OUTPUT = (
     "tie_embeddings",
     "head",
+    "head.",
     "head_bias",
-    "head_activation",
-    "head_epsilon",
     "output_scale",
     "logit_softcap",
 )
@@ -44,11 +43,8 @@ def unread_fields(experiment: Experiment) -> dict[str, str]:
       >>> "input_noise.mask_share" in unread, "input_noise.temperature" in unread
       (False, True)
     """
-    names = [
-        f"{section}.{field}"
-        for section, config in vars(experiment).items()
-        for field in config.__dataclass_fields__
-    ]
+    # A record's kind is the value of the field that holds it.
+    names = [name.removesuffix(".kind") for name in io.flat_fields(experiment.to_dict())]
     unread: dict[str, str] = {}
     for rule in _rules(experiment):
         if not rule.is_read(experiment):
@@ -106,7 +102,7 @@ def _of_objectives(but: str) -> Iterator[_Rule]:
     yield _Rule(labels, of_labels, f"labels are of {both}, {but}")
     output = tuple(f"model.{name}" for name in OUTPUT)
     yield _Rule(output, among(*LANGUAGE), f"the output over the vocabulary is {of_tokens}, {but}")
-    decoder = ("model.decoder_depth", "model.decoder_mlp_width", "model.decoder_start_id")
+    decoder = ("model.decoder", "model.decoder.")
     yield _Rule(decoder, among("seq2seq_lm"), f"a decoder apart is of run.objective='seq2seq_lm', {but}")
 
 
@@ -143,48 +139,12 @@ def _of_data() -> Iterator[_Rule]:
 
 
 def _of_models() -> Iterator[_Rule]:
-    def at(positions: str, *fields: str) -> _Rule:
-        names = tuple(f"model.{field}" for field in fields)
-        return _Rule(
-            names, lambda one: one.model.position == positions, f"it is of model.position={positions!r}"
-        )
-
-    yield at(
-        "rotary",
-        *(
-            "rotary_base",
-            "rotary_window_base",
-            "rotary_share",
-            "rotary_scaling",
-            "rotary_factor",
-            "rotary_length",
-        ),
-        *("rotary_slow_turns", "rotary_fast_turns", "rotary_rounded", "rotary_amplitude"),
-    )
-    yield at("relative", "relative_buckets", "relative_distance")
-    yield at("instruction", "next_id", "instruction_positions")
-    yield at("learned", "position_offset")
-    yield from _of_rotary_scaling()
-    windows = ("model.layer_pattern", "model.rotary_window_base")
+    windows = ("model.layer_pattern", "model.position.window_base")
     yield _Rule(
         windows, lambda one: one.model.window is not None, "it is of a model.window, and there is none"
     )
     yield _Rule(("model.norm_bias",), lambda one: one.model.norm == "layer", "an RMSNorm has no bias")
     yield _Rule(("model.mask_id",), lambda one: one.model.token_dropout, "it is of model.token_dropout")
-
-
-def _of_rotary_scaling() -> Iterator[_Rule]:
-    def of(kinds: tuple[str, ...], *fields: str) -> _Rule:
-        names = tuple(f"model.{field}" for field in fields)
-        words = " or ".join(map(repr, kinds))
-        return _Rule(
-            names, lambda one: one.model.rotary_scaling in kinds, f"it is of model.rotary_scaling={words}"
-        )
-
-    yield of(SCALINGS_BY_FACTOR, "rotary_factor")
-    yield of(("dynamic", "llama3", "yarn"), "rotary_length")
-    yield of(("llama3", "yarn"), "rotary_slow_turns", "rotary_fast_turns")
-    yield of(("yarn",), "rotary_rounded")
 
 
 def _of_noise(name: str, noise: NoiseConfig) -> Iterator[_Rule]:

@@ -165,7 +165,7 @@ def test_a_row_of_padding_alone_has_a_loss_and_gradients_of_zero(writer):
 
 
 def test_positions_that_are_read_off_the_tokens_are_those_of_the_tokens():
-    model, params = masked(position="instruction", next_id=6)
+    model, params = masked(position=models.Instruction(next_id=6))
     positions = jnp.array([[0], [1]])
     found = gradients(model, params, segments=SEGMENTS, positions=positions, targets=TARGETS)
     hidden = jax.jit(model.apply)({"params": params}, models.Inputs(tokens=TOKENS, segments=SEGMENTS)).hidden

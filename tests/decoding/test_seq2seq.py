@@ -174,6 +174,7 @@ def test_relative_positions_bound_no_text():
 
 
 def test_a_decoder_without_a_first_token_is_refused():
-    config = models.TransformerConfig(vocab_size=23, width=8, depth=1, num_heads=2)
-    with pytest.raises(ValueError, match="got decoder_start_id=None; set it in the config"):
+    sizes = {"vocab_size": 23, "width": 8, "depth": 1, "num_heads": 2}
+    config = models.TransformerConfig(**sizes, decoder=models.DecoderConfig())
+    with pytest.raises(ValueError, match=r"got decoder\.start_id=None; set it in the config"):
         decoding.generate(loaded_from(models.build(config, "seq2seq_lm"), {}, Symbols(), "seq2seq_lm"), [[1]])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, ops
-from tests.models.conftest import SHARED, SMALL, drawn
+from tests.models.conftest import INSTRUCTION, SHARED, SMALL, drawn
 
 DROPOUTS = dict.fromkeys(models.DROPOUTS, 0.2)
 SCHEMES = {
@@ -25,8 +25,8 @@ FURTHER = {
     "bert": {"norm_placement": "post", "embedding_norm": True, "token_types": 2},
     "llama": {"causal": True, "position": "rotary", "norm": "rms", "activation": "swiglu", "num_kv_heads": 2},
     "esm": {"position": "rotary", "token_dropout": True, "mask_id": 5, "activation": "gelu_tanh"},
-    "relative window": {"position": "relative", "relative_buckets": 8, "relative_distance": 6, "window": 3},
-    "undertale": {"position": "instruction", "embedding_norm": True, "final_norm": False, **DROPOUTS},
+    "relative window": {"position": models.Relative(buckets=8, distance=6), "window": 3},
+    "undertale": {"position": INSTRUCTION, "embedding_norm": True, "final_norm": False, **DROPOUTS},
     "sinusoidal": {"position": "sinusoidal", "activation": "silu", "head": "linear", "tie_embeddings": False},
     "parallel": {"shared": "parallel"},
     "gpt": {"causal": True, "activation": "gelu_tanh", "attention_softcap": 2.0, "logit_softcap": 3.0},
@@ -60,7 +60,7 @@ def made(scheme: str, **options: Any) -> Case:
     fields = {**SHARED.get(fields.pop("shared", None), {}), **fields}
     head = {name: fields.pop(name) for name in HEAD_FIELDS if name in fields}
     if objective == "seq2seq_lm":
-        fields["next_id"] = None
+        fields["decoder"] = models.DecoderConfig()
     config = dataclasses.replace(SMALL, width=8, mlp_width=16, **fields)
     objective = objective or ("causal_lm" if config.causal else "masked_lm")
     model = models.build(config, objective, models.HeadConfig(num_outputs=2, **head) if head else None)

@@ -18,37 +18,33 @@ SCHEMES = {
     "causal": {"causal": True, "position": "rotary"},
     "scanned": {"causal": True, "position": "rotary", "scan_layers": True, "remat": True},
     "mixed": {"shared": "mixed", "scan_layers": True},
-    "parallel": {"shared": "parallel", "next_id": None},
+    "parallel": {"shared": "parallel"},
     "post": {"norm_placement": "post", "embedding_norm": True},
 }
 
 
+@functools.cache
 def jitted(model):
     return jax.jit(model.apply, static_argnames=("intermediates", "method"))
 
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_its_own_value_changes_nothing_and_another_does(small, name):
-    """Of every site, in one program: layers are traced, so that each is the same wherever it is."""
+    """Of all sites at once and of each alone, mapped: which layer and whether at all are traced."""
     case = small(**SCHEMES[name])
     clean = shown(case)
 
-    def changed(site, noise):
-        layer = jnp.int32(0 if site == Site.EMBEDDINGS else 1)
-        value = clean.intermediates[site][layer] + noise
-        return Intervention(site=site, layer=layer, value=value)
+    def run(scale, flags):
+        changes = []
+        for number, site in enumerate(OWN):
+            layer = jnp.int32(0 if site == Site.EMBEDDINGS else 1)
+            own = clean.intermediates[site][layer]
+            noise = scale * jax.random.normal(jax.random.key(number), own.shape)
+            changes.append(Intervention(site=site, layer=layer, mask=flags[number], value=own + noise))
+        return case.model.apply(case.variables, INPUTS, interventions=changes).hidden
 
-    @jax.jit
-    def run(noise):
-        kept = case.model.apply(case.variables, INPUTS, interventions=[changed(site, 0.0) for site in OWN])
-        moved = [
-            case.model.apply(case.variables, INPUTS, interventions=(changed(site, noise[site]),)).hidden
-            for site in OWN
-        ]
-        return kept.hidden, moved
-
-    noise = {site: jax.random.normal(jax.random.key(1), clean.intermediates[site].shape[1:]) for site in OWN}
-    kept, moved = run(noise)
+    flags = jnp.concatenate([jnp.ones((1, len(OWN)), bool), jnp.eye(len(OWN), dtype=bool)])
+    kept, *moved = jax.jit(jax.vmap(run))((jnp.arange(len(flags)) > 0).astype(jnp.float32), flags)
     np.testing.assert_allclose(kept, clean.hidden, **TOLERANCE)
     for site, hidden in zip(OWN, moved, strict=True):
         assert np.abs(hidden - clean.hidden)[0].max() > 1e-3, site
@@ -84,7 +80,7 @@ def test_every_layer_and_position_in_one_mapped_program(small, name):
     found = jax.jit(mapped)(layers, places)
     assert found.shape == (2, 6, 2, 6, 16)
     one = jax.jit(patched)
-    plain = jax.jit(case.model.apply)(case.variables, OTHER).hidden
+    plain = jitted(case.model)(case.variables, OTHER).hidden
     for layer in range(2):
         for place in range(6):
             expected = one(jnp.int32(layer), places[place])
@@ -159,7 +155,7 @@ def test_a_cache_keeps_keys_and_values_as_changed(small):
     )
     first = tuple(dataclasses.replace(change, mask=mask[:, :4]) for change in changes)
     positions = jnp.broadcast_to(jnp.arange(6), (2, 6))
-    run = jax.jit(case.model.apply)
+    run = jitted(case.model)
     expected = run(case.variables, TOKENS, interventions=changes).hidden
     read = models.Inputs(tokens=TOKENS[:, :4], positions=positions[:, :4])
     output = run(case.variables, read, cache=models.empty_cache(case.config, 2, 6), interventions=first)
@@ -171,30 +167,43 @@ def test_a_cache_keeps_keys_and_values_as_changed(small):
 
 
 def test_both_sides_of_an_encoder_decoder():
-    model, variables = two_sided(decoder_depth=1, num_kv_heads=2)
+    """Its own values, the stream of another source, and three ways to be deaf to the source."""
+    model, variables = two_sided()
     written = jnp.array([[0, 4, 5], [0, 7, 0]])
     inputs, other = (
         models.Inputs(tokens=written, encoder=models.Inputs(tokens=tokens))
         for tokens in (TOKENS, OTHER.tokens)
     )
-    run = jitted(model)
-    clean, theirs = (run(variables, read, intermediates=tuple(Site)) for read in (inputs, other))
-    own = [Intervention(site=site, value=clean.intermediates[site][0]) for site in Site]
-    np.testing.assert_allclose(run(variables, inputs, interventions=own).hidden, clean.hidden, **TOLERANCE)
+    show = functools.partial(jitted(model), intermediates=tuple(Site))
+    clean, theirs = show(variables, inputs), show(variables, other)
     patch = Intervention(
         site=Site.ENCODER_RESIDUAL, layer=1, value=theirs.intermediates[Site.ENCODER_RESIDUAL][1]
     )
-    np.testing.assert_allclose(
-        run(variables, inputs, interventions=(patch,)).hidden, theirs.hidden, **TOLERANCE
-    )
-    memory = run(variables, inputs.encoder, interventions=(patch,), method="encode").hidden
-    halves = models.Inputs(tokens=written, memory=memory)
-    np.testing.assert_allclose(run(variables, halves).hidden, theirs.hidden, **TOLERANCE)
-    for site in (Site.CROSS_ATTENTION_OUTPUT, Site.CROSS_VALUES, Site.CROSS_ATTENTION_PROBS):
-        deaf = (Intervention(site=site, value=0.0),)
-        first, second = (run(variables, read, interventions=deaf).hidden for read in (inputs, other))
-        np.testing.assert_allclose(first, second, **TOLERANCE)
+    changes = [patch]
+    changes += [
+        Intervention(site=site, value=0.0)
+        for site in (Site.CROSS_ATTENTION_OUTPUT, Site.CROSS_VALUES, Site.CROSS_ATTENTION_PROBS)
+    ]
+    changes += [Intervention(site=site, value=clean.intermediates[site][0]) for site in Site]
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(None, 0))
+    def run(inputs, flags):
+        masked = [dataclasses.replace(change, mask=flag) for change, flag in zip(changes, flags, strict=True)]
+        return model.apply(variables, inputs, interventions=masked).hidden
+
+    flags = jnp.eye(5, len(changes), dtype=bool).at[4].set(jnp.arange(len(changes)) >= 4)
+    patched, *deaf, kept = run(inputs, flags)
+    np.testing.assert_allclose(patched, theirs.hidden, **TOLERANCE)
+    np.testing.assert_allclose(kept, clean.hidden, **TOLERANCE)
+    for found, also in zip(deaf, run(other, flags)[1:4], strict=True):
+        np.testing.assert_allclose(found, also, **TOLERANCE)
+    # Without values and without probabilities the output's bias is left, which is another thing than nothing.
+    np.testing.assert_allclose(deaf[1], deaf[2], **TOLERANCE)
     assert np.abs(clean.hidden - theirs.hidden).max() > 1e-3
+    memory = jitted(model)(variables, inputs.encoder, interventions=(patch,), method="encode").hidden
+    halves = models.Inputs(tokens=written, memory=memory)
+    np.testing.assert_allclose(jitted(model)(variables, halves).hidden, theirs.hidden, **TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ["causal", "scanned", "post"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, ops
+from tests.models.conftest import INSTRUCTION
 
 
 def test_logits_are_features_times_output_weights(small):
@@ -164,7 +165,7 @@ def test_learned_positions_end_and_given_ones_are_clipped(small):
 
 
 def test_instruction_positions_follow_from_the_tokens_seen_unless_given(small):
-    case = small(position="instruction")
+    case = small(position=INSTRUCTION)
     clean, corrupted = jnp.array([[1, 5, 2, 3]]), jnp.array([[1, 4, 2, 3]])
     merged = ops.instruction_positions(corrupted, None, 5)
     seen = case.logits(case.variables, corrupted)
@@ -180,9 +181,9 @@ def test_an_id_outside_the_vocabulary_is_seen(small):
 
 WRONG_CALLS = [
     ({"position": "learned"}, {}, "tokens or embeddings: got neither"),
-    ({"position": "instruction"}, {"embeddings": jnp.zeros((1, 2, 16))}, "pass positions too"),
+    ({"position": INSTRUCTION}, {"embeddings": jnp.zeros((1, 2, 16))}, "pass positions too"),
     (
-        {"position": "instruction"},
+        {"position": INSTRUCTION},
         {"tokens": jnp.zeros((1, 2), jnp.int32), "positions": jnp.zeros((1, 2), jnp.int32)},
         r"reads positions of shape \(1, 2, 2\): got \(1, 2\)",
     ),

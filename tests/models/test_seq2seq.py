@@ -14,9 +14,7 @@ from tests.models.conftest import SMALL, drawn
 
 SCHEMES = {
     "relative": {
-        "position": "relative",
-        "relative_buckets": 8,
-        "relative_distance": 6,
+        "position": models.Relative(buckets=8, distance=6),
         "norm": "rms",
         "activation": "geglu",
         "attention_scale": 1.0,
@@ -41,7 +39,7 @@ TOLERANCE = {"rtol": 0, "atol": 1e-5}
 
 @functools.cache
 def made(name: str, **options: Any):
-    fields = {"next_id": None, "decoder_depth": 1, **SCHEMES[name], **options}
+    fields = {"decoder": models.DecoderConfig(depth=1), **SCHEMES[name], **options}
     config = dataclasses.replace(SMALL, **fields)
     model = models.build(config, "seq2seq_lm")
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4), jnp.int32))
@@ -144,8 +142,8 @@ def test_reading_through_a_cache_is_the_full_forward(case):
 
 @pytest.mark.parametrize("options", [{"scan_layers": True}, {"remat": True}], ids=str)
 def test_scan_and_remat_compute_the_same(options):
-    _, model, variables = made("relative", decoder_depth=2)
-    config, other, _ = made("relative", decoder_depth=2, **options)
+    _, model, variables = made("relative", decoder=models.DecoderConfig(depth=2))
+    config, other, _ = made("relative", decoder=models.DecoderConfig(depth=2), **options)
     given = packed()
 
     def gradient(model, variables):
@@ -166,7 +164,7 @@ def test_scan_and_remat_compute_the_same(options):
 
 def test_a_scanned_decoder_keeps_its_memory_too():
     """Two tokens through the cache, the second without the memory, are the full forward; nothing is fused."""
-    config, _, variables = made("relative", scan_layers=True, decoder_depth=2)
+    config, _, variables = made("relative", scan_layers=True, decoder=models.DecoderConfig(depth=2))
     required = models.build(dataclasses.replace(config, require_fused=True), "seq2seq_lm")
     model = models.build(config, "seq2seq_lm")
     memory = jax.random.normal(jax.random.key(0), (1, 4, config.width))
@@ -241,7 +239,9 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"got causal=True, cross_attention=False; leave them out"):
         models.build(models.TransformerConfig(vocab_size=7, causal=True), "seq2seq_lm")
     with pytest.raises(ValueError, match="no instruction positions"):
-        models.build(models.TransformerConfig(vocab_size=7, token_types=2), "seq2seq_lm")
+        made("sinusoidal", token_types=2)
+    with pytest.raises(ValueError, match=r"got decoder=None; set decoder=DecoderConfig\(\)"):
+        models.build(models.TransformerConfig(vocab_size=7), "seq2seq_lm")
     memory = jnp.zeros((1, 1, 16))
     for inputs, message in [
         (both(one, one, one), "got them of the encoder alone"),

@@ -100,15 +100,16 @@ def test_attention_by_hand(small):
 
 
 @functools.cache
-def two_sided(**options):
-    config = dataclasses.replace(SMALL, next_id=None, position="relative", norm="rms", **options)
+def two_sided():
+    decoder = models.DecoderConfig(depth=1)
+    config = dataclasses.replace(SMALL, position="relative", norm="rms", num_kv_heads=2, decoder=decoder)
     model = models.build(config, "seq2seq_lm")
     shapes = jax.eval_shape(model.init, jax.random.key(0), TOKENS)
     return model, jax.tree_util.tree_map_with_path(drawn, shapes)
 
 
 def test_both_sides_of_an_encoder_decoder():
-    model, variables = two_sided(decoder_depth=1, num_kv_heads=2)
+    model, variables = two_sided()
     written = jnp.array([[0, 4, 5], [0, 7, 0]])
     inputs = models.Inputs(tokens=written, encoder=models.Inputs(tokens=TOKENS))
     output = jax.jit(functools.partial(model.apply, intermediates=tuple(Site)))(variables, inputs)
@@ -142,7 +143,7 @@ def test_refusals(small):
     ]:
         with pytest.raises(errors.UsageError, match=message):
             as_sites(wrong)
-    model, variables = two_sided(decoder_depth=1, num_kv_heads=2)
+    model, variables = two_sided()
     with pytest.raises(errors.UsageError, match="encode runs the encoder alone: got site residual"):
         model.apply(variables, TOKENS, intermediates=(Site.RESIDUAL,), method="encode")
     halves = models.Inputs(tokens=TOKENS, memory=jnp.zeros((2, 3, 16)))

@@ -76,7 +76,7 @@ def imported(kind: Callable, config: Any, folder: Any) -> Pair:
     values = json.loads((folder / "config.json").read_text())
     family = family_of(values)
     ours = family.config(values)
-    model = models.build(ours, family.objective)
+    model = models.build(ours, family.kind)
     params = as_params(read(family, ours, tensors), ours)
     return Pair(theirs, values, tensors, ours, model, params, family)
 
@@ -180,7 +180,7 @@ def assert_round_trip(pair: Pair, folder: Any, alone: bool = False) -> None:
     for canonical, name in names.found.items():
         assert exported[canonical].tobytes() == pair.tensors[name].tobytes(), name
         assert exported[canonical].shape == pair.tensors[name].shape, name
-    family = family_for(pair.config, pair.family.objective)
+    family = family_for(pair.config, pair.family.kind)
     folder.mkdir()
     ids = {name: value for name, value in pair.values.items() if name.endswith("_token_id")}
     again = written(family, pair.config, pair.params)

@@ -225,12 +225,12 @@ def outcome(family: str, values: dict[str, Any], folder: Path) -> Outcome:
         params = as_params(read(imported.family, config, tensors), config)
     except ValueError as error:
         return Outcome(expected, None, str(error))
-    return Outcome(expected, our_logits(config, imported.family.objective, params), "")
+    return Outcome(expected, our_logits(config, imported.family.kind, params), "")
 
 
 def their_model(family: str, folder: Path) -> Any | None:
     torch.manual_seed(0)
-    kind = FAMILIES[family].objective
+    kind = FAMILIES[family].kind
     auto = {
         "causal_lm": transformers.AutoModelForCausalLM,
         "masked_lm": transformers.AutoModelForMaskedLM,
@@ -275,9 +275,9 @@ def tensors_of(model: Any) -> dict[str, np.ndarray]:
     return tensors
 
 
-def our_logits(config: models.TransformerConfig, objective: str, params: Any) -> np.ndarray:
-    model = models.build(config, objective)
-    if objective == "seq2seq_lm":
+def our_logits(config: models.TransformerConfig, kind: models.ModelKind, params: Any) -> np.ndarray:
+    model = models.build(config, kind)
+    if kind.encoder:
         return np.asarray(_seq2seq_logits(model, params))
     return np.asarray(logits(model, params, ROWS, SEGMENTS))[SEGMENTS > 0]
 

@@ -80,7 +80,7 @@ def imported(theirs: Any, folder: Any) -> Pair:
     values = json.loads((folder / "config.json").read_text())
     family = family_of(values)
     ours = family.settle(family.config(values), tensors)
-    model = models.build(ours, family.objective)
+    model = models.build(ours, family.kind)
     return Pair(theirs, values, tensors, ours, model, as_params(read(family, ours, tensors), ours), family)
 
 

@@ -50,8 +50,8 @@ MODERNBERT = {
 def test_roberta(tmp_path, options):
     config = transformers.RobertaConfig(**{**SIZES, **options})
     pair = assert_parity(transformers.RobertaForMaskedLM, config, tmp_path)
-    assert pair.config.position_offset == options.get("pad_token_id", 1) + 1
-    assert pair.config.max_length == 14 - pair.config.position_offset
+    assert pair.config.position.offset == options.get("pad_token_id", 1) + 1
+    assert pair.config.max_length == 14 - pair.config.position.offset
 
 
 @pytest.mark.parametrize("options", DISTILBERT.values(), ids=DISTILBERT)

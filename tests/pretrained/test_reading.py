@@ -43,7 +43,7 @@ def save_run(folder, tokenizer, objective, ends):
     run = training.RunConfig(objective=objective)
     experiment = training.Experiment(data=data.DataConfig(ends=ends, row_length=48), model=config, run=run)
     extra = {"experiment": experiment.to_dict()}
-    pretrained.save_model(folder, config, params, tokenizer, objective=objective, extra=extra)
+    pretrained.save_model(folder, config, params, tokenizer, kind=objective, extra=extra)
     return folder
 
 
@@ -89,7 +89,7 @@ def test_every_reader_finds_the_same_around_a_text(tmp_path, kind):
         for reader in ["training", "score", "prompt", "harness"] if is_causal else ["training", "text"]:
             found = [tokenizers.text_frame(one.tokenizer, reader, one.frame) for one in (ours, theirs)]
             assert found[0] == found[1], (objective, ends, reader)
-        found = [pretrained.end_id(one.tokenizer, one.objective, one.frame) for one in (ours, theirs)]
+        found = [pretrained.end_id(one.tokenizer, one.kind.name, one.frame) for one in (ours, theirs)]
         assert found[0] == found[1] or not is_causal
         # A run that goes on from either encodes its records alike.
         going_on = [
@@ -155,9 +155,9 @@ def _said(folder, corpus, texts, capsys):
     said = {"evaluate": json.loads(capsys.readouterr().out)["nll"]}
     rows = list(scoring.score(loaded, texts))
     assert not any(row.error for row in rows)
-    name = "log_likelihood" if loaded.objective == "causal_lm" else "pseudo_log_likelihood"
+    name = "log_likelihood" if loaded.kind.name == "causal_lm" else "pseudo_log_likelihood"
     said |= {f"score {row.id}": row.values[name] for row in rows}
-    if loaded.objective == "masked_lm":
+    if loaded.kind.name == "masked_lm":
         mask = loaded.tokenizer.token(loaded.tokenizer.specials.mask)
         filled = decoding.fill(loaded, f"{texts[0]} {mask}" if " " in texts[0] else texts[0] + mask)
         return said | {"fill": filled.predictions[0].probability, "filled": float(filled.tokens.sum())}

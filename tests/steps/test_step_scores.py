@@ -391,11 +391,11 @@ OTHER_MAKES = [
     {"position": "learned", "tie_embeddings": True, "logit_softcap": 5.0},
     {"position": "rotary", "tie_embeddings": False, "window": 4},
     {"position": "relative", "tie_embeddings": True, "scan_layers": True, "depth": 2},
-    {"position": "instruction", "tie_embeddings": False, "next_id": ord(" ")},
+    {"position": models.Instruction(next_id=ord(" ")), "tie_embeddings": False},
 ]
 
 
-@pytest.mark.parametrize("changes", OTHER_MAKES, ids=lambda changes: changes["position"])
+@pytest.mark.parametrize("changes", OTHER_MAKES, ids=lambda changes: str(changes["position"]))
 def test_models_of_other_makes(changes):
     """Two texts that share a row, the second of which is compared."""
     loaded = open_model("causal", head="linear", **changes)
@@ -651,7 +651,7 @@ def test_models_that_predict_no_tokens_are_refused(causal):
         model_kind(causal.model)
     with pytest.raises(ValueError, match="takes one model: got an ensemble of 2 members"):
         step_scores(causal._replace(members=2), "To be", "entropy")
-    body = causal._replace(model=models.BodyModel(causal.config), objective="body")
+    body = causal._replace(model=models.BodyModel(causal.config), kind=models.BODY_ALONE)
     with pytest.raises(
         ValueError, match="step functions are of models that predict tokens: this one is a 'body'"
     ):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxlm import models, pretrained, tokenizers, training
+from jaxlm.io import flat_fields
 from jaxlm.training._changes import CHANGEABLE, find_changes
-from jaxlm.training._records import flat_fields
 from jaxlm.training._run_folder import check_run_folder
 
 # A value of each field that differs from that of the run below.
@@ -161,7 +161,7 @@ def beginning(tmp_path_factory):
     for name, seed in (("first", 0), ("other", 1)):
         params = models.build(config).init(jax.random.key(seed), jnp.array([[1]]))["params"]
         tokenizer = tokenizers.bytes_tokenizer()
-        pretrained.save_model(root / name, config, params, tokenizer, objective="masked_lm")
+        pretrained.save_model(root / name, config, params, tokenizer, kind="masked_lm")
     shutil.copytree(root / "first", root / "copy")
     return root
 
@@ -195,7 +195,7 @@ def test_what_is_said_before_a_run_starts_is_told(short, beginning, tmp_path):
         config,
         drawn["params"],
         tokenizers.bytes_tokenizer(),
-        objective="classification",
+        kind="classification",
         head=labelled,
     )
     experiment = replaced(experiment, "run.init", str(tmp_path / "classifier"))

@@ -69,7 +69,7 @@ def test_a_causal_run_predicts_every_token_but_a_records_first_once(proteins, tm
     assert scores.scored == (cache.lengths - 1).sum()
     assert scores.bits_per_byte == pytest.approx(scores.nll * scores.scored / np.log(2) / cache.num_bytes)
     loaded = pretrained.load(tmp_path / "run")
-    assert loaded.objective == "causal_lm"
+    assert loaded.kind.name == "causal_lm"
     again = training.evaluate(
         loaded.model, loaded.params, loaded.tokenizer, cache, objective="causal_lm", row_length=16
     )

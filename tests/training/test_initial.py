@@ -41,7 +41,7 @@ def saved(folder, config=GPT2, objective="causal_lm", head=None, tokenizer=None)
     if objective in ("causal_lm", "masked_lm") and config.causal:
         pretrained.save_huggingface(folder, loaded)
     else:
-        pretrained.save_model(folder, config, params, tokenizer, objective=objective, head=head)
+        pretrained.save_model(folder, config, params, tokenizer, kind=objective, head=head)
     return params
 
 
@@ -118,7 +118,7 @@ def test_a_classifier_takes_the_body_and_draws_its_head(gpt2, tmp_path):
     assert experiment.run.objective == "classification"
     loaded = trained(experiment, tmp_path / "run")
     jax.tree.map(np.testing.assert_array_equal, loaded.params["body"], params["body"])
-    assert loaded.objective == "classification" and "head" in loaded.params
+    assert loaded.kind.name == "classification" and "head" in loaded.params
 
 
 @pytest.mark.parametrize("objective", ["masked_lm", "causal_lm", "classification", "regression"])
@@ -141,7 +141,7 @@ def test_a_body_takes_every_head_that_fits_it(objective, texts, tmp_path):
     if objective == "regression":
         loaded = trained(begun, tmp_path / "run")
         jax.tree.map(np.testing.assert_array_equal, loaded.params["body"], params["body"])
-        assert loaded.objective == objective
+        assert loaded.kind.name == objective
 
 
 def test_a_run_of_our_own_goes_on_too_scanned_or_not(texts, tmp_path):

@@ -34,7 +34,7 @@ def written_out(model, params, batch, tokens, loss_mask):
     inputs = models.Inputs(
         tokens=tokens,
         segments=batch.segments,
-        positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id),
+        positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id),
     )
     hidden = model.apply({"params": params}, inputs).hidden
     logits = model.apply({"params": params}, hidden, method="logits")
@@ -104,7 +104,7 @@ def rows(model, params, batches, scheduled):
     @jax.jit
     def written_out(params, batch):
         masked = training.mask_batch(RNGS["mask"], batch, scheduled)
-        positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id)
+        positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id)
         inputs = models.Inputs(tokens=masked.tokens, segments=batch.segments, positions=positions)
         hidden = model.apply({"params": params}, inputs).hidden
         gathered = hidden.reshape(-1, hidden.shape[-1])[masked.indices]
@@ -197,7 +197,8 @@ def test_specials_are_never_masked_or_drawn(task, masking, batches):
 
 
 def test_next_may_be_masked_where_positions_are_of_corrupted_ids(experiment, task, batches):
-    config = dataclasses.replace(task.config, instruction_positions="corrupted")
+    position = dataclasses.replace(task.config.position, source="corrupted")
+    config = dataclasses.replace(task.config, position=position)
     half = dataclasses.replace(experiment.resolved_input_noise, rate=0.5)
     masking = training.make_masking(half, config, task.tokenizer, task.splits["train"], 8)
     assert not masking.noise.forbidden[task.tokenizer.specials.next]
@@ -231,11 +232,12 @@ def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
         seen.update(arguments[0]._asdict())
         return models.Output(jnp.zeros((*seen["tokens"].shape, 4)), None)
 
-    config = dataclasses.replace(task.config, instruction_positions=source)
+    position = dataclasses.replace(task.config.position, source=source)
+    config = dataclasses.replace(task.config, position=position)
     batch = jax.tree.map(jnp.asarray, batches[0])
     training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
-    clean = ops.instruction_positions(batch.tokens, batch.segments, config.next_id)
-    corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.next_id)
+    clean = ops.instruction_positions(batch.tokens, batch.segments, config.position.next_id)
+    corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.position.next_id)
     assert (clean != corrupted).any()
     np.testing.assert_array_equal(seen["positions"], clean if source == "clean" else corrupted)
 

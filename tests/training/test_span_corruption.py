@@ -22,10 +22,8 @@ CONFIG = models.TransformerConfig(
     depth=1,
     num_heads=2,
     max_length=16,
-    position="relative",
-    relative_buckets=8,
-    relative_distance=8,
-    decoder_start_id=START,
+    position=models.Relative(buckets=8, distance=8),
+    decoder=models.DecoderConfig(start_id=START),
     init_std=0.5,
 )
 DOCUMENTS = ((5, 7, 12, 2, 9, 3), (3, 8, 8, 19), (8, 6, 4, 11, 10, 15, 17, 2))
@@ -150,7 +148,7 @@ def run_folder(experiment, tmp_path_factory):
 def test_a_run_leaves_a_model_that_is_evaluated_again(experiment, run_folder):
     folder, last = run_folder
     loaded = pretrained.load(folder)
-    assert loaded.objective == "seq2seq_lm" and loaded.config.decoder_start_id == 256
+    assert loaded.kind.name == "seq2seq_lm" and loaded.config.decoder.start_id == 256
     assert tokenizers.sentinel_ids(loaded.tokenizer) == tuple(range(260, 268))
     cache = training.make_task(experiment).splits["test"].cache
     again = training.evaluate(
