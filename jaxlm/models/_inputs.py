@@ -121,7 +121,7 @@ def check_inputs(
         _check_cached(config, inputs, cache, slots)
 
 
-def check_sides(inputs: Inputs, cache: Cache | None) -> None:
+def check_both_sides(inputs: Inputs, cache: Cache | None) -> None:
     """Refuses an encoder-decoder's inputs whose sides contradict each other.
 
     Args:

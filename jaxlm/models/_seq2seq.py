@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from jaxlm.errors import ConfigError, UsageError
 from jaxlm.models._cache import Cache
-from jaxlm.models._inputs import Inputs, as_inputs, check_sides
+from jaxlm.models._inputs import Inputs, as_inputs, check_both_sides
 from jaxlm.models._interventions import (
     Intervention,
     as_interventions,
@@ -27,7 +27,7 @@ class Seq2SeqLM(HeadedModel):
     made of another, so that a text is encoded once however much is written from it.
 
     Example:
-      >>> import jax
+      >>> import jax, jax.numpy as jnp
       >>> from jaxlm.models import DecoderConfig, Inputs, TransformerConfig
       >>> sizes = {"vocab_size": 7, "width": 8, "depth": 1, "num_heads": 2}
       >>> model = Seq2SeqLM(TransformerConfig(**sizes, decoder=DecoderConfig()))
@@ -78,7 +78,7 @@ class Seq2SeqLM(HeadedModel):
             text and its memory, or a site is of an encoder that does not run.
         """
         inputs, wanted, changes = as_inputs(inputs), as_sites(intermediates), as_interventions(interventions)
-        check_sides(inputs, cache)
+        check_both_sides(inputs, cache)
         source, of_encoder = inputs.encoder, {}
         if self.is_initializing() and source is None:
             source = inputs
