@@ -41,21 +41,18 @@ def report(
     went_on = f", on from step {first:,} to {finished.step:,}" if first else ""
     print(f"\ntrained {finished.step - first:,} steps in {duration(finished.seconds)}{went_on}\n")
     if scores is not None:
-        print(
-            f"{finished.split} split, held out: {described(scores, models.as_kind(experiment.run.objective))}"
-        )
+        print(f"{finished.split} split, held out: {described(scores, experiment.objective.kind)}")
         show_scores(scores, experiment)
     if more is not None:
         print(more(folder))
-    loaded = pretrained.load(folder)
+    loaded = pretrained.load(folder, kind=experiment.objective.kind)
     probes = _probes(loaded, experiment, folder)
     if probes:
         print("\nprobes\n")
         print("\n".join(fill_probes(loaded, probes)))
     print(f"curve: {folder / 'curve.png'}\n")
-    print("next:")
-    for command in _commands(loaded, experiment, probes, folder):
-        print(f"  {command}")
+    commands = _commands(loaded, experiment, probes, folder)
+    print("\n  ".join(["next:", *commands] if commands else []))
 
 
 def draw(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | None) -> None:
@@ -88,7 +85,9 @@ def _commands(
     loaded: pretrained.Loaded, experiment: training.Experiment, probes: list[Probe], folder: Path
 ) -> list[str]:
     tokenizer, name = loaded.tokenizer, shlex.quote(str(folder))
-    commands = [f"evaluate {name}", f"info {name}"]
+    # What cannot be imported, only the experiment's file gives.
+    opens = loaded.kind.name in models.KINDS or loaded.kind.reference is not None
+    commands = [f"evaluate {name}", f"info {name}"] if opens else []
     if loaded.kind.fill:
         texts = [as_text(tokenizer, probe) for probe in probes]
         if _is_bytecode(experiment):

@@ -22,7 +22,8 @@ def described(scores: AnyEvaluation, kind: models.ModelKind) -> str:
         return f"{scores.scored:,} masked of {scores.tokens:,} tokens, fixed masks"
     if kind.encoder:
         return f"{scores.scored:,} tokens written of {scores.tokens:,} in the texts, fixed spans"
-    return f"{scores.scored:,} next tokens of {scores.tokens:,}"
+    asked = "next tokens" if kind.next_token else "targets"
+    return f"{scores.scored:,} {asked} of {scores.tokens:,}" + ("" if kind.next_token else " tokens")
 
 
 def show_scores(scores: AnyEvaluation, experiment: training.Experiment, *, is_own: bool = True) -> None:

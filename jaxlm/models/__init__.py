@@ -7,7 +7,6 @@ from jaxlm.models._config import TransformerConfig, flat_config, from_dict, long
 from jaxlm.models._config_checks import DROPOUTS
 from jaxlm.models._config_parts import GATED, MOST_LAYERS, DecoderConfig, LinearHead, TransformHead
 from jaxlm.models._ensembles import (
-    BODY,
     EnsembleOutput,
     EnsemblePrediction,
     EnsembleValues,
@@ -46,7 +45,7 @@ from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
 from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._sites import Site
-from jaxlm.models._stacking import BODIES, stack_blocks, unstack_blocks
+from jaxlm.models._stacking import BODIES, BODY, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
 __all__ = [

@@ -12,10 +12,8 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.models._inputs import Inputs
 from jaxlm.models._kinds import Model
+from jaxlm.models._stacking import BODY
 from jaxlm.typing import Array, Bool, Float, Int
-
-# The name of the body among the parameters of a model.
-BODY = "body"
 
 
 class EnsembleOutput(NamedTuple):

@@ -25,27 +25,29 @@ class ModelKind:
       name: what config.json calls it; a kind of your own has a name that is not in `KINDS`.
       make: from a config and a head to the module; raises ConfigError where they contradict each other.
       head: what the head predicts: "tokens" of a vocabulary at a position, numbers of whole "sequences" (by a
-        `HeadConfig`), "several" heads by name, or None: there is none.
+        `HeadConfig`), "several" heads by name, "own": what its objective alone can call, or None: there is
+        none.
       causal: whether a position sees only itself and what comes before.
       encoder: whether an encoder reads one text and a decoder, which is causal, writes another.
       next_token: whether it may be asked what token comes next.
       fill: whether it may be asked what stands at a mask.
       score: whether it may be asked how likely the tokens of a text are, by `next_token` or by `fill`.
       reference: where the kind can be imported from, "module:NAME", for whoever opens a saved model without
-        having the kind at hand; None: it is given, `pretrained.load(folder, kind=...)`.
+        having the kind at hand: its folder names the module, and opening it imports that. None: the kind is
+        given, `pretrained.load(folder, kind=...)`.
 
     Raises:
       ConfigError: if the name is empty, or the fields contradict each other.
 
     Example:
-      >>> tagger = ModelKind(name="tagger", make=lambda config, head: MaskedLM(config), fill=True)
-      >>> tagger.head, tagger.fill, tagger.next_token, tagger.sequence_outputs
+      >>> speller = ModelKind(name="speller", make=lambda config, head: MaskedLM(config), fill=True)
+      >>> speller.head, speller.fill, speller.next_token, speller.sequence_outputs
       ('tokens', True, False, False)
     """
 
     name: str
     make: Callable[[TransformerConfig, Any], nn.Module]
-    head: Literal["tokens", "sequences", "several"] | None = "tokens"
+    head: Literal["tokens", "sequences", "several", "own"] | None = "tokens"
     causal: bool = False
     encoder: bool = False
     next_token: bool = False

@@ -163,6 +163,19 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
     )
 
 
+def kind_name(name: str | os.PathLike[str]) -> str | None:
+    """Returns what a run's config.json calls the kind of its model; None of a folder that is no run's.
+
+    Args:
+      name: as for `load`.
+
+    Raises:
+      FileNotFoundError: if there is no folder.
+    """
+    values = _values(find_folder(name) / CONFIG)
+    return values.get("objective") if _is_ours(values) else None
+
+
 def _opened(
     name: str | os.PathLike[str], kind: models.KindOrName | None
 ) -> tuple[_Source, dict[str, StoredTensor]]:

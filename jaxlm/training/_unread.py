@@ -6,8 +6,9 @@ from typing import NamedTuple
 from jaxlm import io
 from jaxlm.corruption import NoiseConfig
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._objective import Objective
+from jaxlm.training._objectives import OBJECTIVES
 
-LANGUAGE = ("masked_lm", "causal_lm", "seq2seq_lm")
 # Of a model: what a language model's output is made of, which a head over whole records takes the place of.
 OUTPUT = (
     "tie_embeddings",
@@ -39,7 +40,7 @@ def unread_fields(experiment: Experiment) -> dict[str, str]:
     Example:
       >>> unread = unread_fields(Experiment())
       >>> unread["spans.rate"]
-      "spans are of run.objective='seq2seq_lm', and it is 'masked_lm'"
+      "it is of objective='seq2seq_lm', and that is 'masked_lm'"
       >>> "input_noise.mask_share" in unread, "input_noise.temperature" in unread
       (False, True)
     """
@@ -59,8 +60,7 @@ def _sections(rule: _Rule) -> tuple[str, ...]:
 
 def _rules(experiment: Experiment) -> Iterator[_Rule]:
     """Rules in order: of several that leave a field out, the first says why."""
-    objective = experiment.run.objective
-    yield from _of_objectives(f"and it is {objective!r}")
+    yield from _of_objectives(f"and that is {experiment.objective.name!r}")
     yield from _of_data()
     yield from _of_models()
     for name in ("input_noise", "target_noise"):
@@ -73,37 +73,27 @@ def _rules(experiment: Experiment) -> Iterator[_Rule]:
 
 
 def _of_objectives(but: str) -> Iterator[_Rule]:
-    def among(*objectives: str) -> Callable[[Experiment], bool]:
-        return lambda one: one.run.objective in objectives
+    def of(fields: tuple[str, ...], is_read: Callable[[Objective], bool], more: str = "") -> _Rule:
+        """Fields that some objectives read, which are told by the names of ours that do."""
+        names = [repr(name) for name, one in OBJECTIVES.items() if is_read(one)]
+        listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+        return _Rule(fields, lambda one: is_read(one.objective), f"it is of objective={listed}, {but}{more}")
 
-    of_labels = among("classification", "regression")
-    both = "run.objective='classification' and 'regression'"
-    of_tokens = f"of language models, not of {both}"
-    yield _Rule(("head.",), of_labels, f"the head of whole records is of {both}, {but}")
+    def by_noise(one: Objective) -> bool:
+        return "input_noise" in one.reads
+
+    yield of(("head.",), lambda one: one.kind.sequence_outputs)
     yield _Rule(("head.center", "head.scale"), lambda one: False, "the labels decide it")
-    yield _Rule(("spans.",), among("seq2seq_lm"), f"spans are of run.objective='seq2seq_lm', {but}")
-    yield _Rule(
-        ("input_noise.",),
-        lambda one: one.run.objective != "seq2seq_lm",
-        f"input_noise is of every run.objective but 'seq2seq_lm', {but}; see spans.rate",
-    )
-    yield _Rule(
-        ("target_noise.",),
-        among("masked_lm", "causal_lm"),
-        f"target_noise is of run.objective='masked_lm' and 'causal_lm', {but}",
-    )
-    yield _Rule(("loss.z_loss",), among(*LANGUAGE), f"it is {of_tokens}, {but}")
-    yield _Rule(
-        ("loss.label_smoothing",),
-        lambda one: one.run.objective != "regression",
-        f"numbers are not smoothed, {but}",
-    )
+    yield of(("spans.",), lambda one: "spans" in one.reads)
+    yield of(("input_noise.",), by_noise, "; see spans.rate")
+    yield of(("target_noise.",), lambda one: "target_noise" in one.reads)
+    yield of(("loss.z_loss",), lambda one: "z_loss" in one.reads)
+    yield of(("loss.label_smoothing",), lambda one: "label_smoothing" in one.reads)
     labels = ("data.label_pattern", "data.label_field", "data.label_kind")
-    yield _Rule(labels, of_labels, f"labels are of {both}, {but}")
-    output = tuple(f"model.{name}" for name in OUTPUT)
-    yield _Rule(output, among(*LANGUAGE), f"the output over the vocabulary is {of_tokens}, {but}")
+    yield of(labels, lambda one: one.labels is not None)
+    yield of(tuple(f"model.{name}" for name in OUTPUT), lambda one: one.kind.head == "tokens")
     decoder = ("model.decoder", "model.decoder.")
-    yield _Rule(decoder, among("seq2seq_lm"), f"a decoder apart is of run.objective='seq2seq_lm', {but}")
+    yield of(decoder, lambda one: one.kind.encoder)
 
 
 def _of_data() -> Iterator[_Rule]:

@@ -40,8 +40,8 @@ def save_run(folder, tokenizer, objective, ends):
     """A folder as `train` leaves it, of parameters that are drawn."""
     config = models.TransformerConfig(vocab_size=tokenizer.vocab_size, **SIZE, **CONFIGS[objective])
     params = _drawn(models.build(config, objective))
-    run = training.RunConfig(objective=objective)
-    experiment = training.Experiment(data=data.DataConfig(ends=ends, row_length=48), model=config, run=run)
+    rows = data.DataConfig(ends=ends, row_length=48)
+    experiment = training.Experiment(objective=objective, data=rows, model=config)
     extra = {"experiment": experiment.to_dict()}
     pretrained.save_model(folder, config, params, tokenizer, kind=objective, extra=extra)
     return folder
@@ -142,7 +142,7 @@ def check_commands(pair, capsys):
     corpus = run.parent / "corpus.txt"
     corpus.write_text("".join(f"{text}\n" for text in texts))
     begun = [training.begin_from(str(folder)) for folder in (run, converted)]
-    assert begun[0].data == begun[1].data and begun[0].run.objective == begun[1].run.objective
+    assert begun[0].data == begun[1].data and begun[0].objective == begun[1].objective
     found = [_said(folder, corpus, texts, capsys) for folder in (run, converted)]
     assert found[0].keys() == found[1].keys() and len(found[0]) > 2
     for name, value in found[0].items():

@@ -54,7 +54,7 @@ def run(model, params):
 
     @functools.cache
     def compiled(gradient, options):
-        objective = training.causal_lm_objective(**dict(options))
+        objective = training.causal_lm_loss(**dict(options))
 
         def loss(params, batch):
             loss_sum, weight, metrics = objective(model.apply, params, batch, RNGS)
@@ -195,7 +195,7 @@ def test_dropout_is_of_its_key_and_off_where_deterministic(params):
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def loss(rng, batch, deterministic):
-        objective = training.causal_lm_objective(deterministic=deterministic)
+        objective = training.causal_lm_loss(deterministic=deterministic)
         return objective(model.apply, params, batch, RNGS | {"dropout": rng})[0]
 
     one, two = jax.random.key(1), jax.random.key(2)
@@ -303,4 +303,4 @@ def test_the_evaluation_is_by_level_of_a_scheduled_input_noise(run):
 
 def test_smoothing_by_fraction_needs_noise():
     with pytest.raises(ValueError, match="give input_noise or target_noise"):
-        training.causal_lm_objective(label_smoothing="fraction")
+        training.causal_lm_loss(label_smoothing="fraction")

@@ -183,9 +183,7 @@ def test_the_model_that_a_run_began_with_may_lie_elsewhere(short, beginning, tmp
 
 def test_what_is_said_before_a_run_starts_is_told(short, beginning, tmp_path):
     """A head that is drawn anew is said while the first parameters are made."""
-    base = dataclasses.replace(
-        short, model=training.Experiment().model, run=dataclasses.replace(short.run, objective="masked_lm")
-    )
+    base = dataclasses.replace(short, model=training.Experiment().model, objective="masked_lm")
     experiment = training.begin_from(str(beginning / "first"), base)
     labelled = models.HeadConfig(num_outputs=2)
     config = models.TransformerConfig(vocab_size=260, width=16, depth=1, num_heads=2, max_length=32)

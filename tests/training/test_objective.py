@@ -15,7 +15,7 @@ RNGS = {"mask": jax.random.key(3), "dropout": jax.random.key(4)}
 
 @pytest.fixture(scope="module")
 def objective(task, masking):
-    return training.masked_lm_objective(masking, **training.position_options(task.config))
+    return training.masked_lm_loss(masking, **training.position_options(task.config))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_what_training_adds_an_evaluation_leaves_out(model, params, task, schedu
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def loss(batch, deterministic):
-        objective = training.masked_lm_objective(
+        objective = training.masked_lm_loss(
             scheduled,
             target_noise=noise,
             label_smoothing=smoothing,
@@ -155,7 +155,7 @@ def test_an_evaluation_has_every_metric_by_level_of_noise(model, params, task, s
     batch, masked, logits = rows
     probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     targets = masked.targets
-    objective = training.masked_lm_objective(
+    objective = training.masked_lm_loss(
         scheduled, deterministic=True, **training.position_options(task.config)
     )
     loss_sum, weight, sums = jax.jit(functools.partial(objective, model.apply))(params, batch, RNGS)
@@ -235,7 +235,7 @@ def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
     position = dataclasses.replace(task.config.position, source=source)
     config = dataclasses.replace(task.config, position=position)
     batch = jax.tree.map(jnp.asarray, batches[0])
-    training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
+    training.masked_lm_loss(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
     clean = ops.instruction_positions(batch.tokens, batch.segments, config.position.next_id)
     corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.position.next_id)
     assert (clean != corrupted).any()
@@ -257,7 +257,7 @@ def test_other_positions_are_the_batchs(task, masking, batches):
 
     batch = jax.tree.map(jnp.asarray, batches[0])
     config = dataclasses.replace(task.config, position="rotary")
-    training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
+    training.masked_lm_loss(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
     np.testing.assert_array_equal(seen["positions"], batch.positions)
 
 
@@ -299,7 +299,7 @@ def test_dropout_is_of_its_key_and_off_where_deterministic(params, task, masking
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def loss(dropout_rng, deterministic):
-        objective = training.masked_lm_objective(
+        objective = training.masked_lm_loss(
             masking, deterministic=deterministic, **training.position_options(config)
         )
         return objective(model.apply, params, batch, RNGS | {"dropout": dropout_rng})[0]

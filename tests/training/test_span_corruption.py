@@ -66,7 +66,7 @@ def params(model):
 def sums(model, params):
     @functools.cache
     def compiled(deterministic):
-        objective = training.span_corruption_objective(SPANS, deterministic=deterministic)
+        objective = training.span_corruption_loss(SPANS, deterministic=deterministic)
         return jax.jit(lambda batch: objective(model.apply, params, batch, RNGS))
 
     return lambda batch, deterministic=False: compiled(deterministic)(batch)
@@ -116,6 +116,7 @@ def experiment(tmp_path_factory):
     path = tmp_path_factory.mktemp("texts") / "numbers.txt"
     path.write_text("\n".join(lines))
     return training.Experiment(
+        objective="seq2seq_lm",
         data=data.DataConfig(paths=(str(path),), row_length=48, validation_share=0.2, test_share=0.2),
         tokenizer=tokenizers.TokenizerConfig(kind="bytes", sentinels=8),
         model=models.TransformerConfig(
@@ -133,7 +134,7 @@ def experiment(tmp_path_factory):
             tie_embeddings=False,
         ),
         spans=corruption.SpanConfig(rate=0.2),
-        run=training.RunConfig(steps=8, batch_size=8, objective="seq2seq_lm", eval_every=4, save_every=4),
+        run=training.RunConfig(steps=8, batch_size=8, eval_every=4, save_every=4),
     )
 
 
@@ -206,16 +207,15 @@ def test_texts_are_opened_and_closed_as_the_model_s_file_does_it(experiment, run
 
 
 def test_an_encoder_decoder_is_no_classifier_s_beginning(experiment, run_folder):
-    labels = dataclasses.replace(experiment.run, objective="classification")
-    with pytest.raises(ValueError, match=r"encoder-decoder and goes on as one: got run\.objective='classif"):
-        training.begin_from(str(run_folder[0]), dataclasses.replace(experiment, run=labels))
+    with pytest.raises(ValueError, match=r"encoder-decoder and goes on as one: got objective='classif"):
+        training.begin_from(str(run_folder[0]), dataclasses.replace(experiment, objective="classification"))
 
 
 def test_refusals(experiment):
     def changed(**options):
         return training.Experiment(**{**vars(experiment), **options})
 
-    with pytest.raises(ValueError, match=r"got model\.causal=True with run\.objective='seq2seq_lm'"):
+    with pytest.raises(ValueError, match=r"got model\.causal=True with objective='seq2seq_lm'"):
         changed(model=models.TransformerConfig(causal=True))
     with pytest.raises(ValueError, match=r"got tokenizer\.sentinels=0"):
         changed(tokenizer=tokenizers.TokenizerConfig(kind="bytes"))

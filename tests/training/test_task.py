@@ -82,7 +82,7 @@ def test_a_causal_corpus_in_which_nothing_is_predicted_is_refused(
         data=data.DataConfig(paths=(str(path),), row_length=row_length, ends=ends),
         tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
         model=TransformerConfig(width=8, depth=1, num_heads=2, max_length=8, position="rotary", causal=True),
-        run=training.RunConfig(objective="causal_lm"),
+        objective="causal_lm",
     )
     if predicts:
         assert training.make_task(experiment).splits["train"].plan.length.max() > 1
