@@ -118,7 +118,7 @@ def _engine(options: ScoreOptions) -> scoring.EngineConfig:
 
 def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
     """Returns the corpus and the measure, each with what it has to know of the other."""
-    measure, field = options.settings, options.field
+    measure, field = _settings(options), options.field
     if options.variants is not None:
         if options.corpus:
             raise UsageError("--variants takes the place of CORPUS: give one of them")
@@ -141,6 +141,15 @@ def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
         max_document=options.max_document,
     )
     return source, measure
+
+
+def _settings(options: ScoreOptions) -> scoring.Measure:
+    """The measure with its options, and its step functions where they stand apart."""
+    if not options.step_scores:
+        return options.settings
+    if options.settings.functions:
+        raise UsageError("--step-scores and --functions say the same: give one of them")
+    return dataclasses.replace(options.settings, functions=options.step_scores)
 
 
 def _is_fasta(options: ScoreOptions) -> bool:

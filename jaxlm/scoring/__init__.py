@@ -2,6 +2,7 @@
 
 from jaxlm.scoring._causal import causal_log_probs, next_token_log_probs
 from jaxlm.scoring._conditional import Conditional
+from jaxlm.scoring._device_rows import ContrastRows, DeviceRows
 from jaxlm.scoring._engine import Engine, score_pieces
 from jaxlm.scoring._engine_config import EngineConfig, Work
 from jaxlm.scoring._finish import read_parts
@@ -18,7 +19,6 @@ from jaxlm.scoring._masked_texts import word_numbers
 from jaxlm.scoring._measure import Context, Measure, Round, Row, ScoreError, nats
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._mutations import Substitution, Variant, parse_variant
-from jaxlm.scoring._packer import ContrastRows, DeviceRows
 from jaxlm.scoring._pieces import Piece, PieceContrast, PieceScores
 from jaxlm.scoring._pseudo_log_likelihood import PseudoLogLikelihood
 from jaxlm.scoring._rank_correlation import Interval, bootstrap_interval, spearman
@@ -27,6 +27,8 @@ from jaxlm.scoring._score import Score
 from jaxlm.scoring._scorer import Scorer, make_scorer, score
 from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
+from jaxlm.scoring._step_forward import StepForward
+from jaxlm.scoring._step_scores_measure import StepScores
 from jaxlm.scoring._store import open_store
 from jaxlm.scoring._variant_effect import VariantEffect
 from jaxlm.scoring._variant_files import find_variant_column, read_wild_type
@@ -64,6 +66,8 @@ __all__ = [
     "Scorer",
     "SinglePass",
     "Source",
+    "StepForward",
+    "StepScores",
     "Substitution",
     "Variant",
     "VariantEffect",

@@ -15,6 +15,7 @@ import numpy as np
 from jaxlm import models, pretrained
 from jaxlm.errors import ScoreError
 from jaxlm.scoring._ahead import ahead
+from jaxlm.scoring._device_rows import BatchShape, DeviceRows, Packed
 from jaxlm.scoring._engine_config import (
     EngineConfig,
     Work,
@@ -26,7 +27,7 @@ from jaxlm.scoring._engine_config import (
 from jaxlm.scoring._forward import LogProbForward
 from jaxlm.scoring._forward_contract import QUERY_POSITIONS, Forward, ForwardSetting
 from jaxlm.scoring._instruction_positions import host_instruction_positions
-from jaxlm.scoring._packer import BatchShape, DeviceRows, Packed, pack
+from jaxlm.scoring._packer import pack
 from jaxlm.scoring._pieces import Piece, PieceContrast
 
 # Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread

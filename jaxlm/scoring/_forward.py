@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 
 from jaxlm import models, ops
+from jaxlm.scoring._device_rows import DeviceRows
 from jaxlm.scoring._forward_contract import CombineMembers, Forward, ForwardSetting, hidden_states
-from jaxlm.scoring._packer import DeviceRows
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.typing import Array, Bool, Float, Int
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import models
-from jaxlm.scoring._packer import ContrastRows, DeviceRows
+from jaxlm.scoring._device_rows import ContrastRows, DeviceRows
 from jaxlm.typing import Array, Bool, Float
 
 CombineMembers = Literal["probs", "log_probs", "scores"]
