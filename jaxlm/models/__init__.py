@@ -16,6 +16,7 @@ from jaxlm.models._ensembles import (
     predict_tokens,
     predict_values,
 )
+from jaxlm.models._evaluations import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
 from jaxlm.models._inputs import Inputs
@@ -74,6 +75,7 @@ __all__ = [
     "EnsembleOutput",
     "EnsemblePrediction",
     "EnsembleValues",
+    "Evaluation",
     "HeadConfig",
     "HeadKind",
     "HeadProjection",
@@ -84,6 +86,7 @@ __all__ = [
     "KindOrName",
     "LayerCache",
     "Learned",
+    "LevelSummary",
     "LinearHead",
     "LinearScaling",
     "Llama3Scaling",
@@ -98,6 +101,7 @@ __all__ = [
     "Relative",
     "Rotary",
     "Seq2SeqLM",
+    "SequenceEvaluation",
     "SequenceModel",
     "Sinusoidal",
     "Site",

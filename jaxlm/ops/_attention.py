@@ -6,9 +6,9 @@ Letters: `B` batch, `L` queries, `S` keys, `N` query heads, `K` key/value heads,
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
+from jaxlm.devices import current_target
 from jaxlm.errors import ConfigError
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
 from jaxlm.ops._derivatives import are_plain, naming_remedy
@@ -112,7 +112,7 @@ def attention(
         outputs = weighted_values(probs, value, words, settings)
         return (outputs, probs) if return_probs else outputs
     # An accelerator would rather have one large product than four of half the work.
-    if is_causal and not rate and query.shape[1] >= LONG and jax.default_backend() == "cpu":
+    if is_causal and not rate and query.shape[1] >= LONG and current_target().platform == "cpu":
         return _causal_in_parts(query, key, value, mask, bias, settings)
     return dense_attention(query, key, value, mask, bias, words, settings)
 
