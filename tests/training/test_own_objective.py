@@ -23,7 +23,7 @@ from tests.training.own_parts import KIND, OBJECTIVE, VOWELS, loss, make_experim
 CHILD = """
 import sys
 from jaxlm import training
-training.enable_compilation_cache()
+enable_compilation_cache()
 experiment = training.load_experiment(sys.argv[1])
 for event in training.train(experiment, sys.argv[1], resume=True):
     print(type(event).__name__, getattr(event, "step", ""), flush=True)
