@@ -149,11 +149,19 @@ def _options_kind(records: tuple[type, ...]) -> type:
         for field in dataclasses.fields(record):
             if field.name not in told:
                 owners = [one.kind for one in records if len(records) > 1 and hasattr(one, field.name)]
-                own = f"of {' and '.join(owners)}: " if owners and len(owners) < len(records) else ""
+                own = f"of {_listed(owners)}: " if owners else ""
                 told[field.name] = own + attribute_texts(record).get(field.name, "")
                 fields |= {name: (name, *rest) for name, *rest in _fields_of(record, field)}
     lines = "".join(f"    {name}: {text}\n" for name, text in told.items())
-    return _dataclass("Options", f"Options by kind.\n\nAttributes:\n{lines}", list(fields.values()))
+    doc = (
+        "Options of one kind each, or of several." if len(records) > 1 else records[0].__doc__.splitlines()[0]
+    )
+    return _dataclass("Options", f"{doc}\n\nAttributes:\n{lines}", list(fields.values()))
+
+
+def _listed(words: list[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def attribute_texts(kind: type) -> Mapping[str, str]:

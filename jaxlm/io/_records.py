@@ -127,7 +127,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 def _decoded(hint: Any, value: Any, name: str) -> Any:
     """A field's value of what JSON holds."""
     records, kinds = _record_types(hint), members(hint)
-    is_name = isinstance(value, str) and value in _by_kind(records)
+    is_name = isinstance(value, str) and len(records) > 1 and str not in kinds
     if records and (isinstance(value, Mapping) or is_name or len(kinds) == 1):
         return _decoded_record(records, value, name)
     value = tuple(value) if isinstance(value, list) else value

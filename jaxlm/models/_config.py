@@ -55,9 +55,8 @@ class TransformerConfig:
       final_norm: whether the last block is followed by a norm; None: yes unless the norms are "post".
       parallel_residual: whether attention and feed-forward read the same stream, each through its own norm,
         and are added to it together.
-      position: how a token's place is known: `Learned`, `Sinusoidal`, `Rotary`, `Relative`, `Instruction` or
-        `NoPosition`, each with options of its own. A name stands for the record with its defaults: "learned",
-        "sinusoidal", "rotary", "relative", "instruction" or "none".
+      position: how a token's place is known: a record with options of its own, `Learned`, `Sinusoidal`,
+        `Rotary`, `Relative`, `Instruction` or `NoPosition`. Its kind stands for the record with its defaults.
       token_types: rows of a table of token types, whose rows are added to the embeddings; 0: none.
       activation: "gelu" (exact), "gelu_tanh", "relu", "silu", and gated "swiglu", "geglu" (exact) or
         "geglu_tanh".
@@ -84,8 +83,8 @@ class TransformerConfig:
       attention_output_dropout: rate on what attention adds to the residual stream.
       mlp_dropout: rate on what the feed-forward adds.
       tie_embeddings: whether the output kernel is the token embedding.
-      head: what stands before a language model's output kernel: `TransformHead` (linear, activation, norm) or
-        `LinearHead` (nothing). "transform" and "linear" stand for the records with their defaults.
+      head: what stands before a language model's output kernel, a record as well: `TransformHead` (linear,
+        activation, norm) or `LinearHead` (nothing).
       head_bias: whether the output has a bias.
       output_scale: factor of what is multiplied with the output kernel.
       logit_softcap: bound of the logits; None: no bound.

@@ -64,7 +64,8 @@ def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
       >>> from_flat({"width": 64, "head": "linear", "position": "relative", "relative_buckets": 16})
       {'width': 64, 'head': {'kind': 'linear'}, 'position': {'kind': 'relative', 'buckets': 16}}
     """
-    if not _FLAT_DEFAULTS.keys() & values.keys():
+    has_records = any(isinstance(values.get(name), Mapping) for name in ("position", "head", "decoder"))
+    if has_records or not _FLAT_DEFAULTS.keys() & values.keys():
         return dict(values)
     records = {name: value for name, value in values.items() if name not in _FLAT_DEFAULTS}
     position, head = values.get("position", "learned"), values.get("head", "transform")
@@ -77,7 +78,7 @@ def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(head, str):
         records["head"] = _named(values, head, _OF_HEAD.get(head, {}))
     decoder = {ours: values.get(flat) for ours, flat in _OF_DECODER.items()}
-    if "decoder" not in records and any(value is not None for value in decoder.values()):
+    if any(value is not None for value in decoder.values()):
         records["decoder"] = decoder
     return records
 

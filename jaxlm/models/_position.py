@@ -45,8 +45,8 @@ class Rotary:
       window_base: the same in blocks with a window, where nothing is scaled; None: as in the others.
       share: share of a head's features that turn, the first ones.
       amplitude: factor of what is turned; None: of "yarn" `0.1 ln(factor) + 1`, else 1.
-      scaling: how turns are slowed for longer texts, "none", "linear", "dynamic", "llama3" or "yarn", or the
-        record of one with its options.
+      scaling: how turns are slowed for longer texts: `NoScaling`, `LinearScaling`, `DynamicScaling`,
+        `Llama3Scaling` or `YarnScaling`, or its kind for the record with its defaults.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.

@@ -29,7 +29,6 @@ from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
 from jaxlm.scoring._step_forward import StepForward
 from jaxlm.scoring._step_scores_measure import StepScores
-from jaxlm.scoring._store import open_store
 from jaxlm.scoring._variant_effect import VariantEffect
 from jaxlm.scoring._variant_files import find_variant_column, read_wild_type
 from jaxlm.scoring._variant_ranking import rank_variants
@@ -85,7 +84,6 @@ __all__ = [
     "nats",
     "next_token_log_probs",
     "noise_shares",
-    "open_store",
     "parse_variant",
     "query_sums",
     "rank_variants",

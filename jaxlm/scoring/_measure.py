@@ -17,7 +17,10 @@ from jaxlm.scoring._forward_contract import Forward
 from jaxlm.scoring._pieces import Piece
 
 Question = Literal["next_token", "fill"]
-MODELS_ASKED: dict[Question, str] = {"next_token": "causal LM", "fill": "masked LM"}
+MODELS_ASKED: dict[Question, str] = {
+    "next_token": models.CAUSAL_LM.name,
+    "fill": models.MASKED_LM.name,
+}
 # What options that several measures have are at least.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 

@@ -39,6 +39,14 @@ def refused(folder, values):
         assert "config.json" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def changed(values, name, value):
+    """The fields of a model with another value in one, which may be in a record among them."""
+    outer, _, inner = name.rpartition(".")
+    if not outer:
+        return {**values, name: value}
+    return {**values, outer: {**(values[outer] or {}), inner: value}}
+
+
 @pytest.mark.parametrize("position", ["learned", "rotary", "relative", "sinusoidal"])
 def test_every_size_of_ours(folders, position):
     folder = folders[position]
@@ -47,8 +55,8 @@ def test_every_size_of_ours(folders, position):
         "mlp_width",
         "head_width",
         "num_kv_heads",
-        "decoder_depth",
-        "relative_buckets",
+        "decoder.depth",
+        "position.buckets",
         "token_types",
     ]
     try:
@@ -56,10 +64,10 @@ def test_every_size_of_ours(folders, position):
             # How far a model reads is no size of its weights, but where positions are learned.
             if name == "num_heads" or (name == "max_length" and position in ("rotary", "relative")):
                 continue
-            if name == "relative_buckets" and position != "relative":
+            if name == "position.buckets" and position != "relative":
                 continue
             for value in ENORMOUS[1:]:
-                refused(folder, {**kept, "model": {**kept["model"], name: value}})
+                refused(folder, {**kept, "model": changed(kept["model"], name, value)})
     finally:
         (folder / "config.json").write_text(json.dumps(kept))
 
@@ -78,9 +86,14 @@ def test_counts_of_layers_of_every_family(family):
 
 
 def test_what_no_model_has_is_no_config():
-    for name in ("depth", "decoder_depth", "relative_distance", "relative_buckets"):
+    for make, name in [
+        (models.TransformerConfig, "depth"),
+        (models.DecoderConfig, "depth"),
+        (models.Relative, "distance"),
+        (models.Relative, "buckets"),
+    ]:
         with pytest.raises(ValueError, match=f"{name} must be at most"):
-            models.TransformerConfig(**{**SIZE, name: 2**31 - 1})
+            make(**{name: 2**31 - 1})
     with pytest.raises(ValueError, match="table of max_length times width"):
         models.TransformerConfig(position="sinusoidal", **{**SIZE, "max_length": 2**30})
 

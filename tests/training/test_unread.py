@@ -64,8 +64,10 @@ def test_a_section_is_read_by_its_objectives(goal, section):
         ("classification", {}, "head.scale", "the labels decide it"),
         ("causal_lm", {}, "data.label_field", "objective='classification' and 'regression'"),
         ("regression", {}, "data.label_field", None),
-        ("masked_lm", {}, "model.decoder_depth", "seq2seq_lm"),
-        ("seq2seq_lm", {}, "model.decoder_depth", None),
+        ("masked_lm", {"model": {"decoder": models.DecoderConfig()}}, "model.decoder.depth", "seq2seq_lm"),
+        ("seq2seq_lm", {"model": {"decoder": models.DecoderConfig()}}, "model.decoder.depth", None),
+        ("regression", {}, "model.head", "the output over the vocabulary"),
+        ("regression", {}, "model.head.epsilon", "the output over the vocabulary"),
         ("masked_lm", {"input_noise": {"rate": None}}, "input_noise.mask_share", None),
         ("causal_lm", {"input_noise": {"rate": None}}, "input_noise.mask_share", "input_noise.rate is 0"),
         ("causal_lm", {"input_noise": {"rate": None}}, "input_noise.rate", None),
@@ -77,8 +79,8 @@ def test_a_section_is_read_by_its_objectives(goal, section):
         ("masked_lm", {"data": {"paths": ()}}, "data.field", "there are no data.paths"),
         ("masked_lm", {}, "tokenizer.vocab_size", "no vocabulary is trained"),
         ("masked_lm", {"tokenizer": {"kind": "subwords"}}, "tokenizer.vocab_size", None),
-        ("masked_lm", {}, "model.rotary_base", "model.position='rotary'"),
-        ("masked_lm", {"model": {"position": "rotary"}}, "model.rotary_base", None),
+        ("masked_lm", {"model": {"position": "rotary"}}, "model.position.base", None),
+        ("masked_lm", {"model": {"position": "rotary"}}, "model.position.window_base", "a model.window"),
         (
             "masked_lm",
             {"optimizer": {"decay": "constant"}},
@@ -99,16 +101,17 @@ OTHERS = {
     "mlp_width": 24,
     "window": 3,
     "layer_pattern": "wf",
-    "rotary_share": 0.5,
-    "rotary_length": 8,
-    "rotary_slow_turns": 0.1,
-    "rotary_fast_turns": 1.2,
+    "position.share": 0.5,
+    "position.scaling.length": 8,
+    "position.scaling.slow_turns": 0.1,
+    "position.scaling.fast_turns": 1.2,
     "attention_softcap": 2.0,
     "logit_softcap": 2.0,
-    "decoder_depth": 1,
-    "decoder_mlp_width": 24,
-    "decoder_start_id": 3,
-    "next_id": 3,
+    "decoder": models.DecoderConfig(depth=1),
+    "decoder.depth": 1,
+    "decoder.mlp_width": 24,
+    "decoder.start_id": 3,
+    "position.next_id": 3,
     "mask_id": 3,
     "embedding_dropout": 0.3,
     "vocab_size": 300,
@@ -122,11 +125,10 @@ VARIANTS = {
     "much": {
         # Pairs enough for the ramp between those that turn often and those that turn less than once.
         "model": {
-            "position": "rotary",
-            "rotary_scaling": "yarn",
-            "rotary_factor": 2.0,
+            "position": models.Rotary(scaling=models.YarnScaling(factor=2.0)),
             "head_width": 16,
             "window": 4,
+            "decoder": models.DecoderConfig(),
         },
         "input_noise": {"schedule": "cosine", "substitute_share": 0.4, "mask_share": 0.4},
     },
@@ -134,10 +136,13 @@ VARIANTS = {
 
 
 def another_value(name, hint, value):
-    """Another value of a field."""
+    """Another value of a field: of one that holds a record, another record."""
     if name in OTHERS:
         return OTHERS[name]
     kinds = set(typing.get_args(hint)) or {hint}
+    records = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
+    if records:
+        return next(kind() for kind in records if not isinstance(value, kind))
     if typing.get_origin(hint) is typing.Literal:
         return next(word for word in typing.get_args(hint) if word != value)
     if any(typing.get_origin(kind) is typing.Literal for kind in kinds):
@@ -147,6 +152,23 @@ def another_value(name, hint, value):
     if int in kinds:
         return (value or 1) * 2
     return 0.3 if value in (None, 0.0) else value * 0.7
+
+
+def places(config, outer=""):
+    """The fields of a config and of the records in it: dotted name, type, value."""
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        name, value = outer + field.name, getattr(config, field.name)
+        yield name, hints[field.name], value
+        if dataclasses.is_dataclass(value):
+            yield from places(value, f"{name}.")
+
+
+def with_value(config, name, value):
+    """A config with another value at a dotted name."""
+    field, _, inner = name.partition(".")
+    value = with_value(getattr(config, field), inner, value) if inner else value
+    return dataclasses.replace(config, **{field: value})
 
 
 @pytest.fixture(scope="module")
@@ -207,14 +229,10 @@ def test_what_is_read_changes_the_program_and_nothing_else_does(goal, variant, c
     wrong = []
     for section in ("model", "head", "spans", "input_noise", "target_noise", "loss"):
         config = getattr(base, section)
-        hints = typing.get_type_hints(type(config))
-        for field in dataclasses.fields(config):
-            name, value = f"{section}.{field.name}", getattr(config, field.name)
-            other = another_value(field.name, hints[field.name], value)
+        for field, hint, value in places(config):
+            name, other = f"{section}.{field}", another_value(field, hint, value)
             try:
-                changed = dataclasses.replace(
-                    base, **{section: dataclasses.replace(config, **{field.name: other})}
-                )
+                changed = dataclasses.replace(base, **{section: with_value(config, field, other)})
                 is_read = program(changed) != whole
             except ValueError:
                 continue  # refused with a reason of its own
