@@ -159,7 +159,8 @@ def extend_tree(
       (1, 2, 7)
     """
     bits = _paths(tree, parents, slots, tokens.shape[1] if generations is None else generations)
-    mask = _unpacked(bits, tree.num_slots)
+    # Made once, or XLA would unpack the bits anew within the attention of every layer and head.
+    mask = jax.lax.optimization_barrier(_unpacked(bits, tree.num_slots))
     depths = mask.sum(-1, dtype=jnp.int32) - 1
     tree = tree._replace(
         ancestors=_with_nodes(tree.ancestors, slots, bits),
