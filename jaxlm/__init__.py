@@ -15,7 +15,6 @@ ROOMS = (
     "data",
     "decoding",
     "errors",
-    "fields",
     "io",
     "models",
     "ops",

@@ -170,7 +170,7 @@ def make_models(folder):
         loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizers.bytes_tokenizer(), {})
         (folder / name).mkdir()
         if name == "ours":
-            pretrained.save_model(folder / name, config, params, None, objective="causal_lm")
+            pretrained.save_model(folder / name, config, params, None, kind="causal_lm")
         else:
             pretrained.save_huggingface(folder / name, loaded)
 

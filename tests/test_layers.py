@@ -9,7 +9,6 @@ PACKAGE = Path(__file__).parents[1] / "jaxlm"
 FLOORS = {
     "errors": 0,
     "typing": 0,
-    "fields": 1,
     "io": 1,
     "ops": 2,
     "tokenizers": 2,

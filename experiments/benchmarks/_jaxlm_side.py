@@ -79,7 +79,7 @@ def training_step(options: dict, config, masking, devices):
     optimizer, schedule = training.make_optimizer(settings, 1000), settings.schedule(1000)
     model = models.build(config, "masked_lm")
     step = training.make_train_step(
-        training.masked_lm_objective(masking), model.apply, optimizer, schedule, clip_norm=settings.clip_norm
+        training.masked_lm_loss(masking), model.apply, optimizer, schedule, clip_norm=settings.clip_norm
     )
     state = training.replicate(training.init_state(model, optimizer, jax.random.key(0)), devices)
     return training.parallel(step, devices), state

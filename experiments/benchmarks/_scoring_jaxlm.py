@@ -19,7 +19,7 @@ def start(options: dict):
     dtype = options["dtype"]
     loaded = pretrained.load(options["folder"], dtype=dtype)
     config = scoring.EngineConfig(row_length=options["row"], rows=options["rows"])
-    name = "log-likelihood" if loaded.objective == "causal_lm" else "pseudo-log-likelihood"
+    name = "log-likelihood" if loaded.kind.name == "causal_lm" else "pseudo-log-likelihood"
     scorer = scoring.make_scorer(loaded, name, config)
     column = name.replace("-", "_")
     later = turns(options["folder"], options["tokens"])

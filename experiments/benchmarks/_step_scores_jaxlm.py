@@ -5,6 +5,8 @@ from pathlib import Path
 
 from _sides import serve
 
+MIXED = ("entropy", "corpus", "scoring")
+
 
 def start(options: dict):
     """Returns a step, which asks about every text some times, and what there is to tell."""
@@ -18,7 +20,7 @@ def start(options: dict):
     loaded = pretrained.load(options["model"])
     texts = json.loads(Path(options["texts"]).read_text())
     task = options["task"]
-    once = mixed(loaded, texts, task) if task in ("entropy", "scoring") else asked(loaded, texts, options)
+    once = mixed(loaded, texts, task) if task in MIXED else asked(loaded, texts, options)
     told = []
 
     def step() -> int:
@@ -65,7 +67,7 @@ def asked(loaded, texts: dict, options: dict):
 
 
 def mixed(loaded, texts: dict, task: str):
-    """Asks of texts of mixed length: their entropy, or their log-likelihood by a scorer that is kept."""
+    """Asks of texts of mixed length: their entropies, or their log-likelihood by a scorer that is kept."""
     from jaxlm import data, scoring, steps
 
     own = texts["mixed"]
@@ -76,11 +78,14 @@ def mixed(loaded, texts: dict, task: str):
 
     if task == "entropy":
         return entropy
-    scorer = scoring.make_scorer(loaded, "log-likelihood")
+    is_corpus = task == "corpus"
+    measure = scoring.StepScores(functions=("entropy",)) if is_corpus else scoring.LogLikelihood()
+    scorer = scoring.make_scorer(loaded, measure)
 
     def score() -> tuple[list, int]:
         records = (data.Record(str(number), text, {}) for number, text in enumerate(own))
-        return [row["log_likelihood"] for row in scorer(records)], texts["mixed_tokens"]
+        column = "entropy" if is_corpus else "log_likelihood"
+        return [row[column] for row in scorer(records)], texts["mixed_tokens"]
 
     return score
 

@@ -122,7 +122,7 @@ def parts(options: argparse.Namespace, dtype: str):
     )
     capacity = options.batch * round(0.15 * options.length + 0.5)
     train_step = training.make_train_step(
-        training.masked_lm_objective(training.Masking(noise, capacity)),
+        training.masked_lm_loss(training.Masking(noise, capacity)),
         model.apply,
         training.make_optimizer(settings, 1000),
         settings.schedule(1000),

@@ -146,7 +146,7 @@ def save(shape: Shape, folder: str) -> None:
         "from jaxlm import pretrained, tokenizers\n"
         f"model, params = random_model(Shape(*{tuple(shape)}), 'float32')\n"
         f"pretrained.save_model({folder + '/model'!r}, model.config, params, tokenizers.bytes_tokenizer(), "
-        "objective='causal_lm')\n"
+        "kind='causal_lm')\n"
     )
     here = str(Path(__file__).resolve().parent)
     paths = os.pathsep.join(filter(None, [here, str(Path(here).parents[1]), os.environ.get("PYTHONPATH")]))

@@ -11,7 +11,9 @@ tokens of source with 64 more, of which every one of the 64 gets its numbers:
     divergence  the Kullback-Leibler divergence from the same 64 tokens behind another prompt
     dropout     the z-score of the probability among 10 draws with dropout
     mixed       the entropy at each token of 2,000 functions and classes of mixed length, beside their
-                log-likelihood by `scoring`, whose scorer is kept, so that it compiles nothing again
+                log-likelihood by `scoring`, whose scorers are kept, so that they compile nothing again: of
+                all texts in one call ("entropy"), and as the measure of corpora ("corpus", which makes rows
+                with lists of tokens)
 
 Rates are tokens that got their numbers a second. The peer runs without gradients, with either attention of
 torch, one question at a time and all in one batch: they are of one length, so that nothing is padded (what it
@@ -121,14 +123,16 @@ def ratio(rates: dict[str, float], batch: str) -> float:
 
 def mixed(options: argparse.Namespace, task: str, told: dict[str, Any]) -> dict[str, Any]:
     """Returns the rates of entropies and of log-likelihoods, and their ratio."""
-    sides = [ours(options, name, told | {"task": name, "times": 1}) for name in ("entropy", "scoring")]
+    names = ("entropy", "corpus", "scoring")
+    sides = [ours(options, name, told | {"task": name, "times": 1}) for name in names]
     rates = run(sides, options.rounds)
-    share = rates["entropy"] / rates["scoring"]
+    shares = {name: rates[name] / rates["scoring"] for name in names[:2]}
     print(f"\n{task}")
     for name, rate in rates.items():
         print(f"  {name:22s} {rate:10,.1f} tokens/s")
-    print(f"  entropies at {share:.2f} times the rate of scoring")
-    return {"rates": rates, "ratio": share, "sides": [described(side) for side in sides]}
+    for name, share in shares.items():
+        print(f"  {name} at {share:.2f} times the rate of scoring")
+    return {"rates": rates, "ratios": shares, "sides": [described(side) for side in sides]}
 
 
 def run(sides: list[Side], rounds: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from jaxlm import data, models, tokenizers, training
 def get_experiment() -> training.Experiment:
     """Returns a small rotary decoder over bytes; a line, one walk along the chain, is a document."""
     return training.Experiment(
+        objective="causal_lm",
         data=data.DataConfig(paths=("markov.txt",), row_length=64, validation_share=0.05, test_share=0.08),
         tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
         model=models.TransformerConfig(
@@ -29,7 +30,5 @@ def get_experiment() -> training.Experiment:
             head_bias=False,
         ),
         optimizer=training.OptimizerConfig(learning_rate=3e-3, warmup=0.05, weight_decay=0.01),
-        run=training.RunConfig(
-            objective="causal_lm", steps=1000, batch_size=32, eval_every=250, save_every=250
-        ),
+        run=training.RunConfig(steps=1000, batch_size=32, eval_every=250, save_every=250),
     )

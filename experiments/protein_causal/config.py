@@ -17,6 +17,7 @@ from jaxlm import corruption, data, models, tokenizers, training
 def get_experiment() -> training.Experiment:
     """Returns a rotary, gated, RMS-normed decoder over residues."""
     return training.Experiment(
+        objective="causal_lm",
         data=data.DataConfig(
             paths=("*.fasta",),
             row_length=192,
@@ -48,7 +49,5 @@ def get_experiment() -> training.Experiment:
             substitution="blosum62",
         ),
         optimizer=training.OptimizerConfig(learning_rate=2e-3, warmup=0.05, weight_decay=0.05),
-        run=training.RunConfig(
-            steps=2000, batch_size=4, eval_every=400, save_every=400, objective="causal_lm"
-        ),
+        run=training.RunConfig(steps=2000, batch_size=4, eval_every=400, save_every=400),
     )

@@ -23,6 +23,7 @@ from jaxlm import corruption, data, models, tokenizers, training
 def get_experiment() -> training.Experiment:
     """Returns a regression on the mean of what a small encoder makes of each residue."""
     return training.Experiment(
+        objective="regression",
         data=data.DataConfig(
             paths=("*.fasta",),
             row_length=88,
@@ -51,9 +52,7 @@ def get_experiment() -> training.Experiment:
         head=models.HeadConfig(pooling="mean", hidden_layers=1),
         input_noise=corruption.NoiseConfig(rate=0.3, mask_share=1.0, random_share=0.0, keep_share=0.0),
         optimizer=training.OptimizerConfig(learning_rate=1e-3, warmup=0.05, weight_decay=0.05),
-        run=training.RunConfig(
-            steps=500, batch_size=32, eval_every=100, save_every=100, objective="regression"
-        ),
+        run=training.RunConfig(steps=500, batch_size=32, eval_every=100, save_every=100),
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 from features import FEATURES, position
 
-from jaxlm import data, pretrained, scoring, tokenizers, training
+from jaxlm import data, models, pretrained, scoring, tokenizers, training
 
 PENALTIES = 10.0 ** np.arange(-2, 6)
 
@@ -129,8 +130,11 @@ def predictions(
 
     @jax.jit
     def outputs(params, batch):
-        inputs = training.read_batch(jax.random.key(0), batch, None, plan.max_segments)
-        return inputs.examples, training.sequence_outputs(loaded.model.apply, params, batch, inputs)
+        call = partial(loaded.model.apply, {"params": params})
+        read = models.Inputs(batch.tokens, segments=batch.segments, positions=batch.positions)
+        shape = {"segments": batch.segments, "num_segments": plan.max_segments}
+        found = call(call(read).hidden, **shape, method="standardized_outputs")
+        return training.batch_examples(batch, plan.max_segments), found
 
     found = np.zeros(len(cache))
     for batch in data.eval_batches(cache, plan, experiment.run.batch_size):

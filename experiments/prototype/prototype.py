@@ -1,39 +1,39 @@
-"""Which bytes of this file were hit by a flipped bit? `python experiments/prototype/prototype.py`"""
+"""Which bytes of this file were hit by a flipped bit? `jaxlm train experiments/prototype/prototype.py`"""
 
 import flax.linen as nn
-import jax
 
 from jaxlm import corruption, data, models, tokenizers, training
 
-CONFIG = models.TransformerConfig(vocab_size=260, width=64, depth=2, num_heads=4, position="rotary")
-NOISE = corruption.make_noise(corruption.NoiseConfig(rate=0.15), tokenizers.bytes_tokenizer())
 
-
-def flip_bit(words, tokens):  # a corruption: what a chosen byte becomes, by the word drawn for it
+def flip(words, tokens):  # a corruption: what a chosen byte becomes, by the word drawn for it
     return tokens ^ (1 << (words >> 29)).astype(tokens.dtype)
 
 
-class Detector(nn.Module):  # a head: a score for each position
+class Detector(nn.Module):  # a model: a body, and a head that scores each position
+    config: models.TransformerConfig
+
     @nn.compact
-    def __call__(self, tokens, segments=None):
-        hidden = models.Transformer(CONFIG, name="body")(tokens, segments=segments).hidden
-        return nn.Dense(1, name="head")(hidden)[..., 0]
+    def __call__(self, inputs, **options):
+        output = models.Transformer(self.config, name="body")(inputs, **options)
+        return output._replace(hidden=nn.Dense(1, name="head")(output.hidden)[..., 0])
 
 
-def detection(apply_fn, params, batch, rngs):  # an objective: sums, divided last
-    noisy = corruption.corrupt_batch(rngs["mask"], batch, NOISE._replace(replacement=flip_bit))
-    scores, real = apply_fn({"params": params}, noisy.tokens, batch.segments), batch.segments > 0
-    losses = jax.nn.softplus(jax.numpy.where(noisy.loss_mask, -scores, scores))
-    return losses.sum(where=real), real.sum(dtype=losses.dtype), {"tokens": real.sum()}
+def prepare(rng, batch, step, given):  # an objective: what is read, what is asked, and by what weight
+    noisy = corruption.corrupt_batch(rng, batch, given.noise(given.input_noise)._replace(replacement=flip))
+    hit, real = (flags.astype("float32") for flags in (noisy.loss_mask, batch.segments > 0))
+    return training.LossInputs(noisy.tokens, hit, real)
 
 
-corpus = data.DataConfig(paths=(__file__,), format="text", row_length=64)
-cache = data.prepare(corpus, tokenizers.TokenizerConfig(kind="bytes")).caches["train"]
-batches = data.Batches(cache, data.plan_packing(cache.lengths, 64), batch_size=8, seed=0)
-settings = training.OptimizerConfig(learning_rate=3e-3)
-optimizer, rate = training.make_optimizer(settings, 200), settings.schedule(200)
-step = jax.jit(training.make_train_step(detection, Detector().apply, optimizer, rate))
-state = training.init_state(Detector(), optimizer, jax.random.key(0))
-for number in range(200):
-    state, metrics = step(state, batches[number])
-    print(f"step {number}: {metrics['loss_sum'] / metrics['weight']:.3f} nats a byte")
+def loss(head, inputs, config):  # sums, which are divided by the sum of the weights last
+    return {"loss_sum": (inputs.weights * (nn.softplus(head.hidden) - inputs.targets * head.hidden)).sum()}
+
+
+KIND = models.ModelKind(name="detector", make=lambda config, head: Detector(config), head="own")
+FLIPS = training.Objective(name="flips", kind=KIND, prepare=prepare, loss=loss, noise_rate=0.15)
+CORPUS = data.DataConfig(paths=(__file__,), format="text", row_length=64)
+MODEL = models.TransformerConfig(width=64, depth=2, num_heads=4, position="rotary")
+SHARED = {"data": CORPUS, "model": MODEL, "tokenizer": tokenizers.TokenizerConfig(kind="bytes")}
+
+
+def get_experiment():
+    return training.Experiment(objective=FLIPS, run=training.RunConfig(steps=200, batch_size=8), **SHARED)

@@ -19,6 +19,7 @@ WINDOW = 64  # predictions of a row; a row holds one token more, the last one's 
 def get_experiment() -> training.Experiment:
     """Returns nanoGPT's setting for CPUs: 4 layers, 4 heads, width 128, context 64, batch 12, 2,000 steps."""
     return training.Experiment(
+        objective="causal_lm",
         data=data.DataConfig(paths=("tinyshakespeare.txt",), row_length=WINDOW + 1, ends=True),
         tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
         model=gpt_config(width=128, depth=4, num_heads=4, max_length=WINDOW + 1),
@@ -32,9 +33,7 @@ def get_experiment() -> training.Experiment:
             weight_decay=0.1,
             clip_norm=1.0,
         ),
-        run=training.RunConfig(
-            objective="causal_lm", steps=2000, batch_size=12, eval_every=250, save_every=1000, seed=1337
-        ),
+        run=training.RunConfig(steps=2000, batch_size=12, eval_every=250, save_every=1000, seed=1337),
     )
 
 

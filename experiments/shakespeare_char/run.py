@@ -99,13 +99,13 @@ def compile_steps(experiment: training.Experiment, characters: str, batch: data.
     optimizer = training.make_optimizer(experiment.optimizer, experiment.run.steps)
     state = training.init_state(model, optimizer, jax.random.key(experiment.run.seed))
     train_step = training.make_train_step(
-        training.causal_lm_objective(),
+        training.causal_lm_loss(),
         model.apply,
         optimizer,
         experiment.optimizer.schedule(experiment.run.steps),
         clip_norm=experiment.optimizer.clip_norm,
     )
-    objective = training.causal_lm_objective(deterministic=True)
+    objective = training.causal_lm_loss(deterministic=True)
     return Steps(
         jax.jit(train_step, donate_argnums=0).lower(state, batch).compile(),
         jax.jit(training.make_eval_step(objective, model.apply)),

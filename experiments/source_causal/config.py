@@ -16,6 +16,7 @@ from jaxlm import data, models, tokenizers, training
 def get_experiment() -> training.Experiment:
     """Returns a rotary, gated, RMS-normed decoder over subwords of the source."""
     return training.Experiment(
+        objective="causal_lm",
         data=data.DataConfig(corpus="source", row_length=256, ends=True),
         tokenizer=tokenizers.TokenizerConfig(kind="subwords", vocab_size=4096),
         model=models.TransformerConfig(
@@ -32,7 +33,5 @@ def get_experiment() -> training.Experiment:
             head_bias=False,
         ),
         optimizer=training.OptimizerConfig(learning_rate=3e-3, warmup=0.05, beta2=0.95, weight_decay=0.1),
-        run=training.RunConfig(
-            objective="causal_lm", steps=2500, batch_size=8, eval_every=500, save_every=500
-        ),
+        run=training.RunConfig(steps=2500, batch_size=8, eval_every=500, save_every=500),
     )

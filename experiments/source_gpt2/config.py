@@ -18,6 +18,7 @@ from jaxlm import data, models, tokenizers, training
 def get_experiment() -> training.Experiment:
     """Returns GPT-2's decoder over subwords of the source."""
     return training.Experiment(
+        objective="causal_lm",
         data=data.DataConfig(corpus="source", row_length=256, ends=True),
         tokenizer=tokenizers.TokenizerConfig(kind="subwords", vocab_size=8000),
         model=models.TransformerConfig(
@@ -35,7 +36,5 @@ def get_experiment() -> training.Experiment:
             mlp_dropout=0.1,
         ),
         optimizer=training.OptimizerConfig(learning_rate=2e-3, warmup=0.05, beta2=0.95, weight_decay=0.1),
-        run=training.RunConfig(
-            objective="causal_lm", steps=500, batch_size=8, eval_every=250, save_every=250
-        ),
+        run=training.RunConfig(steps=500, batch_size=8, eval_every=250, save_every=250),
     )

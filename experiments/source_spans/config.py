@@ -18,6 +18,7 @@ from jaxlm import corruption, data, models, tokenizers, training
 def get_experiment() -> training.Experiment:
     """Returns T5 1.1's kind of model, small, over subwords of the source."""
     return training.Experiment(
+        objective="seq2seq_lm",
         data=data.DataConfig(corpus="source", row_length=256),
         tokenizer=tokenizers.TokenizerConfig(kind="subwords", vocab_size=4096, sentinels=32),
         model=models.TransformerConfig(
@@ -36,7 +37,5 @@ def get_experiment() -> training.Experiment:
         ),
         spans=corruption.SpanConfig(rate=0.15, mean_span=3.0),
         optimizer=training.OptimizerConfig(learning_rate=3e-3, warmup=0.05, weight_decay=0.05),
-        run=training.RunConfig(
-            objective="seq2seq_lm", steps=2500, batch_size=8, eval_every=500, save_every=500
-        ),
+        run=training.RunConfig(steps=2500, batch_size=8, eval_every=500, save_every=500),
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import tyro
 
 from jaxlm.cli._failures import UsageError, nearest
+from jaxlm.cli._record_options import laid_out
 from jaxlm.cli._values import as_flag, checked_value, takes_many
 
 # "-5" is a number and "- a tale" a text: an option's name begins with a letter.
@@ -83,6 +84,7 @@ def known_options(kind: type, prefix: str = "") -> dict[str, Option]:
         ['--run.max-steps', '--run.verbose', '--run.no-verbose']
     """
     known: dict[str, Option] = {}
+    kind = laid_out(kind)
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
@@ -199,6 +201,9 @@ def _find(spelling: str, known: Mapping[str, Option], program: str) -> Option:
     if spelling in known:
         return known[spelling]
     found = [one for one in known if one.endswith(f".{spelling[2:]}") and spelling.startswith("--")]
+    # An option of a section is meant before one of a record inside a section: --depth is the model's.
+    levels = [one.count(".") for one in found]
+    found = [one for one, level in zip(found, levels, strict=True) if level == min(levels)]
     if len(found) > 1:
         raise UsageError(f"{spelling} stands for several options: write {' or '.join(found)}")
     if not found:

@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     folder = model_folder(options.model)
     training.enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)
-    if loaded.objective == "seq2seq_lm" and not tokenizers.sentinel_ids(loaded.tokenizer):
+    if loaded.kind.encoder and not tokenizers.sentinel_ids(loaded.tokenizer):
         raise UsageError(
             f"{options.model} was not trained on spans, which evaluate takes out of texts: its tokenizer has "
             "no <extra_id_0>; see what it writes: jaxlm generate"
@@ -82,8 +82,8 @@ def run(arguments: Sequence[str]) -> int:
             loaded.params,
             loaded.tokenizer,
             cache,
-            objective=loaded.objective,
-            noise=_noise(run_folder, experiment, loaded.objective, noisy=options.noisy),
+            objective=experiment.objective,
+            noise=_noise(run_folder, experiment, noisy=options.noisy),
             spans=experiment.spans,
             row_length=experiment.data.row_length,
             long=experiment.data.long,
@@ -96,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"model": options.model, "corpus": name, **as_values(scores)}))
     else:
-        print(f"{options.model} on {name}: {described(scores, loaded.objective)}")
+        print(f"{options.model} on {name}: {described(scores, loaded.kind)}")
         show_scores(scores, experiment, is_own=not options.corpus)
     return 0
 
@@ -122,10 +122,12 @@ def _experiment(
         raise UsageError(f"CORPUS is missing: {options.model} is no run of its own with a held-out split")
     else:
         rows = data.DataConfig(row_length=min(LONGEST_ROW, loaded.config.max_length))
-        run = training.RunConfig(objective=loaded.objective)
+        objective = training.objective_of(loaded.kind)
+        if objective is None:
+            raise UsageError(f"{options.model} is a {loaded.kind.name}, which no objective of jaxlm trains")
         kept = dataclasses.replace(loaded.config, param_dtype="float32")
         kind = tokenizers.TokenizerConfig(path=str(folder))
-        experiment = training.Experiment(data=rows, tokenizer=kind, model=kept, run=run)
+        experiment = training.Experiment(objective=objective, data=rows, tokenizer=kind, model=kept)
     if options.row_length is None:
         return experiment
     rows = dataclasses.replace(experiment.data, row_length=options.row_length)
@@ -134,16 +136,16 @@ def _experiment(
 
 def _frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
     """What stands around a record, as in training."""
-    reader = "text" if loaded.objective == "seq2seq_lm" else "training"
+    reader = "text" if loaded.kind.encoder else "training"
     return tokenizers.text_frame(loaded.tokenizer, reader, loaded.frame)
 
 
 def _noise(
-    run_folder: Path | None, experiment: training.Experiment, objective: str, *, noisy: bool
+    run_folder: Path | None, experiment: training.Experiment, *, noisy: bool
 ) -> corruption.NoiseConfig | None:
     """Returns how what the model reads is corrupted; None reads clean text."""
     noise = experiment.resolved_input_noise
-    if objective == "masked_lm":
+    if experiment.objective.noise_rate:
         return noise
     is_known = run_folder is not None
     if noisy and (not is_known or (noise.schedule == "constant" and not noise.rate)):
@@ -186,7 +188,7 @@ def _records(
     if not options.corpus:
         yield own.caches["test"]
         return
-    if experiment.is_of_sequences:
+    if experiment.objective.labels:
         raise UsageError(
             "a model of labels is evaluated on its own test split: leave CORPUS out "
             "(labels of another corpus are read by jaxlm.training.evaluate)"
@@ -210,10 +212,8 @@ def _records(
 
 
 def _log_unigrams(loaded: pretrained.Loaded, own: data.Prepared | None) -> np.ndarray | None:
-    """Returns the baseline's log-probabilities; None without training data, and for models of labels."""
-    if own is None or loaded.head is not None:
+    """Returns the baseline's log-probabilities; None without training data, and where no tokens are asked."""
+    if own is None or loaded.kind.question is None:
         return None
     special = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
-    return training.unigram_log_probs(
-        own.caches["train"], special, unless_seen=loaded.objective == "causal_lm"
-    )
+    return training.unigram_log_probs(own.caches["train"], special, unless_seen=loaded.kind.causal)

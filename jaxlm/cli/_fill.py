@@ -49,10 +49,10 @@ def run(arguments: Sequence[str]) -> int:
     texts = _texts(options.text)
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
-    if loaded.objective != "masked_lm":
-        other = ", or use jaxlm generate" if loaded.objective == "seq2seq_lm" else ""
+    if not loaded.kind.fill:
+        other = ", or use jaxlm generate" if loaded.kind.encoder else ""
         raise UsageError(
-            f"{options.model} fills no masks: it was trained as {loaded.objective}; "
+            f"{options.model} fills no masks: it was trained as {loaded.kind.name}; "
             f"name a masked LM's folder{other}"
         )
     _warn_of_unknown(loaded, texts)

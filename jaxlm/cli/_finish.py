@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxlm import data, pretrained, reports, tokenizers, training
+from jaxlm import data, models, pretrained, reports, tokenizers, training
 from jaxlm.cli._output import duration
 from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
 from jaxlm.cli._scores import AnyEvaluation, as_values, described, show_scores
@@ -41,19 +41,18 @@ def report(
     went_on = f", on from step {first:,} to {finished.step:,}" if first else ""
     print(f"\ntrained {finished.step - first:,} steps in {duration(finished.seconds)}{went_on}\n")
     if scores is not None:
-        print(f"{finished.split} split, held out: {described(scores, experiment.run.objective)}")
+        print(f"{finished.split} split, held out: {described(scores, experiment.objective.kind)}")
         show_scores(scores, experiment)
     if more is not None:
         print(more(folder))
-    loaded = pretrained.load(folder)
+    loaded = pretrained.load(folder, kind=experiment.objective.kind)
     probes = _probes(loaded, experiment, folder)
     if probes:
         print("\nprobes\n")
         print("\n".join(fill_probes(loaded, probes)))
     print(f"curve: {folder / 'curve.png'}\n")
-    print("next:")
-    for command in _commands(loaded, experiment, probes, folder):
-        print(f"  {command}")
+    commands = _commands(loaded, experiment, probes, folder)
+    print("\n  ".join(["next:", *commands] if commands else []))
 
 
 def draw(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | None) -> None:
@@ -69,7 +68,7 @@ def draw(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | 
 
 
 def _probes(loaded: pretrained.Loaded, experiment: training.Experiment, folder: Path) -> list[Probe]:
-    if loaded.objective != "masked_lm":
+    if not loaded.kind.fill:
         return []
     if _is_bytecode(experiment):
         return list(bytecode_probes(loaded.tokenizer))
@@ -86,15 +85,17 @@ def _commands(
     loaded: pretrained.Loaded, experiment: training.Experiment, probes: list[Probe], folder: Path
 ) -> list[str]:
     tokenizer, name = loaded.tokenizer, shlex.quote(str(folder))
-    commands = [f"evaluate {name}", f"info {name}"]
-    if loaded.objective == "masked_lm":
+    # What cannot be imported, only the experiment's file gives.
+    opens = loaded.kind.name in models.KINDS or loaded.kind.reference is not None
+    commands = [f"evaluate {name}", f"info {name}"] if opens else []
+    if loaded.kind.fill:
         texts = [as_text(tokenizer, probe) for probe in probes]
         if _is_bytecode(experiment):
             texts.insert(0, "LOAD_FAST self [NEXT] LOAD_ATTR [MASK]")
         short = [text for text in texts if len(text) <= LONGEST_EXAMPLE]
         mask = tokenizer.token(tokenizer.specials.mask)
         commands.insert(0, f"fill {name} " + (shlex.quote(short[0]) if short else f'"... {mask} ..."'))
-    if loaded.objective == "seq2seq_lm":
+    if loaded.kind.encoder:
         sentinel = tokenizer.token(tokenizers.sentinel_ids(tokenizer)[0])
         commands.insert(0, f'generate {name} "... {sentinel} ..."')
     return [f"jaxlm {command}" for command in commands]

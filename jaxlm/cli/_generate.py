@@ -73,9 +73,9 @@ def run(arguments: Sequence[str]) -> int:
     texts = input_lines(options.text, 'jaxlm generate MODEL "Once upon a time"') if options.text else [""]
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
-    if loaded.objective not in ("causal_lm", "seq2seq_lm"):
+    if not loaded.kind.next_token:
         raise UsageError(
-            f"{options.model} writes no text: it was trained as {loaded.objective}; "
+            f"{options.model} writes no text: it was trained as {loaded.kind.name}; "
             "name the folder of a causal LM or an encoder-decoder, or use jaxlm fill"
         )
     config = decoding.with_defaults(config, loaded.extra)
@@ -97,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def before(loaded: pretrained.Loaded, text: str) -> str:
     """Returns what a written text stands behind: its prompt, of an encoder-decoder nothing."""
-    return "" if loaded.objective == "seq2seq_lm" else text
+    return "" if loaded.kind.encoder else text
 
 
 def generated_as_json(text: str, written: decoding.Generated) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def parameters_by_part(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
 
 
 def _config(found: pretrained.Inspected) -> dict[str, Any]:
-    return {"objective": found.objective, "model": models.to_dict(found.config)} | found.extra
+    return {"objective": found.kind.name, "model": models.to_dict(found.config)} | found.extra
 
 
 def _tokenizer(folder: Path) -> dict[str, Any] | None:
@@ -158,7 +158,7 @@ def _checkpoint(folder: Path) -> dict[str, Any] | None:
 
 def _show(found: dict[str, Any]) -> None:
     kind = [f"{found['family']}, a Hugging Face folder"] if found["family"] else []
-    kind += [HEADLESS] if found["config"] and found["config"]["objective"] == "body" else []
+    kind += [HEADLESS] if found["config"] and found["config"]["objective"] == models.BODY_ALONE.name else []
     print(found["folder"] + (f": {', '.join(kind)}" if kind else ""))
     if found.get("members"):
         print(f"an ensemble of {len(found['members'])} members, which jaxlm score reads together; of each:")

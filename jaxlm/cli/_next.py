@@ -62,10 +62,10 @@ def run(arguments: Sequence[str]) -> int:
         raise UsageError(NO_TEXT)
     training.enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
-    if loaded.objective != "causal_lm":
-        other = "generate" if loaded.objective == "seq2seq_lm" else "fill"
+    if loaded.kind.encoder or not loaded.kind.next_token:
+        other = "generate" if loaded.kind.encoder else "fill"
         raise UsageError(
-            f"{options.model} predicts no next token: it was trained as {loaded.objective}; "
+            f"{options.model} predicts no next token: it was trained as {loaded.kind.name}; "
             f"name a causal LM's folder, or use jaxlm {other}"
         )
     # Texts come and go one by one; what was asked is kept until its answer is there.

@@ -11,6 +11,8 @@ import tyro
 
 from jaxlm.cli._arguments import asks_for_help, known_options, read_arguments
 from jaxlm.cli._failures import UsageError
+from jaxlm.cli._record_options import laid_out, laid_out_value, put_together
+from jaxlm.errors import ConfigError
 
 Options = TypeVar("Options")
 
@@ -41,20 +43,25 @@ def parse(
             that the dataclasses refuse.
         SystemExit: with code 0 after printing the help that `--help` asks for.
     """
-    given = {} if default is None else {"default": default}
+    flat = laid_out(kind)
+    given = {} if default is None else {"default": laid_out_value(default)}
     if asks_for_help(arguments):
-        tyro.cli(kind, args=["--help"], prog=program, **given)
-    args = read_arguments(arguments, known_options(kind), program=program).as_list()
+        tyro.cli(flat, args=["--help"], prog=program, **given)
+    asked = read_arguments(arguments, known_options(kind), program=program)
+    args = asked.as_list()
     said = io.StringIO()
     try:
         # Both streams: tyro looks at stdout to decide on colours and line drawing.
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            options, unknown = tyro.cli(kind, args=args, prog=program, return_unknown_args=True, **given)
+            options, unknown = tyro.cli(flat, args=args, prog=program, return_unknown_args=True, **given)
     except SystemExit as stop:
         raise UsageError(_refusal(stop) or f"{one_line(said.getvalue())}; see {program} --help") from None
     if unknown:
         raise UsageError(f"unexpected argument {_first_word(unknown)!r}; see {program} --help")
-    return options
+    try:
+        return put_together(kind, options, asked.given, default)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
 
 
 def one_line(box: str) -> str:

@@ -22,7 +22,6 @@ from jaxlm.cli._signals import before_leaving
 HISTOGRAM, RANKING = "histogram.png", "ranking.json"
 # Characters of a part, of measures that read a text a few times, and of those that read it once a token.
 FEW, MANY = 1 << 22, 1 << 17
-READ_ONCE = ("log-likelihood", "conditional", "single-pass")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -93,7 +92,7 @@ def _refuse_unread(options: ScoreOptions) -> None:
 
 
 def _part_characters(options: ScoreOptions, measure: str) -> int:
-    usual = FEW if measure in READ_ONCE else MANY
+    usual = MANY if scoring.MEASURES[measure].reads_each_token else FEW
     return usual if options.part_characters is None else options.part_characters
 
 
@@ -119,7 +118,7 @@ def _engine(options: ScoreOptions) -> scoring.EngineConfig:
 
 def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
     """Returns the corpus and the measure, each with what it has to know of the other."""
-    measure, field = options.settings, options.field
+    measure, field = _settings(options), options.field
     if options.variants is not None:
         if options.corpus:
             raise UsageError("--variants takes the place of CORPUS: give one of them")
@@ -131,18 +130,26 @@ def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
         raise UsageError("CORPUS is missing: name files, folders or globs, or --variants FILE")
     else:
         paths = options.corpus
-    fields = [getattr(measure, name, None) for name in ("context", "measured")]
     source = scoring.file_source(
         paths,
         options.format,
         document=options.document,
         field="text" if field is None else field,
-        fields=[one for one in fields if isinstance(one, str)],
+        fields=measure.fields,
         keep=options.keep,
         on_error=options.on_error,
         max_document=options.max_document,
     )
     return source, measure
+
+
+def _settings(options: ScoreOptions) -> scoring.Measure:
+    """The measure with its options, and its step functions where they stand apart."""
+    if not options.step_scores:
+        return options.settings
+    if options.settings.functions:
+        raise UsageError("--step-scores and --functions say the same: give one of them")
+    return dataclasses.replace(options.settings, functions=options.step_scores)
 
 
 def _is_fasta(options: ScoreOptions) -> bool:
@@ -231,7 +238,7 @@ def _told(finished: scoring.JobFinished) -> dict[str, Any]:
 
 def _ranking(options: ScoreOptions, measure: scoring.Measure) -> dict[str, dict[str, Any]] | None:
     """Returns Spearman's rho of each method with what was measured; None where nothing was."""
-    if not getattr(measure, "is_measured", False):
+    if not measure.is_measured:
         return None
     tables = list(scoring.read_parts(options.out))
     values = {name: [one for table in tables for one in table[name].to_pylist()] for name in _ranked(tables)}

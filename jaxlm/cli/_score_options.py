@@ -21,8 +21,8 @@ from jaxlm.cli._models import DType, model_folder
 from jaxlm.cli._values import takes_many
 
 SCORE_PROGRAM = "jaxlm score"
-BY_OBJECTIVE = {"causal_lm": "log-likelihood", "masked_lm": "pseudo-log-likelihood"}
-OF_VARIANTS = "variant-effect"
+BY_QUESTION = {"next_token": "log-likelihood", "fill": "pseudo-log-likelihood"}
+OF_VARIANTS, OF_STEPS = "variant-effect", "step-scores"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,12 @@ class ScoreOptions:
         corpus: files, folders or globs, here or at URLs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
         out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
         measure: log-likelihood or conditional of a causal model, pseudo-log-likelihood, single-pass or
-            instruction-ratio of a masked one, variant-effect of either; None: the model's first
+            instruction-ratio of a masked one, variant-effect or step-scores of either; None: the model's
+            first
         variants: a file of mutants of --wild-type (FASTA, or a table with a column that names them), in the
             place of CORPUS; the measure is variant-effect
+        step_scores: step functions of every token, such as entropy top_p_size=0.9 kl_divergence; the measure
+            is step-scores, and these its functions
         format: how to read every file; None takes it from each ending
         document: of a text file, whether a line or the whole file is one document
         field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text, and of variants
@@ -74,6 +77,7 @@ class ScoreOptions:
     out: str
     measure: str | None = None
     variants: str | None = None
+    step_scores: tuple[str, ...] = ()
     format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
     document: Literal["line", "file"] = "line"
     field: str | None = None
@@ -159,20 +163,24 @@ def chosen_measure(arguments: Sequence[str]) -> str:
     wanted = given.value("--measure")
     if wanted is None and given.value("--variants") is not None:
         wanted = OF_VARIANTS
+    if "--step-scores" in given.given:
+        if wanted not in (None, OF_STEPS):
+            raise UsageError(f"--step-scores are a measure of their own: got --measure {wanted}, too")
+        wanted = OF_STEPS
     if wanted is not None and wanted not in scoring.MEASURES:
         there = ", ".join(scoring.MEASURES)
         raise UsageError(
             f"--measure is one of {there}: got {wanted!r}{did_you_mean(wanted, scoring.MEASURES)}"
         )
     if wanted is not None or not given.positionals or is_help:
-        return wanted or BY_OBJECTIVE["causal_lm"]
+        return wanted or BY_QUESTION["next_token"]
     model = given.positionals[0]
-    objective = pretrained.inspect(model_folder(_first_member(model))).objective
-    if objective == "body":
+    kind = pretrained.inspect(model_folder(_first_member(model))).kind
+    if kind.head is None:
         raise UsageError(pretrained.without_head(model))
-    if objective not in BY_OBJECTIVE:
-        raise UsageError(f"{model} is a {objective}: tokens are scored by a causal_lm or a masked_lm")
-    return BY_OBJECTIVE[objective]
+    if kind.question is None:
+        raise UsageError(f"{model} is a {kind.name}: tokens are scored by a causal or a masked LM")
+    return BY_QUESTION[kind.question]
 
 
 def _either(first: Option, second: Option) -> Option:

@@ -3,26 +3,27 @@
 import math
 from typing import Any
 
-from jaxlm import data, reports, training
+from jaxlm import data, models, reports, training
 from jaxlm.cli._output import show
 
 AnyEvaluation = training.Evaluation | training.SequenceEvaluation
 
 
-def described(scores: AnyEvaluation, objective: str) -> str:
+def described(scores: AnyEvaluation, kind: models.ModelKind) -> str:
     """Returns what was scored, in words.
 
     Example:
-        >>> described(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), "regression")
+        >>> described(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
         '300 records of 9,000 tokens'
     """
     if isinstance(scores, training.SequenceEvaluation):
         return f"{scores.records:,} records of {scores.tokens:,} tokens"
-    if objective == "masked_lm":
+    if kind.fill:
         return f"{scores.scored:,} masked of {scores.tokens:,} tokens, fixed masks"
-    if objective == "seq2seq_lm":
+    if kind.encoder:
         return f"{scores.scored:,} tokens written of {scores.tokens:,} in the texts, fixed spans"
-    return f"{scores.scored:,} next tokens of {scores.tokens:,}"
+    asked = "next tokens" if kind.next_token else "targets"
+    return f"{scores.scored:,} {asked} of {scores.tokens:,}" + ("" if kind.next_token else " tokens")
 
 
 def show_scores(scores: AnyEvaluation, experiment: training.Experiment, *, is_own: bool = True) -> None:

@@ -36,6 +36,31 @@ PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dro
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentOptions(training.Experiment):
+    """An experiment whose objective is a name, and which is checked when the experiment is made of it."""
+
+    __doc__ = training.Experiment.__doc__
+    objective: str = next(iter(training.OBJECTIVES))
+
+    def __post_init__(self) -> None:
+        """Checks nothing."""
+
+    @classmethod
+    def of(cls, experiment: training.Experiment) -> "ExperimentOptions":
+        """Returns the settings of an experiment."""
+        return cls(**vars(experiment) | {"objective": experiment.objective.name})
+
+    def experiment(self, objective: training.Objective) -> training.Experiment:
+        """Returns the experiment of these settings.
+
+        Args:
+            objective: which has the name, if it is one of the experiment's own.
+        """
+        named = objective if objective.name == self.objective else self.objective
+        return training.Experiment(**vars(self) | {"objective": named})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a language model, or a model of labels; without arguments, a masked one on this Python's own
     bytecode.
@@ -77,8 +102,8 @@ class Train:
     out: Annotated[str | None, arg(metavar="DIR")] = None
     resume: FlagCreatePairsOff[bool] = False
     json: FlagCreatePairsOff[bool] = False
-    settings: Annotated[training.Experiment, arg(name="")] = dataclasses.field(
-        default_factory=training.Experiment
+    settings: Annotated[ExperimentOptions, arg(name="")] = dataclasses.field(
+        default_factory=lambda: ExperimentOptions.of(training.Experiment())
     )
 
 
@@ -177,8 +202,10 @@ def read_request(arguments: Sequence[str]) -> Request:
     experiment = _sized(_begun(asked, named, is_own=bool(positionals)), asked)
     named = named._replace(experiment=_dropping(experiment, asked))
     options = [*asked.without(INIT).as_list(), *(HELP[-1:] if is_help else ())]
-    given = parse(Train, options, program=PROGRAM, default=Train(settings=named.experiment))
-    experiment, name = given.settings, named.name
+    given = parse(
+        Train, options, program=PROGRAM, default=Train(settings=ExperimentOptions.of(named.experiment))
+    )
+    experiment, name = given.settings.experiment(named.experiment.objective), named.name
     if given.data:
         if experiment.data.paths != named.experiment.data.paths:
             raise UsageError("--data and --data.paths are the same: give one of them")

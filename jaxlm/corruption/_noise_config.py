@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 
 Schedule = Literal[
     "constant", "linear", "truncated_linear", "piecewise_linear", "cosine", "sqrt", "truncated_cosine"

@@ -3,7 +3,7 @@
 import dataclasses
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

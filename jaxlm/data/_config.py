@@ -9,7 +9,7 @@ from jaxlm.data._packing import LongRecords
 from jaxlm.data._records import MAX_DOCUMENT
 from jaxlm.data._text import Document
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 
 Embedded = Literal["bytecode", "source"]
 DivideBy = Literal["record", "similarity"]

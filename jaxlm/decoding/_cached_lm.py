@@ -18,11 +18,11 @@ from flax import linen as nn
 
 from jaxlm import ops
 from jaxlm.decoding._gathering import Gatherer
-from jaxlm.decoding._steps import is_seq2seq
+from jaxlm.decoding._steps import has_encoder
 from jaxlm.decoding._token_tree import CacheSlots, Node
 from jaxlm.decoding._tree_cache import ROOT, TreeCache, empty_tree, extend_tree, tree_log_probs
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 from jaxlm.typing import Array, Float, Int
 
 
@@ -87,7 +87,7 @@ class CachedLM:
         """
         context = model.config.max_length
         num_slots = 2 * context if num_slots is None else num_slots
-        if is_seq2seq(model):
+        if has_encoder(model):
             raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
         if not model.config.causal:
             raise UsageError("a masked LM has no next token; use a causal model")

@@ -70,13 +70,13 @@ def embed(
     Raises:
       UsageError: if the embedder returns no vector a token.
     """
-    options: dict[str, Any] = {"segments": segments, "deterministic": deterministic}
-    if vectors is None:
-        output = embedder(tokens, **options)
-    elif hasattr(embedder, "token_vectors"):
-        output = embedder(embeddings=vectors, **options, **_positions(embedder, tokens, segments))
-    else:
-        return vectors
+    inputs = models.Inputs(tokens=tokens, segments=segments)
+    if vectors is not None:
+        if not hasattr(embedder, "token_vectors"):
+            return vectors
+        positions = _positions(embedder, tokens, segments)
+        inputs = models.Inputs(embeddings=vectors, segments=segments, positions=positions)
+    output = embedder(inputs, deterministic=deterministic)
     hidden = output.hidden if isinstance(output, models.Output) else output
     _check_vectors(hidden, tokens.shape, "a text_field_embedder", embedder)
     return hidden
@@ -126,12 +126,13 @@ def apply_head(head: nn.Module, vectors: Float[Array, "B M D"]) -> Float[Array, 
     return logits.astype(jnp.float32)
 
 
-def _positions(embedder: nn.Module, tokens: Array, segments: Array) -> dict[str, Array]:
+def _positions(embedder: nn.Module, tokens: Array, segments: Array) -> Array | None:
     """What an embedder that is given vectors cannot know: positions that are read off the tokens."""
     config = getattr(embedder, "config", None)
-    if not isinstance(config, models.TransformerConfig) or config.position != "instruction":
-        return {}
-    return {"positions": ops.instruction_positions(tokens, segments, config.next_id)}
+    position = config.position if isinstance(config, models.TransformerConfig) else None
+    if not isinstance(position, models.Instruction):
+        return None
+    return ops.instruction_positions(tokens, segments, position.next_id)
 
 
 def _check_vectors(vectors: Any, shape: tuple[int, ...], what: str, module: nn.Module) -> None:

@@ -10,7 +10,6 @@ from jaxlm import models, pretrained, tokenizers
 from jaxlm.decoding._fill_masks import Settled, fill_masks
 from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k, frame_of
 from jaxlm.decoding._rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
-from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.errors import UsageError
 
 FILL_METHODS = ("parallel", "iterative")
@@ -143,14 +142,14 @@ def fill_batch(
 
 
 def _check_fills(loaded: pretrained.Loaded) -> None:
-    if is_seq2seq(loaded.model):
+    if loaded.kind.encoder:
         raise UsageError("an encoder-decoder writes texts of its own and fills no masks; use generate")
     if loaded.config.causal:
         raise UsageError(
             "a causal model sees only what stands before a token and cannot fill masks; use a masked LM"
         )
-    if loaded.objective != "masked_lm":
-        raise UsageError(f"masks are filled by a masked_lm, and this model is a {loaded.objective}")
+    if not loaded.kind.fill:
+        raise UsageError(f"masks are filled by a masked LM, and this model is a {loaded.kind.name}")
 
 
 def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: str) -> Settled:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxlm import models
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -54,7 +55,7 @@ def predict_masks(
     Returns:
         `Float[B M T]` float32 log-probabilities in nats, best first, and `Int[B M T]` their ids.
     """
-    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
     at_masks = jnp.take_along_axis(hidden, positions[..., None], axis=1)
     logits = model.apply({"params": params}, at_masks, method="logits")
     log_probs = jax.nn.log_softmax(jnp.where(forbidden[None, None], -jnp.inf, logits.astype(jnp.float32)))

@@ -17,10 +17,10 @@ from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
 from jaxlm.decoding._opened import Text, as_prompts, check_opened
 from jaxlm.decoding._prompts import Prompts, pad_prompts, prompt_ids
-from jaxlm.decoding._steps import context_width, first_token, is_seq2seq
+from jaxlm.decoding._steps import context_width, first_token, has_encoder
 from jaxlm.decoding._texts import continuation, cut_at_stop, settled
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 
 # Turns between two looks at the text, where stop strings may end it.
 LOOK_EVERY = 8
@@ -150,20 +150,20 @@ def _settings(loaded: pretrained.Loaded, asked: GenerationConfig | None) -> Gene
     config = with_defaults(asked or GenerationConfig(), loaded.extra)
     if config.stop_ids is not None:
         return config
-    end = pretrained.end_id(loaded.tokenizer, loaded.objective, loaded.frame)
+    end = pretrained.end_id(loaded.tokenizer, loaded.kind, loaded.frame)
     return dataclasses.replace(config, stop_ids=() if end is None else (end,))
 
 
 def _checked(
     loaded: pretrained.Loaded, prompts: Iterable[Text], asked: GenerationConfig, rng: jax.Array | None
 ) -> list[np.ndarray]:
-    model, room = loaded.model, 0 if is_seq2seq(loaded.model) else 1
-    if is_seq2seq(model):
-        first_token(model)
+    kind, room = loaded.kind, 0 if loaded.kind.encoder else 1
+    if kind.encoder:
+        first_token(loaded.model)
     elif not loaded.config.causal:
         raise UsageError("a masked LM fills masks and writes no text; use a causal model, or fill")
-    elif loaded.objective != "causal_lm":
-        raise UsageError(f"texts are written by a causal_lm, and this model is a {loaded.objective}")
+    elif not kind.next_token:
+        raise UsageError(f"texts are written by a causal LM, and this model is a {kind.name}")
     _check_rules(asked, loaded.config.vocab_size)
     _check_draws(asked, rng)
     return [prompt_ids(loaded, text, room=room) for text in as_prompts(prompts)]
@@ -216,19 +216,19 @@ def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[lis
 
 def _slots(model, prompts: Prompts, wanted: Wanted) -> int:
     """Slots of a row: for what is read before, and what is written."""
-    before = 1 if is_seq2seq(model) else prompts.lengths
+    before = 1 if has_encoder(model) else prompts.lengths
     needed = ops.fine_bucket(int((before + np.asarray(wanted.limits)).max()))
     return min(max(needed, context_width(model, prompts.tokens.shape[1])), models.longest_text(model.config))
 
 
 def _wanted(model, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
-    context = np.where(is_seq2seq(model), 0, prompts.lengths)
+    context = np.where(has_encoder(model), 0, prompts.lengths)
     limits = np.minimum(config.max_new_tokens, models.longest_text(model.config) - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
     stops = jnp.asarray(config.stop_ids, jnp.int32)
     numbers = jax.tree.map(jnp.asarray, config.sampling)
     before = prompts[:2]
-    if is_seq2seq(model):
+    if has_encoder(model):
         before = np.full((len(limits), 1), first_token(model), np.int32), np.ones_like(prompts.lengths)
     rules = make_rules(config, *before, stops)
     wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
@@ -246,7 +246,7 @@ def _parted(
     model: nn.Module, prompt: np.ndarray, tokens: np.ndarray, config: GenerationConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ids that a text stands behind, and its own: a first token that every text has is no part of it."""
-    before = prompt[:0] if is_seq2seq(model) else prompt
+    before = prompt[:0] if has_encoder(model) else prompt
     lead = 0 if config.first_id is None else 1
     return np.concatenate([before, tokens[:lead]]), tokens[lead:]
 

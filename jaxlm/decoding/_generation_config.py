@@ -7,7 +7,7 @@ from typing import Literal
 from jaxlm import tokenizers
 from jaxlm.decoding._logits import UNCHANGED, Sampling
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,8 @@ HEADS: dict[str, dict[str, Any]] = {
     "bert": {
         "vocab_size": 30522,
         "width": 768,
-        "head": "transform",
+        "head": models.TransformHead(activation="gelu", epsilon=1e-12),
         "head_bias": True,
-        "head_activation": "gelu",
-        "head_epsilon": 1e-12,
     },
     "linear": {"vocab_size": None, "width": None, "head": "linear", "head_bias": True},
 }

@@ -15,7 +15,7 @@ from jaxlm import ops
 from jaxlm.decoding._choice import Rules, permitted
 from jaxlm.decoding._draws import choose_tokens
 from jaxlm.decoding._logits import Sampling, warped
-from jaxlm.decoding._steps import CachedRows, first_token, is_seq2seq, read_prompts, read_token
+from jaxlm.decoding._steps import CachedRows, first_token, has_encoder, read_prompts, read_token
 from jaxlm.typing import Array, Bool, Float, Int, Key, UInt32
 
 RUNNING, STOPPED, LENGTH_REACHED = 0, 1, 2
@@ -90,7 +90,7 @@ def begin(
     if wanted.sampling.repetition_penalty is not None:
         real = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
         there = jnp.where(real, tokens, logits.shape[1])
-        if is_seq2seq(model):  # what the decoder has read
+        if has_encoder(model):  # what the decoder has read
             there = jnp.full((shape[0], 1), first_token(model), jnp.int32)
         seen = _marked(jnp.zeros((shape[0], logits.shape[1]), bool), there)
     status = jnp.where((lengths > 0) & (wanted.limits > 0), RUNNING, LENGTH_REACHED).astype(jnp.int32)

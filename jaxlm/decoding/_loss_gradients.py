@@ -63,14 +63,14 @@ def loss_gradients(
       ((2, 3, 8), [100], [1.0, 1.0])
     """
     check_opened(loaded)
-    if loaded.objective not in ("causal_lm", "masked_lm"):
+    if not loaded.kind.score:
         raise UsageError(
-            f"gradients are of the loss of a causal_lm or a masked_lm: this model is a {loaded.objective}"
+            f"gradients are of the loss of a causal or a masked LM: this model is a {loaded.kind.name}"
         )
     texts, targets = with_targets(texts, targets)
     if not texts:
         raise UsageError("gradients are of at least one text: got none")
-    arrays = (_after_texts if loaded.objective == "causal_lm" else _at_masks)(loaded, texts, targets)
+    arrays = (_after_texts if loaded.kind.next_token else _at_masks)(loaded, texts, targets)
     tokens, segments, positions, wanted = map(jnp.asarray, arrays)
     found = _compiled(
         loaded.model, loaded.params, tokens, segments=segments, positions=positions, targets=wanted

@@ -16,7 +16,7 @@ from jaxlm.decoding._embedders import apply_head, check_part, contextualize, emb
 from jaxlm.decoding._next_token_output import NextTokenOutput
 from jaxlm.decoding._opened import check_top_k
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 from jaxlm.typing import Array, Float, Int
 
 
@@ -24,12 +24,12 @@ class NextTokenModel(nn.Module):
     """What comes after each text: `head(dropout(contextualizer(embedder(tokens))[last real position]))`.
 
     Attributes:
-      text_field_embedder: a module that is called as `embedder(tokens, segments=..., deterministic=...)` with
-        `Int[B L]` ids and segments (1 = real, 0 = padding) and returns vectors `Float[B L D]`, or a
-        `models.Output` of them: `models.Transformer` and `models.BodyModel` are such modules. If it has a
-        method `token_vectors(tokens, segments)`, which returns the vectors of single tokens, and takes them
-        as `embedder(embeddings=..., segments=..., deterministic=...)`, gradients are with respect to those;
-        otherwise with respect to what it returns.
+      text_field_embedder: a module that is called as `embedder(inputs, deterministic=...)` with
+        `models.Inputs` of `Int[B L]` tokens and segments (1 = real, 0 = padding) and returns vectors `Float[B
+        L D]`, or a `models.Output` of them: `models.Transformer` and `models.BodyModel` are such modules. If
+        it has a method `token_vectors(tokens, segments)`, which returns the vectors of single tokens, it
+        takes those as `inputs.embeddings` too, and gradients are with respect to them; otherwise with respect
+        to what it returns.
       language_model_head: a module that is called with vectors `Float[... D]` and returns logits
         `Float[... V]`; `language_model_head("gpt2")` and its like make one. A tied kernel, a transform and a
         soft cap are the head's own.

@@ -18,7 +18,6 @@ from jaxlm import models, ops, pretrained, tokenizers
 from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
 from jaxlm.decoding._opened import Text, check_opened, check_top_k, with_targets
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
-from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
@@ -150,12 +149,12 @@ def _streamed(
 
 
 def _check_goes_on(loaded: pretrained.Loaded) -> None:
-    if is_seq2seq(loaded.model):
+    if loaded.kind.encoder:
         raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
     if not loaded.config.causal:
         raise UsageError("a masked LM has no next token; use a causal model, or fill")
-    if loaded.objective != "causal_lm":
-        raise UsageError(f"next tokens are predicted by a causal_lm, and this model is a {loaded.objective}")
+    if not loaded.kind.next_token:
+        raise UsageError(f"next tokens are predicted by a causal LM, and this model is a {loaded.kind.name}")
 
 
 class Ranked(NamedTuple):
@@ -190,7 +189,7 @@ def rank_next(
       targets: `Int[B M]` ids.
       top_k: how many of the likeliest tokens.
     """
-    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
     before = jnp.take_along_axis(hidden, places[..., None], axis=1)
     logits = model.apply({"params": params}, before, method="logits")
     top = jax.lax.top_k(jax.nn.log_softmax(logits[:, 0].astype(jnp.float32), axis=-1), top_k)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from jaxlm import pretrained, tokenizers
-from jaxlm.decoding._steps import is_seq2seq
 from jaxlm.errors import UsageError
 
 # A text, or its ids, to which nothing is added.
@@ -28,7 +27,7 @@ def check_opened(loaded: Any) -> None:
     if not isinstance(loaded, pretrained.Loaded):
         raise TypeError(
             f"expected what pretrained.load returns, got {type(loaded).__name__}; of arrays, make one: "
-            "pretrained.Loaded(config, objective, model, params, tokenizer, {})"
+            "pretrained.Loaded(config, kind, model, params, tokenizer, {})"
         )
     loaded.check_single("decoding")
     if loaded.tokenizer is None:
@@ -58,7 +57,7 @@ def frame_of(loaded: pretrained.Loaded) -> tokenizers.Frame:
     Args:
       loaded: the model.
     """
-    is_whole = is_seq2seq(loaded.model) or not loaded.config.causal
+    is_whole = loaded.kind.encoder or not loaded.config.causal
     return tokenizers.text_frame(loaded.tokenizer, "text" if is_whole else "prompt", loaded.frame)
 
 

@@ -32,14 +32,14 @@ class CachedRows(NamedTuple):
     positions: Int[Array, " B"] | Int[Array, "B 2"]
 
 
-def is_seq2seq(model: nn.Module) -> bool:
-    """Returns whether a model writes from a prompt, and not behind it."""
+def has_encoder(model: nn.Module) -> bool:
+    """Returns whether a model writes from a prompt, and not behind it: see `ModelKind.encoder`."""
     return isinstance(model, models.Seq2SeqLM)
 
 
 def writer_config(model: nn.Module) -> models.TransformerConfig:
     """Returns the config of what writes: the model's, or its decoder's."""
-    return models.decoder_config(model.config) if is_seq2seq(model) else model.config
+    return models.decoder_config(model.config) if has_encoder(model) else model.config
 
 
 def first_token(model: nn.Module) -> int:
@@ -48,24 +48,17 @@ def first_token(model: nn.Module) -> int:
     Raises:
       ConfigError: if its config does not say.
     """
-    if model.config.decoder_start_id is None:
+    decoder = model.config.decoder
+    if decoder is None or decoder.start_id is None:
         raise ConfigError(
-            "a decoder begins with a token of its own: got decoder_start_id=None; set it in the config"
+            "a decoder begins with a token of its own: got decoder.start_id=None; set it in the config"
         )
-    return model.config.decoder_start_id
+    return decoder.start_id
 
 
 def context_width(model: nn.Module, width: int) -> int:
     """Returns how many slots what a model has read takes before it writes, of prompts of so many tokens."""
-    return 1 if is_seq2seq(model) else width
-
-
-def read(
-    model: nn.Module, params: Mapping[str, Any], tokens: Int[Array, "B L"] | None, **arrays: Any
-) -> models.Output:
-    """Returns what the part of a model that writes makes of tokens; arguments as for `Transformer`."""
-    method = "decode" if is_seq2seq(model) else None
-    return model.apply({"params": params}, tokens, method=method, **arrays)
+    return 1 if has_encoder(model) else width
 
 
 def read_prompts(
@@ -102,33 +95,29 @@ def read_hidden(
 
     L is `context_width`: of an encoder-decoder the vector is that of the decoder's first token.
     """
-    if not is_seq2seq(model):
-        return _read_first(model, params, tokens, lengths, num_slots)
+    if not has_encoder(model):
+        return _read_first(model, params, models.Inputs(tokens=tokens), lengths, num_slots)
     segments = (jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]).astype(jnp.int32)
-    memory = model.apply({"params": params}, tokens, segments=segments, method="encode").hidden
+    source = models.Inputs(tokens=tokens, segments=segments)
     first = jnp.full((tokens.shape[0], 1), first_token(model), jnp.int32)
-    rest = {"memory": memory, "memory_segments": segments}
-    return _read_first(model, params, first, jnp.ones_like(lengths), num_slots, **rest)
+    inputs = models.Inputs(tokens=first, encoder=source)
+    return _read_first(model, params, inputs, jnp.ones_like(lengths), num_slots)
 
 
 def _read_first(
     model: nn.Module,
     params: Mapping[str, Any],
-    tokens: Int[Array, "B P"],
+    inputs: models.Inputs,
     lengths: Int[Array, " B"],
     num_slots: int,
-    **memory: Array,
 ) -> tuple[Float[Array, "B P D"], CachedRows]:
     """Reads rows into an empty cache."""
-    num_rows = tokens.shape[0]
+    tokens, num_rows = inputs.tokens, inputs.num_rows
     positions = prompt_positions(model.config, tokens)
-    output = read(
-        model,
-        params,
-        tokens,
-        positions=positions,
+    output = model.apply(
+        {"params": params},
+        inputs._replace(positions=positions),
         cache=models.empty_cache(writer_config(model), num_rows, num_slots),
-        **memory,
     )
     is_real = jnp.arange(num_slots, dtype=jnp.int32)[None] < lengths[:, None]
     cache = output.cache._replace(positions=jnp.where(is_real, output.cache.positions, models.EMPTY))
@@ -158,13 +147,15 @@ def read_token(
     """
     num_slots = reading.cache.num_slots
     granted = jnp.arange(num_slots, dtype=jnp.int32)[None] <= reading.offsets[:, None]
-    output = read(
-        model,
-        params,
-        tokens[:, None] if vectors is None else None,
+    inputs = models.Inputs(
+        tokens=tokens[:, None] if vectors is None else None,
         embeddings=vectors,
         positions=reading.positions[:, None],
         attention_mask=granted[:, None, None],
+    )
+    output = model.apply(
+        {"params": params},
+        inputs,
         cache=reading.cache,
         slots=jnp.where(active, reading.offsets, num_slots)[:, None],
     )
@@ -187,8 +178,8 @@ def prompt_positions(
       >>> prompt_positions(models.TransformerConfig(causal=True), jnp.array([[7, 8, 9]])).tolist()
       [[0, 1, 2]]
     """
-    if config.position == "instruction":
-        return ops.instruction_positions(tokens, None, config.next_id)
+    if isinstance(config.position, models.Instruction):
+        return ops.instruction_positions(tokens, None, config.position.next_id)
     return jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
 
 
@@ -200,13 +191,13 @@ def next_positions(
     """Returns where the token after each of these stands.
 
     Example:
-      >>> config = models.TransformerConfig(vocab_size=9, position="instruction", next_id=5)
+      >>> config = models.TransformerConfig(vocab_size=9, position=models.Instruction(next_id=5))
       >>> next_positions(config, jnp.array([[3, 1], [3, 1]]), jnp.array([7, 5])).tolist()
       [[3, 2], [4, 0]]
     """
-    if config.position != "instruction":
+    if not isinstance(config.position, models.Instruction):
         return positions + 1
-    ends = tokens == config.next_id
+    ends = tokens == config.position.next_id
     instruction, argument = positions[:, 0], positions[:, 1]
     following = [instruction + ends.astype(jnp.int32), jnp.where(ends, 0, argument + 1)]
     return jnp.stack(following, axis=-1).astype(positions.dtype)

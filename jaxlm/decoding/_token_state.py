@@ -12,7 +12,7 @@ from jaxlm.decoding._cached_lm import CachedLM
 from jaxlm.decoding._lm_state import LMState
 from jaxlm.decoding._token_tree import Node
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

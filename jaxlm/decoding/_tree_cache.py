@@ -19,7 +19,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models
-from jaxlm.decoding._steps import context_width, first_token, is_seq2seq, read, read_hidden, writer_config
+from jaxlm.decoding._steps import context_width, first_token, has_encoder, read_hidden, writer_config
 from jaxlm.typing import Array, Bool, Float, Int, UInt8
 
 ROOT = -1
@@ -103,7 +103,7 @@ def tree_of_prompts(
     """
     config = writer_config(model)
     hidden, reading = read_hidden(model, params, tokens, lengths, num_slots)
-    if is_seq2seq(model):
+    if has_encoder(model):
         tokens = jnp.full((tokens.shape[0], 1), first_token(model), jnp.int32)
     width = context_width(model, tokens.shape[1])
     tree = _around(reading.cache, config.width)
@@ -167,15 +167,9 @@ def extend_tree(
         tokens=_with_nodes(tree.tokens, slots, tokens),
         depths=_with_nodes(tree.depths, slots, depths),
     )
-    output = read(
-        model,
-        params,
-        tokens,
-        positions=_positions(writer_config(model), tree, mask, depths),
-        attention_mask=mask[:, None],
-        cache=tree.cache,
-        slots=slots,
-    )
+    positions = _positions(writer_config(model), tree, mask, depths)
+    inputs = models.Inputs(tokens=tokens, positions=positions, attention_mask=mask[:, None])
+    output = model.apply({"params": params}, inputs, cache=tree.cache, slots=slots)
     return tree._replace(cache=output.cache, hidden=_with_nodes(tree.hidden, slots, output.hidden))
 
 
@@ -306,9 +300,10 @@ def _positions(
 ) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
     """What a model is told of where nodes stand: how deep, or (instruction, argument) by what ended above."""
     depths = jnp.maximum(depths, 0)
-    if config.position != "instruction":
+    if not isinstance(config.position, models.Instruction):
         return depths
-    is_end = (tree.tokens == config.next_id)[:, None] & mask & (tree.depths[:, None] < depths[:, :, None])
+    is_above = mask & (tree.depths[:, None] < depths[:, :, None])
+    is_end = is_above & (tree.tokens == config.position.next_id)[:, None]
     last = jnp.where(is_end, tree.depths[:, None], ROOT).max(-1)
     return jnp.stack([is_end.sum(-1, dtype=jnp.int32), depths - last - 1], axis=-1)
 

@@ -1,10 +1,13 @@
-"""Files that are there whole or not at all, digests of what they hold, and errors of the disk in one form."""
+"""Whole files, digests of what they hold, errors of the disk in one form, and records to and from JSON."""
 
 from jaxlm.io._digests import damage, read_sealed, write_digests
 from jaxlm.io._errors import ReadError, WriteError, system_errno, writing
+from jaxlm.io._fields import check_numbers, check_types, fits, spelled
 from jaxlm.io._home import expand_home
 from jaxlm.io._json import parse_json
 from jaxlm.io._locks import try_lock
+from jaxlm.io._records import differences, flat_fields, record_from_dict, record_to_dict
+from jaxlm.io._references import import_reference
 from jaxlm.io._sealed import SEAL, DamagedError, check_file, seal, seal_file, unseal
 from jaxlm.io._strays import is_stray
 from jaxlm.io._whole import clear_partials, flush, is_partial, write_text, write_whole
@@ -15,16 +18,25 @@ __all__ = [
     "ReadError",
     "WriteError",
     "check_file",
+    "check_numbers",
+    "check_types",
     "clear_partials",
     "damage",
+    "differences",
     "expand_home",
+    "fits",
+    "flat_fields",
     "flush",
+    "import_reference",
     "is_partial",
     "is_stray",
     "parse_json",
     "read_sealed",
+    "record_from_dict",
+    "record_to_dict",
     "seal",
     "seal_file",
+    "spelled",
     "system_errno",
     "try_lock",
     "unseal",

@@ -1,12 +1,12 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
 from jaxlm.models._body_model import BodyModel
-from jaxlm.models._build import MODELS, Heads, Model, ObjectiveName, build, num_params
+from jaxlm.models._build import build, num_params
 from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
-from jaxlm.models._config import GATED, TransformerConfig, from_dict, longest_text, to_dict
-from jaxlm.models._config_checks import DROPOUTS, MOST_LAYERS
+from jaxlm.models._config import TransformerConfig, flat_config, from_dict, longest_text, to_dict
+from jaxlm.models._config_checks import DROPOUTS
+from jaxlm.models._config_parts import GATED, MOST_LAYERS, DecoderConfig, LinearHead, TransformHead
 from jaxlm.models._ensembles import (
-    BODY,
     EnsembleOutput,
     EnsemblePrediction,
     EnsembleValues,
@@ -18,27 +18,57 @@ from jaxlm.models._ensembles import (
 )
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
+from jaxlm.models._inputs import Inputs
+from jaxlm.models._kinds import BODY_ALONE, CLASSIFICATION, JOINT, KINDS, REGRESSION, Heads, Model, as_kind
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
-from jaxlm.models._multi_head import HeadKind, MultiHeadModel, head_params
+from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind
+from jaxlm.models._multi_head import TOKEN_HEADS, HeadKind, MultiHeadModel, head_params
+from jaxlm.models._position import (
+    TABLE_POSITIONS,
+    Instruction,
+    Learned,
+    NoPosition,
+    Relative,
+    Rotary,
+    Sinusoidal,
+)
 from jaxlm.models._presets import PRESETS
+from jaxlm.models._rotary_scaling import (
+    DynamicScaling,
+    LinearScaling,
+    Llama3Scaling,
+    NoScaling,
+    YarnScaling,
+)
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
 from jaxlm.models._sides import decoder_config, encoder_config
-from jaxlm.models._stacking import BODIES, stack_blocks, unstack_blocks
+from jaxlm.models._stacking import BODIES, BODY, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
 __all__ = [
     "BODIES",
     "BODY",
+    "BODY_ALONE",
+    "CAUSAL_LM",
+    "CLASSIFICATION",
     "DROPOUTS",
     "EMPTY",
     "GATED",
-    "MODELS",
+    "JOINT",
+    "KINDS",
+    "MASKED_LM",
     "MOST_LAYERS",
     "PRESETS",
+    "REGRESSION",
+    "SEQ2SEQ_LM",
+    "TABLE_POSITIONS",
+    "TOKEN_HEADS",
     "BodyModel",
     "Cache",
     "CausalLM",
+    "DecoderConfig",
+    "DynamicScaling",
     "EnsembleOutput",
     "EnsemblePrediction",
     "EnsembleValues",
@@ -46,24 +76,40 @@ __all__ = [
     "HeadKind",
     "HeadProjection",
     "Heads",
+    "Inputs",
+    "Instruction",
+    "KindOrName",
     "LayerCache",
+    "Learned",
+    "LinearHead",
+    "LinearScaling",
+    "Llama3Scaling",
     "MaskedLM",
     "Memory",
     "Model",
+    "ModelKind",
     "MultiHeadModel",
-    "ObjectiveName",
+    "NoPosition",
+    "NoScaling",
     "Output",
+    "Relative",
+    "Rotary",
     "Seq2SeqLM",
     "SequenceModel",
+    "Sinusoidal",
     "StandardizedOutputs",
     "TokenHead",
+    "TransformHead",
     "Transformer",
     "TransformerConfig",
+    "YarnScaling",
+    "as_kind",
     "build",
     "decoder_config",
     "empty_cache",
     "encoder_config",
     "ensemble_output",
+    "flat_config",
     "from_dict",
     "head_from_dict",
     "head_params",

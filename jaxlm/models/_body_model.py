@@ -1,15 +1,50 @@
-"""A body without a head: hidden states, and what a new head is drawn on."""
+"""A model on a body: how every one is called; and the body without a head, on which a new one is drawn."""
 
 from typing import Any, NoReturn
 
 import flax.linen as nn
 
+from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._inputs import Inputs
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Float, Int
 
 
-class BodyModel(nn.Module):
+class ModelOnBody(nn.Module):
+    """A body and perhaps a head. `__call__` stops before the head, which is applied to what is chosen."""
+
+    config: TransformerConfig
+
+    def __call__(
+        self,
+        inputs: Inputs | Int[Array, "B L"],
+        *,
+        cache: Cache | None = None,
+        slots: Int[Array, "B L"] | None = None,
+        deterministic: bool = True,
+        intermediates: bool = False,
+    ) -> Output:
+        """Returns the body's `Output`; arguments as for `Transformer`."""
+        output = self.body(
+            inputs, cache=cache, slots=slots, deterministic=deterministic, intermediates=intermediates
+        )
+        if self.is_initializing():
+            self._make_head(output.hidden[:, :1])
+        return output
+
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns what `Inputs` takes as embeddings in the place of these tokens of these segments."""
+        return self.body.token_vectors(tokens, segments)
+
+    def _make_head(self, hidden: Float[Array, "B 1 D"]) -> None:
+        """Makes the head's parameters, by applying it."""
+        raise TypeError(f"{type(self).__name__} has no head")
+
+
+class BodyModel(ModelOnBody):
     """A transformer whose file holds no head: BertModel and its like in `transformers`.
 
     Its parameters lie where those of every other model's body do, so that a head can be put on it.
@@ -23,20 +58,8 @@ class BodyModel(nn.Module):
       (['body'], (1, 3, 8))
     """
 
-    config: TransformerConfig
-
     def setup(self) -> None:
         self.body = Transformer(self.config)
-
-    def __call__(self, tokens: Int[Array, "B L"] | None = None, **arguments: Any) -> Output:
-        """Returns the body's `Output`; arguments as for `Transformer`."""
-        return self.body(tokens, **arguments)
-
-    def token_vectors(
-        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
-    ) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
-        return self.body.token_vectors(tokens, segments)
 
     def logits(self, *arguments: Any, **named: Any) -> NoReturn:
         """Refuses to predict: there is no head.
@@ -50,3 +73,6 @@ class BodyModel(nn.Module):
         )
 
     features = output_weights = outputs = logits
+
+    def _make_head(self, hidden: Float[Array, "B 1 D"]) -> None:
+        del hidden  # there is none

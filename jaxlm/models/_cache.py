@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -150,49 +149,6 @@ def slot_mask(
     return mask & (jnp.abs(distance) < window)[:, None]
 
 
-def check_cached(
-    config: TransformerConfig,
-    cache: Cache,
-    slots: Int[Array, "B L"] | None,
-    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None,
-    attention_mask: Bool[Array, " B #N L S"] | None,
-    segments: Int[Array, "B L"] | None,
-) -> None:
-    """Refuses a cached call that leaves open what only its caller knows."""
-    given = {"slots": slots, "positions": positions}
-    if attention_mask is None:
-        del given["slots"]
-    missing = [name for name, array in given.items() if array is None]
-    if missing:
-        raise ValueError(f"with a cache the caller says {', '.join(given)}: got no {', no '.join(missing)}")
-    if segments is not None:
-        raise ValueError("with a cache the attention mask says who reads whom: got segments too; drop them")
-    if attention_mask is None and not config.causal:
-        raise ValueError("without an attention mask a causal model fills an empty cache: got causal=False")
-    if attention_mask is not None and attention_mask.shape[-1] != cache.num_slots:
-        raise ValueError(
-            f"the attention mask is over the cache's {cache.num_slots} slots: got {attention_mask.shape[-1]}"
-        )
-    if slots is None and positions.shape[1] > cache.num_slots:
-        raise ValueError(
-            f"the first slots hold what an empty cache is given: got {positions.shape[1]} tokens for "
-            f"{cache.num_slots}; name their slots"
-        )
-    if config.token_dropout:
-        raise ConfigError(
-            "token_dropout counts the masks of a whole text: a model that has it reads no cache"
-        )
-    if config.rotary_scaling == "dynamic" and cache.num_slots > config.rotary_length:
-        raise ConfigError(
-            "dynamic rotary scaling turns keys anew where a text grows longer than "
-            f"{config.rotary_length} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
-        )
-    if config.window is not None and positions.ndim == 3:
-        raise ConfigError(
-            "a window needs offsets, which instruction positions are not: no cache for such models"
-        )
-
-
 def with_memory(
     cache: Cache,
     layers: tuple[LayerCache | None, ...] | LayerCache | None,
@@ -212,13 +168,3 @@ def with_memory(
     dtype = jax.tree.leaves(cache.layers)[0].dtype
     rows = jnp.ones(memory.shape[:2], jnp.int32) if segments is None else segments
     return cache._replace(memory=Memory(jax.tree.map(lambda leaf: leaf.astype(dtype), layers), rows))
-
-
-def check_memory(config: TransformerConfig, cache: Cache | None, memory: Array | None) -> None:
-    """Refuses a memory that is not read, and a decoder that has none to read, or two."""
-    is_kept = cache is not None and cache.memory is not None
-    if config.cross_attention and (memory is None) != is_kept:
-        told = "none" if memory is None else "one beside what the cache keeps of it"
-        raise ValueError(f"cross-attention reads one memory, given once: got {told}")
-    if not config.cross_attention and memory is not None:
-        raise ValueError("a model without cross-attention reads no memory: got one; set cross_attention")

@@ -1,23 +1,26 @@
 """The one description of a transformer: every option, and the values that follow from others."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxlm.errors import ConfigError
+from jaxlm import io
 from jaxlm.models._config_checks import (
-    as_floats,
     check_heads,
     check_options,
     check_positions,
     check_ranges,
-    check_types,
+    check_special_ids,
 )
+from jaxlm.models._config_parts import GATED, Activation, DecoderConfig, Head, HeadName, TransformHead
+from jaxlm.models._flat_fields import from_flat, to_flat
+from jaxlm.models._position import Position, PositionName, Relative, Rotary, resolved_position
+from jaxlm.models._record_checks import named_record
+from jaxlm.models._rotary_scaling import DynamicScaling
 
 # More tokens than any text has, as a number of 32 bits.
 ENDLESS = 1 << 30
-GATED = ("swiglu", "geglu", "geglu_tanh")
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu", "geglu_tanh"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,26 +55,9 @@ class TransformerConfig:
       final_norm: whether the last block is followed by a norm; None: yes unless the norms are "post".
       parallel_residual: whether attention and feed-forward read the same stream, each through its own norm,
         and are added to it together.
-      position: "learned" (a table of offsets), "sinusoidal" (waves of them), "rotary", "relative" (a bias of
-        the scores by distance, one table for all blocks), "instruction" (tables of instruction and argument
-        indices) or "none".
-      position_offset: rows before that of position 0 in the table of learned positions.
-      rotary_base: the slowest rotation's scale.
-      rotary_window_base: the same in blocks with a window, where nothing is scaled; None: as in the others.
-      rotary_share: share of a head's features that turn, the first ones.
-      rotary_scaling: "none", "linear", "dynamic", "llama3" or "yarn", and the next six: see
-        `jaxlm.ops.RotaryScaling`.
-      rotary_factor: how much longer texts may be than those that the model was trained on.
-      rotary_length: how long those were; None: `max_length`.
-      rotary_slow_turns: pairs of features that turn less often over that length are slowed in full.
-      rotary_fast_turns: those that turn more often are left alone.
-      rotary_rounded: whether "yarn" takes whole pairs as the ends of its ramp.
-      rotary_amplitude: factor of what is turned; None: of "yarn" `0.1 ln(factor) + 1`, else 1.
-      relative_buckets: rows of the table of "relative" positions; see `jaxlm.ops.distance_buckets`.
-      relative_distance: from which on all distances are one to it.
-      next_id: id of the token that ends an instruction, for "instruction" positions.
-      instruction_positions: whether training takes them from the "clean" ids or from the "corrupted" ones the
-        model reads.
+      position: how a token's place is known: `Learned`, `Sinusoidal`, `Rotary`, `Relative`, `Instruction` or
+        `NoPosition`, each with options of its own. A name stands for the record with its defaults: "learned",
+        "sinusoidal", "rotary", "relative", "instruction" or "none".
       token_types: rows of a table of token types, whose rows are added to the embeddings; 0: none.
       activation: "gelu" (exact), "gelu_tanh", "relu", "silu", and gated "swiglu", "geglu" (exact) or
         "geglu_tanh".
@@ -85,10 +71,8 @@ class TransformerConfig:
       attention_softcap: bound `c` of the scores, `c tanh(scores / c)`; None: no bound.
       cross_attention: whether every block reads a memory too, what an encoder made of another text, by an
         attention between its self-attention and its feed-forward.
-      decoder_depth: of an encoder-decoder, blocks of the decoder; None: `depth`. All that is not said of the
-        decoder holds for both sides; `encoder_config` and `decoder_config` tell them apart.
-      decoder_mlp_width: of an encoder-decoder, F of the decoder; None: `mlp_width`.
-      decoder_start_id: of an encoder-decoder, id of the token that the decoder reads first.
+      decoder: of an encoder-decoder, what of its decoder is not as in its encoder; all else holds for both
+        sides, which `encoder_config` and `decoder_config` tell apart. None: it is no encoder-decoder.
       embedding_norm: whether the sum of embeddings is normalised.
       embedding_norm_epsilon: its epsilon; None: `norm_epsilon`.
       embedding_scale: factor of the token embeddings.
@@ -100,10 +84,9 @@ class TransformerConfig:
       attention_output_dropout: rate on what attention adds to the residual stream.
       mlp_dropout: rate on what the feed-forward adds.
       tie_embeddings: whether the output kernel is the token embedding.
-      head: "transform" (linear, activation, norm before the output kernel) or "linear" (nothing before it).
+      head: what stands before a language model's output kernel: `TransformHead` (linear, activation, norm) or
+        `LinearHead` (nothing). "transform" and "linear" stand for the records with their defaults.
       head_bias: whether the output has a bias.
-      head_activation: of "transform"; None: `activation`.
-      head_epsilon: epsilon of the head's norm; None: `norm_epsilon`.
       output_scale: factor of what is multiplied with the output kernel.
       logit_softcap: bound of the logits; None: no bound.
       init_std: kernels and embeddings start from an untruncated normal of this deviation, biases at 0, norm
@@ -116,9 +99,11 @@ class TransformerConfig:
       require_fused: an attention that cannot be fused is an error.
 
     Raises:
-      ValueError: if a value is of the wrong type or out of range, or two contradict each other.
+      ConfigError: if a value is of the wrong type or out of range, or two contradict each other.
 
     Example:
+      >>> TransformerConfig(width=64, depth=2, num_heads=4, position="rotary").position.base
+      10000.0
       >>> TransformerConfig(width=96, num_heads=5)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: width must be a multiple of num_heads: got width=96, num_heads=5; ...
@@ -143,22 +128,7 @@ class TransformerConfig:
     first_norm: bool = True
     final_norm: bool | None = None
     parallel_residual: bool = False
-    position: Literal["learned", "sinusoidal", "rotary", "relative", "instruction", "none"] = "learned"
-    position_offset: int = 0
-    rotary_base: float = 10000.0
-    rotary_window_base: float | None = None
-    rotary_share: float = 1.0
-    rotary_scaling: Literal["none", "linear", "dynamic", "llama3", "yarn"] = "none"
-    rotary_factor: float = 1.0
-    rotary_length: int | None = None
-    rotary_slow_turns: float = 1.0
-    rotary_fast_turns: float = 32.0
-    rotary_rounded: bool = True
-    rotary_amplitude: float | None = None
-    relative_buckets: int = 32
-    relative_distance: int = 128
-    next_id: int | None = None
-    instruction_positions: Literal["clean", "corrupted"] = "clean"
+    position: Position | PositionName = "learned"
     token_types: int = 0
     activation: Activation = "gelu"
     use_bias: bool = True
@@ -170,9 +140,7 @@ class TransformerConfig:
     attention_scale_by_layer: bool = False
     attention_softcap: float | None = None
     cross_attention: bool = False
-    decoder_depth: int | None = None
-    decoder_mlp_width: int | None = None
-    decoder_start_id: int | None = None
+    decoder: DecoderConfig | None = None
     embedding_norm: bool = False
     embedding_norm_epsilon: float | None = None
     embedding_scale: float = 1.0
@@ -183,10 +151,8 @@ class TransformerConfig:
     attention_output_dropout: float = 0.0
     mlp_dropout: float = 0.0
     tie_embeddings: bool = True
-    head: Literal["transform", "linear"] = "transform"
+    head: Head | HeadName = "transform"
     head_bias: bool = True
-    head_activation: Activation | None = None
-    head_epsilon: float | None = None
     output_scale: float = 1.0
     logit_softcap: float | None = None
     init_std: float = 0.02
@@ -198,10 +164,13 @@ class TransformerConfig:
     require_fused: bool = False
 
     def __post_init__(self) -> None:
-        check_types(TransformerConfig, vars(self))
+        object.__setattr__(self, "position", named_record(Position, self.position, "position"))
+        object.__setattr__(self, "head", named_record(Head, self.head, "head"))
+        io.check_types(TransformerConfig, vars(self))
         check_ranges(self)
         check_heads(self)
         check_positions(self)
+        check_special_ids(self)
         check_options(self)
 
     def resolved(self) -> "TransformerConfig":
@@ -217,21 +186,35 @@ class TransformerConfig:
             "num_kv_heads": self.num_heads,
             "head_width": self.width // self.num_heads,
             "mlp_width": mlp_width,
-            "decoder_depth": self.depth,
-            "decoder_mlp_width": mlp_width,
             "final_norm": self.norm_placement != "post",
             "qkv_bias": self.use_bias,
             "attention_bias": self.use_bias,
             "mlp_bias": self.use_bias,
             "embedding_norm_epsilon": self.norm_epsilon if self.embedding_norm else None,
-            "rotary_length": self.max_length,
             "attention_scale": (self.head_width or self.width // self.num_heads) ** -0.5,
-            "head_activation": self.activation if self.head == "transform" else None,
-            "head_epsilon": self.norm_epsilon if self.head == "transform" else None,
         }
         return dataclasses.replace(
-            self, **{name: value for name, value in follows.items() if getattr(self, name) is None}
+            self,
+            position=resolved_position(self.position, self.max_length),
+            decoder=self.decoder and _filled(self.decoder, depth=self.depth, mlp_width=mlp_width),
+            head=self._resolved_head(),
+            **{name: value for name, value in follows.items() if getattr(self, name) is None},
         )
+
+    def _resolved_head(self) -> Head:
+        if not isinstance(self.head, TransformHead):
+            return self.head
+        return _filled(self.head, activation=self.activation, epsilon=self.norm_epsilon)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether how far features turn depends on how long their text is."""
+        return isinstance(self.position, Rotary) and isinstance(self.position.scaling, DynamicScaling)
+
+    @staticmethod
+    def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns today's fields of those that a file of any version has."""
+        return from_flat(values)
 
     def has_window(self, layer: int) -> bool:
         """Returns whether a block's attention has the window.
@@ -244,37 +227,44 @@ class TransformerConfig:
 
 
 def to_dict(config: TransformerConfig) -> dict[str, Any]:
-    """Returns the config as a dict of plain values, for JSON.
+    """Returns the config as a dict of plain values, for JSON; a record among them says its kind.
 
     Example:
-      >>> to_dict(TransformerConfig(width=64))["width"]
-      64
+      >>> to_dict(TransformerConfig(width=64))["position"]
+      {'kind': 'learned', 'offset': 0}
     """
-    return dataclasses.asdict(config)
+    return io.record_to_dict(config)
 
 
-def from_dict(values: dict[str, Any]) -> TransformerConfig:
+def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
     """Returns the config that `to_dict` wrote; fields that are left out take their defaults.
 
     Args:
-      values: field names and plain values, as JSON holds them.
+      values: field names and plain values, as JSON holds them; those of earlier versions, too, which had the
+        options of every kind of position among the other fields.
 
     Raises:
       ConfigError: naming every field that does not exist, or the first value that does not fit.
 
     Example:
+      >>> from_dict({"position": "rotary", "rotary_base": 5e5}).position.base
+      500000.0
       >>> from_dict({"width": 64, "n_embd": 64})
       Traceback (most recent call last):
-      jaxlm.errors.ConfigError: unknown model config field 'n_embd'; the fields are vocab_size, width, ...
+      jaxlm.errors.ConfigError: the model's config has no field 'n_embd'; its fields are vocab_size, ...
     """
-    fields = [field.name for field in dataclasses.fields(TransformerConfig)]
-    unknown = [name for name in values if name not in fields]
-    if unknown:
-        plural = "s" if len(unknown) > 1 else ""
-        names = ", ".join(map(repr, unknown))
-        raise ConfigError(f"unknown model config field{plural} {names}; the fields are {', '.join(fields)}")
-    check_types(TransformerConfig, values)
-    return TransformerConfig(**as_floats(TransformerConfig, values))
+    return io.record_from_dict(TransformerConfig, values, title="the model's config")
+
+
+def flat_config(config: TransformerConfig) -> dict[str, Any]:
+    """Returns the config as the flat list of fields that earlier versions wrote, by which jobs are known.
+
+    Example:
+      >>> flat = flat_config(TransformerConfig(position="rotary"))
+      >>> flat["position"], flat["rotary_base"], flat["relative_buckets"]
+      ('rotary', 10000.0, 32)
+    """
+    return to_flat(to_dict(config))
 
 
 def longest_text(config: TransformerConfig) -> int:
@@ -284,4 +274,10 @@ def longest_text(config: TransformerConfig) -> int:
       >>> longest_text(TransformerConfig(max_length=64))
       64
     """
-    return ENDLESS if config.position == "relative" else config.max_length
+    return ENDLESS if isinstance(config.position, Relative) else config.max_length
+
+
+def _filled(record: Any, **follows: Any) -> Any:
+    """A record in which values that follow stand where it has None."""
+    unset = {name: value for name, value in follows.items() if getattr(record, name) is None}
+    return dataclasses.replace(record, **unset)

@@ -1,11 +1,12 @@
-"""What a transformer's config may hold: types, ranges, and options that contradict each other."""
+"""What a transformer's config may hold: ranges, and options that contradict each other."""
 
-import typing
-from collections.abc import Mapping
 from typing import Any
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import BELOW, fits, spelled
+from jaxlm.models._config_parts import MOST_LAYERS
+from jaxlm.models._position import Instruction, Rotary, Sinusoidal
+from jaxlm.models._record_checks import check_limits, check_positive
+from jaxlm.models._rotary_scaling import DynamicScaling
 
 _POSITIVE = (
     "vocab_size",
@@ -18,82 +19,25 @@ _POSITIVE = (
     "max_length",
     "window",
     "norm_epsilon",
-    "rotary_base",
-    "rotary_window_base",
-    "rotary_share",
-    "rotary_factor",
-    "rotary_length",
-    "rotary_slow_turns",
-    "rotary_fast_turns",
-    "rotary_amplitude",
-    "relative_buckets",
-    "relative_distance",
-    "decoder_depth",
-    "decoder_mlp_width",
     "attention_scale",
     "attention_softcap",
     "output_scale",
     "logit_softcap",
     "embedding_norm_epsilon",
     "embedding_scale",
-    "head_epsilon",
     "init_std",
 )
-# What no model has: as much would be built layer by layer, or as a table, before anything could be read.
-MOST_LAYERS = 10_000
-_MOST = {
-    "depth": MOST_LAYERS,
-    "decoder_depth": MOST_LAYERS,
-    "relative_distance": 1 << 24,
-    "relative_buckets": 1 << 24,
-}
+# Numbers of a table that nobody has memory for.
 MOST_SINES = 1 << 31
-_NOT_NEGATIVE = ("token_types", "position_offset")
 DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
-
-
-def check_types(kind: type, values: Mapping[str, Any]) -> None:
-    """Refuses a value that is not of its field's type or choices, the fields being those of `kind`."""
-    hints = typing.get_type_hints(kind)
-    for name, value in values.items():
-        if not fits(value, hints[name]):
-            raise ConfigError(f"{name} must be {spelled(hints[name])}: got {value!r}")
-        if isinstance(value, int) and abs(value) >= BELOW:
-            raise ConfigError(f"{name} must be below 2**31: got {value}")
-
-
-def as_floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values, those that JSON wrote as integers for fields of floats as floats.
-
-    Example:
-      >>> class Kind:
-      ...     base: float
-      ...     depth: int
-      >>> as_floats(Kind, {"base": 10, "depth": 2})
-      {'base': 10.0, 'depth': 2}
-    """
-    hints = typing.get_type_hints(kind)
-
-    def converted(name: str, value: Any) -> Any:
-        is_float = float in (hints[name], *typing.get_args(hints[name]))
-        return float(value) if is_float and isinstance(value, int) else value
-
-    return {name: converted(name, value) for name, value in values.items()}
 
 
 def check_ranges(config: Any) -> None:
     """Refuses sizes that are not positive and rates outside [0, 1)."""
-    for name in _POSITIVE:
-        value = getattr(config, name)
-        if value is not None and not 0 < value < float("inf"):
-            raise ConfigError(f"{name} must be positive: got {value}")
-    for name, most in _MOST.items():
-        value = getattr(config, name)
-        if value is not None and value > most:
-            raise ConfigError(f"{name} must be at most {most:,}: got {value:,}")
-    for name in _NOT_NEGATIVE:
-        if getattr(config, name) < 0:
-            raise ConfigError(f"{name} must not be negative: got {getattr(config, name)}")
+    check_positive(config, _POSITIVE)
+    check_limits(config, {"depth": MOST_LAYERS})
+    if config.token_types < 0:
+        raise ConfigError(f"token_types must not be negative: got {config.token_types}")
     for name in DROPOUTS:
         rate = getattr(config, name)
         if not 0 <= rate < 1:
@@ -116,56 +60,60 @@ def check_heads(config: Any) -> None:
 
 
 def check_positions(config: Any) -> None:
-    """Refuses positions that lack what they need."""
-    head_width = config.head_width or config.width // config.num_heads
-    if config.position == "rotary" and head_width % 2:
+    """Refuses positions that do not fit the sizes of the model."""
+    if isinstance(config.position, Rotary):
+        _check_rotary(config.position, config.head_width or config.width // config.num_heads)
+    if isinstance(config.position, Sinusoidal):
+        _check_sinusoidal(config.width, config.max_length)
+
+
+def check_special_ids(config: Any) -> None:
+    """Refuses special ids that the vocabulary has not."""
+    position, decoder = config.position, config.decoder
+    ids = {}
+    if isinstance(position, Instruction):
+        # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
+        if position.next_id is None and config.vocab_size is not None:
+            raise ConfigError(
+                "position='instruction' needs next_id, the id of the token that ends an instruction: "
+                "got None; [NEXT] is 5 in an instruction tokenizer"
+            )
+        ids["position.next_id"] = position.next_id
+    if decoder is not None:
+        ids["decoder.start_id"] = decoder.start_id
+    for name, special_id in ids.items():
+        if special_id is not None and not 0 <= special_id < (config.vocab_size or float("inf")):
+            raise ConfigError(
+                f"{name} must be an id of the vocabulary: got {name}={special_id}, "
+                f"vocab_size={config.vocab_size}"
+            )
+
+
+def _check_rotary(position: Rotary, head_width: int) -> None:
+    if head_width % 2:
         raise ConfigError(f"position='rotary' turns pairs of features: got head_width={head_width}, use even")
-    turned = int(head_width * config.rotary_share)
-    if config.position == "rotary" and (turned % 2 or not 2 <= turned <= head_width):
+    turned = int(head_width * position.share)
+    if turned % 2 or not 2 <= turned <= head_width:
         raise ConfigError(
-            f"rotary_share turns pairs of features, at most all: got rotary_share={config.rotary_share}, "
+            f"position.share turns pairs of features, at most all: got position.share={position.share}, "
             f"{turned} of {head_width}; use a share that makes them even"
         )
-    if config.position == "rotary" and config.rotary_scaling == "dynamic" and turned <= 2:
+    if isinstance(position.scaling, DynamicScaling) and turned <= 2:
         raise ConfigError(
-            "rotary_scaling='dynamic' spreads its growth over pairs of features but the first: got one pair, "
-            f"{turned} of head_width={head_width}; use more"
+            "position.scaling='dynamic' spreads its growth over pairs of features but the first: got one "
+            f"pair, {turned} of head_width={head_width}; use more"
         )
-    if config.position == "sinusoidal" and config.width % 2:
+
+
+def _check_sinusoidal(width: int, max_length: int) -> None:
+    if width % 2:
         raise ConfigError(
-            f"position='sinusoidal' has a sine and a cosine of each wave: got width={config.width}, use even"
+            f"position='sinusoidal' has a sine and a cosine of each wave: got width={width}, use even"
         )
-    if config.position == "sinusoidal" and config.max_length * config.width > MOST_SINES:
+    if max_length * width > MOST_SINES:
         raise ConfigError(
             f"position='sinusoidal' has a table of max_length times width numbers, at most {MOST_SINES:,}: "
-            f"got max_length={config.max_length}, width={config.width}"
-        )
-    if config.position == "relative" and config.relative_buckets < 4:
-        raise ConfigError(
-            "relative_buckets divides two directions into short and long distances: "
-            f"got {config.relative_buckets}, use 4 or more"
-        )
-    if config.position == "relative" and config.relative_distance <= config.relative_buckets // 2:
-        raise ConfigError(
-            "relative_distance lies beyond the distances that have a bucket of their own: "
-            f"got {config.relative_distance} with relative_buckets={config.relative_buckets}; raise it"
-        )
-    # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
-    if config.position == "instruction" and config.next_id is None and config.vocab_size is not None:
-        raise ConfigError(
-            "position='instruction' needs next_id, the id of the token that ends an instruction: got None; "
-            "[NEXT] is 5 in an instruction tokenizer"
-        )
-    for name in ("next_id", "decoder_start_id"):
-        found = getattr(config, name)
-        if found is not None and not 0 <= found < (config.vocab_size or float("inf")):
-            raise ConfigError(
-                f"{name} must be an id of the vocabulary: got {name}={found}, vocab_size={config.vocab_size}"
-            )
-    if config.instruction_positions == "corrupted" and config.position != "instruction":
-        raise ConfigError(
-            "instruction_positions='corrupted' is about position='instruction': "
-            f"got position={config.position!r}; change one"
+            f"got max_length={max_length}, width={width}"
         )
 
 
@@ -187,10 +135,6 @@ def check_options(config: Any) -> None:
         "token_dropout=True needs mask_id, the id whose embeddings it zeroes: got None": (
             config.token_dropout and config.mask_id is None
         ),
-        "rotary_fast_turns must be above rotary_slow_turns: between them the scaling goes from all to none": (
-            config.rotary_scaling in ("llama3", "yarn")
-            and config.rotary_fast_turns <= config.rotary_slow_turns
-        ),
         "layer_pattern is a word of w (window) and f (full), such as 'wwf': got another": (
             not config.layer_pattern or set(config.layer_pattern) - {"w", "f"} != set()
         ),
@@ -202,12 +146,6 @@ def check_options(config: Any) -> None:
         ),
         "embedding_norm_epsilon needs embedding_norm=True: got False; set it or leave the epsilon out": (
             config.embedding_norm_epsilon is not None and not config.embedding_norm
-        ),
-        "head_activation needs head='transform': got 'linear', which has none; leave the activation out": (
-            config.head_activation is not None and config.head == "linear"
-        ),
-        "head_epsilon needs head='transform': got 'linear', which has no norm; leave the epsilon out": (
-            config.head_epsilon is not None and config.head == "linear"
         ),
     }
     for message, holds in contradictions.items():

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._inputs import Inputs
 from jaxlm.models._layers import Norm, Table, drop
+from jaxlm.models._position import Instruction, Learned, Sinusoidal
 from jaxlm.typing import Array, Float, Int
 
 
@@ -24,9 +26,9 @@ class Embeddings(nn.Module):
             )
         if self.own_tokens:
             self.token = Table(config, config.vocab_size)
-        if config.position == "learned":
-            self.position = Table(config, config.max_length + config.position_offset)
-        if config.position == "instruction":
+        if isinstance(config.position, Learned):
+            self.position = Table(config, config.max_length + config.position.offset)
+        if isinstance(config.position, Instruction):
             self.instruction = Table(config, config.max_length)
             self.argument = Table(config, config.max_length)
         if config.token_types:
@@ -53,12 +55,12 @@ class Embeddings(nn.Module):
     ) -> Float[Array, "B L D"]:
         config = self.config
         hidden = vectors.astype(jnp.dtype(config.dtype)) * config.embedding_scale
-        if config.position == "learned":
-            hidden += self.position(positions + config.position_offset, "clip")
-        if config.position == "sinusoidal":
+        if isinstance(config.position, Learned):
+            hidden += self.position(positions + config.position.offset, "clip")
+        if isinstance(config.position, Sinusoidal):
             waves = jnp.asarray(ops.sinusoids(config.max_length, config.width), hidden.dtype)
             hidden += jnp.take(waves, positions, axis=0, mode="clip")
-        if config.position == "instruction":
+        if isinstance(config.position, Instruction):
             hidden += self.instruction(positions[..., 0], "clip") + self.argument(positions[..., 1], "clip")
         if config.token_types:
             hidden += self.type(jnp.zeros(hidden.shape[:2], jnp.int32) if types is None else types, "fill")
@@ -93,34 +95,13 @@ def token_dropout_factors(
     return jnp.where(kept, (1.0 - _TRAINED_SHARE) / jnp.where(kept, share, 1.0), 0.0)
 
 
-def resolve_positions(
-    config: TransformerConfig,
-    shape: tuple[int, int],
-    tokens: Int[Array, "B L"] | None,
-    segments: Int[Array, "B L"] | None,
-    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None,
-) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
-    """The positions that the config's scheme reads: the caller's, or what tokens and segments say."""
-    wanted = (*shape, 2) if config.position == "instruction" else shape
-    if positions is not None:
-        if positions.shape != wanted:
-            raise ValueError(
-                f"position={config.position!r} reads positions of shape {wanted}: got {positions.shape}"
-            )
-        return positions
-    if config.position == "instruction":
-        if tokens is None:
-            raise ValueError(
-                "instruction positions come from tokens: got embeddings alone, pass positions too"
-            )
-        if config.next_id is None:
-            raise ValueError("instruction positions need next_id in the config, or positions: got neither")
-        return ops.instruction_positions(tokens, segments, config.next_id)
-    if segments is not None:
-        return ops.positions_from_segments(segments)
-    if config.position in ("learned", "sinusoidal") and shape[1] > config.max_length:
-        raise ValueError(
-            f"{config.position} positions end at max_length={config.max_length}: got rows of {shape[1]} "
-            "tokens; cut them or pass segments"
-        )
-    return jnp.broadcast_to(jnp.arange(shape[1], dtype=jnp.int32), shape)
+def resolve_positions(config: TransformerConfig, inputs: Inputs) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
+    """Returns the positions that the config's scheme reads: the caller's, or what tokens and segments say."""
+    if inputs.positions is not None:
+        return inputs.positions
+    if isinstance(config.position, Instruction):
+        return ops.instruction_positions(inputs.tokens, inputs.segments, config.position.next_id)
+    if inputs.segments is not None:
+        return ops.positions_from_segments(inputs.segments)
+    shape = (inputs.num_rows, inputs.length)
+    return jnp.broadcast_to(jnp.arange(inputs.length, dtype=jnp.int32), shape)

@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
-from jaxlm.models._build import Model
+from jaxlm.models._inputs import Inputs
+from jaxlm.models._kinds import Model
+from jaxlm.models._stacking import BODY
 from jaxlm.typing import Array, Bool, Float, Int
-
-# The name of the body among the parameters of a model.
-BODY = "body"
 
 
 class EnsembleOutput(NamedTuple):
@@ -198,10 +197,10 @@ def predict_values(
 
 
 def _logits(model, params, tokens, indices, places, shared_body) -> Float[Array, "E M V"]:
-    segments, positions = places
+    inputs = Inputs(tokens=tokens, segments=places[0], positions=places[1])
 
     def one(params: Mapping[str, Any]) -> Array:
-        hidden = model.apply({"params": params}, tokens, segments=segments, positions=positions).hidden
+        hidden = model.apply({"params": params}, inputs).hidden
         rows = hidden.reshape(-1, hidden.shape[-1])[indices]
         return model.apply({"params": params}, rows, method="logits")
 
@@ -209,12 +208,12 @@ def _logits(model, params, tokens, indices, places, shared_body) -> Float[Array,
 
 
 def _outputs(model, params, tokens, places, num_segments, shared_body) -> Float[Array, "E B S C"]:
-    segments, positions = places
+    inputs = Inputs(tokens=tokens, segments=places[0], positions=places[1])
 
     def one(params: Mapping[str, Any]) -> Array:
-        hidden = model.apply({"params": params}, tokens, segments=segments, positions=positions).hidden
+        hidden = model.apply({"params": params}, inputs).hidden
         return model.apply(
-            {"params": params}, hidden, segments=segments, num_segments=num_segments, method="outputs"
+            {"params": params}, hidden, segments=inputs.segments, num_segments=num_segments, method="outputs"
         )
 
     return over_members(one, params, shared_body=shared_body)

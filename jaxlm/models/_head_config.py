@@ -1,12 +1,11 @@
 """What a sequence-level head is made of."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jaxlm import io
 from jaxlm.errors import ConfigError
-from jaxlm.models._config_checks import check_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class HeadConfig:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_types(vars(self))
+        io.check_types(HeadConfig, vars(self), "head.")
         if self.num_outputs is not None and self.num_outputs < 1:
             raise ConfigError(f"head.num_outputs must be positive: got {self.num_outputs}")
         if self.hidden_layers < 0:
@@ -64,20 +63,6 @@ def head_from_dict(values: dict[str, Any]) -> HeadConfig:
     Example:
       >>> head_from_dict({"classes": 3})
       Traceback (most recent call last):
-      jaxlm.errors.ConfigError: unknown head config field 'classes'; the fields are num_outputs, pooling, ...
+      jaxlm.errors.ConfigError: head has no field 'classes'; its fields are num_outputs, pooling, ...
     """
-    fields = [field.name for field in dataclasses.fields(HeadConfig)]
-    unknown = [name for name in values if name not in fields]
-    if unknown:
-        plural = "s" if len(unknown) > 1 else ""
-        names = ", ".join(map(repr, unknown))
-        raise ConfigError(f"unknown head config field{plural} {names}; the fields are {', '.join(fields)}")
-    _check_types(values)
-    return HeadConfig(**values)
-
-
-def _check_types(values: dict[str, Any]) -> None:
-    try:
-        check_types(HeadConfig, values)
-    except ConfigError as error:
-        raise ConfigError(f"head.{error}") from None
+    return io.record_from_dict(HeadConfig, values, "head")

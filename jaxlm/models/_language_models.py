@@ -6,11 +6,12 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.errors import ConfigError
 from jaxlm.models._block import NONLINEARITIES
-from jaxlm.models._cache import Cache
+from jaxlm.models._body_model import ModelOnBody
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._config_parts import TransformHead
 from jaxlm.models._layers import Linear, Norm
-from jaxlm.models._transformer import Output, Transformer
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.models._transformer import Transformer
+from jaxlm.typing import Array, Float, Int
 
 
 class OutputBias(nn.Module):
@@ -30,8 +31,8 @@ class TokenHead(nn.Module):
     embedding. A language model has one; called alone, it is the head of any body.
 
     Attributes:
-      config: its `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `head_activation`,
-        `head_epsilon`, `output_scale`, `logit_softcap`, `norm` and dtypes are read.
+      config: its `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `output_scale`,
+        `logit_softcap`, `norm` and dtypes are read.
       table_owner: of a tied head that is called alone, the module whose `token_table()` returns the token
         embedding `[V D]`: a `Transformer`, or one's own. Both must have the same parent, so that linen shares
         the parameters between them.
@@ -49,9 +50,9 @@ class TokenHead(nn.Module):
 
     def setup(self) -> None:
         config = self.config.resolved()
-        if config.head == "transform":
+        if isinstance(config.head, TransformHead):
             self.transform = Linear(config, config.width, config.width, config.use_bias)
-            self.norm = Norm(config, config.head_epsilon)
+            self.norm = Norm(config, config.head.epsilon)
         if not config.tie_embeddings:
             self.decode = Linear(config, config.width, config.vocab_size, config.head_bias)
         elif config.head_bias:
@@ -79,8 +80,8 @@ class TokenHead(nn.Module):
     def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Returns what is multiplied with the output kernel."""
         config = self.config.resolved()
-        if config.head == "transform":
-            hidden = self.norm(NONLINEARITIES[config.head_activation](self.transform(hidden)))
+        if isinstance(config.head, TransformHead):
+            hidden = self.norm(NONLINEARITIES[config.head.activation](self.transform(hidden)))
         return hidden if config.output_scale == 1.0 else hidden * config.output_scale
 
     def output_weights(
@@ -144,7 +145,7 @@ class HeadedModel(nn.Module):
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
+        """Returns what `Inputs` takes as embeddings in the place of these tokens of these segments."""
         return self.table_owner().token_vectors(tokens, segments)
 
     def table_owner(self) -> Transformer:
@@ -152,7 +153,7 @@ class HeadedModel(nn.Module):
         raise TypeError("a model with a head over tokens is a MaskedLM, a CausalLM or a Seq2SeqLM")
 
 
-class _LanguageModel(HeadedModel):
+class _LanguageModel(ModelOnBody, HeadedModel):
     """A body and a head. `__call__` stops before the head; `logits` applies it to what the caller chose."""
 
     def setup(self) -> None:
@@ -160,40 +161,12 @@ class _LanguageModel(HeadedModel):
         self.body = Transformer(self.config)
         self.head = TokenHead(self.config)
 
-    def __call__(
-        self,
-        tokens: Int[Array, "B L"] | None = None,
-        *,
-        embeddings: Float[Array, "B L D"] | None = None,
-        segments: Int[Array, "B L"] | None = None,
-        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L S"] | None = None,
-        cache: Cache | None = None,
-        slots: Int[Array, "B L"] | None = None,
-        types: Int[Array, "B L"] | None = None,
-        deterministic: bool = True,
-        intermediates: bool = False,
-    ) -> Output:
-        """Returns the body's `Output`; arguments as for `Transformer`."""
-        output = self.body(
-            tokens,
-            embeddings=embeddings,
-            segments=segments,
-            positions=positions,
-            attention_mask=attention_mask,
-            cache=cache,
-            slots=slots,
-            types=types,
-            deterministic=deterministic,
-            intermediates=intermediates,
-        )
-        if self.is_initializing():
-            self.logits(output.hidden[:, :1])  # makes the head's parameters
-        return output
-
     def table_owner(self) -> Transformer:
         """Returns the body."""
         return self.body
+
+    def _make_head(self, hidden: Float[Array, "B 1 D"]) -> None:
+        self.logits(hidden)
 
     def _check(self) -> None:
         raise TypeError("a language model is a MaskedLM or a CausalLM")

@@ -76,7 +76,7 @@ class DistanceBias(nn.Module):
 
     def setup(self) -> None:
         config = self.config
-        shape = (config.relative_buckets, config.num_heads)
+        shape = (config.position.buckets, config.num_heads)
         start, dtype = nn.initializers.normal(config.init_std), jnp.dtype(config.param_dtype)
         self.embedding = self.param("embedding", start, shape, dtype)
 
@@ -85,8 +85,8 @@ class DistanceBias(nn.Module):
         config = self.config
         buckets = ops.distance_buckets(
             keys[:, None, :] - queries[:, :, None],
-            num_buckets=config.relative_buckets,
-            max_distance=config.relative_distance,
+            num_buckets=config.position.buckets,
+            max_distance=config.position.distance,
             causal=config.causal,
         )
         return jnp.take(self.embedding.T.astype(jnp.float32), buckets, axis=1).swapaxes(0, 1)

@@ -1,25 +1,30 @@
 """Several heads on one body: token heads and sequence heads by name."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
 from jaxlm.errors import ConfigError
+from jaxlm.models._body_model import ModelOnBody
+from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
+from jaxlm.models._inputs import Inputs, as_inputs
 from jaxlm.models._language_models import TokenHead
+from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM
 from jaxlm.models._sequence_model import SequenceHead, StandardizedOutputs
 from jaxlm.models._transformer import Output, Transformer
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.typing import Array, Float, Int
 
-HeadKind = Literal["masked_lm", "causal_lm"] | HeadConfig
+# What a head is: one of whole records, or that of a language model by the name of its kind.
+HeadKind = HeadConfig | str
+TOKEN_HEADS = {kind.name: kind for kind in (MASKED_LM, CAUSAL_LM)}
 PREFIX = "head_"
 
 
-class MultiHeadModel(nn.Module):
+class MultiHeadModel(ModelOnBody):
     """One body and separate heads; every call names its head, `partial(model.apply, head=name)`.
 
     With the name filled in, it is called as the model of that head alone is, so that each objective takes it
@@ -44,7 +49,6 @@ class MultiHeadModel(nn.Module):
       (1, 1, 3)
     """
 
-    config: TransformerConfig
     heads: Mapping[str, HeadKind]
 
     def setup(self) -> None:
@@ -57,13 +61,11 @@ class MultiHeadModel(nn.Module):
 
     def __call__(
         self,
-        tokens: Int[Array, "B L"] | None = None,
+        inputs: Inputs | Int[Array, "B L"],
         *,
         head: str | None = None,
-        embeddings: Float[Array, "B L D"] | None = None,
-        segments: Int[Array, "B L"] | None = None,
-        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L L"] | None = None,
+        cache: Cache | None = None,
+        slots: Int[Array, "B L"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
@@ -76,22 +78,11 @@ class MultiHeadModel(nn.Module):
             raise ValueError(
                 f"a model of several heads is told which: head is one of {', '.join(self.heads)}"
             )
-        if head is not None and self._kind(head) == "causal_lm" and not self.config.causal:
-            shape = (tokens if embeddings is None else embeddings).shape[:2]
-            earlier = ops.attention_mask(jnp.ones(shape, jnp.int32), causal=True)
-            attention_mask = earlier if attention_mask is None else attention_mask & earlier
-        output = self.body(
-            tokens,
-            embeddings=embeddings,
-            segments=segments,
-            positions=positions,
-            attention_mask=attention_mask,
-            deterministic=deterministic,
-            intermediates=intermediates,
+        if head is not None and self._is_causal(head) and not self.config.causal:
+            inputs = _earlier_only(as_inputs(inputs), cache)
+        return super().__call__(
+            inputs, cache=cache, slots=slots, deterministic=deterministic, intermediates=intermediates
         )
-        if self.is_initializing():
-            self._make_heads(output.hidden[:, :1])
-        return output
 
     def features(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch D"]:
         """Returns what a token head multiplies with its output kernel; see `MaskedLM.features`."""
@@ -143,7 +134,7 @@ class MultiHeadModel(nn.Module):
         *,
         head: str | None = None,
     ) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens, for any head."""
+        """Returns what `Inputs` takes as embeddings in the place of these tokens, for any head."""
         del head
         return self.body.token_vectors(tokens, segments)
 
@@ -151,6 +142,10 @@ class MultiHeadModel(nn.Module):
         if head not in self.heads:
             raise ValueError(f"this model has no head {head!r}: its heads are {', '.join(self.heads)}")
         return self.heads[head]
+
+    def _is_causal(self, head: str) -> bool:
+        kind = self._kind(head)
+        return not isinstance(kind, HeadConfig) and TOKEN_HEADS[kind].causal
 
     def _token_head(self, head: str) -> TokenHead:
         if isinstance(self._kind(head), HeadConfig):
@@ -162,9 +157,18 @@ class MultiHeadModel(nn.Module):
             raise ValueError(f"head {head!r} reads positions, not sequences: it has logits, no outputs")
         return getattr(self, PREFIX + head)
 
-    def _make_heads(self, hidden: Float[Array, "B 1 D"]) -> None:
+    def _make_head(self, hidden: Float[Array, "B 1 D"]) -> None:
         for name, kind in self.heads.items():
             (self.outputs if isinstance(kind, HeadConfig) else self.logits)(hidden, head=name)
+
+
+def _earlier_only(inputs: Inputs, cache: Cache | None) -> Inputs:
+    """The inputs with a mask that hides what comes later, as a causal head on a bidirectional body reads."""
+    if cache is not None:
+        return inputs  # who reads whom is the caller's mask there
+    rows = jnp.ones((inputs.num_rows, inputs.length), jnp.int32)
+    earlier, mask = ops.attention_mask(rows, causal=True), inputs.attention_mask
+    return inputs._replace(attention_mask=earlier if mask is None else mask & earlier)
 
 
 def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
@@ -197,5 +201,7 @@ def check_head_kinds(config: TransformerConfig, heads: Mapping[str, HeadKind]) -
         if isinstance(kind, HeadConfig):
             if kind.num_outputs is None:
                 raise ConfigError(f"head {name!r} needs num_outputs: got None")
-        elif kind == "masked_lm" and config.causal:
+        elif kind not in TOKEN_HEADS:
+            raise ConfigError(f"head {name!r} is {' or '.join(TOKEN_HEADS)} or a HeadConfig: got {kind!r}")
+        elif TOKEN_HEADS[kind].fill and config.causal:
             raise ConfigError(f"head {name!r}: a masked LM sees both sides: got causal=True for the body")

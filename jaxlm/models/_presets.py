@@ -1,6 +1,8 @@
 """Named sizes. Variations are made by `dataclasses.replace`."""
 
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._config_parts import TransformHead
+from jaxlm.models._position import Instruction
 
 PRESETS: dict[str, TransformerConfig] = {
     "tiny": TransformerConfig(width=128, depth=2, num_heads=2),
@@ -14,8 +16,7 @@ PRESETS: dict[str, TransformerConfig] = {
         num_heads=12,
         mlp_width=3072,
         max_length=512,
-        position="instruction",
-        next_id=5,
+        position=Instruction(next_id=5),
         norm_epsilon=1e-5,
         final_norm=False,
         embedding_norm=True,
@@ -23,6 +24,6 @@ PRESETS: dict[str, TransformerConfig] = {
         embedding_dropout=0.1,
         mlp_dropout=0.1,
         tie_embeddings=False,
-        head_epsilon=1e-12,
+        head=TransformHead(epsilon=1e-12),
     ),
 }

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.models._cache import Cache, slot_mask
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._position import Rotary
+from jaxlm.models._rotary_scaling import turn_scaling
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -90,8 +92,7 @@ def full_scope(
         found = ops.attention_mask(rows, causal=config.causal, window=window)
         return found if attention_mask is None else found & attention_mask
 
-    dynamic = config.rotary_scaling == "dynamic"
-    lengths = ops.lengths_from_segments(positions, segments) if dynamic else None
+    lengths = ops.lengths_from_segments(positions, segments) if config.is_dynamic else None
     return Scope(_of_kinds(config, mask), _turns(config, positions, lengths))
 
 
@@ -130,10 +131,6 @@ def memory_mask(
     if segments is None and memory_segments is None:
         return None
     rows = jnp.ones((memory_segments.shape[0], 1), jnp.int32) if segments is None else segments
-    if memory_segments is None:
-        raise ValueError(
-            "segments of a decoder's rows say which of the memory's they read: got no memory_segments"
-        )
     return ((rows[:, :, None] == memory_segments[:, None, :]) & (rows > 0)[:, :, None])[:, None]
 
 
@@ -143,19 +140,12 @@ def _of_kinds(config: TransformerConfig, mask: Callable[[int | None], Array | No
 
 
 def _turns(config: TransformerConfig, positions: Array, lengths: Array | None) -> Kinds:
-    if config.position != "rotary":
+    rotary = config.position
+    if not isinstance(rotary, Rotary):
         return Kinds(None, None)
-    scaling = ops.RotaryScaling(
-        config.rotary_scaling,
-        config.rotary_factor,
-        config.rotary_length,
-        config.rotary_slow_turns,
-        config.rotary_fast_turns,
-        config.rotary_rounded,
-        config.rotary_amplitude,
-    )
-    width = int(config.head_width * config.rotary_share)
-    full = ops.rotary_turns(positions, width, config.rotary_base, scaling, lengths)
-    if config.rotary_window_base is None:
+    scaling = turn_scaling(rotary.scaling, rotary.amplitude)
+    width = int(config.head_width * rotary.share)
+    full = ops.rotary_turns(positions, width, rotary.base, scaling, lengths)
+    if rotary.window_base is None:
         return Kinds(full, full)
-    return Kinds(full, ops.rotary_turns(positions, width, config.rotary_window_base))
+    return Kinds(full, ops.rotary_turns(positions, width, rotary.window_base))

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.errors import ConfigError
 from jaxlm.models._block import NONLINEARITIES
+from jaxlm.models._body_model import ModelOnBody
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._layers import Linear, Norm, drop
-from jaxlm.models._transformer import Output, Transformer
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.models._transformer import Transformer
+from jaxlm.typing import Array, Float, Int
 
 
 class StandardizedOutputs(NamedTuple):
@@ -83,24 +84,24 @@ class SequenceHead(nn.Module):
         )
 
 
-class SequenceModel(nn.Module):
+class SequenceModel(ModelOnBody):
     """A transformer and a head that makes numbers of each sequence: a classifier's logits, regressed values.
 
     `__call__` stops before the head, as a language model's does; `outputs` applies it.
 
     Example:
       >>> import jax
+      >>> from jaxlm.models import Inputs
       >>> model = SequenceModel(
       ...     TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2), HeadConfig(num_outputs=3)
       ... )
       >>> tokens, segments = jnp.array([[1, 2, 3, 4]]), jnp.array([[1, 1, 2, 0]])
       >>> variables = model.init(jax.random.key(0), tokens)
-      >>> hidden = model.apply(variables, tokens, segments=segments).hidden
+      >>> hidden = model.apply(variables, Inputs(tokens=tokens, segments=segments)).hidden
       >>> model.apply(variables, hidden, segments=segments, num_segments=2, method="outputs").shape
       (1, 2, 3)
     """
 
-    config: TransformerConfig
     head_config: HeadConfig
 
     def setup(self) -> None:
@@ -110,31 +111,6 @@ class SequenceModel(nn.Module):
             )
         self.body = Transformer(self.config)
         self.head = SequenceHead(self.config.resolved(), self.head_config)
-
-    def __call__(
-        self,
-        tokens: Int[Array, "B L"] | None = None,
-        *,
-        embeddings: Float[Array, "B L D"] | None = None,
-        segments: Int[Array, "B L"] | None = None,
-        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L L"] | None = None,
-        deterministic: bool = True,
-        intermediates: bool = False,
-    ) -> Output:
-        """Returns the body's `Output`; arguments as for `Transformer`."""
-        output = self.body(
-            tokens,
-            embeddings=embeddings,
-            segments=segments,
-            positions=positions,
-            attention_mask=attention_mask,
-            deterministic=deterministic,
-            intermediates=intermediates,
-        )
-        if self.is_initializing():
-            self.outputs(output.hidden[:, :1])  # makes the head's parameters
-        return output
 
     def outputs(
         self,
@@ -167,8 +143,5 @@ class SequenceModel(nn.Module):
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic)
 
-    def token_vectors(
-        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
-    ) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings` in the place of these tokens of these segments."""
-        return self.body.token_vectors(tokens, segments)
+    def _make_head(self, hidden: Float[Array, "B 1 D"]) -> None:
+        self.outputs(hidden)

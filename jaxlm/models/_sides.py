@@ -3,30 +3,36 @@
 import dataclasses
 
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._config_parts import DecoderConfig
 
 
 def encoder_config(config: TransformerConfig) -> TransformerConfig:
     """Returns the config of an encoder-decoder's encoder alone.
 
     Example:
-      >>> encoder_config(TransformerConfig(depth=3, decoder_depth=2)).depth
+      >>> encoder_config(TransformerConfig(depth=3, decoder=DecoderConfig(depth=2))).depth
       3
     """
-    return dataclasses.replace(config, causal=False, cross_attention=False)
+    return dataclasses.replace(config, causal=False, cross_attention=False, decoder=None)
 
 
 def decoder_config(config: TransformerConfig) -> TransformerConfig:
     """Returns the config of an encoder-decoder's decoder alone.
 
+    Args:
+      config: of both sides; without a `decoder` its decoder is as its encoder.
+
     Example:
-      >>> config = decoder_config(TransformerConfig(depth=3, decoder_depth=2))
+      >>> config = decoder_config(TransformerConfig(depth=3, decoder=DecoderConfig(depth=2)))
       >>> config.depth, config.causal, config.cross_attention
       (2, True, True)
     """
+    own = config.decoder or DecoderConfig()
     return dataclasses.replace(
         config,
         causal=True,
         cross_attention=True,
-        depth=config.decoder_depth or config.depth,
-        mlp_width=config.decoder_mlp_width or config.mlp_width,
+        decoder=None,
+        depth=own.depth or config.depth,
+        mlp_width=own.mlp_width or config.mlp_width,
     )

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxlm.models._transformer import block_name
 
 # Parts of a model's parameters that hold blocks.
-BODIES = ("body", "encoder", "decoder")
+# The name of the body among the parameters of a model, and those of an encoder-decoder's two.
+BODY = "body"
+BODIES = (BODY, "encoder", "decoder")
 
 
 def stack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:

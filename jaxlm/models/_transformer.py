@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.models._block import Block, BlockTrace
-from jaxlm.models._cache import Cache, LayerCache, check_cached, check_memory, with_memory, write_positions
+from jaxlm.models._cache import Cache, LayerCache, with_memory, write_positions
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
+from jaxlm.models._inputs import Inputs, as_inputs, check_inputs
 from jaxlm.models._layers import DistanceBias, Norm
-from jaxlm.models._scope import cached_scope, full_scope, memory_mask
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.models._position import Relative
+from jaxlm.models._scope import Scope, cached_scope, full_scope, memory_mask
+from jaxlm.typing import Array, Float, Int
 
 
 class Output(NamedTuple):
@@ -62,7 +64,7 @@ class Transformer(nn.Module):
     def setup(self) -> None:
         config = self.config.resolved()
         self.embeddings = Embeddings(config, self.own_tokens)
-        if config.position == "relative":
+        if isinstance(config.position, Relative):
             self.distances = DistanceBias(config)
         if config.final_norm:
             self.final_norm = Norm(config, config.norm_epsilon)
@@ -85,104 +87,80 @@ class Transformer(nn.Module):
     @nn.compact
     def __call__(
         self,
-        tokens: Int[Array, "B L"] | None = None,
+        inputs: Inputs | Int[Array, "B L"],
         *,
-        embeddings: Float[Array, "B L D"] | None = None,
-        segments: Int[Array, "B L"] | None = None,
-        positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
-        attention_mask: Bool[Array, " B #N L S"] | None = None,
         cache: Cache | None = None,
         slots: Int[Array, "B L"] | None = None,
-        types: Int[Array, "B L"] | None = None,
-        memory: Float[Array, "B M D"] | None = None,
-        memory_segments: Int[Array, "B M"] | None = None,
         deterministic: bool = True,
         intermediates: bool = False,
     ) -> Output:
         """Returns the residual stream after the last block.
 
-        Padding changes nothing elsewhere, whatever ids it holds and however much of it there is; segments of
-        a row do not see each other.
-
         With a `cache` the tokens given are new ones: their keys and values are written to their `slots`, and
-        each reads the slots that `attention_mask` grants it, its own among them if that is meant. Nothing
+        each reads the slots that the attention mask grants it, its own among them if that is meant. Nothing
         else decides who reads whom but the config's window, by the positions of the tokens in the slots;
         attention is then not fused. Without an attention mask the cache is empty, and a causal model reads
         the rows, which may have padding behind them, as it does without one.
 
-        A decoder with cross-attention reads a `memory` too. With a cache it is given in the first call, whose
+        A decoder with cross-attention reads a memory too. With a cache it is given in the first call, whose
         cache keeps each block's keys and values of it; all of its text is read at every later call.
 
         Args:
-          tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
-          embeddings: `Float[B L D]` in their place, as `token_vectors` returns them.
-          segments: `Int[B L]` segment ids from 1, each contiguous, 0 for padding; None: each row is one
-            segment without padding.
-          positions: `Int[B L]` offsets in the segment, for "instruction" positions `Int[B L 2]` (instruction,
-            argument); None: from the segments, and for "instruction" from the tokens as given and `next_id`.
-            An index beyond a table of `max_length` rows takes its last row.
-          attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache
-            `Bool[B 1|N L S]` over its slots, in full; None: they are empty.
-          cache: `Cache` of S slots a row; needs `positions` and, with an attention mask, `slots`.
+          inputs: what is read; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
+          cache: of S slots a row; needs positions and, with an attention mask, `slots`.
           slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept. None: the
             first L of an empty cache.
-          types: `Int[B L]` token types, of a model that has them; None: all 0.
-          memory: `Float[B M D]`, the `hidden` of an encoder.
-          memory_segments: `Int[B M]` its segments: a position reads those of its own segment's number, with a
-            cache all but padding; None: each row is one segment without padding.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
           intermediates: whether to return them; attention is then not fused.
 
-        Returns:
-          `Output`.
-
         Raises:
-          ValueError: if not exactly one of tokens and embeddings is given, positions are missing or
-            misshapen, rows are longer than the table of learned positions, a cached call lacks what it
-            needs, or a memory is missing or not read.
+          UsageError: if the inputs contradict themselves, the config or the cache.
+          ConfigError: if a model of this config reads no cache.
         """
-        config = self.config.resolved()
-        if (tokens is None) == (embeddings is None):
-            raise ValueError(
-                f"a model reads tokens or embeddings: got {'neither' if tokens is None else 'both'}"
-            )
-        vectors = self.token_vectors(tokens, segments) if embeddings is None else embeddings
-        shape = vectors.shape[:2]
-        if cache is not None:
-            check_cached(config, cache, slots, positions, attention_mask, segments)
-        check_memory(config, cache, memory)
-        given = positions
-        positions = resolve_positions(config, shape, tokens, segments, positions)
-        in_full = cache is None or attention_mask is None
+        config, inputs = self.config.resolved(), as_inputs(inputs)
+        check_inputs(config, inputs, cache, slots)
+        vectors = inputs.embeddings
+        if vectors is None:
+            vectors = self.token_vectors(inputs.tokens, inputs.segments)
+        positions = resolve_positions(config, inputs)
+        in_full = cache is None or inputs.attention_mask is None
         if cache is not None:
             cache = cache._replace(positions=write_positions(cache, positions, slots))
-        if in_full:
-            scope = full_scope(config, positions, segments, attention_mask)
-        else:
-            scope = cached_scope(config, positions, attention_mask, cache)
-        if config.position == "relative":
-            scope = scope._replace(bias=self._distance_bias(given, shape, None if in_full else cache))
+        scope = self._scope(config, inputs, positions, cache, in_full=in_full)
+        start = self.embeddings(vectors, positions, deterministic, inputs.token_types)
         is_kept = cache is not None and cache.memory is not None
-        if config.cross_attention:
-            seen = cache.memory.segments if is_kept else memory_segments
-            mask = memory_mask(segments, seen, is_cached=cache is not None)
-            scope = scope._replace(memory=memory, memory_mask=mask)
-        start = self.embeddings(vectors, positions, deterministic, types)
         kept = Kept(None if cache is None else cache.layers, cache.memory.layers if is_kept else None)
         stack = self._scanned if config.scan_layers else self._unrolled
         flags = (deterministic, intermediates, in_full)
         hidden, traces, news = stack(config, start, scope, kept, slots, flags)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
         if cache is not None:
-            cache = with_memory(cache._replace(layers=news.layers), news.memory, memory, memory_segments)
+            cache = cache._replace(layers=news.layers)
+            cache = with_memory(cache, news.memory, inputs.memory, inputs.memory_segments)
         return Output(hidden, _named(start, traces) if intermediates else None, cache)
 
-    def _distance_bias(self, positions, shape, cache: Cache | None) -> Float[Array, " #B N L S"]:
+    def _scope(self, config, inputs: Inputs, positions, cache: Cache | None, *, in_full: bool) -> Scope:
+        """What all blocks read beside the stream."""
+        if in_full:
+            scope = full_scope(config, positions, inputs.segments, inputs.attention_mask)
+        else:
+            scope = cached_scope(config, positions, inputs.attention_mask, cache)
+        if isinstance(config.position, Relative):
+            scope = scope._replace(bias=self._distance_bias(inputs, None if in_full else cache))
+        if not config.cross_attention:
+            return scope
+        is_kept = cache is not None and cache.memory is not None
+        seen = cache.memory.segments if is_kept else inputs.memory_segments
+        mask = memory_mask(inputs.segments, seen, is_cached=cache is not None)
+        return scope._replace(memory=inputs.memory, memory_mask=mask)
+
+    def _distance_bias(self, inputs: Inputs, cache: Cache | None) -> Float[Array, " #B N L S"]:
         if cache is not None:
-            return self.distances(positions, cache.positions)
+            return self.distances(inputs.positions, cache.positions)
+        positions = inputs.positions
         if positions is None:
             # Within a segment, tokens are as far from each other as their places in the row.
-            positions = jnp.arange(shape[1], dtype=jnp.int32)[None]
+            positions = jnp.arange(inputs.length, dtype=jnp.int32)[None]
         return self.distances(positions, positions)
 
     def _unrolled(self, config, hidden, scope, kept, slots, flags):

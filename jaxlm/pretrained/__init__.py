@@ -5,7 +5,7 @@ from jaxlm.pretrained._export import convert, save_huggingface
 from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import member_folders, save_description, save_model
 from jaxlm.pretrained._hub import find_folder
-from jaxlm.pretrained._load import DType, Inspected, inspect, load
+from jaxlm.pretrained._load import DType, Inspected, inspect, kind_name, load
 from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame, without_head
 from jaxlm.pretrained._other_folders import describe_other
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
@@ -20,6 +20,7 @@ __all__ = [
     "find_folder",
     "has_ends",
     "inspect",
+    "kind_name",
     "load",
     "load_ensemble",
     "load_undertale",

@@ -1,13 +1,13 @@
 """Attributes of a Hugging Face config.json: which are fields of ours, which are refused, which unknown."""
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from jaxlm import models
 from jaxlm.errors import ModelError
+from jaxlm.pretrained._dotted_fields import NO_FIELD, field_of
 from jaxlm.pretrained._known_names import INERT, OF_CODE, PLAIN
-
-_TYPES = get_type_hints(models.TransformerConfig)
 
 
 class UnsupportedError(ModelError):
@@ -23,7 +23,7 @@ class Attribute(NamedTuple):
 
     Attributes:
       theirs: its name in config.json.
-      ours: the fields that take its value; written from the last of them.
+      ours: the fields that take its value, dotted in a record of the config; written from the last of them.
       default: what transformers takes where a file leaves it out.
       codes: their values and ours, where these differ.
     """
@@ -89,11 +89,23 @@ def _may_be_null(attribute: Attribute) -> bool:
     """Whether null is a value of its own; else it stands for the default."""
     if attribute.codes is not None:
         return None in attribute.codes
-    return type(None) in get_args(_TYPES[attribute.ours[0]])
+    return type(None) in get_args(_type_of(attribute.ours[0]))
+
+
+def _type_of(field: str) -> Any:
+    """The type of a field by its dotted name, of whichever kind a record may be that has it."""
+    outer, _, inner = field.rpartition(".")
+    kinds = get_args(_type_of(outer)) if outer else (models.TransformerConfig,)
+    hints: dict[str, Any] = {}
+    for kind in kinds:
+        hints |= get_type_hints(kind) if isinstance(kind, type) and dataclasses.is_dataclass(kind) else {}
+    return hints[inner]
 
 
 def write_attributes(config: models.TransformerConfig, attributes: Collection[Attribute]) -> dict[str, Any]:
-    """Returns the attributes that say a config's fields; one without a word for its field is left out.
+    """Returns the attributes that say a config's fields.
+
+    One without a word for its field is left out, as is one whose record the config has not.
 
     Example:
       >>> write_attributes(models.TransformerConfig(width=64), [Attribute("n_embd", ("width",), 768)])
@@ -101,7 +113,9 @@ def write_attributes(config: models.TransformerConfig, attributes: Collection[At
     """
     values = {}
     for theirs, ours, _, codes in attributes:
-        value = getattr(config, ours[-1])
+        value = field_of(config, ours[-1])
+        if value is NO_FIELD:
+            continue
         if codes is not None:
             words = [word for word, code in codes.items() if code == value]
             if not words:

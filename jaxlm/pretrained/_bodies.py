@@ -13,10 +13,10 @@ LANGUAGE_HEAD = re.compile(
 )
 
 
-def objective_of(
+def kind_in(
     family: Family, config: models.TransformerConfig, names: Collection[str], classes: Sequence[str]
-) -> models.ObjectiveName:
-    """Returns "body" of a folder that lacks the family's head, and the family's objective of any other.
+) -> models.ModelKind:
+    """Returns `models.BODY_ALONE` of a folder that lacks the family's head, and the family's kind of others.
 
     Tensors decide: without one of the head's own it is a body. With all of them, or with an output that is
     tied and has no others, it is a language model, and so it is with some of them, which are then missed;
@@ -38,13 +38,13 @@ def objective_of(
     of_head = {name for row in rows if row.ours.startswith("head.") for name in row.theirs} - family.zeros
     known = wanted & sorted_names.found.keys()
     if wanted and not known:
-        return "body"
+        return models.BODY_ALONE
     is_language = any(LANGUAGE_HEAD.search(name) for name in classes)
     if is_language or not (classes or sorted_names.further):
-        return family.objective
+        return family.kind
     if known < wanted or (not of_head and sorted_names.further):
-        return "body"
-    return family.objective
+        return models.BODY_ALONE
+    return family.kind
 
 
 def body_config(family: Family, config: models.TransformerConfig) -> models.TransformerConfig:
@@ -53,13 +53,10 @@ def body_config(family: Family, config: models.TransformerConfig) -> models.Tran
     What it says of a head is what a new one is drawn as. T5's own output is tied to the table where it is
     scaled, and has a kernel of its own where it is not.
     """
-    if family.objective != "seq2seq_lm":
+    if not family.kind.encoder:
         return config
-    has_scale = config.position != "relative" or config.output_scale != 1.0
+    has_scale = not isinstance(config.position, models.Relative) or config.output_scale != 1.0
     return dataclasses.replace(
         models.encoder_config(config),
-        decoder_depth=None,
-        decoder_mlp_width=None,
-        decoder_start_id=None,
         tie_embeddings=config.tie_embeddings and has_scale,
     )

@@ -5,12 +5,13 @@ from typing import Any
 
 from jaxlm import models
 from jaxlm.errors import ModelError
+from jaxlm.pretrained._dotted_fields import field_of
 from jaxlm.pretrained._stored import StoredTensor
 
 # Fields that are an axis of some tensor, and those that are so for one kind of positions.
-AXES = ("vocab_size", "width", "mlp_width", "decoder_mlp_width", "head_width", "token_types")
-AXES_OF_POSITION = {"learned": "max_length", "relative": "relative_buckets"}
-DEPTHS = ("depth", "decoder_depth")
+AXES = ("vocab_size", "width", "mlp_width", "decoder.mlp_width", "head_width", "token_types")
+AXES_OF_POSITION = {"learned": "max_length", "relative": "position.buckets"}
+DEPTHS = ("depth", "decoder.depth")
 # A config that is a little beyond its weights is told tensor by tensor.
 TIMES, MORE = 16, 1 << 16
 
@@ -50,7 +51,7 @@ def check_claims(config: models.TransformerConfig, stored: Mapping[str, StoredTe
     if not stored:
         return
     longest = max((axis for tensor in stored.values() for axis in tensor.shape), default=0)
-    fields = [*AXES, *filter(None, [AXES_OF_POSITION.get(config.position)])]
+    fields = [*AXES, *filter(None, [AXES_OF_POSITION.get(config.position.kind)])]
     for name in fields:
         _check(config, name, TIMES * longest + MORE, f"rows of at most {longest:,} numbers")
     for name in DEPTHS:
@@ -58,8 +59,8 @@ def check_claims(config: models.TransformerConfig, stored: Mapping[str, StoredTe
 
 
 def _check(config: models.TransformerConfig, name: str, most: int, told: str) -> None:
-    value = getattr(config, name)
-    if value is not None and value > most:
+    value = field_of(config, name)
+    if isinstance(value, int) and value > most:
         raise ModelError(
             f"{name} is {value:,}, and the weights have {told}: config.json is of another model, or damaged; "
             "fetch it again"

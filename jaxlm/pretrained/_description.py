@@ -1,4 +1,4 @@
-"""What config.json says of a model: its objective, its transformer, its head, and whatever else it holds."""
+"""What config.json says of a model: its kind, its transformer, its head, and whatever else it holds."""
 
 import dataclasses
 import json
@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from jaxlm import io, models
 from jaxlm.errors import ModelError, UsageError
 
-OWN_KEYS = ("objective", "model", "head")
+# The name of the kind is called "objective" in files; "reference" stands in those of kinds that are not ours.
+OWN_KEYS, REFERENCE = ("objective", "model", "head"), "reference"
 
 
 class Description(NamedTuple):
@@ -17,13 +18,13 @@ class Description(NamedTuple):
 
     Attributes:
       config: the transformer's.
-      objective: one of `models.MODELS`.
+      kind: what the model is made as.
       head: None, a `HeadConfig`, or heads by name; what `models.build` takes.
       extra: further entries of config.json.
     """
 
     config: models.TransformerConfig
-    objective: models.ObjectiveName
+    kind: models.ModelKind
     head: models.Heads
     extra: dict[str, Any]
 
@@ -34,21 +35,27 @@ def to_json(description: Description) -> str:
     Raises:
       UsageError: if `extra` has a key of the model's own.
     """
-    config, objective, head, extra = description
-    taken = [key for key in OWN_KEYS if key in extra]
+    config, kind, head, extra = description
+    reference = {} if kind.reference is None else {REFERENCE: kind.reference}
+    taken = [key for key in (*OWN_KEYS, *reference) if key in extra]
     if taken:
         raise UsageError(f"extra entries of config.json may not be called {', '.join(taken)}: rename them")
-    values = {"objective": objective, "model": models.to_dict(config)}
+    values = {"objective": kind.name, **reference, "model": models.to_dict(config)}
     if head is not None:
         values["head"] = _head_values(head)
     return json.dumps({**values, **extra}, indent=2) + "\n"
 
 
-def read_description(path: Path) -> Description:
+def read_description(path: Path, kind: models.KindOrName | None = None) -> Description:
     """Returns what a config.json says.
 
+    Args:
+      path: the file.
+      kind: of the model, where that is none of `models.KINDS` and cannot be imported by its reference.
+
     Raises:
-      ModelError: one line that names the file, if it is not JSON or not the config of a model.
+      ModelError: one line that names the file, if it is not JSON or not the config of a model, or its kind is
+        another than the one that is given, or is not known.
     """
     try:
         values = io.parse_json(path.read_text(encoding="utf-8"))
@@ -57,40 +64,58 @@ def read_description(path: Path) -> Description:
     absent = [key for key in ("objective", "model") if not isinstance(values, dict) or key not in values]
     if absent:
         raise ModelError(f"{path} is not the config of a model: it has no {' and no '.join(absent)}")
-    objective, fields = values["objective"], values["model"]
-    is_known = isinstance(objective, str) and objective in models.MODELS
-    if not is_known or not isinstance(fields, dict):
-        known = ", ".join(models.MODELS)
-        raise ModelError(f"{path} needs an objective of {known} and a model's fields: got {objective!r}")
+    if not isinstance(values["model"], dict):
+        raise ModelError(f"{path} needs a model's fields: got {values['model']!r}")
     try:
-        config, head = models.from_dict(fields), _head(values.get("head"), objective)
-        models.build(config, objective, head)
+        known = _kind(values["objective"], values.get(REFERENCE), kind)
+        config, head = models.from_dict(values["model"]), _head(values.get("head"), known)
+        if known.encoder and config.decoder is None:  # a file of an earlier version
+            config = dataclasses.replace(config, decoder=models.DecoderConfig())
+        models.build(config, known, head)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
-    return Description(
-        config, objective, head, {key: value for key, value in values.items() if key not in OWN_KEYS}
-    )
+    own = OWN_KEYS if known.reference is None else (*OWN_KEYS, REFERENCE)
+    return Description(config, known, head, {key: value for key, value in values.items() if key not in own})
+
+
+def _kind(name: Any, reference: Any, given: models.KindOrName | None) -> models.ModelKind:
+    """The kind of a name: the one that is given, one of ours, or the one at a reference."""
+    if given is not None:
+        kind = models.as_kind(given)
+    elif isinstance(name, str) and name in models.KINDS:
+        return models.KINDS[name]
+    elif isinstance(reference, str):
+        kind = models.as_kind(io.import_reference(reference, models.ModelKind))
+    else:
+        raise ModelError(
+            f"the model is of kind {name!r}, which is none of {', '.join(models.KINDS)}: give the ModelKind, "
+            "pretrained.load(folder, kind=...), or a reference to it when the model is saved"
+        )
+    if kind.name != name:
+        raise ModelError(f"the model is of kind {name!r}: got the kind {kind.name!r}")
+    return kind
 
 
 def one_head(description: Description, name: str) -> Description:
     """Returns the description of a model of one head of several.
 
-    Its objective is the head's kind; a sequence head is told as "regression" where it has one output and as
-    "classification" where it has more. A causal head on a bidirectional body becomes a causal model.
+    Its kind is that of the head; a sequence head is told as a regression where it has one output and as a
+    classification where it has more. A causal head on a bidirectional body becomes a causal model.
 
     Raises:
       UsageError: if the model has one head only, or none of that name.
     """
-    config, objective, heads, extra = description
-    if objective != "joint":
-        raise UsageError(f"head={name!r} chooses one of several: this model's objective is {objective!r}")
+    config, kind, heads, extra = description
+    if kind.head != "several":
+        raise UsageError(f"head={name!r} chooses one of several: this model is a {kind.name}")
     if name not in heads:
         raise UsageError(f"this model has no head {name!r}: its heads are {', '.join(heads)}")
-    kind = heads[name]
-    if isinstance(kind, models.HeadConfig):
-        alone = "regression" if kind.num_outputs == 1 else "classification"
-        return Description(config, alone, kind, extra)
-    return Description(dataclasses.replace(config, causal=kind == "causal_lm"), kind, None, extra)
+    head = heads[name]
+    if isinstance(head, models.HeadConfig):
+        alone = models.REGRESSION if head.num_outputs == 1 else models.CLASSIFICATION
+        return Description(config, alone, head, extra)
+    alone = models.TOKEN_HEADS[head]
+    return Description(dataclasses.replace(config, causal=alone.causal), alone, None, extra)
 
 
 def _head_values(head: models.HeadConfig | Mapping[str, Any]) -> Any:
@@ -99,12 +124,12 @@ def _head_values(head: models.HeadConfig | Mapping[str, Any]) -> Any:
     return {name: kind if isinstance(kind, str) else dataclasses.asdict(kind) for name, kind in head.items()}
 
 
-def _head(values: Any, objective: str) -> models.Heads:
+def _head(values: Any, kind: models.ModelKind) -> models.Heads:
     if values is None:
         return None
     if not isinstance(values, dict):
         raise ModelError(f"head is an object of fields: got {values!r}")
-    if objective != "joint":
+    if kind.head != "several":
         return models.head_from_dict(values)
     return {name: _named_head(name, kind) for name, kind in values.items()}
 
@@ -112,6 +137,7 @@ def _head(values: Any, objective: str) -> models.Heads:
 def _named_head(name: str, kind: Any) -> models.HeadKind:
     if isinstance(kind, dict):
         return models.head_from_dict(kind)
-    if kind not in ("masked_lm", "causal_lm"):
-        raise ModelError(f"head {name!r} is masked_lm, causal_lm or an object of fields: got {kind!r}")
+    if kind not in models.TOKEN_HEADS:
+        known = ", ".join(models.TOKEN_HEADS)
+        raise ModelError(f"head {name!r} is {known} or an object of fields: got {kind!r}")
     return kind

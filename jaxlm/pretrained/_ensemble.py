@@ -22,7 +22,7 @@ def save_ensemble(
     params: Mapping[str, Any],
     tokenizer: tokenizers.Tokenizer | None,
     *,
-    objective: models.ObjectiveName,
+    kind: models.KindOrName,
     head: models.Heads = None,
     shared_body: bool = False,
     extra: Mapping[str, Any] | None = None,
@@ -36,7 +36,7 @@ def save_ensemble(
       config: of every member.
       params: stacked; with `shared_body` all but `body`.
       tokenizer: written to every member, or None.
-      objective: as in `save_model`.
+      kind: as in `save_model`.
       head: as in `save_model`.
       shared_body: see `training.init_ensemble`.
       extra: as in `save_model`.
@@ -50,7 +50,7 @@ def save_ensemble(
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> keys, folder = jax.random.split(jax.random.key(0), 2), tempfile.mkdtemp()
       >>> init = jax.jit(jax.vmap(models.build(config).init, in_axes=(0, None)))
-      >>> save_ensemble(folder, config, init(keys, jnp.array([[1]]))["params"], None, objective="masked_lm")
+      >>> save_ensemble(folder, config, init(keys, jnp.array([[1]]))["params"], None, kind="masked_lm")
       >>> loaded = load_ensemble(folder)
       >>> loaded.members, loaded.params["body"]["final_norm"]["scale"].shape
       (2, (2, 8))
@@ -63,7 +63,7 @@ def save_ensemble(
     for number in range(members):
         own = dict(params) | jax.tree.map(lambda leaf, number=number: leaf[number], stacked)
         place = folder / f"member_{number:02d}"
-        save_model(place, config, own, tokenizer, objective=objective, head=head, extra=extra)
+        save_model(place, config, own, tokenizer, kind=kind, head=head, extra=extra)
 
 
 def load_ensemble(
@@ -81,7 +81,7 @@ def load_ensemble(
 
     Raises:
       ModelNotFoundError: if there is no member, or a member is no model.
-      ModelError: if two members differ in config, head, objective or tokenizer, or bodies differ that should
+      ModelError: if two members differ in config, head, kind or tokenizer, or bodies differ that should
         not.
 
     Example:
@@ -96,7 +96,7 @@ def load_ensemble(
         raise ModelNotFoundError(f"an ensemble has at least one member: {where}")
     members = [load(place) for place in places]
     for place, member in zip(places, members, strict=True):
-        for field in ("config", "objective", "head", "tokenizer"):
+        for field in ("config", "kind", "head", "tokenizer"):
             if getattr(member, field) != getattr(members[0], field):
                 raise ModelError(
                     f"members of an ensemble are of one kind: {places[0]} and {place} have another {field}"

@@ -72,18 +72,18 @@ def save_huggingface(
     """
     loaded.check_single("save_huggingface")
     config = loaded.config.resolved()
-    family = family_for(config, loaded.objective)
-    rows = family.rows(config, loaded.objective)
+    family = family_for(config, loaded.kind)
+    rows = family.rows(config, loaded.kind)
     tensors = flatten(models.unstack_blocks(loaded.params) if config.scan_layers else loaded.params)
     shapes = {name: leaf.shape for name, leaf in tensors.items()}
     check_tensors("the params to save", shapes, {row.ours: row.shape for row in rows})
-    values = family.config_json(config, _token_ids(loaded), loaded.objective)
+    values = family.config_json(config, _token_ids(loaded), loaded.kind)
     folder = Path(folder)
     with io.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if loaded.tokenizer is not None:
         _write_tokenizer(folder, loaded, config.max_length)
-    if loaded.objective == "body":  # whose own class knows no prefix
+    if loaded.kind.head is None:  # whose own class knows no prefix
         rows = [_without_prefix(row, family.prefix) for row in rows]
     _write_shards(folder, tensors, rows, shard_bytes)
     _write_json(folder / CONFIG, values)
@@ -118,7 +118,7 @@ def convert(
     loaded = _with_told_ends(load(source, dtype=dtype))
     is_ours = "model" in io.parse_json((source / CONFIG).read_text(encoding="utf-8"))
     if is_ours:
-        family_for(loaded.config.resolved(), loaded.objective)
+        family_for(loaded.config.resolved(), loaded.kind)
     with converting(folder, request, last=CONFIG, own=WRITTEN_FILES):
         return _converted(source, folder, loaded, is_ours=is_ours)
 
@@ -131,7 +131,7 @@ def _converted(source: Path, folder: Path, loaded: Loaded, *, is_ours: bool) -> 
             io.write_whole(folder / beside, partial(shutil.copyfile, source / beside))
     if is_ours:
         return save_huggingface(folder, loaded)
-    what = {"objective": loaded.objective, "head": loaded.head, "extra": loaded.extra}
+    what = {"kind": loaded.kind, "head": loaded.head, "extra": loaded.extra}
     save_model(folder, loaded.config, loaded.params, loaded.tokenizer, **what)
     return "a jaxlm folder"
 
@@ -149,12 +149,12 @@ def _token_ids(loaded: Loaded) -> dict[str, Any]:
 
 def _ends(loaded: Loaded) -> dict[str, int | None]:
     """What opens and closes the texts that `transformers` writes with the model."""
-    roles, objective = loaded.tokenizer.specials, loaded.objective
-    frame = told_frame(loaded.tokenizer, objective, loaded.extra)
-    if frame is None or objective == "seq2seq_lm":
+    roles, kind = loaded.tokenizer.specials, loaded.kind
+    frame = told_frame(loaded.tokenizer, kind, loaded.extra)
+    if frame is None or kind.encoder:
         return dict(zip(("bos", "eos"), roles.ends or (None, None), strict=True))
     opening = frame.opening[0] if frame.opening else roles.bos
-    return {"bos": opening, "eos": end_id(loaded.tokenizer, objective, frame)}
+    return {"bos": opening, "eos": end_id(loaded.tokenizer, kind, frame)}
 
 
 def _with_told_ends(loaded: Loaded) -> Loaded:

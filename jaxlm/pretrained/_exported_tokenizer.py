@@ -5,11 +5,9 @@ from typing import Any, NamedTuple
 from jaxlm import models, tokenizers
 from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, told_frame
 
-# Who reads a text with a model of an objective; of any other, CODERS.
-READERS: dict[str, tuple[tokenizers.Reader, ...]] = {
-    "causal_lm": ("training", "score", "prompt"),
-    "seq2seq_lm": ("text",),
-}
+# Who reads a text: with a causal model, with an encoder-decoder, with any other.
+WRITERS: tuple[tokenizers.Reader, ...] = ("training", "score", "prompt")
+REWRITERS: tuple[tokenizers.Reader, ...] = ("text",)
 CODERS: tuple[tokenizers.Reader, ...] = ("training", "text")
 
 
@@ -41,22 +39,22 @@ def exported_tokenizer(loaded: Loaded) -> Exported:
       >>> exported.tokenizer.encode("a", add_specials=True).tolist(), exported.told
       ([258, 97], {'jaxlm_ends': {'opening': ['[CLS]'], 'closing': ['[SEP]']}})
     """
-    tokenizer, objective, extra = loaded.tokenizer, loaded.objective, loaded.extra
-    frame = told_frame(tokenizer, objective, extra)
+    tokenizer, kind, extra = loaded.tokenizer, loaded.kind, loaded.extra
+    frame = told_frame(tokenizer, kind, extra)
     if frame is None and HUGGINGFACE in extra:
         return Exported(tokenizer, {})
     frame = tokenizers.file_frame(tokenizer) if frame is None else frame
-    is_causal = objective == "causal_lm"
-    exported = tokenizers.with_frame(tokenizer, tokenizers.Frame(frame.opening) if is_causal else frame)
-    if _says(exported, frame, objective):
+    exported = tokenizers.with_frame(tokenizer, tokenizers.Frame(frame.opening) if kind.causal else frame)
+    if _says(exported, frame, kind):
         return Exported(exported, {})
     names = ([tokenizer.backend.id_to_token(id) for id in ids] for ids in frame)
     return Exported(exported, {ENDS: dict(zip(frame._fields, names, strict=True))})
 
 
-def _says(tokenizer: tokenizers.Tokenizer, frame: tokenizers.Frame, objective: models.ObjectiveName) -> bool:
+def _says(tokenizer: tokenizers.Tokenizer, frame: tokenizers.Frame, kind: models.ModelKind) -> bool:
     """Whether every reader finds a frame in a tokenizer's file alone."""
+    readers = WRITERS if kind.causal else REWRITERS if kind.encoder else CODERS
     return all(
         tokenizers.text_frame(tokenizer, reader) == tokenizers.text_frame(tokenizer, reader, frame)
-        for reader in READERS.get(objective, CODERS)
+        for reader in readers
     )

@@ -1,10 +1,9 @@
 """The families of transformers that are read and written, found by a config.json or for a config of ours."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from jaxlm import models
+from jaxlm import io, models
 from jaxlm.errors import JaxlmError, ModelError
 from jaxlm.pretrained._attributes import classes_of
 from jaxlm.pretrained._bodies import body_config
@@ -44,19 +43,19 @@ _OF_TRAINING = (
     "remat",
     "attention_implementation",
     "require_fused",
-    "next_id",
-    "instruction_positions",
+    "position.next_id",
+    "position.source",
 )
 _OF_HEAD = (
-    "head",
-    "head_activation",
+    "head.kind",
+    "head.activation",
+    "head.epsilon",
     "head_bias",
-    "head_epsilon",
     "logit_softcap",
     "output_scale",
     "tie_embeddings",
 )
-_OF_PLAIN_TURNS = {"rotary_base", "rotary_window_base", "rotary_share"}
+_OF_DECODER = ("decoder", "decoder.depth", "decoder.mlp_width", "decoder.start_id")
 
 
 def family_of(values: Mapping[str, Any]) -> Family:
@@ -106,12 +105,12 @@ def _remedy(values: Mapping[str, Any]) -> str:
     return f'it has no "model_type" and no "architectures"; add the "model_type"{example}'
 
 
-def family_for(config: models.TransformerConfig, objective: models.ObjectiveName) -> Family:
+def family_for(config: models.TransformerConfig, kind: models.KindOrName) -> Family:
     """Returns the family that computes what a model of ours does.
 
     Args:
       config: the model's, with a vocabulary.
-      objective: the model's.
+      kind: the model's.
 
     Raises:
       ModelError: one line that names the switches that the nearest architecture does not have.
@@ -122,53 +121,51 @@ def family_for(config: models.TransformerConfig, objective: models.ObjectiveName
       Traceback (most recent call last):
       jaxlm.errors.ModelError: no architecture of transformers computes what this model does; the nearest, ...
     """
-    families = [family for family in FAMILIES.values() if family.class_of(objective) is not None]
+    kind = models.as_kind(kind)
+    families = [family for family in FAMILIES.values() if family.class_of(kind) is not None]
     if not families:
-        kinds = ", ".join([*sorted({family.objective for family in FAMILIES.values()}), "body"])
-        raise ModelError(f"models go back to transformers from {kinds}: got objective={objective!r}")
-    told = {family.name: _differences(family, config, objective) for family in families}
+        own = sorted({family.kind.name for family in FAMILIES.values()})
+        kinds = ", ".join([*own, models.BODY_ALONE.name])
+        raise ModelError(f"models go back to transformers from {kinds}: got a {kind.name}")
+    told = {family.name: _differences(family, config, kind) for family in families}
     nearest = min(families, key=lambda family: len(told[family.name]))
     if told[nearest.name]:
         raise ModelError(
             "no architecture of transformers computes what this model does; "
-            f"the nearest, {nearest.class_of(objective)}, has no {', '.join(told[nearest.name])}"
+            f"the nearest, {nearest.class_of(kind)}, has no {', '.join(told[nearest.name])}"
         )
     return nearest
 
 
-def _differences(
-    family: Family, config: models.TransformerConfig, objective: models.ObjectiveName
-) -> list[str]:
+def _differences(family: Family, config: models.TransformerConfig, kind: models.ModelKind) -> list[str]:
     """What a config loses on its way through a family's config.json."""
-    wanted = _essence(config, objective)
+    wanted = _essence(config, kind)
     try:
         there = family.config(family.config_json(config))
-        there = _essence(body_config(family, there) if objective == "body" else there, objective)
+        there = _essence(body_config(family, there) if kind.head is None else there, kind)
     except JaxlmError:
-        return [f"{name}={value!r}" for name, value in wanted.items()]  # nothing arrives
+        return [_told(name, value) for name, value in wanted.items()]  # nothing arrives
     # What means nothing there differs because of another field, which is told.
-    return [f"{name}={value!r}" for name, value in wanted.items() if there.get(name, value) != value]
+    return [_told(name, value) for name, value in wanted.items() if there.get(name, value) != value]
 
 
-def _essence(config: models.TransformerConfig, objective: models.ObjectiveName) -> dict[str, Any]:
+def _told(name: str, value: Any) -> str:
+    """A field and its value; a record's kind is the value of the field that holds it."""
+    return f"{name.removesuffix('.kind')}={value!r}"
+
+
+def _essence(config: models.TransformerConfig, kind: models.ModelKind) -> dict[str, Any]:
     """The fields that decide what a model computes, without those that have no effect on it."""
-    fields = dataclasses.asdict(config.resolved())
-    moot = {*_OF_TRAINING, *(_OF_HEAD if objective == "body" else ())}
+    fields = io.flat_fields(models.to_dict(config.resolved()))
+    moot = {*_OF_TRAINING, *(_OF_HEAD if kind.head is None else ())}
     if config.norm == "rms":
         moot.add("norm_bias")
-    if config.position != "learned":
-        moot.add("position_offset")
-    if config.rotary_scaling == "none" or config.position != "rotary":
-        moot |= {name for name in fields if name.startswith("rotary_")} - _OF_PLAIN_TURNS
-    if config.position != "rotary":
-        moot |= _OF_PLAIN_TURNS
-    if config.position != "relative":
-        moot |= {"relative_buckets", "relative_distance"}
-    if objective != "seq2seq_lm":
-        moot |= {"decoder_depth", "decoder_mlp_width", "decoder_start_id"}
+    if not kind.encoder:
+        moot.update(_OF_DECODER)
     if not config.token_dropout:
         moot.add("mask_id")
     types = layer_types(config.resolved())
     fields["layer_pattern"], fields["window"] = types, config.window if SLIDING in types else None
-    fields["head_activation"] = UNGATED.get(fields["head_activation"], fields["head_activation"])
+    if "head.activation" in fields:
+        fields["head.activation"] = UNGATED.get(fields["head.activation"], fields["head.activation"])
     return {name: value for name, value in fields.items() if name not in moot}

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from jaxlm import models
 from jaxlm.errors import ModelError
@@ -18,6 +18,7 @@ from jaxlm.pretrained._attributes import (
     write_attributes,
 )
 from jaxlm.pretrained._claims import check_layers
+from jaxlm.pretrained._dotted_fields import nested_fields
 from jaxlm.pretrained._names import Names, Scheme, sort_names
 from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
@@ -68,8 +69,8 @@ class Family:
       name: its `model_type`.
       architecture: its class with a language model's head.
       body_architecture: its class without one; of an encoder-decoder that of the encoder.
-      objective: what that head is.
-      constants: fields of `TransformerConfig` that every member has.
+      kind: of the models with that head.
+      constants: fields of `TransformerConfig` that every member has, dotted in a record of it.
       attributes: those that are fields of ours, one row each.
       inert: names of further attributes that mean nothing to the computation.
       only: values that an attribute may have, where others have no equal here.
@@ -96,7 +97,7 @@ class Family:
     name: str
     architecture: str
     body_architecture: str | None = None
-    objective: Literal["masked_lm", "causal_lm", "seq2seq_lm"]
+    kind: models.ModelKind
     constants: Mapping[str, Any]
     attributes: tuple[Attribute, ...]
     inert: frozenset[str] = frozenset()
@@ -126,7 +127,7 @@ class Family:
         """
         file, values = values, self._in_first_names(values)
         # What looks back is a decoder; what computes it, transformers decides by this name too.
-        causal = {} if self.objective == "masked_lm" else {"is_causal": (True,)}
+        causal = {"is_causal": (True,)} if self.kind.next_token else {}
         steps = (
             lambda: check_attributes(values, {**causal, **self.only}),
             lambda: check_code(values, self.architecture),
@@ -135,7 +136,7 @@ class Family:
         )
         try:
             check_layers(values, self._layers())
-            return models.from_dict({**self.constants, **all_at_once(steps)})
+            return models.from_dict(nested_fields({**self.constants, **all_at_once(steps)}))
         except ValueError as error:
             raise ModelError(f"config.json of {self.name}: {self._told(error, file)}") from error
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
@@ -162,7 +163,7 @@ class Family:
     def _layers(self) -> dict[str, str]:
         """The attributes that count layers, and the first field of ours that each is."""
         return {
-            one.theirs: one.ours[0] for one in self.attributes if {"depth", "decoder_depth"} & {*one.ours}
+            one.theirs: one.ours[0] for one in self.attributes if {"depth", "decoder.depth"} & {*one.ours}
         }
 
     def _told(self, error: ValueError, values: Mapping[str, Any]) -> str:
@@ -171,7 +172,9 @@ class Family:
         fields = {attribute.theirs: attribute.ours for attribute in self.attributes}
         named = {second.get(name, name): ours for name, ours in fields.items()}
         by_field = [
-            name for name, ours in named.items() if any(re.search(rf"\b{field}\b", text) for field in ours)
+            name
+            for name, ours in named.items()
+            if any(re.search(rf"(?<![\w.]){re.escape(field)}\b", text) for field in ours)
         ]
         # What follows from several attributes is told with all that the file has.
         followed = (
@@ -180,26 +183,26 @@ class Family:
         said = [f"{name}={values[name]!r}" for name in followed if name in values and name not in text]
         return f"{text} (here {', '.join(said)})" if said else text
 
-    def class_of(self, objective: models.ObjectiveName) -> str | None:
+    def class_of(self, kind: models.ModelKind) -> str | None:
         """Returns the class in transformers of a model of this family; None where it has none."""
-        return {self.objective: self.architecture, "body": self.body_architecture}.get(objective)
+        return {self.kind: self.architecture, models.BODY_ALONE: self.body_architecture}.get(kind)
 
     def config_json(
         self,
         config: models.TransformerConfig,
         token_ids: Mapping[str, int | None] | None = None,
-        objective: models.ObjectiveName | None = None,
+        kind: models.ModelKind | None = None,
     ) -> dict[str, Any]:
         """Returns the config.json of a config; `family_for` says whether it is the same model.
 
         Args:
           config: with a vocabulary.
           token_ids: `pad_token_id` and its like, from the tokenizer.
-          objective: "body" of a model without a head; None: the family's.
+          kind: that of a model without a head; None: the family's.
         """
         config = config.resolved()
         return {
-            "architectures": [self.class_of(objective or self.objective)],
+            "architectures": [self.class_of(kind or self.kind)],
             "model_type": self.name,
             "dtype": config.param_dtype,
             **write_attributes(config, self.attributes),
@@ -207,31 +210,29 @@ class Family:
             **self.write(config),
         }
 
-    def rows(
-        self, config: models.TransformerConfig, objective: models.ObjectiveName | None = None
-    ) -> list[Row]:
+    def rows(self, config: models.TransformerConfig, kind: models.ModelKind | None = None) -> list[Row]:
         """Returns how every parameter of the config's model lies in a file; its blocks one by one.
 
         Args:
           config: of the model.
-          objective: "body" of a model without a head; None: the family's.
+          kind: that of a model without a head; None: the family's.
 
         Raises:
           ValueError: if a parameter has no place in this family.
         """
         config = config.resolved()
-        shapes = _shapes(dataclasses.replace(config, scan_layers=False), objective or self.objective)
+        shapes = _shapes(dataclasses.replace(config, scan_layers=False), kind or self.kind)
         return [self._row(config, ours, shape) for ours, shape in shapes.items()]
 
     def names(
         self,
         config: models.TransformerConfig,
         names: Iterable[str],
-        objective: models.ObjectiveName | None = None,
+        kind: models.ModelKind | None = None,
     ) -> Names:
-        """Sorts the names of a file's tensors, see `sort_names`; objective as for `rows`."""
-        is_body = objective == "body"
-        wanted = {name for row in self.rows(config, objective) for name in row.theirs}
+        """Sorts the names of a file's tensors, see `sort_names`; kind as for `rows`."""
+        is_body = kind is not None and kind.head is None
+        wanted = {name for row in self.rows(config, kind) for name in row.theirs}
         return sort_names(
             names, self.scheme, wanted, is_body=is_body, is_tied=config.tie_embeddings and not is_body
         )
@@ -289,8 +290,8 @@ class Family:
 
 
 @functools.lru_cache(maxsize=8)
-def _shapes(config: models.TransformerConfig, objective: models.ObjectiveName) -> dict[str, Shape]:
-    return expected_shapes(config, objective)
+def _shapes(config: models.TransformerConfig, kind: models.ModelKind) -> dict[str, Shape]:
+    return expected_shapes(config, kind)
 
 
 def _sizes(config: models.TransformerConfig, place: str, parts: int, shape: Shape) -> tuple[int, ...]:

@@ -57,15 +57,15 @@ def attributes(vocab_size: int, start_id: int) -> tuple[Attribute, ...]:
         Attribute("max_position_embeddings", ("max_length",), 1024),
         Attribute("d_model", ("width",), 1024),
         Attribute("encoder_layers", ("depth",), 12),
-        Attribute("decoder_layers", ("decoder_depth",), 12),
+        Attribute("decoder_layers", ("decoder.depth",), 12),
         Attribute("encoder_attention_heads", ("num_heads",), 16),
         Attribute("encoder_ffn_dim", ("mlp_width",), 4096),
-        Attribute("decoder_ffn_dim", ("decoder_mlp_width",), 4096),
+        Attribute("decoder_ffn_dim", ("decoder.mlp_width",), 4096),
         Attribute("activation_function", ("activation",), "gelu", UNGATED_WORDS),
         Attribute("dropout", ("embedding_dropout", "attention_output_dropout", "mlp_dropout"), 0.1),
         Attribute("attention_dropout", ("attention_dropout",), 0.0),
         Attribute("init_std", ("init_std",), 0.02),
-        Attribute("decoder_start_token_id", ("decoder_start_id",), start_id),
+        Attribute("decoder_start_token_id", ("decoder.start_id",), start_id),
     )
 
 
@@ -83,7 +83,7 @@ def _attention(ours: str, theirs: str) -> dict[str, str | Theirs]:
 CONSTANTS = {
     "norm_placement": "post",
     "norm_epsilon": 1e-5,
-    "head": "linear",
+    "head.kind": "linear",
 }
 BART_TENSORS = {
     "encoder.embeddings.token": "model.shared",
@@ -139,8 +139,8 @@ SIDES = frozenset({"decoder_attention_heads", "decoder_vocab_size", "scale_embed
 MARIAN = Family(
     name="marian",
     architecture="MarianMTModel",
-    objective="seq2seq_lm",
-    constants={**CONSTANTS, "position": "sinusoidal"},
+    kind=models.SEQ2SEQ_LM,
+    constants={**CONSTANTS, "position.kind": "sinusoidal"},
     attributes=attributes(58101, 58100),
     inert=BART_INERT,
     synonyms=SYNONYMS,
@@ -161,8 +161,8 @@ MARIAN = Family(
 BART = Family(
     name="bart",
     architecture="BartForConditionalGeneration",
-    objective="seq2seq_lm",
-    constants={**CONSTANTS, "position": "learned", "position_offset": 2, "embedding_norm": True},
+    kind=models.SEQ2SEQ_LM,
+    constants={**CONSTANTS, "position.kind": "learned", "position.offset": 2, "embedding_norm": True},
     attributes=attributes(50265, 2),
     inert=BART_INERT,
     synonyms=SYNONYMS,

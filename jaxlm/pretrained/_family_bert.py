@@ -51,7 +51,7 @@ BERT = Family(
     name="bert",
     architecture="BertForMaskedLM",
     body_architecture="BertModel",
-    objective="masked_lm",
+    kind=models.MASKED_LM,
     constants=BERT_ENCODER,
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 30522),

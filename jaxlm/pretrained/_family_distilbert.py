@@ -1,5 +1,6 @@
 """DistilBERT."""
 
+from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Theirs
 from jaxlm.pretrained._family_bert import BERT_ENCODER
@@ -11,7 +12,7 @@ DISTILBERT = Family(
     name="distilbert",
     architecture="DistilBertForMaskedLM",
     body_architecture="DistilBertModel",
-    objective="masked_lm",
+    kind=models.MASKED_LM,
     constants={**BERT_ENCODER, "norm_epsilon": 1e-12},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 30522),

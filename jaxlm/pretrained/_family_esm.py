@@ -19,31 +19,34 @@ def read_esm(values: Mapping[str, Any]) -> Fields:
     if values.get("position_embedding_type", "absolute") == "absolute":
         return read_offset(values, rows=1026)
     check_head_width(values, values.get("hidden_size", 768) // values.get("num_attention_heads", 12))
-    return {"max_length": values.get("max_position_embeddings", 1026)}
+    base = values.get("rope_theta")
+    return {
+        "max_length": values.get("max_position_embeddings", 1026),
+        "position.base": 10000.0 if base is None else base,
+    }
 
 
 def write_esm(config: models.TransformerConfig) -> Fields:
     """Returns the attributes that say such positions; undoes `read_esm`."""
-    if config.position == "learned":
+    if not isinstance(config.position, models.Rotary):
         return write_offset(config)
-    return {"max_position_embeddings": config.max_length}
+    return {"max_position_embeddings": config.max_length, "rope_theta": config.position.base}
 
 
 ESM = Family(
     name="esm",
     architecture="EsmForMaskedLM",
     body_architecture="EsmModel",
-    objective="masked_lm",
+    kind=models.MASKED_LM,
     constants={"activation": "gelu"},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 33),
         Attribute(
             "position_embedding_type",
-            ("position",),
+            ("position.kind",),
             "absolute",
             {"absolute": "learned", "rotary": "rotary"},
         ),
-        Attribute("rope_theta", ("rotary_base",), 10000.0),
         Attribute("emb_layer_norm_before", ("embedding_norm",), None, _FLAG),
         Attribute("token_dropout", ("token_dropout",), False, _FLAG),
         Attribute("mask_token_id", ("mask_id",), None),
@@ -61,7 +64,7 @@ ESM = Family(
     },
     read=read_esm,
     write=write_esm,
-    read_names=frozenset({"head_dim", "max_position_embeddings", "pad_token_id"}),
+    read_names=frozenset({"head_dim", "max_position_embeddings", "pad_token_id", "rope_theta"}),
     tensors={
         "body.embeddings.token": "esm.embeddings.word_embeddings",
         "body.embeddings.position": "esm.embeddings.position_embeddings",

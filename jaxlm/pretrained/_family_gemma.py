@@ -112,17 +112,20 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
     )
     # Of rope parameters by the kind of a block transformers reads all but this word.
     full.pop("truncate", None)
-    scaled = {name: value for name, value in rope_fields(window, values).items() if name != "rotary_base"}
+    scaled = {name: value for name, value in rope_fields(window, values).items() if name != "position.base"}
     refuse([f"{name}={value!r} in blocks with a window (rope_parameters)" for name, value in scaled.items()])
     return {
         **rope_fields(full, values),
-        "rotary_window_base": window["rope_theta"],
+        "position.window_base": window["rope_theta"],
     }
 
 
 def write_two_ropes(config: models.TransformerConfig) -> Fields:
     """Returns the attributes that say these; undoes `read_two_ropes`."""
-    window = config.rotary_base if config.rotary_window_base is None else config.rotary_window_base
+    rotary = config.position
+    if not isinstance(rotary, models.Rotary):
+        return {}
+    window = rotary.base if rotary.window_base is None else rotary.window_base
     return {
         "rope_parameters": {
             FULL: rope_parameters(config),
@@ -135,7 +138,7 @@ GEMMA2 = Family(
     name="gemma2",
     architecture="Gemma2ForCausalLM",
     body_architecture="Gemma2Model",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants=GEMMA,
     attributes=(
         *sizes(256000, 2304, 9216, 26, 8, 4, 256, 8192, tied=True, activation=ACTIVATION),
@@ -155,7 +158,7 @@ GEMMA3 = Family(
     name="gemma3_text",
     architecture="Gemma3ForCausalLM",
     body_architecture="Gemma3TextModel",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants={**GEMMA, "qk_norm": True},
     attributes=(
         *sizes(262208, 2304, 9216, 26, 8, 4, 256, 131072, tied=True, activation=ACTIVATION),

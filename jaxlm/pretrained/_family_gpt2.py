@@ -1,5 +1,6 @@
 """GPT-2."""
 
+from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Theirs
 from jaxlm.pretrained._words import ACTIVATIONS
@@ -8,8 +9,8 @@ GPT2 = Family(
     name="gpt2",
     architecture="GPT2LMHeadModel",
     body_architecture="GPT2Model",
-    objective="causal_lm",
-    constants={"causal": True, "head": "linear", "head_bias": False},
+    kind=models.CAUSAL_LM,
+    constants={"causal": True, "head.kind": "linear", "head_bias": False},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50257),
         Attribute("n_positions", ("max_length",), 1024),

@@ -12,10 +12,10 @@ from jaxlm.pretrained._words import GATED_ACTIVATIONS
 
 LLAMA_DECODER = {
     "causal": True,
-    "position": "rotary",
+    "position.kind": "rotary",
     "norm": "rms",
     "use_bias": False,
-    "head": "linear",
+    "head.kind": "linear",
     "head_bias": False,
 }
 ROTARY_AND_WINDOW = NAMES | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"}
@@ -104,7 +104,7 @@ LLAMA = Family(
     name="llama",
     architecture="LlamaForCausalLM",
     body_architecture="LlamaModel",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants=LLAMA_DECODER,
     attributes=(
         *sizes(32000, 4096, 11008, 32, 32, None, None, 2048),
@@ -122,7 +122,7 @@ MISTRAL = Family(
     name="mistral",
     architecture="MistralForCausalLM",
     body_architecture="MistralModel",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants=LLAMA_DECODER,
     attributes=(
         *sizes(32000, 4096, 14336, 32, 32, 8, None, 131072),
@@ -138,7 +138,7 @@ QWEN2 = Family(
     name="qwen2",
     architecture="Qwen2ForCausalLM",
     body_architecture="Qwen2Model",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants={**LLAMA_DECODER, "qkv_bias": True},
     attributes=sizes(151936, 4096, 22016, 32, 32, 32, None, 32768),
     read=read_qwen,
@@ -151,7 +151,7 @@ QWEN3 = Family(
     name="qwen3",
     architecture="Qwen3ForCausalLM",
     body_architecture="Qwen3Model",
-    objective="causal_lm",
+    kind=models.CAUSAL_LM,
     constants={**LLAMA_DECODER, "qk_norm": True},
     attributes=(*sizes(151936, 4096, 22016, 32, 32, 32, 128, 32768), ATTENTION_BIAS),
     read=read_qwen,

@@ -23,15 +23,17 @@ def read_neox(values: Mapping[str, Any]) -> Fields:
 
 def write_neox(config: models.TransformerConfig) -> Fields:
     """Returns the rotary positions; a share that is left out would be a quarter."""
-    return {"rope_parameters": {**rope_parameters(config), "partial_rotary_factor": config.rotary_share}}
+    if not isinstance(config.position, models.Rotary):
+        return {}
+    return {"rope_parameters": {**rope_parameters(config), "partial_rotary_factor": config.position.share}}
 
 
 NEOX = Family(
     name="gpt_neox",
     architecture="GPTNeoXForCausalLM",
     body_architecture="GPTNeoXModel",
-    objective="causal_lm",
-    constants={"causal": True, "position": "rotary", "head": "linear", "head_bias": False},
+    kind=models.CAUSAL_LM,
+    constants={"causal": True, "position.kind": "rotary", "head.kind": "linear", "head_bias": False},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50432),
         Attribute("hidden_size", ("width",), 6144),

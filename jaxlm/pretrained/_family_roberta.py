@@ -30,16 +30,15 @@ def read_offset(values: Mapping[str, Any], pad_id: int = 1, rows: int = 512) -> 
     offset = 0 if named is None else named + 1
     return {
         "max_length": values.get("max_position_embeddings", rows) - offset,
-        "position_offset": offset,
+        "position.kind": "learned",
+        "position.offset": offset,
     }
 
 
 def write_offset(config: models.TransformerConfig) -> Fields:
     """Returns the attributes that say such a table; undoes `read_offset`."""
-    return {
-        "max_position_embeddings": config.max_length + config.position_offset,
-        "pad_token_id": max(config.position_offset - 1, 0),
-    }
+    offset = config.position.offset if isinstance(config.position, models.Learned) else 0
+    return {"max_position_embeddings": config.max_length + offset, "pad_token_id": max(offset - 1, 0)}
 
 
 def write_roberta(config: models.TransformerConfig) -> Fields:
@@ -58,8 +57,8 @@ ROBERTA = Family(
     name="roberta",
     architecture="RobertaForMaskedLM",
     body_architecture="RobertaModel",
-    objective="masked_lm",
-    constants={**BERT_ENCODER, "head_activation": "gelu"},
+    kind=models.MASKED_LM,
+    constants={**BERT_ENCODER, "head.kind": "transform", "head.activation": "gelu"},
     attributes=(
         Attribute("vocab_size", ("vocab_size",), 50265),
         Attribute("type_vocab_size", ("token_types",), 2),

@@ -50,7 +50,7 @@ def read_head(values: Mapping[str, Any]) -> Fields:
     return {
         "output_scale": values.get("d_model", 512) ** -0.5 if scaled else 1.0,
         "tie_embeddings": values.get("tie_word_embeddings") is not False,
-        "decoder_start_id": values.get("pad_token_id", 0) if start is None else start,
+        "decoder.start_id": values.get("pad_token_id", 0) if start is None else start,
     }
 
 
@@ -71,7 +71,7 @@ def write_head(config: models.TransformerConfig) -> Fields:
     return {
         "tie_word_embeddings": config.tie_embeddings,
         "scale_decoder_outputs": config.output_scale != 1.0,
-        "decoder_start_token_id": config.decoder_start_id,
+        "decoder_start_token_id": config.decoder.start_id if config.decoder else None,
         "is_encoder_decoder": True,
         **({"feed_forward_proj": FORWARD[config.activation]} if config.activation in FORWARD else {}),
     }
@@ -110,13 +110,13 @@ T5 = Family(
     name="t5",
     architecture="T5ForConditionalGeneration",
     body_architecture="T5EncoderModel",
-    objective="seq2seq_lm",
+    kind=models.SEQ2SEQ_LM,
     constants={
-        "position": "relative",
+        "position.kind": "relative",
         "norm": "rms",
         "use_bias": False,
         "attention_scale": 1.0,
-        "head": "linear",
+        "head.kind": "linear",
         "head_bias": False,
     },
     attributes=(
@@ -125,11 +125,11 @@ T5 = Family(
         Attribute("d_kv", ("head_width",), 64),
         Attribute("d_ff", ("mlp_width",), 2048),
         Attribute("num_layers", ("depth",), 6),
-        Attribute("num_decoder_layers", ("decoder_depth",), None),
+        Attribute("num_decoder_layers", ("decoder.depth",), None),
         Attribute("num_heads", ("num_heads",), 8),
         Attribute("n_positions", ("max_length",), 512),
-        Attribute("relative_attention_num_buckets", ("relative_buckets",), 32),
-        Attribute("relative_attention_max_distance", ("relative_distance",), 128),
+        Attribute("relative_attention_num_buckets", ("position.buckets",), 32),
+        Attribute("relative_attention_max_distance", ("position.distance",), 128),
         Attribute("layer_norm_epsilon", ("norm_epsilon",), 1e-6),
         Attribute(
             "dropout_rate",

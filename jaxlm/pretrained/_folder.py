@@ -24,7 +24,7 @@ def save_model(
     params: Mapping[str, Any],
     tokenizer: tokenizers.Tokenizer | None,
     *,
-    objective: models.ObjectiveName,
+    kind: models.KindOrName,
     head: models.Heads = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -38,8 +38,8 @@ def save_model(
       config: the model's.
       params: the "params" of its variables.
       tokenizer: written too, or None.
-      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression" or "joint".
-      head: what `models.build` takes beside config and objective.
+      kind: of the model, by name or as a record; see `models.build`.
+      head: what `models.build` takes beside config and kind.
       extra: further entries of config.json, of values that JSON holds.
 
     Raises:
@@ -51,14 +51,14 @@ def save_model(
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> params = models.build(config).init(jax.random.key(0), jnp.array([[1]]))["params"]
       >>> folder = tempfile.mkdtemp()
-      >>> save_model(folder, config, params, None, objective="masked_lm")
+      >>> save_model(folder, config, params, None, kind="masked_lm")
       >>> sorted(path.name for path in Path(folder).iterdir())
       ['config.json', 'model.safetensors']
     """
     folder = Path(folder)
-    text = to_json(Description(config, objective, head, dict(extra or {})))
+    text = to_json(Description(config, models.as_kind(kind), head, dict(extra or {})))
     tensors = flatten(models.unstack_blocks(params) if config.scan_layers else params)
-    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, head)
+    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, head)
     check_tensors("the params to save", {name: leaf.shape for name, leaf in tensors.items()}, shapes)
     with io.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def save_description(
     config: models.TransformerConfig,
     tokenizer: tokenizers.Tokenizer,
     *,
-    objective: models.ObjectiveName,
+    kind: models.KindOrName,
     head: models.Heads = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -87,8 +87,8 @@ def save_description(
       folder: an existing one.
       config: as for `save_model`, and so are the others.
       tokenizer: the model's.
-      objective: of the model.
-      head: what `models.build` takes beside config and objective.
+      kind: of the model.
+      head: what `models.build` takes beside config and kind.
       extra: further entries of config.json.
 
     Raises:
@@ -99,11 +99,11 @@ def save_description(
       >>> import tempfile
       >>> folder = tempfile.mkdtemp()
       >>> config = models.TransformerConfig(vocab_size=260)
-      >>> save_description(folder, config, tokenizers.bytes_tokenizer(), objective="masked_lm")
+      >>> save_description(folder, config, tokenizers.bytes_tokenizer(), kind="masked_lm")
       >>> sorted(path.name for path in Path(folder).iterdir())
       ['config.json', 'tokenizer.json']
     """
-    text = to_json(Description(config, objective, head, dict(extra or {})))
+    text = to_json(Description(config, models.as_kind(kind), head, dict(extra or {})))
     tokenizer.save(Path(folder) / TOKENIZER)
     io.write_text(Path(folder) / CONFIG, text)
 

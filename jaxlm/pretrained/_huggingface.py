@@ -43,7 +43,7 @@ def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
     if unknown:
         names = ", ".join(unknown)
         _tell(f"{path}: names that nothing reads, here or in transformers, are left out: {names}")
-    if config.rotary_scaling == "dynamic":
+    if config.is_dynamic:
         _tell(
             f"{path}: rope_type='dynamic' lets transformers read over {config.max_length} tokens in one; "
             "here longer texts are read in windows of that length, or not at all"
@@ -62,7 +62,7 @@ def find_tensors(
     stored: Mapping[str, StoredTensor],
     family: Family,
     config: models.TransformerConfig,
-    objective: models.ObjectiveName,
+    kind: models.ModelKind,
 ) -> dict[str, Parts]:
     """Returns how to read every parameter, by its dotted name, from the tensors of a folder.
 
@@ -71,12 +71,12 @@ def find_tensors(
       stored: by name in the files.
       family: whose names they are.
       config: of the model.
-      objective: the family's, or "body".
+      kind: the family's, or that without a head.
 
     Raises:
       ValueError: one line that names every missing, unexpected and misshapen tensor.
     """
-    rows, names = family.rows(config, objective), family.names(config, stored, objective)
+    rows, names = family.rows(config, kind), family.names(config, stored, kind)
     known = {canonical: stored[name] for canonical, name in names.found.items()}
     told_apart = {*names.found.values(), *names.repeated, *names.unused, *names.further}
     twice = {f"{name} (under two names)": stored[name] for name in stored if name not in told_apart}
@@ -93,14 +93,14 @@ def check_repeated(
     stored: Mapping[str, StoredTensor],
     family: Family,
     config: models.TransformerConfig,
-    objective: models.ObjectiveName,
+    kind: models.ModelKind,
 ) -> None:
     """Refuses files in which tensors differ that the config ties to each other; reads them.
 
     Raises:
       ModelError: one line that names them.
     """
-    names = family.names(config, stored, objective)
+    names = family.names(config, stored, kind)
     pairs = [(name, names.found[canonical]) for name, canonical in names.repeated.items()]
     differing = [
         f"{name} and {other}"

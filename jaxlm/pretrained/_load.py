@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from jaxlm import io, models, tokenizers
 from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._attributes import classes_of
-from jaxlm.pretrained._bodies import body_config, objective_of
+from jaxlm.pretrained._bodies import body_config, kind_in
 from jaxlm.pretrained._claims import check_claims
 from jaxlm.pretrained._description import OWN_KEYS, Description, one_head, read_description
 from jaxlm.pretrained._family import Family
@@ -39,7 +39,7 @@ class Inspected(NamedTuple):
     Attributes:
       folder: where it is.
       config: of its model.
-      objective: of its model.
+      kind: of its model.
       head: as in `Loaded`.
       extra: as in `Loaded`.
       family: the `model_type` of a Hugging Face folder; None for a run's folder.
@@ -50,7 +50,7 @@ class Inspected(NamedTuple):
 
     folder: Path
     config: models.TransformerConfig
-    objective: models.ObjectiveName
+    kind: models.ModelKind
     head: models.Heads
     extra: dict[str, Any]
     family: str | None
@@ -71,6 +71,7 @@ def load(
     *,
     dtype: DType | None = None,
     compute_dtype: DType | None = None,
+    kind: models.KindOrName | None = None,
     head: str | None = None,
     needs_head: bool = False,
 ) -> Loaded:
@@ -80,7 +81,7 @@ def load(
     way to a GPU for the largest. The order of weights is that of `transformers`: model.safetensors, its
     shards, then torch's .bin files, which are read through torch's `weights_only` loading alone.
 
-    A folder of an encoder alone, BertModel and its like, opens with the objective "body": hidden states, and
+    A folder of an encoder alone, BertModel and its like, opens as a kind without a head: hidden states, and
     what `training.begin_from` draws a new head on. Further heads beside a model are left out, which one
     warning says.
 
@@ -91,6 +92,7 @@ def load(
       dtype: what to keep parameters in and compute in; None: as a run's config says, and float32 for a
         Hugging Face folder.
       compute_dtype: what to compute in, where that is another.
+      kind: of a run's model, where it is a `ModelKind` of your own that has no reference to be imported by.
       head: of a "joint" model, the one head to open it with, as the model of that head alone; None: all.
       needs_head: whether a body without a head is refused, before a tensor of it is read.
 
@@ -108,30 +110,31 @@ def load(
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
-    source, stored = _opened(name)
-    config, objective, _, _ = source.description
-    if needs_head and objective == "body":
+    source, stored = _opened(name, kind)
+    config, kind, _, _ = source.description
+    if needs_head and kind.head is None:
         raise ModelError(without_head(str(name)))
     parts = _parts(source, stored)
     if source.family is not None:
-        check_repeated(str(source.folder), stored, source.family, config, objective)
+        check_repeated(str(source.folder), stored, source.family, config, kind)
     if source.left_out:
         told = ", ".join(source.left_out)
-        LOG.warning("%s: left out, as no part of a %s: %s", source.folder, objective, told)
+        LOG.warning("%s: left out, as no part of a %s: %s", source.folder, kind.name, told)
     tokenizer = _tokenizer(source)
     description = _in_dtype(source.description, dtype, compute_dtype)
     params = read_params(parts, description.config)
     if head is not None:
         description, params = one_head(description, head), models.head_params(params, head)
-    config, objective, heads, extra = description
-    return Loaded(config, objective, models.build(config, objective, heads), params, tokenizer, extra, heads)
+    config, kind, heads, extra = description
+    return Loaded(config, kind, models.build(config, kind, heads), params, tokenizer, extra, heads)
 
 
-def inspect(name: str | os.PathLike[str]) -> Inspected:
+def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = None) -> Inspected:
     """Returns what a model's folder holds; only headers are read.
 
     Args:
       name: as for `load`.
+      kind: as for `load`.
 
     Raises:
       FileNotFoundError: if there is no model.
@@ -142,15 +145,15 @@ def inspect(name: str | os.PathLike[str]) -> Inspected:
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
-    source, stored = _opened(name)
-    config, objective, head, extra = source.description
+    source, stored = _opened(name, kind)
+    config, kind, head, extra = source.description
     _parts(source, stored)
-    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, head)
+    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, head)
     kinds = tuple(sorted({tensor.dtype.name for tensor in stored.values()}))
     return Inspected(
         source.folder,
         config,
-        objective,
+        kind,
         head,
         extra,
         source.family and source.family.name,
@@ -160,9 +163,24 @@ def inspect(name: str | os.PathLike[str]) -> Inspected:
     )
 
 
-def _opened(name: str | os.PathLike[str]) -> tuple[_Source, dict[str, StoredTensor]]:
+def kind_name(name: str | os.PathLike[str]) -> str | None:
+    """Returns what a run's config.json calls the kind of its model; None of a folder that is no run's.
+
+    Args:
+      name: as for `load`.
+
+    Raises:
+      FileNotFoundError: if there is no folder.
+    """
+    values = _values(find_folder(name) / CONFIG)
+    return values.get("objective") if _is_ours(values) else None
+
+
+def _opened(
+    name: str | os.PathLike[str], kind: models.KindOrName | None
+) -> tuple[_Source, dict[str, StoredTensor]]:
     """A model and its tensors, none of them read; their names settle what it is."""
-    source = _find(name)
+    source = _find(name, kind)
     if is_checkpoint(source.folder):
         return source, open_checkpoint(source.folder, source.description.config)
     stored = open_weights(source.folder)
@@ -182,15 +200,15 @@ def _settled(source: _Source, family: Family, stored: Mapping[str, StoredTensor]
     """A Hugging Face folder, with what only the names of its tensors say."""
     config, _, heads, extra = source.description
     config = family.settle(config, canonical_names(stored, family.scheme))
-    objective = objective_of(family, config, stored, classes_of(extra[HUGGINGFACE]))
-    config = body_config(family, config) if objective == "body" else config
-    further = {*family.names(config, stored, objective).further.values()}
+    kind = kind_in(family, config, stored, classes_of(extra[HUGGINGFACE]))
+    config = body_config(family, config) if kind.head is None else config
+    further = {*family.names(config, stored, kind).further.values()}
     beside = [name for name in ADAPTER_WEIGHTS if (source.folder / name).exists()]
-    description = Description(config, objective, heads, extra)
+    description = Description(config, kind, heads, extra)
     return source._replace(description=description, left_out=(*sorted(further), *beside))
 
 
-def _find(name: str | os.PathLike[str]) -> _Source:
+def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Source:
     folder = find_folder(name)
     path = folder / CONFIG
     if not path.exists() and is_checkpoint(folder):
@@ -209,12 +227,16 @@ def _find(name: str | os.PathLike[str]) -> _Source:
         raise ModelNotFoundError(f"no model in {folder}: it has no {CONFIG}; {describe_other(folder)}")
     values = _values(path)
     if _is_ours(values):
-        return _Source(folder, read_description(path), None)
+        return _Source(folder, read_description(path, kind), None)
     family, config = read_config(path, values)
+    if kind is not None:
+        raise ModelError(
+            f"{folder} says itself of which kind it is, as a Hugging Face folder: leave kind out"
+        )
     generation = _values(folder / GENERATION_CONFIG)
     extra = {HUGGINGFACE: dict(values), **({GENERATION: dict(generation)} if generation else {})}
     extra |= _told_ends(folder / SETTINGS)
-    return _Source(folder, Description(config, family.objective, None, extra), family)
+    return _Source(folder, Description(config, family.kind, None, extra), family)
 
 
 def _is_ours(values: Mapping[str, Any]) -> bool:
@@ -253,10 +275,10 @@ def _in_dtype(description: Description, dtype: DType | None, compute_dtype: DTyp
 
 def _parts(source: _Source, stored: Mapping[str, StoredTensor]) -> dict[str, Parts]:
     """How to read every parameter, known to be there and of its shape."""
-    (config, objective, heads, _), where = source.description, _where(source.folder, stored)
+    (config, kind, heads, _), where = source.description, _where(source.folder, stored)
     if source.family is not None:
-        return find_tensors(where, stored, source.family, config, objective)
-    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), objective, heads)
+        return find_tensors(where, stored, source.family, config, kind)
+    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, heads)
     check_stored(where, stored, shapes)
     return {name: lambda one=stored[name]: [one.read()] for name in shapes}
 

@@ -13,7 +13,19 @@ GENERATION = "generation"
 ENDS = "jaxlm_ends"
 
 
-class Loaded(NamedTuple):
+class _Opened(NamedTuple):
+    config: models.TransformerConfig
+    kind: models.ModelKind
+    model: models.Model
+    params: dict[str, Any]
+    tokenizer: tokenizers.Tokenizer | None
+    extra: dict[str, Any]
+    head: models.Heads = None
+    members: int | None = None
+    shared_body: bool = False
+
+
+class Loaded(_Opened):
     """A model that is ready to use.
 
     Gradients of what it computes need nothing more; forward mode (`jax.jvp`, `jax.jacfwd`) needs the function
@@ -21,8 +33,7 @@ class Loaded(NamedTuple):
 
     Attributes:
       config: what it is made of.
-      objective: "masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression", "joint", or "body" of
-        a model without a head.
+      kind: what it is made as and what may be asked of it; may be given by its name in `models.KINDS`.
       model: the module.
       params: its parameters; `model.apply({"params": params}, tokens)`.
       tokenizer: its tokenizer, or None where there is none beside it.
@@ -34,15 +45,10 @@ class Loaded(NamedTuple):
       shared_body: of an ensemble, whether that axis is on all parameters but those of `body`.
     """
 
-    config: models.TransformerConfig
-    objective: models.ObjectiveName
-    model: models.Model
-    params: dict[str, Any]
-    tokenizer: tokenizers.Tokenizer | None
-    extra: dict[str, Any]
-    head: models.Heads = None
-    members: int | None = None
-    shared_body: bool = False
+    __slots__ = ()
+
+    def __new__(cls, config: models.TransformerConfig, kind: models.KindOrName, *rest: Any, **named: Any):
+        return super().__new__(cls, config, models.as_kind(kind), *rest, **named)
 
     def check_single(self, what: str) -> None:
         """Refuses an ensemble where one model is wanted.
@@ -77,7 +83,7 @@ class Loaded(NamedTuple):
 
         It is what `tokenizers.text_frame` takes as `trained`.
         """
-        told = told_frame(self.tokenizer, self.objective, self.extra)
+        told = told_frame(self.tokenizer, self.kind, self.extra)
         return told if told is not None or self.ends else tokenizers.Frame()
 
 
@@ -107,13 +113,13 @@ def has_ends(extra: Mapping[str, Any]) -> bool:
 
 
 def told_frame(
-    tokenizer: tokenizers.Tokenizer | None, objective: models.ObjectiveName, extra: Mapping[str, Any]
+    tokenizer: tokenizers.Tokenizer | None, kind: models.KindOrName, extra: Mapping[str, Any]
 ) -> tokenizers.Frame | None:
     """Returns what a model's files say of the ids around the texts that it was trained on; None: nothing.
 
     Args:
       tokenizer: of the model.
-      objective: of the model.
+      kind: of the model.
       extra: of `Loaded`.
 
     Raises:
@@ -132,21 +138,21 @@ def told_frame(
         return None
     if told:
         # What an encoder-decoder's texts have around them is what its tokenizer's file puts there.
-        is_seq2seq = objective == "seq2seq_lm"
-        return tokenizers.text_frame(tokenizer, "text" if is_seq2seq else "training")
+        has_encoder = models.as_kind(kind).encoder
+        return tokenizers.text_frame(tokenizer, "text" if has_encoder else "training")
     if ENDS not in extra:
         return None
     return tokenizers.Frame(*(_ids(tokenizer, extra[ENDS][side]) for side in ("opening", "closing")))
 
 
 def end_id(
-    tokenizer: tokenizers.Tokenizer, objective: models.ObjectiveName, frame: tokenizers.Frame | None
+    tokenizer: tokenizers.Tokenizer, kind: models.KindOrName, frame: tokenizers.Frame | None
 ) -> int | None:
     """Returns the id that ends what a model writes: what closed its texts in training, else its eos.
 
     Args:
       tokenizer: of the model.
-      objective: of the model; an encoder-decoder's texts end with any token that closes texts.
+      kind: of the model; an encoder-decoder's texts end with any token that closes texts.
       frame: of `Loaded`.
 
     Example:
@@ -156,7 +162,7 @@ def end_id(
       >>> end_id(tokenizer, "causal_lm", None)
     """
     roles = tokenizer.specials
-    if objective == "seq2seq_lm":
+    if models.as_kind(kind).encoder:
         return roles.ends[1] if roles.eos is None and roles.ends else roles.eos
     return frame.closing[0] if frame is not None and frame.closing else roles.eos
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxlm import models
 from jaxlm.pretrained._attributes import refuse
+from jaxlm.pretrained._dotted_fields import field_of
 from jaxlm.pretrained._windows import FULL, SLIDING
 
 Fields = dict[str, Any]
@@ -20,25 +21,25 @@ NAMES = frozenset(
 )
 
 # By kind, their words for our fields; each kind refuses the others' words.
-_COMMON = {"rope_theta": "rotary_base", "partial_rotary_factor": "rotary_share"}
-_TURNS = {"factor": "rotary_factor", "original_max_position_embeddings": "rotary_length"}
+_COMMON = {"rope_theta": "position.base", "partial_rotary_factor": "position.share"}
+_TURNS = {"factor": "position.scaling.factor", "original_max_position_embeddings": "position.scaling.length"}
 _WORDS = {
     "default": _COMMON,
-    "linear": {**_COMMON, "factor": "rotary_factor"},
-    "dynamic": {**_COMMON, "factor": "rotary_factor"},
+    "linear": {**_COMMON, "factor": "position.scaling.factor"},
+    "dynamic": {**_COMMON, "factor": "position.scaling.factor"},
     "llama3": {
         **_COMMON,
         **_TURNS,
-        "low_freq_factor": "rotary_slow_turns",
-        "high_freq_factor": "rotary_fast_turns",
+        "low_freq_factor": "position.scaling.slow_turns",
+        "high_freq_factor": "position.scaling.fast_turns",
     },
     "yarn": {
         **_COMMON,
         **_TURNS,
-        "beta_slow": "rotary_slow_turns",
-        "beta_fast": "rotary_fast_turns",
-        "truncate": "rotary_rounded",
-        "attention_factor": "rotary_amplitude",
+        "beta_slow": "position.scaling.slow_turns",
+        "beta_fast": "position.scaling.fast_turns",
+        "truncate": "position.scaling.rounded",
+        "attention_factor": "position.amplitude",
     },
 }
 # What transformers cannot do without.
@@ -68,8 +69,8 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
 
     Example:
       >>> fields = read_rope({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}})
-      >>> fields == {"rotary_base": 500000.0, "rotary_scaling": "linear", "rotary_factor": 4.0}
-      True
+      >>> [*fields.items()]
+      [('position.base', 500000.0), ('position.scaling.factor', 4.0), ('position.scaling.kind', 'linear')]
     """
     older = {name: values[name] for name in _COMMON if values.get(name) is not None}
     told = {**older, **told_parameters(values)}
@@ -121,12 +122,12 @@ def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
     absent = [name for name in _NEEDED.get(kind, ()) if name not in given]
     refuse([f"rope_type={kind!r} without {name} in {place}" for name in absent])
     fields = {words[name]: value for name, value in given.items() if name in words}
-    fields.setdefault("rotary_base", 10000.0)
+    fields.setdefault("position.base", 10000.0)
     if kind == "default":
         return fields
     if kind in ("llama3", "yarn") and length is not None:
-        fields.setdefault("rotary_length", length)
-    return {**fields, "rotary_scaling": kind}
+        fields.setdefault("position.scaling.length", length)
+    return {**fields, "position.scaling.kind": kind}
 
 
 def check_head_width(values: Mapping[str, Any], width: int) -> None:
@@ -165,16 +166,18 @@ def write_rope(config: models.TransformerConfig) -> Fields:
     """Returns the attributes that say a config's rotary positions; undoes `read_rope`.
 
     Example:
-      >>> write_rope(models.TransformerConfig(position="rotary", rotary_base=100.0))
+      >>> write_rope(models.TransformerConfig(position=models.Rotary(base=100.0)))
       {'rope_parameters': {'rope_type': 'default', 'rope_theta': 100.0}}
     """
-    return {"rope_parameters": rope_parameters(config)}
+    is_rotary = isinstance(config.position, models.Rotary)
+    return {"rope_parameters": rope_parameters(config)} if is_rotary else {}
 
 
 def rope_parameters(config: models.TransformerConfig) -> Fields:
-    """Returns one set of rope parameters."""
-    kind = "default" if config.rotary_scaling == "none" else config.rotary_scaling
-    told = {name: getattr(config, field) for name, field in _WORDS[kind].items()}
+    """Returns one set of rope parameters of a config with rotary positions."""
+    kind = config.position.scaling.kind
+    kind = "default" if kind == "none" else kind
+    told = {name: field_of(config, field) for name, field in _WORDS[kind].items()}
     told = {name: value for name, value in told.items() if value is not None}
     if told["partial_rotary_factor"] == 1.0:
         del told["partial_rotary_factor"]

@@ -31,10 +31,10 @@ def unflatten(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expected_shapes(
-    config: models.TransformerConfig, objective: models.ObjectiveName, head: models.Heads = None
+    config: models.TransformerConfig, kind: models.KindOrName, head: models.Heads = None
 ) -> dict[str, Shape]:
     """Returns the shape of every parameter by dotted name; nothing is allocated."""
-    model = models.build(config, objective, head)
+    model = models.build(config, kind, head)
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)["params"]
     return {name: leaf.shape for name, leaf in flatten(shapes).items()}

@@ -80,7 +80,7 @@ def undertale_params(
         names = {name for names in rows.values() for name in names}
         refuse_differences("the state dict", names - tensors.keys(), tensors.keys() - names, [])
     config = _config(tensors, depth, num_heads, next_id)
-    ours = expected_shapes(config, "masked_lm")
+    ours = expected_shapes(config, models.MASKED_LM)
     theirs = {
         name: (ours[row][0] // len(names), *ours[row][1:]) for row, names in rows.items() for name in names
     }
@@ -114,7 +114,7 @@ def load_undertale(path: str | os.PathLike[str], *, next_id: int = 5) -> Loaded:
         config, params = undertale_params(tensors, next_id=next_id)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
-    return Loaded(config, "masked_lm", models.build(config, "masked_lm"), params, None, {})
+    return Loaded(config, models.MASKED_LM, models.build(config, models.MASKED_LM), params, None, {})
 
 
 def _without_prefix(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -141,8 +141,7 @@ def _config(
         head_width=tensors[QUERY].shape[0],
         mlp_width=tensors[UP].shape[0],
         max_length=tensors[INSTRUCTION].shape[0],
-        next_id=next_id,
-        instruction_positions="corrupted",
+        position=models.Instruction(next_id=next_id, source="corrupted"),
     )
 
 

@@ -70,7 +70,7 @@ def _token_rows(scores: training.Evaluation) -> list[_Row]:
     ]
     if not math.isnan(scores.bits_per_byte):
         rows.append(_Row("bits per byte", scores.bits_per_byte, nothing, ".3f"))
-    return rows
+    return [rows[0], *(row for row in rows[1:] if not math.isnan(row.ours))]
 
 
 def _sequence_rows(scores: training.SequenceEvaluation) -> list[_Row]:

@@ -2,9 +2,12 @@
 
 from jaxlm.scoring._causal import causal_log_probs, next_token_log_probs
 from jaxlm.scoring._conditional import Conditional
+from jaxlm.scoring._device_rows import ContrastRows, DeviceRows
 from jaxlm.scoring._engine import Engine, score_pieces
 from jaxlm.scoring._engine_config import EngineConfig, Work
 from jaxlm.scoring._finish import read_parts
+from jaxlm.scoring._forward import LogProbForward
+from jaxlm.scoring._forward_contract import Forward, ForwardSetting, hidden_states, query_sums
 from jaxlm.scoring._harness import HarnessModel, register_harness
 from jaxlm.scoring._instruction_ratio import InstructionRatio
 from jaxlm.scoring._items import item_rows
@@ -13,10 +16,10 @@ from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowSc
 from jaxlm.scoring._log_likelihood import log_likelihood, span_mask
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring._masked_texts import word_numbers
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError
+from jaxlm.scoring._measure import Context, Measure, Round, Row, ScoreError, nats
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._mutations import Substitution, Variant, parse_variant
-from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._pieces import Piece, PieceContrast, PieceScores
 from jaxlm.scoring._pseudo_log_likelihood import PseudoLogLikelihood
 from jaxlm.scoring._rank_correlation import Interval, bootstrap_interval, spearman
 from jaxlm.scoring._ray import run_ray_job
@@ -24,6 +27,8 @@ from jaxlm.scoring._score import Score
 from jaxlm.scoring._scorer import Scorer, make_scorer, score
 from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
+from jaxlm.scoring._step_forward import StepForward
+from jaxlm.scoring._step_scores_measure import StepScores
 from jaxlm.scoring._store import open_store
 from jaxlm.scoring._variant_effect import VariantEffect
 from jaxlm.scoring._variant_files import find_variant_column, read_wild_type
@@ -34,8 +39,12 @@ __all__ = [
     "MEASURES",
     "Conditional",
     "Context",
+    "ContrastRows",
+    "DeviceRows",
     "Engine",
     "EngineConfig",
+    "Forward",
+    "ForwardSetting",
     "HarnessModel",
     "InstructionRatio",
     "Interval",
@@ -43,18 +52,22 @@ __all__ = [
     "JobFinished",
     "JobProgress",
     "LogLikelihood",
+    "LogProbForward",
     "Measure",
-    "Needs",
     "Piece",
+    "PieceContrast",
     "PieceScores",
-    "Planned",
     "PseudoLogLikelihood",
+    "Round",
+    "Row",
     "RowScorer",
     "Score",
     "ScoreError",
     "Scorer",
     "SinglePass",
     "Source",
+    "StepForward",
+    "StepScores",
     "Substitution",
     "Variant",
     "VariantEffect",
@@ -65,13 +78,16 @@ __all__ = [
     "file_source",
     "find_variant_column",
     "finish_writing",
+    "hidden_states",
     "item_rows",
     "log_likelihood",
     "make_scorer",
+    "nats",
     "next_token_log_probs",
     "noise_shares",
     "open_store",
     "parse_variant",
+    "query_sums",
     "rank_variants",
     "read_parts",
     "read_wild_type",

@@ -59,7 +59,7 @@ def causal_log_probs(
     if bos_id is not None:
         tokens = jnp.pad(tokens, ((0, 0), (1, 0)), constant_values=bos_id)
         segments = jnp.concatenate([segments[:, :1], segments], axis=1)
-    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
     head = models.head_projection(model.apply, params)
     features = head.features(hidden.reshape(-1, hidden.shape[-1]))
     targets, loss_mask = ops.next_token_targets(tokens, segments)

@@ -2,14 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
-from jaxlm.scoring._openings import Bos, opening_ids, resolve_bos
+from jaxlm.scoring._forward import LogProbForward
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._openings import Bos, opening_ids, resolve_bos, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._unknown import Unknown, check_unknown
 
@@ -48,7 +49,7 @@ class Conditional(Measure):
     """
 
     name: ClassVar[str] = "conditional"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     context: str = "context"
     bos: Opening = "auto"
     long: Excess = "error"
@@ -62,8 +63,15 @@ class Conditional(Measure):
             return self
         return dataclasses.replace(self, bos=resolve_bos(self.bos, context))
 
-    def needs(self, context: Context) -> Needs:
-        return Needs(details=True, shared_contexts=True)
+    def forward(self, context: Context) -> LogProbForward:
+        return LogProbForward(details=True, shared_contexts=True)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.context,)
+
+    def remark(self, context: Context, asked: "Conditional") -> str:
+        return unopened_remark(context, asked.bos, self.bos)
 
     def texts(self, record: data.Record) -> Sequence[str]:
         context, continuation = split_text(record.meta.get(self.context, ""), record.text)
@@ -79,7 +87,7 @@ class Conditional(Measure):
             pa.field("is_greedy", pa.bool_()),
         ]
 
-    def pieces(self, context: Context, record: data.Record) -> Planned:
+    def start(self, context: Context, record: data.Record) -> Round:
         if self.context not in record.meta:
             there = ", ".join(map(repr, record.meta)) or "none"
             raise ScoreError(f"no context {self.context!r} beside the text; what is there: {there}")
@@ -109,12 +117,10 @@ class Conditional(Measure):
         known -= cut
         read, targets = stream[:-1], stream[known:]
         places = np.arange(known - 1, len(read), dtype=np.int32)
-        return Planned(
-            [Piece(read, places, targets, context=known)], ContinuationState(continuation, own, cut)
-        )
+        return Round(ContinuationState(continuation, own, cut), [Piece(read, places, targets, context=known)])
 
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
-        state, (found,) = planned.state, scores
+    def advance(self, state: ContinuationState, answers: Sequence[PieceScores]) -> Row:
+        (found,) = answers
         total = float(found.log_probs.sum(dtype=np.float64))
         num_tokens, num_bytes = len(found.log_probs), len(state.continuation.encode())
         return {

@@ -1,6 +1,7 @@
 """Scoring at the speed of the hardware: pieces are packed on the host while all local devices work."""
 
 import contextlib
+import dataclasses
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -11,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import pretrained
+from jaxlm import models, pretrained
 from jaxlm.errors import ScoreError
 from jaxlm.scoring._ahead import ahead
+from jaxlm.scoring._device_rows import BatchShape, DeviceRows, Packed
 from jaxlm.scoring._engine_config import (
     EngineConfig,
     Work,
@@ -22,11 +24,11 @@ from jaxlm.scoring._engine_config import (
     longest_piece,
     shorter_rows,
 )
-from jaxlm.scoring._forward import Answers, make_forward
+from jaxlm.scoring._forward import LogProbForward
+from jaxlm.scoring._forward_contract import QUERY_POSITIONS, Forward, ForwardSetting
 from jaxlm.scoring._instruction_positions import host_instruction_positions
-from jaxlm.scoring._measure import Needs
-from jaxlm.scoring._packer import BatchShape, DeviceRows, Packed, pack
-from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring._packer import pack
+from jaxlm.scoring._pieces import Piece, PieceContrast
 
 # Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread
 # one after another, and of two at once one keeps busy the cores that the other is not spread over.
@@ -46,7 +48,7 @@ class Engine:
     Args:
       loaded: a causal or a masked LM.
       config: how the work is cut.
-      needs: what is asked beside log-probabilities.
+      forward: what the devices compute; None: log-probabilities.
 
     Raises:
       ScoreError: if the model has no token head, rows do not divide by the devices, or an option does not fit
@@ -54,31 +56,41 @@ class Engine:
     """
 
     def __init__(
-        self, loaded: pretrained.Loaded, config: EngineConfig | None = None, needs: Needs | None = None
+        self,
+        loaded: pretrained.Loaded,
+        config: EngineConfig | None = None,
+        forward: Forward | None = None,
     ) -> None:
-        if loaded.objective == "body":
+        if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
-        if loaded.objective not in ("causal_lm", "masked_lm"):
+        if not loaded.kind.score:
             raise ScoreError(
-                f"tokens are scored by a causal_lm or a masked_lm: this model is a {loaded.objective!r}"
+                f"tokens are scored by a causal or a masked LM: this model is a {loaded.kind.name}"
             )
-        needs = Needs() if needs is None else needs
+        forward = LogProbForward() if forward is None else forward
         self._model_config = loaded.config
         self.config = filled(config, loaded)
-        self._needs = needs._replace(
-            shared_contexts=needs.shared_contexts and can_share_contexts(loaded),
-        )
+        is_shared = forward.shared_contexts and can_share_contexts(loaded)
+        self._forward = dataclasses.replace(forward, shared_contexts=is_shared)
         devices = self.config.devices
-        wide = loaded.config.position == "instruction"
-        self._shape = BatchShape(len(devices), self.config.rows // len(devices), self.config.row_length, wide)
+        self._shape = BatchShape(
+            len(devices),
+            self.config.rows // len(devices),
+            self.config.row_length,
+            wide=isinstance(loaded.config.position, models.Instruction),
+            contrasts=forward.contrasts,
+            least=min(QUERY_POSITIONS, self.config.row_length) if forward.each == "query" else 0,
+        )
         self._shorter = shorter_rows(self.config)
         self.longest = longest_piece(self.config, loaded)
         self.work, self._counting, self._compiling = Work(), threading.Lock(), threading.Lock()
         self._step, self._executables = self._mapped(loaded), {}
         self._params = _replicated(_kept(loaded), devices)
 
-    def __call__(self, pieces: Iterable[Piece]) -> Iterator[PieceScores]:
-        """Yields the scores of each piece, in order, as the pieces come; memory does not grow with them.
+    def __call__(self, pieces: Iterable[Piece]) -> Iterator[Any]:
+        """Yields the answer to each piece, in order, as the pieces come; memory does not grow with them.
+
+        Of log-probabilities an answer is `PieceScores`; else what the forward computes, of that piece alone.
 
         Pieces are drawn, packed and laid out by a thread while the devices work.
 
@@ -89,10 +101,14 @@ class Engine:
           ValueError: if a piece is empty, too long, or asks for what is not there.
         """
         checked = ((piece, self._positions(piece)) for piece in pieces)
-        how = {"buffer": self.config.buffer, "shared": self._needs.shared_contexts, "shorter": self._shorter}
+        how = {
+            "buffer": self.config.buffer,
+            "shared": self._forward.shared_contexts,
+            "shorter": self._shorter,
+        }
         # In a CPU's time, as many keys cost what the products of a position do as its features are wide.
         batches = pack(checked, self._shape, beside=self._model_config.width, **how)
-        ready: dict[int, PieceScores] = {}
+        ready: dict[int, Any] = {}
         first = 0
         with contextlib.closing(self._answered(batches)) as answered:
             for packed, answers in answered:
@@ -101,9 +117,9 @@ class Engine:
                     yield ready.pop(first)
                     first += 1
 
-    def _answered(self, batches: Iterable[Packed]) -> Generator[tuple[Packed, Answers], None, None]:
+    def _answered(self, batches: Iterable[Packed]) -> Generator[tuple[Packed, Any], None, None]:
         """Yields batches with their answers, in order."""
-        flying: deque[tuple[Packed, Future[Answers]]] = deque()
+        flying: deque[tuple[Packed, Future[Any]]] = deque()
         workers, coming = ThreadPoolExecutor(BATCHES_IN_FLIGHT, "jaxlm-batches"), ahead(batches)
         try:
             for packed in coming:
@@ -120,39 +136,39 @@ class Engine:
             workers.shutdown(wait=False, cancel_futures=True)
             coming.close()
 
-    def _executable(self, rows: DeviceRows) -> Callable[..., Answers]:
+    def _executable(self, rows: DeviceRows) -> Callable[..., Any]:
         shape = rows.tokens.shape
         with self._compiling:
             if shape not in self._executables:
                 self._executables[shape] = self._step.lower(self._params, rows).compile()
         return self._executables[shape]
 
-    def _answers(self, step: Callable[..., Answers], rows: DeviceRows) -> Answers:
+    def _answers(self, step: Callable[..., Any], rows: DeviceRows) -> Any:
         """The answers of a batch, as arrays of the host."""
         return jax.tree.map(np.asarray, step(self._params, rows))
 
-    def _mapped(self, loaded: pretrained.Loaded) -> Callable[..., Answers]:
+    def _mapped(self, loaded: pretrained.Loaded) -> Callable[..., Any]:
         on_cpu = self.config.devices[0].platform == "cpu"
-        how = {"tile": self.config.tile, "combine": self.config.combine, "on_cpu": on_cpu}
-        forward = make_forward(loaded.model, self._needs, **how)
+        setting = ForwardSetting(self.config.tile, self.config.combine, on_cpu)
+        forward = self._forward.program(loaded.model, setting)
 
-        def step(params: Any, rows: Any) -> Answers:
+        def step(params: Any, rows: Any) -> Any:
             self._count(Work(traces=1))
             return forward(params, rows)
 
         return jax.pmap(step, in_axes=(None, 0), devices=list(self.config.devices))
 
-    def _land(self, packed: Packed, answers: Answers, ready: dict[int, PieceScores]) -> None:
+    def _land(self, packed: Packed, answers: Any, ready: dict[int, Any]) -> None:
+        leaves, tree = jax.tree.flatten(answers)
+        is_each_query = self._forward.each == "query"
         for device, ask in packed.asks:
-            span = slice(ask.start, ask.start + ask.count)
-            ready[ask.piece] = PieceScores(
-                *(None if field is None else field[device, span].copy() for field in answers)
-            )
+            own = ask.query if is_each_query else slice(ask.start, ask.start + ask.count)
+            ready[ask.piece] = tree.unflatten([leaf[device, own].copy() for leaf in leaves])
         done = Work(
             pieces=len(packed.asks),
             batches=1,
             tokens=packed.num_tokens,
-            positions=self._shape.num_positions,
+            positions=self._shape.num_positions * (2 if self._shape.contrasts else 1),
             scored=int(packed.rows.count.sum()),
         )
         self._count(done)
@@ -165,6 +181,8 @@ class Engine:
     def _positions(self, piece: Piece) -> np.ndarray:
         """The positions of a piece, which is checked on the way."""
         num, asked = len(piece.tokens), len(piece.scored)
+        if (piece.contrast is not None) != self._shape.contrasts:
+            raise ValueError("a piece has a contrast where the forward compares, and nowhere else")
         if not 1 <= num <= self.longest or asked > self.config.row_length:
             raise ValueError(
                 f"a piece has 1 to {self.longest} tokens and at most {self.config.row_length} questions: got "
@@ -172,31 +190,42 @@ class Engine:
             )
         if len(piece.targets) != asked or (asked and not 0 <= piece.scored.min() <= piece.scored.max() < num):
             raise ValueError(f"a piece of {num} tokens is asked {piece.scored} for {piece.targets}")
+        if piece.contrast is not None:
+            self._check_contrast(piece.contrast, asked)
         if piece.positions is not None:
             return piece.positions
-        if self._model_config.position == "instruction":
-            return host_instruction_positions(piece.tokens, self._model_config.next_id)
+        if isinstance(self._model_config.position, models.Instruction):
+            return host_instruction_positions(piece.tokens, self._model_config.position.next_id)
         return np.arange(num, dtype=np.int32)
+
+    def _check_contrast(self, contrast: PieceContrast, asked: int) -> None:
+        num, places = len(contrast.tokens), contrast.places
+        if self._shape.wide or not 1 <= num <= self.longest:
+            raise ValueError(f"a contrast has 1 to {self.longest} tokens with one position each: got {num}")
+        if not len(places) == len(contrast.targets) == asked or (
+            asked and not 0 <= places.min() <= places.max() < num
+        ):
+            raise ValueError(f"a contrast of {num} tokens is asked {places} for {contrast.targets}")
 
 
 def score_pieces(
     loaded: pretrained.Loaded,
     pieces: Iterable[Piece],
     config: EngineConfig | None = None,
-    needs: Needs | None = None,
-) -> Iterator[PieceScores]:
-    """Yields the scores of pieces in order; an `Engine` that is used once.
+    forward: Forward | None = None,
+) -> Iterator[Any]:
+    """Yields the answers to pieces in order; an `Engine` that is used once.
 
     Args:
       loaded: a causal or a masked LM.
       pieces: see `Engine`.
       config: how the work is cut.
-      needs: what is asked beside log-probabilities.
+      forward: what the devices compute; None: log-probabilities.
     """
-    yield from Engine(loaded, config, needs)(pieces)
+    yield from Engine(loaded, config, forward)(pieces)
 
 
-def _landed(flying: deque[tuple[Packed, Future[Answers]]]) -> tuple[Packed, Answers]:
+def _landed(flying: deque[tuple[Packed, Future[Any]]]) -> tuple[Packed, Any]:
     packed, answers = flying.popleft()
     return packed, answers.result()
 

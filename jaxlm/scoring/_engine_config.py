@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import jax
 
-from jaxlm import pretrained
+from jaxlm import models, pretrained
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
-from jaxlm.scoring._forward import COMBINES, CombineMembers
+from jaxlm.io import check_numbers
+from jaxlm.scoring._forward_contract import COMBINES, CombineMembers
 
 # Attention over fewer keys takes no less.
 SHORTEST_SHAPE = 64
@@ -68,7 +68,7 @@ class Work(NamedTuple):
       pieces: answered.
       batches: computed.
       tokens: that were read; fewer than the pieces have where they share.
-      positions: that were computed, padding among them.
+      positions: that were computed, padding among them, and those of contrasts.
       scored: places that were asked.
       traces: how often the computation was traced, each of which is a compilation.
     """
@@ -95,10 +95,8 @@ def can_share_contexts(loaded: pretrained.Loaded) -> bool:
       loaded: the model.
     """
     config = loaded.config
-    moved = config.window is not None or config.rotary_scaling == "dynamic"
-    return (
-        loaded.objective == "causal_lm" and config.causal and not moved and config.position != "instruction"
-    )
+    moved = config.window is not None or config.is_dynamic or isinstance(config.position, models.Instruction)
+    return loaded.kind.next_token and config.causal and not moved
 
 
 def longest_piece(config: EngineConfig, loaded: pretrained.Loaded) -> int:
@@ -108,7 +106,7 @@ def longest_piece(config: EngineConfig, loaded: pretrained.Loaded) -> int:
       config: of rows whose length is known.
       loaded: the model; a table of learned positions ends with its `max_length`.
     """
-    is_learned = loaded.config.position == "learned"
+    is_learned = isinstance(loaded.config.position, models.Learned)
     return min(config.row_length, loaded.config.max_length) if is_learned else config.row_length
 
 
@@ -134,7 +132,7 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
     rows = config.rows or len(devices) * max(positions // row_length, 1)
     if rows % len(devices):
         raise ConfigError(f"rows divide over the {len(devices)} devices: got {rows}")
-    is_masked = loaded.objective == "masked_lm"
+    is_masked = loaded.kind.fill
     budget = (1 << 23) if on_cpu else (1 << 27)
     combine = config.combine or ("probs" if loaded.members else None)
     members = 1 if combine is None else jax.tree.leaves(loaded.params)[0].shape[0]

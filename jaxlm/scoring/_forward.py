@@ -3,41 +3,61 @@
 Letters: `B L` rows, `M` places, `T` places of a tile, `E` members, `V` vocabulary, `D` width.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxlm import models, ops
-from jaxlm.scoring._measure import Needs
-from jaxlm.scoring._packer import DeviceRows
+from jaxlm.scoring._device_rows import DeviceRows
+from jaxlm.scoring._forward_contract import CombineMembers, Forward, ForwardSetting, hidden_states
+from jaxlm.scoring._pieces import PieceScores
 from jaxlm.typing import Array, Bool, Float, Int
 
-CombineMembers = Literal["probs", "log_probs", "scores"]
-COMBINES = ("probs", "log_probs", "scores")
 # Where the logits themselves are not asked for, so many tiles are taken at once, each part of the vocabulary
 # for all of them while it is at hand; so many float32 logits stay in a core's cache.
 STREAMED = 8
 CACHED_LOGITS = 1 << 20
 
 
-class Answers(NamedTuple):
-    """As `PieceScores`, for all places of a batch."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogProbForward(Forward):
+    """The log-probability of each target, and what is asked beside it; answers are `PieceScores`.
 
-    log_probs: Array
-    ranks: Array | None
-    entropy: Array | None
-    confidence: Array | None
-    top_tokens: Array | None
-    top_log_probs: Array | None
-    masses: Array | None
+    Attributes:
+      details: ranks, entropy and confidence.
+      top_k: how many of the likeliest ids.
+      sets: `Bool[s V]` sets of ids whose probabilities are summed up, or None.
+      vocabulary: the ids that distributions are over, all others having probability 0 and no part in the sum;
+        targets are among them. None: every id of the model.
+
+    Example:
+      >>> LogProbForward(top_k=5).each
+      'place'
+    """
+
+    details: bool = False
+    top_k: int = 0
+    sets: np.ndarray | None = None
+    vocabulary: tuple[int, ...] | None = None
+
+    def program(
+        self, model: models.Model, setting: ForwardSetting
+    ) -> Callable[[Any, DeviceRows], PieceScores]:
+        return make_forward(model, self, setting)
+
+    def fault(self, answer: PieceScores) -> str:
+        is_sound = np.isfinite(answer.log_probs).all()
+        return "" if is_sound else "the model's log-probabilities are not finite numbers"
 
 
 def make_forward(
-    model: models.Model, needs: Needs, *, tile: int, combine: CombineMembers | None, on_cpu: bool
-) -> Callable[[Any, DeviceRows], Answers]:
+    model: models.Model, needs: LogProbForward, setting: ForwardSetting
+) -> Callable[[Any, DeviceRows], PieceScores]:
     """Returns the function of parameters and one device's rows; pure, of static shapes.
 
     The number of tiles is that of the questions, known when it runs: places that nothing asks cost nothing.
@@ -45,30 +65,27 @@ def make_forward(
     Args:
       model: a language model.
       needs: what is asked beside log-probabilities.
-      tile: T, places whose logits are held at once.
-      combine: how the log-probabilities of stacked members become one; None: there is one model.
-      on_cpu: where it will run; an accelerator would rather have one large product than the cache's share.
+      setting: how the program is to be made.
     """
+    tile, combine = setting.tile, setting.combine
 
-    def forward(params: Any, rows: DeviceRows) -> Answers:
+    def forward(params: Any, rows: DeviceRows) -> PieceScores:
         mask = tree_mask(rows.branches) if needs.shared_contexts else None
-        read = {"segments": rows.segments, "positions": rows.positions, "attention_mask": mask}
         # A list of trees, so that one model and many members take the same way.
         members = [params] if combine is None else _unstacked(params)
-        hidden = [model.apply({"params": one}, rows.tokens, **read).hidden for one in members]
-        flat = [one.reshape(-1, one.shape[-1]) for one in hidden]
+        flat = [hidden_states(model, one, rows, mask) for one in members]
         heads = [scoring_head(model, one, needs) for one in members]
 
-        def streamed(places: Array, targets: Array) -> Answers:
+        def streamed(places: Array, targets: Array) -> PieceScores:
             head = heads[0]
             features = head.features(flat[0][places])
             ids = ids_at_once(places.shape[0], tile, head.kernel.shape[0])
             log_probs = ops.streamed_log_probs(
                 features, head.kernel, head.bias, targets, ids=ids, softcap=head.softcap
             )
-            return Answers(log_probs, *(None,) * 6)
+            return PieceScores(log_probs)
 
-        def one_tile(places: Array, targets: Array) -> Answers:
+        def one_tile(places: Array, targets: Array) -> PieceScores:
             logits = [_logits(head, hidden[places]) for head, hidden in zip(heads, flat, strict=True)]
             return answers(logits, targets, needs, combine)
 
@@ -78,7 +95,7 @@ def make_forward(
         return ops.over_counted_tiles(one_tile, *asked, [tile])
 
     has_more = needs.details or needs.top_k or needs.sets is not None
-    streams = combine is None and not has_more and on_cpu
+    streams = combine is None and not has_more and setting.on_cpu
     return forward
 
 
@@ -93,7 +110,7 @@ def tree_mask(branches: Int[Array, "B L"]) -> Bool[Array, "B 1 L L"]:
     return ((keys == 0) | (keys == queries))[:, None]
 
 
-def scoring_head(model: models.Model, params: Any, needs: Needs) -> models.HeadProjection:
+def scoring_head(model: models.Model, params: Any, needs: LogProbForward) -> models.HeadProjection:
     """Returns the model's head, its kernel in the compute dtype, of the ids that distributions are over."""
     head = models.head_projection(model.apply, params)
     head = head._replace(kernel=head.kernel.astype(jnp.dtype(model.config.dtype)))
@@ -104,8 +121,11 @@ def scoring_head(model: models.Model, params: Any, needs: Needs) -> models.HeadP
 
 
 def answers(
-    logits: list[Float[Array, "V T"]], targets: Int[Array, " T"], needs: Needs, combine: CombineMembers | None
-) -> Answers:
+    logits: list[Float[Array, "V T"]],
+    targets: Int[Array, " T"],
+    needs: LogProbForward,
+    combine: CombineMembers | None,
+) -> PieceScores:
     """Returns what is asked of one tile of each member's logits, which stand in columns.
 
     Args:
@@ -125,7 +145,7 @@ def answers(
         total = values.T if is_plain else jax.nn.log_softmax(values, axis=0).T
         top = lax.top_k(total, needs.top_k) if needs.top_k else None
         masses = None if needs.sets is None else _masses(total, needs)
-    return Answers(
+    return PieceScores(
         log_probs=log_probs,
         ranks=None if details is None else details.ranks,
         entropy=None if details is None else details.entropy,
@@ -172,7 +192,7 @@ def _chosen(values: Float[Array, "V T"], targets: Int[Array, " T"]) -> Float[Arr
     return jnp.take_along_axis(values, targets[None], axis=0)[0]
 
 
-def _indices(targets: Int[Array, " M"], needs: Needs) -> Int[Array, " M"]:
+def _indices(targets: Int[Array, " M"], needs: LogProbForward) -> Int[Array, " M"]:
     """Columns of the logits: of a restricted vocabulary the place of the id in it."""
     if needs.vocabulary is None:
         return targets
@@ -180,11 +200,11 @@ def _indices(targets: Int[Array, " M"], needs: Needs) -> Int[Array, " M"]:
     return order[jnp.searchsorted(jnp.sort(jnp.asarray(needs.vocabulary, jnp.int32)), targets)]
 
 
-def _ids(columns: Int[Array, "T k"], needs: Needs) -> Int[Array, "T k"]:
+def _ids(columns: Int[Array, "T k"], needs: LogProbForward) -> Int[Array, "T k"]:
     return columns if needs.vocabulary is None else jnp.asarray(needs.vocabulary, jnp.int32)[columns]
 
 
-def _masses(log_probs: Float[Array, "T V"], needs: Needs) -> Float[Array, "T s"]:
+def _masses(log_probs: Float[Array, "T V"], needs: LogProbForward) -> Float[Array, "T s"]:
     sets = needs.sets if needs.vocabulary is None else needs.sets[:, list(needs.vocabulary)]
     return jnp.stack(
         [jax.nn.logsumexp(jnp.where(jnp.asarray(one)[None], log_probs, -jnp.inf), axis=-1) for one in sets],

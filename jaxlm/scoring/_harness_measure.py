@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._forward import LogProbForward
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 PAIRS = "pairs"
@@ -26,11 +27,11 @@ class GivenPairs(Measure):
     """
 
     name: ClassVar[str] = "given-pairs"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     shared: bool = True
 
-    def needs(self, context: Context) -> Needs:
-        return Needs(details=True, shared_contexts=self.shared)
+    def forward(self, context: Context) -> LogProbForward:
+        return LogProbForward(details=True, shared_contexts=self.shared)
 
     def texts(self, record: data.Record) -> Sequence[str]:
         return ()
@@ -38,12 +39,12 @@ class GivenPairs(Measure):
     def columns(self, context: Context) -> list[pa.Field]:
         return [nats("log_likelihood"), pa.field("is_greedy", pa.bool_())]
 
-    def pieces(self, context: Context, record: data.Record) -> Planned:
-        return Planned([_piece(*pair, context.longest) for pair in record.meta[PAIRS]])
+    def start(self, context: Context, record: data.Record) -> Round:
+        return Round(None, [_piece(*pair, context.longest) for pair in record.meta[PAIRS]])
 
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
-        total = sum(float(one.log_probs.sum(dtype=np.float64)) for one in scores)
-        return {"log_likelihood": total, "is_greedy": all(bool((one.ranks == 0).all()) for one in scores)}
+    def advance(self, state: None, answers: Sequence[PieceScores]) -> Row:
+        total = sum(float(one.log_probs.sum(dtype=np.float64)) for one in answers)
+        return {"log_likelihood": total, "is_greedy": all(bool((one.ranks == 0).all()) for one in answers)}
 
 
 def _piece(context: np.ndarray, continuation: np.ndarray, longest: int) -> Piece:

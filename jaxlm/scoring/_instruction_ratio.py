@@ -3,17 +3,18 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.scoring._forward import LogProbForward
 from jaxlm.scoring._instruction_positions import host_instruction_positions
 from jaxlm.scoring._masked_checks import mask_of, too_long
 from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._windows import Long
@@ -45,7 +46,9 @@ class InstructionRatio(Measure):
     """
 
     name: ClassVar[str] = "instruction-ratio"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("fill",)
+
+    reads_each_token: ClassVar[bool] = True
 
     masking: Literal["instruction", "token"] = "instruction"
     long: Long = "window"
@@ -62,10 +65,10 @@ class InstructionRatio(Measure):
             )
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
 
-    def needs(self, context: Context) -> Needs:
+    def forward(self, context: Context) -> LogProbForward:
         """Returns the likeliest id of each place."""
         del context
-        return Needs(top_k=1)
+        return LogProbForward(top_k=1)
 
     def columns(self, context: Context) -> list[pa.Field]:
         """Returns counts, the largest and the mean ratio, and the instructions' own."""
@@ -80,7 +83,7 @@ class InstructionRatio(Measure):
             nats("instruction_log_likelihoods", pa.list_(pa.float32())),
         ]
 
-    def pieces(self, context: Context, record: data.Record) -> Planned:
+    def start(self, context: Context, record: data.Record) -> Round:
         """Returns the copies of a trace."""
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         room = text.room(context.longest)
@@ -92,13 +95,13 @@ class InstructionRatio(Measure):
         centres = None if fits else _centres(numbers, room)
         copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
         names = _texts(context, text.tokens, numbers)
-        return Planned(copies, _Trace(instructions, names, text.tokens.size))
+        return Round(_Trace(instructions, names, text.tokens.size, copies), copies)
 
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+    def advance(self, state: "_Trace", answers: Sequence[PieceScores]) -> Row:
         """Returns the ratios of a trace; an instruction of specials alone has none."""
-        instructions, names, size = planned.state
-        own = planned.pieces.read(scores)
-        best = planned.pieces.read(scores, "top_log_probs")[:, 0].astype(np.float64)
+        instructions, names, size, copies = state
+        own = copies.read(answers)
+        best = copies.read(answers, "top_log_probs")[:, 0].astype(np.float64)
         ratios, likelihoods = np.zeros(len(names)), np.zeros(len(names))
         np.add.at(ratios, instructions, np.maximum(best - own, 0.0))
         np.add.at(likelihoods, instructions, own)
@@ -118,11 +121,12 @@ class InstructionRatio(Measure):
 
 
 class _Trace(NamedTuple):
-    """Of each question its instruction; of each instruction its text; how many tokens there are."""
+    """Of each question its instruction; of each instruction its text; how many tokens; what is read."""
 
     instructions: np.ndarray
     names: list[str]
     size: int
+    copies: MaskedSpans
 
 
 def _spans(text: MaskedText, numbers: np.ndarray, masking: str) -> tuple[MaskedPlaces, np.ndarray]:

@@ -59,7 +59,7 @@ def run_job(
       >>> import pyarrow as pa
       >>> class Lengths:
       ...     schema = pa.schema([("num_tokens", pa.int64())])
-      ...     description = {"measure": "length"}
+      ...     description, work = {"measure": "length"}, None
       ...     def __call__(self, records):
       ...         return ({"num_tokens": len(record.text)} for record in records)
       >>> source = Source(lambda: [data.Record("a", "three", {})], {"corpus": "one word"})
@@ -184,7 +184,7 @@ class _Run:
         if self._estimate is not None and self._documents:
             missing = max(self._estimate - self._position, 0) / self._config.shard[1]
             left = missing * seconds / self._documents
-        work = getattr(self._scorer, "work", None)
+        work = self._scorer.work
         padding = None if work is None else work.padding_share
         counts = (self._documents, self._errors, self._tokens, self._written, self._position)
         return JobProgress(*counts, self._estimate, seconds, left, padding)

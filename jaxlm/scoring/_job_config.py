@@ -8,17 +8,27 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
+from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._parts import Base
 from jaxlm.scoring._sources import OnError
 
 
 @runtime_checkable
 class RowScorer(Protocol):
-    """What a job asks of a scorer (see `Scorer`)."""
+    """What a job asks of a scorer (see `Scorer`).
+
+    Attributes:
+      schema: of a row.
+      description: JSON values, all that the numbers depend on.
+      work: what its engine has done so far; None where it has none.
+    """
 
     schema: pa.Schema
     description: dict[str, Any]
+
+    @property
+    def work(self) -> Work | None: ...
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]: ...
 

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._job_config import RowScorer
 from jaxlm.scoring._measure import ScoreError
 
@@ -42,9 +43,9 @@ class Keeping:
         self.description = scorer.description
 
     @property
-    def work(self) -> Any:
+    def work(self) -> Work | None:
         """What the scorer's engine has done so far, None where it has none."""
-        return getattr(self._scorer, "work", None)
+        return self._scorer.work
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]:
         """Yields the scorer's rows, those of records without a score too, with what each record keeps."""

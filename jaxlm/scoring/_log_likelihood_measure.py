@@ -2,14 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError
-from jaxlm.scoring._openings import Bos, closing_id, opening_ids, resolve_bos
+from jaxlm.scoring._forward import LogProbForward
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError
+from jaxlm.scoring._openings import Bos, closing_id, opening_ids, resolve_bos, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
 from jaxlm.scoring._token_rows import check_top_k_fits, token_columns, token_rows
@@ -52,7 +53,7 @@ class LogLikelihood(Measure):
     """
 
     name: ClassVar[str] = "log-likelihood"
-    objectives: ClassVar[tuple[str, ...]] = ("causal_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     bos: Bos = "auto"
     eos: bool = False
     long: Long = "window"
@@ -90,17 +91,20 @@ class LogLikelihood(Measure):
             raise ScoreError(f"window: what opens a text has {len(opening)} tokens, got room for {window}")
         return dataclasses.replace(self, bos=bos, window=window, context=least, stride=None)
 
-    def needs(self, context: Context) -> Needs:
+    def forward(self, context: Context) -> LogProbForward:
         sets = None
         if self.words:
             sets = word_rule(context).sets
-        return Needs(details=self.tokens, top_k=self.top_k, sets=sets)
+        return LogProbForward(details=self.tokens, top_k=self.top_k, sets=sets)
+
+    def remark(self, context: Context, asked: "LogLikelihood") -> str:
+        return unopened_remark(context, asked.bos, self.bos)
 
     def columns(self, context: Context) -> list[pa.Field]:
         lists = token_columns(self.top_k) if self.tokens else []
         return [*text_columns("log_likelihood"), *lists, *(word_columns() if self.words else [])]
 
-    def pieces(self, context: Context, record: data.Record) -> Planned:
+    def start(self, context: Context, record: data.Record) -> Round:
         tokens = context.encode(record.text)
         check_unknown(context, record.text, tokens, self.unknown)
         is_opened = self.bos != "none"
@@ -117,7 +121,7 @@ class LogLikelihood(Measure):
         pieces = self._windows(stream, given)
         if self.words and not self.eos:
             pieces = self._ended(context, stream, pieces, given)
-        return Planned(pieces, DocumentState(context, record, tokens, is_opened, closing))
+        return Round(DocumentState(context, record, tokens, is_opened, closing), pieces)
 
     def _windows(self, stream: np.ndarray, given: int) -> list[Piece]:
         pieces, places = [], np.arange(self.window, dtype=np.int32)
@@ -134,7 +138,7 @@ class LogLikelihood(Measure):
         """Asks behind a text, too, for the mass of what may end its last word; no other question moves."""
         last = pieces[-1]
         # Dynamic scaling turns every place by the length that is read: there the last piece stays as it is.
-        if len(last.tokens) < self.window and context.config.rotary_scaling != "dynamic":
+        if len(last.tokens) < self.window and not context.config.is_dynamic:
             read = np.append(last.tokens, stream[-1:])
             scored = np.append(last.scored, np.int32(len(read) - 1))
             targets = np.append(last.targets, np.int32(0))
@@ -144,10 +148,9 @@ class LogLikelihood(Measure):
             read = np.concatenate([stream[:given], stream[given - self.window :]])
         return [*pieces, Piece(read, np.array([len(read) - 1], np.int32), np.zeros(1, np.int32))]
 
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
-        state: DocumentState = planned.state
+    def advance(self, state: DocumentState, answers: Sequence[PieceScores]) -> Row:
         joined = PieceScores(
-            *(None if one[0] is None else np.concatenate(one) for one in zip(*scores, strict=True))
+            *(None if one[0] is None else np.concatenate(one) for one in zip(*answers, strict=True))
         )
         asked = len(state.tokens) + self.eos - (not state.is_opened)
         if len(joined.log_probs) != asked + (self.words and not self.eos):

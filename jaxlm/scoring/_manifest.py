@@ -94,7 +94,7 @@ def check_store(store: Store, job: Job) -> bool:
         return True
     if _is_of_parts(store, job):
         return False
-    found = differences(stored, job.description)
+    found = io.differences(stored, job.description)
     more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
     raise UsageError(
         f"{store.place} holds another job, what differs (there and here): {'; '.join(found[:MOST_TOLD])}"
@@ -109,31 +109,6 @@ def is_sealed(store: Store) -> bool:
       store: of a job; one that has not begun will be of the former kind.
     """
     return JOB not in store.names() or io.SEAL in _parsed(store)
-
-
-def differences(there: Any, here: Any, name: str = "") -> list[str]:
-    """Returns a line for each value of nested dictionaries that differs: `name: there and here`.
-
-    Example:
-      >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}})
-      ['a.c 2 and 3', 'a.d (none) and 4']
-    """
-    if not (isinstance(there, dict) and isinstance(here, dict)):
-        return [] if there == here else [f"{name} {_short(there)} and {_short(here)}"]
-    found = []
-    for key in sorted({*there, *here}):
-        inner = f"{name}.{key}" if name else key
-        if key not in there or key not in here:
-            one, other = (_short(values[key]) if key in values else "(none)" for values in (there, here))
-            found.append(f"{inner} {one} and {other}")
-        else:
-            found += differences(there[key], here[key], inner)
-    return found
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else f"{text[:18]}...{text[-6:]}"
 
 
 def _read(store: Store) -> dict[str, Any]:

@@ -1,19 +1,23 @@
-"""The contract of every measure: from a document to pieces, and from their scores to one row."""
+"""The contract of every measure: from a document to queries, and from their answers to one row."""
 
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxlm import data, models, tokenizers
 from jaxlm.errors import ConfigError, ScoreError
-from jaxlm.fields import check_numbers
-from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.io import check_numbers
+from jaxlm.scoring._forward import LogProbForward
+from jaxlm.scoring._forward_contract import Forward
+from jaxlm.scoring._pieces import Piece
 
+Question = Literal["next_token", "fill"]
+MODELS_ASKED: dict[Question, str] = {"next_token": "causal LM", "fill": "masked LM"}
 # What options that several measures have are at least.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 
@@ -23,7 +27,7 @@ class Context(NamedTuple):
 
     Attributes:
       config: of the model.
-      objective: "causal_lm" or "masked_lm".
+      kind: of the model.
       tokenizer: of the model.
       longest: the most tokens that a piece may have.
       ends: whether the model was trained on texts with ends (see `pretrained.has_ends`).
@@ -33,7 +37,7 @@ class Context(NamedTuple):
     """
 
     config: models.TransformerConfig
-    objective: str
+    kind: models.ModelKind
     tokenizer: tokenizers.Tokenizer
     longest: int
     ends: bool
@@ -41,48 +45,41 @@ class Context(NamedTuple):
     extra: Mapping[str, Any] = MappingProxyType({})
 
 
-class Needs(NamedTuple):
-    """What a measure wants of the engine beside log-probabilities; the same for all its pieces.
+Row = dict[str, Any]
+
+
+class Round(NamedTuple):
+    """A document on its way: what the model is asked now, and what is kept until it has answered.
 
     Attributes:
-      details: ranks, entropy and confidence.
-      top_k: how many of the likeliest ids.
-      sets: `Bool[s V]` sets of ids whose probabilities are summed up, or None.
-      vocabulary: the ids that distributions are over, all others having probability 0 and no part in the sum;
-        targets are among them. None: every id of the model.
-      shared_contexts: whether pieces have contexts to be shared.
+      state: whatever `Measure.advance` needs beside the answers.
+      queries: what the model reads; may be empty.
     """
 
-    details: bool = False
-    top_k: int = 0
-    sets: np.ndarray | None = None
-    vocabulary: tuple[int, ...] | None = None
-    shared_contexts: bool = False
-
-
-class Planned(NamedTuple):
-    """A document on its way: the pieces that are asked, and what makes a row of their answers.
-
-    Attributes:
-      pieces: what the model reads; may be empty.
-      state: whatever the measure's `row` needs beside the scores.
-    """
-
-    pieces: Sequence[Piece]
-    state: Any = None
+    state: Any
+    queries: Sequence[Piece]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure(abc.ABC):
     """A kind of score and its options, a frozen dataclass each; options are what its description says.
 
+    `start` says what is asked of a document, `advance` makes the row of the answers. A measure that needs the
+    answers to know what to ask next sets `asks_again`: its `advance` may return another `Round` in the place
+    of a row, as often as it likes, and those of many documents are read in the same batches.
+
     Attributes:
       name: what commands call it.
-      objectives: of the models that it can be asked of.
+      questions: by what the models that it can be asked of are scored, see `ModelKind.question`.
+      asks_again: whether `advance` may return another round.
+      reads_each_token: whether a text is read about as often as it has tokens, so that less of a corpus is
+        put into a part of a job.
     """
 
     name: ClassVar[str]
-    objectives: ClassVar[tuple[str, ...]]
+    questions: ClassVar[tuple[Question, ...]]
+    asks_again: ClassVar[bool] = False
+    reads_each_token: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuses options of another type, or of no range that any measure has.
@@ -94,9 +91,9 @@ class Measure(abc.ABC):
             check_numbers(self)
         except ConfigError as error:
             raise ScoreError(str(error)) from None
-        for name, least in LEAST_OPTIONS.items():
-            value = getattr(self, name, None)
-            if isinstance(value, int) and value < least:
+        for name, value in vars(self).items():
+            least = LEAST_OPTIONS.get(name)
+            if least is not None and isinstance(value, int) and value < least:
                 raise ScoreError(f"{name}: expected a whole number from {least}, got {value}")
 
     def resolved(self, context: Context) -> "Measure":
@@ -111,17 +108,37 @@ class Measure(abc.ABC):
         del context
         return self
 
-    def needs(self, context: Context) -> Needs:
-        """Returns what the engine has to compute.
+    def forward(self, context: Context) -> Forward:
+        """Returns what the devices compute: log-probabilities of targets, unless a measure says otherwise.
 
         Args:
           context: of the model.
         """
         del context
-        return Needs()
+        return LogProbForward()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns of a corpus, beside the text's, that the measure reads from `Record.meta`."""
+        return ()
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether rows have a column `measured`, by which the columns in nats are ranked."""
+        return False
+
+    def remark(self, context: Context, asked: "Measure") -> str:
+        """Returns what a user has to know of how texts are read; "" where there is nothing.
+
+        Args:
+          context: of the model.
+          asked: this measure before its options were filled in.
+        """
+        del context, asked
+        return ""
 
     def texts(self, record: data.Record) -> Sequence[str]:
-        """Returns the texts of a record that `pieces` will encode, for encoding whole blocks of them ahead.
+        """Returns the texts of a record that `start` will encode, for encoding whole blocks of them ahead.
 
         Args:
           record: a document.
@@ -137,8 +154,8 @@ class Measure(abc.ABC):
         """
 
     @abc.abstractmethod
-    def pieces(self, context: Context, record: data.Record) -> Planned:
-        """Returns what the model is asked for a document.
+    def start(self, context: Context, record: data.Record) -> Round:
+        """Returns what the model is asked of a document.
 
         Args:
           context: of the model.
@@ -149,12 +166,16 @@ class Measure(abc.ABC):
         """
 
     @abc.abstractmethod
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
-        """Returns the row of a document: plain values by column.
+    def advance(self, state: Any, answers: Sequence[Any]) -> Round | Row:
+        """Returns the row of a document, plain values by column, or what is asked of it next.
 
         Args:
-          planned: what `pieces` returned.
-          scores: of its pieces, in their order.
+          state: of the round.
+          answers: to its queries, in their order: what the forward computes, `PieceScores` unless it is
+            another.
+
+        Raises:
+          ScoreError: if the document cannot be scored.
         """
 
     def options(self) -> dict[str, Any]:

@@ -77,13 +77,31 @@ def masked_frame(context: Context, ends: bool | None) -> tokenizers.Frame:
 
 def trained_frame(context: Context) -> tokenizers.Frame | None:
     """Returns what stood around texts in training; None: what its tokenizer's file says, as published."""
-    told = pretrained.told_frame(context.tokenizer, context.objective, context.extra)
+    told = pretrained.told_frame(context.tokenizer, context.kind, context.extra)
     return told if told is not None or context.ends else tokenizers.Frame()
 
 
 def usual_frame(context: Context) -> tokenizers.Frame:
     """Returns what stands around a text that is scored from left to right."""
     return tokenizers.text_frame(context.tokenizer, "score", trained_frame(context))
+
+
+def unopened_remark(context: Context, asked: str, filled: str) -> str:
+    """Returns that no token opens texts, where nobody chose so.
+
+    Of a run whoever trained it knows; of a published model it is seen in its numbers alone.
+
+    Args:
+      context: of the model.
+      asked: the policy that was asked for.
+      filled: the one that it stands for.
+    """
+    if (asked, filled) != ("auto", "none") or trained_frame(context) is not None:
+        return ""
+    return (
+        "no token opens texts: the tokenizer's file puts none there, and has no bos or eos; the first token "
+        "of each text is not scored"
+    )
 
 
 def _asked_frame(context: Context) -> tokenizers.Frame:

@@ -1,13 +1,13 @@
 """Readings placed into batches of few static shapes: best fit from a bounded buffer, fullest rows first."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from jaxlm import data
+from jaxlm.scoring._device_rows import BatchShape, Packed, lay_out_rows
 from jaxlm.scoring._pieces import Piece
-from jaxlm.scoring._readings import Ask, Reading, Readings
+from jaxlm.scoring._readings import Readings
 
 # A plan passes a reading over this often at most, while fuller rows go first.
 PATIENCE = 3
@@ -15,70 +15,6 @@ PATIENCE = 3
 MANY_ROWS, MANY_BUFFERS = 4096, 16
 # Batches that are worth the compilation of another shape.
 BATCHES_WORTH_COMPILING = 16
-
-
-class BatchShape(NamedTuple):
-    """The shape of a batch.
-
-    Attributes:
-      devices: E, each of which reads `rows` rows.
-      rows: B, of a device.
-      row_length: L; also as many questions for each row.
-      wide: whether positions are pairs.
-    """
-
-    devices: int
-    rows: int
-    row_length: int
-    wide: bool = False
-
-    @property
-    def num_rows(self) -> int:
-        """Of all devices."""
-        return self.devices * self.rows
-
-    @property
-    def num_positions(self) -> int:
-        """Of all devices."""
-        return self.num_rows * self.row_length
-
-    def cut(self, row_length: int) -> "BatchShape":
-        """Returns the shape of as many positions in shorter rows, whose length divides these."""
-        return self._replace(rows=self.rows * self.row_length // row_length, row_length=row_length)
-
-
-class DeviceRows(NamedTuple):
-    """What devices read: host arrays with a leading axis of devices.
-
-    Attributes:
-      tokens, segments, branches: `Int32[E B L]`, segments from 1, 0 = padding; branches as in `Reading`.
-      positions: `Int32[E B L]` or `Int32[E B L 2]`.
-      places: `Int32[E B*L]` flat in a device's `B * L`, the first `count` of them questions.
-      targets: `Int32[E B*L]`.
-      count: `Int32[E]`.
-    """
-
-    tokens: np.ndarray
-    segments: np.ndarray
-    branches: np.ndarray
-    positions: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
-    count: np.ndarray
-
-
-class Packed(NamedTuple):
-    """A batch and whose answers it will bring: for each ask the device it is of; `start` is that device's.
-
-    Attributes:
-      rows: what is read.
-      asks: (device, ask).
-      num_tokens: real tokens in it.
-    """
-
-    rows: DeviceRows
-    asks: list[tuple[int, Ask]]
-    num_tokens: int
 
 
 def pack(
@@ -106,7 +42,7 @@ def pack(
       shorter: lengths that rows may have besides; they divide the longest.
       beside: what a position costs beside attention, in keys that it looks at.
     """
-    waiting = Readings(shape.row_length, shared)
+    waiting = Readings(shape.row_length, shared, shape.least)
     shapes, taken = [shape, *map(shape.cut, shorter)], set()
 
     def planned(*, last: bool) -> Iterator[Packed]:
@@ -159,34 +95,5 @@ def _planned(
     chosen = [rows[row] for row in order[:num]]
     for first in range(0, len(chosen), each):
         batch = chosen[first : first + each]
-        yield _batch([[waiting.all[place] for place in row] for row in batch], shape)
+        yield lay_out_rows([[waiting.all[place] for place in row] for row in batch], shape)
     waiting.take({int(place) for row in chosen for place in row})
-
-
-def _batch(rows: list[list[Reading]], shape: BatchShape) -> Packed:
-    ints = np.zeros((4, shape.num_rows, shape.row_length), np.int32)
-    tokens, segments, branches, _ = ints
-    positions = np.zeros((*tokens.shape, 2), np.int32) if shape.wide else ints[3]
-    flat = shape.rows * shape.row_length
-    places, targets = np.zeros((2, shape.devices, flat), np.int32)
-    count = np.zeros(shape.devices, np.int32)
-    asks, num_tokens = [], 0
-    for row, readings in enumerate(rows):
-        device, column = row // shape.rows, 0
-        for segment, reading in enumerate(readings, 1):
-            end = column + reading.length
-            tokens[row, column:end] = reading.tokens()
-            segments[row, column:end] = segment
-            branches[row, column:end] = reading.branches()
-            positions[row, column:end] = reading.positions()
-            start, stop = int(count[device]), int(count[device]) + reading.num_asked
-            where, wanted = reading.questions()
-            places[device, start:stop] = where + (row % shape.rows) * shape.row_length + column
-            targets[device, start:stop] = wanted
-            asks += [(device, ask._replace(start=ask.start + start)) for ask in reading.asks]
-            count[device], column = stop, end
-        num_tokens += column
-    of_devices = (shape.devices, shape.rows, shape.row_length)
-    shaped = (array.reshape(*of_devices) for array in (tokens, segments, branches))
-    wide = positions.reshape(*of_devices, *positions.shape[2:])
-    return Packed(DeviceRows(*shaped, wide, places, targets, count), asks, num_tokens)

@@ -1,16 +1,36 @@
 """What a model is asked to read, and what it answers: the two records between measures and the engine.
 
-Letters: `n` tokens of a piece, `m` places of it that are scored, `k` likeliest ids, `s` sets of ids.
+Letters: `n` tokens of a piece, `m` places of it that are scored, `c` tokens of what it is compared with, `k`
+likeliest ids, `s` sets of ids.
 """
 
+import abc
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 
+class PieceContrast(NamedTuple):
+    """Another sequence that is read in the same batch as a piece, and compared with it place by place.
+
+    Attributes:
+      tokens: `Int32[c]` as the model reads them.
+      places: `Int32[m]` for each asked place of the piece, the place in `tokens` that it is compared with.
+      targets: `Int32[m]` the id that each of them is asked for.
+
+    Example:
+      >>> PieceContrast(*(np.array(one, np.int32) for one in ([5, 6], [1], [7]))).tokens.tolist()
+      [5, 6]
+    """
+
+    tokens: np.ndarray
+    places: np.ndarray
+    targets: np.ndarray
+
+
 class Piece(NamedTuple):
-    """One sequence that a model reads, and the log-probabilities that are asked of it; host arrays.
+    """A query of the model: one sequence that it reads, and the places that are asked of it; host arrays.
 
     Attributes:
       tokens: `Int32[n]` as the model reads them: of a masked LM with the masks in place, of a causal one with
@@ -22,6 +42,7 @@ class Piece(NamedTuple):
         or what the tokens say.
       context: the first tokens, of which the engine may read one copy for all pieces that begin with the same
         ones; 0: none. Only a causal model's context does not depend on what follows it.
+      contrast: what it is compared with, of a forward that compares (see `Forward`); else None.
 
     Example:
       >>> piece = Piece(np.array([0, 7, 8], np.int32), np.array([1, 2], np.int32), np.array([8, 9], np.int32))
@@ -34,6 +55,7 @@ class Piece(NamedTuple):
     targets: np.ndarray
     positions: np.ndarray | None = None
     context: int = 0
+    contrast: PieceContrast | None = None
 
 
 class PieceScores(NamedTuple):
@@ -75,8 +97,16 @@ class Extent(NamedTuple):
     largest_id: int = 0
 
 
+class MadePieces(Sequence[Piece]):
+    """Pieces that are made when they are looked at, and say how much they hold without being made."""
+
+    @abc.abstractmethod
+    def extent(self) -> Extent:
+        """Returns how much they hold; no less than it is."""
+
+
 def extent(pieces: Sequence[Piece]) -> Extent:
-    """Returns how much pieces hold; those that are made when they are looked at say so by `extent()`.
+    """Returns how much pieces hold.
 
     Args:
       pieces: of a document; may be empty.
@@ -85,8 +115,9 @@ def extent(pieces: Sequence[Piece]) -> Extent:
       >>> extent([Piece(np.array([3, 9]), np.array([0]), np.array([9]))])
       Extent(longest=2, largest_id=9)
     """
-    if hasattr(pieces, "extent"):
+    if isinstance(pieces, MadePieces):
         return pieces.extent()
-    ids = (each for piece in pieces for each in (piece.tokens, piece.targets))
-    longest = max((len(piece.tokens) for piece in pieces), default=0)
+    runs = [run for piece in pieces for run in (piece, piece.contrast) if run is not None]
+    ids = (each for run in runs for each in (run.tokens, run.targets))
+    longest = max((len(run.tokens) for run in runs), default=0)
     return Extent(longest, max((int(each.max(initial=0)) for each in ids), default=0))

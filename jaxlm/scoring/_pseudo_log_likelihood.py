@@ -6,17 +6,18 @@ Letters: `n` tokens of a text.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from jaxlm import data
+from jaxlm import data, tokenizers
+from jaxlm.scoring._forward import LogProbForward
 from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_rows import at_regular, word_texts
 from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring._token_rows import check_top_k_fits, place_columns, token_places, top_columns, top_strings
@@ -72,7 +73,9 @@ class PseudoLogLikelihood(Measure):
     """
 
     name: ClassVar[str] = "pseudo-log-likelihood"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("fill",)
+
+    reads_each_token: ClassVar[bool] = True
 
     masking: tuple[MaskingScheme, ...] = ("original",)
     vocabulary: Vocabulary = "all"
@@ -99,10 +102,10 @@ class PseudoLogLikelihood(Measure):
             raise ScoreError("a protein has residues and no words: ask for the original masking alone")
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
 
-    def needs(self, context: Context) -> Needs:
+    def forward(self, context: Context) -> LogProbForward:
         """Returns the vocabulary."""
         ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
-        return Needs(details=self.tokens, top_k=self.top_k, vocabulary=ids)
+        return LogProbForward(details=self.tokens, top_k=self.top_k, vocabulary=ids)
 
     def columns(self, context: Context) -> list[pa.Field]:
         """Returns counts, a column a masking, the pseudo-perplexity of the first, and those of tokens."""
@@ -127,7 +130,7 @@ class PseudoLogLikelihood(Measure):
             *(top_columns() if self.top_k else []),
         ]
 
-    def pieces(self, context: Context, record: data.Record) -> Planned:
+    def start(self, context: Context, record: data.Record) -> Round:
         """Returns the masked copies of a document."""
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         check_vocabulary(context, text, self.vocabulary)
@@ -141,12 +144,12 @@ class PseudoLogLikelihood(Measure):
         spans = _spans(text, numbers, self.masking)
         centres = None if fits else _centres(numbers, room, self.masking)
         copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
-        return Planned(copies, (text, record.text, context.tokenizer, numbers))
+        return Round(_Copies(text, record.text, context.tokenizer, numbers, copies), copies)
 
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+    def advance(self, state: "_Copies", answers: Sequence[PieceScores]) -> Row:
         """Returns the sums of a document."""
-        text, original, tokenizer, numbers = planned.state
-        found = planned.pieces.read(scores).reshape(len(self.masking), -1)
+        text, original, tokenizer, numbers, copies = state
+        found = copies.read(answers).reshape(len(self.masking), -1)
         sums = {COLUMNS[one]: math.fsum(each) for one, each in zip(self.masking, found, strict=True)}
         first, count = sums[COLUMNS[self.masking[0]]], found.shape[1]
         row = {**counts(original, text.tokens.size, count), **sums}
@@ -157,7 +160,7 @@ class PseudoLogLikelihood(Measure):
             lists = zip(self.masking, found, strict=True)
             row |= {_list_column("token", one): at_regular(text, each) for one, each in lists}
             row |= {
-                name: at_regular(text, planned.pieces.read(scores, field)[:count])
+                name: at_regular(text, copies.read(answers, field)[:count])
                 for name, field in self._details().items()
             }
             row |= {"top_strings": top_strings(tokenizer, row["top_ids"])} if self.top_k else {}
@@ -172,6 +175,16 @@ class PseudoLogLikelihood(Measure):
         """Columns of tokens by the first masking, and where `PieceScores` has them."""
         top = {"top_ids": "top_tokens", "top_log_probs": "top_log_probs"} if self.top_k else {}
         return {"token_ranks": "ranks", "token_entropies": "entropy", **top}
+
+
+class _Copies(NamedTuple):
+    """A document on its way: its tokens, its text, which words they are, and what is read of it."""
+
+    text: MaskedText
+    original: str
+    tokenizer: tokenizers.Tokenizer
+    numbers: np.ndarray | None
+    copies: MaskedSpans
 
 
 def _list_column(item: str, masking: MaskingScheme) -> str:

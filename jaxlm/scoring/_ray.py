@@ -113,6 +113,8 @@ def _keeping(make_scorer: MakeScorer, kept: pa.Schema) -> RowScorer:
 class ScorerDescription:
     """What is known of the scorers that actors hold."""
 
+    work = None
+
     def __init__(self, schema: pa.Schema, description: dict[str, Any]) -> None:
         self.schema, self.description = schema, description
 
@@ -155,9 +157,9 @@ class _PartScorer:
         found = NO_PROGRESS | {"position": part.first + part.size}
         if not part.documents:
             return found
-        before = getattr(self._scorer, "work", Work())
+        before = self._scorer.work or Work()
         rows = list(score_part(self._scorer, part, on_error=self._config.on_error))
-        after = getattr(self._scorer, "work", Work())
+        after = self._scorer.work or Work()
         payload = encode_part(self._scorer.schema, part, rows, job=self._job.id, base=self._config.base)
         self._store.put(part_name(part.number), payload)
         return found | {

@@ -8,29 +8,51 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.scoring._pieces import Piece
+from jaxlm.scoring._pieces import Piece, PieceContrast
 
 
 class Ask(NamedTuple):
-    """Where the answers for a piece stand among those of its reading: `start` to `start + count`."""
+    """Where the answers for a piece stand among those of its reading.
+
+    Attributes:
+      piece: its number.
+      start, count: of its places: `start` to `start + count`.
+      query: the number of its question; pieces that ask the same have one.
+    """
 
     piece: int
     start: int
     count: int
+    query: int
 
 
 class Reading:
     """What the model reads of one segment of a row, growing while pieces join it.
 
+    Args:
+      trunk: tokens of the first piece, all or those of its context.
+      positions: of them.
+      contrast: what its pieces are compared with, or None.
+      least: positions that each question takes at least, whatever it reads.
+
     Attributes:
       length: tokens.
-      size: positions that it takes of a row: its tokens, or its questions where these are more.
+      width: columns that it takes of a row and of the row beside it that holds contrasts.
+      size: positions that it takes of a row: its columns, or its questions where these are more.
       age: how many plans have passed it over.
       asks: of its pieces.
+      contrast: what its pieces are compared with, or None.
     """
 
-    def __init__(self, trunk: np.ndarray, positions: np.ndarray) -> None:
+    def __init__(
+        self,
+        trunk: np.ndarray,
+        positions: np.ndarray,
+        contrast: PieceContrast | None = None,
+        least: int = 0,
+    ) -> None:
         self.length, self.age = len(trunk), 0
+        self.contrast, self._least = contrast, least
         self.asks: list[Ask] = []
         self._trunk = len(trunk)
         self._tokens, self._positions, self._branches = [trunk], [positions], [len(trunk)]
@@ -41,8 +63,17 @@ class Reading:
         self.num_asked = 0
 
     @property
+    def width(self) -> int:
+        return self.length if self.contrast is None else max(self.length, len(self.contrast.tokens))
+
+    @property
     def size(self) -> int:
-        return max(self.length, self.num_asked)
+        return max(self.width, self.num_asked, self._least * self.num_queries)
+
+    @property
+    def num_queries(self) -> int:
+        """How many different questions there are."""
+        return len(self._questions)
 
     def join(self, number: int, piece: Piece, positions: np.ndarray, room: int) -> bool:
         """Adds a piece that begins with the trunk, unless the reading's size would then exceed `room`."""
@@ -55,7 +86,7 @@ class Reading:
         question = (places.tobytes(), piece.targets.tobytes())
         known = self._questions.get(question)
         num_asked = self.num_asked + (0 if known else len(places))
-        if max(length, num_asked) > room:
+        if max(length, num_asked, self._least * (self.num_queries + (known is None))) > room:
             return False
         if offset is None:
             self._offsets[key] = self.length
@@ -63,7 +94,7 @@ class Reading:
             self._positions.append(positions[self._trunk :])
             self._branches.append(len(suffix))
         if known is None:
-            known = self._questions[question] = Ask(number, self.num_asked, len(places))
+            known = self._questions[question] = Ask(number, self.num_asked, len(places), self.num_queries)
             self._places.append(places)
             self._targets.append(piece.targets)
         self.length, self.num_asked = length, num_asked
@@ -88,6 +119,10 @@ class Reading:
             return np.zeros(0, np.int32), np.zeros(0, np.int32)
         return np.concatenate(self._places), np.concatenate(self._targets)
 
+    def counts(self) -> np.ndarray:
+        """`Int32[num_queries]`: how many places each question has."""
+        return np.array([len(places) for places in self._places], np.int32)
+
 
 class Readings:
     """The readings of a buffer, in the order in which they began.
@@ -95,12 +130,13 @@ class Readings:
     Args:
       room: the largest size of a reading.
       shared: whether contexts are shared; otherwise only pieces that read the same from end to end.
+      least: positions that each question takes at least.
     """
 
-    def __init__(self, room: int, shared: bool) -> None:
-        self._room, self._shared = room, shared
-        self._open: dict[tuple[bytes, bytes], Reading] = {}
-        self._key: dict[int, tuple[bytes, bytes]] = {}
+    def __init__(self, room: int, shared: bool, least: int = 0) -> None:
+        self._room, self._shared, self._least = room, shared, least
+        self._open: dict[tuple[bytes, ...], Reading] = {}
+        self._key: dict[int, tuple[bytes, ...]] = {}
         self.all: list[Reading] = []
         self.size = 0
         self.num_pieces = 0
@@ -110,11 +146,13 @@ class Readings:
         whole = len(piece.tokens)
         trunk = piece.context if self._shared and 0 < piece.context < whole else whole
         key = (piece.tokens[:trunk].tobytes(), positions[:trunk].tobytes())
+        if piece.contrast is not None:
+            key += tuple(array.tobytes() for array in (*piece.contrast, piece.scored))
         reading = self._open.get(key)
         before = 0 if reading is None else reading.size
         if reading is None or not reading.join(number, piece, positions, self._room):
             before = 0
-            reading = Reading(piece.tokens[:trunk], positions[:trunk])
+            reading = Reading(piece.tokens[:trunk], positions[:trunk], piece.contrast, self._least)
             reading.join(number, piece, positions, self._room)
             self._open[key] = reading
             self._key[id(reading)] = key

@@ -65,6 +65,11 @@ class Score(NamedTuple):
       `most_unexpected`, `most_unexpected_instruction`: which has the largest, from 0, and its text.
       `instruction_ratios`, `instruction_log_likelihoods`: of each instruction.
 
+    Of step functions ("step-scores"), beside `num_tokens`, `num_scored` and, with `tokens`, what tokens have:
+      `token_contrast_ids`: the id that each token is compared with, of functions that compare.
+      A column a function, called as it is (`top_p_size(top_p=0.9)`), is what `StepFunction.span` makes of the
+      values of the text's tokens; with `token_` before the name it is the list of these values.
+
     Example:
       >>> Score("tales.txt:1", {"log_likelihood": -12.5}, None).values["log_likelihood"]
       -12.5

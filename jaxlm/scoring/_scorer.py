@@ -14,10 +14,10 @@ from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import JaxlmError
 from jaxlm.scoring._engine import Engine
 from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
-from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError
+from jaxlm.scoring._measure import MODELS_ASKED, Context, Measure, Round, Row, ScoreError
 from jaxlm.scoring._measures import MEASURES
-from jaxlm.scoring._openings import trained_frame
-from jaxlm.scoring._pieces import Piece, PieceScores, extent
+from jaxlm.scoring._pieces import Piece, extent
+from jaxlm.scoring._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, GenerationSize, rows_in_rounds
 from jaxlm.scoring._score import Score
 
 # Documents that are encoded together, and characters that end such a block early.
@@ -46,20 +46,18 @@ class Scorer:
     def __init__(
         self, loaded: pretrained.Loaded, measure: Measure, config: EngineConfig | None = None
     ) -> None:
-        if loaded.objective == "body":
+        if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
-        if loaded.objective not in measure.objectives:
-            raise ScoreError(
-                f"{measure.name} is asked of a {' or a '.join(measure.objectives)}: this model is a "
-                f"{loaded.objective}"
-            )
+        if loaded.kind.question not in measure.questions:
+            wanted = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
+            raise ScoreError(f"{measure.name} is asked of a {wanted}: this model is a {loaded.kind.name}")
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
         self._encoded: dict[str, np.ndarray] = {}
         config = filled(config, loaded)
         self._context = Context(
             loaded.config,
-            loaded.objective,
+            loaded.kind,
             loaded.tokenizer,
             longest_piece(config, loaded),
             loaded.ends,
@@ -67,13 +65,16 @@ class Scorer:
             loaded.extra,
         )
         self.measure = measure.resolved(self._context)
-        self._say_what_is_not_opened(measure)
-        self.engine = Engine(loaded, config, self.measure.needs(self._context))
+        remark = self.measure.remark(self._context, measure)
+        if remark:
+            LOG.warning(remark)
+        self._forward = self.measure.forward(self._context)
+        self.engine = Engine(loaded, config, self._forward)
         self.schema = pa.schema(self.measure.columns(self._context))
         self.description = {
             "model": pretrained.weights_fingerprint(loaded.params),
-            "config": models.to_dict(loaded.config),
-            "objective": loaded.objective,
+            "config": models.flat_config(loaded.config),
+            "objective": loaded.kind.name,
             "tokenizer": loaded.tokenizer.fingerprint,
             "row_length": self.engine.config.row_length,
             "combine": self.engine.config.combine,
@@ -86,62 +87,75 @@ class Scorer:
         """What the engine has done so far."""
         return self.engine.work
 
-    def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]:
+    def __call__(self, records: Iterable[data.Record]) -> Iterator[Row]:
         """Yields one row a record, in order, as records come; `{"error": line}` where there is no score.
 
         Args:
-          records: documents; drawn, encoded and planned by a thread while the devices work.
+          records: documents; of a measure that asks once they are drawn, encoded and planned by a thread
+            while the devices work.
         """
-        plans: deque[tuple[Planned | None, str]] = deque()
-        held: deque[PieceScores] = deque()
-        for scores in self.engine(self._pieces(records, plans)):
-            held.append(scores)
-            yield from self._rows(plans, held)
-        yield from self._rows(plans, held)
+        drawn = self._drawn(records)
+        if self.measure.asks_again:
+            yield from rows_in_rounds(drawn, self._start, self._advance, self.engine, self._generation_size())
+            return
+        begun: deque[Round | Row] = deque()
+        held: deque[Any] = deque()
+        for answer in self.engine(self._pieces(drawn, begun)):
+            held.append(answer)
+            yield from self._rows(begun, held)
+        yield from self._rows(begun, held)
 
-    def _say_what_is_not_opened(self, asked: Measure) -> None:
-        """Of a run whoever trained it knows; of a published model it is seen in its numbers alone."""
-        bos = getattr(asked, "bos", None), getattr(self.measure, "bos", None)
-        if bos == ("auto", "none") and trained_frame(self._context) is None:
-            LOG.warning(
-                "no token opens texts: the tokenizer's file puts none there, and has no bos or eos; the "
-                "first token of each text is not scored"
-            )
-
-    def _pieces(
-        self, records: Iterable[data.Record], plans: deque[tuple[Planned | None, str]]
-    ) -> Iterator[Piece]:
+    def _drawn(self, records: Iterable[data.Record]) -> Iterator[data.Record]:
+        """The records, whose texts have been encoded by the block."""
         for block in _blocks(records):
             self._encode_ahead([text for record in block for text in self.measure.texts(record)])
-            for record in block:
-                try:
-                    planned = self.measure.pieces(self._context, record)
-                    self._check(planned.pieces)
-                # A tokenizer says so that it has no ids for a text.
-                except JaxlmError as error:
-                    plans.append((None, " ".join(str(error).split())))
-                    continue
-                plans.append((planned, ""))
-                yield from planned.pieces
+            yield from block
 
-    def _rows(
-        self, plans: deque[tuple[Planned | None, str]], held: deque[PieceScores]
-    ) -> Iterator[dict[str, Any]]:
-        while plans:
-            planned, error = plans[0]
-            if planned is None:
-                yield {"error": error}
-            elif len(held) < len(planned.pieces):
-                return
-            else:
-                scores = [held.popleft() for _ in planned.pieces]
-                yield self._row(planned, scores)
-            plans.popleft()
+    def _pieces(self, records: Iterable[data.Record], begun: deque[Round | Row]) -> Iterator[Piece]:
+        for record in records:
+            now = self._start(record)
+            begun.append(now)
+            if isinstance(now, Round):
+                yield from now.queries
 
-    def _row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
-        if not all(np.isfinite(one.log_probs).all() for one in scores):
-            return {"error": "the model's log-probabilities are not finite numbers"}
-        return self.measure.row(planned, scores)
+    def _rows(self, begun: deque[Round | Row], held: deque[Any]) -> Iterator[Row]:
+        while begun:
+            now = begun[0]
+            if isinstance(now, Round):
+                if len(held) < len(now.queries):
+                    return
+                now = self._advance(now, [held.popleft() for _ in range(len(now.queries))])
+                if isinstance(now, Round):
+                    raise TypeError(f"{self.measure.name} asks again: its class has to say asks_again = True")
+            yield now
+            begun.popleft()
+
+    def _start(self, record: data.Record) -> Round | Row:
+        """The first round of a document, or the row that says why there is none."""
+        try:
+            return self._checked(self.measure.start(self._context, record))
+        # A tokenizer says so that it has no ids for a text.
+        except JaxlmError as error:
+            return _refused(error)
+
+    def _advance(self, now: Round, answers: Sequence[Any]) -> Round | Row:
+        fault = next((told for answer in answers if (told := self._forward.fault(answer))), "")
+        if fault:
+            return {"error": fault}
+        try:
+            return self._checked(self.measure.advance(now.state, answers))
+        except JaxlmError as error:
+            return _refused(error)
+
+    def _checked(self, now: Round | Row) -> Round | Row:
+        if isinstance(now, Round):
+            self._check(now.queries)
+        return now
+
+    def _generation_size(self) -> GenerationSize:
+        config = self.engine.config
+        tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
+        return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
 
     def _check(self, pieces: Sequence[Piece]) -> None:
         longest, top = extent(pieces)
@@ -218,7 +232,7 @@ def score(
       0 5 None
       1 None no tokens: the text is empty
     """
-    usual = "pseudo-log-likelihood" if loaded.objective == "masked_lm" else "log-likelihood"
+    usual = "pseudo-log-likelihood" if loaded.kind.fill else "log-likelihood"
     scorer = make_scorer(loaded, usual if measure is None else measure, config)
     ids: deque[str] = deque()
     records = [records] if isinstance(records, data.Record) else tokenizers.as_texts(records)
@@ -236,6 +250,10 @@ def score(
     for row in scorer(drawn()):
         error = row.pop("error", None)
         yield Score(ids.popleft(), row, error)
+
+
+def _refused(error: JaxlmError) -> Row:
+    return {"error": " ".join(str(error).split())}
 
 
 def _blocks(records: Iterable[data.Record]) -> Iterator[list[data.Record]]:

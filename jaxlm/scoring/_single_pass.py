@@ -11,9 +11,9 @@ import pyarrow as pa
 from jaxlm import data, tokenizers
 from jaxlm.scoring._masked_checks import too_long
 from jaxlm.scoring._masked_rows import at_regular
-from jaxlm.scoring._masked_texts import masked_text
+from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._masked_windows import masked_windows
-from jaxlm.scoring._measure import Context, Measure, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring._token_rows import place_columns, token_places
@@ -52,7 +52,7 @@ class SinglePass(Measure):
     """
 
     name: ClassVar[str] = "single-pass"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm",)
+    questions: ClassVar[tuple[Question, ...]] = ("fill",)
 
     keep_share: float | None = None
     random_share: float | None = None
@@ -105,7 +105,7 @@ class SinglePass(Measure):
             *(lists if self.tokens else []),
         ]
 
-    def pieces(self, context: Context, record: data.Record) -> Planned:
+    def start(self, context: Context, record: data.Record) -> Round:
         """Returns the text as it is, or windows of it."""
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         room = text.room(context.longest)
@@ -119,15 +119,17 @@ class SinglePass(Measure):
             tokens = text.read(text.tokens[window.start : window.stop])
             scored = places - window.start + text.opening.size
             pieces.append(Piece(tokens, scored.astype(np.int32), text.tokens[places]))
-        return Planned(pieces, (text, record.text, context.tokenizer))
+        return Round((text, record.text, context.tokenizer), pieces)
 
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+    def advance(
+        self, state: tuple[MaskedText, str, tokenizers.Tokenizer], answers: Sequence[PieceScores]
+    ) -> Row:
         """Returns the estimate of a document."""
-        text, original, tokenizer = planned.state
-        seen = np.concatenate([one.log_probs for one in scores]).astype(np.float64)
+        text, original, tokenizer = state
+        seen = np.concatenate([one.log_probs for one in answers]).astype(np.float64)
         found = unseen_log_probs(seen, self.keep_share, self.random_share, self.random_ids)
         total = math.fsum(found)
-        row: dict[str, Any] = counts(original, text.tokens.size, len(found))
+        row: Row = counts(original, text.tokens.size, len(found))
         row["pseudo_log_likelihood_estimate"] = total
         row["pseudo_perplexity_estimate"] = perplexity_of_nats(total, len(found))
         if self.tokens:

@@ -2,16 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
+from jaxlm.scoring._forward import LogProbForward
 from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_spans import JoinedPieces, MaskedSpans, every_token
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
-from jaxlm.scoring._measure import Context, Measure, Needs, Planned, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
 from jaxlm.scoring._mutations import Variant, parse_variant
 from jaxlm.scoring._openings import usual_frame
 from jaxlm.scoring._pieces import Piece, PieceScores
@@ -30,8 +31,8 @@ from jaxlm.scoring._vocabularies import Vocabulary, vocabulary_ids
 from jaxlm.scoring._windows import Long
 
 Method = Literal[ContextFill, "pllr", "llr"]
-METHODS: dict[str, tuple[Method, ...]] = {"masked_lm": (*FILLS, "pllr"), "causal_lm": ("llr",)}
-DEFAULTS: dict[str, tuple[Method, ...]] = {"masked_lm": ("wt-fill",), "causal_lm": ("llr",)}
+METHODS: dict[Question, tuple[Method, ...]] = {"fill": (*FILLS, "pllr"), "next_token": ("llr",)}
+DEFAULTS: dict[Question, tuple[Method, ...]] = {"fill": ("wt-fill",), "next_token": ("llr",)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,9 @@ class VariantEffect(Measure):
     """
 
     name: ClassVar[str] = "variant-effect"
-    objectives: ClassVar[tuple[str, ...]] = ("masked_lm", "causal_lm")
+    questions: ClassVar[tuple[Question, ...]] = ("fill", "next_token")
+
+    reads_each_token: ClassVar[bool] = True
 
     wild_type: str = ""
     methods: tuple[Method, ...] = ()
@@ -94,22 +97,25 @@ class VariantEffect(Measure):
         check_pattern(self.measured_pattern)
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        return () if self.measured is None else (self.measured,)
+
+    @property
     def is_measured(self) -> bool:
-        """Whether there is a column of what was measured."""
         return self.measured is not None or self.measured_pattern is not None
 
     def resolved(self, context: Context) -> "VariantEffect":
         """Returns the measure with all filled in; refuses methods of other models and bad wild types."""
-        methods = self.methods or DEFAULTS[context.objective]
-        other = sorted(set(methods) - set(METHODS[context.objective]))
+        methods = self.methods or DEFAULTS[context.kind.question]
+        other = sorted(set(methods) - set(METHODS[context.kind.question]))
         if other:
             raise ScoreError(
-                f"{', '.join(other)} cannot be asked of a {context.objective}: of one there are "
-                f"{', '.join(METHODS[context.objective])}"
+                f"{', '.join(other)} cannot be asked of a {context.kind.name}: of one there are "
+                f"{', '.join(METHODS[context.kind.question])}"
             )
         if not self.wild_type:
             raise ScoreError(f"{self.name} needs wild_type, the sequence that texts are variants of")
-        usual = context.ends if context.objective == "masked_lm" else bool(usual_frame(context).opening)
+        usual = context.ends if context.kind.fill else bool(usual_frame(context).opening)
         ends = usual if self.ends is None else self.ends
         measure = dataclasses.replace(self, methods=methods, ends=ends)
         try:
@@ -118,10 +124,10 @@ class VariantEffect(Measure):
             raise ScoreError(f"wild type: {error}") from error
         return measure
 
-    def needs(self, context: Context) -> Needs:
+    def forward(self, context: Context) -> LogProbForward:
         """Returns the vocabulary."""
         ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
-        return Needs(vocabulary=ids)
+        return LogProbForward(vocabulary=ids)
 
     def texts(self, record: data.Record) -> Sequence[str]:
         """Returns nothing: few texts are whole sequences."""
@@ -140,35 +146,35 @@ class VariantEffect(Measure):
             *measured,
         ]
 
-    def pieces(self, context: Context, record: data.Record) -> Planned:
+    def start(self, context: Context, record: data.Record) -> Round:
         """Returns what is read for a variant; nothing for the wild type itself."""
         variant = parse_variant(record.text, self.wild_type, first=self.first)
         measured = measurement(record, self.measured, self.measured_pattern) if self.is_measured else None
         plan = _Plan(variant, measured, {}, [], [])
         if variant.substitutions == ():
-            return Planned([], plan)
-        if context.objective == "causal_lm":
+            return Round(plan, [])
+        if context.kind.next_token:
             plan = plan._replace(halves=self._from_left(context, variant))
         else:
             plan = self._masked(context, variant, plan)
-        return Planned(JoinedPieces([plan.direct, *plan.halves]), plan)
+        return Round(plan, JoinedPieces([plan.direct, *plan.halves]))
 
-    def row(self, planned: Planned, scores: Sequence[PieceScores]) -> dict[str, Any]:
+    def advance(self, state: "_Plan", answers: Sequence[PieceScores]) -> Row:
         """Returns the variant's scores: 0 for the wild type, None for a fill of an insertion or deletion."""
-        plan: _Plan = planned.state
+        plan = state
         changes = plan.variant.substitutions
         found: dict[str, float | None] = dict.fromkeys(map(column, self.methods), None)
         if changes is not None:
-            found |= {column(one): score_difference(plan.terms.get(one, []), scores) for one in self.methods}
+            found |= {column(one): score_difference(plan.terms.get(one, []), answers) for one in self.methods}
         if plan.halves:
             whole = "llr" if "llr" in self.methods else "pllr"
-            found[whole] = likelihood_ratio(plan.halves, scores[len(plan.direct) :], self.reduce)
+            found[whole] = likelihood_ratio(plan.halves, answers[len(plan.direct) :], self.reduce)
         row = {"variant": plan.variant.name(self.first), "num_symbols": len(plan.variant.sequence)}
         row |= {"num_mutations": None if changes is None else len(changes), **found}
         return row | ({"measured": plan.measured} if self.is_measured else {})
 
     def _check_wild_type(self, context: Context) -> None:
-        if context.objective == "causal_lm":
+        if context.kind.next_token:
             self._from_left(context, parse_variant("WT", self.wild_type))
             return
         mask_of(context, self.name)

@@ -28,7 +28,7 @@ class FromLeft(Sequence[Piece]):
 
     def __init__(self, context: Context, sequence: str, long: Long, *, opened: bool) -> None:
         measure = LogLikelihood(long=long, bos="document" if opened else "none").resolved(context)
-        self._pieces = measure.pieces(context, data.Record("", sequence, {})).pieces
+        self._pieces = measure.start(context, data.Record("", sequence, {})).queries
 
     def __len__(self) -> int:
         return len(self._pieces)

@@ -1,6 +1,6 @@
 """Step functions: what a model did at a position, as one number an example."""
 
-from jaxlm.steps._alignment import align
+from jaxlm.steps._alignment import align, check_alignment
 from jaxlm.steps._contrast import Contrast
 from jaxlm.steps._contrast_functions import (
     contrast_logits,
@@ -11,6 +11,7 @@ from jaxlm.steps._contrast_functions import (
     kl_divergence,
     pcxmi,
 )
+from jaxlm.steps._forward import step_values, tile_size
 from jaxlm.steps._functions import (
     crossentropy,
     entropy,
@@ -22,7 +23,8 @@ from jaxlm.steps._functions import (
 )
 from jaxlm.steps._inputs import StepInputs
 from jaxlm.steps._spans import over_span
-from jaxlm.steps._step_scores import StepScores, step_scores
+from jaxlm.steps._spelling import parse_step_function
+from jaxlm.steps._step_scores import TextScores, step_scores
 from jaxlm.steps._table import (
     STEP_FUNCTIONS,
     StepFunction,
@@ -36,8 +38,9 @@ __all__ = [
     "Contrast",
     "StepFunction",
     "StepInputs",
-    "StepScores",
+    "TextScores",
     "align",
+    "check_alignment",
     "contrast_logits",
     "contrast_logits_diff",
     "contrast_prob",
@@ -50,11 +53,14 @@ __all__ = [
     "logit",
     "mc_dropout_prob_avg",
     "over_span",
+    "parse_step_function",
     "pcxmi",
     "perplexity",
     "probability",
     "register_step_function",
     "step_function",
     "step_scores",
+    "step_values",
+    "tile_size",
     "top_p_size",
 ]

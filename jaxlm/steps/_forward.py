@@ -159,16 +159,10 @@ def _read(
     source_segments: Int[Array, "R S"] | None,
     **how: Any,
 ) -> Float[Array, "R L D"]:
-    if sources is None:
-        return model.apply({"params": params}, tokens, segments=segments, **how).hidden
-    return model.apply(
-        {"params": params},
-        sources,
-        segments=source_segments,
-        decoder_tokens=tokens,
-        decoder_segments=segments,
-        **how,
-    ).hidden
+    inputs = models.Inputs(tokens=tokens, segments=segments)
+    if sources is not None:
+        inputs = inputs._replace(encoder=models.Inputs(tokens=sources, segments=source_segments))
+    return model.apply({"params": params}, inputs, **how).hidden
 
 
 def _noisy_hidden(program: Program, params: Any, rng: Array, batch: StepBatch) -> Float[Array, "K M D"]:
@@ -199,10 +193,31 @@ def _value(
         own = jax.random.fold_in(rng, zlib.crc32(row.name.encode()))
         keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.fold_in(own, name[0]), name[1]))(names)
         inputs = inputs._replace(rng=keys)
-    values, expected = row(inputs), inputs.targets.shape
+    return step_values(row, inputs)
+
+
+def step_values(function: StepFunction, inputs: StepInputs) -> Float[Array, "*batch"]:
+    """Returns a step function's numbers in float32, having seen that there is one an example.
+
+    Args:
+      function: its row.
+      inputs: with the targets of each example.
+
+    Raises:
+      UsageError: if it gives something else.
+
+    Example:
+      >>> from jaxlm.steps._table import step_function
+      >>> inputs = StepInputs(logits=jnp.zeros((2, 4)), targets=jnp.array([0, 3]))
+      >>> step_values(step_function("probability"), inputs).tolist()
+      [0.25, 0.25]
+    """
+    values, expected = function(inputs), inputs.targets.shape
     if getattr(values, "shape", None) != expected:
         got = getattr(values, "shape", type(values).__name__)
-        raise UsageError(f"{row.name} gives a number an example: expected an array {expected}, got {got}")
+        raise UsageError(
+            f"{function.name} gives a number an example: expected an array {expected}, got {got}"
+        )
     return values.astype(jnp.float32)
 
 

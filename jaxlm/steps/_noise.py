@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlm import models, pretrained
 from jaxlm.errors import UsageError
-from jaxlm.fields import fits
+from jaxlm.io import fits
 from jaxlm.steps._layout import Unit
 from jaxlm.steps._runs import model_kind
 from jaxlm.steps._table import StepFunction

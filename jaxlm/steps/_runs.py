@@ -124,13 +124,13 @@ class TextReader:
         config = self._loaded.config
         if target is None:
             raise UsageError("an encoder-decoder is asked for targets, one a text: got none")
-        if config.decoder_start_id is None:
+        if config.decoder.start_id is None:
             raise UsageError(
-                "a decoder begins with a token of its own: got decoder_start_id=None; set it in the config"
+                "a decoder begins with a token of its own: got decoder.start_id=None; set it in the config"
             )
         source = self._checked(self._ids(text, self._frame("text")))
         targets = self._checked(self._target_ids(target))
-        tokens = np.concatenate([[config.decoder_start_id], targets[:-1]]).astype(np.int32)
+        tokens = np.concatenate([[config.decoder.start_id], targets[:-1]]).astype(np.int32)
         places = np.arange(len(targets), dtype=np.int32)
         return Run(tokens, source, places, targets, places)
 
@@ -186,13 +186,10 @@ def model_kind(loaded: Any) -> str:
     if not isinstance(loaded, pretrained.Loaded):
         raise TypeError(f"expected what pretrained.load returns, got {type(loaded).__name__}")
     loaded.check_single("a step function")
-    kinds = {models.CausalLM: "causal", models.MaskedLM: "masked", models.Seq2SeqLM: "seq2seq"}
-    kind = next((kind for model, kind in kinds.items() if isinstance(loaded.model, model)), None)
-    if kind is None:
-        raise UsageError(
-            f"step functions are of models that predict tokens: this one is a {loaded.objective!r}"
-        )
-    return kind
+    kind = loaded.kind
+    if not (kind.next_token or kind.fill):
+        raise UsageError(f"step functions are of models that predict tokens: this one is a {kind.name!r}")
+    return "seq2seq" if kind.encoder else "causal" if kind.next_token else "masked"
 
 
 def _causal(ids: np.ndarray, first: int) -> Run:

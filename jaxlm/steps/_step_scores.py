@@ -24,7 +24,7 @@ CPU_POSITIONS, POSITIONS, WIDTH = 1024, 65_536, 1024
 AT_ONCE = 4
 
 
-class StepScores(NamedTuple):
+class TextScores(NamedTuple):
     """The numbers of one text.
 
     Attributes:
@@ -60,7 +60,7 @@ def step_scores(
     aux_model: pretrained.Loaded | None = None,
     target_tokenizer: tokenizers.Tokenizer | None = None,
     devices: Sequence[jax.Device] | None = None,
-) -> list[StepScores]:
+) -> list[TextScores]:
     """Returns the step functions' numbers for every predicted token of every text.
 
     A text takes one forward of the model, two with a contrast and `n_mcd_steps` more under dropout, whatever
@@ -95,7 +95,7 @@ def step_scores(
       devices: local devices; None: all of them, of which a single batch takes one.
 
     Returns:
-      One `StepScores` a text, in order.
+      One `TextScores` a text, in order.
 
     Raises:
       UsageError: if a name is unknown (the nearest one is named), something that a function needs is missing
@@ -207,7 +207,7 @@ def _scores(
     unit: Unit,
     values: np.ndarray,
     contrast: Contrast | None,
-) -> StepScores:
+) -> TextScores:
     run, partners = unit.run, unit.partners
     named, others = {}, None
     if contrast is not None:
@@ -216,7 +216,7 @@ def _scores(
         is_missing = row.needs_contrast and partners < 0
         named[row.name] = np.where(is_missing, np.float32(np.nan), numbers)
     spans = {row.name: over_span(named[row.name], row.span) for row in rows}
-    return StepScores(run.targets, reader.strings(run.targets), run.offsets, others, named, spans)
+    return TextScores(run.targets, reader.strings(run.targets), run.offsets, others, named, spans)
 
 
 def _check_asked(

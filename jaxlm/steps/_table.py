@@ -16,6 +16,8 @@ Need = Literal["targets", "contrast_logits", "contrast_targets", "noisy_logits",
 Span = Literal["sum", "product", "absmax"]
 NEEDS = ("targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng")
 SPANS = ("sum", "product", "absmax")
+# The default of an option that has none.
+REQUIRED = inspect.Parameter.empty
 CONTRAST = frozenset({"contrast_logits", "contrast_targets"})
 
 
@@ -121,6 +123,24 @@ def step_function(name: Any, **options: Any) -> StepFunction:
     plain = row.name.partition("(")[0]
     changed = _unit_and_span(row, STEP_FUNCTIONS.get(plain), merged)
     return row._replace(name=f"{plain}({told})", options=merged, **changed)
+
+
+def option_defaults(name: str) -> dict[str, Any]:
+    """Returns the options of a step function with their defaults, `REQUIRED` where there is none.
+
+    Args:
+      name: of `STEP_FUNCTIONS`, or one that was registered.
+
+    Raises:
+      UsageError: if the name is unknown; the nearest one is named.
+
+    Example:
+      >>> option_defaults("crossentropy")
+      {'base': 'nats'}
+    """
+    parameters = list(inspect.signature(_resolve(name).function).parameters.values())[1:]
+    named = [one for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    return {one.name: REQUIRED if _is_required(one) else one.default for one in named}
 
 
 def register_step_function(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 from jaxlm.tokenizers._fitting import fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions

@@ -1,7 +1,7 @@
 """From an experiment to a trained model: objective, optimiser, step, devices, checkpoints, loop."""
 
 from jaxlm.io import damage, write_digests
-from jaxlm.training._causal import Shifted, causal_lm_objective, shift_batch
+from jaxlm.training._causal import causal_lm_loss, prepare_next, shift_batch
 from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, checkpoints, last_good, load_arrays
 from jaxlm.training._compilation import enable_compilation_cache
 from jaxlm.training._ensemble import (
@@ -35,46 +35,54 @@ from jaxlm.training._events import (
 )
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
-from jaxlm.training._goals import (
-    evaluation_objective,
-    make_masking,
-    make_spans,
-    position_options,
-    training_objective,
-)
 from jaxlm.training._initial import begin_from, initial_params
 from jaxlm.training._joint import JointTask, JointTasks
+from jaxlm.training._labels import Examples, batch_examples, prepare_labels
 from jaxlm.training._loop import train
+from jaxlm.training._loss import HeadCall, LossFunction, LossInputs, loss_function, named_rng
 from jaxlm.training._loss_config import LossConfig
+from jaxlm.training._masked import Masking, make_masking, mask_batch, masked_lm_loss, prepare_masked
 from jaxlm.training._memory import keep_memory
 from jaxlm.training._metrics import read_metrics
-from jaxlm.training._objective import Masked, Masking, Objective, mask_batch, masked_lm_objective, named_rng
+from jaxlm.training._objective import READS, Objective
+from jaxlm.training._objectives import OBJECTIVES, as_objective, objective_of
 from jaxlm.training._optimizer import OptimizerConfig, decays, make_optimizer
 from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._run_config import RunConfig
 from jaxlm.training._run_folder import load_experiment
 from jaxlm.training._schedule import learning_rate_schedule, warmup_steps
 from jaxlm.training._sequence import (
-    classification_objective,
-    regression_objective,
+    class_evaluation,
+    class_loss,
+    classification_loss,
+    regression_loss,
+    sequence_outputs,
     smoothed_cross_entropy,
+    value_loss,
 )
-from jaxlm.training._sequence_inputs import Examples, Inputs, batch_examples, read_batch, sequence_outputs
+from jaxlm.training._setting import Setting, Split, position_options
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._span_corruption import (
     Spans,
+    make_spans,
+    prepare_spans,
     shifted,
-    span_corruption_objective,
+    span_corruption_loss,
     take_out,
     target_room,
 )
 from jaxlm.training._step import TrainState, init_state, make_train_step
-from jaxlm.training._task import Split, Task, make_split, make_task, model_config
+from jaxlm.training._summaries import label_summary, token_summary
+from jaxlm.training._task import Task, evaluation_setting, make_split, make_task, model_config, setting_of
+from jaxlm.training._token_loss import token_evaluation, token_loss, token_loss_function
 from jaxlm.training._token_metrics import LevelSummary, TokenSummary, summarize_tokens, token_metrics
+from jaxlm.training._token_plan import TokenPlan
 from jaxlm.training._trainer import TrainingError
 from jaxlm.training._unread import unread_fields
 
 __all__ = [
+    "OBJECTIVES",
+    "READS",
     "Checkpoint",
     "CheckpointWriter",
     "Compiled",
@@ -85,12 +93,13 @@ __all__ = [
     "Examples",
     "Experiment",
     "Finished",
-    "Inputs",
+    "HeadCall",
     "JointTask",
     "JointTasks",
     "LevelSummary",
     "LossConfig",
-    "Masked",
+    "LossFunction",
+    "LossInputs",
     "Masking",
     "Noted",
     "Objective",
@@ -99,22 +108,26 @@ __all__ = [
     "RunConfig",
     "Saved",
     "SequenceEvaluation",
-    "Shifted",
+    "Setting",
     "Spans",
     "Split",
     "Started",
     "StopRequest",
     "Stopped",
     "Task",
+    "TokenPlan",
     "TokenSummary",
     "TrainState",
     "TrainingError",
     "Warned",
+    "as_objective",
     "batch_examples",
     "begin_from",
-    "causal_lm_objective",
+    "causal_lm_loss",
     "checkpoints",
-    "classification_objective",
+    "class_evaluation",
+    "class_loss",
+    "classification_loss",
     "damage",
     "decays",
     "divide",
@@ -122,19 +135,21 @@ __all__ = [
     "enable_compilation_cache",
     "ensemble_step",
     "evaluate",
-    "evaluation_objective",
+    "evaluation_setting",
     "fetch",
     "hold",
     "init_ensemble",
     "init_state",
     "initial_params",
     "keep_memory",
+    "label_summary",
     "last_good",
     "last_layers",
     "learning_rate_schedule",
     "load_arrays",
     "load_experiment",
     "log_frequencies",
+    "loss_function",
     "make_eval_step",
     "make_masking",
     "make_optimizer",
@@ -144,32 +159,41 @@ __all__ = [
     "make_task",
     "make_train_step",
     "mask_batch",
-    "masked_lm_objective",
+    "masked_lm_loss",
     "member_rngs",
     "model_config",
     "named_rng",
+    "objective_of",
     "parallel",
     "position_options",
-    "read_batch",
+    "prepare_labels",
+    "prepare_masked",
+    "prepare_next",
+    "prepare_spans",
     "read_metrics",
-    "regression_objective",
+    "regression_loss",
     "replicate",
     "sequence_outputs",
+    "setting_of",
     "shift_batch",
     "shifted",
     "smoothed_cross_entropy",
-    "span_corruption_objective",
+    "span_corruption_loss",
     "stack_batches",
     "summarize",
     "summarize_sequences",
     "summarize_tokens",
     "take_out",
     "target_room",
+    "token_evaluation",
+    "token_loss",
+    "token_loss_function",
     "token_metrics",
+    "token_summary",
     "train",
-    "training_objective",
     "unigram_log_probs",
     "unread_fields",
+    "value_loss",
     "warmup_steps",
     "write_digests",
 ]

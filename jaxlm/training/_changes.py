@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxlm import io
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._metrics import append_line, read_metrics
-from jaxlm.training._records import flat_fields
 
 # How often the run looks, and what it keeps: they change no parameter.
 INTERVALS = (
@@ -58,7 +58,7 @@ def find_changes(before: Experiment, after: Experiment) -> tuple[list[Change], l
       >>> [change.field for change in allowed], [str(change) for change in refused]
       (['run.steps'], ['run.seed: 0 and 1'])
     """
-    old, new = flat_fields(before.to_dict()), flat_fields(after.to_dict())
+    old, new = io.flat_fields(before.to_dict()), io.flat_fields(after.to_dict())
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     changes = [Change(name, old.get(name), new.get(name)) for name in names]
     allowed = [change for change in changes if change.field in CHANGEABLE]

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxlm import data
+from jaxlm import data, models
 from jaxlm.errors import UsageError
-from jaxlm.training._objective import Objective, named_rng
+from jaxlm.training._loss import LossFunction, named_rng
 from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.typing import Array, Key
 
@@ -64,7 +64,7 @@ def init_ensemble(
     states = jax.vmap(lambda rng: init_state(model, optimizer, rng, length=length))(rngs)
     if not shared_body:
         return states
-    params = {**states.params, "body": jax.tree.map(lambda leaf: leaf[0], states.params["body"])}
+    params = {**states.params, models.BODY: jax.tree.map(lambda leaf: leaf[0], states.params[models.BODY])}
     zero = jnp.zeros((), jnp.int32)
     return TrainState(zero, zero, zero, params, optimizer.init(params), rng)
 
@@ -95,7 +95,7 @@ def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainSt
 
 
 def make_shared_body_step(
-    objective: Objective,
+    loss: LossFunction,
     apply_fn: Callable[..., Any],
     optimizer: optax.GradientTransformation,
     schedule: Callable[[Array], Array],
@@ -106,7 +106,7 @@ def make_shared_body_step(
     """Returns the step of separate heads on one body: the mean loss over what all members score.
 
     Args:
-      objective: of one member.
+      loss: of one member.
       apply_fn: `model.apply` of one member.
       optimizer: as in `make_train_step`.
       schedule: as in `make_train_step`.
@@ -122,7 +122,7 @@ def make_shared_body_step(
     """
     steps = {
         own_batches: make_train_step(
-            _shared_body_objective(objective, own_batches),
+            _shared_body_loss(loss, own_batches),
             apply_fn,
             optimizer,
             schedule,
@@ -177,17 +177,17 @@ def has_members(batch: data.Batch | Mapping[str, data.Batch]) -> bool:
     return jnp.ndim(one.tokens) == 3
 
 
-def _shared_body_objective(objective: Objective, own_batches: bool) -> Objective:
+def _shared_body_loss(loss: LossFunction, own_batches: bool) -> LossFunction:
     """The sums of all members, whose parameters but for the body have a leading axis E."""
 
-    def shared(apply_fn, params, batch, rngs):
-        axes = {name: None if name == "body" else 0 for name in params}
-        members = jax.tree.leaves({name: params[name] for name in params if name != "body"})[0].shape[0]
+    def shared(apply_fn, params, batch, rngs, step):
+        axes = {name: None if name == models.BODY else 0 for name in params}
+        members = jax.tree.leaves({name: params[name] for name in params if name != models.BODY})[0].shape[0]
         if own_batches:
             rngs = {name: member_rngs(rng, members) for name, rng in rngs.items()}
         loss_sums, weights, metrics = jax.vmap(
-            partial(objective, apply_fn), in_axes=(axes, *((1, 0) if own_batches else (None, None)))
-        )(params, batch, rngs)
+            partial(loss, apply_fn), in_axes=(axes, *((1, 0) if own_batches else (None, None)), None)
+        )(params, batch, rngs, step)
         metrics = jax.tree.map(lambda leaf: leaf.sum(0), metrics)
         metrics |= {"member_loss_sum": loss_sums, "member_weight": weights}
         return loss_sums.sum(), weights.sum(), metrics

@@ -120,7 +120,8 @@ def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Eva
     """Returns the means of a split's sums; None where nothing was scored.
 
     Args:
-      totals: the sums of an evaluating objective over the split.
+      totals: the sums of an evaluation over the split; where they are not those of `token_metrics`, what they
+        do not say is NaN.
       num_bytes: of the original text, where the positions scored are all of it; None: no bits per byte.
 
     Example:
@@ -129,6 +130,8 @@ def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Eva
       >>> summarize(sums).nll, summarize(sums).accuracy, summarize(sums).calibration_error
       (0.75, 0.25, 0.125)
     """
+    if "calibration" not in totals:
+        return _plain(totals)
     summary = summarize_tokens(totals)
     if summary is None:
         return None
@@ -140,7 +143,7 @@ def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Eva
         accuracy=summary.accuracy,
         top_5_accuracy=summary.top_k_accuracy,
         calibration_error=summary.calibration_error,
-        scored=round(summary.weight),
+        scored=int(totals.get("scored", round(summary.weight))),
         tokens=int(totals["tokens"]),
         overflow=int(totals["overflow"]),
         unigram_nll=unigram,
@@ -151,13 +154,31 @@ def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Eva
     )
 
 
+def _plain(totals: Mapping[str, Any]) -> Evaluation | None:
+    """The scores of a loss that counts what it likes: its mean, and the share that was correct."""
+    weight = float(totals.get("weight", 0))
+    if not weight:
+        return None
+    scored = int(totals["scored"])
+    return Evaluation(
+        nll=float(totals["loss_sum"]) / weight,
+        perplexity=math.nan,
+        accuracy=float(totals.get("correct", math.nan)) / scored,
+        top_5_accuracy=math.nan,
+        calibration_error=math.nan,
+        scored=scored,
+        tokens=int(totals["tokens"]),
+        overflow=int(totals["overflow"]),
+    )
+
+
 def summarize_sequences(
     totals: Mapping[str, Any], *, baseline_loss: float = math.nan
 ) -> SequenceEvaluation | None:
     """Returns the means of a split's sums for a model of sequences; None where nothing was scored.
 
     Args:
-      totals: the sums of `classification_objective` or `regression_objective`, evaluating.
+      totals: the sums of `class_evaluation` or `value_loss` over the split.
       baseline_loss: see `baseline_loss`.
 
     Example:
@@ -171,7 +192,7 @@ def summarize_sequences(
     return SequenceEvaluation(
         loss=float(totals["loss_sum"]) / weight,
         accuracy=float(totals.get("correct", math.nan)) / weight,
-        records=round(weight),
+        records=int(totals.get("scored", round(weight))),
         tokens=int(totals["tokens"]),
         baseline_loss=baseline_loss,
     )

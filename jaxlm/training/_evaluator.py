@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -12,18 +11,12 @@ from jax import lax
 from jaxlm import corruption, data, models, tokenizers
 from jaxlm.errors import UsageError
 from jaxlm.training._compiled import compile_unless
-from jaxlm.training._evaluation import (
-    Evaluation,
-    SequenceEvaluation,
-    baseline_loss,
-    summarize,
-    summarize_sequences,
-)
-from jaxlm.training._goals import evaluation_objective
-from jaxlm.training._objective import Objective, named_rng
+from jaxlm.training._evaluation import Evaluation, SequenceEvaluation, summarize
+from jaxlm.training._loss import LossFunction, named_rng
+from jaxlm.training._objective import Objective
+from jaxlm.training._objectives import MASKED_TOKENS, as_objective
 from jaxlm.training._placement import divide, fetch, parallel, replicate
-from jaxlm.training._run_config import Goal
-from jaxlm.training._task import Split
+from jaxlm.training._setting import Setting, Split
 from jaxlm.typing import Array
 
 Scores = Evaluation | SequenceEvaluation
@@ -32,20 +25,20 @@ Scores = Evaluation | SequenceEvaluation
 EVALUATION_SEED, EVALUATION_KEY = 0, "threefry2x32"
 
 
-def make_eval_step(objective: Objective, apply_fn: Callable[..., Any]) -> Callable[..., dict[str, Array]]:
+def make_eval_step(loss: LossFunction, apply_fn: Callable[..., Any]) -> Callable[..., dict[str, Array]]:
     """Returns the evaluation of a batch, a data shard's view: `eval_step(params, batch, *, axis_name=None)`.
 
     Args:
-      objective: deterministic; see `masked_lm_objective`.
+      loss: deterministic; see `Objective.bound` and `masked_lm_loss`. The step that it is told is 0.
       apply_fn: `model.apply`.
 
     Returns:
-      A function to be wrapped in `parallel`, giving the objective's sums with `loss_sum` and `weight`.
+      A function to be wrapped in `parallel`, giving the sums of the loss with `loss_sum` and `weight`.
     """
 
     def eval_step(params: Any, batch: data.Batch, *, axis_name: str | None = None) -> dict[str, Array]:
         rngs = {"mask": named_rng(jax.random.key(EVALUATION_SEED, impl=EVALUATION_KEY), "evaluation")}
-        loss_sum, weight, metrics = objective(apply_fn, params, batch, rngs)
+        loss_sum, weight, metrics = loss(apply_fn, params, batch, rngs, 0)
         sums = metrics | {"loss_sum": loss_sum, "weight": weight}
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
@@ -56,7 +49,7 @@ class Evaluator:
     """Evaluates parameters on splits; compiled once.
 
     Args:
-      objective: deterministic; see `evaluation_objective`.
+      loss: deterministic; see `Objective.bound`.
       apply_fn: `model.apply`.
       devices: that hold the parameters.
       options: of XLA, for the program.
@@ -64,14 +57,14 @@ class Evaluator:
 
     def __init__(
         self,
-        objective: Objective,
+        loss: LossFunction,
         apply_fn: Callable[..., Any],
         devices: Sequence[jax.Device],
         *,
         options: Mapping[str, bool] | None = None,
     ) -> None:
         self._num_devices, self._options = len(devices), options
-        self._program = parallel(make_eval_step(objective, apply_fn), devices, donate=False)
+        self._program = parallel(make_eval_step(loss, apply_fn), devices, donate=False)
         self._step: Callable[..., dict[str, Array]] | None = None
 
     def __call__(
@@ -87,7 +80,7 @@ class Evaluator:
         Args:
           params: replicated on the devices.
           batches: their rows are divided over the devices.
-          summarize: makes an evaluation of the objective's sums over all batches; see `summary`.
+          summarize: makes an evaluation of the sums over all batches; see `Objective.summary`.
           cancelled: asked before each batch, and several times a second while the program is compiled.
         """
         totals: dict[str, Any] = {}
@@ -112,7 +105,7 @@ def evaluate(
     tokenizer: tokenizers.Tokenizer,
     cache: data.TokenCache,
     *,
-    objective: Goal = "masked_lm",
+    objective: Objective | str = MASKED_TOKENS,
     noise: corruption.NoiseConfig | None = None,
     spans: corruption.SpanConfig | None = None,
     row_length: int | None = None,
@@ -128,11 +121,11 @@ def evaluate(
     record's first exactly once: pieces of longer records overlap by one.
 
     Args:
-      model: of the objective.
+      model: of the objective's kind.
       params: its parameters.
       tokenizer: that the records were encoded with.
       cache: the records, labelled for a model of sequences.
-      objective: that the model was trained on.
+      objective: that the model was trained on, a name or a record.
       noise: what is masked of a masked LM's text (None: BERT's 15 %), or how what another model reads is
         corrupted (None: not at all).
       spans: what is taken out of an encoder-decoder's text; None: T5's numbers.
@@ -153,65 +146,34 @@ def evaluate(
     if batch_size % len(devices):
         raise UsageError(f"batch_size is a multiple of the {len(devices)} devices, got {batch_size}")
     length = row_length or model.config.max_length
-    overlap = int(objective == "causal_lm" and length > 1)
+    objective = as_objective(objective)
+    overlap = int(objective.kind.causal and length > 1)
     plan = data.plan_packing(cache.lengths, length, long=long, overlap=overlap)
-    noise = corruption.NoiseConfig() if noise is None and objective == "masked_lm" else noise
+    if noise is None and objective.noise_rate:
+        noise = corruption.NoiseConfig()
     if noise is not None and noise.rate is None:
-        noise = dataclasses.replace(noise, rate=0.15 if objective == "masked_lm" else 0.0)
-    split, rows = Split(cache, plan), batch_size // len(devices)
-    head = getattr(model, "head_config", None)
-    sums = evaluation_objective(
-        objective,
-        model.config,
-        tokenizer,
-        [split],
-        rows,
+        noise = dataclasses.replace(noise, rate=objective.noise_rate)
+    split, head = Split(cache, plan), getattr(model, "head_config", None)
+    setting = Setting(
+        config=model.config,
+        tokenizer=tokenizer,
+        splits=(split,),
+        rows=batch_size // len(devices),
         head=head,
-        noise=noise,
-        spans=spans,
-        log_unigrams=log_unigrams,
+        num_segments=max(1, plan.max_segments),
+        input_noise=noise,
+        spans=spans or corruption.SpanConfig(),
+        is_evaluation=True,
     )
-    batches = data.eval_batches(cache, plan, batch_size)
-    evaluator = Evaluator(sums, model.apply, devices)
+    asks_tokens = objective.kind.question is not None
+    loss = objective.bound(setting, log_unigrams=log_unigrams if asks_tokens else None)
+    evaluator = Evaluator(loss, model.apply, devices)
     return evaluator(
         replicate(params, devices),
-        batches,
+        data.eval_batches(cache, plan, batch_size),
         # Of a text that was not read as it is, bits per byte would be compared with those of one that was.
-        summarize=summary(objective, split, tokenizer, head=head, is_whole=noise is None),
+        summarize=objective.summary(setting, is_whole=noise is None),
     )
-
-
-def summary(
-    objective: Goal,
-    split: Split,
-    tokenizer: tokenizers.Tokenizer,
-    train: data.TokenCache | None = None,
-    *,
-    head: models.HeadConfig | None = None,
-    is_whole: bool = True,
-) -> Callable[[Mapping[str, Any]], Scores | None]:
-    """Returns what makes an evaluation of an objective's sums over a split.
-
-    Args:
-      objective: of the model.
-      split: that is evaluated.
-      tokenizer: that its records were encoded with.
-      train: the training split, whose labels are a baseline for a model of sequences.
-      head: of a model of sequences.
-      is_whole: whether all of its rows are summed, and read as they are; only then there are bits per byte.
-    """
-    if head is None:
-        # Bits per byte are of a whole text: every token of it predicted, the first one too.
-        is_whole &= objective == "causal_lm" and not split.plan.num_dropped
-        is_whole &= _is_opened(split.cache, tokenizer)
-        return partial(summarize, num_bytes=split.cache.num_bytes if is_whole else None)
-    labels = None if train is None else train.labels
-    return partial(summarize_sequences, baseline_loss=baseline_loss(split.cache.labels, labels, head))
-
-
-def _is_opened(cache: data.TokenCache, tokenizer: tokenizers.Tokenizer) -> bool:
-    """Whether every record begins with a special token, which predicts the first of its text."""
-    return bool(np.isin(cache.tokens[cache.offsets[:-1]], tokenizer.special_ids).all())
 
 
 def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:

@@ -1,17 +1,19 @@
 """An experiment: everything that decides what a run computes, in one record."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from jaxlm import models
+from jaxlm import io, models
 from jaxlm.corruption import NoiseConfig, SpanConfig
 from jaxlm.data import DataConfig, Ends
 from jaxlm.errors import ConfigError
 from jaxlm.models import HeadConfig, TransformerConfig
 from jaxlm.tokenizers import TokenizerConfig
 from jaxlm.training._loss_config import LossConfig
+from jaxlm.training._objective import Objective
+from jaxlm.training._objectives import MASKED_TOKENS, OBJECTIVES, as_objective, named_objective
 from jaxlm.training._optimizer import OptimizerConfig
-from jaxlm.training._records import record_from_dict
 from jaxlm.training._run_config import RunConfig
 
 
@@ -52,9 +54,13 @@ class Experiment:
     instruction traces, in about five minutes on two CPU cores.
 
     Attributes:
+      objective: what is trained, an `Objective` or the name of one: masked_lm (the tokens that noise hides),
+        causal_lm (each next token), seq2seq_lm (an encoder-decoder: the spans that were taken out of a text),
+        classification or regression (of a record's label).
       data: which corpus, how it is divided and packed.
       tokenizer: which tokenizer, or how to train one.
-      model: the transformer; `vocab_size` and `next_id` may be left to the tokenizer.
+      model: the transformer; `vocab_size` and the `next_id` of instruction positions may be left to the
+        tokenizer.
       head: of a classifier or a regression: pooling and layers.
       input_noise: what the model reads is corrupted, and what it is to predict is not; of a masked LM, the
         corrupted positions are those that it predicts. A rate that is left out is 0.15 for a masked LM and 0
@@ -72,6 +78,7 @@ class Experiment:
       jaxlm.errors.ConfigError: run.batch_size is a multiple of optimizer.accumulation: got 6 rows in 4 ...
     """
 
+    objective: Objective | str = MASKED_TOKENS
     data: DataConfig = dataclasses.field(default_factory=_default_data)
     tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
     model: TransformerConfig = dataclasses.field(default_factory=_default_model)
@@ -84,6 +91,7 @@ class Experiment:
     run: RunConfig = dataclasses.field(default_factory=_default_run)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "objective", as_objective(self.objective))
         rows, parts = self.run.batch_size, self.optimizer.accumulation
         if rows % parts:
             raise ConfigError(
@@ -96,7 +104,7 @@ class Experiment:
                 f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
             )
         self._check_direction()
-        self._check_spans()
+        self.objective.check(self)
         self._check_layers()
         if self.model.param_dtype != "float32":
             raise ConfigError(
@@ -104,41 +112,23 @@ class Experiment:
                 "model.dtype is what is computed in"
             )
         length, most = self.data.row_length, self.model.max_length
-        if self.model.position in ("learned", "sinusoidal", "instruction") and length > most:
+        if isinstance(self.model.position, models.TABLE_POSITIONS) and length > most:
             raise ConfigError(
                 f"rows are longer than the model's table of positions: got data.row_length={length} and "
                 f"model.max_length={most}; raise model.max_length or shorten the rows"
             )
 
     def _check_direction(self) -> None:
-        objective = self.run.objective
-        if objective == "masked_lm" and self.model.causal:
+        kind, told = self.objective.kind, f"with objective={self.objective.name!r}"
+        if kind.fill and self.model.causal:
+            raise ConfigError(f"a masked LM sees both sides: got model.causal=True {told}")
+        if kind.encoder and self.model.causal:
             raise ConfigError(
-                "a masked LM sees both sides: got model.causal=True with run.objective='masked_lm'"
+                f"an encoder sees both sides, its decoder what it has written: got model.causal=True {told}"
             )
-        if objective == "causal_lm" and not self.model.causal:
+        if kind.causal and not self.model.causal:
             raise ConfigError(
-                "a causal LM hides what comes later: got model.causal=False with run.objective='causal_lm'; "
-                "set model.causal"
-            )
-
-    def _check_spans(self) -> None:
-        if self.run.objective != "seq2seq_lm":
-            return
-        if self.model.causal:
-            raise ConfigError(
-                "an encoder sees both sides, and its decoder what it has written: got model.causal=True with "
-                "run.objective='seq2seq_lm'"
-            )
-        noisy = [noise for noise in (self.input_noise, self.target_noise) if noise.rate]
-        if noisy or self.loss.label_smoothing == "fraction":
-            raise ConfigError(
-                "run.objective='seq2seq_lm' takes spans out of texts and corrupts nothing else: got "
-                "input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
-            )
-        if self.tokenizer.path is None and not self.tokenizer.sentinels:
-            raise ConfigError(
-                "spans give way to sentinels: got tokenizer.sentinels=0; set as many as a text may have spans"
+                f"a causal LM hides what comes later: got model.causal=False {told}; set model.causal"
             )
 
     def _check_layers(self) -> None:
@@ -155,23 +145,17 @@ class Experiment:
     def trained_depth(self) -> int:
         """How many blocks `run.train_last` counts from: the model's, of an encoder-decoder its decoder's."""
         model = self.model
-        return models.decoder_config(model).depth if self.run.objective == "seq2seq_lm" else model.depth
+        return models.decoder_config(model).depth if self.objective.kind.encoder else model.depth
 
     @property
     def ends(self) -> Ends:
         """How records are opened and closed: an encoder-decoder's texts as its tokenizer's file does it."""
-        return "file" if self.data.ends and self.run.objective == "seq2seq_lm" else self.data.ends
-
-    @property
-    def is_of_sequences(self) -> bool:
-        """Whether whole records are judged by their labels, instead of tokens."""
-        return self.run.objective in ("classification", "regression")
+        return "file" if self.data.ends and self.objective.kind.encoder else self.data.ends
 
     @property
     def resolved_input_noise(self) -> NoiseConfig:
         """The input noise with its rate known: left out, it is 0.15 for a masked LM, 0 for others."""
-        usual = 0.15 if self.run.objective == "masked_lm" else 0.0
-        return _with_rate(self.input_noise, usual)
+        return _with_rate(self.input_noise, self.objective.noise_rate)
 
     @property
     def resolved_target_noise(self) -> NoiseConfig:
@@ -179,12 +163,21 @@ class Experiment:
         return _with_rate(self.target_noise, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the experiment as JSON values; `from_dict` reads it back."""
-        return dataclasses.asdict(self)
+        """Returns the experiment as JSON values; `from_dict` reads it back.
+
+        The objective is its name; of one that is not in `OBJECTIVES`, its name and its reference.
+        """
+        name, reference = self.objective.name, self.objective.reference
+        named = name if name in OBJECTIVES else {"name": name, "reference": reference}
+        return io.record_to_dict(self) | {"objective": named}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Experiment":
+    def from_dict(cls, values: dict[str, Any], *, objective: Objective | None = None) -> "Experiment":
         """Returns the experiment that `to_dict` wrote; fields that are not given take their defaults.
+
+        Args:
+          values: by section and field.
+          objective: the experiment's, where it is none of `OBJECTIVES` and has no reference.
 
         Raises:
           ValueError: if a field is unknown or has a value of another type, or two contradict each other.
@@ -194,7 +187,20 @@ class Experiment:
           Traceback (most recent call last):
           jaxlm.errors.ConfigError: run has no field 'stepz'; its fields are steps, batch_size, ...
         """
-        return record_from_dict(cls, values)
+        if isinstance(values, dict):
+            values = cls.upgrade(values)
+            if "objective" in values:
+                values = values | {"objective": named_objective(values["objective"], objective)}
+        return io.record_from_dict(cls, values)
+
+    @staticmethod
+    def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns fields of today for those of earlier versions, whose objective was one of `run`."""
+        run = values.get("run")
+        if not isinstance(run, dict) or "objective" not in run:
+            return dict(values)
+        rest = {name: value for name, value in run.items() if name != "objective"}
+        return {"objective": run["objective"], **values, "run": rest}
 
 
 def _with_rate(noise: NoiseConfig, usual: float) -> NoiseConfig:

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxlm.training._objective import Objective
+from jaxlm import models
+from jaxlm.training._loss import LossFunction
 
 # Of every parameter whether it is trained: a tree like the parameters.
 Trained = Callable[[Any], Any]
@@ -38,7 +39,7 @@ def last_layers(depth: int, last: int | None) -> Trained | None:
         names = [str(getattr(part, "key", part)) for part in path]
         if names[0] == "encoder":
             return False
-        if names[0] not in ("body", "decoder"):
+        if names[0] not in models.BODIES:
             return True
         block = re.fullmatch(r"block_(\d+)", names[1])
         return names[1] == "final_norm" if block is None else int(block[1]) >= depth - last
@@ -46,20 +47,20 @@ def last_layers(depth: int, last: int | None) -> Trained | None:
     return lambda params: jax.tree_util.tree_map_with_path(one, params)
 
 
-def hold(objective: Objective, trained: Trained | None) -> Objective:
-    """Returns an objective whose gradient is zero for what is not trained, and is not computed there.
+def hold(loss: LossFunction, trained: Trained | None) -> LossFunction:
+    """Returns a loss whose gradient is zero for what is not trained, and is not computed there.
 
     Args:
-      objective: sums and counts of a batch.
+      loss: sums and counts of a batch.
       trained: of every parameter whether it is trained; None: all are.
     """
     if trained is None:
-        return objective
+        return loss
 
     def held(apply_fn: Callable[..., Any], params: Any, *arguments: Any) -> Any:
         free = jax.tree.map(
             lambda leaf, moves: leaf if moves else lax.stop_gradient(leaf), params, trained(params)
         )
-        return objective(apply_fn, free, *arguments)
+        return loss(apply_fn, free, *arguments)
 
     return held

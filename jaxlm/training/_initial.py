@@ -5,21 +5,19 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 
-from jaxlm import models, pretrained, tokenizers
+from jaxlm import io, models, pretrained, tokenizers
 from jaxlm.errors import ConfigError
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._objective import Objective
+from jaxlm.training._objectives import OBJECTIVES, objective_of
 from jaxlm.training._optimizer import OptimizerConfig
-from jaxlm.training._records import first_differences
-from jaxlm.training._run_config import Goal
 from jaxlm.training._task import Task
 
 LOG = logging.getLogger(__name__)
-TOKEN_HEADS = ("masked_lm", "causal_lm")
-BOUNDED_POSITIONS = ("learned", "sinusoidal", "instruction")  # positions that end
 # Fields that change how a model is trained or computed, and nothing of what it is.
 FREE = (
     "embedding_dropout",
@@ -53,35 +51,36 @@ def begin_from(name: str, experiment: Experiment | None = None) -> Experiment:
       ModelError: if it cannot be read.
       ConfigError: if it has no tokenizer, or is an encoder-decoder where labels are asked for.
     """
-    found = pretrained.inspect(name)
-    folder, config = os.path.abspath(found.folder), found.config
     experiment = experiment or Experiment(optimizer=FINE_TUNING)
-    objective = experiment.run.objective
-    own = found.objective
-    if own == "body":
-        own = "causal_lm" if config.causal else "masked_lm"
-    if not experiment.is_of_sequences and own in get_args(Goal):
-        objective = own
-    if found.objective == "seq2seq_lm" and objective != "seq2seq_lm":
+    objective = experiment.objective
+    found = pretrained.inspect(name, kind=_own_kind(name, objective))
+    folder, config = os.path.abspath(found.folder), found.config
+    own = found.kind
+    if own.head is None:
+        own = models.CAUSAL_LM if config.causal else models.MASKED_LM
+    if objective.name in OBJECTIVES and not objective.labels:
+        objective = objective_of(own) or objective
+    if found.kind.encoder and not objective.kind.encoder:
         raise ConfigError(
-            f"{name} is an encoder-decoder and goes on as one: got run.objective={objective!r}; leave it "
+            f"{name} is an encoder-decoder and goes on as one: got objective={objective.name!r}; leave it "
             "out, or take a masked or causal LM"
         )
-    head = found.head if objective == found.objective and found.head is not None else experiment.head
+    head = found.head if objective.kind == found.kind and found.head is not None else experiment.head
     tokenizer = _tokenizer(found.folder)
     # What an encoder-decoder's file puts around a text may be nothing, as it is elsewhere then.
-    may_end = objective == "seq2seq_lm" or tokenizer.specials.ends is not None
+    may_end = objective.kind.encoder or tokenizer.specials.ends is not None
     rows = experiment.data.row_length
-    rows = min(rows, config.max_length) if config.position in BOUNDED_POSITIONS else rows
+    rows = min(rows, config.max_length) if isinstance(config.position, models.TABLE_POSITIONS) else rows
     return dataclasses.replace(
         experiment,
+        objective=objective,
         data=dataclasses.replace(
             experiment.data, row_length=rows, ends=may_end and pretrained.has_ends(found.extra)
         ),
         tokenizer=tokenizers.TokenizerConfig(path=folder, rows=config.vocab_size),
         model=dataclasses.replace(config, param_dtype="float32"),
         head=head,
-        run=dataclasses.replace(experiment.run, init=folder, objective=objective),
+        run=dataclasses.replace(experiment.run, init=folder),
     )
 
 
@@ -97,9 +96,9 @@ class Beginning(NamedTuple):
     fingerprint: str
 
 
-def weights_at(name: str | None) -> str | None:
+def weights_at(name: str | None, objective: Objective) -> str | None:
     """Returns the fingerprint of a model's weights, as `Beginning` has it; None where no model is named."""
-    return name and pretrained.weights_fingerprint(pretrained.load(name, dtype="float32").params)
+    return name and pretrained.weights_fingerprint(_opened(name, objective).params)
 
 
 def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,9 +119,9 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
 
 def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any]) -> Beginning:
     """Returns what `initial_params` does, and the fingerprint of the model's weights."""
-    loaded = pretrained.load(experiment.run.init, dtype="float32")
+    loaded = _opened(experiment.run.init, experiment.objective)
     where = f"run.init={experiment.run.init!r}"
-    found = first_differences(_essence(loaded.config), _essence(task.config), most=5)
+    found = io.differences(_essence(loaded.config), _essence(task.config))[:5]
     if found:
         raise ConfigError(
             f"{where} is another transformer, the fields that differ (there and here): {'; '.join(found)}; "
@@ -133,14 +132,24 @@ def take_beginning(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
             f"{where} was trained with another tokenizer; leave tokenizer.path out to take its own"
         )
     params = _stacked_as(loaded.params, loaded.config, task.config)
-    head = _head(loaded, params, experiment.run.objective)
+    head = _head(loaded, params, experiment.objective.kind)
     if head is None:
-        told = "is a body" if loaded.objective == "body" else f"was trained as {loaded.objective}"
+        told = "is a body" if loaded.kind.head is None else f"was trained as {loaded.kind.name}"
         LOG.info("the head is drawn: %s %s", experiment.run.init, told)
     bodies = {name: params[name] for name in models.BODIES if name in params}
     begun = {**drawn, **bodies, **(head or {})}
     _check_same_shapes(where, begun, drawn)
     return Beginning(begun, pretrained.weights_fingerprint(loaded.params))
+
+
+def _opened(name: str, objective: Objective) -> pretrained.Loaded:
+    return pretrained.load(name, dtype="float32", kind=_own_kind(name, objective))
+
+
+def _own_kind(name: str, objective: Objective) -> models.ModelKind | None:
+    """The objective's kind, where a model's files name it and it is none of ours."""
+    is_own = objective.kind.name not in models.KINDS
+    return objective.kind if is_own and pretrained.kind_name(name) == objective.kind.name else None
 
 
 def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
@@ -163,12 +172,14 @@ def _stacked_as(
     return models.stack_blocks(params) if here.scan_layers else models.unstack_blocks(params)
 
 
-def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal) -> dict[str, Any] | None:
-    """What the model has beside its body, if that is a head of this objective; None where it is not."""
-    if loaded.objective == "joint":
-        kinds = [name for name, kind in loaded.head.items() if kind == objective and kind in TOKEN_HEADS]
-        params = models.head_params(params, kinds[0]) if len(kinds) == 1 else None
-    elif loaded.objective != objective:
+def _head(
+    loaded: pretrained.Loaded, params: Mapping[str, Any], kind: models.ModelKind
+) -> dict[str, Any] | None:
+    """What the model has beside its body, if that is a head of this kind; None where it is not."""
+    if loaded.kind.head == "several":
+        named = [name for name, head in loaded.head.items() if head == kind.name]
+        params = models.head_params(params, named[0]) if len(named) == 1 else None
+    elif loaded.kind != kind:
         params = None
     # A tied output without a bias has no parameters of its own.
     if params is None:
@@ -178,6 +189,6 @@ def _head(loaded: pretrained.Loaded, params: Mapping[str, Any], objective: Goal)
 
 def _check_same_shapes(where: str, begun: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
     shapes = [jax.tree.map(lambda leaf: leaf.shape, dict(tree)) for tree in (begun, drawn)]
-    found = first_differences(*shapes)
+    found = io.differences(*shapes)[:3]
     if found:
         raise ConfigError(f"{where} has another head (there and here): {'; '.join(found)}; leave head out")

@@ -1,4 +1,4 @@
-"""Several objectives on one model: each task's mean loss by its own weight, summed."""
+"""Several losses on one model: each task's mean loss by its own weight, summed."""
 
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
@@ -10,31 +10,31 @@ from jax import lax
 
 from jaxlm import data
 from jaxlm.errors import ConfigError
-from jaxlm.training._objective import Objective, named_rng
-from jaxlm.training._totals import Totals, summed
-from jaxlm.typing import Array, Key
+from jaxlm.training._loss import LossFunction, named_rng
+from jaxlm.training._totals import Totals, divisor, summed
+from jaxlm.typing import Array, Int, Key
 
 
 class JointTask(NamedTuple):
     """One of the tasks that are trained together.
 
     Attributes:
-      objective: what it adds up.
+      loss: what it adds up.
       weight: of its mean loss among those of the others.
       head: the head of a `MultiHeadModel` that it trains; None: the one of the task's own name.
 
     Example:
-      >>> JointTask(objective=print, weight=0.5).head is None
+      >>> JointTask(loss=print, weight=0.5).head is None
       True
     """
 
-    objective: Objective
+    loss: LossFunction
     weight: float = 1.0
     head: str | None = None
 
 
-# Tasks by name; a plain pair (objective, weight) is a task on the head of its name.
-JointTasks = Mapping[str, JointTask | tuple[Objective, float]]
+# Tasks by name; a plain pair (loss, weight) is a task on the head of its name.
+JointTasks = Mapping[str, JointTask | tuple[LossFunction, float]]
 
 
 def check_tasks(tasks: JointTasks) -> dict[str, JointTask]:
@@ -63,6 +63,7 @@ def joint_totals(
     rngs: Mapping[str, Key[Array, ""]],
     accumulation: int,
     axis_name: str | None,
+    step: Int[Array, ""],
 ) -> Totals:
     """Returns `sum_t weight_t * loss_sum_t / weight_sum_t` and its gradient, summed over all shards.
 
@@ -78,6 +79,7 @@ def joint_totals(
       rngs: "mask" and "dropout".
       accumulation: micro-batches; divides the rows of each batch.
       axis_name: of the shards; None for one.
+      step: batches before this one.
 
     Returns:
       `Totals` of weight 1; the metrics are each task's own as `task/metric`, its `loss_sum` and `weight`
@@ -88,10 +90,10 @@ def joint_totals(
         call = partial(apply_fn, head=task.head or name)
         rows = batch[name] if isinstance(batch, Mapping) else batch
         own = {kind: named_rng(rng, name) for kind, rng in rngs.items()}
-        parts[name] = summed(task.objective, call, params, rows, own, accumulation)
+        parts[name] = summed(task.loss, call, params, rows, own, accumulation, step)
     sums = {name: part._replace(gradient=None) for name, part in parts.items()}
     sums = sums if axis_name is None else lax.psum(sums, axis_name)
-    factors = {name: tasks[name].weight / jnp.maximum(sums[name].weight, 1.0) for name in tasks}
+    factors = {name: tasks[name].weight / divisor(sums[name].weight) for name in tasks}
     scaled = [
         jax.tree.map(lambda leaf, factor=factors[name]: leaf * factor, parts[name].gradient) for name in tasks
     ]

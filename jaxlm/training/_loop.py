@@ -86,10 +86,14 @@ def _run(
     with one_process(folder):
         # Another process may have begun a run here while this one prepared its data.
         begun = check_run_folder(folder, experiment, resume=resume)
-        changes = find_changes(load_experiment(folder), experiment)[0] if begun else []
+        changes = _changes(folder, experiment) if begun else []
         clear_leftovers(folder)
         run = _trained(experiment, task, folder, devices, began, changes if begun else None)
         yield from _with_said(run, said)
+
+
+def _changes(folder: Path, experiment: Experiment) -> list[Change]:
+    return find_changes(load_experiment(folder, objective=experiment.objective), experiment)[0]
 
 
 def _trained(
@@ -136,7 +140,7 @@ def _to_the_end(
         task.config,
         trainer.params(),
         task.tokenizer,
-        objective=experiment.run.objective,
+        kind=experiment.objective.kind,
         head=task.head,
         extra={"experiment": experiment.to_dict()} | task_classes(task),
     )
@@ -181,7 +185,7 @@ def _started(
     run, train_plan = experiment.run, task.splits["train"].plan
     return Started(
         folder=str(folder),
-        params=models.num_params(task.config, run.objective, task.head),
+        params=models.num_params(task.config, experiment.objective.kind, task.head),
         step=trainer.step,
         steps=run.steps,
         tokens_per_step=run.batch_size * train_plan.row_length,

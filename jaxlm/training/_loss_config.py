@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ class MetricsWindow(NamedTuple):
     Attributes:
       steps: how many.
       bad: how many of them were not finite; they are in `steps` and `tokens` only.
-      loss_sum: over the positions, or the records, that were scored.
+      loss_sum: over the positions, or the records, that were scored, each by its weight.
       scored: how many they are.
       correct: those whose target was the likeliest; NaN for a regression.
       tokens: real tokens read.
@@ -28,6 +28,8 @@ class MetricsWindow(NamedTuple):
       timed_tokens: those of the steps whose time is known; the first after a pause, which compiles, is not
         timed.
       seconds: time these steps took.
+      weight: sum of the weights of what was scored; None, as in the checkpoints of earlier versions: each
+        weighs 1.
     """
 
     steps: int = 0
@@ -40,6 +42,7 @@ class MetricsWindow(NamedTuple):
     grad_norm_sum: float = 0.0
     timed_tokens: int = 0
     seconds: float = 0.0
+    weight: float | None = None
 
     def add(self, metrics: Mapping[str, Any], seconds: float | None) -> "MetricsWindow":
         """Returns the window with one more step.
@@ -53,19 +56,21 @@ class MetricsWindow(NamedTuple):
             steps=self.steps + 1,
             bad=self.bad + int(metrics["bad"]),
             loss_sum=self.loss_sum + float(metrics["loss_sum"]),
-            scored=self.scored + int(metrics["weight"]),
+            scored=self.scored + int(metrics.get("scored", metrics["weight"])),
             correct=self.correct + float(metrics.get("correct", math.nan)),
             tokens=self.tokens + tokens,
             overflow=self.overflow + int(metrics["overflow"]),
             grad_norm_sum=self.grad_norm_sum + float(metrics["grad_norm"]),
             timed_tokens=self.timed_tokens + (0 if seconds is None else tokens),
             seconds=self.seconds + (seconds or 0.0),
+            weight=(self.scored if self.weight is None else self.weight) + float(metrics["weight"]),
         )
 
     @property
     def loss(self) -> float:
         """Mean over what was scored; NaN where nothing was."""
-        return self.loss_sum / self.scored if self.scored else math.nan
+        weight = self.scored if self.weight is None else self.weight
+        return self.loss_sum / weight if weight else math.nan
 
     @property
     def accuracy(self) -> float:

@@ -1,198 +1,106 @@
-"""The masked-LM objective: noise, the body, and the head at the hidden positions only."""
+"""What a run trains, as a record."""
 
-import zlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import corruption, data, ops
-from jaxlm.training._token_loss import Predictions, Smoothing, count, prediction_sums
-from jaxlm.typing import Array, Bool, Float, Int, Key
+from jaxlm import models
+from jaxlm.errors import ConfigError
+from jaxlm.training._loss import HeadSums, LossFunction, LossInputs, loss_function
+from jaxlm.training._setting import Setting
+from jaxlm.training._summaries import token_summary
+from jaxlm.training._token_loss import token_evaluation, token_loss, with_unigrams
 
-# objective(apply_fn, params, batch, rngs) -> (loss_sum, weight, metrics): sums and counts, divided last.
-Objective = Callable[..., tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]]
+# Fields of an experiment that objectives read or not.
+READS = frozenset({"input_noise", "target_noise", "spans", "label_smoothing", "z_loss"})
 
 
-class Masking(NamedTuple):
-    """What the masking of a batch needs beside the batch.
+def _as_it_is(setting: Setting) -> Setting:
+    return setting
+
+
+def _no_check(experiment: Any) -> None:
+    del experiment
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What a run trains: a kind of model, what it reads and predicts of a batch, its loss and its scores.
+
+    One of your own goes wherever a name of `OBJECTIVES` does: `Experiment(objective=...)`, `evaluate`.
 
     Attributes:
-      noise: what is corrupted and how.
-      capacity: K, how many corrupted positions a micro-batch of one device has room for; static.
-    """
+      name: what experiment.json calls it; one of your own has a name that is not in `OBJECTIVES`.
+      kind: of the model.
+      prepare: `prepare(rng, batch, step, plan) -> LossInputs`, compiled with the step. `rng` is the run's key
+        of masks, the same at every step: what is drawn belongs to (epoch, example, offset), so that batches,
+        devices and resuming change no draw. `step` counts batches, and is 0 in evaluations.
+      loss: `loss(head: HeadCall, inputs, config)`, the sum `loss_sum`, each loss times its weight, and
+        further sums by name, of what the model made of `inputs`; `config` is the experiment's `LossConfig`.
+      evaluation: the same of an evaluation, where more is counted; `token_evaluation` of a kind with a head
+        over tokens, and `loss` of one with another, where it is left out.
+      plan: from a `Setting` to whatever `prepare` is given as its last argument; the setting itself.
+      check: refuses with a ConfigError an experiment that contradicts the objective.
+      summary: `summary(setting, *, train, is_whole)` makes a function of an evaluation's sums over a split to
+        the scores that are shown and written.
+      labels: of records that are learned: "classes", "numbers", or None.
+      noise_rate: the share of tokens that is corrupted where none is given; above 0, the noise is what is
+        asked, and evaluations are made with it too.
+      reads: which of `READS` it reads; options that are not read are refused.
+      reference: where it can be imported from, "module:NAME", for whoever opens its run without having it at
+        hand; None: it is given, by the experiment's file.
 
-    noise: corruption.Noise
-    capacity: int
-
-
-class Masked(NamedTuple):
-    """A masked batch, its masked positions gathered.
-
-    Attributes:
-      tokens: `Int[B L]` what the model reads.
-      indices: `Int[K]` masked positions, flat in `B * L`; rows past the last one have weight 0.
-      targets: `Int[K]` the clean ids there.
-      weights: `Float[K]` 1 where the row counts, else 0.
-      fractions: `Float[K]` the share by which the position's example was to be corrupted.
-      overflow: how many drawn positions had no room and were left as they are.
-    """
-
-    tokens: Int[Array, "B L"]
-    indices: Int[Array, " M"]
-    targets: Int[Array, " M"]
-    weights: Float[Array, " M"]
-    fractions: Float[Array, " M"]
-    overflow: Int[Array, ""]
-
-
-def named_rng(rng: Key[Array, ""], name: str) -> Key[Array, ""]:
-    """Returns the child of a key for one purpose; adding a purpose changes no other's draws.
+    Raises:
+      ConfigError: if the name is empty or the reference is none.
 
     Example:
-      >>> key = jax.random.key(0)
-      >>> bool(named_rng(key, "mask") == named_rng(key, "init"))
-      False
-    """
-    return jax.random.fold_in(rng, zlib.crc32(name.encode()))
-
-
-def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> Masked:
-    """Returns a batch with masked tokens and the masked positions gathered into K rows.
-
-    Every draw is a function of (rng, epoch, example id, offset in the example), so the masks are the same
-    however the examples are divided into batches, devices and rows.
-
-    Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      masking: what is masked and how.
-
-    Returns:
-      `Masked`, with shapes that depend on the shapes of `batch` and on K only.
-    """
-    drawn = corruption.corrupt_batch(rng, batch, masking.noise)
-    corrupted, overflow = drawn, jnp.zeros((), jnp.int32)
-    if not has_exact_capacity(masking.noise.config):
-        corrupted, overflow = corruption.limit_masked(drawn, masking.capacity)
-    slots = corruption.gather_masked(corrupted.loss_mask, masking.capacity)
-    targets, fractions = (
-        array.reshape(-1)[slots.indices] for array in (corrupted.targets, corrupted.fractions)
-    )
-    overflow = overflow + slots.overflow
-    return Masked(corrupted.tokens, slots.indices, targets, slots.weights, fractions, overflow)
-
-
-def has_exact_capacity(config: corruption.NoiseConfig) -> bool:
-    """Whether the most positions that this noise takes of a batch can be counted beforehand."""
-    return (config.count, config.unit, config.schedule) == ("exact", "token", "constant")
-
-
-def masked_lm_objective(
-    masking: Masking,
-    *,
-    target_noise: corruption.Noise | None = None,
-    label_smoothing: Smoothing = 0.0,
-    z_loss: float = 0.0,
-    next_id: int | None = None,
-    positions_from: str = "clean",
-    tile: int = 1024,
-    deterministic: bool = False,
-    log_unigrams: np.ndarray | None = None,
-) -> Objective:
-    """Returns the objective of a masked LM: cross-entropy in nats at the masked positions.
-
-    The head sees the K gathered rows of the `[B*L, D]` hidden states and its loss is computed in tiles over
-    them, so that no array over positions times vocabulary exists. Nothing is divided: the sums of
-    micro-batches and devices add up to those of the whole batch.
-
-    Args:
-      masking: what is masked and how; its K is of one micro-batch of one device.
-      target_noise: what the targets are corrupted by; training only.
-      label_smoothing: see `LossConfig`; training only.
-      z_loss: see `LossConfig`; training only.
-      next_id: id that ends an instruction, for models with instruction positions; None: the batch's offsets
-        are the positions.
-      positions_from: whether instruction positions come from the "clean" ids or from the "corrupted" ones.
-      tile: rows of logits held at once.
-      deterministic: an evaluation: no dropout, the negative log-likelihood alone, and all of `token_metrics`.
-      log_unigrams: `Float[V]` log-probabilities of a model that knows frequencies only, to be judged at the
-        same positions; None: no such model.
-
-    Returns:
-      `objective(apply_fn, params, batch, rngs) -> (loss_sum, weight, metrics)`. `apply_fn` is `model.apply`,
-      `rngs` holds a key "mask" (the same at every step) and a key "dropout"; `metrics` are the int32 counts
-      `correct`, `tokens` (real ones) and `overflow`, and with `log_unigrams` the sums `unigram_loss_sum` and
-      `unigram_correct`.
+      >>> from jaxlm.training import prepare_next
+      >>> objective = Objective(name="clean", kind=models.CAUSAL_LM, prepare=prepare_next, reads=frozenset())
+      >>> objective.loss is token_loss, objective.labels
+      (True, None)
     """
 
-    def objective(
-        apply_fn: Callable[..., Any], params: Any, batch: data.Batch, rngs: Mapping[str, Key[Array, ""]]
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
-        masked = mask_batch(rngs["mask"], batch, masking)
-        hidden = apply_fn(
-            {"params": params},
-            masked.tokens,
-            segments=batch.segments,
-            positions=read_positions(batch, masked.tokens, next_id, positions_from),
-            deterministic=deterministic,
-            rngs={} if deterministic else {"dropout": rngs["dropout"]},
-        ).hidden
-        if target_noise is not None and not deterministic:
-            noisy = corruption.corrupt_batch(named_rng(rngs["mask"], "target"), batch, target_noise).tokens
-            masked = masked._replace(targets=noisy.reshape(-1)[masked.indices])
-        rows = hidden.reshape(-1, hidden.shape[-1])[masked.indices]
-        # Levels of noise say nothing where all examples have the same.
-        is_one_level = deterministic and masking.noise.config.schedule == "constant"
-        sums = prediction_sums(
-            apply_fn,
-            params,
-            Predictions(rows, masked.targets, masked.weights, None if is_one_level else masked.fractions),
-            deterministic=deterministic,
-            label_smoothing=label_smoothing,
-            z_loss=z_loss,
-            tile=tile,
+    name: str
+    kind: models.ModelKind
+    prepare: Callable[..., LossInputs]
+    loss: HeadSums = token_loss
+    evaluation: HeadSums | None = None
+    plan: Callable[[Setting], Any] = _as_it_is
+    check: Callable[[Any], None] = _no_check
+    summary: Callable[..., Callable[..., Any]] = token_summary
+    labels: Literal["classes", "numbers"] | None = None
+    noise_rate: float = 0.0
+    reads: frozenset[str] = READS
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ConfigError(f"an objective has a name: got {self.name!r}")
+        if self.reference is not None and self.reference.count(":") != 1:
+            raise ConfigError(f"a reference is module:NAME: got {self.reference!r}")
+        if not isinstance(self.kind, models.ModelKind):
+            raise ConfigError(f"an objective trains a ModelKind: got {self.kind!r}")
+
+    def bound(self, setting: Setting, *, log_unigrams: np.ndarray | None = None) -> LossFunction:
+        """Returns the loss on a model and its data, as a step differentiates or an evaluation sums it.
+
+        Args:
+          setting: model and data.
+          log_unigrams: of a baseline, see `token_loss_function`.
+
+        Raises:
+          ValueError: if there is nothing to predict, or the setting contradicts the objective.
+        """
+        plan, sums = self.plan(setting), self.loss
+        if setting.is_evaluation:
+            usual = token_evaluation if self.loss is token_loss else self.loss
+            sums = self.evaluation or usual
+        return loss_function(
+            lambda rng, batch, step: self.prepare(rng, batch, step, plan),
+            with_unigrams(partial(sums, config=setting.loss), log_unigrams),
+            deterministic=setting.is_evaluation,
+            splits_dropout=self.kind.sequence_outputs,
         )
-        sums |= {"tokens": count(batch.segments > 0), "overflow": masked.overflow}
-        if log_unigrams is not None:
-            sums |= unigram_sums(log_unigrams, masked.targets, masked.weights > 0)
-        return sums.pop("loss_sum"), sums.pop("weight"), sums
-
-    return objective
-
-
-def read_positions(
-    batch: data.Batch, tokens: Int[Array, "B L"], next_id: int | None, positions_from: str
-) -> Int[Array, "..."]:
-    """Returns the positions that a model is told: offsets, or instruction and argument indices.
-
-    Args:
-      batch: clean rows.
-      tokens: `Int[B L]`, what the model reads.
-      next_id: id that ends an instruction; None: offsets in the segment.
-      positions_from: whether indices come from the "clean" ids or from those of `tokens`.
-    """
-    if next_id is None:
-        return batch.positions
-    source = batch.tokens if positions_from == "clean" else tokens
-    return ops.instruction_positions(source, batch.segments, next_id)
-
-
-def unigram_sums(
-    log_unigrams: np.ndarray, targets: Int[Array, " M"], counts: Bool[Array, " M"]
-) -> dict[str, Array]:
-    """Returns what a model that knows frequencies only scores: `unigram_loss_sum` and `unigram_correct`.
-
-    Args:
-      log_unigrams: `Float[V]`, nats.
-      targets: `Int[M]`.
-      counts: `Bool[M]`, True = counts.
-    """
-    table = jnp.asarray(log_unigrams, jnp.float32)
-    log_probs = table[targets]
-    return {
-        "unigram_loss_sum": -jnp.where(counts, log_probs, jnp.zeros_like(log_probs)).sum(),
-        "unigram_correct": count((targets == jnp.argmax(table)) & counts),
-    }

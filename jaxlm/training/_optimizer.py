@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
+from jaxlm.io import check_numbers
 from jaxlm.training._schedule import DECAYS, Decay, learning_rate_schedule
 from jaxlm.typing import Array, Bool, Float
 

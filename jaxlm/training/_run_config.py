@@ -1,12 +1,9 @@
 """How long a run is, how often it looks, and what it keeps."""
 
 import dataclasses
-from typing import Literal, get_args
 
 from jaxlm.errors import ConfigError
-from jaxlm.fields import check_numbers
-
-Goal = Literal["masked_lm", "causal_lm", "seq2seq_lm", "classification", "regression"]
+from jaxlm.io import check_numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,9 +14,6 @@ class RunConfig:
       steps: batches to train on.
       batch_size: rows of a batch, over all devices and micro-batches together.
       seed: of the parameters, the order of the rows, the noise and dropout.
-      objective: what is trained: "masked_lm" (the tokens that noise hides), "causal_lm" (each next token),
-        "seq2seq_lm" (an encoder-decoder: the spans that were taken out of a text), "classification" or
-        "regression" (of a record's label).
       init: the model whose parameters the run begins with: a folder, or a name (see `pretrained.load`); None
         draws them. `begin_from` makes an experiment of it.
       train_last: of a run that begins with a model, how many of its last blocks are trained, with the last
@@ -44,7 +38,6 @@ class RunConfig:
     steps: int = 1000
     batch_size: int = 16
     seed: int = 0
-    objective: Goal = "masked_lm"
     init: str | None = None
     train_last: int | None = None
     log_every: int = 10
@@ -71,5 +64,3 @@ class RunConfig:
                 f"run.train_last={self.train_last} leaves the other blocks as a model has them: got no "
                 "run.init; name one"
             )
-        if self.objective not in get_args(Goal):
-            raise ConfigError(f"run.objective is one of {', '.join(get_args(Goal))}, got {self.objective!r}")

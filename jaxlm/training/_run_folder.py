@@ -13,6 +13,7 @@ from jaxlm.errors import UsageError
 from jaxlm.training._changes import find_changes
 from jaxlm.training._checkpoints import CHECKPOINTS, clear_checkpoints, holds_none
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._objective import Objective
 
 EXPERIMENT = "experiment.json"
 # What earlier versions called the files that they had not written whole.
@@ -105,13 +106,17 @@ def clear_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def load_experiment(folder: str | os.PathLike) -> Experiment:
+def load_experiment(folder: str | os.PathLike, *, objective: Objective | None = None) -> Experiment:
     """Returns the experiment of a run folder.
+
+    Args:
+      folder: of the run.
+      objective: the run's, where it is none of `OBJECTIVES` and has no reference to be imported by.
 
     Raises:
       ValueError: if the folder holds no run, or its experiment.json cannot be read.
     """
-    return Experiment.from_dict(_stored(Path(folder)))
+    return Experiment.from_dict(_stored(Path(folder)), objective=objective)
 
 
 def _is_left_behind(path: Path) -> bool:
@@ -122,7 +127,7 @@ def _is_left_behind(path: Path) -> bool:
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:
-    _, refused = find_changes(load_experiment(folder), experiment)
+    _, refused = find_changes(load_experiment(folder, objective=experiment.objective), experiment)
     if refused:
         raise UsageError(
             f"{folder} holds a run of another experiment, the first fields that differ (there and here): "

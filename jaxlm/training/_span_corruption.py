@@ -1,15 +1,18 @@
 """The objective of encoder-decoders: spans of each text are taken out, and the decoder writes them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import corruption, data, ops
-from jaxlm.training._objective import Objective
-from jaxlm.training._token_loss import Predictions, count, prediction_sums
-from jaxlm.typing import Array, Float, Int, Key
+from jaxlm import corruption, data, models, ops, tokenizers
+from jaxlm.errors import ConfigError
+from jaxlm.training._loss import LossFunction, LossInputs
+from jaxlm.training._setting import Setting, Split
+from jaxlm.training._token_loss import token_loss_function
+from jaxlm.typing import Array, Int, Key
 
 
 class Spans(NamedTuple):
@@ -34,69 +37,67 @@ class Spans(NamedTuple):
     target_length: int
 
 
-def span_corruption_objective(
-    spans: Spans,
-    *,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    tile: int = 1024,
-    deterministic: bool = False,
-) -> Objective:
-    """Returns the objective of an encoder-decoder that restores spans: cross-entropy of what it writes, nats.
+def prepare_spans(
+    rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: Spans
+) -> LossInputs:
+    """Returns what an encoder and a decoder read of a batch, and what the decoder is to write.
 
     The encoder reads each text with a sentinel for every span; the decoder writes every sentinel with the
     tokens that it stands for, and an end. Both sides are packed, and a text of the decoder reads its own of
-    the encoder. The spans belong to (rng, epoch, example), as `corruption.corrupt_spans` draws them.
-
-    Args:
-      spans: what is taken out.
-      label_smoothing: share of a target's probability spread over the vocabulary; training only.
-      z_loss: factor of the squared log-partition; training only.
-      tile: rows of logits held at once.
-      deterministic: for evaluation: no dropout, and the metrics of `token_metrics`.
-
-    Returns:
-      `objective(apply_fn, params, batch, rngs) -> (loss_sum, weight, metrics)`, `rngs` as in
-      `masked_lm_objective`; the metrics count `correct`, `tokens` (real ones of the batch) and `overflow`
-      (spans and ends that found no sentinel or no room).
+    the encoder. The spans belong to (rng, epoch, example), as `corruption.corrupt_spans` draws them;
+    `overflow` counts spans and ends that found no sentinel or no room.
 
     References:
       Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
         2020, https://arxiv.org/abs/1910.10683 (section 3.1.4).
     """
+    del step
+    corrupted = take_out(rng, batch, plan)
+    written = shifted(corrupted.targets, corrupted.target_segments, plan.start_id)
+    return LossInputs(
+        tokens=corrupted.tokens,
+        targets=corrupted.targets.reshape(-1),
+        weights=(corrupted.target_segments > 0).reshape(-1).astype(jnp.float32),
+        overflow=corrupted.overflow,
+        read=models.Inputs(
+            tokens=written,
+            segments=corrupted.target_segments,
+            encoder=models.Inputs(tokens=corrupted.tokens, segments=corrupted.segments),
+        ),
+    )
 
-    def objective(
-        apply_fn: Callable[..., Any], params: Any, batch: data.Batch, rngs: Mapping[str, Key[Array, ""]]
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
-        corrupted = take_out(rngs["mask"], batch, spans)
-        hidden = apply_fn(
-            {"params": params},
-            corrupted.tokens,
-            segments=corrupted.segments,
-            decoder_tokens=shifted(corrupted.targets, corrupted.target_segments, spans.start_id),
-            decoder_segments=corrupted.target_segments,
-            deterministic=deterministic,
-            rngs={} if deterministic else {"dropout": rngs["dropout"]},
-        ).hidden
-        predictions = Predictions(
-            hidden.reshape(-1, hidden.shape[-1]),
-            corrupted.targets.reshape(-1),
-            (corrupted.target_segments > 0).reshape(-1).astype(jnp.float32),
-            None,
-        )
-        sums = prediction_sums(
-            apply_fn,
-            params,
-            predictions,
-            deterministic=deterministic,
-            label_smoothing=label_smoothing,
-            z_loss=z_loss,
-            tile=tile,
-        )
-        sums |= {"tokens": count(batch.segments > 0), "overflow": corrupted.overflow}
-        return sums.pop("loss_sum"), sums.pop("weight"), sums
 
-    return objective
+def span_corruption_loss(spans: Spans, **options: Any) -> LossFunction:
+    """Returns the loss of an encoder-decoder that restores spans: cross-entropy of what it writes, nats.
+
+    Args:
+      spans: what is taken out.
+      options: of `token_loss_function`.
+    """
+    return token_loss_function(partial(prepare_spans, plan=spans), **options)
+
+
+def plan_spans(setting: Setting) -> Spans:
+    """Returns what `prepare_spans` knows of model and data."""
+    return make_spans(setting.spans, setting.config, setting.tokenizer, setting.splits)
+
+
+def check_spans(experiment: Any) -> None:
+    """Refuses noise beside the spans, and a tokenizer that has nothing to stand for them.
+
+    Raises:
+      ConfigError: with the reason.
+    """
+    noisy = [noise for noise in (experiment.input_noise, experiment.target_noise) if noise.rate]
+    if noisy or experiment.loss.label_smoothing == "fraction":
+        raise ConfigError(
+            f"objective={experiment.objective.name!r} takes spans out of texts and corrupts nothing else: "
+            "got input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
+        )
+    if experiment.tokenizer.path is None and not experiment.tokenizer.sentinels:
+        raise ConfigError(
+            "spans give way to sentinels: got tokenizer.sentinels=0; set as many as a text may have spans"
+        )
 
 
 def take_out(rng: Key[Array, ""], batch: data.Batch, spans: Spans) -> corruption.SpanCorrupted:
@@ -153,3 +154,44 @@ def target_room(plan: data.PackingPlan, rate: float, mean_span: float) -> int:
     number = np.maximum(1, np.floor(hidden / mean_span + 0.5))
     sizes = np.add.reduceat(hidden + number + 1, plan.row_starts[:-1])
     return int(min(-(-int(sizes.max()) // 8) * 8, 2 * plan.row_length))
+
+
+def make_spans(
+    config: corruption.SpanConfig,
+    model: models.TransformerConfig,
+    tokenizer: tokenizers.Tokenizer,
+    splits: Sequence[Split],
+) -> Spans:
+    """Returns what spans take out of the rows of splits.
+
+    Args:
+      config: how much.
+      model: whose decoder begins with its `decoder.start_id`.
+      tokenizer: its sentinels, and what closes a text.
+      splits: the decoder's rows have room for what is taken out of any of theirs.
+
+    Raises:
+      ConfigError: if the tokenizer has no sentinels, or no token begins the decoder's texts.
+    """
+    sentinels = tokenizers.sentinel_ids(tokenizer)
+    if not sentinels:
+        raise ConfigError(
+            "spans give way to sentinels, <extra_id_0> and so on, and this tokenizer has none: take T5's, or "
+            "train one with tokenizer.sentinels"
+        )
+    if model.decoder is None or model.decoder.start_id is None:
+        raise ConfigError(
+            "a decoder begins with a token of its own: the tokenizer has no padding; set "
+            "model.decoder.start_id"
+        )
+    ends = tokenizer.specials.ends
+    eos = tokenizer.specials.eos
+    return Spans(
+        rate=config.rate,
+        mean_span=config.mean_span,
+        sentinel_ids=sentinels,
+        forbidden=tokenizers.special_mask(tokenizer, model.vocab_size),
+        start_id=model.decoder.start_id,
+        end_id=ends[1] if eos is None and ends else eos,
+        target_length=max(target_room(split.plan, config.rate, config.mean_span) for split in splits),
+    )

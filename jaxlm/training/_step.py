@@ -10,9 +10,9 @@ from jax import lax
 
 from jaxlm import data
 from jaxlm.training._joint import JointTasks, check_tasks, joint_totals
-from jaxlm.training._objective import Objective, named_rng
+from jaxlm.training._loss import LossFunction, named_rng
 from jaxlm.training._optimizer import clip_factor
-from jaxlm.training._totals import Totals, summed
+from jaxlm.training._totals import Totals, divisor, summed
 from jaxlm.typing import Array, Bool, Int, Key
 
 
@@ -57,7 +57,7 @@ def init_state(
 
 
 def make_train_step(
-    objective: Objective | JointTasks,
+    loss: LossFunction | JointTasks,
     apply_fn: Callable[..., Any],
     optimizer: optax.GradientTransformation,
     schedule: Callable[[Array], Array],
@@ -71,26 +71,26 @@ def make_train_step(
     by the summed weight last: the update does not depend on how the batch was divided. A batch whose loss or
     gradient is not finite moves `step` and leaves parameters and optimiser as they are.
 
-    With several objectives the loss is `sum_t weight_t * loss_sum_t / weight_sum_t`, each quotient of sums
+    With several losses the whole is `sum_t weight_t * loss_sum_t / weight_sum_t`, each quotient of sums
     over all micro-batches and shards (see `JointTask`).
 
     Args:
-      objective: see `masked_lm_objective`; or tasks by name, `{"fill": (objective, weight), ...}`, that train
+      loss: see `loss_function`; or tasks by name, `{"fill": (loss, weight), ...}`, that train
         the heads of these names on one body. Memory holds a gradient for each.
-      apply_fn: `model.apply`; of a `MultiHeadModel` for several objectives.
+      apply_fn: `model.apply`; of a `MultiHeadModel` for several losses.
       optimizer: turns the mean, clipped gradient into an update.
       schedule: the learning rate as a function of the number of updates, for the metrics.
       clip_norm: largest global norm of the mean gradient; 0 does not clip.
       accumulation: micro-batches; divides the rows of a shard.
 
     Returns:
-      A function to be wrapped in `parallel`, giving the new state and the metrics: the objective's own sums,
+      A function to be wrapped in `parallel`, giving the new state and the metrics: the loss's own sums,
       `loss_sum` and `weight` (all 0 for a bad batch but for `tokens`), `bad` (0 or 1), `bad_in_row`,
-      `grad_norm` and `learning_rate`, the same on every shard. Of several objectives each has its sums as
+      `grad_norm` and `learning_rate`, the same on every shard. Of several losses each has its sums as
       `task/loss_sum` and so on, and `loss_sum` is their weighted sum, with `weight` 1; the step's batch may
       then be a mapping of a batch for each.
     """
-    tasks = check_tasks(objective) if isinstance(objective, Mapping) else None
+    tasks = check_tasks(loss) if isinstance(loss, Mapping) else None
 
     def train_step(
         state: TrainState, batch: data.Batch | Mapping[str, data.Batch], *, axis_name: str | None = None
@@ -99,11 +99,13 @@ def make_train_step(
         dropout_rng = jax.random.fold_in(named_rng(state.rng, "dropout"), state.step)
         rngs = {"mask": named_rng(state.rng, "mask"), "dropout": jax.random.fold_in(dropout_rng, shard)}
         if tasks is not None:
-            totals = joint_totals(tasks, apply_fn, state.params, batch, rngs, accumulation, axis_name)
+            totals = joint_totals(
+                tasks, apply_fn, state.params, batch, rngs, accumulation, axis_name, state.step
+            )
         else:
-            totals = summed(objective, apply_fn, state.params, batch, rngs, accumulation)
+            totals = summed(loss, apply_fn, state.params, batch, rngs, accumulation, state.step)
             totals = totals if axis_name is None else lax.psum(totals, axis_name)
-        share = 1.0 / jnp.maximum(totals.weight, 1.0)
+        share = 1.0 / divisor(totals.weight)
         grad_norm = optax.tree.norm(totals.gradient) * share
         # Division and clipping are one factor, so that no pass over the parameters is for them alone.
         factor = share * clip_factor(grad_norm, clip_norm)

@@ -1,6 +1,7 @@
 """From an experiment to what a step needs: the tokenizer, the model, and packed splits."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,13 +10,8 @@ import numpy as np
 from jaxlm import data, models, tokenizers
 from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training._experiment import Experiment
-
-
-class Split(NamedTuple):
-    """Records and where they lie in rows."""
-
-    cache: data.TokenCache
-    plan: data.PackingPlan
+from jaxlm.training._loss_config import LossConfig
+from jaxlm.training._setting import Setting, Split
 
 
 class Task(NamedTuple):
@@ -50,13 +46,13 @@ def make_task(experiment: Experiment) -> Task:
     """
     prepared = data.prepare(experiment.data, experiment.tokenizer, ends=experiment.ends)
     splits = {name: make_split(experiment, cache) for name, cache in prepared.caches.items()}
-    if experiment.run.objective == "causal_lm":
+    if experiment.objective.kind.causal:
         _check_predicts(splits["train"])
     notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
     return Task(
         tokenizer=prepared.tokenizer,
-        config=model_config(experiment.model, prepared.tokenizer, experiment.run.objective),
-        head=_head(experiment, prepared, splits) if experiment.is_of_sequences else None,
+        config=model_config(experiment.model, prepared.tokenizer, experiment.objective.kind),
+        head=_head(experiment, prepared, splits) if experiment.objective.labels else None,
         splits=splits,
         num_segments=max(1, *(split.plan.max_segments for split in splits.values())),
         label_names=tuple(prepared.label_names or ()),
@@ -77,7 +73,7 @@ def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
     predicts every token once.
     """
     config = experiment.data
-    overlap = int(experiment.run.objective == "causal_lm" and config.row_length > 1)
+    overlap = int(experiment.objective.kind.causal and config.row_length > 1)
     return Split(
         cache, data.plan_packing(cache.lengths, config.row_length, long=config.long, overlap=overlap)
     )
@@ -96,14 +92,14 @@ def _check_predicts(split: Split) -> None:
 def model_config(
     config: models.TransformerConfig,
     tokenizer: tokenizers.Tokenizer,
-    objective: models.ObjectiveName = "masked_lm",
+    kind: models.KindOrName = models.MASKED_LM,
 ) -> models.TransformerConfig:
     """Returns the model's config with what the tokenizer decides filled in.
 
     Args:
-      config: `vocab_size`, `next_id` and `decoder_start_id` None are filled in.
+      config: `vocab_size`, `position.next_id` and `decoder.start_id` None are filled in.
       tokenizer: decides them; a decoder begins with its token of padding.
-      objective: of the model.
+      kind: of the model.
 
     Raises:
       ConfigError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
@@ -119,22 +115,25 @@ def model_config(
             f"model.vocab_size has no room for the tokenizer's ids: got {size} for {tokenizer.vocab_size}; "
             "leave it out to take the tokenizer's"
         )
-    start = config.decoder_start_id
-    if objective == "seq2seq_lm" and start is None:
-        start = tokenizer.specials.pad
-    if config.position != "instruction":
-        return dataclasses.replace(config, vocab_size=size, decoder_start_id=start)
+    if models.as_kind(kind).encoder:
+        decoder = config.decoder or models.DecoderConfig()
+        start_id = tokenizer.specials.pad if decoder.start_id is None else decoder.start_id
+        config = dataclasses.replace(config, decoder=dataclasses.replace(decoder, start_id=start_id))
+    if not isinstance(config.position, models.Instruction):
+        return dataclasses.replace(config, vocab_size=size)
     next_id = tokenizer.specials.next
     if next_id is None:
         raise ConfigError(
             "model.position='instruction' counts instructions by [NEXT]: got a tokenizer without it; "
             "use model.position='rotary', or data in instructions"
         )
-    if config.next_id not in (None, next_id):
+    if config.position.next_id not in (None, next_id):
         raise ConfigError(
-            f"model.next_id is the tokenizer's [NEXT]: got {config.next_id} for {next_id}; leave it out"
+            f"model.position.next_id is the tokenizer's [NEXT]: got {config.position.next_id} for {next_id}; "
+            "leave it out"
         )
-    return dataclasses.replace(config, vocab_size=size, next_id=next_id)
+    position = dataclasses.replace(config.position, next_id=next_id)
+    return dataclasses.replace(config, vocab_size=size, position=position)
 
 
 def describe_devices(devices: list[jax.Device]) -> str:
@@ -149,10 +148,10 @@ def describe_devices(devices: list[jax.Device]) -> str:
 
 def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Split]) -> models.HeadConfig:
     """The head with what the labels decide: the number of outputs, and a regression's centre and scale."""
-    objective, labels = experiment.run.objective, prepared.caches["train"].labels
+    objective, labels = experiment.objective, prepared.caches["train"].labels
     if labels is None:
         raise ConfigError(
-            f"run.objective={objective!r} learns labels: got data without; give data.label_pattern or "
+            f"objective={objective.name!r} learns labels: got data without; give data.label_pattern or "
             "data.label_field"
         )
     for name, split in splits.items():
@@ -163,13 +162,15 @@ def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Spl
                 "data.long='truncate'"
             )
     names = prepared.label_names
-    if (objective == "classification") != bool(names):
+    if (objective.labels == "classes") != bool(names):
         found = f"classes ({', '.join(names[:3])}, ...)" if names else "numbers"
         remedy = "data.label_kind='class' takes each number as the name of a class"
         if names:
             remedy = "data.label_kind='number' names the first that is none; names are for 'classification'"
-        raise ConfigError(f"run.objective={objective!r} does not fit the labels, which are {found}: {remedy}")
-    if objective == "classification":
+        raise ConfigError(
+            f"objective={objective.name!r} does not fit the labels, which are {found}: {remedy}"
+        )
+    if objective.labels == "classes":
         # What classes have no unit for; a head of another task may bring its own.
         return dataclasses.replace(_with_outputs(experiment.head, len(names)), center=0.0, scale=1.0)
     known = labels[~np.isnan(labels)].astype(np.float64)
@@ -181,3 +182,45 @@ def _with_outputs(head: models.HeadConfig, number: int) -> models.HeadConfig:
     if head.num_outputs not in (None, number):
         raise ConfigError(f"head.num_outputs is {number} by the labels: got {head.num_outputs}; leave it out")
     return dataclasses.replace(head, num_outputs=number)
+
+
+def setting_of(experiment: Experiment, task: Task, rows: int) -> Setting:
+    """Returns what the experiment's objective trains on.
+
+    Args:
+      experiment: what to compute.
+      task: its data.
+      rows: of a micro-batch of one device.
+    """
+    return Setting(
+        config=task.config,
+        tokenizer=task.tokenizer,
+        splits=(task.splits["train"],),
+        rows=rows,
+        head=task.head,
+        num_segments=task.num_segments,
+        input_noise=experiment.resolved_input_noise,
+        target_noise=experiment.resolved_target_noise,
+        spans=experiment.spans,
+        loss=experiment.loss,
+    )
+
+
+def evaluation_setting(setting: Setting, splits: Sequence[Split], rows: int, *, is_noisy: bool) -> Setting:
+    """Returns what an objective is evaluated on.
+
+    Args:
+      setting: what it trains on.
+      splits: the records.
+      rows: of a batch of one device.
+      is_noisy: whether what is read is corrupted as in training.
+    """
+    return setting._replace(
+        splits=tuple(splits),
+        rows=rows,
+        num_segments=max(1, *(split.plan.max_segments for split in splits)),
+        input_noise=setting.input_noise if is_noisy else None,
+        target_noise=None,
+        loss=LossConfig(),
+        is_evaluation=True,
+    )

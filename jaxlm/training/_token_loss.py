@@ -1,80 +1,127 @@
-"""The head's part of a language model's objective: the training loss, or all that an evaluation counts."""
+"""The head's part of a language model's loss: cross-entropy in training, all that an evaluation counts."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlm import models, ops
+from jaxlm.errors import ConfigError
+from jaxlm.training._loss import HeadCall, HeadSums, LossFunction, LossInputs, count, loss_function
+from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._token_metrics import token_metrics
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.typing import Array, Float
 
 Smoothing = float | Literal["fraction"]
 
 
-class Predictions(NamedTuple):
-    """Positions that predict, and what.
+def token_loss(
+    head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
+) -> dict[str, Array]:
+    """Returns the sums of a training loss: `loss_sum` in nats and `correct`.
 
-    Attributes:
-      rows: `Float[M D]` the residual stream there.
-      targets: `Int[M]` ids.
-      weights: `Float[M]` 1 where the position counts, else 0.
-      fractions: `Float[M]` what the position's example was to be corrupted by; None without noise.
+    The head sees the rows that predict alone, and its product is taken in tiles over them, so that no array
+    over positions times vocabulary exists.
+
+    Args:
+      head: of a language model.
+      inputs: whose targets are ids.
+      config: label smoothing and z-loss.
+      tile: rows of logits held at once.
     """
+    features, parts = _asked(head, inputs)
+    smoothing = inputs.fractions if isinstance(config.label_smoothing, str) else config.label_smoothing
+    result = ops.tiled_cross_entropy(
+        features,
+        parts.kernel,
+        parts.bias,
+        inputs.targets,
+        inputs.weights,
+        tile=min(tile, inputs.targets.shape[0]),
+        label_smoothing=smoothing,
+        z_loss=config.z_loss,
+        softcap=parts.softcap,
+    )
+    correct = count(result.correct & (inputs.weights > 0))
+    return {"loss_sum": result.loss_sum, "correct": correct}
 
-    rows: Float[Array, "M D"]
-    targets: Int[Array, " M"]
-    weights: Float[Array, " M"]
-    fractions: Float[Array, " M"] | None
+
+def token_evaluation(
+    head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
+) -> dict[str, Array]:
+    """Returns the sums of `token_metrics`, of the negative log-likelihood alone; see `token_loss`."""
+    del config
+    features, parts = _asked(head, inputs)
+    tile = min(tile, inputs.targets.shape[0])
+    scores = ops.token_scores(
+        features, parts.kernel, parts.bias, inputs.targets, softcap=parts.softcap, tile=tile
+    )
+    return token_metrics(scores, inputs.weights, inputs.fractions)
 
 
-def prediction_sums(
-    apply_fn: Callable[..., Any],
-    params: Any,
-    predictions: Predictions,
+def token_loss_function(
+    prepare: Callable[..., LossInputs],
     *,
-    deterministic: bool,
     label_smoothing: Smoothing = 0.0,
     z_loss: float = 0.0,
     tile: int = 1024,
-) -> dict[str, Array]:
-    """Returns the sums of predictions: `loss_sum`, `weight`, `correct`, and of an evaluation `token_metrics`.
-
-    The head's product is taken in tiles over positions, so that no array over positions times vocabulary
-    exists.
+    deterministic: bool = False,
+    log_unigrams: np.ndarray | None = None,
+) -> LossFunction:
+    """Returns the loss of a language model: cross-entropy in nats of the targets that are prepared.
 
     Args:
-      apply_fn: `model.apply`.
-      params: its parameters; the gradient of `loss_sum` is theirs.
-      predictions: gathered, so that M is as small as can be.
-      deterministic: an evaluation: the negative log-likelihood alone, and every metric.
+      prepare: `prepare(rng, batch, step) -> LossInputs`, its targets ids.
       label_smoothing: see `LossConfig`; training only.
       z_loss: see `LossConfig`; training only.
       tile: rows of logits held at once.
+      deterministic: an evaluation: no dropout, the negative log-likelihood alone, and all of `token_metrics`,
+        by level of noise where the noise has a schedule.
+      log_unigrams: `Float[V]` log-probabilities of a model that knows frequencies only, to be judged at the
+        same positions; None: no such model.
+
+    Returns:
+      As `loss_function`; the metrics count `correct`, and with `log_unigrams` there are the sums
+      `unigram_loss_sum` and `unigram_correct`.
     """
-    rows, targets, weights, fractions = predictions
-    head = models.head_projection(apply_fn, params)
-    features = head.features(rows)
-    tile = min(tile, targets.shape[0])
-    if deterministic:
-        scores = ops.token_scores(features, head.kernel, head.bias, targets, softcap=head.softcap, tile=tile)
-        return token_metrics(scores, weights, fractions)
-    smoothing = fractions if isinstance(label_smoothing, str) else label_smoothing
-    result = ops.tiled_cross_entropy(
-        features,
-        head.kernel,
-        head.bias,
-        targets,
-        weights,
-        tile=tile,
-        label_smoothing=smoothing,
-        z_loss=z_loss,
-        softcap=head.softcap,
-    )
-    correct = count(result.correct & (weights > 0))
-    return {"loss_sum": result.loss_sum, "weight": result.weight, "correct": correct}
+    config = LossConfig(label_smoothing=label_smoothing, z_loss=z_loss)
+    head_sums = partial(token_evaluation if deterministic else token_loss, config=config, tile=tile)
+    return loss_function(prepare, with_unigrams(head_sums, log_unigrams), deterministic=deterministic)
 
 
-def count(flags: Bool[Array, "..."]) -> Int[Array, ""]:
-    """Returns how many are True, as int32."""
-    return flags.sum(dtype=jnp.int32)
+def with_unigrams(head_sums: HeadSums, log_unigrams: np.ndarray | None) -> HeadSums:
+    """Returns head sums with what a model that knows frequencies only scores: see `token_loss_function`."""
+    if log_unigrams is None:
+        return head_sums
+
+    def sums(head: HeadCall, inputs: LossInputs) -> dict[str, Array]:
+        table, counts = jnp.asarray(log_unigrams, jnp.float32), inputs.weights > 0
+        log_probs = inputs.weights * table[inputs.targets]
+        return head_sums(head, inputs) | {
+            "unigram_loss_sum": -jnp.where(counts, log_probs, jnp.zeros_like(log_probs)).sum(),
+            "unigram_correct": count((inputs.targets == jnp.argmax(table)) & counts),
+        }
+
+    return sums
+
+
+def check_smoothing(label_smoothing: Smoothing, *, has_noise: bool) -> None:
+    """Refuses to smooth by a noise that is not there.
+
+    Raises:
+      ConfigError: if `label_smoothing` is "fraction" and there is no noise that has one.
+    """
+    if label_smoothing == "fraction" and not has_noise:
+        raise ConfigError(
+            "label_smoothing='fraction' smooths by the noise of each example: give input_noise or "
+            "target_noise, or a share in [0, 1)"
+        )
+
+
+def _asked(head: HeadCall, inputs: LossInputs) -> tuple[Float[Array, "M D"], models.HeadProjection]:
+    """The features of the positions that predict, and what they are multiplied with."""
+    rows = head.hidden.reshape(-1, head.hidden.shape[-1])
+    parts = models.head_projection(head.apply_fn, head.params)
+    return parts.features(rows if inputs.indices is None else rows[inputs.indices]), parts

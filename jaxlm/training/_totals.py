@@ -1,4 +1,4 @@
-"""Sums of an objective and of its gradient over the micro-batches of a shard."""
+"""Sums of a loss and of its gradient over the micro-batches of a shard."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxlm import data
-from jaxlm.training._objective import Objective
-from jaxlm.typing import Array, Float, Key
+from jaxlm.training._loss import LossFunction
+from jaxlm.typing import Array, Float, Int, Key
 
 
 class Totals(NamedTuple):
@@ -21,27 +21,39 @@ class Totals(NamedTuple):
     metrics: dict[str, Array]
 
 
+def divisor(weight: Float[Array, ""]) -> Float[Array, ""]:
+    """Returns what sums are divided by: their weight, and 1 where nothing was scored.
+
+    Example:
+      >>> [float(divisor(jnp.float32(weight))) for weight in (0.25, 0.0)]
+      [0.25, 1.0]
+    """
+    return jnp.where(weight > 0, weight, jnp.ones_like(weight))
+
+
 def summed(
-    objective: Objective,
+    loss: LossFunction,
     apply_fn: Callable[..., Any],
     params: Any,
     batch: data.Batch,
     rngs: Mapping[str, Key[Array, ""]],
     accumulation: int,
+    step: Int[Array, ""],
 ) -> Totals:
     """Returns the sums over the micro-batches of one shard.
 
     Args:
-      objective: sums and counts of a micro-batch.
+      loss: sums and counts of a micro-batch.
       apply_fn: `model.apply`.
       params: its parameters; the gradient is theirs.
       batch: the shard's rows.
       rngs: "mask", the same for all micro-batches, and "dropout", of which each has a child of its own.
       accumulation: micro-batches; divides the rows.
+      step: batches before this one.
     """
 
     def loss_fn(params: Any, rows: data.Batch, rngs: Mapping[str, Key[Array, ""]]) -> tuple[Array, tuple]:
-        loss_sum, weight, metrics = objective(apply_fn, params, rows, rngs)
+        loss_sum, weight, metrics = loss(apply_fn, params, rows, rngs, step)
         return loss_sum, (weight, metrics)
 
     def totals(rows: data.Batch, rngs: Mapping[str, Key[Array, ""]]) -> Totals:

@@ -22,18 +22,17 @@ from jaxlm.training._checkpoints import (
 )
 from jaxlm.training._compiled import DETERMINISTIC, compile_unless
 from jaxlm.training._evaluation import unigram_log_probs
-from jaxlm.training._evaluator import Evaluator, Scores, spread, summary
+from jaxlm.training._evaluator import Evaluator, Scores, spread
 from jaxlm.training._events import Compiled, Evaluated, Event, Progress, Saved, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._frozen import hold, last_layers
-from jaxlm.training._goals import evaluation_objective, training_objective
 from jaxlm.training._initial import take_beginning, weights_at
 from jaxlm.training._metrics import MetricsWindow, append_line
 from jaxlm.training._optimizer import make_optimizer
 from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._step import TrainState, init_state, make_train_step
-from jaxlm.training._task import Task, task_classes
+from jaxlm.training._task import Task, evaluation_setting, setting_of, task_classes
 
 
 class TrainingError(WorkError):
@@ -58,15 +57,14 @@ class Trainer:
         self._run, self._task, self._folder, self._devices = run, task, folder, devices
         self._options = DETERMINISTIC if run.deterministic else {}
         self._learning_rate = experiment.optimizer.learning_rate
-        self._model = models.build(task.config, run.objective, task.head)
+        self._objective = experiment.objective
+        self._setting = setting_of(experiment, task, self._rows(experiment.optimizer.accumulation))
+        self._model = models.build(task.config, self._objective.kind, task.head)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
         self._initial = partial(take_beginning, experiment, task)
         self._train_step = parallel(
             make_train_step(
-                hold(
-                    training_objective(experiment, task, self._rows(experiment.optimizer.accumulation)),
-                    trained,
-                ),
+                hold(self._objective.bound(self._setting), trained),
                 self._model.apply,
                 optimizer,
                 experiment.optimizer.schedule(run.steps),
@@ -75,7 +73,7 @@ class Trainer:
             ),
             devices,
         )
-        self._evaluators = self._make_evaluators(experiment)
+        self._evaluators = self._make_evaluators()
         self._writer = CheckpointWriter(
             folder / CHECKPOINTS, keep_last=run.keep_last, keep_best=run.keep_best
         )
@@ -85,7 +83,7 @@ class Trainer:
             pretrained.save_description,
             config=task.config,
             tokenizer=task.tokenizer,
-            objective=run.objective,
+            kind=self._objective.kind,
             head=task.head,
             extra={"experiment": experiment.to_dict()} | task_classes(task),
         )
@@ -115,7 +113,7 @@ class Trainer:
         """
         self._check(checkpoint)
         self._init_fingerprint = checkpoint.meta.get("init")
-        if has_moved and weights_at(self._run.init) != self._init_fingerprint:
+        if has_moved and weights_at(self._run.init, self._objective) != self._init_fingerprint:
             raise UsageError(
                 f"run.init={self._run.init!r} does not hold the model that {self._folder} began with: leave "
                 "it out to go on, or train in a new folder"
@@ -311,46 +309,29 @@ class Trainer:
         size = self._run.batch_size
         return data.eval_batches(cache, spread(plan, most * size), size)
 
-    def _make_evaluators(self, experiment: Experiment) -> dict[str, Evaluator]:
-        task, goal, rows = self._task, self._run.objective, self._rows(1)
-        train, held_out = task.splits["train"].cache, ("validation", "test")
-        noise, unigrams = None, None
-        if goal in ("masked_lm", "causal_lm"):
+    def _make_evaluators(self) -> dict[str, Evaluator]:
+        task, objective, held_out = self._task, self._objective, ("validation", "test")
+        unigrams = None
+        if objective.kind.question is not None:
             forbidden = tokenizers.special_mask(task.tokenizer, task.config.vocab_size)
-            unigrams = unigram_log_probs(train, forbidden, unless_seen=goal == "causal_lm")
-            noise = experiment.resolved_input_noise if goal == "masked_lm" else None
+            train = task.splits["train"].cache
+            unigrams = unigram_log_probs(train, forbidden, unless_seen=objective.kind.causal)
         # Language models judge both splits by one program; labels are a split's own.
-        together = [("test",), ("validation",)] if experiment.is_of_sequences else [held_out]
+        together = [("test",), ("validation",)] if objective.labels else [held_out]
         evaluators = {}
         for names in together:
-            splits = [task.splits[name] for name in names]
-            objective = evaluation_objective(
-                goal,
-                task.config,
-                task.tokenizer,
-                splits,
-                rows,
-                head=task.head,
-                noise=noise,
-                spans=experiment.spans,
-                log_unigrams=unigrams,
-            )
-            evaluators |= dict.fromkeys(
-                names, Evaluator(objective, self._model.apply, self._devices, options=self._options)
-            )
+            splits, is_noisy = [task.splits[name] for name in names], objective.noise_rate > 0
+            setting = evaluation_setting(self._setting, splits, self._rows(1), is_noisy=is_noisy)
+            loss = objective.bound(setting, log_unigrams=unigrams)
+            evaluator = Evaluator(loss, self._model.apply, self._devices, options=self._options)
+            evaluators |= dict.fromkeys(names, evaluator)
         return evaluators
 
     def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> Scores | None:
         """Evaluates at most so many batches of a split; 0: all of it."""
-        task = self._task
-        means = summary(
-            self._run.objective,
-            task.splits[split],
-            task.tokenizer,
-            task.splits["train"].cache,
-            head=task.head,
-            is_whole=not most,
-        )
+        task, objective = self._task, self._objective
+        setting = self._setting._replace(splits=(task.splits[split],))
+        means = objective.summary(setting, train=task.splits["train"].cache, is_whole=not most)
         return self._evaluators[split](
             self._state.params,
             self._eval_batches(split, most),

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from jaxlm import io
 from jaxlm.corruption import NoiseConfig
 from jaxlm.training._experiment import Experiment
+from jaxlm.training._objective import Objective
+from jaxlm.training._objectives import OBJECTIVES
 
-LANGUAGE = ("masked_lm", "causal_lm", "seq2seq_lm")
-SCALINGS_BY_FACTOR = ("linear", "dynamic", "llama3", "yarn")
 # Of a model: what a language model's output is made of, which a head over whole records takes the place of.
 OUTPUT = (
     "tie_embeddings",
     "head",
+    "head.",
     "head_bias",
-    "head_activation",
-    "head_epsilon",
     "output_scale",
     "logit_softcap",
 )
@@ -40,15 +40,12 @@ def unread_fields(experiment: Experiment) -> dict[str, str]:
     Example:
       >>> unread = unread_fields(Experiment())
       >>> unread["spans.rate"]
-      "spans are of run.objective='seq2seq_lm', and it is 'masked_lm'"
+      "it is of objective='seq2seq_lm', and that is 'masked_lm'"
       >>> "input_noise.mask_share" in unread, "input_noise.temperature" in unread
       (False, True)
     """
-    names = [
-        f"{section}.{field}"
-        for section, config in vars(experiment).items()
-        for field in config.__dataclass_fields__
-    ]
+    # A record's kind is the value of the field that holds it.
+    names = [name.removesuffix(".kind") for name in io.flat_fields(experiment.to_dict())]
     unread: dict[str, str] = {}
     for rule in _rules(experiment):
         if not rule.is_read(experiment):
@@ -63,8 +60,7 @@ def _sections(rule: _Rule) -> tuple[str, ...]:
 
 def _rules(experiment: Experiment) -> Iterator[_Rule]:
     """Rules in order: of several that leave a field out, the first says why."""
-    objective = experiment.run.objective
-    yield from _of_objectives(f"and it is {objective!r}")
+    yield from _of_objectives(f"and that is {experiment.objective.name!r}")
     yield from _of_data()
     yield from _of_models()
     for name in ("input_noise", "target_noise"):
@@ -77,37 +73,27 @@ def _rules(experiment: Experiment) -> Iterator[_Rule]:
 
 
 def _of_objectives(but: str) -> Iterator[_Rule]:
-    def among(*objectives: str) -> Callable[[Experiment], bool]:
-        return lambda one: one.run.objective in objectives
+    def of(fields: tuple[str, ...], is_read: Callable[[Objective], bool], more: str = "") -> _Rule:
+        """Fields that some objectives read, which are told by the names of ours that do."""
+        names = [repr(name) for name, one in OBJECTIVES.items() if is_read(one)]
+        listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+        return _Rule(fields, lambda one: is_read(one.objective), f"it is of objective={listed}, {but}{more}")
 
-    of_labels = among("classification", "regression")
-    both = "run.objective='classification' and 'regression'"
-    of_tokens = f"of language models, not of {both}"
-    yield _Rule(("head.",), of_labels, f"the head of whole records is of {both}, {but}")
+    def by_noise(one: Objective) -> bool:
+        return "input_noise" in one.reads
+
+    yield of(("head.",), lambda one: one.kind.sequence_outputs)
     yield _Rule(("head.center", "head.scale"), lambda one: False, "the labels decide it")
-    yield _Rule(("spans.",), among("seq2seq_lm"), f"spans are of run.objective='seq2seq_lm', {but}")
-    yield _Rule(
-        ("input_noise.",),
-        lambda one: one.run.objective != "seq2seq_lm",
-        f"input_noise is of every run.objective but 'seq2seq_lm', {but}; see spans.rate",
-    )
-    yield _Rule(
-        ("target_noise.",),
-        among("masked_lm", "causal_lm"),
-        f"target_noise is of run.objective='masked_lm' and 'causal_lm', {but}",
-    )
-    yield _Rule(("loss.z_loss",), among(*LANGUAGE), f"it is {of_tokens}, {but}")
-    yield _Rule(
-        ("loss.label_smoothing",),
-        lambda one: one.run.objective != "regression",
-        f"numbers are not smoothed, {but}",
-    )
+    yield of(("spans.",), lambda one: "spans" in one.reads)
+    yield of(("input_noise.",), by_noise, "; see spans.rate")
+    yield of(("target_noise.",), lambda one: "target_noise" in one.reads)
+    yield of(("loss.z_loss",), lambda one: "z_loss" in one.reads)
+    yield of(("loss.label_smoothing",), lambda one: "label_smoothing" in one.reads)
     labels = ("data.label_pattern", "data.label_field", "data.label_kind")
-    yield _Rule(labels, of_labels, f"labels are of {both}, {but}")
-    output = tuple(f"model.{name}" for name in OUTPUT)
-    yield _Rule(output, among(*LANGUAGE), f"the output over the vocabulary is {of_tokens}, {but}")
-    decoder = ("model.decoder_depth", "model.decoder_mlp_width", "model.decoder_start_id")
-    yield _Rule(decoder, among("seq2seq_lm"), f"a decoder apart is of run.objective='seq2seq_lm', {but}")
+    yield of(labels, lambda one: one.labels is not None)
+    yield of(tuple(f"model.{name}" for name in OUTPUT), lambda one: one.kind.head == "tokens")
+    decoder = ("model.decoder", "model.decoder.")
+    yield of(decoder, lambda one: one.kind.encoder)
 
 
 def _of_data() -> Iterator[_Rule]:
@@ -143,48 +129,12 @@ def _of_data() -> Iterator[_Rule]:
 
 
 def _of_models() -> Iterator[_Rule]:
-    def at(positions: str, *fields: str) -> _Rule:
-        names = tuple(f"model.{field}" for field in fields)
-        return _Rule(
-            names, lambda one: one.model.position == positions, f"it is of model.position={positions!r}"
-        )
-
-    yield at(
-        "rotary",
-        *(
-            "rotary_base",
-            "rotary_window_base",
-            "rotary_share",
-            "rotary_scaling",
-            "rotary_factor",
-            "rotary_length",
-        ),
-        *("rotary_slow_turns", "rotary_fast_turns", "rotary_rounded", "rotary_amplitude"),
-    )
-    yield at("relative", "relative_buckets", "relative_distance")
-    yield at("instruction", "next_id", "instruction_positions")
-    yield at("learned", "position_offset")
-    yield from _of_rotary_scaling()
-    windows = ("model.layer_pattern", "model.rotary_window_base")
+    windows = ("model.layer_pattern", "model.position.window_base")
     yield _Rule(
         windows, lambda one: one.model.window is not None, "it is of a model.window, and there is none"
     )
     yield _Rule(("model.norm_bias",), lambda one: one.model.norm == "layer", "an RMSNorm has no bias")
     yield _Rule(("model.mask_id",), lambda one: one.model.token_dropout, "it is of model.token_dropout")
-
-
-def _of_rotary_scaling() -> Iterator[_Rule]:
-    def of(kinds: tuple[str, ...], *fields: str) -> _Rule:
-        names = tuple(f"model.{field}" for field in fields)
-        words = " or ".join(map(repr, kinds))
-        return _Rule(
-            names, lambda one: one.model.rotary_scaling in kinds, f"it is of model.rotary_scaling={words}"
-        )
-
-    yield of(SCALINGS_BY_FACTOR, "rotary_factor")
-    yield of(("dynamic", "llama3", "yarn"), "rotary_length")
-    yield of(("llama3", "yarn"), "rotary_slow_turns", "rotary_fast_turns")
-    yield of(("yarn",), "rotary_rounded")
 
 
 def _of_noise(name: str, noise: NoiseConfig) -> Iterator[_Rule]:

@@ -21,7 +21,7 @@ def causal_folder(tmp_path_factory):
     for name, config in (("causal_lm", CONFIG), ("masked_lm", models.TransformerConfig(vocab_size=260))):
         model = models.build(config, name)
         params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-        pretrained.save_model(place / name, config, params, tokenizer, objective=name)
+        pretrained.save_model(place / name, config, params, tokenizer, kind=name)
     return place
 
 
@@ -31,5 +31,5 @@ def gpt2_folder(tmp_path_factory):
     config = dataclasses.replace(CONFIG, activation="gelu_tanh", head="linear", head_bias=False)
     model, folder = models.build(config, "causal_lm"), tmp_path_factory.mktemp("models") / "gpt2"
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-    pretrained.save_model(folder, config, params, tokenizers.bytes_tokenizer(), objective="causal_lm")
+    pretrained.save_model(folder, config, params, tokenizers.bytes_tokenizer(), kind="causal_lm")
     return folder

@@ -17,7 +17,7 @@ def ensemble(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ensembles") / "two"
     init = jax.jit(jax.vmap(models.build(CONFIG, "causal_lm").init, in_axes=(0, None)))
     params = init(jax.random.split(jax.random.key(0), 2), jnp.zeros((1, 4), jnp.int32))["params"]
-    pretrained.save_ensemble(folder, CONFIG, params, tokenizers.bytes_tokenizer(), objective="causal_lm")
+    pretrained.save_ensemble(folder, CONFIG, params, tokenizers.bytes_tokenizer(), kind="causal_lm")
     return folder
 
 

@@ -142,7 +142,7 @@ def test_a_body_is_trained_with_a_new_head(here, capsys):
     options = "--out runs/headed --steps 2 --batch-size 8 --json"
     said(capsys, *shlex.split(f"train --init body --data all.txt {options}"))
     experiment = json.loads((here / "runs/headed/experiment.json").read_text())
-    assert experiment["run"]["objective"] == "masked_lm" and experiment["data"]["ends"]
+    assert experiment["objective"] == "masked_lm" and experiment["data"]["ends"]
     assert "paris" in said(capsys, "fill", "runs/headed", "paris is the [MASK]")
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jaxlm import pretrained, scoring
+from jaxlm import pretrained, scoring, steps
 from jaxlm.cli import _score, _score_options, main
 from jaxlm.cli._cluster import own_shard
 from tests.scoring.fakes import Fake, contents
@@ -196,6 +196,47 @@ def test_a_pipe_is_no_corpus_of_any_command(command, causal_folder, tmp_path, ca
     said = capsys.readouterr().err
     assert "corpus.txt: expected a regular file" in said and said.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+STEP_TEXTS = ["a small text", "another one", "bc", "é", "the last of them all"]
+OTHERS = ["a small test", "another two", "bd", "è", "the last of us all"]
+STEPS = ("entropy", "top_p_size=0.9", "kl_divergence")
+
+
+def test_step_scores_are_those_of_the_library(score, causal_folder, tmp_path, capsys):
+    path = tmp_path / "pairs.jsonl"
+    pairs = zip(STEP_TEXTS, OTHERS, strict=True)
+    path.write_text("".join(json.dumps({"text": text, "other": other}) + "\n" for text, other in pairs))
+    asked = ("--step-scores", *STEPS, "--contrast", "other", "--alignment", "last_common")
+    assert score(*asked, "--shard", "1/2", "--part-documents", "2", texts=(path,)) == 0
+    assert score(*asked, "--part-documents", "2", "--json", texts=(path,)) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["columns"]["entropy"]["count"] == len(OTHERS) and told["parts_before"] == 2
+    contrast = steps.Contrast(texts=OTHERS, alignment="last_common")
+    functions = list(map(steps.parse_step_function, STEPS))
+    loaded = pretrained.load(causal_folder / "causal_lm")
+    expected = steps.step_scores(loaded, STEP_TEXTS, functions, contrast=contrast)
+    for row, theirs in zip(rows(tmp_path / "out"), expected, strict=True):
+        for name, values in theirs.values.items():
+            found = [math.nan if one is None else one for one in row[f"token_{name}"]][-len(values) :]
+            assert found == pytest.approx(values.tolist(), abs=1e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--step-scores", "entropie"), "did you mean 'entropy'"),
+        (("--step-scores", "kl_divergence"), "kl_divergence compares two texts"),
+        (("--step-scores", "entropy", "--measure", "conditional"), "a measure of their own"),
+        (("--step-scores", "entropy", "--functions", "entropy"), "give one of them"),
+        (("--measure", "step-scores"), "functions: name some of logit"),
+    ],
+)
+def test_step_scores_that_cannot_be_asked_are_one_line(score, arguments, reason, tmp_path, capsys):
+    assert score(*arguments) == 2
+    said = capsys.readouterr().err
+    assert reason in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_option_is_in_the_readme():

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
         config,
         params,
         tokenizers.residue_tokenizer(),
-        objective="masked_lm",
+        kind="masked_lm",
         extra={"experiment": {"input_noise": noise}},
     )
     return folder

@@ -26,7 +26,7 @@ T5 = models.TransformerConfig(
     head="linear",
     head_bias=False,
     output_scale=0.25,
-    decoder_start_id=256,
+    decoder=models.DecoderConfig(start_id=256),
     init_std=0.5,
 )
 MARIAN = models.TransformerConfig(
@@ -38,7 +38,7 @@ MARIAN = models.TransformerConfig(
     position="sinusoidal",
     norm_placement="post",
     head="linear",
-    decoder_start_id=VOCAB.index("<pad>"),
+    decoder=models.DecoderConfig(start_id=VOCAB.index("<pad>")),
     init_std=0.5,
 )
 

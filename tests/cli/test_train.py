@@ -42,7 +42,7 @@ def test_a_preset_keeps_the_direction_of_the_experiment(tmp_path):
         "def get_experiment():\n"
         "    return training.Experiment(\n"
         "        model=models.TransformerConfig(causal=True, dtype='bfloat16'),\n"
-        "        run=training.RunConfig(objective='causal_lm'),\n"
+        "        objective='causal_lm',\n"
         "    )\n"
     )
     model = read_request(["mine.py", "--preset=tiny"]).experiment.model
@@ -75,7 +75,7 @@ def test_a_dropout_that_is_no_rate_is_refused(rate):
         (["--no-deduplicate=no"], "--no-deduplicate takes no value: got 'no'"),
         (["--resume=never"], "--resume is true or false: got 'never'; write --resume or leave it out"),
         (["--head.pooling", "first"], "--head.pooling would change nothing: the head of whole records is of"),
-        (["--spans.rate", "0.3"], "spans are of run.objective='seq2seq_lm', and it is 'masked_lm'"),
+        (["--spans.rate", "0.3"], "it is of objective='seq2seq_lm', and that is 'masked_lm'"),
         (["--steps", "5", "--run.steps", "6"], "--run.steps is given twice"),
         (["--data.field", "body"], "--data.field would change nothing: it is of files"),
         (["--init", "None", "--train-last", "2"], "run.train_last=2 leaves the other blocks"),

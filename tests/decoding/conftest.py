@@ -20,7 +20,6 @@ SMALL = models.TransformerConfig(
     mlp_width=32,
     max_length=48,
     causal=True,
-    next_id=101,
     init_std=0.4,
 )
 

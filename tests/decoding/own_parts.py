@@ -11,11 +11,11 @@ class Bag(nn.Module):
     """An embedder: of every token the sum of its own vector and of all before it, padding left out."""
 
     @nn.compact
-    def __call__(self, tokens, *, segments, deterministic):
+    def __call__(self, inputs, *, deterministic):
         del deterministic
         table = self.param("table", nn.initializers.normal(1.0), (VOCAB, WIDTH))
-        real = (segments > 0)[..., None].astype(jnp.float32)
-        return jnp.cumsum(table[tokens] * real, axis=1)
+        real = (inputs.segments > 0)[..., None].astype(jnp.float32)
+        return jnp.cumsum(table[inputs.tokens] * real, axis=1)
 
 
 class Words(nn.Module):
@@ -35,10 +35,11 @@ class Words(nn.Module):
     def token_table(self):
         return self.table
 
-    def __call__(self, tokens=None, *, embeddings=None, segments, deterministic):
+    def __call__(self, inputs, *, deterministic):
         del deterministic
-        vectors = self.token_vectors(tokens, segments) if embeddings is None else embeddings
-        return jnp.tanh(vectors)
+        if inputs.embeddings is None:
+            return jnp.tanh(self.token_vectors(inputs.tokens, inputs.segments))
+        return jnp.tanh(inputs.embeddings)
 
 
 class Total(nn.Module):

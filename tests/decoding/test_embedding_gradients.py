@@ -43,7 +43,9 @@ def test_they_are_finite_differences_of_the_loss(writer):
 
     @jax.jit
     def losses(vectors):
-        hidden = case.model.apply({"params": case.params}, embeddings=vectors, segments=SEGMENTS).hidden
+        hidden = case.model.apply(
+            {"params": case.params}, models.Inputs(embeddings=vectors, segments=SEGMENTS)
+        ).hidden
         last = hidden[jnp.arange(2), jnp.array([3, 1])]
         logits = case.model.apply({"params": case.params}, last, method="logits")
         return -jax.nn.log_softmax(logits)[jnp.arange(2), TARGETS[:, 0]]
@@ -163,10 +165,10 @@ def test_a_row_of_padding_alone_has_a_loss_and_gradients_of_zero(writer):
 
 
 def test_positions_that_are_read_off_the_tokens_are_those_of_the_tokens():
-    model, params = masked(position="instruction", next_id=6)
+    model, params = masked(position=models.Instruction(next_id=6))
     positions = jnp.array([[0], [1]])
     found = gradients(model, params, segments=SEGMENTS, positions=positions, targets=TARGETS)
-    hidden = jax.jit(model.apply)({"params": params}, TOKENS, segments=SEGMENTS).hidden
+    hidden = jax.jit(model.apply)({"params": params}, models.Inputs(tokens=TOKENS, segments=SEGMENTS)).hidden
     asked = jnp.take_along_axis(hidden, positions[..., None], axis=1)
     logits = model.apply({"params": params}, asked, method="logits")[:, 0]
     expected = [-log_softmax(row)[target] for row, target in zip(logits, TARGETS[:, 0], strict=True)]

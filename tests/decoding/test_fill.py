@@ -74,7 +74,9 @@ def test_parallel_is_the_argmax_at_each_mask_of_the_text_as_given(tokenizer, lea
 
 @pytest.mark.parametrize("position", ["learned", "instruction", "rotary"])
 def test_iterative_fills_the_most_confident_first_and_looks_again(tokenizer, position):
-    model = tiny(tokenizer, position=position, next_id=tokenizer.specials.next)
+    next_id = tokenizer.specials.next
+    scheme = models.Instruction(next_id=next_id) if position == "instruction" else position
+    model = tiny(tokenizer, position=scheme)
     text = "mov [MASK] [MASK] [NEXT] xor [MASK] rbx [NEXT] [MASK] rbp [NEXT] [MASK]"
     filled = decoding.fill(masked(*model, tokenizer), text, top_k=3, method="iterative")
     ids, found = tokenizer.encode(text), {}

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import decoding
+from jaxlm import decoding, models
 from jaxlm.decoding._draws import choose_tokens
 from tests.decoding.conftest import loaded_from, log_softmax
 
@@ -15,7 +15,7 @@ PROMPTS = ["ab", "the longer of three", "x"]
 SCHEMES = {
     "learned": {},
     "rotary window": {"position": "rotary", "num_kv_heads": 2, "window": 5, "norm": "rms"},
-    "instruction": {"position": "instruction"},
+    "instruction": {"position": models.Instruction(next_id=101)},
 }
 # Float32 sums in another order, of logits of order ten
 CLOSE = {"rtol": 0, "atol": 1e-4}

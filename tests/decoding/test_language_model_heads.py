@@ -126,7 +126,12 @@ def test_a_tied_head_has_the_embedders_table_as_its_kernel_and_no_copy(name):
 
 def test_the_parameters_are_those_of_a_language_models_head():
     config = models.TransformerConfig(
-        vocab_size=VOCAB, width=WIDTH, depth=1, num_heads=1, activation="gelu", head_epsilon=1e-12
+        vocab_size=VOCAB,
+        width=WIDTH,
+        depth=1,
+        num_heads=1,
+        activation="gelu",
+        head=models.TransformHead(epsilon=1e-12),
     )
     tokens = jnp.array([[1, 2, 3]])
     model = models.MaskedLM(config)

@@ -139,9 +139,9 @@ def test_parts_are_told_whether_dropout_is_on(deterministic):
     asked = []
 
     class Embedder(nn.Module):
-        def __call__(self, tokens, *, segments, deterministic):
+        def __call__(self, inputs, *, deterministic):
             asked.append(("embedder", deterministic))
-            return jnp.ones((*tokens.shape, WIDTH)) * segments[..., None].astype(jnp.float32)
+            return jnp.ones((*inputs.tokens.shape, WIDTH)) * inputs.segments[..., None].astype(jnp.float32)
 
     class Contextualizer(nn.Module):
         def __call__(self, vectors, mask, *, deterministic):

@@ -18,7 +18,7 @@ WRITE = decoding.GenerationConfig(max_new_tokens=2)
 
 def opened(tokenizer, objective="causal_lm", extra=None):
     is_causal = objective == "causal_lm"
-    config = dataclasses.replace(SMALL, vocab_size=32, causal=is_causal, next_id=None)
+    config = dataclasses.replace(SMALL, vocab_size=32, causal=is_causal)
     model = models.build(config, objective)
     extra = {"huggingface": {}} if extra is None else extra
     return pretrained.Loaded(config, objective, model, _params(model), tokenizer, extra)

@@ -86,9 +86,9 @@ def test_what_must_or_may_not_be_chosen_equals_transformers(case, num_beams):
 
 def full_logits(case, prompt, written):
     """Of every place, by a forward of both texts as a whole."""
-    hidden = case.model.apply(
-        {"params": case.params}, jnp.array([prompt]), decoder_tokens=jnp.array([[0, *written]])
-    ).hidden
+    source = models.Inputs(tokens=jnp.array([prompt]))
+    inputs = models.Inputs(tokens=jnp.array([[0, *written]]), encoder=source)
+    hidden = case.model.apply({"params": case.params}, inputs).hidden
     return np.asarray(case.model.apply({"params": case.params}, hidden, method="logits"))[0]
 
 
@@ -174,6 +174,7 @@ def test_relative_positions_bound_no_text():
 
 
 def test_a_decoder_without_a_first_token_is_refused():
-    config = models.TransformerConfig(vocab_size=23, width=8, depth=1, num_heads=2)
-    with pytest.raises(ValueError, match="got decoder_start_id=None; set it in the config"):
+    sizes = {"vocab_size": 23, "width": 8, "depth": 1, "num_heads": 2}
+    config = models.TransformerConfig(**sizes, decoder=models.DecoderConfig())
+    with pytest.raises(ValueError, match=r"got decoder\.start_id=None; set it in the config"):
         decoding.generate(loaded_from(models.build(config, "seq2seq_lm"), {}, Symbols(), "seq2seq_lm"), [[1]])

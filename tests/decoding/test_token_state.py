@@ -8,14 +8,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import decoding
+from jaxlm import decoding, models
 from jaxlm.decoding import _cached_lm, _token_tree
 from tests.decoding.conftest import log_softmax
 
 SCHEMES = {
     "learned": {},
     "rotary window": {"position": "rotary", "num_kv_heads": 2, "window": 4, "norm": "rms"},
-    "instruction": {"position": "instruction"},
+    "instruction": {"position": models.Instruction(next_id=101)},
 }
 # Float32 sums in another order, of logits of order ten
 CLOSE = {"rtol": 0, "atol": 1e-4}

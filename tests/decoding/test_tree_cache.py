@@ -12,7 +12,7 @@ NUM_ROWS, NUM_SLOTS, LENGTH = 2, 21, 4  # 21 bits are no whole number of bytes
 SCHEMES = {
     "learned": {},
     "rotary window": {"position": "rotary", "num_kv_heads": 2, "window": 3, "norm": "rms", "depth": 2},
-    "instruction": {"position": "instruction"},
+    "instruction": {"position": models.Instruction(next_id=101)},
     "scanned, relative": {"position": "relative", "scan_layers": True, "depth": 2},
 }
 # Float32 sums in another order, of logits of order ten
@@ -178,8 +178,9 @@ def test_a_full_row_has_no_free_slot(writer):
 
 def test_an_encoder_decoders_tree():
     """What each row's decoder writes is a tree behind its first token, over the row's own memory."""
+    decoder = models.DecoderConfig(start_id=3)
     config = models.TransformerConfig(
-        vocab_size=19, width=16, depth=1, num_heads=2, position="relative", init_std=0.4, decoder_start_id=3
+        vocab_size=19, width=16, depth=1, num_heads=2, position="relative", init_std=0.4, decoder=decoder
     )
     model = models.build(config, "seq2seq_lm")
     prompts, lengths = jnp.array([[4, 5, 6], [7, 8, 0]]), jnp.array([3, 2])
@@ -194,8 +195,9 @@ def test_an_encoder_decoders_tree():
     @jax.jit
     def log_probs(written):
         segments = (jnp.arange(3)[None] < lengths[:, None]).astype(jnp.int32)
-        texts = {"segments": segments, "decoder_segments": jnp.ones_like(written)}
-        hidden = model.apply({"params": params}, prompts, decoder_tokens=written, **texts).hidden
+        source = models.Inputs(tokens=prompts, segments=segments)
+        inputs = models.Inputs(tokens=written, segments=jnp.ones_like(written), encoder=source)
+        hidden = model.apply({"params": params}, inputs).hidden
         return jax.nn.log_softmax(model.apply({"params": params}, hidden, method="logits"))
 
     np.testing.assert_allclose(found, log_probs(jnp.array([[3, 9, 5]] * 2)), **CLOSE)

@@ -91,14 +91,14 @@ def test_a_small_model_comes_within_one_percent_of_the_entropy(source):
     state = training.init_state(model, optimizer, jax.random.key(0))
     step = jax.jit(
         training.make_train_step(
-            training.causal_lm_objective(), model.apply, optimizer, settings.schedule(200), clip_norm=1.0
+            training.causal_lm_loss(), model.apply, optimizer, settings.schedule(200), clip_norm=1.0
         )
     )
     seen = source.walks(matrix, 200 * 32, 32, seed=1)
     for start in range(0, len(seen), 32):
         state, _ = step(state, rows(seen[start : start + 32]))
     held_out = source.walks(matrix, 1000, 32, seed=2)
-    evaluate = jax.jit(training.make_eval_step(training.causal_lm_objective(deterministic=True), model.apply))
+    evaluate = jax.jit(training.make_eval_step(training.causal_lm_loss(deterministic=True), model.apply))
     nll = training.summarize_tokens(evaluate(state.params, rows(held_out))).nll
     np.testing.assert_allclose(nll, source.loss_of_source(matrix, held_out), rtol=0.01)
     np.testing.assert_allclose(nll, source.entropy_rate(matrix), rtol=0.02)  # sampled: 31,000 steps

@@ -38,7 +38,7 @@ def test_the_settings_are_nanogpts(load):
         model, run, optimizer = experiment.model, experiment.run, experiment.optimizer
         assert (model.width, model.depth, model.num_heads, experiment.data.row_length) == shape
         assert (run.batch_size, run.steps, model.mlp_dropout) == rest
-        assert model.causal and run.objective == "causal_lm"
+        assert model.causal and experiment.objective.name == "causal_lm"
         assert (optimizer.learning_rate, optimizer.final_fraction, optimizer.warmup) == (1e-3, 0.1, 100)
         assert (optimizer.beta2, optimizer.weight_decay, optimizer.clip_norm) == (0.99, 0.1, 1.0)
 

@@ -12,18 +12,22 @@ import pytest
 
 from jaxlm import models
 
-SMALL = models.TransformerConfig(
-    vocab_size=11, width=16, depth=2, num_heads=4, mlp_width=32, max_length=16, next_id=5
-)
+SMALL = models.TransformerConfig(vocab_size=11, width=16, depth=2, num_heads=4, mlp_width=32, max_length=16)
+INSTRUCTION = models.Instruction(next_id=5)
+
+
+def dynamic_turns(length: int | None = None) -> models.Rotary:
+    """Half of each head's features turn, slower in texts that are longer than a length."""
+    return models.Rotary(share=0.5, scaling=models.DynamicScaling(factor=2.0, length=length))
+
 
 # Schemes of which several files ask the same; each adds its own fields.
 SHARED = {
     "mixed": {
         "causal": True,
-        "position": "rotary",
+        "position": models.Rotary(window_base=50.0),
         "window": 3,
         "layer_pattern": "wf",
-        "rotary_window_base": 50.0,
         "qk_norm": True,
         "norm": "rms",
         "norm_offset": True,
@@ -33,12 +37,9 @@ SHARED = {
         "activation": "geglu_tanh",
     },
     "parallel": {
-        "position": "rotary",
+        "position": dynamic_turns(),
         "head_width": 8,
-        "rotary_share": 0.5,
         "parallel_residual": True,
-        "rotary_scaling": "dynamic",
-        "rotary_factor": 2.0,
         "attention_scale_by_layer": True,
         "token_types": 2,
     },
@@ -68,7 +69,7 @@ def make_small(shared: str | None = None, **options) -> Small:
     variables = jax.tree_util.tree_map_with_path(drawn, shapes)
 
     def logits(variables, tokens=None, **arrays):
-        hidden = model.apply(variables, tokens, **arrays).hidden
+        hidden = model.apply(variables, models.Inputs(tokens=tokens, **arrays)).hidden
         return model.apply(variables, hidden, method="logits")
 
     return Small(config, model, variables, jax.jit(logits))

@@ -8,20 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import models, ops
+from jaxlm import errors, models, ops
+from tests.models.conftest import INSTRUCTION, dynamic_turns
 
 SCHEMES = {
     "learned": {"position": "learned", "embedding_norm": True},
     "rotary": {"position": "rotary", "norm": "rms", "activation": "geglu", "num_kv_heads": 2},
-    "instruction": {"position": "instruction", "norm_placement": "post"},
-    "relative": {"position": "relative", "relative_buckets": 8, "relative_distance": 6, "num_kv_heads": 2},
+    "instruction": {"position": INSTRUCTION, "norm_placement": "post"},
+    "relative": {"position": models.Relative(buckets=8, distance=6), "num_kv_heads": 2},
     "none": {"position": "none", "head": "linear", "tie_embeddings": False},
     "window": {"position": "rotary", "window": 3, "num_kv_heads": 1},
     "learned window": {"position": "learned", "window": 2},
     "scanned": {"position": "rotary", "window": 4, "scan_layers": True, "num_kv_heads": 2},
     "scanned mixed": {"position": "rotary", "window": 3, "layer_pattern": "fw", "scan_layers": True},
     "mixed": {"shared": "mixed"},
-    "parallel": {"shared": "parallel", "rotary_length": 12, "position_offset": 2},
+    "parallel": {"shared": "parallel", "position": dynamic_turns(length=12)},
 }
 TOKENS = np.array([[1, 2, 5, 3, 4, 5, 6, 7], [8, 9, 10, 5, 1, 3, 2, 4]], np.int32)
 NUM_SLOTS = 12
@@ -36,8 +37,8 @@ def case(request, small):
 
 @functools.cache
 def compiled(model):
-    def read(variables, tokens, **arrays):
-        output = model.apply(variables, tokens, **arrays)
+    def read(variables, tokens, *, cache, slots=None, **arrays):
+        output = model.apply(variables, models.Inputs(tokens=tokens, **arrays), cache=cache, slots=slots)
         return model.apply(variables, output.hidden, method="logits"), output.cache
 
     return jax.jit(read)
@@ -45,8 +46,8 @@ def compiled(model):
 
 def places(config, tokens):
     """The positions that the config's scheme reads, of rows that begin at 0."""
-    if config.position == "instruction":
-        return np.asarray(ops.instruction_positions(jnp.asarray(tokens), None, config.next_id))
+    if isinstance(config.position, models.Instruction):
+        return np.asarray(ops.instruction_positions(jnp.asarray(tokens), None, config.position.next_id))
     return np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int32), tokens.shape)
 
 
@@ -109,9 +110,9 @@ def test_an_empty_cache_is_filled_from_its_first_slot_on(small):
 def test_an_empty_cache_with_too_few_slots_is_refused(small):
     case = small(causal=True, position="rotary")
     positions = jnp.asarray(places(case.config, TOKENS))
-    given = {"positions": positions, "cache": models.empty_cache(case.config, 2, 7)}
-    with pytest.raises(ValueError, match="got 8 tokens for 7; name their slots"):
-        case.model.apply(case.variables, jnp.asarray(TOKENS), **given)
+    inputs = models.Inputs(tokens=TOKENS, positions=positions)
+    with pytest.raises(errors.UsageError, match="got 8 tokens for 7; name their slots"):
+        case.model.apply(case.variables, inputs, cache=models.empty_cache(case.config, 2, 7))
 
 
 @pytest.mark.parametrize("options", [{"require_fused": True}, {"attention_implementation": "cudnn"}], ids=str)
@@ -133,7 +134,7 @@ def test_slots_are_only_places(case):
     full = case.logits(case.variables, TOKENS)
     logits, cache = read_in_parts(case, TOKENS, [9, 0, 4, 2, 11, 7, 1, 5])
     np.testing.assert_allclose(logits, full, **TOLERANCE)
-    if case.config.position != "instruction":
+    if not isinstance(case.config.position, models.Instruction):
         expected = [1, 6, 3, -1, 2, 7, -1, 5, -1, 0, -1, 4]
         assert np.asarray(cache.positions).tolist() == [expected, expected]
 
@@ -183,8 +184,9 @@ def test_branches_of_a_tree_share_their_stem(case):
 def test_probabilities_are_over_slots(small):
     case = small(causal=True, position="rotary")
 
-    def probs(cache, **given):
-        output = case.model.apply(case.variables, cache=cache, intermediates=True, **given)
+    def probs(cache, slots, **given):
+        inputs = models.Inputs(**given)
+        output = case.model.apply(case.variables, inputs, cache=cache, slots=slots, intermediates=True)
         return output.intermediates["block_01.attention.probs"]
 
     given = jax.tree.map(jnp.asarray, {"tokens": TOKENS[:, :1], **COMPLETE})
@@ -219,18 +221,18 @@ def test_incomplete_calls_are_refused(small, change, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rotary_scaling": "dynamic", "rotary_length": 4}, "longer than 4 tokens, .* got 5 slots"),
-        ({"token_dropout": True, "mask_id": 5}, "token_dropout counts the masks"),
+        ({"position": dynamic_turns(length=4)}, "longer than 4 tokens, .* got 5 slots"),
+        ({"position": "rotary", "token_dropout": True, "mask_id": 5}, "token_dropout counts the masks"),
     ],
 )
 def test_what_depends_on_the_whole_text_is_refused(small, options, message):
-    case = small(causal=True, position="rotary", **options)
+    case = small(causal=True, **options)
     with pytest.raises(ValueError, match=message):
         call(case, models.empty_cache(case.config, 2, 5), {})
 
 
 def test_instruction_positions_have_no_window(small):
-    case = small(causal=True, position="instruction", window=3)
+    case = small(causal=True, position=INSTRUCTION, window=3)
     cache = models.empty_cache(case.config, 2, 5)
     with pytest.raises(ValueError, match="a window needs offsets"):
         call(case, cache, {"positions": np.zeros((2, 1, 2), np.int32)})
@@ -238,6 +240,10 @@ def test_instruction_positions_have_no_window(small):
 
 def call(case, cache, change):
     given = {name: array for name, array in {**COMPLETE, **change}.items() if array is not None}
+    slots = given.pop("slots", None)
     case.model.apply(
-        case.variables, jnp.asarray(TOKENS[:, :1]), cache=cache, **jax.tree.map(jnp.asarray, given)
+        case.variables,
+        models.Inputs(tokens=TOKENS[:, :1], **given),
+        cache=cache,
+        slots=None if slots is None else jnp.asarray(slots),
     )

@@ -16,8 +16,14 @@ CONTRADICTIONS = [
     ({"position": "rotary", "head_width": 5}, "got head_width=5, use even"),
     ({"position": "rotary", "width": 12, "num_heads": 4}, "got head_width=3, use even"),
     ({"position": "instruction", "vocab_size": 9}, "position='instruction' needs next_id"),
-    ({"position": "instruction", "vocab_size": 9, "next_id": 9}, "got next_id=9, vocab_size=9"),
-    ({"instruction_positions": "corrupted"}, "is about position='instruction': got position='learned'"),
+    (
+        {"position": models.Instruction(next_id=9), "vocab_size": 9},
+        "got position.next_id=9, vocab_size=9",
+    ),
+    (
+        {"decoder": models.DecoderConfig(start_id=9), "vocab_size": 9},
+        "decoder.start_id must be an id .* vocab_size=9",
+    ),
     ({"window": 0}, "window must be positive: got 0"),
     ({"depth": -1}, "depth must be positive: got -1"),
     ({"norm_epsilon": 0.0}, "norm_epsilon must be positive: got 0.0"),
@@ -26,19 +32,19 @@ CONTRADICTIONS = [
     ({"final_norm": True, "norm_placement": "post"}, "would normalise twice"),
     ({"require_fused": True, "attention_implementation": "xla"}, "require_fused=True contradicts"),
     ({"embedding_norm_epsilon": 1e-3}, "embedding_norm_epsilon needs embedding_norm=True"),
-    ({"head": "linear", "head_epsilon": 1e-3}, "head_epsilon needs head='transform'"),
-    ({"head": "linear", "head_activation": "relu"}, "head_activation needs head='transform'"),
     ({"token_types": -1}, "token_types must not be negative: got -1"),
-    ({"position": "rotary", "rotary_share": 0.01}, "rotary_share turns pairs .* 0 of 64; use a share"),
-    ({"position": "rotary", "rotary_share": 1.5}, "rotary_share turns pairs .* 96 of 64; use a share"),
-    ({"position": "rotary", "rotary_scaling": "dynamic", "head_width": 2}, "got one pair, 2 of head_width=2"),
+    ({"position": models.Rotary(share=0.01)}, "position.share turns pairs .* 0 of 64; use a share"),
+    ({"position": models.Rotary(share=1.5)}, "position.share turns pairs .* 96 of 64; use a share"),
+    (
+        {"position": models.Rotary(scaling="dynamic"), "head_width": 2},
+        "got one pair, 2 of head_width=2",
+    ),
     ({"layer_pattern": "wx"}, "layer_pattern is a word of w"),
     ({"layer_pattern": ""}, "layer_pattern is a word of w"),
     ({"first_norm": False, "norm_placement": "post"}, "first_norm=False leaves out"),
     ({"first_norm": False, "scan_layers": True}, "first_norm=False makes the first block unlike"),
     ({"parallel_residual": True, "norm_placement": "sandwich"}, "parallel_residual=True needs"),
     ({"token_dropout": True}, "token_dropout=True needs mask_id"),
-    ({"rotary_scaling": "yarn", "rotary_fast_turns": 1.0}, "rotary_fast_turns must be above"),
 ]
 
 
@@ -74,7 +80,8 @@ def test_what_follows_from_other_fields():
     config = models.TransformerConfig(width=60, num_heads=3, use_bias=False).resolved()
     follows = (config.num_kv_heads, config.head_width, config.mlp_width, config.final_norm, config.qkv_bias)
     assert follows == (3, 20, 240, True, False)
-    assert (config.head_epsilon, config.embedding_norm_epsilon) == (1e-5, None)
+    assert (config.head.activation, config.head.epsilon) == ("gelu", 1e-5)
+    assert config.embedding_norm_epsilon is None
     assert config.resolved() == config
 
 
@@ -117,7 +124,7 @@ def test_json_and_back(options):
 
 def test_unknown_fields_are_all_named_in_one_line():
     with pytest.raises(
-        ValueError, match="unknown model config fields 'n_embd', 'n_layer'; the fields are"
+        ValueError, match="the model's config has no fields 'n_embd', 'n_layer'; its fields are"
     ) as caught:
         models.from_dict({"n_embd": 3, "width": 8, "n_layer": 2})
     assert "\n" not in str(caught.value)

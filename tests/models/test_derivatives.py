@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, ops
-from tests.models.conftest import SHARED, SMALL, drawn
+from tests.models.conftest import INSTRUCTION, SHARED, SMALL, drawn
 
 DROPOUTS = dict.fromkeys(models.DROPOUTS, 0.2)
 SCHEMES = {
@@ -25,8 +25,8 @@ FURTHER = {
     "bert": {"norm_placement": "post", "embedding_norm": True, "token_types": 2},
     "llama": {"causal": True, "position": "rotary", "norm": "rms", "activation": "swiglu", "num_kv_heads": 2},
     "esm": {"position": "rotary", "token_dropout": True, "mask_id": 5, "activation": "gelu_tanh"},
-    "relative window": {"position": "relative", "relative_buckets": 8, "relative_distance": 6, "window": 3},
-    "undertale": {"position": "instruction", "embedding_norm": True, "final_norm": False, **DROPOUTS},
+    "relative window": {"position": models.Relative(buckets=8, distance=6), "window": 3},
+    "undertale": {"position": INSTRUCTION, "embedding_norm": True, "final_norm": False, **DROPOUTS},
     "sinusoidal": {"position": "sinusoidal", "activation": "silu", "head": "linear", "tie_embeddings": False},
     "parallel": {"shared": "parallel"},
     "gpt": {"causal": True, "activation": "gelu_tanh", "attention_softcap": 2.0, "logit_softcap": 3.0},
@@ -60,7 +60,7 @@ def made(scheme: str, **options: Any) -> Case:
     fields = {**SHARED.get(fields.pop("shared", None), {}), **fields}
     head = {name: fields.pop(name) for name in HEAD_FIELDS if name in fields}
     if objective == "seq2seq_lm":
-        fields["next_id"] = None
+        fields["decoder"] = models.DecoderConfig()
     config = dataclasses.replace(SMALL, width=8, mlp_width=16, **fields)
     objective = objective or ("causal_lm" if config.causal else "masked_lm")
     model = models.build(config, objective, models.HeadConfig(num_outputs=2, **head) if head else None)
@@ -79,10 +79,11 @@ def two_directions(params: Any) -> Any:
 
 
 def stream(model: Any, params: Any) -> jax.Array:
-    two_sided = isinstance(model, models.Seq2SeqLM)
-    more = {"decoder_tokens": TOKENS[:, ::-1], "decoder_segments": SEGMENTS} if two_sided else {}
-    arrays = {"segments": SEGMENTS, "deterministic": False, "rngs": {"dropout": jax.random.key(3)}, **more}
-    return model.apply({"params": params}, TOKENS, **arrays).hidden
+    inputs = models.Inputs(tokens=TOKENS, segments=SEGMENTS)
+    if isinstance(model, models.Seq2SeqLM):
+        inputs = inputs._replace(tokens=TOKENS[:, ::-1], encoder=inputs)
+    how = {"deterministic": False, "rngs": {"dropout": jax.random.key(3)}}
+    return model.apply({"params": params}, inputs, **how).hidden
 
 
 def language_loss(model: Any, params: Any) -> jax.Array:
@@ -175,8 +176,10 @@ def test_jacobians_by_columns_are_those_by_rows(scheme):
     vectors = case.model.apply({"params": case.params}, TOKENS[1:], method="token_vectors")
 
     def logits(vectors):
-        written = {"decoder_tokens": TOKENS[:1]} if scheme == "t5" else {}
-        hidden = case.model.apply({"params": case.params}, embeddings=vectors, **written).hidden
+        inputs = models.Inputs(embeddings=vectors)
+        if scheme == "t5":
+            inputs = models.Inputs(tokens=TOKENS[:1], encoder=inputs)
+        hidden = case.model.apply({"params": case.params}, inputs).hidden
         return case.model.apply({"params": case.params}, hidden[0, 3], method="logits")
 
     by_columns = jax.jit(jax.jacfwd(ops.derivatives("any")(logits)))(vectors)

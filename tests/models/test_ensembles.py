@@ -43,7 +43,7 @@ def masked_logits(shared_body=False):
 def logits_one_by_one(model, params, shared_body):
     @jax.jit
     def one(params):
-        hidden = model.apply({"params": params}, TOKENS, segments=SEGMENTS).hidden
+        hidden = model.apply({"params": params}, models.Inputs(tokens=TOKENS, segments=SEGMENTS)).hidden
         return model.apply({"params": params}, hidden, method="logits").reshape(TOKENS.size, -1)
 
     rows = [one(member(params, number, shared_body)) for number in range(MEMBERS)]
@@ -116,7 +116,7 @@ def test_classes_and_values():
 
     @jax.jit
     def one(params):
-        hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+        hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
         return model.apply({"params": params}, hidden, **call, method="outputs")
 
     outputs = np.stack([one(member(params, number)) for number in range(MEMBERS)])

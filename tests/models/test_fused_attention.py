@@ -48,7 +48,9 @@ def test_rows_that_are_causal_and_nothing_else_have_no_mask(asked, changes, rows
     model = models.build(config, "causal_lm" if config.causal else "masked_lm")
     variables = jax.eval_shape(model.init, jax.random.key(0), TOKENS)
     asked.clear()
-    jax.eval_shape(lambda variables: model.apply(variables, TOKENS, **rows).hidden, variables)
+    jax.eval_shape(
+        lambda variables: model.apply(variables, models.Inputs(tokens=TOKENS, **rows)).hidden, variables
+    )
     assert set(asked) == {expected}
 
 

@@ -29,7 +29,5 @@ def test_json_and_back():
 
 
 def test_unknown_fields_are_named():
-    with pytest.raises(
-        ValueError, match="unknown head config fields 'classes', 'kind'; the fields are num_out"
-    ):
+    with pytest.raises(ValueError, match="head has no fields 'classes', 'kind'; its fields are num_out"):
         models.head_from_dict({"classes": 3, "kind": "sequence", "hidden_layers": 1})

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import ops
+from jaxlm import models, ops
+from tests.models.conftest import INSTRUCTION
 
 TOKENS = jnp.array([[1, 2, 5, 3, 4, 5, 6, 0, 7, 8]])
 SEGMENTS = jnp.array(
@@ -14,7 +15,7 @@ SEGMENTS = jnp.array(
 CASES = {
     "learned": {"position": "learned"},
     "rotary": {"position": "rotary"},
-    "instruction": {"position": "instruction", "embedding_norm": True},
+    "instruction": {"position": INSTRUCTION, "embedding_norm": True},
     "none": {"position": "none", "norm": "rms", "norm_placement": "post"},
     "window": {"position": "rotary", "window": 2, "activation": "swiglu", "use_bias": False},
     "causal": {"position": "rotary", "causal": True, "num_kv_heads": 2, "norm_placement": "post"},
@@ -25,7 +26,7 @@ CASES = {
         "num_kv_heads": 1,
         "head": "linear",
     },
-    "instruction post": {"position": "instruction", "norm_placement": "post", "window": 3},
+    "instruction post": {"position": INSTRUCTION, "norm_placement": "post", "window": 3},
     "scan remat": {"position": "rotary", "causal": True, "scan_layers": True, "remat": True, "norm": "rms"},
 }
 
@@ -49,10 +50,10 @@ def case(request, small):
 
 
 def arrays_of(config):
-    if config.position == "instruction":
+    if isinstance(config.position, models.Instruction):
         return {
             "segments": SEGMENTS,
-            "positions": ops.instruction_positions(TOKENS, SEGMENTS, config.next_id),
+            "positions": ops.instruction_positions(TOKENS, SEGMENTS, config.position.next_id),
         }
     return {"segments": SEGMENTS}
 

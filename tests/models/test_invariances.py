@@ -8,16 +8,22 @@ import numpy as np
 import pytest
 
 from jaxlm import models
+from tests.models.conftest import INSTRUCTION, dynamic_turns
 
 SCHEMES = {
     "learned": {"position": "learned", "embedding_norm": True},
     "rotary": {"position": "rotary", "norm": "rms", "activation": "geglu", "num_kv_heads": 2},
-    "instruction": {"position": "instruction", "norm_placement": "post"},
-    "relative": {"position": "relative", "relative_buckets": 8, "relative_distance": 6},
+    "instruction": {"position": INSTRUCTION, "norm_placement": "post"},
+    "relative": {"position": models.Relative(buckets=8, distance=6)},
     "none": {"position": "none", "window": 3, "head": "linear", "tie_embeddings": False},
     "causal": {"position": "rotary", "causal": True, "activation": "relu"},
     "mixed": {"shared": "mixed"},
-    "parallel": {"shared": "parallel", "rotary_length": 4, "token_dropout": True, "mask_id": 5},
+    "parallel": {
+        "shared": "parallel",
+        "position": dynamic_turns(length=4),
+        "token_dropout": True,
+        "mask_id": 5,
+    },
 }
 FIRST, SECOND = [1, 2, 5, 3], [4, 5, 6, 7, 8]
 # Sums of at most 64 terms of order one, in another order
@@ -95,7 +101,9 @@ def test_vectors_in_place_of_tokens(case):
     tokens = jnp.array([FIRST])
     vectors = case.model.apply(case.variables, tokens, method="token_vectors")
     scheme = case.config.position
-    positions = jnp.array([[[0, 0], [0, 1], [0, 2], [1, 0]]]) if scheme == "instruction" else None
+    positions = (
+        jnp.array([[[0, 0], [0, 1], [0, 2], [1, 0]]]) if isinstance(scheme, models.Instruction) else None
+    )
     from_vectors = case.logits(case.variables, embeddings=vectors, positions=positions)
     from_tokens = case.logits(case.variables, tokens)
     if case.config.token_dropout:  # a product more, which is fused into another program
@@ -106,7 +114,7 @@ def test_vectors_in_place_of_tokens(case):
 
 def gradients(model, variables, tokens, segments):
     def loss(variables):
-        hidden = model.apply(variables, tokens, segments=segments).hidden
+        hidden = model.apply(variables, models.Inputs(tokens=tokens, segments=segments)).hidden
         return jnp.square(model.apply(variables, hidden, method="logits")).mean()
 
     return jax.jit(jax.value_and_grad(loss))(variables)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, ops
+from tests.models.conftest import INSTRUCTION
 
 
 def test_logits_are_features_times_output_weights(small):
@@ -80,8 +81,8 @@ def test_parameters_start_as_documented():
 @pytest.mark.parametrize("scan_layers", [False, True])
 def test_intermediates(small, scan_layers):
     case = small(position="none", causal=True, num_kv_heads=2, scan_layers=scan_layers)
-    tokens, segments = jnp.array([[1, 2, 3, 4]]), jnp.array([[1, 1, 1, 0]])
-    output = case.model.apply(case.variables, tokens, segments=segments, intermediates=True)
+    inputs = models.Inputs(tokens=jnp.array([[1, 2, 3, 4]]), segments=jnp.array([[1, 1, 1, 0]]))
+    output = case.model.apply(case.variables, inputs, intermediates=True)
     names = ["embeddings.hidden"]
     names += [f"block_0{layer}.{part}" for layer in range(2) for part in ("hidden", "attention.probs")]
     assert list(output.intermediates) == names
@@ -92,7 +93,7 @@ def test_intermediates(small, scan_layers):
     norm = case.variables["params"]["body"]["final_norm"]
     last = ops.layer_norm(output.intermediates["block_01.hidden"], norm["scale"], norm["bias"], 1e-5)
     np.testing.assert_allclose(last, output.hidden, atol=1e-6)
-    plain = case.model.apply(case.variables, tokens, segments=segments)
+    plain = case.model.apply(case.variables, inputs)
     assert plain.intermediates is None
     np.testing.assert_allclose(plain.hidden, output.hidden, atol=1e-5)
 
@@ -164,7 +165,7 @@ def test_learned_positions_end_and_given_ones_are_clipped(small):
 
 
 def test_instruction_positions_follow_from_the_tokens_seen_unless_given(small):
-    case = small(position="instruction")
+    case = small(position=INSTRUCTION)
     clean, corrupted = jnp.array([[1, 5, 2, 3]]), jnp.array([[1, 4, 2, 3]])
     merged = ops.instruction_positions(corrupted, None, 5)
     seen = case.logits(case.variables, corrupted)
@@ -180,9 +181,9 @@ def test_an_id_outside_the_vocabulary_is_seen(small):
 
 WRONG_CALLS = [
     ({"position": "learned"}, {}, "tokens or embeddings: got neither"),
-    ({"position": "instruction"}, {"embeddings": jnp.zeros((1, 2, 16))}, "pass positions too"),
+    ({"position": INSTRUCTION}, {"embeddings": jnp.zeros((1, 2, 16))}, "pass positions too"),
     (
-        {"position": "instruction"},
+        {"position": INSTRUCTION},
         {"tokens": jnp.zeros((1, 2), jnp.int32), "positions": jnp.zeros((1, 2), jnp.int32)},
         r"reads positions of shape \(1, 2, 2\): got \(1, 2\)",
     ),
@@ -193,7 +194,7 @@ WRONG_CALLS = [
 def test_a_wrong_call_is_one_line(small, options, call, message):
     case = small(**options)
     with pytest.raises(ValueError, match=message):
-        case.model.apply(case.variables, **call)
+        case.model.apply(case.variables, models.Inputs(**call))
 
 
 def test_build_refuses_what_the_objective_contradicts(small):

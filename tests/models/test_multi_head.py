@@ -15,6 +15,7 @@ LABEL = models.HeadConfig(num_outputs=3, pooling="attention")
 HEADS = {"fill": "masked_lm", "next": "causal_lm", "label": LABEL}
 TOKENS = jnp.array([[1, 2, 3, 4, 5, 6]])
 SEGMENTS = jnp.array([[1, 1, 1, 2, 2, 0]])
+INPUTS = models.Inputs(tokens=TOKENS, segments=SEGMENTS)
 
 
 @pytest.fixture(scope="module", params=["tied", "untied"])
@@ -38,9 +39,9 @@ def single(model, variables, head):
 def test_a_token_head_is_its_language_model(several, head):
     model, variables = several
     call = jax.jit(partial(model.apply, head=head), static_argnames="method")
-    hidden = call(variables, TOKENS, segments=SEGMENTS).hidden
+    hidden = call(variables, INPUTS).hidden
     alone, params = single(model, variables, head)
-    expected = alone.apply(params, TOKENS, segments=SEGMENTS).hidden
+    expected = alone.apply(params, INPUTS).hidden
     np.testing.assert_allclose(hidden, expected, atol=1e-5)  # fused differently
     logits = call(variables, hidden, method="logits")
     np.testing.assert_allclose(logits, alone.apply(params, hidden, method="logits"), atol=1e-5)
@@ -57,7 +58,7 @@ def test_a_token_head_is_its_language_model(several, head):
 def test_a_sequence_head_is_its_model(several):
     model, variables = several
     alone, params = single(model, variables, "label")
-    hidden = model.apply(variables, TOKENS, head="label", segments=SEGMENTS).hidden
+    hidden = model.apply(variables, INPUTS, head="label").hidden
     options = {"segments": SEGMENTS, "num_segments": 2, "method": "outputs"}
     outputs = model.apply(variables, hidden, head="label", **options)
     assert outputs.shape == (1, 2, 3)
@@ -69,7 +70,7 @@ def test_only_the_causal_head_hides_what_comes_later(several):
     changed = TOKENS.at[0, 2].set(9)
     for head in HEADS:
         before, after = (
-            model.apply(variables, tokens, head=head, segments=SEGMENTS).hidden
+            model.apply(variables, INPUTS._replace(tokens=tokens), head=head).hidden
             for tokens in (TOKENS, changed)
         )
         moved = np.abs(np.asarray(before - after)).max(-1)[0] > 1e-4

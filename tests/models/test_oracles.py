@@ -32,7 +32,7 @@ def arrays(model):
 
 def ours(model, params, tokens, segments):
     variables = {"params": params}
-    hidden = model.apply(variables, jnp.asarray(tokens), segments=jnp.asarray(segments)).hidden
+    hidden = model.apply(variables, models.Inputs(tokens=tokens, segments=segments)).hidden
     return np.asarray(model.apply(variables, hidden, method="logits"))
 
 
@@ -147,8 +147,7 @@ def test_mistral():
         mlp_width=24,
         window=3,
         causal=True,
-        position="rotary",
-        rotary_base=100.0,
+        position=models.Rotary(base=100.0),
         norm="rms",
         norm_epsilon=1e-3,
         activation="swiglu",

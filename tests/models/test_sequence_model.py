@@ -21,7 +21,7 @@ def make(head, **options):
     variables = jax.tree_util.tree_map_with_path(drawn, shapes)
 
     def outputs(variables, tokens, segments=None, num_segments=1, **options):
-        hidden = model.apply(variables, tokens, segments=segments, **options).hidden
+        hidden = model.apply(variables, models.Inputs(tokens=tokens, segments=segments), **options).hidden
         return model.apply(
             variables, hidden, segments=segments, num_segments=num_segments, method="outputs", **options
         )

@@ -76,7 +76,7 @@ def imported(kind: Callable, config: Any, folder: Any) -> Pair:
     values = json.loads((folder / "config.json").read_text())
     family = family_of(values)
     ours = family.config(values)
-    model = models.build(ours, family.objective)
+    model = models.build(ours, family.kind)
     params = as_params(read(family, ours, tensors), ours)
     return Pair(theirs, values, tensors, ours, model, params, family)
 
@@ -108,7 +108,7 @@ quickly = functools.partial(
 
 @quickly
 def logits(model: Any, params: Any, tokens: jax.Array, segments: jax.Array, *extra: jax.Array) -> jax.Array:
-    return _apply(model, params, tokens, segments, **({"types": extra[0]} if extra else {}))
+    return _apply(model, params, tokens, segments, **({"token_types": extra[0]} if extra else {}))
 
 
 @quickly
@@ -124,7 +124,7 @@ def logits_and_gradient(model: Any, params: Any) -> tuple[jax.Array, Any]:
 
 
 def _apply(model: Any, params: Any, tokens: Any, segments: Any, **named: jax.Array) -> jax.Array:
-    hidden = model.apply({"params": params}, tokens, segments=segments, **named).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments, **named)).hidden
     return model.apply({"params": params}, hidden, method="logits")
 
 
@@ -180,7 +180,7 @@ def assert_round_trip(pair: Pair, folder: Any, alone: bool = False) -> None:
     for canonical, name in names.found.items():
         assert exported[canonical].tobytes() == pair.tensors[name].tobytes(), name
         assert exported[canonical].shape == pair.tensors[name].shape, name
-    family = family_for(pair.config, pair.family.objective)
+    family = family_for(pair.config, pair.family.kind)
     folder.mkdir()
     ids = {name: value for name, value in pair.values.items() if name.endswith("_token_id")}
     again = written(family, pair.config, pair.params)

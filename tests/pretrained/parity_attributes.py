@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models
@@ -226,12 +225,12 @@ def outcome(family: str, values: dict[str, Any], folder: Path) -> Outcome:
         params = as_params(read(imported.family, config, tensors), config)
     except ValueError as error:
         return Outcome(expected, None, str(error))
-    return Outcome(expected, our_logits(config, imported.family.objective, params), "")
+    return Outcome(expected, our_logits(config, imported.family.kind, params), "")
 
 
 def their_model(family: str, folder: Path) -> Any | None:
     torch.manual_seed(0)
-    kind = FAMILIES[family].objective
+    kind = FAMILIES[family].kind
     auto = {
         "causal_lm": transformers.AutoModelForCausalLM,
         "masked_lm": transformers.AutoModelForMaskedLM,
@@ -276,9 +275,9 @@ def tensors_of(model: Any) -> dict[str, np.ndarray]:
     return tensors
 
 
-def our_logits(config: models.TransformerConfig, objective: str, params: Any) -> np.ndarray:
-    model = models.build(config, objective)
-    if objective == "seq2seq_lm":
+def our_logits(config: models.TransformerConfig, kind: models.ModelKind, params: Any) -> np.ndarray:
+    model = models.build(config, kind)
+    if kind.encoder:
         return np.asarray(_seq2seq_logits(model, params))
     return np.asarray(logits(model, params, ROWS, SEGMENTS))[SEGMENTS > 0]
 
@@ -291,10 +290,11 @@ def our_logits(config: models.TransformerConfig, objective: str, params: Any) ->
 def _seq2seq_logits(model: Any, params: Any) -> jax.Array:
     hidden = model.apply(
         {"params": params},
-        jnp.asarray(ROWS),
-        segments=jnp.asarray(SEGMENTS),
-        decoder_tokens=jnp.asarray(WRITTEN),
-        decoder_segments=jnp.asarray(WRITTEN_SEGMENTS),
+        models.Inputs(
+            tokens=WRITTEN,
+            segments=WRITTEN_SEGMENTS,
+            encoder=models.Inputs(tokens=ROWS, segments=SEGMENTS),
+        ),
     ).hidden
     return model.apply({"params": params}, hidden[WRITTEN_SEGMENTS > 0], method="logits")
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
@@ -81,7 +80,7 @@ def imported(theirs: Any, folder: Any) -> Pair:
     values = json.loads((folder / "config.json").read_text())
     family = family_of(values)
     ours = family.settle(family.config(values), tensors)
-    model = models.build(ours, family.objective)
+    model = models.build(ours, family.kind)
     return Pair(theirs, values, tensors, ours, model, as_params(read(family, ours, tensors), ours), family)
 
 
@@ -98,10 +97,11 @@ def logits_and_gradient(model: Any, params: Any) -> tuple[list[jax.Array], Any]:
         read, written = (packed(*read), packed(*written)) if pack else (read, written)
         hidden = model.apply(
             {"params": params},
-            jnp.asarray(read[0]),
-            segments=jnp.asarray(read[1]),
-            decoder_tokens=jnp.asarray(written[0]),
-            decoder_segments=jnp.asarray(written[1]),
+            models.Inputs(
+                tokens=written[0],
+                segments=written[1],
+                encoder=models.Inputs(tokens=read[0], segments=read[1]),
+            ),
         ).hidden
         return model.apply({"params": params}, hidden[written[1] > 0], method="logits")
 

@@ -91,7 +91,7 @@ def test_some_values_are_refused_though_nothing_reads_them(name):
     assert "auto_map" in FAMILIES[name].unknown(values_of(name, auto_map=own))
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].objective != "masked_lm"])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].kind.next_token])
 def test_a_decoder_that_looks_ahead_is_refused(name):
     assert config_of(name, is_causal=True) == config_of(name)
     with pytest.raises(ValueError, match=r"is_causal=False \(only True\)"):
@@ -113,7 +113,7 @@ def test_second_names_stand_above_first_ones(name):
 
 def test_a_decoder_is_as_deep_as_the_first_name_says():
     config = config_of("t5", num_hidden_layers=5)
-    assert (config.depth, config.decoder_depth) == (5, 2)
+    assert (config.depth, config.decoder.depth) == (5, 2)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -193,4 +193,4 @@ def test_published_files_open(name, tmp_path, caplog):
     assert told == ([UNKNOWN[name]] if name in UNKNOWN else [])
     assert imported.family is family_of(PUBLISHED[name])
     if name in SIZES:
-        assert models.num_params(imported.config, imported.family.objective) == SIZES[name]
+        assert models.num_params(imported.config, imported.family.kind) == SIZES[name]

@@ -25,7 +25,7 @@ def folders(tmp_path_factory):
         model = models.build(config, "causal_lm")
         params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
         made[position] = tmp_path_factory.mktemp(position)
-        pretrained.save_model(made[position], config, params, None, objective="causal_lm")
+        pretrained.save_model(made[position], config, params, None, kind="causal_lm")
     return made
 
 

@@ -47,7 +47,7 @@ def folders(tmp_path_factory):
     """A run's model, and the same as a Hugging Face folder; both have chat templates beside them."""
     place = tmp_path_factory.mktemp("models")
     params = models.build(GPT2, "causal_lm").init(jax.random.key(0), jnp.array([[1]]))["params"]
-    pretrained.save_model(place / "ours", GPT2, params, tokenizers.bytes_tokenizer(), objective="causal_lm")
+    pretrained.save_model(place / "ours", GPT2, params, tokenizers.bytes_tokenizer(), kind="causal_lm")
     (place / "ours/chat_template.jinja").write_text("{{ messages }}")
     pretrained.convert(place / "ours", place / "theirs")
     return place

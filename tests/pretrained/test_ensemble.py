@@ -29,7 +29,7 @@ def drawn(shared_body, members=3):
 
 def save(folder, params, **options):
     pretrained.save_ensemble(
-        folder, CONFIG, params, tokenizers.bytes_tokenizer(), objective="classification", head=HEAD, **options
+        folder, CONFIG, params, tokenizers.bytes_tokenizer(), kind="classification", head=HEAD, **options
     )
 
 
@@ -40,7 +40,7 @@ def test_members_come_back_stacked(tmp_path, shared_body):
     loaded = pretrained.load_ensemble(tmp_path / "new", shared_body=shared_body)
     assert jax.tree.structure(loaded.params) == jax.tree.structure(params)
     jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
-    assert (loaded.config, loaded.objective, loaded.head) == (CONFIG, "classification", HEAD)
+    assert (loaded.config, loaded.kind.name, loaded.head) == (CONFIG, "classification", HEAD)
     assert loaded.extra == {"seed": 3} and loaded.tokenizer == tokenizers.bytes_tokenizer()
     second = pretrained.load(tmp_path / "new" / "member_01")
     np.testing.assert_array_equal(
@@ -68,7 +68,7 @@ def test_members_that_do_not_belong_together_are_refused(tmp_path):
         pretrained.load_ensemble(tmp_path, shared_body=True)
     other = dataclasses.replace(CONFIG, causal=True)
     params = jax.tree.map(lambda leaf: leaf[0], drawn(False))
-    pretrained.save_model(tmp_path / "other", other, params, None, objective="classification", head=HEAD)
+    pretrained.save_model(tmp_path / "other", other, params, None, kind="classification", head=HEAD)
     with pytest.raises(ValueError, match=r"of one kind: .*member_00 and .*other have another config"):
         pretrained.load_ensemble([tmp_path / "member_00", tmp_path / "other"])
     with pytest.raises(FileExistsError, match="holds an ensemble already"):

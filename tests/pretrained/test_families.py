@@ -56,7 +56,7 @@ def test_a_config_survives_its_config_json(name):
     assert family_of(written) is family
     assert family.config(written).resolved() == dataclasses.replace(config, dtype="float32").resolved()
     # Some are special cases of another, which then holds them just as well.
-    assert family_for(config, family.objective).name in (name, "llama", "qwen3")
+    assert family_for(config, family.kind).name in (name, "llama", "qwen3")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -89,13 +89,13 @@ def test_scanned_models_have_the_same_tensors(name):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_forward_mode_agrees_with_the_gradient(name):
     config = dataclasses.replace(FAMILIES[name].config(values_of(name)), dtype="float32", init_std=0.3)
-    model = models.build(config, FAMILIES[name].objective)
+    model = models.build(config, FAMILIES[name].kind)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
     params = jax.jit(model.init)(jax.random.key(0), tokens)["params"]
-    written = {"decoder_tokens": tokens} if isinstance(model, models.Seq2SeqLM) else {}
+    source = models.Inputs(tokens=tokens) if isinstance(model, models.Seq2SeqLM) else None
 
     def loss(params):
-        hidden = model.apply({"params": params}, tokens, **written).hidden[0]
+        hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, encoder=source)).hidden[0]
         features = model.apply({"params": params}, hidden, method="features")
         weights = model.apply({"params": params}, method="output_weights")
         softcap = model.apply({"params": params}, method="output_softcap")
@@ -153,7 +153,7 @@ REFUSED = [
         "in blocks with a window",
     ),
     ("t5", {"feed_forward_proj": "gated-relu"}, r"feed_forward_proj='gated-relu' \(known are 'relu'"),
-    ("t5", {"relative_attention_max_distance": 16}, "relative_distance lies beyond the distances"),
+    ("t5", {"relative_attention_max_distance": 16}, "position.distance lies beyond the distances"),
     ("marian", {"decoder_attention_heads": 8}, r"decoder_attention_heads=8 \(only 4, as the encoder\)"),
     ("marian", {"decoder_vocab_size": 7}, r"decoder_vocab_size=7 \(only 13, as the encoder\)"),
     ("marian", {"share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings=False"),
@@ -240,7 +240,7 @@ OURS = [
     ("gpt2", {"causal": True, "head": "linear", "head_bias": False, "vocab_size": 9}),
     ("bert", {**ENCODER, "token_types": 2, "scan_layers": True}),
     ("distilbert", {**ENCODER, "norm_epsilon": 1e-12}),
-    ("roberta", {**ENCODER, "token_types": 1, "position_offset": 2}),
+    ("roberta", {**ENCODER, "token_types": 1, "position": models.Learned(offset=2)}),
     (
         "llama",
         {
@@ -267,11 +267,11 @@ def test_what_jaxlm_trained_goes_back(name, options):
 
 def test_what_no_architecture_holds_is_named():
     config = models.TransformerConfig(
-        vocab_size=9, causal=True, position="instruction", next_id=5, head="linear", head_bias=False
+        vocab_size=9, causal=True, position=models.Instruction(next_id=5), head="linear", head_bias=False
     )
     with pytest.raises(ValueError, match=r"the nearest, GPT2LMHeadModel, has no position='instruction'$"):
         family_for(config, "causal_lm")
-    with pytest.raises(ValueError, match="got objective='regression'"):
+    with pytest.raises(ValueError, match="got a regression"):
         family_for(config, "regression")
 
 

@@ -81,7 +81,7 @@ def body(request, tmp_path_factory):
 
 @quickly
 def hidden(model, params, tokens, segments):
-    return model.apply({"params": params}, tokens, segments=segments).hidden
+    return model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
 
 
 def assert_same_hidden(loaded, theirs):
@@ -95,7 +95,7 @@ def assert_same_hidden(loaded, theirs):
 def test_a_body_gives_the_hidden_states_of_transformers(body):
     family, folder, theirs, _ = body
     loaded, found = pretrained.load(folder), pretrained.inspect(folder)
-    assert loaded.objective == found.objective == "body" and type(loaded.model) is models.BodyModel
+    assert loaded.kind.name == found.kind.name == "body" and type(loaded.model) is models.BodyModel
     assert (found.family, list(loaded.params)) == (family, ["body"])
     assert_same_hidden(loaded, theirs)
 
@@ -128,7 +128,7 @@ def test_every_head_of_a_family_is_a_language_models_or_left_out(family, tmp_pat
             loaded = pretrained.load(tmp_path / kind)
         lines = [record.message for record in caplog.records if "left out" in record.message]
         is_language = bool(LANGUAGE_HEAD.search(kind))
-        assert loaded.objective == (FAMILIES[family].objective if is_language else "body"), kind
+        assert loaded.kind.name == (FAMILIES[family].kind.name if is_language else "body"), kind
         assert len(lines) == bool(pretrained.inspect(tmp_path / kind).left_out) >= (not is_language)
         if kind == "ForTokenClassification":
             assert_same_hidden(loaded, body_of(theirs))
@@ -205,7 +205,7 @@ def test_a_body_goes_there_and_back(body, tmp_path):
     assert pretrained.convert(folder, tmp_path / "ours") == "a jaxlm folder"
     assert pretrained.convert(tmp_path / "ours", tmp_path / "again") == FAMILIES[family].body_architecture
     loaded, ours = pretrained.load(tmp_path / "again"), pretrained.load(tmp_path / "ours")
-    assert loaded.objective == ours.objective == "body"
+    assert loaded.kind.name == ours.kind.name == "body"
     assert_same(loaded.params, pretrained.load(folder).params)
     again, report = type(theirs).from_pretrained(tmp_path / "again", output_loading_info=True)
     heads = ("pooler", "contact_head", "rotary_embeddings")  # drawn anew, or computed

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxlm import models
 from tests.pretrained.parity import (
     ROWS,
     SEGMENTS,
@@ -49,8 +50,8 @@ MODERNBERT = {
 def test_roberta(tmp_path, options):
     config = transformers.RobertaConfig(**{**SIZES, **options})
     pair = assert_parity(transformers.RobertaForMaskedLM, config, tmp_path)
-    assert pair.config.position_offset == options.get("pad_token_id", 1) + 1
-    assert pair.config.max_length == 14 - pair.config.position_offset
+    assert pair.config.position.offset == options.get("pad_token_id", 1) + 1
+    assert pair.config.max_length == 14 - pair.config.position.offset
 
 
 @pytest.mark.parametrize("options", DISTILBERT.values(), ids=DISTILBERT)
@@ -81,7 +82,7 @@ def test_esm_with_several_masks_and_vectors_for_tokens(tmp_path):
     np.testing.assert_allclose(packed, apart, rtol=0, atol=1e-5)
     variables, tokens, segments = {"params": pair.params}, jnp.asarray(masked), jnp.asarray(SEGMENTS)
     vectors = pair.model.apply(variables, tokens, segments, method="token_vectors")
-    hidden = pair.model.apply(variables, embeddings=vectors, segments=segments).hidden
+    hidden = pair.model.apply(variables, models.Inputs(embeddings=vectors, segments=segments)).hidden
     got = pair.model.apply(variables, hidden, method="logits")
     expected = logits(pair.model, pair.params, masked, SEGMENTS)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)

@@ -43,7 +43,7 @@ def test_t5(tmp_path, options):
     pair = assert_parity(theirs, tmp_path)
     assert pair.config.tie_embeddings != own_head
     assert pair.config.output_scale == (1.0 if own_head else 0.25)
-    assert pair.config.decoder_start_id == 0
+    assert pair.config.decoder.start_id == 0
 
 
 def test_a_head_of_1_1_is_tied_where_it_has_no_kernel(tmp_path):

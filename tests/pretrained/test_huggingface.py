@@ -57,7 +57,7 @@ def refused(folder, told):
 def test_a_folder_opens_as_it_is(gpt2, written):
     loaded = pretrained.load(gpt2)
     assert_same(loaded.params, written[1].params)
-    assert (loaded.objective, loaded.head) == ("causal_lm", None)
+    assert (loaded.kind.name, loaded.head) == ("causal_lm", None)
     assert [one.encode("a b").tolist() for one in (loaded.tokenizer, written[1].tokenizer)] == [
         [97, 32, 98]
     ] * 2
@@ -198,7 +198,7 @@ def test_a_folder_without_a_tokenizer_has_none(gpt2):
 
 def test_inspecting_reads_no_tensor(gpt2, monkeypatch):
     found = pretrained.inspect(gpt2)
-    assert (found.family, found.objective, found.stored) == ("gpt2", "causal_lm", ("float32",))
+    assert (found.family, found.kind.name, found.stored) == ("gpt2", "causal_lm", ("float32",))
     assert sum(map(np.prod, found.shapes.values())) == models.num_params(GPT2, "causal_lm")
     rewrite(gpt2, {"a": np.zeros(3, np.float32)})
     with pytest.raises(ValueError, match="missing"):

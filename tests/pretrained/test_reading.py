@@ -40,10 +40,10 @@ def save_run(folder, tokenizer, objective, ends):
     """A folder as `train` leaves it, of parameters that are drawn."""
     config = models.TransformerConfig(vocab_size=tokenizer.vocab_size, **SIZE, **CONFIGS[objective])
     params = _drawn(models.build(config, objective))
-    run = training.RunConfig(objective=objective)
-    experiment = training.Experiment(data=data.DataConfig(ends=ends, row_length=48), model=config, run=run)
+    rows = data.DataConfig(ends=ends, row_length=48)
+    experiment = training.Experiment(objective=objective, data=rows, model=config)
     extra = {"experiment": experiment.to_dict()}
-    pretrained.save_model(folder, config, params, tokenizer, objective=objective, extra=extra)
+    pretrained.save_model(folder, config, params, tokenizer, kind=objective, extra=extra)
     return folder
 
 
@@ -89,7 +89,7 @@ def test_every_reader_finds_the_same_around_a_text(tmp_path, kind):
         for reader in ["training", "score", "prompt", "harness"] if is_causal else ["training", "text"]:
             found = [tokenizers.text_frame(one.tokenizer, reader, one.frame) for one in (ours, theirs)]
             assert found[0] == found[1], (objective, ends, reader)
-        found = [pretrained.end_id(one.tokenizer, one.objective, one.frame) for one in (ours, theirs)]
+        found = [pretrained.end_id(one.tokenizer, one.kind.name, one.frame) for one in (ours, theirs)]
         assert found[0] == found[1] or not is_causal
         # A run that goes on from either encodes its records alike.
         going_on = [
@@ -142,7 +142,7 @@ def check_commands(pair, capsys):
     corpus = run.parent / "corpus.txt"
     corpus.write_text("".join(f"{text}\n" for text in texts))
     begun = [training.begin_from(str(folder)) for folder in (run, converted)]
-    assert begun[0].data == begun[1].data and begun[0].run.objective == begun[1].run.objective
+    assert begun[0].data == begun[1].data and begun[0].objective == begun[1].objective
     found = [_said(folder, corpus, texts, capsys) for folder in (run, converted)]
     assert found[0].keys() == found[1].keys() and len(found[0]) > 2
     for name, value in found[0].items():
@@ -155,9 +155,9 @@ def _said(folder, corpus, texts, capsys):
     said = {"evaluate": json.loads(capsys.readouterr().out)["nll"]}
     rows = list(scoring.score(loaded, texts))
     assert not any(row.error for row in rows)
-    name = "log_likelihood" if loaded.objective == "causal_lm" else "pseudo_log_likelihood"
+    name = "log_likelihood" if loaded.kind.name == "causal_lm" else "pseudo_log_likelihood"
     said |= {f"score {row.id}": row.values[name] for row in rows}
-    if loaded.objective == "masked_lm":
+    if loaded.kind.name == "masked_lm":
         mask = loaded.tokenizer.token(loaded.tokenizer.specials.mask)
         filled = decoding.fill(loaded, f"{texts[0]} {mask}" if " " in texts[0] else texts[0] + mask)
         return said | {"fill": filled.predictions[0].probability, "filled": float(filled.tokens.sum())}

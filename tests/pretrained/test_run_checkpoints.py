@@ -40,9 +40,9 @@ def same(first, second):
 def test_the_last_checkpoint_is_the_model_that_the_run_left(run, name):
     whole, checkpoint = pretrained.load(run), pretrained.load(f"{run}{name}")
     assert same(whole.params, checkpoint.params)
-    assert (whole.config, whole.objective, whole.head) == (
+    assert (whole.config, whole.kind.name, whole.head) == (
         checkpoint.config,
-        checkpoint.objective,
+        checkpoint.kind.name,
         checkpoint.head,
     )
     assert whole.tokenizer == checkpoint.tokenizer and checkpoint.ends

@@ -86,7 +86,7 @@ def objective_inputs(causal, batch):
 def with_fixed_masks(objective):
     """The objective with masks of a key that both sides know, whatever the run's key is."""
 
-    def fixed(apply_fn, params, batch, rngs):
+    def fixed(apply_fn, params, batch, rngs, step=0):
         return objective(apply_fn, params, batch, {**rngs, "mask": MASK_RNG})
 
     return fixed
@@ -98,11 +98,11 @@ def case(request, tmp_path_factory):
     if request.param == "bert":
         config = transformers.BertConfig(**SIZES, **BERT)
         pair = imported(transformers.BertForMaskedLM, config, folder / "theirs")
-        objective = training.masked_lm_objective(MASKING)
+        objective = training.masked_lm_loss(MASKING)
     else:
         config = transformers.GPT2Config(**SIZES, **GPT2)
         pair = imported(transformers.GPT2LMHeadModel, config, folder / "theirs")
-        objective = training.causal_lm_objective()
+        objective = training.causal_lm_loss()
     optimizer = training.make_optimizer(OPTIMIZER, STEPS)
     step = training.make_train_step(
         with_fixed_masks(objective), pair.model.apply, optimizer, OPTIMIZER.schedule(STEPS)

@@ -110,7 +110,7 @@ def expected(original):
 
 
 def logits(model, params, tokens, segments, **arrays):
-    hidden = model.apply({"params": params}, tokens, segments=segments, **arrays).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments, **arrays)).hidden
     return np.asarray(model.apply({"params": params}, hidden, method="logits"))
 
 
@@ -123,7 +123,7 @@ def assert_parity(model, params, expected):
 def test_the_same_logits(tensors, expected):
     config, params = pretrained.undertale_params(tensors)
     assert (config.vocab_size, config.depth, config.num_heads, config.max_length) == (13, 2, 3, 9)
-    assert config.instruction_positions == "corrupted" and config.next_id == NEXT
+    assert config.position == models.Instruction(next_id=NEXT, source="corrupted")
     assert_parity(models.build(config), params, expected)
 
 
@@ -142,7 +142,7 @@ def test_checkpoints_of_torch_and_lightning(tmp_path, original, expected, prefix
     path = tmp_path / "last.ckpt"
     torch.save({"epoch": 3, "state_dict": state} if wrapped else state, path)
     loaded = pretrained.load_undertale(path)
-    assert loaded.objective == "masked_lm" and loaded.tokenizer is None
+    assert loaded.kind.name == "masked_lm" and loaded.tokenizer is None
     if prefix == "model.":
         assert_parity(loaded.model, loaded.params, expected)
     assert loaded.params["head"]["decode"]["kernel"].shape == (13, 12)
@@ -150,7 +150,7 @@ def test_checkpoints_of_torch_and_lightning(tmp_path, original, expected, prefix
 
 def test_an_import_can_be_saved_and_opened(tmp_path, tensors):
     config, params = pretrained.undertale_params(tensors)
-    pretrained.save_model(tmp_path, config, params, None, objective="masked_lm")
+    pretrained.save_model(tmp_path, config, params, None, kind="masked_lm")
     again = pretrained.load(tmp_path)
     assert again.config == config
     np.testing.assert_array_equal(again.params["head"]["decode"]["kernel"], tensors["head.decode.weight"])

@@ -47,7 +47,7 @@ def test_more_columns_than_are_drawn(tmp_path):
     class Wide:
         def __init__(self):
             self.schema = pa.schema([(f"column_{n}", pa.float64()) for n in range(8)])
-            self.description = {"measure": "wide"}
+            self.description, self.work = {"measure": "wide"}, None
 
         def __call__(self, records):
             return ({f"column_{n}": float(n) for n in range(8)} for _ in records)

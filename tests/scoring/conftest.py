@@ -50,7 +50,7 @@ def word_lm():
 def trace_lm():
     traces = ["mov rax rbx [NEXT] add rax 42 [NEXT] ret", "xor eax eax [NEXT] pop rbp [NEXT] ret"]
     tokenizer = tokenizers.train_instructions(traces, vocab_size=600)
-    return small_lm(tokenizer, seed=2, position="instruction", next_id=tokenizer.specials.next)
+    return small_lm(tokenizer, seed=2, position=models.Instruction(next_id=tokenizer.specials.next))
 
 
 @jax.jit
@@ -67,7 +67,9 @@ def log_probs_of():
         if id(loaded) not in compiled:
 
             def forward(params, tokens, segments):
-                hidden = loaded.model.apply({"params": params}, tokens, segments=segments).hidden
+                hidden = loaded.model.apply(
+                    {"params": params}, models.Inputs(tokens=tokens, segments=segments)
+                ).hidden
                 return _log_softmax(loaded.model.apply({"params": params}, hidden, method="logits"))
 
             compiled[id(loaded)] = jax.jit(forward)
@@ -88,23 +90,23 @@ def rows_of():
         planned, found = [], []
         context = context_of(loaded, row_length)
         measure = measure.resolved(context)
-        needs = measure.needs(context)
-        key = (id(loaded), needs, row_length)
+        forward = measure.forward(context)
+        key = (id(loaded), forward, row_length)
         if key not in engines:
             config = scoring.EngineConfig(row_length=row_length, rows=2, devices=(jax.devices()[0],))
-            engines[key] = scoring.Engine(loaded, config, needs)
+            engines[key] = scoring.Engine(loaded, config, forward)
         for number, record in enumerate(records):
             record = data.Record(str(number), record, {}) if isinstance(record, str) else record
             try:
-                planned.append(measure.pieces(context, record))
+                planned.append(measure.start(context, record))
             except scoring.ScoreError as error:
                 planned.append(str(error))
-        answers = engines[key](piece for one in planned if not isinstance(one, str) for piece in one.pieces)
+        answers = engines[key](piece for one in planned if not isinstance(one, str) for piece in one.queries)
         for one in planned:
             if isinstance(one, str):
                 found.append(one)
             else:
-                found.append(measure.row(one, [next(answers) for _ in range(len(one.pieces))]))
+                found.append(measure.advance(one.state, [next(answers) for _ in range(len(one.queries))]))
         names = {field.name for field in measure.columns(context)}
         assert all(isinstance(row, str) or set(row) == names for row in found)
         return found
@@ -115,7 +117,7 @@ def rows_of():
 def context_of(loaded, row_length=None):
     return scoring.Context(
         loaded.config,
-        loaded.objective,
+        loaded.kind,
         loaded.tokenizer,
         min(row_length or LONGEST, LONGEST),
         loaded.ends,

@@ -13,6 +13,7 @@ SMALL = scoring.JobConfig(part_documents=10, part_characters=400)
 class Fake:
     """A pure function of the text; odd ones cannot be scored."""
 
+    work = None
     schema = pa.schema(
         [
             pa.field("num_tokens", pa.int64()),

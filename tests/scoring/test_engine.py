@@ -14,7 +14,6 @@ import pytest
 from jaxlm import models, pretrained, scoring
 from jaxlm.scoring import _engine
 from jaxlm.scoring._engine_config import Work
-from jaxlm.scoring._forward import make_forward
 from jaxlm.scoring._packer import BatchShape, pack
 
 V = 23
@@ -60,7 +59,7 @@ def draw(number, longest, seed=0):
 
 
 def _logits(model, params, tokens, segments):
-    hidden = model.apply({"params": params}, tokens, segments=segments).hidden
+    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
     return model.apply({"params": params}, hidden, method="logits")[0]
 
 
@@ -133,8 +132,8 @@ def test_a_masked_lm_is_asked_at_its_masks_and_its_details_are_those_of_all_logi
         read[places] = V - 1
         pieces.append(scoring.Piece(read, places, tokens[places].astype(np.int32)))
     sets = np.arange(V)[None] % 3 == np.arange(2)[:, None]
-    needs = scoring.Needs(details=True, top_k=3, sets=sets)
-    for piece, scores in zip(pieces, scoring.score_pieces(masked, pieces, SMALL, needs), strict=True):
+    forward = scoring.LogProbForward(details=True, top_k=3, sets=sets)
+    for piece, scores in zip(pieces, scoring.score_pieces(masked, pieces, SMALL, forward), strict=True):
         everything = alone(masked, piece)
         own = chosen(everything, piece)
         np.testing.assert_allclose(scores.log_probs, own, atol=CLOSE)
@@ -150,8 +149,8 @@ def test_a_masked_lm_is_asked_at_its_masks_and_its_details_are_those_of_all_logi
 def test_a_restricted_vocabulary_is_the_distribution_given_it(masked):
     ids = (9, 4, 17, 2)
     piece = scoring.Piece(*(np.array(one, np.int32) for one in ([1, 22, 3], [1, 1], [17, 9])))
-    needs = scoring.Needs(vocabulary=ids, top_k=4, details=True)
-    (scores,) = scoring.score_pieces(masked, [piece], SMALL, needs)
+    forward = scoring.LogProbForward(vocabulary=ids, top_k=4, details=True)
+    (scores,) = scoring.score_pieces(masked, [piece], SMALL, forward)
     everything = alone(masked, piece)[0, list(ids)]
     everything -= np.log(np.exp(everything).sum())
     np.testing.assert_allclose(scores.log_probs, everything[[2, 0]], atol=CLOSE)
@@ -173,7 +172,7 @@ def test_many_continuations_read_their_context_once(causal):
         )
         for stream in streams
     ]
-    engine = scoring.Engine(causal, SMALL, scoring.Needs(shared_contexts=True))
+    engine = scoring.Engine(causal, SMALL, scoring.LogProbForward(shared_contexts=True))
     for piece, scores in zip(pieces, engine(pieces), strict=True):
         np.testing.assert_allclose(scores.log_probs, chosen(alone(causal, piece), piece), atol=CLOSE)
     tails = {piece.tokens[10:].tobytes() for piece in pieces} - {b""}
@@ -186,7 +185,7 @@ def test_a_window_in_attention_shares_no_context():
     model = loaded(window=4)
     stream = np.arange(14) % V
     pieces = [next_tokens(np.concatenate([stream[:10], tail]))._replace(context=10) for tail in draw(5, 8)]
-    found = scoring.score_pieces(model, pieces, SMALL, scoring.Needs(shared_contexts=True))
+    found = scoring.score_pieces(model, pieces, SMALL, scoring.LogProbForward(shared_contexts=True))
     for piece, scores in zip(pieces, found, strict=True):
         np.testing.assert_allclose(scores.log_probs, chosen(alone(model, piece), piece), atol=CLOSE)
 
@@ -197,9 +196,8 @@ def test_members_become_one_by_the_mean_that_is_named(causal, combine):
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), causal.params, other)
     pieces = [next_tokens(stream) for stream in draw(3, 9, seed=6)]
     config = dataclasses.replace(SMALL, combine=combine)
-    found = list(
-        scoring.score_pieces(causal._replace(params=both), pieces, config, scoring.Needs(details=True))
-    )
+    forward = scoring.LogProbForward(details=True)
+    found = list(scoring.score_pieces(causal._replace(params=both), pieces, config, forward))
     for piece, scores in zip(pieces, found, strict=True):
         each = np.stack([alone(causal, piece), alone(causal._replace(params=other), piece)])
         mean = np.log(np.exp(each).mean(0)) if combine == "probs" else each.mean(0)
@@ -209,8 +207,9 @@ def test_members_become_one_by_the_mean_that_is_named(causal, combine):
 
 
 def test_no_array_holds_logits_of_more_than_a_tile(causal):
-    shape, needs = BatchShape(1, 4, 32), scoring.Needs(details=True, top_k=2, sets=np.ones((1, V), bool))
-    forward = make_forward(causal.model, needs, tile=16, combine=None, on_cpu=True)
+    shape, setting = BatchShape(1, 4, 32), scoring.ForwardSetting(tile=16, combine=None, on_cpu=True)
+    asked = scoring.LogProbForward(details=True, top_k=2, sets=np.ones((1, V), bool))
+    forward = asked.program(causal.model, setting)
     (packed,) = pack([(next_tokens(range(9)), np.arange(8, dtype=np.int32))], shape, buffer=1, shared=False)
     rows = jax.tree.map(lambda leaf: leaf[0], packed.rows)
     sizes = {}
@@ -341,10 +340,10 @@ def test_several_threads_of_a_new_engine_compile_once(causal):
 
 
 def test_settings_of_the_callers_thread_are_those_of_the_compilation(causal, monkeypatch):
-    seen, make = [], _engine.make_forward
+    seen, make = [], scoring.LogProbForward.program
 
-    def noting(*arguments, **options):
-        forward = make(*arguments, **options)
+    def noting(self, *arguments):
+        forward = make(self, *arguments)
 
         def noted(params, rows):
             seen.append(jax.config.jax_default_matmul_precision)
@@ -352,7 +351,7 @@ def test_settings_of_the_callers_thread_are_those_of_the_compilation(causal, mon
 
         return noted
 
-    monkeypatch.setattr(_engine, "make_forward", noting)
+    monkeypatch.setattr(scoring.LogProbForward, "program", noting)
     engine = scoring.Engine(causal, SMALL)
     with jax.default_matmul_precision("highest"):
         list(engine([next_tokens([1, 2, 3])]))

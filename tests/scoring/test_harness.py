@@ -185,7 +185,7 @@ def test_requests_are_read_as_far_as_the_model_reads(tmp_path):
     )
     model = models.build(config, "causal_lm")
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-    pretrained.save_model(tmp_path, config, params, tokenizer, objective="causal_lm")
+    pretrained.save_model(tmp_path, config, params, tokenizer, kind="causal_lm")
     harness, long = HarnessModel(str(tmp_path)), "to be or " * 120
     short = harness.rolling(["to be"])[0]
     # Rows are as long as the engine makes them until a text is longer.

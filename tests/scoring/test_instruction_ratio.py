@@ -47,10 +47,10 @@ def test_an_instruction_is_one_copy_or_one_a_token(trace_lm, context):
     regular = len(trace_lm.tokenizer.encode(TRACE)) - 2
     for masking, copies in (("instruction", 3), ("token", regular)):
         measure = scoring.InstructionRatio(masking=masking, ends=False)
-        planned = measure.pieces(context(trace_lm), record)
+        planned = measure.start(context(trace_lm), record)
         next_id = trace_lm.tokenizer.specials.next
-        assert len(planned.pieces) == copies
-        assert all((piece.tokens == next_id).sum() == 2 for piece in planned.pieces)
+        assert len(planned.queries) == copies
+        assert all((piece.tokens == next_id).sum() == 2 for piece in planned.queries)
 
 
 def test_a_trace_that_ends_its_last_instruction_has_no_more_of_them(trace_lm, rows_of):

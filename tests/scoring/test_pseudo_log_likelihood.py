@@ -84,9 +84,9 @@ def test_all_maskings_cost_a_copy_a_token_and_one_for_each_that_does_not_end_its
         (("original", "within-word"), tokens + inner),
         (MASKINGS, tokens + inner),
     ):
-        planned = scoring.PseudoLogLikelihood(masking=maskings, ends=False).pieces(context(word_lm), record)
-        assert len(planned.pieces) == expected
-        assert len({piece.tokens.tobytes() for piece in planned.pieces}) == expected
+        planned = scoring.PseudoLogLikelihood(masking=maskings, ends=False).start(context(word_lm), record)
+        assert len(planned.queries) == expected
+        assert len({piece.tokens.tobytes() for piece in planned.queries}) == expected
 
 
 def test_the_last_token_of_a_word_is_the_same_question_in_the_original_and_within_the_word(word_lm, rows_of):

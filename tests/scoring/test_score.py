@@ -6,6 +6,9 @@ import re
 from jaxlm import scoring
 from jaxlm.scoring._variant_effect import METHODS
 
+# Step functions, whose columns are called by whoever asks for them.
+STEPS = ("entropy", "kl_divergence")
+
 
 def measures(causal, masked, traces):
     """Every measure with every column that it can have, and the context that it is asked in."""
@@ -15,14 +18,16 @@ def measures(causal, masked, traces):
     yield scoring.PseudoLogLikelihood(masking=maskings, tokens=True, top_k=2, words=True), masked
     yield scoring.SinglePass(tokens=True), masked
     yield scoring.InstructionRatio(), traces
-    for objective, context in (("causal_lm", causal), ("masked_lm", masked)):
-        yield scoring.VariantEffect(wild_type="MK", methods=METHODS[objective], measured="score"), context
+    yield scoring.StepScores(functions=STEPS, contrast="other"), causal
+    for question, context in (("next_token", causal), ("fill", masked)):
+        yield scoring.VariantEffect(wild_type="MK", methods=METHODS[question], measured="score"), context
 
 
 def test_every_key_of_values_is_described(causal_protein_lm, word_lm, trace_lm, context):
     asked = list(measures(*map(context, (causal_protein_lm, word_lm, trace_lm))))
     assert {type(measure) for measure, _ in asked} == set(scoring.MEASURES.values())
     columns = {field.name for measure, where in asked for field in measure.columns(where)}
+    columns -= {prefix + name for name in STEPS for prefix in ("", "token_")}
     # Python 3.13 takes a docstring's indentation off.
     lines = [line.partition(": ")[0] for line in inspect.getdoc(scoring.Score).splitlines()]
     keys = [line for line in lines if line.startswith("  `")]

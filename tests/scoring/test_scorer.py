@@ -60,7 +60,7 @@ def make(loaded):
 
     def made(measure):
         scorer = scoring.make_scorer(loaded, measure, CONFIG)
-        key = str(scorer.engine._needs)
+        key = str(scorer.engine._forward)
         scorer.engine = engines.setdefault(key, scorer.engine)
         return scorer
 
@@ -301,7 +301,7 @@ def test_the_description_says_what_the_numbers_depend_on(loaded, make):
     changed = loaded._replace(params=jax.tree.map(lambda leaf: leaf + 1, loaded.params))
     theirs = scoring.make_scorer(changed, "log-likelihood", CONFIG).description
     assert {name for name in one if one[name] != theirs[name]} == {"model"}
-    turned = loaded._replace(config=dataclasses.replace(loaded.config, rotary_base=500.0))
+    turned = loaded._replace(config=dataclasses.replace(loaded.config, position=models.Rotary(base=500.0)))
     theirs = scoring.make_scorer(turned, "log-likelihood", CONFIG).description
     assert {name for name in one if one[name] != theirs[name]} == {"config"}
     assert json.loads(json.dumps(one["config"]))["rotary_base"] == 10000.0
@@ -330,4 +330,4 @@ def test_a_count_below_nothing_is_refused_where_it_is_said():
 
 def test_a_causal_measure_of_a_masked_model_is_refused(loaded):
     with pytest.raises(scoring.ScoreError, match="asked of a causal_lm: this model is a masked_lm"):
-        scoring.make_scorer(loaded._replace(objective="masked_lm"), "log-likelihood", CONFIG)
+        scoring.make_scorer(loaded._replace(kind=models.MASKED_LM), "log-likelihood", CONFIG)

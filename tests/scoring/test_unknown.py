@@ -27,7 +27,7 @@ def context(tmp_path_factory):
 
 
 def planned(context, measure, record):
-    return measure.resolved(context).pieces(context, record)
+    return measure.resolved(context).start(context, record)
 
 
 @pytest.mark.parametrize("kind", RECORDS)
@@ -35,12 +35,12 @@ def test_what_the_vocabulary_cannot_write_is_an_error_or_scored_if_asked(context
     record = RECORDS[kind]
     with pytest.raises(scoring.ScoreError, match="the vocabulary has no token for 'bee' at character 9"):
         planned(context, kind(), record)
-    (piece,) = planned(context, kind(unknown="score"), record).pieces
+    (piece,) = planned(context, kind(unknown="score"), record).queries
     assert context.tokenizer.specials.unk in [*piece.tokens, *piece.targets]
     known = record._replace(text=" to be", meta={"context": "or"})
-    assert len(planned(context, kind(), known).pieces) == 1
+    assert len(planned(context, kind(), known).queries) == 1
 
 
 def test_a_text_that_spells_the_unknown_token_has_it(context):
-    (piece,) = planned(context, scoring.LogLikelihood(), data.Record("0", "to be [UNK] or", {})).pieces
+    (piece,) = planned(context, scoring.LogLikelihood(), data.Record("0", "to be [UNK] or", {})).queries
     assert context.tokenizer.specials.unk in piece.targets

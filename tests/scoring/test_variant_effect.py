@@ -99,8 +99,8 @@ def test_variants_share_what_they_read_of_the_wild_type(protein_lm, context, met
     texts = [f"{WILD[n]}{n + 1}{letter}" for n in (1, 4, 9) for letter in "CDEFGH"] + ["K2C:Y5W"]
     read = set()
     for text in texts:
-        planned = measure.pieces(context(protein_lm), data.Record(text, text, {}))
-        read |= {piece.tokens.tobytes() for piece in planned.pieces}
+        planned = measure.start(context(protein_lm), data.Record(text, text, {}))
+        read |= {piece.tokens.tobytes() for piece in planned.queries}
     assert len(read) == passes
 
 

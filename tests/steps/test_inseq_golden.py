@@ -39,7 +39,7 @@ SEEDS = 120
 def opened(model):
     """A model, and what divides its targets where that is another file."""
     loaded = pretrained.load(GOLDEN / model)
-    is_translator = loaded.objective == "seq2seq_lm"
+    is_translator = loaded.kind.name == "seq2seq_lm"
     return loaded, tokenizers.load(GOLDEN / model, side="target") if is_translator else None
 
 

@@ -38,8 +38,8 @@ def program_of(model):
     """The model's logits at every position of one row, compiled."""
 
     def run(params, tokens, source):
-        rest = {} if source is None else {"decoder_tokens": tokens}
-        hidden = model.apply({"params": params}, tokens if source is None else source, **rest).hidden
+        read = None if source is None else models.Inputs(tokens=source)
+        hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, encoder=read)).hidden
         return model.apply({"params": params}, hidden[0], method="logits")
 
     return jax.jit(run)
@@ -391,11 +391,11 @@ OTHER_MAKES = [
     {"position": "learned", "tie_embeddings": True, "logit_softcap": 5.0},
     {"position": "rotary", "tie_embeddings": False, "window": 4},
     {"position": "relative", "tie_embeddings": True, "scan_layers": True, "depth": 2},
-    {"position": "instruction", "tie_embeddings": False, "next_id": ord(" ")},
+    {"position": models.Instruction(next_id=ord(" ")), "tie_embeddings": False},
 ]
 
 
-@pytest.mark.parametrize("changes", OTHER_MAKES, ids=lambda changes: changes["position"])
+@pytest.mark.parametrize("changes", OTHER_MAKES, ids=lambda changes: str(changes["position"]))
 def test_models_of_other_makes(changes):
     """Two texts that share a row, the second of which is compared."""
     loaded = open_model("causal", head="linear", **changes)
@@ -651,7 +651,7 @@ def test_models_that_predict_no_tokens_are_refused(causal):
         model_kind(causal.model)
     with pytest.raises(ValueError, match="takes one model: got an ensemble of 2 members"):
         step_scores(causal._replace(members=2), "To be", "entropy")
-    body = causal._replace(model=models.BodyModel(causal.config), objective="body")
+    body = causal._replace(model=models.BodyModel(causal.config), kind=models.BODY_ALONE)
     with pytest.raises(
         ValueError, match="step functions are of models that predict tokens: this one is a 'body'"
     ):

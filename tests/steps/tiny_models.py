@@ -12,7 +12,11 @@ OBJECTIVES = {"causal": "causal_lm", "masked": "masked_lm", "seq2seq": "seq2seq_
 
 def open_model(kind, seed=0, tokenizer="bytes", **changes):
     """A model with random parameters; large ones, so that its distributions are far from even."""
-    special = {"causal": {"causal": True}, "masked": {}, "seq2seq": {"decoder_start_id": 0}}[kind]
+    special = {
+        "causal": {"causal": True},
+        "masked": {},
+        "seq2seq": {"decoder": models.DecoderConfig(start_id=0)},
+    }[kind]
     config = models.TransformerConfig(**{**SIZE, **DROPOUT, **special, "init_std": 0.3, **changes})
     model = models.build(config, OBJECTIVES[kind])
     params = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, 2), jnp.int32))["params"]

@@ -54,7 +54,7 @@ def run(model, params):
 
     @functools.cache
     def compiled(gradient, options):
-        objective = training.causal_lm_objective(**dict(options))
+        objective = training.causal_lm_loss(**dict(options))
 
         def loss(params, batch):
             loss_sum, weight, metrics = objective(model.apply, params, batch, RNGS)
@@ -153,9 +153,8 @@ def test_nothing_later_and_nothing_of_another_document_reaches_a_prediction(mode
     vectors = model.apply({"params": params}, batch.tokens, method="token_vectors")
 
     def at(vectors):
-        hidden = model.apply(
-            {"params": params}, embeddings=vectors, segments=batch.segments, positions=batch.positions
-        ).hidden
+        inputs = models.Inputs(embeddings=vectors, segments=batch.segments, positions=batch.positions)
+        hidden = model.apply({"params": params}, inputs).hidden
         return model.apply({"params": params}, hidden, method="logits")[0, :, 0]
 
     reach = np.abs(np.asarray(jax.jit(jax.jacrev(at))(vectors))[:, 0]).sum(-1) > 0
@@ -196,7 +195,7 @@ def test_dropout_is_of_its_key_and_off_where_deterministic(params):
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def loss(rng, batch, deterministic):
-        objective = training.causal_lm_objective(deterministic=deterministic)
+        objective = training.causal_lm_loss(deterministic=deterministic)
         return objective(model.apply, params, batch, RNGS | {"dropout": rng})[0]
 
     one, two = jax.random.key(1), jax.random.key(2)
@@ -304,4 +303,4 @@ def test_the_evaluation_is_by_level_of_a_scheduled_input_noise(run):
 
 def test_smoothing_by_fraction_needs_noise():
     with pytest.raises(ValueError, match="give input_noise or target_noise"):
-        training.causal_lm_objective(label_smoothing="fraction")
+        training.causal_lm_loss(label_smoothing="fraction")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxlm import models, pretrained, tokenizers, training
+from jaxlm.io import flat_fields
 from jaxlm.training._changes import CHANGEABLE, find_changes
-from jaxlm.training._records import flat_fields
 from jaxlm.training._run_folder import check_run_folder
 
 # A value of each field that differs from that of the run below.
@@ -161,7 +161,7 @@ def beginning(tmp_path_factory):
     for name, seed in (("first", 0), ("other", 1)):
         params = models.build(config).init(jax.random.key(seed), jnp.array([[1]]))["params"]
         tokenizer = tokenizers.bytes_tokenizer()
-        pretrained.save_model(root / name, config, params, tokenizer, objective="masked_lm")
+        pretrained.save_model(root / name, config, params, tokenizer, kind="masked_lm")
     shutil.copytree(root / "first", root / "copy")
     return root
 
@@ -183,9 +183,7 @@ def test_the_model_that_a_run_began_with_may_lie_elsewhere(short, beginning, tmp
 
 def test_what_is_said_before_a_run_starts_is_told(short, beginning, tmp_path):
     """A head that is drawn anew is said while the first parameters are made."""
-    base = dataclasses.replace(
-        short, model=training.Experiment().model, run=dataclasses.replace(short.run, objective="masked_lm")
-    )
+    base = dataclasses.replace(short, model=training.Experiment().model, objective="masked_lm")
     experiment = training.begin_from(str(beginning / "first"), base)
     labelled = models.HeadConfig(num_outputs=2)
     config = models.TransformerConfig(vocab_size=260, width=16, depth=1, num_heads=2, max_length=32)
@@ -195,7 +193,7 @@ def test_what_is_said_before_a_run_starts_is_told(short, beginning, tmp_path):
         config,
         drawn["params"],
         tokenizers.bytes_tokenizer(),
-        objective="classification",
+        kind="classification",
         head=labelled,
     )
     experiment = replaced(experiment, "run.init", str(tmp_path / "classifier"))

@@ -21,11 +21,11 @@ MODEL = models.build(CONFIG)
 SETTINGS = training.OptimizerConfig(learning_rate=1e-2, warmup=0)
 OPTIMIZER = training.make_optimizer(SETTINGS, 10)
 NOISE = corruption.make_noise(corruption.NoiseConfig(rate=0.3), tokenizers.bytes_tokenizer())
-MASKED = training.masked_lm_objective(training.Masking(NOISE, capacity=3 * ROWS))
+MASKED = training.masked_lm_loss(training.Masking(NOISE, capacity=3 * ROWS))
 RNG = jax.random.key(5)
 
 
-def objective(apply_fn, params, batch, rngs):
+def objective(apply_fn, params, batch, rngs, step=0):
     """The masked LM's, infinite for rows of an epoch that no run comes to."""
     loss_sum, weight, metrics = MASKED(apply_fn, params, batch, rngs)
     return loss_sum / (batch.epochs[0] != BAD_EPOCH).astype(np.float32), weight, metrics
@@ -84,14 +84,14 @@ def test_members_in_one_step_are_members_alone_and_compile_once():
 def of_kind(kind):
     """A model of another kind and the objective that trains it."""
     if kind == "causal_lm":
-        return models.build(dataclasses.replace(CONFIG, causal=True), kind), training.causal_lm_objective()
+        return models.build(dataclasses.replace(CONFIG, causal=True), kind), training.causal_lm_loss()
     if kind == "joint":
         heads = {"fill": "masked_lm", "next": "causal_lm"}
-        tasks = {"fill": (MASKED, 1.0), "next": (training.causal_lm_objective(), 0.5)}
+        tasks = {"fill": (MASKED, 1.0), "next": (training.causal_lm_loss(), 0.5)}
         return models.build(CONFIG, kind, heads), tasks
     head = models.HeadConfig(num_outputs=1, pooling="attention")
     labels = np.linspace(-1, 1, ROWS)
-    return models.build(CONFIG, kind, head), training.regression_objective(labels, num_segments=1)
+    return models.build(CONFIG, kind, head), training.regression_loss(labels, num_segments=1)
 
 
 @pytest.mark.parametrize("kind", ["causal_lm", "regression", "joint"])

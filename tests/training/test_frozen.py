@@ -32,7 +32,7 @@ def test_which_parameters_are_trained(drawn, last, blocks):
 
 def test_all_layers_is_no_rule():
     assert training.last_layers(3, None) is None
-    objective = training.causal_lm_objective()
+    objective = training.causal_lm_loss()
     assert training.hold(objective, None) is objective
 
 
@@ -40,7 +40,7 @@ def test_what_is_held_has_no_gradient_and_costs_none(drawn):
     trained = training.last_layers(CONFIG.depth, 1)
     model, tokens = models.build(CONFIG), jnp.array([[1, 2, 3]])
 
-    def objective(apply_fn, params, batch, rngs):
+    def objective(apply_fn, params, batch, rngs, step=0):
         return jnp.square(apply_fn({"params": params}, batch).hidden).sum()
 
     def gradient(one):

@@ -37,22 +37,22 @@ def labelled(tmp_path_factory):
 def proteins(labelled):
     """A causal model of the sequences, their ends marked."""
     return training.Experiment(
+        objective="causal_lm",
         data=data.DataConfig(
             paths=(str(labelled),), row_length=16, ends=True, validation_share=0.2, test_share=0.2
         ),
         model=dataclasses.replace(MODEL, causal=True),
-        run=training.RunConfig(
-            steps=8, batch_size=8, objective="causal_lm", eval_every=4, save_every=4, log_every=2
-        ),
+        run=training.RunConfig(steps=8, batch_size=8, eval_every=4, save_every=4, log_every=2),
     )
 
 
 def of_labels(proteins, objective, pattern, **changes):
     return dataclasses.replace(
         proteins,
+        objective=objective,
         data=dataclasses.replace(proteins.data, row_length=32, label_pattern=pattern),
         model=MODEL,
-        run=dataclasses.replace(proteins.run, objective=objective, **changes),
+        run=dataclasses.replace(proteins.run, **changes),
     )
 
 
@@ -69,7 +69,7 @@ def test_a_causal_run_predicts_every_token_but_a_records_first_once(proteins, tm
     assert scores.scored == (cache.lengths - 1).sum()
     assert scores.bits_per_byte == pytest.approx(scores.nll * scores.scored / np.log(2) / cache.num_bytes)
     loaded = pretrained.load(tmp_path / "run")
-    assert loaded.objective == "causal_lm"
+    assert loaded.kind.name == "causal_lm"
     again = training.evaluate(
         loaded.model, loaded.params, loaded.tokenizer, cache, objective="causal_lm", row_length=16
     )
@@ -107,8 +107,9 @@ def test_input_noise_corrupts_what_is_read_in_training_only(proteins):
     rngs = {"mask": jax.random.key(1), "dropout": jax.random.key(2)}
 
     def losses(experiment):
-        train = training.training_objective(experiment, task, 8)
-        judge = training.evaluation_objective("causal_lm", task.config, task.tokenizer, [split], 8)
+        setting = training.setting_of(experiment, task, 8)
+        train = experiment.objective.bound(setting)
+        judge = experiment.objective.bound(training.evaluation_setting(setting, [split], 8, is_noisy=False))
         return [
             float(jax.jit(one, static_argnums=0)(model.apply, params, batch, rngs)[0])
             for one in (train, judge)
@@ -122,9 +123,9 @@ def test_input_noise_corrupts_what_is_read_in_training_only(proteins):
 def test_levels_of_noise_are_told_where_a_schedule_draws_them(proteins, tmp_path):
     experiment = dataclasses.replace(
         proteins,
+        objective="masked_lm",
         model=MODEL,
         input_noise=corruption.NoiseConfig(schedule="linear", timesteps="uniform"),
-        run=dataclasses.replace(proteins.run, objective="masked_lm"),
     )
     scores = finished(experiment, tmp_path / "run").evaluation
     assert len(scores.by_level) > 3
@@ -162,10 +163,11 @@ def test_numbers_are_names_of_classes_where_they_are_told_to_be(tmp_path):
     path.write_text("\n".join(map(json.dumps, rows)))
     config = data.DataConfig(paths=(str(path),), label_field="stars", row_length=64)
     experiment = training.Experiment(
+        objective="classification",
         data=config,
         tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
         model=dataclasses.replace(MODEL, max_length=64),
-        run=training.RunConfig(objective="classification", steps=1, batch_size=8),
+        run=training.RunConfig(steps=1, batch_size=8),
     )
     with pytest.raises(ValueError, match=r"which are numbers: data\.label_kind='class' takes each"):
         training.make_task(experiment)
@@ -179,10 +181,11 @@ def test_times_in_milliseconds_are_regressed_in_their_deviation(tmp_path):
     times = [1_700_000_000_000 + 1_000 * n for n in range(100)]
     path.write_text("\n".join(json.dumps({"text": f"document {n}", "at": at}) for n, at in enumerate(times)))
     experiment = training.Experiment(
+        objective="regression",
         data=data.DataConfig(paths=(str(path),), label_field="at", row_length=64),
         tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
         model=dataclasses.replace(MODEL, max_length=64),
-        run=training.RunConfig(objective="regression", steps=1, batch_size=8),
+        run=training.RunConfig(steps=1, batch_size=8),
     )
     task = training.make_task(experiment)
     labels = np.concatenate([split.cache.labels for split in task.splits.values()])
@@ -217,7 +220,7 @@ def test_labels_of_records_that_are_longer_than_a_row_are_refused(proteins):
 
 
 def test_a_causal_objective_needs_a_causal_model(proteins):
-    with pytest.raises(ValueError, match=r"got model\.causal=False with run\.objective='causal_lm'"):
+    with pytest.raises(ValueError, match=r"got model\.causal=False with objective='causal_lm'"):
         dataclasses.replace(proteins, model=MODEL)
-    with pytest.raises(ValueError, match=r"got model\.causal=True with run\.objective='masked_lm'"):
-        dataclasses.replace(proteins, run=training.RunConfig())
+    with pytest.raises(ValueError, match=r"got model\.causal=True with objective='masked_lm'"):
+        dataclasses.replace(proteins, objective="masked_lm")

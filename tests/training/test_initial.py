@@ -41,7 +41,7 @@ def saved(folder, config=GPT2, objective="causal_lm", head=None, tokenizer=None)
     if objective in ("causal_lm", "masked_lm") and config.causal:
         pretrained.save_huggingface(folder, loaded)
     else:
-        pretrained.save_model(folder, config, params, tokenizer, objective=objective, head=head)
+        pretrained.save_model(folder, config, params, tokenizer, kind=objective, head=head)
     return params
 
 
@@ -52,8 +52,9 @@ def gpt2(tmp_path_factory):
     return folder, saved(folder)
 
 
-def asked(texts, **run):
+def asked(texts, objective="masked_lm", **run):
     return training.Experiment(
+        objective=objective,
         data=DataConfig(paths=(str(texts),), row_length=24, validation_share=0.1, test_share=0.1),
         optimizer=OptimizerConfig(learning_rate=1e-2),
         run=RunConfig(**({"steps": 2, "batch_size": 4, "eval_every": 0, "save_every": 0} | run)),
@@ -69,7 +70,7 @@ def trained(experiment, folder):
 def test_an_experiment_that_goes_on_from_a_hugging_face_folder(gpt2, texts):
     folder, _ = gpt2
     experiment = training.begin_from(str(folder), asked(texts))
-    assert experiment.run.objective == "causal_lm" and experiment.run.init == str(folder)
+    assert experiment.objective.name == "causal_lm" and experiment.run.init == str(folder)
     assert experiment.model.width == 16 and experiment.model.vocab_size == 264
     assert experiment.data.ends and experiment.data.row_length == 24
     assert experiment.tokenizer.path == str(folder) and experiment.optimizer.learning_rate == 1e-2
@@ -115,10 +116,10 @@ def test_a_classifier_takes_the_body_and_draws_its_head(gpt2, tmp_path):
         experiment, data=labelled, optimizer=OptimizerConfig(learning_rate=1e-30, warmup=0)
     )
     experiment = training.begin_from(str(folder), experiment)
-    assert experiment.run.objective == "classification"
+    assert experiment.objective.name == "classification"
     loaded = trained(experiment, tmp_path / "run")
     jax.tree.map(np.testing.assert_array_equal, loaded.params["body"], params["body"])
-    assert loaded.objective == "classification" and "head" in loaded.params
+    assert loaded.kind.name == "classification" and "head" in loaded.params
 
 
 @pytest.mark.parametrize("objective", ["masked_lm", "causal_lm", "classification", "regression"])
@@ -137,11 +138,11 @@ def test_a_body_takes_every_head_that_fits_it(objective, texts, tmp_path):
         experiment = dataclasses.replace(experiment, data=kept)
     still = OptimizerConfig(learning_rate=1e-30, warmup=0)
     begun = training.begin_from(str(tmp_path / "body"), dataclasses.replace(experiment, optimizer=still))
-    assert begun.run.objective == objective
+    assert begun.objective.name == objective
     if objective == "regression":
         loaded = trained(begun, tmp_path / "run")
         jax.tree.map(np.testing.assert_array_equal, loaded.params["body"], params["body"])
-        assert loaded.objective == objective
+        assert loaded.kind.name == objective
 
 
 def test_a_run_of_our_own_goes_on_too_scanned_or_not(texts, tmp_path):

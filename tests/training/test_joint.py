@@ -35,9 +35,9 @@ def batch_of(seed):
 def objectives(rows):
     labels = np.where(np.arange(NUM_EXAMPLES) < 3, np.nan, np.arange(NUM_EXAMPLES) % 2)
     return {
-        "fill": training.masked_lm_objective(training.Masking(NOISE, capacity=3 * rows)),
-        "next": training.causal_lm_objective(),
-        "label": training.classification_objective(labels, num_segments=1),
+        "fill": training.masked_lm_loss(training.Masking(NOISE, capacity=3 * rows)),
+        "next": training.causal_lm_loss(),
+        "label": training.classification_loss(labels, num_segments=1),
     }
 
 
@@ -130,8 +130,8 @@ def test_every_head_and_the_body_learn():
 
 
 def test_a_task_with_nothing_to_score_adds_nothing_to_one_batch_for_all():
-    nothing = training.classification_objective(np.full(NUM_EXAMPLES, np.nan), num_segments=1)
-    tasks = {"next": (training.causal_lm_objective(), 0.5), "none": training.JointTask(nothing, head="label")}
+    nothing = training.classification_loss(np.full(NUM_EXAMPLES, np.nan), num_segments=1)
+    tasks = {"next": (training.causal_lm_loss(), 0.5), "none": training.JointTask(nothing, head="label")}
     step = training.make_train_step(tasks, MODEL.apply, OPTIMIZER, SETTINGS.schedule(10))
     state, metrics = jax.jit(step)(START._replace(rng=jax.random.key(3)), batch_of(0))
     assert metrics["none/weight"] == 0 and metrics["bad"] == 0

@@ -1,6 +1,7 @@
 """A whole run: what it leaves, how it is cut off, and that going on changes nothing."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import logging
@@ -314,22 +315,16 @@ def test_no_room_on_disk_ends_the_run_and_keeps_what_is_there(experiment, change
     assert events[0].step == 2 and isinstance(events[-1], training.Finished)
 
 
-def test_bad_batches_are_reported_and_many_in_a_row_stop_the_run(changed, tmp_path, monkeypatch):
-    real = _trainer.training_objective
+def test_bad_batches_are_reported_and_many_in_a_row_stop_the_run(changed, tmp_path):
+    def bad(head, inputs, config):
+        sums = training.token_loss(head, inputs, config)
+        return sums | {"loss_sum": sums["loss_sum"] * np.float32(np.nan)}
 
-    def poisoned(*arguments):
-        objective = real(*arguments)
-
-        def bad(apply_fn, params, batch, rngs):
-            loss_sum, weight, metrics = objective(apply_fn, params, batch, rngs)
-            return loss_sum * np.float32(np.nan), weight, metrics
-
-        return bad
-
-    monkeypatch.setattr(_trainer, "training_objective", poisoned)
+    poisoned = dataclasses.replace(training.OBJECTIVES["masked_lm"], name="poisoned", loss=bad)
+    experiment = dataclasses.replace(changed(max_bad_steps=3), objective=poisoned)
     events = []
     with pytest.raises(training.TrainingError, match=r"3 batches in a row up to step 3 ") as stopped:
-        for event in training.train(changed(max_bad_steps=3), tmp_path / "run", devices=one_device()):
+        for event in training.train(experiment, tmp_path / "run", devices=one_device()):
             events.append(event)
     assert "\n" not in str(stopped.value) and "a lower rate changes nothing" in str(stopped.value)
     (warned,) = of_kind(events, training.Warned)

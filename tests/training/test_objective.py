@@ -15,7 +15,7 @@ RNGS = {"mask": jax.random.key(3), "dropout": jax.random.key(4)}
 
 @pytest.fixture(scope="module")
 def objective(task, masking):
-    return training.masked_lm_objective(masking, **training.position_options(task.config))
+    return training.masked_lm_loss(masking, **training.position_options(task.config))
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,12 @@ def graded(model, objective):
 
 def written_out(model, params, batch, tokens, loss_mask):
     """Loss over all positions times the vocabulary: logits, log-softmax, gather."""
-    hidden = model.apply(
-        {"params": params},
-        tokens,
+    inputs = models.Inputs(
+        tokens=tokens,
         segments=batch.segments,
-        positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id),
-    ).hidden
+        positions=ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id),
+    )
+    hidden = model.apply({"params": params}, inputs).hidden
     logits = model.apply({"params": params}, hidden, method="logits")
     log_probs = jnp.take_along_axis(jax.nn.log_softmax(logits), batch.tokens[..., None], axis=-1)[..., 0]
     correct = jnp.sum((jnp.argmax(logits, -1) == batch.tokens) & loss_mask)
@@ -104,10 +104,9 @@ def rows(model, params, batches, scheduled):
     @jax.jit
     def written_out(params, batch):
         masked = training.mask_batch(RNGS["mask"], batch, scheduled)
-        positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.next_id)
-        hidden = model.apply(
-            {"params": params}, masked.tokens, segments=batch.segments, positions=positions
-        ).hidden
+        positions = ops.instruction_positions(batch.tokens, batch.segments, model.config.position.next_id)
+        inputs = models.Inputs(tokens=masked.tokens, segments=batch.segments, positions=positions)
+        hidden = model.apply({"params": params}, inputs).hidden
         gathered = hidden.reshape(-1, hidden.shape[-1])[masked.indices]
         return masked, model.apply({"params": params}, gathered, method="logits")
 
@@ -136,7 +135,7 @@ def test_what_training_adds_an_evaluation_leaves_out(model, params, task, schedu
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def loss(batch, deterministic):
-        objective = training.masked_lm_objective(
+        objective = training.masked_lm_loss(
             scheduled,
             target_noise=noise,
             label_smoothing=smoothing,
@@ -156,7 +155,7 @@ def test_an_evaluation_has_every_metric_by_level_of_noise(model, params, task, s
     batch, masked, logits = rows
     probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     targets = masked.targets
-    objective = training.masked_lm_objective(
+    objective = training.masked_lm_loss(
         scheduled, deterministic=True, **training.position_options(task.config)
     )
     loss_sum, weight, sums = jax.jit(functools.partial(objective, model.apply))(params, batch, RNGS)
@@ -198,7 +197,8 @@ def test_specials_are_never_masked_or_drawn(task, masking, batches):
 
 
 def test_next_may_be_masked_where_positions_are_of_corrupted_ids(experiment, task, batches):
-    config = dataclasses.replace(task.config, instruction_positions="corrupted")
+    position = dataclasses.replace(task.config.position, source="corrupted")
+    config = dataclasses.replace(task.config, position=position)
     half = dataclasses.replace(experiment.resolved_input_noise, rate=0.5)
     masking = training.make_masking(half, config, task.tokenizer, task.splits["train"], 8)
     assert not masking.noise.forbidden[task.tokenizer.specials.next]
@@ -229,14 +229,15 @@ def test_instruction_positions_are_of_the_ids_asked_for(source, task, batches):
             return None
         if method == "output_weights":
             return jnp.zeros((task.config.vocab_size, 4)), None
-        seen.update(tokens=arguments[0], **options)
-        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+        seen.update(arguments[0]._asdict())
+        return models.Output(jnp.zeros((*seen["tokens"].shape, 4)), None)
 
-    config = dataclasses.replace(task.config, instruction_positions=source)
+    position = dataclasses.replace(task.config.position, source=source)
+    config = dataclasses.replace(task.config, position=position)
     batch = jax.tree.map(jnp.asarray, batches[0])
-    training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
-    clean = ops.instruction_positions(batch.tokens, batch.segments, config.next_id)
-    corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.next_id)
+    training.masked_lm_loss(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
+    clean = ops.instruction_positions(batch.tokens, batch.segments, config.position.next_id)
+    corrupted = ops.instruction_positions(seen["tokens"], batch.segments, config.position.next_id)
     assert (clean != corrupted).any()
     np.testing.assert_array_equal(seen["positions"], clean if source == "clean" else corrupted)
 
@@ -251,12 +252,12 @@ def test_other_positions_are_the_batchs(task, masking, batches):
             return None
         if method == "output_weights":
             return jnp.zeros((task.config.vocab_size, 4)), None
-        seen.update(options)
-        return models.Output(jnp.zeros((*arguments[0].shape, 4)), None)
+        seen.update(arguments[0]._asdict())
+        return models.Output(jnp.zeros((*seen["tokens"].shape, 4)), None)
 
     batch = jax.tree.map(jnp.asarray, batches[0])
     config = dataclasses.replace(task.config, position="rotary")
-    training.masked_lm_objective(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
+    training.masked_lm_loss(masking, **training.position_options(config))(apply_fn, {}, batch, RNGS)
     np.testing.assert_array_equal(seen["positions"], batch.positions)
 
 
@@ -298,7 +299,7 @@ def test_dropout_is_of_its_key_and_off_where_deterministic(params, task, masking
 
     @functools.partial(jax.jit, static_argnames="deterministic")
     def loss(dropout_rng, deterministic):
-        objective = training.masked_lm_objective(
+        objective = training.masked_lm_loss(
             masking, deterministic=deterministic, **training.position_options(config)
         )
         return objective(model.apply, params, batch, RNGS | {"dropout": dropout_rng})[0]

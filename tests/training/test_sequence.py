@@ -33,15 +33,15 @@ LOGITS = np.array([[[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]], [[0.0, 0.5], [9.0, 9.0]
 VALUES = np.array([[[1.0], [2.0], [4.0]], [[8.0], [99.0], [99.0]]])
 
 
-def sums(objective, outputs):
+def sums(objective, outputs, scale=1.0):
     batch = jax.tree.map(jnp.asarray, BATCH)
-    loss_sum, weight, metrics = objective(told(outputs), {}, batch, RNGS)
+    loss_sum, weight, metrics = objective(told(outputs, scale=scale), {}, batch, RNGS)
     return float(loss_sum), float(weight), {name: np.asarray(value) for name, value in metrics.items()}
 
 
 def test_cross_entropy_of_labelled_examples():
     labels = np.array([1.0, 0.0, 0.0, np.nan])  # by example id; the third segment is example 3
-    objective = training.classification_objective(labels, num_segments=3, deterministic=True)
+    objective = training.classification_loss(labels, num_segments=3, deterministic=True)
     loss_sum, weight, metrics = sums(objective, LOGITS)
     nats = [np.log1p(np.exp(-2)), np.log1p(np.exp(-1)), np.log1p(np.exp(0.5))]
     np.testing.assert_allclose((loss_sum, weight), (sum(nats), 3), rtol=1e-6)
@@ -51,7 +51,7 @@ def test_cross_entropy_of_labelled_examples():
 
 def test_smoothing_spreads_a_share_over_all_classes():
     labels = np.array([1, 0, 0, -1])
-    objective = training.classification_objective(labels, num_segments=3, label_smoothing=0.2)
+    objective = training.classification_loss(labels, num_segments=3, label_smoothing=0.2)
     log_probs = LOGITS - np.log(np.exp(LOGITS).sum(-1, keepdims=True))
     rows = log_probs[[0, 0, 1], [0, 1, 0]]
     expected = -(0.8 * rows[[0, 1, 2], [0, 1, 0]] + 0.2 * rows.mean(-1)).sum()
@@ -61,7 +61,7 @@ def test_smoothing_spreads_a_share_over_all_classes():
 def test_smoothing_by_what_each_example_was_corrupted_by():
     config = corruption.NoiseConfig(schedule="cosine")
     noise = corruption.make_noise(config, tokenizers.bytes_tokenizer())
-    objective = training.classification_objective(
+    objective = training.classification_loss(
         np.array([1, 0, 0, 1]), num_segments=3, label_smoothing="fraction", input_noise=noise
     )
     batch = jax.tree.map(jnp.asarray, BATCH)
@@ -79,8 +79,8 @@ def test_smoothing_by_what_each_example_was_corrupted_by():
 
 def test_squared_errors_of_labelled_values():
     labels = np.array([1.0, 6.0, 4.0, np.nan])
-    objective = training.regression_objective(labels, num_segments=3, scale=2.0)
-    loss_sum, weight, metrics = sums(objective, VALUES)
+    objective = training.regression_loss(labels, num_segments=3, scale=2.0)
+    loss_sum, weight, metrics = sums(objective, VALUES / 2, scale=2.0)
     errors = np.array([1 - 4, 2 - 1, 8 - 6])
     np.testing.assert_allclose((loss_sum, weight), ((errors**2).sum() / 4, 3), rtol=1e-6)
     assert metrics["squared_error"] == (errors**2).sum() and metrics["absolute_error"] == 6
@@ -88,7 +88,7 @@ def test_squared_errors_of_labelled_values():
 
 def test_labels_far_from_zero_keep_their_digits():
     labels = 1.7e12 + 28_900.0 * np.array([1.0, 6.0, 4.0, np.nan])  # times in milliseconds
-    objective = training.regression_objective(labels, num_segments=3, scale=28_900.0)
+    objective = training.regression_loss(labels, num_segments=3, center=1.7e12, scale=28_900.0)
     batch = jax.tree.map(jnp.asarray, BATCH)
     loss_sum, _, metrics = objective(told(VALUES, 1.7e12, 28_900.0), {}, batch, RNGS)
     errors = np.array([1 - 4, 2 - 1, 8 - 6])
@@ -98,27 +98,27 @@ def test_labels_far_from_zero_keep_their_digits():
 
 def test_several_values_an_example_count_one_by_one():
     labels = np.array([[1.0, np.nan], [2.0, 3.0], [0.0, 0.0], [0.0, np.nan]])
-    objective = training.regression_objective(labels, num_segments=3)
+    objective = training.regression_loss(labels, num_segments=3)
     loss_sum, weight, _ = sums(objective, np.zeros((2, 3, 2)))
     assert (loss_sum, weight) == (1 + 4 + 9, 6)
 
 
 def test_segments_beyond_those_asked_for_are_counted():
-    objective = training.regression_objective(np.zeros(4), num_segments=1)
+    objective = training.regression_loss(np.zeros(4), num_segments=1)
     loss_sum, weight, metrics = sums(objective, VALUES)
     assert (loss_sum, weight, metrics["overflow"]) == (1 + 64, 2, 2)
 
 
-@pytest.mark.parametrize("make", [training.classification_objective, training.regression_objective])
+@pytest.mark.parametrize("make", [training.classification_loss, training.regression_loss])
 def test_nothing_labelled_is_zero_and_no_nan(make):
     objective = make(np.full(4, np.nan), num_segments=3)
     with jax.debug_nans(True):
-        loss_sum, weight, _ = sums(objective, LOGITS if make is training.classification_objective else VALUES)
+        loss_sum, weight, _ = sums(objective, LOGITS if make is training.classification_loss else VALUES)
     assert (loss_sum, weight) == (0, 0)
 
 
 def test_labels_that_cannot_be_are_refused():
-    classes, values = training.classification_objective, training.regression_objective
+    classes, values = training.classification_loss, training.regression_loss
     for make, labels, told_of in [
         (classes, np.zeros((2, 2)), r"one number an example: got labels of shape \(2, 2\)"),
         (classes, np.array([0.0, 1.5]), r"whole numbers from 0 .*: got 1.5 \(example 1\)"),
@@ -127,8 +127,11 @@ def test_labels_that_cannot_be_are_refused():
     ]:
         with pytest.raises(ValueError, match=told_of):
             make(labels, num_segments=1)
+    split = training.Split(SimpleNamespace(labels=np.full(4, 5.0)), None)
+    head = models.HeadConfig(num_outputs=2)
+    setting = training.Setting(models.TransformerConfig(), None, (split,), rows=1, head=head)
     with pytest.raises(ValueError, match="numbers below the head's 2 outputs: got 5"):
-        sums(classes(np.full(4, 5), num_segments=3), LOGITS)
+        training.OBJECTIVES["classification"].bound(setting)
     with pytest.raises(ValueError, match="the head has 2 outputs: got 1 labels an example"):
         sums(values(np.zeros(4), num_segments=3), LOGITS)
     with pytest.raises(ValueError, match="give input_noise"):
@@ -154,7 +157,7 @@ def classifier():
 def test_packing_devices_and_micro_batches_change_no_sum(classifier):
     model, labels, batch = classifier
     params = jax.jit(model.init)(jax.random.key(0), batch.tokens[:1])["params"]
-    objective = training.classification_objective(labels, num_segments=2, deterministic=True)
+    objective = training.classification_loss(labels, num_segments=2, deterministic=True)
     expected = jax.jit(lambda rows: objective(model.apply, params, rows, RNGS))(batch)
     # Two examples a row, and a row of padding.
     halves = [leaf.reshape(8, -1) for leaf in batch[:5]]
@@ -177,7 +180,7 @@ def test_a_classifier_learns(classifier):
     model, labels, batch = classifier
     settings = training.OptimizerConfig(learning_rate=3e-2, warmup=0)
     optimizer = training.make_optimizer(settings, 60)
-    objective = training.classification_objective(labels, num_segments=1)
+    objective = training.classification_loss(labels, num_segments=1)
     step = jax.jit(training.make_train_step(objective, model.apply, optimizer, settings.schedule(60)))
     state = training.init_state(model, optimizer, jax.random.key(0))
     for _ in range(60):

@@ -22,10 +22,8 @@ CONFIG = models.TransformerConfig(
     depth=1,
     num_heads=2,
     max_length=16,
-    position="relative",
-    relative_buckets=8,
-    relative_distance=8,
-    decoder_start_id=START,
+    position=models.Relative(buckets=8, distance=8),
+    decoder=models.DecoderConfig(start_id=START),
     init_std=0.5,
 )
 DOCUMENTS = ((5, 7, 12, 2, 9, 3), (3, 8, 8, 19), (8, 6, 4, 11, 10, 15, 17, 2))
@@ -68,7 +66,7 @@ def params(model):
 def sums(model, params):
     @functools.cache
     def compiled(deterministic):
-        objective = training.span_corruption_objective(SPANS, deterministic=deterministic)
+        objective = training.span_corruption_loss(SPANS, deterministic=deterministic)
         return jax.jit(lambda batch: objective(model.apply, params, batch, RNGS))
 
     return lambda batch, deterministic=False: compiled(deterministic)(batch)
@@ -83,7 +81,9 @@ def test_the_loss_is_that_of_every_text_by_itself(model, params, sums):
         wanted = np.asarray(spans.targets)[row][np.asarray(spans.target_segments)[row] == segment]
         assert wanted[-1] == END and wanted[0] == SENTINELS[0] and SENTINELS[0] in read
         written = jnp.asarray([[START, *wanted[:-1]]])
-        hidden = model.apply({"params": params}, jnp.asarray(read)[None], decoder_tokens=written).hidden
+        source = models.Inputs(tokens=jnp.asarray(read)[None])
+        inputs = models.Inputs(tokens=written, encoder=source)
+        hidden = model.apply({"params": params}, inputs).hidden
         logits = model.apply({"params": params}, hidden[0], method="logits")
         nats -= float(ops.gather_log_probs(logits, jnp.asarray(wanted)).sum())
         count += wanted.size
@@ -116,6 +116,7 @@ def experiment(tmp_path_factory):
     path = tmp_path_factory.mktemp("texts") / "numbers.txt"
     path.write_text("\n".join(lines))
     return training.Experiment(
+        objective="seq2seq_lm",
         data=data.DataConfig(paths=(str(path),), row_length=48, validation_share=0.2, test_share=0.2),
         tokenizer=tokenizers.TokenizerConfig(kind="bytes", sentinels=8),
         model=models.TransformerConfig(
@@ -133,7 +134,7 @@ def experiment(tmp_path_factory):
             tie_embeddings=False,
         ),
         spans=corruption.SpanConfig(rate=0.2),
-        run=training.RunConfig(steps=8, batch_size=8, objective="seq2seq_lm", eval_every=4, save_every=4),
+        run=training.RunConfig(steps=8, batch_size=8, eval_every=4, save_every=4),
     )
 
 
@@ -148,7 +149,7 @@ def run_folder(experiment, tmp_path_factory):
 def test_a_run_leaves_a_model_that_is_evaluated_again(experiment, run_folder):
     folder, last = run_folder
     loaded = pretrained.load(folder)
-    assert loaded.objective == "seq2seq_lm" and loaded.config.decoder_start_id == 256
+    assert loaded.kind.name == "seq2seq_lm" and loaded.config.decoder.start_id == 256
     assert tokenizers.sentinel_ids(loaded.tokenizer) == tuple(range(260, 268))
     cache = training.make_task(experiment).splits["test"].cache
     again = training.evaluate(
@@ -175,7 +176,8 @@ def test_a_run_goes_back_to_transformers_as_t5(run_folder, tmp_path):
     with torch.no_grad():
         expected = theirs(input_ids=torch.tensor(tokens), decoder_input_ids=torch.tensor(written)).logits
     rows = [jnp.asarray(array, jnp.int32) for array in (tokens, written)]
-    hidden = loaded.model.apply({"params": loaded.params}, rows[0], decoder_tokens=rows[1]).hidden
+    inputs = models.Inputs(tokens=rows[1], encoder=models.Inputs(tokens=rows[0]))
+    hidden = loaded.model.apply({"params": loaded.params}, inputs).hidden
     found = loaded.model.apply({"params": loaded.params}, hidden, method="logits")
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
 
@@ -205,16 +207,15 @@ def test_texts_are_opened_and_closed_as_the_model_s_file_does_it(experiment, run
 
 
 def test_an_encoder_decoder_is_no_classifier_s_beginning(experiment, run_folder):
-    labels = dataclasses.replace(experiment.run, objective="classification")
-    with pytest.raises(ValueError, match=r"encoder-decoder and goes on as one: got run\.objective='classif"):
-        training.begin_from(str(run_folder[0]), dataclasses.replace(experiment, run=labels))
+    with pytest.raises(ValueError, match=r"encoder-decoder and goes on as one: got objective='classif"):
+        training.begin_from(str(run_folder[0]), dataclasses.replace(experiment, objective="classification"))
 
 
 def test_refusals(experiment):
     def changed(**options):
         return training.Experiment(**{**vars(experiment), **options})
 
-    with pytest.raises(ValueError, match=r"got model\.causal=True with run\.objective='seq2seq_lm'"):
+    with pytest.raises(ValueError, match=r"got model\.causal=True with objective='seq2seq_lm'"):
         changed(model=models.TransformerConfig(causal=True))
     with pytest.raises(ValueError, match=r"got tokenizer\.sentinels=0"):
         changed(tokenizer=tokenizers.TokenizerConfig(kind="bytes"))

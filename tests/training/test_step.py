@@ -39,9 +39,9 @@ def compiled(experiment, task):
         rows = experiment.run.batch_size // num_devices // accumulation
         split = task.splits["train"]
         masking = training.make_masking(experiment.resolved_input_noise, config, task.tokenizer, split, rows)
-        objective = training.masked_lm_objective(masking, **training.position_options(config))
+        objective = training.masked_lm_loss(masking, **training.position_options(config))
 
-        def spoiled(apply_fn, params, batch, rngs):
+        def spoiled(apply_fn, params, batch, rngs, step=0):
             """The loss, infinite for rows of an epoch that no run comes to."""
             loss_sum, weight, metrics = objective(apply_fn, params, batch, rngs)
             return loss_sum / (batch.epochs[0] != BAD_EPOCH).astype(np.float32), weight, metrics

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from jaxlm import corruption, data, tokenizers, training
-from jaxlm.models import TransformerConfig
+from jaxlm.models import Instruction, TransformerConfig
 
 
 def test_the_tokenizer_gives_vocabulary_and_next(task):
     assert task.config.vocab_size == task.tokenizer.vocab_size
-    assert task.config.next_id == task.tokenizer.specials.next
+    assert task.config.position.next_id == task.tokenizer.specials.next
     assert set(task.splits) == {"train", "validation", "test"}
 
 
@@ -20,7 +20,7 @@ def test_positions_by_instruction_need_the_tokenizers_own_next():
         training.model_config(TransformerConfig(position="instruction"), tokenizers.bytes_tokenizer())
     instructions = tokenizers.train_instructions(["ret [NEXT] nop"])
     with pytest.raises(ValueError, match="got 421 for 5; leave it out"):
-        training.model_config(TransformerConfig(position="instruction", next_id=421), instructions)
+        training.model_config(TransformerConfig(position=Instruction(next_id=421)), instructions)
 
 
 def test_a_vocabulary_without_room_is_refused():
@@ -82,7 +82,7 @@ def test_a_causal_corpus_in_which_nothing_is_predicted_is_refused(
         data=data.DataConfig(paths=(str(path),), row_length=row_length, ends=ends),
         tokenizer=tokenizers.TokenizerConfig(kind="bytes"),
         model=TransformerConfig(width=8, depth=1, num_heads=2, max_length=8, position="rotary", causal=True),
-        run=training.RunConfig(objective="causal_lm"),
+        objective="causal_lm",
     )
     if predicts:
         assert training.make_task(experiment).splits["train"].plan.length.max() > 1

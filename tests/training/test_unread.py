@@ -32,7 +32,8 @@ def experiment(goal, **changes):
         ),
         input_noise=noise,
         target_noise=noise,
-        run=training.RunConfig(objective=goal, steps=4, batch_size=8),
+        objective=goal,
+        run=training.RunConfig(steps=4, batch_size=8),
     )
     for section, values in changes.items():
         made = dataclasses.replace(made, **{section: dataclasses.replace(getattr(made, section), **values)})
@@ -47,7 +48,7 @@ def test_a_section_is_read_by_its_objectives(goal, section):
     left_out = [field for field in fields if f"{section}.{field}" in unread]
     if goal not in READERS[section]:
         assert left_out == fields
-        assert all(f"it is {goal!r}" in unread[f"{section}.{field}"] for field in fields)
+        assert all(f"that is {goal!r}" in unread[f"{section}.{field}"] for field in fields)
     else:
         assert len(left_out) < len(fields)
 
@@ -56,12 +57,12 @@ def test_a_section_is_read_by_its_objectives(goal, section):
     ("goal", "changes", "field", "why"),
     [
         ("masked_lm", {}, "loss.z_loss", None),
-        ("regression", {}, "loss.label_smoothing", "numbers are not smoothed"),
+        ("regression", {}, "loss.label_smoothing", "and that is 'regression'"),
         ("classification", {}, "loss.label_smoothing", None),
-        ("classification", {}, "loss.z_loss", "language models"),
-        ("classification", {}, "model.tie_embeddings", "the output over the vocabulary"),
+        ("classification", {}, "loss.z_loss", "objective='masked_lm', 'causal_lm' and 'seq2seq_lm'"),
+        ("classification", {}, "model.tie_embeddings", "objective='masked_lm', 'causal_lm'"),
         ("classification", {}, "head.scale", "the labels decide it"),
-        ("causal_lm", {}, "data.label_field", "labels are of"),
+        ("causal_lm", {}, "data.label_field", "objective='classification' and 'regression'"),
         ("regression", {}, "data.label_field", None),
         ("masked_lm", {}, "model.decoder_depth", "seq2seq_lm"),
         ("seq2seq_lm", {}, "model.decoder_depth", None),
@@ -162,7 +163,7 @@ def corpora(tmp_path_factory):
 
 
 def of_corpus(made, folder):
-    goal = made.run.objective
+    goal = made.objective.name
     is_labelled = goal in ("regression", "classification")
     rows = dataclasses.replace(
         made.data,
@@ -175,8 +176,8 @@ def of_corpus(made, folder):
 def program(made):
     """What a step of an experiment computes: the jaxpr, its constants, and the parameters' shapes."""
     task = training.make_task(made)
-    model = models.build(task.config, made.run.objective, task.head)
-    objective = training.training_objective(made, task, 8)
+    model = models.build(task.config, made.objective.kind, task.head)
+    objective = made.objective.bound(training.setting_of(made, task, 8))
     cache, plan = task.splits["train"]
     batch = jax.tree.map(jnp.asarray, next(iter(data.Batches(cache, plan, batch_size=8, seed=0).iterate(0))))
 

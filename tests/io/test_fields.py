@@ -7,7 +7,8 @@ import typing
 import pytest
 
 from jaxlm import corruption, data, decoding, models, scoring, tokenizers, training
-from jaxlm.fields import _kinds, check_numbers, fits, spelled
+from jaxlm.io import check_numbers, fits, spelled
+from jaxlm.io._fields import _kinds
 
 CONFIGS = {
     kind.__name__: kind

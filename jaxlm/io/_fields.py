@@ -1,0 +1,160 @@
+"""Values held against the types of a dataclass's fields."""
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping
+
+from jaxlm.errors import ConfigError
+
+# What sizes, counts and ids fit in: the whole numbers of arrays' indices.
+BELOW = 2**31
+
+
+def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str] = ()) -> None:
+    """Refuses a value of a dataclass's field of numbers or of True and False that is of another type.
+
+    Ranges are the dataclass's own: they refuse what is not a number.
+
+    Args:
+      config: an instance.
+      prefix: what the refusal puts before the field's name.
+      wide: fields of whole numbers that may be 2**31 and more.
+
+    Raises:
+      ConfigError: naming the first such field.
+
+    Example:
+      >>> @dataclasses.dataclass
+      ... class Run:
+      ...     steps: int = 1
+      >>> check_numbers(Run(steps=10.5), "run.")
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: run.steps must be int: got 10.5
+    """
+    hints = field_types(type(config))
+    for field in dataclasses.fields(config):
+        hint = hints[field.name]
+        if {bool, int, float} & set(_kinds(hint)):
+            value = getattr(config, field.name)
+            _check(prefix + field.name, value, hint, is_wide=field.name in wide)
+
+
+def check_types(kind: type, values: Mapping[str, typing.Any], prefix: str = "") -> None:
+    """Refuses a value that is not of its field's type or choices.
+
+    Args:
+      kind: the dataclass whose fields they are.
+      values: by field.
+      prefix: what the refusal puts before the field's name.
+
+    Raises:
+      ConfigError: naming the first such field, or a whole number of 2**31 and more.
+
+    Example:
+      >>> @dataclasses.dataclass
+      ... class Run:
+      ...     steps: int = 1
+      >>> check_types(Run, {"steps": "many"}, "run.")
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: run.steps must be int: got 'many'
+    """
+    for name, value in values.items():
+        _check(prefix + name, value, field_types(kind)[name])
+
+
+@functools.cache
+def field_types(kind: type) -> dict[str, typing.Any]:
+    """Returns the types of a dataclass's fields, by name."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def fits(value: typing.Any, hint: typing.Any) -> bool:
+    """Returns whether a value is of a field's type or choices.
+
+    To Python a bool is an int; here it is not. A whole number where a float is asked for is fine, as in JSON.
+
+    Example:
+      >>> fits(True, int), fits(3, float), fits((1, 2.5), tuple[int, ...])
+      (False, True, False)
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if _is_union(hint):
+        return any(fits(value, kind) for kind in inner)
+    if origin is typing.Literal:
+        return isinstance(value, str) and value in inner
+    if origin is tuple:
+        return isinstance(value, (tuple, list)) and _all_fit(value, inner)
+    if isinstance(value, bool):
+        return hint in (bool, typing.Any)
+    return hint is typing.Any or isinstance(value, (int, float) if hint is float else origin or hint)
+
+
+def spelled(hint: typing.Any) -> str:
+    """Returns a type in words.
+
+    Example:
+      >>> spelled(int | None), spelled(typing.Literal["a", "b"])
+      ('int or None', 'one of a, b')
+    """
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(inner)}"
+    if typing.get_origin(hint) is tuple:
+        each = inner[:1] if inner[-1] is ... else inner
+        return f"a tuple of {' and '.join(map(spelled, each))}"
+    if _is_union(hint):
+        return " or ".join(map(spelled, inner))
+    return "None" if hint is types.NoneType else getattr(hint, "__name__", str(hint))
+
+
+def members(hint: typing.Any) -> tuple[typing.Any, ...]:
+    """Returns the types of a union, and of any other type itself.
+
+    Example:
+      >>> members(int | None), members(int)
+      ((<class 'int'>, <class 'NoneType'>), (<class 'int'>,))
+    """
+    return typing.get_args(hint) if _is_union(hint) else (hint,)
+
+
+def check_value(name: str, value: typing.Any, hint: typing.Any) -> None:
+    """Refuses a value that is not of a field's type or choices.
+
+    Args:
+      name: what the refusal calls the field.
+      value: of any type.
+      hint: the field's type.
+
+    Raises:
+      ConfigError: naming the field.
+    """
+    if not fits(value, hint):
+        raise ConfigError(f"{name} must be {spelled(hint)}: got {value!r}")
+
+
+def _check(name: str, value: typing.Any, hint: typing.Any, *, is_wide: bool = False) -> None:
+    check_value(name, value, hint)
+    if not is_wide and isinstance(value, int) and abs(value) >= BELOW:
+        raise ConfigError(f"{name} must be below 2**31: got {value}")
+
+
+def _all_fit(values: typing.Any, kinds: tuple[typing.Any, ...]) -> bool:
+    """Whether the items of a tuple fit; `tuple[int, ...]` has any number of them."""
+    kinds = kinds[:1] * len(values) if kinds[-1] is ... else kinds
+    return len(values) == len(kinds) and all(map(fits, values, kinds))
+
+
+def _kinds(hint: typing.Any) -> Iterator[typing.Any]:
+    """The types that a value may be of, or the values that it may hold."""
+    if _is_union(hint) or typing.get_origin(hint) is tuple:
+        for inner in typing.get_args(hint):
+            yield from _kinds(inner)
+    else:
+        yield hint
+
+
+def _is_union(hint: typing.Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)

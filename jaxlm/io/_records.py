@@ -1,0 +1,186 @@
+"""Frozen dataclasses to JSON values and back, with the field named in every refusal."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from jaxlm.errors import ConfigError
+from jaxlm.io._fields import BELOW, check_value, field_types, members
+
+RecordType = TypeVar("RecordType")
+KIND = "kind"
+
+
+def record_from_dict(
+    kind: type[RecordType], values: Any, name: str = "", *, title: str | None = None
+) -> RecordType:
+    """Returns a dataclass filled from JSON values, nested dataclasses included.
+
+    A field that may hold one of several dataclasses is an object whose entry "kind" says which; its name
+    alone stands for the dataclass's defaults. The kind of a dataclass is its attribute `kind`, and where it
+    has none its name in snake case. JSON's lists become tuples, and whole numbers become floats where floats
+    are asked for.
+
+    A dataclass with a static method `upgrade(values) -> values` is given the values first, and makes today's
+    fields of what earlier versions wrote.
+
+    Args:
+      kind: the dataclass.
+      values: by field; what is not given takes its default.
+      name: what the refusals put before the fields' names, such as "run"; empty for the outermost.
+      title: what the refusals call the record itself; None: its name, and the dataclass's where that is
+        empty.
+
+    Raises:
+      ConfigError: if a field is unknown or a value is of another type than the field's.
+
+    Example:
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Circle:
+      ...     radius: float = 1.0
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Square:
+      ...     side: float = 1.0
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Drawing:
+      ...     shape: Circle | Square = Circle()
+      ...     paths: tuple[str, ...] = ()
+      >>> record_from_dict(Drawing, {"shape": {"kind": "square", "side": 2}, "paths": ["a.txt"]})
+      Drawing(shape=Square(side=2.0), paths=('a.txt',))
+      >>> record_from_dict(Drawing, {"shape": {"kind": "square", "radius": 2}})
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: shape has no field 'radius'; its fields are side
+    """
+    title = title or name or kind.__name__
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{title} is an object of fields: got {values!r}")
+    if hasattr(kind, "upgrade"):
+        values = kind.upgrade(values)
+    hints = field_types(kind)
+    unknown = [field for field in values if field not in hints]
+    if unknown:
+        listed, plural = ", ".join(map(repr, unknown)), "s" if len(unknown) > 1 else ""
+        raise ConfigError(f"{title} has no field{plural} {listed}; its fields are {', '.join(hints)}")
+    prefix = f"{name}." if name else ""
+    return kind(**{field: _decoded(hints[field], value, prefix + field) for field, value in values.items()})
+
+
+def record_to_dict(record: Any) -> dict[str, Any]:
+    """Returns a dataclass as JSON values by field, which `record_from_dict` reads back.
+
+    It is `dataclasses.asdict`, and the kind of every dataclass that stands where another could.
+
+    Args:
+      record: an instance of a dataclass.
+
+    Example:
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Circle:
+      ...     radius: float = 1.0
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Square:
+      ...     side: float = 1.0
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Drawing:
+      ...     shape: Circle | Square = Circle()
+      >>> record_to_dict(Drawing())
+      {'shape': {'kind': 'circle', 'radius': 1.0}}
+    """
+    hints = field_types(type(record))
+    return {name: _encoded(hints[name], getattr(record, name)) for name in hints}
+
+
+def flat_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns nested fields by dotted name, tuples as lists, as JSON has them.
+
+    Example:
+      >>> flat_fields({"run": {"seed": 0}, "paths": ("a",)})
+      {'run.seed': 0, 'paths': ['a']}
+    """
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            fields |= flat_fields(value, f"{prefix}{name}.")
+        else:
+            fields[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return fields
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Returns a line "name: there and here" for each field in which two nested records differ.
+
+    Args:
+      there: nested values that JSON can hold.
+      here: the others.
+
+    Example:
+      >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}})
+      ['a.c: 2 and 3', 'a.d: (none) and 4']
+    """
+    left, right = flat_fields(there), flat_fields(here)
+    names = [name for name in {**left, **right} if _shown(left, name) != _shown(right, name)]
+    return [f"{name}: {_short(left, name)} and {_short(right, name)}" for name in names]
+
+
+def _decoded(hint: Any, value: Any, name: str) -> Any:
+    """A field's value of what JSON holds."""
+    records, kinds = _record_types(hint), members(hint)
+    is_name = isinstance(value, str) and value in _by_kind(records)
+    if records and (isinstance(value, Mapping) or is_name or len(kinds) == 1):
+        return _decoded_record(records, value, name)
+    value = tuple(value) if isinstance(value, list) else value
+    check_value(name, value, hint)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    # What is too long for a float stays, and is refused by the range of its field.
+    return float(value) if is_whole and float in kinds and int not in kinds and abs(value) < BELOW else value
+
+
+def _decoded_record(records: Sequence[type], value: Any, name: str) -> Any:
+    if len(records) == 1:
+        return record_from_dict(records[0], value, name)
+    kinds = _by_kind(records)
+    value = {KIND: value} if isinstance(value, str) else value
+    chosen = value.get(KIND) if isinstance(value, Mapping) else None
+    if not (isinstance(chosen, str) and chosen in kinds):
+        raise ConfigError(f"{name}.{KIND} is one of {', '.join(kinds)}: got {chosen!r}")
+    record = kinds[chosen]
+    own = {field: inner for field, inner in value.items() if field != KIND or KIND in field_types(record)}
+    return record_from_dict(record, own, name)
+
+
+def _encoded(hint: Any, value: Any) -> Any:
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = record_to_dict(value)
+    return {KIND: kind_of(type(value)), **fields} if len(_record_types(hint)) > 1 else fields
+
+
+def _record_types(hint: Any) -> list[type]:
+    return [member for member in members(hint) if dataclasses.is_dataclass(member)]
+
+
+def _by_kind(records: Sequence[type]) -> dict[Any, type]:
+    return {kind_of(record): record for record in records} if len(records) > 1 else {}
+
+
+def kind_of(record: type) -> str:
+    """Returns the word by which JSON tells a dataclass from others: its `kind`, else its name in snake case.
+
+    Example:
+      >>> class NoPosition: ...
+      >>> kind_of(NoPosition)
+      'no_position'
+    """
+    kind = getattr(record, KIND, None)
+    return kind if isinstance(kind, str) else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", record.__name__).lower()
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    return json.dumps(values[name], ensure_ascii=False, default=str) if name in values else "(none)"
+
+
+def _short(values: Mapping[str, Any], name: str) -> str:
+    text = _shown(values, name)
+    return text if len(text) <= 40 else f"{text[:18]}...{text[-6:]}"

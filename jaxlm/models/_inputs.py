@@ -1,0 +1,247 @@
+"""What a model reads, as one record; and the one place that refuses what contradicts itself."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm.errors import ConfigError, UsageError
+from jaxlm.models._cache import Cache
+from jaxlm.models._config import TransformerConfig
+from jaxlm.models._position import Instruction, Learned, Sinusoidal
+from jaxlm.typing import Array, Bool, Float, Int
+
+
+class Inputs(NamedTuple):
+    """What a model reads; tokens alone may be given as they are, `Inputs(tokens=tokens)` in short.
+
+    Padding changes nothing elsewhere, whatever ids it holds and however much of it there is; segments of a
+    row do not see each other. Letters: `B` rows, `L` positions, `S` positions attended to, `D` width, `N`
+    query heads, `M` positions of an encoder.
+
+    Attributes:
+      tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
+      embeddings: `Float[B L D]` in their place, as `token_vectors` returns them. One of the two is given.
+      segments: `Int[B L]` segment ids from 1, each contiguous, 0 for padding; None: each row is one segment
+        without padding.
+      positions: `Int[B L]` offsets in the segment, for "instruction" positions `Int[B L 2]` (instruction,
+        argument); None: from the segments, and for "instruction" from the tokens as given and `next_id`. An
+        index beyond a table of `max_length` rows takes its last row.
+      attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache `Bool[B
+        1|N L S]` over its slots, in full; None: they are empty.
+      token_types: `Int[B L]` of a model that has them; None: all 0.
+      memory: `Float[B M D]` what a decoder with cross-attention reads beside its own text: the `hidden` of an
+        encoder. With a cache it is given once: the cache keeps what the blocks made of it.
+      memory_segments: `Int[B M]` its segments: a position reads those of its own segment's number, with a
+        cache all but padding; None: each row is one segment without padding.
+      encoder: of an encoder-decoder, what its encoder reads, in the place of a memory.
+
+    Example:
+      >>> inputs = Inputs(tokens=jnp.array([[7, 8, 9, 0]]), segments=jnp.array([[1, 1, 2, 0]]))
+      >>> inputs.num_rows, inputs.length
+      (1, 4)
+    """
+
+    tokens: Int[Array, "B L"] | None = None
+    embeddings: Float[Array, "B L D"] | None = None
+    segments: Int[Array, "B L"] | None = None
+    positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None
+    attention_mask: Bool[Array, " B #N L S"] | None = None
+    token_types: Int[Array, "B L"] | None = None
+    memory: Float[Array, "B M D"] | None = None
+    memory_segments: Int[Array, "B M"] | None = None
+    encoder: "Inputs | None" = None
+
+    @property
+    def num_rows(self) -> int:
+        """B."""
+        return self._shape[0]
+
+    @property
+    def length(self) -> int:
+        """L, positions of a row."""
+        return self._shape[1]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (self.tokens if self.embeddings is None else self.embeddings).shape
+
+
+def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
+    """Returns the record, of tokens in short too.
+
+    Raises:
+      UsageError: if not exactly one of tokens and embeddings is given, or a field is of another kind or shape
+        than they ask for.
+
+    Example:
+      >>> as_inputs(jnp.array([[7, 8]])).tokens.tolist()
+      [[7, 8]]
+    """
+    inputs = inputs if isinstance(inputs, Inputs) else Inputs(tokens=inputs)
+    if (inputs.tokens is None) == (inputs.embeddings is None):
+        told = "neither" if inputs.tokens is None else "both"
+        raise UsageError(f"a model reads tokens or embeddings: got {told}")
+    _check_field(inputs, "tokens", jnp.integer, (None, None))
+    _check_field(inputs, "embeddings", jnp.floating, (None, None, None))
+    rows = inputs.num_rows, inputs.length
+    _check_field(inputs, "segments", jnp.integer, rows)
+    _check_field(inputs, "token_types", jnp.integer, rows)
+    _check_field(inputs, "attention_mask", jnp.bool_, (rows[0], None, rows[1], None))
+    _check_field(inputs, "memory", jnp.floating, (rows[0], None, None))
+    length = None if inputs.memory is None else inputs.memory.shape[1]
+    _check_field(inputs, "memory_segments", jnp.integer, (rows[0], length))
+    return jax.tree.map(jnp.asarray, inputs)
+
+
+def check_inputs(
+    config: TransformerConfig, inputs: Inputs, cache: Cache | None, slots: Int[Array, "B L"] | None
+) -> None:
+    """Refuses what contradicts the config, the cache or itself.
+
+    Args:
+      config: of the stack of blocks that reads.
+      inputs: from `as_inputs`.
+      cache: that is read and written, or None.
+      slots: `Int[B L]` of the new tokens in it, or None.
+
+    Raises:
+      UsageError: if the call leaves open what only its caller knows, or says it twice.
+      ConfigError: if a model of this config reads no cache.
+    """
+    if inputs.encoder is not None:
+        raise UsageError("one stack of blocks has no encoder: got inputs for one; give its output as memory")
+    if cache is None and slots is not None:
+        raise UsageError("slots are those of a cache: got slots without one; give cache, or leave slots out")
+    _check_positions(config, inputs)
+    _check_memory(config, inputs, cache)
+    if cache is not None:
+        _check_cached(config, inputs, cache, slots)
+
+
+def check_sides(inputs: Inputs, cache: Cache | None) -> None:
+    """Refuses an encoder-decoder's inputs whose sides contradict each other.
+
+    Args:
+      inputs: of the decoder, from `as_inputs`.
+      cache: of the decoder, or None.
+
+    Raises:
+      UsageError: if there is an encoder's text beside its memory, or segments of one side alone.
+    """
+    if inputs.encoder is None:
+        return
+    if inputs.memory is not None or inputs.memory_segments is not None:
+        raise UsageError("a decoder reads an encoder's text or its memory: got both; leave one out")
+    of_encoder = inputs.encoder.segments is not None
+    if cache is None and of_encoder != (inputs.segments is not None):
+        side = "encoder" if of_encoder else "decoder"
+        raise UsageError(
+            "segments say which text of the encoder each one of the decoder is written from: "
+            f"got them of the {side} alone; give both, or none"
+        )
+
+
+_KINDS = {jnp.integer: "integers", jnp.floating: "floats", jnp.bool_: "booleans"}
+
+
+def _check_field(inputs: Inputs, name: str, kind: type, shape: tuple[int | None, ...]) -> None:
+    """Refuses an array of another dtype or shape; None stands for any length."""
+    array = getattr(inputs, name)
+    if array is None:
+        return
+    given = getattr(array, "shape", None)
+    if given is None or not jnp.issubdtype(array.dtype, kind):
+        told = type(array).__name__ if given is None else f"one of {array.dtype}"
+        raise UsageError(f"inputs.{name} is an array of {_KINDS[kind]}: got {told}")
+    is_right = len(given) == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, given, strict=True)
+    )
+    if not is_right:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise UsageError(f"inputs.{name} has the shape [{wanted}] here: got {list(given)}")
+
+
+def _check_positions(config: TransformerConfig, inputs: Inputs) -> None:
+    shape = (inputs.num_rows, inputs.length)
+    if inputs.positions is not None:
+        wanted = (*shape, 2) if isinstance(config.position, Instruction) else shape
+        if inputs.positions.shape != wanted:
+            raise UsageError(
+                f"position={config.position.kind!r} reads positions of shape {wanted}: "
+                f"got {inputs.positions.shape}"
+            )
+        return
+    if isinstance(config.position, Instruction):
+        if inputs.tokens is None:
+            raise UsageError(
+                "instruction positions come from tokens: got embeddings alone, pass positions too"
+            )
+        if config.position.next_id is None:
+            raise UsageError("instruction positions need next_id in the config, or positions: got neither")
+    is_bounded = isinstance(config.position, (Learned, Sinusoidal))
+    if is_bounded and inputs.segments is None and inputs.length > config.max_length:
+        raise UsageError(
+            f"{config.position.kind} positions end at max_length={config.max_length}: got rows of "
+            f"{inputs.length} tokens; cut them or pass segments"
+        )
+
+
+def _check_memory(config: TransformerConfig, inputs: Inputs, cache: Cache | None) -> None:
+    is_kept = cache is not None and cache.memory is not None
+    if config.cross_attention and (inputs.memory is None) != is_kept:
+        told = "none" if inputs.memory is None else "one beside what the cache keeps of it"
+        raise UsageError(f"cross-attention reads one memory, given once: got {told}")
+    if not config.cross_attention and inputs.memory is not None:
+        raise UsageError("a model without cross-attention reads no memory: got one; set cross_attention")
+    if inputs.memory is None and inputs.memory_segments is not None:
+        raise UsageError("memory_segments are those of a memory: got them without one")
+    is_told = inputs.memory is None or inputs.segments is None or inputs.memory_segments is not None
+    if not is_told:
+        raise UsageError(
+            "segments of a decoder's rows say which of the memory's they read: got no memory_segments"
+        )
+
+
+def _check_cached(
+    config: TransformerConfig, inputs: Inputs, cache: Cache, slots: Int[Array, "B L"] | None
+) -> None:
+    given = {"slots": slots, "positions": inputs.positions}
+    if inputs.attention_mask is None:
+        del given["slots"]
+    missing = [name for name, array in given.items() if array is None]
+    if missing:
+        raise UsageError(f"with a cache the caller says {', '.join(given)}: got no {', no '.join(missing)}")
+    if inputs.segments is not None:
+        raise UsageError("with a cache the attention mask says who reads whom: got segments too; drop them")
+    if inputs.attention_mask is None and not config.causal:
+        raise UsageError("without an attention mask a causal model fills an empty cache: got causal=False")
+    if inputs.attention_mask is not None and inputs.attention_mask.shape[-1] != cache.num_slots:
+        raise UsageError(
+            f"the attention mask is over the cache's {cache.num_slots} slots: "
+            f"got {inputs.attention_mask.shape[-1]}"
+        )
+    if slots is None and inputs.length > cache.num_slots:
+        raise UsageError(
+            f"the first slots hold what an empty cache is given: got {inputs.length} tokens for "
+            f"{cache.num_slots}; name their slots"
+        )
+    _check_cacheable(config, inputs, cache)
+
+
+def _check_cacheable(config: TransformerConfig, inputs: Inputs, cache: Cache) -> None:
+    """Refuses a cache where what a model computes of a token depends on what comes later."""
+    if config.token_dropout:
+        raise ConfigError(
+            "token_dropout counts the masks of a whole text: a model that has it reads no cache"
+        )
+    if config.is_dynamic and cache.num_slots > config.position.scaling.length:
+        raise ConfigError(
+            "dynamic rotary scaling turns keys anew where a text grows longer than "
+            f"{config.position.scaling.length} tokens, and a cache keeps them turned: got {cache.num_slots} "
+            "slots"
+        )
+    if config.window is not None and inputs.positions.ndim == 3:
+        raise ConfigError(
+            "a window needs offsets, which instruction positions are not: no cache for such models"
+        )

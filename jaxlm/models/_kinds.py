@@ -1,0 +1,70 @@
+"""The kinds of models that jaxlm has, by name."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+
+from jaxlm.errors import ConfigError
+from jaxlm.models._body_model import BodyModel
+from jaxlm.models._config import TransformerConfig
+from jaxlm.models._head_config import HeadConfig
+from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind
+from jaxlm.models._multi_head import HeadKind, MultiHeadModel, check_head_kinds
+from jaxlm.models._sequence_model import SequenceModel
+
+# Any module whose kind is known; `ModelKind` says what it has.
+Model = nn.Module
+Heads = HeadConfig | Mapping[str, HeadKind] | None
+
+
+def _make_sequence_model(config: TransformerConfig, head: Heads) -> SequenceModel:
+    if not isinstance(head, HeadConfig):
+        raise ConfigError(f"a model of whole sequences takes a HeadConfig as head: got {head!r}")
+    if head.num_outputs is None:
+        raise ConfigError(
+            "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
+        )
+    return SequenceModel(config, head)
+
+
+def _make_joint(config: TransformerConfig, head: Heads) -> MultiHeadModel:
+    if not isinstance(head, Mapping):
+        raise ConfigError(f"a joint model takes a mapping of names to heads as head: got {head!r}")
+    check_head_kinds(config, head)
+    return MultiHeadModel(config, head)
+
+
+def _make_body(config: TransformerConfig, head: Heads) -> BodyModel:
+    if head is not None:
+        raise ConfigError(f"a body has no head: got {head}; leave head out")
+    return BodyModel(config)
+
+
+CLASSIFICATION = ModelKind(name="classification", make=_make_sequence_model, head="sequences")
+REGRESSION = ModelKind(name="regression", make=_make_sequence_model, head="sequences")
+JOINT = ModelKind(name="joint", make=_make_joint, head="several")
+BODY_ALONE = ModelKind(name="body", make=_make_body, head=None)
+
+KINDS: dict[str, ModelKind] = {
+    kind.name: kind
+    for kind in (MASKED_LM, CAUSAL_LM, SEQ2SEQ_LM, CLASSIFICATION, REGRESSION, JOINT, BODY_ALONE)
+}
+
+
+def as_kind(kind: KindOrName) -> ModelKind:
+    """Returns the record of a kind that is given as one, or by its name in `KINDS`.
+
+    Raises:
+      ConfigError: if there is none of that name, or a kind that is not in `KINDS` has a name that is.
+
+    Example:
+      >>> as_kind("causal_lm").next_token
+      True
+    """
+    if not isinstance(kind, ModelKind):
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ConfigError(f"a model's kind is a ModelKind or one of {', '.join(KINDS)}: got {kind!r}")
+        return KINDS[kind]
+    if KINDS.get(kind.name, kind) != kind:
+        raise ConfigError(f"kind {kind.name!r} is jaxlm's own: give yours another name")
+    return kind

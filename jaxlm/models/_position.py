@@ -1,0 +1,148 @@
+"""How a transformer knows where a token stands: one record a kind, each with the options of its own."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from jaxlm.errors import ConfigError
+from jaxlm.models._record_checks import check_limits, check_record, named_record
+from jaxlm.models._rotary_scaling import ScalingName, TurnScaling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A table of `max_length` learned rows, one an offset.
+
+    Attributes:
+      offset: rows before that of position 0.
+
+    Raises:
+      ConfigError: if a value is of the wrong type or out of range.
+    """
+
+    kind: ClassVar[str] = "learned"
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        check_record(self, "position.")
+        if self.offset < 0:
+            raise ConfigError(f"position.offset must not be negative: got {self.offset}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sinusoidal:
+    """A table of `max_length` rows of sines and cosines of the offset, which is not learned."""
+
+    kind: ClassVar[str] = "sinusoidal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotary:
+    """Pairs of features of queries and keys turn with the offset.
+
+    Attributes:
+      base: the slowest rotation's scale.
+      window_base: the same in blocks with a window, where nothing is scaled; None: as in the others.
+      share: share of a head's features that turn, the first ones.
+      amplitude: factor of what is turned; None: of "yarn" `0.1 ln(factor) + 1`, else 1.
+      scaling: how turns are slowed for longer texts, "none", "linear", "dynamic", "llama3" or "yarn", or the
+        record of one with its options.
+
+    Raises:
+      ConfigError: if a value is of the wrong type or out of range.
+
+    Example:
+      >>> Rotary(base=5e5, scaling="linear")
+      Rotary(base=500000.0, window_base=None, share=1.0, amplitude=None, scaling=LinearScaling(factor=1.0))
+
+    References:
+      Su et al., "RoFormer", 2021, https://arxiv.org/abs/2104.09864.
+    """
+
+    kind: ClassVar[str] = "rotary"
+    base: float = 10000.0
+    window_base: float | None = None
+    share: float = 1.0
+    amplitude: float | None = None
+    scaling: TurnScaling | ScalingName = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scaling", named_record(TurnScaling, self.scaling, "position.scaling"))
+        check_record(self, "position.", positive=("base", "window_base", "share", "amplitude"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relative:
+    """A bias of the scores by the distance between two positions, one table for all blocks.
+
+    Attributes:
+      buckets: rows of the table; see `jaxlm.ops.distance_buckets`.
+      distance: from which on all distances are one to it.
+
+    Raises:
+      ConfigError: if a value is of the wrong type or out of range, or the two contradict each other.
+    """
+
+    kind: ClassVar[str] = "relative"
+    buckets: int = 32
+    distance: int = 128
+
+    def __post_init__(self) -> None:
+        check_record(self, "position.", positive=("buckets", "distance"))
+        check_limits(self, {"buckets": 1 << 24, "distance": 1 << 24}, "position.")
+        if self.buckets < 4:
+            raise ConfigError(
+                "position.buckets divides two directions into short and long distances: "
+                f"got {self.buckets}, use 4 or more"
+            )
+        if self.distance <= self.buckets // 2:
+            raise ConfigError(
+                "position.distance lies beyond the distances that have a bucket of their own: "
+                f"got {self.distance} with position.buckets={self.buckets}; raise it"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """Two tables of `max_length` learned rows, of the instruction's index and of the argument's within it.
+
+    Attributes:
+      next_id: id of the token that ends an instruction; None until the tokenizer is known.
+      source: whether training takes positions from the "clean" ids or from the "corrupted" ones that the
+        model reads.
+
+    Raises:
+      ConfigError: if a value is of the wrong type.
+    """
+
+    kind: ClassVar[str] = "instruction"
+    next_id: int | None = None
+    source: Literal["clean", "corrupted"] = "clean"
+
+    def __post_init__(self) -> None:
+        check_record(self, "position.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoPosition:
+    """Nothing tells where a token stands but what may be attended to."""
+
+    kind: ClassVar[str] = "none"
+
+
+Position = Learned | Sinusoidal | Rotary | Relative | Instruction | NoPosition
+PositionName = Literal["learned", "sinusoidal", "rotary", "relative", "instruction", "none"]
+# Those with a table of `max_length` rows, beyond which there is no position.
+TABLE_POSITIONS = (Learned, Sinusoidal, Instruction)
+
+
+def resolved_position(position: Position, max_length: int) -> Position:
+    """Returns a position with the length that its scaling takes from the config.
+
+    Example:
+      >>> resolved_position(Rotary(scaling="dynamic"), 64).scaling
+      DynamicScaling(factor=1.0, length=64)
+    """
+    if not isinstance(position, Rotary) or getattr(position.scaling, "length", max_length) is not None:
+        return position
+    return dataclasses.replace(position, scaling=dataclasses.replace(position.scaling, length=max_length))

@@ -1,0 +1,74 @@
+"""What the records of a config check of their own fields, and how a record is made of its name."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxlm import io
+from jaxlm.errors import ConfigError
+
+
+def check_positive(record: Any, names: Sequence[str], prefix: str = "") -> None:
+    """Refuses a number among the fields of those names that is not positive; None counts as none."""
+    for name in names:
+        value = getattr(record, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"{prefix}{name} must be positive: got {value}")
+
+
+def check_limits(record: Any, most: Mapping[str, int], prefix: str = "") -> None:
+    """Refuses a number that is above the most that its field may hold."""
+    for name, limit in most.items():
+        value = getattr(record, name)
+        if value is not None and value > limit:
+            raise ConfigError(f"{prefix}{name} must be at most {limit:,}: got {value:,}")
+
+
+def check_record(record: Any, prefix: str, *, positive: Sequence[str] = ()) -> None:
+    """Refuses fields of a wrong type, and those that are not positive and have to be.
+
+    Example:
+      >>> from jaxlm.models._position import Rotary
+      >>> Rotary(base=-1.0)
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: position.base must be positive: got -1.0
+    """
+    io.check_types(type(record), vars(record), prefix)
+    check_positive(record, positive, prefix)
+
+
+def record_kinds(hint: Any) -> dict[str, type]:
+    """Returns the records among which a field chooses, by their `kind`; empty of any other field.
+
+    Example:
+      >>> from jaxlm.models._config_parts import Head
+      >>> list(record_kinds(Head))
+      ['transform', 'linear']
+    """
+    kinds = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
+    return {kind.kind: kind for kind in kinds if hasattr(kind, "kind")}
+
+
+def named_record(hint: Any, value: Any, name: str) -> Any:
+    """Returns the record of a field: a name stands for the record of that kind with its defaults.
+
+    Args:
+      hint: the field's type, a union of records.
+      value: one of them, or the name of its kind.
+      name: what the refusals call the field.
+
+    Raises:
+      ConfigError: if it is neither.
+
+    Example:
+      >>> from jaxlm.models._config_parts import Head
+      >>> named_record(Head, "linear", "head")
+      LinearHead()
+    """
+    kinds = record_kinds(hint)
+    if isinstance(value, str) and value in kinds:
+        return kinds[value]()
+    if not isinstance(value, tuple(kinds.values())):
+        raise ConfigError(f"{name} must be one of {', '.join(kinds)}: got {value!r}")
+    return value

@@ -1,0 +1,133 @@
+"""How rotary positions are slowed for texts longer than those a model was trained on: one record a kind."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from jaxlm import ops
+from jaxlm.errors import ConfigError
+from jaxlm.models._record_checks import check_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoScaling:
+    """Every pair of features turns as it was trained to."""
+
+    kind: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearScaling:
+    """Every pair of features turns slower by one factor.
+
+    Attributes:
+      factor: how much longer texts may be than those that the model was trained on.
+
+    Raises:
+      ConfigError: if a value is of the wrong type or out of range.
+    """
+
+    kind: ClassVar[str] = "linear"
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_record(self, "position.scaling.", positive=("factor",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicScaling:
+    """The base grows with a text that is longer than `length`; what is shorter is read as it was trained.
+
+    Attributes:
+      factor: how fast the base grows with a text's length.
+      length: up to which nothing changes; None: `max_length`.
+
+    Raises:
+      ConfigError: if a value is of the wrong type or out of range.
+    """
+
+    kind: ClassVar[str] = "dynamic"
+    factor: float = 1.0
+    length: int | None = None
+
+    def __post_init__(self) -> None:
+        check_record(self, "position.scaling.", positive=("factor", "length"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llama3Scaling:
+    """Pairs that turn seldom are slowed, those that turn often are not; in between it is linear in turns.
+
+    Attributes:
+      factor: how much longer texts may be than those that the model was trained on.
+      length: how long those were; None: `max_length`.
+      slow_turns: pairs of features that turn less often over that length are slowed in full.
+      fast_turns: those that turn more often are left alone.
+
+    Raises:
+      ConfigError: if a value is of the wrong type or out of range.
+
+    References:
+      The Llama team, "The Llama 3 Herd of Models", 2024, https://arxiv.org/abs/2407.21783.
+    """
+
+    kind: ClassVar[str] = "llama3"
+    factor: float = 1.0
+    length: int | None = None
+    slow_turns: float = 1.0
+    fast_turns: float = 32.0
+
+    def __post_init__(self) -> None:
+        check_record(self, "position.scaling.", positive=("factor", "length", "slow_turns", "fast_turns"))
+        _check_turns(self.slow_turns, self.fast_turns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class YarnScaling:
+    """As `Llama3Scaling`, but in between it is linear in the pair's number, and attention is sharper.
+
+    Attributes:
+      factor: how much longer texts may be than those that the model was trained on.
+      length: how long those were; None: `max_length`.
+      slow_turns: pairs of features that turn less often over that length are slowed in full.
+      fast_turns: those that turn more often are left alone.
+      rounded: whether whole pairs are the ends of the ramp between these.
+
+    Raises:
+      ConfigError: if a value is of the wrong type or out of range.
+
+    References:
+      Peng et al., "YaRN", 2023, https://arxiv.org/abs/2309.00071.
+    """
+
+    kind: ClassVar[str] = "yarn"
+    factor: float = 1.0
+    length: int | None = None
+    slow_turns: float = 1.0
+    fast_turns: float = 32.0
+    rounded: bool = True
+
+    def __post_init__(self) -> None:
+        check_record(self, "position.scaling.", positive=("factor", "length", "slow_turns", "fast_turns"))
+        _check_turns(self.slow_turns, self.fast_turns)
+
+
+TurnScaling = NoScaling | LinearScaling | DynamicScaling | Llama3Scaling | YarnScaling
+ScalingName = Literal["none", "linear", "dynamic", "llama3", "yarn"]
+
+
+def turn_scaling(scaling: TurnScaling, amplitude: float | None) -> ops.RotaryScaling:
+    """Returns a resolved config's scaling as the function of turns takes it.
+
+    Example:
+      >>> turn_scaling(DynamicScaling(factor=2.0, length=64), None).length
+      64
+    """
+    return ops.RotaryScaling(scaling.kind, amplitude=amplitude, **vars(scaling))
+
+
+def _check_turns(slow: float, fast: float) -> None:
+    if fast <= slow:
+        raise ConfigError(
+            "position.scaling.fast_turns must be above slow_turns: between them the scaling goes from all to "
+            f"none; got fast_turns={fast}, slow_turns={slow}"
+        )

@@ -1,0 +1,39 @@
+"""Fields of a config by dotted name, "position.base", as the families' tables call them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm import models
+
+# What a config has where it has not even the record that a field is of.
+NO_FIELD = object()
+
+
+def nested_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields by dotted name as the JSON values of records; undoes `io.flat_fields`.
+
+    Example:
+      >>> nested_fields({"width": 64, "position.kind": "learned", "position.offset": 2})
+      {'width': 64, 'position': {'kind': 'learned', 'offset': 2}}
+    """
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        *outer, last = name.split(".")
+        record = values
+        for part in outer:
+            record = record.setdefault(part, {})
+        record[last] = value
+    return values
+
+
+def field_of(config: models.TransformerConfig, field: str) -> Any:
+    """Returns what a config has in a field by its dotted name, and a mark where it has no such record.
+
+    Example:
+      >>> field_of(models.TransformerConfig(position="rotary"), "position.base")
+      10000.0
+    """
+    value: Any = config
+    for part in field.split("."):
+        value = getattr(value, part, NO_FIELD)
+    return value
