@@ -110,7 +110,7 @@ class StepScores(Measure):
     def start(self, context: Context, record: data.Record) -> Round:
         """Returns what is read of a text, and of the one that it is compared with."""
         reading = self._reading(context, record.text)
-        state = _Asked(context.tokenizer, record.text, reading, None, None)
+        state = _StepDocument(context.tokenizer, record.text, reading, None, None)
         if self.contrast is None:
             return Round(state, reading.pieces)
         piece = _whole(reading, "a text that is compared with another")
@@ -124,7 +124,7 @@ class StepScores(Measure):
         state = state._replace(partners=partners, contrast_targets=contrast.targets)
         return Round(state, [piece._replace(contrast=contrast)])
 
-    def advance(self, state: "_Asked", answers: Sequence[tuple[np.ndarray, ...]]) -> Row:
+    def advance(self, state: "_StepDocument", answers: Sequence[tuple[np.ndarray, ...]]) -> Row:
         """Returns the numbers of a text, and of its tokens."""
         reading, num = state.reading, len(state.reading.tokens)
         values = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
@@ -186,7 +186,7 @@ class _StepReading(NamedTuple):
     pieces: Sequence[Piece]
 
 
-class _Asked(NamedTuple):
+class _StepDocument(NamedTuple):
     """A document on its way; of one that is compared, the contrast's token of each of its own, or -1."""
 
     tokenizer: tokenizers.Tokenizer

@@ -137,7 +137,7 @@ def test_labels_that_cannot_be_are_refused():
         sums(values(np.zeros(4), num_segments=3), LOGITS)
     with pytest.raises(ValueError, match="give input_noise"):
         classes(np.zeros(4), num_segments=1, label_smoothing="fraction")
-    with pytest.raises(ValueError, match=r"lies in \[0, 1\) or is 'fraction', got 1.0"):
+    with pytest.raises(ValueError, match=r"loss\.label_smoothing is .* from 0 to below 1: got 1\.0"):
         classes(np.zeros(4), num_segments=1, label_smoothing=1.0)
 
 
