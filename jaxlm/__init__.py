@@ -14,6 +14,7 @@ ROOMS = (
     "corruption",
     "data",
     "decoding",
+    "devices",
     "errors",
     "io",
     "models",

@@ -9,6 +9,6 @@ members.
 'B L V'
 """
 
-from jaxtyping import Array, Bool, Float, Int, Integer, Key, Num, UInt32
+from jaxtyping import Array, Bool, Float, Int, Integer, Key, Num, UInt8, UInt32
 
-__all__ = ["Array", "Bool", "Float", "Int", "Integer", "Key", "Num", "UInt32"]
+__all__ = ["Array", "Bool", "Float", "Int", "Integer", "Key", "Num", "UInt8", "UInt32"]

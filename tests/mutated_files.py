@@ -90,11 +90,11 @@ def job_of(out):
 
 
 def read_job_file(file):
-    check_store(scoring.open_store(str(file.parent)), job_of(file.parent))
+    check_store(io.open_store(str(file.parent)), job_of(file.parent))
 
 
 def read_plan_file(file):
-    read_plan(scoring.open_store(str(file.parent)), job_of(file.parent))
+    read_plan(io.open_store(str(file.parent)), job_of(file.parent))
 
 
 def read_parts(out):
@@ -103,7 +103,7 @@ def read_parts(out):
 
 def read_part(file):
     out = file.parents[1]
-    if 1 in done_parts(scoring.open_store(str(out)), job_of(out), shard=(2, 3)):
+    if 1 in done_parts(io.open_store(str(out)), job_of(out), shard=(2, 3)):
         read_parts(out)
 
 

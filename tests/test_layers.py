@@ -10,6 +10,8 @@ FLOORS = {
     "errors": 0,
     "typing": 0,
     "io": 1,
+    # Compiled programs are kept in the cache folder, which io knows.
+    "devices": 1.5,
     "ops": 2,
     "tokenizers": 2,
     "models": 3,

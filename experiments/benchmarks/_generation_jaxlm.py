@@ -7,9 +7,9 @@ from _sides import serve
 
 def start(options: dict):
     """Returns a step, which generates or prefills, and what there is to tell about it."""
-    from jaxlm import training
+    from jaxlm.devices import keep_memory
 
-    training.keep_memory()
+    keep_memory()
     import jax
 
     model, params = random_model(Shape(*options["shape"]), options["dtype"])

@@ -22,9 +22,9 @@ from _sides import serve
 
 def start(options: dict):
     """Returns a step over full or packed rows, and what there is to tell about it."""
-    from jaxlm import training
+    from jaxlm.devices import keep_memory
 
-    training.keep_memory()
+    keep_memory()
     import jax
 
     config = model_config(options)
@@ -68,6 +68,7 @@ def training_step(options: dict, config, masking, devices):
     import jax
 
     from jaxlm import models, training
+    from jaxlm.devices import Layout
 
     settings = training.OptimizerConfig(
         learning_rate=LEARNING_RATE,
@@ -81,21 +82,22 @@ def training_step(options: dict, config, masking, devices):
     step = training.make_train_step(
         training.masked_lm_loss(masking), model.apply, optimizer, schedule, clip_norm=settings.clip_norm
     )
-    state = training.replicate(training.init_state(model, optimizer, jax.random.key(0)), devices)
-    return training.parallel(step, devices), state
+    layout = Layout(tuple(devices))
+    state = layout.replicate(training.init_state(model, optimizer, jax.random.key(0)))
+    return layout.parallel(step, (False, True), is_reduced=True, donate=(0,)), state
 
 
 def trained(step, state, batches):
     """Returns a function that trains on the next batch and waits for the result."""
     import jax
 
-    from jaxlm import training
+    from jaxlm.devices import Layout
 
-    held = [state]
+    layout, held = Layout(tuple(jax.local_devices()[:1])), [state]
 
     def once() -> int:
         batch = next(batches)
-        held[0], metrics = step(held[0], training.divide(batch, 1))
+        held[0], metrics = step(held[0], layout.divide(batch))
         jax.block_until_ready(held[0])
         if not np.isfinite(float(metrics["loss_sum"])):
             raise FloatingPointError("the loss is not finite")

@@ -9,9 +9,9 @@ from _sides import serve
 
 def start(options: dict):
     """Returns a step, which scores a turn's pieces, and what there is to tell."""
-    from jaxlm import training
+    from jaxlm.devices import keep_memory
 
-    training.keep_memory()
+    keep_memory()
     import jax
 
     from jaxlm import data, pretrained, scoring

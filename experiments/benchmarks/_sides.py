@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-# What `training.keep_memory` sets in our process, for a peer that is given the same.
+# What `keep_memory` sets in our process, for a peer that is given the same.
 KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:"
     "glibc.malloc.trim_threshold=68719476736:glibc.malloc.top_pad=268435456"

@@ -10,9 +10,9 @@ MIXED = ("entropy", "corpus", "scoring")
 
 def start(options: dict):
     """Returns a step, which asks about every text some times, and what there is to tell."""
-    from jaxlm import training
+    from jaxlm.devices import keep_memory
 
-    training.keep_memory()
+    keep_memory()
     import jax
 
     from jaxlm import pretrained

@@ -20,6 +20,7 @@ from _machine import describe
 from _shape import DEPTH
 
 from jaxlm import training
+from jaxlm.devices import keep_memory
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
-    training.keep_memory()
+    keep_memory()
     print(json.dumps(describe()))
     for dtype in given.dtypes:
         options = {**vars(given), "dtype": dtype, "dropout": 0.1, "attention_dropout": None, "clip": 0.0}

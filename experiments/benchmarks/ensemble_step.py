@@ -21,11 +21,12 @@ import numpy as np
 from _machine import describe
 
 from jaxlm import corruption, data, models, tokenizers, training
+from jaxlm.devices import keep_memory
 
 
 def main() -> None:
     options = arguments()
-    training.keep_memory()
+    keep_memory()
     machine, results = describe(), []
     print(json.dumps(machine))
     for dtype in options.dtypes:
@@ -79,10 +80,10 @@ def measure(options: argparse.Namespace, dtype: str) -> dict:
 def separate(options: argparse.Namespace, dtype: str):
     """Returns a function that trains every member for a step, one after the other."""
     model, optimizer, train_step, device = parts(options, dtype)
-    step = training.parallel(train_step, device)
+    step = device.parallel(train_step, (False, True), is_reduced=True, donate=(0,))
     keys = training.member_rngs(jax.random.key(0), options.members)
-    states = [training.replicate(training.init_state(model, optimizer, key), device) for key in keys]
-    batches = [training.divide(batch, 1) for batch in batches_of(options)]
+    states = [device.replicate(training.init_state(model, optimizer, key)) for key in keys]
+    batches = [device.divide(batch) for batch in batches_of(options)]
 
     def work() -> None:
         for member, batch in enumerate(batches):
@@ -95,10 +96,10 @@ def separate(options: argparse.Namespace, dtype: str):
 def together(options: argparse.Namespace, dtype: str):
     """Returns a function that trains all members in one step."""
     model, optimizer, train_step, device = parts(options, dtype)
-    step = training.parallel(training.ensemble_step(train_step), device)
+    step = device.parallel(training.ensemble_step(train_step), (False, True), is_reduced=True, donate=(0,))
     state = training.init_ensemble(model, optimizer, jax.random.key(0), options.members)
-    held = [training.replicate(state, device)]
-    batch = training.divide_members(training.stack_batches(batches_of(options)), 1)
+    held = [device.replicate(state)]
+    batch = device.divide(training.stack_batches(batches_of(options)), axis=1)
 
     def work() -> None:
         held[0], _ = step(held[0], batch)

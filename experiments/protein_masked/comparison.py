@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jaxlm import pretrained, training
+from jaxlm.devices import enable_compilation_cache
 
 Change = Callable[[training.Experiment], training.Experiment]
 Score = Callable[[pretrained.Loaded, training.Experiment], dict[str, float]]
@@ -42,7 +43,7 @@ def compare(
         score: (model, experiment) to named scores, lower or higher better as the name says.
         options: from `arguments`.
     """
-    training.enable_compilation_cache()
+    enable_compilation_cache()
     chosen = {name: contenders[name] for name in options.only or contenders}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
     # Seed by seed, so that a table of all contenders is there early.

@@ -18,6 +18,7 @@ from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._runs import run_of
 from jaxlm.cli._scores import as_values, described, show_scores
+from jaxlm.devices import enable_compilation_cache
 
 LONGEST_ROW = 512
 
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Evaluate, arguments, program="jaxlm evaluate")
     _check(options)
     folder = model_folder(options.model)
-    training.enable_compilation_cache()
+    enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)
     if loaded.kind.encoder and not tokenizers.sentinel_ids(loaded.tokenizer):
         raise UsageError(

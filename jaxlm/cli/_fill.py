@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import decoding, pretrained, reports, training
+from jaxlm import decoding, pretrained, reports
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._inputs import stdin_lines
 from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
+from jaxlm.devices import enable_compilation_cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.top_k < 1:
         raise UsageError(f"--top-k is at least 1, got {options.top_k}")
     texts = _texts(options.text)
-    training.enable_compilation_cache()
+    enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
     if not loaded.kind.fill:
         other = ", or use jaxlm generate" if loaded.kind.encoder else ""

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 import jax
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import decoding, pretrained, training
+from jaxlm import decoding, pretrained
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._inputs import input_lines, warn_of_unknown
 from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
+from jaxlm.devices import enable_compilation_cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(Generate, arguments, program="jaxlm generate")
     config = _config(options)
     texts = input_lines(options.text, 'jaxlm generate MODEL "Once upon a time"') if options.text else [""]
-    training.enable_compilation_cache()
+    enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
     if not loaded.kind.next_token:
         raise UsageError(

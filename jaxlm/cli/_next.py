@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import decoding, pretrained, reports, training
+from jaxlm import decoding, pretrained, reports
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._inputs import (
     NO_TEXT,
@@ -22,6 +22,7 @@ from jaxlm.cli._inputs import (
 from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
+from jaxlm.devices import enable_compilation_cache
 
 # A text, and what follows it, if its loss is asked for.
 NextRequest = tuple[str, str | None]
@@ -60,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     first = next(requests, None)
     if first is None:
         raise UsageError(NO_TEXT)
-    training.enable_compilation_cache()
+    enable_compilation_cache()
     loaded = open_model(options.model, dtype=options.dtype)
     if loaded.kind.encoder or not loaded.kind.next_token:
         other = "generate" if loaded.kind.encoder else "fill"

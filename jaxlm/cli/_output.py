@@ -6,6 +6,8 @@ from rich.console import Console, RenderableType
 
 # Wide enough that a log or a pipe gets every table whole.
 UNLIMITED = 10_000
+# Without a terminal whoever waits is told at least this often.
+LINE_SECONDS = 30.0
 
 
 def show(table: RenderableType) -> None:

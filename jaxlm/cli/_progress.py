@@ -10,10 +10,10 @@ from rich.status import Status
 from rich.text import Text
 
 from jaxlm import training
-from jaxlm.cli._output import duration
+from jaxlm.cli._output import LINE_SECONDS, duration
 
-# Without a terminal a line every twentieth of the run, and at least this often.
-NUM_LINES, SECONDS = 20, 30.0
+# Without a terminal a line every twentieth of the run, and every `LINE_SECONDS` at least.
+NUM_LINES = 20
 
 
 class Display:
@@ -99,7 +99,11 @@ class Display:
         if not self._began:
             # The first step compiles, and says nothing about the others.
             self._began, self._first = now, event.step
-        if event.step == event.steps or event.step - step >= event.steps / NUM_LINES or now - at >= SECONDS:
+        if (
+            event.step == event.steps
+            or event.step - step >= event.steps / NUM_LINES
+            or now - at >= LINE_SECONDS
+        ):
             self._said = event.step, now
             told = f"loss {event.loss:.3f}"
             if event.step > self._first:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jaxlm import pretrained, reports, scoring, training
+from jaxlm import io, pretrained, reports, scoring
 from jaxlm.cli._arguments import asks_for_help
 from jaxlm.cli._cluster import own_shard
 from jaxlm.cli._failures import FAILED, UsageError, say
@@ -18,6 +18,7 @@ from jaxlm.cli._output import show
 from jaxlm.cli._score_options import SCORE_PROGRAM, ScoreOptions, chosen_measure, first_look, options_of
 from jaxlm.cli._score_progress import ScoreDisplay
 from jaxlm.cli._signals import before_leaving
+from jaxlm.devices import enable_compilation_cache
 
 HISTOGRAM, RANKING = "histogram.png", "ranking.json"
 # Characters of a part, of measures that read a text a few times, and of those that read it once a token.
@@ -35,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     if joined is not None and options.shard != "1/1":
         raise UsageError("--distributed makes a shard of each process: leave --shard out")
     shard = joined or _shard(options.shard)
-    training.enable_compilation_cache()
+    enable_compilation_cache()
     source, wanted = _source(options)
     config = scoring.JobConfig(
         part_documents=options.part_documents,
@@ -180,7 +181,7 @@ def _finish(
     if summary is None:
         _tell_missing(options, finished, shard)
         return 0
-    store = scoring.open_store(options.out)
+    store = io.open_store(options.out)
     picture = reports.histogram_png(summary)
     if picture is not None:
         store.put(HISTOGRAM, picture)

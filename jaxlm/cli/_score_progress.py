@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from jaxlm import scoring
-from jaxlm.cli._output import duration
-from jaxlm.cli._progress import SECONDS
+from jaxlm.cli._output import LINE_SECONDS, duration
 
 
 class ScoreDisplay:
@@ -39,7 +38,7 @@ class ScoreDisplay:
             self._line(f"scored {told(event.progress._replace(seconds_left=None))}")
         elif self._console.is_terminal:
             self._advance(event)
-        elif time.monotonic() - self._said >= SECONDS:
+        elif time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
             self._line(told(event))
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import data, io, models, pretrained, training
+from jaxlm import io, models, pretrained, training
 from jaxlm.cli._arguments import (
     HELP,
     Arguments,
@@ -31,6 +31,7 @@ from jaxlm.cli._options import parse
 from jaxlm.cli._progress import Display
 from jaxlm.cli._runs import run_folder
 from jaxlm.cli._signals import before_leaving, describe_command, saves_by_itself, settle
+from jaxlm.devices import enable_compilation_cache, keep_memory
 
 PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dropout"
 
@@ -121,8 +122,8 @@ def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     request = read_request(arguments)
     if _is_cpu_only():
-        training.keep_memory()
-    training.enable_compilation_cache()
+        keep_memory()
+    enable_compilation_cache()
     before_leaving(lambda: _remove_if_empty(request.folder))
     try:
         first, event = _drained(request)
@@ -214,7 +215,7 @@ def read_request(arguments: Sequence[str]) -> Request:
         )
     if not positionals and experiment.data.paths:
         name = _name_of_data(experiment.data.paths[0])
-    urls = {path for path in experiment.data.paths if data.split_url(path)}
+    urls = {path for path in experiment.data.paths if io.split_url(path)}
     paths = tuple(path if path in urls else os.path.abspath(path) for path in experiment.data.paths)
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
     _refuse_unread(asked, experiment)
@@ -304,7 +305,7 @@ def _refuse_unread(asked: Arguments, experiment: training.Experiment) -> None:
 def _check_places(folder: Path, paths: Sequence[str], init: str | None) -> None:
     """Refuses to go on where data or first model have moved, and says how to name where they lie now."""
     for path in paths:
-        if not (data.split_url(path) or os.path.lexists(path) or glob.glob(path, recursive=True)):
+        if not (io.split_url(path) or os.path.lexists(path) or glob.glob(path, recursive=True)):
             raise UsageError(
                 f"the data of the run in {folder} are no longer at {path}: bring them back, or name where "
                 "they lie now: --data PATH"

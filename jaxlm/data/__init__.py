@@ -13,7 +13,6 @@ from jaxlm.data._disassembly import disassemble
 from jaxlm.data._estimate import estimate_records
 from jaxlm.data._fasta import fasta_source
 from jaxlm.data._files import CorpusFile, find_files
-from jaxlm.data._folders import cache_root
 from jaxlm.data._kept import kept_types
 from jaxlm.data._labels import labelled
 from jaxlm.data._open import WITH_FIELDS, check_fields, open_source, read_files
@@ -21,7 +20,7 @@ from jaxlm.data._packing import PackingPlan, plan_packing
 from jaxlm.data._parquet import parquet_source
 from jaxlm.data._prepare import Prepared, prepare, split_texts
 from jaxlm.data._records import MAX_DOCUMENT, CorpusError, Record, UnreachableError, Unread
-from jaxlm.data._remote import RemotePath, open_filesystem, reason, split_url
+from jaxlm.data._remote import RemotePath
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
@@ -51,7 +50,6 @@ __all__ = [
     "build_cache",
     "bytecode_fingerprint",
     "bytecode_source",
-    "cache_root",
     "check_fields",
     "compressed_bits_per_byte",
     "csv_source",
@@ -68,7 +66,6 @@ __all__ = [
     "labelled",
     "masked_capacity",
     "of_each",
-    "open_filesystem",
     "open_source",
     "parquet_source",
     "plan_packing",
@@ -77,10 +74,8 @@ __all__ = [
     "python_fingerprint",
     "python_source",
     "read_files",
-    "reason",
     "similar_clusters",
     "split_texts",
-    "split_url",
     "text_source",
     "traces_source",
     "unpack",

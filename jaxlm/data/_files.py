@@ -11,8 +11,9 @@ from jaxlm.data._cards import is_card
 from jaxlm.data._containers import READ, container_by_name, refusal
 from jaxlm.data._local_files import check_regular, find_local
 from jaxlm.data._records import CorpusError
-from jaxlm.data._remote import Place, RemotePath, split_url
+from jaxlm.data._remote import Place, RemotePath
 from jaxlm.data._remote_files import find_remote
+from jaxlm.io import split_url
 
 Format = Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"]
 

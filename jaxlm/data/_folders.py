@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -24,27 +23,6 @@ NOT_ALLOWED = frozenset(
 
 class CacheError(CorpusError, io.WriteError):
     """The cache cannot be written; the message names the remedy."""
-
-
-def cache_root() -> Path:
-    """Returns the folder of what can be made again: `$JAXLM_CACHE`, else the user's cache folder.
-
-    Returns:
-        `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
-
-    Raises:
-        ValueError: it lies in the home folder of nobody.
-
-    Example:
-        >>> cache_root().is_absolute()
-        True
-    """
-    if own := os.environ.get("JAXLM_CACHE"):
-        return io.expand_home(own, "JAXLM_CACHE")
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says to ignore a relative path.
-    place = os.path.join(xdg if os.path.isabs(xdg) else "~/.cache", "jaxlm")
-    return io.expand_home(place, "JAXLM_CACHE")
 
 
 def open_or_build(folder: Path, build: Callable[[Path], None], open_it: Callable[[Path], Opened]) -> Opened:
@@ -114,12 +92,7 @@ def _clear(folder: Path, damage: str, locked: bool) -> None:
 def _locked(folder: Path) -> Iterator[bool]:
     """Holds the folder's lock; False on file systems without locks, where the rename alone must do."""
     with open(folder.with_name(f"{folder.name}.lock"), "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-        else:
-            yield True
+        yield io.wait_for_lock(lock.fileno())
 
 
 @contextlib.contextmanager

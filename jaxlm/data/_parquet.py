@@ -15,7 +15,8 @@ from jaxlm.data._records import (
     check_most,
     unread,
 )
-from jaxlm.data._remote import Place, RemotePath, reason, to_place
+from jaxlm.data._remote import Place, RemotePath, to_place
+from jaxlm.io import reason
 
 ROWS_AT_ONCE = 1024
 # What is raised beside Arrow's own errors: of names that are no text, and of columns that are not there.

@@ -16,7 +16,7 @@ from jaxlm.data._cache_writer import CACHE_FORMAT, CacheWriter, Counts, Ends, en
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
 from jaxlm.data._division import DIVISION, Division, divided, plan_division
-from jaxlm.data._folders import cache_root, open_or_build
+from jaxlm.data._folders import open_or_build
 from jaxlm.data._records import CorpusError
 from jaxlm.data._splits import SPLITS, SplitName
 
@@ -92,12 +92,12 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
     fingerprint = _digest(corpus, data, content)
 
     def build(folder: Path) -> None:
-        LOG.info("tokenising the corpus into %s", cache_root())
+        LOG.info("tokenising the corpus into %s", io.cache_root())
         about = _write_caches(folder, corpus, data, trained, division(), ends)
         corpus.check()
         (folder / "about.json").write_text(json.dumps(io.seal(about._asdict())), encoding="utf-8")
 
-    caches, about = open_or_build(cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
+    caches, about = open_or_build(io.cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
     notes = [*corpus.notes, *_notes(caches, about, data)]
     return Prepared(trained, caches, notes, fingerprint, about.label_names)
 
@@ -157,7 +157,7 @@ def _tokenizer(
     asked = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
     asked |= {"sentinels": config.sentinels} if config.sentinels else {}
     return open_or_build(
-        cache_root() / "tokenizers" / _digest(corpus, data, asked)[:32], build, _open_tokenizer
+        io.cache_root() / "tokenizers" / _digest(corpus, data, asked)[:32], build, _open_tokenizer
     )
 
 

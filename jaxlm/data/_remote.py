@@ -1,83 +1,17 @@
-"""Files at URLs: which file system a URL is of, and a file of it, which is opened where it is read."""
+"""Files at URLs, which are opened where they are read."""
 
 import contextlib
 import functools
 import io
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from jaxlm.data._records import CorpusError, UnreachableError
-from jaxlm.errors import UsageError
+from jaxlm.io import open_filesystem, reason, shown_url, split_root, split_url
 
-# Opened by pyarrow; what fsspec knows of other schemes is more.
-ARROW = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
-URL = re.compile(r"((?:[A-Za-z][\w.+-]*::)*[A-Za-z][\w.+-]*)://(.*)", re.DOTALL)
-OPTIONS = re.compile(r"\?(?=\w+=)")
-SECRET = re.compile(r"//[^/@:]*:[^/@]*@")
-# Google's library looks for credentials, where there are none, for 15 minutes, unless it is told to give up.
-RETRY_LIMIT = "retry_limit_seconds=120"
-LONGEST_REASON = 300
 # A request a read: many small ones would take longer than what they bring.
 BYTES_A_REQUEST = 1 << 23
-
-
-def split_url(text: str) -> tuple[str, str] | None:
-    """Returns scheme and rest of a URL; None of the path of a local file.
-
-    Example:
-        >>> split_url("s3://bucket/a.txt"), split_url("corpus/a.txt")
-        (('s3', 'bucket/a.txt'), None)
-    """
-    found = URL.fullmatch(text)
-    return None if found is None else (found[1], found[2])
-
-
-def without_secret(text: str) -> str:
-    """Returns a text without the names and passwords in its URLs.
-
-    Example:
-        >>> without_secret("s3://key:secret@bucket/a.txt")
-        's3://bucket/a.txt'
-    """
-    return SECRET.sub("//", text)
-
-
-def open_filesystem(url: str) -> tuple[Any, str]:
-    """Returns the file system of a URL, as one of `pyarrow.fs`, and the path within it.
-
-    `s3://`, `gs://`, `hdfs://` and `abfs://` are opened by pyarrow, other schemes by fsspec where that is
-    installed, and with it what it needs for them: aiohttp for `https://`.
-
-    Args:
-        url: of a file or a folder, which need not exist; with pyarrow's options behind a question mark.
-
-    Raises:
-        UsageError: if the URL cannot be opened.
-
-    Example:
-        >>> open_filesystem("memory://corpus/a.txt")[1]
-        '/corpus/a.txt'
-    """
-    from pyarrow import fs
-
-    asked, scheme = url, url.partition("://")[0]
-    try:
-        if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in url:
-            url += ("&" if "?" in url else "?") + RETRY_LIMIT
-        if scheme in ARROW:
-            return fs.FileSystem.from_uri(url)
-        import fsspec
-
-        found, path = fsspec.core.url_to_fs(url)
-        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
-    except ModuleNotFoundError as error:
-        said = f"{asked}: opening {scheme}:// needs {error.name}; install it"
-        raise UsageError(without_secret(said)) from error
-    except Exception as error:
-        # Whatever a file system's own library may raise.
-        raise UsageError(without_secret(f"{asked}: cannot be opened ({reason(error)})")) from error
 
 
 class RemotePath(NamedTuple):
@@ -99,16 +33,10 @@ class RemotePath(NamedTuple):
     @classmethod
     def parse(cls, url: str) -> "RemotePath":
         """Returns the path of a URL."""
-        scheme, rest = split_url(url)
-        # Elsewhere what follows a question mark is a part of the path.
-        place, *options = OPTIONS.split(rest, 1) if scheme in ARROW else [rest]
-        host, _, key = place.partition("/")
-        root = f"{scheme}://{host or '/'}" + "".join(f"?{one}" for one in options)
-        return cls(root, key.rstrip("/"))
+        return cls(*split_root(url))
 
     def __str__(self) -> str:
-        shown = without_secret(OPTIONS.split(self.root)[0])
-        return f"{shown.removesuffix('/')}/{self.key}"
+        return f"{shown_url(self.root).removesuffix('/')}/{self.key}"
 
     @property
     def name(self) -> str:
@@ -231,14 +159,3 @@ def _opened(root: str) -> tuple[Any, str]:
         return open_filesystem(root)
     except ValueError as error:
         raise CorpusError(str(error)) from error
-
-
-def reason(error: Exception) -> str:
-    """Returns the one line of an error that says why.
-
-    Example:
-        >>> reason(OSError("access denied, of a request")), reason(OSError())
-        ('access denied, of a request', 'OSError')
-    """
-    lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
-    return lines[0][:LONGEST_REASON] if lines else type(error).__name__

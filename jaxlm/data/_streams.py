@@ -12,7 +12,8 @@ from typing import Literal
 from jaxlm.data import _containers as containers
 from jaxlm.data._encodings import UTF8, Encoding, Utf8Stream, encoding_of, ends_in_cr
 from jaxlm.data._records import MAX_DOCUMENT, CorpusError, UnreachableError, check_most
-from jaxlm.data._remote import Place, RemotePath, reason
+from jaxlm.data._remote import Place, RemotePath
+from jaxlm.io import reason
 
 BYTE_ORDER_MARK = "\ufeff"
 # What is looked at to tell encoding and line ends.

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxlm import io
-from jaxlm.data._folders import cache_root
 from jaxlm.data._records import CorpusError, UnreachableError
 from jaxlm.data._remote import Place, RemotePath, reading
 
@@ -69,7 +68,7 @@ def file_digest(place: Place) -> str:
     if isinstance(place, RemotePath):
         return _told(place) or content_digest(place)
     version = _stamped(place)
-    memory = cache_root() / "digests" / hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:32]
+    memory = io.cache_root() / "digests" / hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:32]
     is_large = version[0] >= REMEMBERED_BYTES
     if is_large and (known := _remembered(memory, version)):
         return known

@@ -7,6 +7,7 @@ from jaxlm.decoding._fill import Candidate, Filled, MaskPrediction, fill, fill_b
 from jaxlm.decoding._generate import Generated, generate, stream
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._language_model_heads import language_model_head
+from jaxlm.decoding._lm_state import LMState
 from jaxlm.decoding._logits import (
     Sampling,
     keep_min_p,
@@ -19,16 +20,29 @@ from jaxlm.decoding._loss_gradients import loss_gradients
 from jaxlm.decoding._next_token_model import NextTokenModel
 from jaxlm.decoding._next_token_output import NextTokenOutput, PerplexityTotal, readable
 from jaxlm.decoding._next_tokens import NextToken, NextTokens, next_tokens, stream_next_tokens
-from jaxlm.decoding._token_state import TokenState, initial
+from jaxlm.decoding._token_state import TokenState, initial, logp_next_batch
+from jaxlm.decoding._tree_cache import (
+    CompactTree,
+    TreeCache,
+    ancestor_mask,
+    compact_tree,
+    empty_tree,
+    extend_tree,
+    free_slots,
+    tree_log_probs,
+    tree_of_prompts,
+)
 
 __all__ = [
     "CachedLM",
     "Candidate",
+    "CompactTree",
     "Counters",
     "EmbeddingGradients",
     "Filled",
     "Generated",
     "GenerationConfig",
+    "LMState",
     "MaskPrediction",
     "NextToken",
     "NextTokenModel",
@@ -37,21 +51,30 @@ __all__ = [
     "PerplexityTotal",
     "Sampling",
     "TokenState",
+    "TreeCache",
+    "ancestor_mask",
+    "compact_tree",
     "embedding_gradients",
+    "empty_tree",
+    "extend_tree",
     "fill",
     "fill_batch",
+    "free_slots",
     "generate",
     "initial",
     "keep_min_p",
     "keep_top_k",
     "keep_top_p",
     "language_model_head",
+    "logp_next_batch",
     "loss_gradients",
     "next_tokens",
     "penalize_repetition",
     "readable",
     "stream",
     "stream_next_tokens",
+    "tree_log_probs",
+    "tree_of_prompts",
     "unfollowed",
     "warped",
     "with_defaults",

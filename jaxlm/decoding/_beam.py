@@ -1,10 +1,9 @@
 """Beam search in one compiled loop, the beams of a prompt as branches of a tree in one row of the cache.
 
-The prompt's keys and values are read and kept once. Each beam's new token gets a slot of its own behind
-them; which of these slots a beam reads is its ancestry, so that beams that are dropped, kept or forked move
-no memory. The search is transformers': candidates are the likeliest continuations of all beams, twice as
-many as beams (more where several ids end a text); those that end go to the results if they are among the
-first `W`, the others go on.
+The prompt's keys and values are read and kept once. Each beam's new token is a node of the tree, in a slot
+of its own behind them, so that beams that are dropped, kept or forked move no memory. The search is
+transformers': candidates are the likeliest continuations of all beams, twice as many as beams (more where
+several ids end a text); those that end go to the results if they are among the first `W`, the others go on.
 
 Letters: `B` prompts, `W` beams, `C` candidates, `P` prompt, `T` room for new tokens, `V` vocabulary.
 """
@@ -18,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm import models
 from jaxlm.decoding._choice import Rules, for_beams, permitted
-from jaxlm.decoding._steps import context_width, next_positions, read_prompts
+from jaxlm.decoding._steps import context_width
+from jaxlm.decoding._tree_cache import TreeCache, extend_tree, tree_log_probs, tree_of_prompts
 from jaxlm.typing import Array, Bool, Float, Int
 
 # The score of what must not be chosen; finite, so that sums of it stay in order.
@@ -62,16 +61,16 @@ class Paths(NamedTuple):
 
 class _Search(NamedTuple):
     """Where a search stands: `ended` are the best results, `is_ended` which of them are none yet, `open`
-    which prompts go on, and of the running beams what the model needs to read their last tokens."""
+    which prompts go on, `tree` what has been read, and `nodes` the slots that the running beams' last tokens
+    follow."""
 
     running: Paths
     ended: Paths
     is_ended: Bool[Array, "B W"]
     open: Bool[Array, " B"]
     improvable: Bool[Array, " B"]
-    cache: models.Cache
-    ancestry: Bool[Array, "B W S"]
-    positions: Int[Array, "B W"] | Int[Array, "B W 2"]
+    tree: TreeCache
+    nodes: Int[Array, "B W"]
 
 
 class _Rules(NamedTuple):
@@ -119,15 +118,17 @@ def search_beams(
     """
     width = context_width(model, tokens.shape[1])
     rules = _Rules(limits, stops, length_penalty, early_stopping, choice)
-    logits, reading = read_prompts(model, params, tokens, lengths, width + room * num_beams)
-    search = _blank(reading, limits, room, num_beams)
-    logits = jnp.broadcast_to(logits[:, None], (tokens.shape[0], num_beams, logits.shape[1]))
-    search = _expand(search, logits, jnp.zeros((), jnp.int32), rules)
+    tree = tree_of_prompts(model, params, tokens, lengths, num_slots=width + room * num_beams)
+    last = tree.depths.max(1)[:, None]
+    log_probs = tree_log_probs(model, params, tree, last)
+    log_probs = jnp.broadcast_to(log_probs, (tokens.shape[0], num_beams, log_probs.shape[2]))
+    search = _blank(tree, last, limits, room, num_beams)
+    search = _expand(search, log_probs, jnp.zeros((), jnp.int32), rules)
 
     def turn(carry: tuple[Array, _Search]) -> tuple[Array, _Search]:
         step, search = carry
-        logits, search = _read(model, params, search, step, width)
-        return step + 1, _expand(search, logits, step + 1, rules)
+        log_probs, search = _read(model, params, search, step, width)
+        return step + 1, _expand(search, log_probs, step + 1, rules)
 
     def unfinished(carry: tuple[Array, _Search]) -> Array:
         return (carry[0] + 1 < room) & carry[1].open.any()
@@ -137,53 +138,39 @@ def search_beams(
     return Found(best.tokens, best.log_probs, best.lengths, best.scores)
 
 
-def _blank(reading, limits, room, num_beams) -> _Search:
+def _blank(tree, last, limits, room, num_beams) -> _Search:
     """One running beam of each prompt, the others impossible: the first turn finds W different ones."""
-    num_rows, num_slots = limits.shape[0], reading.cache.num_slots
-    shape = (num_rows, num_beams)
+    shape = (limits.shape[0], num_beams)
 
     def paths(scores: Array) -> Paths:
         ids = jnp.zeros((*shape, room), jnp.int32)
         return Paths(scores, ids, jnp.zeros(ids.shape, jnp.float32), jnp.zeros(shape, jnp.int32))
 
     first = jnp.where(jnp.arange(num_beams) == 0, np.float32(0), NEVER)
-    granted = jnp.arange(num_slots, dtype=jnp.int32)[None] < reading.offsets[:, None]
-    positions = jnp.repeat(reading.positions[:, None], num_beams, axis=1)
     return _Search(
         running=paths(jnp.broadcast_to(first[None], shape)),
         ended=paths(jnp.full(shape, NEVER)),
         is_ended=jnp.zeros(shape, bool),
         open=limits > 0,
-        improvable=jnp.ones(num_rows, bool),
-        cache=reading.cache,
-        ancestry=jnp.broadcast_to(granted[:, None], (*shape, num_slots)),
-        positions=positions,
+        improvable=jnp.ones(limits.shape, bool),
+        tree=tree,
+        nodes=jnp.broadcast_to(last, shape),
     )
 
 
 def _read(model, params, search: _Search, step: Array, width: int) -> tuple[Array, _Search]:
     """Reads the last token of every beam, each into its own slot behind the prompt."""
-    num_rows, num_beams = search.running.scores.shape
-    beams = jnp.arange(num_beams, dtype=jnp.int32)
-    own = width + step * num_beams + beams
-    ancestry = search.ancestry | (jnp.arange(search.cache.num_slots)[None, None] == own[None, :, None])
+    shape = search.running.scores.shape
+    own = jnp.broadcast_to(width + step * shape[1] + jnp.arange(shape[1], dtype=jnp.int32)[None], shape)
     tokens = jax.lax.dynamic_index_in_dim(search.running.tokens, step, axis=2, keepdims=False)
-    output = model.apply(
-        {"params": params},
-        models.Inputs(tokens=tokens, positions=search.positions, attention_mask=ancestry[:, None]),
-        cache=search.cache,
-        slots=jnp.broadcast_to(own[None], (num_rows, num_beams)),
-    )
-    logits = model.apply({"params": params}, output.hidden, method="logits")
-    flat = search.positions.reshape(-1, *search.positions.shape[2:])
-    following = next_positions(model.config, flat, tokens.reshape(-1)).reshape(search.positions.shape)
-    return logits, search._replace(cache=output.cache, ancestry=ancestry, positions=following)
+    tree = extend_tree(model, params, search.tree, search.nodes, tokens, own, generations=1)
+    return tree_log_probs(model, params, tree, own), search._replace(tree=tree, nodes=own)
 
 
-def _expand(search: _Search, logits: Array, step: Array, rules: _Rules) -> _Search:
+def _expand(search: _Search, log_probs: Array, step: Array, rules: _Rules) -> _Search:
     """Continues the running beams by their likeliest tokens: some end, W others run on."""
     num_beams = search.running.scores.shape[1]
-    candidates, parents = _candidates(search.running, logits, step, rules)
+    candidates, parents = _candidates(search.running, log_probs, step, rules)
     last = jax.lax.dynamic_index_in_dim(candidates.tokens, step, axis=2, keepdims=False)
     hits = jnp.isin(last, rules.stops) | (step + 1 >= rules.limits)[:, None]
     ended, is_ended = _with_ended(search, candidates, hits, num_beams, rules)
@@ -198,23 +185,21 @@ def _expand(search: _Search, logits: Array, step: Array, rules: _Rules) -> _Sear
         is_ended=is_ended,
         open=search.open & improvable & ~full & ~hits.all(1),
         improvable=improvable,
-        ancestry=_of_parents(search.ancestry, parents),
-        positions=_of_parents(search.positions, parents),
+        nodes=_of_parents(search.nodes, parents),
     )
 
 
-def _candidates(running: Paths, logits: Array, step: Array, rules: _Rules) -> tuple[Paths, Array]:
+def _candidates(running: Paths, log_probs: Array, step: Array, rules: _Rules) -> tuple[Paths, Array]:
     """The C likeliest continuations of all running beams by one token, best first, and their parents."""
-    num_rows, num_beams, vocab_size = logits.shape
+    num_rows, num_beams, vocab_size = log_probs.shape
     count = min(max(2, 1 + rules.stops.shape[0]) * num_beams, num_beams * vocab_size)
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     scored = log_probs
     if rules.choice is not None:
         flat = log_probs.reshape(-1, vocab_size)
         steps, limits = jnp.full(flat.shape[:1], step), jnp.repeat(rules.limits, num_beams)
         tokens = running.tokens.reshape(flat.shape[0], -1)
         choice = for_beams(rules.choice, num_beams)
-        scored = permitted(flat, choice, steps, limits, tokens).reshape(logits.shape)
+        scored = permitted(flat, choice, steps, limits, tokens).reshape(log_probs.shape)
     totals = (running.scores[:, :, None] + scored).reshape(num_rows, -1)
     scores, places = jax.lax.top_k(totals, count)
     parents, tokens = places // vocab_size, places % vocab_size

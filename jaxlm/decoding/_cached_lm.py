@@ -1,13 +1,14 @@
 """A causal LM and one cache that every context shares: next-token log-probs of many contexts in one call.
 
-All contexts lie in one row of the cache, as the tree that they are: what two begin with is read and kept
-once, and a call reads the new tokens of all contexts asked for, each under a mask of its own path.
+All contexts lie in one row of a tree cache: what two begin with is read and kept once, and a call reads the
+new tokens of all contexts asked for. What they are called, and which of them are remembered, is decided here;
+what has been read of them stays on the device.
 """
 
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm import models, ops
+from jaxlm import ops
 from jaxlm.decoding._gathering import Gatherer
 from jaxlm.decoding._steps import has_encoder
 from jaxlm.decoding._token_tree import CacheSlots, Node
+from jaxlm.decoding._tree_cache import ROOT, TreeCache, empty_tree, extend_tree, tree_log_probs
 from jaxlm.errors import UsageError
 from jaxlm.io import fits
-from jaxlm.typing import Array, Bool, Float, Int
+from jaxlm.typing import Array, Float, Int
 
 
 class Counters(NamedTuple):
@@ -46,6 +48,7 @@ class CachedLM:
     """A causal LM that remembers, within bounds, what it has read. Threads may share it.
 
     Example:
+      >>> from jaxlm import models
       >>> config = models.TransformerConfig(
       ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
       ... )
@@ -97,19 +100,24 @@ class CachedLM:
         self.model, self.params, self.bos_id = model, params, bos_id
         self.max_batch, self.max_results = max_batch, max_results
         self.counters = Counters()
-        self._next_id = getattr(model.config.position, "next_id", None)
-        self._root = Node(None, -1, 0)
+        self._root = Node(None, -1)
         # Two locks, so that nobody waits for the device who only names a context.
-        self._device, self._tree = threading.Lock(), threading.Lock()
+        self._device, self._names = threading.Lock(), threading.Lock()
         self._gatherer = Gatherer(self.log_probs)
         self._results: OrderedDict[Node, np.ndarray] = OrderedDict()
         self._slots = CacheSlots(num_slots)
-        self._cache: models.Cache | None = models.empty_cache(model.config, 1, num_slots)
+        self._tree: TreeCache | None = empty_tree(model, 1, num_slots)
+
+    def __reduce__(self) -> tuple:
+        """What is pickled is the model, its parameters and the bounds; what has been read is read anew."""
+        bounds = {"num_slots": self._slots.num_slots}
+        bounds |= {name: getattr(self, name) for name in ("bos_id", "max_batch", "max_results")}
+        return functools.partial(CachedLM, **bounds), (self.model, self.params)
 
     def node(self, context: Sequence[int], after: Node | None = None) -> Node:
         """Returns the node of a context, or of more tokens after a node."""
-        with self._tree:
-            return (self._root if after is None else after).descend(context, self._next_id)
+        with self._names:
+            return (self._root if after is None else after).descend(context)
 
     def log_probs(self, nodes: Sequence[Node]) -> list[np.ndarray]:
         """Returns the float32 log-probs `[V]` of the token after each context, in nats; not to be written to.
@@ -124,70 +132,74 @@ class CachedLM:
             self.counters = old._replace(
                 requests=old.requests + len(nodes), hits=old.hits + len(nodes) - len(missing)
             )
-            while missing:
-                count = self._slots.fitting(missing[: self.max_batch])
-                found.update(zip(missing[:count], self._compute(missing[:count]), strict=True))
-                missing = missing[count:]
+            for some, computed in self._computed(missing):
+                # Each a copy of its own: a view would keep the padded rows for as long as it is remembered.
+                rows = [row.copy() for row in np.asarray(computed)[: len(some)]]
+                for row in rows:
+                    row.flags.writeable = False
+                found.update(zip(some, rows, strict=True))
             self._remember(found)
             return [found[node] for node in nodes]
+
+    def log_probs_batch(self, nodes: Sequence[Node]) -> jax.Array:
+        """Returns the same as `Float32[N V]` on the device, in the order of the nodes: none goes to the host.
+
+        Nothing is remembered but what has been read: asked again, it costs a call of the head.
+
+        Args:
+          nodes: N contexts of one token or more, one at least.
+        """
+        with self._device:
+            unique = list(dict.fromkeys(nodes))
+            self.counters = self.counters._replace(requests=self.counters.requests + len(nodes))
+            parts = [computed[: len(some)] for some, computed in self._computed(unique)]
+        rows = parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+        if len(unique) == len(nodes):
+            return rows
+        number = {node: index for index, node in enumerate(unique)}
+        return rows[jnp.asarray([number[node] for node in nodes])]
 
     async def log_probs_async(self, node: Node) -> np.ndarray:
         """Returns `log_probs` of one context; awaits under way at once share calls of the device."""
         return await self._gatherer.log_probs(node)
 
-    def _compute(self, nodes: list[Node]) -> list[np.ndarray]:
-        """Reads what is new of these contexts, and their last tokens in any case, whose logits are wanted."""
+    def _computed(self, nodes: list[Node]) -> Iterator[tuple[list[Node], jax.Array]]:
+        """Yields the nodes in portions, each with its log-probs and rows that fill up behind them."""
+        while nodes:
+            count = self._slots.fitting(nodes[: self.max_batch])
+            some, nodes = nodes[:count], nodes[count:]
+            yield some, self._compute(some)
+
+    def _compute(self, nodes: list[Node]) -> jax.Array:
+        """Reads what is new of these contexts, and returns the log-probs after them, some rows more."""
         try:
-            reads, computed = self._read(nodes)
-            # Each a copy of its own: a view would keep the padded rows for as long as it is remembered.
-            rows = [row.copy() for row in np.asarray(computed)[: len(nodes)]]
+            news = self._slots.claim(nodes)
+            computed = jax.block_until_ready(self._read(news, nodes))
         except BaseException:
-            # Slots were given to nodes that may not have been read, and the cache was given away to the call.
+            # Slots were given to nodes that may not have been read, and the tree was given away to the call.
             self._slots.clear()
-            self._cache = None
+            self._tree = None
             raise
         old = self.counters
         self.counters = old._replace(
             calls=old.calls + 1,
             batch_sizes=(*old.batch_sizes, len(nodes))[-1024:],
-            tokens_read=old.tokens_read + reads,
+            tokens_read=old.tokens_read + len(news),
         )
-        for row in rows:
-            row.flags.writeable = False
-        return rows
+        return computed
 
-    def _read(self, nodes: list[Node]) -> tuple[int, jax.Array]:
-        """Returns how many tokens were read, and the log-probs after the nodes and those that fill up."""
-        if self._cache is None:
-            self._cache = models.empty_cache(self.model.config, 1, self._slots.num_slots)
-        news = self._slots.claim(nodes)
-        # Ancestors first, whether they are new or asked for: each row of the mask extends its parent's.
-        reads = sorted({*news, *nodes}, key=lambda node: node.depth)
-        computed, self._cache = read_tree(self.model, self.params, self._cache, *self._arrays(reads, nodes))
-        return len(reads), computed
-
-    def _arrays(self, reads: list[Node], nodes: list[Node]) -> tuple[jax.Array, ...]:
-        """What `read_tree` takes: tokens, positions, slots, mask, and which of them are asked for."""
-        num_slots = self._slots.num_slots
+    def _read(self, news: list[Node], nodes: list[Node]) -> jax.Array:
+        if self._tree is None:
+            self._tree = empty_tree(self.model, 1, self._slots.num_slots)
         # The questions' number follows from the tokens': a program for every pair would be many.
-        length = min(ops.coarse_bucket(len(reads)), num_slots)
-        num_wanted = min(length, self.max_batch)
-        place = {node: index for index, node in enumerate(reads)}
-        tokens, slots = np.zeros((1, length), np.int32), np.full((1, length), num_slots, np.int32)
-        pairs = () if self._next_id is None else (2,)
-        positions = np.zeros((1, length, *pairs), np.int32)
-        granted = np.zeros((1, 1, length, num_slots), bool)
-        for index, node in enumerate(reads):
-            tokens[0, index], slots[0, index], positions[0, index] = node.token, node.slot, node.position
-            parent = place.get(node.parent)
-            if parent is None:
-                granted[0, 0, index, [ancestor.slot for ancestor in node.path()]] = True
-            else:
-                granted[0, 0, index] = granted[0, 0, parent]
-                granted[0, 0, index, node.slot] = True
-        wanted = np.zeros(num_wanted, np.int32)
-        wanted[: len(nodes)] = [place[node] for node in nodes]
-        return tuple(map(jnp.asarray, (tokens, positions, slots, granted, wanted)))
+        length = min(ops.coarse_bucket(max(len(news), len(nodes))), self._slots.num_slots)
+        wanted = np.zeros((1, min(length, self.max_batch)), np.int32)
+        wanted[0, : len(nodes)] = [node.slot for node in nodes]
+        if not news:
+            return tree_log_probs(self.model, self.params, self._tree, jnp.asarray(wanted))[0]
+        arrays = (*_arrays(news, length, self._slots.num_slots), wanted)
+        computed, self._tree = read_tree(self.model, self.params, self._tree, *map(jnp.asarray, arrays))
+        return computed
 
     def _remember(self, found: dict[Node, np.ndarray]) -> None:
         for node, log_probs in found.items():
@@ -197,30 +209,37 @@ class CachedLM:
             self._results.popitem(last=False)
 
 
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="cache")
+def _arrays(news: list[Node], length: int, num_slots: int) -> tuple[np.ndarray, ...]:
+    """What `extend_tree` takes of new nodes: parents, tokens and slots, filled up to a length."""
+    parents, tokens = np.full((1, length), ROOT, np.int32), np.zeros((1, length), np.int32)
+    slots = np.full((1, length), num_slots, np.int32)
+    for index, node in enumerate(news):
+        tokens[0, index], slots[0, index] = node.token, node.slot
+        if node.parent.slot is not None:  # the root has none
+            parents[0, index] = node.parent.slot
+    return parents, tokens, slots
+
+
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="tree")
 def read_tree(
     model: nn.Module,
     params: Mapping[str, Any],
-    cache: models.Cache,
+    tree: TreeCache,
+    parents: Int[Array, "1 L"],
     tokens: Int[Array, "1 L"],
-    positions: Int[Array, "1 L"] | Int[Array, "1 L 2"],
     slots: Int[Array, "1 L"],
-    granted: Bool[Array, "1 1 L S"],
-    wanted: Int[Array, " R"],
-) -> tuple[Float[Array, "R V"], models.Cache]:
-    """Reads tokens into their slots and returns the float32 log-probs after the wanted ones, and the cache.
+    wanted: Int[Array, "1 R"],
+) -> tuple[Float[Array, "R V"], TreeCache]:
+    """Reads new nodes and returns the float32 log-probs after the wanted ones, and the tree, in one program.
 
     Args:
       model: a causal LM.
       params: its parameters.
-      cache: of one row; its memory is used again.
+      tree: of one row; its memory is used again.
+      parents: as `extend_tree` takes them.
       tokens: `Int[1 L]`.
-      positions: as the model takes them.
-      slots: `Int[1 L]`, S where nothing is to be kept.
-      granted: `Bool[1 1 L S]` which slots each token reads.
-      wanted: `Int[R]` indices into L.
+      slots: `Int[1 L]`.
+      wanted: `Int[1 R]` slots of new nodes or old ones.
     """
-    inputs = models.Inputs(tokens=tokens, positions=positions, attention_mask=granted)
-    output = model.apply({"params": params}, inputs, cache=cache, slots=slots)
-    logits = model.apply({"params": params}, output.hidden[0, wanted], method="logits")
-    return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1), output.cache
+    tree = extend_tree(model, params, tree, parents, tokens, slots)
+    return tree_log_probs(model, params, tree, wanted)[0], tree

@@ -78,6 +78,23 @@ def read_prompts(
         that mean nothing.
       num_slots: S, more than `context_width`; static.
     """
+    hidden, reading = read_hidden(model, params, tokens, lengths, num_slots)
+    rows = jnp.arange(tokens.shape[0], dtype=jnp.int32)
+    last = hidden[rows, jnp.maximum(reading.offsets - 1, 0)]
+    return model.apply({"params": params}, last, method="logits"), reading
+
+
+def read_hidden(
+    model: nn.Module,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "B P"],
+    lengths: Int[Array, " B"],
+    num_slots: int,
+) -> tuple[Float[Array, "B L D"], CachedRows]:
+    """Returns what the head reads of each token of the prompts, and the rows; arguments as `read_prompts`.
+
+    L is `context_width`: of an encoder-decoder the vector is that of the decoder's first token.
+    """
     if not has_encoder(model):
         return _read_first(model, params, models.Inputs(tokens=tokens), lengths, num_slots)
     segments = (jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]).astype(jnp.int32)
@@ -93,7 +110,7 @@ def _read_first(
     inputs: models.Inputs,
     lengths: Int[Array, " B"],
     num_slots: int,
-) -> tuple[Float[Array, "B V"], CachedRows]:
+) -> tuple[Float[Array, "B P D"], CachedRows]:
     """Reads rows into an empty cache."""
     tokens, num_rows = inputs.tokens, inputs.num_rows
     positions = prompt_positions(model.config, tokens)
@@ -104,12 +121,9 @@ def _read_first(
     )
     is_real = jnp.arange(num_slots, dtype=jnp.int32)[None] < lengths[:, None]
     cache = output.cache._replace(positions=jnp.where(is_real, output.cache.positions, models.EMPTY))
-    last = jnp.maximum(lengths - 1, 0)
-    rows = jnp.arange(num_rows, dtype=jnp.int32)
-    hidden = output.hidden[rows, last]
-    logits = model.apply({"params": params}, hidden, method="logits")
+    rows, last = jnp.arange(num_rows, dtype=jnp.int32), jnp.maximum(lengths - 1, 0)
     following = next_positions(model.config, positions[rows, last], tokens[rows, last])
-    return logits, CachedRows(cache, lengths, following)
+    return output.hidden, CachedRows(cache, lengths, following)
 
 
 def read_token(

@@ -1,27 +1,32 @@
-"""A language model as a state: what has been read, and what may come next."""
+"""A causal LM as a state: the tokens that have been read, and what may come next."""
 
 import dataclasses
+import itertools
 import operator
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from jaxlm.decoding._cached_lm import CachedLM
+from jaxlm.decoding._lm_state import LMState
 from jaxlm.decoding._token_tree import Node
 from jaxlm.errors import UsageError
 from jaxlm.io import fits
 
 
-@dataclasses.dataclass(frozen=True)
-class TokenState:
+@dataclasses.dataclass(frozen=True, repr=False)
+class TokenState(LMState):
     """A context under a causal LM; `state << token` is another state, and the first stays what it is.
 
-    States that begin alike share what the model has computed of their beginning, whoever made them.
+    `initial` makes the first one. States that begin alike share what the model has computed of their
+    beginning, whoever made them; those of one model and window are equal if their contexts are. A pickled
+    state takes its model along, and what has been read is read anew.
 
     Attributes:
       lm: the model and its cache.
-      context: ids read so far.
-      max_context_length: the model sees the last so many of them; None: all.
+      node: the name of the context in `lm`.
+      max_context_length: the model sees the last so many tokens; None: all.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -38,32 +43,35 @@ class TokenState:
     """
 
     lm: CachedLM
-    context: tuple[int, ...]
+    node: Node
     max_context_length: int | None = None
-    _node: Node | None = dataclasses.field(default=None, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        if self._node is None:
-            object.__setattr__(self, "_node", self.lm.node(self._seen()))
+    @property
+    def context(self) -> tuple[int, ...]:
+        """The ids read so far, those that a window has left behind included."""
+        return tuple(node.token for node in self.node.path())[::-1]
+
+    def __repr__(self) -> str:
+        window = "" if self.max_context_length is None else f", max_context_length={self.max_context_length}"
+        return f"TokenState(context={self.context}{window})"
+
+    def __reduce__(self) -> tuple:
+        return initial, (self.lm, self.context, self.max_context_length)
 
     def __lshift__(self, token: int) -> "TokenState":
-        """Returns the state after one more token.
+        """Returns the state after one more token, in the same time whatever the context's length.
 
         Raises:
-          ValueError: if it is no id of the model's vocabulary.
+          UsageError: if it is no id of the model's vocabulary.
         """
-        context = (*self.context, _checked(token, self.lm))
-        limit = self.max_context_length
-        slides = limit is not None and len(context) > limit
-        # A window that slides moves every token to another position: nothing of the parent's can be used.
-        node = None if slides else self.lm.node(context[-1:], after=self._node)
-        return TokenState(self.lm, context, limit, node)
+        node = self.lm.node((_checked(token, self.lm),), after=self.node)
+        return TokenState(self.lm, node, self.max_context_length)
 
     def logp_next(self) -> np.ndarray:
         """Returns the log-probs `Float32[V]` of the next token, in nats.
 
         Raises:
-          ValueError: if nothing has been read, or more than the model's context holds.
+          UsageError: if nothing has been read, or more than the model's context holds.
         """
         return self.lm.log_probs([self._ready()])[0]
 
@@ -71,26 +79,60 @@ class TokenState:
         """Returns the same; awaits that are under way at once share calls of the device.
 
         Raises:
-          ValueError: as `logp_next`.
+          UsageError: as `logp_next`.
         """
         return await self.lm.log_probs_async(self._ready())
 
-    def _seen(self) -> tuple[int, ...]:
-        return self.context if self.max_context_length is None else self.context[-self.max_context_length :]
-
     def _ready(self) -> Node:
-        size, limit = self._node.depth, self.lm.model.config.max_length
+        """The node of what the model sees.
+
+        A window that slides moves every token to another position: nothing of the parent's can be used.
+        """
+        size, window, limit = self.node.depth, self.max_context_length, self.lm.model.config.max_length
         if size == 0:
             raise UsageError(
                 "nothing has been read, and this model has no token that begins texts: "
                 "give an initial_context or a first token"
             )
+        if window is not None and size > window:
+            last = itertools.islice(self.node.path(), window)
+            return self.lm.node([node.token for node in last][::-1])
         if size > limit:
             raise UsageError(
                 f"the context is {size} tokens long and the model reads at most {limit} (its max_length); "
                 "give a max_context_length"
             )
-        return self._node
+        return self.node
+
+
+def logp_next_batch(states: Sequence[TokenState]) -> jax.Array:
+    """Returns the log-probs `Float32[N V]` of the next token of many states, in nats, on the device.
+
+    What is new of all of them is read together, and no number goes to the host.
+
+    Args:
+      states: N states of one `CachedLM`, one at least.
+
+    Raises:
+      UsageError: if there is none, they are of several models, or one cannot be asked alone.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> config = models.TransformerConfig(
+      ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
+      ... )
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> state = initial(CachedLM(model, params), [1, 2])
+      >>> logp_next_batch([state << token for token in range(5)]).shape
+      (5, 7)
+    """
+    lms = {id(state.lm): state.lm for state in states}
+    if len(lms) != 1:
+        raise UsageError(f"a batch is of states of one CachedLM: got {len(states)} states of {len(lms)}")
+    (lm,) = lms.values()
+    return lm.log_probs_batch([state._ready() for state in states])
 
 
 def initial(
@@ -116,8 +158,8 @@ def initial(
         )
     if initial_context is None:
         initial_context = () if lm.bos_id is None else (lm.bos_id,)
-    context = tuple(_checked(token, lm) for token in initial_context)
-    return TokenState(lm, context, max_context_length)
+    node = lm.node([_checked(token, lm) for token in initial_context])
+    return TokenState(lm, node, max_context_length)
 
 
 def _checked(token: int, lm: CachedLM) -> int:

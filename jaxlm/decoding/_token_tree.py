@@ -19,34 +19,28 @@ class Node:
       parent: what it follows; None for the root.
       token: its id.
       depth: how many tokens the path holds, this one included.
-      position: what a model is told of where it stands: an offset, or an (instruction, argument) pair.
       slot: where its keys and values are kept, or None.
     """
 
-    __slots__ = ("__weakref__", "_children", "depth", "parent", "position", "slot", "token")
+    __slots__ = ("__weakref__", "_children", "depth", "parent", "slot", "token")
 
-    def __init__(self, parent: "Node | None", token: int, position: int | tuple[int, int]) -> None:
-        self.parent, self.token, self.position, self.slot = parent, token, position, None
+    def __init__(self, parent: "Node | None", token: int) -> None:
+        self.parent, self.token, self.slot = parent, token, None
         self.depth = 0 if parent is None else parent.depth + 1
         self._children: weakref.WeakValueDictionary[int, Node] = weakref.WeakValueDictionary()
 
-    def child(self, token: int, next_id: int | None) -> "Node":
-        """Returns the node of one more token; the same one as long as it lives.
-
-        Args:
-          token: its id.
-          next_id: of "instruction" positions the id that ends an instruction; None: positions are offsets.
-        """
+    def child(self, token: int) -> "Node":
+        """Returns the node of one more token; the same one as long as it lives."""
         found = self._children.get(token)
         if found is None:
-            found = self._children[token] = Node(self, token, self._following(next_id))
+            found = self._children[token] = Node(self, token)
         return found
 
-    def descend(self, tokens: Iterable[int], next_id: int | None) -> "Node":
+    def descend(self, tokens: Iterable[int]) -> "Node":
         """Returns the node at the end of a path."""
         node = self
         for token in tokens:
-            node = node.child(token, next_id)
+            node = node.child(token)
         return node
 
     def path(self) -> "Iterator[Node]":
@@ -56,21 +50,13 @@ class Node:
             yield node
             node = node.parent
 
-    def _following(self, next_id: int | None) -> int | tuple[int, int]:
-        if next_id is None:
-            return self.depth
-        if self.parent is None:
-            return 0, 0
-        instruction, argument = self.position
-        return (instruction + 1, 0) if self.token == next_id else (instruction, argument + 1)
-
 
 class CacheSlots:
     """Which nodes hold which slots of a cache, the least recently used giving theirs up.
 
     Example:
-      >>> root, slots = Node(None, -1, 0), CacheSlots(2)
-      >>> first, second = root.descend([5, 6], None), root.descend([7], None)
+      >>> root, slots = Node(None, -1), CacheSlots(2)
+      >>> first, second = root.descend([5, 6]), root.descend([7])
       >>> [node.token for node in slots.claim([first])]
       [5, 6]
       >>> [node.token for node in slots.claim([second])]  # 6 makes room: 5 was used later than its child

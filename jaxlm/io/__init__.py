@@ -3,20 +3,27 @@
 from jaxlm.io._digests import damage, read_sealed, write_digests
 from jaxlm.io._errors import ReadError, WriteError, system_errno, writing
 from jaxlm.io._fields import check_numbers, check_types, fits, spelled
-from jaxlm.io._home import expand_home
+from jaxlm.io._filesystems import open_filesystem, reason, shown_url, split_root, split_url
+from jaxlm.io._home import cache_root, expand_home
 from jaxlm.io._json import parse_json
-from jaxlm.io._locks import try_lock
+from jaxlm.io._locks import try_lock, wait_for_lock
 from jaxlm.io._records import differences, flat_fields, record_from_dict, record_to_dict
 from jaxlm.io._references import import_reference
+from jaxlm.io._remote_store import RemoteStore
 from jaxlm.io._sealed import SEAL, DamagedError, check_file, seal, seal_file, unseal
+from jaxlm.io._store import LocalStore, Store, open_store
 from jaxlm.io._strays import is_stray
-from jaxlm.io._whole import clear_partials, flush, is_partial, write_text, write_whole
+from jaxlm.io._whole import clear_partials, flush, is_partial, write_bytes, write_text, write_whole
 
 __all__ = [
     "SEAL",
     "DamagedError",
+    "LocalStore",
     "ReadError",
+    "RemoteStore",
+    "Store",
     "WriteError",
+    "cache_root",
     "check_file",
     "check_numbers",
     "check_types",
@@ -30,16 +37,24 @@ __all__ = [
     "import_reference",
     "is_partial",
     "is_stray",
+    "open_filesystem",
+    "open_store",
     "parse_json",
     "read_sealed",
+    "reason",
     "record_from_dict",
     "record_to_dict",
     "seal",
     "seal_file",
+    "shown_url",
     "spelled",
+    "split_root",
+    "split_url",
     "system_errno",
     "try_lock",
     "unseal",
+    "wait_for_lock",
+    "write_bytes",
     "write_digests",
     "write_text",
     "write_whole",

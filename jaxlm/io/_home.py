@@ -1,4 +1,4 @@
-"""Paths that begin with somebody's home folder."""
+"""Paths that begin with somebody's home folder, and the folder of what can be made again."""
 
 import os
 from pathlib import Path
@@ -27,3 +27,24 @@ def expand_home(path: str | os.PathLike[str], what: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise UsageError(f"{what}: no home folder for {str(path)!r}; write the whole path") from None
+
+
+def cache_root() -> Path:
+    """Returns the folder of what can be made again: `$JAXLM_CACHE`, else the user's cache folder.
+
+    Returns:
+      `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
+
+    Raises:
+      UsageError: if it lies in the home folder of nobody.
+
+    Example:
+      >>> cache_root().is_absolute()
+      True
+    """
+    if own := os.environ.get("JAXLM_CACHE"):
+        return expand_home(own, "JAXLM_CACHE")
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says to ignore a relative path.
+    place = os.path.join(xdg if os.path.isabs(xdg) else "~/.cache", "jaxlm")
+    return expand_home(place, "JAXLM_CACHE")

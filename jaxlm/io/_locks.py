@@ -3,6 +3,25 @@
 import fcntl
 
 
+def wait_for_lock(handle: int) -> bool:
+    """Locks an open file for this process when no other holds it; False on a file system without locks.
+
+    Args:
+      handle: of the file, from `os.open`.
+
+    Example:
+      >>> import os, tempfile
+      >>> path = os.path.join(tempfile.mkdtemp(), "lock")
+      >>> wait_for_lock(os.open(path, os.O_RDWR | os.O_CREAT))
+      True
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
 def try_lock(handle: int) -> bool:
     """Locks an open file for this process and returns True; False where another process holds it.
 

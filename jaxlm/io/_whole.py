@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed."""
 
 import contextlib
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from pathlib import Path
 from jaxlm.io._errors import writing
 
 PARTIAL = ".partial"
+# Files that this process is writing, and how many it has begun.
+_writing: set[Path] = set()
+_begun = itertools.count()
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
@@ -29,7 +33,9 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
       ('whole', ['a.txt'])
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    # A name of this call's own: another one may be writing the same file.
+    partial = path.with_name(f".{path.name}.{next(_begun)}.{os.uname().nodename}.{os.getpid()}{PARTIAL}")
+    _writing.add(partial)
     try:
         with writing(path):
             partial.touch()
@@ -40,13 +46,29 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
             os.replace(partial, path)
             flush(path.parent)  # the name as well as the bytes
     finally:
+        _writing.discard(partial)
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            os.unlink(partial)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Puts a text into `path`, in UTF-8, as `write_whole` does."""
     write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Puts bytes into `path`, as `write_whole` does."""
+
+    def write(partial: Path) -> None:
+        handle = os.open(partial, os.O_WRONLY)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(handle, left) :]
+        finally:
+            os.close(handle)
+
+    write_whole(path, write)
 
 
 def is_partial(path: Path) -> bool:
@@ -57,6 +79,27 @@ def is_partial(path: Path) -> bool:
       (True, False)
     """
     return path.name.startswith(".") and path.name.endswith(PARTIAL)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Returns whether a path that `write_whole` wrote to is of a process of this machine that is no more.
+
+    Example:
+      >>> is_abandoned(Path("runs/.model.safetensors.0.another-machine.712.partial"))
+      False
+    """
+    before, _, pid = path.stem.rpartition(".")
+    if not (before.endswith(f".{os.uname().nodename}") and pid.isdigit()):
+        return False
+    if int(pid) == os.getpid():
+        return path not in _writing
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def clear_partials(folder: str | os.PathLike[str]) -> None:

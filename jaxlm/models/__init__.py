@@ -16,9 +16,11 @@ from jaxlm.models._ensembles import (
     predict_tokens,
     predict_values,
 )
+from jaxlm.models._evaluations import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.models._head_config import HeadConfig, head_from_dict
 from jaxlm.models._head_projection import HeadProjection, head_projection
 from jaxlm.models._inputs import Inputs
+from jaxlm.models._interventions import Intervention
 from jaxlm.models._kinds import BODY_ALONE, CLASSIFICATION, JOINT, KINDS, REGRESSION, Heads, Model, as_kind
 from jaxlm.models._language_models import CausalLM, MaskedLM, TokenHead
 from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrName, ModelKind
@@ -43,6 +45,7 @@ from jaxlm.models._rotary_scaling import (
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
 from jaxlm.models._sides import decoder_config, encoder_config
+from jaxlm.models._sites import Site
 from jaxlm.models._stacking import BODIES, BODY, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
 
@@ -72,15 +75,18 @@ __all__ = [
     "EnsembleOutput",
     "EnsemblePrediction",
     "EnsembleValues",
+    "Evaluation",
     "HeadConfig",
     "HeadKind",
     "HeadProjection",
     "Heads",
     "Inputs",
     "Instruction",
+    "Intervention",
     "KindOrName",
     "LayerCache",
     "Learned",
+    "LevelSummary",
     "LinearHead",
     "LinearScaling",
     "Llama3Scaling",
@@ -95,8 +101,10 @@ __all__ = [
     "Relative",
     "Rotary",
     "Seq2SeqLM",
+    "SequenceEvaluation",
     "SequenceModel",
     "Sinusoidal",
+    "Site",
     "StandardizedOutputs",
     "TokenHead",
     "TransformHead",

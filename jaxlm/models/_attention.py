@@ -1,5 +1,7 @@
 """Attention of a block: to its own text, with a cache or without, and to the memory of another."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,8 +9,10 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.models._cache import LayerCache, write_layer
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._interventions import PassedSites
 from jaxlm.models._layers import Linear, Norm, drop
 from jaxlm.models._scope import LayerScope
+from jaxlm.models._sites import Site
 from jaxlm.typing import Array, Bool, Float, Int
 
 FEW_QUERIES = 16
@@ -19,7 +23,6 @@ class _Attending(nn.Module):
 
     config: TransformerConfig
     deterministic: bool
-    intermediates: bool
     in_full: bool = True  # False: new tokens beside those that a cache holds
 
     def _attend(
@@ -32,16 +35,19 @@ class _Attending(nn.Module):
         dtype: jnp.dtype,
         *,
         is_causal: bool,
+        change_probs: Callable[[Array], Array] | None,
         plain: bool,
         cached: bool,
-    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None]:
+    ) -> Float[Array, "B L D"]:
         config = self.config
         implementation = config.attention_implementation
         if cached and implementation == "cudnn":
             # Texts are read at any length, the fused attention at even ones.
             implementation = "auto"
+        # A fused attention never holds its probabilities, and takes no mask over slots.
+        plain = plain or change_probs is not None
         rate = 0.0 if self.deterministic else config.attention_dropout
-        attended = ops.attention(
+        outputs = ops.attention(
             query,
             key,
             value,
@@ -52,14 +58,12 @@ class _Attending(nn.Module):
             softcap=config.attention_softcap,
             dropout_rate=rate,
             dropout_rng=self.make_rng("dropout") if rate else None,
-            # A fused attention never holds its probabilities, and takes no mask over slots.
             implementation="xla" if plain else implementation,
             require_fused=config.require_fused and not plain and not cached,
-            return_probs=self.intermediates,
+            change_probs=change_probs,
         )
-        outputs, probs = attended if self.intermediates else (attended, None)
         outputs = self.output(outputs.reshape(*outputs.shape[:2], -1).astype(dtype))
-        return drop(self, outputs, config.attention_output_dropout, self.deterministic), probs
+        return drop(self, outputs, config.attention_output_dropout, self.deterministic)
 
 
 class Attention(_Attending):
@@ -81,17 +85,20 @@ class Attention(_Attending):
         hidden: Float[Array, "B L D"],
         scope: LayerScope,
         number: Int[Array, ""] | int,
+        sites: PassedSites,
         cache: LayerCache | None = None,
         slots: Int[Array, "B L"] | None = None,
-    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None, LayerCache | None]:
+    ) -> tuple[Float[Array, "B L D"], LayerCache | None]:
         query, key, value = self._heads(hidden, scope.turns)
+        query, key = sites.at(Site.QUERIES, query), sites.at(Site.KEYS, key)
+        value = sites.at(Site.VALUES, value)
         if self.config.attention_scale_by_layer:
             query = query / jnp.asarray(number + 1, query.dtype)
         if cache is not None:
             cache = write_layer(cache, key, value, slots)
         if not self.in_full:
             query, key, value = _with_kept(query, cache)
-        outputs, probs = self._attend(
+        outputs = self._attend(
             query,
             key,
             value,
@@ -99,10 +106,11 @@ class Attention(_Attending):
             scope.bias,
             hidden.dtype,
             is_causal=self.config.causal and self.in_full,
-            plain=self.intermediates or not self.in_full,
+            change_probs=sites.changer(Site.ATTENTION_PROBS),
+            plain=not self.in_full,
             cached=cache is not None,
         )
-        return outputs, probs, cache
+        return outputs, cache
 
     def _heads(self, hidden: jax.Array, turns: ops.Turns | None) -> tuple[jax.Array, ...]:
         config = self.config
@@ -132,29 +140,41 @@ class CrossAttention(_Attending):
         hidden: Float[Array, "B L D"],
         memory: Float[Array, "B S D"] | LayerCache,
         mask: Bool[Array, "B 1 #L S"] | None,
+        sites: PassedSites,
         *,
         cached: bool = False,
-    ) -> tuple[Float[Array, "B L D"], Float[Array, "B N L S"] | None, LayerCache]:
-        """Returns what is added to the stream, probabilities if asked for, and the memory's keys and values.
+    ) -> tuple[Float[Array, "B L D"], LayerCache]:
+        """Returns what is added to the stream, and the memory's keys and values.
 
         Args:
           hidden: the stream.
           memory: what an encoder made, or the keys and values that this block made of it before.
           mask: True = may attend; None for everything.
+          sites: of the block.
           cached: whether the rows that read are kept in a cache.
         """
-        query = self._split(self.query(hidden))
+        query = sites.at(Site.CROSS_QUERIES, self._split(self.query(hidden)))
         if isinstance(memory, LayerCache):
-            kept, (query, key, value) = memory, _with_kept(query, memory)
+            query, key, value = _with_kept(query, memory)
         else:
             heads = self._split(self.memory(memory))
             key, value = heads[:, :, : self.config.num_kv_heads], heads[:, :, self.config.num_kv_heads :]
-            kept = LayerCache(key.swapaxes(1, 2), value.swapaxes(1, 2))
-        plain = self.intermediates or isinstance(memory, LayerCache)
-        outputs, probs = self._attend(
-            query, key, value, mask, None, hidden.dtype, is_causal=False, plain=plain, cached=cached
+        key, value = sites.at(Site.CROSS_KEYS, key), sites.at(Site.CROSS_VALUES, value)
+        is_kept = isinstance(memory, LayerCache)
+        outputs = self._attend(
+            query,
+            key,
+            value,
+            mask,
+            None,
+            hidden.dtype,
+            is_causal=False,
+            change_probs=sites.changer(Site.CROSS_ATTENTION_PROBS),
+            plain=is_kept,
+            cached=cached,
         )
-        return outputs, probs, kept
+        kept = memory if is_kept else LayerCache(key.swapaxes(1, 2), value.swapaxes(1, 2))
+        return outputs, kept
 
     def _split(self, heads: jax.Array) -> jax.Array:
         return heads.reshape(*heads.shape[:2], -1, self.config.head_width)

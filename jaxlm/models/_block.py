@@ -9,8 +9,10 @@ from jaxlm import ops
 from jaxlm.models._attention import Attention, CrossAttention
 from jaxlm.models._cache import LayerCache
 from jaxlm.models._config import GATED, TransformerConfig
+from jaxlm.models._interventions import PassedSites
 from jaxlm.models._layers import Linear, Norm, drop
 from jaxlm.models._scope import Scope
+from jaxlm.models._sites import Site, Sites
 from jaxlm.typing import Array, Float, Int
 
 NONLINEARITIES = {
@@ -24,20 +26,20 @@ NONLINEARITIES = {
 }
 
 
-class BlockTrace(NamedTuple):
-    """What a block shows of itself: the residual stream after it, and its attentions' probabilities."""
-
-    hidden: Float[Array, "B L D"]
-    probs: Float[Array, "B N L S"]
-    cross_probs: Float[Array, "B N L S"] | None = None
+# Where what each sub-layer adds to the stream passes.
+ADDED_AT = {
+    "attention": Site.ATTENTION_OUTPUT,
+    "cross_attention": Site.CROSS_ATTENTION_OUTPUT,
+    "mlp": Site.FEED_FORWARD_OUTPUT,
+}
 
 
 class BlockResults(NamedTuple):
-    """What a block gives beside the stream: its trace, its cache, its keys and values of the memory."""
+    """What a block gives beside the stream: sites asked for, its cache, its keys and values of the memory."""
 
-    trace: BlockTrace | None
+    sites: dict[Site, Array]
     cache: LayerCache | None
-    memory: LayerCache | None = None
+    memory: LayerCache | None
 
 
 class FeedForward(nn.Module):
@@ -71,19 +73,19 @@ class Block(nn.Module):
 
     config: TransformerConfig
     deterministic: bool
-    intermediates: bool
+    intermediates: Sites
     in_full: bool = True  # False: it reads new tokens beside those that a cache holds
     layer: int | None = None  # its number; None: told at the call, by a scan
 
     def setup(self) -> None:
         config = self.config
-        self.attention = Attention(config, self.deterministic, self.intermediates, self.in_full)
+        self.attention = Attention(config, self.deterministic, self.in_full)
         if config.first_norm or self.layer != 0:
             self.attention_norm = Norm(config, config.norm_epsilon)
         self.mlp = FeedForward(config, self.deterministic)
         self.mlp_norm = Norm(config, config.norm_epsilon)
         if config.cross_attention:
-            self.cross_attention = CrossAttention(config, self.deterministic, self.intermediates)
+            self.cross_attention = CrossAttention(config, self.deterministic)
             self.cross_attention_norm = Norm(config, config.norm_epsilon)
         if config.norm_placement == "sandwich":
             self.attention_output_norm = Norm(config, config.norm_epsilon)
@@ -112,39 +114,44 @@ class Block(nn.Module):
         """
         config = self.config
         number = self.layer if number is None else number
-        own = scope.of_layer(config, number)
-        attended, probs, cache = self.attention(self._attention_inputs(hidden), own, number, cache, slots)
+        own, sites = (
+            scope.of_layer(config, number),
+            PassedSites(self.intermediates, scope.interventions, number),
+        )
+        hidden = sites.at(Site.BLOCK_INPUT, hidden)
+        attended, cache = self.attention(self._attention_inputs(hidden), own, number, sites, cache, slots)
+        kept = None
         if config.parallel_residual:
-            hidden = hidden + attended + self.mlp(self.mlp_norm(hidden))
-            trace = BlockTrace(hidden, probs) if self.intermediates else None
-            return hidden, BlockResults(trace, cache)
-        hidden = self._added(hidden, attended, "attention")
-        cross_probs, kept = None, None
-        if config.cross_attention:
-            read, cross_probs, kept = self.cross_attention(
-                self._inputs(hidden, "cross_attention"),
-                scope.memory if memory is None else memory,
-                scope.memory_mask,
-                cached=cache is not None,
-            )
-            hidden = self._added(hidden, read, "cross_attention")
-        hidden = self._added(hidden, self.mlp(self._inputs(hidden, "mlp")), "mlp")
-        trace = BlockTrace(hidden, probs, cross_probs) if self.intermediates else None
+            news = sites.at(Site.FEED_FORWARD_OUTPUT, self.mlp(self.mlp_norm(hidden)))
+            hidden = hidden + sites.at(Site.ATTENTION_OUTPUT, attended) + news
+        else:
+            hidden = self._added(hidden, attended, "attention", sites)
+            if config.cross_attention:
+                read, kept = self.cross_attention(
+                    self._inputs(hidden, "cross_attention"),
+                    scope.memory if memory is None else memory,
+                    scope.memory_mask,
+                    sites,
+                    cached=cache is not None,
+                )
+                hidden = self._added(hidden, read, "cross_attention", sites)
+            hidden = self._added(hidden, self.mlp(self._inputs(hidden, "mlp")), "mlp", sites)
+        hidden = sites.at(Site.RESIDUAL, hidden)
         # Keys and values of a memory are worth keeping where there is a cache that does not have them yet.
         is_new = cache is not None and memory is None
-        return hidden, BlockResults(trace, cache, kept if is_new else None)
+        return hidden, BlockResults(sites.values, cache, kept if is_new else None)
 
     def _inputs(self, hidden: Float[Array, "B L D"], name: str) -> Float[Array, "B L D"]:
         """What a sub-layer reads of the stream."""
         return hidden if self.config.norm_placement == "post" else getattr(self, f"{name}_norm")(hidden)
 
     def _added(
-        self, hidden: Float[Array, "B L D"], news: Float[Array, "B L D"], name: str
+        self, hidden: Float[Array, "B L D"], news: Float[Array, "B L D"], name: str, sites: PassedSites
     ) -> Float[Array, "B L D"]:
         """The stream with what a sub-layer adds to it."""
         if self.config.norm_placement == "sandwich":
-            return hidden + getattr(self, f"{name}_output_norm")(news)
-        hidden = hidden + news
+            news = getattr(self, f"{name}_output_norm")(news)
+        hidden = hidden + sites.at(ADDED_AT[name], news)
         return getattr(self, f"{name}_norm")(hidden) if self.config.norm_placement == "post" else hidden
 
     def _attention_inputs(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B L D"]:

@@ -1,5 +1,6 @@
 """A model on a body: how every one is called; and the body without a head, on which a new one is drawn."""
 
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 import flax.linen as nn
@@ -7,6 +8,8 @@ import flax.linen as nn
 from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._inputs import Inputs
+from jaxlm.models._interventions import Intervention
+from jaxlm.models._sites import Site
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Float, Int
 
@@ -22,12 +25,18 @@ class ModelOnBody(nn.Module):
         *,
         cache: Cache | None = None,
         slots: Int[Array, "B L"] | None = None,
+        interventions: Sequence[Intervention] = (),
+        intermediates: Collection[Site] = (),
         deterministic: bool = True,
-        intermediates: bool = False,
     ) -> Output:
         """Returns the body's `Output`; arguments as for `Transformer`."""
         output = self.body(
-            inputs, cache=cache, slots=slots, deterministic=deterministic, intermediates=intermediates
+            inputs,
+            cache=cache,
+            slots=slots,
+            interventions=interventions,
+            intermediates=intermediates,
+            deterministic=deterministic,
         )
         if self.is_initializing():
             self._make_head(output.hidden[:, :1])

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxlm.devices import current_target
 from jaxlm.models._config import TransformerConfig
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -82,7 +83,7 @@ def empty_cache(
     config = config.resolved()
     shape = (num_rows, config.num_kv_heads, num_slots, config.head_width)
     if dtype is None:
-        dtype = jnp.float32 if jax.default_backend() == "cpu" else config.dtype
+        dtype = jnp.float32 if current_target().platform == "cpu" else config.dtype
 
     def layer(*leading: int) -> LayerCache:
         return LayerCache(*(jnp.zeros((*leading, *shape), jnp.dtype(dtype)) for _ in range(2)))

@@ -79,6 +79,8 @@ def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
       [[7, 8]]
     """
     inputs = inputs if isinstance(inputs, Inputs) else Inputs(tokens=inputs)
+    if inputs.encoder is not None:
+        inputs = inputs._replace(encoder=as_inputs(inputs.encoder))
     if (inputs.tokens is None) == (inputs.embeddings is None):
         told = "neither" if inputs.tokens is None else "both"
         raise UsageError(f"a model reads tokens or embeddings: got {told}")
@@ -119,7 +121,7 @@ def check_inputs(
         _check_cached(config, inputs, cache, slots)
 
 
-def check_sides(inputs: Inputs, cache: Cache | None) -> None:
+def check_both_sides(inputs: Inputs, cache: Cache | None) -> None:
     """Refuses an encoder-decoder's inputs whose sides contradict each other.
 
     Args:

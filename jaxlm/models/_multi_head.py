@@ -1,6 +1,6 @@
 """Several heads on one body: token heads and sequence heads by name."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,9 +12,11 @@ from jaxlm.models._cache import Cache
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
 from jaxlm.models._inputs import Inputs, as_inputs
+from jaxlm.models._interventions import Intervention
 from jaxlm.models._language_models import TokenHead
 from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM
 from jaxlm.models._sequence_model import SequenceHead, StandardizedOutputs
+from jaxlm.models._sites import Site
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Float, Int
 
@@ -66,8 +68,9 @@ class MultiHeadModel(ModelOnBody):
         head: str | None = None,
         cache: Cache | None = None,
         slots: Int[Array, "B L"] | None = None,
+        interventions: Sequence[Intervention] = (),
+        intermediates: Collection[Site] = (),
         deterministic: bool = True,
-        intermediates: bool = False,
     ) -> Output:
         """Returns the body's `Output` as `head` reads it; other arguments as for `Transformer`.
 
@@ -81,7 +84,12 @@ class MultiHeadModel(ModelOnBody):
         if head is not None and self._is_causal(head) and not self.config.causal:
             inputs = _earlier_only(as_inputs(inputs), cache)
         return super().__call__(
-            inputs, cache=cache, slots=slots, deterministic=deterministic, intermediates=intermediates
+            inputs,
+            cache=cache,
+            slots=slots,
+            interventions=interventions,
+            intermediates=intermediates,
+            deterministic=deterministic,
         )
 
     def features(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch D"]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.models._cache import Cache, slot_mask
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._interventions import Intervention
 from jaxlm.models._position import Rotary
 from jaxlm.models._rotary_scaling import turn_scaling
 from jaxlm.typing import Array, Bool, Float, Int
@@ -46,6 +47,7 @@ class Scope(NamedTuple):
       bias: `Float32[B|1 N L S]`, None where positions are not relative.
       memory: `Float[B S D]` what an encoder made; None where there is none, or blocks have kept theirs.
       memory_mask: `Bool[B 1 L|1 S]`, True = may attend; None for everything.
+      interventions: what is changed in the blocks.
     """
 
     masks: Kinds
@@ -53,6 +55,7 @@ class Scope(NamedTuple):
     bias: Float[Array, " #B N L S"] | None = None
     memory: Float[Array, "B S D"] | None = None
     memory_mask: Bool[Array, "B 1 #L S"] | None = None
+    interventions: tuple[Intervention, ...] = ()
 
     def of_layer(self, config: TransformerConfig, number: Int[Array, ""] | int) -> LayerScope:
         """Returns what a block reads of it; its number is known when a scan runs, or before."""

@@ -1,11 +1,20 @@
 """Encoder-decoders: one text is read as a whole, another is written from it."""
 
-from jaxlm.errors import ConfigError
+from collections.abc import Collection, Sequence
+
+from jaxlm.errors import ConfigError, UsageError
 from jaxlm.models._cache import Cache
-from jaxlm.models._inputs import Inputs, as_inputs, check_sides
+from jaxlm.models._inputs import Inputs, as_inputs, check_both_sides
+from jaxlm.models._interventions import (
+    Intervention,
+    as_interventions,
+    decoder_interventions,
+    encoder_interventions,
+)
 from jaxlm.models._language_models import HeadedModel, TokenHead
 from jaxlm.models._position import Instruction
 from jaxlm.models._sides import decoder_config, encoder_config
+from jaxlm.models._sites import Site, as_sites, decoder_sites, encoder_sites, named_for_encoder
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Int
 
@@ -18,7 +27,7 @@ class Seq2SeqLM(HeadedModel):
     made of another, so that a text is encoded once however much is written from it.
 
     Example:
-      >>> import jax
+      >>> import jax, jax.numpy as jnp
       >>> from jaxlm.models import DecoderConfig, Inputs, TransformerConfig
       >>> sizes = {"vocab_size": 7, "width": 8, "depth": 1, "num_heads": 2}
       >>> model = Seq2SeqLM(TransformerConfig(**sizes, decoder=DecoderConfig()))
@@ -46,8 +55,9 @@ class Seq2SeqLM(HeadedModel):
         *,
         cache: Cache | None = None,
         slots: Int[Array, "B L"] | None = None,
+        interventions: Sequence[Intervention] = (),
+        intermediates: Collection[Site] = (),
         deterministic: bool = True,
-        intermediates: bool = False,
     ) -> Output:
         """Returns the decoder's `Output`; arguments as for `Transformer`.
 
@@ -59,42 +69,72 @@ class Seq2SeqLM(HeadedModel):
             With a cache that has read one already, neither. At `init` the encoder's may be left out.
           cache: from `empty_cache` of `decoder_config(config)`, or from the call before.
           slots: `Int[B L]` of the decoder's tokens in the cache.
+          interventions: what is changed on the way, on either side.
+          intermediates: the sites of both sides that are returned; static.
           deterministic: no dropout.
-          intermediates: whether to return those of both sides.
 
         Raises:
-          UsageError: as `Transformer`; if one side has segments and the other has none, or there is an
-            encoder's text and its memory.
+          UsageError: as `Transformer`; if one side has segments and the other has none, there is an encoder's
+            text and its memory, or a site is of an encoder that does not run.
         """
-        inputs, how = as_inputs(inputs), {"deterministic": deterministic, "intermediates": intermediates}
-        check_sides(inputs, cache)
-        source = inputs.encoder
+        inputs, wanted, changes = as_inputs(inputs), as_sites(intermediates), as_interventions(interventions)
+        check_both_sides(inputs, cache)
+        source, of_encoder = inputs.encoder, {}
         if self.is_initializing() and source is None:
             source = inputs
-        read = None if source is None else self.encode(source, **how)
-        if read is not None:
-            segments = as_inputs(source).segments
-            inputs = inputs._replace(encoder=None, memory=read.hidden, memory_segments=segments)
+        if source is not None:
+            own = {
+                "interventions": encoder_interventions(changes),
+                "intermediates": encoder_sites(wanted),
+            }
+            read = self.encoder(source, **own, deterministic=deterministic)
+            wanted, changes = decoder_sites(wanted), decoder_interventions(changes)
+            of_encoder = named_for_encoder(read.intermediates)
+            inputs = inputs._replace(encoder=None, memory=read.hidden, memory_segments=source.segments)
         if inputs.embeddings is None:
             inputs = inputs._replace(tokens=None, embeddings=self.token_vectors(inputs.tokens))
-        output = self.decoder(inputs, cache=cache, slots=slots, **how)
+        output = self.decoder(
+            inputs,
+            cache=cache,
+            slots=slots,
+            interventions=changes,
+            intermediates=wanted,
+            deterministic=deterministic,
+        )
         if self.is_initializing():
             self.logits(output.hidden[:, :1])  # makes the head's parameters
-        if not intermediates or read is None:
-            return output
-        sides = {"encoder": read.intermediates | {"hidden": read.hidden}, "decoder": output.intermediates}
-        named = {f"{side}.{name}": array for side, part in sides.items() for name, array in part.items()}
-        return output._replace(intermediates=named)
+        return output._replace(intermediates=output.intermediates | of_encoder)
 
     def encode(
         self,
         inputs: Inputs | Int[Array, "B M"],
         *,
+        interventions: Sequence[Intervention] = (),
+        intermediates: Collection[Site] = (),
         deterministic: bool = True,
-        intermediates: bool = False,
     ) -> Output:
-        """Returns the encoder's `Output`, whose `hidden` is the memory that a decoder reads."""
-        return self.encoder(inputs, deterministic=deterministic, intermediates=intermediates)
+        """Returns the encoder's `Output`, whose `hidden` is the memory that a decoder reads.
+
+        Args:
+          inputs: what the encoder reads.
+          interventions: what is changed on the way, at the encoder's sites.
+          intermediates: the encoder's sites that are returned; static.
+          deterministic: no dropout.
+
+        Raises:
+          UsageError: as `Transformer`; if a site is the decoder's.
+        """
+        wanted, changes = as_sites(intermediates), as_interventions(interventions)
+        others = (*decoder_sites(wanted), *(one.site for one in decoder_interventions(changes)))
+        if others:
+            raise UsageError(f"encode runs the encoder alone: got site {others[0]}, the decoder's")
+        output = self.encoder(
+            inputs,
+            interventions=encoder_interventions(changes),
+            intermediates=encoder_sites(wanted),
+            deterministic=deterministic,
+        )
+        return output._replace(intermediates=named_for_encoder(output.intermediates))
 
     def table_owner(self) -> Transformer:
         """Returns the encoder, whose table the decoder and a tied head use too."""

@@ -1,19 +1,22 @@
 """The transformer body: embeddings, blocks, final norm; from tokens or vectors to the residual stream."""
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxlm.models._block import Block, BlockTrace
+from jaxlm.models._block import Block
 from jaxlm.models._cache import Cache, LayerCache, with_memory, write_positions
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
 from jaxlm.models._inputs import Inputs, as_inputs, check_inputs
+from jaxlm.models._interventions import Intervention, PassedSites, check_sites
 from jaxlm.models._layers import DistanceBias, Norm
 from jaxlm.models._position import Relative
 from jaxlm.models._scope import Scope, cached_scope, full_scope, memory_mask
+from jaxlm.models._sites import Site
 from jaxlm.typing import Array, Float, Int
 
 
@@ -22,15 +25,13 @@ class Output(NamedTuple):
 
     Attributes:
       hidden: `Float[B L D]` in the compute dtype; a head makes logits of it.
-      intermediates: None, or by name `embeddings.hidden`, and for each block `block_03.hidden` (the residual
-        stream after it, `Float[B L D]`) and `block_03.attention.probs` (`Float[B N L L]` in float32, with a
-        cache `[B N L S]`), of a decoder `block_03.cross_attention.probs` too; of an encoder-decoder each of
-        these behind `encoder.` or `decoder.`, and `encoder.hidden`.
+      intermediates: by site what was asked for, of all layers `[R, ...]`, as changed where an intervention
+        changed it: `intermediates[site][layer]` is of the shape that `Site` says; empty where nothing was.
       cache: the `Cache` that was given, with the new tokens in their slots; None without one.
     """
 
     hidden: Float[Array, "B L D"]
-    intermediates: dict[str, Array] | None
+    intermediates: dict[Site, Array]
     cache: Cache | None = None
 
 
@@ -91,8 +92,9 @@ class Transformer(nn.Module):
         *,
         cache: Cache | None = None,
         slots: Int[Array, "B L"] | None = None,
+        interventions: Sequence[Intervention] = (),
+        intermediates: Collection[Site] = (),
         deterministic: bool = True,
-        intermediates: bool = False,
     ) -> Output:
         """Returns the residual stream after the last block.
 
@@ -110,8 +112,9 @@ class Transformer(nn.Module):
           cache: of S slots a row; needs positions and, with an attention mask, `slots`.
           slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept. None: the
             first L of an empty cache.
+          interventions: what is changed on the way, in this order.
+          intermediates: the sites that are returned; static.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
-          intermediates: whether to return them; attention is then not fused.
 
         Raises:
           UsageError: if the inputs contradict themselves, the config or the cache.
@@ -119,6 +122,7 @@ class Transformer(nn.Module):
         """
         config, inputs = self.config.resolved(), as_inputs(inputs)
         check_inputs(config, inputs, cache, slots)
+        wanted, changes = check_sites(config, intermediates, interventions)
         vectors = inputs.embeddings
         if vectors is None:
             vectors = self.token_vectors(inputs.tokens, inputs.segments)
@@ -127,17 +131,21 @@ class Transformer(nn.Module):
         if cache is not None:
             cache = cache._replace(positions=write_positions(cache, positions, slots))
         scope = self._scope(config, inputs, positions, cache, in_full=in_full)
+        scope = scope._replace(interventions=changes)
+        first = PassedSites(wanted, changes, 0)
         start = self.embeddings(vectors, positions, deterministic, inputs.token_types)
+        start = first.at(Site.EMBEDDINGS, start)
         is_kept = cache is not None and cache.memory is not None
         kept = Kept(None if cache is None else cache.layers, cache.memory.layers if is_kept else None)
         stack = self._scanned if config.scan_layers else self._unrolled
-        flags = (deterministic, intermediates, in_full)
-        hidden, traces, news = stack(config, start, scope, kept, slots, flags)
+        flags = (deterministic, wanted, in_full)
+        hidden, values, news = stack(config, start, scope, kept, slots, flags)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
         if cache is not None:
             cache = cache._replace(layers=news.layers)
             cache = with_memory(cache, news.memory, inputs.memory, inputs.memory_segments)
-        return Output(hidden, _named(start, traces) if intermediates else None, cache)
+        values |= {site: array[None] for site, array in first.values.items()}
+        return Output(hidden, values, cache)
 
     def _scope(self, config, inputs: Inputs, positions, cache: Cache | None, *, in_full: bool) -> Scope:
         """What all blocks read beside the stream."""
@@ -171,8 +179,8 @@ class Transformer(nn.Module):
             own, memory = (None if layers is None else layers[layer] for layers in kept)
             hidden, found = module(hidden, scope, own, slots, None, memory)
             results.append(found)
-        traces, layers, memory = (list(part) for part in zip(*results, strict=True))
-        return hidden, traces, Kept(tuple(layers), tuple(memory))
+        values, layers, memory = zip(*results, strict=True)
+        return hidden, jax.tree.map(lambda *arrays: jnp.stack(arrays), *values), Kept(layers, memory)
 
     def _scanned(self, config, hidden, scope, kept, slots, flags):
         stack = nn.scan(
@@ -185,21 +193,10 @@ class Transformer(nn.Module):
         )
         module = stack(config, *flags, name="blocks")
         numbers = jnp.arange(config.depth, dtype=jnp.int32)
-        hidden, (stacked, layers, memory) = module(hidden, scope, kept.layers, slots, numbers, kept.memory)
-        traces = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(config.depth)]
-        return hidden, traces, Kept(layers, memory)
+        hidden, (values, layers, memory) = module(hidden, scope, kept.layers, slots, numbers, kept.memory)
+        return hidden, values, Kept(layers, memory)
 
 
 def block_name(layer: int) -> str:
-    """The name of a block among parameters and intermediates."""
+    """The name of a block among parameters."""
     return f"block_{layer:02d}"
-
-
-def _named(start: Array, traces: list[BlockTrace]) -> dict[str, Array]:
-    named = {"embeddings.hidden": start}
-    for layer, trace in enumerate(traces):
-        named[f"{block_name(layer)}.hidden"] = trace.hidden
-        named[f"{block_name(layer)}.attention.probs"] = trace.probs
-        if trace.cross_probs is not None:
-            named[f"{block_name(layer)}.cross_attention.probs"] = trace.cross_probs
-    return named

@@ -3,11 +3,12 @@
 Letters: `B` batch, `L` queries, `S` keys, `N` query heads, `K` key/value heads, `G = N / K`, `H` head width.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 
+from jaxlm.devices import current_target
 from jaxlm.errors import ConfigError
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
 from jaxlm.ops._derivatives import are_plain, naming_remedy
@@ -35,6 +36,7 @@ def attention(
     implementation: Implementation = "auto",
     require_fused: bool = False,
     return_probs: bool = False,
+    change_probs: Callable[[Float[Array, "B N L S"]], Float[Array, "B N L S"]] | None = None,
 ) -> Float[Array, "B L N H"] | tuple[Float[Array, "B L N H"], Float[Array, "B N L S"]]:
     """Returns `softmax(scale * query key^T + bias) value`, each query over the keys it may attend to.
 
@@ -58,6 +60,8 @@ def attention(
         limits hold. With `derivatives("any")` each of them is "xla".
       require_fused: makes it an error that the fused implementation cannot be used.
       return_probs: also return the float32 probabilities, before dropout.
+      change_probs: what makes other probabilities of them, which are used and returned in their place; None:
+        nothing.
 
     Returns:
       `Float[B L N H]` in the query's dtype, or that and the probabilities `Float[B N L S]`.
@@ -85,9 +89,9 @@ def attention(
     if implementation == "xla" and require_fused:
         raise ValueError('attention: require_fused contradicts implementation="xla"; drop one of them')
     scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    rate = float(dropout_rate)
+    rate, needs_probs = float(dropout_rate), return_probs or change_probs is not None
     if implementation != "xla":
-        options = {"softcap": softcap, "dropout_rate": rate, "return_probs": return_probs}
+        options = {"softcap": softcap, "dropout_rate": rate, "return_probs": needs_probs}
         reason = obstacle(query, key, has_bias=bias is not None, **options)
         say_once(query.shape, query.dtype.name, reason)
         if reason is None:
@@ -102,11 +106,13 @@ def attention(
         mask = jnp.tril(jnp.ones((1, 1, query.shape[1], key.shape[1]), bool))
     words = key_words(dropout_rng) if rate else None
     settings = Settings(scale, softcap, rate)
-    if return_probs:
+    if needs_probs:
         probs = attention_probs(query, key, mask, bias, settings)
-        return weighted_values(probs, value, words, settings), probs
+        probs = probs if change_probs is None else change_probs(probs)
+        outputs = weighted_values(probs, value, words, settings)
+        return (outputs, probs) if return_probs else outputs
     # An accelerator would rather have one large product than four of half the work.
-    if is_causal and not rate and query.shape[1] >= LONG and jax.default_backend() == "cpu":
+    if is_causal and not rate and query.shape[1] >= LONG and current_target().platform == "cpu":
         return _causal_in_parts(query, key, value, mask, bias, settings)
     return dense_attention(query, key, value, mask, bias, words, settings)
 

@@ -6,6 +6,7 @@ import logging
 import jax
 import jax.numpy as jnp
 
+from jaxlm.devices import Target, current_target
 from jaxlm.ops._derivatives import are_plain
 from jaxlm.typing import Array
 
@@ -50,10 +51,11 @@ def obstacle(
       >>> obstacle(query, query, softcap=None, dropout_rate=0.0, return_probs=False)
       'the backend is cpu'
     """
-    widest = _widest_head() if jax.default_backend() == "gpu" else 0
+    target = current_target()
+    widest = _widest_head(target)
     head_width, lengths = query.shape[3], (query.shape[1], key.shape[1])
     obstacles = (
-        (jax.default_backend() != "gpu", f"the backend is {jax.default_backend()}"),
+        (target.platform != "gpu", f"the backend is {target.platform}"),
         (widest == 0, "cuDNN needs an NVIDIA GPU from Ampere on"),
         (query.dtype not in (jnp.bfloat16, jnp.float16), f"cuDNN computes bf16 and f16, not {query.dtype}"),
         (head_width % 8 != 0, f"cuDNN needs a head width in eights, got {head_width}"),
@@ -75,9 +77,7 @@ def say_once(shape: tuple[int, ...], dtype: str, reason: str | None) -> None:
     _LOG.info("attention [%s] %s: %s", ",".join(map(str, shape)), _SHORT_NAMES.get(dtype, dtype), chosen)
 
 
-def _widest_head() -> int:
-    """How wide the heads of cuDNN's attention may be on this GPU; 0 where it has none."""
-    capability = str(getattr(jax.local_devices()[0], "compute_capability", ""))
-    major = capability.partition(".")[0]
-    known = int(major) if major.isdigit() else 0
+def _widest_head(target: Target) -> int:
+    """How wide the heads of cuDNN's attention may be on a GPU; 0 where it has none."""
+    known = 0 if target.capability is None else target.capability[0]
     return next((width for lowest, width in _WIDEST_HEADS if known >= lowest), 0)

@@ -7,15 +7,15 @@ memory first. XLA folds a plain transposition back into the product, so a layout
 A product of fewer rows than a tile of those units has, as in decoding, is not given to them at all and runs
 at a twentieth of the memory's speed: there the rows are filled up to a tile and go to the right of the large
 operand, which is then read at two thirds of that speed, at half of it or less from the other side. Other
-backends take any layout and are left alone. Which of the two is decided when a function is traced, by the
-default backend.
+backends take any layout and are left alone. Which of the two is decided when a function is traced, by what it
+is compiled for.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
+from jaxlm.devices import current_target
 from jaxlm.typing import Array, Float
 
 # Rows of a tile of the CPU's matrix units.
@@ -49,7 +49,7 @@ def product(
       [[11.0]]
     """
     num_rows = left.shape[2 * num_batch_axes + 1 - left_axis]
-    if num_rows < TILE_ROWS and left.dtype == jnp.bfloat16 and jax.default_backend() == "cpu":
+    if num_rows < TILE_ROWS and left.dtype == jnp.bfloat16 and current_target().platform == "cpu":
         return _few_rows(left, right, left_axis, right_axis, num_batch_axes)
     batch = tuple(range(num_batch_axes))
     precision = lax.Precision.HIGHEST if left.dtype == jnp.float32 else None
@@ -90,6 +90,6 @@ def row_major(array: Float[Array, "..."]) -> Float[Array, "..."]:
       >>> row_major(jnp.ones((2, 3)).T).shape
       (3, 2)
     """
-    if jax.default_backend() != "cpu":
+    if current_target().platform != "cpu":
         return array
     return with_layout_constraint(array, Layout(major_to_minor=tuple(range(array.ndim))))

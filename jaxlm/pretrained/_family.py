@@ -23,7 +23,7 @@ from jaxlm.pretrained._names import Names, Scheme, sort_names
 from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
 from jaxlm.pretrained._rope import Fields, unknown_words
-from jaxlm.pretrained._rows import Layout, Row
+from jaxlm.pretrained._rows import Row, TensorLayout
 from jaxlm.pretrained._tensors import Shape, expected_shapes
 
 # The last part of a parameter's name, ours and theirs.
@@ -40,7 +40,7 @@ class Theirs(NamedTuple):
     """
 
     names: tuple[str, ...]
-    layout: Layout = "same"
+    layout: TensorLayout = "same"
 
 
 def no_fields(values: Mapping[str, Any]) -> Fields:

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxlm.pretrained._tensors import Shape
 
-Layout = Literal["same", "transposed", "interleaved", "row"]
+TensorLayout = Literal["same", "transposed", "interleaved", "row"]
 
 
 class Row(NamedTuple):
@@ -28,7 +28,7 @@ class Row(NamedTuple):
     theirs: tuple[str, ...]
     shape: Shape
     sizes: tuple[int, ...]
-    layout: Layout = "same"
+    layout: TensorLayout = "same"
     num_heads: int = 1
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import models
+from jaxlm.devices import to_device
 from jaxlm.errors import ModelError
 from jaxlm.pretrained._stored import Shape, StoredTensor
 
@@ -100,7 +101,7 @@ def read_params(parts: Mapping[str, Parts], config: models.TransformerConfig) ->
         layers.setdefault(place, []).append(one)
     stacked = {name for name in layers if name not in parts}
     return unflatten(
-        {name: jax.device_put(_joined(made, dtype, name in stacked)) for name, made in layers.items()}
+        {name: to_device(_joined(made, dtype, name in stacked)) for name, made in layers.items()}
     )
 
 

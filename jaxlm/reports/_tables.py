@@ -8,12 +8,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from jaxlm import decoding, training
+from jaxlm import decoding, models
 
 BAR_WIDTH = 20
 
 
-def evaluation_table(evaluation: training.Evaluation | training.SequenceEvaluation) -> Table:
+def evaluation_table(evaluation: models.Evaluation | models.SequenceEvaluation) -> Table:
     """Returns held-out scores beside those of a baseline, with the difference.
 
     Differences are model minus baseline, so that a loss below the baseline's is negative. Without a baseline
@@ -27,11 +27,11 @@ def evaluation_table(evaluation: training.Evaluation | training.SequenceEvaluati
         A `rich` table.
 
     Example:
-        >>> scores = training.Evaluation(2.0, 7.39, 0.5, 0.8, 0.03, 100, 700, 0, 5.0, 148.41, 0.1)
+        >>> scores = models.Evaluation(2.0, 7.39, 0.5, 0.8, 0.03, 100, 700, 0, 5.0, 148.41, 0.1)
         >>> [str(cell) for column in evaluation_table(scores).columns for cell in column.cells][-5:]
         ['-3.000', '-141.02', '+40.0 %', '', '']
     """
-    is_of_tokens = isinstance(evaluation, training.Evaluation)
+    is_of_tokens = isinstance(evaluation, models.Evaluation)
     rows = _token_rows(evaluation) if is_of_tokens else _sequence_rows(evaluation)
     baseline = "unigram baseline" if is_of_tokens else "labels only"
     has_baseline = not math.isnan(rows[0].theirs)
@@ -59,7 +59,7 @@ class _Row(NamedTuple):
         return self.shown(self.theirs), self.shown(self.ours - self.theirs, "+")
 
 
-def _token_rows(scores: training.Evaluation) -> list[_Row]:
+def _token_rows(scores: models.Evaluation) -> list[_Row]:
     nothing = math.nan
     rows = [
         _Row("loss (nats a token)", scores.nll, scores.unigram_nll, ".3f"),
@@ -73,7 +73,7 @@ def _token_rows(scores: training.Evaluation) -> list[_Row]:
     return [rows[0], *(row for row in rows[1:] if not math.isnan(row.ours))]
 
 
-def _sequence_rows(scores: training.SequenceEvaluation) -> list[_Row]:
+def _sequence_rows(scores: models.SequenceEvaluation) -> list[_Row]:
     if math.isnan(scores.accuracy):
         return [_Row("squared error (1 = labels' variance)", scores.loss, scores.baseline_loss, ".3f")]
     return [
@@ -82,7 +82,7 @@ def _sequence_rows(scores: training.SequenceEvaluation) -> list[_Row]:
     ]
 
 
-def level_table(levels: Sequence[training.LevelSummary]) -> Table:
+def level_table(levels: Sequence[models.LevelSummary]) -> Table:
     """Returns the scores of predictions by how much of their example was corrupted.
 
     Args:
@@ -92,7 +92,7 @@ def level_table(levels: Sequence[training.LevelSummary]) -> Table:
         A `rich` table, a row a level.
 
     Example:
-        >>> level = training.LevelSummary(0.1, 0.2, 1.5, 4.48, 0.5, 0.9, 0.01, 300.0)
+        >>> level = models.LevelSummary(0.1, 0.2, 1.5, 4.48, 0.5, 0.9, 0.01, 300.0)
         >>> [str(cell) for column in level_table([level]).columns for cell in column.cells][:3]
         ['10 to 20 %', '300', '1.500']
     """

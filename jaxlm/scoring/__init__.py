@@ -16,7 +16,7 @@ from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowSc
 from jaxlm.scoring._log_likelihood import log_likelihood, span_mask
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring._masked_texts import word_numbers
-from jaxlm.scoring._measure import Context, Measure, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._mutations import Substitution, Variant, parse_variant
 from jaxlm.scoring._pieces import Piece, PieceContrast, PieceScores
@@ -29,7 +29,6 @@ from jaxlm.scoring._single_pass import SinglePass, noise_shares
 from jaxlm.scoring._sources import Source, file_source
 from jaxlm.scoring._step_forward import StepForward
 from jaxlm.scoring._step_scores_measure import StepScores
-from jaxlm.scoring._store import open_store
 from jaxlm.scoring._variant_effect import VariantEffect
 from jaxlm.scoring._variant_files import find_variant_column, read_wild_type
 from jaxlm.scoring._variant_ranking import rank_variants
@@ -59,10 +58,10 @@ __all__ = [
     "PieceScores",
     "PseudoLogLikelihood",
     "Round",
-    "Row",
     "RowScorer",
     "Score",
     "ScoreError",
+    "ScoreRow",
     "Scorer",
     "SinglePass",
     "Source",
@@ -85,7 +84,6 @@ __all__ = [
     "nats",
     "next_token_log_probs",
     "noise_shares",
-    "open_store",
     "parse_variant",
     "query_sums",
     "rank_variants",

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, pretrained
+from jaxlm.devices import Layout
 from jaxlm.errors import ScoreError
 from jaxlm.scoring._ahead import ahead
 from jaxlm.scoring._device_rows import BatchShape, DeviceRows, Packed
@@ -72,10 +73,11 @@ class Engine:
         self.config = filled(config, loaded)
         is_shared = forward.shared_contexts and can_share_contexts(loaded)
         self._forward = dataclasses.replace(forward, shared_contexts=is_shared)
-        devices = self.config.devices
+        self._layout = Layout(self.config.devices)
+        num_devices = len(self.config.devices)
         self._shape = BatchShape(
-            len(devices),
-            self.config.rows // len(devices),
+            num_devices,
+            self.config.rows // num_devices,
             self.config.row_length,
             wide=isinstance(loaded.config.position, models.Instruction),
             contrasts=forward.contrasts,
@@ -85,7 +87,7 @@ class Engine:
         self.longest = longest_piece(self.config, loaded)
         self.work, self._counting, self._compiling = Work(), threading.Lock(), threading.Lock()
         self._step, self._executables = self._mapped(loaded), {}
-        self._params = _replicated(_kept(loaded), devices)
+        self._params = self._layout.replicate(_kept(loaded))
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[Any]:
         """Yields the answer to each piece, in order, as the pieces come; memory does not grow with them.
@@ -148,7 +150,7 @@ class Engine:
         return jax.tree.map(np.asarray, step(self._params, rows))
 
     def _mapped(self, loaded: pretrained.Loaded) -> Callable[..., Any]:
-        on_cpu = self.config.devices[0].platform == "cpu"
+        on_cpu = self._layout.target.platform == "cpu"
         setting = ForwardSetting(self.config.tile, self.config.combine, on_cpu)
         forward = self._forward.program(loaded.model, setting)
 
@@ -156,7 +158,7 @@ class Engine:
             self._count(Work(traces=1))
             return forward(params, rows)
 
-        return jax.pmap(step, in_axes=(None, 0), devices=list(self.config.devices))
+        return self._layout.parallel(step, (False, True))
 
     def _land(self, packed: Packed, answers: Any, ready: dict[int, Any]) -> None:
         leaves, tree = jax.tree.flatten(answers)
@@ -238,8 +240,3 @@ def _kept(loaded: pretrained.Loaded) -> Any:
         return leaf.astype(dtype) if path[-1].key in MATRICES else leaf
 
     return jax.tree_util.tree_map_with_path(kept, loaded.params)
-
-
-def _replicated(params: Any, devices: tuple[jax.Device, ...]) -> Any:
-    mesh = jax.sharding.Mesh(np.asarray(devices), ("devices",))
-    return jax.device_put(params, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))

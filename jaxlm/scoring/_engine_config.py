@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 
 from jaxlm import models, pretrained
+from jaxlm.devices import local_layout
 from jaxlm.errors import ConfigError
 from jaxlm.io import check_numbers
 from jaxlm.scoring._forward_contract import COMBINES, CombineMembers
@@ -125,8 +126,8 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
             "members are scored apart: got an ensemble on one body; load it without shared_body"
         )
     config = EngineConfig() if config is None else config
-    devices = tuple(jax.local_devices()) if config.devices is None else config.devices
-    on_cpu = devices[0].platform == "cpu"
+    layout = local_layout(config.devices)
+    devices, on_cpu = layout.devices, layout.target.platform == "cpu"
     row_length = config.row_length or min(loaded.config.max_length, 1024 if on_cpu else 2048)
     positions = (1024 if on_cpu else 65536) * 1024 // max(loaded.config.width, 1024)
     rows = config.rows or len(devices) * max(positions // row_length, 1)

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from jaxlm import io
 from jaxlm.errors import UsageError, WorkError
+from jaxlm.io import Store, open_store
 from jaxlm.scoring._complete import Documents
 from jaxlm.scoring._manifest import JOB, MANIFEST, SUMMARY, Job, as_json, is_sealed
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_name, part_number, read_table
 from jaxlm.scoring._sources import Source
-from jaxlm.scoring._store import Store, open_store
 from jaxlm.scoring._summary import summarize_tables
 
 # Each holds a part.

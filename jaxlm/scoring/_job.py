@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from jaxlm import data
+from jaxlm.io import Store, open_store
 from jaxlm.scoring._finish import Ended, done_parts, finish_job
 from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
 from jaxlm.scoring._keeping import keeping
@@ -18,7 +19,6 @@ from jaxlm.scoring._part_files import part_name
 from jaxlm.scoring._parts import Part, encode_part, plan_parts
 from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, keep_plan, read_plan
 from jaxlm.scoring._sources import OnError, OpenRecords, Source, first_read
-from jaxlm.scoring._store import Store, open_store
 
 SECONDS_BETWEEN = 0.5
 # Parts of this process's jobs that are computed and not written yet.
@@ -41,7 +41,7 @@ def run_job(
     Args:
       scorer: from documents to rows.
       source: the corpus.
-      out: a folder, or a URL (see `open_store`).
+      out: a folder, or a URL (see `io.open_store`).
       config: how the corpus is cut, and which share of it is scored here.
 
     Yields:

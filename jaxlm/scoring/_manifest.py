@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from jaxlm import io
 from jaxlm.errors import UsageError
+from jaxlm.io import Store
 from jaxlm.scoring._part_files import PartOrigin, origin_of, part_number
-from jaxlm.scoring._store import Store
 
 JOB, MANIFEST, SUMMARY = "job.json", "manifest.json", "summary.json"
 # Part of every description: raise it when parts of the same job would be cut or written in another way.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm.scoring._masked_texts import MaskedText, window_start
-from jaxlm.scoring._pieces import Extent, MadePieces, Piece, PieceScores, extent
+from jaxlm.scoring._pieces import Extent, LazyPieces, Piece, PieceScores, extent
 
 
 class MaskedPlaces(NamedTuple):
@@ -25,7 +25,7 @@ class MaskedPlaces(NamedTuple):
     places: np.ndarray
 
 
-class MaskedSpans(MadePieces):
+class MaskedSpans(LazyPieces):
     """The copies that answer questions about a text: one piece a span, made when it is looked at.
 
     Questions about the same span share its copy: the last token of a word, alone or with all that follows it
@@ -118,7 +118,7 @@ def every_token(text: MaskedText, *, mask_id: int, room: int) -> MaskedSpans:
     )
 
 
-class JoinedPieces(MadePieces):
+class JoinedPieces(LazyPieces):
     """Several sequences of pieces as one, none of them made before it is looked at.
 
     Example:

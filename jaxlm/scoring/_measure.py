@@ -17,7 +17,10 @@ from jaxlm.scoring._forward_contract import Forward
 from jaxlm.scoring._pieces import Piece
 
 Question = Literal["next_token", "fill"]
-MODELS_ASKED: dict[Question, str] = {"next_token": "causal LM", "fill": "masked LM"}
+MODELS_ASKED: dict[Question, str] = {
+    "next_token": models.CAUSAL_LM.name,
+    "fill": models.MASKED_LM.name,
+}
 # What options that several measures have are at least.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 
@@ -45,7 +48,7 @@ class Context(NamedTuple):
     extra: Mapping[str, Any] = MappingProxyType({})
 
 
-Row = dict[str, Any]
+ScoreRow = dict[str, Any]
 
 
 class Round(NamedTuple):
@@ -166,7 +169,7 @@ class Measure(abc.ABC):
         """
 
     @abc.abstractmethod
-    def advance(self, state: Any, answers: Sequence[Any]) -> Round | Row:
+    def advance(self, state: Any, answers: Sequence[Any]) -> Round | ScoreRow:
         """Returns the row of a document, plain values by column, or what is asked of it next.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxlm import data, io
+from jaxlm import io
 
 # What a file's SHA-256 is taken with, in its own place, and what stands before that in a footer.
 UNKNOWN_DIGEST, BEFORE = b"0" * 64, io.SEAL.encode() + b"\x18\x40"
@@ -124,7 +124,7 @@ def read_table(payload: bytes) -> pa.Table:
         # Reading ahead leaves threads at work that may outlive the interpreter.
         return pq.read_table(pa.BufferReader(payload), pre_buffer=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise io.DamagedError(f"it cannot be read ({data.reason(error)})") from error
+        raise io.DamagedError(f"it cannot be read ({io.reason(error)})") from error
 
 
 def _metadata(payload: bytes) -> dict[str, str]:

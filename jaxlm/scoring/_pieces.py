@@ -97,7 +97,7 @@ class Extent(NamedTuple):
     largest_id: int = 0
 
 
-class MadePieces(Sequence[Piece]):
+class LazyPieces(Sequence[Piece]):
     """Pieces that are made when they are looked at, and say how much they hold without being made."""
 
     @abc.abstractmethod
@@ -115,7 +115,7 @@ def extent(pieces: Sequence[Piece]) -> Extent:
       >>> extent([Piece(np.array([3, 9]), np.array([0]), np.array([9]))])
       Extent(longest=2, largest_id=9)
     """
-    if isinstance(pieces, MadePieces):
+    if isinstance(pieces, LazyPieces):
         return pieces.extent()
     runs = [run for piece in pieces for run in (piece, piece.contrast) if run is not None]
     ids = (each for run in runs for each in (run.tokens, run.targets))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxlm import io
+from jaxlm.io import Store
 from jaxlm.scoring._manifest import Job
-from jaxlm.scoring._store import Store
 
 PLAN = "plan.json"
 # How often it is written while it grows.

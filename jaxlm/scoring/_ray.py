@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.errors import JaxlmError, UsageError, WorkError
+from jaxlm.io import open_store
 from jaxlm.scoring._engine_config import Work
 from jaxlm.scoring._finish import done_parts, finish_job
 from jaxlm.scoring._job import make_job, score_part
@@ -22,7 +23,6 @@ from jaxlm.scoring._part_files import part_name
 from jaxlm.scoring._parts import Part, encode_part, plan_parts
 from jaxlm.scoring._plan import SECONDS_BETWEEN_PLANS, Plan, keep_plan, read_plan
 from jaxlm.scoring._sources import OpenRecords, Source, first_read
-from jaxlm.scoring._store import open_store
 
 MakeScorer = Callable[[], RowScorer]
 # Errors whose words are meant for whoever asked.

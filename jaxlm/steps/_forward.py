@@ -6,7 +6,7 @@ vocabulary.
 
 import functools
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, ops
+from jaxlm.devices import Layout
 from jaxlm.errors import UsageError
 from jaxlm.steps._inputs import StepInputs
 from jaxlm.steps._layout import StepBatch
@@ -29,38 +30,19 @@ class Program(NamedTuple):
       functions: step functions.
       noisy_model: what is run under dropout; None: nothing is.
       num_noisy: K.
-      devices: each of which is given a batch.
+      layout: of the devices, each of which is given a batch.
     """
 
     model: models.Model
     functions: tuple[StepFunction, ...]
     noisy_model: models.Model | None
     num_noisy: int
-    devices: tuple[jax.Device, ...]
+    layout: Layout
 
     @property
     def models(self) -> list[models.Model]:
         """All that read the rows."""
         return [self.model] if self.noisy_model is None else [self.model, self.noisy_model]
-
-
-def as_devices(devices: Any) -> tuple[jax.Device, ...]:
-    """Returns the devices that are asked for; all local ones where that is None.
-
-    Raises:
-      UsageError: if there is none, or something else is given.
-
-    Example:
-      >>> as_devices([])
-      Traceback (most recent call last):
-      jaxlm.errors.UsageError: devices are some of jax.local_devices(): got []
-    """
-    if devices is None:
-        return tuple(jax.local_devices())
-    listed = tuple(devices) if isinstance(devices, Iterable) else ()
-    if not listed or not all(isinstance(device, jax.Device) for device in listed):
-        raise UsageError(f"devices are some of jax.local_devices(): got {devices!r}")
-    return listed
 
 
 @functools.lru_cache(maxsize=32)
@@ -70,8 +52,8 @@ def mapped(program: Program) -> Callable[..., tuple[Array, ...]]:
     Args:
       program: what it does.
     """
-    step = make_step(program, is_cpu=program.devices[0].platform == "cpu")
-    return jax.pmap(step, in_axes=(None, None, None, 0), devices=list(program.devices))
+    step = make_step(program, is_cpu=program.layout.target.platform == "cpu")
+    return program.layout.parallel(step, (False, False, False, True))
 
 
 def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, ...]]:

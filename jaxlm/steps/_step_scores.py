@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
+from jaxlm.devices import Layout, local_layout
 from jaxlm.errors import UsageError
 from jaxlm.steps._contrast import Contrast, as_contrast
-from jaxlm.steps._forward import Program, as_devices, mapped, stacked
+from jaxlm.steps._forward import Program, mapped, stacked
 from jaxlm.steps._layout import StepBatch, Unit, lay_out, plan_rows
 from jaxlm.steps._noise import as_key, check_noisy, noisy_source
 from jaxlm.steps._runs import TextReader
@@ -120,7 +121,7 @@ def step_scores(
     reader = TextReader(loaded, target_tokenizer)
     compared = None if contrast is None else as_contrast(contrast, has_targets=targets is not None)
     _check_asked(rows, reader.kind, targets, compared, rng)
-    rng, devices = as_key(rng), as_devices(devices)
+    rng, layout = as_key(rng), local_layout(devices)
     noisy = noisy_source(rows, loaded, aux_model, n_mcd_steps)
     units = units_of(reader, texts, targets, (attention_mask, text_attention_mask), compared)
     program = Program(
@@ -128,7 +129,7 @@ def step_scores(
         rows,
         None if noisy is None else noisy.model,
         0 if noisy is None else n_mcd_steps,
-        devices,
+        layout,
     )
     check_noisy(noisy, loaded, units)
     params = (loaded.params, None if noisy is None else noisy.params)
@@ -148,22 +149,22 @@ def _computed(
     """Yields the index of each unit and its numbers, `Float32[functions M]`."""
     if not units:
         return
-    config, devices = program.model.config, program.devices
-    most = CPU_POSITIONS if devices[0].platform == "cpu" else POSITIONS
+    config, layout = program.model.config, program.layout
+    most = CPU_POSITIONS if layout.target.platform == "cpu" else POSITIONS
     plans = plan_rows(
         units,
         positions=most * WIDTH // max(config.width, WIDTH),
         longest=min(models.longest_text(model.config) for model in program.models),
         draws=program.noisy_model is not None,
-        num_devices=len(devices),
+        num_devices=len(layout.devices),
     )
     batches = [lay_out(units, plan) for plan in plans]
     if len(batches) == 1:  # other devices would be given parameters, and nothing to do
-        devices = devices[:1]
-    step = mapped(program._replace(devices=devices))
-    placed = jax.device_put(params, _replicated(devices))
+        layout = Layout(layout.devices[:1])
+    step = mapped(program._replace(layout=layout))
+    placed = layout.replicate(params)
     flying: deque[tuple[list, tuple[jax.Array, ...]]] = deque()
-    for together in _together(batches, len(devices)):
+    for together in _together(batches, len(layout.devices)):
         answers = [answer for _, answer in together]
         flying.append((answers, step(*placed, rng, stacked([batch for batch, _ in together]))))
         if len(flying) == AT_ONCE:
@@ -194,11 +195,6 @@ def _landed(
     for device, own in enumerate(answers):
         for index, span in own:
             yield index, arrays[:, device, span]
-
-
-def _replicated(devices: tuple[jax.Device, ...]) -> jax.sharding.Sharding:
-    mesh = jax.sharding.Mesh(np.asarray(devices), ("devices",))
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
 
 def _scores(

@@ -1,11 +1,10 @@
 """From an experiment to a trained model: objective, optimiser, step, devices, checkpoints, loop."""
 
 from jaxlm.io import damage, write_digests
+from jaxlm.models import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.training._causal import causal_lm_loss, prepare_next, shift_batch
 from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, checkpoints, last_good, load_arrays
-from jaxlm.training._compilation import enable_compilation_cache
 from jaxlm.training._ensemble import (
-    divide_members,
     ensemble_step,
     init_ensemble,
     make_shared_body_step,
@@ -13,8 +12,6 @@ from jaxlm.training._ensemble import (
     stack_batches,
 )
 from jaxlm.training._evaluation import (
-    Evaluation,
-    SequenceEvaluation,
     log_frequencies,
     summarize,
     summarize_sequences,
@@ -42,12 +39,10 @@ from jaxlm.training._loop import train
 from jaxlm.training._loss import HeadCall, LossFunction, LossInputs, loss_function, named_rng
 from jaxlm.training._loss_config import LossConfig
 from jaxlm.training._masked import Masking, make_masking, mask_batch, masked_lm_loss, prepare_masked
-from jaxlm.training._memory import keep_memory
 from jaxlm.training._metrics import read_metrics
 from jaxlm.training._objective import READS, Objective
 from jaxlm.training._objectives import OBJECTIVES, as_objective, objective_of
 from jaxlm.training._optimizer import OptimizerConfig, decays, make_optimizer
-from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._run_config import RunConfig
 from jaxlm.training._run_folder import load_experiment
 from jaxlm.training._schedule import learning_rate_schedule, warmup_steps
@@ -75,7 +70,7 @@ from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.training._summaries import label_summary, token_summary
 from jaxlm.training._task import Task, evaluation_setting, make_split, make_task, model_config, setting_of
 from jaxlm.training._token_loss import token_evaluation, token_loss, token_loss_function
-from jaxlm.training._token_metrics import LevelSummary, TokenSummary, summarize_tokens, token_metrics
+from jaxlm.training._token_metrics import TokenSummary, summarize_tokens, token_metrics
 from jaxlm.training._token_plan import TokenPlan
 from jaxlm.training._trainer import TrainingError
 from jaxlm.training._unread import unread_fields
@@ -130,18 +125,13 @@ __all__ = [
     "classification_loss",
     "damage",
     "decays",
-    "divide",
-    "divide_members",
-    "enable_compilation_cache",
     "ensemble_step",
     "evaluate",
     "evaluation_setting",
-    "fetch",
     "hold",
     "init_ensemble",
     "init_state",
     "initial_params",
-    "keep_memory",
     "label_summary",
     "last_good",
     "last_layers",
@@ -164,7 +154,6 @@ __all__ = [
     "model_config",
     "named_rng",
     "objective_of",
-    "parallel",
     "position_options",
     "prepare_labels",
     "prepare_masked",
@@ -172,7 +161,6 @@ __all__ = [
     "prepare_spans",
     "read_metrics",
     "regression_loss",
-    "replicate",
     "sequence_outputs",
     "setting_of",
     "shift_batch",

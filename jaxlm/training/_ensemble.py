@@ -81,8 +81,8 @@ def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainSt
     Returns:
       `step(state, batch, *, axis_name=None)` of a state from `init_ensemble` and a batch `[E B L]`, giving
       state and metrics with a leading E. A batch `[B L]` is every member's; of several objectives it may be a
-      mapping of a batch for each. Wrap it in `parallel` like any step, its batches divided by
-      `divide_members`.
+      mapping of a batch for each. Map it by a `Layout` like any step; `layout.divide(batch, axis=1)` divides
+      the batches.
     """
 
     def step(
@@ -155,20 +155,6 @@ def stack_batches(batches: Sequence[Any]) -> Any:
       ((2, 3, 4), (2, 3))
     """
     return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
-
-
-def divide_members(batch: Any, num_devices: int) -> Any:
-    """Returns a host batch `[E B ...]` with every member's rows divided: `[devices, E, B / devices, ...]`.
-
-    Example:
-      >>> divide_members(np.zeros((2, 8, 3)), 4).shape
-      (4, 2, 2, 3)
-    """
-
-    def divided(leaf: np.ndarray) -> np.ndarray:
-        return leaf.reshape(leaf.shape[0], num_devices, -1, *leaf.shape[2:]).swapaxes(0, 1)
-
-    return jax.tree.map(divided, batch)
 
 
 def has_members(batch: data.Batch | Mapping[str, data.Batch]) -> bool:

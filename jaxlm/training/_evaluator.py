@@ -9,13 +9,13 @@ import numpy as np
 from jax import lax
 
 from jaxlm import corruption, data, models, tokenizers
-from jaxlm.errors import UsageError
+from jaxlm.devices import Layout, fetch, local_layout
+from jaxlm.models import Evaluation, SequenceEvaluation
 from jaxlm.training._compiled import compile_unless
-from jaxlm.training._evaluation import Evaluation, SequenceEvaluation, summarize
+from jaxlm.training._evaluation import summarize
 from jaxlm.training._loss import LossFunction, named_rng
 from jaxlm.training._objective import Objective
 from jaxlm.training._objectives import MASKED_TOKENS, as_objective
-from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._setting import Setting, Split
 from jaxlm.typing import Array
 
@@ -33,7 +33,7 @@ def make_eval_step(loss: LossFunction, apply_fn: Callable[..., Any]) -> Callable
       apply_fn: `model.apply`.
 
     Returns:
-      A function to be wrapped in `parallel`, giving the sums of the loss with `loss_sum` and `weight`.
+      A function to be mapped by a `Layout`, giving the sums of the loss with `loss_sum` and `weight`.
     """
 
     def eval_step(params: Any, batch: data.Batch, *, axis_name: str | None = None) -> dict[str, Array]:
@@ -51,7 +51,7 @@ class Evaluator:
     Args:
       loss: deterministic; see `Objective.bound`.
       apply_fn: `model.apply`.
-      devices: that hold the parameters.
+      layout: of the devices that hold the parameters.
       options: of XLA, for the program.
     """
 
@@ -59,12 +59,13 @@ class Evaluator:
         self,
         loss: LossFunction,
         apply_fn: Callable[..., Any],
-        devices: Sequence[jax.Device],
+        layout: Layout,
         *,
         options: Mapping[str, bool] | None = None,
     ) -> None:
-        self._num_devices, self._options = len(devices), options
-        self._program = parallel(make_eval_step(loss, apply_fn), devices, donate=False)
+        self._layout, self._options = layout, options
+        eval_step = make_eval_step(loss, apply_fn)
+        self._program = layout.parallel(eval_step, (False, True), is_reduced=True)
         self._step: Callable[..., dict[str, Array]] | None = None
 
     def __call__(
@@ -88,7 +89,7 @@ class Evaluator:
         for batch in batches:
             if cancelled():
                 return None
-            divided = divide(batch, self._num_devices)
+            divided = self._layout.divide(batch)
             if self._step is None:
                 self._step = compile_unless(cancelled, self._program, params, divided, options=self._options)
                 if self._step is None:
@@ -142,9 +143,7 @@ def evaluate(
       UsageError: if nothing in the records may be masked, labels are missing, or the devices do not divide
         the batch.
     """
-    devices = list(devices or jax.local_devices()[: _most_devices(batch_size)])
-    if batch_size % len(devices):
-        raise UsageError(f"batch_size is a multiple of the {len(devices)} devices, got {batch_size}")
+    layout = local_layout(devices or None, rows=batch_size)
     length = row_length or model.config.max_length
     objective = as_objective(objective)
     overlap = int(objective.kind.causal and length > 1)
@@ -158,7 +157,7 @@ def evaluate(
         config=model.config,
         tokenizer=tokenizer,
         splits=(split,),
-        rows=batch_size // len(devices),
+        rows=batch_size // len(layout.devices),
         head=head,
         num_segments=max(1, plan.max_segments),
         input_noise=noise,
@@ -167,9 +166,9 @@ def evaluate(
     )
     asks_tokens = objective.kind.question is not None
     loss = objective.bound(setting, log_unigrams=log_unigrams if asks_tokens else None)
-    evaluator = Evaluator(loss, model.apply, devices)
+    evaluator = Evaluator(loss, model.apply, layout)
     return evaluator(
-        replicate(params, devices),
+        layout.replicate(params),
         data.eval_batches(cache, plan, batch_size),
         # Of a text that was not read as it is, bits per byte would be compared with those of one that was.
         summarize=objective.summary(setting, is_whole=noise is None),
@@ -208,8 +207,3 @@ def _added(totals: dict[str, Any], computed: Mapping[str, Array] | None) -> dict
         name: totals.get(name, 0) + np.asarray(value).astype(np.result_type(value.dtype, np.int64))
         for name, value in fetch(computed).items()
     }
-
-
-def _most_devices(batch_size: int) -> int:
-    """The most local devices that divide a batch."""
-    return max(count for count in range(1, jax.local_device_count() + 1) if batch_size % count == 0)

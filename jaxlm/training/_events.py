@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxlm.training._evaluation import Evaluation, SequenceEvaluation
+from jaxlm.models import Evaluation, SequenceEvaluation
 
 
 class Started(NamedTuple):

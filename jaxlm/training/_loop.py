@@ -9,12 +9,13 @@ from pathlib import Path
 import jax
 
 from jaxlm import models, pretrained
+from jaxlm.devices import Layout, local_layout
+from jaxlm.errors import ConfigError
 from jaxlm.training._changes import Change, find_changes, write_changes
 from jaxlm.training._checkpoints import CHECKPOINTS, last_good
 from jaxlm.training._events import Event, Finished, Noted, Started, Stopped, Warned
 from jaxlm.training._experiment import Experiment
 from jaxlm.training._metrics import cut_back
-from jaxlm.training._placement import check_divides
 from jaxlm.training._run_folder import (
     begin_run,
     check_run_folder,
@@ -24,7 +25,7 @@ from jaxlm.training._run_folder import (
 )
 from jaxlm.training._said import Said
 from jaxlm.training._signals import StopRequest
-from jaxlm.training._task import Task, describe_devices, make_task, task_classes
+from jaxlm.training._task import Task, make_task, task_classes
 from jaxlm.training._trainer import Trainer
 
 # The rooms whose modules say what a layer is computed with.
@@ -72,15 +73,13 @@ def train(
       jaxlm.errors.UsageError: /dev/null is a file: a run needs a folder of its own
     """
     with Said() as said:
-        yield from _run(experiment, Path(folder), resume, list(devices or jax.local_devices()), said)
+        yield from _run(experiment, Path(folder), resume, local_layout(devices or None), said)
 
 
-def _run(
-    experiment: Experiment, folder: Path, resume: bool, devices: list[jax.Device], said: Said
-) -> Iterator[Event]:
+def _run(experiment: Experiment, folder: Path, resume: bool, layout: Layout, said: Said) -> Iterator[Event]:
     began = time.monotonic()
     check_run_folder(folder, experiment, resume=resume)
-    check_divides(experiment.run.batch_size, len(devices), experiment.optimizer.accumulation)
+    _check_divides(experiment, layout)
     task = make_task(experiment)
     yield from _told(said.take())
     with one_process(folder):
@@ -88,7 +87,7 @@ def _run(
         begun = check_run_folder(folder, experiment, resume=resume)
         changes = _changes(folder, experiment) if begun else []
         clear_leftovers(folder)
-        run = _trained(experiment, task, folder, devices, began, changes if begun else None)
+        run = _trained(experiment, task, folder, layout, began, changes if begun else None)
         yield from _with_said(run, said)
 
 
@@ -100,12 +99,12 @@ def _trained(
     experiment: Experiment,
     task: Task,
     folder: Path,
-    devices: list[jax.Device],
+    layout: Layout,
     began: float,
     changes: list[Change] | None,
 ) -> Iterator[Event]:
     """Trains to the end; `changes` are those of a run that is gone on with, None for one that begins."""
-    trainer = Trainer(experiment, task, folder, devices)
+    trainer = Trainer(experiment, task, folder, layout)
     try:
         # Nothing in the folder changes before the checkpoint is known to be of this data.
         yield from _restored(trainer, folder, changes)
@@ -117,7 +116,7 @@ def _trained(
             write_changes(folder, trainer.step, changes)
             begin_run(folder, experiment)
         task.tokenizer.save(folder / "tokenizer.json")
-        started = _started(trainer, experiment, task, folder, devices)
+        started = _started(trainer, experiment, task, folder, layout)
         # From before the first event that says that there is something to save.
         with StopRequest() as stop:
             yield started
@@ -179,9 +178,7 @@ def _restored(trainer: Trainer, folder: Path, changes: list[Change] | None) -> I
             yield Warned(f"the run goes on from checkpoint {checkpoint.step}")
 
 
-def _started(
-    trainer: Trainer, experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device]
-) -> Started:
+def _started(trainer: Trainer, experiment: Experiment, task: Task, folder: Path, layout: Layout) -> Started:
     run, train_plan = experiment.run, task.splits["train"].plan
     return Started(
         folder=str(folder),
@@ -189,7 +186,18 @@ def _started(
         step=trainer.step,
         steps=run.steps,
         tokens_per_step=run.batch_size * train_plan.row_length,
-        devices=describe_devices(devices),
+        devices=layout.describe(),
         epochs=run.steps * run.batch_size / train_plan.num_rows,
         notes=task.notes,
     )
+
+
+def _check_divides(experiment: Experiment, layout: Layout) -> None:
+    """Refuses a batch that cannot be divided over the devices and into micro-batches."""
+    batch_size, accumulation = experiment.run.batch_size, experiment.optimizer.accumulation
+    parts = len(layout.devices) * accumulation
+    if batch_size % parts:
+        raise ConfigError(
+            f"run.batch_size is a multiple of {len(layout.devices)} devices x {accumulation} micro-batches: "
+            f"got {batch_size}, take {max(1, batch_size // parts) * parts}"
+        )

@@ -1,7 +1,6 @@
 """The folder of a run: whose it is, and starting or going on in it."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -77,12 +76,8 @@ def one_process(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another process is training in {folder}: wait for it, or name another folder"
-            ) from None
+        if not io.try_lock(handle):
+            raise UsageError(f"another process is training in {folder}: wait for it, or name another folder")
         yield
     finally:
         os.close(handle)

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxlm import data, models, tokenizers
@@ -134,16 +133,6 @@ def model_config(
         )
     position = dataclasses.replace(config.position, next_id=next_id)
     return dataclasses.replace(config, vocab_size=size, position=position)
-
-
-def describe_devices(devices: list[jax.Device]) -> str:
-    """Returns e.g. "1 x cpu" or "8 x NVIDIA H100".
-
-    Example:
-      >>> describe_devices(jax.local_devices()[:1])
-      '1 x cpu'
-    """
-    return f"{len(devices)} x {devices[0].device_kind}"
 
 
 def _head(experiment: Experiment, prepared: data.Prepared, splits: dict[str, Split]) -> models.HeadConfig:

@@ -9,33 +9,10 @@ import numpy as np
 
 from jaxlm import ops
 from jaxlm.errors import UsageError
+from jaxlm.models import LevelSummary
 from jaxlm.typing import Array, Float, Int
 
 TOP_K, BINS, LEVELS = 5, 15, 10
-
-
-class LevelSummary(NamedTuple):
-    """Scores of the predictions from examples of one level of noise.
-
-    Attributes:
-      low: the level's examples have a corrupted fraction of at least `low`
-      high: and less than `high` (the last level: at most).
-      nll: mean negative log-likelihood, nats.
-      perplexity: `exp(nll)`.
-      accuracy: share of the targets that were the likeliest token.
-      top_k_accuracy: share of the targets among the k likeliest.
-      calibration_error: expected, see `TokenSummary`.
-      weight: sum of the weights, the number of predictions where those are 1.
-    """
-
-    low: float
-    high: float
-    nll: float
-    perplexity: float
-    accuracy: float
-    top_k_accuracy: float
-    calibration_error: float
-    weight: float
 
 
 class TokenSummary(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jaxlm import data, models, pretrained, tokenizers
+from jaxlm.devices import Layout, fetch
 from jaxlm.errors import UsageError, WorkError
 from jaxlm.training._checkpoints import (
     CHECKPOINTS,
@@ -29,7 +30,6 @@ from jaxlm.training._frozen import hold, last_layers
 from jaxlm.training._initial import take_beginning, weights_at
 from jaxlm.training._metrics import MetricsWindow, append_line
 from jaxlm.training._optimizer import make_optimizer
-from jaxlm.training._placement import divide, fetch, parallel, replicate
 from jaxlm.training._signals import StopRequest
 from jaxlm.training._step import TrainState, init_state, make_train_step
 from jaxlm.training._task import Task, evaluation_setting, setting_of, task_classes
@@ -50,11 +50,11 @@ class Trainer:
       step: batches consumed.
     """
 
-    def __init__(self, experiment: Experiment, task: Task, folder: Path, devices: list[jax.Device]) -> None:
+    def __init__(self, experiment: Experiment, task: Task, folder: Path, layout: Layout) -> None:
         run, trained = experiment.run, last_layers(experiment.trained_depth, experiment.run.train_last)
         optimizer = make_optimizer(experiment.optimizer, run.steps, trained=trained)
         self.step = self._saved_step = 0
-        self._run, self._task, self._folder, self._devices = run, task, folder, devices
+        self._run, self._task, self._folder, self._layout = run, task, folder, layout
         self._options = DETERMINISTIC if run.deterministic else {}
         self._learning_rate = experiment.optimizer.learning_rate
         self._objective = experiment.objective
@@ -62,7 +62,7 @@ class Trainer:
         self._model = models.build(task.config, self._objective.kind, task.head)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
         self._initial = partial(take_beginning, experiment, task)
-        self._train_step = parallel(
+        self._train_step = layout.parallel(
             make_train_step(
                 hold(self._objective.bound(self._setting), trained),
                 self._model.apply,
@@ -71,7 +71,9 @@ class Trainer:
                 clip_norm=experiment.optimizer.clip_norm,
                 accumulation=experiment.optimizer.accumulation,
             ),
-            devices,
+            (False, True),
+            is_reduced=True,
+            donate=(0,),
         )
         self._evaluators = self._make_evaluators()
         self._writer = CheckpointWriter(
@@ -98,7 +100,7 @@ class Trainer:
         if self._run.init is not None:
             begun = self._initial(state.params)
             state, self._init_fingerprint = state._replace(params=begun.params), begun.fingerprint
-        self._state = replicate(state, self._devices)
+        self._state = self._layout.replicate(state)
 
     def restore(self, checkpoint: Checkpoint, *, has_moved: bool = False) -> None:
         """Takes parameters, optimiser and counts from a checkpoint.
@@ -121,7 +123,7 @@ class Trainer:
         shapes = jax.eval_shape(self._init)
         arrays = load_arrays(checkpoint, _stored(shapes))
         state = TrainState(**arrays, rng=jax.random.key(self._run.seed))
-        self._state = replicate(state, self._devices)
+        self._state = self._layout.replicate(state)
         self.step = self._saved_step = checkpoint.step
         self._bad_steps, self._bad_in_row = int(arrays["skipped"]), int(arrays["bad_in_row"])
         self._window = MetricsWindow(**checkpoint.meta["window"])
@@ -174,7 +176,7 @@ class Trainer:
     def _train(self, batches: Iterator[data.Batch], stop: StopRequest) -> Iterator[Event]:
         train_step = None
         while self.step < self._run.steps and not stop.requested():
-            batch = divide(next(batches), len(self._devices))
+            batch = self._layout.divide(next(batches))
             if train_step is None:
                 train_step = compile_unless(
                     stop.requested, self._train_step, self._state, batch, options=self._options
@@ -323,7 +325,7 @@ class Trainer:
             splits, is_noisy = [task.splits[name] for name in names], objective.noise_rate > 0
             setting = evaluation_setting(self._setting, splits, self._rows(1), is_noisy=is_noisy)
             loss = objective.bound(setting, log_unigrams=unigrams)
-            evaluator = Evaluator(loss, self._model.apply, self._devices, options=self._options)
+            evaluator = Evaluator(loss, self._model.apply, self._layout, options=self._options)
             evaluators |= dict.fromkeys(names, evaluator)
         return evaluators
 
@@ -341,7 +343,7 @@ class Trainer:
 
     def _rows(self, parts: int) -> int:
         """Rows of a device's share of a batch, or of one of its `parts`."""
-        return self._run.batch_size // (len(self._devices) * parts)
+        return self._run.batch_size // (len(self._layout.devices) * parts)
 
 
 def _kind_of_keys() -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxlm import training
 from jaxlm.cli import main
+from jaxlm.devices import enable_compilation_cache
 
 NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 CREATE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -74,7 +74,7 @@ def here(tmp_path, monkeypatch, gpt2_folder):
     lines = [" ".join(draw.choice(words) for _ in range(draw.randint(5, 25))) for _ in range(60)]
     (folder / "corpus.txt").write_text("\n".join(lines))
     (folder / "model").symlink_to(gpt2_folder)
-    training.enable_compilation_cache(os.environ["JAXLM_CACHE"] + "/compiled")
+    enable_compilation_cache(os.environ["JAXLM_CACHE"] + "/compiled")
     monkeypatch.setenv("JAXLM_CACHE", str(folder / "cache"))
     monkeypatch.chdir(folder)
     return folder

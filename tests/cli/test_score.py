@@ -119,7 +119,7 @@ def test_the_same_again_goes_on_and_another_is_refused(score, tmp_path, capsys):
     assert (said["parts_here"], said["parts_before"], said["documents"]) == (0, 3, 5)
     assert {path: path.read_bytes() for path in before} == before
     assert score("--part-documents", 2, "--window", 16) == 2
-    assert "scorer.window 32 and 16" in capsys.readouterr().err
+    assert "scorer.window: 32 and 16" in capsys.readouterr().err
 
 
 def test_shards_of_a_model_leave_the_bytes_of_one_run(score, tmp_path, capsys):

@@ -31,7 +31,7 @@ def test_a_line():
 def test_plain_lines_come_now_and_then(capsys, monkeypatch):
     with ScoreDisplay() as display:
         display.show(HALF)
-        monkeypatch.setattr(_score_progress, "SECONDS", 0.0)
+        monkeypatch.setattr(_score_progress, "LINE_SECONDS", 0.0)
         display.show(HALF)
         display.show(DONE)
     half, skipped, done = capsys.readouterr().err.splitlines()

@@ -25,15 +25,15 @@ def test_contradictions_are_named(options, message):
 @pytest.mark.parametrize(
     ("name", "known"),
     [
-        ("count", "'exact', 'bernoulli'"),
-        ("unit", "'token', 'word', 'instruction'"),
-        ("schedule", "'constant'"),
+        ("count", "exact, bernoulli"),
+        ("unit", "token, word, instruction"),
+        ("schedule", "constant"),
     ],
 )
 def test_an_unknown_word_is_named_even_without_a_type_checker(name, known):
     unchecked = NoiseConfig()
     object.__setattr__(unchecked, name, "poisson")
-    with pytest.raises(ValueError, match=rf"noise\.{name} is one of {known}.*: got 'poisson'"):
+    with pytest.raises(ValueError, match=rf"noise\.{name} must be one of {known}.*: got 'poisson'"):
         NoiseConfig.__post_init__(unchecked)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxlm import data
+from jaxlm import data, io
 from jaxlm.data._folders import open_or_build
 from jaxlm.io import DamagedError
 
@@ -102,17 +102,17 @@ def test_another_process_that_was_first_wins_even_without_locks(tmp_path, monkey
 
 def test_the_root_follows_the_environment(monkeypatch):
     monkeypatch.setenv("JAXLM_CACHE", "/own")
-    assert data.cache_root() == Path("/own")
+    assert io.cache_root() == Path("/own")
     monkeypatch.delenv("JAXLM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert data.cache_root() == Path("/xdg/jaxlm")
+    assert io.cache_root() == Path("/xdg/jaxlm")
     for ignored in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert data.cache_root() == Path.home() / ".cache" / "jaxlm"
+        assert io.cache_root() == Path.home() / ".cache" / "jaxlm"
 
 
 @pytest.mark.parametrize("place", ["~nobody-of-that-name/x", "~nobody-of-that-name"])
 def test_a_home_that_is_none_is_one_line(monkeypatch, place):
     monkeypatch.setenv("JAXLM_CACHE", place)
     with pytest.raises(ValueError, match=r"JAXLM_CACHE: no home folder for .*; write the whole path"):
-        data.cache_root()
+        io.cache_root()

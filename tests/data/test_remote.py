@@ -18,6 +18,7 @@ from jaxlm import data
 from jaxlm.data import _remote, _versions
 from jaxlm.data._remote import RemotePath
 from jaxlm.data._remote_files import find_remote
+from jaxlm.io import open_filesystem
 
 TEXTS = [f"document {number} é" for number in range(300)]
 
@@ -176,7 +177,7 @@ def test_what_is_not_installed_is_named(monkeypatch):
 
 @pytest.mark.parametrize(("url", "seconds"), [("gs://a/b", 120), ("gs://a/b?retry_limit_seconds=7", 7)])
 def test_googles_library_gives_up(url, seconds):
-    filesystem, path = data.open_filesystem(url)
+    filesystem, path = open_filesystem(url)
     assert path == "a/b"
     assert datetime.timedelta(seconds=seconds) in filesystem.__reduce__()[1][0].values()
 
@@ -195,7 +196,7 @@ def test_options_and_secrets_are_of_the_file_system():
 
 def test_no_message_has_a_secret():
     with pytest.raises(ValueError, match=r"^nowhere://a/b: cannot be opened"):
-        data.open_filesystem("nowhere://key:secret@a/b")
+        open_filesystem("nowhere://key:secret@a/b")
 
 
 def test_the_digest_is_what_the_store_says(memory, folder, monkeypatch):

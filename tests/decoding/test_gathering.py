@@ -77,8 +77,8 @@ def test_cancelled_tasks_and_failures_end_every_await():
             raise draws.choice([ZeroDivisionError("device"), MemoryError(), StopIteration()])
         return [np.full(1, node.token, np.float32) for node in nodes]
 
-    gatherer, ends, root = Gatherer(compute), [], Node(None, -1, 0)
-    nodes = [root.child(number, None) for number in range(6)]
+    gatherer, ends, root = Gatherer(compute), [], Node(None, -1)
+    nodes = [root.child(number) for number in range(6)]
 
     async def some(seed):
         own = random.Random(seed)
@@ -110,7 +110,7 @@ def test_cancelled_tasks_and_failures_end_every_await():
 
 
 def test_a_worker_that_cannot_start_is_an_error_of_the_awaits():
-    gatherer, node = Gatherer(lambda nodes: []), Node(None, -1, 0)
+    gatherer, node = Gatherer(lambda nodes: []), Node(None, -1)
     gatherer._worker.shutdown()
     for _ in range(2):
         with pytest.raises(RuntimeError, match="after shutdown"):
@@ -139,7 +139,7 @@ def test_after_a_call_that_failed_every_later_one_is_right(writer, monkeypatch, 
         with pytest.raises(ZeroDivisionError):
             awaited(state << 4)
         if when == "and no cache can be made":
-            patch.setattr(_cached_lm.models, "empty_cache", nothing)
+            patch.setattr(_cached_lm, "empty_tree", nothing)
             for _ in range(2):
                 with pytest.raises(MemoryError):
                     (state << 5).logp_next()

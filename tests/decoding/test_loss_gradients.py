@@ -117,7 +117,7 @@ def test_a_model_of_relative_positions_reads_texts_of_any_length(tokenizer):
 
 
 def test_other_models_have_no_such_loss(causal):
-    with pytest.raises(ValueError, match="of a causal_lm or a masked_lm: this model is a regression"):
+    with pytest.raises(ValueError, match="of a causal or a masked LM: this model is a regression"):
         decoding.loss_gradients(causal._replace(kind=models.REGRESSION), "a")
 
 

@@ -1,6 +1,7 @@
 """States against forwards of their whole contexts; what is shared, what is bounded, what is counted."""
 
 import asyncio
+import pickle
 import threading
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding, models
-from jaxlm.decoding import _cached_lm
+from jaxlm.decoding import _cached_lm, _token_tree
 from tests.decoding.conftest import log_softmax
 
 SCHEMES = {
@@ -213,7 +214,86 @@ def test_refusals(writer):
 
 def test_states_compare_by_what_they_are(writer):
     lm = cached(writer())
-    assert decoding.initial(lm, [1]) << 2 == decoding.initial(lm, [1, 2])
-    assert decoding.initial(lm, [1, 2]) != decoding.initial(lm, [1, 2], max_context_length=5)
-    assert "_node" not in repr(decoding.initial(lm, [1]))
-    assert jax.tree.leaves(lm._cache)[0].shape[-2] == 96
+    state = decoding.initial(lm, [1]) << 2
+    assert state == decoding.initial(lm, [1, 2]) and hash(state) == hash(decoding.initial(lm, [1, 2]))
+    assert state != decoding.initial(lm, [1, 2], max_context_length=5)
+    assert state != decoding.initial(cached(writer()), [1, 2]) and state != decoding.initial(lm, [2, 1])
+    assert repr(state) == "TokenState(context=(1, 2))"
+    assert repr(decoding.initial(lm, [3], 5) << 4) == "TokenState(context=(3, 4), max_context_length=5)"
+    with pytest.raises(AttributeError):
+        state.context = (1,)
+    assert jax.tree.leaves(lm._tree.cache)[0].shape[-2] == 96
+
+
+def test_awaiting_a_state_gives_the_state(case):
+    """`await (state << token)` and `state << token` are one; gathered, too, and nothing is read for it."""
+    lm = cached(case)
+    root = decoding.initial(lm, [1, 101])
+
+    async def walk():
+        state = await (root << 2)
+        first, second = await asyncio.gather(state << 3, state << 4)
+        assert first == root << 2 << 3
+        assert lm.counters.calls == 0
+        return second.context, await second.logp_next_async()
+
+    context, log_probs = asyncio.run(walk())
+    assert context == (1, 101, 2, 4) and isinstance(root, decoding.LMState)
+    agrees(case, log_probs, context)
+
+
+def test_a_step_touches_nothing_that_was_read_before(writer, monkeypatch):
+    """No step looks at the path above it: the context is collected when it is asked for, once."""
+    steps = []
+    real = _token_tree.Node.path
+    monkeypatch.setattr(_token_tree.Node, "path", lambda node: steps.append(node.depth) or real(node))
+    state = extended(decoding.initial(cached(writer()), [0], max_context_length=3), [1, 2, 3] * 1000)
+    assert steps == []
+    assert len(state.context) == 3001 and steps == [3001]
+    del state  # a long path goes as it came, without recursion
+
+
+def test_a_batch_stays_on_the_device(case):
+    """Many states at once, some of them twice: the rows that each gives alone, in their order."""
+    lm, alone = cached(case, max_batch=4), cached(case)
+    root = decoding.initial(lm, [5, 101])
+    states = [root << 7 << 7, root, root << 8, *(root << token for token in range(20, 25)), root]
+    for _ in range(2):  # the second time nothing is read
+        found = decoding.logp_next_batch(states)
+        assert isinstance(found, jax.Array) and found.dtype == np.float32
+        for state, log_probs in zip(states, found, strict=True):
+            agrees(case, log_probs, state.context)
+            expected = decoding.initial(alone, state.context).logp_next()
+            np.testing.assert_allclose(log_probs, expected, **CLOSE)
+    assert lm.counters.tokens_read == 2 + 2 + 1 + 5 and lm.counters.batch_sizes == (4, 4) * 2
+    windowed = [decoding.initial(lm, range(60), max_context_length=4), root << 9]
+    found = decoding.logp_next_batch(windowed)
+    agrees(case, found[0], [56, 57, 58, 59])
+    agrees(case, found[1], [5, 101, 9])
+
+
+def test_what_was_read_answers_again_without_reading(writer):
+    """The distribution is forgotten and the node is not: one call, and no token."""
+    case = writer()
+    lm = cached(case, max_results=1)
+    first, second = decoding.initial(lm, [1, 2]), decoding.initial(lm, [1, 3])
+    for state in (first, second, first):
+        agrees(case, state.logp_next(), state.context)
+    assert (lm.counters.calls, lm.counters.tokens_read) == (3, 3)
+
+
+def test_a_batch_is_of_one_model(writer):
+    states = [decoding.initial(cached(writer()), [1]) for _ in range(2)]
+    with pytest.raises(ValueError, match="states of one CachedLM: got 2 states of 2"):
+        decoding.logp_next_batch(states)
+    with pytest.raises(ValueError, match="got 0 states of 0"):
+        decoding.logp_next_batch([])
+
+
+def test_a_pickled_state_reads_anew(writer):
+    case = writer()
+    state = decoding.initial(cached(case, bos_id=9, num_slots=50), max_context_length=4) << 1 << 2
+    copy = pickle.loads(pickle.dumps(state))
+    assert (copy.context, copy.max_context_length) == (state.context, 4) == ((9, 1, 2), 4)
+    assert (copy.lm.bos_id, copy.lm._slots.num_slots, copy.lm.counters.calls) == (9, 50, 0)
+    agrees(case, copy.logp_next(), [9, 1, 2])

@@ -15,11 +15,10 @@ def test_a_home_and_a_path_without_one(monkeypatch):
 
 @pytest.mark.parametrize("variable", ["JAXLM_CACHE", "HF_HUB_CACHE", "HF_HOME"])
 def test_nobody_has_no_home(monkeypatch, variable):
-    from jaxlm import data
     from jaxlm.pretrained._hub import cache_folder
 
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, "~nobody-of-that-name/x")
     with pytest.raises(ValueError, match="no home folder for"):
-        data.cache_root() if variable == "JAXLM_CACHE" else cache_folder()
+        io.cache_root() if variable == "JAXLM_CACHE" else cache_folder()

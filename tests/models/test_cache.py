@@ -186,8 +186,9 @@ def test_probabilities_are_over_slots(small):
 
     def probs(cache, slots, **given):
         inputs = models.Inputs(**given)
-        output = case.model.apply(case.variables, inputs, cache=cache, slots=slots, intermediates=True)
-        return output.intermediates["block_01.attention.probs"]
+        wanted = (models.Site.ATTENTION_PROBS,)
+        output = case.model.apply(case.variables, inputs, cache=cache, slots=slots, intermediates=wanted)
+        return output.intermediates[models.Site.ATTENTION_PROBS][1]
 
     given = jax.tree.map(jnp.asarray, {"tokens": TOKENS[:, :1], **COMPLETE})
     found = np.asarray(jax.jit(probs)(models.empty_cache(case.config, 2, 5), **given))

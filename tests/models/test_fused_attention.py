@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxlm import models
-from jaxlm.ops import _fused_attention
+from jaxlm.devices import Target, compiling_for
 
 SIZE = {"vocab_size": 16, "width": 16, "depth": 2, "num_heads": 2, "max_length": 8}
 CAUSAL = models.TransformerConfig(causal=True, dtype="bfloat16", **SIZE)
@@ -24,10 +24,9 @@ def asked(monkeypatch):
         seen.append((is_causal, mask is not None))
         return query
 
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(_fused_attention, "_widest_head", lambda: 256)
     monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
-    return seen
+    with compiling_for(Target("gpu", (9, 0))):
+        yield seen
 
 
 @pytest.mark.parametrize(

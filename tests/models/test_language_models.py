@@ -82,19 +82,18 @@ def test_parameters_start_as_documented():
 def test_intermediates(small, scan_layers):
     case = small(position="none", causal=True, num_kv_heads=2, scan_layers=scan_layers)
     inputs = models.Inputs(tokens=jnp.array([[1, 2, 3, 4]]), segments=jnp.array([[1, 1, 1, 0]]))
-    output = case.model.apply(case.variables, inputs, intermediates=True)
-    names = ["embeddings.hidden"]
-    names += [f"block_0{layer}.{part}" for layer in range(2) for part in ("hidden", "attention.probs")]
-    assert list(output.intermediates) == names
-    probs = np.asarray(output.intermediates["block_01.attention.probs"])
+    wanted = (models.Site.ATTENTION_PROBS, models.Site.RESIDUAL)
+    output = case.model.apply(case.variables, inputs, intermediates=wanted)
+    assert set(output.intermediates) == set(wanted)
+    probs = np.asarray(output.intermediates[models.Site.ATTENTION_PROBS][1])
     assert probs.shape == (1, 4, 4, 4) and probs.dtype == np.float32
     np.testing.assert_allclose(probs[0, :, :3].sum(-1), 1.0, atol=1e-6)
     assert not probs[0][:, ~np.tril(np.ones((4, 4), bool))].any() and not probs[..., 3].any()
     norm = case.variables["params"]["body"]["final_norm"]
-    last = ops.layer_norm(output.intermediates["block_01.hidden"], norm["scale"], norm["bias"], 1e-5)
+    last = ops.layer_norm(output.intermediates[models.Site.RESIDUAL][1], norm["scale"], norm["bias"], 1e-5)
     np.testing.assert_allclose(last, output.hidden, atol=1e-6)
     plain = case.model.apply(case.variables, inputs)
-    assert plain.intermediates is None
+    assert plain.intermediates == {}
     np.testing.assert_allclose(plain.hidden, output.hidden, atol=1e-5)
 
 
@@ -113,9 +112,10 @@ def test_an_attention_mask_restricts_further(small):
 def test_the_embedding_scale_multiplies_tokens_only(small):
     case = small(embedding_scale=4.0)
     params = dict(case.variables["params"]["body"]["embeddings"])
-    start = case.model.apply(case.variables, jnp.array([[3, 1]]), intermediates=True)
+    wanted = (models.Site.EMBEDDINGS,)
+    start = case.model.apply(case.variables, jnp.array([[3, 1]]), intermediates=wanted)
     expected = 4.0 * params["token"]["embedding"][jnp.array([3, 1])] + params["position"]["embedding"][:2]
-    np.testing.assert_allclose(start.intermediates["embeddings.hidden"][0], expected, atol=1e-6)
+    np.testing.assert_allclose(start.intermediates[models.Site.EMBEDDINGS][0, 0], expected, atol=1e-6)
 
 
 DROPOUTS = ["embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout"]
@@ -146,10 +146,10 @@ def test_dropout_differs_between_blocks(small, scan_layers):
         return jnp.ones_like(leaf) if names[-3:] == ["attention", "output", "bias"] else jnp.zeros_like(leaf)
 
     variables = jax.tree_util.tree_map_with_path(only_output_biases, case.variables)
-    arrays = {"deterministic": False, "intermediates": True, "rngs": {"dropout": jax.random.key(0)}}
-    seen = case.model.apply(variables, jnp.arange(8)[None], **arrays).intermediates
-    first = seen["block_00.hidden"] != 0
-    second = seen["block_01.hidden"] - seen["block_00.hidden"] != 0
+    how = {"deterministic": False, "rngs": {"dropout": jax.random.key(0)}}
+    output = case.model.apply(variables, jnp.arange(8)[None], intermediates=(models.Site.RESIDUAL,), **how)
+    streams = output.intermediates[models.Site.RESIDUAL]
+    first, second = streams[0] != 0, streams[1] - streams[0] != 0
     # 512 fair coins each: independent patterns agree on half of them, to 6 sigma
     assert abs((first == second).mean() - 0.5) < 6 * 0.5 / 512**0.5
 

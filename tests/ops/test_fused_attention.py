@@ -1,13 +1,12 @@
 """The choice of cuDNN, with the backend and the kernel replaced: no GPU is needed to hold the decisions."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxlm import ops
+from jaxlm.devices import Target, compiling_for
 from jaxlm.ops import _fused_attention
 
 QUERY = jnp.ones((1, 4, 2, 8), jnp.bfloat16)
@@ -15,9 +14,9 @@ OPTIONS = {"softcap": None, "dropout_rate": 0.0, "return_probs": False}
 
 
 @pytest.fixture
-def on_gpu(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(_fused_attention, "_widest_head", lambda: 128)
+def on_gpu():
+    with compiling_for(Target("gpu", (8, 0))):
+        yield
 
 
 @pytest.mark.parametrize(
@@ -52,29 +51,23 @@ def test_it_is_left_out_where_forward_mode_is_asked_for(on_gpu, monkeypatch):
             ops.attention(QUERY, QUERY, QUERY, require_fused=True)
 
 
-class Device(NamedTuple):
-    compute_capability: str | None
-
-
 @pytest.mark.parametrize(
     ("capability", "widest"),
     [
-        ("7.5", 0),
-        ("8.0", 128),
-        ("8.9", 128),
-        ("9.0", 256),
-        ("10.0", 256),
-        ("12.0", 256),
-        ("gfx942", 0),
+        ((7, 5), 0),
+        ((8, 0), 128),
+        ((8, 9), 128),
+        ((9, 0), 256),
+        ((10, 0), 256),
+        ((12, 0), 256),
         (None, 0),
     ],
 )
-def test_heads_are_as_wide_as_the_gpu_lets_them(monkeypatch, capability, widest):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(jax, "local_devices", lambda: [Device(capability)])
+def test_heads_are_as_wide_as_the_gpu_lets_them(capability, widest):
     for width in (8, 128, 136, 256, 264):
         query = jnp.ones((1, 4, 2, width), jnp.bfloat16)
-        reason = _fused_attention.obstacle(query, query, **OPTIONS)
+        with compiling_for(Target("gpu", capability)):
+            reason = _fused_attention.obstacle(query, query, **OPTIONS)
         if widest == 0:
             assert "Ampere" in reason
         else:

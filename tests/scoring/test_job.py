@@ -7,8 +7,9 @@ from concurrent.futures import CancelledError
 import pyarrow.parquet as pq
 import pytest
 
-from jaxlm import data, scoring
-from jaxlm.scoring import _job, _ray, _store
+from jaxlm import data, io, scoring
+from jaxlm.io import _whole
+from jaxlm.scoring import _job, _ray
 from jaxlm.scoring._parts import plan_parts
 from jaxlm.scoring._plan import Plan
 from tests.scoring.fakes import RECORDS, SMALL, Fake, contents, run, source
@@ -126,7 +127,7 @@ def test_a_crash_at_every_write_sync_and_rename(tmp_path, whole, monkeypatch):
     for steps in range(1000):
         folder = tmp_path / str(steps)
         with monkeypatch.context() as patched:
-            patched.setattr(_store, "os", Dying(steps))
+            patched.setattr(_whole, "os", Dying(steps))
             try:
                 run(folder)
                 break
@@ -257,7 +258,7 @@ def test_an_object_store(whole):
 def test_a_crash_at_every_put(whole, is_late, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
     stored, puts = fsspec.filesystem("memory"), 0
-    put = _store.RemoteStore.put
+    put = io.RemoteStore.put
     for puts in range(100):
         place, left = f"scores/{is_late}-{puts}", [puts]
 
@@ -270,7 +271,7 @@ def test_a_crash_at_every_put(whole, is_late, monkeypatch):
                 raise Dead
 
         with monkeypatch.context() as patched:
-            patched.setattr(_store.RemoteStore, "put", dies)
+            patched.setattr(io.RemoteStore, "put", dies)
             try:
                 run(f"memory://{place}")
                 break
@@ -410,7 +411,7 @@ def test_a_crash_at_every_step_of_a_plan(tmp_path, many, monkeypatch, seconds):
     for steps in range(0, 1000, 3):
         folder = tmp_path / str(steps)
         with monkeypatch.context() as patched:
-            patched.setattr(_store, "os", Dying(steps))
+            patched.setattr(_whole, "os", Dying(steps))
             try:
                 run(folder, corpus=many)
                 break
@@ -443,7 +444,7 @@ def test_a_plan_that_is_damaged_another_jobs_or_shorter_is_made_again(tmp_path, 
 
 
 def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many):
-    store = _store.open_store(tmp_path / "out")
+    store = io.open_store(tmp_path / "out")
     stopped = _job._Run(Fake(), many, store, _job.make_job(Fake(), many, SMALL), SMALL)
     parts = stopped._planned(many.pieces())
     next(parts)

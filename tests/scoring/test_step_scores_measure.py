@@ -14,7 +14,7 @@ CLOSE = 1e-5  # float32
 FUNCTIONS = ("entropy", "top_p_size=0.9", "crossentropy", "kl_divergence(top_k=20)", "pcxmi")
 TEXTS = ["the souvenir of the traveler", "a traveler lost the souvenirs", "lost", "the", "was lost there"]
 OTHERS = ["the souvenir of a traveler", "a traveler lost the souvenir", "was", "a", "was there there"]
-ENGINE = scoring.EngineConfig(row_length=32, rows=2, buffer=8, devices=(jax.devices()[0],))
+ENGINE = scoring.EngineConfig(row_length=32, rows=4, buffer=8, devices=tuple(jax.devices()[:2]))
 
 
 @pytest.fixture(scope="module")

@@ -119,8 +119,10 @@ def toy_lm():
 
 
 def toy_scorer(name):
-    """A scorer on one device, whose generations are small."""
-    config = scoring.EngineConfig(row_length=32, rows=2, buffer=4, tile=16, devices=(jax.devices()[0],))
+    """A scorer on two devices, whose generations are small."""
+    devices = tuple(jax.devices()[:2])
+    rows = 2 * len(devices)
+    config = scoring.EngineConfig(row_length=32, rows=rows, buffer=4, tile=16, devices=devices)
     return scoring.make_scorer(toy_lm(), TOYS[name], config)
 
 

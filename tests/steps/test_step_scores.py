@@ -10,7 +10,7 @@ import pytest
 from jaxlm import models, scoring, steps, tokenizers
 from jaxlm.errors import UsageError
 from jaxlm.steps import _step_scores
-from jaxlm.steps._forward import as_devices, mapped
+from jaxlm.steps._forward import mapped
 from jaxlm.steps._noise import as_key, noisy_source
 from jaxlm.steps._runs import TextReader, model_kind
 from tests.steps.tiny_models import open_model
@@ -423,7 +423,7 @@ def test_one_batch_takes_one_device(causal, monkeypatch):
     monkeypatch.setattr(_step_scores, "mapped", lambda program: given.append(program) or mapped(program))
     for texts in (["To be"], LONGER):
         step_scores(causal, texts, PLAIN, devices=None)
-    assert [len(program.devices) for program in given] == [1, 8]
+    assert [len(program.layout.devices) for program in given] == [1, 8]
 
 
 def test_ids_that_no_tokenizer_has_are_shown_as_numbers():
@@ -632,12 +632,6 @@ def test_what_is_no_key_is_refused(rng):
     with pytest.raises(ValueError, match=r"rng is one PRNG key, jax.random.key\(seed\): got") as caught:
         as_key(rng)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("devices", [[], "cpu", ONE_DEVICE[0], ["cpu"]])
-def test_what_are_no_devices_is_refused(devices):
-    with pytest.raises(ValueError, match=r"devices are some of jax.local_devices\(\): got"):
-        as_devices(devices)
 
 
 def test_an_aux_model_that_is_not_opened_is_refused(causal):

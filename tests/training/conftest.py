@@ -9,6 +9,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from jaxlm import training
 from jaxlm.data import Batches, DataConfig
+from jaxlm.devices import enable_compilation_cache
 from jaxlm.models import TransformerConfig, build
 from jaxlm.tokenizers import TokenizerConfig
 
@@ -23,7 +24,7 @@ def _session_cache(tmp_path_factory):
         folder = tmp_path_factory.getbasetemp() / "cache"
         patch.setenv("JAXLM_CACHE", str(folder))
         before = jax.config.jax_compilation_cache_dir
-        training.enable_compilation_cache(folder / "compiled")
+        enable_compilation_cache(folder / "compiled")
         yield
         jax.config.update("jax_compilation_cache_dir", before)
         compilation_cache.reset_cache()

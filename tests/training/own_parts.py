@@ -59,7 +59,7 @@ KIND = models.ModelKind(
     name="tagger", make=make_tagger, head="own", reference="tests.training.own_parts:KIND"
 )
 OBJECTIVE = training.Objective(
-    name="vowels", kind=KIND, prepare=prepare, loss=loss, reference="tests.training.own_parts:OBJECTIVE"
+    name="vowel_tags", kind=KIND, prepare=prepare, loss=loss, reference="tests.training.own_parts:OBJECTIVE"
 )
 
 

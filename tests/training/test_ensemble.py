@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxlm import corruption, data, models, tokenizers, training
+from jaxlm.devices import Layout, fetch
 
 MEMBERS, ROWS, STEPS, BAD_EPOCH = 3, 4, 3, 9
 # Few arrays: what these tests take is the time to compile.
@@ -120,12 +121,12 @@ def test_a_member_starts_as_a_model_of_its_key():
 
 
 def test_devices_change_nothing():
-    devices = jax.local_devices()[:2]
+    layout = Layout(tuple(jax.local_devices()[:2]))
     batch = training.stack_batches(batches_of(0))
-    spread = training.parallel(training.ensemble_step(TRAIN_STEP), devices, donate=False)
-    _, metrics = spread(training.replicate(init(), devices), training.divide_members(batch, 2))
+    spread = layout.parallel(training.ensemble_step(TRAIN_STEP), (False, True), is_reduced=True)
+    _, metrics = spread(layout.replicate(init()), layout.divide(batch, axis=1))
     _, expected = together(init(), batch)
-    found = training.fetch(metrics)
+    found = fetch(metrics)
     assert found["weight"].tolist() == expected["weight"].tolist()
     for name in ("loss_sum", "grad_norm"):
         np.testing.assert_allclose(found[name], expected[name], rtol=3e-5)  # sums in another order

@@ -32,7 +32,7 @@ def test_what_is_not_given_takes_its_default():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"runs": {}}, "Experiment has no field 'runs'; its fields are data"),
+        ({"runs": {}}, "Experiment has no field 'runs'; its fields are objective, data"),
         ({"run": {"step": 3}}, "run has no field 'step'; its fields are steps"),
         ({"run": {"steps": "3"}}, "run.steps must be int: got '3'"),
         ({"run": {"steps": True}}, "run.steps must be int: got True"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxlm import corruption, data, models, tokenizers, training
+from jaxlm.devices import Layout, fetch
 
 NUM_EXAMPLES = 16
 CONFIG = models.TransformerConfig(
@@ -60,13 +61,13 @@ def stepped(num_devices, accumulation):
     def traced(state, batch, *, axis_name):
         return step(state, batch, axis_name=axis_name)
 
-    devices = jax.local_devices()[:num_devices]
-    spread = training.parallel(traced, devices)
-    state, reported = training.replicate(START._replace(rng=jax.random.key(3)), devices), []
+    layout = Layout(tuple(jax.local_devices()[:num_devices]))
+    spread = layout.parallel(traced, (False, True), is_reduced=True, donate=(0,))
+    state, reported = layout.replicate(START._replace(rng=jax.random.key(3))), []
     for seed in range(2):
-        state, metrics = spread(state, training.divide(batches_of(seed), num_devices))
-        reported.append(training.fetch(metrics))
-    return training.fetch(state._replace(rng=state.step)), reported
+        state, metrics = spread(state, layout.divide(batches_of(seed)))
+        reported.append(fetch(metrics))
+    return fetch(state._replace(rng=state.step)), reported
 
 
 def test_devices_and_micro_batches_change_nothing():

@@ -23,7 +23,8 @@ from tests.training.own_parts import KIND, OBJECTIVE, VOWELS, loss, make_experim
 CHILD = """
 import sys
 from jaxlm import training
-training.enable_compilation_cache()
+from jaxlm.devices import enable_compilation_cache
+enable_compilation_cache()
 experiment = training.load_experiment(sys.argv[1])
 for event in training.train(experiment, sys.argv[1], resume=True):
     print(type(event).__name__, getattr(event, "step", ""), flush=True)
@@ -152,7 +153,7 @@ def test_its_folder_says_where_its_parts_are(finished, tmp_path):
     folder, _ = finished
     config = json.loads((folder / "config.json").read_text())
     assert (config["objective"], config["reference"]) == ("tagger", KIND.reference)
-    assert config["experiment"]["objective"] == {"name": "vowels", "reference": OBJECTIVE.reference}
+    assert config["experiment"]["objective"] == {"name": "vowel_tags", "reference": OBJECTIVE.reference}
     for kind in (None, KIND):
         loaded = pretrained.load(folder, kind=kind)
         assert loaded.kind is KIND and set(loaded.params) == {"body", "tag"}
@@ -197,9 +198,9 @@ def test_the_command_line_takes_its_experiment_s_file(texts, tmp_path, monkeypat
     shown = capsys.readouterr().out
     assert "trained 2 steps" in shown and "on from step 4 to 6" in shown
     assert main(["train", "--out", "run", "--resume", "--steps", "8"]) == 2
-    assert "objective 'vowels' is none of masked_lm" in capsys.readouterr().err
+    assert "objective 'vowel_tags' is none of masked_lm" in capsys.readouterr().err
 
 
 def test_no_file_of_jaxlm_names_them():
     sources = [path.read_text() for path in Path(jaxlm.__file__).parent.rglob("*.py")]
-    assert not any(name in source for source in sources for name in ("tagger", "vowels", "Tagger"))
+    assert not any(name in source for source in sources for name in ("tagger", "vowel_tags", "Tagger"))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlm import corruption, data, models, tokenizers, training
+from jaxlm.devices import Layout, fetch
 
 TOKENS = np.array([[7, 8, 9, 10, 11, 0], [12, 13, 14, 0, 0, 0]], np.int32)
 SEGMENTS = np.array([[1, 1, 2, 2, 3, 0], [1, 1, 1, 0, 0, 0]], np.int32)
@@ -136,7 +137,7 @@ def test_labels_that_cannot_be_are_refused():
         sums(values(np.zeros(4), num_segments=3), LOGITS)
     with pytest.raises(ValueError, match="give input_noise"):
         classes(np.zeros(4), num_segments=1, label_smoothing="fraction")
-    with pytest.raises(ValueError, match=r"lies in \[0, 1\) or is 'fraction', got 1.0"):
+    with pytest.raises(ValueError, match=r"loss\.label_smoothing is .* from 0 to below 1: got 1\.0"):
         classes(np.zeros(4), num_segments=1, label_smoothing=1.0)
 
 
@@ -164,10 +165,10 @@ def test_packing_devices_and_micro_batches_change_no_sum(classifier):
     packed = data.Batch(*(np.pad(leaf, ((0, 8), (0, 3))) for leaf in halves), np.zeros(16, np.int32))
     packed.segments[:8, 6:12] = 2
     found = jax.jit(lambda rows: objective(model.apply, params, rows, RNGS))(packed)
-    devices = jax.local_devices()[:4]
+    layout = Layout(tuple(jax.local_devices()[:4]))
     step = training.make_eval_step(objective, model.apply)
-    spread = training.parallel(step, devices, donate=False)
-    shared = training.fetch(spread(training.replicate(params, devices), training.divide(batch, 4)))
+    spread = layout.parallel(step, (False, True), is_reduced=True)
+    shared = fetch(spread(layout.replicate(params), layout.divide(batch)))
     for loss_sum, weight, correct in (
         (found[0], found[1], found[2]["correct"]),
         (shared["loss_sum"], shared["weight"], shared["correct"]),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models, training
+from jaxlm.devices import Layout, fetch
 
 STEPS = 4
 
@@ -20,7 +21,7 @@ class Compiled(NamedTuple):
 
     step: Callable
     start: Callable
-    devices: list
+    layout: Layout
 
 
 BAD_EPOCH = 1000
@@ -54,15 +55,16 @@ def compiled(experiment, task):
             clip_norm=optimizer_config.clip_norm,
             accumulation=accumulation,
         )
-        devices = jax.local_devices()[:num_devices]
+        layout = Layout(tuple(jax.local_devices()[:num_devices]))
         drawn = training.init_state(model, optimizer, jax.random.key(5))
-        kept = training.fetch(drawn._replace(rng=drawn.step))
+        kept = fetch(drawn._replace(rng=drawn.step))
 
         def start():
             # A new key each time: the step gives up what it is handed.
-            return training.replicate(kept._replace(rng=jax.random.key(5)), devices)
+            return layout.replicate(kept._replace(rng=jax.random.key(5)))
 
-        return Compiled(training.parallel(step, devices), start, devices)
+        spread = layout.parallel(step, (False, True), is_reduced=True, donate=(0,))
+        return Compiled(spread, start, layout)
 
     return build
 
@@ -72,15 +74,15 @@ def run(compiled, batches):
     """Returns the state and the metrics after some steps, on the host."""
 
     def run_steps(*division, steps=STEPS, spoiled=(), **options):
-        step, start, devices = compiled(*division, **options)
+        step, start, layout = compiled(*division, **options)
         state, reported = start(), []
         for number in range(steps):
             batch = batches[number]
             if number in spoiled:
                 batch = batch._replace(epochs=np.full_like(batch.epochs, BAD_EPOCH))
-            state, metrics = step(state, training.divide(batch, len(devices)))
-            reported.append(training.fetch(metrics))
-        return training.fetch(state._replace(rng=state.step)), reported
+            state, metrics = step(state, layout.divide(batch))
+            reported.append(fetch(metrics))
+        return fetch(state._replace(rng=state.step)), reported
 
     return run_steps
 
@@ -108,7 +110,9 @@ def test_masks_are_the_same_bits_on_eight_devices(masking, batches):
     rng = jax.random.key(9)
     batch = batches[1]
     whole = jax.jit(lambda rows: training.mask_batch(rng, rows, masking).tokens)(batch)
-    shards = jax.pmap(lambda rows: training.mask_batch(rng, rows, masking).tokens)(training.divide(batch, 8))
+    layout = Layout(tuple(jax.local_devices()[:8]))
+    mapped = layout.parallel(lambda rows: training.mask_batch(rng, rows, masking).tokens, (True,))
+    shards = mapped(layout.divide(batch))
     np.testing.assert_array_equal(np.asarray(shards).reshape(whole.shape), whole)
 
 
@@ -154,20 +158,20 @@ def test_a_bad_batch_moves_the_data_and_nothing_else(run):
 
 def test_devices_exchange_sums_and_nothing_else(compiled, batches):
     """No array is gathered: what goes between eight devices is the sum of gradients and counts."""
-    step, start, devices = compiled(8, 1)
-    text = step.lower(start(), training.divide(batches[0], len(devices))).compile().as_text()
+    step, start, layout = compiled(8, 1)
+    text = step.lower(start(), layout.divide(batches[0])).compile().as_text()
     assert "all-reduce" in text
     assert not any(name in text for name in ("all-gather", "all-to-all", "collective-permute"))
 
 
 def test_the_states_buffers_are_reused(compiled, batches):
     """A step holds parameters and moments once: what it was given is gone, its memory in the result."""
-    step, start, _ = compiled()
+    step, start, layout = compiled()
     # The first state was the host's memory, which no step may write to.
-    state, _ = step(start(), training.divide(batches[0], 1))
+    state, _ = step(start(), layout.divide(batches[0]))
     leaves = jax.tree.leaves((state.params, state.opt_state))
     places = {pointer(leaf) for leaf in leaves if leaf.size > 100}
-    state, _ = step(state, training.divide(batches[1], 1))
+    state, _ = step(state, layout.divide(batches[1]))
     assert all(leaf.is_deleted() for leaf in leaves)
     results = jax.tree.leaves((state.params, state.opt_state))
     assert {pointer(leaf) for leaf in results if leaf.size > 100} == places

@@ -1,10 +1,11 @@
-"""A prefix of an object store as the place of a job's files, through pyarrow or fsspec."""
+"""A prefix of an object store as a place of files, through pyarrow or fsspec."""
 
 import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from jaxlm import data, io
+from jaxlm.io._errors import ReadError, WriteError
+from jaxlm.io._filesystems import reason
 
 
 class RemoteStore:
@@ -98,5 +99,5 @@ class RemoteStore:
             yield
         except Exception as error:
             where = f"{self.place.rstrip('/')}/{name}"
-            kind = io.WriteError if done == "written" else io.ReadError
-            raise kind(f"{where}: cannot be {done} ({data.reason(error)})") from error
+            kind = WriteError if done == "written" else ReadError
+            raise kind(f"{where}: cannot be {done} ({reason(error)})") from error

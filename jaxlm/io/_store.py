@@ -1,20 +1,20 @@
-"""Where a job's files lie: a folder or an object store, in which a file is there whole or not at all."""
+"""A place of files: a folder or an object store, in which a file is there whole or not at all."""
 
 import contextlib
 import errno
-import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxlm import data, io
 from jaxlm.errors import UsageError, WorkError
-from jaxlm.scoring._remote_store import RemoteStore
+from jaxlm.io._errors import WriteError, writing
+from jaxlm.io._filesystems import open_filesystem, shown_url, split_url
+from jaxlm.io._locks import try_lock
+from jaxlm.io._remote_store import RemoteStore
+from jaxlm.io._whole import flush, is_abandoned, is_partial, write_bytes
 
+# What earlier versions wrote to, and what is locked.
 NEW, LOCK = ".new", ".lock"
-# Files that this process is writing, and how many it has begun.
-_writing: set[Path] = set()
-_begun = itertools.count()
 
 
 class LocalStore:
@@ -58,28 +58,18 @@ class LocalStore:
           WorkError: if the folder was there and is gone.
         """
         path = self._folder / name
-        # A name of this put's own: another one may be writing the same bytes to the same place.
-        owner = f"{os.uname().nodename}.{os.getpid()}"
-        new = path.with_name(f".{path.name}.{next(_begun)}.{owner}{NEW}")
-        _writing.add(new)
         try:
-            with io.writing(path):
+            with writing(path):
                 self._make(path.parent)
-                _write(new, data)
-                os.replace(new, path)
-                io.flush(path.parent)
-        except io.WriteError as error:
+            write_bytes(path, data)
+        except WriteError as error:
             if error.errno != errno.ENOENT:
                 raise
             raise _gone(path.parent) from error
-        finally:
-            _writing.discard(new)
-            with contextlib.suppress(OSError):
-                os.unlink(new)
 
     def clear(self) -> None:
         """Removes what killed processes of this machine left half written; others' may be at work."""
-        for path in [path for path in self._folder.rglob(f".*{NEW}") if _is_abandoned(path)]:
+        for path in [path for path in self._folder.rglob(".*") if _is_half(path) and is_abandoned(path)]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
@@ -95,12 +85,12 @@ class LocalStore:
           WriteError: if the folder cannot be written.
         """
         path = self._folder / f".{name}{LOCK}"
-        with io.writing(path):
+        with writing(path):
             self._make(self._folder)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             # Without locks, two processes of one job write the same files.
-            if not io.try_lock(handle):
+            if not try_lock(handle):
                 raise UsageError(
                     f"another process is at work in {self.place} ({name}): wait for it, or name another "
                     f"folder"
@@ -119,7 +109,7 @@ class LocalStore:
         missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for one in missing:
-            io.flush(one.parent)
+            flush(one.parent)
         self._was_there = True
 
 
@@ -130,25 +120,23 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     """Returns the store at a path or URL.
 
     Args:
-      place: a folder, which need not exist, or a URL (see `data.open_filesystem`).
+      place: a folder, which need not exist, or a URL (see `open_filesystem`).
 
     Raises:
-      ValueError: if the URL cannot be opened.
+      UsageError: if the URL cannot be opened.
 
     Example:
       >>> type(open_store("runs/scores")).__name__, type(open_store("memory://scores")).__name__
       ('LocalStore', 'RemoteStore')
     """
     text = os.fspath(place)
-    url = data.split_url(text)
+    url = split_url(text)
     if url is None:
         return LocalStore(text)
     scheme, rest = url
     if scheme == "file":
         return LocalStore(rest)
-    # As it is shown: without secrets and options.
-    place = str(data.RemotePath.parse(text)).rstrip("/")
-    return RemoteStore(place, *data.open_filesystem(text))
+    return RemoteStore(shown_url(text).rstrip("/"), *open_filesystem(text))
 
 
 def _gone(folder: Path) -> WorkError:
@@ -159,31 +147,8 @@ def _gone(folder: Path) -> WorkError:
 
 
 def _is_own(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith((NEW, LOCK))
+    return _is_half(path) or (path.name.startswith(".") and path.name.endswith(LOCK))
 
 
-def _is_abandoned(path: Path) -> bool:
-    """Whether a half written file is of a process of this machine's that is no more."""
-    before, _, pid = path.name.removesuffix(NEW).rpartition(".")
-    if not (before.endswith(f".{os.uname().nodename}") and pid.isdigit()):
-        return False
-    if int(pid) == os.getpid():
-        return path not in _writing
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(handle, left) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _is_half(path: Path) -> bool:
+    return is_partial(path) or (path.name.startswith(".") and path.name.endswith(NEW))

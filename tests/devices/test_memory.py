@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, sys
-from jaxlm.training._memory import keep_memory
+from jaxlm.devices import keep_memory
 if "keep" in sys.argv:
     assert keep_memory(0.2)
 import jax, jax.numpy as jnp
@@ -49,7 +49,7 @@ def test_pages_are_not_asked_for_anew(libc):
 
 
 def test_elsewhere_nothing_is_touched(monkeypatch):
-    from jaxlm.training import _memory
+    from jaxlm.devices import _memory
 
     monkeypatch.setattr(_memory.sys, "platform", "darwin")
     monkeypatch.setattr(_memory.ctypes, "CDLL", None)

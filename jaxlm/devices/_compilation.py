@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxlm import data
+from jaxlm import io
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def enable_compilation_cache(folder: str | os.PathLike | None = None) -> str | N
       The place in use; None where there is none.
     """
     known = jax.config.jax_compilation_cache_dir
-    place = os.fspath(folder or known or data.cache_root() / "compiled")
+    place = os.fspath(folder or known or io.cache_root() / "compiled")
     # Of an address, such as gs://bucket, JAX makes what there is to make.
     if "://" not in place and not _can_be_made(Path(place)):
         place = None
