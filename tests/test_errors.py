@@ -24,6 +24,7 @@ BARE = {
 CONTRACTS = {
     ("data/_batches.py", "Batches.__init__"),
     ("decoding/_gathering.py", "_raisable"),
+    ("scoring/_engine.py", "Engine._check_contrast"),
     ("scoring/_engine.py", "Engine._positions"),
     ("scoring/_log_likelihood.py", "log_likelihood"),
     ("scoring/_rank_correlation.py", "_members"),

@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import models, pretrained, tokenizers, training
+from jaxlm import io, models, pretrained, tokenizers, training
 from jaxlm.cli._models import CONFIG_FILE, WEIGHTS, model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
@@ -171,7 +171,10 @@ def _show(found: dict[str, Any]) -> None:
     if found["tokenizer"]:
         print(f"tokenizer: {found['tokenizer']['kind']}, {_ids(found)}")
     if found["config"]:
-        fields = (f"{name}={value}" for name, value in found["config"]["model"].items() if value is not None)
+        # A record's kind is the value of the field that holds it.
+        values = io.flat_fields(found["config"]["model"])
+        told = {name.removesuffix(".kind"): value for name, value in values.items() if value is not None}
+        fields = (f"{name}={value}" for name, value in told.items())
         print(textwrap.fill(f"model: {' '.join(fields)}", width=100, subsequent_indent="  "))
     for split, line in found["metrics"].items():
         print(f"{split}: {_scores(line)} at step {line['step']}")

@@ -16,7 +16,7 @@ from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowSc
 from jaxlm.scoring._log_likelihood import log_likelihood, span_mask
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring._masked_texts import word_numbers
-from jaxlm.scoring._measure import Context, Measure, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._mutations import Substitution, Variant, parse_variant
 from jaxlm.scoring._pieces import Piece, PieceContrast, PieceScores
@@ -58,10 +58,10 @@ __all__ = [
     "PieceScores",
     "PseudoLogLikelihood",
     "Round",
-    "Row",
     "RowScorer",
     "Score",
     "ScoreError",
+    "ScoreRow",
     "Scorer",
     "SinglePass",
     "Source",

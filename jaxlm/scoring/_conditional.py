@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._forward import LogProbForward
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._openings import Bos, opening_ids, resolve_bos, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._unknown import Unknown, check_unknown
@@ -119,7 +119,7 @@ class Conditional(Measure):
         places = np.arange(known - 1, len(read), dtype=np.int32)
         return Round(ContinuationState(continuation, own, cut), [Piece(read, places, targets, context=known)])
 
-    def advance(self, state: ContinuationState, answers: Sequence[PieceScores]) -> Row:
+    def advance(self, state: ContinuationState, answers: Sequence[PieceScores]) -> ScoreRow:
         (found,) = answers
         total = float(found.log_probs.sum(dtype=np.float64))
         num_tokens, num_bytes = len(found.log_probs), len(state.continuation.encode())

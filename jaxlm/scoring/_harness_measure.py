@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._forward import LogProbForward
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 
 PAIRS = "pairs"
@@ -42,7 +42,7 @@ class GivenPairs(Measure):
     def start(self, context: Context, record: data.Record) -> Round:
         return Round(None, [_piece(*pair, context.longest) for pair in record.meta[PAIRS]])
 
-    def advance(self, state: None, answers: Sequence[PieceScores]) -> Row:
+    def advance(self, state: None, answers: Sequence[PieceScores]) -> ScoreRow:
         total = sum(float(one.log_probs.sum(dtype=np.float64)) for one in answers)
         return {"log_likelihood": total, "is_greedy": all(bool((one.ranks == 0).all()) for one in answers)}
 

@@ -14,7 +14,7 @@ from jaxlm.scoring._instruction_positions import host_instruction_positions
 from jaxlm.scoring._masked_checks import mask_of, too_long
 from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._unknown import Unknown
 from jaxlm.scoring._windows import Long
@@ -97,7 +97,7 @@ class InstructionRatio(Measure):
         names = _texts(context, text.tokens, numbers)
         return Round(_Trace(instructions, names, text.tokens.size, copies), copies)
 
-    def advance(self, state: "_Trace", answers: Sequence[PieceScores]) -> Row:
+    def advance(self, state: "_Trace", answers: Sequence[PieceScores]) -> ScoreRow:
         """Returns the ratios of a trace; an instruction of specials alone has none."""
         instructions, names, size, copies = state
         own = copies.read(answers)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jaxlm import data
 from jaxlm.scoring._forward import LogProbForward
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow
 from jaxlm.scoring._openings import Bos, closing_id, opening_ids, resolve_bos, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import text_columns, text_numbers
@@ -148,7 +148,7 @@ class LogLikelihood(Measure):
             read = np.concatenate([stream[:given], stream[given - self.window :]])
         return [*pieces, Piece(read, np.array([len(read) - 1], np.int32), np.zeros(1, np.int32))]
 
-    def advance(self, state: DocumentState, answers: Sequence[PieceScores]) -> Row:
+    def advance(self, state: DocumentState, answers: Sequence[PieceScores]) -> ScoreRow:
         joined = PieceScores(
             *(None if one[0] is None else np.concatenate(one) for one in zip(*answers, strict=True))
         )

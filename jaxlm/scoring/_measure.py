@@ -48,7 +48,7 @@ class Context(NamedTuple):
     extra: Mapping[str, Any] = MappingProxyType({})
 
 
-Row = dict[str, Any]
+ScoreRow = dict[str, Any]
 
 
 class Round(NamedTuple):
@@ -169,7 +169,7 @@ class Measure(abc.ABC):
         """
 
     @abc.abstractmethod
-    def advance(self, state: Any, answers: Sequence[Any]) -> Round | Row:
+    def advance(self, state: Any, answers: Sequence[Any]) -> Round | ScoreRow:
         """Returns the row of a document, plain values by column, or what is asked of it next.
 
         Args:

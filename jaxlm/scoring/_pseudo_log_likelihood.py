@@ -17,7 +17,7 @@ from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_o
 from jaxlm.scoring._masked_rows import at_regular, word_texts
 from jaxlm.scoring._masked_spans import MaskedPlaces, MaskedSpans
 from jaxlm.scoring._masked_texts import MaskedText, Words, masked_text, word_numbers
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._pieces import PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring._token_rows import check_top_k_fits, place_columns, token_places, top_columns, top_strings
@@ -146,7 +146,7 @@ class PseudoLogLikelihood(Measure):
         copies = MaskedSpans(text, spans, mask_id=mask_of(context, self.name), room=room, centres=centres)
         return Round(_Copies(text, record.text, context.tokenizer, numbers, copies), copies)
 
-    def advance(self, state: "_Copies", answers: Sequence[PieceScores]) -> Row:
+    def advance(self, state: "_Copies", answers: Sequence[PieceScores]) -> ScoreRow:
         """Returns the sums of a document."""
         text, original, tokenizer, numbers, copies = state
         found = copies.read(answers).reshape(len(self.masking), -1)

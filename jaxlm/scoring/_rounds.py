@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm import data
-from jaxlm.scoring._measure import Round, Row
+from jaxlm.scoring._measure import Round, ScoreRow
 from jaxlm.scoring._pieces import Piece, extent
 
 GENERATIONS = 2
@@ -19,8 +19,8 @@ BATCHES_OF_GENERATION = 8
 # Documents that are begun and not yielded, in buffers.
 OPEN_BUFFERS = 16
 
-Answer = Callable[[Iterable[Piece]], Generator[Any, None, None]]
-Advance = Callable[[Round, Sequence[Any]], Round | Row]
+AnswerPieces = Callable[[Iterable[Piece]], Generator[Any, None, None]]
+Advance = Callable[[Round, Sequence[Any]], Round | ScoreRow]
 
 
 class GenerationSize(NamedTuple):
@@ -40,7 +40,7 @@ class GenerationSize(NamedTuple):
 class _Document:
     """A document on its way, until it is a row."""
 
-    def __init__(self, now: Round | Row) -> None:
+    def __init__(self, now: Round | ScoreRow) -> None:
         self.now = now
 
     @property
@@ -56,7 +56,7 @@ class _Document:
 class _Generation:
     """Documents whose queries are on the devices."""
 
-    def __init__(self, documents: list[_Document], answer: Answer) -> None:
+    def __init__(self, documents: list[_Document], answer: AnswerPieces) -> None:
         self.documents = documents
         self._answers = answer(piece for document in documents for piece in document.queries)
         # The engine begins when the first answer is asked for.
@@ -73,11 +73,11 @@ class _Generation:
 
 def rows_in_rounds(
     records: Iterable[data.Record],
-    start: Callable[[data.Record], Round | Row],
+    start: Callable[[data.Record], Round | ScoreRow],
     advance: Advance,
-    answer: Answer,
+    answer: AnswerPieces,
     size: GenerationSize,
-) -> Iterator[Row]:
+) -> Iterator[ScoreRow]:
     """Yields one row a record, in order.
 
     Args:
@@ -109,7 +109,7 @@ class _Documents:
     def __init__(
         self,
         records: Iterable[data.Record],
-        start: Callable[[data.Record], Round | Row],
+        start: Callable[[data.Record], Round | ScoreRow],
         advance: Advance,
         size: GenerationSize,
     ) -> None:
@@ -142,7 +142,7 @@ class _Documents:
         next(answers, None)
         return [document for document in generation.documents if document.queries]
 
-    def done(self) -> Iterator[Row]:
+    def done(self) -> Iterator[ScoreRow]:
         """Yields the rows of the first documents, up to one that is still asking."""
         while self._open and not self._open[0].queries:
             yield self._open.popleft().now
@@ -157,7 +157,7 @@ class _Documents:
         self._open.append(_Document(self._asking(self._start(record))))
         return self._open[-1]
 
-    def _asking(self, now: Round | Row) -> Round | Row:
+    def _asking(self, now: Round | ScoreRow) -> Round | ScoreRow:
         """The first round that asks something, or the row."""
         while isinstance(now, Round) and not len(now.queries):
             now = self._advance(now, [])

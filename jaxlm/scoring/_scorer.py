@@ -14,7 +14,7 @@ from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import JaxlmError
 from jaxlm.scoring._engine import Engine
 from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
-from jaxlm.scoring._measure import MODELS_ASKED, Context, Measure, Round, Row, ScoreError
+from jaxlm.scoring._measure import MODELS_ASKED, Context, Measure, Round, ScoreError, ScoreRow
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._pieces import Piece, extent
 from jaxlm.scoring._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, GenerationSize, rows_in_rounds
@@ -87,7 +87,7 @@ class Scorer:
         """What the engine has done so far."""
         return self.engine.work
 
-    def __call__(self, records: Iterable[data.Record]) -> Iterator[Row]:
+    def __call__(self, records: Iterable[data.Record]) -> Iterator[ScoreRow]:
         """Yields one row a record, in order, as records come; `{"error": line}` where there is no score.
 
         Args:
@@ -98,7 +98,7 @@ class Scorer:
         if self.measure.asks_again:
             yield from rows_in_rounds(drawn, self._start, self._advance, self.engine, self._generation_size())
             return
-        begun: deque[Round | Row] = deque()
+        begun: deque[Round | ScoreRow] = deque()
         held: deque[Any] = deque()
         for answer in self.engine(self._pieces(drawn, begun)):
             held.append(answer)
@@ -111,14 +111,14 @@ class Scorer:
             self._encode_ahead([text for record in block for text in self.measure.texts(record)])
             yield from block
 
-    def _pieces(self, records: Iterable[data.Record], begun: deque[Round | Row]) -> Iterator[Piece]:
+    def _pieces(self, records: Iterable[data.Record], begun: deque[Round | ScoreRow]) -> Iterator[Piece]:
         for record in records:
             now = self._start(record)
             begun.append(now)
             if isinstance(now, Round):
                 yield from now.queries
 
-    def _rows(self, begun: deque[Round | Row], held: deque[Any]) -> Iterator[Row]:
+    def _rows(self, begun: deque[Round | ScoreRow], held: deque[Any]) -> Iterator[ScoreRow]:
         while begun:
             now = begun[0]
             if isinstance(now, Round):
@@ -130,7 +130,7 @@ class Scorer:
             yield now
             begun.popleft()
 
-    def _start(self, record: data.Record) -> Round | Row:
+    def _start(self, record: data.Record) -> Round | ScoreRow:
         """The first round of a document, or the row that says why there is none."""
         try:
             return self._checked(self.measure.start(self._context, record))
@@ -138,7 +138,7 @@ class Scorer:
         except JaxlmError as error:
             return _refused(error)
 
-    def _advance(self, now: Round, answers: Sequence[Any]) -> Round | Row:
+    def _advance(self, now: Round, answers: Sequence[Any]) -> Round | ScoreRow:
         fault = next((told for answer in answers if (told := self._forward.fault(answer))), "")
         if fault:
             return {"error": fault}
@@ -147,7 +147,7 @@ class Scorer:
         except JaxlmError as error:
             return _refused(error)
 
-    def _checked(self, now: Round | Row) -> Round | Row:
+    def _checked(self, now: Round | ScoreRow) -> Round | ScoreRow:
         if isinstance(now, Round):
             self._check(now.queries)
         return now
@@ -252,7 +252,7 @@ def score(
         yield Score(ids.popleft(), row, error)
 
 
-def _refused(error: JaxlmError) -> Row:
+def _refused(error: JaxlmError) -> ScoreRow:
     return {"error": " ".join(str(error).split())}
 
 

@@ -13,7 +13,7 @@ from jaxlm.scoring._masked_checks import too_long
 from jaxlm.scoring._masked_rows import at_regular
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
 from jaxlm.scoring._masked_windows import masked_windows
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._pieces import Piece, PieceScores
 from jaxlm.scoring._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring._token_rows import place_columns, token_places
@@ -123,13 +123,13 @@ class SinglePass(Measure):
 
     def advance(
         self, state: tuple[MaskedText, str, tokenizers.Tokenizer], answers: Sequence[PieceScores]
-    ) -> Row:
+    ) -> ScoreRow:
         """Returns the estimate of a document."""
         text, original, tokenizer = state
         seen = np.concatenate([one.log_probs for one in answers]).astype(np.float64)
         found = unseen_log_probs(seen, self.keep_share, self.random_share, self.random_ids)
         total = math.fsum(found)
-        row: Row = counts(original, text.tokens.size, len(found))
+        row: ScoreRow = counts(original, text.tokens.size, len(found))
         row["pseudo_log_likelihood_estimate"] = total
         row["pseudo_perplexity_estimate"] = perplexity_of_nats(total, len(found))
         if self.tokens:

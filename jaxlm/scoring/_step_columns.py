@@ -10,7 +10,7 @@ from jaxlm import steps
 from jaxlm.scoring._measure import Context, ScoreError, nats
 
 # The columns of step scores beside those of functions.
-COUNTS = ("num_tokens", "num_scored")
+STEP_COUNTS = ("num_tokens", "num_scored")
 # What step functions read that a corpus does not give.
 DRAWN = frozenset({"noisy_logits", "rng"})
 
@@ -29,7 +29,7 @@ def check_step_functions(rows: Sequence[steps.StepFunction], context: Context, c
     names = [row.name for row in rows]
     if not rows:
         raise ScoreError(f"functions: name some of {', '.join(steps.list_step_functions())}")
-    twice = next((name for name in names if names.count(name) > 1 or name in COUNTS), None)
+    twice = next((name for name in names if names.count(name) > 1 or name in STEP_COUNTS), None)
     if twice is not None:
         raise ScoreError(f"functions: {twice} is there twice: name each once")
     comparing = [row.name for row in rows if row.needs_contrast]

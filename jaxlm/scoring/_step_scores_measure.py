@@ -15,10 +15,10 @@ from jaxlm import data, steps, tokenizers
 from jaxlm.errors import JaxlmError
 from jaxlm.scoring._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring._masked_checks import mask_of
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow
 from jaxlm.scoring._openings import Bos, masked_frame, unopened_remark
 from jaxlm.scoring._pieces import Piece, PieceContrast
-from jaxlm.scoring._step_columns import COUNTS, check_step_functions, step_column
+from jaxlm.scoring._step_columns import STEP_COUNTS, check_step_functions, step_column
 from jaxlm.scoring._step_forward import StepForward
 from jaxlm.scoring._token_rows import place_columns, token_places
 from jaxlm.scoring._unknown import Unknown, check_unknown
@@ -104,7 +104,7 @@ class StepScores(Measure):
     def columns(self, context: Context) -> list[pa.Field]:
         """Returns counts, a column a function, and those of tokens."""
         del context
-        counts = [pa.field(name, pa.int64()) for name in COUNTS]
+        counts = [pa.field(name, pa.int64()) for name in STEP_COUNTS]
         return [*counts, *(step_column(row) for row in self._rows), *(self._lists() if self.tokens else [])]
 
     def start(self, context: Context, record: data.Record) -> Round:
@@ -124,12 +124,12 @@ class StepScores(Measure):
         state = state._replace(partners=partners, contrast_targets=contrast.targets)
         return Round(state, [piece._replace(contrast=contrast)])
 
-    def advance(self, state: "_StepDocument", answers: Sequence[tuple[np.ndarray, ...]]) -> Row:
+    def advance(self, state: "_StepDocument", answers: Sequence[tuple[np.ndarray, ...]]) -> ScoreRow:
         """Returns the numbers of a text, and of its tokens."""
         reading, num = state.reading, len(state.reading.tokens)
         values = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
-        row: Row = {"num_tokens": num, "num_scored": len(values[0])}
-        lists: Row = {}
+        row: ScoreRow = {"num_tokens": num, "num_scored": len(values[0])}
+        lists: ScoreRow = {}
         for function, numbers in zip(self._rows, values, strict=True):
             if function.needs_contrast:
                 numbers = np.where(state.partners < 0, np.float32(np.nan), numbers)

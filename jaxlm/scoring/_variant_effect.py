@@ -12,7 +12,7 @@ from jaxlm.scoring._forward import LogProbForward
 from jaxlm.scoring._masked_checks import check_choices, check_vocabulary, mask_of, too_long
 from jaxlm.scoring._masked_spans import JoinedPieces, MaskedSpans, every_token
 from jaxlm.scoring._masked_texts import MaskedText, masked_text
-from jaxlm.scoring._measure import Context, Measure, Question, Round, Row, ScoreError, nats
+from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._mutations import Variant, parse_variant
 from jaxlm.scoring._openings import usual_frame
 from jaxlm.scoring._pieces import Piece, PieceScores
@@ -159,7 +159,7 @@ class VariantEffect(Measure):
             plan = self._masked(context, variant, plan)
         return Round(plan, JoinedPieces([plan.direct, *plan.halves]))
 
-    def advance(self, state: "_Plan", answers: Sequence[PieceScores]) -> Row:
+    def advance(self, state: "_Plan", answers: Sequence[PieceScores]) -> ScoreRow:
         """Returns the variant's scores: 0 for the wild type, None for a fill of an insertion or deletion."""
         plan = state
         changes = plan.variant.substitutions

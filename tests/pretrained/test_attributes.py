@@ -139,8 +139,8 @@ def test_the_parts_of_t5s_feed_forward_stand_above_its_word(word):
 def test_rope_is_read_by_its_older_name_first(name):
     linear, other = {"type": "linear", "factor": 2.0}, {"rope_type": "default", "rope_theta": 9.0}
     both = config_of(name, rope_scaling=linear, rope_parameters=other)
-    assert both == config_of(name, rope_scaling=linear) and both.rotary_base == 10000.0
-    assert config_of(name, rope_scaling=None, rope_parameters=other).rotary_base == 9.0
+    assert both == config_of(name, rope_scaling=linear) and both.position.base == 10000.0
+    assert config_of(name, rope_scaling=None, rope_parameters=other).position.base == 9.0
 
 
 def test_half_of_modernberts_window_has_a_name_of_its_own():
@@ -164,9 +164,9 @@ def test_positions_of_esm_are_named():
 def test_what_a_length_beside_the_rope_parameters_says():
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 6}
     config = config_of("llama", rope_parameters=yarn, original_max_position_embeddings=9)
-    assert config.rotary_length == 9
+    assert config.position.scaling.length == 9
     config = config_of("llama", rope_parameters={**yarn, "factor": None}, max_position_embeddings=24)
-    assert config.rotary_factor == 4.0
+    assert config.position.scaling.factor == 4.0
 
 
 def test_dynamic_rotary_beyond_its_length_is_told(tmp_path, caplog):

@@ -61,7 +61,7 @@ GEMMA3 = {
 def test_neox(tmp_path, options):
     config = transformers.GPTNeoXConfig(**{**SIZES, **options})
     pair = assert_parity(transformers.GPTNeoXForCausalLM, config, tmp_path)
-    assert pair.config.rotary_share == (1.0 if "rope_parameters" in options else 0.25)
+    assert pair.config.position.share == (1.0 if "rope_parameters" in options else 0.25)
     assert "embed_out.weight" in pair.tensors or pair.config.tie_embeddings
 
 

@@ -22,6 +22,7 @@ from jaxlm.training._run_folder import one_process
 CHILD = """
 import json, sys
 from jaxlm import training
+from jaxlm.devices import enable_compilation_cache
 enable_compilation_cache()
 experiment = training.Experiment.from_dict(json.load(open(sys.argv[1])))
 for event in training.train(experiment, sys.argv[2], resume=sys.argv[3] == "resume"):
