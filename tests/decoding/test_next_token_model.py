@@ -173,8 +173,8 @@ def test_what_dropout_leaves_is_scaled_up():
             return vectors
 
     class Embedder(nn.Module):
-        def __call__(self, tokens, *, segments, deterministic):
-            return jnp.ones((*tokens.shape, 4000))
+        def __call__(self, inputs, *, deterministic):
+            return jnp.ones((*inputs.tokens.shape, 4000))
 
     model = decoding.NextTokenModel(
         text_field_embedder=Embedder(), language_model_head=Ones(), dropout=0.25, top_k=4000
