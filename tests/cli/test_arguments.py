@@ -165,10 +165,12 @@ def test_short_forms_are_options_where_one_alone_ends_so():
     for name, option in known.items():
         short = "--" + name.rpartition(".")[2].removeprefix("--")
         ends = [one for one in known if one.endswith(f".{short[2:]}")]
+        # An option of a section is meant before one of a record inside a section.
+        ends = [one for one in ends if one.count(".") == min(end.count(".") for end in ends)]
         value = [] if option.sets is not None else [example(option.hint)]
         if short in known or len(ends) == 1:
-            meant = known.get(short, option)
-            value = value if short not in known or meant is option else [example(meant.hint)]
+            meant = known[short if short in known else ends[0]]
+            value = value if meant is option else [] if meant.sets is not None else [example(meant.hint)]
             assert list(read("train", short, *value).given) == [meant.name]
         else:
             assert f"{short} stands for several options: write {' or '.join(ends)}" in refused("train", short)

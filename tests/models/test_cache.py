@@ -222,7 +222,7 @@ def test_incomplete_calls_are_refused(small, change, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"position": dynamic_turns(length=4)}, "longer than 4 tokens, .* got 5 slots"),
+        ({"position": dynamic_turns(length=4), "head_width": 8}, "longer than 4 tokens, .* got 5 slots"),
         ({"position": "rotary", "token_dropout": True, "mask_id": 5}, "token_dropout counts the masks"),
     ],
 )
