@@ -170,7 +170,7 @@ def attribute_texts(kind: type) -> Mapping[str, str]:
     Example:
         >>> from jaxlm.models import Learned
         >>> attribute_texts(Learned)
-        {'offset': 'rows before that of position 0.'}
+        {'offset': 'rows of the table before the row of position 0.'}
     """
     text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     parts = re.split(r"(?m)^  (\w+): ", text)

@@ -30,8 +30,8 @@ class Intervention:
     Attributes:
       site: where; static.
       value: what is put there, or added; it broadcasts to the site's shape and takes its dtype.
-      layer: `Int[]` of which block, from 0; of the embeddings 0. A traced number outside the network changes
-        nothing.
+      layer: `Int[]` the number of the block, from 0; 0 for the embeddings. With a traced number that no block
+        has, nothing is changed.
       mask: True = is changed: `Bool[B L]` positions of the site, of probabilities those of the queries, or
         what broadcasts to that; or with as many axes as the site what broadcasts to its whole shape, `[1 1 N
         1]` for some heads. None: everything.

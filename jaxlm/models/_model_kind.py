@@ -33,8 +33,8 @@ class ModelKind:
       fill: whether it may be asked what stands at a mask.
       score: whether it may be asked how likely the tokens of a text are, by `next_token` or by `fill`.
       reference: where the kind can be imported from, "module:NAME", for whoever opens a saved model without
-        having the kind at hand: its folder names the module, and opening it imports that. None: the kind is
-        given, `pretrained.load(folder, kind=...)`.
+        having the kind at hand: its folder names the module, and opening it imports that, but of a folder
+        from the hub. None: the kind is given, `pretrained.load(folder, kind=...)`.
 
     Raises:
       ConfigError: if the name is empty, or the fields contradict each other.

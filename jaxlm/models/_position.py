@@ -14,7 +14,7 @@ class Learned:
     """A table of `max_length` learned rows, one an offset.
 
     Attributes:
-      offset: rows before that of position 0.
+      offset: rows of the table before the row of position 0.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -44,7 +44,7 @@ class Rotary:
       base: the slowest rotation's scale.
       window_base: the same in blocks with a window, where nothing is scaled; None: as in the others.
       share: share of a head's features that turn, the first ones.
-      amplitude: factor of what is turned; None: of "yarn" `0.1 ln(factor) + 1`, else 1.
+      amplitude: factor of the features that turn; None: `0.1 ln(factor) + 1` with "yarn" scaling, else 1.
       scaling: how turns are slowed for longer texts: `NoScaling`, `LinearScaling`, `DynamicScaling`,
         `Llama3Scaling` or `YarnScaling`, or its kind for the record with its defaults.
 
@@ -77,7 +77,7 @@ class Relative:
 
     Attributes:
       buckets: rows of the table; see `jaxlm.ops.distance_buckets`.
-      distance: from which on all distances are one to it.
+      distance: from this one on, all distances in a direction share a bucket.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range, or the two contradict each other.

@@ -28,7 +28,8 @@ class Site(enum.StrEnum):
         changed, and is where other sites are.
       ATTENTION_OUTPUT: `Float[B L D]` what attention adds to the stream.
       CROSS_QUERIES: `Float[B L N H]`, of the attention to a memory as those above.
-      CROSS_KEYS: `Float[B M K H]`; where a cache keeps the memory's, a change is of one call.
+      CROSS_KEYS: `Float[B M K H]` of the memory. A cache keeps them as changed by the call that is given the
+        memory; a change by a later call is of that call alone.
       CROSS_VALUES: `Float[B M K H]`, likewise.
       CROSS_ATTENTION_PROBS: `Float32[B N L M]`.
       CROSS_ATTENTION_OUTPUT: `Float[B L D]`.

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from jaxlm.models._transformer import block_name
 
-# Parts of a model's parameters that hold blocks.
-# The name of the body among the parameters of a model, and those of an encoder-decoder's two.
+# What holds blocks among a model's parameters: the body, or the two sides of an encoder-decoder.
 BODY = "body"
 BODIES = (BODY, "encoder", "decoder")
 

@@ -4,7 +4,7 @@ from jaxlm.pretrained._ensemble import load_ensemble, save_ensemble
 from jaxlm.pretrained._export import convert, save_huggingface
 from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import member_folders, save_description, save_model
-from jaxlm.pretrained._hub import find_folder
+from jaxlm.pretrained._hub import find_folder, import_named
 from jaxlm.pretrained._load import DType, Inspected, inspect, kind_name, load
 from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame, without_head
 from jaxlm.pretrained._other_folders import describe_other
@@ -19,6 +19,7 @@ __all__ = [
     "end_id",
     "find_folder",
     "has_ends",
+    "import_named",
     "inspect",
     "kind_name",
     "load",

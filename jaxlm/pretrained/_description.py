@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxlm import io, models
 from jaxlm.errors import ModelError, UsageError
+from jaxlm.pretrained._hub import import_named
 
 # The name of the kind is called "objective" in files; "reference" stands in those of kinds that are not ours.
 OWN_KEYS, REFERENCE = ("objective", "model", "head"), "reference"
@@ -67,7 +68,7 @@ def read_description(path: Path, kind: models.KindOrName | None = None) -> Descr
     if not isinstance(values["model"], dict):
         raise ModelError(f"{path} needs a model's fields: got {values['model']!r}")
     try:
-        known = _kind(values["objective"], values.get(REFERENCE), kind)
+        known = _kind(values["objective"], values.get(REFERENCE), kind, path.parent)
         config, head = models.from_dict(values["model"]), _head(values.get("head"), known)
         if known.encoder and config.decoder is None:  # a file of an earlier version
             config = dataclasses.replace(config, decoder=models.DecoderConfig())
@@ -78,14 +79,14 @@ def read_description(path: Path, kind: models.KindOrName | None = None) -> Descr
     return Description(config, known, head, {key: value for key, value in values.items() if key not in own})
 
 
-def _kind(name: Any, reference: Any, given: models.KindOrName | None) -> models.ModelKind:
-    """The kind of a name: the one that is given, one of ours, or the one at a reference."""
+def _kind(name: Any, reference: Any, given: models.KindOrName | None, folder: Path) -> models.ModelKind:
+    """The kind of a name: the one that is given, one of ours, or the one at a reference in the folder."""
     if given is not None:
         kind = models.as_kind(given)
     elif isinstance(name, str) and name in models.KINDS:
         return models.KINDS[name]
     elif isinstance(reference, str):
-        kind = models.as_kind(io.import_reference(reference, models.ModelKind))
+        kind = models.as_kind(import_named(reference, models.ModelKind, folder))
     else:
         raise ModelError(
             f"the model is of kind {name!r}, which is none of {', '.join(models.KINDS)}: give the ModelKind, "

@@ -5,14 +5,15 @@ import importlib.util
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from jaxlm import io
-from jaxlm.errors import ModelNotFoundError, NotAFolderError
+from jaxlm.errors import ModelError, ModelNotFoundError, NotAFolderError
 from jaxlm.pretrained._other_folders import describe_file
-from jaxlm.pretrained._run_checkpoints import named_checkpoint
+from jaxlm.pretrained._run_checkpoints import is_checkpoint, named_checkpoint
 from jaxlm.pretrained._weights import holds_weights
 
 HUB_NAME = r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?"
@@ -86,6 +87,43 @@ def cache_folder() -> Path:
     above = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     # A user without a home has no such cache; the line of a model that is not found names the place.
     return Path(os.path.expanduser(os.path.join(above, "huggingface"))) / "hub"
+
+
+def import_named(reference: str, kind: type, folder: str | os.PathLike[str]) -> Any:
+    """Returns the object of a type that a file of a model's folder names as "module:NAME".
+
+    Of a folder that was fetched from the hub no module is imported: whoever opens a model runs nothing that
+    a stranger chose. Nor is one that lies in the folder itself. Modules that this process has imported
+    already are looked into.
+
+    Args:
+      reference: the module and the name in it.
+      kind: what the object is an instance of.
+      folder: of the model, or a checkpoint of a run.
+
+    Raises:
+      ModelError: if the folder is from the hub.
+      ConfigError: as `io.import_reference`.
+
+    Example:
+      >>> import_named("math:pi", float, "./nowhere")
+      3.141592653589793
+    """
+    folder = Path(folder)
+    folder = folder.parent.parent if is_checkpoint(folder) else folder
+    module = reference.partition(":")[0]
+    if module not in sys.modules and is_from_hub(folder):
+        raise ModelError(
+            f"a model from the hub names the module {module!r}, which is not imported for that: look at it, "
+            "and import it before the model is opened"
+        )
+    return io.import_reference(reference, kind, named_in=folder)
+
+
+def is_from_hub(folder: Path) -> bool:
+    """Returns whether a folder lies in the local Hugging Face cache, or is one that `hf download` filled."""
+    marks = folder / ".cache" / "huggingface"
+    return marks.is_dir() or folder.resolve().is_relative_to(cache_folder().resolve())
 
 
 def _download(repository: str, revision: str) -> Path:

@@ -92,7 +92,8 @@ def load(
       dtype: what to keep parameters in and compute in; None: as a run's config says, and float32 for a
         Hugging Face folder.
       compute_dtype: what to compute in, where that is another.
-      kind: of a run's model, where it is a `ModelKind` of your own that has no reference to be imported by.
+      kind: of a run's model, where it is a `ModelKind` of your own that has no reference to be imported by,
+        or one that is not followed: for a folder from the hub none is, nor one into the folder itself.
       head: of a "joint" model, the one head to open it with, as the model of that head alone; None: all.
       needs_head: whether a body without a head is refused, before a tensor of it is read.
 

@@ -41,10 +41,10 @@ class Forward(abc.ABC):
     """What devices compute for a measure; a frozen dataclass each, whose fields are what is asked.
 
     Attributes:
-      each: what the answers have a row for: each asked "place", so that the answer to a query is
-        `Piece.scored` long, or each "query".
-      shared_contexts: whether pieces have contexts to be shared. The engine takes it back where the model
-        does not allow that, and then gives rows without branches.
+      each: what an answer's arrays have a row for: each asked "place", so that they are as long as the
+        query's `Piece.scored`, or each "query", so that they have no such axis.
+      shared_contexts: whether pieces that begin with the same `Piece.context` may share one copy of it. The
+        engine sets it to False where the model does not allow that; rows then have no branches.
       contrasts: whether pieces are compared with others (`Piece.contrast`).
     """
 

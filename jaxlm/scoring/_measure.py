@@ -73,7 +73,8 @@ class Measure(abc.ABC):
 
     Attributes:
       name: what commands call it.
-      questions: by what the models that it can be asked of are scored, see `ModelKind.question`.
+      questions: which models it can be asked of: those that predict the "next_token", those that "fill"
+        masks, or both; see `ModelKind.question`.
       asks_again: whether `advance` may return another round.
       reads_each_token: whether a text is read about as often as it has tokens, so that less of a corpus is
         put into a part of a job.

@@ -47,9 +47,10 @@ def _only_option(name: str) -> str:
     names = [option for option, default in defaults.items() if default is REQUIRED] or list(defaults)
     if len(names) == 1:
         return names[0]
-    told = f"takes {', '.join(names)}" if names else "takes no option"
+    if not names:
+        raise UsageError(f"{name} takes no option: got a value; write {name}")
     raise UsageError(
-        f"{name} {told}: got one value without its option; write {name}(option=value), or {name}"
+        f"{name} takes {', '.join(names)}: got one value without its option; write {name}(option=value)"
     )
 
 

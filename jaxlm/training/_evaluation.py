@@ -121,10 +121,12 @@ def summarize_sequences(
     weight = float(totals.get("weight", 0))
     if not weight:
         return None
+    # What is correct is counted, whatever it weighs.
+    scored = int(totals.get("scored", round(weight)))
     return SequenceEvaluation(
         loss=float(totals["loss_sum"]) / weight,
-        accuracy=float(totals.get("correct", math.nan)) / weight,
-        records=int(totals.get("scored", round(weight))),
+        accuracy=float(totals.get("correct", math.nan)) / scored,
+        records=scored,
         tokens=int(totals["tokens"]),
         baseline_loss=baseline_loss,
     )

@@ -1,6 +1,7 @@
 """An experiment: everything that decides what a run computes, in one record."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -172,12 +173,20 @@ class Experiment:
         return io.record_to_dict(self) | {"objective": named}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], *, objective: Objective | None = None) -> "Experiment":
+    def from_dict(
+        cls,
+        values: dict[str, Any],
+        *,
+        objective: Objective | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> "Experiment":
         """Returns the experiment that `to_dict` wrote; fields that are not given take their defaults.
 
         Args:
           values: by section and field.
           objective: the experiment's, where it is none of `OBJECTIVES` and has no reference.
+          folder: of the file that holds them: of a folder from the hub no objective is imported, nor is one
+            that lies in the folder itself (see `pretrained.import_named`). None: a reference is followed.
 
         Raises:
           ValueError: if a field is unknown or has a value of another type, or two contradict each other.
@@ -190,7 +199,7 @@ class Experiment:
         if isinstance(values, dict):
             values = cls.upgrade(values)
             if "objective" in values:
-                values = values | {"objective": named_objective(values["objective"], objective)}
+                values = values | {"objective": named_objective(values["objective"], objective, folder)}
         return io.record_from_dict(cls, values)
 
     @staticmethod

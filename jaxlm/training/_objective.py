@@ -40,15 +40,15 @@ class Objective:
         devices and resuming change no draw. `step` counts batches, and is 0 in evaluations.
       loss: `loss(head: HeadCall, inputs, config)`, the sum `loss_sum`, each loss times its weight, and
         further sums by name, of what the model made of `inputs`; `config` is the experiment's `LossConfig`.
-      evaluation: the same of an evaluation, where more is counted; `token_evaluation` of a kind with a head
-        over tokens, and `loss` of one with another, where it is left out.
-      plan: from a `Setting` to whatever `prepare` is given as its last argument; the setting itself.
+      evaluation: the same in evaluations, where more may be counted. None: `token_evaluation` where `loss` is
+        `token_loss`, else `loss`.
+      plan: makes the last argument of `prepare` of a `Setting`; by default that is the setting itself.
       check: refuses with a ConfigError an experiment that contradicts the objective.
       summary: `summary(setting, *, train, is_whole)` makes a function of an evaluation's sums over a split to
         the scores that are shown and written.
-      labels: of records that are learned: "classes", "numbers", or None.
-      noise_rate: the share of tokens that is corrupted where none is given; above 0, the noise is what is
-        asked, and evaluations are made with it too.
+      labels: which labels of records it learns: "classes", "numbers", or None for none.
+      noise_rate: the share of tokens to corrupt where the experiment gives none. Above 0, corrupting the text
+        is part of the objective, and evaluations do it as well; else they read clean text.
       reads: which of `READS` it reads; options that are not read are refused.
       reference: where it can be imported from, "module:NAME", for whoever opens its run without having it at
         hand; None: it is given, by the experiment's file.

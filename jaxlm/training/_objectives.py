@@ -1,6 +1,8 @@
 """The objectives that jaxlm has, by name."""
 
-from jaxlm import io, models
+import os
+
+from jaxlm import io, models, pretrained
 from jaxlm.errors import ConfigError
 from jaxlm.training._causal import prepare_next
 from jaxlm.training._labels import plan_classes, plan_values, prepare_labels
@@ -77,12 +79,15 @@ def as_objective(objective: Objective | str) -> Objective:
     return objective
 
 
-def named_objective(values: object, given: Objective | None = None) -> Objective:
+def named_objective(
+    values: object, given: Objective | None = None, folder: str | os.PathLike[str] | None = None
+) -> Objective:
     """Returns the objective that a file names, by its name or as `{"name": ..., "reference": ...}`.
 
     Args:
       values: what the file holds.
       given: the objective, where it is none of `OBJECTIVES` and has no reference to be imported by.
+      folder: of the file, see `pretrained.import_named`; None: the caller vouches for what is imported.
 
     Raises:
       ConfigError: if it is another than the one that is given, or is not known.
@@ -103,7 +108,10 @@ def named_objective(values: object, given: Objective | None = None) -> Objective
             f"objective {name!r} is none of {', '.join(OBJECTIVES)}: name the experiment's file, which has "
             "it, or give the Objective a reference, module:NAME, when the run begins"
         )
-    objective = as_objective(io.import_reference(reference, Objective))
+    if folder is None:
+        objective = as_objective(io.import_reference(reference, Objective))
+    else:
+        objective = as_objective(pretrained.import_named(reference, Objective, folder))
     if objective.name != name:
         raise ConfigError(f"objective {name!r} is not at {reference!r}: that one is {objective.name!r}")
     return objective

@@ -111,7 +111,7 @@ def load_experiment(folder: str | os.PathLike, *, objective: Objective | None = 
     Raises:
       ValueError: if the folder holds no run, or its experiment.json cannot be read.
     """
-    return Experiment.from_dict(_stored(Path(folder)), objective=objective)
+    return Experiment.from_dict(_stored(Path(folder)), objective=objective, folder=folder)
 
 
 def _is_left_behind(path: Path) -> bool:

@@ -19,13 +19,13 @@ class Setting(NamedTuple):
     Attributes:
       config: of the model, its vocabulary known.
       tokenizer: that the records were encoded with.
-      splits: the records; of several, labels are the first one's, and targets have room in any.
+      splits: the records. Labels are those of the first split; there is room for the targets of each of them.
       rows: of a micro-batch of one device.
       head: of a model of sequences.
       num_segments: the most segments of a row.
       input_noise: of what is read, its rate known; None: clean.
       target_noise: of what is predicted; None: clean.
-      spans: what is taken out for a decoder to write.
+      spans: of an encoder-decoder, how much of each text is taken out for its decoder to write.
       loss: what the loss adds to the negative log-likelihood.
       is_evaluation: whether there is no dropout, and `Objective.evaluation` makes the sums.
     """

@@ -99,9 +99,10 @@ def with_unigrams(head_sums: HeadSums, log_unigrams: np.ndarray | None) -> HeadS
     def sums(head: HeadCall, inputs: LossInputs) -> dict[str, Array]:
         table, counts = jnp.asarray(log_unigrams, jnp.float32), inputs.weights > 0
         log_probs = inputs.weights * table[inputs.targets]
+        is_right = inputs.targets == jnp.argmax(table)
         return head_sums(head, inputs) | {
             "unigram_loss_sum": -jnp.where(counts, log_probs, jnp.zeros_like(log_probs)).sum(),
-            "unigram_correct": count((inputs.targets == jnp.argmax(table)) & counts),
+            "unigram_correct": jnp.where(counts & is_right, inputs.weights, 0.0).sum(),
         }
 
     return sums

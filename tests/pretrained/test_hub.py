@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import logging
 import socket
 import sys
@@ -181,3 +182,22 @@ def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(NotADirectoryError, match="is a file: expected the folder that holds it"):
         pretrained.find_folder(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("how", ["in the cache", "by hf download"])
+def test_what_a_model_from_the_hub_names_is_not_imported(cache, monkeypatch, how):
+    folder, module = put(cache), cache.parent / "parts_of_a_stranger.py"
+    if how == "by hf download":
+        folder = cache.parent / "downloaded"
+        (folder / ".cache" / "huggingface").mkdir(parents=True)
+    module.write_text("import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\nKIND = 3\n")
+    values = {"objective": "theirs", "reference": "parts_of_a_stranger:KIND", "model": {"vocab_size": 9}}
+    (folder / "config.json").write_text(json.dumps(values))
+    monkeypatch.syspath_prepend(cache.parent)
+    with pytest.raises(ValueError, match="from the hub names the module 'parts_of_a_stranger', which is not"):
+        pretrained.load(folder)
+    assert not module.with_suffix(".ran").exists()
+    # Imported by whoever opens the model, it is looked at.
+    monkeypatch.setitem(sys.modules, "parts_of_a_stranger", types.SimpleNamespace(KIND=3))
+    with pytest.raises(ValueError, match=r"'parts_of_a_stranger:KIND' is a ModelKind: got int"):
+        pretrained.load(folder)

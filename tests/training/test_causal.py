@@ -190,6 +190,22 @@ def test_a_baseline_of_frequencies_is_judged_at_the_same_predictions(run):
     assert int(sums["unigram_correct"]) == targets.count(V - 1)
 
 
+def test_a_baseline_counts_by_the_same_weights(model, params):
+    """With every prediction weighing a quarter, sums are a quarter, and shares are what they were."""
+
+    def quartered(rng, batch, step):
+        inputs = training.shift_batch(rng, batch)
+        return inputs._replace(weights=0.25 * inputs.weights)
+
+    log_unigrams = np.where(np.arange(V) == 7, 0.5, 0.5 / (V - 1))
+    loss = training.token_loss_function(quartered, deterministic=True, log_unigrams=np.log(log_unigrams))
+    loss_sum, weight, sums = jax.jit(functools.partial(loss, model.apply))(params, BATCH, RNGS)
+    found = training.summarize({**sums, "loss_sum": loss_sum, "weight": weight})
+    targets = [token for document in DOCUMENTS for token in document[1:]]
+    assert found.scored == len(targets) and weight == len(targets) / 4
+    np.testing.assert_allclose(found.unigram_accuracy, np.mean(np.array(targets) == 7), rtol=1e-6)
+
+
 def test_dropout_is_of_its_key_and_off_where_deterministic(params):
     model = models.build(dataclasses.replace(CONFIG, mlp_dropout=0.5), "causal_lm")
 
