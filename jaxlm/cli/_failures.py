@@ -18,7 +18,7 @@ from jaxlm.errors import UsageError as UsageError
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 PACKAGE = str(Path(__file__).parents[1])
-# What the request may be wrong about; every other error of the system is work that failed.
+# What a request may be wrong about, of the files that it names; all else about them is work that failed.
 WRONG_PATHS = (
     errno.ENOENT,
     errno.ENOTDIR,
@@ -26,6 +26,18 @@ WRONG_PATHS = (
     errno.EEXIST,
     errno.ENAMETOOLONG,
     errno.ELOOP,
+)
+# What the system may lack, whatever it was asked for: no mistake of jaxlm, nor of the request.
+LACKS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.EAGAIN,
+    errno.EMFILE,
+    errno.ENFILE,
 )
 # What to do about a file that cannot be written, by the system's number.
 REMEDIES = {
@@ -108,10 +120,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def describe(error: Exception, command: str = "") -> tuple[int, str]:
     """Returns the exit code of an error and its line.
 
-    The class alone decides. A `JaxlmError` is a request refused, in words meant for the user (2); so is a
-    path that is missing or cannot be. A file that cannot be written or read, for want of room, of permission
-    or of a disk that works, and a `WorkError`, are work that failed (1). Every other error is a bug of jaxlm:
-    a failure (1) whose line names the file and the line that raised it.
+    The class alone decides. A `JaxlmError` is a request refused, in words meant for the user (2); so is an
+    `io.ReadError` or `io.WriteError` of a path that is missing or cannot be. A file that cannot be written or
+    read, for want of room, of permission or of a disk that works, and a `WorkError`, are work that failed
+    (1). Every other error is a bug of jaxlm, an `OSError` that no door has told about among them: a failure
+    (1) whose line names the file and the line that raised it.
 
     Args:
         error: what was caught.
@@ -120,11 +133,13 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
     Returns:
         The exit code and the line.
     """
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError) and (
+        error.errno in LACKS or (isinstance(error, JaxlmError) and error.errno)
+    ):
         return _describe_os_error(error, command)
     if isinstance(error, (WorkError, io.WriteError)):
         return FAILED, str(error)
-    if isinstance(error, (JaxlmError, io.ReadError)):
+    if isinstance(error, JaxlmError):
         return WRONG, str(error)
     if isinstance(error, UnicodeEncodeError) and _is_of_output(error):
         told = f"the standard output is {error.encoding} and cannot write {error.object[error.start]!a}"

@@ -1,7 +1,7 @@
 """Whole files, digests of what they hold, errors of the disk in one form, and records to and from JSON."""
 
 from jaxlm.io._digests import damage, read_sealed, write_digests
-from jaxlm.io._errors import ReadError, WriteError, system_errno, writing
+from jaxlm.io._errors import ReadError, WriteError, reading_from, system_errno, writing
 from jaxlm.io._fields import check_numbers, check_types, fits, spelled
 from jaxlm.io._filesystems import open_filesystem, reason, shown_url, split_root, split_url
 from jaxlm.io._home import cache_root, expand_home
@@ -41,6 +41,7 @@ __all__ = [
     "open_store",
     "parse_json",
     "read_sealed",
+    "reading_from",
     "reason",
     "record_from_dict",
     "record_to_dict",

@@ -7,22 +7,57 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxlm.errors import JaxlmError
+
 # How Python, Rust's libraries and tensorstore write the system's number into a text.
 NUMBERS = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)|os_error_code='(\d+)'")
 
 
-class ReadError(OSError):
-    """A file or a folder cannot be read or listed; the message is one line for the user."""
+class ReadError(OSError, JaxlmError):
+    """A file or a folder that the user named cannot be read or listed.
+
+    Attributes:
+      errno: the system's number, as `errno.EACCES`; None where a library has told in words of its own.
+      strerror: what the system says.
+      filename: what was to be read.
+    """
 
 
-class WriteError(OSError):
-    """A file or a folder cannot be written.
+class WriteError(OSError, JaxlmError):
+    """A file or a folder that the user named cannot be written.
 
     Attributes:
       errno: the system's number, as `errno.ENOSPC`.
       strerror: what the system says.
       filename: what was to be written.
     """
+
+
+@contextlib.contextmanager
+def reading_from(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises every `OSError` inside the block as a `ReadError`: the block reads what the user named.
+
+    Outside of such a block, and of `writing`, an `OSError` is a mistake of jaxlm's own.
+
+    Args:
+      path: what the user named.
+
+    Raises:
+      ReadError: for an `OSError` that tells nobody yet what to do about it.
+
+    Example:
+      >>> with reading_from("gpt2"):
+      ...     open("gpt2/nothing.json")
+      Traceback (most recent call last):
+      jaxlm.io._errors.ReadError: [Errno 2] No such file or directory: 'gpt2/nothing.json'
+    """
+    try:
+        yield
+    except JaxlmError:
+        raise
+    except OSError as error:
+        number, text = error.errno or errno.EIO, error.strerror or " ".join(str(error).split())
+        raise ReadError(number, text, str(path if error.filename is None else error.filename)) from error
 
 
 @contextlib.contextmanager

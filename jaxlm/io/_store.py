@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxlm.errors import UsageError, WorkError
-from jaxlm.io._errors import WriteError, writing
+from jaxlm.io._errors import WriteError, reading_from, writing
 from jaxlm.io._filesystems import open_filesystem, shown_url, split_url
 from jaxlm.io._locks import try_lock
 from jaxlm.io._remote_store import RemoteStore
@@ -47,8 +47,13 @@ class LocalStore:
         return {path.relative_to(self._folder).as_posix() for path in found}
 
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes."""
-        return (self._folder / name).read_bytes()
+        """Returns a file's bytes.
+
+        Raises:
+          ReadError: if it cannot be read.
+        """
+        with reading_from(self._folder / name):
+            return (self._folder / name).read_bytes()
 
     def put(self, name: str, data: bytes) -> None:
         """Writes a file so that whatever happens it is there in full or as it was before.

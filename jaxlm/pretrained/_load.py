@@ -102,6 +102,7 @@ def load(
 
     Raises:
       FileNotFoundError: if there is no model.
+      ReadError: if the system does not let a file be read.
       ModelError: if the folder is an ensemble's, a file cannot be read or is not whole, the config has what
         is not supported, tensors are missing, unexpected or misshapen (one line that names them all), the
         tokenizer has ids without a row, or there is no such head, or none where one is needed.
@@ -111,23 +112,24 @@ def load(
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
-    source, stored = _opened(name, kind)
-    config, kind, _, _ = source.description
-    if needs_head and kind.head is None:
-        raise ModelError(without_head(str(name)))
-    parts = _parts(source, stored)
-    if source.family is not None:
-        check_repeated(str(source.folder), stored, source.family, config, kind)
-    if source.left_out:
-        told = ", ".join(source.left_out)
-        LOG.warning("%s: left out, as no part of a %s: %s", source.folder, kind.name, told)
-    tokenizer = _tokenizer(source)
-    description = _in_dtype(source.description, dtype, compute_dtype)
-    params = read_params(parts, description.config)
-    if head is not None:
-        description, params = one_head(description, head), models.head_params(params, head)
-    config, kind, heads, extra = description
-    return Loaded(config, kind, models.build(config, kind, heads), params, tokenizer, extra, heads)
+    with io.reading_from(name):
+        source, stored = _opened(name, kind)
+        config, kind, _, _ = source.description
+        if needs_head and kind.head is None:
+            raise ModelError(without_head(str(name)))
+        parts = _parts(source, stored)
+        if source.family is not None:
+            check_repeated(str(source.folder), stored, source.family, config, kind)
+        if source.left_out:
+            told = ", ".join(source.left_out)
+            LOG.warning("%s: left out, as no part of a %s: %s", source.folder, kind.name, told)
+        tokenizer = _tokenizer(source)
+        description = _in_dtype(source.description, dtype, compute_dtype)
+        params = read_params(parts, description.config)
+        if head is not None:
+            description, params = one_head(description, head), models.head_params(params, head)
+        config, kind, heads, extra = description
+        return Loaded(config, kind, models.build(config, kind, heads), params, tokenizer, extra, heads)
 
 
 def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = None) -> Inspected:
@@ -146,22 +148,23 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
     """
-    source, stored = _opened(name, kind)
-    config, kind, head, extra = source.description
-    _parts(source, stored)
-    shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, head)
-    kinds = tuple(sorted({tensor.dtype.name for tensor in stored.values()}))
-    return Inspected(
-        source.folder,
-        config,
-        kind,
-        head,
-        extra,
-        source.family and source.family.name,
-        shapes,
-        kinds,
-        source.left_out,
-    )
+    with io.reading_from(name):
+        source, stored = _opened(name, kind)
+        config, kind, head, extra = source.description
+        _parts(source, stored)
+        shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, head)
+        kinds = tuple(sorted({tensor.dtype.name for tensor in stored.values()}))
+        return Inspected(
+            source.folder,
+            config,
+            kind,
+            head,
+            extra,
+            source.family and source.family.name,
+            shapes,
+            kinds,
+            source.left_out,
+        )
 
 
 def kind_name(name: str | os.PathLike[str]) -> str | None:
@@ -173,8 +176,9 @@ def kind_name(name: str | os.PathLike[str]) -> str | None:
     Raises:
       FileNotFoundError: if there is no folder.
     """
-    values = _values(find_folder(name) / CONFIG)
-    return values.get("objective") if _is_ours(values) else None
+    with io.reading_from(name):
+        values = _values(find_folder(name) / CONFIG)
+        return values.get("objective") if _is_ours(values) else None
 
 
 def _opened(

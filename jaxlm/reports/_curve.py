@@ -53,8 +53,9 @@ def draw_curve(
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    found = (_parsed(text) for text in path.read_text(encoding="utf-8", errors="replace").splitlines())
-    lines = [line for line in found if line is not None]
+    with io.reading_from(path):
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = [line for text in texts if (line := _parsed(text)) is not None]
     if not lines:
         raise UsageError(f"no loss to draw in {path}: train for at least one step")
     return lines

@@ -172,8 +172,9 @@ def _read_all(
 
 def _listed(store: Store) -> list[tuple[str, str]]:
     """The names and the checksums of a finished job's parts."""
+    written = store.read(MANIFEST)
     try:
-        manifest = io.unseal(io.parse_json(store.read(MANIFEST)))
+        manifest = io.unseal(io.parse_json(written))
         return [(str(part["name"]), str(part["sha256"])) for part in manifest["parts"]]
     except (io.DamagedError, ValueError, KeyError, TypeError) as error:
         raise _damaged(store, MANIFEST, str(error)) from error

@@ -108,19 +108,20 @@ def is_sealed(store: Store) -> bool:
     Args:
       store: of a job; one that has not begun will be of the former kind.
     """
-    return JOB not in store.names() or io.SEAL in _parsed(store)
+    return JOB not in store.names() or io.SEAL in _parsed(store.read(JOB))
 
 
 def _read(store: Store) -> dict[str, Any]:
+    written = store.read(JOB)
     try:
-        return io.unseal(_parsed(store))
+        return io.unseal(_parsed(written))
     except ValueError as error:
         raise io.DamagedError(f"it is not JSON ({error})") from error
 
 
-def _parsed(store: Store) -> Any:
+def _parsed(written: bytes) -> Any:
     # As `as_json` writes it: names of files may have bytes that are no UTF-8.
-    return io.parse_json(store.read(JOB).decode("utf-8", "surrogateescape"))
+    return io.parse_json(written.decode("utf-8", "surrogateescape"))
 
 
 def _is_of_parts(store: Store, job: Job) -> bool:

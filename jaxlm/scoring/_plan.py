@@ -72,8 +72,9 @@ def read_plan(store: Store, job: Job) -> Plan:
     """
     if PLAN not in store.names():
         return Plan()
+    written = store.read(PLAN)
     try:
-        kept = io.unseal(io.parse_json(store.read(PLAN)), needed=True)
+        kept = io.unseal(io.parse_json(written), needed=True)
         stands, sizes = [Stand(*map(int, one)) for one in kept["stands"]], list(map(int, kept["sizes"]))
         is_ours = kept["job"] == job.id and stands[0] == Stand(0, 0, 0) and len(sizes) == stands[-1].part
     except (io.DamagedError, ValueError, TypeError, KeyError, IndexError, OverflowError):

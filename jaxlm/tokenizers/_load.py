@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tokenizers
 
+from jaxlm import io
 from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.tokenizers._classes import PLAIN_CLASSES, check_readable
 from jaxlm.tokenizers._kinds import infer_kind
@@ -66,6 +67,11 @@ def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | Non
     path = Path(path)
     if not path.exists():
         raise ModelNotFoundError(f"no tokenizer at {path}: no such file or folder")
+    with io.reading_from(path):
+        return _opened(path, side, rows)
+
+
+def _opened(path: Path, side: Side, rows: int | None) -> Tokenizer:
     folder = path if path.is_dir() else path.parent
     file = path / "tokenizer.json" if path.is_dir() else path
     settings = read_settings(folder)

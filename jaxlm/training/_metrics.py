@@ -147,8 +147,10 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS
     if not path.exists():
         return []
+    with io.reading_from(path):
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for text in texts:
         try:
             line = io.parse_json(text)
         except ValueError:

@@ -132,10 +132,12 @@ def _check_same(folder: Path, experiment: Experiment) -> None:
 
 def _stored(folder: Path) -> dict[str, Any]:
     path = folder / EXPERIMENT
+    if not path.exists():
+        raise UsageError(f"{folder} holds no run: it has no {EXPERIMENT}")
+    with io.reading_from(path):
+        written = path.read_bytes()
     try:
-        stored = io.parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{folder} holds no run: it has no {EXPERIMENT}") from None
+        stored = io.parse_json(written.decode("utf-8"))
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(stored, dict):

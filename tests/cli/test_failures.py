@@ -65,6 +65,21 @@ def test_an_error_that_is_not_of_the_family_is_a_bug(kind):
     assert code == 1 and line.startswith(f"failed, a bug: {kind.__name__}: ?")
 
 
+@pytest.mark.parametrize("number", ["ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EEXIST"])
+def test_a_path_is_the_users_only_where_a_door_says_so(number, tmp_path):
+    def read():
+        raise OSError(getattr(errno, number), "?", "a")
+
+    def read_of_user():
+        with io.reading_from("b"):
+            read()
+
+    assert describe(caught(read))[1].startswith("failed at test_failures.py:")
+    error = caught(read_of_user)
+    assert isinstance(error, errors.JaxlmError) and isinstance(error, OSError)
+    assert describe(error) == (1 if number == "EACCES" else 2, "?: a")
+
+
 def test_a_value_error_from_elsewhere_is_a_failure():
     code, line = describe(caught(lambda: int("x")))
     assert code == 1

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from jaxlm import io
 from jaxlm.cli import _main, main
 
 COMMANDS = list(_main.COMMANDS)
@@ -59,9 +60,9 @@ def test_each_command_describes_its_options(name, capsys):
         (SystemExit(143), 143, ""),
         (SystemExit(None), 0, ""),
         (SystemExit("a word"), 1, "jaxlm info: a word\n"),
-        (PermissionError(13, "Permission denied", "a"), 1, "jaxlm info: Permission denied: a\n"),
+        (io.ReadError(13, "Permission denied", "a"), 1, "jaxlm info: Permission denied: a\n"),
         (
-            FileNotFoundError(2, "No such file or directory", "a.txt"),
+            io.ReadError(2, "No such file or directory", "a.txt"),
             2,
             "jaxlm info: No such file or directory: a.txt\n",
         ),
