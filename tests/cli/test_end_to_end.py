@@ -198,7 +198,7 @@ def test_info_tells_what_the_folder_holds(here, trained, capsys):
     assert main(["info", "runs/all-1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["training"]["step"] == found["training"]["steps"] == 4
-    assert found["config"]["model"]["position"] == "rotary"
+    assert found["config"]["model"]["position"]["kind"] == "rotary"
     assert found["tokenizer"]["specials"]["next"] == 5
     assert set(found["metrics"]) == {"train", "validation", "test"}
 

@@ -470,4 +470,6 @@ def test_conditionals_take_their_context_from_a_column(score, tmp_path):
 
 
 def test_parts_are_smaller_where_a_text_is_read_once_a_token():
-    assert set(_score.READ_ONCE) <= set(scoring.MEASURES)
+    often = {name for name, measure in scoring.MEASURES.items() if measure.reads_each_token}
+    assert often == {"pseudo-log-likelihood", "instruction-ratio", "variant-effect"}
+    assert _score.MANY < _score.FEW

@@ -74,7 +74,10 @@ def test_a_dropout_that_is_no_rate_is_refused(rate):
         (["--data.deduplicate", "False"], "--data.deduplicate takes no value: got 'False' behind it"),
         (["--no-deduplicate=no"], "--no-deduplicate takes no value: got 'no'"),
         (["--resume=never"], "--resume is true or false: got 'never'; write --resume or leave it out"),
-        (["--head.pooling", "first"], "--head.pooling would change nothing: the head of whole records is of"),
+        (
+            ["--head.pooling", "first"],
+            "--head.pooling would change nothing: it is of objective='classification'",
+        ),
         (["--spans.rate", "0.3"], "it is of objective='seq2seq_lm', and that is 'masked_lm'"),
         (["--steps", "5", "--run.steps", "6"], "--run.steps is given twice"),
         (["--data.field", "body"], "--data.field would change nothing: it is of files"),

@@ -71,12 +71,12 @@ def told(case):
 
 def exported(kind, objective, ends, folder):
     """The run as it is opened, and its exported folder, both without parameters."""
-    extra = {"experiment": {"data": {"ends": ends}}}
-    run = pretrained.Loaded(None, objective, None, {}, tokenizer_of(kind, folder / "published"), extra)
+    config, extra = models.TransformerConfig(**SIZE), {"experiment": {"data": {"ends": ends}}}
+    run = pretrained.Loaded(config, objective, None, {}, tokenizer_of(kind, folder / "published"), extra)
     folder.mkdir(exist_ok=True)
     _write_tokenizer(folder, run, 48)
     extra = {"huggingface": {}, **_told_ends(folder / "tokenizer_config.json")}
-    return run, pretrained.Loaded(None, objective, None, {}, tokenizers.load(folder), extra)
+    return run, pretrained.Loaded(config, objective, None, {}, tokenizers.load(folder), extra)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxlm import pretrained, tokenizers
+from jaxlm import models, pretrained, tokenizers
 from jaxlm.scoring._harness_tokens import HarnessTokens
 from tests.tokenizers.published import LETTERS, PUBLISHED, save_published
 
@@ -51,7 +51,9 @@ def both(tmp_path_factory):
     for name in NAMES:
         folder = save_published(name, tmp_path_factory.mktemp("published"))
         tokenizer = tokenizers.load(folder)
-        loaded = pretrained.Loaded(None, "causal_lm", None, {}, tokenizer, {"huggingface": {}})
+        loaded = pretrained.Loaded(
+            models.TransformerConfig(), "causal_lm", None, {}, tokenizer, {"huggingface": {}}
+        )
         made[name] = Asked(folder), HarnessTokens(loaded)
     return made
 
@@ -106,7 +108,7 @@ def test_a_model_of_a_run_is_read_as_it_was_trained():
     cls, sep = own.specials.cls, own.specials.sep
     for ends, opening in ((True, [cls]), (False, [])):
         extra = {"experiment": {"data": {"ends": ends}}}
-        ours = HarnessTokens(pretrained.Loaded(None, "causal_lm", None, {}, own, extra))
+        ours = HarnessTokens(pretrained.Loaded(models.TransformerConfig(), "causal_lm", None, {}, own, extra))
         assert ours.texts(["a", "[CLS]a"])[0].tolist() == [*opening, 97]
         ((context, rest),) = ours.pairs([("a", "b")])
         assert (context.tolist(), rest.tolist()) == ([*opening, 97], [98])

@@ -176,9 +176,9 @@ def test_a_damaged_part_is_made_again(tmp_path, whole, damage):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"scorer": Fake(model="another")}, "scorer.model \"none\" and \"another\""),
+        ({"scorer": Fake(model="another")}, "scorer.model: \"none\" and \"another\""),
         ({"scorer": Fake(bos="document")}, "scorer.bos: (none) and \"document\""),
-        ({"corpus": source(name="b")}, "corpus.name \"a list\" and \"b\""),
+        ({"corpus": source(name="b")}, "corpus.name: \"a list\" and \"b\""),
         ({"config": scoring.JobConfig(part_documents=11, part_characters=400)}, "10 and 11"),
         ({"config": scoring.JobConfig(part_documents=10, part_characters=400, base="2")}, "\"e\" and \"2\""),
     ],
