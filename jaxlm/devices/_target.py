@@ -49,7 +49,7 @@ def current_target() -> Target:
       >>> current_target().platform
       'cpu'
     """
-    return _ASKED.value or target_of(jax.local_devices()[0])
+    return _ASKED.value or target_of(_default_device())
 
 
 @contextlib.contextmanager
@@ -65,8 +65,16 @@ def compiling_for(target: Target) -> Iterator[None]:
       'gpu'
     """
     # Of the default device nothing is said, so that what was traced without a word is not traced again.
-    with _ASKED(None if target == target_of(jax.local_devices()[0]) else target):
+    with _ASKED(None if target == target_of(_default_device()) else target):
         yield
+
+
+def _default_device() -> jax.Device:
+    """Where JAX computes if nobody says another: `jax_default_device`, a device or a platform, or the first."""
+    chosen = jax.config.jax_default_device
+    if isinstance(chosen, str):
+        return jax.local_devices(backend=chosen)[0]
+    return jax.local_devices()[0] if chosen is None else chosen
 
 
 def _memory(device: Any) -> int | None:

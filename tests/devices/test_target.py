@@ -38,6 +38,15 @@ def test_the_default_device_is_the_target_where_nothing_is_said():
     assert current_target() == target_of(jax.local_devices()[0])
 
 
+@pytest.mark.parametrize("chosen", ["cpu", 3])
+def test_the_default_device_is_the_one_that_was_chosen(chosen, monkeypatch):
+    asked, known = [], jax.local_devices()
+    monkeypatch.setattr("jaxlm.devices._target.target_of", asked.append)
+    with jax.default_device(known[chosen] if isinstance(chosen, int) else chosen):
+        current_target()
+    assert asked == [known[chosen] if isinstance(chosen, int) else known[0]]
+
+
 def test_a_target_holds_inside_its_block_only():
     with compiling_for(Target("gpu", (9, 0))):
         with compiling_for(Target("tpu")):
