@@ -46,6 +46,7 @@ def test_an_experiment_trains(name, tmp_path):
         input_noise=experiment.input_noise,
         target_noise=experiment.target_noise,
         head=experiment.head,
+        objective=experiment.objective,
         loss=experiment.loss,
         optimizer=dataclasses.replace(experiment.optimizer, warmup=0),
         run=dataclasses.replace(experiment.run, steps=2, batch_size=8),
