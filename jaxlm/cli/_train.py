@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import glob
 import importlib.metadata
 import importlib.util
@@ -40,7 +41,8 @@ PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dro
 class ExperimentOptions(training.Experiment):
     """An experiment whose objective is a name, and which is checked when the experiment is made of it."""
 
-    __doc__ = training.Experiment.__doc__
+    # What --help says of each option; the example is that of the experiment.
+    __doc__ = inspect.cleandoc(training.Experiment.__doc__).partition("\n\nExample:")[0]
     objective: str = next(iter(training.OBJECTIVES))
 
     def __post_init__(self) -> None:

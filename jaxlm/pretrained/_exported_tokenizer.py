@@ -34,7 +34,7 @@ def exported_tokenizer(loaded: Loaded) -> Exported:
 
     Example:
       >>> tokenizer, extra = tokenizers.bytes_tokenizer(), {"experiment": {"data": {"ends": True}}}
-      >>> loaded = Loaded(None, "causal_lm", None, {}, tokenizer, extra)
+      >>> loaded = Loaded(models.TransformerConfig(), "causal_lm", None, {}, tokenizer, extra)
       >>> exported = exported_tokenizer(loaded)
       >>> exported.tokenizer.encode("a", add_specials=True).tolist(), exported.told
       ([258, 97], {'jaxlm_ends': {'opening': ['[CLS]'], 'closing': ['[SEP]']}})
