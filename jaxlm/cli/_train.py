@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-import inspect
 import glob
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import re
 import shlex

@@ -70,7 +70,7 @@ def compiling_for(target: Target) -> Iterator[None]:
 
 
 def _default_device() -> jax.Device:
-    """Where JAX computes if nobody says another: `jax_default_device`, a device or a platform, or the first."""
+    """Where JAX computes unless it is told: `jax_default_device`, a device or a platform, or the first."""
     chosen = jax.config.jax_default_device
     if isinstance(chosen, str):
         return jax.local_devices(backend=chosen)[0]
