@@ -56,8 +56,10 @@ def log_softmax(logits):
     return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
 
 
-def loaded_from(model, params, tokenizer, objective="causal_lm"):
+def loaded_from(model, params, tokenizer, objective=None):
     """What `pretrained.load` would return; nothing is known of how it was trained."""
+    if objective is None:
+        objective = "seq2seq_lm" if isinstance(model, models.Seq2SeqLM) else "causal_lm"
     return pretrained.Loaded(model.config, objective, model, params, tokenizer, {})
 
 
