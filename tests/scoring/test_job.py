@@ -443,6 +443,20 @@ def test_a_plan_that_is_damaged_another_jobs_or_shorter_is_made_again(tmp_path, 
     assert contents(tmp_path / "out") == expected
 
 
+@pytest.mark.parametrize("name", ["plan.json", "job.json", "parts/part-000000.parquet"])
+def test_a_file_that_the_disk_does_not_give_is_no_damage(tmp_path, whole, name):
+    """It may be whole: nothing is made anew in its place."""
+    run(tmp_path)
+    path = tmp_path / name
+    path.unlink()
+    # Listed, and not there when it is read.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(io.LocalStore, "names", lambda self: set(whole))
+        with pytest.raises(io.ReadError, match=name):
+            run(tmp_path)
+    assert sorted(contents(tmp_path)) == sorted(set(whole) - {name})
+
+
 def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many):
     store = io.open_store(tmp_path / "out")
     stopped = _job._Run(Fake(), many, store, _job.make_job(Fake(), many, SMALL), SMALL)
