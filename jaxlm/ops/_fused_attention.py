@@ -10,7 +10,7 @@ from jaxlm.devices import Target, current_target
 from jaxlm.ops._derivatives import are_plain
 from jaxlm.typing import Array
 
-_LOG = logging.getLogger("jaxlm")
+_LOG = logging.getLogger(__name__)
 _SHORT_NAMES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64"}
 # By the compute capability from which on it holds.
 _WIDEST_HEADS = ((9, 256), (8, 128))
