@@ -230,12 +230,11 @@ def outcome(family: str, values: dict[str, Any], folder: Path) -> Outcome:
 
 def their_model(family: str, folder: Path) -> Any | None:
     torch.manual_seed(0)
-    kind = FAMILIES[family].kind
     auto = {
         "causal_lm": transformers.AutoModelForCausalLM,
         "masked_lm": transformers.AutoModelForMaskedLM,
         "seq2seq_lm": transformers.AutoModelForSeq2SeqLM,
-    }[kind]
+    }[FAMILIES[family].kind.name]
     with _silence():
         try:
             config = transformers.AutoConfig.from_pretrained(folder)
