@@ -27,8 +27,8 @@ NUMERICAL = (
     "models/test_cache.py",
     "models/test_invariances.py",
     "scoring/test_causal.py",
-    "training/test_optimizer.py",
-    "training/test_step.py",
+    "training/step/test_optimizer.py",
+    "training/step/test_step.py",
 )
 
 

@@ -30,10 +30,10 @@ from jaxlm.cli._failures import describe
 from jaxlm.pretrained._description import read_description
 from jaxlm.pretrained._huggingface import read_config
 from jaxlm.pretrained._weights import open_weights
-from jaxlm.scoring._finish import done_parts
-from jaxlm.scoring._job import make_job as describe_the_job
-from jaxlm.scoring._manifest import check_store
-from jaxlm.scoring._plan import read_plan
+from jaxlm.scoring.jobs._finish import done_parts
+from jaxlm.scoring.jobs._job import make_job as describe_the_job
+from jaxlm.scoring.jobs._manifest import check_store
+from jaxlm.scoring.jobs._plan import read_plan
 from tests.mutants import mutated
 from tests.scoring.fakes import Fake
 
@@ -71,7 +71,7 @@ def read_weights(file):
 def read_generation(file):
     values = pretrained._load._values(file)
     asked = decoding.with_defaults(decoding.GenerationConfig(), {"generation": dict(values)})
-    decoding.unfollowed(asked, {"generation": dict(values)})
+    decoding.ignored_rules(asked, {"generation": dict(values)})
 
 
 def read_corpus(path):

@@ -22,15 +22,15 @@ BARE = {
 }
 # Contracts between functions of jaxlm, which a user of the command line cannot break. The list only shrinks.
 CONTRACTS = {
-    ("data/_batches.py", "Batches.__init__"),
-    ("decoding/_gathering.py", "_raisable"),
-    ("scoring/_engine.py", "Engine._check_contrast"),
-    ("scoring/_engine.py", "Engine._positions"),
-    ("scoring/_log_likelihood.py", "log_likelihood"),
-    ("scoring/_rank_correlation.py", "_members"),
-    ("scoring/_rank_correlation.py", "_pairs"),
+    ("data/packing/_batches.py", "Batches.__init__"),
+    ("decoding/_request_batcher.py", "_raisable"),
+    ("scoring/engine/_engine.py", "Engine._check_contrast"),
+    ("scoring/engine/_engine.py", "Engine._positions"),
+    ("scoring/measures/_log_likelihood.py", "log_likelihood"),
+    ("scoring/statistics/_rank_correlation.py", "_members"),
+    ("scoring/statistics/_rank_correlation.py", "_pairs"),
     # The system's own error of a full disk, with its number.
-    ("training/_checkpoints.py", "_check_room"),
+    ("training/run/_checkpoints.py", "_check_room"),
 }
 FAMILY = [getattr(errors, name) for name in dir(errors) if name.endswith("Error")]
 

@@ -1,6 +1,7 @@
-"""Imports go to strictly lower floors, and into another room only through its door."""
+"""Imports go to strictly lower floors, and into another room or sub-room only through its door."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ FLOORS = {
     "reports": 7,
     "cli": 8,
 }
+# The sub-rooms of a room, each above those before it; the files beside them are above all.
+SUB_ROOMS = {
+    "data": ("sources", "cache", "packing"),
+    "scoring": ("engine", "measures", "variants", "statistics", "jobs"),
+    "training": ("losses", "objectives", "step", "run"),
+}
+MOST_NAMES_OF_A_SUB_ROOM = 40
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 
 
@@ -43,14 +51,42 @@ def imported_modules(path: Path) -> list[str]:
     return [name for name in names if name.startswith("jaxlm.") and name != "jaxlm.__version__"]
 
 
+def floor_in_room(room: str, sub_room: str | None) -> int:
+    """Returns how high a sub-room is in its room; None: the files beside the sub-rooms."""
+    sub_rooms = SUB_ROOMS.get(room, ())
+    return len(sub_rooms) if sub_room is None else sub_rooms.index(sub_room)
+
+
+def sub_room_of(room: str, parts: list[str]) -> str | None:
+    """Returns the sub-room that the first of some names inside a room is; None where it is none."""
+    return parts[0] if parts and parts[0] in SUB_ROOMS.get(room, ()) else None
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_down_through_doors(path):
-    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    room, *below = path.relative_to(PACKAGE).with_suffix("").parts
+    sub_room = sub_room_of(room, below)
     for name in imported_modules(path):
         _, other, *inside = name.split(".")
         if other != room:
             assert FLOORS[other] < FLOORS[room], f"{room} may not import {name}"
             assert not any(part.startswith("_") for part in inside), f"{name} goes past the door of {other}"
+            continue
+        target = sub_room_of(room, inside)
+        if target != sub_room:
+            lower = floor_in_room(room, target) < floor_in_room(room, sub_room)
+            assert lower, f"{sub_room} of {room} may not import {name}"
+            past = any(part.startswith("_") for part in inside)
+            assert not past or (path.name == "__init__.py" and target is None), f"{name} goes past the door"
+
+
+@pytest.mark.parametrize("room", SUB_ROOMS)
+def test_sub_rooms_are_those_that_are_there_and_their_doors_are_narrow(room):
+    folders = {path.parent.name for path in (PACKAGE / room).glob("*/__init__.py")}
+    assert folders == set(SUB_ROOMS[room])
+    for folder in sorted(folders):
+        names = importlib.import_module(f"jaxlm.{room}.{folder}").__all__
+        assert len(names) <= MOST_NAMES_OF_A_SUB_ROOM, f"{room}/{folder} has {len(names)} public names"
 
 
 def test_every_room_has_a_floor():

@@ -97,7 +97,7 @@ def _process(side: str) -> Callable[[Any, Rows], Any]:
         MASK_ID,
         words,
         special,
-        corruption.Units(opens, zeros, zeros) if config.unit == "word" else None,
+        corruption.UnitBoundaries(opens, zeros, zeros) if config.unit == "word" else None,
         corruption.fraction_table(config),
     )
     return lambda rng, batch: corruption.corrupt_batch(rng, batch, noise)

@@ -63,7 +63,7 @@ def prefill(model, params, prompts: np.ndarray, new: int):
     import jax.numpy as jnp
 
     from jaxlm import ops
-    from jaxlm.decoding._steps import read_prompts
+    from jaxlm.decoding._cached_rows import read_prompts
 
     num_slots = min(ops.fine_bucket(prompts.shape[1] + new), model.config.max_length)
     read = jax.jit(lambda params, *rows: read_prompts(model, params, *rows, num_slots))

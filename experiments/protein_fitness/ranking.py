@@ -27,7 +27,7 @@ class Variants(NamedTuple):
     fitness: np.ndarray
 
 
-class Ranked(NamedTuple):
+class RankedTokens(NamedTuple):
     """What is known of the test split, and what is predicted of it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Ranked(NamedTuple):
         return scoring.bootstrap_interval(scores, self.test.fitness, groups=self.positions, samples=samples)
 
 
-def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool = True) -> Ranked:
+def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool = True) -> RankedTokens:
     """Returns predictions of the test split: by ridge regressions, and by runs on the same data.
 
     Args:
@@ -67,10 +67,10 @@ def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool =
         loaded, experiment = pretrained.load(folder), training.load_experiment(folder)
         predicted[name] = predictions(loaded, experiment, data.prepare(config, kind).caches["test"])
     positions = np.array([position(wild, one) for one in splits["test"].sequences])
-    return Ranked(splits["test"], positions, predicted)
+    return RankedTokens(splits["test"], positions, predicted)
 
 
-def table(ranked: Ranked, samples: int = 2000) -> str:
+def table(ranked: RankedTokens, samples: int = 2000) -> str:
     """Returns the table of rho, a line a method."""
     count, places = len(ranked.positions), len(set(ranked.positions.tolist()))
     lines = [

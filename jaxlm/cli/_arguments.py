@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tyro
 
 from jaxlm.cli._failures import UsageError, nearest
-from jaxlm.cli._record_options import laid_out
+from jaxlm.cli._record_options import flat_options
 from jaxlm.cli._values import as_flag, checked_value, takes_many
 
 # "-5" is a number and "- a tale" a text: an option's name begins with a letter.
@@ -84,7 +84,7 @@ def known_options(kind: type, prefix: str = "") -> dict[str, Option]:
         ['--run.max-steps', '--run.verbose', '--run.no-verbose']
     """
     known: dict[str, Option] = {}
-    kind = laid_out(kind)
+    kind = flat_options(kind)
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]

@@ -9,7 +9,7 @@ from jaxlm.cli._failures import UsageError
 
 # Whoever stays in JAX's coordination service waits for the others when it ends, and is ended when one of them
 # dies. So a child joins, looks, and leaves, and nothing of it is in this process.
-LOOK = """
+CLUSTER_SCRIPT = """
 import json, jax
 jax.distributed.initialize()
 found = [jax.process_index(), jax.process_count(), jax.config.read("jax_cuda_visible_devices")]
@@ -18,7 +18,7 @@ print(json.dumps(found))
 """
 
 
-def own_shard() -> tuple[int, int]:
+def cluster_shard() -> tuple[int, int]:
     """Returns (i, n): this is the i-th, from 1, of the n processes that `jax.distributed` finds.
 
     Takes to itself the GPUs that JAX gives each process of one machine. The processes find each other at the
@@ -29,7 +29,7 @@ def own_shard() -> tuple[int, int]:
     """
     import jax
 
-    command = [sys.executable, "-c", LOOK]
+    command = [sys.executable, "-c", CLUSTER_SCRIPT]
     # The devices are this process's: the child looks for none.
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     looked = subprocess.run(command, env=environment, capture_output=True, text=True)

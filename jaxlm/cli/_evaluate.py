@@ -13,11 +13,11 @@ import numpy as np
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import corruption, data, pretrained, tokenizers, training
+from jaxlm.cli._evaluation_text import as_values, described, show_scores
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._runs import run_of
-from jaxlm.cli._scores import as_values, described, show_scores
 from jaxlm.devices import enable_compilation_cache
 
 LONGEST_ROW = 512
@@ -157,7 +157,7 @@ def _noise(
 
 def _own_data(
     run_folder: Path | None, experiment: training.Experiment, *, needed: bool
-) -> data.Prepared | None:
+) -> data.PreparedCorpus | None:
     """Returns what the run was trained on; None where that is gone or changed, and not needed."""
     if run_folder is None:
         return None
@@ -182,7 +182,7 @@ def _own_data(
 def _records(
     options: Evaluate,
     loaded: pretrained.Loaded,
-    own: data.Prepared | None,
+    own: data.PreparedCorpus | None,
     experiment: training.Experiment,
 ) -> Iterator[data.TokenCache]:
     """Opens the records to evaluate on: the corpus asked for, or the run's own test split."""
@@ -212,7 +212,7 @@ def _records(
         yield cache
 
 
-def _log_unigrams(loaded: pretrained.Loaded, own: data.Prepared | None) -> np.ndarray | None:
+def _log_unigrams(loaded: pretrained.Loaded, own: data.PreparedCorpus | None) -> np.ndarray | None:
     """Returns the baseline's log-probabilities; None without training data, and where no tokens are asked."""
     if own is None or loaded.kind.question is None:
         return None

@@ -16,7 +16,7 @@ FOLDER = Path("experiments")
 FUNCTION, REPORT = "get_experiment", "report"
 
 
-class Named(NamedTuple):
+class NamedExperiment(NamedTuple):
     """An experiment.
 
     Attributes:
@@ -30,7 +30,7 @@ class Named(NamedTuple):
     report: Callable[[Path], str] | None = None
 
 
-def open_experiment(argument: str | None) -> Named:
+def open_experiment(argument: str | None) -> NamedExperiment:
     """Returns the experiment that the command line names.
 
     Args:
@@ -45,11 +45,11 @@ def open_experiment(argument: str | None) -> Named:
         UsageError: if there is none, or the file does not give an `Experiment`.
     """
     if argument is None:
-        return Named("bytecode", training.Experiment())
+        return NamedExperiment("bytecode", training.Experiment())
     path = find_experiment(argument)
     name = path.parent.resolve().name if path.name == "config.py" else path.stem
     module = _module(path)
-    return Named(name, _called(path, module), getattr(module, REPORT, None))
+    return NamedExperiment(name, _called(path, module), getattr(module, REPORT, None))
 
 
 def find_experiment(argument: str) -> Path:

@@ -19,7 +19,7 @@ FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 PACKAGE = str(Path(__file__).parents[1])
 # What a request may be wrong about, of the files that it names; all else about them is work that failed.
-WRONG_PATHS = (
+PATH_ERRNOS = (
     errno.ENOENT,
     errno.ENOTDIR,
     errno.EISDIR,
@@ -28,7 +28,7 @@ WRONG_PATHS = (
     errno.ELOOP,
 )
 # What the system may lack, whatever it was asked for: no mistake of jaxlm, nor of the request.
-LACKS = (
+RESOURCE_ERRNOS = (
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
@@ -52,11 +52,11 @@ REMEDIES = {
 }
 SAME = "call the same again"
 # What is there already, and how each command goes on, after a write that failed or a lack of memory.
-GO_ON = {
+RESUME_HINTS = {
     "train": ("", "go on with --resume"),
     "score": ("the parts that are written stay: ", "the same command goes on"),
 }
-SMALLER = {
+MEMORY_HINTS = {
     "train": "lower --run.batch-size, or raise --optimizer.accumulation",
     "evaluate": "lower --batch-size",
     "score": "lower --rows, --row-length or --tile",
@@ -70,14 +70,14 @@ def say(program: str, line: str) -> None:
     # Where stderr is closed or full there is nobody to be told.
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
-            print(f"{program}: {in_short(line)}", file=sys.stderr, flush=True)
+            print(f"{program}: {shorten_line(line)}", file=sys.stderr, flush=True)
 
 
-def in_short(line: str) -> str:
+def shorten_line(line: str) -> str:
     """Returns a text on a line, without the middle of words and of lines that nobody would read to their end.
 
     Example:
-        >>> in_short("two\\nlines"), len(in_short("a tensor called " + "x" * 70_000))
+        >>> shorten_line("two\\nlines"), len(shorten_line("a tensor called " + "x" * 70_000))
         ('two lines', 316)
     """
     words = [_cut(word, LONGEST_WORD) for word in line.split()]
@@ -134,7 +134,7 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
         The exit code and the line.
     """
     if isinstance(error, OSError) and (
-        error.errno in LACKS or (isinstance(error, JaxlmError) and error.errno)
+        error.errno in RESOURCE_ERRNOS or (isinstance(error, JaxlmError) and error.errno)
     ):
         return _describe_os_error(error, command)
     if isinstance(error, (WorkError, io.WriteError)):
@@ -145,7 +145,10 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
         told = f"the standard output is {error.encoding} and cannot write {error.object[error.start]!a}"
         return FAILED, f"{told}: set PYTHONIOENCODING=utf-8"
     if is_out_of_memory(error):
-        return FAILED, f"out of memory: {SMALLER.get(command, 'take less text at once, or a smaller model')}"
+        return (
+            FAILED,
+            f"out of memory: {MEMORY_HINTS.get(command, 'take less text at once, or a smaller model')}",
+        )
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     # Of a library's error it helps to know which call of ours met it.
@@ -166,7 +169,7 @@ def _is_of_output(error: UnicodeEncodeError) -> bool:
 
 def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
     is_written = isinstance(error, io.WriteError)
-    kept, again = GO_ON.get(command, ("", SAME))
+    kept, again = RESUME_HINTS.get(command, ("", SAME))
     # Where the command knows better, it has left a note.
     again = getattr(error, "__notes__", [again])[0]
     # Of these, only a write tells.
@@ -175,7 +178,7 @@ def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
         what, remedy = REMEDIES.get(error.errno, (f"{{path}} cannot be written ({error.strerror})", ""))
         # A write that knows no name is that of a file already open, which is mostly stdout.
         said = what.format(path=path) if path else what.replace(": {path}", "").format(path="a file")
-        code = WRONG if error.errno in WRONG_PATHS and error.errno != errno.ENOENT else FAILED
+        code = WRONG if error.errno in PATH_ERRNOS and error.errno != errno.ENOENT else FAILED
         return code, f"{said}; {kept}{remedy and f'{remedy}, then '}{again}"
     where = f": {error.filename}" if error.filename is not None else ""
-    return WRONG if error.errno in WRONG_PATHS else FAILED, f"{error.strerror or error}{where}"
+    return WRONG if error.errno in PATH_ERRNOS else FAILED, f"{error.strerror or error}{where}"

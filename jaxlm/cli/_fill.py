@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def filled_as_json(filled: decoding.Filled) -> dict[str, Any]:
+def filled_as_json(filled: decoding.FilledText) -> dict[str, Any]:
     """Returns a filled text as JSON values."""
     return {
         "text": filled.text,

@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
             "name the folder of a causal LM or an encoder-decoder, or use jaxlm fill"
         )
     config = decoding.with_defaults(config, loaded.extra)
-    left = decoding.unfollowed(config, loaded.extra)
+    left = decoding.ignored_rules(config, loaded.extra)
     if left:
         say("jaxlm generate", f"the model's files ask for {', '.join(left)}, which is not followed here")
     warn_of_unknown("jaxlm generate", loaded, texts)
@@ -101,7 +101,7 @@ def before(loaded: pretrained.Loaded, text: str) -> str:
     return "" if loaded.kind.encoder else text
 
 
-def generated_as_json(text: str, written: decoding.Generated) -> dict[str, Any]:
+def generated_as_json(text: str, written: decoding.GeneratedText) -> dict[str, Any]:
     """Returns what was written as JSON values."""
     values = {
         "prompt": text,
@@ -148,7 +148,7 @@ def _given(options: Generate, *names: str) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
 
-def _say_short(config: decoding.GenerationConfig, written: Sequence[decoding.Generated]) -> None:
+def _say_short(config: decoding.GenerationConfig, written: Sequence[decoding.GeneratedText]) -> None:
     """Says on stderr which texts ended because the model reads no more, with fewer tokens than asked for."""
     most = config.max_new_tokens
     short = [one for one in written if one.ended_by == "length" and one.tokens.size < most]
@@ -165,7 +165,7 @@ def _say_short(config: decoding.GenerationConfig, written: Sequence[decoding.Gen
 
 def _stream(
     loaded: pretrained.Loaded, text: str, config: decoding.GenerationConfig, rng: jax.Array | None
-) -> decoding.Generated:
+) -> decoding.GeneratedText:
     """Prints the text and what follows as it is written: a terminal sees every token, a pipe the whole.
 
     Returns:

@@ -105,7 +105,7 @@ def parameters_by_part(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     return dict(parts)
 
 
-def _config(found: pretrained.Inspected) -> dict[str, Any]:
+def _config(found: pretrained.ModelSummary) -> dict[str, Any]:
     return {"objective": found.kind.name, "model": models.to_dict(found.config)} | found.extra
 
 

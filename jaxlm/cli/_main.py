@@ -14,7 +14,7 @@ from io import TextIOWrapper
 
 import jaxlm
 from jaxlm import io
-from jaxlm.cli._failures import FAILED, GO_ON, INTERRUPTED, WRONG, describe, did_you_mean, say
+from jaxlm.cli._failures import FAILED, INTERRUPTED, RESUME_HINTS, WRONG, describe, did_you_mean, say
 from jaxlm.cli._signals import describe_command, settle, watch_signals
 
 LOGGER = logging.getLogger("jaxlm")
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = arguments[0] if arguments else ""
     program = f"jaxlm {name}" if name in COMMANDS else "jaxlm"
-    kept, again = GO_ON.get(name, ("", ""))
+    kept, again = RESUME_HINTS.get(name, ("", ""))
     describe_command(program, f"; {kept}{again}" if kept else "")
     with _warnings_told(program):
         code = _guarded(program, name, arguments[1:])

@@ -11,7 +11,7 @@ import tyro
 
 from jaxlm.cli._arguments import asks_for_help, known_options, read_arguments
 from jaxlm.cli._failures import UsageError
-from jaxlm.cli._record_options import laid_out, laid_out_value, put_together
+from jaxlm.cli._record_options import flat_options, flat_value, put_together
 from jaxlm.errors import ConfigError
 
 Options = TypeVar("Options")
@@ -43,8 +43,8 @@ def parse(
             that the dataclasses refuse.
         SystemExit: with code 0 after printing the help that `--help` asks for.
     """
-    flat = laid_out(kind)
-    given = {} if default is None else {"default": laid_out_value(default)}
+    flat = flat_options(kind)
+    given = {} if default is None else {"default": flat_value(default)}
     if asks_for_help(arguments):
         tyro.cli(flat, args=["--help"], prog=program, **given)
     asked = read_arguments(arguments, known_options(kind), program=program)

@@ -90,7 +90,7 @@ def fill_probes(loaded: pretrained.Loaded, probes: list[Probe], top_k: int = 3) 
         guesses = ", ".join(f"{one.token!r} {one.probability:.3f}" for one in found)
         mark = "✓" if found[0].token == probe.answer else " "
         lines += [
-            f"  {around_mask(loaded.tokenizer, probe)}",
+            f"  {crop_around_mask(loaded.tokenizer, probe)}",
             f"  {mark} {guesses}   (it was {probe.answer!r})",
             "",
         ]
@@ -107,7 +107,7 @@ def as_text(tokenizer: tokenizers.Tokenizer, probe: Probe) -> str:
     return " ".join(tokenizer.decode(probe.tokens).split())
 
 
-def around_mask(tokenizer: tokenizers.Tokenizer, probe: Probe, most: int = 50) -> str:
+def crop_around_mask(tokenizer: tokenizers.Tokenizer, probe: Probe, most: int = 50) -> str:
     """Returns a probe's text on one line, at most about `most` characters to either side of its mask."""
     mask = tokenizer.token(tokenizer.specials.mask)
     before, _, after = as_text(tokenizer, probe).partition(mask)

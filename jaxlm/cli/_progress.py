@@ -16,11 +16,11 @@ from jaxlm.cli._output import LINE_SECONDS, duration
 NUM_LINES = 20
 
 
-class Display:
+class TrainDisplay:
     """Shows the events of a run while it is entered.
 
     Example:
-        >>> with Display() as display:
+        >>> with TrainDisplay() as display:
         ...     display.show(training.Warned("checkpoint 10 is damaged"))
     """
 
@@ -30,7 +30,7 @@ class Display:
         self._bar: Progress | None = None
         self._began, self._first, self._said = 0.0, 0, (0, time.monotonic())
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> "TrainDisplay":
         if self._console.is_terminal:
             self._waiting = self._console.status(
                 "preparing the corpus and the tokenizer (kept for the next run)"

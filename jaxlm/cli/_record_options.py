@@ -22,12 +22,12 @@ RECORD_SUFFIX = "_options"
 
 
 @functools.cache
-def laid_out(kind: type) -> type:
+def flat_options(kind: type) -> type:
     """Returns a dataclass of options for a dataclass: itself where none of its fields holds records.
 
     Example:
         >>> from jaxlm.models import TransformerConfig
-        >>> options = laid_out(TransformerConfig)(position="relative")
+        >>> options = flat_options(TransformerConfig)(position="relative")
         >>> options.position, options.position_options.buckets, options.position_options.base
         ('relative', 32, 10000.0)
     """
@@ -40,10 +40,10 @@ def laid_out(kind: type) -> type:
     return _dataclass(kind.__name__, kind.__doc__, fields)
 
 
-def laid_out_value(value: Any) -> Any:
-    """Returns an instance as one of `laid_out`; options of kinds that it has not have their defaults."""
+def flat_value(value: Any) -> Any:
+    """Returns an instance as one of `flat_options`; options of kinds that it has not have their defaults."""
     kind = type(value)
-    if laid_out(kind) is kind:
+    if flat_options(kind) is kind:
         return value
     values: dict[str, Any] = {}
     for name, hint in _hints(kind).items():
@@ -54,18 +54,18 @@ def laid_out_value(value: Any) -> Any:
             told = {} if own is None else _own_options(own)
             values[name + RECORD_SUFFIX] = options(**told)
         else:
-            values[name] = laid_out_value(own) if dataclasses.is_dataclass(hint) else own
-    return laid_out(kind)(**values)
+            values[name] = flat_value(own) if dataclasses.is_dataclass(hint) else own
+    return flat_options(kind)(**values)
 
 
 def put_together(
     kind: type, options: Any, given: Collection[str], default: Any = None, prefix: str = "--"
 ) -> Any:
-    """Returns the instance of a dataclass that its options say; undoes `laid_out_value`.
+    """Returns the instance of a dataclass that its options say; undoes `flat_value`.
 
     Args:
         kind: the dataclass.
-        options: of `laid_out(kind)`.
+        options: of `flat_options(kind)`.
         given: full names of the options that were given; of a record the others stay as they are in
             `default`, if that is of the same kind, and are the kind's own defaults otherwise.
         default: an instance; None: the dataclass's own defaults.
@@ -74,7 +74,7 @@ def put_together(
     Raises:
         UsageError: if an option was given that the chosen record has not.
     """
-    if laid_out(kind) is kind:
+    if flat_options(kind) is kind:
         return options
     values: dict[str, Any] = {}
     for name, hint in _hints(kind).items():
@@ -134,10 +134,10 @@ def _fields_of(kind: type, field: dataclasses.Field[Any]) -> list[tuple[str, Any
         return [*([(field.name, kinds, getattr(default, "kind", default))] if kinds else []), beside]
     if not dataclasses.is_dataclass(plain):
         return [(field.name, hint, field)]
-    inner, marks = laid_out(plain), getattr(hint, "__metadata__", ())
+    inner, marks = flat_options(plain), getattr(hint, "__metadata__", ())
     if inner is plain:
         return [(field.name, hint, field)]
-    return [(field.name, Annotated[inner, *marks] if marks else inner, laid_out_value(default))]
+    return [(field.name, Annotated[inner, *marks] if marks else inner, flat_value(default))]
 
 
 @functools.cache

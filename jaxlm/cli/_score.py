@@ -10,14 +10,14 @@ from typing import Any
 
 from jaxlm import io, pretrained, reports, scoring
 from jaxlm.cli._arguments import asks_for_help
-from jaxlm.cli._cluster import own_shard
+from jaxlm.cli._cluster import cluster_shard
 from jaxlm.cli._failures import FAILED, UsageError, say
 from jaxlm.cli._models import model_folder, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
-from jaxlm.cli._score_options import SCORE_PROGRAM, ScoreOptions, chosen_measure, first_look, options_of
+from jaxlm.cli._score_options import SCORE_PROGRAM, ScoreOptions, chosen_measure, options_of, read_leniently
 from jaxlm.cli._score_progress import ScoreDisplay
-from jaxlm.cli._signals import before_leaving
+from jaxlm.cli._signals import register_cleanup
 from jaxlm.devices import enable_compilation_cache
 
 HISTOGRAM, RANKING = "histogram.png", "ranking.json"
@@ -28,8 +28,8 @@ FEW, MANY = 1 << 22, 1 << 17
 def run(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     # Before anything that looks for devices, which asks what model there is.
-    is_joined = not asks_for_help(arguments) and first_look(arguments).flag("--distributed")
-    joined = own_shard() if is_joined else None
+    is_joined = not asks_for_help(arguments) and read_leniently(arguments).flag("--distributed")
+    joined = cluster_shard() if is_joined else None
     measure = chosen_measure(arguments)
     options = parse(options_of(measure), arguments, program=SCORE_PROGRAM)
     _refuse_unread(options)
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     make = functools.partial(scorer_from_options, _members(options), options.dtype, wanted, _engine(options))
     # What is computed is not lost.
-    before_leaving(scoring.finish_writing)
+    register_cleanup(scoring.finish_writing)
     if options.engine == "ray":
         events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
     else:

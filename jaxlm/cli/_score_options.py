@@ -21,8 +21,8 @@ from jaxlm.cli._models import DType, model_folder
 from jaxlm.cli._values import takes_many
 
 SCORE_PROGRAM = "jaxlm score"
-BY_QUESTION = {"next_token": "log-likelihood", "fill": "pseudo-log-likelihood"}
-OF_VARIANTS, OF_STEPS = "variant-effect", "step-scores"
+DEFAULT_MEASURES = {"next_token": "log-likelihood", "fill": "pseudo-log-likelihood"}
+VARIANT_MEASURE, STEP_MEASURE = "variant-effect", "step-scores"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def options_of(measure: str) -> type[ScoreOptions]:
     return made
 
 
-def first_look(arguments: Sequence[str]) -> Arguments:
+def read_leniently(arguments: Sequence[str]) -> Arguments:
     """Returns the arguments of `jaxlm score` as they are read before it is known whose the options are.
 
     Values of options that measures have of different types are not checked.
@@ -135,7 +135,7 @@ def first_look(arguments: Sequence[str]) -> Arguments:
         UsageError: for what is wrong whichever the measure.
 
     Example:
-        >>> first_look(["./gpt2", "a.txt", "--distributed=yes"]).flag("--distributed")
+        >>> read_leniently(["./gpt2", "a.txt", "--distributed=yes"]).flag("--distributed")
         True
     """
     known: dict[str, Option] = {}
@@ -159,28 +159,28 @@ def chosen_measure(arguments: Sequence[str]) -> str:
         'conditional'
     """
     is_help = asks_for_help(arguments)
-    given = first_look(without_help(arguments) if is_help else arguments)
+    given = read_leniently(without_help(arguments) if is_help else arguments)
     wanted = given.value("--measure")
     if wanted is None and given.value("--variants") is not None:
-        wanted = OF_VARIANTS
+        wanted = VARIANT_MEASURE
     if "--step-scores" in given.given:
-        if wanted not in (None, OF_STEPS):
+        if wanted not in (None, STEP_MEASURE):
             raise UsageError(f"--step-scores are a measure of their own: got --measure {wanted}, too")
-        wanted = OF_STEPS
+        wanted = STEP_MEASURE
     if wanted is not None and wanted not in scoring.MEASURES:
         there = ", ".join(scoring.MEASURES)
         raise UsageError(
             f"--measure is one of {there}: got {wanted!r}{did_you_mean(wanted, scoring.MEASURES)}"
         )
     if wanted is not None or not given.positionals or is_help:
-        return wanted or BY_QUESTION["next_token"]
+        return wanted or DEFAULT_MEASURES["next_token"]
     model = given.positionals[0]
     kind = pretrained.inspect(model_folder(_first_member(model))).kind
     if kind.head is None:
         raise UsageError(pretrained.without_head(model))
     if kind.question is None:
         raise UsageError(f"{model} is a {kind.name}: tokens are scored by a causal or a masked LM")
-    return BY_QUESTION[kind.question]
+    return DEFAULT_MEASURES[kind.question]
 
 
 def _either(first: Option, second: Option) -> Option:

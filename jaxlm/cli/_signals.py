@@ -6,7 +6,7 @@ handlers here do next to nothing: the system's own part writes the signal's numb
 that reads it ends the process from outside, by `os._exit`, which runs nothing that could crash under the
 threads that still compute. Files are whole or not there at any moment, so that there is nothing to undo.
 
-A loop that has something to save says so by `saves_by_itself` and looks for the signal on its own.
+A loop that has something to save says so by `defers_signals` and looks for the signal on its own.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
 # Seconds: what is being written when a signal comes has the first, streams that nobody reads the second.
-FOR_FILES, FOR_STREAMS = 10.0, 1.0
+FILE_SECONDS, STREAM_SECONDS = 10.0, 1.0
 # A Ctrl-C that follows another one sooner is the same one, which reached the process twice.
 SAME_SECONDS = 1.0
 SHOW_CURSOR = "\x1b[?25h"
 
 
-class _Watch:
+class _SignalState:
     """What is known of the signals of this process."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class _Watch:
         self.leaving = threading.Lock()
 
 
-_watch = _Watch()
+_watch = _SignalState()
 
 
 def watch_signals() -> None:
@@ -65,13 +65,13 @@ def describe_command(program: str, remedy: str = "") -> None:
     _watch.program, _watch.remedy = program, remedy
 
 
-def before_leaving(finish: Callable[[], object]) -> None:
+def register_cleanup(finish: Callable[[], object]) -> None:
     """Calls `finish` before a signal ends this process, in a thread of its own; it has some seconds."""
     _watch.finishing.append(finish)
 
 
 @contextlib.contextmanager
-def saves_by_itself() -> Iterator[None]:
+def defers_signals() -> Iterator[None]:
     """Leaves the signals to the block, which has handlers of its own and ends soon after one has come.
 
     A Ctrl-C that is repeated after a second ends the process at once; other signals that follow change
@@ -125,11 +125,11 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 def _leave(number: int, said: str | None = None) -> None:
     """Ends the process; whoever comes second waits for the end that the first one brings."""
     while not _watch.leaving.acquire(blocking=False):
-        time.sleep(FOR_FILES)
+        time.sleep(FILE_SECONDS)
     number = signal.Signals(number)
     line = f"{_watch.program}: {SIGNAL_WORDS[number]}{_watch.remedy}" if said is None else said
-    _within(FOR_FILES, _finish)
-    _within(FOR_STREAMS, lambda: _say(line))
+    _within(FILE_SECONDS, _finish)
+    _within(STREAM_SECONDS, lambda: _say(line))
     os._exit(128 + number)
 
 

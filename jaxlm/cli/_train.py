@@ -26,12 +26,12 @@ from jaxlm.cli._arguments import (
 )
 from jaxlm.cli._experiments import open_experiment
 from jaxlm.cli._failures import FAILED, SAME, UsageError, say
-from jaxlm.cli._finish import report
 from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
-from jaxlm.cli._progress import Display
+from jaxlm.cli._progress import TrainDisplay
 from jaxlm.cli._runs import run_folder
-from jaxlm.cli._signals import before_leaving, describe_command, saves_by_itself, settle
+from jaxlm.cli._signals import defers_signals, describe_command, register_cleanup, settle
+from jaxlm.cli._train_report import report
 from jaxlm.devices import enable_compilation_cache, keep_memory
 
 PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dropout"
@@ -126,7 +126,7 @@ def run(arguments: Sequence[str]) -> int:
     if _is_cpu_only():
         keep_memory()
     enable_compilation_cache()
-    before_leaving(lambda: _remove_if_empty(request.folder))
+    register_cleanup(lambda: _remove_if_empty(request.folder))
     try:
         first, event = _drained(request)
     except io.WriteError as error:
@@ -151,7 +151,7 @@ def _drained(request: Request) -> tuple[int, training.Event | None]:
     """Trains, and returns the step at which this process began and the last event."""
     first, event = 0, None
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(Display())
+        display = stack.enter_context(TrainDisplay())
         for event in training.train(request.experiment, request.folder, resume=request.resume):
             match event:
                 case training.Started():
@@ -159,7 +159,7 @@ def _drained(request: Request) -> tuple[int, training.Event | None]:
                     describe_command(PROGRAM, f"; go on: {_again(request)}")
                 case training.Compiled():
                     # Until now a signal ends the process at once: everything that there is, is saved.
-                    stack.enter_context(saves_by_itself())
+                    stack.enter_context(defers_signals())
             display.show(event)
     return first, event
 
@@ -227,25 +227,25 @@ def read_request(arguments: Sequence[str]) -> Request:
     return Request(experiment, folder, given.resume, given.json, named.report)
 
 
-class _Found(NamedTuple):
+class _ResolvedExperiment(NamedTuple):
     name: str
     experiment: training.Experiment
     folder: Path | None  # of the run to resume, where it is known
     report: Callable[[Path], str] | None
 
 
-def _named(argument: str | None, asked: Arguments) -> _Found:
+def _named(argument: str | None, asked: Arguments) -> _ResolvedExperiment:
     """The experiment that is named, or that the folder to resume holds: it need not be named again."""
     named = open_experiment(argument)
     if argument is None and asked.flag("--resume"):
         paths = asked.given.get("--data") or asked.given.get("--data.paths")
         name = _name_of_data(paths[0]) if paths else named.name
         folder = run_folder(name, asked.value("--out"), resume=True)
-        return _Found(folder.name, training.load_experiment(folder), folder, None)
-    return _Found(named.name, named.experiment, None, named.report)
+        return _ResolvedExperiment(folder.name, training.load_experiment(folder), folder, None)
+    return _ResolvedExperiment(named.name, named.experiment, None, named.report)
 
 
-def _begun(asked: Arguments, named: _Found, *, is_own: bool) -> training.Experiment:
+def _begun(asked: Arguments, named: _ResolvedExperiment, *, is_own: bool) -> training.Experiment:
     """The experiment as it goes on from the model that --init names, or from none where that is None."""
     if INIT not in asked.given:
         return named.experiment
@@ -261,7 +261,7 @@ def _begun(asked: Arguments, named: _Found, *, is_own: bool) -> training.Experim
         # Whoever takes the model away takes away what is told of its blocks, if he says so.
         kept = {} if asked.given.get("--run.train-last") != ("None",) else {"train_last": None}
         return dataclasses.replace(named.experiment, run=dataclasses.replace(run, init=None, **kept))
-    return training.begin_from(init, named.experiment if is_own else None)
+    return training.experiment_from_model(init, named.experiment if is_own else None)
 
 
 def _with_init_at(experiment: training.Experiment, init: str | None) -> training.Experiment:
@@ -297,7 +297,7 @@ def _dropping(experiment: training.Experiment, asked: Arguments) -> training.Exp
 
 def _refuse_unread(asked: Arguments, experiment: training.Experiment) -> None:
     """Refuses an option that was given and that nothing of the experiment reads."""
-    unread = training.unread_fields(experiment)
+    unread = training.unused_fields(experiment)
     for name in asked.given:
         why = unread.get(name.removeprefix("--").replace("-", "_"))
         if why is not None:

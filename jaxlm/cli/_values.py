@@ -42,7 +42,7 @@ def checked_value(name: str, hint: Any, text: str) -> str:
         >>> checked_value("--ends", bool | None, "yes"), checked_value("--steps", int, "1_000")
         ('True', '1000')
     """
-    kinds = kinds_of(hint)
+    kinds = value_types(hint)
     if text == "None" and types.NoneType in kinds:
         return text
     for kind in kinds:
@@ -52,18 +52,18 @@ def checked_value(name: str, hint: Any, text: str) -> str:
     raise UsageError(f"{name} {_expected(kinds, text)}, got {_shown(text)}")
 
 
-def kinds_of(hint: Any) -> list[Any]:
+def value_types(hint: Any) -> list[Any]:
     """Returns the types that a value may be of: those of a union each, those of a tuple's values.
 
     Example:
-        >>> kinds_of(int | None)
+        >>> value_types(int | None)
         [<class 'int'>, <class 'NoneType'>]
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return [kind for one in inner for kind in kinds_of(one)]
+        return [kind for one in inner for kind in value_types(one)]
     if origin is tuple:
-        return kinds_of(inner[0])
+        return value_types(inner[0])
     return [hint]
 
 

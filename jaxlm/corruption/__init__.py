@@ -1,7 +1,7 @@
 """Corruption on floor 2: keyed, static-shape processes that hide tokens for a model to give back."""
 
 from jaxlm.corruption._blosum import BACKGROUND, BLOSUM62, BLOSUM62_ORDER
-from jaxlm.corruption._capacity import Slots, bernoulli_capacity, gather_masked, limit_masked
+from jaxlm.corruption._capacity import MaskedSlots, bernoulli_capacity, gather_masked, limit_masked
 from jaxlm.corruption._corrupt import Corrupted, Replacement, corrupt, corruptible
 from jaxlm.corruption._embeddings import NoisyEmbeddings, corrupt_embeddings
 from jaxlm.corruption._matrix import by_matrix
@@ -16,7 +16,7 @@ from jaxlm.corruption._spans import SpanCorrupted, corrupt_spans
 from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transform import CorruptBatch
 from jaxlm.corruption._transitions import blosum62_transitions, vocabulary_transitions
-from jaxlm.corruption._units import Units, make_units, unit_starts
+from jaxlm.corruption._units import UnitBoundaries, make_units, unit_starts
 
 __all__ = [
     "BACKGROUND",
@@ -25,14 +25,14 @@ __all__ = [
     "SCHEDULES",
     "CorruptBatch",
     "Corrupted",
+    "MaskedSlots",
     "Noise",
     "NoiseConfig",
     "NoisyEmbeddings",
     "Replacement",
-    "Slots",
     "SpanConfig",
     "SpanCorrupted",
-    "Units",
+    "UnitBoundaries",
     "as_fractions",
     "bernoulli_capacity",
     "blosum62_transitions",

@@ -9,7 +9,7 @@ from jaxlm.corruption._corrupt import Corrupted
 from jaxlm.typing import Array, Bool, Int
 
 
-class Slots(NamedTuple):
+class MaskedSlots(NamedTuple):
     """Where a batch's masked positions are, in a static number K of slots.
 
     `indices` `Int32[K]` into the B * L flattened positions, ascending (0 in an unused slot); `weights`
@@ -17,7 +17,7 @@ class Slots(NamedTuple):
     found no slot.
 
     Example:
-      >>> Slots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
+      >>> MaskedSlots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
       (2,)
     """
 
@@ -26,7 +26,7 @@ class Slots(NamedTuple):
     overflow: Array
 
 
-def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> Slots:
+def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> MaskedSlots:
     """Returns the flat indices of the first `capacity` True positions, and counts those left out.
 
     Args:
@@ -34,7 +34,7 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> Slots:
       capacity: K, static.
 
     Returns:
-      `Slots`: gather with `hidden.reshape(-1, D)[slots.indices]` and weigh the losses with `slots.weights`.
+      `MaskedSlots`: gather with `hidden.reshape(-1, D)[slots.indices]` and weigh the losses with `slots.weights`.
 
     Raises:
       ValueError: if `capacity` is not positive.
@@ -52,7 +52,7 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> Slots:
     # Unmasked positions aim past the end, where writes are dropped.
     indices = jnp.zeros(capacity, jnp.int32).at[jnp.where(mask, numbers, capacity)].set(places, mode="drop")
     used = jnp.arange(capacity, dtype=jnp.int32) < total
-    return Slots(indices, used.astype(jnp.float32), jnp.maximum(total - capacity, 0))
+    return MaskedSlots(indices, used.astype(jnp.float32), jnp.maximum(total - capacity, 0))
 
 
 def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Array, ""]]:

@@ -50,7 +50,7 @@ def choose(
     rate, shares = (rate, None) if isinstance(rate, float) else (None, rate)
     if starts is None:
         return _pick(draws, offsets, allowed, segments, shares, rate=rate, count=count)
-    leads, places = unit_leads(allowed, starts, segments)
+    leads, places = first_allowed_of_units(allowed, starts, segments)
     chosen = _pick(draws, offsets, leads, segments, shares, rate=rate, count=count)
     return allowed & jnp.take_along_axis(chosen, places, axis=1)
 
@@ -77,10 +77,10 @@ def _pick(
             counts = ops.share_counts(numbers, ops.segment_maxima(shares, segments, num_segments))
         return ops.smallest_in_segments(draws, offsets, members, segments, counts)
 
-    return with_few_segments(segments, exactly)
+    return call_with_segment_bound(segments, exactly)
 
 
-def with_few_segments(segments: Int[Array, "B L"], function: Callable[[int], Any]) -> Any:
+def call_with_segment_bound(segments: Int[Array, "B L"], function: Callable[[int], Any]) -> Any:
     """Returns `function(S)` for a number S of segments that no row exceeds: a small one where that holds.
 
     Args:
@@ -88,7 +88,7 @@ def with_few_segments(segments: Int[Array, "B L"], function: Callable[[int], Any
       function: what needs tables of S slots a row; its result's shape may not depend on S.
 
     Example:
-      >>> with_few_segments(jnp.ones((2, 5), jnp.int32), lambda num_segments: jnp.array(num_segments))
+      >>> call_with_segment_bound(jnp.ones((2, 5), jnp.int32), lambda num_segments: jnp.array(num_segments))
       Array(5, dtype=int32, weak_type=True)
     """
     length = segments.shape[1]
@@ -98,7 +98,7 @@ def with_few_segments(segments: Int[Array, "B L"], function: Callable[[int], Any
     return jax.lax.cond(is_few, partial(function, _FEW_SEGMENTS), partial(function, length))
 
 
-def choose_on_host(
+def choose_units_on_host(
     draws: np.ndarray,
     offsets: np.ndarray,
     allowed: np.ndarray,
@@ -112,10 +112,10 @@ def choose_on_host(
 
     Example:
       >>> draws, ones = np.array([[5, 3, 9, 1]], np.uint32), np.ones((1, 4), np.int32)
-      >>> choose_on_host(draws, ones, ones > 0, ones, None, rate=0.5, count="exact").tolist()
+      >>> choose_units_on_host(draws, ones, ones > 0, ones, None, rate=0.5, count="exact").tolist()
       [[False, True, False, True]]
     """
-    members, places = (allowed, None) if starts is None else unit_leads(allowed, starts, segments)
+    members, places = (allowed, None) if starts is None else first_allowed_of_units(allowed, starts, segments)
     if count == "bernoulli":
         chosen = members & is_below(draws, share_bound(rate) if isinstance(rate, float) else rate)
     else:
@@ -144,7 +144,7 @@ def _sorted_choice(
     return chosen.reshape(members.shape)
 
 
-def unit_leads(allowed: Any, starts: Any, segments: Any) -> tuple[Any, Any]:
+def first_allowed_of_units(allowed: Any, starts: Any, segments: Any) -> tuple[Any, Any]:
     """Returns where the first allowed position of each unit is, and for each position the column of its own.
 
     Args:
@@ -159,7 +159,7 @@ def unit_leads(allowed: Any, starts: Any, segments: Any) -> tuple[Any, Any]:
     Example:
       >>> allowed = np.array([[False, True, True, True, True]])
       >>> starts = np.array([[True, False, False, True, False]])
-      >>> leads, places = unit_leads(allowed, starts, np.ones((1, 5), np.int32))
+      >>> leads, places = first_allowed_of_units(allowed, starts, np.ones((1, 5), np.int32))
       >>> leads.astype(int).tolist(), places.tolist()
       ([[0, 1, 0, 1, 0]], [[0, 1, 1, 3, 3]])
     """

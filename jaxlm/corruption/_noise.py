@@ -13,7 +13,7 @@ from jaxlm.corruption._noise_config import NoiseConfig
 from jaxlm.corruption._replacements import keep, mixture, to_mask, to_other, to_random
 from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transitions import blosum62_transitions
-from jaxlm.corruption._units import Units, make_units, unit_starts
+from jaxlm.corruption._units import UnitBoundaries, make_units, unit_starts
 from jaxlm.errors import ConfigError
 from jaxlm.typing import Array, Key
 
@@ -37,7 +37,7 @@ class Noise(NamedTuple):
     mask_id: int | None
     random_ids: np.ndarray
     forbidden: np.ndarray
-    units: Units | None
+    units: UnitBoundaries | None
     fraction_table: np.ndarray | None
 
 
@@ -82,7 +82,7 @@ def make_noise(
     forbidden = special.copy()
     if config.substitution == "blosum62" and config.substitute_share > 0:
         forbidden[:] = True
-        forbidden[list(residue_ids(tokenizer))] = False
+        forbidden[list(canonical_residue_ids(tokenizer))] = False
     if may_choose_next and tokenizer.specials.next is not None:
         forbidden[tokenizer.specials.next] = False
     return Noise(
@@ -142,14 +142,14 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
     )
 
 
-def residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
+def canonical_residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
     """Returns the ids of the 20 canonical residues, in the order of `BLOSUM62_ORDER`.
 
     Raises:
       ConfigError: if the tokenizer does not write residues one by one.
 
     Example:
-      >>> residue_ids(tokenizers.residue_tokenizer())[:3]
+      >>> canonical_residue_ids(tokenizers.residue_tokenizer())[:3]
       (5, 10, 17)
     """
     ids = [tokenizer.id(letter) for letter in BLOSUM62_ORDER]
@@ -164,7 +164,7 @@ def residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
 def _random_ids(tokenizer: tokenizers.Tokenizer, special: np.ndarray) -> np.ndarray:
     drawn = ~special
     if tokenizer.kind == "residues":
-        drawn &= np.isin(np.arange(special.size), residue_ids(tokenizer))
+        drawn &= np.isin(np.arange(special.size), canonical_residue_ids(tokenizer))
     return np.flatnonzero(drawn).astype(np.int32)
 
 
@@ -191,4 +191,4 @@ def _substitution(
     rows = blosum62_transitions(
         temperature=config.temperature, keep_diagonal=config.keep_diagonal, background=config.background
     )
-    return by_matrix(rows, residue_ids(tokenizer))
+    return by_matrix(rows, canonical_residue_ids(tokenizer))

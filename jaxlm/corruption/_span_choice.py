@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
-from jaxlm.corruption._choice import with_few_segments
+from jaxlm.corruption._choice import call_with_segment_bound
 from jaxlm.typing import Array, Bool, Int, UInt32
 
 
@@ -55,7 +55,7 @@ def choose_spans(
         picked = ops.smallest_in_segments(draws, offsets, allowed, groups, counts)
         return _laid(picked & ~is_gap, picked & is_gap, ranks, allowed, segments, hidden, spans)
 
-    return with_few_segments(segments, choose)
+    return call_with_segment_bound(segments, choose)
 
 
 def _laid(

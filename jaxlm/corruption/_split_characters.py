@@ -61,7 +61,7 @@ def split_characters(pieces: dict[int, bytes], vocab_size: int) -> SplitCharacte
     return SplitCharacters(*numbers, *flags, *tokenizers.class_runs())
 
 
-def with_split(tokens: Any, first: Any, last: Any, table: SplitCharacters) -> tuple[Any, Any]:
+def join_split_characters(tokens: Any, first: Any, last: Any, table: SplitCharacters) -> tuple[Any, Any]:
     """Returns the classes at the tokens' starts and ends, with those of characters that tokens share.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from grain import transforms
 
 from jaxlm import ops
-from jaxlm.corruption._choice import choose_on_host
+from jaxlm.corruption._choice import choose_units_on_host
 from jaxlm.corruption._corrupt import Corrupted
 from jaxlm.corruption._noise import Noise
 from jaxlm.corruption._shares import as_fractions
@@ -65,7 +65,7 @@ class CorruptBatch(transforms.Map):
         noise, tokens, segments = self.noise, element.tokens, element.segments
         words = ops.position_bits(self.words, element.epochs, element.example_ids, element.offsets, xp=np)
         rate, fractions = self._rate(element)
-        chosen = choose_on_host(
+        chosen = choose_units_on_host(
             words[..., 0],
             element.offsets,
             (segments > 0) & ~noise.forbidden[tokens],

@@ -9,7 +9,12 @@ import numpy as np
 from jaxlm import tokenizers
 from jaxlm.corruption._noise_config import NoiseUnit
 from jaxlm.corruption._shares import array_module
-from jaxlm.corruption._split_characters import MIDDLE, SplitCharacters, split_characters, with_split
+from jaxlm.corruption._split_characters import (
+    MIDDLE,
+    SplitCharacters,
+    join_split_characters,
+    split_characters,
+)
 from jaxlm.errors import ConfigError
 from jaxlm.tokenizers import CharacterClass
 
@@ -20,7 +25,7 @@ _CONTINUATION = "…"
 _MARKS = (1, 2, 4, 8, 16)
 
 
-class Units(NamedTuple):
+class UnitBoundaries(NamedTuple):
     """Where units begin, by the ids of a position and of the one before it.
 
     A unit begins at an id that `opens`, at one that begins with a grapheme, and where the class that an id
@@ -31,7 +36,7 @@ class Units(NamedTuple):
     characters that tokens share, None where every token is of whole ones.
 
     Example:
-      >>> Units(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8)).opens.tolist()
+      >>> UnitBoundaries(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8)).opens.tolist()
       [True, False]
     """
 
@@ -41,7 +46,7 @@ class Units(NamedTuple):
     split: SplitCharacters | None = None
 
 
-def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units | None:
+def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> UnitBoundaries | None:
     """Returns where the units of a tokenizer's ids begin; None where every token is a unit.
 
     A word of text is a run of letters, of digits, of white space or of other signs, as GPT-2's pattern takes
@@ -79,14 +84,14 @@ def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int
     for id_, token in pieces.items():
         opens[id_], first[id_], last[id_] = _classes(token) if mark is None else _marked_classes(token, mark)
     split = split_characters({id_: _bytes(token) for id_, token in pieces.items()}, vocab_size)
-    return Units(opens, first, last, None if mark else split)
+    return UnitBoundaries(opens, first, last, None if mark else split)
 
 
-def unit_starts(tokens: Any, units: Units | None) -> Any:
+def unit_starts(tokens: Any, units: UnitBoundaries | None) -> Any:
     """Returns `Bool[B L]`, True where a unit begins within a row; None where every token is a unit.
 
     Example:
-      >>> units = Units(np.zeros(3, bool), np.zeros(3, np.uint8), np.array([0, 0, 1], np.uint8))
+      >>> units = UnitBoundaries(np.zeros(3, bool), np.zeros(3, np.uint8), np.array([0, 0, 1], np.uint8))
       >>> unit_starts(np.array([[0, 2, 1, 1]]), units).tolist()
       [[True, False, True, False]]
     """
@@ -95,7 +100,7 @@ def unit_starts(tokens: Any, units: Units | None) -> Any:
     xp = array_module(tokens)
     opens, first, last = (xp.asarray(part)[tokens] for part in units[:3])
     if units.split is not None:
-        first, last = with_split(tokens, first, last, units.split)
+        first, last = join_split_characters(tokens, first, last, units.split)
     begins = _begins(first[:, 1:], _through_marks(last, xp)[:, :-1])
     return xp.concatenate([xp.ones_like(opens[:, :1]), opens[:, 1:] | begins], axis=1)
 
@@ -121,14 +126,14 @@ def _is_blank(kind: Any) -> Any:
     return (kind == CharacterClass.SPACE) | (kind == CharacterClass.SPECIAL)
 
 
-def _instructions(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> Units:
+def _instructions(tokenizer: tokenizers.Tokenizer, vocab_size: int) -> UnitBoundaries:
     next_id = tokenizer.specials.next
     if next_id is None:
         raise ConfigError(
             "noise.unit='instruction' ends instructions by [NEXT]: the tokenizer has no such token"
         )
     ends = np.arange(vocab_size) == next_id
-    return Units(np.zeros(vocab_size, bool), np.zeros(vocab_size, np.uint8), ends.astype(np.uint8))
+    return UnitBoundaries(np.zeros(vocab_size, bool), np.zeros(vocab_size, np.uint8), ends.astype(np.uint8))
 
 
 def _continuation_mark(tokenizer: tokenizers.Tokenizer) -> str | None:

@@ -1,52 +1,75 @@
 """Host side: sources -> records -> a token cache -> packed batches."""
 
-from jaxlm.data._annotations import where_of
-from jaxlm.data._batches import Batch, Batches, PackedPiece, eval_batches, gather_rows, unpack
-from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
-from jaxlm.data._cache import TokenCache, build_cache
-from jaxlm.data._cache_writer import CacheWriter, Counts, Ends
-from jaxlm.data._capacity import masked_capacity
+from jaxlm.data._annotations import record_location
 from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
-from jaxlm.data._csv import csv_source
-from jaxlm.data._disassembly import disassemble
-from jaxlm.data._estimate import estimate_records
-from jaxlm.data._fasta import fasta_source
-from jaxlm.data._files import CorpusFile, find_files
-from jaxlm.data._kept import kept_types
 from jaxlm.data._labels import labelled
-from jaxlm.data._open import WITH_FIELDS, check_fields, open_source, read_files
-from jaxlm.data._packing import PackingPlan, plan_packing
-from jaxlm.data._parquet import parquet_source
-from jaxlm.data._prepare import Prepared, prepare, split_texts
-from jaxlm.data._records import MAX_DOCUMENT, CorpusError, Record, UnreachableError, Unread
-from jaxlm.data._remote import RemotePath
+from jaxlm.data._prepare import PreparedCorpus, prepare, split_texts
 from jaxlm.data._similarity import similar_clusters
-from jaxlm.data._source_code import python_fingerprint, python_source
 from jaxlm.data._splits import Splits, plan_splits
-from jaxlm.data._text import jsonl_source, text_source, traces_source
-from jaxlm.data._versions import file_digest, file_version, of_each
+from jaxlm.data.cache import CacheCounts, CacheWriter, EndTokens, TokenCache, build_cache
+from jaxlm.data.packing import (
+    Batch,
+    Batches,
+    PackedPiece,
+    PackingPlan,
+    eval_batches,
+    gather_rows,
+    masked_capacity,
+    plan_packing,
+    unpack,
+)
+from jaxlm.data.sources import (
+    FORMATS_WITH_FIELDS,
+    MAX_DOCUMENT,
+    CorpusError,
+    CorpusFile,
+    Record,
+    RemotePath,
+    UnreachableError,
+    UnreadableRecord,
+    bytecode_fingerprint,
+    bytecode_source,
+    check_fields,
+    csv_source,
+    disassemble,
+    estimate_records,
+    fasta_source,
+    file_digest,
+    file_version,
+    find_files,
+    jsonl_source,
+    kept_column_types,
+    map_concurrently,
+    open_source,
+    parquet_source,
+    python_fingerprint,
+    python_source,
+    read_files,
+    text_source,
+    traces_source,
+)
 
 __all__ = [
+    "FORMATS_WITH_FIELDS",
     "MAX_DOCUMENT",
-    "WITH_FIELDS",
     "Batch",
     "Batches",
+    "CacheCounts",
     "CacheWriter",
     "CorpusError",
     "CorpusFile",
-    "Counts",
     "DataConfig",
-    "Ends",
+    "EndTokens",
     "PackedPiece",
     "PackingPlan",
-    "Prepared",
+    "PreparedCorpus",
     "Record",
     "RemotePath",
     "Splits",
     "TokenCache",
     "UnreachableError",
-    "Unread",
+    "UnreadableRecord",
     "build_cache",
     "bytecode_fingerprint",
     "bytecode_source",
@@ -62,10 +85,10 @@ __all__ = [
     "find_files",
     "gather_rows",
     "jsonl_source",
-    "kept_types",
+    "kept_column_types",
     "labelled",
+    "map_concurrently",
     "masked_capacity",
-    "of_each",
     "open_source",
     "parquet_source",
     "plan_packing",
@@ -74,10 +97,10 @@ __all__ = [
     "python_fingerprint",
     "python_source",
     "read_files",
+    "record_location",
     "similar_clusters",
     "split_texts",
     "text_source",
     "traces_source",
     "unpack",
-    "where_of",
 ]

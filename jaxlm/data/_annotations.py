@@ -3,7 +3,7 @@
 import re
 
 from jaxlm.data._config import DataConfig
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data.sources import CorpusError, Record
 
 
 def annotate(record: Record, config: DataConfig) -> Record:
@@ -34,7 +34,7 @@ def annotate(record: Record, config: DataConfig) -> Record:
     if config.is_labelled:
         label = _found(record, "label", config.label_field, config.label_pattern)
         if not label or not label.strip():
-            raise CorpusError(f"{where_of(record)}: expected a label, found an empty one")
+            raise CorpusError(f"{record_location(record)}: expected a label, found an empty one")
         meta["label"] = label.strip()
     return record._replace(meta=meta)
 
@@ -62,7 +62,7 @@ def cut(record: Record, config: DataConfig) -> Record:
     place = _found(record, "center", None, config.center_pattern)
     if place is None or not place.isdecimal() or not 1 <= int(place) <= len(record.text):
         raise CorpusError(
-            f"{where_of(record)}: expected the place of a character from 1 to {len(record.text)} as the "
+            f"{record_location(record)}: expected the place of a character from 1 to {len(record.text)} as the "
             f"window's centre, found {place!r}"
         )
     first = int(place) - 1 - config.window // 2
@@ -74,7 +74,7 @@ def _found(record: Record, name: str, field: str | None, pattern: str | None) ->
     text = f"{record.id} {description}".rstrip() if field is None else record.meta.get(field)
     if text is None:
         raise CorpusError(
-            f"{where_of(record)}: expected a {name} in {field!r}, found null; correct it, or leave the "
+            f"{record_location(record)}: expected a {name} in {field!r}, found null; correct it, or leave the "
             f"record out"
         )
     if pattern is None:
@@ -82,17 +82,17 @@ def _found(record: Record, name: str, field: str | None, pattern: str | None) ->
     match = re.search(pattern, text)
     if match is None:
         raise CorpusError(
-            f"{where_of(record)}: {name}_pattern {pattern!r} finds nothing in {text[:80]!r}; correct "
+            f"{record_location(record)}: {name}_pattern {pattern!r} finds nothing in {text[:80]!r}; correct "
             f"it, or the record"
         )
     return match[1]
 
 
-def where_of(record: Record) -> str:
+def record_location(record: Record) -> str:
     """Returns what an error says of where a record is.
 
     Example:
-        >>> where_of(Record("odd", "MKV", {"where": "a.fasta:3"})), where_of(Record("tales.txt:7", "", {}))
+        >>> record_location(Record("odd", "MKV", {"where": "a.fasta:3"})), record_location(Record("tales.txt:7", "", {}))
         ('a.fasta:3: record odd', 'tales.txt:7')
     """
     where = record.meta.get("where")

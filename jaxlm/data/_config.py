@@ -4,10 +4,8 @@ import dataclasses
 import re
 from typing import Literal, get_args
 
-from jaxlm.data._files import Format
-from jaxlm.data._packing import LongRecords
-from jaxlm.data._records import MAX_DOCUMENT
-from jaxlm.data._text import Document
+from jaxlm.data.packing import LongRecords
+from jaxlm.data.sources import MAX_DOCUMENT, Document, Format
 from jaxlm.errors import ConfigError
 from jaxlm.io import check_numbers
 

@@ -9,14 +9,25 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from jaxlm.data._bytecode import bytecode_fingerprint, bytecode_source
 from jaxlm.data._config import DataConfig
-from jaxlm.data._files import CorpusFile, find_files
-from jaxlm.data._open import LINES_LOOKED_AT, check_document, check_fields, format_of, read_files
-from jaxlm.data._records import CorpusError, Record
-from jaxlm.data._source_code import python_fingerprint, python_source
-from jaxlm.data._versions import file_size, of_each
-from jaxlm.data._watch import Watch
+from jaxlm.data.sources import (
+    LINES_LOOKED_AT,
+    CorpusError,
+    CorpusFile,
+    FileWatch,
+    Record,
+    bytecode_fingerprint,
+    bytecode_source,
+    check_document,
+    check_fields,
+    file_size,
+    find_files,
+    format_of,
+    map_concurrently,
+    python_fingerprint,
+    python_source,
+    read_files,
+)
 
 # Part of every fingerprint: raise it when a source would yield other records from the same file.
 SOURCE_VERSION = 1
@@ -80,7 +91,7 @@ def _embedded_corpus(config: DataConfig) -> Corpus:
 def _files_corpus(config: DataConfig) -> Corpus:
     files = find_files(config.paths, config.format)
     # Before anything is read: what changes from here on is another corpus.
-    watch = Watch([file.path for file in files])
+    watch = FileWatch([file.path for file in files])
     check_document(files, config.document)
     fields = tuple(dict.fromkeys(one for one in (config.group_field, config.label_field) if one is not None))
     check_fields(files, fields)
@@ -92,7 +103,7 @@ def _files_corpus(config: DataConfig) -> Corpus:
         return read_files(files, max_document=config.max_document, **how)
 
     formats = sorted({file.format for file in files})
-    size = sum(of_each(file_size, [file.path for file in files]))
+    size = sum(map_concurrently(file_size, [file.path for file in files]))
     plural = "s" if len(files) > 1 else ""
     note = f"corpus: {len(files):,} file{plural} ({', '.join(formats)}), {size / 1e6:,.1f} MB"
     fingerprint = _fingerprint(files, watch.digests(), config)

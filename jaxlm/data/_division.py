@@ -10,16 +10,16 @@ import numpy as np
 from jaxlm.data._annotations import annotate, cut
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus
-from jaxlm.data._labels import class_names, label_number, merged_label
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data._labels import class_names, label_number, merge_labels
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._splits import SplitName, Splits, fill_splits, group_hash, plan_splits
+from jaxlm.data.sources import CorpusError, Record
 
 # Part of a cache's fingerprint: raise it when the same records would be divided or labelled otherwise.
-DIVISION = 2
+DIVISION_VERSION = 2
 
 
-class Division(NamedTuple):
+class CorpusDivision(NamedTuple):
     """How the records of a corpus are divided and labelled.
 
     Attributes:
@@ -38,14 +38,14 @@ class Division(NamedTuple):
     counts: dict[str, int]
 
 
-class _Surveyed(NamedTuple):
+class _RecordsOfText(NamedTuple):
     """What is known of one text: the annotated records with it, their texts left out, and the text."""
 
     text: str
     records: list[Record]
 
 
-def plan_division(corpus: Corpus, config: DataConfig) -> Division:
+def plan_division(corpus: Corpus, config: DataConfig) -> CorpusDivision:
     """Returns how to divide and label a corpus.
 
     A corpus without groups, labels or similarity is read until no split is empty; any other as a whole.
@@ -63,7 +63,7 @@ def plan_division(corpus: Corpus, config: DataConfig) -> Division:
     shares = config.validation_share, config.test_share
     if not (config.is_labelled or config.is_grouped or config.split == "similarity"):
         splits = plan_splits((record for record in corpus.records() if record.text.strip()), *shares)
-        return Division(splits, {}, {}, None, {"ranked": int(bool(splits.assigned))})
+        return CorpusDivision(splits, {}, {}, None, {"ranked": int(bool(splits.assigned))})
     surveyed = _survey(corpus, config)
     labels, names = _labels(surveyed, config)
     if config.split == "similarity":
@@ -72,7 +72,7 @@ def plan_division(corpus: Corpus, config: DataConfig) -> Division:
         splits = fill_splits(
             {group_hash(Record("", "", {"group": one})): sizes[one] for one in sizes}, *shares
         )
-        return Division(splits, groups, labels, names, _sizes(sizes))
+        return CorpusDivision(splits, groups, labels, names, _sizes(sizes))
     groups = _shared_groups(surveyed)
     placed = (
         place(record._replace(text=found.text), digest, groups)
@@ -80,11 +80,11 @@ def plan_division(corpus: Corpus, config: DataConfig) -> Division:
         for record in _kept(found, config)
     )
     splits = plan_splits(placed, *shares)
-    return Division(splits, groups, labels, names, {"ranked": int(bool(splits.assigned))})
+    return CorpusDivision(splits, groups, labels, names, {"ranked": int(bool(splits.assigned))})
 
 
 def divided(
-    corpus: Corpus, config: DataConfig, division: Division, left_out: Counter[str]
+    corpus: Corpus, config: DataConfig, division: CorpusDivision, left_out: Counter[str]
 ) -> Iterator[tuple[SplitName, Record]]:
     """Yields every record that is kept, with its split; its label, where it has one, is a number in text.
 
@@ -126,11 +126,11 @@ def text_digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _survey(corpus: Corpus, config: DataConfig) -> dict[bytes, _Surveyed]:
-    surveyed: dict[bytes, _Surveyed] = {}
+def _survey(corpus: Corpus, config: DataConfig) -> dict[bytes, _RecordsOfText]:
+    surveyed: dict[bytes, _RecordsOfText] = {}
     for record in corpus.records():
         if record.text.strip():
-            found = surveyed.setdefault(text_digest(record.text), _Surveyed(record.text, []))
+            found = surveyed.setdefault(text_digest(record.text), _RecordsOfText(record.text, []))
             found.records.append(annotate(record, config)._replace(text=""))
     if not surveyed:
         # It says that the corpus is empty.
@@ -138,12 +138,12 @@ def _survey(corpus: Corpus, config: DataConfig) -> dict[bytes, _Surveyed]:
     return surveyed
 
 
-def _kept(found: _Surveyed, config: DataConfig) -> list[Record]:
+def _kept(found: _RecordsOfText, config: DataConfig) -> list[Record]:
     return found.records[:1] if config.deduplicate else found.records
 
 
 def _labels(
-    surveyed: dict[bytes, _Surveyed], config: DataConfig
+    surveyed: dict[bytes, _RecordsOfText], config: DataConfig
 ) -> tuple[dict[bytes, str], tuple[str, ...] | None]:
     if not config.is_labelled:
         return {}, None
@@ -154,10 +154,10 @@ def _labels(
     }
     if not config.deduplicate:
         return {}, names
-    return {digest: merged_label(of_text, names is not None) for digest, of_text in labels.items()}, names
+    return {digest: merge_labels(of_text, names is not None) for digest, of_text in labels.items()}, names
 
 
-def _shared_groups(surveyed: dict[bytes, _Surveyed]) -> dict[bytes, str]:
+def _shared_groups(surveyed: dict[bytes, _RecordsOfText]) -> dict[bytes, str]:
     """A text that occurs in several groups is a group of its own: it can be in one split only."""
     return {
         digest: found.text
@@ -167,7 +167,7 @@ def _shared_groups(surveyed: dict[bytes, _Surveyed]) -> dict[bytes, str]:
 
 
 def _similar_groups(
-    surveyed: dict[bytes, _Surveyed], config: DataConfig, *, letters: bool
+    surveyed: dict[bytes, _RecordsOfText], config: DataConfig, *, letters: bool
 ) -> dict[bytes, str]:
     digests = sorted(surveyed)
     clusters = similar_clusters(

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from jaxlm.data._annotations import annotate, cut, where_of
+from jaxlm.data._annotations import annotate, cut, record_location
 from jaxlm.data._config import DataConfig, LabelKind
-from jaxlm.data._records import CorpusError, Record
+from jaxlm.data.sources import CorpusError, Record
 
 
 def labelled(
@@ -18,7 +18,7 @@ def labelled(
     Args:
         records: of any source; fields that the config names are in their `meta`.
         config: where labels are.
-        label_names: of classes, their names (`Prepared.label_names`): a label becomes its place among them.
+        label_names: of classes, their names (`PreparedCorpus.label_names`): a label becomes its place among them.
 
     Yields:
         The records, `meta["label"]` a number in text.
@@ -47,13 +47,13 @@ def label_number(record: Record, label_names: Sequence[str] | None) -> str:
     if label_names is None:
         if not is_number(label):
             raise CorpusError(
-                f"{where_of(record)}: the label {label!r} is no finite number; correct it, or take "
+                f"{record_location(record)}: the label {label!r} is no finite number; correct it, or take "
                 f"label_kind 'class' if labels are names"
             )
         return repr(float(label))
     if label not in label_names:
         raise CorpusError(
-            f"{where_of(record)}: the class {label!r} is unknown; expected one of {', '.join(label_names)}"
+            f"{record_location(record)}: the class {label!r} is unknown; expected one of {', '.join(label_names)}"
         )
     return str(label_names.index(label))
 
@@ -106,7 +106,7 @@ def is_number(label: str) -> bool:
         return False
 
 
-def merged_label(labels: Sequence[str], of_classes: bool) -> str:
+def merge_labels(labels: Sequence[str], of_classes: bool) -> str:
     """Returns the label of records with the same text: the mean, or of classes the most frequent.
 
     Args:
@@ -114,7 +114,7 @@ def merged_label(labels: Sequence[str], of_classes: bool) -> str:
         of_classes: whether they are classes; of equally frequent ones the first by number is taken.
 
     Example:
-        >>> merged_label(["0.5", "1.0"], of_classes=False), merged_label(["1", "2", "2"], of_classes=True)
+        >>> merge_labels(["0.5", "1.0"], of_classes=False), merge_labels(["1", "2", "2"], of_classes=True)
         ('0.75', '2')
     """
     if of_classes:

@@ -11,19 +11,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxlm import io, tokenizers
-from jaxlm.data._cache import TokenCache
-from jaxlm.data._cache_writer import CACHE_FORMAT, CacheWriter, Counts, Ends, ends_frame, nothing_to_mask
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
-from jaxlm.data._division import DIVISION, Division, divided, plan_division
-from jaxlm.data._folders import open_or_build
-from jaxlm.data._records import CorpusError
+from jaxlm.data._division import DIVISION_VERSION, CorpusDivision, divided, plan_division
 from jaxlm.data._splits import SPLITS, SplitName
+from jaxlm.data.cache import (
+    CACHE_FORMAT,
+    CacheCounts,
+    CacheWriter,
+    EndTokens,
+    TokenCache,
+    ends_frame,
+    nothing_to_mask,
+    open_or_build,
+)
+from jaxlm.data.sources import CorpusError
 
 LOG = logging.getLogger(__name__)
 # Part of a trained tokenizer's fingerprint: raise it when the same texts would train another.
 TRAINING_VERSION = 1
-NOTED = {"ranked": 0, "blank": 0, "duplicates": 0, "modules": 0, "clusters": 0, "largest": 0}
+NO_COUNTS = {"ranked": 0, "blank": 0, "duplicates": 0, "modules": 0, "clusters": 0, "largest": 0}
 DIVIDED_BY = (
     "validation_share",
     "test_share",
@@ -40,7 +47,7 @@ DIVIDED_BY = (
 )
 
 
-class Prepared(NamedTuple):
+class PreparedCorpus(NamedTuple):
     """A corpus ready to be trained on.
 
     Attributes:
@@ -60,14 +67,16 @@ class Prepared(NamedTuple):
     label_names: tuple[str, ...] | None = None
 
 
-class _About(NamedTuple):
+class _CacheMetadata(NamedTuple):
     """What is told of the caches: counts of what was left out or grouped, and the names of classes."""
 
     counts: dict[str, int]
     label_names: tuple[str, ...] | None
 
 
-def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: Ends | None = None) -> Prepared:
+def prepare(
+    data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: EndTokens | None = None
+) -> PreparedCorpus:
     """Returns tokenizer and caches, opened if an earlier call left them in the cache folder, else built.
 
     Args:
@@ -99,11 +108,11 @@ def prepare(data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: En
 
     caches, about = open_or_build(io.cache_root() / "tokens" / fingerprint[:32], build, _open_caches)
     notes = [*corpus.notes, *_notes(caches, about, data)]
-    return Prepared(trained, caches, notes, fingerprint, about.label_names)
+    return PreparedCorpus(trained, caches, notes, fingerprint, about.label_names)
 
 
 def _other_ends(
-    frame: tokenizers.Frame, tokenizer: tokenizers.Tokenizer, ends: Ends
+    frame: tokenizers.Frame, tokenizer: tokenizers.Tokenizer, ends: EndTokens
 ) -> dict[str, tokenizers.Frame]:
     """What a cache's name tells of its ends, where cls and sep would once have been taken in their place."""
     roles = tokenizer.specials
@@ -137,7 +146,7 @@ def _tokenizer(
     corpus: Corpus,
     data: DataConfig,
     config: tokenizers.TokenizerConfig,
-    division: Callable[[], Division],
+    division: Callable[[], CorpusDivision],
 ) -> tokenizers.Tokenizer:
     """The tokenizer that the config names, trained once for a corpus and its division."""
     kind = corpus.kind if config.kind == "auto" else config.kind
@@ -188,10 +197,10 @@ def _write_caches(
     corpus: Corpus,
     data: DataConfig,
     tokenizer: tokenizers.Tokenizer,
-    division: Division,
-    ends: Ends,
-) -> _About:
-    left_out: Counter[str] = Counter(NOTED | division.counts)
+    division: CorpusDivision,
+    ends: EndTokens,
+) -> _CacheMetadata:
+    left_out: Counter[str] = Counter(NO_COUNTS | division.counts)
     writers = {
         split: CacheWriter(folder / split, tokenizer, ends=ends, labelled=data.is_labelled)
         for split in SPLITS
@@ -202,10 +211,10 @@ def _write_caches(
         writer.finish()
     left_out["modules"] = corpus.left_out["modules"]
     _check_filled({split: writer.counts for split, writer in writers.items()})
-    return _About(left_out, division.label_names)
+    return _CacheMetadata(left_out, division.label_names)
 
 
-def _check_filled(counts: dict[SplitName, Counts]) -> None:
+def _check_filled(counts: dict[SplitName, CacheCounts]) -> None:
     special = sum(count.unmaskable + count.empty for count in counts.values())
     lacking = [split for split, count in counts.items() if not count.records]
     if len(lacking) == len(counts):
@@ -217,19 +226,19 @@ def _check_filled(counts: dict[SplitName, Counts]) -> None:
         )
 
 
-def _open_caches(folder: Path) -> tuple[dict[SplitName, TokenCache], _About]:
+def _open_caches(folder: Path) -> tuple[dict[SplitName, TokenCache], _CacheMetadata]:
     try:
         about = io.unseal(io.parse_json((folder / "about.json").read_text(encoding="utf-8")))
         names = about["label_names"]
-        about = _About(NOTED | about["counts"], None if names is None else tuple(names))
+        about = _CacheMetadata(NO_COUNTS | about["counts"], None if names is None else tuple(names))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise io.DamagedError(str(error)) from error
     return {split: TokenCache(folder / split) for split in SPLITS}, about
 
 
-def _notes(caches: dict[SplitName, TokenCache], about: _About, data: DataConfig) -> list[str]:
+def _notes(caches: dict[SplitName, TokenCache], about: _CacheMetadata, data: DataConfig) -> list[str]:
     kept = ", ".join(f"{split} {len(cache):,} ({cache.num_tokens:,})" for split, cache in caches.items())
-    total = Counts(*map(sum, zip(*(cache.counts for cache in caches.values()), strict=True)))
+    total = CacheCounts(*map(sum, zip(*(cache.counts for cache in caches.values()), strict=True)))
     counts, empty = about.counts, about.counts["blank"] + total.empty
     share = total.unknown / total.tokens
     merged = "merged {:,} exact duplicates into one record each, with one label"
@@ -253,5 +262,5 @@ def _notes(caches: dict[SplitName, TokenCache], about: _About, data: DataConfig)
 
 def _digest(corpus: Corpus, data: DataConfig, more: dict[str, Any]) -> str:
     """SHA-256 of what a cache's content depends on."""
-    division = [corpus.fingerprint, DIVISION, *(getattr(data, name) for name in DIVIDED_BY)]
+    division = [corpus.fingerprint, DIVISION_VERSION, *(getattr(data, name) for name in DIVIDED_BY)]
     return hashlib.sha256(json.dumps([division, more]).encode()).hexdigest()

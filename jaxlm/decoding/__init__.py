@@ -1,11 +1,11 @@
 """Decoding: what a trained model would write."""
 
 from jaxlm.decoding._cached_lm import CachedLM, Counters
-from jaxlm.decoding._defaults import unfollowed, with_defaults
 from jaxlm.decoding._embedding_gradients import EmbeddingGradients, embedding_gradients
-from jaxlm.decoding._fill import Candidate, Filled, MaskPrediction, fill, fill_batch
-from jaxlm.decoding._generate import Generated, generate, stream
+from jaxlm.decoding._fill import Candidate, FilledText, MaskPrediction, fill, fill_batch
+from jaxlm.decoding._generate import GeneratedText, generate, stream
 from jaxlm.decoding._generation_config import GenerationConfig
+from jaxlm.decoding._generation_defaults import ignored_rules, with_defaults
 from jaxlm.decoding._language_model_heads import language_model_head
 from jaxlm.decoding._lm_state import LMState
 from jaxlm.decoding._logits import (
@@ -14,7 +14,7 @@ from jaxlm.decoding._logits import (
     keep_top_k,
     keep_top_p,
     penalize_repetition,
-    warped,
+    warp_logits,
 )
 from jaxlm.decoding._loss_gradients import loss_gradients
 from jaxlm.decoding._next_token_model import NextTokenModel
@@ -39,8 +39,8 @@ __all__ = [
     "CompactTree",
     "Counters",
     "EmbeddingGradients",
-    "Filled",
-    "Generated",
+    "FilledText",
+    "GeneratedText",
     "GenerationConfig",
     "LMState",
     "MaskPrediction",
@@ -61,6 +61,7 @@ __all__ = [
     "fill_batch",
     "free_slots",
     "generate",
+    "ignored_rules",
     "initial",
     "keep_min_p",
     "keep_top_k",
@@ -75,7 +76,6 @@ __all__ = [
     "stream_next_tokens",
     "tree_log_probs",
     "tree_of_prompts",
-    "unfollowed",
-    "warped",
+    "warp_logits",
     "with_defaults",
 ]

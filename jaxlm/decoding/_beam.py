@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm.decoding._choice import Rules, for_beams, permitted
-from jaxlm.decoding._steps import context_width
+from jaxlm.decoding._cached_rows import context_width
+from jaxlm.decoding._token_rules import Rules, permitted, repeat_rules_for_beams
 from jaxlm.decoding._tree_cache import TreeCache, extend_tree, tree_log_probs, tree_of_prompts
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -198,7 +198,7 @@ def _candidates(running: Paths, log_probs: Array, step: Array, rules: _Rules) ->
         flat = log_probs.reshape(-1, vocab_size)
         steps, limits = jnp.full(flat.shape[:1], step), jnp.repeat(rules.limits, num_beams)
         tokens = running.tokens.reshape(flat.shape[0], -1)
-        choice = for_beams(rules.choice, num_beams)
+        choice = repeat_rules_for_beams(rules.choice, num_beams)
         scored = permitted(flat, choice, steps, limits, tokens).reshape(log_probs.shape)
     totals = (running.scores[:, :, None] + scored).reshape(num_rows, -1)
     scores, places = jax.lax.top_k(totals, count)

@@ -17,8 +17,8 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import ops
-from jaxlm.decoding._gathering import Gatherer
-from jaxlm.decoding._steps import has_encoder
+from jaxlm.decoding._cached_rows import has_encoder
+from jaxlm.decoding._request_batcher import RequestBatcher
 from jaxlm.decoding._token_tree import CacheSlots, Node
 from jaxlm.decoding._tree_cache import ROOT, TreeCache, empty_tree, extend_tree, tree_log_probs
 from jaxlm.errors import UsageError
@@ -103,7 +103,7 @@ class CachedLM:
         self._root = Node(None, -1)
         # Two locks, so that nobody waits for the device who only names a context.
         self._device, self._names = threading.Lock(), threading.Lock()
-        self._gatherer = Gatherer(self.log_probs)
+        self._gatherer = RequestBatcher(self.log_probs)
         self._results: OrderedDict[Node, np.ndarray] = OrderedDict()
         self._slots = CacheSlots(num_slots)
         self._tree: TreeCache | None = empty_tree(model, 1, num_slots)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
-from jaxlm.decoding._fill_masks import Settled, fill_masks
-from jaxlm.decoding._opened import Text, as_prompts, check_opened, check_top_k, frame_of
-from jaxlm.decoding._rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
+from jaxlm.decoding._fill_masks import FilledMasks, fill_masks
+from jaxlm.decoding._loaded_texts import Text, as_prompts, check_loaded, check_top_k, frame_of
+from jaxlm.decoding._masked_rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
 from jaxlm.errors import UsageError
 
 FILL_METHODS = ("parallel", "iterative")
@@ -46,7 +46,7 @@ class MaskPrediction(NamedTuple):
         return self.candidates[0].probability
 
 
-class Filled(NamedTuple):
+class FilledText(NamedTuple):
     """A text without its masks.
 
     Attributes:
@@ -60,7 +60,7 @@ class Filled(NamedTuple):
     predictions: tuple[MaskPrediction, ...]
 
 
-def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str = "parallel") -> Filled:
+def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str = "parallel") -> FilledText:
     """Fills the masks of one text; `fill_batch` says how.
 
     Args:
@@ -71,7 +71,7 @@ def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str =
         method: "parallel" or "iterative".
 
     Returns:
-        `Filled`.
+        `FilledText`.
 
     Raises:
         ValueError: as `fill_batch`.
@@ -92,7 +92,7 @@ def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str =
 
 def fill_batch(
     loaded: pretrained.Loaded, texts: Iterable[Text], *, top_k: int = 5, method: str = "parallel"
-) -> list[Filled]:
+) -> list[FilledText]:
     """Fills the masks of several texts at once, each as if it were alone.
 
     "parallel" predicts every mask from the text as given: the argmax of p(token | text with all its masks),
@@ -102,7 +102,7 @@ def fill_batch(
     out before normalising.
 
     A text is read between the tokens that opened and closed texts in the model's training ([CLS], [SEP]), as
-    `jaxlm fill` reads it and, of a published model, `transformers`; `Filled.text` leaves them out. To ids
+    `jaxlm fill` reads it and, of a published model, `transformers`; `FilledText.text` leaves them out. To ids
     nothing is added.
 
     Args:
@@ -113,7 +113,7 @@ def fill_batch(
         method: "parallel" or "iterative".
 
     Returns:
-        One `Filled` a text, in order.
+        One `FilledText` a text, in order.
 
     Raises:
         UsageError: if the model is no masked LM or has no mask token, a text has no mask or is longer than
@@ -127,7 +127,7 @@ def fill_batch(
     if method not in FILL_METHODS:
         raise UsageError(f"method is one of {', '.join(FILL_METHODS)}: got {method!r}")
     check_top_k(top_k)
-    check_opened(loaded)
+    check_loaded(loaded)
     _check_fills(loaded)
     config, tokenizer, frame = loaded.config, loaded.tokenizer, frame_of(loaded)
     mask_id, texts = mask_token_id(tokenizer), as_prompts(texts)
@@ -152,7 +152,7 @@ def _check_fills(loaded: pretrained.Loaded) -> None:
         raise UsageError(f"masks are filled by a masked LM, and this model is a {loaded.kind.name}")
 
 
-def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: str) -> Settled:
+def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: str) -> FilledMasks:
     """What the model says of rows, on the host."""
     forbidden = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
     settled = fill_masks(
@@ -164,17 +164,17 @@ def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: st
         top_k=min(top_k, int((~forbidden).sum())),
         method=method,
     )
-    return Settled(*(np.asarray(array) for array in settled))
+    return FilledMasks(*(np.asarray(array) for array in settled))
 
 
 def _filled(
     tokenizer: tokenizers.Tokenizer,
     text: np.ndarray,
     mask_id: int,
-    settled: Settled,
+    settled: FilledMasks,
     row: int,
     frame: tokenizers.Frame,
-) -> Filled:
+) -> FilledText:
     tokens = settled.tokens[row, : text.size]
     predictions = []
     for index, position in enumerate(np.flatnonzero(text == mask_id)):
@@ -184,4 +184,4 @@ def _filled(
         candidates = tuple(Candidate(token, tokenizer.token(token), float(np.exp(log))) for token, log in top)
         predictions.append(MaskPrediction(int(position), candidates))
     between = tokens[len(frame.opening) : tokens.size - len(frame.closing)]
-    return Filled(tokens, tokenizer.decode(between), tuple(predictions))
+    return FilledText(tokens, tokenizer.decode(between), tuple(predictions))

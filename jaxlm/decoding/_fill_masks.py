@@ -15,7 +15,7 @@ from jaxlm import models
 from jaxlm.typing import Array, Bool, Float, Int
 
 
-class Settled(NamedTuple):
+class FilledMasks(NamedTuple):
     """What a fill found: the rows with no mask left, and what was likely at each mask when it was filled.
 
     Attributes:
@@ -75,7 +75,7 @@ def fill_masks(
     *,
     top_k: int,
     method: str,
-) -> Settled:
+) -> FilledMasks:
     """Fills the pending masks in `num_passes` passes of the model.
 
     A parallel pass settles every pending mask with its likeliest token; an iterative pass settles, in each
@@ -95,10 +95,10 @@ def fill_masks(
         method: "parallel" or "iterative".
 
     Returns:
-        `Settled`; entries of masks that were never pending are zeros.
+        `FilledMasks`; entries of masks that were never pending are zeros.
     """
 
-    def settle(_: Array, carry: tuple[Settled, Array]) -> tuple[Settled, Array]:
+    def settle(_: Array, carry: tuple[FilledMasks, Array]) -> tuple[FilledMasks, Array]:
         settled, pending = carry
         log_probs, ids = predict_masks(model, params, settled.tokens, segments, positions, forbidden, top_k)
         chosen = pending
@@ -113,8 +113,8 @@ def fill_masks(
         filled = settled.tokens.at[rows, target].set(ids[..., 0].astype(tokens.dtype), mode="drop")
         top_ids = jnp.where(chosen[..., None], ids, settled.top_ids)
         top_log_probs = jnp.where(chosen[..., None], log_probs, settled.top_log_probs)
-        return Settled(filled, top_ids, top_log_probs), pending & ~chosen
+        return FilledMasks(filled, top_ids, top_log_probs), pending & ~chosen
 
     shape = (*positions.shape, top_k)
-    start = Settled(tokens, jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32))
+    start = FilledMasks(tokens, jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32))
     return jax.lax.fori_loop(0, num_passes, settle, (start, pending))[0]

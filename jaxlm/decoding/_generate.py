@@ -11,22 +11,22 @@ from flax import linen as nn
 
 from jaxlm import models, ops, pretrained
 from jaxlm.decoding._beam import EARLY_STOPPING, search_beams
-from jaxlm.decoding._choice import make_rules
-from jaxlm.decoding._defaults import with_defaults
+from jaxlm.decoding._cached_rows import context_width, first_token, has_encoder
+from jaxlm.decoding._continuations import continuation, cut_at_stop, settled
+from jaxlm.decoding._decode_loop import RUNNING, STOPPED, DecodeState, SamplingRequest, advance, begin
 from jaxlm.decoding._generation_config import GenerationConfig
-from jaxlm.decoding._loop import RUNNING, STOPPED, Wanted, Written, advance, begin
-from jaxlm.decoding._opened import Text, as_prompts, check_opened
+from jaxlm.decoding._generation_defaults import with_defaults
+from jaxlm.decoding._loaded_texts import Text, as_prompts, check_loaded
 from jaxlm.decoding._prompts import Prompts, pad_prompts, prompt_ids
-from jaxlm.decoding._steps import context_width, first_token, has_encoder
-from jaxlm.decoding._texts import continuation, cut_at_stop, settled
+from jaxlm.decoding._token_rules import make_rules
 from jaxlm.errors import UsageError
 from jaxlm.io import fits
 
 # Turns between two looks at the text, where stop strings may end it.
-LOOK_EVERY = 8
+TURNS_BETWEEN_LOOKS = 8
 
 
-class Generated(NamedTuple):
+class GeneratedText(NamedTuple):
     """What was written after a prompt, or by an encoder-decoder from it.
 
     Attributes:
@@ -57,7 +57,7 @@ def generate(
     config: GenerationConfig | None = None,
     *,
     rng: jax.Array | None = None,
-) -> list[Generated]:
+) -> list[GeneratedText]:
     """Returns what the model writes after each prompt, each as if it were alone.
 
     One prefill and one compiled loop whatever the prompts' lengths; sizes are rounded up to few, so that few
@@ -77,7 +77,7 @@ def generate(
       rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after a repetition penalty.
 
     Returns:
-      One `Generated` a prompt, in order.
+      One `GeneratedText` a prompt, in order.
 
     Raises:
       UsageError: if the model writes no text, a prompt leaves no room in its context or is empty where no
@@ -105,7 +105,7 @@ def generate(
         if rng is not None:
             raise UsageError("beam search draws nothing: got a key; leave rng out or use num_beams=1")
         return _search(model, params, tokenizer, texts, config)
-    turns = LOOK_EVERY if config.stop_strings else config.max_new_tokens
+    turns = TURNS_BETWEEN_LOOKS if config.stop_strings else config.max_new_tokens
     for written in _pieces(model, params, tokenizer, texts, config, rng, turns):  # noqa: B007
         pass
     return written
@@ -118,7 +118,7 @@ def stream(
     *,
     rng: jax.Array | None = None,
     every: int = 1,
-) -> Iterator[list[Generated]]:
+) -> Iterator[list[GeneratedText]]:
     """Yields what `generate` returns, as far as it is written, every few tokens.
 
     A text only grows from one time to the next: characters whose bytes are not complete, and what may become
@@ -146,7 +146,7 @@ def stream(
 
 def _settings(loaded: pretrained.Loaded, asked: GenerationConfig | None) -> GenerationConfig:
     """What is asked for, with what the model's files ask of every text, and what ends one."""
-    check_opened(loaded)
+    check_loaded(loaded)
     config = with_defaults(asked or GenerationConfig(), loaded.extra)
     if config.stop_ids is not None:
         return config
@@ -192,7 +192,7 @@ def _flat(value: Any) -> list[int]:
     return [] if value is None else [value]
 
 
-def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[Generated]]:
+def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[GeneratedText]]:
     """Advances and looks, until every text has ended."""
     prompts = pad_prompts(texts, models.longest_text(model.config))
     wanted, room = _wanted(model, prompts, config, rng)
@@ -214,14 +214,14 @@ def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[lis
         written = advance(model, params, written, wanted, jnp.asarray(turns, jnp.int32))
 
 
-def _slots(model, prompts: Prompts, wanted: Wanted) -> int:
+def _slots(model, prompts: Prompts, wanted: SamplingRequest) -> int:
     """Slots of a row: for what is read before, and what is written."""
     before = 1 if has_encoder(model) else prompts.lengths
     needed = ops.fine_bucket(int((before + np.asarray(wanted.limits)).max()))
     return min(max(needed, context_width(model, prompts.tokens.shape[1])), models.longest_text(model.config))
 
 
-def _wanted(model, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
+def _wanted(model, prompts: Prompts, config, rng) -> tuple[SamplingRequest, int]:
     context = np.where(has_encoder(model), 0, prompts.lengths)
     limits = np.minimum(config.max_new_tokens, models.longest_text(model.config) - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
@@ -231,7 +231,7 @@ def _wanted(model, prompts: Prompts, config, rng) -> tuple[Wanted, int]:
     if has_encoder(model):
         before = np.full((len(limits), 1), first_token(model), np.int32), np.ones_like(prompts.lengths)
     rules = make_rules(config, *before, stops)
-    wanted = Wanted(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
+    wanted = SamplingRequest(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
     return wanted, ops.fine_bucket(int(limits.max()))
 
 
@@ -251,7 +251,9 @@ def _parted(
     return np.concatenate([before, tokens[:lead]]), tokens[lead:]
 
 
-def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndarray) -> list[Generated]:
+def _generated(
+    model, tokenizer, texts, written: DecodeState, config, ended: np.ndarray
+) -> list[GeneratedText]:
     tokens, log_probs, counts, status = jax.device_get(written[1:5])
     pieces = []
     for row, prompt in enumerate(texts):
@@ -265,11 +267,11 @@ def _generated(model, tokenizer, texts, written: Written, config, ended: np.ndar
         elif status[row] != RUNNING and not ended[row]:
             ended[row] = "stop" if stopped else "length"
         text = text if ended[row] else settled(text, config.stop_strings)
-        pieces.append(Generated(prompt, own[:size], log_probs[row, :size], text, ended[row] or None))
+        pieces.append(GeneratedText(prompt, own[:size], log_probs[row, :size], text, ended[row] or None))
     return pieces
 
 
-def _search(model, params, tokenizer, texts, config) -> list[Generated]:
+def _search(model, params, tokenizer, texts, config) -> list[GeneratedText]:
     prompts = pad_prompts(texts, models.longest_text(model.config))
     wanted, room = _wanted(model, prompts, config, None)
     if config.num_beams * (room + 1) * prompts.tokens.size >= 2**31:
@@ -298,5 +300,5 @@ def _search(model, params, tokenizer, texts, config) -> list[Generated]:
         before, shown = _parted(model, prompt, own, config)
         text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
         ended_by = "stop" if stopped else "length"
-        results.append(Generated(prompt, own, log_probs, text, ended_by, float(found.scores[row])))
+        results.append(GeneratedText(prompt, own, log_probs, text, ended_by, float(found.scores[row])))
     return results

@@ -87,7 +87,7 @@ UNFOLLOWED: dict[str, tuple[Any, ...]] = {
     "watermarking_config": ({},),
 }
 # The same of draws, which a file asks for by `do_sample`.
-OF_DRAWS: dict[str, tuple[Any, ...]] = {
+SAMPLING_RULES: dict[str, tuple[Any, ...]] = {
     "epsilon_cutoff": (0,),
     "eta_cutoff": (0,),
     "top_h": (),
@@ -97,30 +97,30 @@ OF_DRAWS: dict[str, tuple[Any, ...]] = {
 SAMPLING: dict[str, tuple[Any, ...]] = {"temperature": (1,), "top_k": (0,), "top_p": (1,), "min_p": (0,)}
 # What the caller says otherwise.
 COMPARED = frozenset({"decoder_start_token_id", "do_sample", "max_length", "max_new_tokens", "stop_strings"})
-KNOWN = FOLLOWED | WITHOUT_EFFECT | UNFOLLOWED.keys() | OF_DRAWS.keys() | SAMPLING.keys() | COMPARED
+KNOWN = FOLLOWED | WITHOUT_EFFECT | UNFOLLOWED.keys() | SAMPLING_RULES.keys() | SAMPLING.keys() | COMPARED
 
 
-def rules_unfollowed(values: Mapping[str, Any]) -> dict[str, Any]:
+def find_ignored_rules(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the rules that nothing here follows and that ask for something.
 
     Args:
       values: of the model's files, without null.
 
     Example:
-      >>> rules_unfollowed({"max_time": 3.0, "token_healing": False, "epsilon_cutoff": 0.1})
+      >>> find_ignored_rules({"max_time": 3.0, "token_healing": False, "epsilon_cutoff": 0.1})
       {'max_time': 3.0}
-      >>> rules_unfollowed({"do_sample": True, "epsilon_cutoff": 0.1})
+      >>> find_ignored_rules({"do_sample": True, "epsilon_cutoff": 0.1})
       {'epsilon_cutoff': 0.1}
     """
-    rules = {**UNFOLLOWED, **(OF_DRAWS if values.get("do_sample") else {})}
+    rules = {**UNFOLLOWED, **(SAMPLING_RULES if values.get("do_sample") else {})}
     return {name: value for name, value in values.items() if name in rules and value not in rules[name]}
 
 
-def names_unknown(values: Mapping[str, Any]) -> dict[str, Any]:
+def find_unknown_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a generation_config.json says under names that are no rules of transformers.
 
     Example:
-      >>> names_unknown({"max_window_size": 24, "top_k": 5})
+      >>> find_unknown_names({"max_window_size": 24, "top_k": 5})
       {'max_window_size': 24}
     """
     return {name: value for name, value in values.items() if name not in KNOWN and value is not None}

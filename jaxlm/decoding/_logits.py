@@ -1,7 +1,7 @@
 """What changes a distribution before a token is drawn from it: a penalty, a temperature, and three cuts.
 
 Each is a pure function of logits `Float[B V]` that gives float32 logits back, -inf where a token is cut. In
-`warped` they follow each other as in transformers: penalty, temperature, top-k, top-p, min-p. The cuts find
+`warp_logits` they follow each other as in transformers: penalty, temperature, top-k, top-p, min-p. The cuts find
 a threshold by halving the range of float32 values 32 times, which costs no sort of the vocabulary; where
 tokens are exactly as likely as the threshold they all stay.
 """
@@ -145,7 +145,7 @@ def keep_min_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
     return jnp.where(probs < jnp.float32(p) * probs.max(-1, keepdims=True), -jnp.inf, logits)
 
 
-def warped(
+def warp_logits(
     logits: Float[Array, "B V"], sampling: Sampling, seen: Bool[Array, "B V"] | None = None
 ) -> Float[Array, "B V"]:
     """Returns float32 logits after the steps that `sampling` has, in the order of the module's first lines.
@@ -156,7 +156,7 @@ def warped(
       seen: for the repetition penalty; see `penalize_repetition`.
 
     Example:
-      >>> warped(jnp.array([[1.0, 3.0, 2.0]]), Sampling(temperature=0.5, top_k=1)).tolist()
+      >>> warp_logits(jnp.array([[1.0, 3.0, 2.0]]), Sampling(temperature=0.5, top_k=1)).tolist()
       [[-inf, 6.0, -inf]]
     """
     logits = logits.astype(jnp.float32)

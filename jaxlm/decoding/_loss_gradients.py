@@ -13,11 +13,11 @@ from jaxlm.decoding._embedding_gradients import (
     EmbeddingGradients,
     embedding_gradients,
 )
+from jaxlm.decoding._loaded_texts import Text, check_loaded, frame_of, with_targets
+from jaxlm.decoding._masked_rows import encode_masked, mask_token_id, pad_rows
 from jaxlm.decoding._next_batches import padded
 from jaxlm.decoding._next_tokens import read_pair
-from jaxlm.decoding._opened import Text, check_opened, frame_of, with_targets
 from jaxlm.decoding._prompts import checked_ids
-from jaxlm.decoding._rows import encode_masked, mask_token_id, pad_rows
 from jaxlm.errors import UsageError
 
 # Tokens, segments, positions and targets, as `embedding_gradients` takes them.
@@ -62,7 +62,7 @@ def loss_gradients(
       >>> found.gradients.shape, found.targets[0].tolist(), found.saliency.sum(1).round(4).tolist()
       ((2, 3, 8), [100], [1.0, 1.0])
     """
-    check_opened(loaded)
+    check_loaded(loaded)
     if not loaded.kind.score:
         raise UsageError(
             f"gradients are of the loss of a causal or a masked LM: this model is a {loaded.kind.name}"

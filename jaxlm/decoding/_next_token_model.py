@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from jaxlm import models, ops
 from jaxlm.decoding._embedders import apply_head, check_part, contextualize, embed, word_vectors
+from jaxlm.decoding._loaded_texts import check_top_k
 from jaxlm.decoding._next_token_output import NextTokenOutput
-from jaxlm.decoding._opened import check_top_k
 from jaxlm.errors import UsageError
 from jaxlm.io import fits
 from jaxlm.typing import Array, Float, Int

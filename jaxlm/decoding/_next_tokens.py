@@ -15,8 +15,8 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models, ops, pretrained, tokenizers
+from jaxlm.decoding._loaded_texts import Text, check_loaded, check_top_k, with_targets
 from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
-from jaxlm.decoding._opened import Text, check_opened, check_top_k, with_targets
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
@@ -126,7 +126,7 @@ def stream_next_tokens(
       >>> next(stream_next_tokens(loaded, endless)).tokens.tolist()
       [48]
     """
-    check_opened(loaded)
+    check_loaded(loaded)
     _check_goes_on(loaded)
     check_top_k(top_k)
     return _streamed(loaded, iter(requests), min(top_k, loaded.config.vocab_size))
@@ -157,7 +157,7 @@ def _check_goes_on(loaded: pretrained.Loaded) -> None:
         raise UsageError(f"next tokens are predicted by a causal LM, and this model is a {loaded.kind.name}")
 
 
-class Ranked(NamedTuple):
+class RankedTokens(NamedTuple):
     """Log-probs in nats, float32: of the likeliest tokens `[B k]`, with their ids, and of targets `[B M]`."""
 
     log_probs: Float[Array, "B k"]
@@ -175,7 +175,7 @@ def rank_next(
     targets: Int[Array, "B M"],
     *,
     top_k: int,
-) -> Ranked:
+) -> RankedTokens:
     """Returns what comes after the first place of each row, and the log-probs of targets after every place.
 
     The head runs at the places only.
@@ -193,7 +193,7 @@ def rank_next(
     before = jnp.take_along_axis(hidden, places[..., None], axis=1)
     logits = model.apply({"params": params}, before, method="logits")
     top = jax.lax.top_k(jax.nn.log_softmax(logits[:, 0].astype(jnp.float32), axis=-1), top_k)
-    return Ranked(*top, ops.gather_log_probs(logits, targets))
+    return RankedTokens(*top, ops.gather_log_probs(logits, targets))
 
 
 def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> TextAndTarget:
@@ -217,7 +217,7 @@ def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Tex
     return prompt_ids(loaded, text, room=wanted.size - 1), wanted
 
 
-def _named(tokenizer: tokenizers.Tokenizer, pair: TextAndTarget, found: Ranked, row: int) -> NextTokens:
+def _named(tokenizer: tokenizers.Tokenizer, pair: TextAndTarget, found: RankedTokens, row: int) -> NextTokens:
     text, target = pair
     top = zip(found.tokens[row].tolist(), np.exp(found.log_probs[row]).tolist(), strict=True)
     # A model may have more rows than its tokenizer has tokens.

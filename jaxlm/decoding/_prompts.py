@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm import models, ops, pretrained
-from jaxlm.decoding._opened import Text, read_ids
+from jaxlm.decoding._loaded_texts import Text, read_ids
 from jaxlm.errors import UsageError
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models
-from jaxlm.decoding._steps import context_width, first_token, has_encoder, read_hidden, writer_config
+from jaxlm.decoding._cached_rows import context_width, first_token, has_encoder, read_hidden, writer_config
 from jaxlm.typing import Array, Bool, Float, Int, UInt8
 
 ROOT = -1
@@ -222,7 +222,7 @@ def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
 
     cache = tree.cache._replace(
         layers=jax.tree.map(moved, tree.cache.layers),
-        positions=jnp.where(stays, _of_nodes(tree.cache.positions, order), models.EMPTY),
+        positions=jnp.where(stays, _of_nodes(tree.cache.positions, order), models.EMPTY_SLOT),
     )
     slots = jnp.where(kept, jnp.cumsum(kept, axis=1, dtype=jnp.int32) - 1, ROOT)
     compact = TreeCache(

@@ -1,5 +1,6 @@
 """Whole files, digests of what they hold, errors of the disk in one form, and records to and from JSON."""
 
+from jaxlm.io._atomic import clear_partials, flush, is_partial, write_atomically, write_bytes, write_text
 from jaxlm.io._digests import damage, read_sealed, write_digests
 from jaxlm.io._errors import ReadError, WriteError, reading_from, system_errno, writing
 from jaxlm.io._fields import check_numbers, check_types, fits, spelled
@@ -13,7 +14,6 @@ from jaxlm.io._remote_store import RemoteStore
 from jaxlm.io._sealed import SEAL, DamagedError, check_file, seal, seal_file, unseal
 from jaxlm.io._store import LocalStore, Store, open_store
 from jaxlm.io._strays import is_stray
-from jaxlm.io._whole import clear_partials, flush, is_partial, write_bytes, write_text, write_whole
 
 __all__ = [
     "SEAL",
@@ -55,9 +55,9 @@ __all__ = [
     "try_lock",
     "unseal",
     "wait_for_lock",
+    "write_atomically",
     "write_bytes",
     "write_digests",
     "write_text",
-    "write_whole",
     "writing",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from jaxlm.errors import ConfigError
 
 # What sizes, counts and ids fit in: the whole numbers of arrays' indices.
-BELOW = 2**31
+INT_LIMIT = 2**31
 
 
 def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str] = ()) -> None:
@@ -137,7 +137,7 @@ def check_value(name: str, value: typing.Any, hint: typing.Any) -> None:
 
 def _check(name: str, value: typing.Any, hint: typing.Any, *, is_wide: bool = False) -> None:
     check_value(name, value, hint)
-    if not is_wide and isinstance(value, int) and abs(value) >= BELOW:
+    if not is_wide and isinstance(value, int) and abs(value) >= INT_LIMIT:
         raise ConfigError(f"{name} must be below 2**31: got {value}")
 
 

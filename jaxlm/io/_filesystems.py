@@ -6,7 +6,7 @@ from typing import Any
 from jaxlm.errors import UsageError
 
 # Opened by pyarrow; what fsspec knows of other schemes is more.
-ARROW = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
+ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 URL = re.compile(r"((?:[A-Za-z][\w.+-]*::)*[A-Za-z][\w.+-]*)://(.*)", re.DOTALL)
 OPTIONS = re.compile(r"\?(?=\w+=)")
 SECRET = re.compile(r"//[^/@:]*:[^/@]*@")
@@ -58,7 +58,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     try:
         if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in url:
             url += ("&" if "?" in url else "?") + RETRY_LIMIT
-        if scheme in ARROW:
+        if scheme in ARROW_SCHEMES:
             return fs.FileSystem.from_uri(url)
         import fsspec
 
@@ -81,7 +81,7 @@ def split_root(url: str) -> tuple[str, str]:
     """
     scheme, rest = split_url(url)
     # Elsewhere what follows a question mark is a part of the path.
-    place, *options = OPTIONS.split(rest, 1) if scheme in ARROW else [rest]
+    place, *options = OPTIONS.split(rest, 1) if scheme in ARROW_SCHEMES else [rest]
     host, _, key = place.partition("/")
     root = f"{scheme}://{host or '/'}" + "".join(f"?{one}" for one in options)
     return root, key.rstrip("/")

@@ -6,7 +6,7 @@ from typing import Any
 
 # Levels of lists and objects; no file that is read here has a tenth of them, and whoever writes or walks a
 # value goes down as deep as it is.
-DEEPEST = 200
+MAX_JSON_DEPTH = 200
 
 
 def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
@@ -30,7 +30,7 @@ def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]
     try:
         value = json.loads(text, object_pairs_hook=pairs_hook)
     except RecursionError:
-        raise ValueError(f"lists and objects are nested more than {DEEPEST} deep") from None
+        raise ValueError(f"lists and objects are nested more than {MAX_JSON_DEPTH} deep") from None
     except ValueError as error:
         # Of a number with thousands of digits Python says how to allow more of them, which is no remedy.
         is_long = "integer string conversion" in str(error)
@@ -42,11 +42,11 @@ def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_JSON_DEPTH):
         level = [inner for outer in level for inner in _inner(outer) if isinstance(inner, dict | list)]
         if not level:
             return
-    raise ValueError(f"lists and objects are nested more than {DEEPEST} deep")
+    raise ValueError(f"lists and objects are nested more than {MAX_JSON_DEPTH} deep")
 
 
 def _inner(value: Any) -> Iterable[Any]:

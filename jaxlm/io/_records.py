@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from jaxlm.errors import ConfigError
-from jaxlm.io._fields import BELOW, check_value, field_types, members
+from jaxlm.io._fields import INT_LIMIT, check_value, field_types, members
 
 RecordType = TypeVar("RecordType")
 KIND = "kind"
@@ -134,7 +134,9 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
     check_value(name, value, hint)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     # What is too long for a float stays, and is refused by the range of its field.
-    return float(value) if is_whole and float in kinds and int not in kinds and abs(value) < BELOW else value
+    return (
+        float(value) if is_whole and float in kinds and int not in kinds and abs(value) < INT_LIMIT else value
+    )
 
 
 def _decoded_record(records: Sequence[type], value: Any, name: str) -> Any:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxlm.errors import UsageError, WorkError
+from jaxlm.io._atomic import flush, is_abandoned, is_partial, write_bytes
 from jaxlm.io._errors import WriteError, reading_from, writing
 from jaxlm.io._filesystems import open_filesystem, shown_url, split_url
 from jaxlm.io._locks import try_lock
 from jaxlm.io._remote_store import RemoteStore
-from jaxlm.io._whole import flush, is_abandoned, is_partial, write_bytes
 
 # What earlier versions wrote to, and what is locked.
 NEW, LOCK = ".new", ".lock"

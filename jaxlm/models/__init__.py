@@ -2,16 +2,17 @@
 
 from jaxlm.models._body_model import BodyModel
 from jaxlm.models._build import build, num_params
-from jaxlm.models._cache import EMPTY, Cache, LayerCache, Memory, empty_cache
+from jaxlm.models._cache import EMPTY_SLOT, Cache, LayerCache, Memory, empty_cache
 from jaxlm.models._config import TransformerConfig, flat_config, from_dict, longest_text, to_dict
 from jaxlm.models._config_checks import DROPOUTS
-from jaxlm.models._config_parts import GATED, MOST_LAYERS, DecoderConfig, LinearHead, TransformHead
+from jaxlm.models._config_parts import GATED, MAX_LAYERS, DecoderConfig, LinearHead, TransformHead
+from jaxlm.models._encoder_decoder import decoder_config, encoder_config
 from jaxlm.models._ensembles import (
     EnsembleOutput,
     EnsemblePrediction,
     EnsembleValues,
     ensemble_output,
-    over_members,
+    map_members,
     predict_classes,
     predict_tokens,
     predict_values,
@@ -44,7 +45,6 @@ from jaxlm.models._rotary_scaling import (
 )
 from jaxlm.models._seq2seq import Seq2SeqLM
 from jaxlm.models._sequence_model import SequenceModel, StandardizedOutputs
-from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._sites import Site
 from jaxlm.models._stacking import BODIES, BODY, stack_blocks, unstack_blocks
 from jaxlm.models._transformer import Output, Transformer
@@ -56,12 +56,12 @@ __all__ = [
     "CAUSAL_LM",
     "CLASSIFICATION",
     "DROPOUTS",
-    "EMPTY",
+    "EMPTY_SLOT",
     "GATED",
     "JOINT",
     "KINDS",
     "MASKED_LM",
-    "MOST_LAYERS",
+    "MAX_LAYERS",
     "PRESETS",
     "REGRESSION",
     "SEQ2SEQ_LM",
@@ -123,8 +123,8 @@ __all__ = [
     "head_params",
     "head_projection",
     "longest_text",
+    "map_members",
     "num_params",
-    "over_members",
     "predict_classes",
     "predict_tokens",
     "predict_values",

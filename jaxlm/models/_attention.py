@@ -7,18 +7,18 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.models._attention_inputs import LayerAttentionInputs
 from jaxlm.models._cache import LayerCache, write_layer
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._interventions import PassedSites
 from jaxlm.models._layers import Linear, Norm, drop
-from jaxlm.models._scope import LayerScope
 from jaxlm.models._sites import Site
 from jaxlm.typing import Array, Bool, Float, Int
 
 FEW_QUERIES = 16
 
 
-class _Attending(nn.Module):
+class _AttentionBase(nn.Module):
     """What both kinds share: from heads to what is added to the stream."""
 
     config: TransformerConfig
@@ -66,7 +66,7 @@ class _Attending(nn.Module):
         return drop(self, outputs, config.attention_output_dropout, self.deterministic)
 
 
-class Attention(_Attending):
+class Attention(_AttentionBase):
     """Self-attention; one kernel `[(N + 2K) * H, D]` makes query heads, then key heads, then value heads."""
 
     def setup(self) -> None:
@@ -83,7 +83,7 @@ class Attention(_Attending):
     def __call__(
         self,
         hidden: Float[Array, "B L D"],
-        scope: LayerScope,
+        scope: LayerAttentionInputs,
         number: Int[Array, ""] | int,
         sites: PassedSites,
         cache: LayerCache | None = None,
@@ -112,7 +112,7 @@ class Attention(_Attending):
         )
         return outputs, cache
 
-    def _heads(self, hidden: jax.Array, turns: ops.Turns | None) -> tuple[jax.Array, ...]:
+    def _heads(self, hidden: jax.Array, turns: ops.Rotation | None) -> tuple[jax.Array, ...]:
         config = self.config
         num_heads, num_turned = config.num_heads, config.num_heads + config.num_kv_heads
         heads = self.qkv(hidden).reshape(*hidden.shape[:2], -1, config.head_width)
@@ -125,7 +125,7 @@ class Attention(_Attending):
         return turned[:, :, :num_heads], turned[:, :, num_heads:], value
 
 
-class CrossAttention(_Attending):
+class CrossAttention(_AttentionBase):
     """Attention to a memory, without positions; a kernel `[2K * H, D]` makes key heads, then value heads."""
 
     def setup(self) -> None:

@@ -7,11 +7,11 @@ import jax
 
 from jaxlm import ops
 from jaxlm.models._attention import Attention, CrossAttention
+from jaxlm.models._attention_inputs import AttentionInputs
 from jaxlm.models._cache import LayerCache
 from jaxlm.models._config import GATED, TransformerConfig
 from jaxlm.models._interventions import PassedSites
 from jaxlm.models._layers import Linear, Norm, drop
-from jaxlm.models._scope import Scope
 from jaxlm.models._sites import Site, Sites
 from jaxlm.typing import Array, Float, Int
 
@@ -96,7 +96,7 @@ class Block(nn.Module):
     def __call__(
         self,
         hidden: Float[Array, "B L D"],
-        scope: Scope,
+        scope: AttentionInputs,
         cache: LayerCache | None = None,
         slots: Int[Array, "B L"] | None = None,
         number: Int[Array, ""] | None = None,

@@ -16,7 +16,7 @@ from jaxlm.devices import current_target
 from jaxlm.models._config import TransformerConfig
 from jaxlm.typing import Array, Bool, Float, Int
 
-EMPTY = -1
+EMPTY_SLOT = -1
 
 
 class LayerCache(NamedTuple):
@@ -89,7 +89,7 @@ def empty_cache(
         return LayerCache(*(jnp.zeros((*leading, *shape), jnp.dtype(dtype)) for _ in range(2)))
 
     layers = layer(config.depth) if config.scan_layers else tuple(layer() for _ in range(config.depth))
-    return Cache(layers, jnp.full((num_rows, num_slots), EMPTY, jnp.int32))
+    return Cache(layers, jnp.full((num_rows, num_slots), EMPTY_SLOT, jnp.int32))
 
 
 def write_layer(
@@ -143,7 +143,7 @@ def slot_mask(
       >>> slot_mask(everything, jnp.array([[2]]), jnp.array([[0, 1, 2, -1]]), window=2).ravel().tolist()
       [False, True, True, False]
     """
-    mask = attention_mask & (slot_positions != EMPTY)[:, None, None]
+    mask = attention_mask & (slot_positions != EMPTY_SLOT)[:, None, None]
     if window is None:
         return mask
     distance = positions[:, :, None] - slot_positions[:, None]

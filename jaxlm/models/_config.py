@@ -20,7 +20,7 @@ from jaxlm.models._record_checks import named_record
 from jaxlm.models._rotary_scaling import DynamicScaling
 
 # More tokens than any text has, as a number of 32 bits.
-ENDLESS = 1 << 30
+UNBOUNDED_LENGTH = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +273,7 @@ def longest_text(config: TransformerConfig) -> int:
       >>> longest_text(TransformerConfig(max_length=64))
       64
     """
-    return ENDLESS if isinstance(config.position, Relative) else config.max_length
+    return UNBOUNDED_LENGTH if isinstance(config.position, Relative) else config.max_length
 
 
 def _filled(record: Any, **follows: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jaxlm.errors import ConfigError
-from jaxlm.models._config_parts import MOST_LAYERS
+from jaxlm.models._config_parts import MAX_LAYERS
 from jaxlm.models._position import Instruction, Rotary, Sinusoidal
 from jaxlm.models._record_checks import check_limits, check_positive
 from jaxlm.models._rotary_scaling import DynamicScaling
@@ -28,14 +28,14 @@ _POSITIVE = (
     "init_std",
 )
 # Numbers of a table that nobody has memory for.
-MOST_SINES = 1 << 31
+MAX_SINUSOIDS = 1 << 31
 DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
 
 def check_ranges(config: Any) -> None:
     """Refuses sizes that are not positive and rates outside [0, 1)."""
     check_positive(config, _POSITIVE)
-    check_limits(config, {"depth": MOST_LAYERS})
+    check_limits(config, {"depth": MAX_LAYERS})
     if config.token_types < 0:
         raise ConfigError(f"token_types must not be negative: got {config.token_types}")
     for name in DROPOUTS:
@@ -110,9 +110,9 @@ def _check_sinusoidal(width: int, max_length: int) -> None:
         raise ConfigError(
             f"position='sinusoidal' has a sine and a cosine of each wave: got width={width}, use even"
         )
-    if max_length * width > MOST_SINES:
+    if max_length * width > MAX_SINUSOIDS:
         raise ConfigError(
-            f"position='sinusoidal' has a table of max_length times width numbers, at most {MOST_SINES:,}: "
+            f"position='sinusoidal' has a table of max_length times width numbers, at most {MAX_SINUSOIDS:,}: "
             f"got max_length={max_length}, width={width}"
         )
 

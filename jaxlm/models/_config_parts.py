@@ -8,7 +8,7 @@ from jaxlm.models._record_checks import check_limits, check_record
 GATED = ("swiglu", "geglu", "geglu_tanh")
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu", "geglu_tanh"]
 # What no model has: as much would be built layer by layer before anything could be read.
-MOST_LAYERS = 10_000
+MAX_LAYERS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,4 +61,4 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         check_record(self, "decoder.", positive=("depth", "mlp_width"))
-        check_limits(self, {"depth": MOST_LAYERS}, "decoder.")
+        check_limits(self, {"depth": MAX_LAYERS}, "decoder.")

@@ -54,9 +54,7 @@ class EnsembleValues(NamedTuple):
     deviation: Float[Array, "B S C"]
 
 
-def over_members(
-    function: Callable[..., Any], params: Mapping[str, Any], *, shared_body: bool = False
-) -> Any:
+def map_members(function: Callable[..., Any], params: Mapping[str, Any], *, shared_body: bool = False) -> Any:
     """Returns `function(params)` of every member, results with a leading axis E.
 
     With a shared body, what `function` does with the body alone is done once.
@@ -68,7 +66,7 @@ def over_members(
 
     Example:
       >>> params = {"body": jnp.ones(2), "head": jnp.arange(6.0).reshape(3, 2)}
-      >>> over_members(lambda params: params["body"] @ params["head"], params, shared_body=True).tolist()
+      >>> map_members(lambda params: params["body"] @ params["head"], params, shared_body=True).tolist()
       [1.0, 5.0, 9.0]
     """
     axes = {name: None if shared_body and name == BODY else 0 for name in params}
@@ -204,7 +202,7 @@ def _logits(model, params, tokens, indices, places, shared_body) -> Float[Array,
         rows = hidden.reshape(-1, hidden.shape[-1])[indices]
         return model.apply({"params": params}, rows, method="logits")
 
-    return over_members(one, params, shared_body=shared_body)
+    return map_members(one, params, shared_body=shared_body)
 
 
 def _outputs(model, params, tokens, places, num_segments, shared_body) -> Float[Array, "E B S C"]:
@@ -216,4 +214,4 @@ def _outputs(model, params, tokens, places, num_segments, shared_body) -> Float[
             {"params": params}, hidden, segments=inputs.segments, num_segments=num_segments, method="outputs"
         )
 
-    return over_members(one, params, shared_body=shared_body)
+    return map_members(one, params, shared_body=shared_body)

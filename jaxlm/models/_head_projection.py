@@ -8,14 +8,14 @@ from jaxlm.typing import Array, Float
 
 
 class HeadProjection(NamedTuple):
-    """What makes logits of hidden states: `capped(features(hidden) @ kernel.T + bias, softcap)`.
+    """What makes logits of hidden states: `apply_softcap(features(hidden) @ kernel.T + bias, softcap)`.
 
     Attributes:
       features: `Float[... D] -> Float[... D]`, what the head does before the product; a function of the
         parameters too, so that gradients reach them.
       kernel: `Float[V D]`, the token embedding if tied; in the dtype that parameters are kept in.
       bias: `Float[V]` or None, in the same dtype.
-      softcap: the bound of the logits, as `ops.capped` takes it; None: no bound.
+      softcap: the bound of the logits, as `ops.apply_softcap` takes it; None: no bound.
     """
 
     features: Callable[[Float[Array, "*batch D"]], Float[Array, "*batch D"]]
@@ -39,7 +39,7 @@ def head_projection(apply_fn: Callable[..., Any], params: Any) -> HeadProjection
       >>> variables = model.init(jax.random.key(0), jnp.array([[1, 2, 3]]))
       >>> head = head_projection(model.apply, variables["params"])
       >>> hidden = jnp.ones((4, 8))
-      >>> logits = ops.capped(ops.linear(head.features(hidden), head.kernel, head.bias), head.softcap)
+      >>> logits = ops.apply_softcap(ops.linear(head.features(hidden), head.kernel, head.bias), head.softcap)
       >>> bool((logits == model.apply(variables, hidden, method="logits")).all())
       True
     """

@@ -27,7 +27,7 @@ class OutputBias(nn.Module):
 class TokenHead(nn.Module):
     """What makes logits over the vocabulary of vectors: of "transform", linear, activation and norm first.
 
-    `logits = capped(features(hidden) @ kernel.T + bias)`, the kernel a parameter of the head or the token
+    `logits = apply_softcap(features(hidden) @ kernel.T + bias)`, the kernel a parameter of the head or the token
     embedding. A language model has one; called alone, it is the head of any body.
 
     Attributes:
@@ -97,7 +97,7 @@ class TokenHead(nn.Module):
         """Returns float32 logits, within the soft cap; a tied head's kernel is `table`."""
         kernel, bias = self.output_weights(table)
         logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
-        return ops.capped(logits, self.config.logit_softcap)
+        return ops.apply_softcap(logits, self.config.logit_softcap)
 
     def _own_table(self) -> Float[Array, "V D"]:
         if self.table_owner is None:

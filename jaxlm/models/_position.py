@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from jaxlm.errors import ConfigError
 from jaxlm.models._record_checks import check_limits, check_record, named_record
-from jaxlm.models._rotary_scaling import ScalingName, TurnScaling
+from jaxlm.models._rotary_scaling import RotaryScalingConfig, ScalingName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,12 @@ class Rotary:
     window_base: float | None = None
     share: float = 1.0
     amplitude: float | None = None
-    scaling: TurnScaling | ScalingName = "none"
+    scaling: RotaryScalingConfig | ScalingName = "none"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scaling", named_record(TurnScaling, self.scaling, "position.scaling"))
+        object.__setattr__(
+            self, "scaling", named_record(RotaryScalingConfig, self.scaling, "position.scaling")
+        )
         check_record(self, "position.", positive=("base", "window_base", "share", "amplitude"))
 
 

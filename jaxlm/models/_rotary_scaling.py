@@ -111,15 +111,15 @@ class YarnScaling:
         _check_turns(self.slow_turns, self.fast_turns)
 
 
-TurnScaling = NoScaling | LinearScaling | DynamicScaling | Llama3Scaling | YarnScaling
+RotaryScalingConfig = NoScaling | LinearScaling | DynamicScaling | Llama3Scaling | YarnScaling
 ScalingName = Literal["none", "linear", "dynamic", "llama3", "yarn"]
 
 
-def turn_scaling(scaling: TurnScaling, amplitude: float | None) -> ops.RotaryScaling:
+def to_rotary_scaling(scaling: RotaryScalingConfig, amplitude: float | None) -> ops.RotaryScaling:
     """Returns a resolved config's scaling as the function of turns takes it.
 
     Example:
-      >>> turn_scaling(DynamicScaling(factor=2.0, length=64), None).length
+      >>> to_rotary_scaling(DynamicScaling(factor=2.0, length=64), None).length
       64
     """
     return ops.RotaryScaling(scaling.kind, amplitude=amplitude, **vars(scaling))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from jaxlm.errors import ConfigError, UsageError
 from jaxlm.models._cache import Cache
+from jaxlm.models._encoder_decoder import decoder_config, encoder_config
 from jaxlm.models._inputs import Inputs, as_inputs, check_both_sides
 from jaxlm.models._interventions import (
     Intervention,
@@ -13,7 +14,6 @@ from jaxlm.models._interventions import (
 )
 from jaxlm.models._language_models import HeadedModel, TokenHead
 from jaxlm.models._position import Instruction
-from jaxlm.models._sides import decoder_config, encoder_config
 from jaxlm.models._sites import Site, as_sites, decoder_sites, encoder_sites, named_for_encoder
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Int

@@ -7,6 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxlm.models._attention_inputs import (
+    AttentionInputs,
+    cached_attention_inputs,
+    full_attention_inputs,
+    memory_mask,
+)
 from jaxlm.models._block import Block
 from jaxlm.models._cache import Cache, LayerCache, with_memory, write_positions
 from jaxlm.models._config import TransformerConfig
@@ -15,7 +21,6 @@ from jaxlm.models._inputs import Inputs, as_inputs, check_inputs
 from jaxlm.models._interventions import Intervention, PassedSites, check_sites
 from jaxlm.models._layers import DistanceBias, Norm
 from jaxlm.models._position import Relative
-from jaxlm.models._scope import Scope, cached_scope, full_scope, memory_mask
 from jaxlm.models._sites import Site
 from jaxlm.typing import Array, Float, Int
 
@@ -35,7 +40,7 @@ class Output(NamedTuple):
     cache: Cache | None = None
 
 
-class Kept(NamedTuple):
+class LayerCaches(NamedTuple):
     """What blocks keep of their own text and of the memory: one a block, or stacked for a scan."""
 
     layers: tuple[LayerCache | None, ...] | LayerCache | None
@@ -136,7 +141,7 @@ class Transformer(nn.Module):
         start = self.embeddings(vectors, positions, deterministic, inputs.token_types)
         start = first.at(Site.EMBEDDINGS, start)
         is_kept = cache is not None and cache.memory is not None
-        kept = Kept(None if cache is None else cache.layers, cache.memory.layers if is_kept else None)
+        kept = LayerCaches(None if cache is None else cache.layers, cache.memory.layers if is_kept else None)
         stack = self._scanned if config.scan_layers else self._unrolled
         flags = (deterministic, wanted, in_full)
         hidden, values, news = stack(config, start, scope, kept, slots, flags)
@@ -147,12 +152,14 @@ class Transformer(nn.Module):
         values |= {site: array[None] for site, array in first.values.items()}
         return Output(hidden, values, cache)
 
-    def _scope(self, config, inputs: Inputs, positions, cache: Cache | None, *, in_full: bool) -> Scope:
+    def _scope(
+        self, config, inputs: Inputs, positions, cache: Cache | None, *, in_full: bool
+    ) -> AttentionInputs:
         """What all blocks read beside the stream."""
         if in_full:
-            scope = full_scope(config, positions, inputs.segments, inputs.attention_mask)
+            scope = full_attention_inputs(config, positions, inputs.segments, inputs.attention_mask)
         else:
-            scope = cached_scope(config, positions, inputs.attention_mask, cache)
+            scope = cached_attention_inputs(config, positions, inputs.attention_mask, cache)
         if isinstance(config.position, Relative):
             scope = scope._replace(bias=self._distance_bias(inputs, None if in_full else cache))
         if not config.cross_attention:
@@ -180,7 +187,7 @@ class Transformer(nn.Module):
             hidden, found = module(hidden, scope, own, slots, None, memory)
             results.append(found)
         values, layers, memory = zip(*results, strict=True)
-        return hidden, jax.tree.map(lambda *arrays: jnp.stack(arrays), *values), Kept(layers, memory)
+        return hidden, jax.tree.map(lambda *arrays: jnp.stack(arrays), *values), LayerCaches(layers, memory)
 
     def _scanned(self, config, hidden, scope, kept, slots, flags):
         stack = nn.scan(
@@ -194,7 +201,7 @@ class Transformer(nn.Module):
         module = stack(config, *flags, name="blocks")
         numbers = jnp.arange(config.depth, dtype=jnp.int32)
         hidden, (values, layers, memory) = module(hidden, scope, kept.layers, slots, numbers, kept.memory)
-        return hidden, values, Kept(layers, memory)
+        return hidden, values, LayerCaches(layers, memory)
 
 
 def block_name(layer: int) -> str:

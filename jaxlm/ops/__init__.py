@@ -32,13 +32,13 @@ from jaxlm.ops._pooling import (
     segment_starts,
 )
 from jaxlm.ops._positions import instruction_positions, lengths_from_segments, positions_from_segments
-from jaxlm.ops._rotary import RotaryScaling, Turns, rotary, rotary_speeds, rotary_turns, rotate
+from jaxlm.ops._rotary import RotaryScaling, Rotation, make_rotation, rotary, rotary_frequencies, rotate
 from jaxlm.ops._segments import segment_counts, segment_ranks, segment_sums
 from jaxlm.ops._selection import segment_maxima, smallest_in_segments
-from jaxlm.ops._softcap import capped
+from jaxlm.ops._softcap import apply_softcap
 from jaxlm.ops._split import split
 from jaxlm.ops._streamed_log_probs import streamed_log_probs
-from jaxlm.ops._tiles import over_counted_tiles
+from jaxlm.ops._tiles import map_counted_tiles
 from jaxlm.ops._token_scores import TokenScores, logit_scores, token_scores
 
 __all__ = [
@@ -47,14 +47,14 @@ __all__ = [
     "Disagreement",
     "NextTokenTargets",
     "RotaryScaling",
+    "Rotation",
     "SegmentStarts",
     "TokenScores",
     "TopK",
-    "Turns",
+    "apply_softcap",
     "attention",
     "attention_mask",
     "bucket",
-    "capped",
     "coarse_bucket",
     "column_log_probs",
     "column_scores",
@@ -74,10 +74,11 @@ __all__ = [
     "lengths_from_segments",
     "linear",
     "logit_scores",
+    "make_rotation",
+    "map_counted_tiles",
     "mixture_log_probs",
     "multiply_high",
     "next_token_targets",
-    "over_counted_tiles",
     "pool_first",
     "pool_mean",
     "pool_softmax",
@@ -87,8 +88,7 @@ __all__ = [
     "predicted",
     "rms_norm",
     "rotary",
-    "rotary_speeds",
-    "rotary_turns",
+    "rotary_frequencies",
     "rotate",
     "segment_counts",
     "segment_maxima",

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxlm.devices import current_target
 from jaxlm.errors import ConfigError
 from jaxlm.ops._dense_attention import Settings, attention_probs, dense_attention, weighted_values
-from jaxlm.ops._derivatives import are_plain, naming_remedy
-from jaxlm.ops._fused_attention import fused_attention, obstacle, say_once
+from jaxlm.ops._derivatives import forward_mode_hint, forward_mode_requested
+from jaxlm.ops._fused_attention import fused_attention, log_choice, reason_not_fused
 from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key
 
@@ -92,12 +92,12 @@ def attention(
     rate, needs_probs = float(dropout_rate), return_probs or change_probs is not None
     if implementation != "xla":
         options = {"softcap": softcap, "dropout_rate": rate, "return_probs": needs_probs}
-        reason = obstacle(query, key, has_bias=bias is not None, **options)
-        say_once(query.shape, query.dtype.name, reason)
+        reason = reason_not_fused(query, key, has_bias=bias is not None, **options)
+        log_choice(query.shape, query.dtype.name, reason)
         if reason is None:
-            with naming_remedy():
+            with forward_mode_hint():
                 return fused_attention(query, key, value, mask, scale, is_causal=is_causal)
-        if require_fused or (implementation == "cudnn" and not are_plain()):
+        if require_fused or (implementation == "cudnn" and not forward_mode_requested()):
             raise ConfigError(
                 f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
                 "change that, or allow implementation 'xla' without require_fused"

@@ -9,7 +9,7 @@ from jax import lax
 
 from jaxlm.ops._derivatives import with_backward
 from jaxlm.ops._products import product
-from jaxlm.ops._softcap import capped
+from jaxlm.ops._softcap import apply_softcap
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -65,7 +65,7 @@ def tiled_cross_entropy(
       label_smoothing: share of the target's probability spread over the vocabulary, in [0, 1); or
         `Float[M]`, a share in [0, 1] for each row, through which no gradient goes.
       z_loss: factor of the squared log-partition.
-      softcap: bound of the logits, or None; see `capped`.
+      softcap: bound of the logits, or None; see `apply_softcap`.
 
     Returns:
       `CrossEntropy` of sums, counts and values by row.
@@ -183,7 +183,7 @@ def _tile_losses(
     logits = product(features, head.kernel, 1, 1)
     if head.bias is not None:
         logits = logits + head.bias.astype(jnp.float32)[None, :]
-    logits = capped(logits, options.softcap)
+    logits = apply_softcap(logits, options.softcap)
     log_partition = jax.nn.logsumexp(logits, axis=-1)
     rows = jnp.arange(targets.shape[0])
     target_logits = logits.at[rows, targets].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)

@@ -62,26 +62,26 @@ def derivatives(wanted: Derivatives) -> Iterator[None]:
         yield
 
 
-def are_plain() -> bool:
+def forward_mode_requested() -> bool:
     """Returns whether operations are to be differentiable by JAX's own rules alone.
 
     Example:
       >>> with derivatives("any"):
-      ...     are_plain()
+      ...     forward_mode_requested()
       True
     """
     return _WANTED.value == "any"
 
 
 @contextmanager
-def naming_remedy() -> Iterator[None]:
+def forward_mode_hint() -> Iterator[None]:
     """Adds a line to JAX's refusal of forward mode that says how to have it.
 
     JAX refuses within this context where a function is differentiated as it is; of a jitted one it refuses
     later, by its own words alone.
 
     Example:
-      >>> with naming_remedy():
+      >>> with forward_mode_hint():
       ...     raise TypeError("can't apply forward-mode autodiff")
       Traceback (most recent call last):
       TypeError: can't apply forward-mode autodiff
@@ -127,9 +127,9 @@ def with_backward(
 
     @functools.wraps(function)
     def differentiable(*arguments: Any, **named: Any) -> Any:
-        if are_plain():
+        if forward_mode_requested():
             return function(*arguments, **named)
-        with naming_remedy():
+        with forward_mode_hint():
             return fast(*arguments, **named)
 
     return differentiable

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.devices import Target, current_target
-from jaxlm.ops._derivatives import are_plain
+from jaxlm.ops._derivatives import forward_mode_requested
 from jaxlm.typing import Array
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def fused_attention(
     return jnp.where(attends, outputs, jnp.zeros_like(outputs))
 
 
-def obstacle(
+def reason_not_fused(
     query: Array,
     key: Array,
     *,
@@ -48,7 +48,7 @@ def obstacle(
 
     Example:
       >>> query = jnp.zeros((1, 4, 2, 8))
-      >>> obstacle(query, query, softcap=None, dropout_rate=0.0, return_probs=False)
+      >>> reason_not_fused(query, query, softcap=None, dropout_rate=0.0, return_probs=False)
       'the backend is cpu'
     """
     target = current_target()
@@ -65,13 +65,16 @@ def obstacle(
         (has_bias, "the gradient of a bias is not cuDNN's"),
         (dropout_rate > 0.0, "cuDNN's dropout of probabilities is not keyed"),
         (return_probs, "cuDNN does not return probabilities"),
-        (are_plain(), 'cuDNN has no forward-mode derivatives, for which derivatives("any") asks'),
+        (
+            forward_mode_requested(),
+            'cuDNN has no forward-mode derivatives, for which derivatives("any") asks',
+        ),
     )
     return next((reason for holds, reason in obstacles if holds), None)
 
 
 @functools.cache
-def say_once(shape: tuple[int, ...], dtype: str, reason: str | None) -> None:
+def log_choice(shape: tuple[int, ...], dtype: str, reason: str | None) -> None:
     """Logs which attention a shape gets, once a shape: `attention [8,512,12,64] bf16: xla, because ...`."""
     chosen = "cudnn" if reason is None else f"xla, because {reason}"
     _LOG.info("attention [%s] %s: %s", ",".join(map(str, shape)), _SHORT_NAMES.get(dtype, dtype), chosen)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.ops._linear import linear
-from jaxlm.ops._softcap import capped
+from jaxlm.ops._softcap import apply_softcap
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -84,7 +84,7 @@ def token_log_probs(
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V).
-      softcap: bound of the logits, or None; see `capped`.
+      softcap: bound of the logits, or None; see `apply_softcap`.
       tile: positions at a time; it does not change the result.
 
     Returns:
@@ -102,9 +102,9 @@ def token_log_probs(
 
     def one_tile(features: Array, targets: Array) -> Array:
         logits = linear(features, kernel, bias, preferred=jnp.float32)
-        return gather_log_probs(capped(logits, softcap), targets)
+        return gather_log_probs(apply_softcap(logits, softcap), targets)
 
-    return over_tiles(one_tile, (features, targets), tile)
+    return map_tiles(one_tile, (features, targets), tile)
 
 
 def top_k_log_probs(
@@ -129,7 +129,7 @@ def top_k_log_probs(
       bias: `Float[V]` or None.
       k: how many, at most V. Where fewer ids are permitted, the rest have log-probability -inf.
       forbidden: `Bool[V]`, True = never listed; None forbids nothing.
-      softcap: bound of the logits, or None; see `capped`.
+      softcap: bound of the logits, or None; see `apply_softcap`.
       tile: positions at a time; it does not change the result.
 
     Returns:
@@ -148,21 +148,21 @@ def top_k_log_probs(
         raise ValueError(f"top-k needs 1 <= k <= the vocabulary's {kernel.shape[0]} ids: got k={k}")
 
     def one_tile(features: Array) -> TopK:
-        logits = capped(linear(features, kernel, bias, preferred=jnp.float32), softcap)
+        logits = apply_softcap(linear(features, kernel, bias, preferred=jnp.float32), softcap)
         log_probs = jax.nn.log_softmax(logits, axis=-1)
         if forbidden is not None:
             log_probs = jnp.where(forbidden[None, :], -jnp.inf, log_probs)
         return TopK(*jax.lax.top_k(log_probs, k))
 
-    return over_tiles(one_tile, (features,), tile)
+    return map_tiles(one_tile, (features,), tile)
 
 
-def over_tiles(one_tile: Callable[..., Any], rows: tuple[Array, ...], tile: int) -> Any:
+def map_tiles(one_tile: Callable[..., Any], rows: tuple[Array, ...], tile: int) -> Any:
     """Returns `one_tile` of every `tile` rows in turn, the last one filled up with zeros that are cut off
     again.
 
     Example:
-      >>> over_tiles(lambda rows: rows * 2, (jnp.arange(3),), tile=2).tolist()
+      >>> map_tiles(lambda rows: rows * 2, (jnp.arange(3),), tile=2).tolist()
       [0, 2, 4]
     """
     if tile < 1:

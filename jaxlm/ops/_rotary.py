@@ -47,7 +47,7 @@ class RotaryScaling(NamedTuple):
 UNSCALED = RotaryScaling()
 
 
-class Turns(NamedTuple):
+class Rotation(NamedTuple):
     """Cosine and sine of every pair's angle at every position.
 
     Attributes:
@@ -86,16 +86,16 @@ def rotary(
     References:
       Su et al., "RoFormer", 2021, https://arxiv.org/abs/2104.09864 (section 3.2).
     """
-    return rotate(inputs, rotary_turns(positions, inputs.shape[-1], base))
+    return rotate(inputs, make_rotation(positions, inputs.shape[-1], base))
 
 
-def rotary_turns(
+def make_rotation(
     positions: Int[Array, "B L"],
     width: int,
     base: float,
     scaling: RotaryScaling = UNSCALED,
     lengths: Int[Array, "B L"] | None = None,
-) -> Turns:
+) -> Rotation:
     """Returns the turns of `width / 2` pairs at every position.
 
     Args:
@@ -110,23 +110,23 @@ def rotary_turns(
       ValueError: if the width is odd.
 
     Example:
-      >>> rotary_turns(jnp.array([[0, 1]]), 2, 10000.0).cos.round(4).tolist()
+      >>> make_rotation(jnp.array([[0, 1]]), 2, 10000.0).cos.round(4).tolist()
       [[[1.0], [0.5403...]]]
     """
     if width % 2:
         raise ValueError(f"rotary positions turn pairs of features: got head width {width}, use an even one")
     places = positions[:, :, None].astype(jnp.float32)
     if scaling.kind == "dynamic" and lengths is not None:
-        angles = places * _dynamic_speeds(width, base, scaling, lengths)
+        angles = places * _dynamic_frequencies(width, base, scaling, lengths)
     else:
-        angles = places * jnp.asarray(rotary_speeds(width, base, scaling))[None, None, :]
+        angles = places * jnp.asarray(rotary_frequencies(width, base, scaling))[None, None, :]
     amplitude = _amplitude(scaling)
     if amplitude == 1.0:
-        return Turns(jnp.cos(angles), jnp.sin(angles))
-    return Turns(amplitude * jnp.cos(angles), amplitude * jnp.sin(angles))
+        return Rotation(jnp.cos(angles), jnp.sin(angles))
+    return Rotation(amplitude * jnp.cos(angles), amplitude * jnp.sin(angles))
 
 
-def rotate(inputs: Float[Array, "B L N H"], turns: Turns) -> Float[Array, "B L N H"]:
+def rotate(inputs: Float[Array, "B L N H"], turns: Rotation) -> Float[Array, "B L N H"]:
     """Returns the inputs with their first pairs turned; features beyond those of `turns` stay as they are.
 
     Args:
@@ -134,7 +134,7 @@ def rotate(inputs: Float[Array, "B L N H"], turns: Turns) -> Float[Array, "B L N
       turns: of T pairs, `2 T <= H`; the pair h is (h, h + T).
 
     Example:
-      >>> turns = rotary_turns(jnp.array([[1]]), 2, 10000.0)
+      >>> turns = make_rotation(jnp.array([[1]]), 2, 10000.0)
       >>> rotate(jnp.array([[[[1.0, 0.0, 7.0]]]]), turns).round(4).tolist()
       [[[[0.5403..., 0.8414..., 7.0]]]]
     """
@@ -148,23 +148,23 @@ def rotate(inputs: Float[Array, "B L N H"], turns: Turns) -> Float[Array, "B L N
     return jnp.concatenate([turned, inputs[..., 2 * half :]], axis=-1)
 
 
-def rotary_speeds(width: int, base: float, scaling: RotaryScaling) -> np.ndarray:
+def rotary_frequencies(width: int, base: float, scaling: RotaryScaling) -> np.ndarray:
     """Returns by how much each pair turns from a position to the next, float32 `[width / 2]`.
 
     Example:
-      >>> rotary_speeds(4, 100.0, RotaryScaling("linear", factor=2.0)).tolist()
+      >>> rotary_frequencies(4, 100.0, RotaryScaling("linear", factor=2.0)).tolist()
       [0.5, 0.05000000074505806]
     """
     speeds = base ** (-np.arange(0, width, 2) / width)
     if scaling.kind == "linear":
         speeds = speeds / scaling.factor
     if scaling.kind in ("llama3", "yarn"):
-        kept = _kept_by_turns(speeds, scaling) if scaling.kind == "llama3" else _kept(width, base, scaling)
+        kept = _ramp_by_turns(speeds, scaling) if scaling.kind == "llama3" else _kept(width, base, scaling)
         speeds = kept * speeds + (1.0 - kept) * speeds / scaling.factor
     return speeds.astype(np.float32)
 
 
-def _kept_by_turns(speeds: np.ndarray, scaling: RotaryScaling) -> np.ndarray:
+def _ramp_by_turns(speeds: np.ndarray, scaling: RotaryScaling) -> np.ndarray:
     """How much of its speed each pair keeps: none of the slow, all of the fast, linear in turns between."""
     turns = scaling.length * speeds / (2 * math.pi)
     slow, fast = scaling.slow_turns, scaling.fast_turns
@@ -185,7 +185,7 @@ def _kept(width: int, base: float, scaling: RotaryScaling) -> np.ndarray:
     return 1.0 - np.clip((np.arange(width // 2) - low) / (high - low), 0.0, 1.0)
 
 
-def _dynamic_speeds(width: int, base: float, scaling: RotaryScaling, lengths: Array) -> Array:
+def _dynamic_frequencies(width: int, base: float, scaling: RotaryScaling, lengths: Array) -> Array:
     longer = jnp.maximum(lengths, scaling.length).astype(jnp.float32) / scaling.length
     growth = scaling.factor * longer - (scaling.factor - 1.0)
     # base * growth ** (width / (width - 2)), to the power of -2h / width

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxlm.typing import Array, Float
 
 
-def capped(logits: Float[Array, "..."], softcap: float | None) -> Float[Array, "..."]:
+def apply_softcap(logits: Float[Array, "..."], softcap: float | None) -> Float[Array, "..."]:
     """Returns `c tanh(logits / c)`, which lies in (-c, c); without a cap the logits themselves.
 
     Args:
@@ -13,7 +13,7 @@ def capped(logits: Float[Array, "..."], softcap: float | None) -> Float[Array, "
       softcap: c, or None.
 
     Example:
-      >>> capped(jnp.array([0.0, 1e6]), 30.0).tolist(), capped(jnp.array([1e6]), None).tolist()
+      >>> apply_softcap(jnp.array([0.0, 1e6]), 30.0).tolist(), apply_softcap(jnp.array([1e6]), None).tolist()
       ([0.0, 30.0], [1000000.0])
 
     References:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from jaxlm.ops._linear import linear
-from jaxlm.ops._softcap import capped
+from jaxlm.ops._softcap import apply_softcap
 from jaxlm.typing import Array, Float, Int
 
 LOWEST = np.finfo(np.float32).min
@@ -35,7 +35,7 @@ def streamed_log_probs(
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V); an id of V or more gives NaN.
       ids: how many at a time; it changes the result by rounding alone.
-      softcap: bound of the logits, or None; see `capped`.
+      softcap: bound of the logits, or None; see `apply_softcap`.
 
     Returns:
       `Float32[M]`, 0 or less.
@@ -65,7 +65,7 @@ def streamed_log_probs(
         logits = linear(lax.dynamic_slice_in_dim(kernel, start, size), features, preferred=jnp.float32)
         if bias is not None:
             logits = logits + lax.dynamic_slice_in_dim(bias, start, size).astype(jnp.float32)[:, None]
-        logits = capped(logits, softcap)
+        logits = apply_softcap(logits, softcap)
         is_here = (targets >= start) & (targets < start + size)
         found = jnp.take_along_axis(logits, jnp.clip(targets - start, 0, size - 1)[None], axis=0)[0]
         higher = jnp.maximum(highest, logits.max(0))

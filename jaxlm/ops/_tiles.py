@@ -10,7 +10,7 @@ from jax import lax
 from jaxlm.typing import Array, Int
 
 
-def over_counted_tiles(
+def map_counted_tiles(
     one_tile: Callable[..., Any],
     arrays: Sequence[Array],
     count: Int[Array, ""],
@@ -29,7 +29,7 @@ def over_counted_tiles(
 
     Example:
       >>> places = jnp.arange(8)
-      >>> over_counted_tiles(lambda a, b: a + b, (places, places), jnp.int32(5), [4, 2]).tolist()
+      >>> map_counted_tiles(lambda a, b: a + b, (places, places), jnp.int32(5), [4, 2]).tolist()
       [0, 2, 4, 6, 8, 10, 0, 0]
     """
     num = arrays[0].shape[0]

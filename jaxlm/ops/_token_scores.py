@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxlm.ops._linear import linear
-from jaxlm.ops._log_probs import over_tiles
-from jaxlm.ops._softcap import capped
+from jaxlm.ops._log_probs import map_tiles
+from jaxlm.ops._softcap import apply_softcap
 from jaxlm.typing import Array, Float, Int
 
 
@@ -56,7 +56,7 @@ def token_scores(
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V); an id of V or more has log-probability NaN.
-      softcap: bound of the logits, or None; see `capped`.
+      softcap: bound of the logits, or None; see `apply_softcap`.
       tile: positions at a time; it does not change the result.
 
     Returns:
@@ -74,9 +74,9 @@ def token_scores(
 
     def one_tile(features: Array, targets: Array) -> TokenScores:
         logits = linear(features, kernel, bias, preferred=jnp.float32)
-        return logit_scores(capped(logits, softcap), targets)
+        return logit_scores(apply_softcap(logits, softcap), targets)
 
-    return over_tiles(one_tile, (features, targets), tile)
+    return map_tiles(one_tile, (features, targets), tile)
 
 
 def logit_scores(logits: Float[Array, "M V"], targets: Int[Array, " M"]) -> TokenScores:

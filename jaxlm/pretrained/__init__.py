@@ -5,20 +5,20 @@ from jaxlm.pretrained._export import convert, save_huggingface
 from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import member_folders, save_description, save_model
 from jaxlm.pretrained._hub import find_folder, import_named
-from jaxlm.pretrained._load import DType, Inspected, inspect, kind_name, load
-from jaxlm.pretrained._loaded import Loaded, end_id, has_ends, told_frame, without_head
+from jaxlm.pretrained._load import DType, ModelSummary, inspect, kind_name, load
+from jaxlm.pretrained._loaded import Loaded, end_id, has_end_tokens, training_frame, without_head
 from jaxlm.pretrained._other_folders import describe_other
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
 
 __all__ = [
     "DType",
-    "Inspected",
     "Loaded",
+    "ModelSummary",
     "convert",
     "describe_other",
     "end_id",
     "find_folder",
-    "has_ends",
+    "has_end_tokens",
     "import_named",
     "inspect",
     "kind_name",
@@ -30,7 +30,7 @@ __all__ = [
     "save_ensemble",
     "save_huggingface",
     "save_model",
-    "told_frame",
+    "training_frame",
     "undertale_params",
     "weights_fingerprint",
     "without_head",

@@ -56,17 +56,17 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
                 continue
             value = attribute.codes[value]
         fields |= dict.fromkeys(attribute.ours, value)
-    refuse(refused)
+    raise_unsupported(refused)
     return fields
 
 
-def classes_of(values: Mapping[str, Any]) -> list[str]:
+def architecture_names(values: Mapping[str, Any]) -> list[str]:
     """Returns the classes of transformers that a config.json names; what is no name counts for nothing.
 
     Example:
-      >>> classes_of({"architectures": ["BertModel"]}), classes_of({"architectures": "BertModel"})
+      >>> architecture_names({"architectures": ["BertModel"]}), architecture_names({"architectures": "BertModel"})
       (['BertModel'], ['BertModel'])
-      >>> classes_of({"architectures": True}), classes_of({})
+      >>> architecture_names({"architectures": True}), architecture_names({})
       ([], [])
     """
     told = values.get("architectures")
@@ -146,7 +146,7 @@ def check_attributes(values: Mapping[str, Any], only: Mapping[str, tuple[Any, ..
         for name, value in values.items()
         if name in rules and value not in rules[name]
     ]
-    refuse(refused + [f"{name}={value!r}" for name, value in values.items() if name in OF_CODE])
+    raise_unsupported(refused + [f"{name}={value!r}" for name, value in values.items() if name in OF_CODE])
 
 
 def unknown_names(values: Mapping[str, Any], known: Collection[str]) -> list[str]:
@@ -164,11 +164,11 @@ def unknown_names(values: Mapping[str, Any], known: Collection[str]) -> list[str
     return [name if name.isprintable() else repr(name) for name in values if name not in every]
 
 
-def refuse(told: Sequence[str]) -> None:
+def raise_unsupported(told: Sequence[str]) -> None:
     """Raises the one-line error of what is not supported, if anything is.
 
     Example:
-      >>> refuse(["bits=4", "chunks=3"])
+      >>> raise_unsupported(["bits=4", "chunks=3"])
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: attributes that are not supported: bits=4, chunks=3
     """
@@ -176,11 +176,11 @@ def refuse(told: Sequence[str]) -> None:
         raise UnsupportedError(told)
 
 
-def all_at_once(steps: Sequence[Callable[[], Mapping[str, Any] | None]]) -> dict[str, Any]:
+def collect_errors(steps: Sequence[Callable[[], Mapping[str, Any] | None]]) -> dict[str, Any]:
     """Returns what all steps say together; what any of them refuses is refused together.
 
     Example:
-      >>> all_at_once([lambda: {"width": 64}, lambda: None, lambda: {"depth": 2}])
+      >>> collect_errors([lambda: {"width": 64}, lambda: None, lambda: {"depth": 2}])
       {'width': 64, 'depth': 2}
     """
     fields, told = {}, []
@@ -189,5 +189,5 @@ def all_at_once(steps: Sequence[Callable[[], Mapping[str, Any] | None]]) -> dict
             fields |= step() or {}
         except UnsupportedError as error:
             told += error.told
-    refuse(told)
+    raise_unsupported(told)
     return fields

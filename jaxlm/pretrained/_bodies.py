@@ -13,7 +13,7 @@ LANGUAGE_HEAD = re.compile(
 )
 
 
-def kind_in(
+def infer_model_kind(
     family: Family, config: models.TransformerConfig, names: Collection[str], classes: Sequence[str]
 ) -> models.ModelKind:
     """Returns `models.BODY_ALONE` of a folder that lacks the family's head, and the family's kind of others.

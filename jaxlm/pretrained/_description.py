@@ -97,7 +97,7 @@ def _kind(name: Any, reference: Any, given: models.KindOrName | None, folder: Pa
     return kind
 
 
-def one_head(description: Description, name: str) -> Description:
+def select_head(description: Description, name: str) -> Description:
     """Returns the description of a model of one head of several.
 
     Its kind is that of the head; a sequence head is told as a regression where it has one output and as a

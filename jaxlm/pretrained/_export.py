@@ -17,8 +17,8 @@ from jaxlm.pretrained._families import family_for
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, save_model, write_tensors
 from jaxlm.pretrained._hub import find_folder
 from jaxlm.pretrained._load import GENERATION_CONFIG, SETTINGS, DType, load
-from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, end_id, told_frame
-from jaxlm.pretrained._rows import Row, to_theirs
+from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, end_id, training_frame
+from jaxlm.pretrained._rows import TensorRow, to_file_tensors
 from jaxlm.pretrained._tensors import check_tensors, flatten
 from jaxlm.pretrained._weights import INDEXED, TENSORS
 
@@ -128,7 +128,7 @@ def _converted(source: Path, folder: Path, loaded: Loaded, *, is_ours: bool) -> 
     pieces = MARIAN_PIECES if (source / MARIAN_PIECES[0]).exists() else ()
     for beside in (*BESIDE, *pieces):
         if (source / beside).exists():
-            io.write_whole(folder / beside, partial(shutil.copyfile, source / beside))
+            io.write_atomically(folder / beside, partial(shutil.copyfile, source / beside))
     if is_ours:
         return save_huggingface(folder, loaded)
     what = {"kind": loaded.kind, "head": loaded.head, "extra": loaded.extra}
@@ -150,7 +150,7 @@ def _token_ids(loaded: Loaded) -> dict[str, Any]:
 def _ends(loaded: Loaded) -> dict[str, int | None]:
     """What opens and closes the texts that `transformers` writes with the model."""
     roles, kind = loaded.tokenizer.specials, loaded.kind
-    frame = told_frame(loaded.tokenizer, kind, loaded.extra)
+    frame = training_frame(loaded.tokenizer, kind, loaded.extra)
     if frame is None or kind.encoder:
         return dict(zip(("bos", "eos"), roles.ends or (None, None), strict=True))
     opening = frame.opening[0] if frame.opening else roles.bos
@@ -180,7 +180,7 @@ def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     io.write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
-def _write_shards(folder: Path, tensors: Mapping[str, Any], rows: list[Row], shard_bytes: int) -> None:
+def _write_shards(folder: Path, tensors: Mapping[str, Any], rows: list[TensorRow], shard_bytes: int) -> None:
     shards = list(_shards(tensors, rows, shard_bytes))
     if len(shards) == 1:
         write_tensors(folder / TENSORS, _theirs(tensors, shards[0]))
@@ -195,7 +195,7 @@ def _write_shards(folder: Path, tensors: Mapping[str, Any], rows: list[Row], sha
     _write_json(folder / next(iter(INDEXED)), {"metadata": {"total_size": total}, "weight_map": places})
 
 
-def _shards(tensors: Mapping[str, Any], rows: list[Row], shard_bytes: int) -> Iterator[list[Row]]:
+def _shards(tensors: Mapping[str, Any], rows: list[TensorRow], shard_bytes: int) -> Iterator[list[TensorRow]]:
     shard, room = [], shard_bytes
     for row in rows:
         size = tensors[row.ours].nbytes
@@ -207,13 +207,13 @@ def _shards(tensors: Mapping[str, Any], rows: list[Row], shard_bytes: int) -> It
     yield shard
 
 
-def _without_prefix(row: Row, prefix: str) -> Row:
+def _without_prefix(row: TensorRow, prefix: str) -> TensorRow:
     return row._replace(theirs=tuple(name.removeprefix(prefix) for name in row.theirs))
 
 
-def _theirs(tensors: Mapping[str, Any], rows: list[Row]) -> dict[str, np.ndarray]:
+def _theirs(tensors: Mapping[str, Any], rows: list[TensorRow]) -> dict[str, np.ndarray]:
     return {
         name: np.ascontiguousarray(part)
         for row in rows
-        for name, part in zip(row.theirs, to_theirs(row, np.asarray(tensors[row.ours])), strict=True)
+        for name, part in zip(row.theirs, to_file_tensors(row, np.asarray(tensors[row.ours])), strict=True)
     }

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from jaxlm import models, tokenizers
-from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, told_frame
+from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, training_frame
 
 # Who reads a text: with a causal model, with an encoder-decoder, with any other.
 WRITERS: tuple[tokenizers.Reader, ...] = ("training", "score", "prompt")
@@ -11,7 +11,7 @@ REWRITERS: tuple[tokenizers.Reader, ...] = ("text",)
 CODERS: tuple[tokenizers.Reader, ...] = ("training", "text")
 
 
-class Exported(NamedTuple):
+class ExportedTokenizer(NamedTuple):
     """A tokenizer, and what its tokenizer_config.json says beside it.
 
     Attributes:
@@ -23,7 +23,7 @@ class Exported(NamedTuple):
     told: dict[str, Any]
 
 
-def exported_tokenizer(loaded: Loaded) -> Exported:
+def exported_tokenizer(loaded: Loaded) -> ExportedTokenizer:
     """Returns a model's tokenizer as `transformers` is to read with it, and what that leaves to be said.
 
     A published one stays as it was. Else the file puts around texts what training put there, or what it did
@@ -40,15 +40,15 @@ def exported_tokenizer(loaded: Loaded) -> Exported:
       ([258, 97], {'jaxlm_ends': {'opening': ['[CLS]'], 'closing': ['[SEP]']}})
     """
     tokenizer, kind, extra = loaded.tokenizer, loaded.kind, loaded.extra
-    frame = told_frame(tokenizer, kind, extra)
+    frame = training_frame(tokenizer, kind, extra)
     if frame is None and HUGGINGFACE in extra:
-        return Exported(tokenizer, {})
+        return ExportedTokenizer(tokenizer, {})
     frame = tokenizers.file_frame(tokenizer) if frame is None else frame
     exported = tokenizers.with_frame(tokenizer, tokenizers.Frame(frame.opening) if kind.causal else frame)
     if _says(exported, frame, kind):
-        return Exported(exported, {})
+        return ExportedTokenizer(exported, {})
     names = ([tokenizer.backend.id_to_token(id) for id in ids] for ids in frame)
-    return Exported(exported, {ENDS: dict(zip(frame._fields, names, strict=True))})
+    return ExportedTokenizer(exported, {ENDS: dict(zip(frame._fields, names, strict=True))})
 
 
 def _says(tokenizer: tokenizers.Tokenizer, frame: tokenizers.Frame, kind: models.ModelKind) -> bool:

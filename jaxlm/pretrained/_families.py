@@ -5,7 +5,8 @@ from typing import Any
 
 from jaxlm import io, models
 from jaxlm.errors import JaxlmError, ModelError
-from jaxlm.pretrained._attributes import classes_of
+from jaxlm.pretrained._activations import UNGATED
+from jaxlm.pretrained._attributes import architecture_names
 from jaxlm.pretrained._bodies import body_config
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._family_bart import BART, MARIAN
@@ -21,7 +22,6 @@ from jaxlm.pretrained._family_roberta import ROBERTA
 from jaxlm.pretrained._family_t5 import T5
 from jaxlm.pretrained._relatives import body_of, nearest_names, relative_of
 from jaxlm.pretrained._windows import SLIDING, layer_types
-from jaxlm.pretrained._words import UNGATED
 
 _ENCODERS = (BERT, ROBERTA, DISTILBERT, ESM, MODERNBERT)
 _DECODERS = (GPT2, NEOX, LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
@@ -77,7 +77,7 @@ def family_of(values: Mapping[str, Any]) -> Family:
       Traceback (most recent call last):
       jaxlm.errors.ModelError: config.json is of model_type='electra', ... here is bert; the families ...
     """
-    kind, architectures = values.get("model_type"), classes_of(values)
+    kind, architectures = values.get("model_type"), architecture_names(values)
     if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
     bodies = [body_of(name) for name in architectures]

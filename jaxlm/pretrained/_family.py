@@ -10,20 +10,20 @@ from jaxlm import models
 from jaxlm.errors import ModelError
 from jaxlm.pretrained._attributes import (
     Attribute,
-    all_at_once,
     check_attributes,
+    collect_errors,
     number,
     read_attributes,
     unknown_names,
     write_attributes,
 )
-from jaxlm.pretrained._claims import check_layers
 from jaxlm.pretrained._dotted_fields import nested_fields
-from jaxlm.pretrained._names import Names, Scheme, sort_names
+from jaxlm.pretrained._names import NamingScheme, TensorNames, sort_names
 from jaxlm.pretrained._relatives import check_code
 from jaxlm.pretrained._rope import NAMES as ROPE_NAMES
 from jaxlm.pretrained._rope import Fields, unknown_words
-from jaxlm.pretrained._rows import Row, TensorLayout
+from jaxlm.pretrained._rows import TensorLayout, TensorRow
+from jaxlm.pretrained._size_checks import check_layers
 from jaxlm.pretrained._tensors import Shape, expected_shapes
 
 # The last part of a parameter's name, ours and theirs.
@@ -31,12 +31,12 @@ LEAVES = {"kernel": "weight", "bias": "bias", "scale": "weight", "embedding": "w
 BLOCK_NUMBER = re.compile(r"\bblock_(\d+)\b")
 
 
-class Theirs(NamedTuple):
+class SourceModules(NamedTuple):
     """Where a module's tensors are in a file, where a plain name does not say it.
 
     Attributes:
       names: the modules that ours joins, in order.
-      layout: see `Row`.
+      layout: see `TensorRow`.
     """
 
     names: tuple[str, ...]
@@ -55,7 +55,7 @@ def no_attributes(config: models.TransformerConfig) -> Fields:
     return {}
 
 
-def as_it_says(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
+def unchanged_config(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
     """What a config is of a family whose config.json says all."""
     del names
     return config
@@ -107,8 +107,8 @@ class Family:
     read: Callable[[Mapping[str, Any]], Fields] = no_fields
     write: Callable[[models.TransformerConfig], Fields] = no_attributes
     read_names: frozenset[str] = frozenset()
-    settle: Callable[[models.TransformerConfig, Collection[str]], models.TransformerConfig] = as_it_says
-    tensors: Mapping[str, str | Theirs]
+    settle: Callable[[models.TransformerConfig, Collection[str]], models.TransformerConfig] = unchanged_config
+    tensors: Mapping[str, str | SourceModules]
     prefix: str
     head: tuple[str, ...]
     aliases: tuple[tuple[str, str], ...] = ()
@@ -116,8 +116,8 @@ class Family:
     copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
     zeros: frozenset[str] = frozenset()
-    untied: Mapping[str, str | Theirs] = dataclasses.field(default_factory=dict)
-    gated: Mapping[str, str | Theirs] = dataclasses.field(default_factory=dict)
+    untied: Mapping[str, str | SourceModules] = dataclasses.field(default_factory=dict)
+    gated: Mapping[str, str | SourceModules] = dataclasses.field(default_factory=dict)
 
     def config(self, values: Mapping[str, Any]) -> models.TransformerConfig:
         """Returns the config that a config.json of this family says.
@@ -136,7 +136,7 @@ class Family:
         )
         try:
             check_layers(values, self._layers())
-            return models.from_dict(nested_fields({**self.constants, **all_at_once(steps)}))
+            return models.from_dict(nested_fields({**self.constants, **collect_errors(steps)}))
         except ValueError as error:
             raise ModelError(f"config.json of {self.name}: {self._told(error, file)}") from error
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
@@ -210,7 +210,7 @@ class Family:
             **self.write(config),
         }
 
-    def rows(self, config: models.TransformerConfig, kind: models.ModelKind | None = None) -> list[Row]:
+    def rows(self, config: models.TransformerConfig, kind: models.ModelKind | None = None) -> list[TensorRow]:
         """Returns how every parameter of the config's model lies in a file; its blocks one by one.
 
         Args:
@@ -229,7 +229,7 @@ class Family:
         config: models.TransformerConfig,
         names: Iterable[str],
         kind: models.ModelKind | None = None,
-    ) -> Names:
+    ) -> TensorNames:
         """Sorts the names of a file's tensors, see `sort_names`; kind as for `rows`."""
         is_body = kind is not None and kind.head is None
         wanted = {name for row in self.rows(config, kind) for name in row.theirs}
@@ -238,11 +238,11 @@ class Family:
         )
 
     @functools.cached_property
-    def scheme(self) -> Scheme:
+    def scheme(self) -> NamingScheme:
         """How this family names the tensors of its files."""
         token = f"{self._module('body.embeddings.token')}.weight"
         tables = (token, *(name for name, other in self.copies.items() if other == token))
-        return Scheme(
+        return NamingScheme(
             prefix=self.prefix,
             head=self.head,
             body=self._tops("body.", "encoder."),
@@ -265,11 +265,11 @@ class Family:
         theirs = self._theirs(self.tensors, ours)
         return theirs if isinstance(theirs, str) else theirs.names[0]
 
-    def _theirs(self, tensors: Mapping[str, str | Theirs], ours: str) -> str | Theirs | None:
+    def _theirs(self, tensors: Mapping[str, str | SourceModules], ours: str) -> str | SourceModules | None:
         """What a module is in a table, in which an encoder-decoder's body is the encoder."""
         return tensors.get(ours, tensors.get(re.sub(r"^body\.", "encoder.", ours)))
 
-    def _row(self, config: models.TransformerConfig, ours: str, shape: Shape) -> Row:
+    def _row(self, config: models.TransformerConfig, ours: str, shape: Shape) -> TensorRow:
         layer = BLOCK_NUMBER.search(ours)
         place = BLOCK_NUMBER.sub("block", ours)
         module, leaf = place.rsplit(".", 1)
@@ -286,7 +286,7 @@ class Family:
         number = {"layer": int(layer[1])} if layer else {}
         suffix = f".{LEAVES[leaf]}" if whole is None else ""
         full = tuple(name.format(**number) + suffix for name in names)
-        return Row(ours, full, shape, _sizes(config, place, len(full), shape), layout, config.num_heads)
+        return TensorRow(ours, full, shape, _sizes(config, place, len(full), shape), layout, config.num_heads)
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import Attribute, refuse
-from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._words import UNGATED_WORDS
+from jaxlm.pretrained._activations import UNGATED_WORDS
+from jaxlm.pretrained._attributes import Attribute, raise_unsupported
+from jaxlm.pretrained._family import Family, Fields, SourceModules
 
 BART_ENCODER, BART_DECODER = "model.encoder.layers.{layer}", "model.decoder.layers.{layer}"
 
@@ -19,7 +19,7 @@ def read_sides(values: Mapping[str, Any]) -> Fields:
     found = {name: values.get(name) for name in same}
     told = values.get("num_attention_heads")
     second = "" if told is None else f" beside num_attention_heads={told!r}"
-    refuse(
+    raise_unsupported(
         [
             f"{name}={found[name]!r} (only {one!r}, as the encoder){second}"
             for name, one in same.items()
@@ -69,9 +69,9 @@ def attributes(vocab_size: int, start_id: int) -> tuple[Attribute, ...]:
     )
 
 
-def _attention(ours: str, theirs: str) -> dict[str, str | Theirs]:
+def _attention(ours: str, theirs: str) -> dict[str, str | SourceModules]:
     return {
-        f"{ours}.attention.qkv": Theirs(tuple(f"{theirs}.self_attn.{role}_proj" for role in "qkv")),
+        f"{ours}.attention.qkv": SourceModules(tuple(f"{theirs}.self_attn.{role}_proj" for role in "qkv")),
         f"{ours}.attention.output": f"{theirs}.self_attn.out_proj",
         f"{ours}.attention_norm": f"{theirs}.self_attn_layer_norm",
         f"{ours}.mlp.up": f"{theirs}.fc1",
@@ -90,12 +90,12 @@ BART_TENSORS = {
     **_attention("encoder.block", BART_ENCODER),
     **_attention("decoder.block", BART_DECODER),
     "decoder.block.cross_attention.query": f"{BART_DECODER}.encoder_attn.q_proj",
-    "decoder.block.cross_attention.memory": Theirs(
+    "decoder.block.cross_attention.memory": SourceModules(
         (f"{BART_DECODER}.encoder_attn.k_proj", f"{BART_DECODER}.encoder_attn.v_proj")
     ),
     "decoder.block.cross_attention.output": f"{BART_DECODER}.encoder_attn.out_proj",
     "decoder.block.cross_attention_norm": f"{BART_DECODER}.encoder_attn_layer_norm",
-    "head.decode.bias": Theirs(("final_logits_bias",), "row"),
+    "head.decode.bias": SourceModules(("final_logits_bias",), "row"),
 }
 BART_FILES = {
     "prefix": "model.",

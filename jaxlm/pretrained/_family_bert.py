@@ -1,9 +1,9 @@
 """BERT."""
 
 from jaxlm import models
+from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
-from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._words import ACTIVATIONS
+from jaxlm.pretrained._family import Family, Fields, SourceModules
 
 # Norms after each sum, the sum of embeddings normalised, a transform before the output.
 BERT_ENCODER = {
@@ -29,11 +29,13 @@ NO_DECODER = {"add_cross_attention": (False, None), "is_decoder": (False, None)}
 FIRST_NAMES = ((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
 
 
-def layers(layer: str) -> dict[str, str | Theirs]:
+def layers(layer: str) -> dict[str, str | SourceModules]:
     """Returns the tensors of a block of BERT's kind, given the name of one."""
     attention = f"{layer}.attention.self"
     return {
-        "body.block.attention.qkv": Theirs((f"{attention}.query", f"{attention}.key", f"{attention}.value")),
+        "body.block.attention.qkv": SourceModules(
+            (f"{attention}.query", f"{attention}.key", f"{attention}.value")
+        ),
         "body.block.attention.output": f"{layer}.attention.output.dense",
         "body.block.attention_norm": f"{layer}.attention.output.LayerNorm",
         "body.block.mlp.up": f"{layer}.intermediate.dense",

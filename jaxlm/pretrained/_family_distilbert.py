@@ -1,10 +1,10 @@
 """DistilBERT."""
 
 from jaxlm import models
+from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
-from jaxlm.pretrained._family import Family, Theirs
+from jaxlm.pretrained._family import Family, SourceModules
 from jaxlm.pretrained._family_bert import BERT_ENCODER
-from jaxlm.pretrained._words import ACTIVATIONS
 
 DISTIL_LAYER = "distilbert.transformer.layer.{layer}"
 
@@ -34,7 +34,9 @@ DISTILBERT = Family(
         "body.embeddings.token": "distilbert.embeddings.word_embeddings",
         "body.embeddings.position": "distilbert.embeddings.position_embeddings",
         "body.embeddings.norm": "distilbert.embeddings.LayerNorm",
-        "body.block.attention.qkv": Theirs(tuple(f"{DISTIL_LAYER}.attention.{role}_lin" for role in "qkv")),
+        "body.block.attention.qkv": SourceModules(
+            tuple(f"{DISTIL_LAYER}.attention.{role}_lin" for role in "qkv")
+        ),
         "body.block.attention.output": f"{DISTIL_LAYER}.attention.out_lin",
         "body.block.attention_norm": f"{DISTIL_LAYER}.sa_layer_norm",
         "body.block.mlp.up": f"{DISTIL_LAYER}.ffn.lin1",

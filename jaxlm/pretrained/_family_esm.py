@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxlm import models
 from jaxlm.pretrained._attributes import Attribute
-from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._family import Family, Fields, SourceModules
 from jaxlm.pretrained._family_bert import FIRST_NAMES, NO_DECODER, SIZES
 from jaxlm.pretrained._family_roberta import ROBERTA_HEAD, read_offset, write_offset
 from jaxlm.pretrained._rope import check_head_width
@@ -70,7 +70,7 @@ ESM = Family(
         "body.embeddings.position": "esm.embeddings.position_embeddings",
         "body.embeddings.norm": "esm.embeddings.layer_norm",
         "body.block.attention_norm": f"{ESM_LAYER}.attention.LayerNorm",
-        "body.block.attention.qkv": Theirs(
+        "body.block.attention.qkv": SourceModules(
             tuple(f"{ESM_LAYER}.attention.self.{role}" for role in ("query", "key", "value"))
         ),
         "body.block.attention.output": f"{ESM_LAYER}.attention.output.dense",

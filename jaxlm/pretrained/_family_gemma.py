@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import Attribute, refuse
-from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._activations import GATED_ACTIVATIONS
+from jaxlm.pretrained._attributes import Attribute, raise_unsupported
+from jaxlm.pretrained._family import Family, Fields, SourceModules
 from jaxlm.pretrained._family_llama import (
     ATTENTION_BIAS,
     HEAD_NORMS,
@@ -18,10 +19,9 @@ from jaxlm.pretrained._family_llama import (
 )
 from jaxlm.pretrained._rope import NAMES, read_rope, rope_fields, rope_parameters, write_rope
 from jaxlm.pretrained._windows import FULL, SLIDING, layer_types, pattern_of
-from jaxlm.pretrained._words import GATED_ACTIVATIONS
 
 GEMMA = {**LLAMA_DECODER, "norm_offset": True, "norm_placement": "sandwich"}
-GEMMA_TENSORS: dict[str, str | Theirs] = {
+GEMMA_TENSORS: dict[str, str | SourceModules] = {
     **LLAMA_TENSORS,
     "body.block.attention_output_norm": f"{LLAMA_LAYER}.post_attention_layernorm",
     "body.block.mlp_norm": f"{LLAMA_LAYER}.pre_feedforward_layernorm",
@@ -98,7 +98,9 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
       window_name: what they call the base of the second, which is 10000 where they do not say it.
     """
     told = values.get("rope_parameters") or {}
-    refuse([f"{name}={told[name]!r} in rope_parameters" for name in sorted({*told} - {FULL, SLIDING})])
+    raise_unsupported(
+        [f"{name}={told[name]!r} in rope_parameters" for name in sorted({*told} - {FULL, SLIDING})]
+    )
     # Beside no parameters of its own the kind of the first is settled before older words are read.
     full = {
         "rope_theta": values.get(full_name, full_base),
@@ -107,13 +109,15 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
     full |= values.get("rope_scaling") or {}
     window = {"rope_theta": values.get(window_name, 10000.0), **(told.get(SLIDING) or {})}
     shares = [one.pop("partial_rotary_factor", None) for one in (full, window)]
-    refuse(
+    raise_unsupported(
         [f"partial_rotary_factor={share!r} in rope_parameters" for share in shares if share not in (None, 1)]
     )
     # Of rope parameters by the kind of a block transformers reads all but this word.
     full.pop("truncate", None)
     scaled = {name: value for name, value in rope_fields(window, values).items() if name != "position.base"}
-    refuse([f"{name}={value!r} in blocks with a window (rope_parameters)" for name, value in scaled.items()])
+    raise_unsupported(
+        [f"{name}={value!r} in blocks with a window (rope_parameters)" for name, value in scaled.items()]
+    )
     return {
         **rope_fields(full, values),
         "position.window_base": window["rope_theta"],

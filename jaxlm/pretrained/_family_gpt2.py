@@ -1,9 +1,9 @@
 """GPT-2."""
 
 from jaxlm import models
+from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
-from jaxlm.pretrained._family import Family, Theirs
-from jaxlm.pretrained._words import ACTIVATIONS
+from jaxlm.pretrained._family import Family, SourceModules
 
 GPT2 = Family(
     name="gpt2",
@@ -53,18 +53,20 @@ GPT2 = Family(
         "body.embeddings.token": "transformer.wte",
         "body.embeddings.position": "transformer.wpe",
         "body.block.attention_norm": "transformer.h.{layer}.ln_1",
-        "body.block.attention.qkv.kernel": Theirs(
+        "body.block.attention.qkv.kernel": SourceModules(
             ("transformer.h.{layer}.attn.c_attn.weight",), "transposed"
         ),
         "body.block.attention.qkv.bias": "transformer.h.{layer}.attn.c_attn.bias",
-        "body.block.attention.output.kernel": Theirs(
+        "body.block.attention.output.kernel": SourceModules(
             ("transformer.h.{layer}.attn.c_proj.weight",), "transposed"
         ),
         "body.block.attention.output.bias": "transformer.h.{layer}.attn.c_proj.bias",
         "body.block.mlp_norm": "transformer.h.{layer}.ln_2",
-        "body.block.mlp.up.kernel": Theirs(("transformer.h.{layer}.mlp.c_fc.weight",), "transposed"),
+        "body.block.mlp.up.kernel": SourceModules(("transformer.h.{layer}.mlp.c_fc.weight",), "transposed"),
         "body.block.mlp.up.bias": "transformer.h.{layer}.mlp.c_fc.bias",
-        "body.block.mlp.down.kernel": Theirs(("transformer.h.{layer}.mlp.c_proj.weight",), "transposed"),
+        "body.block.mlp.down.kernel": SourceModules(
+            ("transformer.h.{layer}.mlp.c_proj.weight",), "transposed"
+        ),
         "body.block.mlp.down.bias": "transformer.h.{layer}.mlp.c_proj.bias",
         "body.final_norm": "transformer.ln_f",
         "head.decode": "lm_head",

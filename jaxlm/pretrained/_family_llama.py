@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
+from jaxlm.pretrained._activations import GATED_ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
-from jaxlm.pretrained._family import Family, Fields, Theirs
+from jaxlm.pretrained._family import Family, Fields, SourceModules
 from jaxlm.pretrained._rope import NAMES, read_rope, write_rope
 from jaxlm.pretrained._windows import layer_types, pattern_of, read_late_window, write_late_window
-from jaxlm.pretrained._words import GATED_ACTIVATIONS
 
 LLAMA_DECODER = {
     "causal": True,
@@ -21,13 +21,13 @@ LLAMA_DECODER = {
 ROTARY_AND_WINDOW = NAMES | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"}
 LLAMA_LAYER = "model.layers.{layer}"
 PROJECTIONS = tuple(f"{LLAMA_LAYER}.self_attn.{role}_proj" for role in "qkv")
-LLAMA_TENSORS: dict[str, str | Theirs] = {
+LLAMA_TENSORS: dict[str, str | SourceModules] = {
     "body.embeddings.token": "model.embed_tokens",
     "body.block.attention_norm": f"{LLAMA_LAYER}.input_layernorm",
-    "body.block.attention.qkv": Theirs(PROJECTIONS),
+    "body.block.attention.qkv": SourceModules(PROJECTIONS),
     "body.block.attention.output": f"{LLAMA_LAYER}.self_attn.o_proj",
     "body.block.mlp_norm": f"{LLAMA_LAYER}.post_attention_layernorm",
-    "body.block.mlp.up": Theirs((f"{LLAMA_LAYER}.mlp.gate_proj", f"{LLAMA_LAYER}.mlp.up_proj")),
+    "body.block.mlp.up": SourceModules((f"{LLAMA_LAYER}.mlp.gate_proj", f"{LLAMA_LAYER}.mlp.up_proj")),
     "body.block.mlp.down": f"{LLAMA_LAYER}.mlp.down_proj",
     "body.final_norm": "model.norm",
     "head.decode": "lm_head",

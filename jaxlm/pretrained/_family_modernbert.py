@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import Attribute, refuse
+from jaxlm.pretrained._activations import ACTIVATIONS, GATED_ACTIVATIONS
+from jaxlm.pretrained._attributes import Attribute, raise_unsupported
 from jaxlm.pretrained._family import Family, Fields
 from jaxlm.pretrained._family_gemma import read_two_ropes, write_two_ropes
 from jaxlm.pretrained._rope import NAMES, check_head_width
 from jaxlm.pretrained._windows import FULL, SLIDING, layer_types, pattern_of
-from jaxlm.pretrained._words import ACTIVATIONS, GATED_ACTIVATIONS
 
 MODERNBERT_LAYER = "model.layers.{layer}"
 
@@ -17,7 +17,7 @@ MODERNBERT_LAYER = "model.layers.{layer}"
 def read_modernbert(values: Mapping[str, Any]) -> Fields:
     """Returns windows and rotary positions; `local_attention` counts both sides of a token."""
     if values.get("rope_scaling"):
-        refuse(["rope_scaling of all blocks, those with a window among them"])
+        raise_unsupported(["rope_scaling of all blocks, those with a window among them"])
     check_head_width(values, values.get("hidden_size", 768) // values.get("num_attention_heads", 12))
     types, every = values.get("layer_types"), values.get("global_attn_every_n_layers", 3)
     if types is None:

@@ -4,10 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
+from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
-from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._rope import NAMES, check_head_width, rope_fields, rope_parameters, told_parameters
-from jaxlm.pretrained._words import ACTIVATIONS
+from jaxlm.pretrained._family import Family, Fields, SourceModules
+from jaxlm.pretrained._rope import (
+    NAMES,
+    check_head_width,
+    given_rope_parameters,
+    rope_fields,
+    rope_parameters,
+)
 
 
 def read_neox(values: Mapping[str, Any]) -> Fields:
@@ -18,7 +24,7 @@ def read_neox(values: Mapping[str, Any]) -> Fields:
         "rope_theta": values.get("rotary_emb_base", 10000.0),
         "partial_rotary_factor": values.get("rotary_pct", 0.25),
     }
-    return rope_fields({**older, **told_parameters(values)}, values)
+    return rope_fields({**older, **given_rope_parameters(values)}, values)
 
 
 def write_neox(config: models.TransformerConfig) -> Fields:
@@ -57,7 +63,7 @@ NEOX = Family(
     tensors={
         "body.embeddings.token": "gpt_neox.embed_in",
         "body.block.attention_norm": "gpt_neox.layers.{layer}.input_layernorm",
-        "body.block.attention.qkv": Theirs(
+        "body.block.attention.qkv": SourceModules(
             ("gpt_neox.layers.{layer}.attention.query_key_value",), "interleaved"
         ),
         "body.block.attention.output": "gpt_neox.layers.{layer}.attention.dense",

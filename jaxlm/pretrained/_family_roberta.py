@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
+from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields
 from jaxlm.pretrained._family_bert import (
@@ -15,7 +16,6 @@ from jaxlm.pretrained._family_bert import (
     layers,
     write_types,
 )
-from jaxlm.pretrained._words import ACTIVATIONS
 
 
 def read_offset(values: Mapping[str, Any], pad_id: int = 1, rows: int = 512) -> Fields:

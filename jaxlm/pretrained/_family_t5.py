@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import Attribute, all_at_once, classes_of, refuse
-from jaxlm.pretrained._family import Family, Fields, Theirs
-from jaxlm.pretrained._words import GATED_ACTIVATIONS, UNGATED_WORDS
+from jaxlm.pretrained._activations import GATED_ACTIVATIONS, UNGATED_WORDS
+from jaxlm.pretrained._attributes import Attribute, architecture_names, collect_errors, raise_unsupported
+from jaxlm.pretrained._family import Family, Fields, SourceModules
 
 # Classes of a model of both sides.
 T5_BOTH_SIDES = frozenset({"T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"})
@@ -35,7 +35,7 @@ def read_forward(values: Mapping[str, Any]) -> Fields:
     if function not in known:
         names = [name for name in ("feed_forward_proj", "dense_act_fn", "is_gated_act") if name in values]
         told = " with ".join(f"{name}={values[name]!r}" for name in names)
-        refuse([f"{told} (known are {', '.join(map(repr, FORWARD.values()))})"])
+        raise_unsupported([f"{told} (known are {', '.join(map(repr, FORWARD.values()))})"])
     return {"activation": known[function]}
 
 
@@ -56,14 +56,16 @@ def read_head(values: Mapping[str, Any]) -> Fields:
 
 def check_sides(values: Mapping[str, Any]) -> None:
     """Refuses a model of both sides that is called one of a single side, as an encoder alone may be."""
-    named = classes_of(values)
+    named = architecture_names(values)
     has_both = not named or not T5_BOTH_SIDES.isdisjoint(named)
     if has_both and values.get("is_encoder_decoder", True) is not True:
-        refuse([f"is_encoder_decoder={values['is_encoder_decoder']!r} (only True)"])
+        raise_unsupported([f"is_encoder_decoder={values['is_encoder_decoder']!r} (only True)"])
 
 
 def read_t5(values: Mapping[str, Any]) -> Fields:
-    return all_at_once([lambda: check_sides(values), lambda: read_forward(values), lambda: read_head(values)])
+    return collect_errors(
+        [lambda: check_sides(values), lambda: read_forward(values), lambda: read_head(values)]
+    )
 
 
 def write_head(config: models.TransformerConfig) -> Fields:
@@ -77,22 +79,24 @@ def write_head(config: models.TransformerConfig) -> Fields:
     }
 
 
-def settle_head(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
+def infer_tied_head(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
     """Returns a config whose head is tied unless it has a kernel of its own: of 1.1 only its tensors say."""
     if config.output_scale != 1.0:
         return config
     return dataclasses.replace(config, tie_embeddings="lm_head.weight" not in names)
 
 
-def _attention(ours: str, theirs: str) -> dict[str, str | Theirs]:
+def _attention(ours: str, theirs: str) -> dict[str, str | SourceModules]:
     return {
-        f"{ours}.attention.qkv": Theirs(tuple(f"{theirs}.layer.0.SelfAttention.{role}" for role in "qkv")),
+        f"{ours}.attention.qkv": SourceModules(
+            tuple(f"{theirs}.layer.0.SelfAttention.{role}" for role in "qkv")
+        ),
         f"{ours}.attention.output": f"{theirs}.layer.0.SelfAttention.o",
         f"{ours}.attention_norm": f"{theirs}.layer.0.layer_norm",
     }
 
 
-def _feed_forward(ours: str, theirs: str) -> dict[str, str | Theirs]:
+def _feed_forward(ours: str, theirs: str) -> dict[str, str | SourceModules]:
     return {
         f"{ours}.mlp.up": f"{theirs}.DenseReluDense.wi",
         f"{ours}.mlp.down": f"{theirs}.DenseReluDense.wo",
@@ -100,8 +104,8 @@ def _feed_forward(ours: str, theirs: str) -> dict[str, str | Theirs]:
     }
 
 
-def _gate(theirs: str) -> Theirs:
-    return Theirs(tuple(f"{theirs}.DenseReluDense.wi_{number}" for number in range(2)))
+def _gate(theirs: str) -> SourceModules:
+    return SourceModules(tuple(f"{theirs}.DenseReluDense.wi_{number}" for number in range(2)))
 
 
 CROSS = f"{T5_DECODER}.layer.1"
@@ -151,7 +155,7 @@ T5 = Family(
     read_names=frozenset(
         {"dense_act_fn", "feed_forward_proj", "is_gated_act", "scale_decoder_outputs", "tie_word_embeddings"}
     ),
-    settle=settle_head,
+    settle=infer_tied_head,
     tensors={
         "encoder.embeddings.token": "shared",
         "encoder.distances": f"encoder.{DISTANCES}",
@@ -161,7 +165,7 @@ T5 = Family(
         "decoder.distances": f"decoder.{DISTANCES}",
         **_attention("decoder.block", T5_DECODER),
         "decoder.block.cross_attention.query": f"{CROSS}.EncDecAttention.q",
-        "decoder.block.cross_attention.memory": Theirs(
+        "decoder.block.cross_attention.memory": SourceModules(
             (f"{CROSS}.EncDecAttention.k", f"{CROSS}.EncDecAttention.v")
         ),
         "decoder.block.cross_attention.output": f"{CROSS}.EncDecAttention.o",

@@ -120,7 +120,7 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """
     # transformers asks every file for the framework that it is of.
     described = {"format": "pt"}
-    io.write_whole(path, lambda partial: safetensors.numpy.save_file(dict(arrays), partial, described))
+    io.write_atomically(path, lambda partial: safetensors.numpy.save_file(dict(arrays), partial, described))
 
 
 def member_folders(folder: str | os.PathLike[str]) -> list[Path]:

@@ -13,7 +13,7 @@ from jaxlm import models
 from jaxlm.errors import ModelError
 from jaxlm.pretrained._families import family_of
 from jaxlm.pretrained._family import Family
-from jaxlm.pretrained._rows import Row, part_of_ours, their_shapes
+from jaxlm.pretrained._rows import TensorRow, file_shapes, parameter_part
 from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored
 
@@ -21,14 +21,14 @@ LOG = logging.getLogger(__name__)
 PIECE = 1 << 20  # elements compared at a time
 
 
-class Imported(NamedTuple):
+class ImportedConfig(NamedTuple):
     """What a config.json of Hugging Face says."""
 
     family: Family
     config: models.TransformerConfig
 
 
-def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
+def read_config(path: Path, values: Mapping[str, Any]) -> ImportedConfig:
     """Returns family and config of a config.json; names in it that nothing reads are told once.
 
     Raises:
@@ -36,7 +36,7 @@ def read_config(path: Path, values: Mapping[str, Any]) -> Imported:
     """
     try:
         family = family_of(values)
-        imported = Imported(family, family.config(values))
+        imported = ImportedConfig(family, family.config(values))
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
     unknown, config = family.unknown(values), imported.config
@@ -80,7 +80,7 @@ def find_tensors(
     known = {canonical: stored[name] for canonical, name in names.found.items()}
     told_apart = {*names.found.values(), *names.repeated, *names.unused, *names.further}
     twice = {f"{name} (under two names)": stored[name] for name in stored if name not in told_apart}
-    shapes = {name: shape for row in rows for name, shape in zip(row.theirs, their_shapes(row), strict=True)}
+    shapes = {name: shape for row in rows for name, shape in zip(row.theirs, file_shapes(row), strict=True)}
     known |= _zeros(where, {name: shapes[name] for name in family.zeros & shapes.keys() - known.keys()})
     again = {name: stored[name] for name in names.repeated}
     wanted = {name: shapes[names.repeated[name]] for name in again}
@@ -120,8 +120,8 @@ def _zeros(where: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Store
     }
 
 
-def _parts(row: Row, known: Mapping[str, StoredTensor]) -> list[np.ndarray]:
-    return [part_of_ours(row, number, known[name].read()) for number, name in enumerate(row.theirs)]
+def _parts(row: TensorRow, known: Mapping[str, StoredTensor]) -> list[np.ndarray]:
+    return [parameter_part(row, number, known[name].read()) for number, name in enumerate(row.theirs)]
 
 
 def _are_same(first: np.ndarray, second: np.ndarray) -> bool:

@@ -10,10 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from jaxlm import io, models, tokenizers
 from jaxlm.errors import ModelError, ModelNotFoundError
-from jaxlm.pretrained._attributes import classes_of
-from jaxlm.pretrained._bodies import body_config, kind_in
-from jaxlm.pretrained._claims import check_claims
-from jaxlm.pretrained._description import OWN_KEYS, Description, one_head, read_description
+from jaxlm.pretrained._attributes import architecture_names
+from jaxlm.pretrained._bodies import body_config, infer_model_kind
+from jaxlm.pretrained._description import OWN_KEYS, Description, read_description, select_head
 from jaxlm.pretrained._family import Family
 from jaxlm.pretrained._folder import CONFIG, TOKENIZER, member_folders
 from jaxlm.pretrained._hub import find_folder
@@ -22,6 +21,7 @@ from jaxlm.pretrained._loaded import ENDS, GENERATION, HUGGINGFACE, Loaded, with
 from jaxlm.pretrained._names import canonical_names
 from jaxlm.pretrained._other_folders import ADAPTER_WEIGHTS, describe_other
 from jaxlm.pretrained._run_checkpoints import is_checkpoint, open_checkpoint
+from jaxlm.pretrained._size_checks import check_sizes
 from jaxlm.pretrained._stored import Shape, StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored, expected_shapes, read_params
 from jaxlm.pretrained._weights import open_weights
@@ -33,7 +33,7 @@ DType = Literal["float32", "bfloat16"]
 VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "*.model", "*.spm")
 
 
-class Inspected(NamedTuple):
+class ModelSummary(NamedTuple):
     """What a folder holds, none of its tensors read.
 
     Attributes:
@@ -82,7 +82,7 @@ def load(
     shards, then torch's .bin files, which are read through torch's `weights_only` loading alone.
 
     A folder of an encoder alone, BertModel and its like, opens as a kind without a head: hidden states, and
-    what `training.begin_from` draws a new head on. Further heads beside a model are left out, which one
+    what `training.experiment_from_model` draws a new head on. Further heads beside a model are left out, which one
     warning says.
 
     Args:
@@ -127,12 +127,12 @@ def load(
         description = _in_dtype(source.description, dtype, compute_dtype)
         params = read_params(parts, description.config)
         if head is not None:
-            description, params = one_head(description, head), models.head_params(params, head)
+            description, params = select_head(description, head), models.head_params(params, head)
         config, kind, heads, extra = description
         return Loaded(config, kind, models.build(config, kind, heads), params, tokenizer, extra, heads)
 
 
-def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = None) -> Inspected:
+def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = None) -> ModelSummary:
     """Returns what a model's folder holds; only headers are read.
 
     Args:
@@ -154,7 +154,7 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
         _parts(source, stored)
         shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, head)
         kinds = tuple(sorted({tensor.dtype.name for tensor in stored.values()}))
-        return Inspected(
+        return ModelSummary(
             source.folder,
             config,
             kind,
@@ -190,7 +190,7 @@ def _opened(
         return source, open_checkpoint(source.folder, source.description.config)
     stored = open_weights(source.folder)
     try:
-        check_claims(source.description.config, stored)
+        check_sizes(source.description.config, stored)
     except ModelError as error:
         raise ModelError(f"{source.folder / CONFIG}: {error}") from error
     if source.family is None:
@@ -205,7 +205,7 @@ def _settled(source: _Source, family: Family, stored: Mapping[str, StoredTensor]
     """A Hugging Face folder, with what only the names of its tensors say."""
     config, _, heads, extra = source.description
     config = family.settle(config, canonical_names(stored, family.scheme))
-    kind = kind_in(family, config, stored, classes_of(extra[HUGGINGFACE]))
+    kind = infer_model_kind(family, config, stored, architecture_names(extra[HUGGINGFACE]))
     config = body_config(family, config) if kind.head is None else config
     further = {*family.names(config, stored, kind).further.values()}
     beside = [name for name in ADAPTER_WEIGHTS if (source.folder / name).exists()]

@@ -13,7 +13,7 @@ GENERATION = "generation"
 ENDS = "jaxlm_ends"
 
 
-class _Opened(NamedTuple):
+class _LoadedFields(NamedTuple):
     config: models.TransformerConfig
     kind: models.ModelKind
     model: models.Model
@@ -25,7 +25,7 @@ class _Opened(NamedTuple):
     shared_body: bool = False
 
 
-class Loaded(_Opened):
+class Loaded(_LoadedFields):
     """A model that is ready to use.
 
     Gradients of what it computes need nothing more; forward mode (`jax.jvp`, `jax.jacfwd`) needs the function
@@ -69,13 +69,13 @@ class Loaded(_Opened):
         if self.members is not None:
             raise UsageError(
                 f"{what} takes one model: got an ensemble of {self.members} members; open one of their "
-                "folders, or ask them together: scoring.score, models.over_members"
+                "folders, or ask them together: scoring.score, models.map_members"
             )
 
     @property
     def ends(self) -> bool:
-        """Whether it was trained on texts with ends (see `has_ends`)."""
-        return has_ends(self.extra)
+        """Whether it was trained on texts with ends (see `has_end_tokens`)."""
+        return has_end_tokens(self.extra)
 
     @property
     def frame(self) -> tokenizers.Frame | None:
@@ -83,25 +83,25 @@ class Loaded(_Opened):
 
         It is what `tokenizers.text_frame` takes as `trained`.
         """
-        told = told_frame(self.tokenizer, self.kind, self.extra)
+        told = training_frame(self.tokenizer, self.kind, self.extra)
         return told if told is not None or self.ends else tokenizers.Frame()
 
 
-def has_ends(extra: Mapping[str, Any]) -> bool:
+def has_end_tokens(extra: Mapping[str, Any]) -> bool:
     """Returns whether a model was trained on texts that tokens of its tokenizer open or close.
 
     One that was trained here says so in its experiment (`data.ends`), one that was exported in its
     tokenizer's settings; any other model of Hugging Face was.
 
     Args:
-      extra: of `Loaded` or `Inspected`.
+      extra: of `Loaded` or `ModelSummary`.
 
     Example:
-      >>> has_ends({"huggingface": {"model_type": "bert"}})
+      >>> has_end_tokens({"huggingface": {"model_type": "bert"}})
       True
-      >>> has_ends({"experiment": {"data": {"ends": False}}})
+      >>> has_end_tokens({"experiment": {"data": {"ends": False}}})
       False
-      >>> has_ends({"huggingface": {}, "jaxlm_ends": {"opening": [], "closing": []}})
+      >>> has_end_tokens({"huggingface": {}, "jaxlm_ends": {"opening": [], "closing": []}})
       False
     """
     told = _told_ends(extra)
@@ -112,7 +112,7 @@ def has_ends(extra: Mapping[str, Any]) -> bool:
     return HUGGINGFACE in extra
 
 
-def told_frame(
+def training_frame(
     tokenizer: tokenizers.Tokenizer | None, kind: models.KindOrName, extra: Mapping[str, Any]
 ) -> tokenizers.Frame | None:
     """Returns what a model's files say of the ids around the texts that it was trained on; None: nothing.
@@ -127,9 +127,9 @@ def told_frame(
 
     Example:
       >>> experiment = {"data": {"ends": True}}
-      >>> told_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"experiment": experiment})
+      >>> training_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"experiment": experiment})
       Frame(opening=(258,), closing=(257,))
-      >>> told_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"huggingface": {}})
+      >>> training_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"huggingface": {}})
     """
     told = _told_ends(extra)
     if told is False:

@@ -12,7 +12,7 @@ WRAPPERS = frozenset(
 )
 
 
-class Names(NamedTuple):
+class TensorNames(NamedTuple):
     """The tensors of a file by what they are.
 
     Attributes:
@@ -29,7 +29,7 @@ class Names(NamedTuple):
     further: dict[str, str]
 
 
-class Scheme(NamedTuple):
+class NamingScheme(NamedTuple):
     """How a family names the tensors of its files.
 
     Attributes:
@@ -55,7 +55,7 @@ class Scheme(NamedTuple):
     tied: Mapping[str, str] = {}
 
 
-def canonical_names(names: Iterable[str], scheme: Scheme) -> dict[str, str]:
+def canonical_names(names: Iterable[str], scheme: NamingScheme) -> dict[str, str]:
     """Returns by name as transformers would write it now, the file's own.
 
     `module.`, `_orig_mod.` and their like come off wherever they stand. A model that is part of another one,
@@ -70,7 +70,7 @@ def canonical_names(names: Iterable[str], scheme: Scheme) -> dict[str, str]:
       ValueError: if the names are of several models.
 
     Example:
-      >>> scheme = Scheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
+      >>> scheme = NamingScheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
       >>> canonical_names(["module.table", "module.cls.bias"], scheme)
       {'bert.table': 'module.table', 'cls.bias': 'module.cls.bias'}
       >>> canonical_names(["model.bert.table", "model.cls.bias", "score"], scheme)
@@ -91,8 +91,13 @@ def canonical_names(names: Iterable[str], scheme: Scheme) -> dict[str, str]:
 
 
 def sort_names(
-    names: Iterable[str], scheme: Scheme, wanted: Collection[str], *, is_body: bool = False, is_tied: bool
-) -> Names:
+    names: Iterable[str],
+    scheme: NamingScheme,
+    wanted: Collection[str],
+    *,
+    is_body: bool = False,
+    is_tied: bool,
+) -> TensorNames:
     """Sorts the names of a file's tensors: those of the model, repetitions, those without use, further heads.
 
     A name that is inside of the model's own modules and belongs to nothing is among `found`, under itself: it
@@ -110,7 +115,7 @@ def sort_names(
       ValueError: if the names are of several models.
 
     Example:
-      >>> scheme = Scheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
+      >>> scheme = NamingScheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
       >>> sort_names(["table", "pooler.bias"], scheme, ["bert.table"], is_body=True, is_tied=False)[::3]
       ({'bert.table': 'table'}, {'pooler.bias': 'pooler'})
     """
@@ -137,10 +142,12 @@ def sort_names(
             found[new] = name
         else:
             further[name] = _module(new, name, wanted)
-    return Names(found, repeated, tuple(unused), further)
+    return TensorNames(found, repeated, tuple(unused), further)
 
 
-def _in_their_place(wanted: Collection[str], canonical: Mapping[str, str], scheme: Scheme) -> dict[str, str]:
+def _in_their_place(
+    wanted: Collection[str], canonical: Mapping[str, str], scheme: NamingScheme
+) -> dict[str, str]:
     """Wanted tensors that stand under the name that they would repeat if embeddings were tied.
 
     transformers 4 keeps the bias of untied embeddings once, and not under the name that 5 reads.
@@ -171,7 +178,7 @@ def _renamed(name: str, aliases: Iterable[tuple[str, str]]) -> str:
     return name
 
 
-def _root(names: Iterable[str], scheme: Scheme) -> str:
+def _root(names: Iterable[str], scheme: NamingScheme) -> str:
     """What stands before the names of a model that is part of another one."""
     before = {
         name.removesuffix(table)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from jaxlm.pretrained._attributes import refuse
+from jaxlm.pretrained._attributes import raise_unsupported
 
 # By the family that is here, the `model_type` of its relatives: the same blocks but for what is named.
 _RELATIVES = {
@@ -99,7 +99,7 @@ def check_code(values: Mapping[str, Any], architecture: str) -> None:
     models = [kind for name, kind in classes.items() if name.startswith("AutoModel")]
     decisive = models or [kind for name, kind in classes.items() if name == "AutoConfig"]
     if decisive and body_of(architecture) not in map(body_of, decisive):
-        refuse([f"auto_map with {', '.join(decisive)} (code of its own, which is not run)"])
+        raise_unsupported([f"auto_map with {', '.join(decisive)} (code of its own, which is not run)"])
 
 
 def nearest_names(names: Collection[str], known: dict[str, Collection[str]]) -> list[str]:

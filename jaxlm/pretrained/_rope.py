@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import refuse
+from jaxlm.pretrained._attributes import raise_unsupported
 from jaxlm.pretrained._dotted_fields import field_of
 from jaxlm.pretrained._windows import FULL, SLIDING
 
@@ -73,10 +73,10 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
       [('position.base', 500000.0), ('position.scaling.factor', 4.0), ('position.scaling.kind', 'linear')]
     """
     older = {name: values[name] for name in _COMMON if values.get(name) is not None}
-    told = {**older, **told_parameters(values)}
+    told = {**older, **given_rope_parameters(values)}
     share = told.pop("partial_rotary_factor", None)
     outside = "" if values.get("partial_rotary_factor") == share else f" in {scaling_name(values)}"
-    refuse([f"partial_rotary_factor={share!r}{outside}"] if share not in (None, 1) else [])
+    raise_unsupported([f"partial_rotary_factor={share!r}{outside}"] if share not in (None, 1) else [])
     return rope_fields(told, values)
 
 
@@ -85,18 +85,18 @@ def scaling_name(values: Mapping[str, Any]) -> str:
     return "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
 
 
-def told_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def given_rope_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the rope parameters of a file.
 
     A length beside them, which files of Phi brought up, stands above the one among them.
 
     Example:
-      >>> told_parameters({"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "yarn"}})
+      >>> given_rope_parameters({"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "yarn"}})
       {'type': 'linear'}
     """
     told = values.get(scaling_name(values)) or {}
     if not isinstance(told, Mapping):
-        refuse([f"{scaling_name(values)}={told!r}, of another type than the family's"])
+        raise_unsupported([f"{scaling_name(values)}={told!r}, of another type than the family's"])
     length = values.get("original_max_position_embeddings")
     return told if length is None else {**told, "original_max_position_embeddings": length}
 
@@ -112,15 +112,15 @@ def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
     words = _WORDS.get(kind) if isinstance(kind, str) else None
     place = scaling_name(values)
     if words is None:
-        refuse([f"rope_type={kind!r} in {place} (known are {', '.join(_WORDS)})"])
+        raise_unsupported([f"rope_type={kind!r} in {place} (known are {', '.join(_WORDS)})"])
     given = {name: value for name, value in told.items() if value is not None}
     length = values.get("max_position_embeddings")
     if kind == "yarn":
         given = _yarn(given, length if "factor" in told else None)
     active = [name for name in given if name in _ACTIVE and name not in {*words, *_IDLE}]
-    refuse([f"{name}={given[name]!r} in {place}" for name in active])
+    raise_unsupported([f"{name}={given[name]!r} in {place}" for name in active])
     absent = [name for name in _NEEDED.get(kind, ()) if name not in given]
-    refuse([f"rope_type={kind!r} without {name} in {place}" for name in absent])
+    raise_unsupported([f"rope_type={kind!r} without {name} in {place}" for name in absent])
     fields = {words[name]: value for name, value in given.items() if name in words}
     fields.setdefault("position.base", 10000.0)
     if kind == "default":
@@ -139,7 +139,7 @@ def check_head_width(values: Mapping[str, Any], width: int) -> None:
       jaxlm.pretrained._attributes.UnsupportedError: ...: head_dim=6 (only 4, ...)
     """
     told = values.get("head_dim")
-    refuse(
+    raise_unsupported(
         [f"head_dim={told!r} (only {width}, the width divided by the heads)"]
         if told not in (None, width)
         else []

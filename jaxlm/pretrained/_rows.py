@@ -10,7 +10,7 @@ from jaxlm.pretrained._tensors import Shape
 TensorLayout = Literal["same", "transposed", "interleaved", "row"]
 
 
-class Row(NamedTuple):
+class TensorRow(NamedTuple):
     """One parameter of ours and the tensors of a file that hold it.
 
     Attributes:
@@ -32,13 +32,13 @@ class Row(NamedTuple):
     num_heads: int = 1
 
 
-def their_shapes(row: Row) -> list[Shape]:
+def file_shapes(row: TensorRow) -> list[Shape]:
     """Returns the shape of each of a row's tensors in the file.
 
     Example:
-      >>> their_shapes(Row("qk", ("q", "k"), (6, 5), (4, 2)))
+      >>> file_shapes(TensorRow("qk", ("q", "k"), (6, 5), (4, 2)))
       [(4, 5), (2, 5)]
-      >>> their_shapes(Row("output", ("o",), (6, 5), (6,), "transposed"))
+      >>> file_shapes(TensorRow("output", ("o",), (6, 5), (6,), "transposed"))
       [(5, 6)]
     """
     shapes = [(size, *row.shape[1:]) for size in row.sizes]
@@ -47,7 +47,7 @@ def their_shapes(row: Row) -> list[Shape]:
     return [shape[::-1] if row.layout == "transposed" else shape for shape in shapes]
 
 
-def part_of_ours(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+def parameter_part(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
     """Returns one of a row's tensors in our layout: what lies at its place along our first axis.
 
     Args:
@@ -56,71 +56,71 @@ def part_of_ours(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
       tensor: as the file holds it; a view of it is returned where no byte has to move.
 
     Example:
-      >>> part_of_ours(Row("o", ("o",), (1, 2), (1,), "transposed"), 0, np.array([[1.0], [2.0]])).tolist()
+      >>> parameter_part(TensorRow("o", ("o",), (1, 2), (1,), "transposed"), 0, np.array([[1.0], [2.0]])).tolist()
       [[1.0, 2.0]]
     """
     return _LAYOUTS[row.layout].ours(row, number, tensor)
 
 
-def part_of_theirs(row: Row, number: int, part: np.ndarray) -> np.ndarray:
-    """Undoes `part_of_ours`."""
+def file_part(row: TensorRow, number: int, part: np.ndarray) -> np.ndarray:
+    """Undoes `parameter_part`."""
     return _LAYOUTS[row.layout].theirs(row, number, part)
 
 
-def to_ours(row: Row, tensors: Sequence[np.ndarray]) -> np.ndarray:
+def to_parameter(row: TensorRow, tensors: Sequence[np.ndarray]) -> np.ndarray:
     """Returns our parameter, from the tensors of the file in the row's order.
 
     Example:
-      >>> to_ours(Row("qk", ("q", "k"), (3,), (2, 1)), [np.array([1, 2]), np.array([3])]).tolist()
+      >>> to_parameter(TensorRow("qk", ("q", "k"), (3,), (2, 1)), [np.array([1, 2]), np.array([3])]).tolist()
       [1, 2, 3]
     """
-    parts = [part_of_ours(row, number, tensor) for number, tensor in enumerate(tensors)]
+    parts = [parameter_part(row, number, tensor) for number, tensor in enumerate(tensors)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def to_theirs(row: Row, parameter: np.ndarray) -> list[np.ndarray]:
-    """Returns the tensors of the file in the row's order; undoes `to_ours`.
+def to_file_tensors(row: TensorRow, parameter: np.ndarray) -> list[np.ndarray]:
+    """Returns the tensors of the file in the row's order; undoes `to_parameter`.
 
     Example:
-      >>> [part.tolist() for part in to_theirs(Row("qk", ("q", "k"), (3,), (2, 1)), np.array([1, 2, 3]))]
+      >>> [part.tolist() for part in to_file_tensors(TensorRow("qk", ("q", "k"), (3,), (2, 1)), np.array([1, 2, 3]))]
       [[1, 2], [3]]
     """
     stops = np.cumsum(row.sizes)[:-1]
     parts = np.split(parameter, stops) if len(row.sizes) > 1 else [parameter]
-    return [part_of_theirs(row, number, part) for number, part in enumerate(parts)]
+    return [file_part(row, number, part) for number, part in enumerate(parts)]
 
 
-class _Turn(NamedTuple):
-    ours: Callable[[Row, int, np.ndarray], np.ndarray]
-    theirs: Callable[[Row, int, np.ndarray], np.ndarray]
+class _LayoutConversion(NamedTuple):
+    ours: Callable[[TensorRow, int, np.ndarray], np.ndarray]
+    theirs: Callable[[TensorRow, int, np.ndarray], np.ndarray]
 
 
-def _unchanged(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+def _unchanged(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
     del row, number
     return tensor
 
 
-def _transposed(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+def _transposed(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
     del row, number
     return tensor.T
 
 
-def _only_row(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+def _only_row(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
     del row, number
     return tensor[0]
 
 
-def _as_row(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+def _as_row(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
     del row, number
     return tensor[None]
 
 
-def _by_role(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+def _by_role(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
     del number
     return _swapped(tensor, row.num_heads, 3)
 
 
-def _by_head(row: Row, number: int, tensor: np.ndarray) -> np.ndarray:
+def _by_head(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
     del number
     return _swapped(tensor, 3, row.num_heads)
 
@@ -131,8 +131,8 @@ def _swapped(tensor: np.ndarray, outer: int, inner: int) -> np.ndarray:
 
 
 _LAYOUTS = {
-    "same": _Turn(_unchanged, _unchanged),
-    "transposed": _Turn(_transposed, _transposed),
-    "interleaved": _Turn(_by_role, _by_head),
-    "row": _Turn(_only_row, _as_row),
+    "same": _LayoutConversion(_unchanged, _unchanged),
+    "transposed": _LayoutConversion(_transposed, _transposed),
+    "interleaved": _LayoutConversion(_by_role, _by_head),
+    "row": _LayoutConversion(_only_row, _as_row),
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import refuse
+from jaxlm.pretrained._attributes import raise_unsupported
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 _LETTERS = {FULL: "f", SLIDING: "w"}
@@ -22,15 +22,15 @@ def pattern_of(types: Sequence[str]) -> str:
     """
     if not types:
         return "f"  # of no block, which is refused where depths are
-    refuse([f"layer type {kind!r}" for kind in sorted({*types} - {*_LETTERS})])
-    return shortest("".join(_LETTERS[kind] for kind in types))
+    raise_unsupported([f"layer type {kind!r}" for kind in sorted({*types} - {*_LETTERS})])
+    return shortest_pattern("".join(_LETTERS[kind] for kind in types))
 
 
-def shortest(letters: str) -> str:
+def shortest_pattern(letters: str) -> str:
     """Returns the shortest word that, repeated, begins with the letters.
 
     Example:
-      >>> shortest("wwfwwfw"), shortest("wwww"), shortest("fw")
+      >>> shortest_pattern("wwfwwfw"), shortest_pattern("wwww"), shortest_pattern("fw")
       ('wwf', 'w', 'fw')
     """
     depth = len(letters)

@@ -49,7 +49,7 @@ def draw_curve(
     axes.legend(frameon=False)
     path = Path(png_path)
     kind = path.suffix.removeprefix(".") or "png"
-    io.write_whole(path, lambda partial: figure.savefig(partial, format=kind))
+    io.write_atomically(path, lambda partial: figure.savefig(partial, format=kind))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -113,7 +113,7 @@ def level_table(levels: Sequence[models.LevelSummary]) -> Table:
     return table
 
 
-def fill_table(filled: decoding.Filled) -> Table:
+def fill_table(filled: decoding.FilledText) -> Table:
     """Returns the likeliest tokens at each mask of a filled text.
 
     Args:
@@ -125,7 +125,7 @@ def fill_table(filled: decoding.Filled) -> Table:
     Example:
         >>> import numpy as np
         >>> found = decoding.MaskPrediction(3, (decoding.Candidate(9, "self", 0.75),))
-        >>> table = fill_table(decoding.Filled(np.array([1, 2, 3, 9]), "a b c self", (found,)))
+        >>> table = fill_table(decoding.FilledText(np.array([1, 2, 3, 9]), "a b c self", (found,)))
         >>> [str(cell) for column in table.columns for cell in column.cells][:4]
         ['1', '3', 'self', '0.7500']
     """

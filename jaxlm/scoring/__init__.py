@@ -1,38 +1,69 @@
 """Scores of texts under a model: log-likelihoods by token, span, segment and text."""
 
 from jaxlm.scoring._causal import causal_log_probs, next_token_log_probs
-from jaxlm.scoring._conditional import Conditional
-from jaxlm.scoring._device_rows import ContrastRows, DeviceRows
-from jaxlm.scoring._engine import Engine, score_pieces
-from jaxlm.scoring._engine_config import EngineConfig, Work
-from jaxlm.scoring._finish import read_parts
-from jaxlm.scoring._forward import LogProbForward
-from jaxlm.scoring._forward_contract import Forward, ForwardSetting, hidden_states, query_sums
 from jaxlm.scoring._harness import HarnessModel, register_harness
-from jaxlm.scoring._instruction_ratio import InstructionRatio
-from jaxlm.scoring._items import item_rows
-from jaxlm.scoring._job import finish_writing, run_job
-from jaxlm.scoring._job_config import JobConfig, JobFinished, JobProgress, RowScorer
-from jaxlm.scoring._log_likelihood import log_likelihood, span_mask
-from jaxlm.scoring._log_likelihood_measure import LogLikelihood
-from jaxlm.scoring._masked_texts import word_numbers
-from jaxlm.scoring._measure import Context, Measure, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring._measures import MEASURES
-from jaxlm.scoring._mutations import Substitution, Variant, parse_variant
-from jaxlm.scoring._pieces import Piece, PieceContrast, PieceScores
-from jaxlm.scoring._pseudo_log_likelihood import PseudoLogLikelihood
-from jaxlm.scoring._rank_correlation import Interval, bootstrap_interval, spearman
-from jaxlm.scoring._ray import run_ray_job
 from jaxlm.scoring._score import Score
 from jaxlm.scoring._scorer import Scorer, make_scorer, score
-from jaxlm.scoring._single_pass import SinglePass, noise_shares
-from jaxlm.scoring._sources import Source, file_source
-from jaxlm.scoring._step_forward import StepForward
-from jaxlm.scoring._step_scores_measure import StepScores
-from jaxlm.scoring._variant_effect import VariantEffect
-from jaxlm.scoring._variant_files import find_variant_column, read_wild_type
-from jaxlm.scoring._variant_ranking import rank_variants
-from jaxlm.scoring._windows import Window, windows
+from jaxlm.scoring.engine import (
+    ContrastRows,
+    DeviceRows,
+    Engine,
+    EngineConfig,
+    Forward,
+    ForwardSetting,
+    LogProbForward,
+    Query,
+    QueryContrast,
+    QueryScores,
+    StepForward,
+    WorkCounts,
+    hidden_states,
+    query_sums,
+    score_queries,
+)
+from jaxlm.scoring.jobs import (
+    JobConfig,
+    JobFinished,
+    JobProgress,
+    RowScorer,
+    Source,
+    file_source,
+    finish_writing,
+    item_rows,
+    read_parts,
+    run_job,
+    run_ray_job,
+)
+from jaxlm.scoring.measures import (
+    Conditional,
+    Context,
+    InstructionRatio,
+    LogLikelihood,
+    Measure,
+    PseudoLogLikelihood,
+    Round,
+    ScoreError,
+    ScoreRow,
+    SinglePass,
+    StepScores,
+    Window,
+    log_likelihood,
+    nats,
+    noise_shares,
+    span_mask,
+    windows,
+    word_numbers,
+)
+from jaxlm.scoring.statistics import Interval, bootstrap_interval, rank_variants, spearman
+from jaxlm.scoring.variants import (
+    Substitution,
+    Variant,
+    VariantEffect,
+    find_variant_column,
+    parse_variant,
+    read_wild_type,
+)
 
 __all__ = [
     "MEASURES",
@@ -53,10 +84,10 @@ __all__ = [
     "LogLikelihood",
     "LogProbForward",
     "Measure",
-    "Piece",
-    "PieceContrast",
-    "PieceScores",
     "PseudoLogLikelihood",
+    "Query",
+    "QueryContrast",
+    "QueryScores",
     "Round",
     "RowScorer",
     "Score",
@@ -71,7 +102,7 @@ __all__ = [
     "Variant",
     "VariantEffect",
     "Window",
-    "Work",
+    "WorkCounts",
     "bootstrap_interval",
     "causal_log_probs",
     "file_source",
@@ -93,7 +124,7 @@ __all__ = [
     "run_job",
     "run_ray_job",
     "score",
-    "score_pieces",
+    "score_queries",
     "span_mask",
     "spearman",
     "windows",

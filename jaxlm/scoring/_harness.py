@@ -8,11 +8,11 @@ import jax
 
 from jaxlm import data, decoding, pretrained
 from jaxlm.errors import UsageError
-from jaxlm.scoring._engine_config import EngineConfig, filled
-from jaxlm.scoring._harness_measure import PAIRS, GivenPairs
+from jaxlm.scoring._harness_measure import PAIRS, TokenPairLikelihood
 from jaxlm.scoring._harness_tokens import HarnessTokens, Pair
-from jaxlm.scoring._measure import ScoreError
 from jaxlm.scoring._scorer import Scorer
+from jaxlm.scoring.engine import EngineConfig, filled
+from jaxlm.scoring.measures import ScoreError
 
 HARNESS = "jaxlm"
 # What is scored with a scorer of its own: continuations of contexts, and whole texts.
@@ -58,14 +58,17 @@ class HarnessModel:
 
     def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         """Returns `log p(continuation | context)` and whether it is what the model would write, a pair."""
-        rows = self._scored(GivenPairs(), CONTINUATIONS, [[pair] for pair in self._tokens.pairs(pairs)])
+        rows = self._scored(
+            TokenPairLikelihood(), CONTINUATIONS, [[pair] for pair in self._tokens.pairs(pairs)]
+        )
         return [(row["log_likelihood"], row["is_greedy"]) for row in rows]
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
         """Returns the log-likelihood of each text, its first token given what opens it; 0 of an empty one."""
         windows = [list(self._tokens.rolling(ids, self._longest)) for ids in self._tokens.texts(texts)]
         return [
-            float(row["log_likelihood"]) for row in self._scored(GivenPairs(shared=False), TEXTS, windows)
+            float(row["log_likelihood"])
+            for row in self._scored(TokenPairLikelihood(shared=False), TEXTS, windows)
         ]
 
     def written(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -81,13 +84,15 @@ class HarnessModel:
                 found.update(zip(chunk, texts, strict=True))
         return [found[number] for number in range(len(requests))]
 
-    def _scored(self, measure: GivenPairs, kind: str, asked: Sequence[list[Pair]]) -> list[dict[str, Any]]:
+    def _scored(
+        self, measure: TokenPairLikelihood, kind: str, asked: Sequence[list[Pair]]
+    ) -> list[dict[str, Any]]:
         records = [data.Record(str(number), "", {PAIRS: pairs}) for number, pairs in enumerate(asked)]
         sizes = (len(context) + len(rest) - 1 for pairs in asked for context, rest in pairs)
         scorer = self._scorer(measure, kind, max(sizes, default=0))
         return list(_known(scorer(records)))
 
-    def _scorer(self, measure: GivenPairs, kind: str, longest: int) -> Scorer:
+    def _scorer(self, measure: TokenPairLikelihood, kind: str, longest: int) -> Scorer:
         """A scorer with rows of so many tokens, or of as many as the model reads."""
         # Rows of a model's whole reach would be more than memory holds where it is far and no text is long.
         known = self._scorers.get(kind)

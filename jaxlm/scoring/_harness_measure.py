@@ -8,15 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring._forward import LogProbForward
-from jaxlm.scoring._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
-from jaxlm.scoring._pieces import Piece, PieceScores
+from jaxlm.scoring.engine import LogProbForward, Query, QueryScores
+from jaxlm.scoring.measures import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 
 PAIRS = "pairs"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GivenPairs(Measure):
+class TokenPairLikelihood(Measure):
     """The sum over a record's pairs of `log p(continuation | context)`, in nats, 0 where there are none.
 
     The pairs, `(context, continuation)` as ids, are the record's `meta["pairs"]`. Of what is longer than the
@@ -42,12 +41,12 @@ class GivenPairs(Measure):
     def start(self, context: Context, record: data.Record) -> Round:
         return Round(None, [_piece(*pair, context.longest) for pair in record.meta[PAIRS]])
 
-    def advance(self, state: None, answers: Sequence[PieceScores]) -> ScoreRow:
+    def advance(self, state: None, answers: Sequence[QueryScores]) -> ScoreRow:
         total = sum(float(one.log_probs.sum(dtype=np.float64)) for one in answers)
         return {"log_likelihood": total, "is_greedy": all(bool((one.ranks == 0).all()) for one in answers)}
 
 
-def _piece(context: np.ndarray, continuation: np.ndarray, longest: int) -> Piece:
+def _piece(context: np.ndarray, continuation: np.ndarray, longest: int) -> Query:
     if not continuation.size:
         raise ScoreError("nothing of the continuation is left behind the context's tokens")
     if not context.size:
@@ -59,4 +58,4 @@ def _piece(context: np.ndarray, continuation: np.ndarray, longest: int) -> Piece
     stream = np.concatenate([context, continuation]).astype(np.int32)[-(longest + 1) :]
     known = len(stream) - continuation.size
     places = np.arange(known - 1, len(stream) - 1, dtype=np.int32)
-    return Piece(stream[:-1], places, stream[known:], context=known)
+    return Query(stream[:-1], places, stream[known:], context=known)

@@ -28,7 +28,7 @@ class HarnessTokens:
 
     def __init__(self, loaded: pretrained.Loaded) -> None:
         self._tokenizer = loaded.tokenizer
-        told = pretrained.told_frame(loaded.tokenizer, loaded.kind, loaded.extra)
+        told = pretrained.training_frame(loaded.tokenizer, loaded.kind, loaded.extra)
         if told is None and not loaded.ends:  # nothing is known of it but its tokenizer
             told = tokenizers.Frame(tokenizers.file_frame(loaded.tokenizer).opening)
         self._frame = tokenizers.text_frame(loaded.tokenizer, "harness", told)

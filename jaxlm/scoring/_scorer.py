@@ -12,13 +12,21 @@ import pyarrow as pa
 import jaxlm
 from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import JaxlmError
-from jaxlm.scoring._engine import Engine
-from jaxlm.scoring._engine_config import EngineConfig, Work, filled, longest_piece
-from jaxlm.scoring._measure import MODELS_ASKED, Context, Measure, Round, ScoreError, ScoreRow
 from jaxlm.scoring._measures import MEASURES
-from jaxlm.scoring._pieces import Piece, extent
-from jaxlm.scoring._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, GenerationSize, rows_in_rounds
 from jaxlm.scoring._score import Score
+from jaxlm.scoring.engine import Engine, EngineConfig, Query, WorkCounts, extent, filled, longest_query
+from jaxlm.scoring.measures import (
+    BATCHES_OF_GENERATION,
+    MODELS_ASKED,
+    OPEN_BUFFERS,
+    Context,
+    GenerationSize,
+    Measure,
+    Round,
+    ScoreError,
+    ScoreRow,
+    rows_in_rounds,
+)
 
 # Documents that are encoded together, and characters that end such a block early.
 DOCUMENTS_AT_ONCE, BLOCK_CHARACTERS = 256, 1 << 20
@@ -59,7 +67,7 @@ class Scorer:
             loaded.config,
             loaded.kind,
             loaded.tokenizer,
-            longest_piece(config, loaded),
+            longest_query(config, loaded),
             loaded.ends,
             self._encode,
             loaded.extra,
@@ -83,7 +91,7 @@ class Scorer:
         }
 
     @property
-    def work(self) -> Work:
+    def work(self) -> WorkCounts:
         """What the engine has done so far."""
         return self.engine.work
 
@@ -111,7 +119,7 @@ class Scorer:
             self._encode_ahead([text for record in block for text in self.measure.texts(record)])
             yield from block
 
-    def _pieces(self, records: Iterable[data.Record], begun: deque[Round | ScoreRow]) -> Iterator[Piece]:
+    def _pieces(self, records: Iterable[data.Record], begun: deque[Round | ScoreRow]) -> Iterator[Query]:
         for record in records:
             now = self._start(record)
             begun.append(now)
@@ -157,7 +165,7 @@ class Scorer:
         tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
         return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
 
-    def _check(self, pieces: Sequence[Piece]) -> None:
+    def _check(self, pieces: Sequence[Query]) -> None:
         longest, top = extent(pieces)
         if longest > self.engine.longest:
             raise ScoreError(

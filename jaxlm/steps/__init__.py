@@ -22,8 +22,8 @@ from jaxlm.steps._functions import (
     top_p_size,
 )
 from jaxlm.steps._inputs import StepInputs
+from jaxlm.steps._parsing import parse_step_function
 from jaxlm.steps._spans import over_span
-from jaxlm.steps._spelling import parse_step_function
 from jaxlm.steps._step_scores import TextScores, step_scores
 from jaxlm.steps._table import (
     STEP_FUNCTIONS,

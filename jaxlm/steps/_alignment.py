@@ -86,21 +86,21 @@ def check_alignment(alignment: Any) -> None:
 
 def _from_last_common(tokens: np.ndarray, contrast: np.ndarray) -> np.ndarray:
     num, num_contrast = len(tokens), len(contrast)
-    same_end = common_length(tokens[::-1], contrast[::-1])
+    same_end = common_prefix_length(tokens[::-1], contrast[::-1])
     shift = num_contrast - num if same_end else 0
     # The runs agree up to there, and so do their predictions.
-    same_start = common_length(tokens[: num - same_end], contrast[: num_contrast - same_end])
+    same_start = common_prefix_length(tokens[: num - same_end], contrast[: num_contrast - same_end])
     places = np.arange(num, dtype=np.int32)
     partners = places + np.int32(shift)
     is_there = (partners >= same_start) & (partners < num_contrast)
     return np.where(places < same_start, places, np.where(is_there, partners, -1)).astype(np.int32)
 
 
-def common_length(first: np.ndarray, second: np.ndarray) -> int:
+def common_prefix_length(first: np.ndarray, second: np.ndarray) -> int:
     """Returns how many elements both begin with.
 
     Example:
-      >>> common_length(np.array([5, 6, 7]), np.array([5, 6]))
+      >>> common_prefix_length(np.array([5, 6, 7]), np.array([5, 6]))
       2
     """
     shorter = min(len(first), len(second))

@@ -9,7 +9,7 @@ logits of both runs. A difference is 0, and so is its derivative, where both tar
 import jax
 import jax.numpy as jnp
 
-from jaxlm.steps._filters import check_filter, kept_by_filters
+from jaxlm.steps._filters import check_filter, filter_mask
 from jaxlm.steps._functions import LN_2, logit, probability
 from jaxlm.steps._inputs import StepInputs
 from jaxlm.typing import Array, Float
@@ -138,7 +138,7 @@ def kl_divergence(
     p_logits, q_logits = (inputs.read(name).astype(jnp.float32) for name in ("logits", "contrast_logits"))
     check_filter(p_logits.shape[-1], top_k, top_p, min_tokens_to_keep)
     if top_k or top_p < 1:
-        kept = kept_by_filters(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
+        kept = filter_mask(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
         p_logits, q_logits = (jnp.where(kept, z, -jnp.inf) for z in (p_logits, q_logits))
     log_p, log_q = (jax.nn.log_softmax(z, axis=-1) for z in (p_logits, q_logits))
     is_possible = log_p > -jnp.inf

@@ -71,7 +71,7 @@ def count_top_p(logits: Float[Array, "*batch V"], top_p: float) -> Int[Array, "*
     return _stays(ascending, top_p, 1).sum(-1, dtype=jnp.int32)
 
 
-def kept_by_filters(
+def filter_mask(
     logits: Float[Array, "*batch V"], top_k: int, top_p: float, min_tokens_to_keep: int
 ) -> Bool[Array, "*batch V"]:
     """Returns which tokens both filters keep, top-p first.
@@ -83,7 +83,7 @@ def kept_by_filters(
       min_tokens_to_keep: how many stay at least.
 
     Example:
-      >>> kept_by_filters(jnp.array([15.0, 14.0, 13.0, 12.0, 12.0]), 2, 1.0, 1).tolist()
+      >>> filter_mask(jnp.array([15.0, 14.0, 13.0, 12.0, 12.0]), 2, 1.0, 1).tolist()
       [True, True, False, False, False]
     """
     logits = logits.astype(jnp.float32)

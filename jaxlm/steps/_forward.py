@@ -75,7 +75,7 @@ def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, .
             variables = {"params": noisy_params}
             to_noisy_logits = functools.partial(program.noisy_model.apply, variables, method="logits")
 
-        def one_tile(asked: _Asked) -> tuple[Array, ...]:
+        def one_tile(asked: _TileQueries) -> tuple[Array, ...]:
             inputs = StepInputs(logits=to_logits(flat[asked.places]), targets=asked.targets)
             if asked.contrast_places is not None:
                 inputs = inputs._replace(
@@ -89,15 +89,15 @@ def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, .
         places = batch.places.shape[0]
         held = (1 if batch.contrast_places is None else 2) + program.num_noisy
         tile = tile_size(program.model.config.vocab_size, held, places, is_cpu=is_cpu)
-        asked, tree = jax.tree.flatten(_Asked(*(getattr(batch, name) for name in _Asked._fields)))
-        return ops.over_counted_tiles(
+        asked, tree = jax.tree.flatten(_TileQueries(*(getattr(batch, name) for name in _TileQueries._fields)))
+        return ops.map_counted_tiles(
             lambda *arrays: one_tile(jax.tree.unflatten(tree, arrays)), asked, batch.count, [tile]
         )
 
     return step
 
 
-class _Asked(NamedTuple):
+class _TileQueries(NamedTuple):
     """The fields of a batch that have an entry a place."""
 
     places: Array

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm import data, ops
-from jaxlm.steps._runs import Run
+from jaxlm.steps._encoded_texts import Run
 
 # Beside a text of some length, a row holds others up to a few times that length.
 ROW_LENGTHS = (256, 1024)
@@ -27,7 +27,7 @@ ALIKE = 4
 RowLengths = tuple[tuple[int, int], tuple[int, int] | None]
 
 
-class Unit(NamedTuple):
+class EncodedPair(NamedTuple):
     """A run and what it is compared with, which are read in one batch.
 
     Attributes:
@@ -105,7 +105,7 @@ class Rows(NamedTuple):
 
 
 def plan_rows(
-    units: Sequence[Unit], *, positions: int, longest: int, draws: bool, num_devices: int = 1
+    units: Sequence[EncodedPair], *, positions: int, longest: int, draws: bool, num_devices: int = 1
 ) -> Iterator[Rows]:
     """Yields batches in which every unit stands once.
 
@@ -119,7 +119,7 @@ def plan_rows(
 
     Example:
       >>> run = Run(np.arange(3), None, *(np.arange(3),) * 3)
-      >>> [rows.units for rows in plan_rows([Unit(run)] * 2, positions=64, longest=64, draws=False)]
+      >>> [rows.units for rows in plan_rows([EncodedPair(run)] * 2, positions=64, longest=64, draws=False)]
       [[(0, 0, 0), (1, 0, 3)]]
     """
     is_alone = draws or any(unit.source_length for unit in units)
@@ -133,7 +133,7 @@ def plan_rows(
             yield Rows(num_rows, length, source_length, noisy, placed)
 
 
-def lay_out(units: Sequence[Unit], rows: Rows) -> tuple[StepBatch, list[tuple[int, slice]]]:
+def lay_out(units: Sequence[EncodedPair], rows: Rows) -> tuple[StepBatch, list[tuple[int, slice]]]:
     """Returns a batch as arrays, and which of its answers are whose: (unit, slice of the places).
 
     Args:
@@ -206,16 +206,16 @@ def name_of(run: Run) -> np.uint32:
     return np.uint32(zlib.crc32(source + run.tokens.astype("<i4").tobytes()))
 
 
-def _alone(units: Sequence[Unit], longest: int, *, draws: bool) -> Iterator[tuple[RowLengths, list]]:
+def _alone(units: Sequence[EncodedPair], longest: int, *, draws: bool) -> Iterator[tuple[RowLengths, list]]:
     groups: dict[RowLengths, list] = {}
     for index, unit in enumerate(units):
-        noisy = _row_lengths(Unit(unit.run), longest) if draws else None
+        noisy = _row_lengths(EncodedPair(unit.run), longest) if draws else None
         length, source_length = map(max, _row_lengths(unit, longest), noisy or (0, 0))
         groups.setdefault(((length, source_length), noisy), []).append([(index, 0)])
     yield from sorted(groups.items())
 
 
-def _row_lengths(unit: Unit, longest: int) -> tuple[int, int]:
+def _row_lengths(unit: EncodedPair, longest: int) -> tuple[int, int]:
     """The lengths of a unit's row and of its encoder's: powers of two, and the same if they are alike."""
     sizes = [ops.bucket(size, SHORTEST_ROW) if size else 0 for size in (unit.length, unit.source_length)]
     if min(sizes) * ALIKE >= max(sizes):
@@ -223,7 +223,7 @@ def _row_lengths(unit: Unit, longest: int) -> tuple[int, int]:
     return min(sizes[0], longest), min(sizes[1], longest)
 
 
-def _packed(units: Sequence[Unit], positions: int, longest: int) -> Iterator[tuple[RowLengths, list]]:
+def _packed(units: Sequence[EncodedPair], positions: int, longest: int) -> Iterator[tuple[RowLengths, list]]:
     sizes = np.array([unit.length for unit in units])
     full = min(ops.fine_bucket(int(sizes.max()), SHORTEST_ROW), longest)
     is_much = sizes.sum() >= MANY_BATCHES * max(positions, full)

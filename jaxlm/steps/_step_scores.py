@@ -11,13 +11,13 @@ from jaxlm import models, pretrained, tokenizers
 from jaxlm.devices import Layout, local_layout
 from jaxlm.errors import UsageError
 from jaxlm.steps._contrast import Contrast, as_contrast
+from jaxlm.steps._dropout_model import as_key, check_dropout_model, choose_dropout_model
+from jaxlm.steps._encoded_pairs import encode_pairs
+from jaxlm.steps._encoded_texts import TextReader
 from jaxlm.steps._forward import Program, mapped, stacked
-from jaxlm.steps._layout import StepBatch, Unit, lay_out, plan_rows
-from jaxlm.steps._noise import as_key, check_noisy, noisy_source
-from jaxlm.steps._runs import TextReader
+from jaxlm.steps._layout import EncodedPair, StepBatch, lay_out, plan_rows
 from jaxlm.steps._spans import over_span
-from jaxlm.steps._table import StepFunction, resolve_all
-from jaxlm.steps._units import units_of
+from jaxlm.steps._table import StepFunction, resolve_step_functions
 
 # Positions of a batch on a CPU and elsewhere, for models up to this width.
 CPU_POSITIONS, POSITIONS, WIDTH = 1024, 65_536, 1024
@@ -117,13 +117,13 @@ def step_scores(
       >>> scores.values["pcxmi"][:2].tolist()  # both begin alike
       [0.0, 0.0]
     """
-    rows = resolve_all(functions)
+    rows = resolve_step_functions(functions)
     reader = TextReader(loaded, target_tokenizer)
     compared = None if contrast is None else as_contrast(contrast, has_targets=targets is not None)
     _check_asked(rows, reader.kind, targets, compared, rng)
     rng, layout = as_key(rng), local_layout(devices)
-    noisy = noisy_source(rows, loaded, aux_model, n_mcd_steps)
-    units = units_of(reader, texts, targets, (attention_mask, text_attention_mask), compared)
+    noisy = choose_dropout_model(rows, loaded, aux_model, n_mcd_steps)
+    units = encode_pairs(reader, texts, targets, (attention_mask, text_attention_mask), compared)
     program = Program(
         loaded.model,
         rows,
@@ -131,7 +131,7 @@ def step_scores(
         0 if noisy is None else n_mcd_steps,
         layout,
     )
-    check_noisy(noisy, loaded, units)
+    check_dropout_model(noisy, loaded, units)
     params = (loaded.params, None if noisy is None else noisy.params)
     values = np.full((len(rows), sum(len(unit.run.places) for unit in units)), np.nan, np.float32)
     starts = np.cumsum([0, *(len(unit.run.places) for unit in units)])
@@ -144,7 +144,7 @@ def step_scores(
 
 
 def _computed(
-    program: Program, params: tuple[Any, Any], rng: jax.Array | None, units: list[Unit]
+    program: Program, params: tuple[Any, Any], rng: jax.Array | None, units: list[EncodedPair]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields the index of each unit and its numbers, `Float32[functions M]`."""
     if not units:
@@ -200,7 +200,7 @@ def _landed(
 def _scores(
     reader: TextReader,
     rows: tuple[StepFunction, ...],
-    unit: Unit,
+    unit: EncodedPair,
     values: np.ndarray,
     contrast: Contrast | None,
 ) -> TextScores:

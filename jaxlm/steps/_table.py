@@ -207,7 +207,7 @@ def list_step_functions() -> list[str]:
     return list({**STEP_FUNCTIONS, **_registered})
 
 
-def resolve_all(asked: Any) -> tuple[StepFunction, ...]:
+def resolve_step_functions(asked: Any) -> tuple[StepFunction, ...]:
     """Returns the step functions that are asked for, with their names apart.
 
     Args:
@@ -217,7 +217,7 @@ def resolve_all(asked: Any) -> tuple[StepFunction, ...]:
       UsageError: as `step_function`; if there is none, or two have one name.
 
     Example:
-      >>> [row.name for row in resolve_all(["entropy", step_function("top_p_size", top_p=0.5)])]
+      >>> [row.name for row in resolve_step_functions(["entropy", step_function("top_p_size", top_p=0.5)])]
       ['entropy', 'top_p_size(top_p=0.5)']
     """
     is_one = isinstance(asked, str) or callable(asked) or not isinstance(asked, Iterable)

@@ -9,12 +9,12 @@ from jaxlm.tokenizers._characters import (
     words_of,
 )
 from jaxlm.tokenizers._config import TokenizerConfig, train_tokenizer
-from jaxlm.tokenizers._fitting import Fitted, fit_tokenizer
+from jaxlm.tokenizers._fitting import FittedTokenizer, fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
+from jaxlm.tokenizers._frame import Frame, Reader, file_frame, text_frame
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
 from jaxlm.tokenizers._load import load
-from jaxlm.tokenizers._opening import Frame, Reader, file_frame, text_frame
 from jaxlm.tokenizers._preparation import UnknownBytesError
 from jaxlm.tokenizers._residues import (
     ALPHABETS,
@@ -41,7 +41,7 @@ __all__ = [
     "INSTRUCTION_SPECIALS",
     "RESIDUES",
     "CharacterClass",
-    "Fitted",
+    "FittedTokenizer",
     "Frame",
     "Reader",
     "Specials",

@@ -13,7 +13,7 @@ from jaxlm.tokenizers._settings import ListedToken
 LARGEST_GAP = 4096
 
 
-def with_listed(
+def insert_added_tokens(
     vocab: Mapping[str, int], listed: Iterable[ListedToken], *, size: int = 0
 ) -> tuple[dict[str, int], list[str]]:
     """Returns a vocabulary in which the added tokens get the ids that files say, and what fills its holes.
@@ -34,7 +34,7 @@ def with_listed(
 
     Example:
       >>> token = ListedToken(AddedToken("<new>"), 3)
-      >>> with_listed({"a": 0, "b": 2}, [token])
+      >>> insert_added_tokens({"a": 0, "b": 2}, [token])
       ({'a': 0, 'b': 2, '<hole 1>': 1}, ['<hole 1>'])
     """
     listed = list(listed)
@@ -60,7 +60,7 @@ def with_listed(
     return filled | {f"<hole {id}>": id for id in holes}, [f"<hole {id}>" for id in holes]
 
 
-def add_listed(
+def register_added_tokens(
     backend: tokenizers.Tokenizer,
     listed: Iterable[ListedToken],
     *,
@@ -96,7 +96,7 @@ def add_listed(
             )
 
 
-def conventional(vocab: Container[str], reserved: Iterable[ListedToken]) -> list[ListedToken]:
+def conventional_tokens(vocab: Container[str], reserved: Iterable[ListedToken]) -> list[ListedToken]:
     """Returns the tokens of a vocabulary that bear conventional names of roles, one a role, as specials.
 
     Args:
@@ -104,7 +104,7 @@ def conventional(vocab: Container[str], reserved: Iterable[ListedToken]) -> list
       reserved: those that are known already, which are left out.
 
     Example:
-      >>> [one.token.content for one in conventional(["[MASK]", "<mask>", "a"], [])]
+      >>> [one.token.content for one in conventional_tokens(["[MASK]", "<mask>", "a"], [])]
       ['[MASK]']
     """
     known = {one.token.content for one in reserved}

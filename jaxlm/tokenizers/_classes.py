@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from jaxlm.errors import ModelError
 
-Way = Literal["bert", "esm", "gpt2", "roberta", "qwen2", "neox", "llama", "gemma", "t5", "marian"]
+TokenizerFamily = Literal["bert", "esm", "gpt2", "roberta", "qwen2", "neox", "llama", "gemma", "t5", "marian"]
 
 # transformers' classes, by their names without "Fast".
-_WAYS: dict[Way, tuple[str, ...]] = {
+_CLASSES_OF_FAMILY: dict[TokenizerFamily, tuple[str, ...]] = {
     "bert": (
         *("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert", "RetriBert"),
         *("Realm", "LayoutLM", "DPRContextEncoder", "DPRQuestionEncoder", "DPRReader", "Splinter"),
@@ -23,7 +23,9 @@ _WAYS: dict[Way, tuple[str, ...]] = {
     "t5": ("T5", "MT5"),
     "marian": ("Marian",),
 }
-WAY_OF_CLASS: dict[str, Way] = {f"{name}Tokenizer": way for way, names in _WAYS.items() for name in names}
+FAMILY_OF_CLASS: dict[str, TokenizerFamily] = {
+    f"{name}Tokenizer": way for way, names in _CLASSES_OF_FAMILY.items() for name in names
+}
 
 # Classes that read a tokenizer.json as it is.
 PLAIN_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend", "PreTrainedTokenizerFast")
@@ -45,7 +47,7 @@ _CLASS_OF_MODEL = {
 _STUBBORN = ("qwen2",)
 
 # Classes whose texts are divided by more than the vocabulary's files say, and what that is.
-FOREIGN = {
+UNREADABLE_CLASSES = {
     "BertJapaneseTokenizer": "a Japanese dictionary (MeCab, Sudachi or Juman++) cuts texts into words first",
     "BertweetTokenizer": "tweets are normalized first, and bpe.codes holds the merges",
     "PhobertTokenizer": "a Vietnamese segmenter cuts texts into words first, and bpe.codes holds the merges",
@@ -102,14 +104,14 @@ def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | N
     return named
 
 
-def way_of(name: str | None) -> Way | None:
+def tokenizer_family(name: str | None) -> TokenizerFamily | None:
     """Returns the way of a class; None for no class, for one that is plain and for one that is not known.
 
     Example:
-      >>> way_of("DistilBertTokenizer"), way_of("PreTrainedTokenizer"), way_of(None)
+      >>> tokenizer_family("DistilBertTokenizer"), tokenizer_family("PreTrainedTokenizer"), tokenizer_family(None)
       ('bert', None, None)
     """
-    return WAY_OF_CLASS.get(name) if name is not None else None
+    return FAMILY_OF_CLASS.get(name) if name is not None else None
 
 
 def check_readable(name: str | None, remedy: str) -> None:
@@ -127,7 +129,7 @@ def check_readable(name: str | None, remedy: str) -> None:
       Traceback (most recent call last):
       jaxlm.errors.ModelError: tokenizer_class='BertJapaneseTokenizer' is not supported without a ...
     """
-    if name in FOREIGN:
+    if name in UNREADABLE_CLASSES:
         raise ModelError(
-            f"tokenizer_class={name!r} is not supported without a tokenizer.json: {FOREIGN[name]}; {remedy}"
+            f"tokenizer_class={name!r} is not supported without a tokenizer.json: {UNREADABLE_CLASSES[name]}; {remedy}"
         )

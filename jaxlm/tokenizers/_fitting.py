@@ -7,14 +7,14 @@ from jaxlm.errors import ModelError
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
-class Fitted(NamedTuple):
+class FittedTokenizer(NamedTuple):
     """A tokenizer all of whose ids have a row, and the tokens that it had to lose for that."""
 
     tokenizer: Tokenizer
     dropped: tuple[str, ...]
 
 
-def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> Fitted:
+def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> FittedTokenizer:
     """Returns the tokenizer without added tokens that an embedding of `vocab_size` rows has no row for.
 
     Published folders have those: of images, of padding that only training knew. Text that spells one is then
@@ -25,7 +25,7 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> Fitted:
       vocab_size: V of the model; more rows than ids are fine, embeddings are padded.
 
     Returns:
-      `Fitted`.
+      `FittedTokenizer`.
 
     Raises:
       ModelError: if a token of the vocabulary or a role has no row.
@@ -37,7 +37,7 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> Fitted:
       jaxlm.errors.ModelError: the vocabulary does not match the embedding: the tokenizer has 260 ids and ...
     """
     if tokenizer.vocab_size <= vocab_size:
-        return Fitted(tokenizer, ())
+        return FittedTokenizer(tokenizer, ())
     content = json.loads(tokenizer.to_json())
     beyond = {token["content"] for token in content["added_tokens"] if token["id"] >= vocab_size}
     own = tokenizer.backend.get_vocab(with_added_tokens=False)
@@ -49,4 +49,4 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> Fitted:
         )
     content["added_tokens"] = [one for one in content["added_tokens"] if one["content"] not in beyond]
     fitted = Tokenizer.from_json(json.dumps(content), tokenizer.role_names())
-    return Fitted(fitted, tuple(sorted(beyond)))
+    return FittedTokenizer(fitted, tuple(sorted(beyond)))

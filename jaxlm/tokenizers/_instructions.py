@@ -59,7 +59,7 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
     counts = count_pretokens(texts)
     if not counts.pretokens:
         raise CorpusError("expected traces to train on: found no pretoken but specials")
-    whole = frequent(counts.mnemonics)[: room // 2]
+    whole = frequent_pretokens(counts.mnemonics)[: room // 2]
     merges = train_pieces(piece_counts(counts.pretokens, whole), room - len(whole))
     pieces = (left + right.removeprefix(CONTINUATION) for left, right in merges)
     symbols = dict.fromkeys((*INSTRUCTION_SPECIALS, *ALPHABET, *map(to_symbols, whole), *pieces))
@@ -89,11 +89,11 @@ def count_pretokens(texts: Iterable[str]) -> PretokenCounts:
     return counts
 
 
-def frequent(counts: Counter) -> list[str]:
+def frequent_pretokens(counts: Counter) -> list[str]:
     """The pretokens by falling count, ties by spelling.
 
     Example:
-      >>> frequent(Counter({"ret": 1, "mov": 2, "add": 1}))
+      >>> frequent_pretokens(Counter({"ret": 1, "mov": 2, "add": 1}))
       ['mov', 'add', 'ret']
     """
     return sorted(counts, key=lambda pretoken: (-counts[pretoken], pretoken))

@@ -21,10 +21,12 @@ from jaxlm.tokenizers._word_pieces import from_vocab_txt
 
 LOG = logging.getLogger(__name__)
 # What a folder's tokenizer may be kept in.
-WANTED = (
+EXPECTED_FILES = (
     "tokenizer.json, vocab.json with merges.txt or source.spm, vocab.txt, spiece.model, or tokenizer.model"
 )
-WAY_OUT = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
+CONVERSION_REMEDY = (
+    "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(OUT) of transformers writes tokenizer.json"
+)
 
 
 def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | None = None) -> Tokenizer:
@@ -98,7 +100,7 @@ def _from_vocabulary(
     folder: Path, settings: TokenizerSettings, side: Side, rows: int | None
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """The tokenizer of the older files, and role to token."""
-    check_readable(settings.class_name, WAY_OUT)
+    check_readable(settings.class_name, CONVERSION_REMEDY)
     if settings.way is None and settings.class_name not in (None, *PLAIN_CLASSES):
         told = "%s: tokenizer_class=%r is not known: its vocabulary is read as its specials tell"
         LOG.warning(told, folder, settings.class_name)
@@ -110,17 +112,17 @@ def _from_vocabulary(
         return from_vocab_txt(folder / "vocab.txt", settings, rows)
     pieces = next((folder / name for name in (T5_FILE, LLAMA_FILE) if (folder / name).exists()), None)
     if pieces is None:
-        raise ModelNotFoundError(f"no tokenizer in {folder}: expected {WANTED}{_instead(folder)}")
+        raise ModelNotFoundError(f"no tokenizer in {folder}: expected {EXPECTED_FILES}{_instead(folder)}")
     try:
         return from_sentence_pieces(pieces, settings, rows), settings.roles
     except ValueError as error:
-        raise ModelError(f"{error}; {WAY_OUT}") from error
+        raise ModelError(f"{error}; {CONVERSION_REMEDY}") from error
 
 
 def _instead(folder: Path) -> str:
     """What is there in place of a tokenizer, and what to do about it."""
     for pattern, way_out in (
-        ("*.model", WAY_OUT),
+        ("*.model", CONVERSION_REMEDY),
         ("*.spm", "Marian's are source.spm, target.spm and vocab.json: fetch what is missing"),
     ):
         found = [path.name for path in sorted(folder.glob(pattern))]

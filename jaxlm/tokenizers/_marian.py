@@ -12,7 +12,7 @@ from tokenizers import AddedToken, models
 from jaxlm.errors import ModelError
 from jaxlm.tokenizers._sentence_piece_file import NORMAL, USER_DEFINED, SentencePieces, read_sentence_pieces
 from jaxlm.tokenizers._sentence_pieces import BEYOND, HIDDEN
-from jaxlm.tokenizers._spm_backends import around, reserve, scored, set_preparation
+from jaxlm.tokenizers._spm_backends import around, reserve_tokens, scored, set_preparation
 from jaxlm.tokenizers._vocabularies import read_vocabulary
 
 Side = Literal["source", "target"]
@@ -52,7 +52,7 @@ def from_marian(
     plain = {*specials.values(), *codes}
     backend = tokenizers.Tokenizer(_marian_model(found, vocab, plain, vocab[specials["unk"]]))
     set_preparation(backend, found, hidden=True, ends=r"\A +| +\z")
-    reserve(backend, [token for token in specials.values() if token in vocab])
+    reserve_tokens(backend, [token for token in specials.values() if token in vocab])
     backend.add_tokens([AddedToken(code, normalized=False) for code in codes])
     return around(backend, None, specials["eos"])
 

@@ -9,7 +9,7 @@ from tokenizers import AddedToken
 
 from jaxlm import io
 from jaxlm.errors import ModelError
-from jaxlm.tokenizers._classes import Way, class_name, way_of
+from jaxlm.tokenizers._classes import TokenizerFamily, class_name, tokenizer_family
 from jaxlm.tokenizers._roles import Specials
 from jaxlm.tokenizers._texts import check_characters
 
@@ -20,7 +20,7 @@ _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 # The roles of a class whose tokens no one names. The end of a text stands for what is unknown in GPT-2's,
 # whose bytes leave nothing unknown.
-USUAL_ROLES: dict[Way, dict[str, str]] = {
+USUAL_ROLES: dict[TokenizerFamily, dict[str, str]] = {
     "bert": {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"},
     "esm": {"eos": "<eos>", "unk": "<unk>", "pad": "<pad>", "cls": "<cls>", "mask": "<mask>"},
     "roberta": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
@@ -63,8 +63,8 @@ class TokenizerSettings(NamedTuple):
     rows: int | None
 
     @property
-    def way(self) -> Way | None:
-        return way_of(self.class_name)
+    def way(self) -> TokenizerFamily | None:
+        return tokenizer_family(self.class_name)
 
     @property
     def told_roles(self) -> dict[str, str | None]:

@@ -8,7 +8,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from jaxlm.errors import ModelError
-from jaxlm.tokenizers._added_tokens import add_listed
+from jaxlm.tokenizers._added_tokens import register_added_tokens
 from jaxlm.tokenizers._sentence_piece_file import (
     CONTROL,
     NORMAL,
@@ -38,7 +38,7 @@ def from_sentence_pieces(
       file: the model file.
       settings: what stands beside it; of tokenizer_config.json `extra_ids`, `add_bos_token`, `add_eos_token`,
         `add_prefix_space` and `legacy` count.
-      rows: of the embedding; see `add_listed`.
+      rows: of the embedding; see `register_added_tokens`.
 
     Raises:
       ValueError: if a file cannot be read, or tokens that were added later have other ids in them.
@@ -54,10 +54,10 @@ def from_sentence_pieces(
     set_preparation(
         backend, found, hidden=hidden, ends=ends if found.adds_space else None, legacy=config.get("legacy")
     )
-    reserve(backend, [*found.of_kind(UNKNOWN, CONTROL), *sentinels])
+    reserve_tokens(backend, [*found.of_kind(UNKNOWN, CONTROL), *sentinels])
     if found.model == "bpe":
         backend.add_tokens([AddedToken(text, normalized=True) for text in found.of_kind(USER_DEFINED)])
-    add_listed(backend, [_as_written(one) for one in settings.reserved()], rows=rows)
+    register_added_tokens(backend, [_as_written(one) for one in settings.reserved()], rows=rows)
     roles = settings.named_roles
     bos, eos = roles.get("bos", "<s>"), roles.get("eos", "</s>")
     return around(
@@ -141,7 +141,7 @@ def set_preparation(
     backend.decoder = decoders.Sequence(parts)
 
 
-def reserve(backend: tokenizers.Tokenizer, tokens: Sequence[str]) -> None:
+def reserve_tokens(backend: tokenizers.Tokenizer, tokens: Sequence[str]) -> None:
     backend.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxlm.tokenizers._opening import Frame, file_frame
+from jaxlm.tokenizers._frame import Frame, file_frame
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
 # The two that put tokens around a text under a name of their own; both cut offsets, too.

@@ -5,13 +5,13 @@ from typing import Any
 
 import tokenizers
 
-from jaxlm.tokenizers._added_tokens import add_listed
-from jaxlm.tokenizers._classes import Way
+from jaxlm.tokenizers._added_tokens import register_added_tokens
+from jaxlm.tokenizers._classes import TokenizerFamily
 from jaxlm.tokenizers._files import parse_tokenizer
 from jaxlm.tokenizers._kinds import infer_kind
+from jaxlm.tokenizers._processing_steps import processing_steps, put_end_tokens, set_processing
 from jaxlm.tokenizers._settings import USUAL_ROLES, ListedToken, TokenizerSettings
-from jaxlm.tokenizers._vocabularies import BYTE_WAYS
-from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
+from jaxlm.tokenizers._vocabularies import BYTE_LEVEL_FAMILIES
 from jaxlm.tokenizers._word_pieces import is_residues, split_residues
 
 
@@ -44,7 +44,7 @@ def from_tokenizer_json(
     data, way = json.loads(text), settings.way
     # The pipelines of our own are known by what they do, whatever class stands beside them.
     if way is not None and _is_of(way, data) and infer_kind(backend) == "huggingface":
-        take_steps(backend, steps_of(way, settings.values))
+        set_processing(backend, processing_steps(way, settings.values))
         _take_unknown(backend, way, settings)
         _put_own_ends_around(backend, way, settings)
     else:
@@ -55,7 +55,7 @@ def from_tokenizer_json(
         split_residues(backend)
     unreserved = _unreserved(backend, settings, rows)
     if unreserved:
-        add_listed(backend, unreserved, rows=rows)
+        register_added_tokens(backend, unreserved, rows=rows)
     return backend
 
 
@@ -76,7 +76,7 @@ def _unreserved(
     return unreserved
 
 
-def _is_of(way: Way, data: dict[str, Any]) -> bool:
+def _is_of(way: TokenizerFamily, data: dict[str, Any]) -> bool:
     """Whether a file divides texts by the model of a class."""
     model, cuts = data["model"], json.dumps(data.get("pre_tokenizer"))
     # Files of before 2020 leave the type out.
@@ -85,23 +85,25 @@ def _is_of(way: Way, data: dict[str, Any]) -> bool:
     if way == "bert":
         return kind == "WordPiece"
     return kind == "BPE" and (
-        over_bytes if way in BYTE_WAYS else not over_bytes and way in ("llama", "gemma")
+        over_bytes if way in BYTE_LEVEL_FAMILIES else not over_bytes and way in ("llama", "gemma")
     )
 
 
-def _take_unknown(backend: tokenizers.Tokenizer, way: Way, settings: TokenizerSettings) -> None:
+def _take_unknown(backend: tokenizers.Tokenizer, way: TokenizerFamily, settings: TokenizerSettings) -> None:
     """BERT's class says which token stands for what the vocabulary can't write, whatever the file says."""
     unk = settings.named_roles.get("unk")
     if way == "bert" and unk is not None and backend.token_to_id(unk) is not None:
         backend.model.unk_token = unk
 
 
-def _put_own_ends_around(backend: tokenizers.Tokenizer, way: Way, settings: TokenizerSettings) -> None:
+def _put_own_ends_around(
+    backend: tokenizers.Tokenizer, way: TokenizerFamily, settings: TokenizerSettings
+) -> None:
     roles = settings.named_roles
     if way in ("bert", "roberta"):
-        put_around(backend, roles.get("cls"), roles.get("sep"), again=2 if way == "roberta" else 1)
+        put_end_tokens(backend, roles.get("cls"), roles.get("sep"), again=2 if way == "roberta" else 1)
     if way == "neox":
-        put_around(backend, None, None)
+        put_end_tokens(backend, None, None)
 
 
 def _follow_named(backend: tokenizers.Tokenizer, data: dict[str, Any], settings: TokenizerSettings) -> None:

@@ -7,14 +7,14 @@ import tokenizers
 from tokenizers import models
 
 from jaxlm.errors import ModelError
-from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
+from jaxlm.tokenizers._added_tokens import conventional_tokens, insert_added_tokens, register_added_tokens
 from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
-from jaxlm.tokenizers._classes import Way
+from jaxlm.tokenizers._classes import TokenizerFamily
 from jaxlm.tokenizers._files import check_ids
+from jaxlm.tokenizers._processing_steps import processing_steps, put_end_tokens, set_processing
 from jaxlm.tokenizers._settings import TokenizerSettings, read_object
-from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 
-BYTE_WAYS: tuple[Way, ...] = ("gpt2", "roberta", "qwen2", "neox")
+BYTE_LEVEL_FAMILIES: tuple[TokenizerFamily, ...] = ("gpt2", "roberta", "qwen2", "neox")
 
 
 def from_vocab_json(
@@ -30,7 +30,7 @@ def from_vocab_json(
       vocab_file: token to id.
       merges_file: a pair a line; lines end at LF or CR LF, empty ones and `#version` stand for nothing.
       settings: what stands beside them.
-      rows: of the embedding; see `add_listed`.
+      rows: of the embedding; see `register_added_tokens`.
 
     Returns:
       The backend, and role to token.
@@ -41,20 +41,20 @@ def from_vocab_json(
     vocab = read_vocabulary(vocab_file)
     if any(symbol not in vocab for symbol in BYTE_SYMBOLS) or any(token.endswith("</w>") for token in vocab):
         raise ModelError("vocab.json is not over GPT-2's bytes; save the tokenizer as tokenizer.json first")
-    if settings.way not in BYTE_WAYS:
+    if settings.way not in BYTE_LEVEL_FAMILIES:
         is_roberta = {"<s>", "</s>", "<mask>"} <= vocab.keys()
         settings = settings._replace(class_name="RobertaTokenizer" if is_roberta else None)
     reserved = settings.reserved()
-    reserved += conventional(vocab, reserved) if settings.way is None else []
-    filled, holes = with_listed({token: id for token, id in vocab.items() if token}, reserved)
+    reserved += conventional_tokens(vocab, reserved) if settings.way is None else []
+    filled, holes = insert_added_tokens({token: id for token, id in vocab.items() if token}, reserved)
     try:
         model = models.BPE(filled, read_merges(merges_file))
     # The Rust side raises bare `Exception` for merges of what the vocabulary lacks.
     except Exception as error:
         raise ModelError(f"vocab.json and merges.txt don't fit together ({error})") from error
     backend = tokenizers.Tokenizer(model)
-    take_steps(backend, steps_of(settings.way or "gpt2", settings.values))
-    add_listed(backend, reserved, rows=rows, plain=holes)
+    set_processing(backend, processing_steps(settings.way or "gpt2", settings.values))
+    register_added_tokens(backend, reserved, rows=rows, plain=holes)
     _put_ends_around(backend, settings)
     return backend, settings.named_roles
 
@@ -96,10 +96,10 @@ def read_vocabulary(file: Path) -> dict[str, int]:
 def _put_ends_around(backend: tokenizers.Tokenizer, settings: TokenizerSettings) -> None:
     roles = settings.named_roles
     if settings.way == "roberta" or (settings.way is None and {"cls", "sep"} <= roles.keys()):
-        put_around(backend, roles.get("cls"), roles.get("sep"), again=2)
+        put_end_tokens(backend, roles.get("cls"), roles.get("sep"), again=2)
         return
     opening, closing = (
         roles.get(role) if settings.values.get(f"add_{role}_token") else None for role in ("bos", "eos")
     )
     if opening or closing:
-        put_around(backend, opening, closing)
+        put_end_tokens(backend, opening, closing)

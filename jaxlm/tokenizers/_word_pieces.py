@@ -11,12 +11,12 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from jaxlm.errors import ModelError
-from jaxlm.tokenizers._added_tokens import add_listed, conventional, with_listed
+from jaxlm.tokenizers._added_tokens import conventional_tokens, insert_added_tokens, register_added_tokens
 from jaxlm.tokenizers._kinds import residues_backend
+from jaxlm.tokenizers._processing_steps import processing_steps, put_end_tokens, set_processing
 from jaxlm.tokenizers._residues import ALPHABETS, AMINO_ACIDS
 from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
 from jaxlm.tokenizers._settings import ListedToken, TokenizerSettings
-from jaxlm.tokenizers._ways import put_around, steps_of, take_steps
 
 LOG = logging.getLogger(__name__)
 # A residue, known or not, a gap, a stop, or what separates chains; and names in brackets, [unused1].
@@ -58,7 +58,7 @@ def from_vocab_txt(
     Args:
       file: a token a line.
       settings: what stands beside it.
-      rows: of the embedding; see `add_listed`.
+      rows: of the embedding; see `register_added_tokens`.
 
     Returns:
       The backend, and role to token.
@@ -76,15 +76,15 @@ def from_vocab_txt(
         return alphabet, settings.named_roles
     vocab = {token: id for id, token in enumerate(lines) if token}
     if settings.way is None:
-        reserved = [*reserved, *conventional(vocab, reserved)]
-    filled, holes = with_listed(vocab, reserved, size=len(lines))
+        reserved = [*reserved, *conventional_tokens(vocab, reserved)]
+    filled, holes = insert_added_tokens(vocab, reserved, size=len(lines))
     names = {one.token.content for one in reserved}
     ordinary = [token for token in vocab if token not in names]
     backend = _divided(filled, _unknown(vocab, settings, file), ordinary, settings, file)
-    add_listed(backend, reserved, rows=rows, plain=holes)
+    register_added_tokens(backend, reserved, rows=rows, plain=holes)
     opening, closing = _ends(backend, settings)
     if opening or closing:
-        put_around(backend, opening, closing)
+        put_end_tokens(backend, opening, closing)
     return backend, settings.named_roles
 
 
@@ -120,7 +120,7 @@ def _divided(
         split_residues(backend)
         return backend
     backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=unk))
-    take_steps(backend, steps_of("bert", _with_case(settings.values, ordinary, file)))
+    set_processing(backend, processing_steps("bert", _with_case(settings.values, ordinary, file)))
     return backend
 
 

@@ -2,82 +2,121 @@
 
 from jaxlm.io import damage, write_digests
 from jaxlm.models import Evaluation, LevelSummary, SequenceEvaluation
-from jaxlm.training._causal import causal_lm_loss, prepare_next, shift_batch
-from jaxlm.training._checkpoints import Checkpoint, CheckpointWriter, checkpoints, last_good, load_arrays
-from jaxlm.training._ensemble import (
-    ensemble_step,
-    init_ensemble,
-    make_shared_body_step,
-    member_rngs,
-    stack_batches,
-)
-from jaxlm.training._evaluation import (
+from jaxlm.training.losses import (
+    HeadCall,
+    LossConfig,
+    LossFunction,
+    LossInputs,
+    Setting,
+    Split,
+    TokenPlan,
+    TokenSummary,
+    label_summary,
     log_frequencies,
+    loss_function,
+    named_rng,
+    position_options,
     summarize,
     summarize_sequences,
+    summarize_tokens,
+    token_evaluation,
+    token_loss,
+    token_loss_function,
+    token_metrics,
+    token_summary,
     unigram_log_probs,
 )
-from jaxlm.training._evaluator import Evaluator, evaluate, make_eval_step
-from jaxlm.training._events import (
-    Compiled,
-    Evaluated,
-    Event,
-    Finished,
-    Noted,
-    Progress,
-    Saved,
-    Started,
-    Stopped,
-    Warned,
-)
-from jaxlm.training._experiment import Experiment
-from jaxlm.training._frozen import hold, last_layers
-from jaxlm.training._initial import begin_from, initial_params
-from jaxlm.training._joint import JointTask, JointTasks
-from jaxlm.training._labels import Examples, batch_examples, prepare_labels
-from jaxlm.training._loop import train
-from jaxlm.training._loss import HeadCall, LossFunction, LossInputs, loss_function, named_rng
-from jaxlm.training._loss_config import LossConfig
-from jaxlm.training._masked import Masking, make_masking, mask_batch, masked_lm_loss, prepare_masked
-from jaxlm.training._metrics import read_metrics
-from jaxlm.training._objective import READS, Objective
-from jaxlm.training._objectives import OBJECTIVES, as_objective, objective_of
-from jaxlm.training._optimizer import OptimizerConfig, decays, make_optimizer
-from jaxlm.training._run_config import RunConfig
-from jaxlm.training._run_folder import load_experiment
-from jaxlm.training._schedule import learning_rate_schedule, warmup_steps
-from jaxlm.training._sequence import (
+from jaxlm.training.objectives import (
+    OBJECTIVES,
+    READ_FIELDS,
+    Examples,
+    Masking,
+    Objective,
+    SpanPlan,
+    as_objective,
+    batch_examples,
+    causal_lm_loss,
     class_evaluation,
     class_loss,
     classification_loss,
+    corrupt_span_batch,
+    make_masking,
+    make_span_plan,
+    mask_batch,
+    masked_lm_loss,
+    objective_of,
+    prepare_labels,
+    prepare_masked,
+    prepare_next,
+    prepare_spans,
     regression_loss,
     sequence_outputs,
+    shift_batch,
+    shifted,
     smoothed_cross_entropy,
+    span_corruption_loss,
+    target_capacity,
     value_loss,
 )
-from jaxlm.training._setting import Setting, Split, position_options
-from jaxlm.training._signals import StopRequest
-from jaxlm.training._span_corruption import (
-    Spans,
-    make_spans,
-    prepare_spans,
-    shifted,
-    span_corruption_loss,
-    take_out,
-    target_room,
+from jaxlm.training.run import (
+    Checkpoint,
+    CheckpointWriter,
+    Compiled,
+    Evaluated,
+    Event,
+    Experiment,
+    Finished,
+    Noted,
+    Progress,
+    RunConfig,
+    Saved,
+    Started,
+    Stopped,
+    StopRequest,
+    Task,
+    TrainingError,
+    Warned,
+    checkpoints,
+    evaluation_setting,
+    experiment_from_model,
+    initial_params,
+    last_good,
+    load_arrays,
+    load_experiment,
+    make_split,
+    make_task,
+    model_config,
+    read_metrics,
+    setting_of,
+    train,
+    unused_fields,
 )
-from jaxlm.training._step import TrainState, init_state, make_train_step
-from jaxlm.training._summaries import label_summary, token_summary
-from jaxlm.training._task import Task, evaluation_setting, make_split, make_task, model_config, setting_of
-from jaxlm.training._token_loss import token_evaluation, token_loss, token_loss_function
-from jaxlm.training._token_metrics import TokenSummary, summarize_tokens, token_metrics
-from jaxlm.training._token_plan import TokenPlan
-from jaxlm.training._trainer import TrainingError
-from jaxlm.training._unread import unread_fields
+from jaxlm.training.step import (
+    Evaluator,
+    JointTask,
+    JointTasks,
+    OptimizerConfig,
+    TrainState,
+    decay_mask,
+    ensemble_step,
+    evaluate,
+    hold,
+    init_ensemble,
+    init_state,
+    last_layers,
+    learning_rate_schedule,
+    make_eval_step,
+    make_optimizer,
+    make_shared_body_step,
+    make_train_step,
+    member_rngs,
+    stack_batches,
+    warmup_steps,
+)
 
 __all__ = [
     "OBJECTIVES",
-    "READS",
+    "READ_FIELDS",
     "Checkpoint",
     "CheckpointWriter",
     "Compiled",
@@ -104,7 +143,7 @@ __all__ = [
     "Saved",
     "SequenceEvaluation",
     "Setting",
-    "Spans",
+    "SpanPlan",
     "Split",
     "Started",
     "StopRequest",
@@ -117,17 +156,18 @@ __all__ = [
     "Warned",
     "as_objective",
     "batch_examples",
-    "begin_from",
     "causal_lm_loss",
     "checkpoints",
     "class_evaluation",
     "class_loss",
     "classification_loss",
+    "corrupt_span_batch",
     "damage",
-    "decays",
+    "decay_mask",
     "ensemble_step",
     "evaluate",
     "evaluation_setting",
+    "experiment_from_model",
     "hold",
     "init_ensemble",
     "init_state",
@@ -144,7 +184,7 @@ __all__ = [
     "make_masking",
     "make_optimizer",
     "make_shared_body_step",
-    "make_spans",
+    "make_span_plan",
     "make_split",
     "make_task",
     "make_train_step",
@@ -171,8 +211,7 @@ __all__ = [
     "summarize",
     "summarize_sequences",
     "summarize_tokens",
-    "take_out",
-    "target_room",
+    "target_capacity",
     "token_evaluation",
     "token_loss",
     "token_loss_function",
@@ -180,7 +219,7 @@ __all__ = [
     "token_summary",
     "train",
     "unigram_log_probs",
-    "unread_fields",
+    "unused_fields",
     "value_loss",
     "warmup_steps",
     "write_digests",

@@ -12,7 +12,7 @@ from jaxlm.cli import _convert, _evaluate, _fill, _generate, _info, _next, _scor
 from jaxlm.cli._arguments import known_options, read_arguments
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._options import parse
-from jaxlm.cli._values import kinds_of
+from jaxlm.cli._values import value_types
 
 KINDS = {
     "train": _train.Train,
@@ -53,7 +53,7 @@ def of_kind(wanted):
     return [
         (command, name)
         for command, name in SPELLINGS
-        if wanted in kinds_of(KNOWN[command][name].hint) and KNOWN[command][name].sets is None
+        if wanted in value_types(KNOWN[command][name].hint) and KNOWN[command][name].sets is None
     ]
 
 
@@ -93,7 +93,7 @@ def test_every_option_is_given_once(command):
 
 def example(hint):
     """A value that an option takes."""
-    kind = kinds_of(hint)[0]
+    kind = value_types(hint)[0]
     if typing.get_origin(kind) is typing.Literal:
         return str(typing.get_args(kind)[0])
     return {int: "7", float: "0.5", bool: "yes", str: "a", types.NoneType: "None"}[kind]
@@ -110,7 +110,7 @@ def test_an_option_that_may_be_none_takes_none():
 
 def test_numbers_are_numbers_of_their_type():
     for command, name in of_kind(int):
-        floats = float in kinds_of(KNOWN[command][name].hint)
+        floats = float in value_types(KNOWN[command][name].hint)
         for value in NO_WHOLE if not floats else NO_NUMBER:
             assert f"got {value[:50]!r}"[:-1] in refused(command, "m", f"{name}={value}")
         for value in ("7", "-7", "+7", "1_000", "9223372036854775807"):
@@ -125,7 +125,7 @@ def test_numbers_are_numbers_of_their_type():
 
 def test_words_are_among_those_that_there_are():
     for command, name in SPELLINGS:
-        choices = [kind for kind in kinds_of(KNOWN[command][name].hint) if typing.get_origin(kind)]
+        choices = [kind for kind in value_types(KNOWN[command][name].hint) if typing.get_origin(kind)]
         for word in ("", "zzz", "NONE", "1.5.2") if choices else ():
             line = refused(command, "m", f"{name}={word}")
             assert all(repr(str(one)) in line for kind in choices for one in typing.get_args(kind))
@@ -210,7 +210,7 @@ def test_the_parser_gives_what_was_read(command):
     lead = ["m", "o"] if command == "convert" else ["m"]
     needed = ["--out=o"] if command.startswith("score") else []
     for option in {option.name: option for option in KNOWN[command].values()}.values():
-        is_flag = option.sets is not None or bool in kinds_of(option.hint)
+        is_flag = option.sets is not None or bool in value_types(option.hint)
         value = "yes" if is_flag else example(option.hint)
         arguments = [*lead, *(needed if option.name != "--out" else ()), f"{option.name}={value}"]
         try:

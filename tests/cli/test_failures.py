@@ -7,8 +7,8 @@ import pytest
 
 from jaxlm import data, errors, io, models, ops, training
 from jaxlm.cli import main
-from jaxlm.cli._failures import GO_ON, describe, say
-from jaxlm.data import _folders
+from jaxlm.cli._failures import RESUME_HINTS, describe, say
+from jaxlm.data.cache import _folders
 
 
 def caught(function):
@@ -137,7 +137,7 @@ def test_whatever_keeps_a_file_from_being_written_is_a_failure_with_a_remedy(num
 
     code, line = describe(caught(write), command)
     assert code == 1 and "out/part" in line and "\n" not in line
-    assert line.endswith(GO_ON.get(command, ("", "call the same again"))[1])
+    assert line.endswith(RESUME_HINTS.get(command, ("", "call the same again"))[1])
 
 
 def test_a_command_may_know_better_how_to_go_on():
@@ -180,10 +180,10 @@ def test_nobody_is_told_where_stderr_is_full_or_closed(monkeypatch):
 
 def test_the_last_resort_says_that_it_is_a_bug_and_which_call_of_ours_met_it(tmp_path):
     try:
-        io.write_whole(tmp_path / "a", lambda partial: [][1])
+        io.write_atomically(tmp_path / "a", lambda partial: [][1])
     except IndexError as error:
         _, line = describe(error)
-    assert line.startswith("failed at test_failures.py:") and ", called at io/_whole.py:" in line
+    assert line.startswith("failed at test_failures.py:") and ", called at io/_atomic.py:" in line
     assert ", a bug: IndexError: list index out of range" in line
 
 

@@ -6,9 +6,9 @@ from jaxlm.cli._probes import (
     FUNCTIONS,
     Probe,
     _trace,
-    around_mask,
     as_text,
     bytecode_probes,
+    crop_around_mask,
     held_out_probes,
 )
 
@@ -38,10 +38,10 @@ def test_what_a_vocabulary_has_not_as_one_token_is_not_asked_for():
 
 def test_a_long_probe_is_shown_around_its_mask(tokenizer):
     text = "LOAD_FAST self [NEXT] " * 9 + "[MASK] self" + " [NEXT] LOAD_FAST text" * 9
-    shown = around_mask(tokenizer, Probe(tokenizer.encode(text), "LOAD_FAST"), most=30)
+    shown = crop_around_mask(tokenizer, Probe(tokenizer.encode(text), "LOAD_FAST"), most=30)
     assert shown == "… [NEXT] LOAD_FAST self [NEXT] [MASK] self [NEXT] LOAD_FAST text …"
     short = "LOAD_FAST [MASK]"
-    assert around_mask(tokenizer, Probe(tokenizer.encode(short), "self")) == short
+    assert crop_around_mask(tokenizer, Probe(tokenizer.encode(short), "self")) == short
 
 
 def test_held_out_probes_hide_a_token_of_a_record(tmp_path):

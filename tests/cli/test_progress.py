@@ -7,7 +7,7 @@ from rich.console import Console
 from jaxlm import training
 from jaxlm.cli import _progress
 from jaxlm.cli._output import duration
-from jaxlm.cli._progress import Display
+from jaxlm.cli._progress import TrainDisplay
 
 STARTED = training.Started("runs/x", 1234, 0, 100, 640, "1 x cpu", 2.5, ("a note [NEXT]",))
 
@@ -17,7 +17,7 @@ def progress(step, loss=3.0):
 
 
 def test_without_a_terminal_there_are_plain_lines_and_few_of_them(capsys):
-    with Display() as display:
+    with TrainDisplay() as display:
         display.show(STARTED)
         for step in range(1, 101):
             display.show(progress(step))
@@ -34,7 +34,7 @@ def test_without_a_terminal_there_are_plain_lines_and_few_of_them(capsys):
 
 
 def test_a_resumed_run_says_where_it_goes_on(capsys):
-    with Display() as display:
+    with TrainDisplay() as display:
         display.show(STARTED._replace(step=40))
     assert "going on from step 40" in capsys.readouterr().err
 
@@ -49,7 +49,7 @@ def terminal(monkeypatch):
 
 def test_on_a_terminal_there_is_a_bar_with_lines_above_it(terminal):
     scores = training.Evaluation(2.5, 12.2, 0.25, 0.5, 0.1, 9, 90, 0, 5.0, 148.4, 0.1)
-    with Display() as display:
+    with TrainDisplay() as display:
         display.show(STARTED)
         display.show(progress(50, loss=3.25))
         display.show(training.Evaluated(50, "validation", scores))
@@ -64,7 +64,7 @@ def test_on_a_terminal_there_is_a_bar_with_lines_above_it(terminal):
 
 
 def test_the_bar_is_taken_down_when_the_run_fails(terminal):
-    with pytest.raises(ValueError, match="no more"), Display() as display:
+    with pytest.raises(ValueError, match="no more"), TrainDisplay() as display:
         display.show(STARTED)
         raise ValueError("no more")
     assert terminal.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is shown again

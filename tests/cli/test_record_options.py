@@ -7,7 +7,7 @@ import pytest
 from jaxlm import models, training
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._options import parse
-from jaxlm.cli._record_options import laid_out
+from jaxlm.cli._record_options import flat_options
 from jaxlm.cli._train import read_request
 
 SMALL, UNDERTALE = ["--preset", "small"], ["--preset", "undertale-medium"]
@@ -121,5 +121,5 @@ class Plain:
 
 
 def test_what_has_no_records_is_parsed_as_it_is():
-    assert laid_out(Plain) is Plain
+    assert flat_options(Plain) is Plain
     assert parse(Plain, ["--depth", "3"], program="p") == Plain(depth=3)

@@ -17,7 +17,7 @@ import pytest
 
 from jaxlm import pretrained, scoring, steps
 from jaxlm.cli import _score, _score_options, main
-from jaxlm.cli._cluster import own_shard
+from jaxlm.cli._cluster import cluster_shard
 from tests.scoring.fakes import Fake, contents
 
 ROOT = Path(__file__).parents[2]
@@ -305,7 +305,7 @@ def test_the_gpus_of_a_process_are_its_own(monkeypatch):
         name: jax.config.read(name) for name in ("jax_cuda_visible_devices", "jax_rocm_visible_devices")
     }
     try:
-        assert own_shard() == (1, 1)
+        assert cluster_shard() == (1, 1)
         assert {jax.config.read(name) for name in before} == {"3"}
     finally:
         for name, value in before.items():
@@ -313,7 +313,7 @@ def test_the_gpus_of_a_process_are_its_own(monkeypatch):
 
 
 def test_shards_are_named_once(score, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(_score, "own_shard", lambda: (1, 2))
+    monkeypatch.setattr(_score, "cluster_shard", lambda: (1, 2))
     assert score("--distributed", "--shard", "1/2") == 2
     assert "leave --shard out" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ from jaxlm import models, training
 from jaxlm.cli._arguments import known_options
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._train import Train, read_request
-from jaxlm.cli._values import kinds_of
+from jaxlm.cli._values import value_types
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +120,7 @@ def test_every_option_alone_is_its_field_or_refused():
     known = {option.name: option for option in known_options(Train).values()}
     own = {"--data", "--preset", "--out", "--resume", "--json", "--dropout", "--run.init"}
     for name in sorted(known.keys() - own):
-        kind = kinds_of(known[name].hint)[0]
+        kind = value_types(known[name].hint)[0]
         words = {int: "2", float: "0.5", bool: "true", str: "(a)"}
         value = words.get(kind) or str(typing.get_args(kind)[-1])
         try:

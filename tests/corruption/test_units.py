@@ -101,7 +101,7 @@ def test_words_of_scripts_without_spaces_are_graphemes_and_runs_of_katakana(text
 
 def test_words_are_the_same_on_a_device():
     for tokenizer in script_tokenizers():
-        units, size = units_of(tokenizer), 80
+        units, size = encode_pairs(tokenizer), 80
         rows = [tokenizer.encode(text) for text in SCRIPTS]
         tokens = np.stack([np.pad(row[:size], (0, max(size - len(row), 0)), mode="wrap") for row in rows])
         found = jax.jit(lambda tokens, units=units: unit_starts(tokens, units))(jnp.asarray(tokens))
@@ -111,7 +111,7 @@ def test_words_are_the_same_on_a_device():
 def spans(tokenizer, text):
     """Where units begin, as places in the bytes of a text."""
     ids = tokenizer.encode(text)
-    starts = unit_starts(ids[None], units_of(tokenizer))[0]
+    starts = unit_starts(ids[None], encode_pairs(tokenizer))[0]
     sizes = np.cumsum([0, *(len(piece) for piece in piece_bytes(tokenizer, ids))])
     assert sizes[-1] == len(text.encode())
     return [int(sizes[place]) for place in np.flatnonzero(starts)]
@@ -138,7 +138,7 @@ def piece_bytes(tokenizer, ids):
 
 
 @functools.cache
-def units_of(tokenizer):
+def encode_pairs(tokenizer):
     return make_units("word", tokenizer, tokenizer.vocab_size)
 
 
@@ -147,7 +147,7 @@ def units_of(tokenizer):
 def test_words_of_any_mixture_are_those_of_its_characters(text):
     tokenizer = tokenizers.bytes_tokenizer()
     ids = tokenizer.encode(text)
-    starts = unit_starts(ids[None], units_of(tokenizer))[0]
+    starts = unit_starts(ids[None], encode_pairs(tokenizer))[0]
     found = [bytes(part.astype(np.uint8)).decode() for part in np.split(ids, np.flatnonzero(starts)[1:])]
     assert found == expected_words(text)
 
@@ -173,7 +173,7 @@ def test_marks_of_wordpiece_do_not_join_what_has_no_spaces():
     backend.add_special_tokens(["[UNK]", "[MASK]"])
     tokenizer = tokenizers.Tokenizer.from_json(backend.to_str())
     ids = tokenizer.encode("ひらが アメリ 東京abc abcd")
-    starts = unit_starts(ids[None], units_of(tokenizer))[0]
+    starts = unit_starts(ids[None], encode_pairs(tokenizer))[0]
     assert starts.tolist() == [True] * 3 + [True, False, False] + [True] * 3 + [True, False]
 
 

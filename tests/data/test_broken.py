@@ -13,11 +13,11 @@ def test_lines_of_text_and_traces(tmp_path):
     for source in (data.text_source, data.traces_source):
         found = list(source(path, broken="yield"))
         assert found[0] == data.Record("a.txt:1", "one", {})
-        assert found[1] == data.Unread("a.txt:2", f"{path}:2: not UTF-8 at byte 4 (0xff); convert the file, "
+        assert found[1] == data.UnreadableRecord("a.txt:2", f"{path}:2: not UTF-8 at byte 4 (0xff); convert the file, "
                                        "for instance with iconv -t UTF-8")  # fmt: skip
         assert found[2].text == "three"
     whole = list(data.text_source(path, document="file", broken="yield"))
-    assert [type(one) for one in whole] == [data.Unread]
+    assert [type(one) for one in whole] == [data.UnreadableRecord]
 
 
 def test_lines_of_json(tmp_path):
@@ -25,7 +25,7 @@ def test_lines_of_json(tmp_path):
     path.write_text('{"text": "one"}\n{"text": \n{"body": "three"}\n{"text": 4}\n\n{"text": "six"}\n')
     found = list(data.jsonl_source(path, broken="yield"))
     assert [one.id for one in found] == [f"a.jsonl:{line}" for line in (1, 2, 3, 4, 6)]
-    assert [isinstance(one, data.Unread) for one in found] == [False, True, True, True, False]
+    assert [isinstance(one, data.UnreadableRecord) for one in found] == [False, True, True, True, False]
     with pytest.raises(data.CorpusError, match=r"a\.jsonl:1: no field 'body'; the fields there are 'text'"):
         list(data.jsonl_source(path, field="body", broken="yield"))
 
@@ -35,7 +35,12 @@ def test_sequences(tmp_path):
     path.write_bytes(b"MKV\nLAA\n>a first\nMK\n>b\nM\xffK\nMKK\n>c\nGG\n")
     found = list(data.fasta_source(path, broken="yield"))
     assert [one.id for one in found] == ["a.fasta:1", "a", "b", "c"]
-    assert [type(one) for one in found] == [data.Unread, data.Record, data.Unread, data.Record]
+    assert [type(one) for one in found] == [
+        data.UnreadableRecord,
+        data.Record,
+        data.UnreadableRecord,
+        data.Record,
+    ]
     assert "expected a '>' header before the first sequence, got 'MKV'" in found[0].error
     assert found[3].text == "GG"
 

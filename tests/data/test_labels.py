@@ -1,7 +1,7 @@
 import pytest
 
 from jaxlm import data
-from jaxlm.data._labels import class_names, merged_label
+from jaxlm.data._labels import class_names, merge_labels
 
 
 def records(*labels):
@@ -54,6 +54,6 @@ def test_a_label_that_does_not_fit_is_named(labels, known, message):
 
 
 def test_merged_labels_are_means_or_the_most_frequent_class():
-    assert float(merged_label(["0.1", "0.2", "0.6"], False)) == pytest.approx(0.3, abs=1e-15)
-    assert merged_label(["0", "2", "1", "2"], True) == "2"
-    assert merged_label(["10", "9"], True) == "9"
+    assert float(merge_labels(["0.1", "0.2", "0.6"], False)) == pytest.approx(0.3, abs=1e-15)
+    assert merge_labels(["0", "2", "1", "2"], True) == "2"
+    assert merge_labels(["10", "9"], True) == "9"

@@ -50,7 +50,7 @@ def test_a_long_document_is_one_error_and_the_others_are_read(tmp_path, format, 
     path = written(tmp_path, format, ending, [SHORT, LONG, SHORT])
     found = list(data.open_source(path, broken="yield", max_document=MOST))
     texts = [one.text.replace(" ", "") for one in found if isinstance(one, data.Record)]
-    errors = [one.error for one in found if isinstance(one, data.Unread)]
+    errors = [one.error for one in found if isinstance(one, data.UnreadableRecord)]
     # What is left of a row that is cut in the middle of a cell may be further rows that are none.
     assert texts[0] == "shortone" and (texts[-1] == "shortone" or "csv" in format) and errors
     assert "more than 100 bytes" in errors[0] and str(path) in errors[0]
@@ -66,7 +66,7 @@ def test_a_whole_file_and_a_cell_of_parquet(tmp_path):
     assert len(list(data.open_source(path, document="file", max_document=300))) == 1
     pq.write_table(pa.table({"text": [SHORT, LONG, "é" * 60, SHORT]}), tmp_path / "c.parquet")
     found = list(data.open_source(tmp_path / "c.parquet", broken="yield", max_document=MOST))
-    assert [isinstance(one, data.Unread) for one in found] == [False, True, True, False]
+    assert [isinstance(one, data.UnreadableRecord) for one in found] == [False, True, True, False]
 
 
 @pytest.mark.parametrize("format", ["text", "jsonl", "csv", "fasta"])

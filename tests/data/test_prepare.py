@@ -222,10 +222,10 @@ def test_a_damaged_cache_is_made_again(tales, caplog):
 
 
 def test_large_files_are_hashed_once_until_they_change(tales, monkeypatch):
-    from jaxlm.data._versions import file_digest
+    from jaxlm.data.sources._versions import file_digest
 
-    monkeypatch.setattr("jaxlm.data._versions.REMEMBERED_BYTES", 1)
-    monkeypatch.setattr("jaxlm.data._versions.SETTLED_NS", 0)
+    monkeypatch.setattr("jaxlm.data.sources._versions.REMEMBERED_BYTES", 1)
+    monkeypatch.setattr("jaxlm.data.sources._versions.STABLE_AFTER_NS", 0)
     digest = file_digest(tales)
     with monkeypatch.context() as patched:
         patched.setattr("hashlib.file_digest", None)

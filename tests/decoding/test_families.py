@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlm import models
-from jaxlm.decoding._steps import read_prompts, read_token
+from jaxlm.decoding._cached_rows import read_prompts, read_token
 from jaxlm.pretrained._families import family_of
 from tests.models.conftest import drawn
 

@@ -13,7 +13,7 @@ RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(4, 97)).astype(np.float32) * 3
 TEXT = RNG.integers(0, 97, size=(4, 12))
 
-warped = jax.jit(decoding.warped)
+warp_logits = jax.jit(decoding.warp_logits)
 
 
 def seen():
@@ -56,7 +56,7 @@ def test_equals_transformers(options):
     theirs = torch.tensor(LOGITS)
     for processor in processors(transformers, options):
         theirs = processor(torch.tensor(TEXT), theirs)
-    ours = warped(jnp.asarray(LOGITS), decoding.Sampling(**options), seen())
+    ours = warp_logits(jnp.asarray(LOGITS), decoding.Sampling(**options), seen())
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=0)  # one rounding of a product
 
 
@@ -94,7 +94,7 @@ def test_ties_stay_together_and_the_likeliest_always_stays():
 
 
 def test_other_numbers_are_no_other_program():
-    counted = jax.jit(lambda logits, sampling: decoding.warped(logits, sampling))
+    counted = jax.jit(lambda logits, sampling: decoding.warp_logits(logits, sampling))
     for temperature, k in ((0.5, 3), (0.9, 7)):
         numbers = jax.tree.map(jnp.asarray, decoding.Sampling(temperature=temperature, top_k=k))
         counted(jnp.asarray(LOGITS), numbers)

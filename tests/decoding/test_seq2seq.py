@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding, models
-from jaxlm.decoding._steps import read_prompts, read_token
+from jaxlm.decoding._cached_rows import read_prompts, read_token
 from tests.decoding.conftest import loaded_from, log_softmax
 
 pytest.importorskip("transformers")

@@ -7,7 +7,7 @@ import sys
 import pytest
 from pyarrow import fs
 
-from jaxlm.io import LocalStore, RemoteStore, _whole, open_store
+from jaxlm.io import LocalStore, RemoteStore, _atomic, open_store
 
 
 def memory(name):
@@ -57,7 +57,7 @@ def test_a_full_disk_names_the_file_and_leaves_nothing_half_written(tmp_path, mo
     def full(handle, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(_whole.os, "write", full)
+    monkeypatch.setattr(_atomic.os, "write", full)
     with pytest.raises(OSError, match="No space left") as caught:
         store.put("a", b"after")
     assert caught.value.filename == str(tmp_path / "out" / "a")
@@ -79,7 +79,7 @@ def test_a_folder_that_vanishes_is_not_made_anew(tmp_path, monkeypatch):
         (tmp_path / "out" / "parts").rename(tmp_path / "out" / "aside")
         real(new, path)
 
-    monkeypatch.setattr(_whole.os, "replace", replace)
+    monkeypatch.setattr(_atomic.os, "replace", replace)
     with pytest.raises(RuntimeError, match="parts was removed or renamed"):
         store.put("parts/b", b"b")
 
@@ -133,12 +133,12 @@ def test_two_that_finish_at_once_leave_each_other_alone(tmp_path, monkeypatch):
     one, other, real = LocalStore(tmp_path), LocalStore(tmp_path), os.replace
 
     def replace(new, path):
-        monkeypatch.setattr(_whole.os, "replace", real)
+        monkeypatch.setattr(_atomic.os, "replace", real)
         other.put("summary.json", b"{}")
         other.clear()
         real(new, path)
 
-    monkeypatch.setattr(_whole.os, "replace", replace)
+    monkeypatch.setattr(_atomic.os, "replace", replace)
     with one.one_process("shard-1-of-2"):
         one.put("summary.json", b"{}")
         with pytest.raises(ValueError, match="another process"), other.one_process("shard-1-of-2"):

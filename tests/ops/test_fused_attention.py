@@ -34,7 +34,7 @@ def on_gpu():
     ],
 )
 def test_each_limit_is_named(on_gpu, query, options, reason):
-    found = _fused_attention.obstacle(query, query, **OPTIONS | options)
+    found = _fused_attention.reason_not_fused(query, query, **OPTIONS | options)
     assert found is None if reason is None else reason in found
 
 
@@ -67,7 +67,7 @@ def test_heads_are_as_wide_as_the_gpu_lets_them(capability, widest):
     for width in (8, 128, 136, 256, 264):
         query = jnp.ones((1, 4, 2, width), jnp.bfloat16)
         with compiling_for(Target("gpu", capability)):
-            reason = _fused_attention.obstacle(query, query, **OPTIONS)
+            reason = _fused_attention.reason_not_fused(query, query, **OPTIONS)
         if widest == 0:
             assert "Ampere" in reason
         else:

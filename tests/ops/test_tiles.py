@@ -13,7 +13,7 @@ from jaxlm import ops
 def test_every_counted_row_is_computed_whatever_the_tiles(tiles, num):
     rows = jnp.arange(num, dtype=jnp.int32)
     run = jax.jit(
-        lambda count: ops.over_counted_tiles(lambda a, b: 10 * a + b, (rows, rows + 1), count, tiles)
+        lambda count: ops.map_counted_tiles(lambda a, b: 10 * a + b, (rows, rows + 1), count, tiles)
     )
     for count in range(num + 1):
         found = np.asarray(run(jnp.int32(count)))
@@ -23,7 +23,7 @@ def test_every_counted_row_is_computed_whatever_the_tiles(tiles, num):
 
 def test_rows_of_any_rank_give_trees_of_any_rank():
     rows = jnp.arange(12.0).reshape(6, 2)
-    found = ops.over_counted_tiles(
+    found = ops.map_counted_tiles(
         lambda a: {"sum": a.sum(1), "outer": a[:, :, None] * a[:, None]}, [rows], jnp.int32(3), [2]
     )
     np.testing.assert_array_equal(found["sum"][:3], [1, 5, 9])
@@ -41,6 +41,6 @@ def test_few_rows_take_small_tiles():
     rows = jnp.zeros(64, jnp.int32)
     for count, wanted in ((0, []), (3, [4]), (11, [4, 4, 4]), (13, [16]), (20, [16, 4]), (64, [16] * 4)):
         taken.clear()
-        ops.over_counted_tiles(one_tile, (rows, rows), jnp.int32(count), [16, 4])
+        ops.map_counted_tiles(one_tile, (rows, rows), jnp.int32(count), [16, 4])
         jax.effects_barrier()
         assert taken == wanted

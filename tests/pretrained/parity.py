@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from jaxlm import models
 from jaxlm.pretrained._families import family_for, family_of
-from jaxlm.pretrained._rows import to_ours, to_theirs
+from jaxlm.pretrained._rows import to_file_tensors, to_parameter
 from jaxlm.pretrained._tensors import as_params, flatten
 
 torch = pytest.importorskip("torch")
@@ -86,7 +86,7 @@ def read(
 ) -> dict[str, np.ndarray]:
     names, rows = family.names(config, tensors), family.rows(config)
     assert set(names.found) == {name for row in rows for name in row.theirs}
-    return {row.ours: to_ours(row, [tensors[names.found[name]] for name in row.theirs]) for row in rows}
+    return {row.ours: to_parameter(row, [tensors[names.found[name]] for name in row.theirs]) for row in rows}
 
 
 def written(family: Any, config: models.TransformerConfig, params: Any) -> dict[str, np.ndarray]:
@@ -94,7 +94,7 @@ def written(family: Any, config: models.TransformerConfig, params: Any) -> dict[
     return {
         name: part
         for row in family.rows(config)
-        for name, part in zip(row.theirs, to_theirs(row, leaves[row.ours]), strict=True)
+        for name, part in zip(row.theirs, to_file_tensors(row, leaves[row.ours]), strict=True)
     }
 
 

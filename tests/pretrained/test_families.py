@@ -11,7 +11,7 @@ import pytest
 from jaxlm import models, ops
 from jaxlm.pretrained._families import FAMILIES, family_for, family_of
 from jaxlm.pretrained._relatives import _BY_TYPE, _plainly
-from jaxlm.pretrained._rows import their_shapes, to_ours, to_theirs
+from jaxlm.pretrained._rows import file_shapes, to_file_tensors, to_parameter
 
 # The smallest config.json of each family: sizes alone, everything else as transformers takes it.
 DECODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
@@ -69,9 +69,9 @@ def test_rows_are_there_and_back(name):
     assert len(set(names)) == len(names)
     for row in rows:
         ours = np.arange(np.prod(row.shape), dtype=np.float32).reshape(row.shape)
-        theirs = to_theirs(row, ours)
-        assert [part.shape for part in theirs] == their_shapes(row)
-        np.testing.assert_array_equal(to_ours(row, theirs), ours)
+        theirs = to_file_tensors(row, ours)
+        assert [part.shape for part in theirs] == file_shapes(row)
+        np.testing.assert_array_equal(to_parameter(row, theirs), ours)
     found = family.names(config, names)
     assert found.found == dict(zip(names, names, strict=True)) and not found.unused
 
@@ -281,5 +281,5 @@ def test_interleaved_heads_are_sorted_by_role():
     row = next(row for row in family.rows(config) if row.ours == "body.block_00.attention.qkv.bias")
     # Of 4 heads of 8: query, key and value of the first, of the second, ...
     theirs = np.array([f"{role}{head}" for head in range(4) for role in "qkv" for _ in range(8)])
-    ours = to_ours(row, [theirs])
+    ours = to_parameter(row, [theirs])
     assert ours.tolist() == [f"{role}{head}" for role in "qkv" for head in range(4) for _ in range(8)]

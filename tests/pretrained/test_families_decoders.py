@@ -49,7 +49,7 @@ SCALED = {
 }
 GEMMA3 = {
     "plain": {},
-    "capped": {"final_logit_softcapping": 3.0, "layer_types": ["full_attention"] * 3},
+    "apply_softcap": {"final_logit_softcapping": 3.0, "layer_types": ["full_attention"] * 3},
     "scaled": {
         "rope_parameters": SCALED,
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxlm import models
-from jaxlm.pretrained._bodies import body_config, kind_in
+from jaxlm.pretrained._bodies import body_config, infer_model_kind
 from jaxlm.pretrained._families import FAMILIES
 from jaxlm.pretrained._names import WRAPPERS, canonical_names
 from tests.pretrained.test_families import values_of
@@ -46,7 +46,7 @@ def test_wrappers_come_off_wherever_they_stand(family, is_body, is_bare, outer, 
 
 def kind_of(family, names, *architectures):
     known = [name for name in architectures if name is not None]
-    return kind_in(FAMILIES[family], FAMILIES[family].config(values_of(family)), names, known)
+    return infer_model_kind(FAMILIES[family], FAMILIES[family].config(values_of(family)), names, known)
 
 
 def own_names(family):

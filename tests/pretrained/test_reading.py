@@ -141,7 +141,7 @@ def check_commands(pair, capsys):
     run, converted, texts = pair
     corpus = run.parent / "corpus.txt"
     corpus.write_text("".join(f"{text}\n" for text in texts))
-    begun = [training.begin_from(str(folder)) for folder in (run, converted)]
+    begun = [training.experiment_from_model(str(folder)) for folder in (run, converted)]
     assert begun[0].data == begun[1].data and begun[0].objective == begun[1].objective
     found = [_said(folder, corpus, texts, capsys) for folder in (run, converted)]
     assert found[0].keys() == found[1].keys() and len(found[0]) > 2

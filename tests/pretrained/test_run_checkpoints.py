@@ -59,7 +59,7 @@ def test_the_best_has_the_lowest_loss_and_earlier_ones_are_others(run):
 
 
 def test_a_run_begins_with_a_checkpoint(run, tmp_path):
-    begun = training.begin_from(f"{run}@2", training.load_experiment(run))
+    begun = training.experiment_from_model(f"{run}@2", training.load_experiment(run))
     begun = dataclasses.replace(begun, run=dataclasses.replace(begun.run, steps=1, eval_every=0))
     assert isinstance(
         list(training.train(begun, tmp_path / "run", devices=jax.local_devices()[:1]))[-1], training.Finished

@@ -115,13 +115,13 @@ def case(request, tmp_path_factory):
 def torch_optimizer(pair):
     """AdamW with the decay on the same tensors as ours."""
     parameters = dict(pair.theirs.named_parameters())
-    leaves = jax.tree_util.tree_leaves_with_path(training.decays(pair.params))
+    leaves = jax.tree_util.tree_leaves_with_path(training.decay_mask(pair.params))
     flags = {".".join(part.key for part in path): flag for path, flag in leaves}
-    decays = {name: flags[row.ours] for row in pair.family.rows(pair.config) for name in row.theirs}
+    decay_mask = {name: flags[row.ours] for row in pair.family.rows(pair.config) for name in row.theirs}
     groups = [
-        {"params": [tensor for name, tensor in parameters.items() if decays.get(name, False)]},
+        {"params": [tensor for name, tensor in parameters.items() if decay_mask.get(name, False)]},
         {
-            "params": [tensor for name, tensor in parameters.items() if not decays.get(name, False)],
+            "params": [tensor for name, tensor in parameters.items() if not decay_mask.get(name, False)],
             "weight_decay": 0.0,
         },
     ]

@@ -67,7 +67,7 @@ def test_without_a_baseline_only_the_model_is_shown():
 def test_each_mask_is_numbered_once_and_its_candidates_follow():
     first = decoding.MaskPrediction(2, (decoding.Candidate(7, "[x]", 0.5), decoding.Candidate(8, " y", 0.25)))
     second = decoding.MaskPrediction(4, (decoding.Candidate(9, "z", 1.0),))
-    table = reports.fill_table(decoding.Filled(np.arange(5), "text", (first, second)))
+    table = reports.fill_table(decoding.FilledText(np.arange(5), "text", (first, second)))
     assert cells(table)[1:] == [
         ["1", "2", "[x]", "0.5000", "█" * 10],  # a bracketed token is no markup
         ["", "", "' y'", "0.2500", "█" * 5],

@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxlm import models, pretrained, scoring
-from jaxlm.scoring._engine_config import filled
-from jaxlm.scoring._packer import BatchShape, pack
+from jaxlm.scoring.engine._engine_config import filled
+from jaxlm.scoring.engine._packer import BatchShape, pack
 
 
 def copies(lengths):
@@ -14,7 +14,7 @@ def copies(lengths):
         for place in range(length):
             tokens = np.full(length, text, np.int32)
             tokens[place] = -1
-            yield scoring.Piece(tokens, positions[place : place + 1], positions[:1]), positions
+            yield scoring.Query(tokens, positions[place : place + 1], positions[:1]), positions
 
 
 def test_copies_of_texts_longer_than_half_a_row_meet_those_of_shorter_ones():

@@ -4,7 +4,7 @@ import inspect
 import re
 
 from jaxlm import scoring
-from jaxlm.scoring._variant_effect import METHODS
+from jaxlm.scoring.variants._variant_effect import METHODS
 
 # Step functions, whose columns are called by whoever asks for them.
 STEPS = ("entropy", "kl_divergence")

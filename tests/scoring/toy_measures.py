@@ -47,7 +47,7 @@ class Greedy(scoring.Measure):
 
     def _ask(self, tokens, left, found):
         place = np.array([len(tokens) - 1], np.int32)
-        queries = [scoring.Piece(tokens.astype(np.int32), place, np.zeros(1, np.int32))] if left else []
+        queries = [scoring.Query(tokens.astype(np.int32), place, np.zeros(1, np.int32))] if left else []
         return scoring.Round((tokens, left, found), queries)
 
 
@@ -84,7 +84,7 @@ class Vector(scoring.Measure):
         if len(tokens) == 0:
             raise scoring.ScoreError("no tokens: the text is empty")
         places = np.arange(len(tokens), dtype=np.int32)
-        return scoring.Round(None, [scoring.Piece(tokens, places, np.zeros_like(places))])
+        return scoring.Round(None, [scoring.Query(tokens, places, np.zeros_like(places))])
 
     def advance(self, state, answers):
         return {"vector": answers[0]["mean"].tolist()}

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxlm.steps._layout import Unit, lay_out, plan_rows
-from jaxlm.steps._runs import Run
+from jaxlm.steps._encoded_texts import Run
+from jaxlm.steps._layout import EncodedPair, lay_out, plan_rows
 
 
 def run_of(length, start=0, source=None):
@@ -21,7 +21,7 @@ LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=20)
 
 @given(LENGTHS, st.booleans())
 def test_every_unit_stands_once_and_its_places_are_its_own(lengths, draws):
-    units = [Unit(run_of(length, start=100 * number)) for number, length in enumerate(lengths)]
+    units = [EncodedPair(run_of(length, start=100 * number)) for number, length in enumerate(lengths)]
     seen = []
     for rows in plan_rows(units, positions=128, longest=64, draws=draws):
         batch, answers = lay_out(units, rows)
@@ -46,7 +46,7 @@ def test_every_unit_stands_once_and_its_places_are_its_own(lengths, draws):
 def test_contrasts_stand_in_the_same_batch_behind_the_runs(first, second, draws):
     pairs = list(zip(first, second, strict=False))
     units = [
-        Unit(
+        EncodedPair(
             run_of(ours), run_of(theirs, start=1000), np.minimum(np.arange(ours), theirs - 1).astype(np.int32)
         )
         for ours, theirs in pairs
@@ -62,7 +62,7 @@ def test_contrasts_stand_in_the_same_batch_behind_the_runs(first, second, draws)
 
 
 def test_alone_a_row_is_as_long_as_its_own_text_asks():
-    units = [Unit(run_of(length)) for length in (3, 17, 40, 18)]
+    units = [EncodedPair(run_of(length)) for length in (3, 17, 40, 18)]
     found = {
         tuple(index for index, _, _ in rows.units): rows.length
         for rows in plan_rows(units, positions=1024, longest=50, draws=True)
@@ -71,7 +71,7 @@ def test_alone_a_row_is_as_long_as_its_own_text_asks():
 
 
 def test_an_encoders_rows_are_as_long_as_the_sources():
-    units = [Unit(run_of(3, source=200)), Unit(run_of(4, source=5))]
+    units = [EncodedPair(run_of(3, source=200)), EncodedPair(run_of(4, source=5))]
     shapes = [
         (rows.length, rows.source_length) for rows in plan_rows(units, positions=64, longest=256, draws=True)
     ]
@@ -87,7 +87,8 @@ def test_sources_and_targets_of_like_lengths_take_few_shapes(draws):
     sources = generator.integers(2, 500, 300)
     targets = np.clip(sources * generator.uniform(0.5, 1.5, 300), 1, 512).astype(int)
     units = [
-        Unit(run_of(target, source=source)) for source, target in zip(sources, targets.tolist(), strict=True)
+        EncodedPair(run_of(target, source=source))
+        for source, target in zip(sources, targets.tolist(), strict=True)
     ]
     plans = list(plan_rows(units, positions=2048, longest=512, draws=draws))
     assert {(rows.length, rows.source_length) for rows in plans} <= {(2**n, 2**n) for n in range(4, 10)}
@@ -104,7 +105,7 @@ def test_what_is_read_under_dropout_follows_from_the_run_alone(ours, theirs):
     run, contrast = (run_of(length, source=source or None) for length, source in (ours, theirs))
     partners = np.minimum(np.arange(ours[0]), theirs[0] - 1).astype(np.int32)
     read = []
-    for units in ([Unit(run)], [Unit(run, contrast, partners)]):
+    for units in ([EncodedPair(run)], [EncodedPair(run, contrast, partners)]):
         batch, _ = lay_out(units, next(plan_rows(units, positions=64, longest=300, draws=True)))
         assert (batch.noisy[1] > 0).sum() == ours[0] and batch.noisy[0].shape[1] <= batch.tokens.shape[1]
         read.append([array for array in (*batch.noisy, batch.row_names) if array is not None])
@@ -115,7 +116,7 @@ def test_what_is_read_under_dropout_follows_from_the_run_alone(ours, theirs):
 @pytest.mark.parametrize(("num", "expected"), [(20, 1), (4000, 3)])
 def test_texts_of_hundreds_of_lengths_take_few_shapes(num, expected):
     lengths = np.random.default_rng(0).integers(2, 2000, num) // np.random.default_rng(1).integers(1, 20, num)
-    units = [Unit(run_of(max(int(length), 1))) for length in lengths]
+    units = [EncodedPair(run_of(max(int(length), 1))) for length in lengths]
     plans = list(plan_rows(units, positions=2048, longest=2048, draws=False))
     assert len({(rows.num_rows, rows.length) for rows in plans}) <= expected
     positions = sum(rows.num_rows * rows.length for rows in plans)

@@ -10,9 +10,9 @@ import pytest
 from jaxlm import models, scoring, steps, tokenizers
 from jaxlm.errors import UsageError
 from jaxlm.steps import _step_scores
+from jaxlm.steps._dropout_model import as_key, choose_dropout_model
+from jaxlm.steps._encoded_texts import TextReader, model_kind
 from jaxlm.steps._forward import mapped
-from jaxlm.steps._noise import as_key, noisy_source
-from jaxlm.steps._runs import TextReader, model_kind
 from tests.steps.tiny_models import open_model
 
 TEXTS = ["To be", "or not to be, that is the question", "a", "whether 'tis nobler in the mind"]
@@ -637,7 +637,7 @@ def test_what_is_no_key_is_refused(rng):
 def test_an_aux_model_that_is_not_opened_is_refused(causal):
     rows = (steps.step_function("mc_dropout_prob_avg"),)
     with pytest.raises(TypeError, match=r"an aux_model is what pretrained.load returns: got CausalLM"):
-        noisy_source(rows, causal, causal.model, 2)
+        choose_dropout_model(rows, causal, causal.model, 2)
 
 
 def test_models_that_predict_no_tokens_are_refused(causal):

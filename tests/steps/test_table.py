@@ -9,7 +9,7 @@ import pytest
 
 from jaxlm import steps
 from jaxlm.steps import _table
-from jaxlm.steps._table import resolve_all
+from jaxlm.steps._table import resolve_step_functions
 
 NAMES = [
     *("logit", "probability", "entropy", "crossentropy", "perplexity", "contrast_logits", "contrast_prob"),
@@ -108,7 +108,7 @@ def test_a_callable_without_a_hash_gets_one():
         def __call__(self, inputs):
             return inputs.logits.max(-1)
 
-    (row,) = resolve_all(Largest())
+    (row,) = resolve_step_functions(Largest())
     assert row.name == "Largest" and hash(row)
     assert row(steps.StepInputs(jnp.array([1.0, 4.0, 2.0]))).item() == 4.0
 
@@ -156,9 +156,9 @@ def test_a_taken_name_is_refused_unless_overwritten():
             lambda: steps.step_function("kl_divergence", top_k=[3]),
             "an option is a number or a word: got top_k",
         ),
-        (lambda: resolve_all(None), "no step function None; there are logit"),
-        (lambda: resolve_all([]), "no step function is asked for"),
-        (lambda: resolve_all(["entropy", "entropy"]), "two step functions are called 'entropy'"),
+        (lambda: resolve_step_functions(None), "no step function None; there are logit"),
+        (lambda: resolve_step_functions([]), "no step function is asked for"),
+        (lambda: resolve_step_functions(["entropy", "entropy"]), "two step functions are called 'entropy'"),
         (lambda: steps.register_step_function(margin, needs=("logit",)), "needs are among targets.*'logit'"),
         (lambda: steps.register_step_function(margin, span="mean"), "span is one of sum, product, absmax"),
         (

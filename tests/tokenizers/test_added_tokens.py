@@ -2,7 +2,7 @@ import pytest
 import tokenizers as library
 from tokenizers import AddedToken
 
-from jaxlm.tokenizers._added_tokens import add_listed, with_listed
+from jaxlm.tokenizers._added_tokens import insert_added_tokens, register_added_tokens
 from jaxlm.tokenizers._settings import ListedToken
 
 
@@ -11,9 +11,9 @@ def token(name, id=None, **flags):
 
 
 def built(vocab, listed, *, size=0, rows=None):
-    filled, holes = with_listed(vocab, listed, size=size)
+    filled, holes = insert_added_tokens(vocab, listed, size=size)
     backend = library.Tokenizer(library.models.WordLevel(filled, unk_token=next(iter(vocab))))
-    add_listed(backend, listed, rows=rows, plain=holes)
+    register_added_tokens(backend, listed, rows=rows, plain=holes)
     return backend
 
 

@@ -2,13 +2,20 @@ import json
 
 import pytest
 
-from jaxlm.tokenizers._classes import FOREIGN, PLAIN_CLASSES, WAY_OF_CLASS, check_readable, class_name, way_of
+from jaxlm.tokenizers._classes import (
+    FAMILY_OF_CLASS,
+    PLAIN_CLASSES,
+    UNREADABLE_CLASSES,
+    check_readable,
+    class_name,
+    tokenizer_family,
+)
 from tests.tokenizers.folders import MERGES, ROBERTA, byte_vocab, write
 
 NAMES = (
     None,
     *PLAIN_CLASSES[::3],
-    *WAY_OF_CLASS,
+    *FAMILY_OF_CLASS,
     "BertTokenizerFast",
     "OurOwnTokenizer",
     "OurOwnTokenizerFast",
@@ -26,13 +33,17 @@ def test_the_class_of_a_folder_is_the_one_that_transformers_takes(tmp_path, kind
         config = {"tokenizer_class": name} if name else {}
         (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
         theirs = type(transformers.AutoTokenizer.from_pretrained(tmp_path)).__name__
-        assert way_of(class_name(config, {"model_type": kind})) == way_of(theirs), (kind, name, theirs)
+        assert tokenizer_family(class_name(config, {"model_type": kind})) == tokenizer_family(theirs), (
+            kind,
+            name,
+            theirs,
+        )
 
 
 def test_every_class_is_either_read_or_refused():
-    assert not FOREIGN.keys() & {*WAY_OF_CLASS, *PLAIN_CLASSES}
+    assert not UNREADABLE_CLASSES.keys() & {*FAMILY_OF_CLASS, *PLAIN_CLASSES}
     for name in NAMES:
         check_readable(name, "take another")
-    for name in FOREIGN:
+    for name in UNREADABLE_CLASSES:
         with pytest.raises(ValueError, match=f"tokenizer_class='{name}' .*; take another"):
             check_readable(name, "take another")

@@ -1,0 +1,101 @@
+"""What a finished run leaves and says: the curve, the scores, a few probes, and what to type next."""
+
+import json
+import math
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxlm import data, models, pretrained, reports, tokenizers, training
+from jaxlm.cli._evaluation_text import AnyEvaluation, as_values, described, show_scores
+from jaxlm.cli._output import duration
+from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
+
+LONGEST_EXAMPLE = 90
+
+
+def report(
+    finished: training.Finished,
+    experiment: training.Experiment,
+    *,
+    first: int,
+    as_json: bool,
+    more: Callable[[Path], str] | None = None,
+) -> None:
+    """Draws curve.png into the run's folder and prints what the run has come to.
+
+    Args:
+        finished: the run's last event.
+        experiment: what it computed.
+        first: the step at which this process went on with it.
+        as_json: print one JSON object instead of text.
+        more: what the experiment's file says of the finished run's folder, if it does.
+    """
+    folder, scores = Path(finished.folder), finished.evaluation
+    draw(folder, experiment, scores)
+    if as_json:
+        held_out = {} if scores is None else as_values(scores)
+        state = {"folder": finished.folder, "step": finished.step, "seconds": finished.seconds}
+        print(json.dumps(state | held_out))
+        return
+    went_on = f", on from step {first:,} to {finished.step:,}" if first else ""
+    print(f"\ntrained {finished.step - first:,} steps in {duration(finished.seconds)}{went_on}\n")
+    if scores is not None:
+        print(f"{finished.split} split, held out: {described(scores, experiment.objective.kind)}")
+        show_scores(scores, experiment)
+    if more is not None:
+        print(more(folder))
+    loaded = pretrained.load(folder, kind=experiment.objective.kind)
+    probes = _probes(loaded, experiment, folder)
+    if probes:
+        print("\nprobes\n")
+        print("\n".join(fill_probes(loaded, probes)))
+    print(f"curve: {folder / 'curve.png'}\n")
+    commands = _commands(loaded, experiment, probes, folder)
+    print("\n  ".join(["next:", *commands] if commands else []))
+
+
+def draw(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | None) -> None:
+    """Draws the run's curve, with the baseline where there is one."""
+    baseline, loss = None, "loss (nats a token)"
+    if isinstance(scores, training.Evaluation):
+        baseline = scores.unigram_nll
+    elif scores is not None:
+        baseline = scores.baseline_loss
+        loss = "loss (nats a record)" if scores.accuracy == scores.accuracy else "squared error (variances)"
+    known = None if baseline is None or math.isnan(baseline) else baseline
+    reports.draw_curve(folder / "metrics.jsonl", folder / "curve.png", baseline=known, loss=loss)
+
+
+def _probes(loaded: pretrained.Loaded, experiment: training.Experiment, folder: Path) -> list[Probe]:
+    if not loaded.kind.fill:
+        return []
+    if _is_bytecode(experiment):
+        return list(bytecode_probes(loaded.tokenizer))
+    kept = tokenizers.TokenizerConfig(path=str(folder / "tokenizer.json"))
+    split = data.prepare(experiment.data, kept).caches["test"]
+    return list(held_out_probes(loaded.tokenizer, split, whole_frame(loaded)))
+
+
+def _is_bytecode(experiment: training.Experiment) -> bool:
+    return not experiment.data.paths and experiment.data.corpus == "bytecode"
+
+
+def _commands(
+    loaded: pretrained.Loaded, experiment: training.Experiment, probes: list[Probe], folder: Path
+) -> list[str]:
+    tokenizer, name = loaded.tokenizer, shlex.quote(str(folder))
+    # What cannot be imported, only the experiment's file gives.
+    opens = loaded.kind.name in models.KINDS or loaded.kind.reference is not None
+    commands = [f"evaluate {name}", f"info {name}"] if opens else []
+    if loaded.kind.fill:
+        texts = [as_text(tokenizer, probe) for probe in probes]
+        if _is_bytecode(experiment):
+            texts.insert(0, "LOAD_FAST self [NEXT] LOAD_ATTR [MASK]")
+        short = [text for text in texts if len(text) <= LONGEST_EXAMPLE]
+        mask = tokenizer.token(tokenizer.specials.mask)
+        commands.insert(0, f"fill {name} " + (shlex.quote(short[0]) if short else f'"... {mask} ..."'))
+    if loaded.kind.encoder:
+        sentinel = tokenizer.token(tokenizers.sentinel_ids(tokenizer)[0])
+        commands.insert(0, f'generate {name} "... {sentinel} ..."')
+    return [f"jaxlm {command}" for command in commands]

@@ -1,0 +1,177 @@
+"""A tokenised corpus on disk: ids end to end in one memory-mapped file, and where each record begins."""
+
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxlm import io, tokenizers
+from jaxlm.data.cache._cache_writer import (
+    CACHE_FORMAT,
+    CacheCounts,
+    CacheWriter,
+    EndTokens,
+    ends_frame,
+    nothing_to_mask,
+)
+from jaxlm.data.cache._folders import open_or_build
+from jaxlm.data.sources import CorpusError, Record
+
+CHECKSUM_BLOCK = 1 << 24
+
+
+class TokenCache:
+    """Returns the records of a tokenised corpus by index, from memory-mapped files as they are asked for.
+
+    Attributes:
+        folder: where it lies.
+        counts: what went into it and what was left out.
+        tokens: every token end to end, `Int[T]`, unsigned, memory-mapped.
+        offsets: where each record begins in `tokens` and, last, their end, `Int64[records + 1]`.
+        lengths: tokens of each record, `Int64[records]`.
+        byte_lengths: UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped; opening and closing
+            tokens have none.
+        labels: a number a record, `Float64[records]`, memory-mapped; of classes, their place in the names.
+            None for a corpus without labels.
+        pad_id: the id that fills rows; 0 for a tokenizer that has none.
+
+    Raises:
+        DamagedError: the folder does not hold a complete cache (`build_cache` then builds it again).
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        manifest = _manifest(self.folder)
+        try:
+            self._open(manifest)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise io.DamagedError(f"{self.folder}: {error}") from error
+
+    def _open(self, manifest: dict[str, Any]) -> None:
+        self.counts = CacheCounts(**manifest["counts"])
+        self.pad_id: int = manifest["pad_id"]
+        self.tokens = _mapped(self.folder / "tokens.bin", manifest["dtype"], self.counts.tokens)
+        self.offsets = _mapped(self.folder / "offsets.bin", "<i8", self.counts.records + 1)
+        self._id_offsets = _mapped(self.folder / "id_offsets.bin", "<i8", self.counts.records + 1)
+        self._ids = _mapped(self.folder / "ids.bin", "u1", int(self._id_offsets[-1]))
+        self.byte_lengths = _mapped(self.folder / "byte_lengths.bin", "<i8", self.counts.records)
+        labels = _mapped(self.folder / "labels.bin", "<f8", self.counts.records * manifest["labelled"])
+        self.labels: np.ndarray | None = labels if manifest["labelled"] else None
+        self.lengths = np.diff(self.offsets)
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.tokens) or np.any(self.lengths < 1):
+            raise io.DamagedError(f"{self.folder}: offsets do not fit the tokens")
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all records."""
+        return self.counts.tokens
+
+    @property
+    def num_bytes(self) -> int:
+        """UTF-8 bytes of all records' texts: what bits per byte are divided by."""
+        return int(self.byte_lengths.sum())
+
+    def __len__(self) -> int:
+        return self.counts.records
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Returns the tokens of one record, `Int32[length]`; a negative index counts from the end."""
+        index = range(len(self))[index]
+        return np.asarray(self.tokens[self.offsets[index] : self.offsets[index + 1]], np.int32)
+
+    def ids(self, index: int) -> str:
+        """Returns the record's id, as its source gave it.
+
+        Args:
+            index: which record; a negative index counts from the end.
+
+        Returns:
+            The id.
+        """
+        index = range(len(self))[index]
+        return bytes(self._ids[self._id_offsets[index] : self._id_offsets[index + 1]]).decode(
+            "utf-8", "surrogateescape"
+        )
+
+    def __repr__(self) -> str:
+        return f"TokenCache({str(self.folder)!r}: {len(self):,} records, {self.num_tokens:,} tokens)"
+
+
+def build_cache(
+    records_fn: Callable[[], Iterable[Record]],
+    tokenizer: tokenizers.Tokenizer,
+    folder: str | Path,
+    *,
+    source_fingerprint: str,
+    ends: EndTokens = False,
+    labelled: bool = False,
+) -> TokenCache:
+    """Returns the cache of a tokenised corpus, opened if it is there and undamaged, else built.
+
+    The folder appears in full or not at all; two processes that ask for the same one build it once.
+
+    Args:
+        records_fn: makes the iterator over the records; not called where the cache is there.
+        tokenizer: encodes them.
+        folder: the cache is the folder in it that the two fingerprints name.
+        source_fingerprint: identifies the records, and their labels, by their content.
+        ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
+            file puts around a text; or by these ids.
+        labelled: whether each record's `meta["label"]` is a number to keep (`labelled` makes it one).
+
+    Returns:
+        The opened cache.
+
+    Raises:
+        CorpusError: a record cannot be encoded, all of them hold only special tokens, no room on disk, or
+            the folder cannot be written, or the tokenizer has no token for the ends asked for.
+    """
+    name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
+    frame = ends_frame(tokenizer, ends)
+    sides = ("_".join(map(str, ids)) for ids in frame)
+    name += ("-ends-" + "-".join(sides) if any(frame) else "") + "-labelled" * labelled
+
+    def build(new: Path) -> None:
+        writer = CacheWriter(new, tokenizer, ends=frame, labelled=labelled)
+        for record in records_fn():
+            writer.add(record)
+        writer.finish()
+        if writer.counts.unmaskable and not writer.counts.records:
+            raise CorpusError(nothing_to_mask(writer.counts.unmaskable + writer.counts.empty))
+
+    return open_or_build(Path(folder) / name, build, TokenCache)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What a cache's manifest says, once it and the files that it lists are as they were written.
+
+    Whoever trains reads all tokens before the first step in any case, to count them.
+    """
+    try:
+        manifest = io.unseal(io.parse_json((folder / "manifest.json").read_text(encoding="utf-8")))
+        if manifest["format"] != CACHE_FORMAT:
+            raise io.DamagedError(f"{folder}: written by another version")
+        for name, expected in manifest["checksums"].items():
+            path = folder / f"{name}.bin"
+            if _checksum(path) != expected:
+                raise io.DamagedError(f"{path.name} does not match its checksum")
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise io.DamagedError(f"{folder}: {error}") from error
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(CHECKSUM_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _mapped(path: Path, dtype: str, length: int) -> np.ndarray:
+    expected = length * np.dtype(dtype).itemsize
+    if path.stat().st_size != expected:
+        raise io.DamagedError(f"{path} should have {expected} bytes, not {path.stat().st_size}")
+    return np.memmap(path, dtype, mode="r") if length else np.zeros(0, dtype)

@@ -1,0 +1,82 @@
+"""The Python files of this Python's own standard library, which every machine has."""
+
+import hashlib
+import platform
+import sysconfig
+from pathlib import Path
+
+from jaxlm.data.sources._records import CorpusError
+
+# Installed packages and tests are not the library; the rest is generated, bundled, or demonstrations.
+LEFT_OUT = frozenset(
+    {
+        "__phello__",
+        "__pycache__",
+        "dist-packages",
+        "ensurepip",
+        "idle_test",
+        "idlelib",
+        "lib-dynload",
+        "lib2to3",
+        "pydoc_data",
+        "site-packages",
+        "test",
+        "tests",
+        "turtledemo",
+    }
+)
+
+
+def stdlib() -> Path:
+    """Returns the folder of this Python's standard library."""
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def python_files(root: Path) -> list[Path]:
+    """Returns the Python files of the corpus below a folder, sorted by their path in it.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        Every `.py` file that is in none of the folders left out.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    paths = (path.relative_to(root) for path in root.rglob("*.py"))
+    kept = sorted(path for path in paths if LEFT_OUT.isdisjoint(path.parts[:-1]))
+    if not kept:
+        raise CorpusError(
+            f"no Python source in {str(root)!r}, so there is no embedded corpus; give paths of your own files"
+        )
+    return [root / path for path in kept]
+
+
+def module_name(path: Path, root: Path) -> str:
+    """Returns what `import` calls a file below a folder.
+
+    Example:
+        >>> module_name(Path("lib/json/__init__.py"), Path("lib"))
+        'json'
+    """
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def library_fingerprint(builder: str, root: str | Path | None = None) -> str:
+    """Returns a digest of what a corpus made of the Python files of a folder depends on.
+
+    Args:
+        builder: names what makes records of the files, and its version.
+        root: the folder; None is this Python's standard library.
+
+    Returns:
+        SHA-256, in hexadecimal, of the builder, this Python's version and every file's name and content.
+    """
+    root = stdlib() if root is None else Path(root)
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    digest = hashlib.sha256(f"{builder} {python}".encode())
+    for path in python_files(root):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"\n{path.relative_to(root).as_posix()} {content}".encode())
+    return digest.hexdigest()

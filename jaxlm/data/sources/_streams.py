@@ -1,0 +1,234 @@
+"""Text and lines of a plain or compressed file; errors name the file, the line and the byte."""
+
+import codecs
+import contextlib
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from jaxlm.data.sources import _containers as containers
+from jaxlm.data.sources._encodings import UTF8, Encoding, Utf8Stream, encoding_of, ends_in_cr
+from jaxlm.data.sources._records import MAX_DOCUMENT, CorpusError, UnreachableError, check_length
+from jaxlm.data.sources._remote import Place, RemotePath
+from jaxlm.io import reason
+
+BYTE_ORDER_MARK = "\ufeff"
+# What is looked at to tell encoding and line ends.
+HEAD = 1 << 16
+BYTES_AT_ONCE = 1 << 20
+BYTES_DECOMPRESSED = 1 << 16
+
+
+# Whether a carriage return alone ends a line: always, never, or where a file's beginning has no line feed.
+LoneCr = Literal["always", "never", "without_lf"]
+
+
+def read_text(path: Place, max_document: int = MAX_DOCUMENT) -> str:
+    """Returns the whole file as text.
+
+    Args:
+        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
+        max_document: the most bytes that it may hold, decompressed.
+
+    Returns:
+        Its text without the mark.
+
+    Raises:
+        CorpusError: the file cannot be read, is longer, or is not in its encoding; names the line and the
+            byte.
+    """
+    with _opened(path, "never") as (stream, encoding):
+        data = stream.read(max_document + 1)
+    check_length(len(data), max_document, str(path))
+    try:
+        return data.decode().removeprefix(BYTE_ORDER_MARK)
+    except UnicodeDecodeError as error:
+        raise _undecodable(error, path, encoding, line=1, start=0) from error
+
+
+def read_lines(
+    path: Place, lone_cr: LoneCr = "without_lf", max_document: int = MAX_DOCUMENT
+) -> Iterator[tuple[int, str | CorpusError]]:
+    r"""Yields (line number from 1, line with its end), lazily, and goes on behind lines that are no text.
+
+    `\n` and `\r\n` end a line, and `\r` alone where nothing else does (`lone_cr`), so that the numbers agree
+    with every editor's.
+
+    Args:
+        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
+        lone_cr: whether a carriage return without a line feed behind it ends a line, which it is then given:
+            "always", "never", or "without_lf", in a file whose first 64 KiB have none.
+        max_document: the most bytes of a line, decompressed; a longer one is never held whole.
+
+    Yields:
+        Every line, blank ones included, without the mark; in the place of one that is longer or not in the
+        file's encoding, and of all that follows where the file itself cannot be read any further, the error
+        that names it.
+    """
+    number = start = 0
+    try:
+        with _opened(path, lone_cr) as (stream, encoding):
+            number = 1
+            while raw := stream.readline(max_document + 1):
+                try:
+                    check_length(len(raw), max_document, f"{path}:{number}")
+                    line = raw.decode()
+                except CorpusError as error:
+                    yield number, error
+                    start += _skip_line(stream, raw)
+                except UnicodeDecodeError as error:
+                    yield number, _undecodable(error, path, encoding, number, start)
+                else:
+                    yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+                start += len(raw)
+                number += 1
+    except CorpusError as error:
+        yield max(number, 1), error
+
+
+def _skip_line(stream: io.BufferedIOBase, raw: bytes) -> int:
+    """Goes on to the end of a line whose beginning was read; returns how many bytes that took."""
+    skipped = 0
+    while raw and not raw.endswith(b"\n"):
+        raw = stream.readline(BYTES_AT_ONCE)
+        skipped += len(raw)
+    return skipped
+
+
+def count_bytes(path: Place, lone_cr: LoneCr = "without_lf") -> tuple[int, int, bool]:
+    """Returns how many line ends a file has, how many lines begin with ">", and whether its last has no end.
+
+    Args:
+        path: a file, plain, `.gz` or `.zst`.
+        lone_cr: as for `read_lines`.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    with _opened(path, lone_cr) as (stream, _):
+        *_, counted = _counted(stream)
+    return counted
+
+
+def count_head(path: RemotePath, stored: int, lone_cr: LoneCr = "without_lf") -> tuple[int, int]:
+    """Returns how many line ends, and lines that begin with ">", the first stored bytes of a file hold.
+
+    Args:
+        path: a file, plain, `.gz` or `.zst`.
+        stored: how many bytes of it are read.
+        lone_cr: as for `read_lines`.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    with path.open() as stream:
+        head = io.BytesIO(stream.read(stored))
+    lines = headers = 0
+    # What is compressed ends in the middle of something.
+    with contextlib.suppress(EOFError, OSError, zlib.error), _decompressed(head, path) as stream:
+        for counted in _counted(_as_utf8(stream, path, lone_cr)[0]):
+            lines, headers, _ = counted
+    return lines, headers
+
+
+def _counted(stream: io.BufferedIOBase) -> Iterator[tuple[int, int, bool]]:
+    """Yields, block by block, line ends, lines that begin with ">", and whether the last has no end."""
+    lines = headers = 0
+    last = b"\n"
+    yield lines, headers, False
+    while block := stream.read(BYTES_AT_ONCE):
+        block = block.removeprefix(codecs.BOM_UTF8)
+        lines += block.count(b"\n")
+        headers += (last + block).count(b"\n>")
+        last = block[-1:]
+        yield lines, headers, last != b"\n"
+
+
+@contextlib.contextmanager
+def _opened(path: Place, lone_cr: LoneCr) -> Iterator[tuple[io.BufferedIOBase, Encoding]]:
+    """The bytes of a text as UTF-8, and the encoding that they were in."""
+    try:
+        with _stream(path) as stream:
+            yield _as_utf8(stream, path, lone_cr)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise CorpusError(
+            f"{path}: compressed data is damaged or cut short ({error}); make it again"
+        ) from error
+    except OSError as error:
+        # Without a number it is a decompressor's, with one the computer's.
+        kind = CorpusError if error.errno is None else UnreachableError
+        raise kind(f"{path}: cannot be read ({reason(error)})") from error
+
+
+def _as_utf8(stream: io.BufferedIOBase, path: Place, lone_cr: LoneCr) -> tuple[io.BufferedIOBase, Encoding]:
+    head = _head(stream)
+    container = containers.container_by_magic(head)
+    if container is not None:
+        raise containers.container_error(path, container, is_inside=path.suffix.lower() in containers.READ)
+    encoding = encoding_of(head, str(path))
+    is_ended = lone_cr == "always" or (lone_cr == "without_lf" and ends_in_cr(head, encoding))
+    is_plain = isinstance(path, Path) and path.suffix.lower() not in containers.READ
+    if encoding.name == UTF8 and not is_ended and is_plain and stream.seekable():
+        # As it is, and from its start: that costs less than to read through another stream.
+        stream.seek(0)
+        return stream, encoding
+    return io.BufferedReader(Utf8Stream(head, stream, encoding, is_ended), BYTES_AT_ONCE), encoding
+
+
+def _head(stream: io.BufferedIOBase) -> bytes:
+    """The first bytes; of what is damaged those before the damage, which the next reading will meet again."""
+    head = b""
+    while len(head) < HEAD:
+        try:
+            block = stream.read1(HEAD - len(head))
+        except (EOFError, OSError, zlib.error):
+            if not head:
+                raise
+            break
+        if not block:
+            break
+        head += block
+    return head
+
+
+@contextlib.contextmanager
+def _stream(path: Place) -> Iterator[io.BufferedIOBase]:
+    """What a file holds, decompressed."""
+    with path.open() if isinstance(path, RemotePath) else open(path, "rb", BYTES_AT_ONCE) as stored:
+        own = containers.READ.get(path.suffix.lower())
+        found = containers.container_by_magic(stored.peek(containers.MAGIC_LENGTH)) if own else None
+        if found not in (None, own):
+            raise containers.container_error(path, found)
+        with _decompressed(stored, path) as stream:
+            yield stream
+
+
+def _decompressed(stored: io.BufferedIOBase, path: Place) -> io.BufferedIOBase:
+    """A stream of what a file holds, from one of what is stored."""
+    if path.suffix.lower() == ".gz":
+        return gzip.GzipFile(fileobj=stored)
+    if path.suffix.lower() == ".zst":
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.CompressedInputStream(stored, "zstd"), BYTES_DECOMPRESSED)
+    return stored
+
+
+def _undecodable(
+    error: UnicodeDecodeError, path: Place, encoding: Encoding, line: int, start: int
+) -> CorpusError:
+    data = error.object
+    line += data.count(b"\n", 0, error.start)
+    if encoding.name != UTF8:
+        name = encoding.name.upper()
+        return CorpusError(
+            f"{path}:{line}: not {name}, which the file's mark says it is (half a character); write the file "
+            f"again"
+        )
+    return CorpusError(
+        f"{path}:{line}: not UTF-8 at byte {start + error.start} (0x{data[error.start]:02x}); "
+        f"convert the file, for instance with iconv -t UTF-8"
+    )

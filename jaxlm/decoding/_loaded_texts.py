@@ -1,0 +1,114 @@
+"""A model that was opened, as decoding reads texts with it: between its own opening and closing tokens."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from jaxlm import pretrained, tokenizers
+from jaxlm.errors import UsageError
+
+# A text, or its ids, to which nothing is added.
+Text = str | Iterable[int] | np.ndarray
+
+
+def check_loaded(loaded: Any) -> None:
+    """Refuses what is no opened model with a tokenizer.
+
+    Raises:
+      TypeError: if it is something else, such as the model's module alone.
+      UsageError: if there is no tokenizer, or it is an ensemble.
+
+    Example:
+      >>> check_loaded("a folder")
+      Traceback (most recent call last):
+      TypeError: expected what pretrained.load returns, got str; of arrays, make one: ...
+    """
+    if not isinstance(loaded, pretrained.Loaded):
+        raise TypeError(
+            f"expected what pretrained.load returns, got {type(loaded).__name__}; of arrays, make one: "
+            "pretrained.Loaded(config, kind, model, params, tokenizer, {})"
+        )
+    loaded.check_single("decoding")
+    if loaded.tokenizer is None:
+        raise UsageError("there is no tokenizer beside this model: texts cannot be read")
+
+
+def check_top_k(top_k: Any) -> None:
+    """Refuses what is no number of candidates.
+
+    Raises:
+      UsageError: if it is below 1 or not whole.
+
+    Example:
+      >>> check_top_k(2.5)
+      Traceback (most recent call last):
+      jaxlm.errors.UsageError: top_k is at least 1, a whole number: got 2.5
+    """
+    is_whole = isinstance(top_k, (int, np.integer)) and not isinstance(top_k, bool)
+    if not is_whole or top_k < 1:
+        wanted = "at least 1" if is_whole else "at least 1, a whole number"
+        raise UsageError(f"top_k is {wanted}: got {top_k!r}")
+
+
+def frame_of(loaded: pretrained.Loaded) -> tokenizers.Frame:
+    """Returns what stands around a text: what opens it alone where a causal model goes on with it.
+
+    Args:
+      loaded: the model.
+    """
+    is_whole = loaded.kind.encoder or not loaded.config.causal
+    return tokenizers.text_frame(loaded.tokenizer, "text" if is_whole else "prompt", loaded.frame)
+
+
+def read_ids(loaded: pretrained.Loaded, text: Text) -> np.ndarray:
+    """Returns the ids that a model reads: of a text in its frame, ids as they are given.
+
+    Args:
+      loaded: the model.
+      text: a text or ids.
+
+    Raises:
+      ValueError: if the tokenizer refuses the text.
+    """
+    if not isinstance(text, str):
+        return np.asarray(text)
+    return frame_of(loaded).around(loaded.tokenizer.encode(text))
+
+
+def as_prompts(texts: Any) -> list[str | np.ndarray]:
+    """Returns texts, and ids as arrays, as a list; a single text is a list of it.
+
+    Raises:
+      TypeError: if one of them is neither.
+
+    Example:
+      >>> as_prompts("To be"), as_prompts([(1, 2)])
+      (['To be'], [array([1, 2])])
+      >>> as_prompts([["To be"]])
+      Traceback (most recent call last):
+      TypeError: a text is a string or a row of ids: got ['To be']
+    """
+    return [text if isinstance(text, str) else tokenizers.as_ids(text) for text in tokenizers.as_texts(texts)]
+
+
+def with_targets(texts: Any, targets: Any) -> tuple[list[str | np.ndarray], list[Text | None]]:
+    """Returns texts, or their ids, as a list, and as long a list of their targets.
+
+    Args:
+      texts: as for `as_prompts`.
+      targets: a text or several, None among them where a text has none; None: no text has one.
+
+    Raises:
+      UsageError: if there are not as many.
+      TypeError: as `as_prompts`.
+
+    Example:
+      >>> with_targets(["To", "or"], ["be", None]), with_targets("To", None)
+      ((['To', 'or'], ['be', None]), (['To'], [None]))
+    """
+    texts = as_prompts(texts)
+    targets = [None] * len(texts) if targets is None else list(tokenizers.as_texts(targets))
+    if len(targets) != len(texts):
+        raise UsageError(f"every text has a target or None: got {len(targets)} for {len(texts)} texts")
+    return texts, targets

@@ -1,0 +1,127 @@
+"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed."""
+
+import contextlib
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxlm.io._errors import writing
+
+PARTIAL = ".partial"
+# Files that this process is writing, and how many it has begun.
+_writing: set[Path] = set()
+_begun = itertools.count()
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+    """Puts what `write` writes into `path`; a reader, or a crash, meets the old file or the new one.
+
+    Args:
+      path: the file; its folder exists.
+      write: called with a path beside it, which it creates.
+
+    Raises:
+      WriteError: if it cannot be written; the old file stays.
+
+    Example:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "a.txt")
+      >>> write_atomically(path, lambda partial: partial.write_text("whole"))
+      >>> path.read_text(), [one.name for one in path.parent.iterdir()]
+      ('whole', ['a.txt'])
+    """
+    path = Path(path)
+    # A name of this call's own: another one may be writing the same file.
+    partial = path.with_name(f".{path.name}.{next(_begun)}.{os.uname().nodename}.{os.getpid()}{PARTIAL}")
+    _writing.add(partial)
+    try:
+        with writing(path):
+            partial.touch()
+            mode = partial.stat().st_mode
+            write(partial)
+            partial.chmod(mode)  # safetensors makes its files unreadable to others, whatever the umask says
+            flush(partial)
+            os.replace(partial, path)
+            flush(path.parent)  # the name as well as the bytes
+    finally:
+        _writing.discard(partial)
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Puts a text into `path`, in UTF-8, as `write_atomically` does."""
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Puts bytes into `path`, as `write_atomically` does."""
+
+    def write(partial: Path) -> None:
+        handle = os.open(partial, os.O_WRONLY)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(handle, left) :]
+        finally:
+            os.close(handle)
+
+    write_atomically(path, write)
+
+
+def is_partial(path: Path) -> bool:
+    """Returns whether a path is one that `write_atomically` writes to, and only a killed process leaves behind.
+
+    Example:
+      >>> is_partial(Path("runs/.model.safetensors.712.partial")), is_partial(Path("notes.partial"))
+      (True, False)
+    """
+    return path.name.startswith(".") and path.name.endswith(PARTIAL)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Returns whether a path that `write_atomically` wrote to is of a process of this machine that is no more.
+
+    Example:
+      >>> is_abandoned(Path("runs/.model.safetensors.0.another-machine.712.partial"))
+      False
+    """
+    before, _, pid = path.stem.rpartition(".")
+    if not (before.endswith(f".{os.uname().nodename}") and pid.isdigit()):
+        return False
+    if int(pid) == os.getpid():
+        return path not in _writing
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def clear_partials(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left half written in a folder that no other process writes to now.
+
+    Args:
+      folder: whose own files are looked at, not those of folders within; it need not exist.
+    """
+    for path in [path for path in Path(folder).glob(f".*{PARTIAL}") if is_partial(path)]:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def flush(path: str | os.PathLike[str]) -> None:
+    """Has the system write a file, or a folder's list of names, to the disk.
+
+    Example:
+      >>> import tempfile
+      >>> flush(tempfile.mkdtemp())
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

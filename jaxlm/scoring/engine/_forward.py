@@ -1,0 +1,212 @@
+"""What a device does with a batch: the body once, then the head over the asked places only, tile by tile.
+
+Letters: `B L` rows, `M` places, `T` places of a tile, `E` members, `V` vocabulary, `D` width.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxlm import models, ops
+from jaxlm.scoring.engine._device_rows import DeviceRows
+from jaxlm.scoring.engine._forward_contract import CombineMembers, Forward, ForwardSetting, hidden_states
+from jaxlm.scoring.engine._queries import QueryScores
+from jaxlm.typing import Array, Bool, Float, Int
+
+# Where the logits themselves are not asked for, so many tiles are taken at once, each part of the vocabulary
+# for all of them while it is at hand; so many float32 logits stay in a core's cache.
+STREAMED_TILES = 8
+CACHED_LOGITS = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogProbForward(Forward):
+    """The log-probability of each target, and what is asked beside it; answers are `QueryScores`.
+
+    Attributes:
+      details: ranks, entropy and confidence.
+      top_k: how many of the likeliest ids.
+      sets: `Bool[s V]` sets of ids whose probabilities are summed up, or None.
+      vocabulary: the ids that distributions are over, all others having probability 0 and no part in the sum;
+        targets are among them. None: every id of the model.
+
+    Example:
+      >>> LogProbForward(top_k=5).each
+      'place'
+    """
+
+    details: bool = False
+    top_k: int = 0
+    sets: np.ndarray | None = None
+    vocabulary: tuple[int, ...] | None = None
+
+    def program(
+        self, model: models.Model, setting: ForwardSetting
+    ) -> Callable[[Any, DeviceRows], QueryScores]:
+        return make_forward(model, self, setting)
+
+    def fault(self, answer: QueryScores) -> str:
+        is_sound = np.isfinite(answer.log_probs).all()
+        return "" if is_sound else "the model's log-probabilities are not finite numbers"
+
+
+def make_forward(
+    model: models.Model, needs: LogProbForward, setting: ForwardSetting
+) -> Callable[[Any, DeviceRows], QueryScores]:
+    """Returns the function of parameters and one device's rows; pure, of static shapes.
+
+    The number of tiles is that of the questions, known when it runs: places that nothing asks cost nothing.
+
+    Args:
+      model: a language model.
+      needs: what is asked beside log-probabilities.
+      setting: how the program is to be made.
+    """
+    tile, combine = setting.tile, setting.combine
+
+    def forward(params: Any, rows: DeviceRows) -> QueryScores:
+        mask = tree_mask(rows.branches) if needs.shared_contexts else None
+        # A list of trees, so that one model and many members take the same way.
+        members = [params] if combine is None else _unstacked(params)
+        flat = [hidden_states(model, one, rows, mask) for one in members]
+        heads = [scoring_head(model, one, needs) for one in members]
+
+        def streamed(places: Array, targets: Array) -> QueryScores:
+            head = heads[0]
+            features = head.features(flat[0][places])
+            ids = ids_at_once(places.shape[0], tile, head.kernel.shape[0])
+            log_probs = ops.streamed_log_probs(
+                features, head.kernel, head.bias, targets, ids=ids, softcap=head.softcap
+            )
+            return QueryScores(log_probs)
+
+        def one_tile(places: Array, targets: Array) -> QueryScores:
+            logits = [_logits(head, hidden[places]) for head, hidden in zip(heads, flat, strict=True)]
+            return answers(logits, targets, needs, combine)
+
+        asked = (rows.places, _indices(rows.targets, needs)), rows.count
+        if streams:
+            return ops.map_counted_tiles(streamed, *asked, [STREAMED_TILES * tile, tile])
+        return ops.map_counted_tiles(one_tile, *asked, [tile])
+
+    has_more = needs.details or needs.top_k or needs.sets is not None
+    streams = combine is None and not has_more and setting.on_cpu
+    return forward
+
+
+def tree_mask(branches: Int[Array, "B L"]) -> Bool[Array, "B 1 L L"]:
+    """Returns who may read whom in a tree: branch 0 is read by all of its segment, others by themselves.
+
+    Example:
+      >>> tree_mask(jnp.array([[0, 1, 2]]))[0, 0].astype(int).tolist()
+      [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
+    """
+    keys, queries = branches[:, None, :], branches[:, :, None]
+    return ((keys == 0) | (keys == queries))[:, None]
+
+
+def scoring_head(model: models.Model, params: Any, needs: LogProbForward) -> models.HeadProjection:
+    """Returns the model's head, its kernel in the compute dtype, of the ids that distributions are over."""
+    head = models.head_projection(model.apply, params)
+    head = head._replace(kernel=head.kernel.astype(jnp.dtype(model.config.dtype)))
+    if needs.vocabulary is None:
+        return head
+    ids = jnp.asarray(needs.vocabulary, jnp.int32)
+    return head._replace(kernel=head.kernel[ids], bias=None if head.bias is None else head.bias[ids])
+
+
+def answers(
+    logits: list[Float[Array, "V T"]],
+    targets: Int[Array, " T"],
+    needs: LogProbForward,
+    combine: CombineMembers | None,
+) -> QueryScores:
+    """Returns what is asked of one tile of each member's logits, which stand in columns.
+
+    Args:
+      logits: of each member.
+      targets: `Int[T]` rows of the logits.
+      needs: what is asked.
+      combine: "probs" and "log_probs" as in `ops.mixture_log_probs`; "scores" is the plain mean of the
+        members' log-probabilities, which sums to less than 1; None: one member.
+    """
+    values = logits[0] if combine is None else _combined(logits, combine)
+    # The mean of log-probabilities is not divided by its sum.
+    is_plain = combine == "scores"
+    log_probs = _chosen(values, targets) if is_plain else ops.column_log_probs(values, targets)
+    details = ops.column_scores(values, targets) if needs.details else None
+    top = masses = None
+    if needs.top_k or needs.sets is not None:
+        total = values.T if is_plain else jax.nn.log_softmax(values, axis=0).T
+        top = lax.top_k(total, needs.top_k) if needs.top_k else None
+        masses = None if needs.sets is None else _masses(total, needs)
+    return QueryScores(
+        log_probs=log_probs,
+        ranks=None if details is None else details.ranks,
+        entropy=None if details is None else details.entropy,
+        confidence=None if details is None else details.confidence,
+        top_tokens=None if top is None else _ids(top[1], needs),
+        top_log_probs=None if top is None else top[0],
+        masses=masses,
+    )
+
+
+def ids_at_once(places: int, tile: int, vocab_size: int) -> int:
+    """Returns how much of the vocabulary is taken at a time: what fits a CPU's cache, and a tile's logits.
+
+    Args:
+      places: that are taken at a time.
+      tile: places that may have all their logits at once.
+      vocab_size: V.
+
+    Example:
+      >>> ids_at_once(1024, 128, 50_257), ids_at_once(1024, 128, 600)
+      (1024, 75)
+    """
+    return max(min(max(CACHED_LOGITS // places, 256), tile * vocab_size // places), 1)
+
+
+def _unstacked(params: Any) -> list[Any]:
+    number = jax.tree.leaves(params)[0].shape[0]
+    return [jax.tree.map(lambda leaf, e=e: leaf[e], params) for e in range(number)]
+
+
+def _logits(head: models.HeadProjection, hidden: Float[Array, "T D"]) -> Float[Array, "V T"]:
+    # The kernel's rows times the features: columns, which CPUs reduce faster than rows.
+    logits = ops.linear(head.kernel, head.features(hidden), preferred=jnp.float32)
+    logits = logits if head.bias is None else logits + head.bias.astype(jnp.float32)[:, None]
+    return ops.apply_softcap(logits, head.softcap)
+
+
+def _combined(logits: list[Float[Array, "V T"]], combine: CombineMembers) -> Float[Array, "V T"]:
+    each = jnp.stack([jax.nn.log_softmax(member, axis=0).T for member in logits])
+    return (each.mean(0) if combine == "scores" else ops.mixture_log_probs(each, combine)).T
+
+
+def _chosen(values: Float[Array, "V T"], targets: Int[Array, " T"]) -> Float[Array, " T"]:
+    return jnp.take_along_axis(values, targets[None], axis=0)[0]
+
+
+def _indices(targets: Int[Array, " M"], needs: LogProbForward) -> Int[Array, " M"]:
+    """Columns of the logits: of a restricted vocabulary the place of the id in it."""
+    if needs.vocabulary is None:
+        return targets
+    order = jnp.argsort(jnp.asarray(needs.vocabulary, jnp.int32)).astype(jnp.int32)
+    return order[jnp.searchsorted(jnp.sort(jnp.asarray(needs.vocabulary, jnp.int32)), targets)]
+
+
+def _ids(columns: Int[Array, "T k"], needs: LogProbForward) -> Int[Array, "T k"]:
+    return columns if needs.vocabulary is None else jnp.asarray(needs.vocabulary, jnp.int32)[columns]
+
+
+def _masses(log_probs: Float[Array, "T V"], needs: LogProbForward) -> Float[Array, "T s"]:
+    sets = needs.sets if needs.vocabulary is None else needs.sets[:, list(needs.vocabulary)]
+    return jnp.stack(
+        [jax.nn.logsumexp(jnp.where(jnp.asarray(one)[None], log_probs, -jnp.inf), axis=-1) for one in sets],
+        -1,
+    )

@@ -1,0 +1,22 @@
+"""A corpus scored into Parquet parts, once each, by any number of processes; a job that stopped goes on."""
+
+from jaxlm.scoring.jobs._finish import read_parts
+from jaxlm.scoring.jobs._items import item_rows
+from jaxlm.scoring.jobs._job import finish_writing, run_job
+from jaxlm.scoring.jobs._job_config import JobConfig, JobFinished, JobProgress, RowScorer
+from jaxlm.scoring.jobs._ray import run_ray_job
+from jaxlm.scoring.jobs._sources import Source, file_source
+
+__all__ = [
+    "JobConfig",
+    "JobFinished",
+    "JobProgress",
+    "RowScorer",
+    "Source",
+    "file_source",
+    "finish_writing",
+    "item_rows",
+    "read_parts",
+    "run_job",
+    "run_ray_job",
+]

@@ -1,0 +1,147 @@
+"""The log-likelihood of a continuation given its context, the two encoded together."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data
+from jaxlm.scoring.engine import LogProbForward, Query, QueryScores
+from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
+from jaxlm.scoring.measures._openings import BosPolicy, opening_ids, resolve_bos, unopened_remark
+from jaxlm.scoring.measures._unknown import UnknownPolicy, check_unknown
+
+Opening = BosPolicy | Literal["empty"]
+Excess = Literal["error", "left", "last"]
+
+
+class ContinuationState(NamedTuple):
+    """What a continuation's row needs beside scores."""
+
+    continuation: str
+    num_context: int
+    num_cut: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conditional(Measure):
+    """`log p(continuation | context)` in nats, and whether the model would have written it.
+
+    The record's text is the continuation, its `meta` holds the context. White space at the context's end
+    moves to the continuation, then both are encoded as one text; the continuation is what stands behind as
+    many ids as the context alone has. A context that many continuations have is read once.
+
+    Attributes:
+      context: the name of the context in `Record.meta`.
+      bos: what stands before the context: as in `resolve_bos`, or "empty": the opening token where there is
+        no context, else nothing.
+      long: what becomes of what is longer than the model reads: "error", or the context loses its beginning,
+        of which `num_cut` tells how many tokens: what opens it stays ("left"), or is cut first ("last"), and
+        counted.
+      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+
+    Example:
+      >>> Conditional(context="question").options()["context"]
+      'question'
+    """
+
+    name: ClassVar[str] = "conditional"
+    questions: ClassVar[tuple[Question, ...]] = ("next_token",)
+    context: str = "context"
+    bos: Opening = "auto"
+    long: Excess = "error"
+    unknown: UnknownPolicy = "error"
+
+    def resolved(self, context: Context) -> "Conditional":
+        if self.bos == "window":
+            raise ScoreError("bos='window' is of long documents: use 'document', 'empty' or 'none'")
+        if self.bos == "empty":
+            opening_ids(context)
+            return self
+        return dataclasses.replace(self, bos=resolve_bos(self.bos, context))
+
+    def forward(self, context: Context) -> LogProbForward:
+        return LogProbForward(details=True, shared_contexts=True)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.context,)
+
+    def remark(self, context: Context, asked: "Conditional") -> str:
+        return unopened_remark(context, asked.bos, self.bos)
+
+    def texts(self, record: data.Record) -> Sequence[str]:
+        context, continuation = split_text(record.meta.get(self.context, ""), record.text)
+        return context, context + continuation
+
+    def columns(self, context: Context) -> list[pa.Field]:
+        counts = ("num_context_tokens", "num_tokens", "num_bytes", "num_cut")
+        rates = (nats("log_likelihood_per_token"), nats("log_likelihood_per_byte"))
+        return [
+            *(pa.field(name, pa.int64()) for name in counts),
+            nats("log_likelihood", tokens="num_tokens"),
+            *rates,
+            pa.field("is_greedy", pa.bool_()),
+        ]
+
+    def start(self, context: Context, record: data.Record) -> Round:
+        if self.context not in record.meta:
+            there = ", ".join(map(repr, record.meta)) or "none"
+            raise ScoreError(f"no context {self.context!r} beside the text; what is there: {there}")
+        before, continuation = split_text(record.meta[self.context], record.text)
+        whole = context.encode(before + continuation)
+        check_unknown(context, before + continuation, whole, self.unknown)
+        own = len(context.encode(before)) if before else 0
+        if len(whole) <= own:
+            raise ScoreError("nothing of the continuation is left behind the context's tokens")
+        is_opened = self.bos == "document" or (self.bos == "empty" and not own)
+        opening = opening_ids(context) if is_opened else ()
+        stream = np.concatenate([opening, whole])
+        known = own + len(opening)
+        if not known:
+            raise ScoreError(
+                "nothing is before the continuation's first token: use bos='document' or 'empty'"
+            )
+        cut = max(len(stream) - 1 - context.longest, 0)
+        kept = 0 if self.long == "last" else len(opening)
+        most = known - max(kept, 1)
+        if cut and (self.long == "error" or cut > most):
+            raise ScoreError(
+                f"{len(stream) - 1} tokens are read at once, and at most {context.longest} can be"
+                + ("; long='left' would cut the context" if cut <= most and self.long == "error" else "")
+            )
+        stream = np.concatenate([stream[:kept], stream[kept + cut :]]).astype(np.int32)
+        known -= cut
+        read, targets = stream[:-1], stream[known:]
+        places = np.arange(known - 1, len(read), dtype=np.int32)
+        return Round(ContinuationState(continuation, own, cut), [Query(read, places, targets, context=known)])
+
+    def advance(self, state: ContinuationState, answers: Sequence[QueryScores]) -> ScoreRow:
+        (found,) = answers
+        total = float(found.log_probs.sum(dtype=np.float64))
+        num_tokens, num_bytes = len(found.log_probs), len(state.continuation.encode())
+        return {
+            "num_context_tokens": state.num_context,
+            "num_tokens": num_tokens,
+            "num_bytes": num_bytes,
+            "num_cut": state.num_cut,
+            "log_likelihood": total,
+            "log_likelihood_per_token": total / num_tokens,
+            "log_likelihood_per_byte": total / num_bytes,
+            "is_greedy": bool((found.ranks == 0).all()),
+        }
+
+
+def split_text(context: str, continuation: str) -> tuple[str, str]:
+    """Returns both, white space at the context's end moved to the continuation.
+
+    Tokens carry the space in front of a word: left behind, it would be a token of its own.
+
+    Example:
+      >>> split_text("The answer: ", "yes")
+      ('The answer:', ' yes')
+    """
+    kept = context.rstrip()
+    return kept, context[len(kept) :] + continuation

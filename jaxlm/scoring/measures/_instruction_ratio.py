@@ -1,0 +1,164 @@
+"""How unexpected each instruction of a trace is: the likeliest tokens in its place against its own."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data
+from jaxlm.scoring.engine import LogProbForward, QueryScores, instruction_positions_on_host
+from jaxlm.scoring.measures._masked_checks import mask_id_of, too_long_error
+from jaxlm.scoring.measures._masked_spans import MaskedQuestions, MaskedSpans
+from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text
+from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
+from jaxlm.scoring.measures._unknown import UnknownPolicy
+from jaxlm.scoring.measures._windows import Long
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstructionRatio(Measure):
+    """The log-likelihood ratio of each instruction of a trace, in nats: 0 = it is what the model expects.
+
+    `sum_i (max_v log p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest of the trace:
+    how much likelier the likeliest tokens are than those that stand there. 0 or more; a high one is an
+    instruction that the model finds out of place. Specials, the end of an instruction among them, stay
+    visible and are not counted; an instruction of nothing else has null, and no part in the mean.
+
+    With `masking="instruction"` all of an instruction is hidden at once, one copy of the trace an
+    instruction; with "token" each of its tokens is hidden alone, one copy a token. The mean of the latter
+    over an instruction's tokens is what hiding one of them at random has on average.
+
+    Attributes:
+      masking: "instruction" or "token".
+      long: of a trace longer than the model reads: "error", or "window", the window whose middle is the
+        instruction's.
+      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      ends: whether the tokenizer's own tokens open and close a trace; None: as the model was trained.
+
+    Example:
+      >>> InstructionRatio().options()["masking"]
+      'instruction'
+    """
+
+    name: ClassVar[str] = "instruction-ratio"
+    questions: ClassVar[tuple[Question, ...]] = ("fill",)
+
+    reads_each_token: ClassVar[bool] = True
+
+    masking: Literal["instruction", "token"] = "instruction"
+    long: Long = "window"
+    unknown: UnknownPolicy = "score"
+    ends: bool | None = None
+
+    def resolved(self, context: Context) -> "InstructionRatio":
+        """Returns the measure with `ends` filled in; refuses tokenizers without instructions."""
+        mask_id_of(context, self.name)
+        if context.tokenizer.specials.next is None:
+            raise ScoreError(
+                f"{self.name} is for traces of instructions, and this {context.tokenizer.kind} tokenizer has "
+                f"no [NEXT] that ends one"
+            )
+        return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
+
+    def forward(self, context: Context) -> LogProbForward:
+        """Returns the likeliest id of each place."""
+        del context
+        return LogProbForward(top_k=1)
+
+    def columns(self, context: Context) -> list[pa.Field]:
+        """Returns counts, the largest and the mean ratio, and the instructions' own."""
+        del context
+        return [
+            *(pa.field(f"num_{name}", pa.int64()) for name in ("tokens", "scored", "instructions")),
+            nats("max_ratio"),
+            nats("mean_ratio"),
+            pa.field("most_unexpected", pa.int64()),
+            pa.field("most_unexpected_instruction", pa.string()),
+            nats("instruction_ratios", pa.list_(pa.float32())),
+            nats("instruction_log_likelihoods", pa.list_(pa.float32())),
+        ]
+
+    def start(self, context: Context, record: data.Record) -> Round:
+        """Returns the copies of a trace."""
+        text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
+        room = text.room(context.longest)
+        fits = text.tokens.size <= room
+        if not fits and self.long == "error":
+            raise too_long_error(text, room)
+        numbers = instruction_positions_on_host(text.tokens, context.tokenizer.specials.next)[:, 0]
+        spans, instructions = _spans(text, numbers, self.masking)
+        centres = None if fits else _centres(numbers, room)
+        copies = MaskedSpans(text, spans, mask_id=mask_id_of(context, self.name), room=room, centres=centres)
+        names = _texts(context, text.tokens, numbers)
+        return Round(_TraceState(instructions, names, text.tokens.size, copies), copies)
+
+    def advance(self, state: "_TraceState", answers: Sequence[QueryScores]) -> ScoreRow:
+        """Returns the ratios of a trace; an instruction of specials alone has none."""
+        instructions, names, size, copies = state
+        own = copies.read(answers)
+        best = copies.read(answers, "top_log_probs")[:, 0].astype(np.float64)
+        ratios, likelihoods = np.zeros(len(names)), np.zeros(len(names))
+        np.add.at(ratios, instructions, np.maximum(best - own, 0.0))
+        np.add.at(likelihoods, instructions, own)
+        asked = np.bincount(instructions, minlength=len(names)) > 0
+        worst = int(np.where(asked, ratios, -1.0).argmax())
+        return {
+            "num_tokens": size,
+            "num_scored": len(own),
+            "num_instructions": len(names),
+            "max_ratio": float(ratios[worst]),
+            "mean_ratio": math.fsum(ratios) / int(asked.sum()),
+            "most_unexpected": worst,
+            "most_unexpected_instruction": names[worst],
+            "instruction_ratios": _known(ratios, asked),
+            "instruction_log_likelihoods": _known(likelihoods, asked),
+        }
+
+
+class _TraceState(NamedTuple):
+    """Of each question its instruction; of each instruction its text; how many tokens; what is read."""
+
+    instructions: np.ndarray
+    names: list[str]
+    size: int
+    copies: MaskedSpans
+
+
+def _spans(text: MaskedText, numbers: np.ndarray, masking: str) -> tuple[MaskedQuestions, np.ndarray]:
+    """What is hidden for each regular token, and its instruction.
+
+    A special within an instruction divides it: what is masked stays in one run, so specials stay visible.
+    """
+    places = np.flatnonzero(text.regular)
+    if masking == "token":
+        return MaskedQuestions(places, places + 1, places), numbers[places]
+    begins = np.ones(len(places), bool)
+    begins[1:] = (np.diff(places) > 1) | (np.diff(numbers[places]) > 0)
+    run = np.cumsum(begins) - 1
+    first = places[begins]
+    last = places[np.append(np.flatnonzero(begins)[1:], len(places)) - 1]
+    return MaskedQuestions(first[run], last[run] + 1, places), numbers[places]
+
+
+def _centres(numbers: np.ndarray, room: int) -> np.ndarray:
+    """The middle of each token's instruction."""
+    counts = np.bincount(numbers)
+    if counts.max() > room:
+        raise ScoreError(f"an instruction of {counts.max()} tokens is longer than a window of {room}")
+    ends = np.cumsum(counts)
+    return ((ends - counts + ends) / 2)[numbers]
+
+
+def _known(values: np.ndarray, asked: np.ndarray) -> list[float | None]:
+    """Values of instructions, None for those of which nothing was asked."""
+    pairs = zip(values.astype(np.float32).tolist(), asked.tolist(), strict=True)
+    return [value if known else None for value, known in pairs]
+
+
+def _texts(context: Context, tokens: np.ndarray, numbers: np.ndarray) -> list[str]:
+    next_id = context.tokenizer.specials.next
+    parts = np.split(tokens, np.flatnonzero(np.diff(numbers)) + 1)
+    return [context.tokenizer.decode(part[part != next_id]) for part in parts]

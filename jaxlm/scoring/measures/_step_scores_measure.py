@@ -1,0 +1,231 @@
+"""Step functions of every token of a corpus: what a model did there, as one number each.
+
+Letters: `n` tokens of a text, `m` of them that are predicted.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jaxlm import data, steps, tokenizers
+from jaxlm.errors import JaxlmError
+from jaxlm.scoring.engine import Query, QueryContrast, StepForward
+from jaxlm.scoring.measures._log_likelihood_measure import LogLikelihood
+from jaxlm.scoring.measures._masked_checks import mask_id_of
+from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow
+from jaxlm.scoring.measures._openings import BosPolicy, masked_frame, unopened_remark
+from jaxlm.scoring.measures._step_columns import STEP_COUNTS, check_step_functions, step_column
+from jaxlm.scoring.measures._token_rows import place_columns, token_places
+from jaxlm.scoring.measures._unknown import UnknownPolicy, check_unknown
+from jaxlm.scoring.measures._windows import Long
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepScores(Measure):
+    """Step functions (`jaxlm.steps`) at every predicted token, and of each text one number for all of them.
+
+    What is predicted is what `steps.step_scores` predicts: of a causal model every token that has one before
+    it, of a masked one what stands at the masks of a text. A column is called as the function is,
+    `top_p_size(top_p=0.9)`, and holds what `StepFunction.span` makes of the values of a text: their sum,
+    their product, or the one of the largest magnitude. The values themselves are lists with `token_` before
+    the name.
+
+    Attributes:
+      functions: what is computed, as `steps.parse_step_function` reads it: "entropy", "top_p_size=0.9",
+        "kl_divergence(top_k=20)". Functions that draw, as those under dropout, are asked of
+        `steps.step_scores` alone.
+      contrast: the field of `meta` (the column of a corpus) with the text that functions compare with.
+      alignment: which token is compared with which of the contrast (see `steps.align`): "one_to_one", or
+        "last_common". Tokens that nothing is compared with have null, and no part in the text's number.
+      bos: what stands before a text of a causal model; see `resolve_bos`.
+      long: of texts that are longer than a window: "window", each token in one of them, or "error". A text
+        that is compared is read at once, and so is one with masks.
+      window, context: as of `LogLikelihood`.
+      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      tokens: whether a row holds lists of its tokens: ids, strings, places and values.
+
+    Example:
+      >>> StepScores(functions=("entropy", "top_p_size=0.9")).options()["measure"]
+      'step-scores'
+    """
+
+    name: ClassVar[str] = "step-scores"
+    questions: ClassVar[tuple[Question, ...]] = ("next_token", "fill")
+
+    functions: tuple[str, ...] = ()
+    contrast: str | None = None
+    alignment: Literal["one_to_one", "last_common"] = "one_to_one"
+    bos: BosPolicy = "auto"
+    long: Long = "window"
+    window: int | None = None
+    context: int | None = None
+    unknown: UnknownPolicy = "error"
+    tokens: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        steps.check_alignment(self.alignment)
+
+    def resolved(self, context: Context) -> "StepScores":
+        """Returns the measure with functions as they are called and windows filled in."""
+        rows = self._rows
+        check_step_functions(rows, context, self.contrast)
+        filled = dataclasses.replace(self, functions=tuple(row.name for row in rows))
+        if context.kind.fill:
+            mask_id_of(context, self.name)
+            return filled
+        reader = self._reader.resolved(context)
+        return dataclasses.replace(filled, bos=reader.bos, window=reader.window, context=reader.context)
+
+    def forward(self, context: Context) -> StepForward:
+        """Returns the step functions, with contrasts where one of them compares."""
+        del context
+        return StepForward(functions=self._rows, contrasts=self.contrast is not None)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The column of the contrast."""
+        return () if self.contrast is None else (self.contrast,)
+
+    def remark(self, context: Context, asked: "StepScores") -> str:
+        """Returns that nothing opens texts, where nobody chose so."""
+        return "" if context.kind.fill else unopened_remark(context, asked.bos, self.bos)
+
+    def texts(self, record: data.Record) -> Sequence[str]:
+        """Returns the text, and what it is compared with."""
+        other = record.meta.get(self.contrast) if self.contrast is not None else None
+        return (record.text, other) if isinstance(other, str) else (record.text,)
+
+    def columns(self, context: Context) -> list[pa.Field]:
+        """Returns counts, a column a function, and those of tokens."""
+        del context
+        counts = [pa.field(name, pa.int64()) for name in STEP_COUNTS]
+        return [*counts, *(step_column(row) for row in self._rows), *(self._lists() if self.tokens else [])]
+
+    def start(self, context: Context, record: data.Record) -> Round:
+        """Returns what is read of a text, and of the one that it is compared with."""
+        reading = self._reading(context, record.text)
+        state = _StepState(context.tokenizer, record.text, reading, None, None)
+        if self.contrast is None:
+            return Round(state, reading.pieces)
+        piece = _whole(reading, "a text that is compared with another")
+        other = _whole(self._contrast(context, record), "a contrast")
+        pair = piece.targets, other.targets
+        strings = tuple([context.tokenizer.token(id) for id in ids.tolist()] for ids in pair)
+        partners = steps.align(self.alignment, *pair, strings=strings)
+        # A place without a partner is answered for its first one, which nobody looks at.
+        chosen = np.maximum(partners, 0)
+        contrast = QueryContrast(other.tokens, other.scored[chosen], other.targets[chosen])
+        state = state._replace(partners=partners, contrast_targets=contrast.targets)
+        return Round(state, [piece._replace(contrast=contrast)])
+
+    def advance(self, state: "_StepState", answers: Sequence[tuple[np.ndarray, ...]]) -> ScoreRow:
+        """Returns the numbers of a text, and of its tokens."""
+        reading, num = state.reading, len(state.reading.tokens)
+        values = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+        row: ScoreRow = {"num_tokens": num, "num_scored": len(values[0])}
+        lists: ScoreRow = {}
+        for function, numbers in zip(self._rows, values, strict=True):
+            if function.needs_contrast:
+                numbers = np.where(state.partners < 0, np.float32(np.nan), numbers)
+            row[function.name] = _known(steps.over_span(numbers, function.span))
+            lists[f"token_{function.name}"] = _listed(reading, map(_known, numbers.tolist()))
+        if self.tokens:
+            row |= token_places(state.tokenizer, state.text, reading.tokens) | lists
+            if state.partners is not None:
+                ids = np.where(state.partners < 0, -1, state.contrast_targets).tolist()
+                row["token_contrast_ids"] = _listed(reading, (id if id >= 0 else None for id in ids))
+        return row
+
+    @functools.cached_property
+    def _rows(self) -> tuple[steps.StepFunction, ...]:
+        return tuple(map(steps.parse_step_function, self.functions))
+
+    @functools.cached_property
+    def _reader(self) -> LogLikelihood:
+        """How a causal model reads texts."""
+        names = ("bos", "long", "window", "context", "unknown")
+        return LogLikelihood(**{name: value for name, value in vars(self).items() if name in names})
+
+    def _lists(self) -> list[pa.Field]:
+        contrast = [pa.field("token_contrast_ids", pa.list_(pa.int32()))] if self.contrast is not None else []
+        values = [step_column(row, "token_", pa.list_(pa.float32())) for row in self._rows]
+        return [*place_columns(), *values, *contrast]
+
+    def _contrast(self, context: Context, record: data.Record) -> "_StepText":
+        if self.contrast not in record.meta:
+            there = ", ".join(map(repr, record.meta)) or "none"
+            raise ScoreError(f"no contrast {self.contrast!r} beside the text; what is there: {there}")
+        text = record.meta[self.contrast]
+        if not isinstance(text, str):
+            raise ScoreError(f"contrast {self.contrast!r}: expected a text, got {text!r:.60}")
+        try:
+            return self._reading(context, text)
+        except JaxlmError as error:
+            raise ScoreError(f"contrast: {error}") from error
+
+    def _reading(self, context: Context, text: str) -> "_StepText":
+        if context.kind.fill:
+            return _at_masks(context, text, self.unknown)
+        state, pieces = self._reader.start(context, data.Record("", text, {}))
+        num = len(state.tokens)
+        asked = sum(len(piece.targets) for piece in pieces)
+        return _StepText(state.tokens, np.arange(num - asked, num), pieces)
+
+
+class _StepText(NamedTuple):
+    """How a model reads a text: its ids `[n]`, which of them are predicted `[m]`, and what is read."""
+
+    tokens: np.ndarray
+    predicted: np.ndarray
+    pieces: Sequence[Query]
+
+
+class _StepState(NamedTuple):
+    """A document on its way; of one that is compared, the contrast's token of each of its own, or -1."""
+
+    tokenizer: tokenizers.Tokenizer
+    text: str
+    reading: _StepText
+    partners: np.ndarray | None
+    contrast_targets: np.ndarray | None
+
+
+def _at_masks(context: Context, text: str, unknown: UnknownPolicy) -> _StepText:
+    """A text with masks, all of which are asked."""
+    tokens = context.encode(text)
+    check_unknown(context, text, tokens, unknown)
+    mask = mask_id_of(context, StepScores.name)
+    predicted = np.flatnonzero(tokens == mask)
+    if not predicted.size:
+        name = context.tokenizer.token(mask)
+        raise ScoreError(f"a masked model predicts at {name}, and there is none in the text")
+    opening, closing = masked_frame(context, None)
+    read = np.concatenate([opening, tokens, closing]).astype(np.int32)
+    places = (predicted + len(opening)).astype(np.int32)
+    return _StepText(tokens, predicted, [Query(read, places, tokens[predicted].astype(np.int32))])
+
+
+def _whole(reading: _StepText, what: str) -> Query:
+    if len(reading.pieces) > 1:
+        longest = max(len(piece.tokens) for piece in reading.pieces)
+        raise ScoreError(
+            f"{what} is read at once: {len(reading.tokens)} tokens, and a window holds {longest}"
+        )
+    return reading.pieces[0]
+
+
+def _listed(reading: _StepText, values: Any) -> list[Any]:
+    """A list with an entry a token, None where nothing is predicted."""
+    entries: list[Any] = [None] * len(reading.tokens)
+    for place, value in zip(reading.predicted.tolist(), values, strict=True):
+        entries[place] = value
+    return entries
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value

@@ -1,0 +1,75 @@
+"""Where variants are read from: the wild type, and the column of a table that names mutations."""
+
+from pathlib import Path
+
+from jaxlm import data
+from jaxlm.scoring.variants._missing import is_missing
+
+# What tables of variants call the column, the mutations before whole sequences.
+VARIANT_COLUMNS = ("mutant", "mutation", "mutations", "variant", "hgvs_pro", "mutated_sequence", "sequence")
+
+
+def read_wild_type(source: str | Path) -> str:
+    """Returns the wild type: of a file its first sequence, else the text itself.
+
+    Args:
+      source: a FASTA file, a text file whose first line is the sequence, or the sequence.
+
+    Returns:
+      The sequence, without white space.
+
+    Raises:
+      CorpusError: if it is a file without a sequence, or the name of one that is not there.
+
+    Example:
+      >>> read_wild_type("MKTAYI")
+      'MKTAYI'
+    """
+    text = str(source).strip()
+    is_named = isinstance(source, Path) or "/" in text or "." in text.rstrip(".")
+    if not is_named and not Path(text).is_file():
+        return _checked("".join(text.split()), "a text") if text else ""
+    for record in data.open_source(text):
+        sequence = "".join(record.text.split())
+        if sequence:
+            return _checked(sequence, text)
+    raise data.CorpusError(f"{text}: no sequence in it: expected the wild type, as FASTA or on a line")
+
+
+def _checked(sequence: str, source: str) -> str:
+    if is_missing(sequence):
+        raise data.CorpusError(
+            f"expected the sequence of the wild type, got {sequence!r} of {source}: a missing value"
+        )
+    return sequence
+
+
+def find_variant_column(path: str | Path) -> str:
+    """Returns which column of a table holds its variants, by the names that such tables use.
+
+    Args:
+      path: a CSV, JSON Lines or Parquet file.
+
+    Returns:
+      The first of `VARIANT_COLUMNS` that is there.
+
+    Raises:
+      CorpusError: if none is; names the columns that are there.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = Path(folder, "assay.csv").write_text("mutation,score\\nA2T,1.5\\n")
+      ...     find_variant_column(Path(folder, "assay.csv"))
+      'mutation'
+    """
+    failures = []
+    for name in VARIANT_COLUMNS:
+        try:
+            # A value that cannot be read is one of the column's all the same.
+            next(data.open_source(path, field=name, broken="yield"), None)
+        except data.CorpusError as error:
+            failures.append(error)
+        else:
+            return name
+    raise failures[0]

@@ -1,0 +1,116 @@
+"""The model that is run under dropout: the one that is looked at, or another of its kind."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import models, pretrained
+from jaxlm.errors import UsageError
+from jaxlm.io import fits
+from jaxlm.steps._encoded_texts import model_kind
+from jaxlm.steps._layout import EncodedPair
+from jaxlm.steps._table import StepFunction
+
+
+def choose_dropout_model(
+    rows: Sequence[StepFunction],
+    loaded: pretrained.Loaded,
+    aux_model: Any,
+    n_mcd_steps: int,
+) -> pretrained.Loaded | None:
+    """Returns the model that is run under dropout; None where no function asks for it.
+
+    Args:
+      rows: step functions.
+      loaded: the model that is looked at.
+      aux_model: another one, as `pretrained.load` returns it, or None.
+      n_mcd_steps: K.
+
+    Raises:
+      UsageError: if the other model is not needed, is of another kind or vocabulary, or the model has no
+        dropout; if K is not positive.
+      TypeError: if it is no opened model.
+    """
+    asking = [row for row in rows if "noisy_logits" in row.needs]
+    if not asking:
+        if aux_model is not None:
+            names = ", ".join(row.name for row in rows)
+            raise UsageError(f"an aux_model is given, and none of {names} runs a model under dropout")
+        return None
+    if not fits(n_mcd_steps, int) or n_mcd_steps < 1:
+        raise UsageError(f"n_mcd_steps is a whole number from 1: got {n_mcd_steps!r}")
+    noisy = loaded if aux_model is None else aux_model
+    if aux_model is not None:
+        _check_alike(loaded, aux_model)
+    if not any(getattr(noisy.config, rate) for rate in models.DROPOUTS):
+        who = "the model" if aux_model is None else "the aux_model"
+        raise UsageError(
+            f"{asking[0].name} runs a model under dropout, and {who} has none: all of "
+            f"{', '.join(models.DROPOUTS)} are 0"
+        )
+    return noisy
+
+
+def as_key(rng: Any) -> jax.Array | None:
+    """Returns a key as `jax.random.key` makes it, also of one that `jax.random.PRNGKey` made; None of None.
+
+    Raises:
+      UsageError: if it is none, or several.
+
+    Example:
+      >>> as_key(0)
+      Traceback (most recent call last):
+      jaxlm.errors.UsageError: rng is one PRNG key, jax.random.key(seed): got 0
+    """
+    if rng is None:
+        return None
+    shape, kind = getattr(rng, "shape", None), getattr(rng, "dtype", None)
+    if shape == () and jnp.issubdtype(kind, jax.dtypes.prng_key):
+        return rng
+    if kind == np.uint32 and shape == jax.random.key_data(jax.random.key(0)).shape:
+        return jax.random.wrap_key_data(rng)
+    told = repr(rng)[:60] if kind is None else f"{kind}{list(shape)}"
+    raise UsageError(f"rng is one PRNG key, jax.random.key(seed): got {told}")
+
+
+def check_dropout_model(
+    noisy: pretrained.Loaded | None, loaded: pretrained.Loaded, units: Sequence[EncodedPair]
+) -> None:
+    """Refuses texts that are too long for the other model.
+
+    Raises:
+      UsageError: naming its length.
+    """
+    if noisy is None or noisy is loaded or not units:
+        return
+    longest, most = models.longest_text(noisy.config), max(unit.length for unit in units)
+    if most > longest:
+        raise UsageError(f"the aux_model reads at most {longest} tokens: got a text of {most}")
+
+
+def _check_alike(loaded: pretrained.Loaded, aux_model: Any) -> None:
+    if not isinstance(aux_model, pretrained.Loaded):
+        raise TypeError(f"an aux_model is what pretrained.load returns: got {type(aux_model).__name__}")
+    kinds = model_kind(loaded), model_kind(aux_model)
+    if kinds[0] != kinds[1]:
+        raise UsageError(f"an aux_model is of the model's kind, {kinds[0]}: got {kinds[1]}")
+    sizes = loaded.config.vocab_size, aux_model.config.vocab_size
+    if sizes[0] != sizes[1]:
+        raise UsageError(f"an aux_model has the model's vocabulary of {sizes[0]} tokens: got {sizes[1]}")
+    ours, theirs = loaded.tokenizer, aux_model.tokenizer
+    if ours is not None and theirs is not None and ours.fingerprint != theirs.fingerprint:
+        different = next(
+            (id for id in range(ours.vocab_size) if _token(ours, id) != _token(theirs, id)), None
+        )
+        if different is not None:
+            here, there = (_token(tokenizer, different) for tokenizer in (ours, theirs))
+            raise UsageError(
+                f"an aux_model has the model's vocabulary: id {different} is {here!r} here, {there!r} there"
+            )
+
+
+def _token(tokenizer: Any, id: int) -> str | None:
+    return tokenizer.token(id) if id < tokenizer.vocab_size else None

@@ -1,0 +1,55 @@
+"""From an evaluation's sums over a split to the scores that are shown and written."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from jaxlm import data, tokenizers
+from jaxlm.training.losses._evaluation import (
+    Evaluation,
+    SequenceEvaluation,
+    baseline_loss,
+    summarize,
+    summarize_sequences,
+)
+from jaxlm.training.losses._setting import Setting
+
+
+def token_summary(
+    setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
+) -> Callable[[Mapping[str, Any]], Evaluation | None]:
+    """Returns what makes the scores of a language model of its sums over a split.
+
+    Args:
+      setting: of the evaluation, the split its only one.
+      train: the training split; not looked at.
+      is_whole: whether all of its rows are summed, and read as they are; only then there are bits per byte.
+    """
+    del train
+    cache, plan = setting.splits[0]
+    # Bits per byte are of a whole text: every token of it predicted, the first one too.
+    is_whole = is_whole and setting.config.causal and not plan.num_dropped
+    is_whole = is_whole and _is_opened(cache, setting.tokenizer)
+    return partial(summarize, num_bytes=cache.num_bytes if is_whole else None)
+
+
+def label_summary(
+    setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
+) -> Callable[[Mapping[str, Any]], SequenceEvaluation | None]:
+    """Returns what makes the scores of a model of sequences of its sums over a split.
+
+    Args:
+      setting: of the evaluation, the split its only one.
+      train: the training split, whose labels are the baseline; None: no baseline.
+      is_whole: not looked at.
+    """
+    del is_whole
+    labels, seen = setting.splits[0].cache.labels, None if train is None else train.labels
+    return partial(summarize_sequences, baseline_loss=baseline_loss(labels, seen, setting.head))
+
+
+def _is_opened(cache: data.TokenCache, tokenizer: tokenizers.Tokenizer) -> bool:
+    """Whether every record begins with a special token, which predicts the first of its text."""
+    return bool(np.isin(cache.tokens[cache.offsets[:-1]], tokenizer.special_ids).all())

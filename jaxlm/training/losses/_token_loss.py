@@ -1,0 +1,128 @@
+"""The head's part of a language model's loss: cross-entropy in training, all that an evaluation counts."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import models, ops
+from jaxlm.errors import ConfigError
+from jaxlm.training.losses._loss import HeadCall, HeadSums, LossFunction, LossInputs, count, loss_function
+from jaxlm.training.losses._loss_config import LossConfig
+from jaxlm.training.losses._token_metrics import token_metrics
+from jaxlm.typing import Array, Float
+
+Smoothing = float | Literal["fraction"]
+
+
+def token_loss(
+    head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
+) -> dict[str, Array]:
+    """Returns the sums of a training loss: `loss_sum` in nats and `correct`.
+
+    The head sees the rows that predict alone, and its product is taken in tiles over them, so that no array
+    over positions times vocabulary exists.
+
+    Args:
+      head: of a language model.
+      inputs: whose targets are ids.
+      config: label smoothing and z-loss.
+      tile: rows of logits held at once.
+    """
+    features, parts = _asked(head, inputs)
+    smoothing = inputs.fractions if isinstance(config.label_smoothing, str) else config.label_smoothing
+    result = ops.tiled_cross_entropy(
+        features,
+        parts.kernel,
+        parts.bias,
+        inputs.targets,
+        inputs.weights,
+        tile=min(tile, inputs.targets.shape[0]),
+        label_smoothing=smoothing,
+        z_loss=config.z_loss,
+        softcap=parts.softcap,
+    )
+    correct = count(result.correct & (inputs.weights > 0))
+    return {"loss_sum": result.loss_sum, "correct": correct}
+
+
+def token_evaluation(
+    head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
+) -> dict[str, Array]:
+    """Returns the sums of `token_metrics`, of the negative log-likelihood alone; see `token_loss`."""
+    del config
+    features, parts = _asked(head, inputs)
+    tile = min(tile, inputs.targets.shape[0])
+    scores = ops.token_scores(
+        features, parts.kernel, parts.bias, inputs.targets, softcap=parts.softcap, tile=tile
+    )
+    return token_metrics(scores, inputs.weights, inputs.fractions)
+
+
+def token_loss_function(
+    prepare: Callable[..., LossInputs],
+    *,
+    label_smoothing: Smoothing = 0.0,
+    z_loss: float = 0.0,
+    tile: int = 1024,
+    deterministic: bool = False,
+    log_unigrams: np.ndarray | None = None,
+) -> LossFunction:
+    """Returns the loss of a language model: cross-entropy in nats of the targets that are prepared.
+
+    Args:
+      prepare: `prepare(rng, batch, step) -> LossInputs`, its targets ids.
+      label_smoothing: see `LossConfig`; training only.
+      z_loss: see `LossConfig`; training only.
+      tile: rows of logits held at once.
+      deterministic: an evaluation: no dropout, the negative log-likelihood alone, and all of `token_metrics`,
+        by level of noise where the noise has a schedule.
+      log_unigrams: `Float[V]` log-probabilities of a model that knows frequencies only, to be judged at the
+        same positions; None: no such model.
+
+    Returns:
+      As `loss_function`; the metrics count `correct`, and with `log_unigrams` there are the sums
+      `unigram_loss_sum` and `unigram_correct`.
+    """
+    config = LossConfig(label_smoothing=label_smoothing, z_loss=z_loss)
+    head_sums = partial(token_evaluation if deterministic else token_loss, config=config, tile=tile)
+    return loss_function(prepare, with_unigrams(head_sums, log_unigrams), deterministic=deterministic)
+
+
+def with_unigrams(head_sums: HeadSums, log_unigrams: np.ndarray | None) -> HeadSums:
+    """Returns head sums with what a model that knows frequencies only scores: see `token_loss_function`."""
+    if log_unigrams is None:
+        return head_sums
+
+    def sums(head: HeadCall, inputs: LossInputs) -> dict[str, Array]:
+        table, counts = jnp.asarray(log_unigrams, jnp.float32), inputs.weights > 0
+        log_probs = inputs.weights * table[inputs.targets]
+        is_right = inputs.targets == jnp.argmax(table)
+        return head_sums(head, inputs) | {
+            "unigram_loss_sum": -jnp.where(counts, log_probs, jnp.zeros_like(log_probs)).sum(),
+            "unigram_correct": jnp.where(counts & is_right, inputs.weights, 0.0).sum(),
+        }
+
+    return sums
+
+
+def check_smoothing(label_smoothing: Smoothing, *, has_noise: bool) -> None:
+    """Refuses to smooth by a noise that is not there.
+
+    Raises:
+      ConfigError: if `label_smoothing` is "fraction" and there is no noise that has one.
+    """
+    if label_smoothing == "fraction" and not has_noise:
+        raise ConfigError(
+            "label_smoothing='fraction' smooths by the noise of each example: give input_noise or "
+            "target_noise, or a share in [0, 1)"
+        )
+
+
+def _asked(head: HeadCall, inputs: LossInputs) -> tuple[Float[Array, "M D"], models.HeadProjection]:
+    """The features of the positions that predict, and what they are multiplied with."""
+    rows = head.hidden.reshape(-1, head.hidden.shape[-1])
+    parts = models.head_projection(head.apply_fn, head.params)
+    return parts.features(rows if inputs.indices is None else rows[inputs.indices]), parts

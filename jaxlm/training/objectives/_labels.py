@@ -1,0 +1,163 @@
+"""What models of sequences read and predict: the examples of packed rows and their labels.
+
+Letters: `B` rows, `L` positions, `S` segments of a row, `C` outputs, `N` examples.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import corruption, data, models, ops
+from jaxlm.errors import ConfigError, CorpusError
+from jaxlm.training.losses import LossInputs, Setting, check_smoothing, model_positions
+from jaxlm.typing import Array, Bool, Int, Key
+
+
+class Examples(NamedTuple):
+    """The examples that the segments of packed rows belong to.
+
+    Attributes:
+      ids: `Int[B S]` example ids; 0 where a row has no such segment.
+      present: `Bool[B S]`, True where it has.
+      left_out: how many segments there are beyond S.
+    """
+
+    ids: Int[Array, "B S"]
+    present: Bool[Array, "B S"]
+    left_out: Int[Array, ""]
+
+
+class LabelPlan(NamedTuple):
+    """What `prepare_labels` knows beforehand.
+
+    Attributes:
+      targets: `Int32[N]` classes or `Float32[N C]` values in the head's units, by example id.
+      known: which of them are labelled.
+      num_segments: S, the most segments of a row; see `batch_examples`.
+      input_noise: of what the model reads; None: clean.
+      next_id: as in `TokenPlan`.
+      positions_from: as in `TokenPlan`.
+    """
+
+    targets: np.ndarray
+    known: np.ndarray
+    num_segments: int
+    input_noise: corruption.Noise | None = None
+    next_id: int | None = None
+    positions_from: str = "clean"
+
+
+def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
+    """Returns the example of each segment.
+
+    Args:
+      batch: packed rows.
+      num_segments: S, static; a row's segments above it are left out and counted. The most that a plan's rows
+        hold is `numpy.diff(plan.row_starts).max()`.
+    """
+    segments = jnp.asarray(batch.segments)
+    starts = ops.segment_starts(segments, num_segments)
+    ids = jnp.take_along_axis(jnp.asarray(batch.example_ids), starts.positions, axis=1)
+    beyond = jnp.maximum(segments.max(axis=1) - num_segments, 0).sum(dtype=jnp.int32)
+    return Examples(jnp.where(starts.present, ids, 0), starts.present, beyond)
+
+
+def prepare_labels(
+    rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: LabelPlan
+) -> LossInputs:
+    """Returns what a model of sequences reads of a batch, and the label of each of its segments.
+
+    A piece of a divided record counts as an example of its own. Targets and weights are `[B S]`, of values
+    `[B S C]`; fractions `[B S]` are 0 without noise, and `overflow` counts segments beyond S.
+    """
+    del step
+    examples = batch_examples(batch, plan.num_segments)
+    tokens, fractions = jnp.asarray(batch.tokens), jnp.zeros(examples.ids.shape, jnp.float32)
+    if plan.input_noise is not None:
+        corrupted = corruption.corrupt_batch(rng, batch, plan.input_noise)
+        starts = ops.segment_starts(jnp.asarray(batch.segments), plan.num_segments)
+        at_starts = jnp.take_along_axis(corrupted.fractions, starts.positions, axis=1)
+        tokens, fractions = corrupted.tokens, jnp.where(starts.present, at_starts, 0.0)
+    targets, known = (jnp.asarray(table)[examples.ids] for table in (plan.targets, plan.known))
+    counts = known & examples.present.reshape(*examples.present.shape, *(1,) * (known.ndim - 2))
+    positions = model_positions(batch, tokens, plan.next_id, plan.positions_from)
+    return LossInputs(
+        tokens=tokens,
+        targets=targets,
+        weights=counts.astype(jnp.float32),
+        fractions=fractions,
+        overflow=examples.left_out,
+        read=models.Inputs(tokens, segments=batch.segments, positions=positions),
+    )
+
+
+def plan_classes(setting: Setting) -> LabelPlan:
+    """Returns what `prepare_labels` knows of a classifier and its data.
+
+    Raises:
+      CorpusError: if labels are missing, or are no classes of the head.
+      ConfigError: if the loss is smoothed by a noise that is not there.
+    """
+    plan = _plan(setting, *class_table(_labels(setting)))
+    check_smoothing(setting.loss.label_smoothing, has_noise=plan.input_noise is not None)
+    most, outputs = plan.targets.max(initial=-1), setting.head.num_outputs
+    if most >= outputs:
+        raise CorpusError(f"classes are numbers below the head's {outputs} outputs: got {most}")
+    return plan
+
+
+def plan_values(setting: Setting) -> LabelPlan:
+    """Returns what `prepare_labels` knows of a regression and its data; see `plan_classes`."""
+    return _plan(setting, *value_table(_labels(setting), setting.head.center, setting.head.scale))
+
+
+def class_table(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels as int32 `[N]`, 0 for the unlabelled, and which are labelled.
+
+    Raises:
+      CorpusError: if they are not classes.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise CorpusError(f"classes are one number an example: got labels of shape {labels.shape}")
+    numbers = np.where(np.isnan(labels), -1, labels) if labels.dtype.kind == "f" else labels
+    broken = np.flatnonzero(numbers != np.round(numbers))
+    if broken.size:
+        raise CorpusError(
+            "classes are whole numbers from 0 (below 0 or NaN: unlabelled): "
+            f"got {labels[broken[0]]} (example {broken[0]})"
+        )
+    return np.maximum(numbers, 0).astype(np.int32), numbers >= 0
+
+
+def value_table(labels: np.ndarray, center: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels in the head's units as float32 `[N C]`, and which are labelled.
+
+    Raises:
+      CorpusError: if they are misshapen or infinite.
+      ConfigError: if `scale` is not positive.
+    """
+    if not 0.0 < scale < np.inf:
+        raise ConfigError(f"scale is positive, got {scale}")
+    values = np.asarray(labels, np.float64)
+    if values.ndim not in (1, 2):
+        raise CorpusError(f"labels are [N] or [N C] values: got shape {values.shape}")
+    infinite = np.argwhere(np.isinf(values))
+    if infinite.size:
+        place = tuple(infinite[0])
+        raise CorpusError(f"labels are finite (NaN: unlabelled): got {values[place]} (example {place[0]})")
+    values = values.reshape(len(values), -1)
+    return ((np.nan_to_num(values) - center) / scale).astype(np.float32), ~np.isnan(values)
+
+
+def _labels(setting: Setting) -> np.ndarray:
+    labels = setting.splits[0].cache.labels
+    if labels is None:
+        raise CorpusError("a model of labels is evaluated by labels: got records without")
+    return labels
+
+
+def _plan(setting: Setting, targets: np.ndarray, known: np.ndarray) -> LabelPlan:
+    noise = setting.noise(setting.input_noise)
+    return LabelPlan(targets, known, setting.num_segments, noise, **setting.positions)

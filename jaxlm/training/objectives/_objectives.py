@@ -1,0 +1,121 @@
+"""The objectives that jaxlm has, by name."""
+
+import os
+
+from jaxlm import io, models, pretrained
+from jaxlm.errors import ConfigError
+from jaxlm.training.losses import label_summary, token_plan
+from jaxlm.training.objectives._causal import prepare_next
+from jaxlm.training.objectives._labels import plan_classes, plan_values, prepare_labels
+from jaxlm.training.objectives._masked import plan_masked, prepare_masked
+from jaxlm.training.objectives._objective import READ_FIELDS, Objective
+from jaxlm.training.objectives._sequence import class_evaluation, class_loss, value_loss
+from jaxlm.training.objectives._span_corruption import check_spans, plan_spans, prepare_spans
+
+MASKED_TOKENS = Objective(
+    name=models.MASKED_LM.name,
+    kind=models.MASKED_LM,
+    plan=plan_masked,
+    prepare=prepare_masked,
+    noise_rate=0.15,
+    reads=READ_FIELDS - {"spans"},
+)
+NEXT_TOKENS = Objective(
+    name=models.CAUSAL_LM.name,
+    kind=models.CAUSAL_LM,
+    plan=token_plan,
+    prepare=prepare_next,
+    reads=READ_FIELDS - {"spans"},
+)
+TAKEN_SPANS = Objective(
+    name=models.SEQ2SEQ_LM.name,
+    kind=models.SEQ2SEQ_LM,
+    plan=plan_spans,
+    prepare=prepare_spans,
+    check=check_spans,
+    reads=frozenset({"spans", "label_smoothing", "z_loss"}),
+)
+LABEL_CLASSES = Objective(
+    name=models.CLASSIFICATION.name,
+    kind=models.CLASSIFICATION,
+    plan=plan_classes,
+    prepare=prepare_labels,
+    loss=class_loss,
+    evaluation=class_evaluation,
+    summary=label_summary,
+    labels="classes",
+    reads=frozenset({"input_noise", "label_smoothing"}),
+)
+LABEL_VALUES = Objective(
+    name=models.REGRESSION.name,
+    kind=models.REGRESSION,
+    plan=plan_values,
+    prepare=prepare_labels,
+    loss=value_loss,
+    summary=label_summary,
+    labels="numbers",
+    reads=frozenset({"input_noise"}),
+)
+OBJECTIVES = {one.name: one for one in (MASKED_TOKENS, NEXT_TOKENS, TAKEN_SPANS, LABEL_CLASSES, LABEL_VALUES)}
+
+
+def as_objective(objective: Objective | str) -> Objective:
+    """Returns the record of an objective that is given as one, or by its name in `OBJECTIVES`.
+
+    Raises:
+      ConfigError: if there is none of that name, or one that is not in `OBJECTIVES` has a name that is.
+
+    Example:
+      >>> as_objective("causal_lm").kind.next_token
+      True
+    """
+    if not isinstance(objective, Objective):
+        if not isinstance(objective, str) or objective not in OBJECTIVES:
+            raise ConfigError(f"objective is one of {', '.join(OBJECTIVES)}: got {objective!r}")
+        return OBJECTIVES[objective]
+    if OBJECTIVES.get(objective.name, objective) != objective:
+        raise ConfigError(f"objective {objective.name!r} is jaxlm's own: give yours another name")
+    return objective
+
+
+def named_objective(
+    values: object, given: Objective | None = None, folder: str | os.PathLike[str] | None = None
+) -> Objective:
+    """Returns the objective that a file names, by its name or as `{"name": ..., "reference": ...}`.
+
+    Args:
+      values: what the file holds.
+      given: the objective, where it is none of `OBJECTIVES` and has no reference to be imported by.
+      folder: of the file, see `pretrained.import_named`; None: the caller vouches for what is imported.
+
+    Raises:
+      ConfigError: if it is another than the one that is given, or is not known.
+
+    Example:
+      >>> named_objective({"name": "flips", "reference": None})
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: objective 'flips' is none of masked_lm, ...: name the experiment's file, ...
+    """
+    fields = values if isinstance(values, dict) else {"name": values}
+    name, reference = fields.get("name"), fields.get("reference")
+    if given is not None and given.name == name:
+        return given
+    if isinstance(name, str) and name in OBJECTIVES:
+        return OBJECTIVES[name]
+    if not isinstance(reference, str):
+        raise ConfigError(
+            f"objective {name!r} is none of {', '.join(OBJECTIVES)}: name the experiment's file, which has "
+            "it, or give the Objective a reference, module:NAME, when the run begins"
+        )
+    if folder is None:
+        objective = as_objective(io.import_reference(reference, Objective))
+    else:
+        objective = as_objective(pretrained.import_named(reference, Objective, folder))
+    if objective.name != name:
+        raise ConfigError(f"objective {name!r} is not at {reference!r}: that one is {objective.name!r}")
+    return objective
+
+
+def objective_of(kind: models.ModelKind) -> Objective | None:
+    """Returns the objective of `OBJECTIVES` that trains a kind of model; None where there is none."""
+    return next((one for one in OBJECTIVES.values() if one.kind == kind), None)

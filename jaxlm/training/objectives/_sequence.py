@@ -1,0 +1,175 @@
+"""The objectives of sequence heads: a class or a number of each example, by its label.
+
+Letters: `B` rows, `L` positions, `S` segments of a row, `C` outputs, `N` examples.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import models
+from jaxlm.errors import CorpusError
+from jaxlm.training.losses import (
+    HeadCall,
+    HeadSums,
+    LossConfig,
+    LossFunction,
+    LossInputs,
+    Smoothing,
+    check_smoothing,
+    count,
+    loss_function,
+)
+from jaxlm.training.objectives._labels import LabelPlan, class_table, prepare_labels, value_table
+from jaxlm.typing import Array, Float, Int
+
+
+def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
+    """Returns the sums of a classifier's loss, cross-entropy in nats of each example's class, and `correct`.
+
+    With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: the
+    target puts `1 - a` on the true class and spreads `a` evenly over all classes.
+    """
+    logits, counts = _logits(head, inputs), inputs.weights > 0
+    smoothing = inputs.fractions if config.label_smoothing == "fraction" else config.label_smoothing
+    losses = inputs.weights * smoothed_cross_entropy(logits, inputs.targets, smoothing)
+    return {
+        "loss_sum": jnp.where(counts, losses, 0.0).sum(),
+        "correct": count((jnp.argmax(logits, axis=-1) == inputs.targets) & counts),
+    }
+
+
+def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
+    """Returns what `class_loss` does, and `confusion`, `Int[C C]`: rows the classes, columns predictions."""
+    logits = _logits(head, inputs)
+    table = jnp.zeros((logits.shape[-1], logits.shape[-1]), jnp.int32)
+    cells = table.at[inputs.targets, jnp.argmax(logits, axis=-1)]
+    return class_loss(head, inputs, config) | {"confusion": cells.add((inputs.weights > 0).astype(jnp.int32))}
+
+
+def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
+    """Returns the sums of a regression's loss, the squared error of each value in the head's units.
+
+    `squared_error` and `absolute_error` are in the labels' units.
+
+    Raises:
+      CorpusError: if the head has another number of outputs than an example has labels.
+    """
+    del config
+    outputs, weights = sequence_outputs(head, inputs), inputs.weights
+    number, labels = outputs.values.shape[-1], inputs.targets.shape[-1]
+    if number != labels:
+        raise CorpusError(f"the head has {number} outputs: got {labels} labels an example")
+    errors = jnp.where(weights > 0, outputs.values - inputs.targets, 0.0)
+    squares = weights * jnp.square(errors)
+    return {
+        "loss_sum": squares.sum(),
+        "squared_error": outputs.scale**2 * squares.sum(),
+        "absolute_error": outputs.scale * (weights * jnp.abs(errors)).sum(),
+    }
+
+
+def sequence_outputs(head: HeadCall, inputs: LossInputs) -> models.StandardizedOutputs:
+    """Returns what the head of a `SequenceModel` makes of each segment of a batch, before its units."""
+    return head(
+        "standardized_outputs",
+        head.hidden,
+        segments=inputs.read.segments,
+        num_segments=inputs.targets.shape[1],
+        deterministic=not head.rngs,
+        rngs=head.rngs,
+    )
+
+
+def classification_loss(
+    labels: np.ndarray,
+    *,
+    num_segments: int,
+    label_smoothing: Smoothing = 0.0,
+    deterministic: bool = False,
+    **options: Any,
+) -> LossFunction:
+    """Returns the loss of a classifier, see `class_loss`; `weight` is the number of examples.
+
+    Args:
+      labels: `[N]` class of each example by its id, from 0; below 0 or NaN: unlabelled, counts nowhere.
+      num_segments: S, the most segments of a row; see `batch_examples`.
+      label_smoothing: see `LossConfig`; training only.
+      deterministic: an evaluation: no dropout, no smoothing; the input noise stays, where it is given.
+      options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
+
+    Raises:
+      CorpusError: if the labels are not classes.
+      ConfigError: if the smoothing is out of range or has no noise to follow.
+
+    Example:
+      >>> classification_loss(np.array([0.5]), num_segments=1)
+      Traceback (most recent call last):
+      jaxlm.errors.CorpusError: classes are whole numbers from 0 (below 0 or NaN: unlabelled): got 0.5 ...
+    """
+    check_smoothing(label_smoothing, has_noise=options.get("input_noise") is not None)
+    config = LossConfig(label_smoothing=0.0 if deterministic else label_smoothing)
+    plan = LabelPlan(*class_table(labels), num_segments, **options)
+    return _loss(plan, class_evaluation if deterministic else class_loss, config, deterministic)
+
+
+def regression_loss(
+    labels: np.ndarray,
+    *,
+    num_segments: int,
+    center: float = 0.0,
+    scale: float = 1.0,
+    deterministic: bool = False,
+    **options: Any,
+) -> LossFunction:
+    """Returns the loss of a regression, see `value_loss`; `weight` is the number of labelled values.
+
+    Args:
+      labels: `[N]` or `[N C]` values of each example by its id; NaN: unlabelled, counts nowhere.
+      num_segments: S, the most segments of a row; see `batch_examples`.
+      center: of the head, see `HeadConfig.center`.
+      scale: of the head, see `HeadConfig.scale`: the labels' deviation makes losses and learning rates
+        comparable between data.
+      deterministic: an evaluation: no dropout; the input noise stays, where it is given.
+      options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
+
+    Raises:
+      CorpusError: if the labels are misshapen or infinite.
+      ConfigError: if `scale` is not positive.
+
+    Example:
+      >>> regression_loss(np.array([0.5, np.inf]), num_segments=1)
+      Traceback (most recent call last):
+      jaxlm.errors.CorpusError: labels are finite (NaN: unlabelled): got inf (example 1)
+    """
+    plan = LabelPlan(*value_table(labels, center, scale), num_segments, **options)
+    return _loss(plan, value_loss, LossConfig(), deterministic)
+
+
+def smoothed_cross_entropy(
+    logits: Float[Array, "*batch C"], targets: Int[Array, "*batch"], smoothing: float | Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, `a` the smoothing of all or of each row.
+
+    Example:
+      >>> logits = jnp.array([[2.0, 0.0], [2.0, 0.0]])
+      >>> losses = smoothed_cross_entropy(logits, jnp.array([0, 0]), jnp.array([0.0, 1.0]))
+      >>> [round(loss, 4) for loss in losses.tolist()]
+      [0.1269, 1.1269]
+    """
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    wanted = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+    return -(1.0 - smoothing) * wanted - smoothing * log_probs.mean(-1)
+
+
+def _logits(head: HeadCall, inputs: LossInputs) -> Float[Array, "B S C"]:
+    outputs = sequence_outputs(head, inputs)
+    return outputs.center + outputs.scale * outputs.values
+
+
+def _loss(plan: LabelPlan, head_sums: HeadSums, config: LossConfig, deterministic: bool) -> LossFunction:
+    prepare, sums = partial(prepare_labels, plan=plan), partial(head_sums, config=config)
+    return loss_function(prepare, sums, deterministic=deterministic, splits_dropout=True)

@@ -1,0 +1,66 @@
+"""How long a run is, how often it looks, and what it keeps."""
+
+import dataclasses
+
+from jaxlm.errors import ConfigError
+from jaxlm.io import check_numbers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """How long a run is, how often it looks, and what it keeps.
+
+    Attributes:
+      steps: batches to train on.
+      batch_size: rows of a batch, over all devices and micro-batches together.
+      seed: of the parameters, the order of the rows, the noise and dropout.
+      init: the model whose parameters the run begins with: a folder, or a name (see `pretrained.load`); None
+        draws them. `experiment_from_model` makes an experiment of it.
+      train_last: of a run that begins with a model, how many of its last blocks are trained, with the last
+        norm and the head; 0: those alone; None: everything is.
+      log_every: steps between two lines of metrics.jsonl.
+      eval_every: steps between two evaluations on the validation split; 0 evaluates at the end only.
+      eval_batches: most batches of an evaluation while training, spread evenly over the split; 0 takes all of
+        it, as the evaluation at the end always does.
+      save_every: steps between two checkpoints; 0 saves at the end only. Every evaluation is saved too.
+      keep_last: how many of the latest checkpoints stay.
+      keep_best: how many of those with the lowest validation loss stay.
+      deterministic: whether a GPU adds in the same order at each run (XLA's deterministic operations): two
+        runs with the same device, driver and JAX then end with the same bits, as they do on a CPU anyhow.
+      max_bad_steps: that many batches in a row whose loss or gradient is not finite stop the run.
+
+    Example:
+      >>> RunConfig(steps=0)
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: run.steps is at least 1, got 0
+    """
+
+    steps: int = 1000
+    batch_size: int = 16
+    seed: int = 0
+    init: str | None = None
+    train_last: int | None = None
+    log_every: int = 10
+    eval_every: int = 200
+    eval_batches: int = 16
+    save_every: int = 200
+    keep_last: int = 2
+    keep_best: int = 1
+    deterministic: bool = False
+    max_bad_steps: int = 20
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "run.", wide=("seed",))
+        for name in ("steps", "batch_size", "log_every", "keep_last", "max_bad_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"run.{name} is at least 1, got {getattr(self, name)}")
+        for name in ("seed", "eval_every", "eval_batches", "save_every", "keep_best", "train_last"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError(f"run.{name} is not negative, got {getattr(self, name)}")
+        if self.seed >= 2**32:
+            raise ConfigError(f"run.seed is below 2**32, got {self.seed}")
+        if self.train_last is not None and self.init is None:
+            raise ConfigError(
+                f"run.train_last={self.train_last} leaves the other blocks as a model has them: got no "
+                "run.init; name one"
+            )

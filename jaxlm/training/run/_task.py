@@ -1,0 +1,216 @@
+"""From an experiment to what a step needs: the tokenizer, the model, and packed splits."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm import data, models, tokenizers
+from jaxlm.errors import ConfigError, CorpusError
+from jaxlm.training.losses import LossConfig, Setting, Split
+from jaxlm.training.run._experiment import Experiment
+
+
+class Task(NamedTuple):
+    """What an experiment means on this machine's data.
+
+    Attributes:
+      tokenizer: trained, loaded or fixed.
+      config: the model's, vocabulary and NEXT known.
+      head: of a classifier or a regression, its outputs known; else None.
+      splits: "train", "validation", "test"; the latter two may have no rows.
+      num_segments: the most segments that a row of any split holds.
+      label_names: of a classifier, the name of each class; else empty.
+      fingerprint: of corpus, division and tokenizer: a run goes on with the data that it began with.
+      notes: what a log should say.
+    """
+
+    tokenizer: tokenizers.Tokenizer
+    config: models.TransformerConfig
+    head: models.HeadConfig | None
+    splits: dict[str, Split]
+    num_segments: int
+    label_names: tuple[str, ...]
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def make_task(experiment: Experiment) -> Task:
+    """Returns what an experiment means on its data, prepared or read from the cache.
+
+    Raises:
+      ValueError: if there are no data to train on, or model, labels and tokenizer contradict each other.
+    """
+    prepared = data.prepare(experiment.data, experiment.tokenizer, ends=experiment.ends)
+    splits = {name: make_split(experiment, cache) for name, cache in prepared.caches.items()}
+    if experiment.objective.kind.causal:
+        _check_predicts(splits["train"])
+    notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
+    return Task(
+        tokenizer=prepared.tokenizer,
+        config=model_config(experiment.model, prepared.tokenizer, experiment.objective.kind),
+        head=_head(experiment, prepared, splits) if experiment.objective.labels else None,
+        splits=splits,
+        num_segments=max(1, *(split.plan.max_segments for split in splits.values())),
+        label_names=tuple(prepared.label_names or ()),
+        fingerprint=prepared.fingerprint,
+        notes=tuple(notes),
+    )
+
+
+def task_classes(task: Task) -> dict[str, list[str]]:
+    """Returns what config.json holds of a classifier's labels: "classes", the name of each output."""
+    return {"classes": list(task.label_names)} if task.label_names else {}
+
+
+def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
+    """Returns records with their places in rows, as the experiment's objective needs them.
+
+    The pieces of a record that is longer than a row overlap by one token for a causal model, so that it
+    predicts every token once.
+    """
+    config = experiment.data
+    overlap = int(experiment.objective.kind.causal and config.row_length > 1)
+    return Split(
+        cache, data.plan_packing(cache.lengths, config.row_length, long=config.long, overlap=overlap)
+    )
+
+
+def _check_predicts(split: Split) -> None:
+    """Refuses records of which a causal model predicts nothing."""
+    if split.plan.length.max() < 2:
+        raise CorpusError(
+            "a causal model predicts every token of a record but the first: no record of the train split, or "
+            f"piece of one in a row of {split.plan.row_length}, has a second; give longer records, "
+            "data.ends=True or a greater data.row_length"
+        )
+
+
+def model_config(
+    config: models.TransformerConfig,
+    tokenizer: tokenizers.Tokenizer,
+    kind: models.KindOrName = models.MASKED_LM,
+) -> models.TransformerConfig:
+    """Returns the model's config with what the tokenizer decides filled in.
+
+    Args:
+      config: `vocab_size`, `position.next_id` and `decoder.start_id` None are filled in.
+      tokenizer: decides them; a decoder begins with its token of padding.
+      kind: of the model.
+
+    Raises:
+      ConfigError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
+        [NEXT] of the tokenizer to count by.
+
+    Example:
+      >>> model_config(models.TransformerConfig(), tokenizers.bytes_tokenizer()).vocab_size
+      260
+    """
+    size = tokenizer.vocab_size if config.vocab_size is None else config.vocab_size
+    if size < tokenizer.vocab_size:
+        raise ConfigError(
+            f"model.vocab_size has no room for the tokenizer's ids: got {size} for {tokenizer.vocab_size}; "
+            "leave it out to take the tokenizer's"
+        )
+    if models.as_kind(kind).encoder:
+        decoder = config.decoder or models.DecoderConfig()
+        start_id = tokenizer.specials.pad if decoder.start_id is None else decoder.start_id
+        config = dataclasses.replace(config, decoder=dataclasses.replace(decoder, start_id=start_id))
+    if not isinstance(config.position, models.Instruction):
+        return dataclasses.replace(config, vocab_size=size)
+    next_id = tokenizer.specials.next
+    if next_id is None:
+        raise ConfigError(
+            "model.position='instruction' counts instructions by [NEXT]: got a tokenizer without it; "
+            "use model.position='rotary', or data in instructions"
+        )
+    if config.position.next_id not in (None, next_id):
+        raise ConfigError(
+            f"model.position.next_id is the tokenizer's [NEXT]: got {config.position.next_id} for {next_id}; "
+            "leave it out"
+        )
+    position = dataclasses.replace(config.position, next_id=next_id)
+    return dataclasses.replace(config, vocab_size=size, position=position)
+
+
+def _head(
+    experiment: Experiment, prepared: data.PreparedCorpus, splits: dict[str, Split]
+) -> models.HeadConfig:
+    """The head with what the labels decide: the number of outputs, and a regression's centre and scale."""
+    objective, labels = experiment.objective, prepared.caches["train"].labels
+    if labels is None:
+        raise ConfigError(
+            f"objective={objective.name!r} learns labels: got data without; give data.label_pattern or "
+            "data.label_field"
+        )
+    for name, split in splits.items():
+        if split.plan.num_split:
+            raise ConfigError(
+                f"a label belongs to a whole record: {split.plan.num_split:,} records of the {name} split "
+                f"are longer than a row of {split.plan.row_length}; raise data.row_length, or set "
+                "data.long='truncate'"
+            )
+    names = prepared.label_names
+    if (objective.labels == "classes") != bool(names):
+        found = f"classes ({', '.join(names[:3])}, ...)" if names else "numbers"
+        remedy = "data.label_kind='class' takes each number as the name of a class"
+        if names:
+            remedy = "data.label_kind='number' names the first that is none; names are for 'classification'"
+        raise ConfigError(
+            f"objective={objective.name!r} does not fit the labels, which are {found}: {remedy}"
+        )
+    if objective.labels == "classes":
+        # What classes have no unit for; a head of another task may bring its own.
+        return dataclasses.replace(_with_outputs(experiment.head, len(names)), center=0.0, scale=1.0)
+    known = labels[~np.isnan(labels)].astype(np.float64)
+    scale = float(known.std()) or 1.0
+    return dataclasses.replace(_with_outputs(experiment.head, 1), center=float(known.mean()), scale=scale)
+
+
+def _with_outputs(head: models.HeadConfig, number: int) -> models.HeadConfig:
+    if head.num_outputs not in (None, number):
+        raise ConfigError(f"head.num_outputs is {number} by the labels: got {head.num_outputs}; leave it out")
+    return dataclasses.replace(head, num_outputs=number)
+
+
+def setting_of(experiment: Experiment, task: Task, rows: int) -> Setting:
+    """Returns what the experiment's objective trains on.
+
+    Args:
+      experiment: what to compute.
+      task: its data.
+      rows: of a micro-batch of one device.
+    """
+    return Setting(
+        config=task.config,
+        tokenizer=task.tokenizer,
+        splits=(task.splits["train"],),
+        rows=rows,
+        head=task.head,
+        num_segments=task.num_segments,
+        input_noise=experiment.resolved_input_noise,
+        target_noise=experiment.resolved_target_noise,
+        spans=experiment.spans,
+        loss=experiment.loss,
+    )
+
+
+def evaluation_setting(setting: Setting, splits: Sequence[Split], rows: int, *, is_noisy: bool) -> Setting:
+    """Returns what an objective is evaluated on.
+
+    Args:
+      setting: what it trains on.
+      splits: the records.
+      rows: of a batch of one device.
+      is_noisy: whether what is read is corrupted as in training.
+    """
+    return setting._replace(
+        splits=tuple(splits),
+        rows=rows,
+        num_segments=max(1, *(split.plan.max_segments for split in splits)),
+        input_noise=setting.input_noise if is_noisy else None,
+        target_noise=None,
+        loss=LossConfig(),
+        is_evaluation=True,
+    )

@@ -1,0 +1,364 @@
+"""The state of a run in this process, and what it does at each step."""
+
+import contextlib
+import math
+import shlex
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxlm import data, models, pretrained, tokenizers
+from jaxlm.devices import Layout, fetch
+from jaxlm.errors import UsageError, WorkError
+from jaxlm.training.losses import unigram_log_probs
+from jaxlm.training.run._checkpoints import (
+    CHECKPOINTS,
+    Checkpoint,
+    CheckpointWriter,
+    checkpoints,
+    load_arrays,
+)
+from jaxlm.training.run._events import Compiled, Evaluated, Event, Progress, Saved, Warned
+from jaxlm.training.run._experiment import Experiment
+from jaxlm.training.run._initial import init_fingerprint, initial_weights
+from jaxlm.training.run._metrics import MetricsWindow, append_line
+from jaxlm.training.run._signals import StopRequest
+from jaxlm.training.run._task import Task, evaluation_setting, setting_of, task_classes
+from jaxlm.training.step import (
+    DETERMINISTIC,
+    Evaluator,
+    Scores,
+    TrainState,
+    compile_unless_cancelled,
+    hold,
+    init_state,
+    last_layers,
+    make_optimizer,
+    make_train_step,
+    spread,
+)
+
+
+class TrainingError(WorkError):
+    """Training cannot go on; the message is one line with the remedy."""
+
+
+# What checkpoints that do not say it were made with.
+FIRST_KEYS = "threefry2x32"
+
+
+class Trainer:
+    """A run in this process: the state on the devices and the numbers beside it on the host.
+
+    Attributes:
+      step: batches consumed.
+    """
+
+    def __init__(self, experiment: Experiment, task: Task, folder: Path, layout: Layout) -> None:
+        run, trained = experiment.run, last_layers(experiment.trained_depth, experiment.run.train_last)
+        optimizer = make_optimizer(experiment.optimizer, run.steps, trained=trained)
+        self.step = self._saved_step = 0
+        self._run, self._task, self._folder, self._layout = run, task, folder, layout
+        self._options = DETERMINISTIC if run.deterministic else {}
+        self._learning_rate = experiment.optimizer.learning_rate
+        self._objective = experiment.objective
+        self._setting = setting_of(experiment, task, self._rows(experiment.optimizer.accumulation))
+        self._model = models.build(task.config, self._objective.kind, task.head)
+        self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
+        self._initial = partial(initial_weights, experiment, task)
+        self._train_step = layout.parallel(
+            make_train_step(
+                hold(self._objective.bound(self._setting), trained),
+                self._model.apply,
+                optimizer,
+                experiment.optimizer.schedule(run.steps),
+                clip_norm=experiment.optimizer.clip_norm,
+                accumulation=experiment.optimizer.accumulation,
+            ),
+            (False, True),
+            is_reduced=True,
+            donate=(0,),
+        )
+        self._evaluators = self._make_evaluators()
+        self._writer = CheckpointWriter(
+            folder / CHECKPOINTS, keep_last=run.keep_last, keep_best=run.keep_best
+        )
+        self._state: TrainState | None = None
+        self._init_fingerprint: str | None = None
+        self._describe = partial(
+            pretrained.save_description,
+            config=task.config,
+            tokenizer=task.tokenizer,
+            kind=self._objective.kind,
+            head=task.head,
+            extra={"experiment": experiment.to_dict()} | task_classes(task),
+        )
+        self._window, self._bad_steps, self._bad_in_row = MetricsWindow(), 0, 0
+        self._owes_evaluation = self._owes_save = False
+        self._pending: tuple[int, dict[str, Any]] | None = None
+        self._clock: float | None = None
+
+    def begin(self) -> None:
+        """Draws the initial parameters, or takes those of the model that the run goes on from."""
+        state = self._init()
+        if self._run.init is not None:
+            begun = self._initial(state.params)
+            state, self._init_fingerprint = state._replace(params=begun.params), begun.fingerprint
+        self._state = self._layout.replicate(state)
+
+    def restore(self, checkpoint: Checkpoint, *, has_moved: bool = False) -> None:
+        """Takes parameters, optimiser and counts from a checkpoint.
+
+        Args:
+          checkpoint: of the run.
+          has_moved: whether the model that the run began with is now named by another place.
+
+        Raises:
+          UsageError: if it was made with other data, keys, classes or a beginning of other weights, or is
+            beyond the run's steps.
+        """
+        self._check(checkpoint)
+        self._init_fingerprint = checkpoint.meta.get("init")
+        if has_moved and init_fingerprint(self._run.init, self._objective) != self._init_fingerprint:
+            raise UsageError(
+                f"run.init={self._run.init!r} does not hold the model that {self._folder} began with: leave "
+                "it out to go on, or train in a new folder"
+            )
+        shapes = jax.eval_shape(self._init)
+        arrays = load_arrays(checkpoint, _stored(shapes))
+        state = TrainState(**arrays, rng=jax.random.key(self._run.seed))
+        self._state = self._layout.replicate(state)
+        self.step = self._saved_step = checkpoint.step
+        self._bad_steps, self._bad_in_row = int(arrays["skipped"]), int(arrays["bad_in_row"])
+        self._window = MetricsWindow(**checkpoint.meta["window"])
+        # A signal saves at once, without the evaluation that may be due at that step.
+        unscored = checkpoint.meta["validation_loss"] is None
+        self._owes_evaluation = unscored and self._is_due(self._run.eval_every)
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Refuses a checkpoint that another start of this run made."""
+        meta, folder = checkpoint.meta, self._folder
+        if meta["data"] != self._task.fingerprint:
+            raise UsageError(
+                f"the corpus, its files' names included, or its tokenizer is no longer the one that {folder} "
+                "was begun with; bring it back, or train in a new folder"
+            )
+        begun, kind = meta.get("keys", FIRST_KEYS), _kind_of_keys()
+        if begun != kind:
+            raise UsageError(
+                f"{folder} was begun with keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL as it "
+                "was, or train in a new folder"
+            )
+        # Runs that kept no names numbered their classes in the order of the text.
+        names = list(self._task.label_names)
+        if meta.get("classes", sorted(names)) != names:
+            raise UsageError(
+                f"the classes are no longer numbered as when {folder} was begun: train in a new folder"
+            )
+        if checkpoint.step > self._run.steps:
+            raise UsageError(
+                f"the run in {folder} is at step {checkpoint.step}: run.steps is at least that to go on, got "
+                f"{self._run.steps}"
+            )
+
+    def steps(self, stop: StopRequest) -> Iterator[Event]:
+        """Trains to the end of the run or to a signal, and saves there."""
+        if self._owes_evaluation:
+            yield from self._pause(stop)
+        with contextlib.closing(self._train_batches()) as batches:
+            yield from self._train(batches, stop)
+        yield from self._report()
+        if self._saved_step < self.step:
+            yield from self._pause(stop)
+        yield from self._saved(wait=True)
+
+    def _train_batches(self) -> Iterator[data.Batch]:
+        cache, plan = self._task.splits["train"]
+        batches = data.Batches(cache, plan, batch_size=self._run.batch_size, seed=self._run.seed)
+        return batches.iterate(self.step)
+
+    def _train(self, batches: Iterator[data.Batch], stop: StopRequest) -> Iterator[Event]:
+        train_step = None
+        while self.step < self._run.steps and not stop.requested():
+            batch = self._layout.divide(next(batches))
+            if train_step is None:
+                train_step = compile_unless_cancelled(
+                    stop.requested, self._train_step, self._state, batch, options=self._options
+                )
+                if train_step is None:
+                    return
+                yield Compiled(self.step)
+            self._state, metrics = train_step(self._state, batch)
+            self.step += 1
+            # The numbers of the step before are read while the devices work on this one.
+            yield from self._report()
+            self._pending = self.step, metrics
+            yield from self._saved(wait=False)
+            due = self._is_due(self._run.eval_every) or self._is_due(self._run.save_every)
+            if due or self._owes_save:
+                yield from self._pause(stop)
+
+    def final_evaluation(self, stop: StopRequest) -> Iterator[Event]:
+        """Evaluates all of the test split; yields the event, returns the split's name and the evaluation.
+
+        The evaluation is None, too, where a stop is requested before its end.
+        """
+        evaluation = self._evaluate("test", stop)
+        if evaluation is not None:
+            append_line(self._folder, evaluation.line(self.step, "test"))
+            yield Evaluated(self.step, "test", evaluation)
+        return "test", evaluation
+
+    def params(self) -> Any:
+        """Returns the parameters on the host."""
+        return fetch(self._state.params)
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._writer.close()
+
+    def _is_due(self, every: int) -> bool:
+        return self.step == self._run.steps or (every > 0 and self.step % every == 0)
+
+    def _report(self) -> Iterator[Event]:
+        """Reads the numbers of the last step, if they were not read yet."""
+        if self._pending is None:
+            return
+        (step, computed), self._pending = self._pending, None
+        metrics = fetch(computed)
+        now = time.monotonic()
+        self._window = self._window.add(metrics, None if self._clock is None else now - self._clock)
+        self._clock = now
+        learning_rate = float(metrics["learning_rate"])
+        self._bad_in_row = int(metrics["bad_in_row"])
+        if metrics["bad"]:
+            yield from self._complain(step)
+        yield Progress(
+            step=step,
+            steps=self._run.steps,
+            loss=self._window.loss,
+            accuracy=self._window.accuracy,
+            learning_rate=learning_rate,
+            tokens_per_second=self._window.tokens_per_second,
+            bad_steps=self._bad_steps,
+        )
+        if step % self._run.log_every == 0 or step == self._run.steps:
+            append_line(self._folder, self._window.line(step, learning_rate))
+            self._window = MetricsWindow()
+
+    def _complain(self, step: int) -> Iterator[Event]:
+        self._bad_steps += 1
+        if self._bad_in_row >= self._run.max_bad_steps:
+            raise TrainingError(
+                f"{self._bad_in_row} batches in a row up to step {step} gave a loss or a gradient that is "
+                f"not finite; {self._way_on(step - self._bad_in_row)}"
+            )
+        if self._bad_in_row == 1:
+            yield Warned(f"the loss or the gradient of batch {step} is not finite: it changes no parameter")
+
+    def _way_on(self, good: int) -> str:
+        """What to do after a divergence; `good` is the last step that was finite."""
+        rate = f"--optimizer.learning-rate {self._learning_rate / 10:g}"
+        folder = str(self._folder)
+        if good > self._saved_step:
+            return f"go on with a lower rate: jaxlm train --resume --out {shlex.quote(folder)} {rate}"
+        if not good:
+            return (
+                "no batch was finite, so that a lower rate changes nothing: look at the data, the model's "
+                "settings and run.init, and train in a new folder"
+            )
+        # A rate changes nothing of parameters that are ruined already.
+        kept = [one.step for one in checkpoints(self._folder / CHECKPOINTS) if one.step < self._saved_step]
+        begin = f" --init {shlex.quote(f'{folder}@{kept[-1]}')}" if kept else ""
+        return (
+            f"checkpoint {self._saved_step} is ruined already: begin another run"
+            f"{' with an earlier one' if kept else ''} at a lower rate, with this one's other options: "
+            f"jaxlm train{begin} --out NEW {rate}"
+        )
+
+    def _pause(self, stop: StopRequest) -> Iterator[Event]:
+        """Evaluates where it is due, and saves.
+
+        While batches are not finite nothing is saved before the end: the parameters may be what is wrong with
+        them, and the checkpoints before are what the run goes on from at a lower rate.
+        """
+        yield from self._report()
+        loss = None
+        if not stop.requested() and self._is_due(self._run.eval_every):
+            evaluation = self._evaluate("validation", stop, most=self._run.eval_batches)
+            if evaluation is not None:
+                append_line(self._folder, evaluation.line(self.step, "validation"))
+                yield Evaluated(self.step, "validation", evaluation)
+                loss = evaluation.loss if math.isfinite(evaluation.loss) else None
+        is_last = stop.requested() or self.step == self._run.steps
+        self._owes_save = self._bad_in_row > 0 and not is_last
+        if self._owes_save:
+            return
+        meta = {
+            "validation_loss": loss,
+            "window": self._window._asdict(),
+            "data": self._task.fingerprint,
+            "classes": list(self._task.label_names),
+            "keys": _kind_of_keys(),
+            "init": self._init_fingerprint,
+        }
+        self._saved_step = self.step
+        done = self._writer.save(self.step, fetch(_stored(self._state)), meta, add=self._describe)
+        yield from (Saved(one.step, str(one.folder)) for one in done)
+        self._clock = time.monotonic()
+
+    def _saved(self, *, wait: bool) -> Iterator[Event]:
+        yield from (Saved(one.step, str(one.folder)) for one in self._writer.finished(wait=wait))
+
+    def _eval_batches(self, split: str, most: int) -> Iterator[data.Batch]:
+        cache, plan = self._task.splits[split]
+        size = self._run.batch_size
+        return data.eval_batches(cache, spread(plan, most * size), size)
+
+    def _make_evaluators(self) -> dict[str, Evaluator]:
+        task, objective, held_out = self._task, self._objective, ("validation", "test")
+        unigrams = None
+        if objective.kind.question is not None:
+            forbidden = tokenizers.special_mask(task.tokenizer, task.config.vocab_size)
+            train = task.splits["train"].cache
+            unigrams = unigram_log_probs(train, forbidden, unless_seen=objective.kind.causal)
+        # Language models judge both splits by one program; labels are a split's own.
+        together = [("test",), ("validation",)] if objective.labels else [held_out]
+        evaluators = {}
+        for names in together:
+            splits, is_noisy = [task.splits[name] for name in names], objective.noise_rate > 0
+            setting = evaluation_setting(self._setting, splits, self._rows(1), is_noisy=is_noisy)
+            loss = objective.bound(setting, log_unigrams=unigrams)
+            evaluator = Evaluator(loss, self._model.apply, self._layout, options=self._options)
+            evaluators |= dict.fromkeys(names, evaluator)
+        return evaluators
+
+    def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> Scores | None:
+        """Evaluates at most so many batches of a split; 0: all of it."""
+        task, objective = self._task, self._objective
+        setting = self._setting._replace(splits=(task.splits[split],))
+        means = objective.summary(setting, train=task.splits["train"].cache, is_whole=not most)
+        return self._evaluators[split](
+            self._state.params,
+            self._eval_batches(split, most),
+            summarize=means,
+            cancelled=stop.requested,
+        )
+
+    def _rows(self, parts: int) -> int:
+        """Rows of a device's share of a batch, or of one of its `parts`."""
+        return self._run.batch_size // (len(self._layout.devices) * parts)
+
+
+def _kind_of_keys() -> str:
+    """The kind of key that `jax.random.key` makes: `JAX_DEFAULT_PRNG_IMPL`."""
+    return str(jax.random.key_impl(jax.random.key(0)))
+
+
+def _stored(state: TrainState) -> dict[str, Any]:
+    """Returns what a checkpoint holds of a state: all but the key, which the seed gives."""
+    return {name: value for name, value in state._asdict().items() if name != "rng"}

@@ -1,0 +1,181 @@
+"""Ensembles: members that train in one step, wholly apart or as separate heads on one shared body.
+
+Letters: `E` members, `B` rows, `L` positions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxlm import data, models
+from jaxlm.errors import UsageError
+from jaxlm.training.losses import LossFunction, named_rng
+from jaxlm.training.step._step import TrainState, init_state, make_train_step
+from jaxlm.typing import Array, Key
+
+
+def member_rngs(rng: Key[Array, ""], members: int) -> Key[Array, " E"]:
+    """Returns a key for each member; how many there are changes none of them.
+
+    Example:
+      >>> keys = [member_rngs(jax.random.key(0), members) for members in (2, 3)]
+      >>> bool((keys[0] == keys[1][:2]).all())
+      True
+    """
+    own = named_rng(rng, "members")
+    return jax.vmap(lambda member: jax.random.fold_in(own, member))(jnp.arange(members))
+
+
+def init_ensemble(
+    model: Any,
+    optimizer: optax.GradientTransformation,
+    rng: Key[Array, ""],
+    members: int,
+    *,
+    shared_body: bool = False,
+    length: int = 8,
+) -> TrainState:
+    """Returns the state of E members before the first step, each drawn from a key of its own.
+
+    Wholly separate members have a leading axis E on every array of the state, counts and keys among them:
+    member e is what `init_state(model, optimizer, member_rngs(rng, E)[e])` gives, and `ensemble_step` trains
+    them. With a `shared_body` only what is not `body` has that axis, the rest is one model's, and
+    `make_shared_body_step` trains it.
+
+    Args:
+      model: a linen module; for a shared body, its parameters are `body` and others.
+      optimizer: its `init` makes the optimiser's state.
+      rng: the run's key.
+      members: E.
+      shared_body: whether the members are heads on one body.
+      length: of the row that the shapes are inferred with.
+
+    Raises:
+      UsageError: if there is no member.
+    """
+    if members < 1:
+        raise UsageError(f"an ensemble has at least one member: got {members}")
+    rngs = member_rngs(rng, members)
+    states = jax.vmap(lambda rng: init_state(model, optimizer, rng, length=length))(rngs)
+    if not shared_body:
+        return states
+    params = {**states.params, models.BODY: jax.tree.map(lambda leaf: leaf[0], states.params[models.BODY])}
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(zero, zero, zero, params, optimizer.init(params), rng)
+
+
+def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Returns the step of wholly separate members: `train_step` of every member at once.
+
+    Every member does exactly what it would do alone: its key, its batch, its own mean, clipping and bad
+    batches.
+
+    Args:
+      train_step: from `make_train_step`.
+
+    Returns:
+      `step(state, batch, *, axis_name=None)` of a state from `init_ensemble` and a batch `[E B L]`, giving
+      state and metrics with a leading E. A batch `[B L]` is every member's; of several objectives it may be a
+      mapping of a batch for each. Map it by a `Layout` like any step; `layout.divide(batch, axis=1)` divides
+      the batches.
+    """
+
+    def step(
+        state: TrainState, batch: data.Batch | Mapping[str, data.Batch], *, axis_name: str | None = None
+    ) -> tuple[TrainState, dict[str, Array]]:
+        axes = (0, 0 if has_members(batch) else None)
+        return jax.vmap(partial(train_step, axis_name=axis_name), in_axes=axes)(state, batch)
+
+    return step
+
+
+def make_shared_body_step(
+    loss: LossFunction,
+    apply_fn: Callable[..., Any],
+    optimizer: optax.GradientTransformation,
+    schedule: Callable[[Array], Array],
+    *,
+    clip_norm: float = 0.0,
+    accumulation: int = 1,
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Returns the step of separate heads on one body: the mean loss over what all members score.
+
+    Args:
+      loss: of one member.
+      apply_fn: `model.apply` of one member.
+      optimizer: as in `make_train_step`.
+      schedule: as in `make_train_step`.
+      clip_norm: as in `make_train_step`.
+      accumulation: as in `make_train_step`.
+
+    Returns:
+      `step(state, batch, *, axis_name=None)` of a state from `init_ensemble(..., shared_body=True)` and a
+      batch `[E B L]`, of which each member reads its own under a key of its own. A batch `[B L]` is every
+      member's, under one key: the body then runs once, and the heads differ by where they began. The metrics
+      are those of `make_train_step`, summed over the members, with `member_loss_sum` and `member_weight`,
+      `[E]` each.
+    """
+    steps = {
+        own_batches: make_train_step(
+            _shared_body_loss(loss, own_batches),
+            apply_fn,
+            optimizer,
+            schedule,
+            clip_norm=clip_norm,
+            accumulation=accumulation,
+        )
+        for own_batches in (False, True)
+    }
+
+    def step(
+        state: TrainState, batch: data.Batch, *, axis_name: str | None = None
+    ) -> tuple[TrainState, dict[str, Array]]:
+        own_batches = has_members(batch)
+        if own_batches:
+            # Rows first, as whatever divides a batch into micro-batches expects them.
+            batch = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), batch)
+        return steps[own_batches](state, batch, axis_name=axis_name)
+
+    return step
+
+
+def stack_batches(batches: Sequence[Any]) -> Any:
+    """Returns the members' host batches, or mappings of some, as one of arrays `[E B ...]`.
+
+    Example:
+      >>> rows = np.zeros((3, 4), np.int32)
+      >>> batch = data.Batch(rows, rows, rows, rows, rows, np.zeros(3, np.int32))
+      >>> stacked = stack_batches([batch, batch])
+      >>> stacked.tokens.shape, stacked.epochs.shape
+      ((2, 3, 4), (2, 3))
+    """
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+
+
+def has_members(batch: data.Batch | Mapping[str, data.Batch]) -> bool:
+    """Whether a batch, or each of several objectives', has a member axis: `[E B L]` and not `[B L]`."""
+    one = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+    return jnp.ndim(one.tokens) == 3
+
+
+def _shared_body_loss(loss: LossFunction, own_batches: bool) -> LossFunction:
+    """The sums of all members, whose parameters but for the body have a leading axis E."""
+
+    def shared(apply_fn, params, batch, rngs, step):
+        axes = {name: None if name == models.BODY else 0 for name in params}
+        members = jax.tree.leaves({name: params[name] for name in params if name != models.BODY})[0].shape[0]
+        if own_batches:
+            rngs = {name: member_rngs(rng, members) for name, rng in rngs.items()}
+        loss_sums, weights, metrics = jax.vmap(
+            partial(loss, apply_fn), in_axes=(axes, *((1, 0) if own_batches else (None, None)), None)
+        )(params, batch, rngs, step)
+        metrics = jax.tree.map(lambda leaf: leaf.sum(0), metrics)
+        metrics |= {"member_loss_sum": loss_sums, "member_weight": weights}
+        return loss_sums.sum(), weights.sum(), metrics
+
+    return shared

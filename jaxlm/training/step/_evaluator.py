@@ -1,0 +1,208 @@
+"""Evaluating parameters on a split, batch by batch over all devices."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax import lax
+
+from jaxlm import corruption, data, models, tokenizers
+from jaxlm.devices import Layout, fetch, local_layout
+from jaxlm.models import Evaluation, SequenceEvaluation
+from jaxlm.training.losses import LossFunction, Setting, Split, named_rng, summarize
+from jaxlm.training.objectives import MASKED_TOKENS, Objective, as_objective
+from jaxlm.training.step._compiled import compile_unless_cancelled
+from jaxlm.typing import Array
+
+Scores = Evaluation | SequenceEvaluation
+# Evaluations are comparable between runs: their masks come from this key, whatever the run's seed and the
+# kind of key that JAX_DEFAULT_PRNG_IMPL asks for.
+EVALUATION_SEED, EVALUATION_KEY = 0, "threefry2x32"
+
+
+def make_eval_step(loss: LossFunction, apply_fn: Callable[..., Any]) -> Callable[..., dict[str, Array]]:
+    """Returns the evaluation of a batch, a data shard's view: `eval_step(params, batch, *, axis_name=None)`.
+
+    Args:
+      loss: deterministic; see `Objective.bound` and `masked_lm_loss`. The step that it is told is 0.
+      apply_fn: `model.apply`.
+
+    Returns:
+      A function to be mapped by a `Layout`, giving the sums of the loss with `loss_sum` and `weight`.
+    """
+
+    def eval_step(params: Any, batch: data.Batch, *, axis_name: str | None = None) -> dict[str, Array]:
+        rngs = {"mask": named_rng(jax.random.key(EVALUATION_SEED, impl=EVALUATION_KEY), "evaluation")}
+        loss_sum, weight, metrics = loss(apply_fn, params, batch, rngs, 0)
+        sums = metrics | {"loss_sum": loss_sum, "weight": weight}
+        return sums if axis_name is None else lax.psum(sums, axis_name)
+
+    return eval_step
+
+
+class Evaluator:
+    """Evaluates parameters on splits; compiled once.
+
+    Args:
+      loss: deterministic; see `Objective.bound`.
+      apply_fn: `model.apply`.
+      layout: of the devices that hold the parameters.
+      options: of XLA, for the program.
+    """
+
+    def __init__(
+        self,
+        loss: LossFunction,
+        apply_fn: Callable[..., Any],
+        layout: Layout,
+        *,
+        options: Mapping[str, bool] | None = None,
+    ) -> None:
+        self._layout, self._options = layout, options
+        eval_step = make_eval_step(loss, apply_fn)
+        self._program = layout.parallel(eval_step, (False, True), is_reduced=True)
+        self._step: Callable[..., dict[str, Array]] | None = None
+
+    def __call__(
+        self,
+        params: Any,
+        batches: Iterable[data.Batch],
+        *,
+        summarize: Callable[[Mapping[str, Any]], Scores | None] = summarize,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Scores | None:
+        """Returns the evaluation over host batches; None where nothing is scored in them, or when cancelled.
+
+        Args:
+          params: replicated on the devices.
+          batches: their rows are divided over the devices.
+          summarize: makes an evaluation of the sums over all batches; see `Objective.summary`.
+          cancelled: asked before each batch, and several times a second while the program is compiled.
+        """
+        totals: dict[str, Any] = {}
+        pending = None
+        for batch in batches:
+            if cancelled():
+                return None
+            divided = self._layout.divide(batch)
+            if self._step is None:
+                self._step = compile_unless_cancelled(
+                    cancelled, self._program, params, divided, options=self._options
+                )
+                if self._step is None:
+                    return None
+            # One batch late, so that the devices never wait for the host.
+            pending, before = self._step(params, divided), pending
+            totals = _added(totals, before)
+        return summarize(_added(totals, pending))
+
+
+def evaluate(
+    model: models.Model,
+    params: Any,
+    tokenizer: tokenizers.Tokenizer,
+    cache: data.TokenCache,
+    *,
+    objective: Objective | str = MASKED_TOKENS,
+    noise: corruption.NoiseConfig | None = None,
+    spans: corruption.SpanConfig | None = None,
+    row_length: int | None = None,
+    long: Literal["split", "truncate"] = "split",
+    batch_size: int = 16,
+    log_unigrams: np.ndarray | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Scores | None:
+    """Returns a model's scores on records; what is masked is the same at every call.
+
+    A draw belongs to its record: with records no longer than a row, neither `row_length` nor `batch_size`
+    nor the number of devices changes the result beyond rounding. A causal model predicts every token but a
+    record's first exactly once: pieces of longer records overlap by one.
+
+    Args:
+      model: of the objective's kind.
+      params: its parameters.
+      tokenizer: that the records were encoded with.
+      cache: the records, labelled for a model of sequences.
+      objective: that the model was trained on, a name or a record.
+      noise: what is masked of a masked LM's text (None: BERT's 15 %), or how what another model reads is
+        corrupted (None: not at all).
+      spans: what is taken out of an encoder-decoder's text; None: T5's numbers.
+      row_length: tokens of a packed row; None: the model's `max_length`.
+      long: whether longer records are split or truncated.
+      batch_size: rows of a batch over all devices.
+      log_unigrams: of a baseline, from `unigram_log_probs`; None: no baseline.
+      devices: local devices; None: all of them that `batch_size` divides by.
+
+    Returns:
+      `Evaluation` of a language model, `SequenceEvaluation` of others; None where nothing is scored.
+
+    Raises:
+      UsageError: if nothing in the records may be masked, labels are missing, or the devices do not divide
+        the batch.
+    """
+    layout = local_layout(devices or None, rows=batch_size)
+    length = row_length or model.config.max_length
+    objective = as_objective(objective)
+    overlap = int(objective.kind.causal and length > 1)
+    plan = data.plan_packing(cache.lengths, length, long=long, overlap=overlap)
+    if noise is None and objective.noise_rate:
+        noise = corruption.NoiseConfig()
+    if noise is not None and noise.rate is None:
+        noise = dataclasses.replace(noise, rate=objective.noise_rate)
+    split, head = Split(cache, plan), getattr(model, "head_config", None)
+    setting = Setting(
+        config=model.config,
+        tokenizer=tokenizer,
+        splits=(split,),
+        rows=batch_size // len(layout.devices),
+        head=head,
+        num_segments=max(1, plan.max_segments),
+        input_noise=noise,
+        spans=spans or corruption.SpanConfig(),
+        is_evaluation=True,
+    )
+    asks_tokens = objective.kind.question is not None
+    loss = objective.bound(setting, log_unigrams=log_unigrams if asks_tokens else None)
+    evaluator = Evaluator(loss, model.apply, layout)
+    return evaluator(
+        layout.replicate(params),
+        data.eval_batches(cache, plan, batch_size),
+        # Of a text that was not read as it is, bits per byte would be compared with those of one that was.
+        summarize=objective.summary(setting, is_whole=noise is None),
+    )
+
+
+def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
+    """Returns a plan with at most `rows` rows of a plan, evenly spread over it; 0 for all.
+
+    Rows are planned from the longest record to the shortest, so that the first ones stand for the longest
+    only.
+
+    Args:
+      plan: of a split.
+      rows: how many to keep.
+    """
+    if not rows or rows >= plan.num_rows:
+        return plan
+    kept = np.linspace(0, plan.num_rows - 1, rows).round().astype(int)
+    counts = np.diff(plan.row_starts)[kept]
+    pieces = np.concatenate([np.arange(plan.row_starts[row], plan.row_starts[row + 1]) for row in kept])
+    return plan._replace(
+        example=plan.example[pieces],
+        start=plan.start[pieces],
+        length=plan.length[pieces],
+        column=plan.column[pieces],
+        row_starts=np.concatenate([[0], np.cumsum(counts)]),
+    )
+
+
+def _added(totals: dict[str, Any], computed: Mapping[str, Array] | None) -> dict[str, Any]:
+    """Sums in float64 and int64, which lose no count."""
+    if computed is None:
+        return totals
+    return {
+        name: totals.get(name, 0) + np.asarray(value).astype(np.result_type(value.dtype, np.int64))
+        for name, value in fetch(computed).items()
+    }

@@ -1,0 +1,114 @@
+"""Several losses on one model: each task's mean loss by its own weight, summed."""
+
+from collections.abc import Callable, Mapping
+from functools import partial, reduce
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxlm import data
+from jaxlm.errors import ConfigError
+from jaxlm.training.losses import LossFunction, named_rng
+from jaxlm.training.step._totals import Totals, divisor, summed
+from jaxlm.typing import Array, Int, Key
+
+
+class JointTask(NamedTuple):
+    """One of the tasks that are trained together.
+
+    Attributes:
+      loss: what it adds up.
+      weight: of its mean loss among those of the others.
+      head: the head of a `MultiHeadModel` that it trains; None: the one of the task's own name.
+
+    Example:
+      >>> JointTask(loss=print, weight=0.5).head is None
+      True
+    """
+
+    loss: LossFunction
+    weight: float = 1.0
+    head: str | None = None
+
+
+# Tasks by name; a plain pair (loss, weight) is a task on the head of its name.
+JointTasks = Mapping[str, JointTask | tuple[LossFunction, float]]
+
+
+def check_tasks(tasks: JointTasks) -> dict[str, JointTask]:
+    """Returns the tasks as `JointTask` records.
+
+    Raises:
+      ConfigError: if there is none, a weight is not positive, or a name holds the slash that metrics are
+        named with.
+    """
+    named = {name: JointTask(*task) for name, task in tasks.items()}
+    if not named:
+        raise ConfigError("joint training needs at least one task: got none")
+    for name, task in named.items():
+        if not 0 < task.weight < float("inf"):
+            raise ConfigError(f"task {name!r} has a positive weight: got {task.weight}")
+        if "/" in name:
+            raise ConfigError(f"a task's name has no slash, its metrics are named by one: got {name!r}")
+    return named
+
+
+def joint_totals(
+    tasks: Mapping[str, JointTask],
+    apply_fn: Callable[..., Any],
+    params: Any,
+    batch: data.Batch | Mapping[str, data.Batch],
+    rngs: Mapping[str, Key[Array, ""]],
+    accumulation: int,
+    axis_name: str | None,
+    step: Int[Array, ""],
+) -> Totals:
+    """Returns `sum_t weight_t * loss_sum_t / weight_sum_t` and its gradient, summed over all shards.
+
+    Every quotient is of sums over all micro-batches and shards, so that the result does not depend on how the
+    batches were divided; a task with nothing to score in them adds 0. Each task draws its noise and its
+    dropout from keys of its own.
+
+    Args:
+      tasks: by name.
+      apply_fn: `model.apply` of a `MultiHeadModel`; each task calls it with the name of its head.
+      params: the model's.
+      batch: one for all tasks, or one for each by name.
+      rngs: "mask" and "dropout".
+      accumulation: micro-batches; divides the rows of each batch.
+      axis_name: of the shards; None for one.
+      step: batches before this one.
+
+    Returns:
+      `Totals` of weight 1; the metrics are each task's own as `task/metric`, its `loss_sum` and `weight`
+      among them, and `tokens`, those of all tasks.
+    """
+    parts = {}
+    for name, task in tasks.items():
+        call = partial(apply_fn, head=task.head or name)
+        rows = batch[name] if isinstance(batch, Mapping) else batch
+        own = {kind: named_rng(rng, name) for kind, rng in rngs.items()}
+        parts[name] = summed(task.loss, call, params, rows, own, accumulation, step)
+    sums = {name: part._replace(gradient=None) for name, part in parts.items()}
+    sums = sums if axis_name is None else lax.psum(sums, axis_name)
+    factors = {name: tasks[name].weight / divisor(sums[name].weight) for name in tasks}
+    scaled = [
+        jax.tree.map(lambda leaf, factor=factors[name]: leaf * factor, parts[name].gradient) for name in tasks
+    ]
+    # The factors are the same on every shard: the shards exchange one gradient, however many tasks there are.
+    gradient = reduce(partial(jax.tree.map, jnp.add), scaled)
+    gradient = gradient if axis_name is None else lax.psum(gradient, axis_name)
+    losses = [factors[name] * sums[name].loss_sum for name in tasks]
+    return Totals(gradient, sum(losses[1:], losses[0]), jnp.ones(()), _named(sums))
+
+
+def _named(sums: Mapping[str, Totals]) -> dict[str, Array]:
+    metrics = {
+        f"{name}/{metric}": value
+        for name, part in sums.items()
+        for metric, value in {**part.metrics, "loss_sum": part.loss_sum, "weight": part.weight}.items()
+    }
+    tokens = [part.metrics["tokens"] for part in sums.values()]
+    return metrics | {"tokens": sum(tokens[1:], tokens[0])}

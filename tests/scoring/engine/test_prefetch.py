@@ -1,0 +1,48 @@
+import threading
+
+import pytest
+
+from jaxlm.scoring.engine._prefetch import AHEAD, ahead
+
+
+def test_items_come_in_order_and_few_are_made_before_they_are_used():
+    made = []
+    coming = ahead(made.append(number) or number for number in range(50))
+    for number in range(50):
+        assert next(coming) == number
+        # Those that wait, the one that waits for room, and one on its way.
+        assert len(made) <= number + AHEAD + 3
+    with pytest.raises(StopIteration):
+        next(coming)
+
+
+def test_an_error_of_the_source_is_the_callers():
+    def failing():
+        yield 1
+        raise KeyError("source")
+
+    coming = ahead(failing())
+    assert next(coming) == 1
+    with pytest.raises(KeyError, match="source"):
+        next(coming)
+
+
+def test_the_thread_itself_may_let_go_of_it():
+    """An abandoned generator is closed by whoever drops it last, and no thread waits for itself."""
+    drawn, dropped = threading.Event(), threading.Event()
+    held, threads = [], []
+
+    def items():
+        threads.append(threading.current_thread())
+        yield 1
+        assert drawn.wait(60)
+        held.clear()
+        dropped.set()
+        yield 2
+
+    held.append(ahead(items()))
+    assert next(held[0]) == 1
+    drawn.set()
+    assert dropped.wait(60)
+    threads[0].join(60)
+    assert not threads[0].is_alive()
