@@ -45,7 +45,7 @@ CONFIG = scoring.JobConfig(part_documents=4)
 
 
 def read_tokenizer(folder):
-    tokenizer = tokenizers.load(folder)
+    tokenizer = tokenizers.load_tokenizer(folder)
     assert tokenizer.vocab_size >= 0
     ids = tokenizer.encode("To be, or not: é漢 [MASK] 12")
     tokenizer.encode("To be", add_specials=True)

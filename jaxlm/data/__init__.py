@@ -3,7 +3,7 @@
 from jaxlm.data._annotations import record_location
 from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
-from jaxlm.data._labels import labelled
+from jaxlm.data._labels import label_records
 from jaxlm.data._prepare import PreparedCorpus, prepare, split_texts
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._splits import Splits, plan_splits
@@ -86,7 +86,7 @@ __all__ = [
     "gather_rows",
     "jsonl_source",
     "kept_column_types",
-    "labelled",
+    "label_records",
     "map_concurrently",
     "masked_capacity",
     "open_source",

@@ -10,20 +10,22 @@ def annotate(record: Record, config: DataConfig) -> Record:
     """Returns the record with the group and the label that a config's patterns and fields find.
 
     Args:
-        record: of any source; fields that the config names are in its `meta`.
-        config: where to look.
+      record: of any source; fields that the config names are in its `meta`.
+      config: where to look.
 
     Returns:
-        The record whose `meta["group"]` and `meta["label"]` are what was found, as text. Where a pattern
-        matches and its first group takes no part in the match, the record has no group.
+      The record whose `meta["group"]` and `meta["label"]` are what was found, as text. Where a pattern
+      matches and its first group takes no part in the match, the record has no group.
 
     Raises:
-        CorpusError: a pattern is not found, or a label is empty; names the record.
+      CorpusError: a pattern is not found, or a label is empty; names the record.
 
     Example:
-        >>> config = DataConfig(label_pattern=r"=(\\S+)", group_pattern=r"[A-Z](\\d+)[A-Z]")
-        >>> annotate(Record("R164K", "MKV", {"description": "fitness=0.5"}), config).meta["label"]
-        '0.5'
+      >>> from jaxlm.data import DataConfig, Record
+      >>> from jaxlm.data._annotations import annotate
+      >>> config = DataConfig(label_pattern=r"=(\\S+)", group_pattern=r"[A-Z](\\d+)[A-Z]")
+      >>> annotate(Record("R164K", "MKV", {"description": "fitness=0.5"}), config).meta["label"]
+      '0.5'
     """
     used = {config.group_field, config.label_field}
     meta = {name: value for name, value in record.meta.items() if name not in used}
@@ -39,23 +41,25 @@ def annotate(record: Record, config: DataConfig) -> Record:
     return record._replace(meta=meta)
 
 
-def cut(record: Record, config: DataConfig) -> Record:
+def crop_record(record: Record, config: DataConfig) -> Record:
     r"""Returns the record with the characters around its centre, or as it is where the config has no window.
 
     Args:
-        record: of any source.
-        config: its `center_pattern` finds the centre.
+      record: of any source.
+      config: its `center_pattern` finds the centre.
 
     Returns:
-        The record with up to `config.window` characters.
+      The record with up to `config.window` characters.
 
     Raises:
-        CorpusError: the pattern is not found, or does not name a place in the text; names the record.
+      CorpusError: the pattern is not found, or does not name a place in the text; names the record.
 
     Example:
-        >>> config = DataConfig(window=3, center_pattern=r"_[A-Z](\d+)")
-        >>> cut(Record("x_T3K", "MKKAY", {}), config).text, cut(Record("x_M1A", "AKTAY", {}), config).text
-        ('KKA', 'AK')
+      >>> from jaxlm.data import DataConfig, Record
+      >>> from jaxlm.data._annotations import crop_record
+      >>> config = DataConfig(window=3, center_pattern=r"_[A-Z](\d+)")
+      >>> crop_record(Record("x_T3K", "MKKAY", {}), config).text, cut(Record("x_M1A", "AKTAY", {}), config).text
+      ('KKA', 'AK')
     """
     if not config.window:
         return record
@@ -92,8 +96,9 @@ def record_location(record: Record) -> str:
     """Returns what an error says of where a record is.
 
     Example:
-        >>> record_location(Record("odd", "MKV", {"where": "a.fasta:3"})), record_location(Record("tales.txt:7", "", {}))
-        ('a.fasta:3: record odd', 'tales.txt:7')
+      >>> from jaxlm.data import Record, record_location
+      >>> record_location(Record("odd", "MKV", {"where": "a.fasta:3"})), record_location(Record("tales.txt:7", "", {}))
+      ('a.fasta:3: record odd', 'tales.txt:7')
     """
     where = record.meta.get("where")
     return record.id if where is None else f"{where}: record {record.id}"

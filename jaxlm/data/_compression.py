@@ -15,18 +15,19 @@ def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
     its training split; they are what a reader knows the size of.
 
     Args:
-        texts: e.g. `split_texts(config, "test")`; a string is one.
+      texts: e.g. `split_texts(config, "test")`; a string is one.
 
     Returns:
-        "zlib" and "xz", bits per byte.
+      "zlib" and "xz", bits per byte.
 
     Raises:
-        CorpusError: there is no byte of text.
+      CorpusError: there is no byte of text.
 
     Example:
-        >>> sizes = compressed_bits_per_byte(["to be or not to be, " * 50])
-        >>> sizes["zlib"] < 1.0, list(sizes)
-        (True, ['zlib', 'xz'])
+      >>> from jaxlm.data import compressed_bits_per_byte
+      >>> sizes = compressed_bits_per_byte(["to be or not to be, " * 50])
+      >>> sizes["zlib"] < 1.0, list(sizes)
+      (True, ['zlib', 'xz'])
     """
     zipped, packed = zlib.compressobj(9), lzma.LZMACompressor(preset=9)
     size = {"zlib": 0, "xz": 0}

@@ -30,45 +30,46 @@ class DataConfig:
     description (a FASTA header; file and line of a text); what counts is its first group.
 
     Attributes:
-        paths: files, folders or globs; none is an embedded corpus.
-        corpus: which embedded one: this Python's standard library as bytecode, one record a function, or as
-            source code, one record a module.
-        format: how to read every file; None takes it from each ending.
-        document: of a text file, whether a line or the whole file is one document.
-        field: the JSONL field or the column (CSV, Parquet) that holds the text.
-        row_length: tokens of a packed row.
-        long: what to do with records longer than a row.
-        ends: whether each record is opened and closed by the tokenizer's tokens for that; what an
-            encoder-decoder reads, by what the tokenizer's file puts around a text.
-        validation_share: share of the records (modules, for an embedded corpus) held out for validation.
-        test_share: share of the records held out for the test.
-        split: "record" divides by the content of each record or group; "similarity" keeps records together
-            that share `similarity` of their k-mers, or are linked by others that do.
-        similarity: share of the shorter record's distinct k-mers (runs of four residues, of five words in
-            other corpora) from which on two records count as similar.
-        group_pattern: regular expression whose first group names what must not be divided between splits.
-        group_field: the JSONL field or the column that names it.
-        label_pattern: regular expression whose first group is the record's label.
-        label_field: the JSONL field or the column that holds the label.
-        label_kind: what labels are; "auto" takes numbers as numbers, and names of classes where none of them
-            is a number.
-        window: how many characters of each record are kept, an odd number, half of them before and half after
-            the one that `center_pattern` names, fewer at the record's ends; 0 keeps all. What is cut off
-            still counts in the division: records with different texts stay different.
-        center_pattern: regular expression whose first group is the place of a character of the text, from 1.
-        max_document: the most bytes of a record in its file, decompressed; of JSONL and CSV, of its line. A
-            longer one is refused.
-        deduplicate: whether of records with the same text only the first is kept, labelled with the mean of
-            their labels (the most frequent, of classes).
+      paths: files, folders or globs; none is an embedded corpus.
+      corpus: which embedded one: this Python's standard library as bytecode, one record a function, or as
+        source code, one record a module.
+      format: how to read every file; None takes it from each ending.
+      document: of a text file, whether a line or the whole file is one document.
+      field: the JSONL field or the column (CSV, Parquet) that holds the text.
+      row_length: tokens of a packed row.
+      long: what to do with records longer than a row.
+      ends: whether each record is opened and closed by the tokenizer's tokens for that; what an
+        encoder-decoder reads, by what the tokenizer's file puts around a text.
+      validation_share: share of the records (modules, for an embedded corpus) held out for validation.
+      test_share: share of the records held out for the test.
+      split: "record" divides by the content of each record or group; "similarity" keeps records together
+        that share `similarity` of their k-mers, or are linked by others that do.
+      similarity: share of the shorter record's distinct k-mers (runs of four residues, of five words in
+        other corpora) from which on two records count as similar.
+      group_pattern: regular expression whose first group names what must not be divided between splits.
+      group_field: the JSONL field or the column that names it.
+      label_pattern: regular expression whose first group is the record's label.
+      label_field: the JSONL field or the column that holds the label.
+      label_kind: what labels are; "auto" takes numbers as numbers, and names of classes where none of them
+        is a number.
+      window: how many characters of each record are kept, an odd number, half of them before and half after
+        the one that `center_pattern` names, fewer at the record's ends; 0 keeps all. What is cut off
+        still counts in the division: records with different texts stay different.
+      center_pattern: regular expression whose first group is the place of a character of the text, from 1.
+      max_document: the most bytes of a record in its file, decompressed; of JSONL and CSV, of its line. A
+        longer one is refused.
+      deduplicate: whether of records with the same text only the first is kept, labelled with the mean of
+        their labels (the most frequent, of classes).
 
     Raises:
-        ConfigError: a field is out of range, or two contradict each other.
+      ConfigError: a field is out of range, or two contradict each other.
 
     Example:
-        >>> DataConfig(paths=("tales.txt",), document="file").row_length
-        512
-        >>> DataConfig(paths=("variants.fasta",), label_pattern=r"fitness=(\S+)").label_kind
-        'auto'
+      >>> from jaxlm.data import DataConfig
+      >>> DataConfig(paths=("tales.txt",), document="file").row_length
+      512
+      >>> DataConfig(paths=("variants.fasta",), label_pattern=r"fitness=(\S+)").label_kind
+      'auto'
     """
 
     paths: tuple[str, ...] = ()

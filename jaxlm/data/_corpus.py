@@ -40,12 +40,12 @@ class Corpus(NamedTuple):
     """A corpus that has been found but not read.
 
     Attributes:
-        records: makes an iterator over every record, from the start each time.
-        kind: the kind of tokenizer that "auto" stands for.
-        fingerprint: SHA-256 of what the records depend on.
-        notes: one line each of what it is.
-        left_out: what its source could not make records of, counted as `records` is read: "modules".
-        check: raises `CorpusError` if what was read may be other records than those of the fingerprint.
+      records: makes an iterator over every record, from the start each time.
+      kind: the kind of tokenizer that "auto" stands for.
+      fingerprint: SHA-256 of what the records depend on.
+      notes: one line each of what it is.
+      left_out: what its source could not make records of, counted as `records` is read: "modules".
+      check: raises `CorpusError` if what was read may be other records than those of the fingerprint.
     """
 
     records: Callable[[], Iterable[Record]]
@@ -60,13 +60,13 @@ def find_corpus(config: DataConfig) -> Corpus:
     """Returns the corpus of a config: its paths, or the embedded one where it has none.
 
     Args:
-        config: names paths and how to read them.
+      config: names paths and how to read them.
 
     Returns:
-        The corpus; reading it is left to whoever calls `records`.
+      The corpus; reading it is left to whoever calls `records`.
 
     Raises:
-        CorpusError: a path is missing, unreadable or of an unknown format.
+      CorpusError: a path is missing, unreadable or of an unknown format.
     """
     return _files_corpus(config) if config.paths else _embedded_corpus(config)
 

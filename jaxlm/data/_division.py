@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.data._annotations import annotate, cut
+from jaxlm.data._annotations import annotate, crop_record
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus
 from jaxlm.data._labels import class_names, label_number, merge_labels
@@ -23,12 +23,12 @@ class CorpusDivision(NamedTuple):
     """How the records of a corpus are divided and labelled.
 
     Attributes:
-        splits: the split of each group.
-        groups: digest of a text to its group, where that is not what its record says.
-        labels: digest of a text to the label of all records with it, where such records are merged.
-        label_names: of classes, their names in the order of their numbers; None for numbers, or no labels.
-        counts: "ranked": 1 where a small corpus was divided by rank; "clusters" and "largest": how many
-            clusters of similar records there are, and the records of the largest.
+      splits: the split of each group.
+      groups: digest of a text to its group, where that is not what its record says.
+      labels: digest of a text to the label of all records with it, where such records are merged.
+      label_names: of classes, their names in the order of their numbers; None for numbers, or no labels.
+      counts: "ranked": 1 where a small corpus was divided by rank; "clusters" and "largest": how many
+        clusters of similar records there are, and the records of the largest.
     """
 
     splits: Splits
@@ -51,14 +51,14 @@ def plan_division(corpus: Corpus, config: DataConfig) -> CorpusDivision:
     A corpus without groups, labels or similarity is read until no split is empty; any other as a whole.
 
     Args:
-        corpus: what to divide.
-        config: by what, and into which shares.
+      corpus: what to divide.
+      config: by what, and into which shares.
 
     Returns:
-        The division.
+      The division.
 
     Raises:
-        CorpusError: the corpus is empty or too small, or a label or a group cannot be read.
+      CorpusError: the corpus is empty or too small, or a label or a group cannot be read.
     """
     shares = config.validation_share, config.test_share
     if not (config.is_labelled or config.is_grouped or config.split == "similarity"):
@@ -75,7 +75,7 @@ def plan_division(corpus: Corpus, config: DataConfig) -> CorpusDivision:
         return CorpusDivision(splits, groups, labels, names, _sizes(sizes))
     groups = _shared_groups(surveyed)
     placed = (
-        place(record._replace(text=found.text), digest, groups)
+        with_group(record._replace(text=found.text), digest, groups)
         for digest, found in surveyed.items()
         for record in _kept(found, config)
     )
@@ -83,19 +83,19 @@ def plan_division(corpus: Corpus, config: DataConfig) -> CorpusDivision:
     return CorpusDivision(splits, groups, labels, names, {"ranked": int(bool(splits.assigned))})
 
 
-def divided(
+def split_records(
     corpus: Corpus, config: DataConfig, division: CorpusDivision, left_out: Counter[str]
 ) -> Iterator[tuple[SplitName, Record]]:
     """Yields every record that is kept, with its split; its label, where it has one, is a number in text.
 
     Args:
-        corpus: read from its start.
-        config: what the division was planned with.
-        division: from `plan_division`.
-        left_out: where to count the others: "blank", "duplicates".
+      corpus: read from its start.
+      config: what the division was planned with.
+      division: from `plan_division`.
+      left_out: where to count the others: "blank", "duplicates".
 
     Yields:
-        (split, record).
+      (split, record).
     """
     seen: set[bytes] = set()
     for record in corpus.records():
@@ -111,10 +111,10 @@ def divided(
             if config.is_labelled:
                 label = division.labels.get(digest) or label_number(record, division.label_names)
                 record = record._replace(meta=record.meta | {"label": label})
-            yield division.splits.of(place(record, digest, division.groups)), cut(record, config)
+            yield division.splits.of(with_group(record, digest, division.groups)), crop_record(record, config)
 
 
-def place(record: Record, digest: bytes, groups: dict[bytes, str]) -> Record:
+def with_group(record: Record, digest: bytes, groups: dict[bytes, str]) -> Record:
     """Returns the record with the group that its text belongs to, where that is not its own."""
     if digest not in groups:
         return record

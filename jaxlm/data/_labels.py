@@ -5,43 +5,44 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from jaxlm.data._annotations import annotate, cut, record_location
+from jaxlm.data._annotations import annotate, crop_record, record_location
 from jaxlm.data._config import DataConfig, LabelKind
 from jaxlm.data.sources import CorpusError, Record
 
 
-def labelled(
+def label_records(
     records: Iterable[Record], config: DataConfig, label_names: Sequence[str] | None = None
 ) -> Iterator[Record]:
     """Yields records with their labels as numbers, cut to the config's window: as `build_cache` takes them.
 
     Args:
-        records: of any source; fields that the config names are in their `meta`.
-        config: where labels are.
-        label_names: of classes, their names (`PreparedCorpus.label_names`): a label becomes its place among them.
+      records: of any source; fields that the config names are in their `meta`.
+      config: where labels are.
+      label_names: of classes, their names (`PreparedCorpus.label_names`): a label becomes its place among them.
 
     Yields:
-        The records, `meta["label"]` a number in text.
+      The records, `meta["label"]` a number in text.
 
     Raises:
-        CorpusError: a label is missing, no finite number, or none of the names; names the record.
+      CorpusError: a label is missing, no finite number, or none of the names; names the record.
 
     Example:
-        >>> config = DataConfig(label_pattern=r"_(\\w+)")
-        >>> [one.meta["label"] for one in labelled([Record("a_cat", "miaow", {})], config, ["cat", "dog"])]
-        ['0']
+      >>> from jaxlm.data import DataConfig, Record, label_records
+      >>> config = DataConfig(label_pattern=r"_(\\w+)")
+      >>> [one.meta["label"] for one in label_records([Record("a_cat", "miaow", {})], config, ["cat", "dog"])]
+      ['0']
     """
     for record in records:
         record = annotate(record, config)
         labelled_record = record._replace(meta=record.meta | {"label": label_number(record, label_names)})
-        yield cut(labelled_record, config)
+        yield crop_record(labelled_record, config)
 
 
 def label_number(record: Record, label_names: Sequence[str] | None) -> str:
     """Returns an annotated record's label as a number in text, its place among the names of classes.
 
     Raises:
-        CorpusError: it is no finite number, or none of the names.
+      CorpusError: it is no finite number, or none of the names.
     """
     label = record.meta["label"]
     if label_names is None:
@@ -65,11 +66,11 @@ def class_names(labels: Iterable[Record], kind: LabelKind) -> tuple[str, ...] | 
     text.
 
     Args:
-        labels: annotated records.
-        kind: "auto" decides by the first label: a number, or a name.
+      labels: annotated records.
+      kind: "auto" decides by the first label: a number, or a name.
 
     Returns:
-        The names, or None.
+      The names, or None.
     """
     names: set[str] = set()
     for record in labels:
@@ -84,9 +85,10 @@ def class_order(names: Iterable[str]) -> Callable[[str], Any]:
     """Returns the key that class names are sorted by: their value where all are numbers, else their text.
 
     Example:
-        >>> names = ["10", "9", "9.0"]
-        >>> sorted(names, key=class_order(names)), sorted(["b", "10", "9"], key=class_order(["b", "10", "9"]))
-        (['9', '9.0', '10'], ['10', '9', 'b'])
+      >>> from jaxlm.data._labels import class_order
+      >>> names = ["10", "9", "9.0"]
+      >>> sorted(names, key=class_order(names)), sorted(["b", "10", "9"], key=class_order(["b", "10", "9"]))
+      (['9', '9.0', '10'], ['10', '9', 'b'])
     """
     if all(is_number(name) for name in names):
         return lambda name: (float(name), name)
@@ -97,8 +99,9 @@ def is_number(label: str) -> bool:
     """Whether a label is a finite number.
 
     Example:
-        >>> is_number("1e-3"), is_number("nan"), is_number("cat")
-        (True, False, False)
+      >>> from jaxlm.data._labels import is_number
+      >>> is_number("1e-3"), is_number("nan"), is_number("cat")
+      (True, False, False)
     """
     try:
         return math.isfinite(float(label))
@@ -110,12 +113,13 @@ def merge_labels(labels: Sequence[str], of_classes: bool) -> str:
     """Returns the label of records with the same text: the mean, or of classes the most frequent.
 
     Args:
-        labels: numbers in text, in the order of the records.
-        of_classes: whether they are classes; of equally frequent ones the first by number is taken.
+      labels: numbers in text, in the order of the records.
+      of_classes: whether they are classes; of equally frequent ones the first by number is taken.
 
     Example:
-        >>> merge_labels(["0.5", "1.0"], of_classes=False), merge_labels(["1", "2", "2"], of_classes=True)
-        ('0.75', '2')
+      >>> from jaxlm.data._labels import merge_labels
+      >>> merge_labels(["0.5", "1.0"], of_classes=False), merge_labels(["1", "2", "2"], of_classes=True)
+      ('0.75', '2')
     """
     if of_classes:
         counts = Counter(labels)

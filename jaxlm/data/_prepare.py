@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jaxlm import io, tokenizers
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
-from jaxlm.data._division import DIVISION_VERSION, CorpusDivision, divided, plan_division
+from jaxlm.data._division import DIVISION_VERSION, CorpusDivision, plan_division, split_records
 from jaxlm.data._splits import SPLITS, SplitName
 from jaxlm.data.cache import (
     CACHE_FORMAT,
@@ -51,13 +51,13 @@ class PreparedCorpus(NamedTuple):
     """A corpus ready to be trained on.
 
     Attributes:
-        tokenizer: trained on the train split, or given.
-        caches: the tokens of "train", "validation" and "test".
-        notes: one line each of what the corpus is, and of everything that was left out.
-        fingerprint: identifies the content of the caches: it is the same for the same corpus, division and
-            tokenizer.
-        label_names: where records are labelled with classes, their names: label 0 is the first. None where
-            labels are numbers, or there are none.
+      tokenizer: trained on the train split, or given.
+      caches: the tokens of "train", "validation" and "test".
+      notes: one line each of what the corpus is, and of everything that was left out.
+      fingerprint: identifies the content of the caches: it is the same for the same corpus, division and
+        tokenizer.
+      label_names: where records are labelled with classes, their names: label 0 is the first. None where
+        labels are numbers, or there are none.
     """
 
     tokenizer: tokenizers.Tokenizer
@@ -80,17 +80,17 @@ def prepare(
     """Returns tokenizer and caches, opened if an earlier call left them in the cache folder, else built.
 
     Args:
-        data: the corpus and its division.
-        tokenizer: which tokenizer; "auto" follows the corpus: bytecode and traces get instructions, FASTA
-            residues, the rest subwords.
-        ends: how records are opened and closed, as for `build_cache`; None: as `data.ends` says.
+      data: the corpus and its division.
+      tokenizer: which tokenizer; "auto" follows the corpus: bytecode and traces get instructions, FASTA
+        residues, the rest subwords.
+      ends: how records are opened and closed, as for `build_cache`; None: as `data.ends` says.
 
     Returns:
-        What training reads.
+      What training reads.
 
     Raises:
-        CorpusError: the corpus is missing, empty, unreadable, too small to divide or holds nothing that could
-            be masked; it changed while it was read; or the cache cannot be written.
+      CorpusError: the corpus is missing, empty, unreadable, too small to divide or holds nothing that could
+        be masked; it changed while it was read; or the cache cannot be written.
     """
     ends = data.ends if ends is None else ends
     corpus = find_corpus(data)
@@ -126,17 +126,17 @@ def split_texts(data: DataConfig, split: SplitName) -> Iterator[str]:
     """Yields the texts of a split as they stand in the corpus, in the order of `prepare`'s cache.
 
     Args:
-        data: the corpus and its division, as given to `prepare`.
-        split: "train", "validation" or "test".
+      data: the corpus and its division, as given to `prepare`.
+      split: "train", "validation" or "test".
 
     Yields:
-        The texts, those among them that `prepare` leaves out for holding only special tokens.
+      The texts, those among them that `prepare` leaves out for holding only special tokens.
 
     Raises:
-        CorpusError: as `prepare`.
+      CorpusError: as `prepare`.
     """
     corpus = find_corpus(data)
-    for found, record in divided(corpus, data, plan_division(corpus, data), Counter()):
+    for found, record in split_records(corpus, data, plan_division(corpus, data), Counter()):
         if found == split:
             yield record.text
     corpus.check()
@@ -155,7 +155,7 @@ def _tokenizer(
 
     def build(folder: Path) -> None:
         LOG.info("training a tokenizer of kind %s on the train split", kind)
-        records = divided(corpus, data, division(), Counter())
+        records = split_records(corpus, data, division(), Counter())
         texts = (record.text for split, record in records if split == "train")
         texts = _with_pretokens(texts) if kind == "instructions" else texts
         tokenizers.train_tokenizer(texts, config, kind).save(folder / "tokenizer.json")
@@ -173,7 +173,7 @@ def _tokenizer(
 def _open_tokenizer(folder: Path) -> tokenizers.Tokenizer:
     try:
         io.check_file(folder / "tokenizer.json")
-        return tokenizers.load(str(folder))
+        return tokenizers.load_tokenizer(str(folder))
     except (OSError, ValueError, RecursionError) as error:
         raise io.DamagedError(str(error)) from error
 
@@ -205,7 +205,7 @@ def _write_caches(
         split: CacheWriter(folder / split, tokenizer, ends=ends, labelled=data.is_labelled)
         for split in SPLITS
     }
-    for split, record in divided(corpus, data, division, left_out):
+    for split, record in split_records(corpus, data, division, left_out):
         writers[split].add(record)
     for writer in writers.values():
         writer.finish()

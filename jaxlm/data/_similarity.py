@@ -25,17 +25,18 @@ def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np
     Time grows with the pairs of texts that share k-mers, memory with the texts.
 
     Args:
-        texts: the records' texts.
-        share: in (0, 1].
-        letters: whether k-mers are runs of four letters (proteins) or of five words (see
-            `tokenizers.words_of`). A shorter text is one k-mer of its own.
+      texts: the records' texts.
+      share: in (0, 1].
+      letters: whether k-mers are runs of four letters (proteins) or of five words (see
+        `tokenizers.words_of`). A shorter text is one k-mer of its own.
 
     Returns:
-        `Int64[N]`, the index of the first text of each text's cluster.
+      `Int64[N]`, the index of the first text of each text's cluster.
 
     Example:
-        >>> similar_clusters(["MKTAYIAKQR", "MKTAYIAKQL", "GGGGGGGG"], 0.5, letters=True)
-        array([0, 0, 2])
+      >>> from jaxlm.data import similar_clusters
+      >>> similar_clusters(["MKTAYIAKQR", "MKTAYIAKQL", "GGGGGGGG"], 0.5, letters=True)
+      array([0, 0, 2])
     """
     texts = list(tokenizers.as_texts(texts))
     if not texts:

@@ -15,10 +15,10 @@ class Splits(NamedTuple):
     """How records are divided.
 
     Attributes:
-        validation_share: share of the groups held out for validation.
-        test_share: share of the groups held out for the test.
-        assigned: for a corpus too small for its hashes to fill every split, the split of each group's hash;
-            else empty.
+      validation_share: share of the groups held out for validation.
+      test_share: share of the groups held out for the test.
+      assigned: for a corpus too small for its hashes to fill every split, the split of each group's hash;
+        else empty.
     """
 
     validation_share: float
@@ -29,10 +29,10 @@ class Splits(NamedTuple):
         """Returns the split of a record: the same for all records of its group, whatever stands before it.
 
         Args:
-            record: any record of the corpus.
+          record: any record of the corpus.
 
         Returns:
-            "train", "validation" or "test".
+          "train", "validation" or "test".
         """
         place = group_hash(record)
         if self.assigned:
@@ -46,15 +46,17 @@ def group_hash(record: Record) -> float:
     """Returns a number in [0, 1) that depends on the record's group alone.
 
     Args:
-        record: its `meta["group"]` is the group; without one its text is, so that equal texts stay together.
+      record: its `meta["group"]` is the group; without one its text is, so that equal texts stay together.
 
     Returns:
-        53 bits of a keyed BLAKE2b digest as a fraction.
+      53 bits of a keyed BLAKE2b digest as a fraction.
 
     Example:
-        >>> one = Record("a", "text", {"group": "json.decoder"})
-        >>> group_hash(one) == group_hash(Record("b", "other", {"group": "json.decoder"}))
-        True
+      >>> from jaxlm.data import Record
+      >>> from jaxlm.data._splits import group_hash
+      >>> one = Record("a", "text", {"group": "json.decoder"})
+      >>> group_hash(one) == group_hash(Record("b", "other", {"group": "json.decoder"}))
+      True
     """
     group = record.meta.get("group", record.text)
     encoded = group.encode("utf-8", "surrogatepass")
@@ -70,15 +72,15 @@ def plan_splits(records: Iterable[Record], validation_share: float, test_share: 
     shares say.
 
     Args:
-        records: the corpus from its start, without records that would be skipped.
-        validation_share: share of the groups held out for validation.
-        test_share: share of the groups held out for the test.
+      records: the corpus from its start, without records that would be skipped.
+      validation_share: share of the groups held out for validation.
+      test_share: share of the groups held out for the test.
 
     Returns:
-        The division.
+      The division.
 
     Raises:
-        CorpusError: there are no records, or fewer than three groups.
+      CorpusError: there are no records, or fewer than three groups.
     """
     hashed = Splits(validation_share, test_share, {})
     places: set[float] = set()
@@ -108,20 +110,21 @@ def fill_splits(sizes: dict[float, int], validation_share: float, test_share: fl
     validation; one that would burst both is for training. A split that no group fits into takes the smallest.
 
     Args:
-        sizes: hash of each group to its number of records.
-        validation_share: share of the records held out for validation.
-        test_share: share of the records held out for the test.
+      sizes: hash of each group to its number of records.
+      validation_share: share of the records held out for validation.
+      test_share: share of the records held out for the test.
 
     Returns:
-        The division, every group assigned.
+      The division, every group assigned.
 
     Raises:
-        CorpusError: there are fewer than three groups.
+      CorpusError: there are fewer than three groups.
 
     Example:
-        >>> sizes = {0.1: 60, 0.2: 15, 0.3: 10, 0.4: 10, 0.5: 5}
-        >>> fill_splits(sizes, 0.1, 0.2).assigned
-        {0.1: 'train', 0.2: 'test', 0.3: 'validation', 0.4: 'train', 0.5: 'test'}
+      >>> from jaxlm.data._splits import fill_splits
+      >>> sizes = {0.1: 60, 0.2: 15, 0.3: 10, 0.4: 10, 0.5: 5}
+      >>> fill_splits(sizes, 0.1, 0.2).assigned
+      {0.1: 'train', 0.2: 'test', 0.3: 'validation', 0.4: 'train', 0.5: 'test'}
     """
     if len(sizes) < len(SPLITS):
         raise CorpusError(f"the corpus has {len(sizes)} groups, but train, validation and test need one each")

@@ -19,6 +19,7 @@ def split_url(text: str) -> tuple[str, str] | None:
     """Returns scheme and rest of a URL; None of the path of a local file.
 
     Example:
+      >>> from jaxlm.io import split_url
       >>> split_url("s3://bucket/a.txt"), split_url("corpus/a.txt")
       (('s3', 'bucket/a.txt'), None)
     """
@@ -30,6 +31,7 @@ def without_secret(text: str) -> str:
     """Returns a text without the names and passwords in its URLs.
 
     Example:
+      >>> from jaxlm.io._filesystems import without_secret
       >>> without_secret("s3://key:secret@bucket/a.txt")
       's3://bucket/a.txt'
     """
@@ -49,6 +51,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
       UsageError: if the URL cannot be opened.
 
     Example:
+      >>> from jaxlm.io import open_filesystem
       >>> open_filesystem("memory://corpus/a.txt")[1]
       '/corpus/a.txt'
     """
@@ -69,13 +72,14 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         raise UsageError(without_secret(said)) from error
     except Exception as error:
         # Whatever a file system's own library may raise.
-        raise UsageError(without_secret(f"{asked}: cannot be opened ({reason(error)})")) from error
+        raise UsageError(without_secret(f"{asked}: cannot be opened ({error_reason(error)})")) from error
 
 
 def split_root(url: str) -> tuple[str, str]:
     """Returns the URL of a file system, to the bucket or host and with its options, and the path below.
 
     Example:
+      >>> from jaxlm.io import split_root
       >>> split_root("s3://bucket/corpus/a.jsonl.gz?region=eu-north-1")
       ('s3://bucket?region=eu-north-1', 'corpus/a.jsonl.gz')
     """
@@ -91,6 +95,7 @@ def shown_url(url: str) -> str:
     """Returns a URL as messages show it: without secrets and options.
 
     Example:
+      >>> from jaxlm.io import shown_url
       >>> shown_url("s3://key:secret@bucket/a.txt?region=eu-north-1")
       's3://bucket/a.txt'
     """
@@ -99,11 +104,12 @@ def shown_url(url: str) -> str:
     return f"{shown.removesuffix('/')}/{key}"
 
 
-def reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Returns the one line of an error that says why.
 
     Example:
-      >>> reason(OSError("access denied, of a request")), reason(OSError())
+      >>> from jaxlm.io import error_reason
+      >>> error_reason(OSError("access denied, of a request")), error_reason(OSError())
       ('access denied, of a request', 'OSError')
     """
     lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jaxlm.io._errors import ReadError, WriteError
-from jaxlm.io._filesystems import reason
+from jaxlm.io._filesystems import error_reason
 
 
 class RemoteStore:
@@ -100,4 +100,4 @@ class RemoteStore:
         except Exception as error:
             where = f"{self.place.rstrip('/')}/{name}"
             kind = WriteError if done == "written" else ReadError
-            raise kind(f"{where}: cannot be {done} ({reason(error)})") from error
+            raise kind(f"{where}: cannot be {done} ({error_reason(error)})") from error

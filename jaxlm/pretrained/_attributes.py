@@ -41,6 +41,7 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
       UnsupportedError: one line that names each attribute with a value that has no equal here.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import Attribute, read_attributes
       >>> read_attributes({"n_embd": 64}, [Attribute("n_embd", ("width",), 768)])
       {'width': 64}
     """
@@ -64,6 +65,7 @@ def architecture_names(values: Mapping[str, Any]) -> list[str]:
     """Returns the classes of transformers that a config.json names; what is no name counts for nothing.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import architecture_names
       >>> architecture_names({"architectures": ["BertModel"]}), architecture_names({"architectures": "BertModel"})
       (['BertModel'], ['BertModel'])
       >>> architecture_names({"architectures": True}), architecture_names({})
@@ -74,11 +76,12 @@ def architecture_names(values: Mapping[str, Any]) -> list[str]:
     return [name for name in told if isinstance(name, str)]
 
 
-def number(value: Any) -> Any:
+def plain_number(value: Any) -> Any:
     """Returns a number that JSON has no word for, as transformers writes it; any other value as it is.
 
     Example:
-      >>> number({"__float__": "Infinity"}), number({"factor": 2.0})
+      >>> from jaxlm.pretrained._attributes import plain_number
+      >>> plain_number({"__float__": "Infinity"}), number({"factor": 2.0})
       (inf, {'factor': 2.0})
     """
     word = value.get("__float__") if isinstance(value, Mapping) and len(value) == 1 else None
@@ -108,6 +111,8 @@ def write_attributes(config: models.TransformerConfig, attributes: Collection[At
     One without a word for its field is left out, as is one whose record the config has not.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._attributes import Attribute, write_attributes
       >>> write_attributes(models.TransformerConfig(width=64), [Attribute("n_embd", ("width",), 768)])
       {'n_embd': 64}
     """
@@ -136,6 +141,7 @@ def check_attributes(values: Mapping[str, Any], only: Mapping[str, tuple[Any, ..
       UnsupportedError: one line that names them all.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import check_attributes
       >>> check_attributes({"is_decoder": True, "tails": 2}, {"is_decoder": (False, None)})
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: ...: is_decoder=True (only False or None)
@@ -157,6 +163,7 @@ def unknown_names(values: Mapping[str, Any], known: Collection[str]) -> list[str
       known: the family's own.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import unknown_names
       >>> unknown_names({"n_embd": 64, "unsloth_fixed": True, "use_cache": True}, {"n_embd"})
       ['unsloth_fixed']
     """
@@ -168,6 +175,7 @@ def raise_unsupported(told: Sequence[str]) -> None:
     """Raises the one-line error of what is not supported, if anything is.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import raise_unsupported
       >>> raise_unsupported(["bits=4", "chunks=3"])
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: attributes that are not supported: bits=4, chunks=3
@@ -180,6 +188,7 @@ def collect_errors(steps: Sequence[Callable[[], Mapping[str, Any] | None]]) -> d
     """Returns what all steps say together; what any of them refuses is refused together.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import collect_errors
       >>> collect_errors([lambda: {"width": 64}, lambda: None, lambda: {"depth": 2}])
       {'width': 64, 'depth': 2}
     """

@@ -22,6 +22,8 @@ def check_free(folder: Path, request: str, *, last: str) -> None:
       last: the name of the file that a conversion writes last.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained._conversion import check_free
       >>> check_free(Path("/dev/null"), "a model", last="config.json")
       Traceback (most recent call last):
       jaxlm.errors.FolderTakenError: /dev/null is there and not an empty folder: name another one

@@ -13,6 +13,7 @@ def nested_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Returns fields by dotted name as the JSON values of records; undoes `io.flat_fields`.
 
     Example:
+      >>> from jaxlm.pretrained._dotted_fields import nested_fields
       >>> nested_fields({"width": 64, "position.kind": "learned", "position.offset": 2})
       {'width': 64, 'position': {'kind': 'learned', 'offset': 2}}
     """
@@ -30,6 +31,8 @@ def field_of(config: models.TransformerConfig, field: str) -> Any:
     """Returns what a config has in a field by its dotted name, and a mark where it has no such record.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._dotted_fields import field_of
       >>> field_of(models.TransformerConfig(position="rotary"), "position.base")
       10000.0
     """

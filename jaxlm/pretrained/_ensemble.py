@@ -46,6 +46,10 @@ def save_ensemble(
       ValueError: as in `save_model`.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained import load_ensemble, save_ensemble
       >>> import tempfile
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> keys, folder = jax.random.split(jax.random.key(0), 2), tempfile.mkdtemp()
@@ -85,6 +89,7 @@ def load_ensemble(
         not.
 
     Example:
+      >>> from jaxlm.pretrained import load_ensemble
       >>> load_ensemble([])
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: an ensemble has at least one member: got no folder

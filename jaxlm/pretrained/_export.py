@@ -63,6 +63,8 @@ def save_huggingface(
       WriteError: if a file cannot be written.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained import Loaded, save_huggingface
       >>> import tempfile
       >>> config = models.TransformerConfig(vocab_size=7, position="none")
       >>> loaded = Loaded(config, "masked_lm", models.build(config), {}, None, {})

@@ -33,6 +33,9 @@ def exported_tokenizer(loaded: Loaded) -> ExportedTokenizer:
       loaded: with a tokenizer.
 
     Example:
+      >>> from jaxlm import models, tokenizers
+      >>> from jaxlm.pretrained import Loaded
+      >>> from jaxlm.pretrained._exported_tokenizer import exported_tokenizer
       >>> tokenizer, extra = tokenizers.bytes_tokenizer(), {"experiment": {"data": {"ends": True}}}
       >>> loaded = Loaded(models.TransformerConfig(), "causal_lm", None, {}, tokenizer, extra)
       >>> exported = exported_tokenizer(loaded)

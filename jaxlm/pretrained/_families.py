@@ -69,6 +69,7 @@ def family_of(values: Mapping[str, Any]) -> Family:
         not supported, and the families that are.
 
     Example:
+      >>> from jaxlm.pretrained._families import family_of
       >>> family_of({"model_type": "gpt2"}).architecture
       'GPT2LMHeadModel'
       >>> family_of({"architectures": ["BertForPreTraining"]}).name
@@ -116,6 +117,8 @@ def family_for(config: models.TransformerConfig, kind: models.KindOrName) -> Fam
       ModelError: one line that names the switches that the nearest architecture does not have.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._families import family_for
       >>> config = models.TransformerConfig(vocab_size=7, norm="rms", position="none")
       >>> family_for(config, "masked_lm")
       Traceback (most recent call last):

@@ -12,7 +12,7 @@ from jaxlm.pretrained._attributes import (
     Attribute,
     check_attributes,
     collect_errors,
-    number,
+    plain_number,
     read_attributes,
     unknown_names,
     write_attributes,
@@ -158,7 +158,7 @@ class Family:
         followed = {name: values.get(other, usual[other]) for name, other in left_out.items()}
         said = {self.synonyms[name]: value for name, value in values.items() if name in self.synonyms}
         said = {name: value for name, value in said.items() if value is not None}
-        return {name: number(value) for name, value in {**values, **followed, **said}.items()}
+        return {name: plain_number(value) for name, value in {**values, **followed, **said}.items()}
 
     def _layers(self) -> dict[str, str]:
         """The attributes that count layers, and the first field of ours that each is."""

@@ -14,6 +14,8 @@ def weights_fingerprint(params: Any) -> str:
       params: of a model.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.pretrained import weights_fingerprint
       >>> one, other = ({"scale": np.full(2, value, np.float32)} for value in (1.0, 1.5))
       >>> len(weights_fingerprint(one)), weights_fingerprint(one) == weights_fingerprint(other)
       (64, False)

@@ -47,6 +47,9 @@ def save_model(
       WriteError: if a file cannot be written; `errno.ENOSPC` for no room on disk. The old file stays.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained import save_model
       >>> import jax, jax.numpy as jnp, tempfile
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> params = models.build(config).init(jax.random.key(0), jnp.array([[1]]))["params"]
@@ -96,6 +99,9 @@ def save_description(
       WriteError: if a file cannot be written.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm import models, tokenizers
+      >>> from jaxlm.pretrained import save_description
       >>> import tempfile
       >>> folder = tempfile.mkdtemp()
       >>> config = models.TransformerConfig(vocab_size=260)
@@ -127,6 +133,7 @@ def member_folders(folder: str | os.PathLike[str]) -> list[Path]:
     """Returns the folders of an ensemble's members in order; none where the folder holds no ensemble.
 
     Example:
+      >>> from jaxlm.pretrained import member_folders
       >>> import tempfile
       >>> member_folders(tempfile.mkdtemp())
       []

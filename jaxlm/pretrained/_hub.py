@@ -42,6 +42,7 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
       NotAFolderError: if the path is a file.
 
     Example:
+      >>> from jaxlm.pretrained import find_folder
       >>> find_folder("./nowhere")
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
@@ -106,6 +107,7 @@ def import_named(reference: str, kind: type, folder: str | os.PathLike[str]) -> 
       ConfigError: as `io.import_reference`.
 
     Example:
+      >>> from jaxlm.pretrained import import_named
       >>> import_named("math:pi", float, "./nowhere")
       3.141592653589793
     """

@@ -29,7 +29,7 @@ from jaxlm.pretrained._weights import open_weights
 GENERATION_CONFIG, SETTINGS = "generation_config.json", "tokenizer_config.json"
 LOG = logging.getLogger(__name__)
 DType = Literal["float32", "bfloat16"]
-# By these a folder shows that it holds a tokenizer; `tokenizers.load` says what it makes of them.
+# By these a folder shows that it holds a tokenizer; `tokenizers.load_tokenizer` says what it makes of them.
 VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "*.model", "*.spm")
 
 
@@ -108,6 +108,7 @@ def load(
         tokenizer has ids without a row, or there is no such head, or none where one is needed.
 
     Example:
+      >>> from jaxlm.pretrained import load
       >>> load("./nowhere")
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
@@ -144,6 +145,7 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
       ValueError: if a file cannot be read, or the config has what is not supported.
 
     Example:
+      >>> from jaxlm.pretrained import inspect
       >>> inspect("./nowhere")
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
@@ -300,7 +302,7 @@ def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
     names = VOCABULARIES if source.family is not None else (TOKENIZER,)
     if not any(list(folder.glob(name)) for name in names):
         return None
-    tokenizer = tokenizers.load(place, rows=vocab_size)
+    tokenizer = tokenizers.load_tokenizer(place, rows=vocab_size)
     try:
         tokenizer, dropped = tokenizers.fit_tokenizer(tokenizer, vocab_size)
     except ModelError as error:

@@ -72,6 +72,8 @@ class Loaded(_LoadedFields):
           UsageError: if it is an ensemble.
 
         Example:
+          >>> from jaxlm import models
+          >>> from jaxlm.pretrained import Loaded
           >>> config = models.TransformerConfig(vocab_size=7)
           >>> ensemble = Loaded(config, "causal_lm", models.build(config), {}, None, {}, members=3)
           >>> ensemble.check_single("generate")
@@ -131,6 +133,7 @@ def has_end_tokens(extra: Mapping[str, Any]) -> bool:
       extra: of `Loaded` or `ModelSummary`.
 
     Example:
+      >>> from jaxlm.pretrained import has_end_tokens
       >>> has_end_tokens({"huggingface": {"model_type": "bert"}})
       True
       >>> has_end_tokens({"experiment": {"data": {"ends": False}}})
@@ -160,6 +163,8 @@ def training_frame(
       ValueError: if they name a token that the tokenizer does not have.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.pretrained import training_frame
       >>> experiment = {"data": {"ends": True}}
       >>> training_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"experiment": experiment})
       Frame(opening=(258,), closing=(257,))
@@ -190,6 +195,8 @@ def end_id(
       frame: of `Loaded`.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.pretrained import end_id
       >>> tokenizer = tokenizers.bytes_tokenizer()
       >>> end_id(tokenizer, "causal_lm", tokenizers.Frame((258,), (257,)))
       257
@@ -222,6 +229,7 @@ def without_head(name: str) -> str:
       name: of the model.
 
     Example:
+      >>> from jaxlm.pretrained import without_head
       >>> without_head("minilm").partition(":")[0]
       'minilm is a body without a head, which gives hidden states and predicts nothing'
     """

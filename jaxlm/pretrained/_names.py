@@ -70,6 +70,7 @@ def canonical_names(names: Iterable[str], scheme: NamingScheme) -> dict[str, str
       ValueError: if the names are of several models.
 
     Example:
+      >>> from jaxlm.pretrained._names import NamingScheme, canonical_names
       >>> scheme = NamingScheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
       >>> canonical_names(["module.table", "module.cls.bias"], scheme)
       {'bert.table': 'module.table', 'cls.bias': 'module.cls.bias'}
@@ -115,6 +116,7 @@ def sort_names(
       ValueError: if the names are of several models.
 
     Example:
+      >>> from jaxlm.pretrained._names import NamingScheme, sort_names
       >>> scheme = NamingScheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
       >>> sort_names(["table", "pooler.bias"], scheme, ["bert.table"], is_body=True, is_tied=False)[::3]
       ({'bert.table': 'table'}, {'pooler.bias': 'pooler'})

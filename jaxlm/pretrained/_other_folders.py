@@ -107,6 +107,8 @@ def describe_other(folder: Path) -> str:
       folder: without config.json, or without weights.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained import describe_other
       >>> import tempfile
       >>> describe_other(Path(tempfile.mkdtemp()))
       'the folder is empty: expected config.json, tokenizer files and model.safetensors'
@@ -119,6 +121,8 @@ def describe_file(path: Path) -> str:
     """Returns what a file is that was named in the place of a model's folder, and what helps; "" if unknown.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained._other_folders import describe_file
       >>> describe_file(Path("tiny.gguf")).partition(":")[0]
       'it is GGUF, the format of llama.cpp'
     """

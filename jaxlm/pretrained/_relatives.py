@@ -61,6 +61,7 @@ def relative_of(kind: str) -> str | None:
       kind: a `model_type` that is not read, or how its classes are called.
 
     Example:
+      >>> from jaxlm.pretrained._relatives import relative_of
       >>> relative_of("xlm-roberta"), relative_of("Phi3"), relative_of("mamba")
       ('roberta', 'llama', None)
     """
@@ -71,6 +72,7 @@ def body_of(architecture: str) -> str:
     """Returns the name that the classes of one body begin with.
 
     Example:
+      >>> from jaxlm.pretrained._relatives import body_of
       >>> body_of("BertForPreTraining"), body_of("GPT2LMHeadModel"), body_of("Gemma3ForConditionalGeneration")
       ('Bert', 'GPT2', 'Gemma3')
     """
@@ -88,6 +90,7 @@ def check_code(values: Mapping[str, Any], architecture: str) -> None:
       architecture: the family's class.
 
     Example:
+      >>> from jaxlm.pretrained._relatives import check_code
       >>> check_code({"auto_map": {"AutoModel": "modeling_bert.BertModel"}}, "BertForMaskedLM")
       >>> check_code({"auto_map": {"AutoModel": "a/b--modeling.JinaBertModel"}}, "BertForMaskedLM")
       Traceback (most recent call last):
@@ -110,6 +113,7 @@ def nearest_names(names: Collection[str], known: dict[str, Collection[str]]) -> 
       known: by family the names of its own.
 
     Example:
+      >>> from jaxlm.pretrained._relatives import nearest_names
       >>> nearest_names(["n_embd", "n_head"], {"gpt2": ["n_embd", "n_head"], "bert": ["hidden_size"]})
       ['gpt2']
     """

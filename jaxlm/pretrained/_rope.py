@@ -68,6 +68,7 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
       UnsupportedError: one line that names what is not supported.
 
     Example:
+      >>> from jaxlm.pretrained._rope import read_rope
       >>> fields = read_rope({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}})
       >>> [*fields.items()]
       [('position.base', 500000.0), ('position.scaling.factor', 4.0), ('position.scaling.kind', 'linear')]
@@ -91,6 +92,7 @@ def given_rope_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
     A length beside them, which files of Phi brought up, stands above the one among them.
 
     Example:
+      >>> from jaxlm.pretrained._rope import given_rope_parameters
       >>> given_rope_parameters({"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "yarn"}})
       {'type': 'linear'}
     """
@@ -134,6 +136,7 @@ def check_head_width(values: Mapping[str, Any], width: int) -> None:
     """Refuses a head's width of the turns alone, beside the one by which a family divides its model.
 
     Example:
+      >>> from jaxlm.pretrained._rope import check_head_width
       >>> check_head_width({"head_dim": 6}, 4)
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: ...: head_dim=6 (only 4, ...)
@@ -150,6 +153,7 @@ def unknown_words(values: Mapping[str, Any]) -> list[str]:
     """Returns the words among a file's rope parameters that nothing reads, here or in transformers.
 
     Example:
+      >>> from jaxlm.pretrained._rope import unknown_words
       >>> unknown_words({"rope_scaling": {"type": "linear", "factor": 2.0, "mrope_section": [1, 1]}})
       ['rope_scaling.mrope_section']
     """
@@ -166,6 +170,8 @@ def write_rope(config: models.TransformerConfig) -> Fields:
     """Returns the attributes that say a config's rotary positions; undoes `read_rope`.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._rope import write_rope
       >>> write_rope(models.TransformerConfig(position=models.Rotary(base=100.0)))
       {'rope_parameters': {'rope_type': 'default', 'rope_theta': 100.0}}
     """

@@ -36,6 +36,7 @@ def file_shapes(row: TensorRow) -> list[Shape]:
     """Returns the shape of each of a row's tensors in the file.
 
     Example:
+      >>> from jaxlm.pretrained._rows import TensorRow, file_shapes
       >>> file_shapes(TensorRow("qk", ("q", "k"), (6, 5), (4, 2)))
       [(4, 5), (2, 5)]
       >>> file_shapes(TensorRow("output", ("o",), (6, 5), (6,), "transposed"))
@@ -56,6 +57,8 @@ def parameter_part(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarra
       tensor: as the file holds it; a view of it is returned where no byte has to move.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._rows import TensorRow, parameter_part
       >>> parameter_part(TensorRow("o", ("o",), (1, 2), (1,), "transposed"), 0, np.array([[1.0], [2.0]])).tolist()
       [[1.0, 2.0]]
     """
@@ -71,6 +74,8 @@ def to_parameter(row: TensorRow, tensors: Sequence[np.ndarray]) -> np.ndarray:
     """Returns our parameter, from the tensors of the file in the row's order.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._rows import TensorRow, to_parameter
       >>> to_parameter(TensorRow("qk", ("q", "k"), (3,), (2, 1)), [np.array([1, 2]), np.array([3])]).tolist()
       [1, 2, 3]
     """
@@ -82,6 +87,8 @@ def to_file_tensors(row: TensorRow, parameter: np.ndarray) -> list[np.ndarray]:
     """Returns the tensors of the file in the row's order; undoes `to_parameter`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._rows import TensorRow, to_file_tensors
       >>> [part.tolist() for part in to_file_tensors(TensorRow("qk", ("q", "k"), (3,), (2, 1)), np.array([1, 2, 3]))]
       [[1, 2], [3]]
     """

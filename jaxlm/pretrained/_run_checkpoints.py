@@ -11,7 +11,7 @@ from jaxlm.errors import ModelError, ModelNotFoundError
 from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._tensors import flatten, unflatten
 
-CHECKPOINTS, STATE, META = "checkpoints", "state", "meta.json"
+CHECKPOINT_FOLDER, STATE, CHECKPOINT_META = "checkpoints", "state", "meta.json"
 CHECKPOINT_NAME = re.compile(r"(?P<run>.+)@(?P<which>[^@/]*)", re.DOTALL)
 WHICH = re.compile("best|last|[0-9]{1,18}")
 STEP = re.compile("[0-9]{8,18}")
@@ -29,13 +29,14 @@ def named_checkpoint(name: str | os.PathLike[str]) -> Path | None:
         so that no other name behind its "@" is looked for elsewhere.
 
     Example:
+      >>> from jaxlm.pretrained._run_checkpoints import named_checkpoint
       >>> named_checkpoint("runs/nowhere@last") is None
       True
     """
     match = CHECKPOINT_NAME.fullmatch(os.fspath(name))
-    if match is None or not (Path(match["run"]) / CHECKPOINTS).is_dir():
+    if match is None or not (Path(match["run"]) / CHECKPOINT_FOLDER).is_dir():
         return None
-    kept = _kept(Path(match["run"]) / CHECKPOINTS)
+    kept = _kept(Path(match["run"]) / CHECKPOINT_FOLDER)
     which = match["which"]
     if which in ("best", "last"):
         chosen = _best(kept) if which == "best" else max(kept, default=None)
@@ -52,8 +53,8 @@ def is_checkpoint(folder: Path) -> bool:
     """Returns whether a folder is a checkpoint of a run."""
     return (
         (folder / STATE).is_dir()
-        and (folder / META).is_file()
-        and folder.absolute().parent.name == CHECKPOINTS
+        and (folder / CHECKPOINT_META).is_file()
+        and folder.absolute().parent.name == CHECKPOINT_FOLDER
     )
 
 
@@ -67,7 +68,7 @@ def open_checkpoint(folder: Path, config: models.TransformerConfig) -> dict[str,
     Raises:
       ModelError: if a file of it is not as it was written.
     """
-    reason = io.damage(folder)
+    reason = io.verify_digests(folder)
     if reason is not None:
         raise ModelError(f"{folder} is damaged: {reason}; name another checkpoint of the run")
     params = unflatten(_read_params(folder / STATE))
@@ -89,7 +90,7 @@ def _best(kept: dict[int, Path]) -> int | None:
 
 def _validation_loss(folder: Path) -> float | None:
     try:
-        return io.parse_json(io.read_sealed(folder, META) or b"{}").get("validation_loss")
+        return io.parse_json(io.read_sealed(folder, CHECKPOINT_META) or b"{}").get("validation_loss")
     except (ValueError, AttributeError):
         return None
 

@@ -58,6 +58,9 @@ def open_safetensors(path: Path) -> dict[str, StoredTensor]:
       ModelError: one line that names the file, if it is cut off, or is no such file.
 
     Example:
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._safetensors import open_safetensors
       >>> import tempfile, safetensors.numpy
       >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
       >>> safetensors.numpy.save_file({"scale": np.ones(3, np.float32)}, path)

@@ -27,6 +27,7 @@ def check_layers(values: Mapping[str, Any], names: Mapping[str, str]) -> None:
       ModelError: names the attribute.
 
     Example:
+      >>> from jaxlm.pretrained._size_checks import check_layers
       >>> check_layers({"n_layer": 2_000_000_000_000}, {"n_layer": "depth"})
       Traceback (most recent call last):
       jaxlm.errors.ModelError: n_layer (depth) must be at most 10,000: got 2,000,000,000,000

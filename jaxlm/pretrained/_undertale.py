@@ -63,6 +63,7 @@ def undertale_params(
       ValueError: one line that names every missing, unexpected and misshapen tensor.
 
     Example:
+      >>> from jaxlm.pretrained import undertale_params
       >>> undertale_params({})
       Traceback (most recent call last):
       jaxlm.errors.ModelError: the state dict: these are not the tensors of its model: missing ...

@@ -21,6 +21,8 @@ def holds_weights(folder: Path) -> bool:
     """Returns whether a folder has a file by which weights are known, and of an index every shard.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained._weights import holds_weights
       >>> holds_weights(Path("nowhere"))
       False
     """

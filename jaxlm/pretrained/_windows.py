@@ -17,6 +17,7 @@ def pattern_of(types: Sequence[str]) -> str:
       ValueError: if a type is of another kind.
 
     Example:
+      >>> from jaxlm.pretrained._windows import pattern_of
       >>> pattern_of(["sliding_attention", "full_attention"] * 3)
       'wf'
     """
@@ -30,6 +31,7 @@ def shortest_pattern(letters: str) -> str:
     """Returns the shortest word that, repeated, begins with the letters.
 
     Example:
+      >>> from jaxlm.pretrained._windows import shortest_pattern
       >>> shortest_pattern("wwfwwfw"), shortest_pattern("wwww"), shortest_pattern("fw")
       ('wwf', 'w', 'fw')
     """
@@ -47,6 +49,7 @@ def read_late_window(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the window of Qwen's models: off unless asked for, and then from some block on.
 
     Example:
+      >>> from jaxlm.pretrained._windows import read_late_window
       >>> values = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2}
       >>> read_late_window({**values, "num_hidden_layers": 4})
       {'window': 8, 'layer_pattern': 'ffww'}

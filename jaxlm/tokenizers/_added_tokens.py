@@ -33,6 +33,9 @@ def insert_added_tokens(
       ModelError: if an id is another token's, or far behind all others.
 
     Example:
+      >>> from tokenizers import AddedToken
+      >>> from jaxlm.tokenizers._added_tokens import insert_added_tokens
+      >>> from jaxlm.tokenizers._settings import ListedToken
       >>> token = ListedToken(AddedToken("<new>"), 3)
       >>> insert_added_tokens({"a": 0, "b": 2}, [token])
       ({'a': 0, 'b': 2, '<hole 1>': 1}, ['<hole 1>'])
@@ -104,6 +107,7 @@ def conventional_tokens(vocab: Container[str], reserved: Iterable[ListedToken]) 
       reserved: those that are known already, which are left out.
 
     Example:
+      >>> from jaxlm.tokenizers._added_tokens import conventional_tokens
       >>> [one.token.content for one in conventional_tokens(["[MASK]", "<mask>", "a"], [])]
       ['[MASK]']
     """

@@ -28,6 +28,7 @@ def to_symbols(text: str) -> str:
     """Writes the UTF-8 bytes of `text` as symbols.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import to_symbols
       >>> to_symbols("é the")
       'Ã©Ġthe'
     """
@@ -38,6 +39,7 @@ def to_bytes(symbols: str) -> bytes:
     r"""Returns the bytes that symbols stand for; of a token with other characters, its own UTF-8.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import to_bytes
       >>> to_bytes("Ã"), to_bytes("Ġ漢")
       (b'\xc3', b'\xc4\xa0\xe6\xbc\xa2')
     """
@@ -52,6 +54,7 @@ def from_symbols(symbols: str) -> str:
     The continuation mark stays, and a token that is not written in symbols is returned as it is.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import from_symbols
       >>> from_symbols("…Ã©"), from_symbols("Ġthe"), from_symbols("Ã")
       ('…é', ' the', '\\xc3')
     """
@@ -75,6 +78,7 @@ def byte_ids(text: str, specials: Mapping[str, int]) -> np.ndarray:
       int32 array `[L]`.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import byte_ids
       >>> byte_ids("h[MASK]i", {"[MASK]": 259})
       array([104, 259, 105], dtype=int32)
     """

@@ -69,6 +69,7 @@ def character_class(character: str) -> CharacterClass:
     """Returns the class of a character; SPACE for none.
 
     Example:
+      >>> from jaxlm.tokenizers import character_class
       >>> [character_class(one).name for one in "a1 ,字かカ"]
       ['LETTER', 'DIGIT', 'SPACE', 'OTHER', 'GRAPHEME', 'GRAPHEME', 'KATAKANA']
     """
@@ -86,6 +87,9 @@ def class_runs() -> tuple[np.ndarray, np.ndarray]:
     """Returns the classes of all code points as runs: the first code of each, `Int32[n]`, and `UInt8[n]`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.tokenizers import class_runs
+      >>> from jaxlm.tokenizers._characters import GRAPHEME
       >>> firsts, classes = class_runs()
       >>> int(classes[np.searchsorted(firsts, ord("字"), side="right") - 1]) == GRAPHEME
       True
@@ -116,6 +120,7 @@ def has_spaceless(text: str) -> bool:
     """Returns whether a text has a character of a script that puts no spaces between words.
 
     Example:
+      >>> from jaxlm.tokenizers import has_spaceless
       >>> has_spaceless("no, it has not"), has_spaceless("漢")
       (False, True)
     """
@@ -131,6 +136,7 @@ def spaceless_words(text: str) -> np.ndarray:
       `Int[characters]`.
 
     Example:
+      >>> from jaxlm.tokenizers import spaceless_words
       >>> spaceless_words("東京タワーto見る").tolist()
       [0, 1, 2, 2, 2, -1, -1, 3, 4]
     """
@@ -151,6 +157,7 @@ def words_of(text: str) -> list[str]:
     """Returns the words of a text: what white space divides, and graphemes where a script has none.
 
     Example:
+      >>> from jaxlm.tokenizers import words_of
       >>> words_of("to be, 東京タワー")
       ['to', 'be,', '東', '京', 'タワー']
     """

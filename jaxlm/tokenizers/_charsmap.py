@@ -23,6 +23,7 @@ def check_charsmap(data: bytes) -> None:
       ModelError: one line.
 
     Example:
+      >>> from jaxlm.tokenizers._charsmap import check_charsmap
       >>> check_charsmap(b"\\xff\\xff\\x00\\x00ab")
       Traceback (most recent call last):
       ...

@@ -87,6 +87,7 @@ def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | N
       model: config.json, empty where there is none.
 
     Example:
+      >>> from jaxlm.tokenizers._classes import class_name
       >>> class_name({"tokenizer_class": "BertTokenizerFast"}, {"model_type": "gpt2"})
       'BertTokenizer'
       >>> class_name({}, {"model_type": "bart"}), class_name({}, {"model_type": "llama"}), class_name({}, {})
@@ -108,8 +109,9 @@ def tokenizer_family(name: str | None) -> TokenizerFamily | None:
     """Returns the way of a class; None for no class, for one that is plain and for one that is not known.
 
     Example:
-      >>> tokenizer_family("DistilBertTokenizer"), tokenizer_family("PreTrainedTokenizer"), tokenizer_family(None)
-      ('bert', None, None)
+      >>> from jaxlm.tokenizers._classes import tokenizer_family
+      >>> tokenizer_family("DistilBertTokenizer"), tokenizer_family("PreTrainedTokenizer")
+      ('bert', None)
     """
     return FAMILY_OF_CLASS.get(name) if name is not None else None
 
@@ -125,11 +127,13 @@ def check_readable(name: str | None, remedy: str) -> None:
       ModelError: names the class, why its files alone are not enough, and the remedy.
 
     Example:
+      >>> from jaxlm.tokenizers._classes import check_readable
       >>> check_readable("BertJapaneseTokenizer", "take another")
       Traceback (most recent call last):
       jaxlm.errors.ModelError: tokenizer_class='BertJapaneseTokenizer' is not supported without a ...
     """
     if name in UNREADABLE_CLASSES:
         raise ModelError(
-            f"tokenizer_class={name!r} is not supported without a tokenizer.json: {UNREADABLE_CLASSES[name]}; {remedy}"
+            f"tokenizer_class={name!r} is not supported without a tokenizer.json: {UNREADABLE_CLASSES[name]}; "
+            f"{remedy}"
         )

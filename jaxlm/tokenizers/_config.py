@@ -9,7 +9,7 @@ from jaxlm.io import check_numbers
 from jaxlm.tokenizers._fitting import fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions
-from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._load import load_tokenizer
 from jaxlm.tokenizers._residues import Alphabet, Ambiguous
 from jaxlm.tokenizers._sentinels import with_sentinels
 from jaxlm.tokenizers._subwords import MIN_SUBWORDS_VOCAB, train_subwords
@@ -41,6 +41,7 @@ class TokenizerConfig:
       ConfigError: if a field is out of range, or two contradict each other.
 
     Example:
+      >>> from jaxlm.tokenizers import TokenizerConfig
       >>> TokenizerConfig(kind="subwords", vocab_size=8192).vocab_size
       8192
     """
@@ -102,6 +103,7 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: Trained
       FileNotFoundError: if there is no tokenizer at the path.
 
     Example:
+      >>> from jaxlm.tokenizers import TokenizerConfig, train_tokenizer
       >>> train_tokenizer([], TokenizerConfig(), "residues").vocab_size
       33
     """
@@ -111,7 +113,7 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: Trained
 
 def _without_sentinels(texts: Iterable[str], config: TokenizerConfig, kind: TrainedKind) -> Tokenizer:
     if config.path is not None:
-        tokenizer = load(config.path, rows=config.rows)
+        tokenizer = load_tokenizer(config.path, rows=config.rows)
         return tokenizer if config.rows is None else fit_tokenizer(tokenizer, config.rows).tokenizer
     kind = kind if config.kind == "auto" else config.kind
     if kind == "bytes":

@@ -29,6 +29,7 @@ def parse_tokenizer(text: str) -> tokenizers.Tokenizer:
       ModelError: if the text is no such file.
 
     Example:
+      >>> from jaxlm.tokenizers._files import parse_tokenizer
       >>> parse_tokenizer("[]")
       Traceback (most recent call last):
       ...
@@ -59,6 +60,7 @@ def check_ids(ids: Iterable[int], size: int) -> None:
       ModelError: names the highest.
 
     Example:
+      >>> from jaxlm.tokenizers._files import check_ids
       >>> check_ids([0, 2147483648], 9000)
       Traceback (most recent call last):
       jaxlm.errors.ModelError: a file of 9,000 characters names the id 2,147,483,648, ...; it is damaged: ...

@@ -31,6 +31,7 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> FittedTokenizer:
       ModelError: if a token of the vocabulary or a role has no row.
 
     Example:
+      >>> from jaxlm.tokenizers import fit_tokenizer
       >>> from jaxlm import tokenizers
       >>> fit_tokenizer(tokenizers.bytes_tokenizer(), 256)
       Traceback (most recent call last):

@@ -12,6 +12,7 @@ def bytes_tokenizer() -> Tokenizer:
     """Returns the tokenizer of bytes: a byte is its own id, 256 to 259 are [PAD], [SEP], [CLS] and [MASK].
 
     Example:
+      >>> from jaxlm.tokenizers import bytes_tokenizer
       >>> bytes_tokenizer().encode("é")
       array([195, 169], dtype=int32)
     """
@@ -41,6 +42,7 @@ def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep")
       ConfigError: if there is no such alphabet or treatment.
 
     Example:
+      >>> from jaxlm.tokenizers import residue_tokenizer
       >>> residue_tokenizer().encode("MK<mask>")
       array([20, 15, 32], dtype=int32)
       >>> residue_tokenizer("cortex", "unknown").encode("MKB")

@@ -23,6 +23,8 @@ class Frame(NamedTuple):
       closing: in their order.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.tokenizers import Frame
       >>> Frame((2,), (1,)).around(np.array([7, 8])).tolist()
       [2, 7, 8, 1]
     """
@@ -67,6 +69,7 @@ def text_frame(tokenizer: Tokenizer, reader: Reader, trained: Frame | None = Non
       trained: what stood around the texts that the model was trained on; None: not known.
 
     Example:
+      >>> from jaxlm.tokenizers import Frame, text_frame
       >>> from jaxlm import tokenizers
       >>> text_frame(tokenizers.residue_tokenizer(), "text")
       Frame(opening=(0,), closing=(2,))
@@ -99,6 +102,7 @@ def file_frame(tokenizer: Tokenizer) -> Frame:
     """Returns the ids that a tokenizer's file puts before and behind a text.
 
     Example:
+      >>> from jaxlm.tokenizers import file_frame
       >>> from jaxlm import tokenizers
       >>> file_frame(tokenizers.residue_tokenizer())
       Frame(opening=(0,), closing=(2,))

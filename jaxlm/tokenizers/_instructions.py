@@ -46,6 +46,7 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
       CorpusError: if there is nothing to train on.
 
     Example:
+      >>> from jaxlm.tokenizers import train_instructions
       >>> tokenizer = train_instructions(["xor rax rax [NEXT] ret", "mov rax 42 [NEXT] ret"], vocab_size=512)
       >>> [tokenizer.token(id) for id in tokenizer.encode("xor rax [MASK] [NEXT] xor rax -8")]
       ['xor', 'rax', '[MASK]', '[NEXT]', 'xor', 'rax', '-', '…8']
@@ -71,6 +72,7 @@ def count_pretokens(texts: Iterable[str]) -> PretokenCounts:
     """Counts the pretokens of traces.
 
     Example:
+      >>> from jaxlm.tokenizers._instructions import count_pretokens
       >>> count_pretokens(["mov rax 42 [NEXT] ret"]).mnemonics
       Counter({'mov': 1, 'ret': 1})
     """
@@ -93,6 +95,8 @@ def frequent_pretokens(counts: Counter) -> list[str]:
     """The pretokens by falling count, ties by spelling.
 
     Example:
+      >>> from collections import Counter
+      >>> from jaxlm.tokenizers._instructions import frequent_pretokens
       >>> frequent_pretokens(Counter({"ret": 1, "mov": 2, "add": 1}))
       ['mov', 'add', 'ret']
     """
@@ -106,6 +110,8 @@ def piece_counts(counts: Counter, whole: Iterable[str]) -> dict[str, int]:
     left out, so that no merge can spell the special: `[NEXT]er` must stay text.
 
     Example:
+      >>> from collections import Counter
+      >>> from jaxlm.tokenizers._instructions import piece_counts
       >>> piece_counts(Counter({"mov": 9, "rax": 5, "[NEXT]er": 2}), ["mov"])
       {'mov': 1, 'rax': 5}
     """

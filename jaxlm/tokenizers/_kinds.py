@@ -115,6 +115,9 @@ def infer_kind(backend: tokenizers.Tokenizer) -> Kind:
     """Tells which kind a backend is: the one whose pipeline it has, "huggingface" for any other.
 
     Example:
+      >>> import tokenizers
+      >>> from tokenizers import models
+      >>> from jaxlm.tokenizers._kinds import bytes_backend, infer_kind
       >>> infer_kind(bytes_backend()), infer_kind(tokenizers.Tokenizer(models.BPE()))
       ('bytes', 'huggingface')
     """
@@ -134,6 +137,7 @@ def infer_ambiguous(backend: tokenizers.Tokenizer) -> Ambiguous | None:
     """Tells what a backend of residues does with ambiguous letters, None for a backend of anything else.
 
     Example:
+      >>> from jaxlm.tokenizers._kinds import bytes_backend, infer_ambiguous, residues_backend
       >>> infer_ambiguous(residues_backend("cortex", "unknown")), infer_ambiguous(bytes_backend())
       ('unknown', None)
     """

@@ -25,6 +25,7 @@ def library_errors(what: str) -> Iterator[None]:
       ModelError: one line.
 
     Example:
+      >>> from jaxlm.tokenizers._library import library_errors
       >>> with library_errors("not a tokenizer.json"):
       ...     raise Exception("no field model")
       Traceback (most recent call last):

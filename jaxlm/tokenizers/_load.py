@@ -29,7 +29,9 @@ CONVERSION_REMEDY = (
 )
 
 
-def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | None = None) -> Tokenizer:
+def load_tokenizer(
+    path: str | os.PathLike[str], *, side: Side = "source", rows: int | None = None
+) -> Tokenizer:
     """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
 
     Texts become the ids that transformers 5 gives. Its class is looked for in `tokenizer_config.json`, then
@@ -61,7 +63,8 @@ def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | Non
         files say (a Japanese dictionary).
 
     Example:
-      >>> load("nowhere/tokenizer.json")
+      >>> from jaxlm.tokenizers import load_tokenizer
+      >>> load_tokenizer("nowhere/tokenizer.json")
       Traceback (most recent call last):
       ...
       jaxlm.errors.ModelNotFoundError: no tokenizer at nowhere/tokenizer.json: no such file or folder

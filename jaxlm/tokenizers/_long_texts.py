@@ -31,6 +31,8 @@ def encode_long(encode: Encode, text: str) -> np.ndarray:
       int32 array `[L]`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.tokenizers._long_texts import encode_long
       >>> def encode(texts):
       ...     return [np.frombuffer(text.encode(), np.uint8).astype(np.int32) for text in texts]
       >>> encode_long(encode, "to be " * 50_000).shape

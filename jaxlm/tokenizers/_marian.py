@@ -12,7 +12,7 @@ from tokenizers import AddedToken, models
 from jaxlm.errors import ModelError
 from jaxlm.tokenizers._sentence_piece_file import NORMAL, USER_DEFINED, SentencePieces, read_sentence_pieces
 from jaxlm.tokenizers._sentence_pieces import BEYOND, HIDDEN
-from jaxlm.tokenizers._spm_backends import around, reserve_tokens, scored, set_preparation
+from jaxlm.tokenizers._spm_backends import ranked_pieces, reserve_tokens, set_end_tokens, set_preparation
 from jaxlm.tokenizers._vocabularies import read_vocabulary
 
 Side = Literal["source", "target"]
@@ -54,7 +54,7 @@ def from_marian(
     set_preparation(backend, found, hidden=True, ends=r"\A +| +\z")
     reserve_tokens(backend, [token for token in specials.values() if token in vocab])
     backend.add_tokens([AddedToken(code, normalized=False) for code in codes])
-    return around(backend, None, specials["eos"])
+    return set_end_tokens(backend, None, specials["eos"])
 
 
 def num_own_ids(backend: tokenizers.Tokenizer) -> int | None:
@@ -97,7 +97,9 @@ def _marian_model(
     found: SentencePieces, vocab: Mapping[str, int], plain: Collection[str], unk: int
 ) -> models.Unigram:
     """Ids as the vocabulary has them; behind BEYOND the pieces that it lacks and texts are divided into."""
-    scores = {piece.text: piece.score for piece in scored(found) if piece.kind in (NORMAL, USER_DEFINED)}
+    scores = {
+        piece.text: piece.score for piece in ranked_pieces(found) if piece.kind in (NORMAL, USER_DEFINED)
+    }
     pieces = [
         (token, scores.get(token, 0.0)) if token in scores or token in plain else (HIDDEN + token, 0.0)
         for token in sorted(vocab, key=vocab.__getitem__)

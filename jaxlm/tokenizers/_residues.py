@@ -50,6 +50,7 @@ def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
       UsageError: names the first character that is no residue, its position (from 0), and the remedy.
 
     Example:
+      >>> from jaxlm.tokenizers._residues import check_residues
       >>> check_residues("MKT<mask>YI")
       >>> check_residues("MKtAYI")
       Traceback (most recent call last):
@@ -86,6 +87,7 @@ def join_chains(chains: Iterable[str]) -> str:
       UsageError: if there is no chain, or one is empty or holds a separator; names it by its place.
 
     Example:
+      >>> from jaxlm.tokenizers import join_chains
       >>> join_chains(["AVAVAV", "ACVACA"])
       'AVAVAV.ACVACA'
     """

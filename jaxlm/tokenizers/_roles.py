@@ -44,6 +44,7 @@ class Specials(NamedTuple):
         both ends, as GPT-2's. Whether a text has ends at all, `text_frame` says.
 
         Example:
+          >>> from jaxlm.tokenizers import Specials
           >>> Specials(cls=0, eos=2).ends, Specials(eos=7).ends, Specials(mask=4).ends
           ((0, 2), (7, 7), None)
         """
@@ -67,6 +68,8 @@ def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str | None]
       `Specials`.
 
     Example:
+      >>> import tokenizers
+      >>> from jaxlm.tokenizers._roles import resolve_roles
       >>> backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<m>": 0, "[PAD]": 1}, unk_token="<m>"))
       >>> resolve_roles(backend, {"mask": "<m>"})
       Specials(pad=None, unk=None, cls=None, sep=None, bos=None, eos=None, mask=0, next=None)

@@ -14,6 +14,7 @@ def sentinel_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     """Returns the ids of `<extra_id_0>`, `<extra_id_1>`, ..., as many as there are.
 
     Example:
+      >>> from jaxlm.tokenizers import sentinel_ids, with_sentinels
       >>> from jaxlm import tokenizers
       >>> sentinel_ids(with_sentinels(tokenizers.bytes_tokenizer(), 2))
       (260, 261)
@@ -34,6 +35,7 @@ def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:
         Marian's, whose ids have no room behind them.
 
     Example:
+      >>> from jaxlm.tokenizers import with_sentinels
       >>> from jaxlm import tokenizers
       >>> with_sentinels(tokenizers.bytes_tokenizer(), 1).encode("a<extra_id_0>b")
       array([ 97, 260,  98], dtype=int32)

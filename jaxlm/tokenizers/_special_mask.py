@@ -16,6 +16,7 @@ def special_mask(tokenizer: Tokenizer, vocab_size: int | None = None) -> np.ndar
       `Bool[V]`, True = special.
 
     Example:
+      >>> from jaxlm.tokenizers import special_mask
       >>> from jaxlm import tokenizers
       >>> mask = special_mask(tokenizers.residue_tokenizer(), vocab_size=40)
       >>> mask.shape, int((~mask).sum()), mask[-7:].tolist()

@@ -22,6 +22,7 @@ def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
       frame: of ids of its own.
 
     Example:
+      >>> from jaxlm.tokenizers import Frame, with_frame
       >>> from jaxlm import tokenizers
       >>> opened = with_frame(tokenizers.bytes_tokenizer(), Frame((258,)))
       >>> opened.encode("a", add_specials=True).tolist(), opened.kind

@@ -18,6 +18,7 @@ def as_texts(texts: Any) -> Iterable[Any]:
       TypeError: if it is bytes, which are no text before they are decoded.
 
     Example:
+      >>> from jaxlm.tokenizers import as_texts
       >>> as_texts("To be"), as_texts(["To be", "or not"])
       (['To be'], ['To be', 'or not'])
     """
@@ -36,6 +37,7 @@ def as_ids(row: Any) -> np.ndarray:
       TypeError: if it is something else.
 
     Example:
+      >>> from jaxlm.tokenizers import as_ids
       >>> as_ids((1, 2)), as_ids([]).size
       (array([1, 2]), 0)
     """
@@ -53,6 +55,7 @@ def check_characters(text: str) -> None:
       UsageError: if it holds half of a surrogate pair; names its place.
 
     Example:
+      >>> from jaxlm.tokenizers._texts import check_characters
       >>> check_characters("to be")
     """
     try:

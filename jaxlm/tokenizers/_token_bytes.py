@@ -38,6 +38,7 @@ class TokenBytes(NamedTuple):
       losses: what of a text its ids do not give back, a phrase each; empty: every text comes back.
 
     Example:
+      >>> from jaxlm.tokenizers import token_bytes
       >>> from jaxlm import tokenizers
       >>> found = token_bytes(tokenizers.bytes_tokenizer())
       >>> found.values[195], found.values[259], found.prefix, found.losses
@@ -60,6 +61,7 @@ class TokenBytes(NamedTuple):
           UsageError: if an id has no bytes.
 
         Example:
+          >>> from jaxlm.tokenizers import TokenBytes
           >>> TokenBytes((b" to", b" be"), prefix=b" ").text([0, 1])
           b'to be'
         """
@@ -92,6 +94,7 @@ def token_bytes(tokenizer: Tokenizer, *, rows: int | None = None) -> TokenBytes:
         a space stood in front of a comma.
 
     Example:
+      >>> from jaxlm.tokenizers import token_bytes
       >>> from jaxlm import tokenizers
       >>> tokenizer = tokenizers.train_instructions(["xor rax rax [NEXT] ret"], vocab_size=512)
       >>> found = token_bytes(tokenizer)

@@ -69,6 +69,7 @@ class Tokenizer:
           ValueError: if the text is no such file.
 
         Example:
+          >>> from jaxlm.tokenizers import Tokenizer
           >>> from jaxlm import tokenizers
           >>> Tokenizer.from_json(tokenizers.residue_tokenizer().to_json()).specials.mask
           32
@@ -292,7 +293,7 @@ class Tokenizer:
           >>> from jaxlm import tokenizers
           >>> with tempfile.TemporaryDirectory() as folder:
           ...     tokenizers.bytes_tokenizer().save(folder)
-          ...     tokenizers.load(folder).kind
+          ...     tokenizers.load_tokenizer(folder).kind
           'bytes'
         """
         path = Path(path)

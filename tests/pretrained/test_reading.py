@@ -76,7 +76,7 @@ def exported(kind, objective, ends, folder):
     folder.mkdir(exist_ok=True)
     _write_tokenizer(folder, run, 48)
     extra = {"huggingface": {}, **_told_ends(folder / "tokenizer_config.json")}
-    return run, pretrained.Loaded(config, objective, None, {}, tokenizers.load(folder), extra)
+    return run, pretrained.Loaded(config, objective, None, {}, tokenizers.load_tokenizer(folder), extra)
 
 
 @pytest.mark.parametrize("kind", KINDS)

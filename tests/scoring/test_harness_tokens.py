@@ -50,7 +50,7 @@ def both(tmp_path_factory):
     made = {}
     for name in NAMES:
         folder = save_published(name, tmp_path_factory.mktemp("published"))
-        tokenizer = tokenizers.load(folder)
+        tokenizer = tokenizers.load_tokenizer(folder)
         loaded = pretrained.Loaded(
             models.TransformerConfig(), "causal_lm", None, {}, tokenizer, {"huggingface": {}}
         )

@@ -23,11 +23,11 @@ class CacheCounts(NamedTuple):
     """What went into a cache and what was left out of it; nothing is lost without being counted here.
 
     Attributes:
-        records: records kept.
-        tokens: their tokens.
-        unknown: of those, tokens for which the vocabulary has no name ([UNK]).
-        empty: records left out because they have no token.
-        unmaskable: records left out because every token is special, so that nothing in them could be masked.
+      records: records kept.
+      tokens: their tokens.
+      unknown: of those, tokens for which the vocabulary has no name ([UNK]).
+      empty: records left out because they have no token.
+      unmaskable: records left out because every token is special, so that nothing in them could be masked.
     """
 
     records: int = 0
@@ -41,14 +41,14 @@ class CacheWriter:
     """Writes records into an empty folder, which `TokenCache` opens once it is finished.
 
     Args:
-        folder: made if missing, else empty.
-        tokenizer: encodes the texts, in blocks.
-        ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
-            file puts around a text, which may be nothing, or on one side; or by these ids.
-        labelled: whether each record's `meta["label"]` is a number to keep.
+      folder: made if missing, else empty.
+      tokenizer: encodes the texts, in blocks.
+      ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
+        file puts around a text, which may be nothing, or on one side; or by these ids.
+      labelled: whether each record's `meta["label"]` is a number to keep.
 
     Raises:
-        CorpusError: `ends=True` with a tokenizer that has no token for either end.
+      CorpusError: `ends=True` with a tokenizer that has no token for either end.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class CacheWriter:
         """Takes one record; it is encoded with those around it.
 
         Args:
-            record: kept unless it has no token or only special ones, which is counted.
+          record: kept unless it has no token or only special ones, which is counted.
 
         Raises:
-            CorpusError: the tokenizer refuses its text, or that of one shortly before it; names the record.
+          CorpusError: the tokenizer refuses its text, or that of one shortly before it; names the record.
         """
         self._waiting.append(record)
         self._letters += len(record.text)
@@ -90,7 +90,7 @@ class CacheWriter:
         """Writes what is still waiting, and the manifest that makes the folder a cache.
 
         Raises:
-            CorpusError: as `add`.
+          CorpusError: as `add`.
         """
         self._flush()
         manifest = {
@@ -152,10 +152,10 @@ def nothing_to_mask(num_records: int) -> str:
     """Returns the error line of a corpus of special tokens.
 
     Args:
-        num_records: how many records it has.
+      num_records: how many records it has.
 
     Returns:
-        What was expected, what came, and the remedy.
+      What was expected, what came, and the remedy.
     """
     return (
         f"nothing in the corpus can be masked: expected records with tokens of their own, its "
@@ -167,11 +167,11 @@ def ends_frame(tokenizer: tokenizers.Tokenizer, ends: EndTokens) -> tokenizers.F
     """Returns the ids that records stand between.
 
     Args:
-        tokenizer: encodes them.
-        ends: as for `CacheWriter`.
+      tokenizer: encodes them.
+      ends: as for `CacheWriter`.
 
     Raises:
-        CorpusError: as `CacheWriter`.
+      CorpusError: as `CacheWriter`.
     """
     if isinstance(ends, tokenizers.Frame):
         return ends

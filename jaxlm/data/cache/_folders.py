@@ -34,15 +34,15 @@ def open_or_build(
     first and then finds its work done; one that was killed leaves nothing that is taken for the folder.
 
     Args:
-        folder: where it belongs.
-        build: writes everything into the empty folder it is given.
-        open_it: reads the folder, or raises `io.DamagedError`.
+      folder: where it belongs.
+      build: writes everything into the empty folder it is given.
+      open_it: reads the folder, or raises `io.DamagedError`.
 
     Returns:
-        What `open_it` returned.
+      What `open_it` returned.
 
     Raises:
-        CacheError: the disk is full, or the place cannot be written.
+      CacheError: the disk is full, or the place cannot be written.
     """
     with contextlib.suppress(io.DamagedError):
         return open_it(folder)

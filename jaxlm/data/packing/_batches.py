@@ -14,12 +14,12 @@ class Batch(NamedTuple):
     """Packed rows on the host, each array int32.
 
     Attributes:
-        tokens: ids, padded at the right, `Int32[B L]`.
-        segments: from 1 in the order of a row's pieces; 0 = padding, `Int32[B L]`.
-        positions: offset in the piece, 0 at padding, `Int32[B L]`.
-        example_ids: index of the record in the cache, 0 at padding, `Int32[B L]`.
-        offsets: offset in the record (the piece's start + position), 0 at padding, `Int32[B L]`.
-        epochs: the pass over the corpus that each row belongs to, `Int32[B]`.
+      tokens: ids, padded at the right, `Int32[B L]`.
+      segments: from 1 in the order of a row's pieces; 0 = padding, `Int32[B L]`.
+      positions: offset in the piece, 0 at padding, `Int32[B L]`.
+      example_ids: index of the record in the cache, 0 at padding, `Int32[B L]`.
+      offsets: offset in the record (the piece's start + position), 0 at padding, `Int32[B L]`.
+      epochs: the pass over the corpus that each row belongs to, `Int32[B]`.
     """
 
     tokens: np.ndarray
@@ -34,9 +34,9 @@ class PackedPiece(NamedTuple):
     """A record, or a part of one, as it lies in a row.
 
     Attributes:
-        example: index of the record in the cache.
-        start: offset of the first token in the record.
-        tokens: ids, `Int32[length]`.
+      example: index of the record in the cache.
+      start: offset of the first token in the record.
+      tokens: ids, `Int32[length]`.
     """
 
     example: int
@@ -52,17 +52,17 @@ class Batches:
     epoch and the beginning of the next.
 
     Args:
-        cache: the tokens.
-        plan: where they lie in rows; planned from the cache's lengths.
-        batch_size: rows of a batch.
-        seed: any int; permutes the rows together with the epoch.
-        transform: applied to each batch where it is built (a grain `MapTransform`, or a function of the
-            batch); None leaves batches as they are.
+      cache: the tokens.
+      plan: where they lie in rows; planned from the cache's lengths.
+      batch_size: rows of a batch.
+      seed: any int; permutes the rows together with the epoch.
+      transform: applied to each batch where it is built (a grain `MapTransform`, or a function of the
+        batch); None leaves batches as they are.
 
     Raises:
-        CorpusError: the plan has no rows.
-        UsageError: `batch_size` is not positive.
-        ValueError: the plan belongs to another cache.
+      CorpusError: the plan has no rows.
+      UsageError: `batch_size` is not positive.
+      ValueError: the plan belongs to another cache.
     """
 
     def __init__(
@@ -100,12 +100,12 @@ class Batches:
         Seeks: nothing before `start` is read.
 
         Args:
-            start: the number of the first batch.
-            num_threads: threads that build batches.
-            prefetch: how many are built ahead.
+          start: the number of the first batch.
+          num_threads: threads that build batches.
+          prefetch: how many are built ahead.
 
         Yields:
-            The same as `batches[start]`, `batches[start + 1]`, ...
+          The same as `batches[start]`, `batches[start + 1]`, ...
         """
         import grain
 
@@ -120,10 +120,10 @@ class Batches:
         """Returns how many passes over the corpus lie before batch `step`.
 
         Args:
-            step: the number of a batch.
+          step: the number of a batch.
 
         Returns:
-            Epochs, with a fraction.
+          Epochs, with a fraction.
         """
         return step * self.batch_size / self.num_rows
 
@@ -132,15 +132,15 @@ def eval_batches(cache: TokenCache, plan: PackingPlan, batch_size: int) -> Itera
     """Yields every row once in the plan's order, epoch 0; empty rows (all padding) fill the last batch.
 
     Args:
-        cache: the tokens.
-        plan: where they lie in rows.
-        batch_size: rows of a batch.
+      cache: the tokens.
+      plan: where they lie in rows.
+      batch_size: rows of a batch.
 
     Yields:
-        ceil(rows / batch_size) batches of one shape.
+      ceil(rows / batch_size) batches of one shape.
 
     Raises:
-        UsageError: `batch_size` is not positive.
+      UsageError: `batch_size` is not positive.
     """
     if batch_size < 1:
         raise UsageError(f"expected batch_size >= 1, got {batch_size}")
@@ -155,13 +155,13 @@ def gather_rows(cache: TokenCache, plan: PackingPlan, rows: np.ndarray, epochs: 
     """Returns the given rows of a plan as a batch.
 
     Args:
-        cache: the tokens.
-        plan: where they lie.
-        rows: which rows, `Int[B]`.
-        epochs: the epoch of each, `Int[B]`.
+      cache: the tokens.
+      plan: where they lie.
+      rows: which rows, `Int[B]`.
+      epochs: the epoch of each, `Int[B]`.
 
     Returns:
-        The batch, its rows in the order asked for.
+      The batch, its rows in the order asked for.
     """
     first, last = plan.row_starts[rows], plan.row_starts[rows + 1]
     counts = last - first
@@ -190,17 +190,19 @@ def unpack(batch: Batch) -> list[list[PackedPiece]]:
     """Returns the records' pieces in each row of a batch: packing undone.
 
     Args:
-        batch: packed rows.
+      batch: packed rows.
 
     Returns:
-        A list a row, its pieces from left to right; none for an empty row.
+      A list a row, its pieces from left to right; none for an empty row.
 
     Example:
-        >>> tokens, segments = np.array([[7, 8, 9, 0]]), np.array([[1, 1, 2, 0]])
-        >>> positions, example_ids = np.array([[0, 1, 0, 0]]), np.array([[4, 4, 5, 0]])
-        >>> batch = Batch(tokens, segments, positions, example_ids, positions, np.array([0]))
-        >>> [(piece.example, piece.tokens.tolist()) for piece in unpack(batch)[0]]
-        [(4, [7, 8]), (5, [9])]
+      >>> import numpy as np
+      >>> from jaxlm.data import Batch, unpack
+      >>> tokens, segments = np.array([[7, 8, 9, 0]]), np.array([[1, 1, 2, 0]])
+      >>> positions, example_ids = np.array([[0, 1, 0, 0]]), np.array([[4, 4, 5, 0]])
+      >>> batch = Batch(tokens, segments, positions, example_ids, positions, np.array([0]))
+      >>> [(piece.example, piece.tokens.tolist()) for piece in unpack(batch)[0]]
+      [(4, [7, 8]), (5, [9])]
     """
     return [
         [

@@ -19,17 +19,17 @@ def masked_capacity(
     bound allows for.
 
     Args:
-        cache: the tokens.
-        plan: where they lie in rows.
-        batch_size: rows of a batch.
-        forbidden: True = this id is never masked, `Bool[V]`.
-        rate: share of the positions that may be masked.
+      cache: the tokens.
+      plan: where they lie in rows.
+      batch_size: rows of a batch.
+      forbidden: True = this id is never masked, `Bool[V]`.
+      rate: share of the positions that may be masked.
 
     Returns:
-        The bound; 0 for a plan without rows or where nothing may be masked.
+      The bound; 0 for a plan without rows or where nothing may be masked.
 
     Raises:
-        UsageError: `batch_size` is not positive or `rate` not in [0, 1].
+      UsageError: `batch_size` is not positive or `rate` not in [0, 1].
     """
     # Here and not above: this room is imported where JAX, which comes with `ops`, is not needed.
     from jaxlm import ops

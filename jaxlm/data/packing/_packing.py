@@ -15,15 +15,15 @@ class PackingPlan(NamedTuple):
     Pieces `row_starts[r]` to `row_starts[r + 1]` fill row `r`, from the left, without gaps.
 
     Attributes:
-        example: which example each piece is of, `Int32[P]`.
-        start: its first token's offset in the example, `Int32[P]`.
-        length: its tokens, `Int32[P]`.
-        column: its first token's place in the row, `Int32[P]`.
-        row_starts: the first piece of each row and, last, their number, `Int64[rows + 1]`.
-        row_length: the length of every row.
-        num_split: examples longer than a row that were cut into several pieces.
-        num_truncated: examples longer than a row of which only the beginning is used.
-        num_dropped: tokens that truncation left out.
+      example: which example each piece is of, `Int32[P]`.
+      start: its first token's offset in the example, `Int32[P]`.
+      length: its tokens, `Int32[P]`.
+      column: its first token's place in the row, `Int32[P]`.
+      row_starts: the first piece of each row and, last, their number, `Int64[rows + 1]`.
+      row_length: the length of every row.
+      num_split: examples longer than a row that were cut into several pieces.
+      num_truncated: examples longer than a row of which only the beginning is used.
+      num_dropped: tokens that truncation left out.
     """
 
     example: np.ndarray
@@ -84,28 +84,30 @@ def plan_packing(
     examples take about a second.
 
     Args:
-        lengths: tokens of each example, `Int[N]`; an example of 0 tokens gets no piece.
-        row_length: positions of a row.
-        long: what to do with examples longer than a row.
-        overlap: tokens that a split example's piece repeats of the piece before, fewer than `row_length`.
-            With 1, every token but the example's first follows another in some piece, so that a causal model
-            predicts each of them exactly once.
+      lengths: tokens of each example, `Int[N]`; an example of 0 tokens gets no piece.
+      row_length: positions of a row.
+      long: what to do with examples longer than a row.
+      overlap: tokens that a split example's piece repeats of the piece before, fewer than `row_length`.
+        With 1, every token but the example's first follows another in some piece, so that a causal model
+        predicts each of them exactly once.
 
     Returns:
-        The plan.
+      The plan.
 
     Raises:
-        UsageError: `row_length` is not positive, a length is negative, `long` is neither word, or `overlap`
-            leaves a piece nothing of its own.
+      UsageError: `row_length` is not positive, a length is negative, `long` is neither word, or `overlap`
+        leaves a piece nothing of its own.
 
     Example:
-        >>> plan = plan_packing(np.array([3, 5, 2]), 5)
-        >>> plan.num_rows, plan.example.tolist(), plan.column.tolist(), plan.padding_share
-        (2, [1, 0, 2], [0, 0, 3], 0.0)
+      >>> import numpy as np
+      >>> from jaxlm.data import plan_packing
+      >>> plan = plan_packing(np.array([3, 5, 2]), 5)
+      >>> plan.num_rows, plan.example.tolist(), plan.column.tolist(), plan.padding_share
+      (2, [1, 0, 2], [0, 0, 3], 0.0)
 
     References:
-        Johnson, Demers, Ullman, Garey, Graham, "Worst-case performance bounds for simple one-dimensional
-        packing algorithms", SIAM Journal on Computing 3 (1974): best fit decreasing.
+      Johnson, Demers, Ullman, Garey, Graham, "Worst-case performance bounds for simple one-dimensional
+      packing algorithms", SIAM Journal on Computing 3 (1974): best fit decreasing.
     """
     lengths = np.asarray(lengths)
     if row_length < 1 or long not in ("split", "truncate") or np.any(lengths < 0):

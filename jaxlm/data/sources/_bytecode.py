@@ -23,21 +23,22 @@ def bytecode_source(
     Methods, lambdas, comprehensions and nested functions are functions; module and class bodies are not.
 
     Args:
-        root: the folder; None is this Python's standard library without its test suites and installed
-            packages.
-        left_out: where to count, under "modules", the files that this Python cannot compile.
+      root: the folder; None is this Python's standard library without its test suites and installed
+        packages.
+      left_out: where to count, under "modules", the files that this Python cannot compile.
 
     Yields:
-        Records `module:qualified.name@line` (`#2` after it for the second lambda of a line) in a fixed order,
-        with `group` (what a split keeps together) the module.
+      Records `module:qualified.name@line` (`#2` after it for the second lambda of a line) in a fixed order,
+      with `group` (what a split keeps together) the module.
 
     Raises:
-        CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
+      CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
 
     Example:
-        >>> record = next(bytecode_source())
-        >>> record.meta["module"], record.text.count("[NEXT]") > 0
-        ('__future__', True)
+      >>> from jaxlm.data import bytecode_source
+      >>> record = next(bytecode_source())
+      >>> record.meta["module"], record.text.count("[NEXT]") > 0
+      ('__future__', True)
     """
     root = stdlib() if root is None else Path(root)
     for path in python_files(root):
@@ -58,11 +59,11 @@ def bytecode_fingerprint(root: str | Path | None = None) -> str:
     """Returns a digest of what `bytecode_source` would yield, without compiling anything.
 
     Args:
-        root: the folder, as for `bytecode_source`.
+      root: the folder, as for `bytecode_source`.
 
     Returns:
-        SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
-        content.
+      SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
+      content.
     """
     return library_fingerprint(f"bytecode {TRACE_VERSION}", root)
 

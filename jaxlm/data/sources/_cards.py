@@ -31,12 +31,13 @@ def is_card(name: str) -> bool:
     """Returns whether a file's name says that it is about a corpus, and no document of it.
 
     Args:
-        name: of the file, without its folder.
+      name: of the file, without its folder.
 
     Example:
-        >>> names = ["README.md", "LICENSE-MIT.txt", "train.jsonl", "a licence.txt"]
-        >>> [name for name in names if is_card(name)]
-        ['README.md', 'LICENSE-MIT.txt']
+      >>> from jaxlm.data.sources._cards import is_card
+      >>> names = ["README.md", "LICENSE-MIT.txt", "train.jsonl", "a licence.txt"]
+      >>> [name for name in names if is_card(name)]
+      ['README.md', 'LICENSE-MIT.txt']
     """
     name = COMPRESSED.sub("", name)
     if TABLES.search(name):

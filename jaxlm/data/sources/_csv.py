@@ -11,7 +11,7 @@ from jaxlm.data.sources._records import (
     Record,
     UnreadableRecord,
     check_length,
-    unread,
+    unreadable_record,
 )
 from jaxlm.data.sources._remote import Place, to_place
 from jaxlm.data.sources._streams import read_lines
@@ -36,28 +36,29 @@ def csv_source(
     line ends, and a quote written twice.
 
     Args:
-        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`; blank lines are passed over.
-        field: the column that holds the text.
-        fields: further columns, whose cells go into `meta`.
-        keep: columns whose cells go into `kept`.
-        name: what ids begin with; the file's name where None.
-        broken: whether a row that cannot be read stops the reading or is yielded as `UnreadableRecord`; a column that
-            is not there stops it.
-        max_document: the most bytes of a row, decompressed.
+      path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`; blank lines are passed over.
+      field: the column that holds the text.
+      fields: further columns, whose cells go into `meta`.
+      keep: columns whose cells go into `kept`.
+      name: what ids begin with; the file's name where None.
+      broken: whether a row that cannot be read stops the reading or is yielded as `UnreadableRecord`; a column that
+        is not there stops it.
+      max_document: the most bytes of a row, decompressed.
 
     Yields:
-        Records `name:line`, the line that the row begins in.
+      Records `name:line`, the line that the row begins in.
 
     Raises:
-        CorpusError: the file is not UTF-8, has no such column (names those there are), or a row has another
-            number of cells than the first or quotes that do not match; names the line.
+      CorpusError: the file is not UTF-8, has no such column (names those there are), or a row has another
+        number of cells than the first or quotes that do not match; names the line.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
-        ...     list(csv_source(pathlib.Path(folder, "a.csv"), fields=["year"]))
-        [Record(id='a.csv:2', text='one, two', meta={'year': '1999'}, kept=None)]
+      >>> from jaxlm.data import csv_source
+      >>> import pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
+      ...     list(csv_source(pathlib.Path(folder, "a.csv"), fields=["year"]))
+      [Record(id='a.csv:2', text='one, two', meta={'year': '1999'}, kept=None)]
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -67,7 +68,7 @@ def csv_source(
         raise CorpusError(f"{path}: no header: expected the names of columns in the first line")
     columns = names[1]
     if isinstance(columns, CorpusError):
-        yield unread(name, columns, broken)
+        yield unreadable_record(name, columns, broken)
         return
     _check_columns(path, columns, [field, *fields, *(one for one in keep if one != OWN_ID)])
     for line, cells in rows:
@@ -75,7 +76,7 @@ def csv_source(
             said = f"expected {len(columns)} cells as the header has, got {len(cells)}"
             cells = CorpusError(f"{path}:{line}: {said}; quote cells that hold commas")
         if isinstance(cells, CorpusError):
-            yield unread(f"{name}:{line}", cells, broken)
+            yield unreadable_record(f"{name}:{line}", cells, broken)
             continue
         row = dict(zip(columns, cells, strict=True))
         kept = {one: row.get(one) for one in keep} if keep else None

@@ -26,16 +26,17 @@ def disassemble(code: CodeType) -> str:
     """Returns the trace of one code object, without those nested in it.
 
     Args:
-        code: what `compile` made; it is read, never run.
+      code: what `compile` made; it is read, never run.
 
     Returns:
-        Pretokens separated by spaces, `[NEXT]` between instructions and none after the last. A literal
-        `[NEXT]` or `[MASK]` in the program's strings comes apart into three pretokens, so that it is never
-        taken for the special one.
+      Pretokens separated by spaces, `[NEXT]` between instructions and none after the last. A literal
+      `[NEXT]` or `[MASK]` in the program's strings comes apart into three pretokens, so that it is never
+      taken for the special one.
 
     Example:
-        >>> print(disassemble((lambda text: text).__code__))
-        LOAD_FAST text [NEXT] RETURN_VALUE
+      >>> from jaxlm.data import disassemble
+      >>> print(disassemble((lambda text: text).__code__))
+      LOAD_FAST text [NEXT] RETURN_VALUE
     """
     instructions = list(dis.get_instructions(code))
     place, kept = {}, []

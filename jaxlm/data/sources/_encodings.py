@@ -31,8 +31,8 @@ class Encoding(NamedTuple):
     """How a text is encoded.
 
     Attributes:
-        name: of Python's codec.
-        mark: the bytes in front of the text that say so.
+      name: of Python's codec.
+      mark: the bytes in front of the text that say so.
     """
 
     name: str
@@ -43,15 +43,16 @@ def encoding_of(head: bytes, where: str) -> Encoding:
     r"""Returns the encoding of a text by its first bytes; UTF-8 where no mark says otherwise.
 
     Args:
-        head: the first bytes.
-        where: the file, for the message.
+      head: the first bytes.
+      where: the file, for the message.
 
     Raises:
-        CorpusError: the text is UTF-16 or UTF-32 and no mark says so.
+      CorpusError: the text is UTF-16 or UTF-32 and no mark says so.
 
     Example:
-        >>> encoding_of(b"\xff\xfeh\0", "a.txt").name, encoding_of(b"h", "a.txt").name
-        ('utf-16-le', 'utf-8')
+      >>> from jaxlm.data.sources._encodings import encoding_of
+      >>> encoding_of(b"\xff\xfeh\0", "a.txt").name, encoding_of(b"h", "a.txt").name
+      ('utf-16-le', 'utf-8')
     """
     for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
@@ -69,8 +70,9 @@ def ends_in_cr(head: bytes, encoding: Encoding) -> bool:
     r"""Whether lines end in a carriage return alone, as those of old Macs do: a head has some and no `\n`.
 
     Example:
-        >>> [ends_in_cr(head, Encoding("utf-8", b"")) for head in (b"a\rb\r", b"10 %\r20 %\n", b"one")]
-        [True, False, False]
+      >>> from jaxlm.data.sources._encodings import Encoding, ends_in_cr
+      >>> [ends_in_cr(head, Encoding("utf-8", b"")) for head in (b"a\rb\r", b"10 %\r20 %\n", b"one")]
+      [True, False, False]
     """
     if b"\r" not in head:
         return False
@@ -85,10 +87,10 @@ class Utf8Stream(io.RawIOBase):
     reads line by line finds it in its line. Bytes that are UTF-8 stay as they are, in number, too.
 
     Args:
-        head: what was read already.
-        rest: the stream behind it.
-        encoding: of both.
-        lone_cr: whether a carriage return without a line feed behind it is made one.
+      head: what was read already.
+      rest: the stream behind it.
+      encoding: of both.
+      lone_cr: whether a carriage return without a line feed behind it is made one.
     """
 
     def __init__(self, head: bytes, rest: io.BufferedIOBase, encoding: Encoding, lone_cr: bool) -> None:

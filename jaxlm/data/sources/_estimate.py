@@ -23,15 +23,16 @@ def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line"
     as many taken of each.
 
     Args:
-        files: from `find_files`.
-        document: as for `open_source`.
+      files: from `find_files`.
+      document: as for `open_source`.
 
     Returns:
-        The number; what cannot be read counts as nothing.
+      The number; what cannot be read counts as nothing.
 
     Example:
-        >>> estimate_records([])
-        0
+      >>> from jaxlm.data import estimate_records
+      >>> estimate_records([])
+      0
     """
     remote = [file for file in files if isinstance(file.path, RemotePath)]
     here = sum(_records_in(file, document) for file in files if not isinstance(file.path, RemotePath))

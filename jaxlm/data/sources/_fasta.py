@@ -9,7 +9,7 @@ from jaxlm.data.sources._records import (
     Record,
     UnreadableRecord,
     check_length,
-    unread,
+    unreadable_record,
 )
 from jaxlm.data.sources._remote import Place, to_place
 from jaxlm.data.sources._streams import read_lines
@@ -25,26 +25,27 @@ def fasta_source(
     """Yields one record a sequence.
 
     Args:
-        path: a FASTA file, here or at a URL, plain, `.gz` or `.zst`: a `>` line opens a sequence, the lines
-            up to the next one hold it; blank lines and `;` comments are passed over. Lines end in line feeds,
-            carriage returns or both.
-        name: what error messages and the ids of nameless sequences begin with; the file's name where None.
-        broken: whether a sequence that cannot be read stops the reading or is yielded as `UnreadableRecord`.
-        max_document: the most letters of a sequence, decompressed.
+      path: a FASTA file, here or at a URL, plain, `.gz` or `.zst`: a `>` line opens a sequence, the lines
+        up to the next one hold it; blank lines and `;` comments are passed over. Lines end in line feeds,
+        carriage returns or both.
+      name: what error messages and the ids of nameless sequences begin with; the file's name where None.
+      broken: whether a sequence that cannot be read stops the reading or is yielded as `UnreadableRecord`.
+      max_document: the most letters of a sequence, decompressed.
 
     Yields:
-        Records whose id is the header's first word, up to white space of any kind; `meta["description"]` is
-        the rest of it, `meta["where"]` file and line.
+      Records whose id is the header's first word, up to white space of any kind; `meta["description"]` is
+      the rest of it, `meta["where"]` file and line.
 
     Raises:
-        CorpusError: letters stand before the first header.
+      CorpusError: letters stand before the first header.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "two.fasta").write_text(">a first\\nMKV\\nLA\\n>b\\nGG\\n")
-        ...     [(record.id, record.text) for record in fasta_source(pathlib.Path(folder, "two.fasta"))]
-        [('a', 'MKVLA'), ('b', 'GG')]
+      >>> from jaxlm.data import fasta_source
+      >>> import pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "two.fasta").write_text(">a first\\nMKV\\nLA\\n>b\\nGG\\n")
+      ...     [(record.id, record.text) for record in fasta_source(pathlib.Path(folder, "two.fasta"))]
+      [('a', 'MKVLA'), ('b', 'GG')]
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -87,5 +88,5 @@ def _sequence(
     word, description, *_ = [*(header or "").split(maxsplit=1), "", ""]
     wrong = next((part for part in parts if isinstance(part, CorpusError)), None)
     if wrong is not None:
-        return unread(word or nameless, wrong, broken)
+        return unreadable_record(word or nameless, wrong, broken)
     return Record(word or nameless, "".join(parts), {"description": description.strip(), "where": where})

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 
 from jaxlm import io
 from jaxlm.data.sources._cards import is_card
-from jaxlm.data.sources._containers import READ, container_by_name, container_error
+from jaxlm.data.sources._containers import READABLE_CONTAINERS, container_by_name, container_error
 from jaxlm.data.sources._local_files import check_regular, find_local
 from jaxlm.data.sources._records import CorpusError
 from jaxlm.data.sources._remote import Place, RemotePath
@@ -40,10 +40,10 @@ class CorpusFile(NamedTuple):
     """A file of a corpus.
 
     Attributes:
-        path: where it is, here or at a URL.
-        name: its path below the folder that all files of the corpus share: stays the same when that folder
-            moves.
-        format: how it is read.
+      path: where it is, here or at a URL.
+      name: its path below the folder that all files of the corpus share: stays the same when that folder
+        moves.
+      format: how it is read.
     """
 
     path: Place
@@ -61,23 +61,24 @@ def find_files(paths: Sequence[str] | str, format: Format | None = None) -> list
     with a warning what is compressed otherwise.
 
     Args:
-        paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of
-            such; a string is one of them.
-        format: how to read every file; None takes it from each ending.
+      paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of
+        such; a string is one of them.
+      format: how to read every file; None takes it from each ending.
 
     Returns:
-        The files by path, with their formats.
+      The files by path, with their formats.
 
     Raises:
-        CorpusError: a path is missing, or no regular file; a pattern matches nothing; a folder holds nothing
-            to read, may not be listed, or holds a broken link; an ending is unknown, a URL cannot be opened,
-            or a file is named that has to be decompressed first.
+      CorpusError: a path is missing, or no regular file; a pattern matches nothing; a folder holds nothing
+        to read, may not be listed, or holds a broken link; an ending is unknown, a URL cannot be opened,
+        or a file is named that has to be decompressed first.
 
     Example:
-        >>> find_files(["no such.txt"])
-        Traceback (most recent call last):
-        ...
-        jaxlm.errors.CorpusError: no file or folder at 'no such.txt'; check the path...
+      >>> from jaxlm.data import find_files
+      >>> find_files(["no such.txt"])
+      Traceback (most recent call last):
+      ...
+      jaxlm.errors.CorpusError: no file or folder at 'no such.txt'; check the path...
     """
     if format is not None and format not in get_args(Format):
         raise CorpusError(f"unknown format {format!r}; expected one of {', '.join(get_args(Format))}")
@@ -156,7 +157,7 @@ def _refused(path: Place, format: Format | None) -> CorpusError | None:
     if container is not None:
         return container_error(path, container)
     # No reader can jump about in what is compressed.
-    if path.suffix.lower() in READ and (format or ENDINGS.get(_ending(path))) == "parquet":
+    if path.suffix.lower() in READABLE_CONTAINERS and (format or ENDINGS.get(_ending(path))) == "parquet":
         return CorpusError(
             f"{path}: Parquet compresses its columns itself and cannot be read from a {path.suffix} file; "
             f"decompress it"
@@ -166,7 +167,7 @@ def _refused(path: Place, format: Format | None) -> CorpusError | None:
 
 def _ending(path: Place) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in READ:
+    if suffixes and suffixes[-1] in READABLE_CONTAINERS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 

@@ -25,14 +25,14 @@ def kept_column_types(files: Sequence[CorpusFile], keep: Sequence[str]) -> dict[
     objects, and fields in which these are mixed, are kept as the text of their JSON.
 
     Args:
-        files: from `find_files`, of these formats.
-        keep: names of columns.
+      files: from `find_files`, of these formats.
+      keep: names of columns.
 
     Returns:
-        By name a `pyarrow.DataType`.
+      By name a `pyarrow.DataType`.
 
     Raises:
-        CorpusError: there is no such column, or two files have one of types that are nothing in common.
+      CorpusError: there is no such column, or two files have one of types that are nothing in common.
     """
     types: dict[str, Any] = {}
     if not keep:
@@ -45,21 +45,22 @@ def kept_column_types(files: Sequence[CorpusFile], keep: Sequence[str]) -> dict[
     return types
 
 
-def fitted(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> dict[str, Any]:
+def convert_fields(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Returns the values of a record as its columns hold them.
 
     Args:
-        values: of JSON or of cells.
-        types: from `kept_column_types`.
-        where: file and line, for errors.
+      values: of JSON or of cells.
+      types: from `kept_column_types`.
+      where: file and line, for errors.
 
     Raises:
-        CorpusError: a value is of another type than its column.
+      CorpusError: a value is of another type than its column.
 
     Example:
-        >>> import pyarrow
-        >>> fitted({"n": 7, "tags": ["a"]}, {"n": pyarrow.float64(), "tags": pyarrow.string()}, "a.jsonl:1")
-        {'n': 7.0, 'tags': '["a"]'}
+      >>> from jaxlm.data.sources._kept_columns import convert_fields
+      >>> import pyarrow
+      >>> convert_fields({"n": 7, "tags": ["a"]}, {"n": pyarrow.float64(), "tags": pyarrow.string()}, "a.jsonl:1")
+      {'n': 7.0, 'tags': '["a"]'}
     """
     found = {}
     for name, kind in types.items():
@@ -78,24 +79,28 @@ def with_kept_fields(record: Record, types: Mapping[str, Any], file: CorpusFile)
     """Returns a record with its own id, if its file gives it one, and what is kept as its columns hold it.
 
     Args:
-        record: whose `kept` has the field `id`, too, where there is one.
-        types: from `kept_column_types`.
-        file: that it is of.
+      record: whose `kept` has the field `id`, too, where there is one.
+      types: from `kept_column_types`.
+      file: that it is of.
 
     Raises:
-        CorpusError: a value is of another type than its column.
+      CorpusError: a value is of another type than its column.
 
     Example:
-        >>> import pathlib
-        >>> file = CorpusFile(pathlib.Path("a.jsonl"), "a.jsonl", "jsonl")
-        >>> with_kept_fields(Record("a.jsonl:1", "once", {}, {"id": 7}), {}, file)
-        Record(id='7', text='once', meta={'where': 'a.jsonl:1'}, kept=None)
+      >>> from jaxlm.data import CorpusFile, Record
+      >>> from jaxlm.data.sources._kept_columns import with_kept_fields
+      >>> import pathlib
+      >>> file = CorpusFile(pathlib.Path("a.jsonl"), "a.jsonl", "jsonl")
+      >>> with_kept_fields(Record("a.jsonl:1", "once", {}, {"id": 7}), {}, file)
+      Record(id='7', text='once', meta={'where': 'a.jsonl:1'}, kept=None)
     """
     values = record.kept or {}
     where = f"{file.path}{record.id[len(file.name) :]}"
     own = _own_id(values.get(OWN_ID))
     kept = (
-        {name: values[name] for name in types} if file.format == "parquet" else fitted(values, types, where)
+        {name: values[name] for name in types}
+        if file.format == "parquet"
+        else convert_fields(values, types, where)
     )
     # Errors of a record that has a name say where it is, too.
     meta = record.meta if own is None else {"where": where} | record.meta

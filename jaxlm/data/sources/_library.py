@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxlm.data.sources._records import CorpusError
 
 # Installed packages and tests are not the library; the rest is generated, bundled, or demonstrations.
-LEFT_OUT = frozenset(
+EXCLUDED_FOLDERS = frozenset(
     {
         "__phello__",
         "__pycache__",
@@ -36,16 +36,16 @@ def python_files(root: Path) -> list[Path]:
     """Returns the Python files of the corpus below a folder, sorted by their path in it.
 
     Args:
-        root: the folder.
+      root: the folder.
 
     Returns:
-        Every `.py` file that is in none of the folders left out.
+      Every `.py` file that is in none of the folders left out.
 
     Raises:
-        CorpusError: there is none.
+      CorpusError: there is none.
     """
     paths = (path.relative_to(root) for path in root.rglob("*.py"))
-    kept = sorted(path for path in paths if LEFT_OUT.isdisjoint(path.parts[:-1]))
+    kept = sorted(path for path in paths if EXCLUDED_FOLDERS.isdisjoint(path.parts[:-1]))
     if not kept:
         raise CorpusError(
             f"no Python source in {str(root)!r}, so there is no embedded corpus; give paths of your own files"
@@ -57,8 +57,10 @@ def module_name(path: Path, root: Path) -> str:
     """Returns what `import` calls a file below a folder.
 
     Example:
-        >>> module_name(Path("lib/json/__init__.py"), Path("lib"))
-        'json'
+      >>> from pathlib import Path
+      >>> from jaxlm.data.sources._library import module_name
+      >>> module_name(Path("lib/json/__init__.py"), Path("lib"))
+      'json'
     """
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
@@ -67,11 +69,11 @@ def library_fingerprint(builder: str, root: str | Path | None = None) -> str:
     """Returns a digest of what a corpus made of the Python files of a folder depends on.
 
     Args:
-        builder: names what makes records of the files, and its version.
-        root: the folder; None is this Python's standard library.
+      builder: names what makes records of the files, and its version.
+      root: the folder; None is this Python's standard library.
 
     Returns:
-        SHA-256, in hexadecimal, of the builder, this Python's version and every file's name and content.
+      SHA-256, in hexadecimal, of the builder, this Python's version and every file's name and content.
     """
     root = stdlib() if root is None else Path(root)
     python = f"{platform.python_implementation()} {platform.python_version()}"

@@ -25,23 +25,25 @@ def find_local(path: str) -> tuple[Path | None, list[Path]]:
     """Returns the folder that a path names, None where it names none, and the files that it stands for.
 
     Args:
-        path: of a file, a folder (every file below it and below folders that it links to, hidden ones left
-            out) or a glob pattern (`**` crosses folders; `~` is the home folder); a name that looks like a
-            pattern and is there is no pattern.
+      path: of a file, a folder (every file below it and below folders that it links to, hidden ones left
+        out) or a glob pattern (`**` crosses folders; `~` is the home folder); a name that looks like a
+        pattern and is there is no pattern.
 
     Returns:
-        The folder and the files, links and what is no regular file among them: `check_regular` is for those
-        that are read.
+      The folder and the files, links and what is no regular file among them: `check_regular` is for those
+      that are read.
 
     Raises:
-        CorpusError: nothing is there, nothing matches, a folder may not be listed, or a link is broken.
+      CorpusError: nothing is there, nothing matches, a folder may not be listed, or a link is broken.
 
     Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = (folder / "tales.txt").write_text("once")
-        >>> [path.name for path in find_local(str(folder))[1]]
-        ['tales.txt']
+      >>> from pathlib import Path
+      >>> from jaxlm.data.sources._local_files import find_local
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> _ = (folder / "tales.txt").write_text("once")
+      >>> [path.name for path in find_local(str(folder))[1]]
+      ['tales.txt']
     """
     try:
         expanded = Path(path).expanduser()
@@ -63,10 +65,10 @@ def check_regular(path: Path) -> None:
     """Refuses a broken link, and what is no file that can be read more than once.
 
     Args:
-        path: of a file.
+      path: of a file.
 
     Raises:
-        CorpusError: it is a broken link, a pipe, a device or a socket.
+      CorpusError: it is a broken link, a pipe, a device or a socket.
     """
     try:
         kind = stat.S_IFMT(path.stat().st_mode)

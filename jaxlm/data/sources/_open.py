@@ -20,7 +20,7 @@ from jaxlm.data.sources._records import (
     TooLongError,
     UnreachableError,
     UnreadableRecord,
-    unread,
+    unreadable_record,
 )
 from jaxlm.data.sources._streams import read_lines
 from jaxlm.data.sources._text import Document, jsonl_source, text_source, traces_source
@@ -48,23 +48,23 @@ def open_source(
     first lines hold the pretoken `[NEXT]` is a file of traces, unless the whole file is one document.
 
     Args:
-        paths: one or several files, folders or glob patterns, here or at URLs.
-        format: how to read every file ("text", "jsonl", "csv", "parquet", "fasta", "traces"); None takes
-            it from each ending.
-        document: of a text file, whether a line or the whole file is one document.
-        field: the JSONL field or the column (CSV, Parquet) that holds the text.
-        fields: further fields or columns, whose values go into `meta`.
-        broken: whether a line, a row or a row group that cannot be read stops the reading, or is yielded as
-            `UnreadableRecord` and the reading goes on.
-        max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
+      paths: one or several files, folders or glob patterns, here or at URLs.
+      format: how to read every file ("text", "jsonl", "csv", "parquet", "fasta", "traces"); None takes
+        it from each ending.
+      document: of a text file, whether a line or the whole file is one document.
+      field: the JSONL field or the column (CSV, Parquet) that holds the text.
+      fields: further fields or columns, whose values go into `meta`.
+      broken: whether a line, a row or a row group that cannot be read stops the reading, or is yielded as
+        `UnreadableRecord` and the reading goes on.
+      max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
 
     Returns:
-        The records; ids begin with a file's path below the folder that all files share.
+      The records; ids begin with a file's path below the folder that all files share.
 
     Raises:
-        CorpusError: a path is missing, its format is not known, no file is text though a file of it was to be
-            one document, a file has no fields though some were asked for, or (while iterating) a file is not
-            what its format says, or (at the end) one changed while they were read.
+      CorpusError: a path is missing, its format is not known, no file is text though a file of it was to be
+        one document, a file has no fields though some were asked for, or (while iterating) a file is not
+        what its format says, or (at the end) one changed while they were read.
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     files, fields = find_files([str(path) for path in several], format), tuple(tokenizers.as_texts(fields))
@@ -96,21 +96,21 @@ def read_files(
     """Yields the records of files already found.
 
     Args:
-        files: from `find_files`.
-        sniff: whether a text file may turn out to be one of traces.
-        document: as for `open_source`.
-        field: as for `open_source`.
-        fields: as for `open_source`.
-        keep: columns whose values go into `kept`, by their types (see `kept_column_types`); with it, be it empty, a
-            record of a file that has a column `id` has what that says as its id. None: neither.
-        broken: as for `open_source`.
-        max_document: as for `open_source`.
+      files: from `find_files`.
+      sniff: whether a text file may turn out to be one of traces.
+      document: as for `open_source`.
+      field: as for `open_source`.
+      fields: as for `open_source`.
+      keep: columns whose values go into `kept`, by their types (see `kept_column_types`); with it, be it empty, a
+        record of a file that has a column `id` has what that says as its id. None: neither.
+      broken: as for `open_source`.
+      max_document: as for `open_source`.
 
     Yields:
-        Their records in order.
+      Their records in order.
 
     Raises:
-        CorpusError: a file is not what its format says.
+      CorpusError: a file is not what its format says.
     """
     asked = {"field": field, "fields": fields, "document": document, "broken": broken}
     asked |= {"max_document": max_document}
@@ -124,7 +124,7 @@ def read_files(
                 try:
                     record = with_kept_fields(record, keep, file)
                 except CorpusError as error:
-                    record = unread(record.id, error, broken)
+                    record = unreadable_record(record.id, error, broken)
             yield record
 
 
@@ -160,11 +160,11 @@ def check_document(files: Sequence[CorpusFile], document: Document) -> None:
     """Refuses `document="file"` where no file is text, since it would change nothing.
 
     Args:
-        files: from `find_files`.
-        document: as for `open_source`.
+      files: from `find_files`.
+      document: as for `open_source`.
 
     Raises:
-        CorpusError: none of the files is text.
+      CorpusError: none of the files is text.
     """
     formats = sorted({file.format for file in files})
     if document == "file" and "text" not in formats:
@@ -182,12 +182,12 @@ def check_fields(
     """Refuses fields of files that have none.
 
     Args:
-        files: from `find_files`.
-        fields: as for `open_source`.
-        remedy: what helps, for the message.
+      files: from `find_files`.
+      fields: as for `open_source`.
+      remedy: what helps, for the message.
 
     Raises:
-        CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
+      CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
     """
     without = [file for file in files if file.format not in FORMATS_WITH_FIELDS]
     if fields and without:
@@ -200,15 +200,15 @@ def format_of(file: CorpusFile, max_document: int = MAX_DOCUMENT) -> Format:
     """Returns the file's format, having looked whether its text is made of traces.
 
     Args:
-        file: from `find_files`, with the format that its ending says.
-        max_document: the most bytes of a line; behind a longer one nothing is looked at.
+      file: from `find_files`, with the format that its ending says.
+      max_document: the most bytes of a line; behind a longer one nothing is looked at.
 
     Returns:
-        "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
-        format; lines that are not UTF-8 say nothing.
+      "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
+      format; lines that are not UTF-8 say nothing.
 
     Raises:
-        UnreachableError: its first lines cannot be read now.
+      UnreachableError: its first lines cannot be read now.
     """
     if file.format != "text":
         return file.format

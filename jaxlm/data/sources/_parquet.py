@@ -13,10 +13,10 @@ from jaxlm.data.sources._records import (
     UnreachableError,
     UnreadableRecord,
     check_length,
-    unread,
+    unreadable_record,
 )
 from jaxlm.data.sources._remote import Place, RemotePath, to_place
-from jaxlm.io import reason
+from jaxlm.io import error_reason
 
 ROWS_AT_ONCE = 1024
 # What is raised beside Arrow's own errors: of names that are no text, and of columns that are not there.
@@ -36,33 +36,33 @@ def parquet_source(
     """Yields one record a row, reading row group by row group and the columns asked for only.
 
     Args:
-        path: a Parquet file, here or at a URL.
-        field: the column that holds the text, of any of Arrow's types for it (string, large_string,
-            string_view, a dictionary of one), or bytes, which are read as UTF-8; null counts as an empty
-            text.
-        fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`; null
-            does not.
-        keep: columns whose values go into `kept`, by the Arrow type that they are cast to, None as they are;
-            `id` may be missing.
-        name: what ids begin with; the file's name where None.
-        broken: whether a row, a row group or a file that cannot be read stops the reading or is yielded as
-            `UnreadableRecord`; a column that is not there stops it.
-        max_document: the most bytes of a text.
+      path: a Parquet file, here or at a URL.
+      field: the column that holds the text, of any of Arrow's types for it (string, large_string,
+        string_view, a dictionary of one), or bytes, which are read as UTF-8; null counts as an empty
+        text.
+      fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`; null
+        does not.
+      keep: columns whose values go into `kept`, by the Arrow type that they are cast to, None as they are;
+        `id` may be missing.
+      name: what ids begin with; the file's name where None.
+      broken: whether a row, a row group or a file that cannot be read stops the reading or is yielded as
+        `UnreadableRecord`; a column that is not there stops it.
+      max_document: the most bytes of a text.
 
     Yields:
-        Records `name:row`, rows counted from 0.
+      Records `name:row`, rows counted from 0.
 
     Raises:
-        CorpusError: not a Parquet file, no such column (names those there are), a column that holds no text,
-            a text that is not UTF-8 (names row group and row), or something else than a value in a further
-            one.
+      CorpusError: not a Parquet file, no such column (names those there are), a column that holds no text,
+        a text that is not UTF-8 (names row group and row), or something else than a value in a further
+        one.
     """
     path = to_place(path)
     name = path.name if name is None else name
     try:
         file = open_parquet(path)
     except CorpusError as error:
-        yield unread(name, error, broken)
+        yield unreadable_record(name, error, broken)
         return
     with file:
         check_columns(path, file, [field, *fields, *(one for one in keep or () if one != OWN_ID)])
@@ -74,11 +74,11 @@ def parquet_source(
                 for row, found in _rows(file, path, group, first, field, fields, asked):
                     found = _bounded(found, max_document, f"{path}: row {row}")
                     if isinstance(found, CorpusError):
-                        yield unread(f"{name}:{row}", found, broken)
+                        yield unreadable_record(f"{name}:{row}", found, broken)
                     else:
                         yield found._replace(id=f"{name}:{row}")
             except _RowsError as error:
-                yield unread(f"{name}:row group {group}", error, broken)
+                yield unreadable_record(f"{name}:row group {group}", error, broken)
             first += file.metadata.row_group(group).num_rows
 
 
@@ -112,7 +112,9 @@ def _rows(
                 yield row, found
                 row += 1
     except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
-        raise _RowsError(f"{where}: cannot be read as Parquet ({reason(error)}); make it again") from error
+        raise _RowsError(
+            f"{where}: cannot be read as Parquet ({error_reason(error)}); make it again"
+        ) from error
 
 
 def _bounded(found: Record | CorpusError, most: int, where: str) -> Record | CorpusError:
@@ -170,7 +172,7 @@ def open_parquet(path: Place) -> Any:
     """Returns a `pyarrow.parquet.ParquetFile`.
 
     Raises:
-        CorpusError: the file cannot be read, or is no Parquet.
+      CorpusError: the file cannot be read, or is no Parquet.
     """
     import pyarrow.parquet
 
@@ -181,19 +183,19 @@ def open_parquet(path: Place) -> Any:
         return pyarrow.parquet.ParquetFile(path.open_anywhere() if is_remote else path, **options)
     except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
         kind = CorpusError if getattr(error, "errno", None) is None else UnreachableError
-        raise kind(f"{path}: cannot be read as Parquet ({reason(error)}); make it again") from error
+        raise kind(f"{path}: cannot be read as Parquet ({error_reason(error)}); make it again") from error
 
 
 def check_columns(path: Place, file: Any, named: Sequence[str]) -> None:
     """Refuses columns that a file does not have.
 
     Args:
-        path: the file, for the message.
-        file: from `open_parquet`.
-        named: the columns.
+      path: the file, for the message.
+      file: from `open_parquet`.
+      named: the columns.
 
     Raises:
-        CorpusError: names those there are, or the one that stands twice.
+      CorpusError: names those there are, or the one that stands twice.
     """
     columns = file.schema_arrow.names
     for asked in named:
@@ -214,12 +216,12 @@ def cast_columns(batch: Any, types: Mapping[str, Any], where: str) -> dict[str, 
     """Returns the values of some rows, as Arrow's scalars, or as Python's where they are nested.
 
     Args:
-        batch: a `pyarrow.RecordBatch`.
-        types: by column the Arrow type that it is cast to; None: none.
-        where: file and row group, for errors.
+      batch: a `pyarrow.RecordBatch`.
+      types: by column the Arrow type that it is cast to; None: none.
+      where: file and row group, for errors.
 
     Raises:
-        CorpusError: a column cannot be cast to its type.
+      CorpusError: a column cannot be cast to its type.
     """
     import pyarrow
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from jaxlm.data.sources._records import CorpusError, UnreachableError
-from jaxlm.io import open_filesystem, reason, shown_url, split_root, split_url
+from jaxlm.io import error_reason, open_filesystem, shown_url, split_root, split_url
 
 # A request a read: many small ones would take longer than what they bring.
 BYTES_A_REQUEST = 1 << 23
@@ -18,13 +18,14 @@ class RemotePath(NamedTuple):
     """A file or folder at a URL, with what of `pathlib.Path` sources ask for; pickled, it is words.
 
     Attributes:
-        root: URL of the file system, to the bucket or host and with its options.
-        key: the path below.
+      root: URL of the file system, to the bucket or host and with its options.
+      key: the path below.
 
     Example:
-        >>> path = RemotePath.parse("s3://bucket/corpus/a.jsonl.gz?region=eu-north-1")
-        >>> str(path), path.name, path.suffixes
-        ('s3://bucket/corpus/a.jsonl.gz', 'a.jsonl.gz', ['.jsonl', '.gz'])
+      >>> from jaxlm.data import RemotePath
+      >>> path = RemotePath.parse("s3://bucket/corpus/a.jsonl.gz?region=eu-north-1")
+      >>> str(path), path.name, path.suffixes
+      ('s3://bucket/corpus/a.jsonl.gz', 'a.jsonl.gz', ['.jsonl', '.gz'])
     """
 
     root: str
@@ -72,16 +73,16 @@ class RemotePath(NamedTuple):
         """Returns its bytes, as they come.
 
         Raises:
-            UnreachableError: if it cannot be opened, and the stream where it cannot be read.
+          UnreachableError: if it cannot be opened, and the stream where it cannot be read.
         """
-        with reading(self):
+        with remote_errors(self):
             filesystem, path = self.located()
             stream = filesystem.open_input_stream(path, compression=None)
         return io.BufferedReader(_RemoteStream(self, stream), BYTES_A_REQUEST)
 
     def open_anywhere(self) -> io.RawIOBase:
         """Returns its bytes, to be read from any place; raises as `open`."""
-        with reading(self):
+        with remote_errors(self):
             filesystem, path = self.located()
             return _RemoteStream(self, filesystem.open_input_file(path))
 
@@ -99,19 +100,19 @@ class _RemoteStream(io.RawIOBase):
         return self._file.seekable()
 
     def readinto(self, buffer: Any) -> int:
-        with reading(self._path):
+        with remote_errors(self._path):
             return self._file.readinto(buffer)
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        with reading(self._path):
+        with remote_errors(self._path):
             return self._file.seek(place, whence)
 
     def tell(self) -> int:
-        with reading(self._path):
+        with remote_errors(self._path):
             return self._file.tell()
 
     def close(self) -> None:
-        with reading(self._path):
+        with remote_errors(self._path):
             self._file.close()
         super().close()
 
@@ -123,8 +124,9 @@ def to_place(path: str | Place) -> Place:
     """Returns where a file lies: here, or at a URL; `file://` is here.
 
     Example:
-        >>> to_place("memory://corpus/a.txt")
-        RemotePath(root='memory://corpus', key='a.txt')
+      >>> from jaxlm.data.sources._remote import to_place
+      >>> to_place("memory://corpus/a.txt")
+      RemotePath(root='memory://corpus', key='a.txt')
     """
     found = split_url(path) if isinstance(path, str) else None
     if found is None:
@@ -133,14 +135,14 @@ def to_place(path: str | Place) -> Place:
 
 
 @contextlib.contextmanager
-def reading(place: Place) -> Iterator[None]:
+def remote_errors(place: Place) -> Iterator[None]:
     """Raises what goes wrong with a file as one line.
 
     Args:
-        place: the file or folder, for the message.
+      place: the file or folder, for the message.
 
     Raises:
-        UnreachableError: for an OSError; of a remote file for whatever its file system's library raises.
+      UnreachableError: for an OSError; of a remote file for whatever its file system's library raises.
     """
     try:
         yield
@@ -149,7 +151,7 @@ def reading(place: Place) -> Iterator[None]:
     except Exception as error:
         if isinstance(place, Path) and not isinstance(error, OSError):
             raise
-        raise UnreachableError(f"{place}: cannot be read ({reason(error)})") from error
+        raise UnreachableError(f"{place}: cannot be read ({error_reason(error)})") from error
 
 
 @functools.lru_cache(64)

@@ -7,27 +7,28 @@ from typing import Any
 
 from jaxlm.data.sources._local_files import ANY_DEPTH
 from jaxlm.data.sources._records import CorpusError
-from jaxlm.data.sources._remote import RemotePath, reading
+from jaxlm.data.sources._remote import RemotePath, remote_errors
 
 
 def find_remote(url: str) -> tuple[RemotePath | None, list[RemotePath]]:
     """Returns the folder that a URL names, None where it names none, and the files that it stands for.
 
     Args:
-        url: of a file, a folder (every file below it, hidden ones left out) or a glob pattern; a name that
-            looks like a pattern and is there is no pattern.
+      url: of a file, a folder (every file below it, hidden ones left out) or a glob pattern; a name that
+        looks like a pattern and is there is no pattern.
 
     Raises:
-        CorpusError: the file system cannot be opened or listed, nothing is there, or nothing matches.
+      CorpusError: the file system cannot be opened or listed, nothing is there, or nothing matches.
 
     Example:
-        >>> import fsspec
-        >>> fsspec.filesystem("memory").pipe_file("/tales/old/a.txt", b"once")
-        >>> [str(path) for path in find_remote("memory://tales/*/*.txt")[1]]
-        ['memory://tales/old/a.txt']
+      >>> from jaxlm.data.sources._remote_files import find_remote
+      >>> import fsspec
+      >>> fsspec.filesystem("memory").pipe_file("/tales/old/a.txt", b"once")
+      >>> [str(path) for path in find_remote("memory://tales/*/*.txt")[1]]
+      ['memory://tales/old/a.txt']
     """
     place = RemotePath.parse(url)
-    with reading(place):
+    with remote_errors(place):
         filesystem, path = place.located()
         _forget(filesystem)
         kind = _kind(filesystem, path)

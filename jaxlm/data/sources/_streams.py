@@ -13,11 +13,11 @@ from jaxlm.data.sources import _containers as containers
 from jaxlm.data.sources._encodings import UTF8, Encoding, Utf8Stream, encoding_of, ends_in_cr
 from jaxlm.data.sources._records import MAX_DOCUMENT, CorpusError, UnreachableError, check_length
 from jaxlm.data.sources._remote import Place, RemotePath
-from jaxlm.io import reason
+from jaxlm.io import error_reason
 
 BYTE_ORDER_MARK = "\ufeff"
 # What is looked at to tell encoding and line ends.
-HEAD = 1 << 16
+HEAD_BYTES = 1 << 16
 BYTES_AT_ONCE = 1 << 20
 BYTES_DECOMPRESSED = 1 << 16
 
@@ -30,15 +30,15 @@ def read_text(path: Place, max_document: int = MAX_DOCUMENT) -> str:
     """Returns the whole file as text.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
-        max_document: the most bytes that it may hold, decompressed.
+      path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
+      max_document: the most bytes that it may hold, decompressed.
 
     Returns:
-        Its text without the mark.
+      Its text without the mark.
 
     Raises:
-        CorpusError: the file cannot be read, is longer, or is not in its encoding; names the line and the
-            byte.
+      CorpusError: the file cannot be read, is longer, or is not in its encoding; names the line and the
+        byte.
     """
     with _opened(path, "never") as (stream, encoding):
         data = stream.read(max_document + 1)
@@ -58,15 +58,15 @@ def read_lines(
     with every editor's.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
-        lone_cr: whether a carriage return without a line feed behind it ends a line, which it is then given:
-            "always", "never", or "without_lf", in a file whose first 64 KiB have none.
-        max_document: the most bytes of a line, decompressed; a longer one is never held whole.
+      path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
+      lone_cr: whether a carriage return without a line feed behind it ends a line, which it is then given:
+        "always", "never", or "without_lf", in a file whose first 64 KiB have none.
+      max_document: the most bytes of a line, decompressed; a longer one is never held whole.
 
     Yields:
-        Every line, blank ones included, without the mark; in the place of one that is longer or not in the
-        file's encoding, and of all that follows where the file itself cannot be read any further, the error
-        that names it.
+      Every line, blank ones included, without the mark; in the place of one that is longer or not in the
+      file's encoding, and of all that follows where the file itself cannot be read any further, the error
+      that names it.
     """
     number = start = 0
     try:
@@ -102,11 +102,11 @@ def count_bytes(path: Place, lone_cr: LoneCr = "without_lf") -> tuple[int, int, 
     """Returns how many line ends a file has, how many lines begin with ">", and whether its last has no end.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`.
-        lone_cr: as for `read_lines`.
+      path: a file, plain, `.gz` or `.zst`.
+      lone_cr: as for `read_lines`.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
     with _opened(path, lone_cr) as (stream, _):
         *_, counted = _counted(stream)
@@ -117,12 +117,12 @@ def count_head(path: RemotePath, stored: int, lone_cr: LoneCr = "without_lf") ->
     """Returns how many line ends, and lines that begin with ">", the first stored bytes of a file hold.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`.
-        stored: how many bytes of it are read.
-        lone_cr: as for `read_lines`.
+      path: a file, plain, `.gz` or `.zst`.
+      stored: how many bytes of it are read.
+      lone_cr: as for `read_lines`.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
     with path.open() as stream:
         head = io.BytesIO(stream.read(stored))
@@ -160,17 +160,19 @@ def _opened(path: Place, lone_cr: LoneCr) -> Iterator[tuple[io.BufferedIOBase, E
     except OSError as error:
         # Without a number it is a decompressor's, with one the computer's.
         kind = CorpusError if error.errno is None else UnreachableError
-        raise kind(f"{path}: cannot be read ({reason(error)})") from error
+        raise kind(f"{path}: cannot be read ({error_reason(error)})") from error
 
 
 def _as_utf8(stream: io.BufferedIOBase, path: Place, lone_cr: LoneCr) -> tuple[io.BufferedIOBase, Encoding]:
     head = _head(stream)
     container = containers.container_by_magic(head)
     if container is not None:
-        raise containers.container_error(path, container, is_inside=path.suffix.lower() in containers.READ)
+        raise containers.container_error(
+            path, container, is_inside=path.suffix.lower() in containers.READABLE_CONTAINERS
+        )
     encoding = encoding_of(head, str(path))
     is_ended = lone_cr == "always" or (lone_cr == "without_lf" and ends_in_cr(head, encoding))
-    is_plain = isinstance(path, Path) and path.suffix.lower() not in containers.READ
+    is_plain = isinstance(path, Path) and path.suffix.lower() not in containers.READABLE_CONTAINERS
     if encoding.name == UTF8 and not is_ended and is_plain and stream.seekable():
         # As it is, and from its start: that costs less than to read through another stream.
         stream.seek(0)
@@ -181,9 +183,9 @@ def _as_utf8(stream: io.BufferedIOBase, path: Place, lone_cr: LoneCr) -> tuple[i
 def _head(stream: io.BufferedIOBase) -> bytes:
     """The first bytes; of what is damaged those before the damage, which the next reading will meet again."""
     head = b""
-    while len(head) < HEAD:
+    while len(head) < HEAD_BYTES:
         try:
-            block = stream.read1(HEAD - len(head))
+            block = stream.read1(HEAD_BYTES - len(head))
         except (EOFError, OSError, zlib.error):
             if not head:
                 raise
@@ -198,7 +200,7 @@ def _head(stream: io.BufferedIOBase) -> bytes:
 def _stream(path: Place) -> Iterator[io.BufferedIOBase]:
     """What a file holds, decompressed."""
     with path.open() if isinstance(path, RemotePath) else open(path, "rb", BYTES_AT_ONCE) as stored:
-        own = containers.READ.get(path.suffix.lower())
+        own = containers.READABLE_CONTAINERS.get(path.suffix.lower())
         found = containers.container_by_magic(stored.peek(containers.MAGIC_LENGTH)) if own else None
         if found not in (None, own):
             raise containers.container_error(path, found)

@@ -4,7 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from jaxlm.data.sources._records import MAX_DOCUMENT, Broken, CorpusError, Record, UnreadableRecord, unread
+from jaxlm.data.sources._records import (
+    MAX_DOCUMENT,
+    Broken,
+    CorpusError,
+    Record,
+    UnreadableRecord,
+    unreadable_record,
+)
 from jaxlm.data.sources._remote import Place, to_place
 from jaxlm.data.sources._streams import read_lines, read_text
 
@@ -23,24 +30,25 @@ def text_source(
     """Yields the documents of a text file.
 
     Args:
-        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
-        document: "line" makes each line that is not blank a document, "file" the whole file one.
-        name: what ids begin with; the file's name where None.
-        broken: whether what cannot be read stops the reading or is yielded as `UnreadableRecord`.
-        max_document: the most bytes of a document, decompressed.
+      path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
+      document: "line" makes each line that is not blank a document, "file" the whole file one.
+      name: what ids begin with; the file's name where None.
+      broken: whether what cannot be read stops the reading or is yielded as `UnreadableRecord`.
+      max_document: the most bytes of a document, decompressed.
 
     Yields:
-        Records `name:line`, or one record `name`.
+      Records `name:line`, or one record `name`.
 
     Raises:
-        CorpusError: the file cannot be read or is not UTF-8.
+      CorpusError: the file cannot be read or is not UTF-8.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "tales.txt").write_text("one\\n\\nthree\\n")
-        ...     [record.id for record in text_source(pathlib.Path(folder, "tales.txt"))]
-        ['tales.txt:1', 'tales.txt:3']
+      >>> from jaxlm.data import text_source
+      >>> import pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "tales.txt").write_text("one\\n\\nthree\\n")
+      ...     [record.id for record in text_source(pathlib.Path(folder, "tales.txt"))]
+      ['tales.txt:1', 'tales.txt:3']
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -48,13 +56,13 @@ def text_source(
         try:
             text = read_text(path, max_document)
         except CorpusError as error:
-            yield unread(name, error, broken)
+            yield unreadable_record(name, error, broken)
             return
         yield Record(name, text, {})
         return
     for number, line in read_lines(path, max_document=max_document):
         if isinstance(line, CorpusError):
-            yield unread(f"{name}:{number}", line, broken)
+            yield unreadable_record(f"{name}:{number}", line, broken)
         elif line and not line.isspace():
             yield Record(f"{name}:{number}", line.rstrip("\r\n"), {})
 
@@ -72,16 +80,16 @@ def traces_source(
     `xor eax eax [NEXT] add rax [ rbx + 42 ]`.
 
     Args:
-        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
-        name: what ids begin with; the file's name where None.
-        broken: as for `text_source`.
-        max_document: as for `text_source`.
+      path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
+      name: what ids begin with; the file's name where None.
+      broken: as for `text_source`.
+      max_document: as for `text_source`.
 
     Yields:
-        Records `name:line` with single spaces between pretokens; blank lines are passed over.
+      Records `name:line` with single spaces between pretokens; blank lines are passed over.
 
     Raises:
-        CorpusError: the file cannot be read or is not UTF-8.
+      CorpusError: the file cannot be read or is not UTF-8.
     """
     for record in text_source(path, name=name, broken=broken, max_document=max_document):
         if isinstance(record, Record):
@@ -102,23 +110,23 @@ def jsonl_source(
     """Yields one record a line of a JSON Lines file.
 
     Args:
-        path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, here or at a URL; blank
-            lines are passed over.
-        field: the field that holds the text; null counts as an empty text.
-        fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null
-            does not.
-        keep: fields whose values go into `kept` as they are, None where a record lacks one.
-        name: what ids begin with; the file's name where None.
-        broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
-        max_document: the most bytes of a line, decompressed.
+      path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, here or at a URL; blank
+        lines are passed over.
+      field: the field that holds the text; null counts as an empty text.
+      fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null
+        does not.
+      keep: fields whose values go into `kept` as they are, None where a record lacks one.
+      name: what ids begin with; the file's name where None.
+      broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
+      max_document: the most bytes of a line, decompressed.
 
     Yields:
-        Records `name:line`.
+      Records `name:line`.
 
     Raises:
-        CorpusError: a line is not a JSON object, lacks a field, or holds something else than text in `field`
-            (half a surrogate pair is no text) or than a value in another; names the line and the fields there
-            are.
+      CorpusError: a line is not a JSON object, lacks a field, or holds something else than text in `field`
+        (half a surrogate pair is no text) or than a value in another; names the line and the fields there
+        are.
     """
     path = to_place(path)
     name = path.name if name is None else name
@@ -132,9 +140,9 @@ def jsonl_source(
             yield _record(line, f"{name}:{number}", f"{place}:{number}", field, fields, keep)
             is_first = False
         except _FieldError as error:
-            yield unread(f"{name}:{number}", error, "stop" if is_first else broken)
+            yield unreadable_record(f"{name}:{number}", error, "stop" if is_first else broken)
         except CorpusError as error:
-            yield unread(f"{name}:{number}", error, broken)
+            yield unreadable_record(f"{name}:{number}", error, broken)
 
 
 class _FieldError(CorpusError):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from jaxlm import io
 from jaxlm.data.sources._records import CorpusError, UnreachableError
-from jaxlm.data.sources._remote import Place, RemotePath, reading
+from jaxlm.data.sources._remote import Place, RemotePath, remote_errors
 
 # Smaller files are read again at each start, which takes a moment.
 REMEMBERED_BYTES = 1 << 22
@@ -40,9 +40,9 @@ def file_size(place: Place) -> int:
     """Returns a file's size in bytes, as it is stored; 0 where its store does not say.
 
     Raises:
-        CorpusError: it is not there.
+      CorpusError: it is not there.
     """
-    with reading(place):
+    with remote_errors(place):
         if isinstance(place, RemotePath):
             filesystem, path = place.located()
             return _there(place, filesystem.get_file_info(path)).size or 0
@@ -57,13 +57,13 @@ def file_digest(place: Place) -> str:
     written; it is read only where its store says neither.
 
     Args:
-        place: the file.
+      place: the file.
 
     Returns:
-        The digest in hexadecimal, or the words of the store.
+      The digest in hexadecimal, or the words of the store.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
     if isinstance(place, RemotePath):
         return _told(place) or content_digest(place)
@@ -84,10 +84,10 @@ def file_version(place: Place) -> str | None:
     """Returns words that change when a file is written again; None where it is not there.
 
     Args:
-        place: the file; its content is not read.
+      place: the file; its content is not read.
 
     Raises:
-        UnreachableError: its store does not answer, which is no change.
+      UnreachableError: its store does not answer, which is no change.
     """
     try:
         if isinstance(place, RemotePath):
@@ -106,8 +106,8 @@ def map_concurrently(function: Callable[[Place], T], places: Sequence[Place]) ->
     """Returns what a function says of files, asked of several at once.
 
     Args:
-        function: `file_digest`, `file_version` or `file_size`.
-        places: the files.
+      function: `file_digest`, `file_version` or `file_size`.
+      places: the files.
     """
     if len(places) < 2:  # which no thread need be started for
         return [function(place) for place in places]
@@ -124,7 +124,7 @@ def _there(place: RemotePath, info: Any) -> Any:
 
 def _told(place: RemotePath) -> str | None:
     """What a store says of a file's content."""
-    with reading(place):
+    with remote_errors(place):
         filesystem, path = place.located()
         # fsspec's says more than pyarrow's.
         inner = getattr(getattr(filesystem, "handler", None), "fs", None)
@@ -149,20 +149,20 @@ def content_digest(place: Place) -> str:
     """Returns the SHA-256 of a file's bytes, having read them.
 
     Args:
-        place: the file.
+      place: the file.
 
     Returns:
-        The digest in hexadecimal.
+      The digest in hexadecimal.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
-    with reading(place), place.open() if isinstance(place, RemotePath) else open(place, "rb") as file:
+    with remote_errors(place), place.open() if isinstance(place, RemotePath) else open(place, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamped(place: Path) -> list[int]:
-    with reading(place):
+    with remote_errors(place):
         status = place.stat()
         return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 

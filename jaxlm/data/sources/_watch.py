@@ -17,19 +17,21 @@ class FileWatch:
     """Looks at files before they are read, and again once they were.
 
     Args:
-        places: the files.
+      places: the files.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "tales.txt")
-        >>> _ = path.write_text("once")
-        >>> watch = FileWatch([path])
-        >>> watch.check()
-        >>> _ = path.write_text("twice")
-        >>> watch.check()
-        Traceback (most recent call last):
-        ...
-        jaxlm.errors.CorpusError: ...tales.txt changed while it was read: ...
+      >>> from pathlib import Path
+      >>> from jaxlm.data.sources._watch import FileWatch
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "tales.txt")
+      >>> _ = path.write_text("once")
+      >>> watch = FileWatch([path])
+      >>> watch.check()
+      >>> _ = path.write_text("twice")
+      >>> watch.check()
+      Traceback (most recent call last):
+      ...
+      jaxlm.errors.CorpusError: ...tales.txt changed while it was read: ...
     """
 
     def __init__(self, places: Sequence[Place]) -> None:
@@ -49,7 +51,7 @@ class FileWatch:
         """Looks again.
 
         Raises:
-            CorpusError: a file was written, replaced or removed since the first look; names it.
+          CorpusError: a file was written, replaced or removed since the first look; names it.
         """
         states = map_concurrently(_state, self._places)
         changed = [
