@@ -76,7 +76,7 @@ def read_generation(file):
 
 def read_corpus(path):
     """Both ways of reading: on, behind what is broken, and up to it."""
-    list(data.open_source(path, broken="yield", max_document=1 << 20))
+    list(data.open_source_with_errors(path, max_document=1 << 20))
     list(data.open_source(path, max_document=1 << 20))
 
 

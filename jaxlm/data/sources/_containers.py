@@ -1,10 +1,10 @@
-"""What files are compressed or packed by: what is read, and what is said of what is not."""
+"""Compressors and archives: which are read, how the others are recognised, and the error for those."""
 
 from jaxlm.data.sources._records import CorpusError
 from jaxlm.data.sources._remote import Place
 
 READABLE_CONTAINERS = {".gz": "gzip", ".zst": "zstd"}
-# Compressors and archives whose files nothing here opens.
+# Compressors and archives that are not read.
 UNREADABLE_CONTAINERS = {
     ".bz2": "bzip2",
     ".xz": "xz",
@@ -45,13 +45,13 @@ MAGIC = (
     (0, b"Rar!\x1a\x07", "RAR"),
     (257, b"ustar", "tar"),
 )
-# Of bzip2 what follows its first letters: a block's own, or the end of no blocks at all.
+# What follows the first letters of a bzip2 file: the mark of a block, or of the end if it has no block.
 BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 MAGIC_LENGTH = 262
 
 
 def container_by_name(path: Place) -> str | None:
-    """Returns what a file that is not read is compressed or packed by, by its ending; None of all others.
+    """Returns the compressor or archiver of a file that is not read, by its ending; None for other files.
 
     Example:
       >>> from jaxlm.data.sources._containers import container_by_name
@@ -68,26 +68,26 @@ def container_by_name(path: Place) -> str | None:
 
 
 def container_by_magic(head: bytes) -> str | None:
-    """Returns what wrote a file that begins with these bytes; None where it is no compressor or archiver.
+    """Returns the compressor or archiver of a file that begins with these bytes; None if there is none.
 
     Example:
       >>> from jaxlm.data.sources._containers import container_by_magic
       >>> container_by_magic(b"PK" + bytes([3, 4])), container_by_magic(b"once upon")
       ('zip', None)
     """
-    for place, magic, name in MAGIC:
-        if head[place : place + len(magic)] == magic and (name != "bzip2" or _is_bzip2(head)):
+    for offset, magic, name in MAGIC:
+        if head[offset : offset + len(magic)] == magic and (name != "bzip2" or _is_bzip2(head)):
             return name
     return None
 
 
 def container_error(path: object, container: str, *, is_inside: bool = False) -> CorpusError:
-    """Returns the error of a file that is not read as it is.
+    """Returns the error for a file that has to be decompressed or unpacked first.
 
     Args:
       path: the file.
-      container: what it is compressed or packed by.
-      is_inside: whether what is compressed by `container` was found by decompressing the file.
+      container: its compressor or archiver.
+      is_inside: whether decompressing the file has shown that its content is compressed once more.
 
     Example:
       >>> from jaxlm.data.sources._containers import container_error

@@ -8,19 +8,19 @@ from pathlib import Path
 from jaxlm.data.sources._library import library_fingerprint, module_name, python_files, stdlib
 from jaxlm.data.sources._records import Record
 
-# Part of the corpus' fingerprint: raise it when a record would come out differently.
+# Part of the corpus' fingerprint: increase it when the same file gives another record.
 CODE_VERSION = 1
 
 
 def python_source(
     root: str | Path | None = None, *, left_out: Counter[str] | None = None
 ) -> Iterator[Record]:
-    """Yields the source of every Python file below a folder, whole, as its author wrote it.
+    """Yields the whole source text of every Python file below a folder.
 
     Args:
       root: the folder; None is this Python's standard library without its test suites and installed
         packages.
-      left_out: where to count, under "modules", the files that are not in the encoding that they declare.
+      left_out: counts under "modules" the files that are not in the encoding that they declare.
 
     Yields:
       Records whose id is the module's name, and its `group` too; lines end in one newline character.
@@ -48,7 +48,7 @@ def python_source(
 
 
 def python_fingerprint(root: str | Path | None = None) -> str:
-    """Returns a digest of what `python_source` would yield.
+    """Returns a digest of the records that `python_source` yields.
 
     Args:
       root: the folder, as for `python_source`.

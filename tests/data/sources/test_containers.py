@@ -80,7 +80,7 @@ def test_by_its_first_bytes_whatever_it_is_called(tmp_path, name):
         with pytest.raises(data.CorpusError, match=rf"{container}.*decompress it") as caught:
             list(data.open_source(path))
         assert name in str(caught.value)
-        (one,) = data.open_source(path, broken="yield")
+        (one,) = data.open_source_with_errors(path)
         assert isinstance(one, data.UnreadableRecord)
 
 
