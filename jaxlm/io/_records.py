@@ -58,8 +58,8 @@ def record_from_dict(
     title = title or name or kind.__name__
     if not isinstance(values, Mapping):
         raise ConfigError(f"{title} is an object of fields: got {values!r}")
-    if hasattr(kind, "upgrade"):
-        values = kind.upgrade(values)
+    if callable(upgrade := getattr(kind, "upgrade", None)):
+        values = upgrade(values)
     hints = field_types(kind)
     unknown = [field for field in values if field not in hints]
     if unknown:
@@ -166,7 +166,8 @@ def _encoded(hint: Any, value: Any) -> Any:
 
 
 def _record_types(hint: Any) -> list[type]:
-    return [member for member in union_members(hint) if dataclasses.is_dataclass(member)]
+    kinds = (member for member in union_members(hint) if isinstance(member, type))
+    return [kind for kind in kinds if dataclasses.is_dataclass(kind)]
 
 
 def _by_kind(records: Sequence[type]) -> dict[Any, type]:

@@ -57,6 +57,8 @@ def read_scales_and_windows(values: Mapping[str, Any], every: int) -> Fields:
 
 def write_scales_and_windows(config: models.TransformerConfig) -> Fields:
     """Returns the attributes that say these; undoes `read_scales_and_windows`."""
+    if config.attention_scale is None:
+        raise ValueError("expected a resolved config, got one without attention_scale")
     scalar = config.attention_scale**-2
     whole = round(scalar)
     # transformers wants the size of a window also where no block has one.

@@ -296,13 +296,14 @@ def _where(folder: Path, stored: Mapping[str, StoredTensor]) -> str:
 
 
 def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
-    folder, vocab_size = source.folder, source.description.config.vocab_size
+    folder, config = source.folder, source.description.config
     # A run keeps its own in one file; beside others' weights it may lie in several.
     place = folder if source.family is not None else folder / TOKENIZER
     names = VOCABULARIES if source.family is not None else (TOKENIZER,)
     if not any(list(folder.glob(name)) for name in names):
         return None
-    tokenizer = tokenizers.load_tokenizer(place, rows=vocab_size)
+    tokenizer = tokenizers.load_tokenizer(place, rows=config.vocab_size)
+    vocab_size = tokenizer.vocab_size if config.vocab_size is None else config.vocab_size
     try:
         tokenizer, dropped = tokenizers.fit_tokenizer(tokenizer, vocab_size)
     except ModelError as error:

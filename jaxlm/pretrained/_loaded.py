@@ -216,10 +216,13 @@ def _told_ends(extra: Mapping[str, Any]) -> bool | None:
 
 
 def _ids(tokenizer: tokenizers.Tokenizer, tokens: Sequence[str]) -> tuple[int, ...]:
-    ids = tuple(tokenizer.backend.token_to_id(token) for token in tokens)
-    if None in ids:
-        raise ModelError(f"{ENDS}: the tokenizer has no token {tokens[ids.index(None)]!r}")
-    return ids
+    ids = []
+    for token in tokens:
+        id = tokenizer.backend.token_to_id(token)
+        if id is None:
+            raise ModelError(f"{ENDS}: the tokenizer has no token {token!r}")
+        ids.append(id)
+    return tuple(ids)
 
 
 def without_head(name: str) -> str:

@@ -134,21 +134,24 @@ def _entries(header: dict[str, Any], room: int) -> dict[str, _Entry]:
 
 def _entry(name: str, value: Any) -> _Entry:
     fields = value if isinstance(value, dict) else {}
-    dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
-    if not isinstance(dtype, str) or not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
+    dtype, shape, offsets = fields.get("dtype"), _counts(fields, "shape"), _counts(fields, "data_offsets")
+    if not isinstance(dtype, str) or shape is None or offsets is None or len(offsets) != 2:
         raise ModelError(f"tensor {name!r} lacks a type, a shape or two offsets")
     if dtype not in DTYPES:
         raise ModelError(f"tensor {name!r} is of type {dtype}: those that are read are {', '.join(DTYPES)}")
     if len(shape) > MOST_AXES:
         raise ModelError(f"tensor {name!r} has {len(shape)} axes, at most {MOST_AXES} are read")
-    entry = _Entry(DTYPES[dtype], tuple(shape), *offsets)
+    entry = _Entry(DTYPES[dtype], tuple(shape), offsets[0], offsets[1])
     if math.prod(shape) * entry.dtype.itemsize != entry.stop - entry.start:
-        told = f"offsets {entry.start:,} to {entry.stop:,} do not hold {dtype} {list(shape)}"
-        raise ModelError(f"tensor {name!r}: {told}")
+        raise ModelError(
+            f"tensor {name!r}: offsets {entry.start:,} to {entry.stop:,} do not hold {dtype} {shape}"
+        )
     return entry
 
 
-def _are_counts(values: Any) -> bool:
-    return isinstance(values, list) and all(
-        type(value) is int and 0 <= value < SIZE_LIMIT for value in values
-    )
+def _counts(fields: dict[str, Any], key: str) -> list[int] | None:
+    """The list of sizes or offsets in a field; None if the field holds anything else."""
+    values = fields.get(key)
+    if not isinstance(values, list):
+        return None
+    return values if all(type(value) is int and 0 <= value < SIZE_LIMIT for value in values) else None

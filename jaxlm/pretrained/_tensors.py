@@ -107,33 +107,38 @@ def read_params(parts: Mapping[str, Parts], config: models.TransformerConfig) ->
 
 def _joined(layers: Sequence[Parts], dtype: np.dtype, is_stacked: bool) -> np.ndarray:
     """One array of the parts of one parameter, or of those of each layer."""
-    joined = None
-    for number, made in enumerate(layers):
-        parts = made()
-        rows = sum(part.shape[0] for part in parts)
-        if joined is None:
-            joined = _room((len(layers), rows, *parts[0].shape[1:]), dtype)
-        start = 0
-        for part in parts:
-            _copy(part, joined[number, start : start + part.shape[0]])
-            start += part.shape[0]
+    read_first, *others = layers
+    parts = read_first()
+    rows = sum(part.shape[0] for part in parts)
+    joined = _empty((len(layers), rows, *parts[0].shape[1:]), dtype)
+    _fill(joined[0], parts)
+    for layer, read in zip(joined[1:], others, strict=True):
+        _fill(layer, read())
     return joined if is_stacked else joined[0]
 
 
-def _room(shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """An array without values that a CPU's device takes as it is: of any other it makes a copy."""
+def _fill(target: np.ndarray, parts: Sequence[np.ndarray]) -> None:
+    """Copies arrays into a parameter, one after the other along its first axis."""
+    start = 0
+    for part in parts:
+        _copy(part, target[start : start + part.shape[0]])
+        start += part.shape[0]
+
+
+def _empty(shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array with the alignment at which JAX's CPU device takes it without a copy."""
     size = math.prod(shape) * dtype.itemsize
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    return room[start : start + size].view(dtype).reshape(shape)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def _copy(part: np.ndarray, place: np.ndarray) -> None:
-    """Puts values into their place, in its dtype."""
-    if (part.dtype, place.dtype) != (jnp.bfloat16, np.float32):
-        place[...] = part
+def _copy(part: np.ndarray, target: np.ndarray) -> None:
+    """Copies values into an array of another dtype."""
+    if (part.dtype, target.dtype) != (jnp.bfloat16, np.float32):
+        target[...] = part
         return
-    # A bfloat16 is the upper half of a float32; the cast itself takes several times as long.
-    bits = place.view(np.uint32)
+    # A bfloat16 is the upper half of a float32. Moving bits takes a fraction of the time of a cast.
+    bits = target.view(np.uint32)
     bits[...] = part.view(np.uint16)
     bits <<= 16

@@ -123,8 +123,11 @@ def infer_kind(backend: tokenizers.Tokenizer) -> Kind:
     """
     if infer_ambiguous(backend) is not None:
         return "residues"
-    found = pipeline(backend)
-    kind = next((kind for kind, expected in _pipelines().items() if expected == found), "huggingface")
+    own = pipeline(backend)
+    kinds: list[Kind] = [kind for kind, expected in _pipelines().items() if expected == own]
+    if not kinds:
+        return "huggingface"
+    (kind,) = kinds
     if kind == "bytes" and backend.get_vocab() != bytes_backend().get_vocab():
         return "huggingface"
     names = tuple(backend.id_to_token(id) for id in range(len(INSTRUCTION_SPECIALS)))

@@ -93,7 +93,7 @@ def piece_bytes(
     """
     if model.word_end:
         raise unknown_bytes(f"its pieces end words with {model.word_end!r}, not begin them with a space")
-    steps = flat_steps(backend.decoder)
+    steps: list[Step] = flat_steps(backend.decoder)
     if not steps and model.kind == "WordLevel" and done.divides_words_alone:
         steps = [{"type": "WordPiece", "prefix": ""}]
     spaced = any(step["type"] == "WordPiece" for step in steps)

@@ -1,7 +1,5 @@
 """Sentinels: tokens that stand where a span of a text was taken out, `<extra_id_0>` and so on as in T5."""
 
-import itertools
-
 import tokenizers
 from tokenizers import AddedToken
 
@@ -19,8 +17,10 @@ def sentinel_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
       >>> sentinel_ids(with_sentinels(tokenizers.bytes_tokenizer(), 2))
       (260, 261)
     """
-    ids = (tokenizer.id(f"<extra_id_{number}>") for number in itertools.count())
-    return tuple(itertools.takewhile(lambda id: id is not None, ids))
+    ids = []
+    while (id := tokenizer.id(f"<extra_id_{len(ids)}>")) is not None:
+        ids.append(id)
+    return tuple(ids)
 
 
 def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:

@@ -127,7 +127,9 @@ def set_preparation(
       ends: the pattern of spaces that a decoded text loses.
       legacy: False: a space stands in front of the first part of a text only, not behind special tokens.
     """
-    steps = [normalizers.Precompiled(found.charsmap)] if found.charsmap else []
+    steps: list[normalizers.Normalizer] = []
+    if found.charsmap:
+        steps.append(normalizers.Precompiled(found.charsmap))
     if found.strips_spaces:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if found.adds_space and legacy is not False:

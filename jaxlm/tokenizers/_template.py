@@ -33,7 +33,7 @@ def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
     content = json.loads(tokenizer.to_json())
     steps = [step for step in map(_without_tokens, _steps(content["post_processor"])) if step is not None]
     if frame.opening or frame.closing:
-        names = {id: tokenizer.backend.id_to_token(id) for id in (*frame.opening, *frame.closing)}
+        names = {id: tokenizer.name_of(id) for id in (*frame.opening, *frame.closing)}
         steps.append(_template(frame, names))
     joined = {"type": "Sequence", "processors": steps}
     content["post_processor"] = joined if len(steps) > 1 else (steps or [None])[0]

@@ -1,4 +1,4 @@
-"""A tokenised corpus on disk: ids end to end in one memory-mapped file, and where each record begins."""
+"""A tokenised corpus on disk: all ids in one memory-mapped file, and the offset of each record."""
 
 import zlib
 from collections.abc import Callable, Iterable
@@ -23,19 +23,19 @@ CHECKSUM_BLOCK = 1 << 24
 
 
 class TokenCache:
-    """Returns the records of a tokenised corpus by index, from memory-mapped files as they are asked for.
+    """A tokenised corpus; `cache[index]` returns the tokens of a record, read from memory-mapped files.
 
     Attributes:
-      folder: where it lies.
-      counts: what went into it and what was left out.
-      tokens: every token end to end, `Int[T]`, unsigned, memory-mapped.
-      offsets: where each record begins in `tokens` and, last, their end, `Int64[records + 1]`.
-      lengths: tokens of each record, `Int64[records]`.
+      folder: the folder of its files.
+      counts: the numbers of records and tokens, and of records that were left out.
+      tokens: the tokens of all records, one after the other, `UInt[tokens]`, memory-mapped.
+      offsets: the offset of each record in `tokens`, and their end, `Int64[records + 1]`.
+      lengths: the number of tokens of each record, `Int64[records]`.
       byte_lengths: UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped; opening and closing
-        tokens have none.
-      labels: a number a record, `Float64[records]`, memory-mapped; of classes, their place in the names.
+        tokens count 0.
+      labels: the label of each record, `Float64[records]`, memory-mapped; for classes, the index of the name.
         None for a corpus without labels.
-      pad_id: the id that fills rows; 0 for a tokenizer that has none.
+      pad_id: the id that fills rows; 0 for a tokenizer without a padding token.
 
     Raises:
       DamagedError: the folder does not hold a complete cache (`build_cache` then builds it again).
@@ -65,12 +65,12 @@ class TokenCache:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all records."""
+        """The number of tokens of all records."""
         return self.counts.tokens
 
     @property
     def num_bytes(self) -> int:
-        """UTF-8 bytes of all records' texts: what bits per byte are divided by."""
+        """UTF-8 bytes of all texts, the divisor of bits per byte."""
         return int(self.byte_lengths.sum())
 
     def __len__(self) -> int:
@@ -145,9 +145,9 @@ def build_cache(
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """What a cache's manifest says, once it and the files that it lists are as they were written.
+    """Reads a cache's manifest and compares it and the files that it lists with their checksums.
 
-    Whoever trains reads all tokens before the first step in any case, to count them.
+    That reads all tokens. Training does so before its first step in any case, to count them.
     """
     try:
         manifest = io.unseal(io.parse_json((folder / "manifest.json").read_text(encoding="utf-8")))
