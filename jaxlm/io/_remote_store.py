@@ -73,7 +73,7 @@ class RemoteStore:
 
     @staticmethod
     def _pipe(fsspec: Any, path: str, data: bytes) -> None:
-        """Puts a file through fsspec in one call: a stream that is lost would be closed and publish half of it."""
+        """Puts a file through fsspec in one call; a stream that is lost is closed and would publish half."""
         try:
             fsspec.pipe_file(path, data)
         except FileNotFoundError:

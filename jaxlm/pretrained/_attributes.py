@@ -74,10 +74,8 @@ def architecture_names(values: Mapping[str, Any]) -> list[str]:
 
     Example:
       >>> from jaxlm.pretrained._attributes import architecture_names
-      >>> architecture_names({"architectures": ["BertModel"]}), architecture_names({"architectures": "BertModel"})
-      (['BertModel'], ['BertModel'])
-      >>> architecture_names({"architectures": True}), architecture_names({})
-      ([], [])
+      >>> [architecture_names({"architectures": names}) for names in (["BertModel"], "BertModel", True)]
+      [['BertModel'], ['BertModel'], []]
     """
     names = values.get("architectures")
     names = names if isinstance(names, list | tuple) else [names]

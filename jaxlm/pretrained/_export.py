@@ -44,9 +44,9 @@ def save_huggingface(
     """Writes a model as a folder that `transformers` opens, with the same logits.
 
     Tensors keep their dtype; of two tied tensors one is written. An existing tokenizer_config.json is
-    completed, other files are not touched. The tokenizer's file puts the tokens of training around a text; for
-    a causal model only the opening ones, because a closed prompt cannot be continued. The closing ones are
-    then stored under "jaxlm_ends" in tokenizer_config.json, which `load` reads.
+    completed, other files are not touched. The tokenizer's file puts the tokens of training around a text;
+    for a causal model only the opening ones, because a closed prompt cannot be continued. The closing ones
+    are then stored under "jaxlm_ends" in tokenizer_config.json, which `load` reads.
 
     Args:
       folder: made if it does not exist.

@@ -70,7 +70,7 @@ class Family:
       architecture: the class with the head of a language model.
       body_architecture: the class without a head; for an encoder-decoder, the class of the encoder alone.
       kind: the kind of the models with that head.
-      constants: fields of `TransformerConfig` that are the same for every model of the family, by dotted name.
+      constants: fields of `TransformerConfig` that are the same for all models of it, by dotted name.
       attributes: the attributes of config.json that are fields of ours, one row each.
       inert: names of attributes that have no effect on what is computed.
       only: by attribute, the values that are supported; all others are refused.

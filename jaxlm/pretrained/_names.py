@@ -101,9 +101,9 @@ def sort_names(
 ) -> TensorNames:
     """Sorts the names of a file's tensors: of the model, repeated, unused, or of further heads.
 
-    An unknown name inside one of the model's modules is put into `found` under itself, because the tensor may
-    change what the model computes. If a tensor is in the file only under the name of its repetition, that name
-    is taken.
+    An unknown name inside one of the model's modules is put into `found` under itself, because the tensor
+    may change what the model computes. If a tensor is in the file only under the name of its repetition, that
+    name is taken.
 
     Args:
       names: the names in the file.

@@ -93,7 +93,8 @@ def given_rope_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Example:
       >>> from jaxlm.pretrained._rope import given_rope_parameters
-      >>> given_rope_parameters({"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "yarn"}})
+      >>> newer, older = {"rope_type": "yarn"}, {"type": "linear"}
+      >>> given_rope_parameters({"rope_scaling": older, "rope_parameters": newer})
       {'type': 'linear'}
     """
     told = values.get(scaling_name(values)) or {}

@@ -1,4 +1,4 @@
-"""Which blocks have a window, as config.json says it: a list of layer types, or a rule that makes one."""
+"""Which blocks attend within a window, in config.json: a list of layer types, or a rule for it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ _LETTERS = {FULL: "f", SLIDING: "w"}
 
 
 def pattern_of(types: Sequence[str]) -> str:
-    """Returns the pattern of layer types, in its shortest form.
+    """Returns the shortest pattern of layer types.
 
     Raises:
-      ValueError: if a type is of another kind.
+      UnsupportedError: a type is neither full nor sliding attention.
 
     Example:
       >>> from jaxlm.pretrained._windows import pattern_of
@@ -22,13 +22,13 @@ def pattern_of(types: Sequence[str]) -> str:
       'wf'
     """
     if not types:
-        return "f"  # of no block, which is refused where depths are
+        return "f"  # a depth of 0 is refused elsewhere
     raise_unsupported([f"layer type {kind!r}" for kind in sorted({*types} - {*_LETTERS})])
     return shortest_pattern("".join(_LETTERS[kind] for kind in types))
 
 
 def shortest_pattern(letters: str) -> str:
-    """Returns the shortest word that, repeated, begins with the letters.
+    """Returns the shortest text whose repetition begins with the letters.
 
     Example:
       >>> from jaxlm.pretrained._windows import shortest_pattern
@@ -41,12 +41,12 @@ def shortest_pattern(letters: str) -> str:
 
 
 def layer_types(config: models.TransformerConfig) -> list[str]:
-    """Returns the type of every block."""
+    """Returns the attention type of every block, as config.json names it."""
     return [SLIDING if config.has_window(layer) else FULL for layer in range(config.depth)]
 
 
 def read_late_window(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the window of Qwen's models: off unless asked for, and then from some block on.
+    """Returns the window of Qwen's models, which is off by default and otherwise begins at some block.
 
     Example:
       >>> from jaxlm.pretrained._windows import read_late_window
@@ -65,7 +65,7 @@ def read_late_window(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_late_window(config: models.TransformerConfig) -> dict[str, Any]:
-    """Returns the attributes that say such a window; undoes `read_late_window`."""
+    """Returns the attributes for such a window; undoes `read_late_window`."""
     types = layer_types(config)
     return {
         "use_sliding_window": SLIDING in types,

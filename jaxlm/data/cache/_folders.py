@@ -92,7 +92,7 @@ def _clear(folder: Path, damage: str, locked: bool) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Holds the folder's lock; yields False if the file system has no locks, so that only the rename protects."""
+    """Holds the folder's lock; yields False on a file system without locks."""
     with open(folder.with_name(f"{folder.name}.lock"), "ab") as lock:
         yield io.wait_for_lock(lock.fileno())
 
