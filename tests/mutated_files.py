@@ -45,7 +45,7 @@ CONFIG = scoring.JobConfig(part_documents=4)
 
 
 def read_tokenizer(folder):
-    tokenizer = tokenizers.load(folder)
+    tokenizer = tokenizers.load_tokenizer(folder)
     assert tokenizer.vocab_size >= 0
     ids = tokenizer.encode("To be, or not: é漢 [MASK] 12")
     tokenizer.encode("To be", add_specials=True)
@@ -76,7 +76,7 @@ def read_generation(file):
 
 def read_corpus(path):
     """Both ways of reading: on, behind what is broken, and up to it."""
-    list(data.open_source(path, broken="yield", max_document=1 << 20))
+    list(data.open_source_with_errors(path, max_document=1 << 20))
     list(data.open_source(path, max_document=1 << 20))
 
 

@@ -7,13 +7,6 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "jaxlm"
 
-# Names with two meanings, and the number of files that define each. Rename one of the two and take the name
-# out; nothing is ever added here.
-LEFT = {
-    "CHECKPOINTS": 2,
-    "META": 2,
-    "load": 2,
-}
 # A program and each of its commands have a function of a name that their caller knows.
 ENTRY_POINTS = {"main": ("__main__.py", "cli"), "run": ("cli",)}
 
@@ -73,10 +66,7 @@ def test_no_name_has_two_meanings():
             if not is_entry_point(name, path):
                 files[name].append(str(path.relative_to(PACKAGE)))
     double = {name: paths for name, paths in files.items() if len(paths) > 1}
-    new = {name: paths for name, paths in double.items() if len(paths) > LEFT.get(name, 1)}
-    assert not new, f"these names are defined twice, give one of the two another name: {new}"
-    fewer = {name for name, count in LEFT.items() if len(files[name]) < count}
-    assert not fewer, f"LEFT only shrinks, take out or count anew: {sorted(fewer)}"
+    assert not double, f"these names are defined twice, give one of the two another name: {double}"
 
 
 def test_what_counts_as_a_definition():

@@ -69,7 +69,7 @@ def prepare(model: Path, file: Path, shape: Shape, texts: int, mixed: int) -> di
     """
     from jaxlm import tokenizers
 
-    tokenizer = tokenizers.load(model)
+    tokenizer = tokenizers.load_tokenizer(model)
     encoded = [(text, tokenizer.encode(text)) for text in sources(40 * texts + 4 * mixed)]
     questions = list(questions_of(tokenizer, encoded, shape, texts))
     fitting = [(text, len(ids)) for text, ids in encoded if 4 <= len(ids) < shape.context][:mixed]

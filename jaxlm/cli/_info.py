@@ -111,7 +111,7 @@ def _config(found: pretrained.ModelSummary) -> dict[str, Any]:
 
 def _tokenizer(folder: Path) -> dict[str, Any] | None:
     try:
-        tokenizer = tokenizers.load(folder)
+        tokenizer = tokenizers.load_tokenizer(folder)
     except FileNotFoundError:
         return None
     return {

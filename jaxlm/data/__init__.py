@@ -3,7 +3,7 @@
 from jaxlm.data._annotations import record_location
 from jaxlm.data._compression import compressed_bits_per_byte
 from jaxlm.data._config import DataConfig
-from jaxlm.data._labels import labelled
+from jaxlm.data._labels import label_records
 from jaxlm.data._prepare import PreparedCorpus, prepare, split_texts
 from jaxlm.data._similarity import similar_clusters
 from jaxlm.data._splits import Splits, plan_splits
@@ -42,10 +42,12 @@ from jaxlm.data.sources import (
     kept_column_types,
     map_concurrently,
     open_source,
+    open_source_with_errors,
     parquet_source,
     python_fingerprint,
     python_source,
     read_files,
+    read_files_with_errors,
     text_source,
     traces_source,
 )
@@ -86,10 +88,11 @@ __all__ = [
     "gather_rows",
     "jsonl_source",
     "kept_column_types",
-    "labelled",
+    "label_records",
     "map_concurrently",
     "masked_capacity",
     "open_source",
+    "open_source_with_errors",
     "parquet_source",
     "plan_packing",
     "plan_splits",
@@ -97,6 +100,7 @@ __all__ = [
     "python_fingerprint",
     "python_source",
     "read_files",
+    "read_files_with_errors",
     "record_location",
     "similar_clusters",
     "split_texts",

@@ -1,4 +1,4 @@
-"""What general compressors make of a text: the yardstick beside a model's bits per byte."""
+"""The bits per byte of general compressors, to compare a model's with."""
 
 import lzma
 import zlib
@@ -9,24 +9,25 @@ from jaxlm.errors import CorpusError
 
 
 def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
-    """Returns the bits per byte that zlib and xz need for texts joined end to end, both at level 9.
+    """Returns the bits per byte that zlib and xz need for the concatenated texts, both at level 9.
 
-    `8 * compressed bytes / UTF-8 bytes`. The compressors see nothing but these texts, where a model has seen
-    its training split; they are what a reader knows the size of.
+    That is `8 * compressed bytes / UTF-8 bytes`. The compressors see only these texts, while a model has seen
+    its training split.
 
     Args:
-        texts: e.g. `split_texts(config, "test")`; a string is one.
+      texts: for example `split_texts(config, "test")`; one string is one text.
 
     Returns:
-        "zlib" and "xz", bits per byte.
+      "zlib" and "xz", bits per byte.
 
     Raises:
-        CorpusError: there is no byte of text.
+      CorpusError: there is no byte of text.
 
     Example:
-        >>> sizes = compressed_bits_per_byte(["to be or not to be, " * 50])
-        >>> sizes["zlib"] < 1.0, list(sizes)
-        (True, ['zlib', 'xz'])
+      >>> from jaxlm.data import compressed_bits_per_byte
+      >>> sizes = compressed_bits_per_byte(["to be or not to be, " * 50])
+      >>> sizes["zlib"] < 1.0, list(sizes)
+      (True, ['zlib', 'xz'])
     """
     zipped, packed = zlib.compressobj(9), lzma.LZMACompressor(preset=9)
     size = {"zlib": 0, "xz": 0}

@@ -1,4 +1,4 @@
-"""What a config's paths stand for: the records, their fingerprint, and the tokenizer that suits them."""
+"""The corpus of a config: its records, their fingerprint, and the kind of tokenizer that suits them."""
 
 import functools
 import hashlib
@@ -15,6 +15,7 @@ from jaxlm.data.sources import (
     CorpusError,
     CorpusFile,
     FileWatch,
+    Format,
     Record,
     bytecode_fingerprint,
     bytecode_source,
@@ -29,23 +30,23 @@ from jaxlm.data.sources import (
     read_files,
 )
 
-# Part of every fingerprint: raise it when a source would yield other records from the same file.
+# Part of every fingerprint: increase it when a source yields other records from the same file.
 SOURCE_VERSION = 1
 
 TokenizerKind = Literal["instructions", "subwords", "bytes", "residues"]
-KIND_OF_FORMAT: dict[str, TokenizerKind] = {"fasta": "residues", "traces": "instructions"}
+KIND_OF_FORMAT: dict[Format, TokenizerKind] = {"fasta": "residues", "traces": "instructions"}
 
 
 class Corpus(NamedTuple):
-    """A corpus that has been found but not read.
+    """A corpus whose files were looked up but not read.
 
     Attributes:
-        records: makes an iterator over every record, from the start each time.
-        kind: the kind of tokenizer that "auto" stands for.
-        fingerprint: SHA-256 of what the records depend on.
-        notes: one line each of what it is.
-        left_out: what its source could not make records of, counted as `records` is read: "modules".
-        check: raises `CorpusError` if what was read may be other records than those of the fingerprint.
+      records: returns an iterator over every record; each call starts again.
+      kind: the kind of tokenizer that "auto" means for this corpus.
+      fingerprint: SHA-256 of everything that the records depend on.
+      notes: lines for the log that describe the corpus.
+      left_out: counts what could not be made a record, while `records` is read: "modules".
+      check: raises `CorpusError` if the records that were read may not be those of the fingerprint.
     """
 
     records: Callable[[], Iterable[Record]]
@@ -57,16 +58,16 @@ class Corpus(NamedTuple):
 
 
 def find_corpus(config: DataConfig) -> Corpus:
-    """Returns the corpus of a config: its paths, or the embedded one where it has none.
+    """Returns the corpus of a config: of its paths, or an embedded one if it has no paths.
 
     Args:
-        config: names paths and how to read them.
+      config: names the paths and how to read them.
 
     Returns:
-        The corpus; reading it is left to whoever calls `records`.
+      The corpus; it is read when `records` is called.
 
     Raises:
-        CorpusError: a path is missing, unreadable or of an unknown format.
+      CorpusError: a path is missing, unreadable or of an unknown format.
     """
     return _files_corpus(config) if config.paths else _embedded_corpus(config)
 
@@ -74,33 +75,41 @@ def find_corpus(config: DataConfig) -> Corpus:
 def _embedded_corpus(config: DataConfig) -> Corpus:
     if config.group_field is not None or config.label_field is not None:
         raise CorpusError("group_field and label_field are of JSONL, CSV and Parquet; give paths of some")
-    sources = {
-        "bytecode": (bytecode_source, bytecode_fingerprint, "instructions"),
-        "source": (python_source, python_fingerprint, "subwords"),
-    }
-    contents = {"bytecode": "disassembled; one record a function", "source": "as text; one record a module"}
-    source, fingerprint, kind = sources[config.corpus]
-    # It is small, and making it takes longer than holding it while tokenizer and caches are made.
+    kind: TokenizerKind
+    if config.corpus == "bytecode":
+        source, fingerprint, kind = bytecode_source, bytecode_fingerprint(), "instructions"
+        content = "disassembled; one record a function"
+    else:
+        source, fingerprint, kind = python_source, python_fingerprint(), "subwords"
+        content = "as text; one record a module"
+    # The corpus is small: it is held, because it takes longer to make it again for tokenizer and caches.
     left_out: Counter[str] = Counter()
     records = functools.cache(lambda: list(source(left_out=left_out)))
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    note = f"corpus: the standard library of this {python}, {contents[config.corpus]}"
-    return Corpus(records, kind, fingerprint(), [note], left_out)
+    note = f"corpus: the standard library of this {python}, {content}"
+    return Corpus(records, kind, fingerprint, [note], left_out)
 
 
 def _files_corpus(config: DataConfig) -> Corpus:
     files = find_files(config.paths, config.format)
-    # Before anything is read: what changes from here on is another corpus.
+    # Before anything is read, so that every later change is detected.
     watch = FileWatch([file.path for file in files])
     check_document(files, config.document)
-    fields = tuple(dict.fromkeys(one for one in (config.group_field, config.label_field) if one is not None))
+    fields = tuple(
+        dict.fromkeys(name for name in (config.group_field, config.label_field) if name is not None)
+    )
     check_fields(files, fields)
     if config.format is None and config.document == "line":
         files = [file._replace(format=format_of(file, config.max_document)) for file in files]
 
     def records() -> Iterator[Record]:
-        how = {"document": config.document, "field": config.field, "fields": fields}
-        return read_files(files, max_document=config.max_document, **how)
+        return read_files(
+            files,
+            document=config.document,
+            field=config.field,
+            fields=fields,
+            max_document=config.max_document,
+        )
 
     formats = sorted({file.format for file in files})
     size = sum(map_concurrently(file_size, [file.path for file in files]))
@@ -117,14 +126,15 @@ def _fingerprint(files: list[CorpusFile], digests: list[str], config: DataConfig
 
 
 def _kind(files: list[CorpusFile], records: Callable[[], Iterable[Record]]) -> TokenizerKind:
-    kinds = sorted({KIND_OF_FORMAT.get(file.format, "subwords") for file in files})
+    known: set[TokenizerKind] = {KIND_OF_FORMAT.get(file.format, "subwords") for file in files}
+    kinds = sorted(known)
     if len(kinds) > 1:
         raise CorpusError(
             f"the corpus mixes files for different tokenizers ({' and '.join(kinds)}); give files of one "
             f"kind, or one format for all"
         )
     if kinds == ["subwords"] and files[0].format != "text":
-        # Several, as of a text file: a function of one instruction holds no [NEXT].
+        # Several records, as for a text file: a function of one instruction holds no [NEXT].
         first = itertools.islice(records(), LINES_LOOKED_AT)
         return "instructions" if any("[NEXT]" in record.text.split() for record in first) else "subwords"
     return kinds[0]

@@ -1,47 +1,50 @@
-"""Labels as numbers: values as they are, classes as their place among the sorted names."""
+"""Labels as numbers: a value stays as it is, a class becomes its index among the sorted names."""
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from jaxlm.data._annotations import annotate, cut, record_location
+from jaxlm.data._annotations import annotate, crop_record, record_location
 from jaxlm.data._config import DataConfig, LabelKind
 from jaxlm.data.sources import CorpusError, Record
 
 
-def labelled(
+def label_records(
     records: Iterable[Record], config: DataConfig, label_names: Sequence[str] | None = None
 ) -> Iterator[Record]:
-    """Yields records with their labels as numbers, cut to the config's window: as `build_cache` takes them.
+    """Yields records in the form that `build_cache` takes: labels as numbers, texts cropped to the window.
 
     Args:
-        records: of any source; fields that the config names are in their `meta`.
-        config: where labels are.
-        label_names: of classes, their names (`PreparedCorpus.label_names`): a label becomes its place among them.
+      records: of any source; their `meta` has the fields that the config names.
+      config: where labels are.
+      label_names: the names of the classes (`PreparedCorpus.label_names`); a label becomes its index among
+        them. None: labels are numbers.
 
     Yields:
-        The records, `meta["label"]` a number in text.
+      The records; `meta["label"]` is a number, as text.
 
     Raises:
-        CorpusError: a label is missing, no finite number, or none of the names; names the record.
+      CorpusError: a label is missing, no finite number, or none of the names; names the record.
 
     Example:
-        >>> config = DataConfig(label_pattern=r"_(\\w+)")
-        >>> [one.meta["label"] for one in labelled([Record("a_cat", "miaow", {})], config, ["cat", "dog"])]
-        ['0']
+      >>> from jaxlm.data import DataConfig, Record, label_records
+      >>> config = DataConfig(label_pattern=r"_(\\w+)")
+      >>> records = label_records([Record("a_cat", "miaow", {})], config, ["cat", "dog"])
+      >>> [record.meta["label"] for record in records]
+      ['0']
     """
     for record in records:
         record = annotate(record, config)
         labelled_record = record._replace(meta=record.meta | {"label": label_number(record, label_names)})
-        yield cut(labelled_record, config)
+        yield crop_record(labelled_record, config)
 
 
 def label_number(record: Record, label_names: Sequence[str] | None) -> str:
-    """Returns an annotated record's label as a number in text, its place among the names of classes.
+    """Returns the label of an annotated record as a number, as text; of a class, its index among the names.
 
     Raises:
-        CorpusError: it is no finite number, or none of the names.
+      CorpusError: the label is no finite number, or none of the names.
     """
     label = record.meta["label"]
     if label_names is None:
@@ -53,23 +56,23 @@ def label_number(record: Record, label_names: Sequence[str] | None) -> str:
         return repr(float(label))
     if label not in label_names:
         raise CorpusError(
-            f"{record_location(record)}: the class {label!r} is unknown; expected one of {', '.join(label_names)}"
+            f"{record_location(record)}: the class {label!r} is unknown; expected one of "
+            f"{', '.join(label_names)}"
         )
     return str(label_names.index(label))
 
 
 def class_names(labels: Iterable[Record], kind: LabelKind) -> tuple[str, ...] | None:
-    """Returns the names of the classes that records are labelled with; None for numbers.
+    """Returns the names of the classes that records are labelled with; None if labels are numbers.
 
-    Names are sorted: by their value where all of them are numbers, so that "9" comes before "10", else as
-    text.
+    If all names are numbers they are sorted by value, so that "9" comes before "10"; otherwise as text.
 
     Args:
-        labels: annotated records.
-        kind: "auto" decides by the first label: a number, or a name.
+      labels: annotated records.
+      kind: "auto" decides by the first label, which is a number or a name.
 
     Returns:
-        The names, or None.
+      The names, or None.
     """
     names: set[str] = set()
     for record in labels:
@@ -81,12 +84,13 @@ def class_names(labels: Iterable[Record], kind: LabelKind) -> tuple[str, ...] | 
 
 
 def class_order(names: Iterable[str]) -> Callable[[str], Any]:
-    """Returns the key that class names are sorted by: their value where all are numbers, else their text.
+    """Returns the key by which class names are sorted: their value if all are numbers, else their text.
 
     Example:
-        >>> names = ["10", "9", "9.0"]
-        >>> sorted(names, key=class_order(names)), sorted(["b", "10", "9"], key=class_order(["b", "10", "9"]))
-        (['9', '9.0', '10'], ['10', '9', 'b'])
+      >>> from jaxlm.data._labels import class_order
+      >>> names = ["10", "9", "9.0"]
+      >>> sorted(names, key=class_order(names)), sorted(["b", "10", "9"], key=class_order(["b", "10", "9"]))
+      (['9', '9.0', '10'], ['10', '9', 'b'])
     """
     if all(is_number(name) for name in names):
         return lambda name: (float(name), name)
@@ -94,11 +98,12 @@ def class_order(names: Iterable[str]) -> Callable[[str], Any]:
 
 
 def is_number(label: str) -> bool:
-    """Whether a label is a finite number.
+    """Returns whether a label is a finite number.
 
     Example:
-        >>> is_number("1e-3"), is_number("nan"), is_number("cat")
-        (True, False, False)
+      >>> from jaxlm.data._labels import is_number
+      >>> is_number("1e-3"), is_number("nan"), is_number("cat")
+      (True, False, False)
     """
     try:
         return math.isfinite(float(label))
@@ -107,15 +112,16 @@ def is_number(label: str) -> bool:
 
 
 def merge_labels(labels: Sequence[str], of_classes: bool) -> str:
-    """Returns the label of records with the same text: the mean, or of classes the most frequent.
+    """Returns one label for records with the same text: the mean, or the most frequent class.
 
     Args:
-        labels: numbers in text, in the order of the records.
-        of_classes: whether they are classes; of equally frequent ones the first by number is taken.
+      labels: numbers as text, in the order of the records.
+      of_classes: whether they are classes; of equally frequent classes the one with the smallest number wins.
 
     Example:
-        >>> merge_labels(["0.5", "1.0"], of_classes=False), merge_labels(["1", "2", "2"], of_classes=True)
-        ('0.75', '2')
+      >>> from jaxlm.data._labels import merge_labels
+      >>> merge_labels(["0.5", "1.0"], of_classes=False), merge_labels(["1", "2", "2"], of_classes=True)
+      ('0.75', '2')
     """
     if of_classes:
         counts = Counter(labels)

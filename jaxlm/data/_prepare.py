@@ -1,4 +1,4 @@
-"""From a config to what training reads: a tokenizer trained on the train split, and a token cache a split."""
+"""From a config to the input of training: a tokenizer, and a token cache for each split."""
 
 import functools
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jaxlm import io, tokenizers
 from jaxlm.data._config import DataConfig
 from jaxlm.data._corpus import Corpus, find_corpus
-from jaxlm.data._division import DIVISION_VERSION, CorpusDivision, divided, plan_division
+from jaxlm.data._division import DIVISION_VERSION, CorpusDivision, plan_division, split_records
 from jaxlm.data._splits import SPLITS, SplitName
 from jaxlm.data.cache import (
     CACHE_FORMAT,
@@ -28,7 +28,7 @@ from jaxlm.data.cache import (
 from jaxlm.data.sources import CorpusError
 
 LOG = logging.getLogger(__name__)
-# Part of a trained tokenizer's fingerprint: raise it when the same texts would train another.
+# Part of a trained tokenizer's fingerprint: increase it when the same texts train another tokenizer.
 TRAINING_VERSION = 1
 NO_COUNTS = {"ranked": 0, "blank": 0, "duplicates": 0, "modules": 0, "clusters": 0, "largest": 0}
 DIVIDED_BY = (
@@ -48,16 +48,16 @@ DIVIDED_BY = (
 
 
 class PreparedCorpus(NamedTuple):
-    """A corpus ready to be trained on.
+    """A tokenised corpus, ready for training.
 
     Attributes:
-        tokenizer: trained on the train split, or given.
-        caches: the tokens of "train", "validation" and "test".
-        notes: one line each of what the corpus is, and of everything that was left out.
-        fingerprint: identifies the content of the caches: it is the same for the same corpus, division and
-            tokenizer.
-        label_names: where records are labelled with classes, their names: label 0 is the first. None where
-            labels are numbers, or there are none.
+      tokenizer: trained on the train split, or given.
+      caches: the tokens of "train", "validation" and "test".
+      notes: lines for the log: what the corpus is, and everything that was left out.
+      fingerprint: identifies the content of the caches; it is the same for the same corpus, division and
+        tokenizer.
+      label_names: the names of the classes that records are labelled with, in the order of their numbers;
+        None if labels are numbers or there are none.
     """
 
     tokenizer: tokenizers.Tokenizer
@@ -68,7 +68,7 @@ class PreparedCorpus(NamedTuple):
 
 
 class _CacheMetadata(NamedTuple):
-    """What is told of the caches: counts of what was left out or grouped, and the names of classes."""
+    """What is stored beside the caches: counts for the notes, and the names of the classes."""
 
     counts: dict[str, int]
     label_names: tuple[str, ...] | None
@@ -77,20 +77,20 @@ class _CacheMetadata(NamedTuple):
 def prepare(
     data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: EndTokens | None = None
 ) -> PreparedCorpus:
-    """Returns tokenizer and caches, opened if an earlier call left them in the cache folder, else built.
+    """Returns a tokenised corpus: opened from the cache folder if it is there, else built.
 
     Args:
-        data: the corpus and its division.
-        tokenizer: which tokenizer; "auto" follows the corpus: bytecode and traces get instructions, FASTA
-            residues, the rest subwords.
-        ends: how records are opened and closed, as for `build_cache`; None: as `data.ends` says.
+      data: the corpus and its division.
+      tokenizer: which tokenizer; "auto" chooses by the corpus: instructions for bytecode and traces, residues
+        for FASTA, subwords for all others.
+      ends: the tokens around each record, as for `build_cache`; None: as `data.ends` says.
 
     Returns:
-        What training reads.
+      The tokenizer, the caches of the splits, and lines for the log.
 
     Raises:
-        CorpusError: the corpus is missing, empty, unreadable, too small to divide or holds nothing that could
-            be masked; it changed while it was read; or the cache cannot be written.
+      CorpusError: the corpus is missing, empty, unreadable or too small to divide; it holds nothing that can
+        be masked; it changed while it was read; or the cache cannot be written.
     """
     ends = data.ends if ends is None else ends
     corpus = find_corpus(data)
@@ -114,7 +114,7 @@ def prepare(
 def _other_ends(
     frame: tokenizers.Frame, tokenizer: tokenizers.Tokenizer, ends: EndTokens
 ) -> dict[str, tokenizers.Frame]:
-    """What a cache's name tells of its ends, where cls and sep would once have been taken in their place."""
+    """What the fingerprint says of ends for which earlier versions took other tokens, cls and sep."""
     roles = tokenizer.specials
     first = [id for id in (roles.cls, roles.bos, roles.sep, roles.eos) if id is not None]
     last = [id for id in (roles.sep, roles.eos, roles.cls, roles.bos) if id is not None]
@@ -123,21 +123,21 @@ def _other_ends(
 
 
 def split_texts(data: DataConfig, split: SplitName) -> Iterator[str]:
-    """Yields the texts of a split as they stand in the corpus, in the order of `prepare`'s cache.
+    """Yields the texts of a split, unchanged, in the order of the cache that `prepare` makes.
 
     Args:
-        data: the corpus and its division, as given to `prepare`.
-        split: "train", "validation" or "test".
+      data: the corpus and its division, as given to `prepare`.
+      split: "train", "validation" or "test".
 
     Yields:
-        The texts, those among them that `prepare` leaves out for holding only special tokens.
+      The texts, also those that `prepare` leaves out because they hold only special tokens.
 
     Raises:
-        CorpusError: as `prepare`.
+      CorpusError: as `prepare`.
     """
     corpus = find_corpus(data)
-    for found, record in divided(corpus, data, plan_division(corpus, data), Counter()):
-        if found == split:
+    for record_split, record in split_records(corpus, data, plan_division(corpus, data), Counter()):
+        if record_split == split:
             yield record.text
     corpus.check()
 
@@ -148,14 +148,14 @@ def _tokenizer(
     config: tokenizers.TokenizerConfig,
     division: Callable[[], CorpusDivision],
 ) -> tokenizers.Tokenizer:
-    """The tokenizer that the config names, trained once for a corpus and its division."""
+    """The tokenizer of the config; it is trained once for a corpus and its division."""
     kind = corpus.kind if config.kind == "auto" else config.kind
     if config.path is not None or kind in ("bytes", "residues"):
         return tokenizers.train_tokenizer([], config, kind)
 
     def build(folder: Path) -> None:
         LOG.info("training a tokenizer of kind %s on the train split", kind)
-        records = divided(corpus, data, division(), Counter())
+        records = split_records(corpus, data, division(), Counter())
         texts = (record.text for split, record in records if split == "train")
         texts = _with_pretokens(texts) if kind == "instructions" else texts
         tokenizers.train_tokenizer(texts, config, kind).save(folder / "tokenizer.json")
@@ -163,29 +163,29 @@ def _tokenizer(
         io.seal_file(folder / "tokenizer.json")
 
     trainer = [TRAINING_VERSION, importlib.metadata.version("tokenizers")]
-    asked = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
-    asked |= {"sentinels": config.sentinels} if config.sentinels else {}
+    content = {"kind": kind, "vocab_size": config.vocab_size, "trainer": trainer}
+    content |= {"sentinels": config.sentinels} if config.sentinels else {}
     return open_or_build(
-        io.cache_root() / "tokenizers" / _digest(corpus, data, asked)[:32], build, _open_tokenizer
+        io.cache_root() / "tokenizers" / _digest(corpus, data, content)[:32], build, _open_tokenizer
     )
 
 
 def _open_tokenizer(folder: Path) -> tokenizers.Tokenizer:
     try:
         io.check_file(folder / "tokenizer.json")
-        return tokenizers.load(str(folder))
+        return tokenizers.load_tokenizer(str(folder))
     except (OSError, ValueError, RecursionError) as error:
         raise io.DamagedError(str(error)) from error
 
 
 def _with_pretokens(texts: Iterator[str]) -> Iterator[str]:
-    """The same traces; an error at their end if they hold nothing but specials."""
-    number, found = 0, False
+    """The same traces, and an error at the end if they hold nothing but special tokens."""
+    number, has_pretokens = 0, False
     for text in texts:
         number += 1
-        found = found or not set(text.split()).issubset(tokenizers.INSTRUCTION_SPECIALS)
+        has_pretokens = has_pretokens or not set(text.split()).issubset(tokenizers.INSTRUCTION_SPECIALS)
         yield text
-    if not found:
+    if not has_pretokens:
         raise CorpusError(
             f"nothing to train a tokenizer on: expected traces of instructions in the train split, found no "
             f"pretoken but specials in its {number:,} records; give traces with instructions"
@@ -201,11 +201,11 @@ def _write_caches(
     ends: EndTokens,
 ) -> _CacheMetadata:
     left_out: Counter[str] = Counter(NO_COUNTS | division.counts)
-    writers = {
+    writers: dict[SplitName, CacheWriter] = {
         split: CacheWriter(folder / split, tokenizer, ends=ends, labelled=data.is_labelled)
         for split in SPLITS
     }
-    for split, record in divided(corpus, data, division, left_out):
+    for split, record in split_records(corpus, data, division, left_out):
         writers[split].add(record)
     for writer in writers.values():
         writer.finish()
@@ -215,14 +215,14 @@ def _write_caches(
 
 
 def _check_filled(counts: dict[SplitName, CacheCounts]) -> None:
-    special = sum(count.unmaskable + count.empty for count in counts.values())
+    num_special = sum(count.unmaskable + count.empty for count in counts.values())
     lacking = [split for split, count in counts.items() if not count.records]
     if len(lacking) == len(counts):
-        raise CorpusError(nothing_to_mask(special))
+        raise CorpusError(nothing_to_mask(num_special))
     if lacking:
         raise CorpusError(
-            f"no record is left for {' and '.join(lacking)}, {special:,} that hold only special tokens being "
-            f"left out; give more records"
+            f"no record is left for {' and '.join(lacking)}, {num_special:,} that hold only special tokens "
+            f"being left out; give more records"
         )
 
 
@@ -243,7 +243,7 @@ def _notes(caches: dict[SplitName, TokenCache], about: _CacheMetadata, data: Dat
     share = total.unknown / total.tokens
     merged = "merged {:,} exact duplicates into one record each, with one label"
     merged = merged if data.is_labelled else "left out {:,} exact duplicates"
-    said = [
+    lines = [
         (counts["modules"], f"left out {counts['modules']:,} modules that this Python cannot read"),
         (counts["duplicates"], merged.format(counts["duplicates"])),
         (empty, f"left out {empty:,} empty records"),
@@ -257,10 +257,10 @@ def _notes(caches: dict[SplitName, TokenCache], about: _CacheMetadata, data: Dat
         ),
         (about.label_names, f"labels: {len(about.label_names or ()):,} classes"),
     ]
-    return [f"records (tokens): {kept}", *[line for count, line in said if count]]
+    return [f"records (tokens): {kept}", *[line for count, line in lines if count]]
 
 
 def _digest(corpus: Corpus, data: DataConfig, more: dict[str, Any]) -> str:
-    """SHA-256 of what a cache's content depends on."""
+    """SHA-256 of everything that a cache's content depends on."""
     division = [corpus.fingerprint, DIVISION_VERSION, *(getattr(data, name) for name in DIVIDED_BY)]
     return hashlib.sha256(json.dumps([division, more]).encode()).hexdigest()

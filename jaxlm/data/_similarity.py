@@ -1,4 +1,4 @@
-"""Clusters of records that share a good part of their k-mers, so that no near-duplicate crosses a split."""
+"""Clusters of records that share many k-mers; a split keeps each cluster together."""
 
 import hashlib
 import itertools
@@ -10,32 +10,33 @@ import numpy as np
 from jaxlm import tokenizers
 
 LETTERS, RUN_WORDS = 4, 5
-# Sums of one block's products of postings: what is held at once beside the k-mers themselves.
+# How many pairs of texts with a shared k-mer one block may have; it bounds the memory beside the k-mers.
 PRODUCTS_AT_ONCE = 1 << 22
 
 
 def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np.ndarray:
-    """Returns the cluster of each text: texts that are similar, or linked by others that are, have the same.
+    """Returns the cluster of each text; similar texts, and texts linked by similar ones, share a cluster.
 
-    Two texts are similar if they share at least `share` of the distinct k-mers of the one that has fewer:
-    a fragment is similar to the whole, whatever follows it. Every pair is judged: none is missed by chance.
-    At 0.2, of 1,000 random proteins of 120 residues with as many mutations at random places, every one was
-    with its original at 80 % identity, 83 % were at 70 %, 2 % at 60 % and none at 50 %.
+    Two texts are similar if they share at least `share` of the distinct k-mers of the one with fewer: a
+    fragment is similar to the whole. Every pair is compared, so none is missed by chance. At 0.2, of 1,000
+    random proteins of 120 residues and mutated copies of them, every copy was in the cluster of its original
+    at 80 % identity, 83 % at 70 %, 2 % at 60 % and none at 50 %.
 
-    Time grows with the pairs of texts that share k-mers, memory with the texts.
+    Time grows with the number of pairs that share k-mers, memory with the texts.
 
     Args:
-        texts: the records' texts.
-        share: in (0, 1].
-        letters: whether k-mers are runs of four letters (proteins) or of five words (see
-            `tokenizers.words_of`). A shorter text is one k-mer of its own.
+      texts: the records' texts.
+      share: in (0, 1].
+      letters: whether k-mers are runs of four letters (proteins) or of five words (see
+        `tokenizers.words_of`). A shorter text is one k-mer.
 
     Returns:
-        `Int64[N]`, the index of the first text of each text's cluster.
+      `Int64[texts]`, the index of the first text in each text's cluster.
 
     Example:
-        >>> similar_clusters(["MKTAYIAKQR", "MKTAYIAKQL", "GGGGGGGG"], 0.5, letters=True)
-        array([0, 0, 2])
+      >>> from jaxlm.data import similar_clusters
+      >>> similar_clusters(["MKTAYIAKQR", "MKTAYIAKQL", "GGGGGGGG"], 0.5, letters=True)
+      array([0, 0, 2])
     """
     texts = list(tokenizers.as_texts(texts))
     if not texts:
@@ -60,10 +61,10 @@ def _word_kmers(text: str) -> np.ndarray:
 
 
 def _incidence(kmers: list[np.ndarray]) -> tuple[Any, np.ndarray]:
-    """Which text has which of the k-mers that several have, 0/1 and sparse; and the number of all of each."""
+    """A sparse 0/1 matrix of texts by k-mers that several texts have, and each text's number of k-mers."""
     import scipy.sparse
 
-    sizes = np.asarray([len(one) for one in kmers])
+    sizes = np.asarray([len(of_text) for of_text in kmers], np.int64)
     _, column, count = np.unique(np.concatenate(kmers), return_inverse=True, return_counts=True)
     row = np.repeat(np.arange(len(kmers)), sizes)
     shared = count[column] > 1
@@ -72,7 +73,7 @@ def _incidence(kmers: list[np.ndarray]) -> tuple[Any, np.ndarray]:
 
 
 def _linked(incidence: tuple[Any, np.ndarray], share: float) -> np.ndarray:
-    """Single-linkage clusters; links are folded into a forest block by block."""
+    """Single-linkage clusters; the links of one block after the other are merged into the clusters."""
     import scipy.sparse
     from scipy.sparse.csgraph import connected_components
 
@@ -81,18 +82,18 @@ def _linked(incidence: tuple[Any, np.ndarray], share: float) -> np.ndarray:
     cluster = np.arange(num)
     for first, last in _blocks(matrix):
         both = (matrix[first:last] @ transposed).tocoo()
-        one, other = both.coords[0] + first, both.coords[1]
-        # Rounding must not turn a share that is met exactly into one that is missed.
-        similar = both.data >= share * np.minimum(sizes[one], sizes[other]) - 1e-9
-        ends = np.concatenate([one[similar], np.arange(num)]), np.concatenate([other[similar], cluster])
-        graph = scipy.sparse.coo_array((np.ones(len(ends[0]), bool), ends), (num, num))
-        _, found = connected_components(graph, directed=False)
-        cluster = np.unique(found, return_index=True)[1][found]
+        left, right = both.coords[0] + first, both.coords[1]
+        # The tolerance keeps rounding from missing a share that is met exactly.
+        similar = both.data >= share * np.minimum(sizes[left], sizes[right]) - 1e-9
+        edges = np.concatenate([left[similar], np.arange(num)]), np.concatenate([right[similar], cluster])
+        graph = scipy.sparse.coo_array((np.ones(len(edges[0]), bool), edges), (num, num))
+        _, component = connected_components(graph, directed=False)
+        cluster = np.unique(component, return_index=True)[1][component]
     return cluster
 
 
 def _blocks(matrix: Any) -> list[tuple[int, int]]:
-    """Runs of texts whose products with all others are few enough to be held at once."""
+    """Ranges of texts whose products with all other texts fit into memory."""
     postings = np.bincount(matrix.indices, minlength=matrix.shape[1])
     products = np.concatenate([[0], np.cumsum(postings[matrix.indices])])[matrix.indptr]
     bounds = [0]

@@ -22,7 +22,7 @@ from jaxlm.decoding._request_batcher import RequestBatcher
 from jaxlm.decoding._token_tree import CacheSlots, Node
 from jaxlm.decoding._tree_cache import ROOT, TreeCache, empty_tree, extend_tree, tree_log_probs
 from jaxlm.errors import UsageError
-from jaxlm.io import fits
+from jaxlm.io import matches_type
 from jaxlm.typing import Array, Float, Int
 
 
@@ -92,7 +92,7 @@ class CachedLM:
         if not model.config.causal:
             raise UsageError("a masked LM has no next token; use a causal model")
         bounds = (num_slots, max_batch, max_results)
-        if not all(fits(one, int) for one in bounds) or num_slots < context or min(bounds) < 1:
+        if not all(matches_type(one, int) for one in bounds) or num_slots < context or min(bounds) < 1:
             raise UsageError(
                 f"the cache holds a context of {context} tokens, a batch and a result at least: "
                 f"got num_slots={num_slots}, max_batch={max_batch}, max_results={max_results}"

@@ -20,7 +20,7 @@ from jaxlm.decoding._loaded_texts import Text, as_prompts, check_loaded
 from jaxlm.decoding._prompts import Prompts, pad_prompts, prompt_ids
 from jaxlm.decoding._token_rules import make_rules
 from jaxlm.errors import UsageError
-from jaxlm.io import fits
+from jaxlm.io import matches_type
 
 # Turns between two looks at the text, where stop strings may end it.
 TURNS_BETWEEN_LOOKS = 8
@@ -135,7 +135,7 @@ def stream(
       UsageError: as `generate`, and if beam search is asked for or `every` is below 1.
     """
     config = _settings(loaded, config)
-    if config.num_beams > 1 or not fits(every, int) or every < 1:
+    if config.num_beams > 1 or not matches_type(every, int) or every < 1:
         raise UsageError(
             f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
         )

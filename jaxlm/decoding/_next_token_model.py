@@ -16,7 +16,7 @@ from jaxlm.decoding._embedders import apply_head, check_part, contextualize, emb
 from jaxlm.decoding._loaded_texts import check_top_k
 from jaxlm.decoding._next_token_output import NextTokenOutput
 from jaxlm.errors import UsageError
-from jaxlm.io import fits
+from jaxlm.io import matches_type
 from jaxlm.typing import Array, Float, Int
 
 
@@ -64,7 +64,7 @@ class NextTokenModel(nn.Module):
     def __post_init__(self) -> None:
         for name in ("text_field_embedder", "language_model_head"):
             check_part(name, getattr(self, name))
-        if not fits(self.dropout, float) or not 0 <= self.dropout < 1:
+        if not matches_type(self.dropout, float) or not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is a rate in [0, 1): got {self.dropout!r}")
         check_top_k(self.top_k)
         super().__post_init__()

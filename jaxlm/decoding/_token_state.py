@@ -12,7 +12,7 @@ from jaxlm.decoding._cached_lm import CachedLM
 from jaxlm.decoding._lm_state import LMState
 from jaxlm.decoding._token_tree import Node
 from jaxlm.errors import UsageError
-from jaxlm.io import fits
+from jaxlm.io import matches_type
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -151,7 +151,7 @@ def initial(
     """
     limit = lm.model.config.max_length
     if max_context_length is not None and not (
-        fits(max_context_length, int) and 1 <= max_context_length <= limit
+        matches_type(max_context_length, int) and 1 <= max_context_length <= limit
     ):
         raise UsageError(
             f"max_context_length lies in 1..{limit}, the model's own context: got {max_context_length}"

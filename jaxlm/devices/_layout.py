@@ -21,6 +21,9 @@ class Layout(NamedTuple):
       devices: local devices, in the order of the axis.
 
     Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> from jaxlm.devices import fetch, local_layout
       >>> import jax.numpy as jnp
       >>> layout = local_layout()
       >>> def add(total, rows, *, axis_name):
@@ -60,6 +63,9 @@ class Layout(NamedTuple):
           axis: which one is B; that of the devices is first all the same.
 
         Example:
+          >>> import jax
+          >>> import numpy as np
+          >>> from jaxlm.devices import local_layout
           >>> local_layout().divide(np.zeros((2, 8 * jax.local_device_count(), 3)), axis=1).shape[1:]
           (2, 8, 3)
         """
@@ -122,6 +128,7 @@ def local_layout(devices: Any = None, *, rows: int | None = None) -> Layout:
         the rows.
 
     Example:
+      >>> from jaxlm.devices import local_layout
       >>> local_layout([])
       Traceback (most recent call last):
       jaxlm.errors.UsageError: devices are some of jax.local_devices(): got []

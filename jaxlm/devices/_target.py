@@ -32,6 +32,8 @@ def target_of(device: Any) -> Target:
       device: of JAX; it may be one that is only described, to compile for.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.devices import target_of
       >>> target_of(jax.local_devices(backend="cpu")[0])
       Target(platform='cpu', capability=None, memory=None)
     """
@@ -46,6 +48,7 @@ def current_target() -> Target:
     Outside `compiling_for`, and so outside what a `Layout` maps, that is JAX's default device.
 
     Example:
+      >>> from jaxlm.devices import current_target
       >>> current_target().platform
       'cpu'
     """
@@ -60,6 +63,7 @@ def compiling_for(target: Target) -> Iterator[None]:
       target: of the devices that the program will run on.
 
     Example:
+      >>> from jaxlm.devices import Target, compiling_for, current_target
       >>> with compiling_for(Target("gpu", (9, 0))):
       ...     current_target().platform
       'gpu'

@@ -1,10 +1,10 @@
 """Whole files, digests of what they hold, errors of the disk in one form, and records to and from JSON."""
 
 from jaxlm.io._atomic import clear_partials, flush, is_partial, write_atomically, write_bytes, write_text
-from jaxlm.io._digests import damage, read_sealed, write_digests
+from jaxlm.io._digests import read_sealed, verify_digests, write_digests
 from jaxlm.io._errors import ReadError, WriteError, reading_from, system_errno, writing
-from jaxlm.io._fields import check_numbers, check_types, fits, spelled
-from jaxlm.io._filesystems import open_filesystem, reason, shown_url, split_root, split_url
+from jaxlm.io._fields import check_numbers, check_types, matches_type, type_name
+from jaxlm.io._filesystems import error_reason, open_filesystem, shown_url, split_root, split_url
 from jaxlm.io._home import cache_root, expand_home
 from jaxlm.io._json import parse_json
 from jaxlm.io._locks import try_lock, wait_for_lock
@@ -28,32 +28,32 @@ __all__ = [
     "check_numbers",
     "check_types",
     "clear_partials",
-    "damage",
     "differences",
+    "error_reason",
     "expand_home",
-    "fits",
     "flat_fields",
     "flush",
     "import_reference",
     "is_partial",
     "is_stray",
+    "matches_type",
     "open_filesystem",
     "open_store",
     "parse_json",
     "read_sealed",
     "reading_from",
-    "reason",
     "record_from_dict",
     "record_to_dict",
     "seal",
     "seal_file",
     "shown_url",
-    "spelled",
     "split_root",
     "split_url",
     "system_errno",
     "try_lock",
+    "type_name",
     "unseal",
+    "verify_digests",
     "wait_for_lock",
     "write_atomically",
     "write_bytes",

@@ -26,6 +26,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
       WriteError: if it cannot be written; the old file stays.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.io import write_atomically
       >>> import tempfile
       >>> path = Path(tempfile.mkdtemp(), "a.txt")
       >>> write_atomically(path, lambda partial: partial.write_text("whole"))
@@ -75,6 +77,8 @@ def is_partial(path: Path) -> bool:
     """Returns whether a path is one that `write_atomically` writes to, and only a killed process leaves behind.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.io import is_partial
       >>> is_partial(Path("runs/.model.safetensors.712.partial")), is_partial(Path("notes.partial"))
       (True, False)
     """
@@ -85,6 +89,8 @@ def is_abandoned(path: Path) -> bool:
     """Returns whether a path that `write_atomically` wrote to is of a process of this machine that is no more.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.io._atomic import is_abandoned
       >>> is_abandoned(Path("runs/.model.safetensors.0.another-machine.712.partial"))
       False
     """
@@ -117,6 +123,7 @@ def flush(path: str | os.PathLike[str]) -> None:
     """Has the system write a file, or a folder's list of names, to the disk.
 
     Example:
+      >>> from jaxlm.io import flush
       >>> import tempfile
       >>> flush(tempfile.mkdtemp())
     """

@@ -46,6 +46,7 @@ def reading_from(path: str | os.PathLike[str]) -> Iterator[None]:
       ReadError: for an `OSError` that tells nobody yet what to do about it.
 
     Example:
+      >>> from jaxlm.io import reading_from
       >>> with reading_from("gpt2"):
       ...     open("gpt2/nothing.json")
       Traceback (most recent call last):
@@ -74,6 +75,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
       WriteError: for every `OSError`, and for every other error that carries the system's number.
 
     Example:
+      >>> from jaxlm.io import writing
       >>> import errno
       >>> with writing("metrics.jsonl"):
       ...     raise OSError(errno.ENOSPC, "No space left on device")
@@ -96,6 +98,7 @@ def system_errno(error: BaseException | None) -> int | None:
     """Returns the system's number of an error, or of one that led to it; None where there is none.
 
     Example:
+      >>> from jaxlm.io import system_errno
       >>> system_errno(ValueError("OUT_OF_RANGE: Failed to write [os_error_code='27']"))
       27
       >>> system_errno(ValueError("not JSON")) is None

@@ -26,6 +26,8 @@ def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str]
       ConfigError: naming the first such field.
 
     Example:
+      >>> import dataclasses
+      >>> from jaxlm.io import check_numbers
       >>> @dataclasses.dataclass
       ... class Run:
       ...     steps: int = 1
@@ -53,6 +55,8 @@ def check_types(kind: type, values: Mapping[str, typing.Any], prefix: str = "") 
       ConfigError: naming the first such field, or a whole number of 2**31 and more.
 
     Example:
+      >>> import dataclasses
+      >>> from jaxlm.io import check_types
       >>> @dataclasses.dataclass
       ... class Run:
       ...     steps: int = 1
@@ -71,18 +75,19 @@ def field_types(kind: type) -> dict[str, typing.Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
-def fits(value: typing.Any, hint: typing.Any) -> bool:
+def matches_type(value: typing.Any, hint: typing.Any) -> bool:
     """Returns whether a value is of a field's type or choices.
 
     To Python a bool is an int; here it is not. A whole number where a float is asked for is fine, as in JSON.
 
     Example:
-      >>> fits(True, int), fits(3, float), fits((1, 2.5), tuple[int, ...])
+      >>> from jaxlm.io import matches_type
+      >>> matches_type(True, int), matches_type(3, float), matches_type((1, 2.5), tuple[int, ...])
       (False, True, False)
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if _is_union(hint):
-        return any(fits(value, kind) for kind in inner)
+        return any(matches_type(value, kind) for kind in inner)
     if origin is typing.Literal:
         return isinstance(value, str) and value in inner
     if origin is tuple:
@@ -92,11 +97,13 @@ def fits(value: typing.Any, hint: typing.Any) -> bool:
     return hint is typing.Any or isinstance(value, (int, float) if hint is float else origin or hint)
 
 
-def spelled(hint: typing.Any) -> str:
+def type_name(hint: typing.Any) -> str:
     """Returns a type in words.
 
     Example:
-      >>> spelled(int | None), spelled(typing.Literal["a", "b"])
+      >>> import typing
+      >>> from jaxlm.io import type_name
+      >>> type_name(int | None), type_name(typing.Literal["a", "b"])
       ('int or None', 'one of a, b')
     """
     inner = typing.get_args(hint)
@@ -104,17 +111,18 @@ def spelled(hint: typing.Any) -> str:
         return f"one of {', '.join(inner)}"
     if typing.get_origin(hint) is tuple:
         each = inner[:1] if inner[-1] is ... else inner
-        return f"a tuple of {' and '.join(map(spelled, each))}"
+        return f"a tuple of {' and '.join(map(type_name, each))}"
     if _is_union(hint):
-        return " or ".join(map(spelled, inner))
+        return " or ".join(map(type_name, inner))
     return "None" if hint is types.NoneType else getattr(hint, "__name__", str(hint))
 
 
-def members(hint: typing.Any) -> tuple[typing.Any, ...]:
+def union_members(hint: typing.Any) -> tuple[typing.Any, ...]:
     """Returns the types of a union, and of any other type itself.
 
     Example:
-      >>> members(int | None), members(int)
+      >>> from jaxlm.io._fields import union_members
+      >>> union_members(int | None), union_members(int)
       ((<class 'int'>, <class 'NoneType'>), (<class 'int'>,))
     """
     return typing.get_args(hint) if _is_union(hint) else (hint,)
@@ -131,8 +139,8 @@ def check_value(name: str, value: typing.Any, hint: typing.Any) -> None:
     Raises:
       ConfigError: naming the field.
     """
-    if not fits(value, hint):
-        raise ConfigError(f"{name} must be {spelled(hint)}: got {value!r}")
+    if not matches_type(value, hint):
+        raise ConfigError(f"{name} must be {type_name(hint)}: got {value!r}")
 
 
 def _check(name: str, value: typing.Any, hint: typing.Any, *, is_wide: bool = False) -> None:
@@ -144,7 +152,7 @@ def _check(name: str, value: typing.Any, hint: typing.Any, *, is_wide: bool = Fa
 def _all_fit(values: typing.Any, kinds: tuple[typing.Any, ...]) -> bool:
     """Whether the items of a tuple fit; `tuple[int, ...]` has any number of them."""
     kinds = kinds[:1] * len(values) if kinds[-1] is ... else kinds
-    return len(values) == len(kinds) and all(map(fits, values, kinds))
+    return len(values) == len(kinds) and all(map(matches_type, values, kinds))
 
 
 def _kinds(hint: typing.Any) -> Iterator[typing.Any]:

@@ -1,35 +1,37 @@
-"""URLs: which file system one is of, and what of it is shown."""
+"""URLs: how they are split, opened and shown."""
 
 import re
 from typing import Any
 
 from jaxlm.errors import UsageError
 
-# Opened by pyarrow; what fsspec knows of other schemes is more.
+# Schemes that pyarrow opens; fsspec opens the others.
 ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 URL = re.compile(r"((?:[A-Za-z][\w.+-]*::)*[A-Za-z][\w.+-]*)://(.*)", re.DOTALL)
 OPTIONS = re.compile(r"\?(?=\w+=)")
 SECRET = re.compile(r"//[^/@:]*:[^/@]*@")
-# Google's library looks for credentials, where there are none, for 15 minutes, unless it is told to give up.
+# Without credentials Google's library tries for 15 minutes, unless it is told to give up.
 RETRY_LIMIT = "retry_limit_seconds=120"
 LONGEST_REASON = 300
 
 
 def split_url(text: str) -> tuple[str, str] | None:
-    """Returns scheme and rest of a URL; None of the path of a local file.
+    """Returns scheme and rest of a URL; None for a local path.
 
     Example:
+      >>> from jaxlm.io import split_url
       >>> split_url("s3://bucket/a.txt"), split_url("corpus/a.txt")
       (('s3', 'bucket/a.txt'), None)
     """
-    found = URL.fullmatch(text)
-    return None if found is None else (found[1], found[2])
+    match = URL.fullmatch(text)
+    return None if match is None else (match[1], match[2])
 
 
 def without_secret(text: str) -> str:
     """Returns a text without the names and passwords in its URLs.
 
     Example:
+      >>> from jaxlm.io._filesystems import without_secret
       >>> without_secret("s3://key:secret@bucket/a.txt")
       's3://bucket/a.txt'
     """
@@ -39,22 +41,23 @@ def without_secret(text: str) -> str:
 def open_filesystem(url: str) -> tuple[Any, str]:
     """Returns the file system of a URL, as one of `pyarrow.fs`, and the path within it.
 
-    `s3://`, `gs://`, `hdfs://` and `abfs://` are opened by pyarrow, other schemes by fsspec where that is
-    installed, and with it what it needs for them: aiohttp for `https://`.
+    pyarrow opens `s3://`, `gs://`, `hdfs://` and `abfs://`. fsspec opens other schemes, if it is installed
+    together with the packages that it needs for them (aiohttp for `https://`).
 
     Args:
-      url: of a file or a folder, which need not exist; with pyarrow's options behind a question mark.
+      url: of a file or a folder, which need not exist; pyarrow's options may follow after a question mark.
 
     Raises:
       UsageError: if the URL cannot be opened.
 
     Example:
+      >>> from jaxlm.io import open_filesystem
       >>> open_filesystem("memory://corpus/a.txt")[1]
       '/corpus/a.txt'
     """
     from pyarrow import fs
 
-    asked, scheme = url, url.partition("://")[0]
+    given, scheme = url, url.partition("://")[0]
     try:
         if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in url:
             url += ("&" if "?" in url else "?") + RETRY_LIMIT
@@ -62,28 +65,35 @@ def open_filesystem(url: str) -> tuple[Any, str]:
             return fs.FileSystem.from_uri(url)
         import fsspec
 
-        found, path = fsspec.core.url_to_fs(url)
-        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+        filesystem, path = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
     except ModuleNotFoundError as error:
-        said = f"{asked}: opening {scheme}:// needs {error.name}; install it"
-        raise UsageError(without_secret(said)) from error
+        message = f"{given}: opening {scheme}:// needs {error.name}; install it"
+        raise UsageError(without_secret(message)) from error
     except Exception as error:
-        # Whatever a file system's own library may raise.
-        raise UsageError(without_secret(f"{asked}: cannot be opened ({reason(error)})")) from error
+        # The library of a file system may raise anything.
+        raise UsageError(without_secret(f"{given}: cannot be opened ({error_reason(error)})")) from error
 
 
 def split_root(url: str) -> tuple[str, str]:
-    """Returns the URL of a file system, to the bucket or host and with its options, and the path below.
+    """Returns the URL of a file system, up to the bucket or host and with its options, and the path below.
+
+    Raises:
+      ValueError: if `url` is no URL.
 
     Example:
+      >>> from jaxlm.io import split_root
       >>> split_root("s3://bucket/corpus/a.jsonl.gz?region=eu-north-1")
       ('s3://bucket?region=eu-north-1', 'corpus/a.jsonl.gz')
     """
-    scheme, rest = split_url(url)
-    # Elsewhere what follows a question mark is a part of the path.
-    place, *options = OPTIONS.split(rest, 1) if scheme in ARROW_SCHEMES else [rest]
-    host, _, key = place.partition("/")
-    root = f"{scheme}://{host or '/'}" + "".join(f"?{one}" for one in options)
+    parts = split_url(url)
+    if parts is None:
+        raise ValueError(f"expected a URL, got {url!r}")
+    scheme, rest = parts
+    # For other schemes a question mark is a part of the path.
+    path, *options = OPTIONS.split(rest, 1) if scheme in ARROW_SCHEMES else [rest]
+    host, _, key = path.partition("/")
+    root = f"{scheme}://{host or '/'}" + "".join(f"?{option}" for option in options)
     return root, key.rstrip("/")
 
 
@@ -91,6 +101,7 @@ def shown_url(url: str) -> str:
     """Returns a URL as messages show it: without secrets and options.
 
     Example:
+      >>> from jaxlm.io import shown_url
       >>> shown_url("s3://key:secret@bucket/a.txt?region=eu-north-1")
       's3://bucket/a.txt'
     """
@@ -99,11 +110,12 @@ def shown_url(url: str) -> str:
     return f"{shown.removesuffix('/')}/{key}"
 
 
-def reason(error: Exception) -> str:
-    """Returns the one line of an error that says why.
+def error_reason(error: Exception) -> str:
+    """Returns the reason that an error gives, in one line.
 
     Example:
-      >>> reason(OSError("access denied, of a request")), reason(OSError())
+      >>> from jaxlm.io import error_reason
+      >>> error_reason(OSError("access denied, of a request")), error_reason(OSError())
       ('access denied, of a request', 'OSError')
     """
     lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()

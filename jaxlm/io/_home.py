@@ -17,6 +17,7 @@ def expand_home(path: str | os.PathLike[str], what: str) -> Path:
       UsageError: if there is no such user, or nobody's home is known.
 
     Example:
+      >>> from jaxlm.io import expand_home
       >>> str(expand_home("/data/x", "JAXLM_CACHE"))
       '/data/x'
       >>> expand_home("~nobody-of-that-name/x", "JAXLM_CACHE")
@@ -39,6 +40,7 @@ def cache_root() -> Path:
       UsageError: if it lies in the home folder of nobody.
 
     Example:
+      >>> from jaxlm.io import cache_root
       >>> cache_root().is_absolute()
       True
     """

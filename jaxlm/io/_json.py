@@ -21,6 +21,7 @@ def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]
         Python reads.
 
     Example:
+      >>> from jaxlm.io import parse_json
       >>> parse_json('{"depth": 2}')
       {'depth': 2}
       >>> parse_json("[" * 1000 + "]" * 1000)

@@ -10,6 +10,7 @@ def wait_for_lock(handle: int) -> bool:
       handle: of the file, from `os.open`.
 
     Example:
+      >>> from jaxlm.io import wait_for_lock
       >>> import os, tempfile
       >>> path = os.path.join(tempfile.mkdtemp(), "lock")
       >>> wait_for_lock(os.open(path, os.O_RDWR | os.O_CREAT))
@@ -32,6 +33,7 @@ def try_lock(handle: int) -> bool:
       handle: of the file, from `os.open`.
 
     Example:
+      >>> from jaxlm.io import try_lock
       >>> import os, tempfile
       >>> path = os.path.join(tempfile.mkdtemp(), "lock")
       >>> first, second = (os.open(path, os.O_RDWR | os.O_CREAT) for _ in range(2))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from jaxlm.errors import ConfigError
-from jaxlm.io._fields import INT_LIMIT, check_value, field_types, members
+from jaxlm.io._fields import INT_LIMIT, check_value, field_types, union_members
 
 RecordType = TypeVar("RecordType")
 KIND = "kind"
@@ -37,6 +37,8 @@ def record_from_dict(
       ConfigError: if a field is unknown or a value is of another type than the field's.
 
     Example:
+      >>> import dataclasses
+      >>> from jaxlm.io import record_from_dict
       >>> @dataclasses.dataclass(frozen=True)
       ... class Circle:
       ...     radius: float = 1.0
@@ -56,8 +58,8 @@ def record_from_dict(
     title = title or name or kind.__name__
     if not isinstance(values, Mapping):
         raise ConfigError(f"{title} is an object of fields: got {values!r}")
-    if hasattr(kind, "upgrade"):
-        values = kind.upgrade(values)
+    if callable(upgrade := getattr(kind, "upgrade", None)):
+        values = upgrade(values)
     hints = field_types(kind)
     unknown = [field for field in values if field not in hints]
     if unknown:
@@ -76,6 +78,8 @@ def record_to_dict(record: Any) -> dict[str, Any]:
       record: an instance of a dataclass.
 
     Example:
+      >>> import dataclasses
+      >>> from jaxlm.io import record_to_dict
       >>> @dataclasses.dataclass(frozen=True)
       ... class Circle:
       ...     radius: float = 1.0
@@ -96,6 +100,7 @@ def flat_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns nested fields by dotted name, tuples as lists, as JSON has them.
 
     Example:
+      >>> from jaxlm.io import flat_fields
       >>> flat_fields({"run": {"seed": 0}, "paths": ("a",)})
       {'run.seed': 0, 'paths': ['a']}
     """
@@ -116,6 +121,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
       here: the others.
 
     Example:
+      >>> from jaxlm.io import differences
       >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}})
       ['a.c: 2 and 3', 'a.d: (none) and 4']
     """
@@ -126,7 +132,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 def _decoded(hint: Any, value: Any, name: str) -> Any:
     """A field's value of what JSON holds."""
-    records, kinds = _record_types(hint), members(hint)
+    records, kinds = _record_types(hint), union_members(hint)
     is_name = isinstance(value, str) and len(records) > 1 and str not in kinds
     if records and (isinstance(value, Mapping) or is_name or len(kinds) == 1):
         return _decoded_record(records, value, name)
@@ -160,7 +166,8 @@ def _encoded(hint: Any, value: Any) -> Any:
 
 
 def _record_types(hint: Any) -> list[type]:
-    return [member for member in members(hint) if dataclasses.is_dataclass(member)]
+    kinds = (member for member in union_members(hint) if isinstance(member, type))
+    return [kind for kind in kinds if dataclasses.is_dataclass(kind)]
 
 
 def _by_kind(records: Sequence[type]) -> dict[Any, type]:
@@ -171,6 +178,7 @@ def kind_of(record: type) -> str:
     """Returns the word by which JSON tells a dataclass from others: its `kind`, else its name in snake case.
 
     Example:
+      >>> from jaxlm.io._records import kind_of
       >>> class NoPosition: ...
       >>> kind_of(NoPosition)
       'no_position'

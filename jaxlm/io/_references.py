@@ -26,6 +26,7 @@ def import_reference(reference: str, kind: type, *, named_in: str | os.PathLike[
       ConfigError: if the module cannot be imported, lies in that folder, or has no such object.
 
     Example:
+      >>> from jaxlm.io import import_reference
       >>> import_reference("math:pi", float)
       3.141592653589793
       >>> import_reference("mathz:pi", float)

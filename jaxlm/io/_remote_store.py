@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jaxlm.io._errors import ReadError, WriteError
-from jaxlm.io._filesystems import reason
+from jaxlm.io._filesystems import error_reason
 
 
 class RemoteStore:
@@ -64,24 +64,25 @@ class RemoteStore:
         path = f"{self._prefix}/{name}"
         with self._asked("written", name):
             if self._fsspec is not None:
-                self._pipe(path, data)
+                self._pipe(self._fsspec, path, data)
                 return
             stream = self._filesystem.open_output_stream(path)
             stream.write(data)
             # Not in a `with` block: closing is what publishes, and half an object must not be.
             stream.close()
 
-    def _pipe(self, path: str, data: bytes) -> None:
-        """A put by fsspec, whose streams are closed when they are lost, too."""
+    @staticmethod
+    def _pipe(fsspec: Any, path: str, data: bytes) -> None:
+        """Puts a file through fsspec in one call; a stream that is lost is closed and would publish half."""
         try:
-            self._fsspec.pipe_file(path, data)
+            fsspec.pipe_file(path, data)
         except FileNotFoundError:
-            # Where there are folders, as of SFTP, they are made; a bucket is not.
+            # Folders are made where a store has them (SFTP), a bucket is not.
             top, folder = path[: path.find("/", 1)], path.rpartition("/")[0]
-            if not self._fsspec.exists(top):
+            if not fsspec.exists(top):
                 raise
-            self._fsspec.makedirs(folder, exist_ok=True)
-            self._fsspec.pipe_file(path, data)
+            fsspec.makedirs(folder, exist_ok=True)
+            fsspec.pipe_file(path, data)
 
     def clear(self) -> None:
         """Does nothing: an object store keeps no half of an object."""
@@ -100,4 +101,4 @@ class RemoteStore:
         except Exception as error:
             where = f"{self.place.rstrip('/')}/{name}"
             kind = WriteError if done == "written" else ReadError
-            raise kind(f"{where}: cannot be {done} ({reason(error)})") from error
+            raise kind(f"{where}: cannot be {done} ({error_reason(error)})") from error

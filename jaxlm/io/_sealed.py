@@ -17,11 +17,12 @@ def seal(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns JSON values with their SHA-256 beside them, as `sha256`.
 
     Args:
-        values: what JSON can hold, by name.
+      values: what JSON can hold, by name.
 
     Example:
-        >>> sorted(seal({"records": 3}))
-        ['records', 'sha256']
+      >>> from jaxlm.io import seal
+      >>> sorted(seal({"records": 3}))
+      ['records', 'sha256']
     """
     return {**values, SEAL: _digest(values)}
 
@@ -30,19 +31,20 @@ def unseal(values: Any, *, needed: bool = False) -> dict[str, Any]:
     """Returns what `seal` was given, having compared it with its SHA-256.
 
     Args:
-        values: as JSON reads them back.
-        needed: whether values without a SHA-256, which older versions wrote, are refused too.
+      values: as JSON reads them back.
+      needed: whether values without a SHA-256, which older versions wrote, are refused too.
 
     Raises:
-        DamagedError: they are no dictionary, or not what was sealed.
+      DamagedError: they are no dictionary, or not what was sealed.
 
     Example:
-        >>> unseal(seal({"records": 3}))
-        {'records': 3}
-        >>> unseal(seal({"records": 3}) | {"records": 2})
-        Traceback (most recent call last):
-        ...
-        jaxlm.io._sealed.DamagedError: it is not as it was written: its SHA-256 differs
+      >>> from jaxlm.io import seal, unseal
+      >>> unseal(seal({"records": 3}))
+      {'records': 3}
+      >>> unseal(seal({"records": 3}) | {"records": 2})
+      Traceback (most recent call last):
+      ...
+      jaxlm.io._sealed.DamagedError: it is not as it was written: its SHA-256 differs
     """
     if not isinstance(values, dict):
         raise DamagedError(f"expected named values, got {type(values).__name__}")
@@ -59,7 +61,7 @@ def seal_file(path: Path) -> None:
     """Writes the SHA-256 of a file beside it, into `NAME.sha256`.
 
     Args:
-        path: the file.
+      path: the file.
     """
     _beside(path).write_text(_file_digest(path) + "\n", encoding="ascii")
 
@@ -68,22 +70,24 @@ def check_file(path: Path) -> None:
     """Compares a file with the SHA-256 beside it; older versions wrote none.
 
     Args:
-        path: the file.
+      path: the file.
 
     Raises:
-        DamagedError: they differ.
+      DamagedError: they differ.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "tokenizer.json")
-        >>> _ = path.write_text("{}")
-        >>> seal_file(path)
-        >>> check_file(path)
-        >>> _ = path.write_text("[]")
-        >>> check_file(path)
-        Traceback (most recent call last):
-        ...
-        jaxlm.io._sealed.DamagedError: tokenizer.json is not as it was written: its SHA-256 differs
+      >>> from pathlib import Path
+      >>> from jaxlm.io import check_file, seal_file
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "tokenizer.json")
+      >>> _ = path.write_text("{}")
+      >>> seal_file(path)
+      >>> check_file(path)
+      >>> _ = path.write_text("[]")
+      >>> check_file(path)
+      Traceback (most recent call last):
+      ...
+      jaxlm.io._sealed.DamagedError: tokenizer.json is not as it was written: its SHA-256 differs
     """
     beside = _beside(path)
     if beside.exists() and beside.read_bytes().decode(errors="replace").strip() != _file_digest(path):

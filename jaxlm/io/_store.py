@@ -24,6 +24,7 @@ class LocalStore:
       place: the folder's path, for messages.
 
     Example:
+      >>> from jaxlm.io import LocalStore
       >>> import tempfile
       >>> store = LocalStore(tempfile.mkdtemp())
       >>> store.put("parts/a", b"whole")
@@ -131,6 +132,7 @@ def open_store(place: str | os.PathLike[str]) -> Store:
       UsageError: if the URL cannot be opened.
 
     Example:
+      >>> from jaxlm.io import open_store
       >>> type(open_store("runs/scores")).__name__, type(open_store("memory://scores")).__name__
       ('LocalStore', 'RemoteStore')
     """

@@ -25,10 +25,11 @@ def is_stray(name: str) -> bool:
     """Returns whether a file is what a system left: it belongs to nothing, and its folder counts as empty.
 
     Args:
-        name: the file's path below the folder that is looked at.
+      name: the file's path below the folder that is looked at.
 
     Example:
-        >>> is_stray("state/._manifest.ocdbt"), is_stray("Thumbs.db"), is_stray("meta.json")
-        (True, True, False)
+      >>> from jaxlm.io import is_stray
+      >>> is_stray("state/._manifest.ocdbt"), is_stray("Thumbs.db"), is_stray("meta.json")
+      (True, True, False)
     """
     return any(fnmatch.fnmatchcase(word.lower(), stray) for word in name.split("/") for stray in STRAYS)

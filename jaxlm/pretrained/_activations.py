@@ -1,6 +1,6 @@
-"""What transformers calls the options that several families share."""
+"""The names of activations in transformers, by families with and without a gate."""
 
-# The first word of several for one of ours is the one that is written.
+# Of several names for one of our activations, the first is written.
 ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -19,5 +19,5 @@ GATED_ACTIVATIONS = {
     "gelu_python": "geglu",
 }
 UNGATED_WORDS = {**ACTIVATIONS, "silu": "silu", "swish": "silu"}
-# A gate's own function, which is what a head applies.
+# The activation inside a gate, which a head applies.
 UNGATED = {"geglu": "gelu", "geglu_tanh": "gelu_tanh"}

@@ -1,4 +1,4 @@
-"""Attributes of a Hugging Face config.json: which are fields of ours, which are refused, which unknown."""
+"""Attributes of a Hugging Face config.json: which are fields of ours, which are refused or unknown."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,21 +11,25 @@ from jaxlm.pretrained._known_names import INERT, OF_CODE, PLAIN
 
 
 class UnsupportedError(ModelError):
-    """Attributes that have no equal here, each told in a few words."""
+    """A config.json has attributes that are not supported.
 
-    def __init__(self, told: Sequence[str]) -> None:
-        super().__init__(f"attributes that are not supported: {', '.join(told)}")
-        self.told = tuple(told)
+    Attributes:
+      attributes: a few words on each of them.
+    """
+
+    def __init__(self, attributes: Sequence[str]) -> None:
+        super().__init__(f"attributes that are not supported: {', '.join(attributes)}")
+        self.attributes = tuple(attributes)
 
 
 class Attribute(NamedTuple):
-    """One attribute and the fields of `TransformerConfig` that it is.
+    """An attribute of config.json, and the fields of `TransformerConfig` that have its value.
 
     Attributes:
       theirs: its name in config.json.
-      ours: the fields that take its value, dotted in a record of the config; written from the last of them.
-      default: what transformers takes where a file leaves it out.
-      codes: their values and ours, where these differ.
+      ours: the fields by dotted name; the attribute is written from the last of them.
+      default: the value that transformers takes if a file leaves the attribute out.
+      codes: by value in config.json our value, if the two differ.
     """
 
     theirs: str
@@ -35,12 +39,17 @@ class Attribute(NamedTuple):
 
 
 def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]) -> dict[str, Any]:
-    """Returns the fields that the attributes say.
+    """Returns fields of `TransformerConfig` with the values of a config.json.
+
+    Args:
+      values: config.json.
+      attributes: the family's attributes.
 
     Raises:
-      UnsupportedError: one line that names each attribute with a value that has no equal here.
+      UnsupportedError: one line that names every attribute whose value is not supported.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import Attribute, read_attributes
       >>> read_attributes({"n_embd": 64}, [Attribute("n_embd", ("width",), 768)])
       {'width': 64}
     """
@@ -61,24 +70,24 @@ def read_attributes(values: Mapping[str, Any], attributes: Collection[Attribute]
 
 
 def architecture_names(values: Mapping[str, Any]) -> list[str]:
-    """Returns the classes of transformers that a config.json names; what is no name counts for nothing.
+    """Returns the names of transformers' classes in a config.json; anything but a name is ignored.
 
     Example:
-      >>> architecture_names({"architectures": ["BertModel"]}), architecture_names({"architectures": "BertModel"})
-      (['BertModel'], ['BertModel'])
-      >>> architecture_names({"architectures": True}), architecture_names({})
-      ([], [])
+      >>> from jaxlm.pretrained._attributes import architecture_names
+      >>> [architecture_names({"architectures": names}) for names in (["BertModel"], "BertModel", True)]
+      [['BertModel'], ['BertModel'], []]
     """
-    told = values.get("architectures")
-    told = told if isinstance(told, list | tuple) else [told]
-    return [name for name in told if isinstance(name, str)]
+    names = values.get("architectures")
+    names = names if isinstance(names, list | tuple) else [names]
+    return [name for name in names if isinstance(name, str)]
 
 
-def number(value: Any) -> Any:
-    """Returns a number that JSON has no word for, as transformers writes it; any other value as it is.
+def plain_number(value: Any) -> Any:
+    """Returns the float of what transformers writes for infinity or NaN; any other value unchanged.
 
     Example:
-      >>> number({"__float__": "Infinity"}), number({"factor": 2.0})
+      >>> from jaxlm.pretrained._attributes import plain_number
+      >>> plain_number({"__float__": "Infinity"}), plain_number({"factor": 2.0})
       (inf, {'factor': 2.0})
     """
     word = value.get("__float__") if isinstance(value, Mapping) and len(value) == 1 else None
@@ -86,14 +95,14 @@ def number(value: Any) -> Any:
 
 
 def _may_be_null(attribute: Attribute) -> bool:
-    """Whether null is a value of its own; else it stands for the default."""
+    """Whether null is a value of the attribute; otherwise it means the default."""
     if attribute.codes is not None:
         return None in attribute.codes
     return type(None) in get_args(_type_of(attribute.ours[0]))
 
 
 def _type_of(field: str) -> Any:
-    """The type of a field by its dotted name, of whichever kind a record may be that has it."""
+    """The type of a field by its dotted name; the records that hold it may be of several types."""
     outer, _, inner = field.rpartition(".")
     kinds = get_args(_type_of(outer)) if outer else (models.TransformerConfig,)
     hints: dict[str, Any] = {}
@@ -103,11 +112,17 @@ def _type_of(field: str) -> Any:
 
 
 def write_attributes(config: models.TransformerConfig, attributes: Collection[Attribute]) -> dict[str, Any]:
-    """Returns the attributes that say a config's fields.
+    """Returns the attributes with the values of a config's fields.
 
-    One without a word for its field is left out, as is one whose record the config has not.
+    An attribute is left out if it has no value for that of the field, or if the config has no such record.
+
+    Args:
+      config: of a model.
+      attributes: the family's attributes.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._attributes import Attribute, write_attributes
       >>> write_attributes(models.TransformerConfig(width=64), [Attribute("n_embd", ("width",), 768)])
       {'n_embd': 64}
     """
@@ -117,25 +132,26 @@ def write_attributes(config: models.TransformerConfig, attributes: Collection[At
         if value is NO_FIELD:
             continue
         if codes is not None:
-            words = [word for word, code in codes.items() if code == value]
-            if not words:
+            names = [name for name, code in codes.items() if code == value]
+            if not names:
                 continue
-            value = words[0]
+            value = names[0]
         values[theirs] = value
     return values
 
 
 def check_attributes(values: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]]) -> None:
-    """Refuses attributes that may have some values and have another.
+    """Raises an error if an attribute has a value that is not supported.
 
     Args:
       values: config.json.
-      only: by name the values that an attribute may have, besides those of `PLAIN`.
+      only: by attribute, the values that are supported; `PLAIN` has those of every family.
 
     Raises:
       UnsupportedError: one line that names them all.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import check_attributes
       >>> check_attributes({"is_decoder": True, "tails": 2}, {"is_decoder": (False, None)})
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: ...: is_decoder=True (only False or None)
@@ -150,13 +166,14 @@ def check_attributes(values: Mapping[str, Any], only: Mapping[str, tuple[Any, ..
 
 
 def unknown_names(values: Mapping[str, Any], known: Collection[str]) -> list[str]:
-    """Returns the names that nothing reads, neither here nor in transformers.
+    """Returns the names that neither jaxlm nor transformers reads.
 
     Args:
       values: config.json.
-      known: the family's own.
+      known: the names that the family reads.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import unknown_names
       >>> unknown_names({"n_embd": 64, "unsloth_fixed": True, "use_cache": True}, {"n_embd"})
       ['unsloth_fixed']
     """
@@ -164,30 +181,44 @@ def unknown_names(values: Mapping[str, Any], known: Collection[str]) -> list[str
     return [name if name.isprintable() else repr(name) for name in values if name not in every]
 
 
-def raise_unsupported(told: Sequence[str]) -> None:
-    """Raises the one-line error of what is not supported, if anything is.
+def raise_unsupported(attributes: Sequence[str]) -> None:
+    """Raises an error that names attributes which are not supported, if there are any.
+
+    Args:
+      attributes: a few words on each of them.
+
+    Raises:
+      UnsupportedError: there is at least one.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import raise_unsupported
       >>> raise_unsupported(["bits=4", "chunks=3"])
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: attributes that are not supported: bits=4, chunks=3
     """
-    if told:
-        raise UnsupportedError(told)
+    if attributes:
+        raise UnsupportedError(attributes)
 
 
 def collect_errors(steps: Sequence[Callable[[], Mapping[str, Any] | None]]) -> dict[str, Any]:
-    """Returns what all steps say together; what any of them refuses is refused together.
+    """Returns the fields of all steps, and raises one error for everything that the steps refuse.
+
+    Args:
+      steps: functions that return fields or None.
+
+    Raises:
+      UnsupportedError: a step raised it; names the attributes of all steps.
 
     Example:
+      >>> from jaxlm.pretrained._attributes import collect_errors
       >>> collect_errors([lambda: {"width": 64}, lambda: None, lambda: {"depth": 2}])
       {'width': 64, 'depth': 2}
     """
-    fields, told = {}, []
+    fields, unsupported = {}, []
     for step in steps:
         try:
             fields |= step() or {}
         except UnsupportedError as error:
-            told += error.told
-    raise_unsupported(told)
+            unsupported += error.attributes
+    raise_unsupported(unsupported)
     return fields

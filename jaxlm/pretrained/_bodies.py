@@ -1,4 +1,4 @@
-"""What a Hugging Face folder is: its family's language model, or a body without the head of one."""
+"""Whether a Hugging Face folder holds its family's language model, or a body without the head of one."""
 
 import dataclasses
 import re
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from jaxlm import models
 from jaxlm.pretrained._family import Family
 
-# Classes of transformers that end in the head of a language model, beside other heads or alone.
+# Parts of the names of transformers' classes that have the head of a language model.
 LANGUAGE_HEAD = re.compile(
     "MaskedLM|CausalLM|PreTraining|LMHead|DoubleHeads|ConditionalGeneration|MTModel|PrefixLM"
 )
@@ -16,21 +16,21 @@ LANGUAGE_HEAD = re.compile(
 def infer_model_kind(
     family: Family, config: models.TransformerConfig, names: Collection[str], classes: Sequence[str]
 ) -> models.ModelKind:
-    """Returns `models.BODY_ALONE` of a folder that lacks the family's head, and the family's kind of others.
+    """Returns the family's kind for a folder with a language model's head, else `models.BODY_ALONE`.
 
-    Tensors decide: without one of the head's own it is a body. With all of them, or with an output that is
-    tied and has no others, it is a language model, and so it is with some of them, which are then missed;
-    unless the file holds another head and its class is none of a language model. An encoder-decoder is a
-    body, its encoder, where the decoder is absent too.
+    The tensors decide. Without any tensor of the head, the folder holds a body. With all of them, or with a
+    tied output and no others, it holds a language model. With some of them it does so too (opening it reports
+    the missing ones), unless it holds another head and its class is not that of a language model. For an
+    encoder-decoder, a body is the encoder without head and decoder.
 
     Args:
-      family: the folder's.
-      config: what its config.json says.
-      names: of the tensors.
-      classes: what config.json calls the class.
+      family: the family of the folder.
+      config: the config of its config.json.
+      names: the names of its tensors.
+      classes: the class names in config.json.
 
     Raises:
-      ValueError: if the names are of several models.
+      ModelError: the names are of several models.
     """
     sorted_names = family.names(config, names)
     rows = [row for row in family.rows(config) if not row.ours.startswith(("body.", "encoder."))]
@@ -48,10 +48,10 @@ def infer_model_kind(
 
 
 def body_config(family: Family, config: models.TransformerConfig) -> models.TransformerConfig:
-    """Returns the config of a family's body alone: of an encoder-decoder the encoder's.
+    """Returns the config of a family's body alone; for an encoder-decoder, of its encoder.
 
-    What it says of a head is what a new one is drawn as. T5's own output is tied to the table where it is
-    scaled, and has a kernel of its own where it is not.
+    Its fields for the head describe a new head. T5's output is tied to the embedding if it is scaled, and has
+    a kernel of its own if not.
     """
     if not family.kind.encoder:
         return config

@@ -1,4 +1,4 @@
-"""A folder that a model is converted into: marked until it is whole, so that the same call can come again."""
+"""The folder of a conversion: marked until it is complete, so that a failed call can be repeated."""
 
 import contextlib
 import os
@@ -12,16 +12,21 @@ MARK = ".converting"
 
 
 def check_free(folder: Path, request: str, *, last: str) -> None:
-    """Raises FileExistsError unless a conversion may write a folder.
+    """Raises an error unless a conversion may write into a folder.
 
-    It may, if the folder is missing or empty, or an earlier one that did not come to its end has left it.
+    It may if the folder is missing or empty, or if a conversion that did not finish has left it.
 
     Args:
-      folder: to be written.
-      request: what is asked for, one line.
+      folder: the folder to be written.
+      request: one line that identifies the conversion.
       last: the name of the file that a conversion writes last.
 
+    Raises:
+      FolderTakenError: the folder holds something else.
+
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained._conversion import check_free
       >>> check_free(Path("/dev/null"), "a model", last="config.json")
       Traceback (most recent call last):
       jaxlm.errors.FolderTakenError: /dev/null is there and not an empty folder: name another one
@@ -36,26 +41,26 @@ def check_free(folder: Path, request: str, *, last: str) -> None:
 
 @contextlib.contextmanager
 def converting(folder: Path, request: str, *, last: str, own: Iterable[str]) -> Iterator[None]:
-    """Marks a folder until the end of the block, and keeps it to this process.
+    """Marks and locks a folder until the end of the block.
 
-    What an earlier conversion left in it goes first; after an error, what this one has written.
+    First removes what an unfinished conversion has left in it; after an error, what this one has written.
 
     Args:
       folder: made if it does not exist.
-      request: what is asked for, one line.
+      request: one line that identifies the conversion.
       last: the name of the file that is written last.
       own: patterns of the names of all files that are written.
 
     Raises:
-      FileExistsError: if the folder holds something else, or another process is at work in it.
-      WriteError: if it cannot be written.
+      FolderTakenError: the folder holds something else, or another process writes it.
+      WriteError: the folder cannot be written.
     """
     is_new = not folder.exists()
     with io.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / MARK) as mark:
         check_free(folder, request, last=last)
-        # Without the file that is written last it is no whole folder from here on.
+        # From here on the folder counts as unfinished, because it lacks the file that is written last.
         _clear(folder, [last, *own])
         with io.writing(folder / MARK):
             os.truncate(mark, 0)
@@ -77,7 +82,7 @@ def _locked(mark: Path) -> Iterator[int]:
     with io.writing(mark):
         handle = os.open(mark, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        # Without locks, two processes of one request write the same files.
+        # Without locks, two processes with the same request write the same files.
         if not io.try_lock(handle):
             raise FolderTakenError(
                 f"another process is converting a model into {mark.parent}: wait for it, or name another "

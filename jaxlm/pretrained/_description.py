@@ -1,4 +1,4 @@
-"""What config.json says of a model: its kind, its transformer, its head, and whatever else it holds."""
+"""What jaxlm's own config.json describes: a model's kind, its transformer, its head, and further entries."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from jaxlm import io, models
 from jaxlm.errors import ModelError, UsageError
 from jaxlm.pretrained._hub import import_named
 
-# The name of the kind is called "objective" in files; "reference" stands in those of kinds that are not ours.
+# Files call the name of the kind "objective"; "reference" imports a kind that is not one of ours.
 OWN_KEYS, REFERENCE = ("objective", "model", "head"), "reference"
 
 
@@ -18,9 +18,9 @@ class Description(NamedTuple):
     """A model without its parameters.
 
     Attributes:
-      config: the transformer's.
-      kind: what the model is made as.
-      head: None, a `HeadConfig`, or heads by name; what `models.build` takes.
+      config: the config of the transformer.
+      kind: the kind of the model.
+      head: None, a `HeadConfig`, or heads by name, as for `models.build`.
       extra: further entries of config.json.
     """
 
@@ -34,7 +34,7 @@ def to_json(description: Description) -> str:
     """Returns the text of config.json.
 
     Raises:
-      UsageError: if `extra` has a key of the model's own.
+      UsageError: `extra` has a key that the model's description uses.
     """
     config, kind, head, extra = description
     reference = {} if kind.reference is None else {REFERENCE: kind.reference}
@@ -48,15 +48,15 @@ def to_json(description: Description) -> str:
 
 
 def read_description(path: Path, kind: models.KindOrName | None = None) -> Description:
-    """Returns what a config.json says.
+    """Returns the description of a model in a config.json.
 
     Args:
       path: the file.
-      kind: of the model, where that is none of `models.KINDS` and cannot be imported by its reference.
+      kind: the kind of the model, if it is none of `models.KINDS` and cannot be imported by its reference.
 
     Raises:
-      ModelError: one line that names the file, if it is not JSON or not the config of a model, or its kind is
-        another than the one that is given, or is not known.
+      ModelError: one line that names the file: it is not JSON or not the config of a model, or its kind is
+        unknown or differs from the given one.
     """
     try:
         values = io.parse_json(path.read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def read_description(path: Path, kind: models.KindOrName | None = None) -> Descr
 
 
 def _kind(name: Any, reference: Any, given: models.KindOrName | None, folder: Path) -> models.ModelKind:
-    """The kind of a name: the one that is given, one of ours, or the one at a reference in the folder."""
+    """The kind of a name: the given one, one of ours, or the one that the reference imports."""
     if given is not None:
         kind = models.as_kind(given)
     elif isinstance(name, str) and name in models.KINDS:
@@ -98,16 +98,20 @@ def _kind(name: Any, reference: Any, given: models.KindOrName | None, folder: Pa
 
 
 def select_head(description: Description, name: str) -> Description:
-    """Returns the description of a model of one head of several.
+    """Returns the description of the model that has only one of several heads.
 
-    Its kind is that of the head; a sequence head is told as a regression where it has one output and as a
-    classification where it has more. A causal head on a bidirectional body becomes a causal model.
+    Its kind is that of the head; a sequence head is a regression if it has one output, else a classification.
+    A causal head on a bidirectional body becomes a causal model.
+
+    Args:
+      description: of a model with several heads.
+      name: the head.
 
     Raises:
-      UsageError: if the model has one head only, or none of that name.
+      UsageError: the model has one head only, or no head of that name.
     """
     config, kind, heads, extra = description
-    if kind.head != "several":
+    if kind.head != "several" or not isinstance(heads, Mapping):
         raise UsageError(f"head={name!r} chooses one of several: this model is a {kind.name}")
     if name not in heads:
         raise UsageError(f"this model has no head {name!r}: its heads are {', '.join(heads)}")

@@ -1,18 +1,19 @@
-"""Fields of a config by dotted name, "position.base", as the families' tables call them."""
+"""Fields of a config by dotted name, "position.base", as in the families' tables."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
 
-# What a config has where it has not even the record that a field is of.
+# Returned for a field of a record that the config does not have.
 NO_FIELD = object()
 
 
 def nested_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns fields by dotted name as the JSON values of records; undoes `io.flat_fields`.
+    """Returns nested values from fields by dotted name; undoes `io.flat_fields`.
 
     Example:
+      >>> from jaxlm.pretrained._dotted_fields import nested_fields
       >>> nested_fields({"width": 64, "position.kind": "learned", "position.offset": 2})
       {'width': 64, 'position': {'kind': 'learned', 'offset': 2}}
     """
@@ -27,9 +28,11 @@ def nested_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def field_of(config: models.TransformerConfig, field: str) -> Any:
-    """Returns what a config has in a field by its dotted name, and a mark where it has no such record.
+    """Returns the value of a config's field by dotted name; `NO_FIELD` if the config has no such record.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._dotted_fields import field_of
       >>> field_of(models.TransformerConfig(position="rotary"), "position.base")
       10000.0
     """

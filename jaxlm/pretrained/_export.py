@@ -1,4 +1,4 @@
-"""Models written as Hugging Face folders, and any model's folder turned into the other kind."""
+"""Writes models as Hugging Face folders, and converts a model's folder into the other kind of folder."""
 
 import json
 import os
@@ -23,12 +23,12 @@ from jaxlm.pretrained._tensors import check_tensors, flatten
 from jaxlm.pretrained._weights import INDEXED, TENSORS
 
 SHARD_BYTES = 5 * 10**9
-# What is carried along as it is: names of special tokens, chat templates, defaults of generation.
+# Files that are copied unchanged: names of special tokens, chat templates, defaults of generation.
 BESIDE = (SETTINGS, "special_tokens_map.json", "chat_template.jinja", GENERATION_CONFIG)
 MARIAN_PIECES = ("source.spm", "target.spm", "vocab.json")
-# All that a conversion writes, by pattern.
+# Patterns of all files that a conversion writes.
 WRITTEN_FILES = (TOKENIZER, *BESIDE, *MARIAN_PIECES, TENSORS, "model-*-of-*.safetensors", next(iter(INDEXED)))
-# Rules of generation that older files keep in config.json.
+# Entries for generation that older files have in config.json.
 RULES = (
     "forced_bos_token_id",
     "force_bos_token_to_be_generated",
@@ -43,26 +43,28 @@ def save_huggingface(
 ) -> str:
     """Writes a model as a folder that `transformers` opens, with the same logits.
 
-    Tensors keep the dtype that they have; of two that are tied one is written. A tokenizer_config.json that
-    is in the folder is completed, other files are left alone. The tokenizer's file puts around texts what
-    training did, of a causal model only what opens them: a prompt that is closed cannot be gone on with. What
-    the file cannot say then, the key "jaxlm_ends" of tokenizer_config.json says to `load`.
+    Tensors keep their dtype; of two tied tensors one is written. An existing tokenizer_config.json is
+    completed, other files are not touched. The tokenizer's file puts the tokens of training around a text;
+    for a causal model only the opening ones, because a closed prompt cannot be continued. The closing ones
+    are then stored under "jaxlm_ends" in tokenizer_config.json, which `load` reads.
 
     Args:
       folder: made if it does not exist.
       loaded: the model; its tokenizer may be None.
-      shard_bytes: what a file of tensors holds at most, unless a single tensor is larger; beyond it there are
-        several and an index.
+      shard_bytes: the most bytes in a file of tensors, unless a single tensor is larger; a larger model is
+        written as several files with an index.
 
     Returns:
       The class in `transformers`, "GPT2LMHeadModel".
 
     Raises:
-      ValueError: if no architecture of `transformers` computes what the model does; the line names what the
-        nearest one lacks.
-      WriteError: if a file cannot be written.
+      ModelError: no architecture of `transformers` computes the same; names what the nearest one lacks.
+      UsageError: the model is an ensemble.
+      WriteError: a file cannot be written.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained import Loaded, save_huggingface
       >>> import tempfile
       >>> config = models.TransformerConfig(vocab_size=7, position="none")
       >>> loaded = Loaded(config, "masked_lm", models.build(config), {}, None, {})
@@ -83,7 +85,7 @@ def save_huggingface(
         folder.mkdir(parents=True, exist_ok=True)
     if loaded.tokenizer is not None:
         _write_tokenizer(folder, loaded, config.max_length)
-    if loaded.kind.head is None:  # whose own class knows no prefix
+    if loaded.kind.head is None:  # the class of a bare body has no prefix
         rows = [_without_prefix(row, family.prefix) for row in rows]
     _write_shards(folder, tensors, rows, shard_bytes)
     _write_json(folder / CONFIG, values)
@@ -93,24 +95,24 @@ def save_huggingface(
 def convert(
     name: str | os.PathLike[str], folder: str | os.PathLike[str], *, dtype: DType | None = None
 ) -> str:
-    """Writes a run's model as a Hugging Face folder, or a Hugging Face model as a folder like a run's.
+    """Writes a run's model as a Hugging Face folder, or a Hugging Face model as a folder of jaxlm.
 
-    Names of special tokens, chat templates and defaults of generation go with it. A call that failed or was
-    killed can come again: what it left in the folder is written anew.
+    Names of special tokens, chat templates and defaults of generation are copied. A call that failed or was
+    killed can be repeated: it writes the files anew.
 
     Args:
       name: the model, as for `load`.
-      folder: what to write; missing or empty, or left by a conversion that did not come to its end.
-      dtype: what to keep parameters in; None: as in the run, and float32 of a Hugging Face folder.
+      folder: the folder to write; missing, empty, or left by a conversion that did not finish.
+      dtype: the dtype of the parameters; None: that of the run, or float32 for a Hugging Face folder.
 
     Returns:
       What was written: the class in `transformers`, or "a jaxlm folder".
 
     Raises:
-      FileNotFoundError: if there is no model.
-      FileExistsError: if the folder holds something else.
-      ValueError: as `load` and `save_huggingface`.
-      WriteError: if a file cannot be written; the folder is then as it was.
+      ModelNotFoundError: there is no model.
+      FolderTakenError: the folder holds something else.
+      ModelError: as `load` and `save_huggingface`.
+      WriteError: a file cannot be written; the folder is then as before.
     """
     source, folder = find_folder(name), Path(folder)
     request = json.dumps({"model": str(source.resolve()), "dtype": dtype})
@@ -124,41 +126,49 @@ def convert(
 
 
 def _converted(source: Path, folder: Path, loaded: Loaded, *, is_ours: bool) -> str:
-    # Marian's have two sides, of which tokenizer.json holds one.
+    # Marian's tokenizers have two sides, and tokenizer.json holds only one of them.
     pieces = MARIAN_PIECES if (source / MARIAN_PIECES[0]).exists() else ()
     for beside in (*BESIDE, *pieces):
         if (source / beside).exists():
             io.write_atomically(folder / beside, partial(shutil.copyfile, source / beside))
     if is_ours:
         return save_huggingface(folder, loaded)
-    what = {"kind": loaded.kind, "head": loaded.head, "extra": loaded.extra}
-    save_model(folder, loaded.config, loaded.params, loaded.tokenizer, **what)
+    save_model(
+        folder,
+        loaded.config,
+        loaded.params,
+        loaded.tokenizer,
+        kind=loaded.kind,
+        head=loaded.head,
+        extra=loaded.extra,
+    )
     return "a jaxlm folder"
 
 
 def _token_ids(loaded: Loaded) -> dict[str, Any]:
-    """What generation and padding ask a config.json for: as it was, else by the tokenizer's roles."""
-    was = loaded.extra.get(HUGGINGFACE)
-    was = was if isinstance(was, Mapping) else {}
+    """The ids of special tokens for config.json: as in the original, else by the tokenizer's roles."""
+    original = loaded.extra.get(HUGGINGFACE)
+    original = original if isinstance(original, Mapping) else {}
     roles = {} if loaded.tokenizer is None else loaded.tokenizer.specials._asdict() | _ends(loaded)
     names = ("pad", "bos", "eos", "cls", "sep", "mask")
-    found = {f"{role}_token_id": was.get(f"{role}_token_id", roles.get(role)) for role in names}
-    kept = {name: id for name, id in found.items() if id is not None or name[:3] in ("pad", "bos", "eos")}
-    return kept | {name: was[name] for name in RULES if was.get(name) is not None}
+    ids = {f"{role}_token_id": original.get(f"{role}_token_id", roles.get(role)) for role in names}
+    written = {name: id for name, id in ids.items() if id is not None or name[:3] in ("pad", "bos", "eos")}
+    return written | {name: original[name] for name in RULES if original.get(name) is not None}
 
 
 def _ends(loaded: Loaded) -> dict[str, int | None]:
-    """What opens and closes the texts that `transformers` writes with the model."""
-    roles, kind = loaded.tokenizer.specials, loaded.kind
-    frame = training_frame(loaded.tokenizer, kind, loaded.extra)
+    """The ids with which `transformers` opens and closes the texts that it generates with the model."""
+    tokenizer, kind = loaded.text_tokenizer, loaded.kind
+    roles = tokenizer.specials
+    frame = training_frame(tokenizer, kind, loaded.extra)
     if frame is None or kind.encoder:
         return dict(zip(("bos", "eos"), roles.ends or (None, None), strict=True))
     opening = frame.opening[0] if frame.opening else roles.bos
-    return {"bos": opening, "eos": end_id(loaded.tokenizer, kind, frame)}
+    return {"bos": opening, "eos": end_id(tokenizer, kind, frame)}
 
 
 def _with_told_ends(loaded: Loaded) -> Loaded:
-    """A model whose files say nothing of ends is read without any, and says so from now on."""
+    """The model, with a note of its empty ends if it was trained without and its files do not say so."""
     if loaded.ends or loaded.frame is None or ENDS in loaded.extra:
         return loaded
     return loaded._replace(extra={**loaded.extra, ENDS: {"opening": [], "closing": []}})
@@ -185,25 +195,25 @@ def _write_shards(folder: Path, tensors: Mapping[str, Any], rows: list[TensorRow
     if len(shards) == 1:
         write_tensors(folder / TENSORS, _theirs(tensors, shards[0]))
         return
-    places, stem = {}, TENSORS.removesuffix(".safetensors")
+    weight_map, stem = {}, TENSORS.removesuffix(".safetensors")
     for number, shard in enumerate(shards, 1):
         name = f"{stem}-{number:05d}-of-{len(shards):05d}.safetensors"
         arrays = _theirs(tensors, shard)
-        places |= dict.fromkeys(arrays, name)
+        weight_map |= dict.fromkeys(arrays, name)
         write_tensors(folder / name, arrays)
     total = sum(leaf.nbytes for leaf in tensors.values())
-    _write_json(folder / next(iter(INDEXED)), {"metadata": {"total_size": total}, "weight_map": places})
+    _write_json(folder / next(iter(INDEXED)), {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
 def _shards(tensors: Mapping[str, Any], rows: list[TensorRow], shard_bytes: int) -> Iterator[list[TensorRow]]:
-    shard, room = [], shard_bytes
+    shard, free_bytes = [], shard_bytes
     for row in rows:
         size = tensors[row.ours].nbytes
-        if shard and size > room:
+        if shard and size > free_bytes:
             yield shard
-            shard, room = [], shard_bytes
+            shard, free_bytes = [], shard_bytes
         shard.append(row)
-        room -= size
+        free_bytes -= size
     yield shard
 
 

@@ -1,22 +1,22 @@
-"""The tokenizer of a model that is written for others: its file does what training did."""
+"""The tokenizer of an exported model, whose file puts around a text what training did."""
 
 from typing import Any, NamedTuple
 
 from jaxlm import models, tokenizers
 from jaxlm.pretrained._loaded import ENDS, HUGGINGFACE, Loaded, training_frame
 
-# Who reads a text: with a causal model, with an encoder-decoder, with any other.
+# The readers of texts with a causal model, with an encoder-decoder, and with any other model.
 WRITERS: tuple[tokenizers.Reader, ...] = ("training", "score", "prompt")
 REWRITERS: tuple[tokenizers.Reader, ...] = ("text",)
 CODERS: tuple[tokenizers.Reader, ...] = ("training", "text")
 
 
 class ExportedTokenizer(NamedTuple):
-    """A tokenizer, and what its tokenizer_config.json says beside it.
+    """A tokenizer to be written, and the entries for its tokenizer_config.json.
 
     Attributes:
-      tokenizer: whose file is written.
-      told: of "jaxlm_ends" alone, or nothing.
+      tokenizer: the tokenizer.
+      told: the entry "jaxlm_ends", or none.
     """
 
     tokenizer: tokenizers.Tokenizer
@@ -24,22 +24,29 @@ class ExportedTokenizer(NamedTuple):
 
 
 def exported_tokenizer(loaded: Loaded) -> ExportedTokenizer:
-    """Returns a model's tokenizer as `transformers` is to read with it, and what that leaves to be said.
+    """Returns a model's tokenizer for `transformers`, and the entries that its file cannot express.
 
-    A published one stays as it was. Else the file puts around texts what training put there, or what it did
-    where nothing is known of that; of a causal model only what opens them.
+    The tokenizer of a published model is not changed. Otherwise the file puts around a text the tokens of
+    training, or its own where those are not known; for a causal model only the opening ones.
 
     Args:
-      loaded: with a tokenizer.
+      loaded: a model with a tokenizer.
+
+    Raises:
+      UsageError: the model has no tokenizer.
 
     Example:
+      >>> from jaxlm import models, tokenizers
+      >>> from jaxlm.pretrained import Loaded
+      >>> from jaxlm.pretrained._exported_tokenizer import exported_tokenizer
       >>> tokenizer, extra = tokenizers.bytes_tokenizer(), {"experiment": {"data": {"ends": True}}}
-      >>> loaded = Loaded(models.TransformerConfig(), "causal_lm", None, {}, tokenizer, extra)
+      >>> config = models.TransformerConfig(vocab_size=tokenizer.vocab_size)
+      >>> loaded = Loaded(config, "causal_lm", models.build(config, "causal_lm"), {}, tokenizer, extra)
       >>> exported = exported_tokenizer(loaded)
       >>> exported.tokenizer.encode("a", add_specials=True).tolist(), exported.told
       ([258, 97], {'jaxlm_ends': {'opening': ['[CLS]'], 'closing': ['[SEP]']}})
     """
-    tokenizer, kind, extra = loaded.tokenizer, loaded.kind, loaded.extra
+    tokenizer, kind, extra = loaded.text_tokenizer, loaded.kind, loaded.extra
     frame = training_frame(tokenizer, kind, extra)
     if frame is None and HUGGINGFACE in extra:
         return ExportedTokenizer(tokenizer, {})
@@ -52,7 +59,7 @@ def exported_tokenizer(loaded: Loaded) -> ExportedTokenizer:
 
 
 def _says(tokenizer: tokenizers.Tokenizer, frame: tokenizers.Frame, kind: models.ModelKind) -> bool:
-    """Whether every reader finds a frame in a tokenizer's file alone."""
+    """Whether a tokenizer's file alone gives every reader the right frame."""
     readers = WRITERS if kind.causal else REWRITERS if kind.encoder else CODERS
     return all(
         tokenizers.text_frame(tokenizer, reader) == tokenizers.text_frame(tokenizer, reader, frame)

@@ -1,6 +1,6 @@
-"""The families of transformers that are read and written, found by a config.json or for a config of ours."""
+"""The families of transformers that are read and written, and the choice of one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from jaxlm import io, models
@@ -27,10 +27,10 @@ _ENCODERS = (BERT, ROBERTA, DISTILBERT, ESM, MODERNBERT)
 _DECODERS = (GPT2, NEOX, LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3)
 _ENCODER_DECODERS = (T5, MARIAN, BART)
 FAMILIES: dict[str, Family] = {family.name: family for family in (*_ENCODERS, *_DECODERS, *_ENCODER_DECODERS)}
-# By what the names of their classes begin with.
+# The families by the beginning of their class names.
 _BY_BODY = {body_of(family.architecture): family for family in FAMILIES.values()}
 
-# Fields that do not change what a trained model computes.
+# Fields without effect on what a trained model computes.
 _OF_TRAINING = (
     "dtype",
     "param_dtype",
@@ -59,16 +59,17 @@ _OF_DECODER = ("decoder", "decoder.depth", "decoder.mlp_width", "decoder.start_i
 
 
 def family_of(values: Mapping[str, Any]) -> Family:
-    """Returns the family of a config.json, by its `model_type`, or by its architecture where it has none.
+    """Returns the family of a config.json, by its `model_type`, or by its architecture if it has no type.
 
     Args:
       values: config.json.
 
     Raises:
-      ModelError: one line that names what came or what is missing, the nearest relative of a family that is
-        not supported, and the families that are.
+      ModelError: the family is not supported or not named; the line names the nearest supported family, and
+        all of them.
 
     Example:
+      >>> from jaxlm.pretrained._families import family_of
       >>> family_of({"model_type": "gpt2"}).architecture
       'GPT2LMHeadModel'
       >>> family_of({"architectures": ["BertForPreTraining"]}).name
@@ -95,8 +96,8 @@ def family_of(values: Mapping[str, Any]) -> Family:
 
 
 def _remedy(values: Mapping[str, Any]) -> str:
-    """What to write into a file that names neither a type nor a class."""
-    own = {
+    """The remedy for a file that names neither a type nor a class."""
+    own: dict[str, Collection[str]] = {
         name: [*(attribute.theirs for attribute in family.attributes), *family.synonyms, *family.inert]
         for name, family in FAMILIES.items()
     }
@@ -106,16 +107,18 @@ def _remedy(values: Mapping[str, Any]) -> str:
 
 
 def family_for(config: models.TransformerConfig, kind: models.KindOrName) -> Family:
-    """Returns the family that computes what a model of ours does.
+    """Returns the family that computes the same as a model of ours.
 
     Args:
-      config: the model's, with a vocabulary.
-      kind: the model's.
+      config: of the model, with a vocabulary.
+      kind: of the model.
 
     Raises:
-      ModelError: one line that names the switches that the nearest architecture does not have.
+      ModelError: there is none; the line names the fields that the nearest architecture lacks.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._families import family_for
       >>> config = models.TransformerConfig(vocab_size=7, norm="rms", position="none")
       >>> family_for(config, "masked_lm")
       Traceback (most recent call last):
@@ -138,24 +141,24 @@ def family_for(config: models.TransformerConfig, kind: models.KindOrName) -> Fam
 
 
 def _differences(family: Family, config: models.TransformerConfig, kind: models.ModelKind) -> list[str]:
-    """What a config loses on its way through a family's config.json."""
+    """The fields of a config that a family's config.json cannot express."""
     wanted = _essence(config, kind)
     try:
         there = family.config(family.config_json(config))
         there = _essence(body_config(family, there) if kind.head is None else there, kind)
     except JaxlmError:
         return [_told(name, value) for name, value in wanted.items()]  # nothing arrives
-    # What means nothing there differs because of another field, which is told.
+    # A field that the family's config lacks differs because of another field, which is named.
     return [_told(name, value) for name, value in wanted.items() if there.get(name, value) != value]
 
 
 def _told(name: str, value: Any) -> str:
-    """A field and its value; a record's kind is the value of the field that holds it."""
+    """A field and its value; the kind of a record is shown as the value of the field that holds it."""
     return f"{name.removesuffix('.kind')}={value!r}"
 
 
 def _essence(config: models.TransformerConfig, kind: models.ModelKind) -> dict[str, Any]:
-    """The fields that decide what a model computes, without those that have no effect on it."""
+    """The fields that have an effect on what a model computes."""
     fields = io.flat_fields(models.to_dict(config.resolved()))
     moot = {*_OF_TRAINING, *(_OF_HEAD if kind.head is None else ())}
     if config.norm == "rms":

@@ -1,4 +1,4 @@
-"""What a family of models in transformers is: data that says its config.json and its tensors in our words."""
+"""A family of models in transformers as data: tables that map its config.json and its tensors to ours."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from jaxlm.pretrained._attributes import (
     Attribute,
     check_attributes,
     collect_errors,
-    number,
+    plain_number,
     read_attributes,
     unknown_names,
     write_attributes,
@@ -26,16 +26,16 @@ from jaxlm.pretrained._rows import TensorLayout, TensorRow
 from jaxlm.pretrained._size_checks import check_layers
 from jaxlm.pretrained._tensors import Shape, expected_shapes
 
-# The last part of a parameter's name, ours and theirs.
+# The last part of a parameter's name: ours, and the one in files of transformers.
 LEAVES = {"kernel": "weight", "bias": "bias", "scale": "weight", "embedding": "weight"}
 BLOCK_NUMBER = re.compile(r"\bblock_(\d+)\b")
 
 
 class SourceModules(NamedTuple):
-    """Where a module's tensors are in a file, where a plain name does not say it.
+    """The modules of a file that make one of ours, where one plain name is not enough.
 
     Attributes:
-      names: the modules that ours joins, in order.
+      names: the modules that are joined along the first axis, in order.
       layout: see `TensorRow`.
     """
 
@@ -44,19 +44,19 @@ class SourceModules(NamedTuple):
 
 
 def no_fields(values: Mapping[str, Any]) -> Fields:
-    """What a family reads that has no attributes but those of its table."""
+    """Returns no fields: the reader of a family whose table has all its attributes."""
     del values
     return {}
 
 
 def no_attributes(config: models.TransformerConfig) -> Fields:
-    """What a family writes that has no attributes but those of its table."""
+    """Returns no attributes: the writer of a family whose table has all its attributes."""
     del config
     return {}
 
 
 def unchanged_config(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
-    """What a config is of a family whose config.json says all."""
+    """Returns the config unchanged: for a family whose config.json says everything."""
     del names
     return config
 
@@ -67,31 +67,31 @@ class Family:
 
     Attributes:
       name: its `model_type`.
-      architecture: its class with a language model's head.
-      body_architecture: its class without one; of an encoder-decoder that of the encoder.
-      kind: of the models with that head.
-      constants: fields of `TransformerConfig` that every member has, dotted in a record of it.
-      attributes: those that are fields of ours, one row each.
-      inert: names of further attributes that mean nothing to the computation.
-      only: values that an attribute may have, where others have no equal here.
-      synonyms: second names of attributes; where a file has both, transformers takes the second name's.
-      follows: attributes that, left out, are what another one says under its first name.
-      read: fields that several attributes make together, from config.json.
-      write: those attributes, from a config; undoes `read`.
+      architecture: the class with the head of a language model.
+      body_architecture: the class without a head; for an encoder-decoder, the class of the encoder alone.
+      kind: the kind of the models with that head.
+      constants: fields of `TransformerConfig` that are the same for all models of it, by dotted name.
+      attributes: the attributes of config.json that are fields of ours, one row each.
+      inert: names of attributes that have no effect on what is computed.
+      only: by attribute, the values that are supported; all others are refused.
+      synonyms: second names of attributes; if a file has both names, transformers takes the second.
+      follows: by attribute, the other attribute whose value it has if the file leaves it out.
+      read: makes fields of several attributes of config.json together.
+      write: makes those attributes of a config; undoes `read`.
       read_names: the attributes that `read` looks at.
-      settle: what only the names of a file's tensors say of the config.
-      tensors: our modules (`body.block.` stands for every block) or single parameters, and theirs, in which
-        `{layer}` stands for the block's number.
-      prefix: of every tensor but the head's; files of the bare body leave it out.
-      head: how names of the head's tensors begin.
-      aliases: patterns of older names and what they are called now.
-      unused: patterns of tensors that files hold, that are no further head and that a language model does
-        not need, or not every one.
-      copies: tensors that repeat another one, and that one.
-      tied: the same where embeddings are tied.
-      zeros: tensors that a file may leave out, which are zeros then.
-      untied: what differs in `tensors` where embeddings are not tied.
-      gated: what differs in them where the feed-forward has a gate.
+      settle: completes the config by the names of the file's tensors, where config.json is not enough.
+      tensors: by module of ours (`body.block.` stands for every block) or single parameter, the module or
+        tensor of the file, in which `{layer}` stands for the block's number.
+      prefix: begins the names of all tensors but the head's; files of the bare body leave it out.
+      head: beginnings of the names of the head's tensors.
+      aliases: patterns of older names, and what replaces them.
+      unused: patterns of tensors in files that belong to no further head and that not every language model
+        needs.
+      copies: by name of a tensor that repeats another, the name of that other.
+      tied: the same, if embeddings are tied.
+      zeros: tensors that a file may leave out and that are zeros then.
+      untied: changes to `tensors` if embeddings are not tied.
+      gated: changes to `tensors` if the feed-forward has a gate.
     """
 
     name: str
@@ -120,13 +120,13 @@ class Family:
     gated: Mapping[str, str | SourceModules] = dataclasses.field(default_factory=dict)
 
     def config(self, values: Mapping[str, Any]) -> models.TransformerConfig:
-        """Returns the config that a config.json of this family says.
+        """Returns the config that a config.json of this family describes.
 
         Raises:
-          ModelError: one line that names every attribute that is not supported, or what contradicts what.
+          ModelError: one line that names every attribute that is not supported, or the contradiction.
         """
         file, values = values, self._in_first_names(values)
-        # What looks back is a decoder; what computes it, transformers decides by this name too.
+        # transformers lets a decoder look ahead if this attribute says so.
         causal = {"is_causal": (True,)} if self.kind.next_token else {}
         steps = (
             lambda: check_attributes(values, {**causal, **self.only}),
@@ -145,29 +145,28 @@ class Family:
             ) from error
 
     def unknown(self, values: Mapping[str, Any]) -> tuple[str, ...]:
-        """Returns the names in a config.json of this family that nothing reads, here or in transformers."""
+        """Returns the names in a config.json that neither jaxlm nor transformers reads for this family."""
         attributes = {attribute.theirs for attribute in self.attributes}
         known = attributes | self.read_names | self.inert | self.only.keys() | self.synonyms.keys()
         words = unknown_words(values) if self.read_names >= ROPE_NAMES else []
         return (*unknown_names(values, known), *words)
 
     def _in_first_names(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A config.json without its second names, which transformers sets after all else is settled."""
+        """A config.json with first names only; the value of a second name wins, as in transformers."""
         usual = {attribute.theirs: attribute.default for attribute in self.attributes}
         left_out = {name: other for name, other in self.follows.items() if values.get(name) is None}
         followed = {name: values.get(other, usual[other]) for name, other in left_out.items()}
-        said = {self.synonyms[name]: value for name, value in values.items() if name in self.synonyms}
-        said = {name: value for name, value in said.items() if value is not None}
-        return {name: number(value) for name, value in {**values, **followed, **said}.items()}
+        second = {self.synonyms[name]: value for name, value in values.items() if name in self.synonyms}
+        second = {name: value for name, value in second.items() if value is not None}
+        return {name: plain_number(value) for name, value in {**values, **followed, **second}.items()}
 
     def _layers(self) -> dict[str, str]:
-        """The attributes that count layers, and the first field of ours that each is."""
-        return {
-            one.theirs: one.ours[0] for one in self.attributes if {"depth", "decoder.depth"} & {*one.ours}
-        }
+        """The attributes that count layers, and the first field of ours for each."""
+        depths = {"depth", "decoder.depth"}
+        return {row.theirs: row.ours[0] for row in self.attributes if depths & {*row.ours}}
 
     def _told(self, error: ValueError, values: Mapping[str, Any]) -> str:
-        """What is wrong with a field, and the attributes that say the field."""
+        """The message of an error, with the attributes of the file from which the field was made."""
         text, second = str(error), {first: name for name, first in self.synonyms.items() if name in values}
         fields = {attribute.theirs: attribute.ours for attribute in self.attributes}
         named = {second.get(name, name): ours for name, ours in fields.items()}
@@ -176,15 +175,15 @@ class Family:
             for name, ours in named.items()
             if any(re.search(rf"(?<![\w.]){re.escape(field)}\b", text) for field in ours)
         ]
-        # What follows from several attributes is told with all that the file has.
+        # An error that comes from several attributes is told with all of them that the file has.
         followed = (
             by_field if any(name in values for name in by_field) else [*named, *sorted(self.read_names)]
         )
-        said = [f"{name}={values[name]!r}" for name in followed if name in values and name not in text]
-        return f"{text} (here {', '.join(said)})" if said else text
+        told = [f"{name}={values[name]!r}" for name in followed if name in values and name not in text]
+        return f"{text} (here {', '.join(told)})" if told else text
 
     def class_of(self, kind: models.ModelKind) -> str | None:
-        """Returns the class in transformers of a model of this family; None where it has none."""
+        """Returns the class of transformers for a kind of model of this family; None if there is none."""
         return {self.kind: self.architecture, models.BODY_ALONE: self.body_architecture}.get(kind)
 
     def config_json(
@@ -193,12 +192,12 @@ class Family:
         token_ids: Mapping[str, int | None] | None = None,
         kind: models.ModelKind | None = None,
     ) -> dict[str, Any]:
-        """Returns the config.json of a config; `family_for` says whether it is the same model.
+        """Returns the config.json of a config; `family_for` checks that it describes the same model.
 
         Args:
-          config: with a vocabulary.
-          token_ids: `pad_token_id` and its like, from the tokenizer.
-          kind: that of a model without a head; None: the family's.
+          config: of the model, with a vocabulary.
+          token_ids: `pad_token_id` and similar entries, from the tokenizer.
+          kind: the kind of a model without a head; None: the family's kind.
         """
         config = config.resolved()
         return {
@@ -211,14 +210,14 @@ class Family:
         }
 
     def rows(self, config: models.TransformerConfig, kind: models.ModelKind | None = None) -> list[TensorRow]:
-        """Returns how every parameter of the config's model lies in a file; its blocks one by one.
+        """Returns a row for every parameter of the model, which names its tensors in a file; block by block.
 
         Args:
           config: of the model.
-          kind: that of a model without a head; None: the family's.
+          kind: the kind of a model without a head; None: the family's kind.
 
         Raises:
-          ValueError: if a parameter has no place in this family.
+          ModelError: a model of this family has no such parameter.
         """
         config = config.resolved()
         shapes = _shapes(dataclasses.replace(config, scan_layers=False), kind or self.kind)
@@ -230,7 +229,16 @@ class Family:
         names: Iterable[str],
         kind: models.ModelKind | None = None,
     ) -> TensorNames:
-        """Sorts the names of a file's tensors, see `sort_names`; kind as for `rows`."""
+        """Sorts the names of a file's tensors, see `sort_names`.
+
+        Args:
+          config: of the model.
+          names: the names in the file.
+          kind: the kind of a model without a head; None: the family's kind.
+
+        Raises:
+          ModelError: the names are of several models.
+        """
         is_body = kind is not None and kind.head is None
         wanted = {name for row in self.rows(config, kind) for name in row.theirs}
         return sort_names(
@@ -255,38 +263,40 @@ class Family:
         )
 
     def _tops(self, *ours: str) -> tuple[str, ...]:
-        """How their names of modules of ours begin: the prefix and one part more."""
+        """How the file's names of some modules begin: the prefix and the next part."""
         theirs = (self._module(name) for name in self.tensors if name.startswith(ours))
         tops = {self.prefix + name.removeprefix(self.prefix).split(".")[0] + "." for name in theirs}
         return tuple(sorted(tops))
 
     def _module(self, ours: str) -> str:
-        """Their name of a module of ours, or the first of theirs that it joins."""
+        """The file's name of a module, or of the first of several that it joins."""
         theirs = self._theirs(self.tensors, ours)
+        if theirs is None:
+            raise ValueError(f"the table of {self.name} has no row for {ours}")
         return theirs if isinstance(theirs, str) else theirs.names[0]
 
     def _theirs(self, tensors: Mapping[str, str | SourceModules], ours: str) -> str | SourceModules | None:
-        """What a module is in a table, in which an encoder-decoder's body is the encoder."""
+        """The entry of a module in a table; tables of an encoder-decoder call its body the encoder."""
         return tensors.get(ours, tensors.get(re.sub(r"^body\.", "encoder.", ours)))
 
     def _row(self, config: models.TransformerConfig, ours: str, shape: Shape) -> TensorRow:
         layer = BLOCK_NUMBER.search(ours)
-        place = BLOCK_NUMBER.sub("block", ours)
-        module, leaf = place.rsplit(".", 1)
+        name = BLOCK_NUMBER.sub("block", ours)
+        module, leaf = name.rsplit(".", 1)
         tensors = {
             **self.tensors,
             **({} if config.tie_embeddings else self.untied),
             **(self.gated if config.activation in models.GATED else {}),
         }
-        whole, theirs = (self._theirs(tensors, name) for name in (place, module))
-        theirs = theirs if whole is None else whole
+        whole = self._theirs(tensors, name)
+        theirs = self._theirs(tensors, module) if whole is None else whole
         if theirs is None:
             raise ModelError(f"{self.architecture} has no place for {ours}")
         names, layout = ((theirs,), "same") if isinstance(theirs, str) else theirs
         number = {"layer": int(layer[1])} if layer else {}
         suffix = f".{LEAVES[leaf]}" if whole is None else ""
         full = tuple(name.format(**number) + suffix for name in names)
-        return TensorRow(ours, full, shape, _sizes(config, place, len(full), shape), layout, config.num_heads)
+        return TensorRow(ours, full, shape, _sizes(config, name, len(full), shape), layout, config.num_heads)
 
 
 @functools.lru_cache(maxsize=8)
@@ -294,9 +304,10 @@ def _shapes(config: models.TransformerConfig, kind: models.ModelKind) -> dict[st
     return expected_shapes(config, kind)
 
 
-def _sizes(config: models.TransformerConfig, place: str, parts: int, shape: Shape) -> tuple[int, ...]:
-    """How the first axis is divided: by heads where queries, keys and values are joined, else evenly."""
-    if parts == 3 and ".attention.qkv." in place:
-        keys = config.num_kv_heads * config.head_width
-        return (config.num_heads * config.head_width, keys, keys)
+def _sizes(config: models.TransformerConfig, name: str, parts: int, shape: Shape) -> tuple[int, ...]:
+    """The parts of the first axis: queries, keys and values where these are joined, else equal parts."""
+    if parts == 3 and ".attention.qkv." in name:
+        head_width = config.head_width or config.width // config.num_heads
+        keys = (config.num_kv_heads or config.num_heads) * head_width
+        return (config.num_heads * head_width, keys, keys)
     return (shape[0] // parts,) * parts

@@ -13,7 +13,11 @@ BART_ENCODER, BART_DECODER = "model.encoder.layers.{layer}", "model.decoder.laye
 
 
 def read_sides(values: Mapping[str, Any]) -> Fields:
-    """Returns the scale of the embeddings; refuses sides that differ where one field of ours is of both."""
+    """Returns the scale of the embeddings; raises an error if encoder and decoder differ in a shared field.
+
+    Raises:
+      UnsupportedError: names what differs.
+    """
     heads, vocab_size = values.get("encoder_attention_heads", 16), values.get("vocab_size")
     same = {"decoder_attention_heads": heads, "decoder_vocab_size": vocab_size}
     found = {name: values.get(name) for name in same}
@@ -32,7 +36,7 @@ def read_sides(values: Mapping[str, Any]) -> Fields:
 
 
 def write_sides(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say these; undoes `read_sides`."""
+    """Returns the attributes for the scale and the two sides; undoes `read_sides`."""
     return {
         "decoder_attention_heads": config.num_heads,
         "scale_embedding": config.embedding_scale != 1.0,
@@ -43,6 +47,7 @@ def write_sides(config: models.TransformerConfig) -> Fields:
 
 
 def write_marian(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes of `write_sides`, and those of Marian alone."""
     return {
         **write_sides(config),
         "decoder_vocab_size": config.vocab_size,
@@ -51,7 +56,7 @@ def write_marian(config: models.TransformerConfig) -> Fields:
 
 
 def attributes(vocab_size: int, start_id: int) -> tuple[Attribute, ...]:
-    """Returns the attributes that both share, with a family's defaults."""
+    """Returns the attributes that Marian and BART share, with a family's defaults."""
     return (
         Attribute("vocab_size", ("vocab_size",), vocab_size),
         Attribute("max_position_embeddings", ("max_length",), 1024),
@@ -114,7 +119,7 @@ BART_INERT = frozenset(
         "extra_pos_embeddings",
         "force_bos_token_to_be_generated",
         "is_decoder",
-        # Published folders have these above 0. They act in training alone, where nothing here computes them.
+        # Above 0 in published folders. They act in training only, and jaxlm has no such dropouts.
         "activation_dropout",
         "decoder_layerdrop",
         "encoder_layerdrop",
@@ -127,7 +132,7 @@ SYNONYMS = {
 }
 ONLY = {
     "is_encoder_decoder": (True,),
-    # Without it transformers leaves every table apart, those of the two sides too.
+    # If False, transformers ties no tables, not even those of the two sides.
     "tie_word_embeddings": (True,),
     "add_bias_logits": (False, None),
     "tie_encoder_decoder": (False, None),
@@ -154,7 +159,7 @@ MARIAN = Family(
     write=write_marian,
     read_names=SIDES,
     tensors=BART_TENSORS,
-    # The waves, which are computed.
+    # Sinusoidal tables, which are computed.
     unused=(r"model\.(encoder|decoder)\.embed_positions\.weight",),
     **BART_FILES,
 )

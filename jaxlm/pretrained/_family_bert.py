@@ -5,7 +5,7 @@ from jaxlm.pretrained._activations import ACTIVATIONS
 from jaxlm.pretrained._attributes import Attribute
 from jaxlm.pretrained._family import Family, Fields, SourceModules
 
-# Norms after each sum, the sum of embeddings normalised, a transform before the output.
+# Post-norm, normalised embeddings, and a transform in front of the output.
 BERT_ENCODER = {
     "norm_placement": "post",
     "embedding_norm": True,
@@ -23,14 +23,14 @@ SIZES = (
 DROPOUT_ATTRIBUTE = Attribute(
     "hidden_dropout_prob", ("embedding_dropout", "attention_output_dropout", "mlp_dropout"), 0.1
 )
-# Beside its encoder it can be the decoder of another one, which is another model.
+# BERT can also be the decoder of another encoder, which is another model.
 NO_DECODER = {"add_cross_attention": (False, None), "is_decoder": (False, None)}
 # The first BERTs were written by TensorFlow.
 FIRST_NAMES = ((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
 
 
 def layers(layer: str) -> dict[str, str | SourceModules]:
-    """Returns the tensors of a block of BERT's kind, given the name of one."""
+    """Returns the tensors of a block as in BERT; `layer` is the name of a block in the file."""
     attention = f"{layer}.attention.self"
     return {
         "body.block.attention.qkv": SourceModules(
@@ -45,7 +45,7 @@ def layers(layer: str) -> dict[str, str | SourceModules]:
 
 
 def write_types(config: models.TransformerConfig) -> Fields:
-    """Returns how many token types there are: transformers adds the first one always."""
+    """Returns the number of token types; transformers always has at least one."""
     return {"type_vocab_size": max(config.token_types, 1)}
 
 

@@ -15,7 +15,7 @@ _FLAG = {False: False, None: False, True: True}
 
 
 def read_esm(values: Mapping[str, Any]) -> Fields:
-    """Returns the positions: turned ones, or a table as RoBERTa's."""
+    """Returns the positions: rotary ones, or a table as in RoBERTa."""
     if values.get("position_embedding_type", "absolute") == "absolute":
         return read_offset(values, rows=1026)
     check_head_width(values, values.get("hidden_size", 768) // values.get("num_attention_heads", 12))
@@ -27,7 +27,7 @@ def read_esm(values: Mapping[str, Any]) -> Fields:
 
 
 def write_esm(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say such positions; undoes `read_esm`."""
+    """Returns the attributes for the positions; undoes `read_esm`."""
     if not isinstance(config.position, models.Rotary):
         return write_offset(config)
     return {"max_position_embeddings": config.max_length, "rope_theta": config.position.base}
@@ -51,11 +51,11 @@ ESM = Family(
         Attribute("token_dropout", ("token_dropout",), False, _FLAG),
         Attribute("mask_token_id", ("mask_id",), None),
         *SIZES,
-        # The dropout of embeddings is switched off in transformers.
+        # transformers applies no dropout to the embeddings.
         Attribute("hidden_dropout_prob", ("attention_output_dropout", "mlp_dropout"), 0.1),
     ),
     inert=frozenset({"vocab_list"}),
-    # Null would leave the positions out.
+    # With null there would be no positions.
     only={
         **NO_DECODER,
         "position_embedding_type": ("absolute", "rotary"),

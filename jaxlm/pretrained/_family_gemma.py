@@ -29,9 +29,9 @@ GEMMA_TENSORS: dict[str, str | SourceModules] = {
 }
 ACTIVATION = Attribute("hidden_activation", ("activation",), "gelu_pytorch_tanh", GATED_ACTIVATIONS)
 SHARED = frozenset({"query_pre_attn_scalar", "sliding_window", "layer_types"})
-# `hidden_act` is what the first files say in the place of `hidden_activation`, which is what is computed.
+# The first files name `hidden_act` instead of `hidden_activation`, but transformers computes the latter.
 GEMMA_INERT = frozenset({"cache_implementation", "hidden_act"})
-# What the model of texts and images reads, of which this is the part for texts.
+# Attributes of the model for texts and images; only its part for texts is read.
 OF_IMAGES = frozenset({"image_size", "image_token_id", "layer_norm_eps", "mm_tokens_per_image", "patch_size"})
 
 
@@ -40,7 +40,7 @@ def read_scales_and_windows(values: Mapping[str, Any], every: int) -> Fields:
 
     Args:
       values: config.json.
-      every: one in so many blocks sees everything, where the file has no list.
+      every: every so many blocks one has full attention, if the file has no list of layer types.
     """
     depth = values.get("num_hidden_layers", 26)
     types = values.get("layer_types")
@@ -56,10 +56,16 @@ def read_scales_and_windows(values: Mapping[str, Any], every: int) -> Fields:
 
 
 def write_scales_and_windows(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say these; undoes `read_scales_and_windows`."""
+    """Returns the attributes for scales and windows; undoes `read_scales_and_windows`.
+
+    Raises:
+      ValueError: the config is not resolved.
+    """
+    if config.attention_scale is None:
+        raise ValueError("expected a resolved config, got one without attention_scale")
     scalar = config.attention_scale**-2
     whole = round(scalar)
-    # transformers wants the size of a window also where no block has one.
+    # transformers requires the size of a window even if no block has one.
     window = {} if config.window is None else {"sliding_window": config.window}
     return {
         "query_pre_attn_scalar": whole if math.isclose(whole, scalar, rel_tol=1e-9) else scalar,
@@ -69,14 +75,17 @@ def write_scales_and_windows(config: models.TransformerConfig) -> Fields:
 
 
 def read_gemma2(values: Mapping[str, Any]) -> Fields:
+    """Returns rotary positions, scales and windows of Gemma 2."""
     return {**read_rope(values), **read_scales_and_windows(values, 2)}
 
 
 def write_gemma2(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes for these; undoes `read_gemma2`."""
     return {**write_rope(config), **write_scales_and_windows(config)}
 
 
 def read_gemma3(values: Mapping[str, Any]) -> Fields:
+    """Returns rotary positions, scales and windows of Gemma 3."""
     every = values.get("sliding_window_pattern", values.get("_sliding_window_pattern", 6))
     return {
         **read_two_ropes(values, "rope_theta", 1e6, "rope_local_base_freq"),
@@ -85,34 +94,38 @@ def read_gemma3(values: Mapping[str, Any]) -> Fields:
 
 
 def write_gemma3(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes for these; undoes `read_gemma3`."""
     return {**write_two_ropes(config), **write_scales_and_windows(config)}
 
 
 def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, window_name: str) -> Fields:
-    """Returns the rotary positions of blocks that see everything and of those with a window.
+    """Returns the rotary positions of blocks with full attention and of those with a window.
 
     Args:
       values: config.json.
-      full_name: what older files call the base of the first.
-      full_base: what it is where they do not say it.
-      window_name: what they call the base of the second, which is 10000 where they do not say it.
+      full_name: the name in older files of the base for full attention.
+      full_base: the default of that base.
+      window_name: the name in older files of the base for a window, whose default is 10000.
+
+    Raises:
+      UnsupportedError: one line that names what is not supported.
     """
     told = values.get("rope_parameters") or {}
     raise_unsupported(
         [f"{name}={told[name]!r} in rope_parameters" for name in sorted({*told} - {FULL, SLIDING})]
     )
-    # Beside no parameters of its own the kind of the first is settled before older words are read.
+    # Without parameters of its own, full attention has the default kind, whatever older names say.
     full = {
         "rope_theta": values.get(full_name, full_base),
         **(told.get(FULL) or {"rope_type": "default"}),
     }
     full |= values.get("rope_scaling") or {}
     window = {"rope_theta": values.get(window_name, 10000.0), **(told.get(SLIDING) or {})}
-    shares = [one.pop("partial_rotary_factor", None) for one in (full, window)]
+    shares = [parameters.pop("partial_rotary_factor", None) for parameters in (full, window)]
     raise_unsupported(
         [f"partial_rotary_factor={share!r} in rope_parameters" for share in shares if share not in (None, 1)]
     )
-    # Of rope parameters by the kind of a block transformers reads all but this word.
+    # transformers ignores this parameter where there is a set of parameters for each kind of block.
     full.pop("truncate", None)
     scaled = {name: value for name, value in rope_fields(window, values).items() if name != "position.base"}
     raise_unsupported(
@@ -125,7 +138,7 @@ def read_two_ropes(values: Mapping[str, Any], full_name: str, full_base: float, 
 
 
 def write_two_ropes(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say these; undoes `read_two_ropes`."""
+    """Returns the attributes for both positions; undoes `read_two_ropes`."""
     rotary = config.position
     if not isinstance(rotary, models.Rotary):
         return {}
@@ -170,7 +183,7 @@ GEMMA3 = Family(
         Attribute("final_logit_softcapping", ("logit_softcap",), None),
     ),
     inert=GEMMA_INERT | OF_IMAGES,
-    # transformers reads the cap of the scores and does not apply it.
+    # transformers reads the softcap of the attention scores but does not apply it.
     only={
         "use_bidirectional_attention": (None, False),
         "attn_logit_softcapping": (None,),

@@ -57,7 +57,7 @@ def sizes(
     tied: bool = False,
     activation: Attribute | None = None,
 ) -> tuple[Attribute, ...]:
-    """Returns the attributes that these families share, with a family's defaults."""
+    """Returns the attributes that Llama and its variants share, with a family's defaults."""
     return (
         Attribute("vocab_size", ("vocab_size",), vocab_size),
         Attribute("hidden_size", ("width",), width),
@@ -76,15 +76,17 @@ def sizes(
 
 
 def read_qwen(values: Mapping[str, Any]) -> Fields:
+    """Returns rotary positions and the window of Qwen's models."""
     return {**read_rope(values), **read_late_window(values)}
 
 
 def write_qwen(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes for these; undoes `read_qwen`."""
     return {**write_rope(config), **write_late_window(config)}
 
 
 def read_mistral(values: Mapping[str, Any]) -> Fields:
-    """Returns rotary positions, and the blocks with a window where a file lists them, as Ministral's do."""
+    """Returns rotary positions, and the blocks with a window if a file lists them, as for Ministral."""
     types = values.get("layer_types")
     if types is None:
         return read_rope(values)
@@ -93,7 +95,7 @@ def read_mistral(values: Mapping[str, Any]) -> Fields:
 
 
 def write_mistral(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say these; undoes `read_mistral`."""
+    """Returns the attributes for these; undoes `read_mistral`."""
     types = layer_types(config)
     return {**write_rope(config), **({"layer_types": types} if len({*types}) > 1 else {})}
 

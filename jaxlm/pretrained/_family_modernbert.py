@@ -15,7 +15,11 @@ MODERNBERT_LAYER = "model.layers.{layer}"
 
 
 def read_modernbert(values: Mapping[str, Any]) -> Fields:
-    """Returns windows and rotary positions; `local_attention` counts both sides of a token."""
+    """Returns windows and rotary positions; `local_attention` counts both sides of a token.
+
+    Raises:
+      UnsupportedError: one line that names what is not supported.
+    """
     if values.get("rope_scaling"):
         raise_unsupported(["rope_scaling of all blocks, those with a window among them"])
     check_head_width(values, values.get("hidden_size", 768) // values.get("num_attention_heads", 12))
@@ -24,7 +28,7 @@ def read_modernbert(values: Mapping[str, Any]) -> Fields:
         depth = values.get("num_hidden_layers", 22)
         types = [SLIDING if layer % every else FULL for layer in range(depth)]
     pattern = pattern_of(types)
-    # Half of it has a name of its own, which holds where a file has both.
+    # `sliding_window` is half of it, and wins if a file has both.
     half = values.get("sliding_window")
     half = values.get("local_attention", 128) // 2 if half is None else int(half)
     windows = {"window": half + 1, "layer_pattern": pattern}
@@ -35,7 +39,7 @@ def read_modernbert(values: Mapping[str, Any]) -> Fields:
 
 
 def write_modernbert(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say these; undoes `read_modernbert`."""
+    """Returns the attributes for these; undoes `read_modernbert`."""
     window = {} if config.window is None else {"local_attention": 2 * (config.window - 1)}
     return {**write_two_ropes(config), **window, "layer_types": layer_types(config)}
 

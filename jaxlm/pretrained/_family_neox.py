@@ -17,7 +17,7 @@ from jaxlm.pretrained._rope import (
 
 
 def read_neox(values: Mapping[str, Any]) -> Fields:
-    """Returns the rotary positions, whose share and base have names of their own in older files."""
+    """Returns the rotary positions; older files have other names for their share and base."""
     head_width = values.get("hidden_size", 6144) // values.get("num_attention_heads", 64)
     check_head_width(values, head_width)
     older = {
@@ -28,7 +28,7 @@ def read_neox(values: Mapping[str, Any]) -> Fields:
 
 
 def write_neox(config: models.TransformerConfig) -> Fields:
-    """Returns the rotary positions; a share that is left out would be a quarter."""
+    """Returns the attributes for rotary positions, with the share, whose default is a quarter."""
     if not isinstance(config.position, models.Rotary):
         return {}
     return {"rope_parameters": {**rope_parameters(config), "partial_rotary_factor": config.position.share}}

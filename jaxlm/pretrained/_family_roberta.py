@@ -19,12 +19,12 @@ from jaxlm.pretrained._family_bert import (
 
 
 def read_offset(values: Mapping[str, Any], pad_id: int = 1, rows: int = 512) -> Fields:
-    """Returns the table of positions, in which the rows up to the padding's id belong to no position.
+    """Returns the table of positions, whose rows up to the padding id belong to no position.
 
     Args:
       values: config.json.
-      pad_id: transformers' own, where the file names none.
-      rows: the same for the table.
+      pad_id: the default of transformers for the padding id.
+      rows: the default of transformers for the rows of the table.
     """
     named = values.get("pad_token_id", pad_id)
     offset = 0 if named is None else named + 1
@@ -36,16 +36,17 @@ def read_offset(values: Mapping[str, Any], pad_id: int = 1, rows: int = 512) -> 
 
 
 def write_offset(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say such a table; undoes `read_offset`."""
+    """Returns the attributes for such a table; undoes `read_offset`."""
     offset = config.position.offset if isinstance(config.position, models.Learned) else 0
     return {"max_position_embeddings": config.max_length + offset, "pad_token_id": max(offset - 1, 0)}
 
 
 def write_roberta(config: models.TransformerConfig) -> Fields:
+    """Returns the attributes for positions and token types."""
     return {**write_offset(config), **write_types(config)}
 
 
-# The head of RoBERTa, which ESM took over.
+# The head of RoBERTa, which ESM has too.
 ROBERTA_HEAD = {
     "head.transform": "lm_head.dense",
     "head.norm": "lm_head.layer_norm",

@@ -1,4 +1,4 @@
-"""T5, its first version and 1.1, in whose files Flan-T5 comes too."""
+"""T5, its first version and 1.1; Flan-T5 has the form of 1.1."""
 
 import dataclasses
 from collections.abc import Collection, Mapping
@@ -9,10 +9,10 @@ from jaxlm.pretrained._activations import GATED_ACTIVATIONS, UNGATED_WORDS
 from jaxlm.pretrained._attributes import Attribute, architecture_names, collect_errors, raise_unsupported
 from jaxlm.pretrained._family import Family, Fields, SourceModules
 
-# Classes of a model of both sides.
+# Classes of a model with encoder and decoder.
 T5_BOTH_SIDES = frozenset({"T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"})
 T5_ENCODER, T5_DECODER = "encoder.block.{layer}", "decoder.block.{layer}"
-# How a feed-forward is called, by our activation.
+# By our activation, the name of the feed-forward.
 FORWARD = {
     "relu": "relu",
     "geglu_tanh": "gated-gelu",
@@ -24,9 +24,12 @@ FORWARD = {
 
 
 def read_forward(values: Mapping[str, Any]) -> Fields:
-    """Returns the activation: `gated-gelu` is the approximated one.
+    """Returns the activation; `gated-gelu` is the tanh approximation.
 
-    Files of 1.1 say its parts too, and where these differ from the word, they hold.
+    Files of 1.1 also name the parts of the feed-forward, which win over the name of the whole.
+
+    Raises:
+      UnsupportedError: the activation is not supported.
     """
     word = values.get("feed_forward_proj") or "relu"
     gated = values.get("is_gated_act", word.startswith("gated-"))
@@ -40,10 +43,11 @@ def read_forward(values: Mapping[str, Any]) -> Fields:
 
 
 def read_head(values: Mapping[str, Any]) -> Fields:
-    """Returns what the head is, and the token that the decoder begins with.
+    """Returns the fields of the head, and the token with which the decoder begins.
 
-    The first version ties its head and scales what it reads; 1.1 does neither. Files of transformers 4 say
-    both by `tie_word_embeddings`; those of 5 say `scale_decoder_outputs` and call every head tied.
+    The first version ties its head and scales the head's input; 1.1 does neither. Files of transformers 4 say
+    both by `tie_word_embeddings`. Files of transformers 5 have `scale_decoder_outputs` and call every head
+    tied.
     """
     scaled = values.get("scale_decoder_outputs", values.get("tie_word_embeddings") is not False)
     start = values.get("decoder_start_token_id")
@@ -55,7 +59,11 @@ def read_head(values: Mapping[str, Any]) -> Fields:
 
 
 def check_sides(values: Mapping[str, Any]) -> None:
-    """Refuses a model of both sides that is called one of a single side, as an encoder alone may be."""
+    """Raises an error if a model with encoder and decoder is not called so; an encoder alone may not be.
+
+    Raises:
+      UnsupportedError: `is_encoder_decoder` is not True.
+    """
     named = architecture_names(values)
     has_both = not named or not T5_BOTH_SIDES.isdisjoint(named)
     if has_both and values.get("is_encoder_decoder", True) is not True:
@@ -63,13 +71,14 @@ def check_sides(values: Mapping[str, Any]) -> None:
 
 
 def read_t5(values: Mapping[str, Any]) -> Fields:
+    """Returns activation and head, after the check of both sides."""
     return collect_errors(
         [lambda: check_sides(values), lambda: read_forward(values), lambda: read_head(values)]
     )
 
 
 def write_head(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say these; undoes `read_head`."""
+    """Returns the attributes for these; undoes `read_t5`."""
     return {
         "tie_word_embeddings": config.tie_embeddings,
         "scale_decoder_outputs": config.output_scale != 1.0,
@@ -80,7 +89,7 @@ def write_head(config: models.TransformerConfig) -> Fields:
 
 
 def infer_tied_head(config: models.TransformerConfig, names: Collection[str]) -> models.TransformerConfig:
-    """Returns a config whose head is tied unless it has a kernel of its own: of 1.1 only its tensors say."""
+    """Returns the config with a tied head, unless the file has a kernel for it: for 1.1 only tensors tell."""
     if config.output_scale != 1.0:
         return config
     return dataclasses.replace(config, tie_embeddings="lm_head.weight" not in names)
@@ -180,7 +189,7 @@ T5 = Family(
     },
     prefix="",
     head=("lm_head.",),
-    # The first files have a table of distances to the memory, which none reads.
+    # The first files have a table of distances for cross-attention, which is not used.
     unused=(r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",),
     copies={"encoder.embed_tokens.weight": "shared.weight", "decoder.embed_tokens.weight": "shared.weight"},
     tied={"lm_head.weight": "shared.weight"},

@@ -1,4 +1,4 @@
-"""What a model is, as one line of hexadecimal digits."""
+"""A digest of a model's parameters."""
 
 import hashlib
 from typing import Any
@@ -14,8 +14,10 @@ def weights_fingerprint(params: Any) -> str:
       params: of a model.
 
     Example:
-      >>> one, other = ({"scale": np.full(2, value, np.float32)} for value in (1.0, 1.5))
-      >>> len(weights_fingerprint(one)), weights_fingerprint(one) == weights_fingerprint(other)
+      >>> import numpy as np
+      >>> from jaxlm.pretrained import weights_fingerprint
+      >>> first, second = ({"scale": np.full(2, value, np.float32)} for value in (1.0, 1.5))
+      >>> len(weights_fingerprint(first)), weights_fingerprint(first) == weights_fingerprint(second)
       (64, False)
     """
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""A model's folder: config.json, tokenizer.json and model.safetensors, written."""
+"""Writes a model's folder: config.json, tokenizer.json and model.safetensors."""
 
 import dataclasses
 import os
@@ -30,23 +30,27 @@ def save_model(
 ) -> None:
     """Writes a model that `load` opens: tokenizer.json, then model.safetensors, then config.json.
 
-    Each file is replaced as a whole. Tensors are named by their path joined with dots, blocks one by one
-    (`body.block_00.attention.qkv.kernel`) whether or not the model scans over them, in the dtype they have.
+    Each file is replaced atomically. A tensor is named by its dotted path, block by block even if the model
+    scans over its blocks (`body.block_00.attention.qkv.kernel`), and keeps its dtype.
 
     Args:
       folder: made if it does not exist.
-      config: the model's.
+      config: of the model.
       params: the "params" of its variables.
       tokenizer: written too, or None.
       kind: of the model, by name or as a record; see `models.build`.
-      head: what `models.build` takes beside config and kind.
-      extra: further entries of config.json, of values that JSON holds.
+      head: as for `models.build`.
+      extra: further entries of config.json, with values that JSON can hold.
 
     Raises:
-      ValueError: if the parameters are not the config's, or `extra` has a key of the model's own.
-      WriteError: if a file cannot be written; `errno.ENOSPC` for no room on disk. The old file stays.
+      ModelError: the parameters do not fit the config.
+      UsageError: `extra` has a key that the model's description uses.
+      WriteError: a file cannot be written (`errno.ENOSPC` on a full disk); the old file stays.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained import save_model
       >>> import jax, jax.numpy as jnp, tempfile
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> params = models.build(config).init(jax.random.key(0), jnp.array([[1]]))["params"]
@@ -64,7 +68,7 @@ def save_model(
         folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         tokenizer.save(folder / TOKENIZER)
-    # A strided view would be written in the order of its memory.
+    # safetensors writes a strided view in the order of its memory.
     arrays = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
     write_tensors(folder / TENSORS, arrays)
     io.write_text(folder / CONFIG, text)
@@ -79,23 +83,26 @@ def save_description(
     head: models.Heads = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes what `save_model` writes but the parameters: tokenizer.json and config.json.
+    """Writes the files of `save_model` without the parameters: tokenizer.json and config.json.
 
-    A folder that keeps parameters in a form of its own, as a checkpoint does, is a model's with these two.
+    With them, a folder that keeps its parameters in another form, such as a checkpoint, opens as a model.
 
     Args:
-      folder: an existing one.
-      config: as for `save_model`, and so are the others.
-      tokenizer: the model's.
-      kind: of the model.
-      head: what `models.build` takes beside config and kind.
+      folder: an existing folder.
+      config: of the model.
+      tokenizer: of the model.
+      kind: of the model, by name or as a record.
+      head: as for `models.build`.
       extra: further entries of config.json.
 
     Raises:
-      ValueError: if `extra` has a key of the model's own.
-      WriteError: if a file cannot be written.
+      UsageError: `extra` has a key that the model's description uses.
+      WriteError: a file cannot be written.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm import models, tokenizers
+      >>> from jaxlm.pretrained import save_description
       >>> import tempfile
       >>> folder = tempfile.mkdtemp()
       >>> config = models.TransformerConfig(vocab_size=260)
@@ -109,24 +116,25 @@ def save_description(
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a safetensors file, whole or not at all.
+    """Writes a safetensors file atomically.
 
     Args:
       path: the file.
-      arrays: contiguous.
+      arrays: contiguous arrays by name.
 
     Raises:
-      WriteError: if it cannot be written, with the system's own number.
+      WriteError: the file cannot be written; has the system's error number.
     """
-    # transformers asks every file for the framework that it is of.
+    # transformers requires this entry.
     described = {"format": "pt"}
     io.write_atomically(path, lambda partial: safetensors.numpy.save_file(dict(arrays), partial, described))
 
 
 def member_folders(folder: str | os.PathLike[str]) -> list[Path]:
-    """Returns the folders of an ensemble's members in order; none where the folder holds no ensemble.
+    """Returns the folders of an ensemble's members in order; an empty list if it is no ensemble's folder.
 
     Example:
+      >>> from jaxlm.pretrained import member_folders
       >>> import tempfile
       >>> member_folders(tempfile.mkdtemp())
       []

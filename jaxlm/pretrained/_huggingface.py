@@ -1,4 +1,4 @@
-"""Models of Hugging Face folders: their family's table turns tensors into parameters, read one by one."""
+"""Models in Hugging Face folders: the family's table maps tensors to parameters, read one by one."""
 
 import functools
 import logging
@@ -18,18 +18,22 @@ from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._tensors import Parts, check_stored
 
 LOG = logging.getLogger(__name__)
-PIECE = 1 << 20  # elements compared at a time
+BLOCK = 1 << 20  # elements that are compared at a time
 
 
 class ImportedConfig(NamedTuple):
-    """What a config.json of Hugging Face says."""
+    """A Hugging Face config.json: the family of its model, and our config for it."""
 
     family: Family
     config: models.TransformerConfig
 
 
 def read_config(path: Path, values: Mapping[str, Any]) -> ImportedConfig:
-    """Returns family and config of a config.json; names in it that nothing reads are told once.
+    """Returns family and config of a config.json; logs, once, names that nothing reads.
+
+    Args:
+      path: of the file, for messages.
+      values: its content.
 
     Raises:
       ModelError: one line that names the file and every attribute that is not supported.
@@ -53,7 +57,7 @@ def read_config(path: Path, values: Mapping[str, Any]) -> ImportedConfig:
 
 @functools.cache
 def _tell(line: str) -> None:
-    """Logs a line once in a process: a command opens a folder more than once."""
+    """Logs a line once in a process, because a command may open a folder several times."""
     LOG.warning("%s", line)
 
 
@@ -64,27 +68,27 @@ def find_tensors(
     config: models.TransformerConfig,
     kind: models.ModelKind,
 ) -> dict[str, Parts]:
-    """Returns how to read every parameter, by its dotted name, from the tensors of a folder.
+    """Returns, by dotted name of each parameter, the function that reads it from the tensors of a folder.
 
     Args:
-      where: what errors call them.
-      stored: by name in the files.
-      family: whose names they are.
+      where: the folder or file, for errors.
+      stored: the tensors by their name in the files.
+      family: of the model.
       config: of the model.
-      kind: the family's, or that without a head.
+      kind: the family's kind, or the kind without a head.
 
     Raises:
-      ValueError: one line that names every missing, unexpected and misshapen tensor.
+      ModelError: one line that names every missing, unexpected and misshapen tensor.
     """
     rows, names = family.rows(config, kind), family.names(config, stored, kind)
     known = {canonical: stored[name] for canonical, name in names.found.items()}
-    told_apart = {*names.found.values(), *names.repeated, *names.unused, *names.further}
-    twice = {f"{name} (under two names)": stored[name] for name in stored if name not in told_apart}
+    sorted_names = {*names.found.values(), *names.repeated, *names.unused, *names.further}
+    twice = {f"{name} (under two names)": stored[name] for name in stored if name not in sorted_names}
     shapes = {name: shape for row in rows for name, shape in zip(row.theirs, file_shapes(row), strict=True)}
     known |= _zeros(where, {name: shapes[name] for name in family.zeros & shapes.keys() - known.keys()})
-    again = {name: stored[name] for name in names.repeated}
-    wanted = {name: shapes[names.repeated[name]] for name in again}
-    check_stored(where, known | twice | again, shapes | wanted)
+    repeated = {name: stored[name] for name in names.repeated}
+    repeated_shapes = {name: shapes[names.repeated[name]] for name in repeated}
+    check_stored(where, known | twice | repeated, shapes | repeated_shapes)
     return {row.ours: partial(_parts, row, known) for row in rows}
 
 
@@ -95,10 +99,17 @@ def check_repeated(
     config: models.TransformerConfig,
     kind: models.ModelKind,
 ) -> None:
-    """Refuses files in which tensors differ that the config ties to each other; reads them.
+    """Reads the tensors that the config ties to each other, and raises an error if they differ.
+
+    Args:
+      where: the folder or file, for errors.
+      stored: the tensors by their name in the files.
+      family: of the model.
+      config: of the model.
+      kind: the family's kind, or the kind without a head.
 
     Raises:
-      ModelError: one line that names them.
+      ModelError: one line that names the tensors that differ.
     """
     names = family.names(config, stored, kind)
     pairs = [(name, names.found[canonical]) for name, canonical in names.repeated.items()]
@@ -112,7 +123,7 @@ def check_repeated(
 
 
 def _zeros(where: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, StoredTensor]:
-    """Tensors that a file leaves out, as if it held zeros."""
+    """Tensors of zeros in the place of tensors that a file leaves out."""
     kind = np.dtype(np.float32)
     return {
         name: StoredTensor(Path(where), kind, shape, partial(np.zeros, shape, kind))
@@ -125,9 +136,9 @@ def _parts(row: TensorRow, known: Mapping[str, StoredTensor]) -> list[np.ndarray
 
 
 def _are_same(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two arrays hold the same bytes, compared piece by piece."""
+    """Whether two arrays hold the same bytes, compared block by block."""
     if first.dtype != second.dtype:
         return False
     left, right = (array.reshape(-1) for array in (first, second))
-    starts = range(0, left.size, PIECE)
-    return all(left[at : at + PIECE].tobytes() == right[at : at + PIECE].tobytes() for at in starts)
+    starts = range(0, left.size, BLOCK)
+    return all(left[at : at + BLOCK].tobytes() == right[at : at + BLOCK].tobytes() for at in starts)

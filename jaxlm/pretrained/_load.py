@@ -1,4 +1,4 @@
-"""Opening a model: a run's folder or a Hugging Face folder, by path or by name."""
+"""Opens a model: a run's folder or a Hugging Face folder, by path or by name."""
 
 import dataclasses
 import functools
@@ -29,23 +29,23 @@ from jaxlm.pretrained._weights import open_weights
 GENERATION_CONFIG, SETTINGS = "generation_config.json", "tokenizer_config.json"
 LOG = logging.getLogger(__name__)
 DType = Literal["float32", "bfloat16"]
-# By these a folder shows that it holds a tokenizer; `tokenizers.load` says what it makes of them.
+# A folder with one of these files has a tokenizer, which `tokenizers.load_tokenizer` opens.
 VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "*.model", "*.spm")
 
 
 class ModelSummary(NamedTuple):
-    """What a folder holds, none of its tensors read.
+    """What a model's folder holds, without any tensor being read.
 
     Attributes:
-      folder: where it is.
-      config: of its model.
-      kind: of its model.
+      folder: the folder.
+      config: of the model.
+      kind: of the model.
       head: as in `Loaded`.
       extra: as in `Loaded`.
       family: the `model_type` of a Hugging Face folder; None for a run's folder.
-      shapes: of every parameter by its dotted name.
-      stored: the types that the files keep them in.
-      left_out: modules of the files that are further heads, and no part of the model.
+      shapes: the shape of every parameter by its dotted name.
+      stored: the dtypes of the tensors in the files.
+      left_out: modules in the files that are further heads and no part of the model.
     """
 
     folder: Path
@@ -60,6 +60,8 @@ class ModelSummary(NamedTuple):
 
 
 class _Source(NamedTuple):
+    """A folder, and the description of its model."""
+
     folder: Path
     description: Description
     family: Family | None  # of a Hugging Face folder
@@ -75,39 +77,40 @@ def load(
     head: str | None = None,
     needs_head: bool = False,
 ) -> Loaded:
-    """Opens a model: a run's folder, one of its checkpoints, what `save_model` wrote, a Hugging Face folder.
+    """Opens a model: a run's folder or checkpoint, a folder of `save_model`, or a Hugging Face folder.
 
-    Weights are mapped and become parameters one by one: a process needs memory for those alone, and on their
-    way to a GPU for the largest. The order of weights is that of `transformers`: model.safetensors, its
-    shards, then torch's .bin files, which are read through torch's `weights_only` loading alone.
+    Weights are memory-mapped and become parameters one by one: a process needs memory for the parameters
+    alone, or, if they go to a GPU, for the largest one. Weight files are chosen as in `transformers`:
+    model.safetensors, its shards, then torch's .bin files, which are read with `weights_only` alone.
 
-    A folder of an encoder alone, BertModel and its like, opens as a kind without a head: hidden states, and
-    what `training.experiment_from_model` draws a new head on. Further heads beside a model are left out, which one
-    warning says.
+    A folder of an encoder alone, such as BertModel, opens as a kind without a head: it gives hidden states,
+    and `training.experiment_from_model` adds a new head to it. Further heads in the files are left out with a
+    warning.
 
     Args:
       name: the folder; `RUN@best`, `RUN@last` or `RUN@STEP` for a checkpoint of a run; or the name of a model
         on the Hugging Face hub, `OWNER/NAME@REVISION`, which is looked up in the local cache and then
         downloaded (see `find_folder`).
-      dtype: what to keep parameters in and compute in; None: as a run's config says, and float32 for a
-        Hugging Face folder.
-      compute_dtype: what to compute in, where that is another.
-      kind: of a run's model, where it is a `ModelKind` of your own that has no reference to be imported by,
-        or one that is not followed: for a folder from the hub none is, nor one into the folder itself.
-      head: of a "joint" model, the one head to open it with, as the model of that head alone; None: all.
-      needs_head: whether a body without a head is refused, before a tensor of it is read.
+      dtype: the dtype of the parameters and of the computation; None: that of a run's config, or float32 for
+        a Hugging Face folder.
+      compute_dtype: the dtype of the computation, if it differs.
+      kind: the kind of a run's model, if it is your own `ModelKind` and cannot be imported by a reference
+        (for a folder from the hub no reference is followed, nor one into the folder itself).
+      head: the one head with which to open a "joint" model, as the model of that head alone; None: all heads.
+      needs_head: whether to refuse a body without a head, before any tensor is read.
 
     Returns:
-      `Loaded`.
+      The model, its parameters and its tokenizer.
 
     Raises:
-      FileNotFoundError: if there is no model.
-      ReadError: if the system does not let a file be read.
-      ModelError: if the folder is an ensemble's, a file cannot be read or is not whole, the config has what
-        is not supported, tensors are missing, unexpected or misshapen (one line that names them all), the
-        tokenizer has ids without a row, or there is no such head, or none where one is needed.
+      ModelNotFoundError: there is no model.
+      ReadError: the system does not let a file be read.
+      ModelError: the folder is an ensemble's; a file cannot be read or is not whole; the config has something
+        that is not supported; tensors are missing, unexpected or misshapen (one line names them all); the
+        tokenizer has ids without a row in the embedding; there is no such head, or none where one is needed.
 
     Example:
+      >>> from jaxlm.pretrained import load
       >>> load("./nowhere")
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
@@ -133,17 +136,18 @@ def load(
 
 
 def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = None) -> ModelSummary:
-    """Returns what a model's folder holds; only headers are read.
+    """Returns what a model's folder holds; of the weights only headers are read.
 
     Args:
       name: as for `load`.
       kind: as for `load`.
 
     Raises:
-      FileNotFoundError: if there is no model.
-      ValueError: if a file cannot be read, or the config has what is not supported.
+      ModelNotFoundError: there is no model.
+      ModelError: a file cannot be read, or the config has something that is not supported.
 
     Example:
+      >>> from jaxlm.pretrained import inspect
       >>> inspect("./nowhere")
       Traceback (most recent call last):
       jaxlm.errors.ModelNotFoundError: no model at ./nowhere: no such folder
@@ -168,13 +172,13 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
 
 
 def kind_name(name: str | os.PathLike[str]) -> str | None:
-    """Returns what a run's config.json calls the kind of its model; None of a folder that is no run's.
+    """Returns the name of a model's kind in a run's config.json; None for a folder that is not a run's.
 
     Args:
       name: as for `load`.
 
     Raises:
-      FileNotFoundError: if there is no folder.
+      ModelNotFoundError: there is no folder.
     """
     with io.reading_from(name):
         values = _values(find_folder(name) / CONFIG)
@@ -184,7 +188,7 @@ def kind_name(name: str | os.PathLike[str]) -> str | None:
 def _opened(
     name: str | os.PathLike[str], kind: models.KindOrName | None
 ) -> tuple[_Source, dict[str, StoredTensor]]:
-    """A model and its tensors, none of them read; their names settle what it is."""
+    """A model and its tensors, which are not read; their names complete the description."""
     source = _find(name, kind)
     if is_checkpoint(source.folder):
         return source, open_checkpoint(source.folder, source.description.config)
@@ -196,13 +200,13 @@ def _opened(
     if source.family is None:
         return source, stored
     try:
-        return _settled(source, source.family, stored), stored
+        return _completed(source, source.family, stored), stored
     except ValueError as error:
         raise ModelError(f"{_where(source.folder, stored)}: {error}") from error
 
 
-def _settled(source: _Source, family: Family, stored: Mapping[str, StoredTensor]) -> _Source:
-    """A Hugging Face folder, with what only the names of its tensors say."""
+def _completed(source: _Source, family: Family, stored: Mapping[str, StoredTensor]) -> _Source:
+    """The description of a Hugging Face folder, completed by the names of its tensors."""
     config, _, heads, extra = source.description
     config = family.settle(config, canonical_names(stored, family.scheme))
     kind = infer_model_kind(family, config, stored, architecture_names(extra[HUGGINGFACE]))
@@ -245,26 +249,26 @@ def _find(name: str | os.PathLike[str], kind: models.KindOrName | None) -> _Sour
 
 
 def _is_ours(values: Mapping[str, Any]) -> bool:
-    """Whether a config.json is that of a run; a damaged one is read as such too."""
+    """Whether a config.json is a run's; a damaged one counts as a run's too."""
     if {"model_type", "architectures"} & values.keys():
         return {"model", "objective"} <= values.keys()
     return not values or bool({*OWN_KEYS} & values.keys())
 
 
 def _told_ends(path: Path) -> dict[str, Any]:
-    """What an exported model's tokenizer_config.json says of the ends of texts, under its own name."""
+    """The entry "jaxlm_ends" in the tokenizer_config.json of an exported model, if there is one."""
     told = _values(path).get(ENDS)
     if told is None:
         return {}
     sides = [told.get(side) for side in ("opening", "closing")] if isinstance(told, dict) else [None]
-    if not all(isinstance(side, list) and all(isinstance(one, str) for one in side) for side in sides):
-        wanted = '{"opening": ["[CLS]"], "closing": ["[SEP]"]}'
-        raise ModelError(f"{path}: {ENDS} holds lists of tokens, such as {wanted}: got {told!r}")
+    if not all(isinstance(side, list) and all(isinstance(token, str) for token in side) for side in sides):
+        example = '{"opening": ["[CLS]"], "closing": ["[SEP]"]}'
+        raise ModelError(f"{path}: {ENDS} holds lists of tokens, such as {example}: got {told!r}")
     return {ENDS: told}
 
 
 def _values(path: Path) -> Mapping[str, Any]:
-    """What tells whose config.json it is; `read_description` says what is wrong with one of ours."""
+    """The values of a JSON file; empty if it is damaged, which `read_description` then reports."""
     try:
         values = io.parse_json(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
@@ -274,18 +278,20 @@ def _values(path: Path) -> Mapping[str, Any]:
 
 def _in_dtype(description: Description, dtype: DType | None, compute_dtype: DType | None) -> Description:
     config = description.config
-    kept, computed = dtype or config.param_dtype, compute_dtype or dtype or config.dtype
-    return description._replace(config=dataclasses.replace(config, dtype=computed, param_dtype=kept))
+    param_dtype, compute_dtype = dtype or config.param_dtype, compute_dtype or dtype or config.dtype
+    return description._replace(
+        config=dataclasses.replace(config, dtype=compute_dtype, param_dtype=param_dtype)
+    )
 
 
 def _parts(source: _Source, stored: Mapping[str, StoredTensor]) -> dict[str, Parts]:
-    """How to read every parameter, known to be there and of its shape."""
+    """The functions that read the parameters, whose presence and shapes have been checked."""
     (config, kind, heads, _), where = source.description, _where(source.folder, stored)
     if source.family is not None:
         return find_tensors(where, stored, source.family, config, kind)
     shapes = expected_shapes(dataclasses.replace(config, scan_layers=False), kind, heads)
     check_stored(where, stored, shapes)
-    return {name: lambda one=stored[name]: [one.read()] for name in shapes}
+    return {name: lambda tensor=stored[name]: [tensor.read()] for name in shapes}
 
 
 def _where(folder: Path, stored: Mapping[str, StoredTensor]) -> str:
@@ -294,13 +300,14 @@ def _where(folder: Path, stored: Mapping[str, StoredTensor]) -> str:
 
 
 def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
-    folder, vocab_size = source.folder, source.description.config.vocab_size
-    # A run keeps its own in one file; beside others' weights it may lie in several.
-    place = folder if source.family is not None else folder / TOKENIZER
+    folder, config = source.folder, source.description.config
+    # A run's tokenizer is one file; a Hugging Face folder may have it in several.
+    path = folder if source.family is not None else folder / TOKENIZER
     names = VOCABULARIES if source.family is not None else (TOKENIZER,)
     if not any(list(folder.glob(name)) for name in names):
         return None
-    tokenizer = tokenizers.load(place, rows=vocab_size)
+    tokenizer = tokenizers.load_tokenizer(path, rows=config.vocab_size)
+    vocab_size = tokenizer.vocab_size if config.vocab_size is None else config.vocab_size
     try:
         tokenizer, dropped = tokenizers.fit_tokenizer(tokenizer, vocab_size)
     except ModelError as error:
@@ -314,7 +321,7 @@ def _tokenizer(source: _Source) -> tokenizers.Tokenizer | None:
 
 @functools.cache
 def _tell_spare_rows(folder: str, rows: int, ids: int) -> None:
-    """Says once in a process that a model predicts ids which stand for no token."""
+    """Logs, once in a process, that a model can predict ids which have no token."""
     LOG.warning(
         "%s: the embedding has %d rows and the tokenizer %d ids: the last %d rows stand for no token",
         *(folder, rows, ids, rows - ids),

@@ -1,4 +1,4 @@
-"""A model that was opened: what it is, its parameters and its tokenizer."""
+"""An opened model: its description, its parameters and its tokenizer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,8 +8,8 @@ from jaxlm.errors import ModelError, UsageError
 
 HUGGINGFACE = "huggingface"
 GENERATION = "generation"
-# The key of tokenizer_config.json, and of `extra`, that says what stood around texts in training, where the
-# template of tokenizer.json does not: tokens as `{"opening": ["[CLS]"], "closing": ["[SEP]"]}`.
+# The key, in tokenizer_config.json and in `extra`, of the tokens around texts in training, if the template in
+# tokenizer.json lacks them: `{"opening": ["[CLS]"], "closing": ["[SEP]"]}`.
 ENDS = "jaxlm_ends"
 
 
@@ -26,40 +26,54 @@ class _LoadedFields(NamedTuple):
 
 
 class Loaded(_LoadedFields):
-    """A model that is ready to use.
+    """An opened model, ready to use.
 
-    Gradients of what it computes need nothing more; forward mode (`jax.jvp`, `jax.jacfwd`) needs the function
-    that is differentiated to be decorated with `ops.derivatives("any")`.
+    `jax.grad` works on it directly. Forward mode (`jax.jvp`, `jax.jacfwd`) requires that the differentiated
+    function is decorated with `ops.derivatives("any")`.
 
     Attributes:
-      config: what it is made of.
-      kind: what it is made as and what may be asked of it; may be given by its name in `models.KINDS`.
-      model: the module.
-      params: its parameters; `model.apply({"params": params}, tokens)`.
-      tokenizer: its tokenizer, or None where there is none beside it.
-      extra: whatever else its config.json holds; of a Hugging Face folder the whole of it as "huggingface",
-        and its generation_config.json as "generation"; of one that was exported from here, "jaxlm_ends", what
-        opened and closed its texts in training where its tokenizer's file does not say so.
-      head: of a classifier or a regression its `HeadConfig`; of a "joint" model its heads by name; else None.
-      members: of an ensemble, how many models the parameters are of, on a leading axis; None: it is one.
-      shared_body: of an ensemble, whether that axis is on all parameters but those of `body`.
+      config: the config of the transformer.
+      kind: the kind of the model, which says what it can do; may be given by its name in `models.KINDS`.
+      model: the linen module; `model.apply({"params": params}, tokens)`.
+      params: the parameters.
+      tokenizer: the tokenizer; None if there is none beside the model (`text_tokenizer` is never None).
+      extra: further entries of config.json. For a Hugging Face folder "huggingface" is its whole config.json
+        and "generation" its generation_config.json; for an exported model "jaxlm_ends" has the tokens around
+        texts in training that its tokenizer's file does not have.
+      head: the `HeadConfig` of a classifier or a regression; the heads of a "joint" model by name; else None.
+      members: the number of models in an ensemble, whose parameters have a leading axis `E`; None: one model.
+      shared_body: whether the parameters of an ensemble's `body` lack that axis.
     """
 
     __slots__ = ()
 
-    def __new__(cls, config: models.TransformerConfig, kind: models.KindOrName, *rest: Any, **named: Any):
-        return super().__new__(cls, config, models.as_kind(kind), *rest, **named)
+    def __new__(
+        cls,
+        config: models.TransformerConfig,
+        kind: models.KindOrName,
+        model: models.Model,
+        params: dict[str, Any],
+        tokenizer: tokenizers.Tokenizer | None,
+        extra: dict[str, Any],
+        head: models.Heads = None,
+        members: int | None = None,
+        shared_body: bool = False,
+    ) -> "Loaded":
+        kind = models.as_kind(kind)
+        return super().__new__(cls, config, kind, model, params, tokenizer, extra, head, members, shared_body)
 
     def check_single(self, what: str) -> None:
-        """Refuses an ensemble where one model is wanted.
+        """Raises an error if this is an ensemble.
 
         Args:
-          what: who wants it, for the message.
+          what: the function that takes one model only, for the message.
 
         Raises:
-          UsageError: if it is an ensemble.
+          UsageError: it is an ensemble.
 
         Example:
+          >>> from jaxlm import models
+          >>> from jaxlm.pretrained import Loaded
           >>> config = models.TransformerConfig(vocab_size=7)
           >>> ensemble = Loaded(config, "causal_lm", models.build(config), {}, None, {}, members=3)
           >>> ensemble.check_single("generate")
@@ -73,30 +87,53 @@ class Loaded(_LoadedFields):
             )
 
     @property
+    def text_tokenizer(self) -> tokenizers.Tokenizer:
+        """The tokenizer, for code that reads or writes texts and cannot go on without one.
+
+        Raises:
+          UsageError: the model has no tokenizer.
+
+        Example:
+          >>> from jaxlm import models, pretrained
+          >>> config = models.TransformerConfig(vocab_size=7)
+          >>> loaded = pretrained.Loaded(config, "causal_lm", models.build(config), {}, None, {})
+          >>> loaded.text_tokenizer
+          Traceback (most recent call last):
+          jaxlm.errors.UsageError: there is no tokenizer beside this model: texts cannot be read; put its ...
+        """
+        if self.tokenizer is None:
+            raise UsageError(
+                "there is no tokenizer beside this model: texts cannot be read; put its tokenizer.json into "
+                "the model's folder"
+            )
+        return self.tokenizer
+
+    @property
     def ends(self) -> bool:
-        """Whether it was trained on texts with ends (see `has_end_tokens`)."""
+        """Whether it was trained on texts with opening or closing tokens (see `has_end_tokens`)."""
         return has_end_tokens(self.extra)
 
     @property
     def frame(self) -> tokenizers.Frame | None:
-        """What it was trained to see around a text; None: what its tokenizer's file says, as published.
+        """The ids around a text in training, for the argument `trained` of `tokenizers.text_frame`.
 
-        It is what `tokenizers.text_frame` takes as `trained`.
+        None: the model is a published one, for which the tokenizer's file says it.
         """
         told = training_frame(self.tokenizer, self.kind, self.extra)
         return told if told is not None or self.ends else tokenizers.Frame()
 
 
 def has_end_tokens(extra: Mapping[str, Any]) -> bool:
-    """Returns whether a model was trained on texts that tokens of its tokenizer open or close.
+    """Returns whether a model was trained on texts with opening or closing tokens.
 
-    One that was trained here says so in its experiment (`data.ends`), one that was exported in its
-    tokenizer's settings; any other model of Hugging Face was.
+    For a model of jaxlm its experiment says so (`data.ends`), for an exported one its tokenizer's settings.
+    Every other Hugging Face model counts as trained with them.
 
     Args:
       extra: of `Loaded` or `ModelSummary`.
 
     Example:
+      >>> from jaxlm.pretrained import has_end_tokens
       >>> has_end_tokens({"huggingface": {"model_type": "bert"}})
       True
       >>> has_end_tokens({"experiment": {"data": {"ends": False}}})
@@ -115,7 +152,7 @@ def has_end_tokens(extra: Mapping[str, Any]) -> bool:
 def training_frame(
     tokenizer: tokenizers.Tokenizer | None, kind: models.KindOrName, extra: Mapping[str, Any]
 ) -> tokenizers.Frame | None:
-    """Returns what a model's files say of the ids around the texts that it was trained on; None: nothing.
+    """Returns the ids around a text in training, as a model's files say; None if they do not say it.
 
     Args:
       tokenizer: of the model.
@@ -123,9 +160,11 @@ def training_frame(
       extra: of `Loaded`.
 
     Raises:
-      ValueError: if they name a token that the tokenizer does not have.
+      ModelError: the files name a token that the tokenizer does not have.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.pretrained import training_frame
       >>> experiment = {"data": {"ends": True}}
       >>> training_frame(tokenizers.bytes_tokenizer(), "causal_lm", {"experiment": experiment})
       Frame(opening=(258,), closing=(257,))
@@ -137,7 +176,7 @@ def training_frame(
     if tokenizer is None:
         return None
     if told:
-        # What an encoder-decoder's texts have around them is what its tokenizer's file puts there.
+        # Texts of an encoder-decoder have the tokens around them that its tokenizer's file puts there.
         has_encoder = models.as_kind(kind).encoder
         return tokenizers.text_frame(tokenizer, "text" if has_encoder else "training")
     if ENDS not in extra:
@@ -148,14 +187,16 @@ def training_frame(
 def end_id(
     tokenizer: tokenizers.Tokenizer, kind: models.KindOrName, frame: tokenizers.Frame | None
 ) -> int | None:
-    """Returns the id that ends what a model writes: what closed its texts in training, else its eos.
+    """Returns the id that ends generated text: the closing id of training, else eos; None if there is none.
 
     Args:
       tokenizer: of the model.
-      kind: of the model; an encoder-decoder's texts end with any token that closes texts.
+      kind: of the model; for an encoder-decoder any token that can close a text counts.
       frame: of `Loaded`.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.pretrained import end_id
       >>> tokenizer = tokenizers.bytes_tokenizer()
       >>> end_id(tokenizer, "causal_lm", tokenizers.Frame((258,), (257,)))
       257
@@ -168,26 +209,30 @@ def end_id(
 
 
 def _told_ends(extra: Mapping[str, Any]) -> bool | None:
-    """What an experiment says of ends; None where there is none."""
+    """Whether the experiment puts tokens around texts; None if there is no experiment."""
     experiment = extra.get("experiment")
     told = experiment.get("data", {}).get("ends") if isinstance(experiment, dict) else None
     return None if told is None else bool(told)
 
 
 def _ids(tokenizer: tokenizers.Tokenizer, tokens: Sequence[str]) -> tuple[int, ...]:
-    ids = tuple(tokenizer.backend.token_to_id(token) for token in tokens)
-    if None in ids:
-        raise ModelError(f"{ENDS}: the tokenizer has no token {tokens[ids.index(None)]!r}")
-    return ids
+    ids = []
+    for token in tokens:
+        id = tokenizer.backend.token_to_id(token)
+        if id is None:
+            raise ModelError(f"{ENDS}: the tokenizer has no token {token!r}")
+        ids.append(id)
+    return tuple(ids)
 
 
 def without_head(name: str) -> str:
-    """Returns the line that refuses a body where a head is needed.
+    """Returns the error message for a body where a head is needed.
 
     Args:
-      name: of the model.
+      name: the name of the model.
 
     Example:
+      >>> from jaxlm.pretrained import without_head
       >>> without_head("minilm").partition(":")[0]
       'minilm is a body without a head, which gives hidden states and predicts nothing'
     """

@@ -1,4 +1,4 @@
-"""Names of a file's tensors as transformers writes them now: wrappers come off, the body's prefix goes on."""
+"""The names of a file's tensors in the form that transformers writes today, without wrappers."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 from jaxlm.errors import ModelError
 
-# What wrappers put among a module's names: data parallelism, torch.compile, FSDP, recomputation, Lightning.
+# Parts that wrappers add to names: data parallelism, torch.compile, FSDP, recomputation, Lightning.
 WRAPPERS = frozenset(
     ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"]
 )
 
 
 class TensorNames(NamedTuple):
-    """The tensors of a file by what they are.
+    """The names of a file's tensors, sorted by what the tensors are.
 
     Attributes:
-      found: canonical name to the file's own.
-      repeated: names in the file of tensors that repeat another, to the canonical name of that one: a tied
-        output kernel, for example. A file whose two differ is not of this model.
-      unused: names in the file of tensors that hold nothing a model needs: positions, masks.
-      further: names in the file of tensors of further heads, to the module of the file that each belongs to.
+      found: by canonical name, the name in the file.
+      repeated: by name in the file of a tensor that repeats another (a tied output kernel, for example), the
+        canonical name of that other. If the two differ, the file is not of this model.
+      unused: names in the file of tensors that no model needs: positions, masks.
+      further: by name in the file of a tensor of a further head, the module of the file to which it belongs.
     """
 
     found: dict[str, str]
@@ -33,15 +33,15 @@ class NamingScheme(NamedTuple):
     """How a family names the tensors of its files.
 
     Attributes:
-      prefix: of every tensor but the head's; files of the bare body leave it out.
-      head: how names of the head's tensors begin.
-      body: the same of the body's, of an encoder-decoder the encoder's.
-      decoder: the same of an encoder-decoder's decoder.
-      tables: the token embedding, which every file has, under all its names without the prefix.
-      aliases: patterns of older names and what they are called now.
-      unused: patterns of tensors that hold nothing a model needs.
-      copies: tensors that repeat another one, and that one.
-      tied: the same where embeddings are tied.
+      prefix: begins the names of all tensors but the head's; files of the bare body leave it out.
+      head: beginnings of the names of the head's tensors.
+      body: the same for the body, of an encoder-decoder for the encoder.
+      decoder: the same for the decoder of an encoder-decoder.
+      tables: all names of the token embedding, which every file has, without the prefix.
+      aliases: patterns of older names, and what replaces them.
+      unused: patterns of tensors that no model needs.
+      copies: by name of a tensor that repeats another, the name of that other.
+      tied: the same, if embeddings are tied.
     """
 
     prefix: str
@@ -56,20 +56,21 @@ class NamingScheme(NamedTuple):
 
 
 def canonical_names(names: Iterable[str], scheme: NamingScheme) -> dict[str, str]:
-    """Returns by name as transformers would write it now, the file's own.
+    """Returns, by the name that transformers writes today, the name in the file.
 
-    `module.`, `_orig_mod.` and their like come off wherever they stand. A model that is part of another one,
-    `model.bert.`, is known by its token embedding: what stands before that comes off, and tensors that do not
-    begin so keep their names.
+    `module.`, `_orig_mod.` and similar parts are removed wherever they stand. If the model is a part of
+    another one (`model.bert.`), its token embedding shows what stands in front of its names; that is removed,
+    and all other tensors keep their names.
 
     Args:
-      names: in the file.
+      names: the names in the file.
       scheme: the family's.
 
     Raises:
-      ValueError: if the names are of several models.
+      ModelError: the names are of several models.
 
     Example:
+      >>> from jaxlm.pretrained._names import NamingScheme, canonical_names
       >>> scheme = NamingScheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
       >>> canonical_names(["module.table", "module.cls.bias"], scheme)
       {'bert.table': 'module.table', 'cls.bias': 'module.cls.bias'}
@@ -98,30 +99,31 @@ def sort_names(
     is_body: bool = False,
     is_tied: bool,
 ) -> TensorNames:
-    """Sorts the names of a file's tensors: those of the model, repetitions, those without use, further heads.
+    """Sorts the names of a file's tensors: of the model, repeated, unused, or of further heads.
 
-    A name that is inside of the model's own modules and belongs to nothing is among `found`, under itself: it
-    may change what the model computes. Of a tensor that is there only under the name of its repetition, that
-    name is the file's own.
+    An unknown name inside one of the model's modules is put into `found` under itself, because the tensor
+    may change what the model computes. If a tensor is in the file only under the name of its repetition, that
+    name is taken.
 
     Args:
-      names: in the file.
+      names: the names in the file.
       scheme: the family's.
       wanted: canonical names of the tensors that the model has.
-      is_body: whether head and decoder, if there are any, are left out.
+      is_body: whether the model has neither head nor decoder.
       is_tied: whether the output kernel is the token embedding.
 
     Raises:
-      ValueError: if the names are of several models.
+      ModelError: the names are of several models.
 
     Example:
+      >>> from jaxlm.pretrained._names import NamingScheme, sort_names
       >>> scheme = NamingScheme("bert.", ("cls.",), ("bert.table",), tables=("table",))
       >>> sort_names(["table", "pooler.bias"], scheme, ["bert.table"], is_body=True, is_tied=False)[::3]
       ({'bert.table': 'table'}, {'pooler.bias': 'pooler'})
     """
     canonical = canonical_names(names, scheme)
     repeats = {**scheme.copies, **(scheme.tied if is_tied else {})}
-    # Kept under both names, a tensor of embeddings that are not tied is read under one.
+    # A tensor of untied embeddings that a file holds under both names is read under one of them.
     spare = {old for name, old in scheme.tied.items() if name in wanted and old not in wanted}
     own = scheme.body if is_body else (*scheme.body, *scheme.decoder, *scheme.head)
     found = _in_their_place(wanted, canonical, scheme)
@@ -148,9 +150,9 @@ def sort_names(
 def _in_their_place(
     wanted: Collection[str], canonical: Mapping[str, str], scheme: NamingScheme
 ) -> dict[str, str]:
-    """Wanted tensors that stand under the name that they would repeat if embeddings were tied.
+    """Wanted tensors that the file holds only under the name that they repeat if embeddings are tied.
 
-    transformers 4 keeps the bias of untied embeddings once, and not under the name that 5 reads.
+    transformers 4 writes the bias of untied embeddings once, under another name than transformers 5 reads.
     """
     return {
         name: canonical[original]
@@ -160,7 +162,7 @@ def _in_their_place(
 
 
 def _module(name: str, own: str, wanted: Collection[str]) -> str:
-    """The largest module of a tensor that holds none of the wanted ones, in the file's own words."""
+    """The largest module around a tensor that holds no wanted tensor, by its name in the file."""
     parts = name.split(".")
     paths = (".".join(parts[:length]) + "." for length in range(1, len(parts)))
     is_apart = (not any(other.startswith(path) for other in wanted) for path in paths)
@@ -179,7 +181,7 @@ def _renamed(name: str, aliases: Iterable[tuple[str, str]]) -> str:
 
 
 def _root(names: Iterable[str], scheme: NamingScheme) -> str:
-    """What stands before the names of a model that is part of another one."""
+    """What stands in front of the names of a model that is a part of another one."""
     before = {
         name.removesuffix(table)
         for name in names
@@ -194,5 +196,5 @@ def _root(names: Iterable[str], scheme: NamingScheme) -> str:
 
 
 def _without(prefix: str, path: str) -> str:
-    """A path without the prefix at its end, if that is a part of it."""
+    """A path without the prefix at its end, if the prefix is a whole part of it."""
     return path.removesuffix(prefix) if path == prefix or path.endswith(f".{prefix}") else path

@@ -1,4 +1,4 @@
-"""Folders that hold no model that is read here: what they are instead, and the way out."""
+"""Folders that hold no model that can be opened: what they hold instead, and the remedy."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ FINISHED = "a model's folder is one whose training has finished"
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 UNTOLD = f"fetch {ADAPTER} too, which says what model it is for, and merge the two first"
-# Kinds of adapters that change weights, into which they can be merged.
+# Kinds of adapters that can be merged into the weights.
 MERGED = ("LORA", "ADALORA", "LOHA", "LOKR", "OFT", "BOFT", "IA3", "VERA", "FOURIERFT", "HRA", "DELORA")
 CLASSES = {
     "CAUSAL_LM": "AutoModelForCausalLM",
@@ -35,12 +35,12 @@ TOKENIZERS = (
 
 
 class FolderKind(NamedTuple):
-    """A kind of files that stand where a model is expected.
+    """A kind of files that are found where a model is expected.
 
     Attributes:
-      patterns: of their names.
-      what: they are.
-      remedy: what helps; `{folder}` and `{file}` stand for themselves.
+      patterns: patterns of their names.
+      what: what they are, in words.
+      remedy: what to do; `{folder}` and `{file}` are replaced.
     """
 
     patterns: tuple[str, ...]
@@ -96,29 +96,33 @@ FOREIGN_KINDS = (
     FolderKind(("*.npz",), "arrays of NumPy or MLX", f"expected {READABLE_WEIGHTS}"),
 )
 SHARD = re.compile(r".*-\d{5}-of-\d{5}\.(safetensors|bin)")
-# Pickles that say nothing of what they hold.
+# Weight files whose names do not say what they hold.
 OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.bin", "*.safetensors")
 
 
 def describe_other(folder: Path) -> str:
-    """Returns what a folder holds in the place of a model, and what helps; one line.
+    """Returns one line that says what a folder holds instead of a model, and what to do.
 
     Args:
-      folder: without config.json, or without weights.
+      folder: a folder without config.json or without weights.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained import describe_other
       >>> import tempfile
       >>> describe_other(Path(tempfile.mkdtemp()))
       'the folder is empty: expected config.json, tokenizer files and model.safetensors'
     """
-    told = (look(folder) for look in _LOOKS)
-    return next((line for line in told if line), FINISHED)
+    lines = (describe(folder) for describe in _DESCRIPTIONS)
+    return next((line for line in lines if line), FINISHED)
 
 
 def describe_file(path: Path) -> str:
-    """Returns what a file is that was named in the place of a model's folder, and what helps; "" if unknown.
+    """Returns what a file is that was named instead of a model's folder, and what to do; "" if unknown.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained._other_folders import describe_file
       >>> describe_file(Path("tiny.gguf")).partition(":")[0]
       'it is GGUF, the format of llama.cpp'
     """
@@ -129,7 +133,11 @@ def describe_file(path: Path) -> str:
 
 
 def adapter_of(folder: Path) -> dict[str, Any] | None:
-    """Returns the adapter_config.json of a PEFT adapter; None where there is none."""
+    """Returns the adapter_config.json of a PEFT adapter; None if there is none.
+
+    Args:
+      folder: may hold the file; an unreadable one counts as empty.
+    """
     try:
         values = io.parse_json((folder / ADAPTER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -165,11 +173,10 @@ def _pipeline(folder: Path) -> str:
 
 def _foreign(folder: Path) -> str:
     for kind in FOREIGN_KINDS:
-        found = sorted(
-            {path.relative_to(folder).as_posix() for it in kind.patterns for path in folder.glob(it)}
-        )
-        if found:
-            return f"it holds {_listed(found)}: {kind.what}; {_remedy(kind, folder, found[0])}"
+        paths = {path for pattern in kind.patterns for path in folder.glob(pattern)}
+        names = sorted(path.relative_to(folder).as_posix() for path in paths)
+        if names:
+            return f"it holds {_listed(names)}: {kind.what}; {_remedy(kind, folder, names[0])}"
     return ""
 
 
@@ -178,18 +185,18 @@ def _remedy(kind: FolderKind, folder: Path, file: str) -> str:
 
 
 def _shards(folder: Path) -> str:
-    found = sorted(path.name for path in folder.iterdir() if SHARD.fullmatch(path.name))
-    if not found:
+    names = sorted(path.name for path in folder.iterdir() if SHARD.fullmatch(path.name))
+    if not names:
         return ""
-    whole = "model.safetensors" if found[0].endswith(".safetensors") else "pytorch_model.bin"
-    return f"it holds shards without their index, {_listed(found)}: fetch {whole}.index.json"
+    whole = "model.safetensors" if names[0].endswith(".safetensors") else "pytorch_model.bin"
+    return f"it holds shards without their index, {_listed(names)}: fetch {whole}.index.json"
 
 
 def _unread(folder: Path) -> str:
-    """Weights under a name that says nothing of them."""
-    named = {path.name for pattern in OTHERS for path in folder.glob(pattern)}
-    found = sorted(named - {"model.safetensors", "pytorch_model.bin"})
-    return f"it holds {_listed(found)}, and what is read is {READABLE_WEIGHTS}" if found else ""
+    """Weights under a name that is not read."""
+    weights = {path.name for pattern in OTHERS for path in folder.glob(pattern)}
+    names = sorted(weights - {"model.safetensors", "pytorch_model.bin"})
+    return f"it holds {_listed(names)}, and what is read is {READABLE_WEIGHTS}" if names else ""
 
 
 def _unnamed(folder: Path) -> str:
@@ -209,14 +216,14 @@ def _tokenizer(folder: Path) -> str:
 
 
 def _above(folder: Path) -> str:
-    """A folder whose folders hold models: a hub's cache, a trainer's output, several modules."""
+    """A folder whose inner folders hold models: a hub's cache, the output of a trainer, several modules."""
     inner = _inner(folder)
     return f"models lie in folders within: name one of them{inner}" if inner else ""
 
 
 def _inner(folder: Path) -> str:
-    places = [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
-    names = sorted({str(path.parent) for path in places}, key=_by_number)
+    configs = [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
+    names = sorted({str(path.parent) for path in configs}, key=_by_number)
     return f", {', '.join(names[-4:])}" if names else ""
 
 
@@ -235,7 +242,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
-_LOOKS: tuple[Callable[[Path], str], ...] = (
+_DESCRIPTIONS: tuple[Callable[[Path], str], ...] = (
     _empty,
     _adapter,
     _pipeline,

@@ -1,4 +1,4 @@
-"""Families that are not read, and which of those that are computes most nearly the same."""
+"""Families that are not supported, and for each the supported family that is most similar."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxlm.pretrained._attributes import raise_unsupported
 
-# By the family that is here, the `model_type` of its relatives: the same blocks but for what is named.
+# By supported family, the `model_type` of its relatives, whose blocks differ in what the comment names.
 _RELATIVES = {
     # Encoders with norms behind each sum; other embeddings, distances, gates or training.
     "bert": """albert bert-generation big_bird convbert deberta deberta-v2 electra ernie ernie_m flaubert gte
@@ -39,7 +39,7 @@ _RELATIVES = {
     "marian": "fsmt m2m_100 nllb nllb-moe pegasus pegasus_x",
     "bart": "bigbird_pegasus blenderbot blenderbot-small led mbart mvp plbart prophetnet xlm-prophetnet",
 }
-# What the classes of one body are called behind its name.
+# How class names continue after the name of their body.
 _CLASS = re.compile(
     r"(?P<body>.+?)(?:Model|Config|EncoderModel|LMHeadModel|DoubleHeadsModel|MTModel|PreTrainedModel"
     r"|For(?:MaskedLM|CausalLM|PreTraining|ConditionalGeneration|NextSentencePrediction|MultipleChoice"
@@ -55,12 +55,13 @@ _BY_TYPE = {_plainly(kind): family for family, kinds in _RELATIVES.items() for k
 
 
 def relative_of(kind: str) -> str | None:
-    """Returns the family that computes most nearly what another one does; None where none does.
+    """Returns the supported family that is most similar to another one; None if none is similar.
 
     Args:
-      kind: a `model_type` that is not read, or how its classes are called.
+      kind: a `model_type` that is not supported, or the beginning of its class names.
 
     Example:
+      >>> from jaxlm.pretrained._relatives import relative_of
       >>> relative_of("xlm-roberta"), relative_of("Phi3"), relative_of("mamba")
       ('roberta', 'llama', None)
     """
@@ -68,9 +69,10 @@ def relative_of(kind: str) -> str | None:
 
 
 def body_of(architecture: str) -> str:
-    """Returns the name that the classes of one body begin with.
+    """Returns the name of a class's body, with which all its classes begin.
 
     Example:
+      >>> from jaxlm.pretrained._relatives import body_of
       >>> body_of("BertForPreTraining"), body_of("GPT2LMHeadModel"), body_of("Gemma3ForConditionalGeneration")
       ('Bert', 'GPT2', 'Gemma3')
     """
@@ -79,23 +81,28 @@ def body_of(architecture: str) -> str:
 
 
 def check_code(values: Mapping[str, Any], architecture: str) -> None:
-    """Refuses a file whose model is computed by code beside it, unless a class there is ours by name.
+    """Raises an error for a model that is computed by code in its folder, which is never run.
 
-    That code is never run. Such files bear the type of the family that they were made from.
+    Such a config.json has the `model_type` of the family from which the code was derived. It is accepted if
+    the code has a class with the name of the family's class.
 
     Args:
       values: config.json.
       architecture: the family's class.
 
+    Raises:
+      UnsupportedError: names the classes of the code.
+
     Example:
+      >>> from jaxlm.pretrained._relatives import check_code
       >>> check_code({"auto_map": {"AutoModel": "modeling_bert.BertModel"}}, "BertForMaskedLM")
       >>> check_code({"auto_map": {"AutoModel": "a/b--modeling.JinaBertModel"}}, "BertForMaskedLM")
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: ...: auto_map with JinaBertModel (code of its own, ...)
     """
-    told = values.get("auto_map")
-    places = told if isinstance(told, Mapping) else {}
-    classes = {name: str(place).rsplit(".", 1)[-1] for name, place in places.items()}
+    auto_map = values.get("auto_map")
+    references = auto_map if isinstance(auto_map, Mapping) else {}
+    classes = {name: str(reference).rsplit(".", 1)[-1] for name, reference in references.items()}
     models = [kind for name, kind in classes.items() if name.startswith("AutoModel")]
     decisive = models or [kind for name, kind in classes.items() if name == "AutoConfig"]
     if decisive and body_of(architecture) not in map(body_of, decisive):
@@ -103,13 +110,14 @@ def check_code(values: Mapping[str, Any], architecture: str) -> None:
 
 
 def nearest_names(names: Collection[str], known: dict[str, Collection[str]]) -> list[str]:
-    """Returns the families that know most of the names of a config.json, if they know half of them.
+    """Returns the families that know most of the names in a config.json, if that is at least half of them.
 
     Args:
-      names: of the file.
-      known: by family the names of its own.
+      names: the names in the file.
+      known: by family, the names that it reads.
 
     Example:
+      >>> from jaxlm.pretrained._relatives import nearest_names
       >>> nearest_names(["n_embd", "n_head"], {"gpt2": ["n_embd", "n_head"], "bert": ["hidden_size"]})
       ['gpt2']
     """

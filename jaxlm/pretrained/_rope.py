@@ -1,11 +1,11 @@
-"""Rotary positions as config.json says them: `rope_parameters`, or before `rope_theta` and `rope_scaling`."""
+"""Rotary positions in config.json: `rope_parameters`, in older files `rope_theta` and `rope_scaling`."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from jaxlm import models
-from jaxlm.pretrained._attributes import raise_unsupported
+from jaxlm.pretrained._attributes import UnsupportedError, raise_unsupported
 from jaxlm.pretrained._dotted_fields import field_of
 from jaxlm.pretrained._windows import FULL, SLIDING
 
@@ -20,7 +20,7 @@ NAMES = frozenset(
     }
 )
 
-# By kind, their words for our fields; each kind refuses the others' words.
+# By kind of scaling, its parameters and our fields for them; a kind refuses the parameters of other kinds.
 _COMMON = {"rope_theta": "position.base", "partial_rotary_factor": "position.share"}
 _TURNS = {"factor": "position.scaling.factor", "original_max_position_embeddings": "position.scaling.length"}
 _WORDS = {
@@ -42,18 +42,18 @@ _WORDS = {
         "attention_factor": "position.amplitude",
     },
 }
-# What transformers cannot do without.
+# The parameters without which transformers fails.
 _NEEDED = {
     "linear": ("factor",),
     "dynamic": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
     "yarn": ("factor",),
 }
-# Words that say nothing where a kind of scaling does not read them.
+# Parameters without effect where a kind of scaling does not read them.
 _IDLE = frozenset(
     {"type", "rope_type", "original_max_position_embeddings", "finetuned", "max_position_embeddings"}
 )
-# Words that some kind of scaling computes with, those that have no equal here among them.
+# Parameters with which some kind of scaling computes, also those that are not supported here.
 _ACTIVE = {
     *(word for words in _WORDS.values() for word in words),
     *("mscale", "mscale_all_dim", "long_factor", "short_factor"),
@@ -62,12 +62,13 @@ _ACTIVE = {
 
 
 def read_rope(values: Mapping[str, Any]) -> Fields:
-    """Returns the fields of one rotary position for all blocks, in which every feature of a head turns.
+    """Returns the fields of one rotary position for all blocks that rotates every feature of a head.
 
     Raises:
       UnsupportedError: one line that names what is not supported.
 
     Example:
+      >>> from jaxlm.pretrained._rope import read_rope
       >>> fields = read_rope({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}})
       >>> [*fields.items()]
       [('position.base', 500000.0), ('position.scaling.factor', 4.0), ('position.scaling.kind', 'linear')]
@@ -81,17 +82,19 @@ def read_rope(values: Mapping[str, Any]) -> Fields:
 
 
 def scaling_name(values: Mapping[str, Any]) -> str:
-    """Returns which of its two names a file's rope parameters are read by: the older, if it has both."""
+    """Returns the name under which a file's rope parameters are read: the older one, if it has both."""
     return "rope_scaling" if values.get("rope_scaling") else "rope_parameters"
 
 
 def given_rope_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the rope parameters of a file.
 
-    A length beside them, which files of Phi brought up, stands above the one among them.
+    The original length beside the parameters, as in files of Phi, wins over the one among them.
 
     Example:
-      >>> given_rope_parameters({"rope_scaling": {"type": "linear"}, "rope_parameters": {"rope_type": "yarn"}})
+      >>> from jaxlm.pretrained._rope import given_rope_parameters
+      >>> newer, older = {"rope_type": "yarn"}, {"type": "linear"}
+      >>> given_rope_parameters({"rope_scaling": older, "rope_parameters": newer})
       {'type': 'linear'}
     """
     told = values.get(scaling_name(values)) or {}
@@ -102,17 +105,20 @@ def given_rope_parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
-    """Returns the fields that one set of rope parameters says.
+    """Returns the fields of one set of rope parameters.
 
     Args:
-      told: the parameters, `rope_theta` among them; transformers' base where it is not.
-      values: the config.json around them.
+      told: the parameters; without `rope_theta` the base is that of transformers.
+      values: the whole config.json.
+
+    Raises:
+      UnsupportedError: one line that names what is not supported.
     """
     kind = told.get("rope_type", told.get("type", "default")) or "default"
     words = _WORDS.get(kind) if isinstance(kind, str) else None
     place = scaling_name(values)
     if words is None:
-        raise_unsupported([f"rope_type={kind!r} in {place} (known are {', '.join(_WORDS)})"])
+        raise UnsupportedError([f"rope_type={kind!r} in {place} (known are {', '.join(_WORDS)})"])
     given = {name: value for name, value in told.items() if value is not None}
     length = values.get("max_position_embeddings")
     if kind == "yarn":
@@ -131,9 +137,10 @@ def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
 
 
 def check_head_width(values: Mapping[str, Any], width: int) -> None:
-    """Refuses a head's width of the turns alone, beside the one by which a family divides its model.
+    """Raises an error if the rotary head width differs from the width by which a family makes its heads.
 
     Example:
+      >>> from jaxlm.pretrained._rope import check_head_width
       >>> check_head_width({"head_dim": 6}, 4)
       Traceback (most recent call last):
       jaxlm.pretrained._attributes.UnsupportedError: ...: head_dim=6 (only 4, ...)
@@ -147,9 +154,10 @@ def check_head_width(values: Mapping[str, Any], width: int) -> None:
 
 
 def unknown_words(values: Mapping[str, Any]) -> list[str]:
-    """Returns the words among a file's rope parameters that nothing reads, here or in transformers.
+    """Returns the rope parameters of a file that neither jaxlm nor transformers reads.
 
     Example:
+      >>> from jaxlm.pretrained._rope import unknown_words
       >>> unknown_words({"rope_scaling": {"type": "linear", "factor": 2.0, "mrope_section": [1, 1]}})
       ['rope_scaling.mrope_section']
     """
@@ -163,9 +171,11 @@ def unknown_words(values: Mapping[str, Any]) -> list[str]:
 
 
 def write_rope(config: models.TransformerConfig) -> Fields:
-    """Returns the attributes that say a config's rotary positions; undoes `read_rope`.
+    """Returns the attributes for a config's rotary positions; undoes `read_rope`.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.pretrained._rope import write_rope
       >>> write_rope(models.TransformerConfig(position=models.Rotary(base=100.0)))
       {'rope_parameters': {'rope_type': 'default', 'rope_theta': 100.0}}
     """
@@ -174,8 +184,15 @@ def write_rope(config: models.TransformerConfig) -> Fields:
 
 
 def rope_parameters(config: models.TransformerConfig) -> Fields:
-    """Returns one set of rope parameters of a config with rotary positions."""
-    kind = config.position.scaling.kind
+    """Returns the rope parameters of a config.
+
+    Raises:
+      ValueError: the config has no rotary positions.
+    """
+    if not isinstance(config.position, models.Rotary):
+        raise ValueError(f"expected a config with rotary positions, got {config.position!r}")
+    scaling = config.position.scaling
+    kind = scaling if isinstance(scaling, str) else scaling.kind
     kind = "default" if kind == "none" else kind
     told = {name: field_of(config, field) for name, field in _WORDS[kind].items()}
     told = {name: value for name, value in told.items() if value is not None}
@@ -185,11 +202,12 @@ def rope_parameters(config: models.TransformerConfig) -> Fields:
 
 
 def _yarn(given: Fields, length: int | None) -> Fields:
-    """The amplitude in one number where two weights of it are given; what is 0 is as if left out.
+    """YaRN's parameters with the amplitude as one number, computed from its two weights; 0 means left out.
 
     Args:
       given: the parameters that are not null.
-      length: that of the longest texts, by which a factor goes that is null; None: a factor has to be given.
+      length: the length of the longest texts, from which a null factor is computed; None: the factor has to
+        be given.
     """
     first, second = given.pop("mscale", None), given.pop("mscale_all_dim", None)
     given = {

@@ -1,4 +1,4 @@
-"""How tensors of a Hugging Face file make one parameter of ours, and back: bytes move, none changes."""
+"""How tensors of a Hugging Face file make one parameter, and back: bytes are moved, none is changed."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -11,17 +11,17 @@ TensorLayout = Literal["same", "transposed", "interleaved", "row"]
 
 
 class TensorRow(NamedTuple):
-    """One parameter of ours and the tensors of a file that hold it.
+    """One parameter, and the tensors of a file that hold it.
 
     Attributes:
-      ours: its dotted name, `body.block_00.attention.qkv.kernel`.
-      theirs: names in the file; several are joined along the first axis, in this order.
-      shape: of ours.
-      sizes: how much of the first axis each of `theirs` holds; they sum up to `shape[0]`.
-      layout: of each of theirs: "same" as ours; "transposed", `[in, out]`; "interleaved", query, key and
-        value of the first head, then of the second, where ours has all queries, all keys, all values; or
-        "row", a vector as a matrix of one row.
-      num_heads: of an interleaved tensor.
+      ours: the dotted name of the parameter, `body.block_00.attention.qkv.kernel`.
+      theirs: the names of the tensors in the file; several are joined along the first axis, in this order.
+      shape: the shape of the parameter.
+      sizes: the length of the first axis in each of `theirs`; the sum is `shape[0]`.
+      layout: the layout of each tensor in the file: "same" as ours; "transposed", `[in, out]`; "interleaved",
+        query, key and value of the first head, then of the second (ours has all queries, all keys, all
+        values); or "row", a vector as a matrix of one row.
+      num_heads: the number of heads of an interleaved tensor.
     """
 
     ours: str
@@ -33,9 +33,10 @@ class TensorRow(NamedTuple):
 
 
 def file_shapes(row: TensorRow) -> list[Shape]:
-    """Returns the shape of each of a row's tensors in the file.
+    """Returns the shape in the file of each tensor of a row.
 
     Example:
+      >>> from jaxlm.pretrained._rows import TensorRow, file_shapes
       >>> file_shapes(TensorRow("qk", ("q", "k"), (6, 5), (4, 2)))
       [(4, 5), (2, 5)]
       >>> file_shapes(TensorRow("output", ("o",), (6, 5), (6,), "transposed"))
@@ -48,29 +49,40 @@ def file_shapes(row: TensorRow) -> list[Shape]:
 
 
 def parameter_part(row: TensorRow, number: int, tensor: np.ndarray) -> np.ndarray:
-    """Returns one of a row's tensors in our layout: what lies at its place along our first axis.
+    """Returns one tensor of a file in our layout: a part of the parameter along its first axis.
 
     Args:
       row: the row.
-      number: which of `row.theirs`.
-      tensor: as the file holds it; a view of it is returned where no byte has to move.
+      number: the index of the tensor in `row.theirs`.
+      tensor: as in the file; a view of it is returned if no byte has to move.
 
     Example:
-      >>> parameter_part(TensorRow("o", ("o",), (1, 2), (1,), "transposed"), 0, np.array([[1.0], [2.0]])).tolist()
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._rows import TensorRow, parameter_part
+      >>> row = TensorRow("o", ("o",), (1, 2), (1,), "transposed")
+      >>> parameter_part(row, 0, np.array([[1.0], [2.0]])).tolist()
       [[1.0, 2.0]]
     """
     return _LAYOUTS[row.layout].ours(row, number, tensor)
 
 
 def file_part(row: TensorRow, number: int, part: np.ndarray) -> np.ndarray:
-    """Undoes `parameter_part`."""
+    """Returns one tensor as the file holds it, from its part of the parameter; undoes `parameter_part`.
+
+    Args:
+      row: the row.
+      number: the index of the tensor in `row.theirs`.
+      part: the part of the parameter along its first axis.
+    """
     return _LAYOUTS[row.layout].theirs(row, number, part)
 
 
 def to_parameter(row: TensorRow, tensors: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns our parameter, from the tensors of the file in the row's order.
+    """Returns the parameter, from the tensors of the file in the row's order.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._rows import TensorRow, to_parameter
       >>> to_parameter(TensorRow("qk", ("q", "k"), (3,), (2, 1)), [np.array([1, 2]), np.array([3])]).tolist()
       [1, 2, 3]
     """
@@ -82,7 +94,10 @@ def to_file_tensors(row: TensorRow, parameter: np.ndarray) -> list[np.ndarray]:
     """Returns the tensors of the file in the row's order; undoes `to_parameter`.
 
     Example:
-      >>> [part.tolist() for part in to_file_tensors(TensorRow("qk", ("q", "k"), (3,), (2, 1)), np.array([1, 2, 3]))]
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._rows import TensorRow, to_file_tensors
+      >>> row = TensorRow("qk", ("q", "k"), (3,), (2, 1))
+      >>> [part.tolist() for part in to_file_tensors(row, np.array([1, 2, 3]))]
       [[1, 2], [3]]
     """
     stops = np.cumsum(row.sizes)[:-1]

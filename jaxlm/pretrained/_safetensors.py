@@ -1,4 +1,4 @@
-"""Safetensors files, mapped and not read: what a header claims is held against the file first."""
+"""Safetensors files, memory-mapped; the header is checked against the file before it is used."""
 
 import math
 import mmap
@@ -28,7 +28,7 @@ DTYPES = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-LENGTH_BYTES = 8  # bytes of the header's length
+LENGTH_BYTES = 8  # bytes that hold the header's length
 MOST_HEADER = 100_000_000  # bytes; the format's own limit
 MOST_AXES = 32
 SIZE_LIMIT = 2**63  # of a length or an offset
@@ -36,7 +36,7 @@ POINTER = b"version https://git-lfs"
 
 
 class _Entry(NamedTuple):
-    """What a header says of a tensor: bytes `start` to `stop` after the header."""
+    """A tensor's entry in the header; its bytes are `start` to `stop` after the header."""
 
     dtype: np.dtype
     shape: Shape
@@ -45,19 +45,22 @@ class _Entry(NamedTuple):
 
 
 def open_safetensors(path: Path) -> dict[str, StoredTensor]:
-    """Returns the tensors of a safetensors file by name; the file is mapped, none of them is read.
+    """Returns the tensors of a safetensors file by name; the file is memory-mapped and no tensor is read.
 
-    The header's length, every type, shape and offset are checked against the file's own size first: tensors
-    lie one after the other from the header to the end of the file, each as long as its shape and type say.
-    Nothing is allocated by what a header claims.
+    The header's length and every type, shape and offset are checked against the size of the file first: the
+    tensors must fill the file from the header to its end, each as long as its shape and type require. Nothing
+    is allocated before that.
 
     Args:
       path: the file.
 
     Raises:
-      ModelError: one line that names the file, if it is cut off, or is no such file.
+      ModelError: one line that names the file: it is cut off, or is no safetensors file.
 
     Example:
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from jaxlm.pretrained._safetensors import open_safetensors
       >>> import tempfile, safetensors.numpy
       >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
       >>> safetensors.numpy.save_file({"scale": np.ones(3, np.float32)}, path)
@@ -89,7 +92,7 @@ def _read(pages: mmap.mmap, entry: _Entry, offset: int) -> np.ndarray:
 
 
 def _header(prefix: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
-    """Returns the header, and the byte at which tensors begin."""
+    """The header, and the offset at which the tensors begin."""
     if len(prefix) < LENGTH_BYTES:
         raise ModelError(f"it has {size} bytes, and a header alone has more; fetch it again")
     length = int.from_bytes(prefix, "little")
@@ -107,45 +110,50 @@ def _header(prefix: bytes, size: int, file: Any) -> tuple[dict[str, Any], int]:
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         raise ModelError("a name stands in it twice")
-    return found
+    return values
 
 
-def _entries(header: dict[str, Any], room: int) -> dict[str, _Entry]:
+def _entries(header: dict[str, Any], num_bytes: int) -> dict[str, _Entry]:
+    """The entries of a header, checked against the number of bytes after it."""
     entries = {name: _entry(name, value) for name, value in header.items() if name != "__metadata__"}
     end = 0
-    for name, entry in sorted(entries.items(), key=lambda one: (one[1].start, one[1].stop)):
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)):
         if entry.start != end:
             raise ModelError(f"tensor {name!r} begins at byte {entry.start:,}, expected at {end:,}")
         end = entry.stop
-    if end > room:
+    if end > num_bytes:
         raise ModelError(
-            f"it is cut off: its tensors take {end:,} bytes and it holds {room:,} of them; fetch it again"
+            f"it is cut off: its tensors take {end:,} bytes and it holds {num_bytes:,} of them; fetch it "
+            f"again"
         )
-    if end < room:
-        raise ModelError(f"{room - end:,} bytes after its last tensor belong to none")
+    if end < num_bytes:
+        raise ModelError(f"{num_bytes - end:,} bytes after its last tensor belong to none")
     return entries
 
 
 def _entry(name: str, value: Any) -> _Entry:
     fields = value if isinstance(value, dict) else {}
-    dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
-    if not isinstance(dtype, str) or not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
+    dtype, shape, offsets = fields.get("dtype"), _counts(fields, "shape"), _counts(fields, "data_offsets")
+    if not isinstance(dtype, str) or shape is None or offsets is None or len(offsets) != 2:
         raise ModelError(f"tensor {name!r} lacks a type, a shape or two offsets")
     if dtype not in DTYPES:
         raise ModelError(f"tensor {name!r} is of type {dtype}: those that are read are {', '.join(DTYPES)}")
     if len(shape) > MOST_AXES:
         raise ModelError(f"tensor {name!r} has {len(shape)} axes, at most {MOST_AXES} are read")
-    entry = _Entry(DTYPES[dtype], tuple(shape), *offsets)
+    entry = _Entry(DTYPES[dtype], tuple(shape), offsets[0], offsets[1])
     if math.prod(shape) * entry.dtype.itemsize != entry.stop - entry.start:
-        told = f"offsets {entry.start:,} to {entry.stop:,} do not hold {dtype} {list(shape)}"
-        raise ModelError(f"tensor {name!r}: {told}")
+        raise ModelError(
+            f"tensor {name!r}: offsets {entry.start:,} to {entry.stop:,} do not hold {dtype} {shape}"
+        )
     return entry
 
 
-def _are_counts(values: Any) -> bool:
-    return isinstance(values, list) and all(
-        type(value) is int and 0 <= value < SIZE_LIMIT for value in values
-    )
+def _counts(fields: dict[str, Any], key: str) -> list[int] | None:
+    """The list of sizes or offsets in a field; None if the field holds anything else."""
+    values = fields.get(key)
+    if not isinstance(values, list):
+        return None
+    return values if all(type(value) is int and 0 <= value < SIZE_LIMIT for value in values) else None

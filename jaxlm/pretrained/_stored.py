@@ -1,4 +1,4 @@
-"""A tensor that lies in a file and is read when it is asked for."""
+"""A tensor in a file that is read only when it is needed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +10,13 @@ Shape = tuple[int, ...]
 
 
 class StoredTensor(NamedTuple):
-    """A tensor in a file, not read yet.
+    """A tensor in a file that was not read yet.
 
     Attributes:
       file: the file that holds it.
-      dtype: as it is stored.
-      shape: its lengths.
-      read: returns it as a read-only array over the file's own pages: no memory of the process's own.
+      dtype: the dtype in the file.
+      shape: the shape.
+      read: returns the tensor as a read-only array over the pages of the mapped file.
     """
 
     file: Path

@@ -1,4 +1,4 @@
-"""Parameters as named tensors: dotted names, those that a model expects, one error for all that differ."""
+"""Parameters as tensors with dotted names: the expected ones, the check of others, and reading them."""
 
 import math
 import re
@@ -15,26 +15,32 @@ from jaxlm.devices import to_device
 from jaxlm.errors import ModelError
 from jaxlm.pretrained._stored import Shape, StoredTensor
 
-# Bytes at whose multiples arrays of a device begin.
+# JAX's CPU device takes arrays without a copy if they begin at multiples of this many bytes.
 ALIGNMENT = 64
-# Arrays that a parameter is, one after the other along its first axis; made when they are asked for.
+# Reads the arrays that make a parameter, one after the other along its first axis.
 Parts = Callable[[], Sequence[np.ndarray]]
 
 
 def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the leaves by dotted name, `body.block_00.attention.qkv.kernel`."""
+    """Returns the leaves of a parameter tree by dotted name, `body.block_00.attention.qkv.kernel`."""
     return traverse_util.flatten_dict(dict(params), sep=".")
 
 
 def unflatten(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Undoes `flatten`."""
+    """Returns the parameter tree of leaves by dotted name; undoes `flatten`."""
     return traverse_util.unflatten_dict(dict(tensors), sep=".")
 
 
 def expected_shapes(
     config: models.TransformerConfig, kind: models.KindOrName, head: models.Heads = None
 ) -> dict[str, Shape]:
-    """Returns the shape of every parameter by dotted name; nothing is allocated."""
+    """Returns the shape of every parameter by dotted name; nothing is allocated.
+
+    Args:
+      config: of the model.
+      kind: of the model.
+      head: as for `models.build`.
+    """
     model = models.build(config, kind, head)
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)["params"]
@@ -42,10 +48,15 @@ def expected_shapes(
 
 
 def check_tensors(where: str, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
-    """Refuses tensors that are not exactly the expected ones.
+    """Raises an error unless the tensors are exactly the expected ones.
+
+    Args:
+      where: what holds the tensors, for the message.
+      found: shapes of the tensors.
+      expected: shapes of the expected tensors.
 
     Raises:
-      ValueError: one line that names every missing, unexpected and misshapen tensor.
+      ModelError: one line that names every missing, unexpected and misshapen tensor.
     """
     misshapen = [
         f"{name} {list(found[name])} instead of {list(shape)}"
@@ -56,7 +67,12 @@ def check_tensors(where: str, found: Mapping[str, Shape], expected: Mapping[str,
 
 
 def check_stored(where: str, found: Mapping[str, StoredTensor], expected: Mapping[str, Shape]) -> None:
-    """Refuses tensors of a file that are not exactly the expected ones, or hold no floats.
+    """Raises an error unless the tensors of a file are exactly the expected ones and hold floats.
+
+    Args:
+      where: what holds the tensors, for the message.
+      found: the tensors.
+      expected: shapes of the expected tensors.
 
     Raises:
       ModelError: one line that names every missing, unexpected and misshapen tensor, or those of integers.
@@ -72,7 +88,17 @@ def check_stored(where: str, found: Mapping[str, StoredTensor], expected: Mappin
 def refuse_differences(
     where: str, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[str]
 ) -> None:
-    """Raises the one-line ValueError of what differs, if anything does."""
+    """Raises an error if any tensors differ from the expected ones.
+
+    Args:
+      where: what holds the tensors, for the message.
+      missing: names of missing tensors.
+      unexpected: names of unexpected tensors.
+      misshapen: descriptions of tensors with a wrong shape.
+
+    Raises:
+      ModelError: one line that names them all.
+    """
     differences = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
     told = [f"{kind} {', '.join(sorted(names))}" for kind, names in differences.items() if names]
     if told:
@@ -80,60 +106,64 @@ def refuse_differences(
 
 
 def as_params(tensors: Mapping[str, np.ndarray], config: models.TransformerConfig) -> dict[str, Any]:
-    """Returns named tensors as the parameters of the config's model, in its dtype and stacked if it scans."""
-    return read_params({name: lambda one=tensor: [one] for name, tensor in tensors.items()}, config)
+    """Returns the parameters of a model from tensors by dotted name; see `read_params`."""
+    return read_params({name: lambda tensor=tensor: [tensor] for name, tensor in tensors.items()}, config)
 
 
 def read_params(parts: Mapping[str, Parts], config: models.TransformerConfig) -> dict[str, Any]:
-    """Returns the parameters of the config's model, in its dtype and stacked if it scans.
+    """Returns the parameters of a model in its dtype, with stacked blocks if it scans over them.
 
-    One parameter is made after the other: beside those that are done, the memory of one of them is in use,
-    and whatever its parts take.
+    Parameters are made one after the other, so that beside the finished ones only one takes memory.
 
     Args:
-      parts: of every parameter by its dotted name, blocks one by one.
-      config: the model's.
+      parts: by dotted name of each parameter, block by block, the function that reads its parts.
+      config: of the model.
     """
     dtype = jnp.dtype(config.param_dtype)
     layers: dict[str, list[Parts]] = {}
-    for name, one in parts.items():
-        place = re.sub(r"\.block_\d+\.", ".blocks.", name) if config.scan_layers else name
-        layers.setdefault(place, []).append(one)
+    for name, read in parts.items():
+        stacked_name = re.sub(r"\.block_\d+\.", ".blocks.", name) if config.scan_layers else name
+        layers.setdefault(stacked_name, []).append(read)
     stacked = {name for name in layers if name not in parts}
     return unflatten(
-        {name: to_device(_joined(made, dtype, name in stacked)) for name, made in layers.items()}
+        {name: to_device(_joined(reads, dtype, name in stacked)) for name, reads in layers.items()}
     )
 
 
 def _joined(layers: Sequence[Parts], dtype: np.dtype, is_stacked: bool) -> np.ndarray:
-    """One array of the parts of one parameter, or of those of each layer."""
-    joined = None
-    for number, made in enumerate(layers):
-        parts = made()
-        rows = sum(part.shape[0] for part in parts)
-        if joined is None:
-            joined = _room((len(layers), rows, *parts[0].shape[1:]), dtype)
-        start = 0
-        for part in parts:
-            _copy(part, joined[number, start : start + part.shape[0]])
-            start += part.shape[0]
+    """The array of a parameter, or of a parameter of every layer, from its parts."""
+    read_first, *others = layers
+    parts = read_first()
+    rows = sum(part.shape[0] for part in parts)
+    joined = _empty((len(layers), rows, *parts[0].shape[1:]), dtype)
+    _fill(joined[0], parts)
+    for layer, read in zip(joined[1:], others, strict=True):
+        _fill(layer, read())
     return joined if is_stacked else joined[0]
 
 
-def _room(shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """An array without values that a CPU's device takes as it is: of any other it makes a copy."""
+def _fill(target: np.ndarray, parts: Sequence[np.ndarray]) -> None:
+    """Copies arrays into a parameter, one after the other along its first axis."""
+    start = 0
+    for part in parts:
+        _copy(part, target[start : start + part.shape[0]])
+        start += part.shape[0]
+
+
+def _empty(shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array with the alignment at which JAX's CPU device takes it without a copy."""
     size = math.prod(shape) * dtype.itemsize
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    return room[start : start + size].view(dtype).reshape(shape)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def _copy(part: np.ndarray, place: np.ndarray) -> None:
-    """Puts values into their place, in its dtype."""
-    if (part.dtype, place.dtype) != (jnp.bfloat16, np.float32):
-        place[...] = part
+def _copy(part: np.ndarray, target: np.ndarray) -> None:
+    """Copies values into an array of another dtype."""
+    if (part.dtype, target.dtype) != (jnp.bfloat16, np.float32):
+        target[...] = part
         return
-    # A bfloat16 is the upper half of a float32; the cast itself takes several times as long.
-    bits = place.view(np.uint32)
+    # A bfloat16 is the upper half of a float32. Moving bits takes a fraction of the time of a cast.
+    bits = target.view(np.uint32)
     bits[...] = part.view(np.uint16)
     bits <<= 16

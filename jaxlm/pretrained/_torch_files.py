@@ -1,4 +1,4 @@
-"""Torch's .bin files, which are pickles: read as weights alone through torch, or refused with a way out."""
+"""Torch's .bin files, which are pickles: read through torch as weights alone, or refused with a remedy."""
 
 import importlib.util
 import warnings
@@ -14,7 +14,7 @@ from jaxlm.errors import ModelError
 from jaxlm.pretrained._safetensors import POINTER
 from jaxlm.pretrained._stored import StoredTensor
 
-# What numpy has no type for goes through the integers of the same width.
+# Types that numpy lacks are passed as integers of the same width.
 CARRIERS = {"bfloat16": "int16"}
 TORCH_REMEDY = (
     "write them as safetensors where torch and transformers are: "
@@ -23,16 +23,16 @@ TORCH_REMEDY = (
 
 
 def open_torch(path: Path) -> dict[str, StoredTensor]:
-    """Returns the tensors of a torch file by name, read through `weights_only` loading: nothing in it is run.
+    """Returns the tensors of a torch file by name; it is loaded with `weights_only`, so no code in it runs.
 
-    A file in torch's present format is mapped; one in its old format is read as a whole.
+    A file in torch's present format is memory-mapped; one in the old format is read as a whole.
 
     Args:
-      path: the file: a state dict.
+      path: the file, which holds a state dict.
 
     Raises:
-      ModelError: one line that names the file and the way out: torch is not installed, the file holds more
-        than weights, or no tensors by name, or is a pointer to a file of Git LFS.
+      ModelError: one line that names the file and the remedy: torch is not installed, the file holds more
+        than weights or no tensors by name, or it is a Git LFS pointer.
     """
     with path.open("rb") as file:
         if file.read(len(POINTER)) == POINTER:
@@ -42,26 +42,26 @@ def open_torch(path: Path) -> dict[str, StoredTensor]:
             f"{path} is a pickle, which is read through torch only, and torch is not installed: "
             f"pip install torch, or {TORCH_REMEDY}"
         )
-    found = load_weights(path)
-    state = found.get("state_dict", found) if isinstance(found, dict) else found
+    content = load_weights(path)
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(hasattr(value, "untyped_storage") for value in state.values()):
         raise ModelError(f"{path}: expected a dict of tensors, or one under 'state_dict'")
     return {name: _stored(path, tensor) for name, tensor in state.items()}
 
 
 def load_weights(path: Path) -> Any:
-    """Returns what a torch file holds, mapped where its format can be.
+    """Returns the content of a torch file, memory-mapped if its format allows it.
 
     Raises:
-      ModelError: one line that names the file, if it holds more than weights or is no such file.
+      ModelError: one line that names the file: it holds more than weights, or is no torch file.
     """
     import torch
 
     try:
-        with warnings.catch_warnings():  # of pickles that are no weights, which the error tells
+        with warnings.catch_warnings():  # the error below says the same
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # unpickling raises whatever it meets
+    except Exception as error:  # unpickling may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
             f"{path} cannot be read as weights alone ({reason}): jaxlm runs no code of a pickle; "

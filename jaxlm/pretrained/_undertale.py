@@ -16,7 +16,7 @@ from jaxlm.pretrained._loaded import Loaded
 from jaxlm.pretrained._tensors import as_params, check_tensors, expected_shapes, refuse_differences
 from jaxlm.pretrained._torch_files import open_torch
 
-# The tensors that tell the sizes.
+# The tensors from which the sizes are read.
 TOKEN = "encoder.embedding.token.weight"
 INSTRUCTION = "encoder.embedding.instruction.weight"
 QUERY = "encoder.layers.0.attention.heads.0.q.weight"
@@ -24,7 +24,7 @@ UP = "encoder.layers.0.ff.linear1.weight"
 
 LINEAR = {"kernel": "weight", "bias": "bias"}
 NORM = {"scale": "weight", "bias": "bias"}
-IN_BLOCKS = {  # ours, theirs, the kinds of tensors
+IN_BLOCKS = {  # our module: undertale's module, its tensors
     "attention_norm": ("norm1", NORM),
     "attention.output": ("attention.output", LINEAR),
     "mlp_norm": ("norm2", NORM),
@@ -47,9 +47,9 @@ def undertale_params(
 ) -> tuple[models.TransformerConfig, dict[str, Any]]:
     """Returns the config and the parameters of an undertale masked LM, from its tensors by their torch names.
 
-    Sizes, depth and heads are read off the tensors. The linear maps of each head are joined in the order of
-    the heads: all queries, all keys, all values. Positions come from the corrupted ids, as the model was
-    trained; dropout rates, which a checkpoint does not hold, are those of its only preset.
+    Sizes, depth and heads follow from the tensors. The linear maps of the heads are joined in the order of
+    the heads: all queries, all keys, all values. Positions come from the corrupted ids, as in its training. A
+    checkpoint does not hold dropout rates; they are those of undertale's only preset.
 
     Args:
       state_dict: tensors by name, `encoder.embedding.token.weight` and so on, with or without a common prefix
@@ -60,9 +60,10 @@ def undertale_params(
       The config and the "params" of a `MaskedLM`, in float32.
 
     Raises:
-      ValueError: one line that names every missing, unexpected and misshapen tensor.
+      ModelError: one line that names every missing, unexpected and misshapen tensor.
 
     Example:
+      >>> from jaxlm.pretrained import undertale_params
       >>> undertale_params({})
       Traceback (most recent call last):
       jaxlm.errors.ModelError: the state dict: these are not the tensors of its model: missing ...
@@ -100,9 +101,9 @@ def load_undertale(path: str | os.PathLike[str], *, next_id: int = 5) -> Loaded:
       `Loaded`, without a tokenizer.
 
     Raises:
-      ImportError: if torch is not installed.
-      ModelNotFoundError: if there is no such file.
-      ModelError: if the file is no such checkpoint.
+      ImportError: torch is not installed.
+      ModelNotFoundError: there is no such file.
+      ModelError: the file is no such checkpoint.
     """
     if importlib.util.find_spec("torch") is None:
         raise ImportError("torch checkpoints need torch, which is not installed: pip install 'jaxlm[oracle]'")
@@ -118,14 +119,14 @@ def load_undertale(path: str | os.PathLike[str], *, next_id: int = 5) -> Loaded:
 
 
 def _without_prefix(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors without the prefix that a wrapper put before every name."""
+    """The tensors without the prefix that a wrapper has put in front of every name."""
     prefix = next((name.removesuffix(TOKEN) for name in state_dict if name.endswith(TOKEN)), "")
     return {name.removeprefix(prefix): tensor for name, tensor in state_dict.items()}
 
 
 def _counted(tensors: Mapping[str, np.ndarray], pattern: str) -> int:
-    found = (re.match(pattern, name) for name in tensors)
-    return 1 + max((int(match[1]) for match in found if match), default=0)
+    matches = (re.match(pattern, name) for name in tensors)
+    return 1 + max((int(match[1]) for match in matches if match), default=0)
 
 
 def _config(
@@ -146,11 +147,11 @@ def _config(
 
 
 def _rows(depth: int, num_heads: int) -> Iterator[tuple[str, list[str]]]:
-    """Our name and theirs, several where ours is their concatenation."""
-    places = dict(OUTSIDE_BLOCKS)
+    """Our name of each parameter, and undertale's names of the tensors that it concatenates."""
+    modules = dict(OUTSIDE_BLOCKS)
     for layer in range(depth):
         ours, theirs = f"body.block_{layer:02d}", f"encoder.layers.{layer}"
-        places |= {
+        modules |= {
             f"{ours}.{name}": (f"{theirs}.{other}", kinds) for name, (other, kinds) in IN_BLOCKS.items()
         }
         for kind, other in LINEAR.items():
@@ -159,6 +160,6 @@ def _rows(depth: int, num_heads: int) -> Iterator[tuple[str, list[str]]]:
                 f"{ours}.attention.qkv.{kind}",
                 [f"{head}.{part}.{other}" for part in "qkv" for head in heads],
             )
-    for ours, (theirs, kinds) in places.items():
+    for ours, (theirs, kinds) in modules.items():
         for kind, other in kinds.items():
             yield f"{ours}.{kind}", [f"{theirs}.{other}"]

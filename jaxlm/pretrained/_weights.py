@@ -1,4 +1,4 @@
-"""The weights of a folder: one file or several with an index, safetensors or torch's, found and opened."""
+"""Finds and opens the weights of a folder: one file or shards with an index, safetensors or torch's."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +12,17 @@ from jaxlm.pretrained._stored import StoredTensor
 from jaxlm.pretrained._torch_files import open_torch
 
 TENSORS = "model.safetensors"
-# Files by which weights are known, the first that is there is the one that is opened, as transformers does.
+# Files of weights; the first that exists is opened, as in transformers.
 SINGLE = {TENSORS: open_safetensors, "pytorch_model.bin": open_torch}
 INDEXED = {f"{name}.index.json": reader for name, reader in SINGLE.items()}
 
 
 def holds_weights(folder: Path) -> bool:
-    """Returns whether a folder has a file by which weights are known, and of an index every shard.
+    """Returns whether a folder has a file of weights, or an index and all its shards.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.pretrained._weights import holds_weights
       >>> holds_weights(Path("nowhere"))
       False
     """
@@ -31,17 +33,17 @@ def holds_weights(folder: Path) -> bool:
 
 
 def open_weights(folder: Path) -> dict[str, StoredTensor]:
-    """Returns the tensors of a folder by name, none of them read.
+    """Returns the tensors of a folder by name; no tensor is read.
 
-    model.safetensors comes first, then model.safetensors.index.json with its shards, then the same of
-    pytorch_model.bin.
+    The order of preference is model.safetensors, model.safetensors.index.json with its shards, then the same
+    for pytorch_model.bin.
 
     Args:
       folder: holds the files.
 
     Raises:
-      ModelNotFoundError: if there are no weights; the line says what is there in their place.
-      ValueError: if a file is cut off or is not what its name says, or an index does not fit its shards.
+      ModelNotFoundError: there are no weights; the line says what the folder holds instead.
+      ModelError: a file is cut off or is not what its name says, or an index does not fit its shards.
     """
     for kind in SINGLE:
         if (folder / kind).exists():
@@ -53,8 +55,8 @@ def open_weights(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _open_shards(index: Path, reader: Any) -> dict[str, StoredTensor]:
-    wanted = _weight_map(index)
-    shards = sorted(set(wanted.values()))
+    weight_map = _weight_map(index)
+    shards = sorted(set(weight_map.values()))
     absent = [name for name in shards if not (index.parent / name).is_file()]
     if absent:
         raise ModelError(
@@ -62,16 +64,16 @@ def _open_shards(index: Path, reader: Any) -> dict[str, StoredTensor]:
             f"{'is' if len(absent) == 1 else 'are'} missing: fetch them again"
         )
     opened = {name: reader(index.parent / name) for name in shards}
-    _check_shards(index, wanted, opened)
-    return {name: opened[shard][name] for name, shard in wanted.items()}
+    _check_shards(index, weight_map, opened)
+    return {name: opened[shard][name] for name, shard in weight_map.items()}
 
 
 def _check_shards(
-    index: Path, wanted: Mapping[str, str], opened: Mapping[str, Mapping[str, StoredTensor]]
+    index: Path, weight_map: Mapping[str, str], opened: Mapping[str, Mapping[str, StoredTensor]]
 ) -> None:
-    missing = [f"{name} (of {shard})" for name, shard in wanted.items() if name not in opened[shard]]
+    missing = [f"{name} (of {shard})" for name, shard in weight_map.items() if name not in opened[shard]]
     unlisted = [
-        f"{name} (of {shard})" for shard in opened for name in opened[shard] if wanted.get(name) != shard
+        f"{name} (of {shard})" for shard in opened for name in opened[shard] if weight_map.get(name) != shard
     ]
     told = {"its shards lack": missing, "it does not list": unlisted}
     lines = [f"{what} {', '.join(sorted(names))}" for what, names in told.items() if names]
@@ -80,12 +82,12 @@ def _check_shards(
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """Shard by tensor: names of files in the index's own folder."""
+    """The file of each tensor, by an index; all files are in the folder of the index."""
     try:
-        found = io.parse_json(index.read_text(encoding="utf-8"))
+        content = io.parse_json(index.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{index} is not JSON: {error}") from error
-    shards = found.get("weight_map") if isinstance(found, dict) else None
+    shards = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(shards, dict) or not shards:
         raise ModelError(f"{index} has no weight_map of tensors to files")
     for name in shards.values():

@@ -1,4 +1,4 @@
-"""Which blocks have a window, as config.json says it: a list of layer types, or a rule that makes one."""
+"""Which blocks attend within a window, in config.json: a list of layer types, or a rule for it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,25 +11,27 @@ _LETTERS = {FULL: "f", SLIDING: "w"}
 
 
 def pattern_of(types: Sequence[str]) -> str:
-    """Returns the pattern of layer types, in its shortest form.
+    """Returns the shortest pattern of layer types.
 
     Raises:
-      ValueError: if a type is of another kind.
+      UnsupportedError: a type is neither full nor sliding attention.
 
     Example:
+      >>> from jaxlm.pretrained._windows import pattern_of
       >>> pattern_of(["sliding_attention", "full_attention"] * 3)
       'wf'
     """
     if not types:
-        return "f"  # of no block, which is refused where depths are
+        return "f"  # a depth of 0 is refused elsewhere
     raise_unsupported([f"layer type {kind!r}" for kind in sorted({*types} - {*_LETTERS})])
     return shortest_pattern("".join(_LETTERS[kind] for kind in types))
 
 
 def shortest_pattern(letters: str) -> str:
-    """Returns the shortest word that, repeated, begins with the letters.
+    """Returns the shortest text whose repetition begins with the letters.
 
     Example:
+      >>> from jaxlm.pretrained._windows import shortest_pattern
       >>> shortest_pattern("wwfwwfw"), shortest_pattern("wwww"), shortest_pattern("fw")
       ('wwf', 'w', 'fw')
     """
@@ -39,14 +41,15 @@ def shortest_pattern(letters: str) -> str:
 
 
 def layer_types(config: models.TransformerConfig) -> list[str]:
-    """Returns the type of every block."""
+    """Returns the attention type of every block, as config.json names it."""
     return [SLIDING if config.has_window(layer) else FULL for layer in range(config.depth)]
 
 
 def read_late_window(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the window of Qwen's models: off unless asked for, and then from some block on.
+    """Returns the window of Qwen's models, which is off by default and otherwise begins at some block.
 
     Example:
+      >>> from jaxlm.pretrained._windows import read_late_window
       >>> values = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2}
       >>> read_late_window({**values, "num_hidden_layers": 4})
       {'window': 8, 'layer_pattern': 'ffww'}
@@ -62,7 +65,7 @@ def read_late_window(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_late_window(config: models.TransformerConfig) -> dict[str, Any]:
-    """Returns the attributes that say such a window; undoes `read_late_window`."""
+    """Returns the attributes for such a window; undoes `read_late_window`."""
     types = layer_types(config)
     return {
         "use_sliding_window": SLIDING in types,

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxlm import models, pretrained
 from jaxlm.errors import UsageError
-from jaxlm.io import fits
+from jaxlm.io import matches_type
 from jaxlm.steps._encoded_texts import model_kind
 from jaxlm.steps._layout import EncodedPair
 from jaxlm.steps._table import StepFunction
@@ -40,7 +40,7 @@ def choose_dropout_model(
             names = ", ".join(row.name for row in rows)
             raise UsageError(f"an aux_model is given, and none of {names} runs a model under dropout")
         return None
-    if not fits(n_mcd_steps, int) or n_mcd_steps < 1:
+    if not matches_type(n_mcd_steps, int) or n_mcd_steps < 1:
         raise UsageError(f"n_mcd_steps is a whole number from 1: got {n_mcd_steps!r}")
     noisy = loaded if aux_model is None else aux_model
     if aux_model is not None:

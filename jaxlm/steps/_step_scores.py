@@ -92,7 +92,7 @@ def step_scores(
       n_mcd_steps: K, how often a run is repeated under dropout.
       aux_model: the model that is run under dropout, of the same kind and vocabulary; None: the model itself.
       target_tokenizer: what divides an encoder-decoder's targets, where another file does, as of Marian
-        (`tokenizers.load(folder, side="target")`); None: the model's own.
+        (`tokenizers.load_tokenizer(folder, side="target")`); None: the model's own.
       devices: local devices; None: all of them, of which a single batch takes one.
 
     Returns:

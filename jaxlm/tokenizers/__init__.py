@@ -14,7 +14,7 @@ from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._frame import Frame, Reader, file_frame, text_frame
 from jaxlm.tokenizers._instructions import train_instructions
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS
-from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._load import load_tokenizer
 from jaxlm.tokenizers._preparation import UnknownBytesError
 from jaxlm.tokenizers._residues import (
     ALPHABETS,
@@ -58,7 +58,7 @@ __all__ = [
     "fit_tokenizer",
     "has_spaceless",
     "join_chains",
-    "load",
+    "load_tokenizer",
     "residue_tokenizer",
     "sentinel_ids",
     "spaceless_words",

@@ -1,4 +1,4 @@
-"""Tokens that a folder's files add to a vocabulary, at the ids that the files say or behind all others."""
+"""Tokens that a folder's files add to a vocabulary, with the ids in the files or after all others."""
 
 from collections.abc import Container, Iterable, Mapping
 
@@ -9,30 +9,33 @@ from jaxlm.errors import ModelError
 from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
 from jaxlm.tokenizers._settings import ListedToken
 
-# Ids that may lie between a vocabulary and a token behind it: what no file names.
+# The most ids without a token that may lie between a vocabulary and an added token.
 LARGEST_GAP = 4096
 
 
 def insert_added_tokens(
     vocab: Mapping[str, int], listed: Iterable[ListedToken], *, size: int = 0
 ) -> tuple[dict[str, int], list[str]]:
-    """Returns a vocabulary in which the added tokens get the ids that files say, and what fills its holes.
+    """Returns a vocabulary with entries for added tokens and for holes, so that all get the right ids.
 
-    The library numbers an added token by how many entries there are, not by the highest id: a hole (of a
-    line that stands twice, of an empty one) would give a new token the id of another.
+    The library gives an added token the number of entries as its id, not the highest id plus one. A hole (of
+    an empty or repeated line) would therefore give it the id of another token.
 
     Args:
-      vocab: token to id.
-      listed: tokens that are going to be added, with and without ids.
-      size: how many ids the vocabulary's file has, holes included.
+      vocab: id by token.
+      listed: the tokens that will be added, with and without ids.
+      size: the number of ids in the vocabulary's file, holes included.
 
     Returns:
-      The vocabulary, and the names in it that stand for no token, `<hole N>`.
+      The vocabulary, and the names in it that fill holes, `<hole N>`.
 
     Raises:
-      ModelError: if an id is another token's, or far behind all others.
+      ModelError: an id belongs to another token, or is far above all others.
 
     Example:
+      >>> from tokenizers import AddedToken
+      >>> from jaxlm.tokenizers._added_tokens import insert_added_tokens
+      >>> from jaxlm.tokenizers._settings import ListedToken
       >>> token = ListedToken(AddedToken("<new>"), 3)
       >>> insert_added_tokens({"a": 0, "b": 2}, [token])
       ({'a': 0, 'b': 2, '<hole 1>': 1}, ['<hole 1>'])
@@ -54,7 +57,7 @@ def insert_added_tokens(
     if number > LARGEST_GAP:
         raise ModelError(f"{number:,} ids below {last} have no token: the last is of {tokens.get(last)!r}")
     holes = [id for id in range(last + 1) if id not in tokens]
-    # A listed token that others stand behind is an entry like them: added, it would come last.
+    # A listed token with an id below others must be an entry too; if it were added it would come last.
     behind = max([size, *(1 + id for id in (*vocab.values(), *holes))])
     filled |= {token.content: id for token, id in listed if id is not None and id < behind}
     return filled | {f"<hole {id}>": id for id in holes}, [f"<hole {id}>" for id in holes]
@@ -67,16 +70,17 @@ def register_added_tokens(
     rows: int | None = None,
     plain: Iterable[str] = (),
 ) -> None:
-    """Makes tokens stand for themselves in texts; those that the vocabulary lacks get ids behind it.
+    """Adds tokens that are matched as a whole in texts; those that the vocabulary lacks get new ids after it.
 
     Args:
-      backend: gets them.
-      listed: those with ids in the order of these.
-      rows: of the embedding; a token without an id gets none where no row is left. None: no end of rows.
-      plain: names for which a text is not searched (`<hole N>`), specials.
+      backend: the tokenizer, which is changed.
+      listed: the tokens; those with ids in the order of their ids.
+      rows: the rows of the embedding; a token without an id is left out if no row is left for it. None: no
+        limit.
+      plain: names that are added as special tokens although no text has them (`<hole N>`).
 
     Raises:
-      ModelError: if a token would get another id than it is said to have.
+      ModelError: a token would get another id than the files say.
     """
     tokens = [AddedToken(name, special=True, normalized=False) for name in plain]
     behind, listed = _next_id(backend), list(listed)
@@ -97,23 +101,24 @@ def register_added_tokens(
 
 
 def conventional_tokens(vocab: Container[str], reserved: Iterable[ListedToken]) -> list[ListedToken]:
-    """Returns the tokens of a vocabulary that bear conventional names of roles, one a role, as specials.
+    """Returns the tokens of a vocabulary with conventional names of roles, one for each role, as specials.
 
     Args:
-      vocab: holds the tokens.
-      reserved: those that are known already, which are left out.
+      vocab: the tokens.
+      reserved: tokens that are known already, which are left out.
 
     Example:
-      >>> [one.token.content for one in conventional_tokens(["[MASK]", "<mask>", "a"], [])]
+      >>> from jaxlm.tokenizers._added_tokens import conventional_tokens
+      >>> [listed.token.content for listed in conventional_tokens(["[MASK]", "<mask>", "a"], [])]
       ['[MASK]']
     """
-    known = {one.token.content for one in reserved}
+    known = {listed.token.content for listed in reserved}
     names = (next((name for name in names if name in vocab), None) for names in CONVENTIONAL_NAMES.values())
-    found = dict.fromkeys(name for name in names if name is not None and name not in known)
-    return [ListedToken(AddedToken(name, special=True, normalized=False), None) for name in found]
+    unique = dict.fromkeys(name for name in names if name is not None and name not in known)
+    return [ListedToken(AddedToken(name, special=True, normalized=False), None) for name in unique]
 
 
 def _next_id(backend: tokenizers.Tokenizer) -> int:
-    """The id that the library gives to the next token that it does not know."""
+    """The id that the library gives to the next new token."""
     added = backend.get_added_tokens_decoder()
     return max([backend.get_vocab_size(with_added_tokens=False), *(1 + id for id in added)])

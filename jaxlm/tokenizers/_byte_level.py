@@ -1,7 +1,7 @@
-"""The visible character of every byte, as GPT-2's vocabularies write bytes, and back to what a person reads.
+"""Bytes as visible characters, as GPT-2's vocabularies write them, and back to text.
 
-A printable Latin-1 byte stands for itself; the others, in order, take the characters from U+0100 on. So any
-bytes are a string without spaces or control characters, which a vocabulary file can hold.
+A printable Latin-1 byte is written as itself; the others, in order, as the characters from U+0100 on. So any
+bytes become a string without spaces and control characters, which a vocabulary file can hold.
 """
 
 import re
@@ -19,8 +19,8 @@ _BYTES = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
 _TO_LATIN = str.maketrans({symbol: chr(byte) for symbol, byte in _BYTES.items()})
 _FOREIGN = re.compile(f"[^{re.escape(''.join(BYTE_SYMBOLS))}]")
 
-# Outside the 256 symbols, so no text can write it: "append" is a whole operand, "…append" the end of a longer
-# one.
+# Marks a continuing piece: "append" is a whole operand, "…append" the end of a longer one. It is none of the 256
+# symbols, so no text contains it.
 CONTINUATION = "…"
 
 
@@ -28,6 +28,7 @@ def to_symbols(text: str) -> str:
     """Writes the UTF-8 bytes of `text` as symbols.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import to_symbols
       >>> to_symbols("é the")
       'Ã©Ġthe'
     """
@@ -35,9 +36,10 @@ def to_symbols(text: str) -> str:
 
 
 def to_bytes(symbols: str) -> bytes:
-    r"""Returns the bytes that symbols stand for; of a token with other characters, its own UTF-8.
+    r"""Returns the bytes that symbols stand for; for a token with other characters, its UTF-8.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import to_bytes
       >>> to_bytes("Ã"), to_bytes("Ġ漢")
       (b'\xc3', b'\xc4\xa0\xe6\xbc\xa2')
     """
@@ -47,11 +49,12 @@ def to_bytes(symbols: str) -> bytes:
 
 
 def from_symbols(symbols: str) -> str:
-    r"""Reads symbols back as text; bytes that are no UTF-8 on their own are shown as `\xNN`.
+    r"""Returns the text of symbols; bytes that are not UTF-8 by themselves are shown as `\xNN`.
 
-    The continuation mark stays, and a token that is not written in symbols is returned as it is.
+    The continuation mark is kept, and a token that is not written in symbols is returned unchanged.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import from_symbols
       >>> from_symbols("…Ã©"), from_symbols("Ġthe"), from_symbols("Ã")
       ('…é', ' the', '\\xc3')
     """
@@ -63,18 +66,20 @@ def from_symbols(symbols: str) -> str:
 
 
 def byte_ids(text: str, specials: Mapping[str, int]) -> np.ndarray:
-    """Returns the bytes of `text` as ids, and the ids of the specials written out in it.
+    """Returns the bytes of a text as ids, with the ids of special tokens that are written in it.
 
-    What a byte-level pipeline without merges does, at the speed of a copy: a pipeline holds a record a byte.
+    It equals a byte-level pipeline without merges but takes only the time of a copy: the pipeline makes an
+    object for each byte.
 
     Args:
       text: any Unicode.
-      specials: special to id.
+      specials: id by special token.
 
     Returns:
       int32 array `[L]`.
 
     Example:
+      >>> from jaxlm.tokenizers._byte_level import byte_ids
       >>> byte_ids("h[MASK]i", {"[MASK]": 259})
       array([104, 259, 105], dtype=int32)
     """

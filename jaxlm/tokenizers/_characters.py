@@ -1,8 +1,8 @@
-"""Classes of characters: what a word of text is a run of, also where a script writes no spaces.
+"""Classes of characters, from which words are made, also in scripts that write no spaces.
 
-A word is a run of letters, of digits, of white space or of other signs. Han, Hiragana, Thai, Lao, Khmer,
-Myanmar and their like put no space between words: there a grapheme, a letter with the marks on it, is a word
-of its own, and Katakana, of which a run mostly spells one word, is a run.
+A word is a run of letters, of digits, of white space or of other signs. Scripts such as Han, Hiragana, Thai,
+Lao, Khmer and Myanmar put no spaces between words: there each grapheme (a letter with its marks) is a word. A
+run of Katakana is one word, because it mostly spells one.
 """
 
 import enum
@@ -15,14 +15,14 @@ import numpy as np
 
 
 class CharacterClass(enum.IntEnum):
-    """What a character is to words.
+    """The part of a character in words.
 
     Attributes:
-      LETTER, DIGIT, SPACE, OTHER: a word is a run of one of them.
-      SPECIAL: of no text: a special token.
+      LETTER, DIGIT, SPACE, OTHER: a run of one class is a word.
+      SPECIAL: the class of special tokens, which no character has.
       GRAPHEME: a letter of a script without spaces, which begins a word.
-      KATAKANA: a word is a run of them.
-      JOINED: a mark on the character before it.
+      KATAKANA: a run is a word.
+      JOINED: a mark, which belongs to the character before it.
     """
 
     LETTER = 0
@@ -53,22 +53,23 @@ _KATAKANA = (
     "\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff6f\uff71-\uff9d\u32d0-\u32fe\u3300-\u3357"
     "\U0001aff0-\U0001b000\U0001b120-\U0001b122\U0001b155-\U0001b155\U0001b164-\U0001b167"
 )
-# Marks by their nature though letters by their category: AM of Thai and Lao, the long vowel, voicing marks;
-# vowels and ends of Hangul syllables that are written in parts; what joins without a sign.
+# Marks that Unicode's categories call letters: AM of Thai and Lao, the long vowel, voicing marks; vowels and
+# finals of Hangul syllables that are written in parts; zero-width joiners.
 _JOINED = (
     "\u0e33-\u0e33\u0eb3-\u0eb3\u309b-\u309c\u30fc-\u30fc\uff70-\uff70\uff9e-\uff9f\u1160-\u11ff\ud7b0-\ud7fb"
 )
 _JOINED += "\u200c-\u200d"
 _SPACELESS = re.compile(f"[{_GRAPHEMES}{_KATAKANA}]")
 _CATEGORIES = {"L": LETTER, "N": DIGIT, "Z": SPACE, "M": JOINED}
-# Nothing is assigned elsewhere but for private use.
+# The code points outside are unassigned or for private use.
 _ASSIGNED = ((0, 0x33480), (0xE0000, 0xE0200))
 
 
 def character_class(character: str) -> CharacterClass:
-    """Returns the class of a character; SPACE for none.
+    """Returns the class of a character; SPACE for an empty string.
 
     Example:
+      >>> from jaxlm.tokenizers import character_class
       >>> [character_class(one).name for one in "a1 ,字かカ"]
       ['LETTER', 'DIGIT', 'SPACE', 'OTHER', 'GRAPHEME', 'GRAPHEME', 'KATAKANA']
     """
@@ -83,9 +84,12 @@ def _class_of(code: int) -> CharacterClass:
 
 @functools.cache
 def class_runs() -> tuple[np.ndarray, np.ndarray]:
-    """Returns the classes of all code points as runs: the first code of each, `Int32[n]`, and `UInt8[n]`.
+    """Returns the classes of all code points as runs: first code points `Int32[runs]`, classes `UInt8[runs]`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.tokenizers import class_runs
+      >>> from jaxlm.tokenizers._characters import GRAPHEME
       >>> firsts, classes = class_runs()
       >>> int(classes[np.searchsorted(firsts, ord("字"), side="right") - 1]) == GRAPHEME
       True
@@ -93,10 +97,10 @@ def class_runs() -> tuple[np.ndarray, np.ndarray]:
     classes, may_be = np.full(0x110000, OTHER, np.uint8), np.zeros(0x110000, bool)
     for first, end in _ASSIGNED:
         characters = [chr(code) for code in range(first, end)]
-        kinds = [unicodedata.category(one) for one in characters]
+        kinds = [unicodedata.category(character) for character in characters]
         classes[first:end] = [_CATEGORIES.get(kind[0], OTHER) for kind in kinds]
         may_be[first:end] = [kind[0] in "LNS" and kind not in ("Nd", "Sc") for kind in kinds]
-        classes[first:end][[one.isspace() for one in characters]] = SPACE
+        classes[first:end][[character.isspace() for character in characters]] = SPACE
     for names, kind in ((_GRAPHEMES, GRAPHEME), (_KATAKANA, KATAKANA)):
         classes[may_be & _among(names)] = kind
     classes[_among(_JOINED)] = JOINED
@@ -106,16 +110,17 @@ def class_runs() -> tuple[np.ndarray, np.ndarray]:
 
 def _among(names: str) -> np.ndarray:
     """Whether each code point is in one of the ranges of a regular expression."""
-    found = np.zeros(0x110000, bool)
+    members = np.zeros(0x110000, bool)
     for first, last in re.findall("(.)-(.)", names, re.DOTALL):
-        found[ord(first) : ord(last) + 1] = True
-    return found
+        members[ord(first) : ord(last) + 1] = True
+    return members
 
 
 def has_spaceless(text: str) -> bool:
     """Returns whether a text has a character of a script that puts no spaces between words.
 
     Example:
+      >>> from jaxlm.tokenizers import has_spaceless
       >>> has_spaceless("no, it has not"), has_spaceless("漢")
       (False, True)
     """
@@ -123,40 +128,42 @@ def has_spaceless(text: str) -> bool:
 
 
 def spaceless_words(text: str) -> np.ndarray:
-    """Returns the words of scripts without spaces: by character the number of its word, -1 for all others.
+    """Returns the number of each character's word in scripts without spaces; -1 for all other characters.
 
-    Each grapheme is one, and each run of Katakana, with the marks on them.
+    Each grapheme is a word, and each run of Katakana, together with their marks.
 
     Returns:
       `Int[characters]`.
 
     Example:
+      >>> from jaxlm.tokenizers import spaceless_words
       >>> spaceless_words("東京タワーto見る").tolist()
       [0, 1, 2, 2, 2, -1, -1, 3, 4]
     """
-    found, number, before = np.full(len(text), -1), -1, SPACE
-    for place, character in enumerate(text):
+    words, number, before = np.full(len(text), -1), -1, SPACE
+    for index, character in enumerate(text):
         kind = character_class(character)
         kind = before if kind == JOINED else kind
         if kind in (GRAPHEME, KATAKANA):
-            # A mark goes on with the grapheme that it is on.
+            # A mark belongs to the grapheme before it.
             is_new = kind != before or (kind == GRAPHEME and character_class(character) != JOINED)
             number += is_new
-            found[place] = number
+            words[index] = number
         before = kind
-    return found
+    return words
 
 
 def words_of(text: str) -> list[str]:
-    """Returns the words of a text: what white space divides, and graphemes where a script has none.
+    """Returns the words of a text: parts between white space, and graphemes in scripts without spaces.
 
     Example:
+      >>> from jaxlm.tokenizers import words_of
       >>> words_of("to be, 東京タワー")
       ['to', 'be,', '東', '京', 'タワー']
     """
     if not has_spaceless(text):
         return text.split()
     numbers = spaceless_words(text)
-    places = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(text)]
-    parts = [text[start:end] for start, end in itertools.pairwise(places)]
+    bounds = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(text)]
+    parts = [text[start:end] for start, end in itertools.pairwise(bounds)]
     return [word for part in parts for word in part.split()]

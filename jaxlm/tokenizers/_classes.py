@@ -1,4 +1,4 @@
-"""Which way of dividing texts a folder's files are written for: what transformers' classes stand for."""
+"""The tokenizer family of a folder: how transformers' classes divide texts."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from jaxlm.errors import ModelError
 
 TokenizerFamily = Literal["bert", "esm", "gpt2", "roberta", "qwen2", "neox", "llama", "gemma", "t5", "marian"]
 
-# transformers' classes, by their names without "Fast".
+# By family, the names of transformers' classes without "Tokenizer" and "Fast".
 _CLASSES_OF_FAMILY: dict[TokenizerFamily, tuple[str, ...]] = {
     "bert": (
         *("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert", "RetriBert"),
@@ -24,13 +24,13 @@ _CLASSES_OF_FAMILY: dict[TokenizerFamily, tuple[str, ...]] = {
     "marian": ("Marian",),
 }
 FAMILY_OF_CLASS: dict[str, TokenizerFamily] = {
-    f"{name}Tokenizer": way for way, names in _CLASSES_OF_FAMILY.items() for name in names
+    f"{name}Tokenizer": family for family, names in _CLASSES_OF_FAMILY.items() for name in names
 }
 
-# Classes that read a tokenizer.json as it is.
+# Classes that use a tokenizer.json unchanged.
 PLAIN_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend", "PreTrainedTokenizerFast")
 
-# A model_type's own class, where no class is named.
+# The class of a model_type, if no class is named.
 _CLASS_OF_MODEL = {
     **dict.fromkeys(("bert", "distilbert", "electra"), "BertTokenizer"),
     **dict.fromkeys(("roberta", "bart"), "RobertaTokenizer"),
@@ -43,10 +43,10 @@ _CLASS_OF_MODEL = {
     "marian": "MarianTokenizer",
     **dict.fromkeys(("modernbert", "modernbert-decoder", "mistral"), "PreTrainedTokenizer"),
 }
-# Model types whose folders name a wrong class so often that transformers goes by the type.
-_STUBBORN = ("qwen2",)
+# Model types whose folders often name a wrong class, so that transformers takes the class of the type.
+_TYPE_WINS = ("qwen2",)
 
-# Classes whose texts are divided by more than the vocabulary's files say, and what that is.
+# Classes that divide texts by more than the vocabulary's files tell, and what that is.
 UNREADABLE_CLASSES = {
     "BertJapaneseTokenizer": "a Japanese dictionary (MeCab, Sudachi or Juman++) cuts texts into words first",
     "BertweetTokenizer": "tweets are normalized first, and bpe.codes holds the merges",
@@ -77,16 +77,17 @@ UNREADABLE_CLASSES = {
 
 
 def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
-    """Returns the class that a folder's tokenizer is of for transformers, without "Fast"; None: nothing says.
+    """Returns the name of transformers' class for a folder's tokenizer, without "Fast"; None if unknown.
 
-    The class that is named counts, in tokenizer_config.json or else in config.json; where none is, the one
-    of the `model_type`, which for most of them is the plain one.
+    It is the class named in tokenizer_config.json, or in config.json; without either, the class of the
+    `model_type`, which for most types is the plain one.
 
     Args:
       settings: tokenizer_config.json.
-      model: config.json, empty where there is none.
+      model: config.json; empty if there is none.
 
     Example:
+      >>> from jaxlm.tokenizers._classes import class_name
       >>> class_name({"tokenizer_class": "BertTokenizerFast"}, {"model_type": "gpt2"})
       'BertTokenizer'
       >>> class_name({}, {"model_type": "bart"}), class_name({}, {"model_type": "llama"}), class_name({}, {})
@@ -98,24 +99,25 @@ def class_name(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str | N
     if not isinstance(named, str):
         return own or (PLAIN_CLASSES[0] if isinstance(kind, str) else None)
     named = named.removesuffix("Fast")
-    # What the type reads as it is, and what goes by its type, no other class changes.
-    if own is not None and own != named and (own in PLAIN_CLASSES or kind in _STUBBORN):
+    # A type with a plain class, and a type that wins over the named class.
+    if own is not None and own != named and (own in PLAIN_CLASSES or kind in _TYPE_WINS):
         return own
     return named
 
 
 def tokenizer_family(name: str | None) -> TokenizerFamily | None:
-    """Returns the way of a class; None for no class, for one that is plain and for one that is not known.
+    """Returns the family of a class; None for a plain or unknown class, and for None.
 
     Example:
-      >>> tokenizer_family("DistilBertTokenizer"), tokenizer_family("PreTrainedTokenizer"), tokenizer_family(None)
-      ('bert', None, None)
+      >>> from jaxlm.tokenizers._classes import tokenizer_family
+      >>> tokenizer_family("DistilBertTokenizer"), tokenizer_family("PreTrainedTokenizer")
+      ('bert', None)
     """
     return FAMILY_OF_CLASS.get(name) if name is not None else None
 
 
 def check_readable(name: str | None, remedy: str) -> None:
-    """Raises if a class divides texts by more than its vocabulary's files say.
+    """Raises an error if a class divides texts by more than its vocabulary's files tell.
 
     Args:
       name: of the class.
@@ -125,11 +127,13 @@ def check_readable(name: str | None, remedy: str) -> None:
       ModelError: names the class, why its files alone are not enough, and the remedy.
 
     Example:
+      >>> from jaxlm.tokenizers._classes import check_readable
       >>> check_readable("BertJapaneseTokenizer", "take another")
       Traceback (most recent call last):
       jaxlm.errors.ModelError: tokenizer_class='BertJapaneseTokenizer' is not supported without a ...
     """
     if name in UNREADABLE_CLASSES:
+        reason = UNREADABLE_CLASSES[name]
         raise ModelError(
-            f"tokenizer_class={name!r} is not supported without a tokenizer.json: {UNREADABLE_CLASSES[name]}; {remedy}"
+            f"tokenizer_class={name!r} is not supported without a tokenizer.json: {reason}; {remedy}"
         )

@@ -1,4 +1,4 @@
-"""Which tokenizer a run uses, and making it."""
+"""Which tokenizer a run uses, and the function that makes it."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from jaxlm.io import check_numbers
 from jaxlm.tokenizers._fitting import fit_tokenizer
 from jaxlm.tokenizers._fixed import bytes_tokenizer, residue_tokenizer
 from jaxlm.tokenizers._instructions import MIN_INSTRUCTIONS_VOCAB, train_instructions
-from jaxlm.tokenizers._load import load
+from jaxlm.tokenizers._load import load_tokenizer
 from jaxlm.tokenizers._residues import Alphabet, Ambiguous
 from jaxlm.tokenizers._sentinels import with_sentinels
 from jaxlm.tokenizers._subwords import MIN_SUBWORDS_VOCAB, train_subwords
@@ -26,21 +26,22 @@ class TokenizerConfig:
     """Which tokenizer to use.
 
     Attributes:
-      kind: "auto" follows the data (traces: instructions, FASTA: residues, text: subwords).
-      vocab_size: the most ids that a trained vocabulary (instructions, subwords) may have.
-      alphabet: whose residues: ESM's 33 symbols or cortex's 32.
-      ambiguous: of residues, what X, B, Z, J, U and O are: symbols of their own where the alphabet has them
-        ("keep"), the unknown residue, or an error.
-      path: a tokenizer.json, or a folder with one, to use as it is instead of training.
-      rows: of the embedding that a loaded tokenizer is used with: added tokens beyond it are not known (see
-        `fit_tokenizer`); None: all are.
-      sentinels: how many `<extra_id_0>`, `<extra_id_1>`, ... are added, which stand for spans of a text that
-        an encoder-decoder is to restore; not of residues and instructions.
+      kind: "auto" chooses by the data (traces: instructions, FASTA: residues, text: subwords).
+      vocab_size: the largest number of ids in a trained vocabulary (instructions, subwords).
+      alphabet: the symbols of residues: ESM's 33 or cortex's 32.
+      ambiguous: how to read the residues X, B, Z, J, U and O: as symbols of their own if the alphabet has them
+        ("keep"), as the unknown residue, or as an error.
+      path: a tokenizer.json, or a folder with one, which is used instead of training a tokenizer.
+      rows: the rows of the embedding for a loaded tokenizer; added tokens beyond them are dropped (see
+        `fit_tokenizer`). None: none is dropped.
+      sentinels: how many sentinels `<extra_id_0>`, `<extra_id_1>`, ... are added, for spans that an
+        encoder-decoder restores; not for residues and instructions.
 
     Raises:
-      ConfigError: if a field is out of range, or two contradict each other.
+      ConfigError: a field is out of range, or two fields contradict each other.
 
     Example:
+      >>> from jaxlm.tokenizers import TokenizerConfig
       >>> TokenizerConfig(kind="subwords", vocab_size=8192).vocab_size
       8192
     """
@@ -87,21 +88,22 @@ class TokenizerConfig:
 
 
 def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: TrainedKind) -> Tokenizer:
-    """Returns the tokenizer that a config asks for: loaded, trained on `texts`, or ready-made.
+    """Returns the tokenizer of a config: loaded, trained on `texts`, or fixed.
 
     Args:
       texts: the training texts; not read for bytes, residues, or a path.
-      config: what to make.
-      kind: what "auto" stands for with these data.
+      config: which tokenizer.
+      kind: the kind that "auto" means for these data.
 
     Returns:
       A `Tokenizer`.
 
     Raises:
-      ValueError: from the training or the loading.
-      FileNotFoundError: if there is no tokenizer at the path.
+      JaxlmError: as the training or the loading.
+      ModelNotFoundError: there is no tokenizer at the path.
 
     Example:
+      >>> from jaxlm.tokenizers import TokenizerConfig, train_tokenizer
       >>> train_tokenizer([], TokenizerConfig(), "residues").vocab_size
       33
     """
@@ -111,7 +113,7 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: Trained
 
 def _without_sentinels(texts: Iterable[str], config: TokenizerConfig, kind: TrainedKind) -> Tokenizer:
     if config.path is not None:
-        tokenizer = load(config.path, rows=config.rows)
+        tokenizer = load_tokenizer(config.path, rows=config.rows)
         return tokenizer if config.rows is None else fit_tokenizer(tokenizer, config.rows).tokenizer
     kind = kind if config.kind == "auto" else config.kind
     if kind == "bytes":

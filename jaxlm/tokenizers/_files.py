@@ -1,4 +1,4 @@
-"""The text of a tokenizer.json, read for our use."""
+"""Parses and checks the text of a tokenizer.json."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,25 +10,26 @@ from jaxlm import io
 from jaxlm.errors import ModelError
 from jaxlm.tokenizers._library import library_errors
 
-# Ids without a token that a file may have beside one for each of its characters.
+# A file may name ids up to its number of characters plus this.
 MOST_HOLES = 1 << 18
 
 
 def parse_tokenizer(text: str) -> tokenizers.Tokenizer:
-    """Reads the text of a `tokenizer.json`, with padding, truncation and BPE dropout switched off.
+    """Parses the text of a `tokenizer.json`; padding, truncation and BPE dropout are switched off.
 
-    Rows are made by packing, nothing is cut off silently, and the same text always gives the same ids.
+    Packing makes rows, nothing may be cut off silently, and the same text must always give the same ids.
 
     Args:
-      text: the file's text.
+      text: the text of the file.
 
     Returns:
       The backend.
 
     Raises:
-      ModelError: if the text is no such file.
+      ModelError: the text is not that of a tokenizer.json.
 
     Example:
+      >>> from jaxlm.tokenizers._files import parse_tokenizer
       >>> parse_tokenizer("[]")
       Traceback (most recent call last):
       ...
@@ -49,39 +50,45 @@ def parse_tokenizer(text: str) -> tokenizers.Tokenizer:
 
 
 def check_ids(ids: Iterable[int], size: int) -> None:
-    """Refuses ids that no file of `size` characters needs: the library walks through all up to the highest.
+    """Raises an error for an id that is too high for the size of its file.
+
+    The library allocates memory for all ids up to the highest.
 
     Args:
       ids: of tokens.
-      size: of the file that names them; a token takes some characters of it.
+      size: the number of characters in the file; each token takes some of them.
 
     Raises:
-      ModelError: names the highest.
+      ModelError: names the highest id.
 
     Example:
+      >>> from jaxlm.tokenizers._files import check_ids
       >>> check_ids([0, 2147483648], 9000)
       Traceback (most recent call last):
       jaxlm.errors.ModelError: a file of 9,000 characters names the id 2,147,483,648, ...; it is damaged: ...
     """
     highest, most = max(ids, default=0), size + MOST_HOLES
     if highest >= most:
-        told = f"a file of {size:,} characters names the id {min(highest, 2**64):,}"
-        raise ModelError(f"{told}, and its ids are below {most:,}; it is damaged: fetch it again")
+        raise ModelError(
+            f"a file of {size:,} characters names the id {min(highest, 2**64):,}, and its ids are below "
+            f"{most:,}; it is damaged: fetch it again"
+        )
 
 
 def _ids(data: Mapping[str, Any]) -> Iterator[int]:
-    """Every id that a file names; those of a list of pieces are their places."""
+    """Every id that a file names. A list of pieces names none, because their index is the id."""
     vocab, added = data["model"].get("vocab"), data.get("added_tokens")
     named = vocab.values() if isinstance(vocab, dict) else ()
-    listed = (one.get("id") for one in added if isinstance(one, dict)) if isinstance(added, list) else ()
+    tokens = [token for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    listed = (token.get("id") for token in tokens)
     around = _numbers(data.get("post_processor"))
     yield from (id for id in (*named, *listed, *around, data["model"].get("unk_id")) if type(id) is int)
 
 
 def _numbers(value: Any) -> Iterator[int]:
-    """The whole numbers of a value: of what is put around a text they are ids."""
+    """The integers inside a JSON value; in a post-processor they are ids."""
     if isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _numbers(one)
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(inner)
     elif type(value) is int:
         yield value

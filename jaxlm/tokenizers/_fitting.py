@@ -1,4 +1,4 @@
-"""A tokenizer held against the rows of the embedding that it is to be used with."""
+"""Fits a tokenizer to the rows of an embedding."""
 
 import json
 from typing import NamedTuple
@@ -8,29 +8,35 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 class FittedTokenizer(NamedTuple):
-    """A tokenizer all of whose ids have a row, and the tokens that it had to lose for that."""
+    """A tokenizer whose ids all have a row in the embedding.
+
+    Attributes:
+      tokenizer: the tokenizer.
+      dropped: the added tokens that were dropped because they have no row.
+    """
 
     tokenizer: Tokenizer
     dropped: tuple[str, ...]
 
 
 def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> FittedTokenizer:
-    """Returns the tokenizer without added tokens that an embedding of `vocab_size` rows has no row for.
+    """Returns the tokenizer without the added tokens for which an embedding of `vocab_size` rows has no row.
 
-    Published folders have those: of images, of padding that only training knew. Text that spells one is then
-    read as any other text. What a vocabulary itself holds, and what plays a role, is never dropped.
+    Published folders have such tokens, for images or for padding in training. A text that contains one is then
+    divided as any other text. Tokens of the vocabulary itself, and tokens with a role, are never dropped.
 
     Args:
       tokenizer: of a model.
-      vocab_size: V of the model; more rows than ids are fine, embeddings are padded.
+      vocab_size: the number of rows; more rows than ids are fine.
 
     Returns:
-      `FittedTokenizer`.
+      The tokenizer, and the tokens that were dropped.
 
     Raises:
-      ModelError: if a token of the vocabulary or a role has no row.
+      ModelError: a token of the vocabulary or with a role has no row.
 
     Example:
+      >>> from jaxlm.tokenizers import fit_tokenizer
       >>> from jaxlm import tokenizers
       >>> fit_tokenizer(tokenizers.bytes_tokenizer(), 256)
       Traceback (most recent call last):
@@ -47,6 +53,6 @@ def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> FittedTokenizer:
             f"the vocabulary does not match the embedding: the tokenizer has {tokenizer.vocab_size} ids and "
             f"the model {vocab_size} rows; use the tokenizer that the model was trained with"
         )
-    content["added_tokens"] = [one for one in content["added_tokens"] if one["content"] not in beyond]
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in beyond]
     fitted = Tokenizer.from_json(json.dumps(content), tokenizer.role_names())
     return FittedTokenizer(fitted, tuple(sorted(beyond)))

@@ -9,9 +9,10 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 def bytes_tokenizer() -> Tokenizer:
-    """Returns the tokenizer of bytes: a byte is its own id, 256 to 259 are [PAD], [SEP], [CLS] and [MASK].
+    """Returns the tokenizer of bytes: the id of a byte is its value, 256 to 259 are [PAD], [SEP], [CLS], [MASK].
 
     Example:
+      >>> from jaxlm.tokenizers import bytes_tokenizer
       >>> bytes_tokenizer().encode("é")
       array([195, 169], dtype=int32)
     """
@@ -19,28 +20,30 @@ def bytes_tokenizer() -> Tokenizer:
 
 
 def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep") -> Tokenizer:
-    """Returns a tokenizer of protein sequences, one id a residue, in ESM's order or in cortex's.
+    """Returns a tokenizer of protein sequences, one id for each residue, in ESM's or cortex's order.
 
-    Text is `MKTAYI`, without spaces. ESM's alphabet has 33 symbols, cortex's the same without X (32). `.`
-    separates chains (`join_chains`) and is a special: never masked, drawn at random or predicted. `-` is a
-    gap, and a symbol like any residue. `add_specials` writes `<cls>` before and `<eos>` after, as ESM does.
+    A text is `MKTAYI`, without spaces. ESM's alphabet has 33 symbols, cortex's the same without X (32). `.`
+    separates chains (`join_chains`) and is a special token: never masked, drawn at random or predicted. `-` is
+    a gap, a symbol like any residue. `add_specials` puts `<cls>` before and `<eos>` after the sequence, as
+    ESM does.
 
-    Ambiguous letters are X (any residue), B (D or N), Z (E or Q), J (I or L), and the rare residues U and O
-    go with them. Any other letter, a lower-case one too, is an error that names its position.
+    Ambiguous letters are X (any residue), B (D or N), Z (E or Q) and J (I or L); the rare residues U and O are
+    treated like them. Any other letter, also a lower-case one, is an error that names its position.
 
     Args:
-      alphabet: whose symbols and ids.
-      ambiguous: "keep" gives those letters their own symbols and `<unk>` to those that the alphabet lacks (J;
-        X in cortex's); "unknown" reads all as the unknown residue, X in ESM's and `<unk>` in cortex's;
-        "error" refuses all.
+      alphabet: whose symbols and ids to use.
+      ambiguous: "keep" gives those letters their own symbols, or `<unk>` if the alphabet lacks them (J; X in
+        cortex's); "unknown" reads all of them as the unknown residue, X in ESM's and `<unk>` in cortex's
+        alphabet; "error" refuses all of them.
 
     Returns:
       A `Tokenizer` of kind "residues".
 
     Raises:
-      ConfigError: if there is no such alphabet or treatment.
+      ConfigError: there is no such alphabet or treatment.
 
     Example:
+      >>> from jaxlm.tokenizers import residue_tokenizer
       >>> residue_tokenizer().encode("MK<mask>")
       array([20, 15, 32], dtype=int32)
       >>> residue_tokenizer("cortex", "unknown").encode("MKB")

@@ -1,4 +1,4 @@
-"""What stands before and behind a text, for each of those who read it: one function, one table."""
+"""The ids before and after a text, for each kind of reader, in one function and one table."""
 
 import functools
 import itertools
@@ -9,20 +9,22 @@ import numpy as np
 
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
-# Texts of every kind, residues included, that no file opens or closes texts with.
+# Texts of every kind, residues included, that are no opening or closing tokens.
 PROBES = ("A", "a", "0")
 MOST_PROBES = 100
 Reader = Literal["training", "text", "score", "prompt", "harness", "prefix"]
 
 
 class Frame(NamedTuple):
-    """The ids before and behind a text.
+    """The ids before and after a text.
 
     Attributes:
-      opening: in their order.
-      closing: in their order.
+      opening: the ids before the text, in order.
+      closing: the ids after the text, in order.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.tokenizers import Frame
       >>> Frame((2,), (1,)).around(np.array([7, 8])).tolist()
       [2, 7, 8, 1]
     """
@@ -31,15 +33,15 @@ class Frame(NamedTuple):
     closing: tuple[int, ...] = ()
 
     def around(self, ids: np.ndarray) -> np.ndarray:
-        """Returns ids between what opens and what closes them, `Int32`."""
+        """Returns ids with the opening ids before and the closing ids after them, `Int32[L]`."""
         return np.concatenate([self.opening, ids, self.closing]).astype(np.int32)
 
 
 def text_frame(tokenizer: Tokenizer, reader: Reader, trained: Frame | None = None) -> Frame:
-    """Returns what stands around a text for one who reads it with a model.
+    """Returns the ids around a text for a model and a reader, which is the use that is made of the text.
 
-    What a model was trained with, where that is known, is what it reads. Else it is, of published tokenizers
-    (`-` is nothing, `opening ... closing`):
+    If the ids of training are known, they are used. Otherwise, for published tokenizers (`-` is nothing,
+    `opening ... closing`):
 
     | tokenizer | its file puts | score | prompt | harness | prefix | training |
     |---|---|---|---|---|---|---|
@@ -52,21 +54,22 @@ def text_frame(tokenizer: Tokenizer, reader: Reader, trained: Frame | None = Non
 
     The readers:
 
-    - "score": the file's own opening, else bos, else eos; the file's own closing, else eos, which is
-      predicted where that is asked for. Neither is ever cls, sep or pad unless the file puts it there.
-    - "prompt": a text that is gone on with: the file's own opening alone, as in `transformers`, not closed.
-    - "text": a text that is read whole, as an encoder does: what the file puts around it.
+    - "score": opens with the file's opening, else bos, else eos; closes with the file's closing, else eos,
+      which is predicted on request. Neither is cls, sep or pad unless the file puts it there.
+    - "prompt": a text that is continued: the file's opening alone, as in `transformers`.
+    - "text": a text that is read as a whole, by an encoder for example: what the file puts around it.
     - "harness": a text of lm-evaluation-harness, as its model `hf` encodes it: what the file puts around it.
-    - "prefix": what the harness puts where there is no context: bos, else eos, else the file's own opening.
-    - "training": as "score", and where a side has none of these, any role that may stand there (see
-      `Specials.ends`): for a corpus whose texts are to have ends.
+    - "prefix": the harness's replacement for an empty context: bos, else eos, else the file's opening.
+    - "training": as "score"; a side that has none of these gets any role that may stand there (see
+      `Specials.ends`).
 
     Args:
       tokenizer: of the model.
-      reader: who reads.
-      trained: what stood around the texts that the model was trained on; None: not known.
+      reader: the reader.
+      trained: the ids around the texts of training; None: not known.
 
     Example:
+      >>> from jaxlm.tokenizers import Frame, text_frame
       >>> from jaxlm import tokenizers
       >>> text_frame(tokenizers.residue_tokenizer(), "text")
       Frame(opening=(0,), closing=(2,))
@@ -96,15 +99,16 @@ def text_frame(tokenizer: Tokenizer, reader: Reader, trained: Frame | None = Non
 
 @functools.lru_cache(maxsize=8)
 def file_frame(tokenizer: Tokenizer) -> Frame:
-    """Returns the ids that a tokenizer's file puts before and behind a text.
+    """Returns the ids that a tokenizer's file puts before and after a text.
 
     Example:
+      >>> from jaxlm.tokenizers import file_frame
       >>> from jaxlm import tokenizers
       >>> file_frame(tokenizers.residue_tokenizer())
       Frame(opening=(0,), closing=(2,))
     """
-    found = ((probe, _ids(tokenizer, probe, add_specials=False)) for probe in _probes(tokenizer))
-    probe, plain = next(((probe, ids) for probe, ids in found if ids), ("", ()))
+    encoded = ((probe, _ids(tokenizer, probe, add_specials=False)) for probe in _probes(tokenizer))
+    probe, plain = next(((probe, ids) for probe, ids in encoded if ids), ("", ()))
     whole = _ids(tokenizer, probe, add_specials=True)
     starts = range(len(whole) - len(plain) + 1)
     start = next((n for n in starts if whole[n : n + len(plain)] == plain), 0)
@@ -112,7 +116,7 @@ def file_frame(tokenizer: Tokenizer) -> Frame:
 
 
 def _probes(tokenizer: Tokenizer) -> Iterator[str]:
-    """Texts that are read as some id: of a vocabulary without usual letters its own tokens."""
+    """Texts of which some become an id; for a vocabulary without usual letters, its own tokens."""
     yield from PROBES
     special = set(tokenizer.special_ids)
     own = (id for id in range(tokenizer.vocab_size) if id not in special)
@@ -120,12 +124,12 @@ def _probes(tokenizer: Tokenizer) -> Iterator[str]:
 
 
 def _first(*ids: int | None) -> tuple[int, ...]:
-    """The first id that there is, alone; nothing where there is none."""
+    """The first id that is not None, as a tuple; empty if all are None."""
     return next(((id,) for id in ids if id is not None), ())
 
 
 def _ids(tokenizer: Tokenizer, text: str, *, add_specials: bool) -> tuple[int, ...]:
-    """The ids of a probe; none where a tokenizer of residues refuses it."""
+    """The ids of a probe; empty if a tokenizer of residues refuses it."""
     try:
         return tuple(tokenizer.encode(text, add_specials=add_specials).tolist())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Instruction traces: mnemonics and frequent operands are whole tokens, the rest is split into pieces."""
+"""Tokenizers of instruction traces: mnemonics and frequent operands are whole tokens, others are split."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +15,12 @@ MIN_INSTRUCTIONS_VOCAB = len(INSTRUCTION_SPECIALS) + len(ALPHABET)
 
 
 class PretokenCounts(NamedTuple):
-    """How often each pretoken occurs: anywhere, and at the head of an instruction. Specials don't count."""
+    """How often each pretoken occurs, special tokens excluded.
+
+    Attributes:
+      pretokens: counts of all pretokens.
+      mnemonics: counts of the first pretokens of instructions.
+    """
 
     pretokens: Counter
     mnemonics: Counter
@@ -24,34 +29,35 @@ class PretokenCounts(NamedTuple):
 def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer:
     """Trains a tokenizer of instruction traces: pretokens between white space, `[NEXT]` between instructions.
 
-    The vocabulary holds six specials ([PAD] 0, [UNK] 1, [SEP] 2, [CLS] 3, [MASK] 4, [NEXT] 5), one symbol
-    for each byte that can open a pretoken and one for each that can continue it, the mnemonics (the first
-    pretoken of each instruction; at most half of the room, the most frequent first), and byte-pair pieces.
-    Merging goes by frequency, so every operand that is more frequent than the last merge is a whole token
-    too; with room enough, that is every operand seen twice. Nothing ever becomes [UNK]: an unseen mnemonic,
-    `-8` or a CJK name is split, and decoding gives it back. A special is matched as a whole pretoken only,
-    so `eax[MASK]` is an operand.
+    The vocabulary holds six special tokens ([PAD] 0, [UNK] 1, [SEP] 2, [CLS] 3, [MASK] 4, [NEXT] 5), a symbol
+    for each byte that can begin a pretoken and one for each that can continue it, mnemonics (the first
+    pretokens of instructions; the most frequent ones, at most half of the free ids), and byte-pair pieces.
+    Merges go by frequency, so every operand that is more frequent than the last merge is a whole token too;
+    in a large vocabulary that is every operand that occurs twice. Nothing becomes [UNK]: an unseen mnemonic,
+    `-8` or a CJK name is split, and decoding restores it. A special token is recognised only as a whole
+    pretoken, so `eax[MASK]` is an operand.
 
     The same texts in any order give the same file.
 
     Args:
-      texts: the traces, each read once; a string is one trace.
+      texts: the traces, each read once; one string is one trace.
       vocab_size: an upper bound.
 
     Returns:
       A `Tokenizer` of kind "instructions".
 
     Raises:
-      ConfigError: if `vocab_size` has no room for the specials and the bytes.
-      CorpusError: if there is nothing to train on.
+      ConfigError: `vocab_size` is too small for the special tokens and the bytes.
+      CorpusError: there is nothing to train on.
 
     Example:
+      >>> from jaxlm.tokenizers import train_instructions
       >>> tokenizer = train_instructions(["xor rax rax [NEXT] ret", "mov rax 42 [NEXT] ret"], vocab_size=512)
       >>> [tokenizer.token(id) for id in tokenizer.encode("xor rax [MASK] [NEXT] xor rax -8")]
       ['xor', 'rax', '[MASK]', '[NEXT]', 'xor', 'rax', '-', '…8']
     """
-    room = vocab_size - MIN_INSTRUCTIONS_VOCAB
-    if room < 0:
+    num_free = vocab_size - MIN_INSTRUCTIONS_VOCAB
+    if num_free < 0:
         raise ConfigError(
             f"an instruction vocabulary needs at least {MIN_INSTRUCTIONS_VOCAB} ids (specials and bytes): "
             f"got vocab_size={vocab_size}; give it more"
@@ -59,8 +65,8 @@ def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Token
     counts = count_pretokens(texts)
     if not counts.pretokens:
         raise CorpusError("expected traces to train on: found no pretoken but specials")
-    whole = frequent_pretokens(counts.mnemonics)[: room // 2]
-    merges = train_pieces(piece_counts(counts.pretokens, whole), room - len(whole))
+    whole = frequent_pretokens(counts.mnemonics)[: num_free // 2]
+    merges = train_pieces(piece_counts(counts.pretokens, whole), num_free - len(whole))
     pieces = (left + right.removeprefix(CONTINUATION) for left, right in merges)
     symbols = dict.fromkeys((*INSTRUCTION_SPECIALS, *ALPHABET, *map(to_symbols, whole), *pieces))
     backend = instructions_backend({symbol: id for id, symbol in enumerate(symbols)}, merges)
@@ -71,6 +77,7 @@ def count_pretokens(texts: Iterable[str]) -> PretokenCounts:
     """Counts the pretokens of traces.
 
     Example:
+      >>> from jaxlm.tokenizers._instructions import count_pretokens
       >>> count_pretokens(["mov rax 42 [NEXT] ret"]).mnemonics
       Counter({'mov': 1, 'ret': 1})
     """
@@ -90,9 +97,11 @@ def count_pretokens(texts: Iterable[str]) -> PretokenCounts:
 
 
 def frequent_pretokens(counts: Counter) -> list[str]:
-    """The pretokens by falling count, ties by spelling.
+    """Returns the pretokens by descending count; those with equal counts by spelling.
 
     Example:
+      >>> from collections import Counter
+      >>> from jaxlm.tokenizers._instructions import frequent_pretokens
       >>> frequent_pretokens(Counter({"ret": 1, "mov": 2, "add": 1}))
       ['mov', 'add', 'ret']
     """
@@ -100,12 +109,18 @@ def frequent_pretokens(counts: Counter) -> list[str]:
 
 
 def piece_counts(counts: Counter, whole: Iterable[str]) -> dict[str, int]:
-    """What the pieces are trained on: each pretoken by its count, `whole` ones once.
+    """Returns the counts on which pieces are trained: each pretoken by its count, those in `whole` once.
 
-    Mnemonics need no pieces, but show what unseen ones look like. A pretoken that opens with a special is
-    left out, so that no merge can spell the special: `[NEXT]er` must stay text.
+    Mnemonics are whole tokens and need no pieces, but unseen ones resemble them. A pretoken that begins with a
+    special token is left out, so that no merge makes that token: `[NEXT]er` must remain text.
+
+    Args:
+      counts: counts of pretokens.
+      whole: pretokens that are whole tokens.
 
     Example:
+      >>> from collections import Counter
+      >>> from jaxlm.tokenizers._instructions import piece_counts
       >>> piece_counts(Counter({"mov": 9, "rax": 5, "[NEXT]er": 2}), ["mov"])
       {'mov': 1, 'rax': 5}
     """

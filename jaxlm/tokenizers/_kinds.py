@@ -1,7 +1,6 @@
-"""The four kinds of tokenizer that are ours, as Hugging Face pipelines around a vocabulary.
+"""The four kinds of tokenizers of jaxlm, as Hugging Face pipelines around a vocabulary.
 
-The file format has no room for a name of ours, so a file is recognised by its pipeline: what it does with
-text is what it is.
+The file format cannot hold the name of a kind, so the kind of a file is recognised by its pipeline.
 """
 
 import functools
@@ -22,18 +21,22 @@ TEXT_SPECIALS: tuple[str, ...] = ("[PAD]", "[SEP]", "[CLS]", "[MASK]")
 
 
 def instructions_backend(vocab: dict[str, int], merges: Sequence[tuple[str, str]]) -> tokenizers.Tokenizer:
-    """Pretokens between white space, each one whole if the vocabulary has it, else split into byte pieces.
+    """Returns a backend of pretokens between white space, whole if the vocabulary has them, else in pieces.
 
-    The specials are plain entries of the vocabulary, found like any whole pretoken. As added tokens they
-    would be cut out of the text before the pretokens are, so inside words too.
+    The special tokens are plain entries of the vocabulary and are found like any whole pretoken. Added tokens
+    would be found before the text is divided, and so inside of words too.
+
+    Args:
+      vocab: id by symbol.
+      merges: pairs of symbols, in their order.
     """
     model = models.BPE(vocab, list(merges), continuing_subword_prefix=CONTINUATION, ignore_merges=True)
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
-    # Spaces must go through the byte decoder as the symbol of a space: it leaves a token with foreign
-    # characters undecoded.
+    # A space is replaced by its byte symbol, because the byte decoder does not decode a token with other
+    # characters.
     backend.decoder = decoders.Sequence(
         [
             decoders.WordPiece(prefix=CONTINUATION, cleanup=False),
@@ -47,7 +50,13 @@ def instructions_backend(vocab: dict[str, int], merges: Sequence[tuple[str, str]
 def text_backend(
     vocab: dict[str, int], merges: Sequence[tuple[str, str]], *, split_words: bool
 ) -> tokenizers.Tokenizer:
-    """Bytes of any text, merged within words (GPT-2's pattern) or not at all."""
+    """Returns a backend of the bytes of any text, merged within words (GPT-2's pattern) or not at all.
+
+    Args:
+      vocab: id by symbol.
+      merges: pairs of symbols, in their order.
+      split_words: whether merges stay within words.
+    """
     backend = tokenizers.Tokenizer(models.BPE(vocab, list(merges)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split_words)
     backend.decoder = decoders.ByteLevel()
@@ -56,18 +65,22 @@ def text_backend(
 
 @functools.cache
 def bytes_backend() -> tokenizers.Tokenizer:
-    """The 256 bytes at their own values, then the specials."""
+    """Returns the backend of bytes: the 256 bytes with their value as id, then the special tokens."""
     vocab = {symbol: id for id, symbol in enumerate((*BYTE_SYMBOLS, *TEXT_SPECIALS))}
     return text_backend(vocab, [], split_words=False)
 
 
 @functools.cache
 def residues_backend(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep") -> tokenizers.Tokenizer:
-    """One id a residue letter; a letter that the alphabet lacks is `<unk>`.
+    """Returns a backend with one id for each residue letter; a letter that the alphabet lacks is `<unk>`.
 
-    What is to be done with ambiguous letters stands in the file as a replacement: B, Z, J, U and O become X
-    (which cortex's alphabet lacks), or every one of the six becomes what no alphabet has, so that a library
-    without our check reads `<unk>` where we refuse.
+    The file holds the treatment of ambiguous letters as a replacement. For "unknown" B, Z, J, U and O become
+    X (which cortex's alphabet lacks). For "error" all six become a letter of no alphabet, so that a library
+    without our check reads `<unk>`.
+
+    Args:
+      alphabet: whose symbols.
+      ambiguous: the treatment of ambiguous letters, see `residue_tokenizer`.
     """
     model = models.BPE({symbol: id for id, symbol in enumerate(ALPHABETS[alphabet])}, [], unk_token="<unk>")
     backend = tokenizers.Tokenizer(model)
@@ -82,7 +95,14 @@ def residues_backend(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep") 
 def with_specials(
     backend: tokenizers.Tokenizer, specials: Sequence[str], opening: str, closing: str
 ) -> tokenizers.Tokenizer:
-    """Reserves `specials` of the vocabulary, with `opening` and `closing` around a text on request."""
+    """Makes tokens of the vocabulary special, and puts two of them around a text on request.
+
+    Args:
+      backend: the tokenizer, which is changed.
+      specials: the tokens.
+      opening: the token before a text.
+      closing: the token after a text.
+    """
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials])
     backend.post_processor = processors.TemplateProcessing(
         single=f"{opening} $A {closing}",
@@ -92,9 +112,9 @@ def with_specials(
 
 
 def pipeline(backend: tokenizers.Tokenizer) -> dict[str, Any]:
-    """What a backend does to text, as plain data; its vocabulary and what it puts around texts left out."""
+    """Returns what a backend does to a text, as JSON values without vocabulary and tokens around texts."""
     data = json.loads(backend.to_str())
-    # An opening token more or less makes no other kind of it.
+    # The tokens around a text do not change the kind.
     around = data["post_processor"]
     around = None if around is not None and around["type"] == "TemplateProcessing" else around
     return data | {"model": data["model"] | {"vocab": None, "merges": None}, "post_processor": around}
@@ -112,16 +132,22 @@ def _pipelines() -> dict[Kind, dict[str, Any]]:
 
 
 def infer_kind(backend: tokenizers.Tokenizer) -> Kind:
-    """Tells which kind a backend is: the one whose pipeline it has, "huggingface" for any other.
+    """Returns the kind of a backend by its pipeline; "huggingface" if it has none of ours.
 
     Example:
+      >>> import tokenizers
+      >>> from tokenizers import models
+      >>> from jaxlm.tokenizers._kinds import bytes_backend, infer_kind
       >>> infer_kind(bytes_backend()), infer_kind(tokenizers.Tokenizer(models.BPE()))
       ('bytes', 'huggingface')
     """
     if infer_ambiguous(backend) is not None:
         return "residues"
-    found = pipeline(backend)
-    kind = next((kind for kind, expected in _pipelines().items() if expected == found), "huggingface")
+    own = pipeline(backend)
+    kinds: list[Kind] = [kind for kind, expected in _pipelines().items() if expected == own]
+    if not kinds:
+        return "huggingface"
+    (kind,) = kinds
     if kind == "bytes" and backend.get_vocab() != bytes_backend().get_vocab():
         return "huggingface"
     names = tuple(backend.id_to_token(id) for id in range(len(INSTRUCTION_SPECIALS)))
@@ -131,18 +157,20 @@ def infer_kind(backend: tokenizers.Tokenizer) -> Kind:
 
 
 def infer_ambiguous(backend: tokenizers.Tokenizer) -> Ambiguous | None:
-    """Tells what a backend of residues does with ambiguous letters, None for a backend of anything else.
+    """Returns the treatment of ambiguous letters by a backend of residues; None for any other backend.
 
     Example:
+      >>> from jaxlm.tokenizers._kinds import bytes_backend, infer_ambiguous, residues_backend
       >>> infer_ambiguous(residues_backend("cortex", "unknown")), infer_ambiguous(bytes_backend())
       ('unknown', None)
     """
-    # A quick look first: vocabularies of other kinds can be long.
+    # The size is compared first, because vocabularies of other kinds can be long.
     if backend.get_vocab_size() > max(map(len, ALPHABETS.values())):
         return None
     alphabets = [name for name in ALPHABETS if residues_backend(name).get_vocab() == backend.get_vocab()]
     if not alphabets:
         return None
-    found = pipeline(backend)
-    known: tuple[Ambiguous, ...] = get_args(Ambiguous)
-    return next((one for one in known if pipeline(residues_backend(alphabets[0], one)) == found), None)
+    own = pipeline(backend)
+    treatments: tuple[Ambiguous, ...] = get_args(Ambiguous)
+    matches = (name for name in treatments if pipeline(residues_backend(alphabets[0], name)) == own)
+    return next(matches, None)

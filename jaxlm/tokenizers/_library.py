@@ -1,30 +1,31 @@
-"""Errors of the tokenizers' library in one form, whichever way its Rust side reports them."""
+"""Errors of the tokenizers library in one form, however its Rust code reports them."""
 
 import contextlib
 from collections.abc import Iterator
 
 from jaxlm.errors import ModelError
 
-# What Rust raises where it gives up; no subclass of `Exception`, and in a module that cannot be imported.
+# The name of what Rust raises for a panic: no subclass of `Exception`, in a module that cannot be imported.
 PANIC = "PanicException"
 LONGEST_MESSAGE = 300
 
 
 @contextlib.contextmanager
 def library_errors(what: str) -> Iterator[None]:
-    """Raises what the library reports inside the block as a `ValueError` that begins with `what`.
+    """Raises an error of the library inside the block as a `ModelError` that begins with `what`.
 
-    It raises a bare `Exception` for what it cannot read. Where it gives up, it raises a panic that no
-    `except Exception` catches, and writes a line of its own to stderr, which cannot be kept off there while
-    other threads write to it.
+    The library raises a bare `Exception` for what it cannot read. For a panic it raises something that
+    `except Exception` does not catch, and writes a line to stderr, which cannot be suppressed while other
+    threads write there.
 
     Args:
-      what: the library was asked for, as "the tokenizer cannot read this text".
+      what: what failed, such as "the tokenizer cannot read this text".
 
     Raises:
-      ModelError: one line.
+      ModelError: the library reported an error.
 
     Example:
+      >>> from jaxlm.tokenizers._library import library_errors
       >>> with library_errors("not a tokenizer.json"):
       ...     raise Exception("no field model")
       Traceback (most recent call last):
@@ -35,5 +36,5 @@ def library_errors(what: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != PANIC:
             raise
-        told = " ".join(str(error).split())[:LONGEST_MESSAGE]
-        raise ModelError(f"{what}: {told}") from error
+        message = " ".join(str(error).split())[:LONGEST_MESSAGE]
+        raise ModelError(f"{what}: {message}") from error

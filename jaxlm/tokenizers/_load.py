@@ -1,4 +1,4 @@
-"""Opening a tokenizer from a file or a Hugging Face folder."""
+"""Opens a tokenizer from a file or a Hugging Face folder."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ from jaxlm.tokenizers._vocabularies import from_vocab_json
 from jaxlm.tokenizers._word_pieces import from_vocab_txt
 
 LOG = logging.getLogger(__name__)
-# What a folder's tokenizer may be kept in.
+# The files in which a folder may have its tokenizer, for messages.
 EXPECTED_FILES = (
     "tokenizer.json, vocab.json with merges.txt or source.spm, vocab.txt, spiece.model, or tokenizer.model"
 )
@@ -29,39 +29,41 @@ CONVERSION_REMEDY = (
 )
 
 
-def load(path: str | os.PathLike[str], *, side: Side = "source", rows: int | None = None) -> Tokenizer:
+def load_tokenizer(
+    path: str | os.PathLike[str], *, side: Side = "source", rows: int | None = None
+) -> Tokenizer:
     """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
 
-    Texts become the ids that transformers 5 gives. Its class is looked for in `tokenizer_config.json`, then
-    in the model's `config.json`; it decides what is done to texts before they are divided, and what stands
-    around them. Where no file names a class, a tokenizer.json is used as it is, and other files as the class
-    whose specials they hold.
+    Texts get the ids that transformers 5 gives. The class is looked up in `tokenizer_config.json`, then in the
+    model's `config.json`; it decides how texts are changed before they are divided, and which tokens stand
+    around them. If no file names a class, a tokenizer.json is used unchanged, and other files as those of the
+    class whose special tokens they have.
 
-    Roles are read from `special_tokens_map.json` and `tokenizer_config.json`, in which null says that no
-    token has the role; the other roles go by conventional names ([MASK], <mask>, <|mask|>, ...). Tokens of
-    `added_tokens.json`, `added_tokens_decoder` and `additional_special_tokens` stand for themselves; those
-    that the vocabulary lacks stand behind it. Padding, truncation and dropout stored in the file are switched
-    off.
+    Roles are read from `special_tokens_map.json` and `tokenizer_config.json`, where null means that no token
+    has the role; other roles are found by conventional names ([MASK], <mask>, <|mask|>, ...). Tokens of
+    `added_tokens.json`, `added_tokens_decoder` and `additional_special_tokens` are matched as a whole; those
+    that the vocabulary lacks get ids after it. Padding, truncation and dropout in the file are switched off.
 
     Args:
       path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`
         (GPT-2's, RoBERTa's) or with `source.spm` (Marian's), then `vocab.txt` (BERT's, ESM's), then
         SentencePiece's `spiece.model` (T5's) and `tokenizer.model` (Llama's).
-      side: whose texts a Marian folder's tokenizer is to read: "source", those that are translated, or
-        "target", translations, where the two are divided by files of their own; ids are the same.
-      rows: of the embedding that it is for; None: as many as config.json beside it says. A token that is
-        named and that no file gives an id is known while there is a row for it.
+      side: of a Marian folder, whether to read source texts or translations ("target"), which are divided by
+        different files; their ids are the same.
+      rows: the rows of the embedding; None: the number in the config.json beside it. A named token without an
+        id is added if a row is left for it.
 
     Returns:
       A `Tokenizer`.
 
     Raises:
-      ModelNotFoundError: if there is nothing to open.
-      ModelError: if a file can't be read as what it should be, or the class divides texts by more than the
-        files say (a Japanese dictionary).
+      ModelNotFoundError: there is no tokenizer.
+      ModelError: a file cannot be read, or the class divides texts by more than the files tell (a Japanese
+        dictionary).
 
     Example:
-      >>> load("nowhere/tokenizer.json")
+      >>> from jaxlm.tokenizers import load_tokenizer
+      >>> load_tokenizer("nowhere/tokenizer.json")
       Traceback (most recent call last):
       ...
       jaxlm.errors.ModelNotFoundError: no tokenizer at nowhere/tokenizer.json: no such file or folder
@@ -99,11 +101,13 @@ def _of_file(file: Path, settings: TokenizerSettings, rows: int | None) -> Token
 def _from_vocabulary(
     folder: Path, settings: TokenizerSettings, side: Side, rows: int | None
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
-    """The tokenizer of the older files, and role to token."""
+    """The backend of older files, and the token of each role."""
     check_readable(settings.class_name, CONVERSION_REMEDY)
     if settings.way is None and settings.class_name not in (None, *PLAIN_CLASSES):
-        told = "%s: tokenizer_class=%r is not known: its vocabulary is read as its specials tell"
-        LOG.warning(told, folder, settings.class_name)
+        LOG.warning(
+            "%s: tokenizer_class=%r is not known: its vocabulary is read as its specials tell",
+            *(folder, settings.class_name),
+        )
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
         return from_vocab_json(folder / "vocab.json", folder / "merges.txt", settings, rows)
     if (folder / "vocab.json").exists() and (folder / f"{side}.spm").exists():
@@ -120,12 +124,12 @@ def _from_vocabulary(
 
 
 def _instead(folder: Path) -> str:
-    """What is there in place of a tokenizer, and what to do about it."""
-    for pattern, way_out in (
+    """What a folder holds instead of a tokenizer, and the remedy."""
+    for pattern, remedy in (
         ("*.model", CONVERSION_REMEDY),
         ("*.spm", "Marian's are source.spm, target.spm and vocab.json: fetch what is missing"),
     ):
-        found = [path.name for path in sorted(folder.glob(pattern))]
-        if found:
-            return f", found {', '.join(found)}; {way_out}"
+        names = [path.name for path in sorted(folder.glob(pattern))]
+        if names:
+            return f", found {', '.join(names)}; {remedy}"
     return ""

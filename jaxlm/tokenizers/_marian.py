@@ -1,4 +1,4 @@
-"""Marian's tokenizers: a file of SentencePiece divides texts, and a vocabulary of both languages numbers."""
+"""Marian's tokenizers: SentencePiece divides texts, and a vocabulary of both languages gives the ids."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from tokenizers import AddedToken, models
 from jaxlm.errors import ModelError
 from jaxlm.tokenizers._sentence_piece_file import NORMAL, USER_DEFINED, SentencePieces, read_sentence_pieces
 from jaxlm.tokenizers._sentence_pieces import BEYOND, HIDDEN
-from jaxlm.tokenizers._spm_backends import around, reserve_tokens, scored, set_preparation
+from jaxlm.tokenizers._spm_backends import ranked_pieces, reserve_tokens, set_end_tokens, set_preparation
 from jaxlm.tokenizers._vocabularies import read_vocabulary
 
 Side = Literal["source", "target"]
@@ -21,19 +21,19 @@ Side = Literal["source", "target"]
 def from_marian(
     folder: Path, side: Side, config: Mapping[str, Any], roles: Mapping[str, str]
 ) -> tokenizers.Tokenizer:
-    """Builds the tokenizer of a Marian folder: `source.spm` or `target.spm` divides, `vocab.json` numbers.
+    """Builds the tokenizer of a Marian folder: `source.spm` or `target.spm` for texts, `vocab.json` for ids.
 
-    What the vocabulary lacks is `<unk>`; what it has and the file has not is hidden from texts. Language
-    codes (`>>de<<`) are one token each.
+    A piece that the vocabulary lacks is `<unk>`; a token that the file lacks is never found in a text.
+    Language codes (`>>de<<`) are one token each.
 
     Args:
       folder: holds the files.
-      side: whose texts.
-      config: what `tokenizer_config.json` says.
-      roles: role to token.
+      side: whether to read source texts or translations.
+      config: the content of `tokenizer_config.json`.
+      roles: token by role.
 
     Raises:
-      ModelError: if a file cannot be read, or they don't fit together.
+      ModelError: a file cannot be read, or the files do not fit together.
     """
     if config.get("separate_vocabs"):
         raise ModelError("a vocabulary for each side (separate_vocabs) is not supported")
@@ -54,16 +54,22 @@ def from_marian(
     set_preparation(backend, found, hidden=True, ends=r"\A +| +\z")
     reserve_tokens(backend, [token for token in specials.values() if token in vocab])
     backend.add_tokens([AddedToken(code, normalized=False) for code in codes])
-    return around(backend, None, specials["eos"])
+    return set_end_tokens(backend, None, specials["eos"])
 
 
 def num_own_ids(backend: tokenizers.Tokenizer) -> int | None:
-    """Returns how many ids stand before BEYOND; None: all ids are a vocabulary's own."""
+    """Returns the number of ids in Marian's vocabulary, before BEYOND; None for any other backend."""
     return backend.token_to_id(BEYOND)
 
 
 def with_known_code(backend: tokenizers.Tokenizer, text: str, unk: str) -> str:
-    """Returns a text whose language code, `>>xx<<` in front, is unknown's token where it is not known."""
+    """Returns a text in which an unknown language code in front (`>>xx<<`) is replaced by the unknown token.
+
+    Args:
+      backend: of a Marian tokenizer.
+      text: may begin with a code.
+      unk: the unknown token.
+    """
     code = re.match(r">>.*?<<", text, re.DOTALL)
     if code is None or backend.token_to_id(code[0]) is not None:
         return text
@@ -73,13 +79,13 @@ def with_known_code(backend: tokenizers.Tokenizer, text: str, unk: str) -> str:
 def own_ids(
     backend: tokenizers.Tokenizer, encoding: tokenizers.Encoding, num_own: int, unk: int
 ) -> np.ndarray:
-    """Returns ids of a vocabulary's own: others are unknown, unless what no piece covers is a hidden one.
+    """Returns the ids of an encoding; ids outside of the vocabulary become unknown, or that of a hidden piece.
 
     Args:
-      backend: whose encoding it is.
+      backend: the backend that made the encoding.
       encoding: of a text.
       num_own: from `num_own_ids`.
-      unk: of what is unknown.
+      unk: the unknown id.
 
     Returns:
       int32 array `[L]`.
@@ -87,17 +93,19 @@ def own_ids(
     ids = np.asarray(encoding.ids, dtype=np.int32)
     ids = np.where(ids < num_own, ids, np.int32(unk))
     tokens = encoding.tokens if (ids == unk).any() else []
-    for place in np.flatnonzero(ids == unk):
-        hidden = backend.token_to_id(HIDDEN + tokens[place])
-        ids[place] = unk if hidden is None else hidden
+    for position in np.flatnonzero(ids == unk):
+        hidden = backend.token_to_id(HIDDEN + tokens[position])
+        ids[position] = unk if hidden is None else hidden
     return ids
 
 
 def _marian_model(
     found: SentencePieces, vocab: Mapping[str, int], plain: Collection[str], unk: int
 ) -> models.Unigram:
-    """Ids as the vocabulary has them; behind BEYOND the pieces that it lacks and texts are divided into."""
-    scores = {piece.text: piece.score for piece in scored(found) if piece.kind in (NORMAL, USER_DEFINED)}
+    """A model with the ids of the vocabulary; after BEYOND come the file's pieces that it lacks."""
+    scores = {
+        piece.text: piece.score for piece in ranked_pieces(found) if piece.kind in (NORMAL, USER_DEFINED)
+    }
     pieces = [
         (token, scores.get(token, 0.0)) if token in scores or token in plain else (HIDDEN + token, 0.0)
         for token in sorted(vocab, key=vocab.__getitem__)

@@ -41,6 +41,8 @@ class PieceModel(NamedTuple):
         """Returns what the model of a backend says.
 
         Example:
+          >>> import tokenizers
+          >>> from jaxlm.tokenizers._piece_bytes import PieceModel
           >>> backend = tokenizers.Tokenizer(tokenizers.models.WordPiece({"a": 0}, unk_token="a"))
           >>> PieceModel.of(backend).continuation
           '##'
@@ -80,6 +82,8 @@ def piece_bytes(
         in front of the model.
 
     Example:
+      >>> from jaxlm.tokenizers._piece_bytes import PieceModel, piece_bytes
+      >>> from jaxlm.tokenizers._preparation import Preparation
       >>> from tokenizers import Tokenizer, decoders, models
       >>> backend = Tokenizer(models.BPE(byte_fallback=True))
       >>> backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
@@ -89,7 +93,7 @@ def piece_bytes(
     """
     if model.word_end:
         raise unknown_bytes(f"its pieces end words with {model.word_end!r}, not begin them with a space")
-    steps = flat_steps(backend.decoder)
+    steps: list[Step] = flat_steps(backend.decoder)
     if not steps and model.kind == "WordLevel" and done.divides_words_alone:
         steps = [{"type": "WordPiece", "prefix": ""}]
     spaced = any(step["type"] == "WordPiece" for step in steps)

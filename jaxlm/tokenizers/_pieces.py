@@ -43,6 +43,7 @@ def train_pieces(counts: Mapping[str, int], num_merges: int) -> list[tuple[str, 
       Pairs such as `("s", "…e")`, which make `"se"`, and `("…l", "…f")`, which make `"…lf"`.
 
     Example:
+      >>> from jaxlm.tokenizers._pieces import train_pieces
       >>> train_pieces({"self": 9, "elf": 1, "telf": 1}, 3)
       [('…l', '…f'), ('…e', '…lf'), ('s', '…elf')]
     """

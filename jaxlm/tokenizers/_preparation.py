@@ -56,6 +56,7 @@ class Preparation(NamedTuple):
         """Returns the text as the model reads it, prefix and losses aside.
 
         Example:
+          >>> from jaxlm.tokenizers._preparation import Preparation
           >>> Preparation(mark="▁").spell(" é"), Preparation(of_bytes=True).spell(" é")
           ('▁é', 'ĠÃ©')
         """
@@ -66,6 +67,7 @@ class Preparation(NamedTuple):
         """Returns the bytes of what the model reads, the inverse of `spell`.
 
         Example:
+          >>> from jaxlm.tokenizers._preparation import Preparation
           >>> Preparation(mark="▁").read("▁é") == Preparation(of_bytes=True).read("ĠÃ©") == " é".encode()
           True
         """
@@ -98,6 +100,7 @@ def preparation(backend: tokenizers.Tokenizer, *, before_division: bool = False)
       UnknownBytesError: if symbols of bytes are changed once more.
 
     Example:
+      >>> from jaxlm.tokenizers._preparation import preparation
       >>> from tokenizers import Tokenizer, models, pre_tokenizers
       >>> backend = Tokenizer(models.BPE())
       >>> backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
@@ -120,6 +123,7 @@ def flat_steps(part: Any) -> list[Step]:
     """Returns the steps of a normalizer, a pre-tokenizer or a decoder as its file writes them, one by one.
 
     Example:
+      >>> from jaxlm.tokenizers._preparation import flat_steps
       >>> from tokenizers import decoders
       >>> [step["type"] for step in flat_steps(decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()]))]
       ['ByteFallback', 'Fuse']

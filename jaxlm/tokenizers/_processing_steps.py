@@ -16,7 +16,7 @@ QWEN_WORDS = (
 )
 
 
-class Steps(NamedTuple):
+class ProcessingSteps(NamedTuple):
     """What is done to a text, part by part; None: nothing."""
 
     normalizer: normalizers.Normalizer | None
@@ -24,7 +24,7 @@ class Steps(NamedTuple):
     decoder: decoders.Decoder | None
 
 
-def processing_steps(way: TokenizerFamily, config: Mapping[str, Any]) -> Steps:
+def processing_steps(way: TokenizerFamily, config: Mapping[str, Any]) -> ProcessingSteps:
     """Returns what a class does to texts.
 
     Args:
@@ -33,6 +33,7 @@ def processing_steps(way: TokenizerFamily, config: Mapping[str, Any]) -> Steps:
         of BERT's, `add_prefix_space` of the others, and `legacy` of Llama's count.
 
     Example:
+      >>> from jaxlm.tokenizers._processing_steps import processing_steps
       >>> processing_steps("bert", {}).normalizer.normalize_str("The Élan")
       'the elan'
       >>> processing_steps("bert", {"do_lower_case": False}).normalizer.normalize_str("The Élan")
@@ -46,21 +47,21 @@ def processing_steps(way: TokenizerFamily, config: Mapping[str, Any]) -> Steps:
     if way == "gemma":
         parts = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
         cut = pre_tokenizers.Split(" ", "merged_with_previous")
-        return Steps(normalizers.Replace(" ", SPACE_MARK), cut, decoders.Sequence(parts))
+        return ProcessingSteps(normalizers.Replace(" ", SPACE_MARK), cut, decoders.Sequence(parts))
     return _bytes(way, bool(spaced))
 
 
-def _bert(config: Mapping[str, Any]) -> Steps:
+def _bert(config: Mapping[str, Any]) -> ProcessingSteps:
     normalizer = normalizers.BertNormalizer(
         clean_text=True,
         lowercase=bool(config.get("do_lower_case", True)),
         strip_accents=config.get("strip_accents"),
         handle_chinese_chars=bool(config.get("tokenize_chinese_chars", True)),
     )
-    return Steps(normalizer, pre_tokenizers.BertPreTokenizer(), decoders.WordPiece())
+    return ProcessingSteps(normalizer, pre_tokenizers.BertPreTokenizer(), decoders.WordPiece())
 
 
-def _bytes(way: TokenizerFamily, spaced: bool) -> Steps:
+def _bytes(way: TokenizerFamily, spaced: bool) -> ProcessingSteps:
     cut = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
     if way == "qwen2":
         words = pre_tokenizers.Split(Regex(QWEN_WORDS), "isolated")
@@ -68,18 +69,18 @@ def _bytes(way: TokenizerFamily, spaced: bool) -> Steps:
             [words, pre_tokenizers.ByteLevel(add_prefix_space=spaced, use_regex=False)]
         )
     composed = normalizers.NFC() if way in ("qwen2", "neox") else None
-    return Steps(composed, cut, decoders.ByteLevel())
+    return ProcessingSteps(composed, cut, decoders.ByteLevel())
 
 
-def _llama(spaced: bool, legacy: bool) -> Steps:
+def _llama(spaced: bool, legacy: bool) -> ProcessingSteps:
     scheme = ("always" if legacy else "first") if spaced else "never"
     parts = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
     parts += [decoders.Strip(" ", 1, 0)] if spaced else []
     cut = pre_tokenizers.Metaspace(SPACE_MARK, prepend_scheme=scheme, split=False)
-    return Steps(None, cut, decoders.Sequence(parts))
+    return ProcessingSteps(None, cut, decoders.Sequence(parts))
 
 
-def set_processing(backend: tokenizers.Tokenizer, steps: Steps) -> None:
+def set_processing(backend: tokenizers.Tokenizer, steps: ProcessingSteps) -> None:
     """Has a backend do to texts what `steps` say."""
     backend.normalizer = steps.normalizer
     backend.pre_tokenizer = steps.pre_tokenizer

@@ -28,6 +28,7 @@ def read_fields(data: bytes) -> Iterator[Field]:
       ModelError: one line, if a field claims more bytes than there are or is stored in no known way.
 
     Example:
+      >>> from jaxlm.tokenizers._protobuf import read_fields
       >>> [tuple(field) for field in read_fields(bytes([0x08, 0x96, 0x01, 0x12, 0x02, 0x68, 0x69]))]
       [(1, 0, 150), (2, 2, b'hi')]
       >>> list(read_fields(bytes([0x12, 0x7F, 0x68])))

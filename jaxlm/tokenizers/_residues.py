@@ -50,6 +50,7 @@ def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
       UsageError: names the first character that is no residue, its position (from 0), and the remedy.
 
     Example:
+      >>> from jaxlm.tokenizers._residues import check_residues
       >>> check_residues("MKT<mask>YI")
       >>> check_residues("MKtAYI")
       Traceback (most recent call last):
@@ -57,18 +58,20 @@ def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
       jaxlm.errors.UsageError: 't' at position 2 is not a residue; write residues in upper case ('T')
     """
     letters = _LETTERS[ambiguous]
-    end = _SEQUENCES[letters].match(sequence).end()
+    # The pattern matches the empty text too.
+    match = _SEQUENCES[letters].match(sequence)
+    end = 0 if match is None else match.end()
     if end == len(sequence):
         return
-    found = sequence[end]
+    letter = sequence[end]
     remedy = f"expected one of {letters} or <mask>"
-    if found.upper() in set(letters):
-        remedy = f"write residues in upper case ({found.upper()!r})"
-    if found in AMBIGUOUS:
+    if letter.upper() in set(letters):
+        remedy = f"write residues in upper case ({letter.upper()!r})"
+    if letter in AMBIGUOUS:
         remedy = "it is ambiguous or rare: take ambiguous='unknown' or 'keep', or leave the sequence out"
-    if found.isspace():
+    if letter.isspace():
         remedy = "write sequences without white space"
-    raise UsageError(f"{found!r} at position {end} is not a residue; {remedy}")
+    raise UsageError(f"{letter!r} at position {end} is not a residue; {remedy}")
 
 
 def join_chains(chains: Iterable[str]) -> str:
@@ -86,6 +89,7 @@ def join_chains(chains: Iterable[str]) -> str:
       UsageError: if there is no chain, or one is empty or holds a separator; names it by its place.
 
     Example:
+      >>> from jaxlm.tokenizers import join_chains
       >>> join_chains(["AVAVAV", "ACVACA"])
       'AVAVAV.ACVACA'
     """

@@ -1,4 +1,4 @@
-"""Which id plays which part: padding, mask, end of an instruction, ..."""
+"""The roles of special tokens: padding, mask, end of an instruction, ..."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import tokenizers
 
 from jaxlm.tokenizers._kinds import INSTRUCTION_SPECIALS, infer_kind
 
-# The names that published vocabularies use, the most telling first.
+# The names that published vocabularies use, the clearest first.
 CONVENTIONAL_NAMES: dict[str, tuple[str, ...]] = {
     "pad": ("[PAD]", "<pad>", "<|pad|>"),
     "unk": ("[UNK]", "<unk>", "<|unk|>"),
@@ -21,10 +21,10 @@ CONVENTIONAL_NAMES: dict[str, tuple[str, ...]] = {
 
 
 class Specials(NamedTuple):
-    """The ids of the roles, None where the vocabulary has no such token.
+    """The ids of the roles; None if the vocabulary has no such token.
 
-    `pad` fills rows, `unk` stands for what a vocabulary can't write, `cls` and `sep` open and close an
-    encoder's text, `bos` and `eos` a decoder's, `mask` hides a token, `next` ends an instruction.
+    `pad` fills rows; `unk` replaces what the vocabulary cannot write; `cls` and `sep` open and close the text
+    of an encoder, `bos` and `eos` that of a decoder; `mask` hides a token; `next` ends an instruction.
     """
 
     pad: int | None = None
@@ -38,12 +38,13 @@ class Specials(NamedTuple):
 
     @property
     def ends(self) -> tuple[int, int] | None:
-        """The ids that may open and close a text, None where the vocabulary has none.
+        """The ids that can open and close a text; None if the vocabulary has none.
 
-        `bos` and `eos` where they are there, else `cls` and `sep`; a vocabulary with one of them has it at
-        both ends, as GPT-2's. Whether a text has ends at all, `text_frame` says.
+        They are `bos` and `eos`, else `cls` and `sep`. A vocabulary with only one of them has it at both ends,
+        as GPT-2. `text_frame` decides whether a text has them at all.
 
         Example:
+          >>> from jaxlm.tokenizers import Specials
           >>> Specials(cls=0, eos=2).ends, Specials(eos=7).ends, Specials(mask=4).ends
           ((0, 2), (7, 7), None)
         """
@@ -53,20 +54,19 @@ class Specials(NamedTuple):
 
 
 def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str | None]) -> Specials:
-    """Finds the id of every role: by the token that `roles` names, else by a conventional name.
+    """Returns the id of every role: of the token that `roles` names, else of one with a conventional name.
 
-    Conventional names are looked for only among tokens that stand for themselves wherever they are matched:
-    an ordinary piece of a vocabulary may well be spelled `</s>`.
+    Conventional names are looked up among added tokens only, because an ordinary piece of a vocabulary may be
+    spelled `</s>` too.
 
     Args:
       backend: the vocabulary.
-      roles: role to token, e.g. `{"mask": "<mask>"}`; a token that the vocabulary lacks counts as not named,
-        and so does an empty one; None says that no token has the role.
-
-    Returns:
-      `Specials`.
+      roles: token by role, for example `{"mask": "<mask>"}`; a token that the vocabulary lacks, or an empty
+        one, counts as not named; None means that no token has the role.
 
     Example:
+      >>> import tokenizers
+      >>> from jaxlm.tokenizers._roles import resolve_roles
       >>> backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<m>": 0, "[PAD]": 1}, unk_token="<m>"))
       >>> resolve_roles(backend, {"mask": "<m>"})
       Specials(pad=None, unk=None, cls=None, sep=None, bos=None, eos=None, mask=0, next=None)
@@ -82,7 +82,7 @@ def resolve_roles(backend: tokenizers.Tokenizer, roles: Mapping[str, str | None]
         if role in roles and roles[role] is None:
             return None
         names = [roles.get(role, ""), *(name for name in CONVENTIONAL_NAMES[role] if name in reserved)]
-        # An entry without a name takes no role, though vocabularies have one (an empty line).
+        # Vocabularies may have an empty entry (an empty line), which has no role.
         ids = (backend.token_to_id(name) for name in names if name)
         return next((id for id in ids if id is not None), None)
 

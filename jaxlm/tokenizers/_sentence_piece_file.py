@@ -118,7 +118,7 @@ def _piece(data: bytes) -> SentencePiece:
 
 
 def _message(field: Field) -> bytes:
-    if field.kind != BYTES:
+    if not isinstance(field.value, bytes) or field.kind != BYTES:
         raise ModelError(f"field {field.number} is no message")
     return field.value
 

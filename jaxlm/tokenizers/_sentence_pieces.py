@@ -16,6 +16,7 @@ def from_piece(piece: str) -> str:
     r"""Returns what a person reads for a piece; a byte that is no text on its own is shown as `\xNN`.
 
     Example:
+      >>> from jaxlm.tokenizers._sentence_pieces import from_piece
       >>> from_piece("▁the"), from_piece("<0x41>"), from_piece("<0xC3>")
       (' the', 'A', '\\xc3')
     """
@@ -28,6 +29,7 @@ def to_pieces(text: str) -> tuple[str, ...]:
     """Returns how the piece of a text may be spelled, the likeliest first.
 
     Example:
+      >>> from jaxlm.tokenizers._sentence_pieces import to_pieces
       >>> to_pieces(" the"), to_pieces("A")
       (('▁the', '\\ue0f0▁the'), ('A', '\\ue0f0A', '<0x41>'))
     """
@@ -40,6 +42,7 @@ def spells_spaces(decoder: str) -> bool:
     """Returns whether the pieces of a tokenizer are SentencePiece's, by the JSON of its decoder.
 
     Example:
+      >>> from jaxlm.tokenizers._sentence_pieces import spells_spaces
       >>> spells_spaces('{"type":"Metaspace","replacement":"▁"}'), spells_spaces('{"type":"WordPiece"}')
       (True, False)
     """

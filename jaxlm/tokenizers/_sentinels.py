@@ -1,6 +1,4 @@
-"""Sentinels: tokens that stand where a span of a text was taken out, `<extra_id_0>` and so on as in T5."""
-
-import itertools
+"""Sentinels, the tokens `<extra_id_0>`, ... that replace spans of a text, as in T5."""
 
 import tokenizers
 from tokenizers import AddedToken
@@ -11,29 +9,33 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 def sentinel_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Returns the ids of `<extra_id_0>`, `<extra_id_1>`, ..., as many as there are.
+    """Returns the ids of all sentinels of a tokenizer, `<extra_id_0>`, `<extra_id_1>`, ....
 
     Example:
+      >>> from jaxlm.tokenizers import sentinel_ids, with_sentinels
       >>> from jaxlm import tokenizers
       >>> sentinel_ids(with_sentinels(tokenizers.bytes_tokenizer(), 2))
       (260, 261)
     """
-    ids = (tokenizer.id(f"<extra_id_{number}>") for number in itertools.count())
-    return tuple(itertools.takewhile(lambda id: id is not None, ids))
+    ids = []
+    while (id := tokenizer.id(f"<extra_id_{len(ids)}>")) is not None:
+        ids.append(id)
+    return tuple(ids)
 
 
 def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:
-    """Returns a tokenizer of text with so many sentinels behind its other ids.
+    """Returns a tokenizer with sentinels after its other ids.
 
     Args:
       tokenizer: of kind "subwords" or "bytes", or from a file.
-      number: how many; sentinels that it has already stay where they are.
+      number: the number of sentinels; those that the tokenizer has already keep their ids.
 
     Raises:
-      ConfigError: if the tokenizer is of residues or instructions, whose texts no sentinel fits into, or
-        Marian's, whose ids have no room behind them.
+      ConfigError: the tokenizer is of residues or instructions, whose texts cannot hold sentinels, or
+        Marian's, whose vocabulary cannot be extended.
 
     Example:
+      >>> from jaxlm.tokenizers import with_sentinels
       >>> from jaxlm import tokenizers
       >>> with_sentinels(tokenizers.bytes_tokenizer(), 1).encode("a<extra_id_0>b")
       array([ 97, 260,  98], dtype=int32)

@@ -115,11 +115,13 @@ def read_settings(folder: Path) -> TokenizerSettings:
     special = {*filter(None, roles.values()), *further}
     listed = {one.token.content: one for one in _added(folder / "added_tokens.json", special)}
     listed |= {one.token.content: one for one in _decoder(decoder if isinstance(decoder, dict) else {})}
+    # Every listed token has an id; the default is for the type alone.
+    by_id = sorted(listed.values(), key=lambda token: -1 if token.id is None else token.id)
     rows = model.get("vocab_size")
     return TokenizerSettings(
         values=values,
         denied=frozenset(role for role in roles if _is_denied(role, config) and not roles[role]),
-        listed=tuple(sorted(listed.values(), key=lambda one: one.id)),
+        listed=tuple(by_id),
         roles={role: name for role, name in roles.items() if name},
         further=further,
         class_name=class_name(config, model),

@@ -1,4 +1,4 @@
-"""Which ids of a model are no ordinary tokens."""
+"""The mask of special ids."""
 
 import numpy as np
 
@@ -6,16 +6,18 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 def special_mask(tokenizer: Tokenizer, vocab_size: int | None = None) -> np.ndarray:
-    """Returns which ids are never masked, drawn at random or predicted, as an array over the vocabulary.
+    """Returns a mask over the vocabulary of the ids that are never masked, drawn at random or predicted.
 
     Args:
       tokenizer: its `special_ids` are True.
-      vocab_size: V, of the model, whose ids without a token are True as well; None: the tokenizer's.
+      vocab_size: the vocabulary size V of the model, whose ids without a token are True too; None: the
+        tokenizer's.
 
     Returns:
       `Bool[V]`, True = special.
 
     Example:
+      >>> from jaxlm.tokenizers import special_mask
       >>> from jaxlm import tokenizers
       >>> mask = special_mask(tokenizers.residue_tokenizer(), vocab_size=40)
       >>> mask.shape, int((~mask).sum()), mask[-7:].tolist()

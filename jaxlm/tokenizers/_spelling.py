@@ -25,6 +25,7 @@ class Spelling(NamedTuple):
         """Returns the spelling of a backend's vocabulary.
 
         Example:
+          >>> from jaxlm.tokenizers._spelling import Spelling
           >>> from tokenizers import Tokenizer, decoders, models
           >>> backend = Tokenizer(models.BPE())
           >>> backend.decoder = decoders.ByteLevel()
@@ -39,6 +40,7 @@ class Spelling(NamedTuple):
         r"""Returns what a person reads for a token.
 
         Example:
+          >>> from jaxlm.tokenizers._spelling import Spelling
           >>> Spelling(True, False).shown("Ġthe"), Spelling(False, True).shown("▁the")
           (' the', ' the')
         """
@@ -54,6 +56,7 @@ class Spelling(NamedTuple):
           has_mark: whether a continuing piece begins with `…`, which is no byte of it.
 
         Example:
+          >>> from jaxlm.tokenizers._spelling import Spelling
           >>> Spelling(True, False).spellings(" the", has_mark=False)
           ('Ġthe',)
         """

@@ -60,7 +60,7 @@ def from_sentence_pieces(
     register_added_tokens(backend, [_as_written(one) for one in settings.reserved()], rows=rows)
     roles = settings.named_roles
     bos, eos = roles.get("bos", "<s>"), roles.get("eos", "</s>")
-    return around(
+    return set_end_tokens(
         backend,
         bos if config.get("add_bos_token", not is_t5) else None,
         eos if config.get("add_eos_token", is_t5) else None,
@@ -76,12 +76,12 @@ def _as_written(one: ListedToken) -> ListedToken:
 
 def _unigram(found: SentencePieces, sentinels: Sequence[str]) -> models.Unigram:
     (unk,) = found.of_kind(UNKNOWN).values()
-    pieces = [(HIDDEN * (one.kind == UNUSED) + one.text, one.score) for one in scored(found)]
+    pieces = [(HIDDEN * (one.kind == UNUSED) + one.text, one.score) for one in ranked_pieces(found)]
     pieces += [(name, 0.0) for name in sentinels]
     return models.Unigram(pieces, unk_id=unk, byte_fallback=found.byte_fallback)
 
 
-def scored(found: SentencePieces) -> list[SentencePiece]:
+def ranked_pieces(found: SentencePieces) -> list[SentencePiece]:
     """The pieces, those of the user's with the score by which SentencePiece prefers them to all others."""
     best = max((piece.score for piece in found.pieces if piece.kind == NORMAL), default=0.0)
     return [
@@ -127,7 +127,9 @@ def set_preparation(
       ends: the pattern of spaces that a decoded text loses.
       legacy: False: a space stands in front of the first part of a text only, not behind special tokens.
     """
-    steps = [normalizers.Precompiled(found.charsmap)] if found.charsmap else []
+    steps: list[normalizers.Normalizer] = []
+    if found.charsmap:
+        steps.append(normalizers.Precompiled(found.charsmap))
     if found.strips_spaces:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if found.adds_space and legacy is not False:
@@ -145,7 +147,9 @@ def reserve_tokens(backend: tokenizers.Tokenizer, tokens: Sequence[str]) -> None
     backend.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
 
 
-def around(backend: tokenizers.Tokenizer, opening: str | None, closing: str | None) -> tokenizers.Tokenizer:
+def set_end_tokens(
+    backend: tokenizers.Tokenizer, opening: str | None, closing: str | None
+) -> tokenizers.Tokenizer:
     """Puts tokens around a text on request, those that the vocabulary has."""
     before, behind = (
         [name] if name and backend.token_to_id(name) is not None else [] for name in (opening, closing)

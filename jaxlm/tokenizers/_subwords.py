@@ -31,6 +31,7 @@ def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer
       CorpusError: if there is nothing to train on.
 
     Example:
+      >>> from jaxlm.tokenizers import train_subwords
       >>> tokenizer = train_subwords(["low lower lowest", "low"], vocab_size=263)
       >>> [tokenizer.token(id) for id in tokenizer.encode("low slow")]
       ['low', ' ', 's', 'low']

@@ -1,4 +1,4 @@
-"""A tokenizer's file that puts other tokens around texts than it did."""
+"""Changes the tokens that a tokenizer's file puts around texts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,21 +7,25 @@ from typing import Any
 from jaxlm.tokenizers._frame import Frame, file_frame
 from jaxlm.tokenizers._tokenizer import Tokenizer
 
-# The two that put tokens around a text under a name of their own; both cut offsets, too.
+# Older processors that put tokens around a text; both also trim offsets.
 OLDER = ("BertProcessing", "RobertaProcessing")
 
 
 def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
-    """Returns a tokenizer whose file puts the ids of a frame around a text, here and in `transformers`.
+    """Returns a tokenizer whose file puts the ids of a frame around a text, in jaxlm and in `transformers`.
 
-    Ids, kind and roles stay, and so does whatever else the file does behind its model. A file that puts them
-    there already is returned as it is.
+    Ids, kind and roles are kept, and so are all other steps of its post-processor. A tokenizer whose file does
+    so already is returned unchanged.
 
     Args:
-      tokenizer: any.
-      frame: of ids of its own.
+      tokenizer: of any kind.
+      frame: ids of the tokenizer.
+
+    Raises:
+      UsageError: the frame has an id that the tokenizer lacks.
 
     Example:
+      >>> from jaxlm.tokenizers import Frame, with_frame
       >>> from jaxlm import tokenizers
       >>> opened = with_frame(tokenizers.bytes_tokenizer(), Frame((258,)))
       >>> opened.encode("a", add_specials=True).tolist(), opened.kind
@@ -32,7 +36,7 @@ def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
     content = json.loads(tokenizer.to_json())
     steps = [step for step in map(_without_tokens, _steps(content["post_processor"])) if step is not None]
     if frame.opening or frame.closing:
-        names = {id: tokenizer.backend.id_to_token(id) for id in (*frame.opening, *frame.closing)}
+        names = {id: tokenizer.name_of(id) for id in (*frame.opening, *frame.closing)}
         steps.append(_template(frame, names))
     joined = {"type": "Sequence", "processors": steps}
     content["post_processor"] = joined if len(steps) > 1 else (steps or [None])[0]
@@ -40,16 +44,16 @@ def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
 
 
 def _steps(processor: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
-    """What a file does with ids and offsets, step by step."""
+    """The steps of a post-processor."""
     if processor is None:
         return []
     if processor["type"] != "Sequence":
         return [processor]
-    return [step for one in processor["processors"] for step in _steps(one)]
+    return [step for inner in processor["processors"] for step in _steps(inner)]
 
 
 def _without_tokens(step: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What is left of a step that puts no tokens around a text; None where that is nothing."""
+    """A step without the tokens that it puts around a text; None if nothing else is left of it."""
     if step["type"] == "TemplateProcessing":
         return None
     if step["type"] not in OLDER:
@@ -61,7 +65,7 @@ def _without_tokens(step: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _template(frame: Frame, names: Mapping[int, str]) -> dict[str, Any]:
-    """A step that puts a frame around a text; of a pair the second text is closed alone, as BERT's."""
+    """A step that puts a frame around a text; of a pair, the second text is only closed, as in BERT."""
 
     def tokens(ids: Sequence[int], kind: int = 0) -> list[dict[str, Any]]:
         return [{"SpecialToken": {"id": names[id], "type_id": kind}} for id in ids]

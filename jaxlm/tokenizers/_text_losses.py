@@ -32,6 +32,9 @@ def text_losses(
       spaced: whether a space is written in front of each piece that begins a word.
 
     Example:
+      >>> from jaxlm.tokenizers._piece_bytes import PieceModel
+      >>> from jaxlm.tokenizers._preparation import Preparation
+      >>> from jaxlm.tokenizers._text_losses import text_losses
       >>> model = PieceModel("WordPiece", continuation="##")
       >>> text_losses(model, Preparation(drops_white=True), {}, [], spaced=True)
       ('white space but for single spaces between words', "words that begin with '##'")

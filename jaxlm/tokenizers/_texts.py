@@ -1,4 +1,4 @@
-"""What counts as a text: one or a list of them, rows of ids, characters that are whole."""
+"""Checks of texts: one text or several, rows of ids, and characters that UTF-8 can write."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,15 +9,16 @@ from jaxlm.errors import UsageError
 
 
 def as_texts(texts: Any) -> Iterable[Any]:
-    """Returns texts as they are given, and a single one as a list of it: a string is no list of letters.
+    """Returns several texts unchanged, and a single string as a list of one text.
 
     Args:
       texts: a string, or any iterable of texts.
 
     Raises:
-      TypeError: if it is bytes, which are no text before they are decoded.
+      TypeError: `texts` is bytes, which have to be decoded first.
 
     Example:
+      >>> from jaxlm.tokenizers import as_texts
       >>> as_texts("To be"), as_texts(["To be", "or not"])
       (['To be'], ['To be', 'or not'])
     """
@@ -27,15 +28,16 @@ def as_texts(texts: Any) -> Iterable[Any]:
 
 
 def as_ids(row: Any) -> np.ndarray:
-    """Returns a row of ids as an array of whole numbers, `Int[L]`.
+    """Returns a row of ids as an array, `Int[L]`.
 
     Args:
-      row: any iterable of whole numbers, or an array.
+      row: any iterable of integers, or an array.
 
     Raises:
-      TypeError: if it is something else.
+      TypeError: `row` is something else.
 
     Example:
+      >>> from jaxlm.tokenizers import as_ids
       >>> as_ids((1, 2)), as_ids([]).size
       (array([1, 2]), 0)
     """
@@ -47,16 +49,19 @@ def as_ids(row: Any) -> np.ndarray:
 
 
 def check_characters(text: str) -> None:
-    """Refuses a text that cannot be written in UTF-8.
+    """Raises an error for a text that cannot be written in UTF-8.
 
     Raises:
-      UsageError: if it holds half of a surrogate pair; names its place.
+      UsageError: the text holds half of a surrogate pair; names its position.
 
     Example:
+      >>> from jaxlm.tokenizers._texts import check_characters
       >>> check_characters("to be")
     """
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        found = f"{text[error.start]!r} at position {error.start}"
-        raise UsageError(f"{found} is half of a surrogate pair and no character: read it as UTF-8") from error
+        raise UsageError(
+            f"{text[error.start]!r} at position {error.start} is half of a surrogate pair and no character: "
+            f"read it as UTF-8"
+        ) from error

@@ -38,6 +38,7 @@ class TokenBytes(NamedTuple):
       losses: what of a text its ids do not give back, a phrase each; empty: every text comes back.
 
     Example:
+      >>> from jaxlm.tokenizers import token_bytes
       >>> from jaxlm import tokenizers
       >>> found = token_bytes(tokenizers.bytes_tokenizer())
       >>> found.values[195], found.values[259], found.prefix, found.losses
@@ -60,16 +61,19 @@ class TokenBytes(NamedTuple):
           UsageError: if an id has no bytes.
 
         Example:
+          >>> from jaxlm.tokenizers import TokenBytes
           >>> TokenBytes((b" to", b" be"), prefix=b" ").text([0, 1])
           b'to be'
         """
-        numbers = np.asarray(list(ids), dtype=np.int64).tolist()
-        for place, id in enumerate(numbers):
-            if not 0 <= id < len(self.values) or self.values[id] is None:
+        parts = []
+        for position, id in enumerate(np.asarray(list(ids), dtype=np.int64).tolist()):
+            data = self.values[id] if 0 <= id < len(self.values) else None
+            if data is None:
                 raise UsageError(
-                    f"id {id} at position {place} has no bytes: it stands for no text of its own"
+                    f"id {id} at position {position} has no bytes: it stands for no text of its own"
                 )
-        return b"".join(self.values[id] for id in numbers).removeprefix(self.prefix)
+            parts.append(data)
+        return b"".join(parts).removeprefix(self.prefix)
 
 
 def token_bytes(tokenizer: Tokenizer, *, rows: int | None = None) -> TokenBytes:
@@ -92,6 +96,7 @@ def token_bytes(tokenizer: Tokenizer, *, rows: int | None = None) -> TokenBytes:
         a space stood in front of a comma.
 
     Example:
+      >>> from jaxlm.tokenizers import token_bytes
       >>> from jaxlm import tokenizers
       >>> tokenizer = tokenizers.train_instructions(["xor rax rax [NEXT] ret"], vocab_size=512)
       >>> found = token_bytes(tokenizer)
@@ -117,7 +122,9 @@ def _found(backend: tokenizers.Tokenizer, vocab_size: int, specials: tuple[int, 
     added = {id: token for id, token in backend.get_added_tokens_decoder().items() if not token.special}
     of_text, of_pieces = _added_bytes(backend, added), _piece_values(pieces, of_piece)
     # What the model divides texts into goes before what the id stands for besides.
-    values = of_text | of_pieces | dict.fromkeys(specials) | {pieces.get(model.unknown): None}
+    values: dict[int, bytes | None] = of_text | of_pieces | dict.fromkeys(specials)
+    if model.unknown is not None and model.unknown in pieces:
+        values[pieces[model.unknown]] = None
     two = [added[id].content for id, data in of_text.items() if values[id] not in (data, None)]
     losses = text_losses(model, done, pieces, added.values(), spaced=spaced)
     # A text with the mark of a space in it is lost already.

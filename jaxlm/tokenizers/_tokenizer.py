@@ -69,6 +69,7 @@ class Tokenizer:
           ValueError: if the text is no such file.
 
         Example:
+          >>> from jaxlm.tokenizers import Tokenizer
           >>> from jaxlm import tokenizers
           >>> Tokenizer.from_json(tokenizers.residue_tokenizer().to_json()).specials.mask
           32
@@ -92,7 +93,8 @@ class Tokenizer:
         special = {id for id, token in added.items() if token.special}
         roles = {id for id in self.specials if id is not None}
         holes = set(range(self.vocab_size)) - self._tokens.keys()
-        separators = {self.backend.token_to_id(CHAIN_SEPARATOR)} if self.kind == "residues" else set()
+        separator = self.backend.token_to_id(CHAIN_SEPARATOR) if self.kind == "residues" else None
+        separators = set() if separator is None else {separator}
         return tuple(sorted(special | roles | holes | separators))
 
     @functools.cached_property
@@ -265,6 +267,25 @@ class Tokenizer:
         found = (self.backend.token_to_id(one) for one in spellings)
         return next((id for id in found if id is not None), spelled)
 
+    def name_of(self, id: int) -> str:
+        """Returns the token of an id as the tokenizer's file spells it.
+
+        Args:
+          id: an id below `vocab_size`.
+
+        Raises:
+          UsageError: if no token has the id.
+
+        Example:
+          >>> from jaxlm import tokenizers
+          >>> tokenizers.bytes_tokenizer().name_of(258)
+          '[CLS]'
+        """
+        name = self.backend.id_to_token(int(id))
+        if name is None:
+            raise UsageError(f"no token has id {id}: ids go from 0 to {self.vocab_size - 1}")
+        return name
+
     def to_json(self) -> str:
         """Returns the text of the `tokenizer.json`.
 
@@ -292,7 +313,7 @@ class Tokenizer:
           >>> from jaxlm import tokenizers
           >>> with tempfile.TemporaryDirectory() as folder:
           ...     tokenizers.bytes_tokenizer().save(folder)
-          ...     tokenizers.load(folder).kind
+          ...     tokenizers.load_tokenizer(folder).kind
           'bytes'
         """
         path = Path(path)
@@ -336,11 +357,18 @@ class Tokenizer:
     def _num_own(self) -> int | None:
         return num_own_ids(self.backend)
 
+    @property
+    def _unknown(self) -> int:
+        """The id of the unknown token, which every Marian vocabulary has."""
+        if self.specials.unk is None:
+            raise ValueError("a Marian vocabulary has an unknown token, got none")
+        return self.specials.unk
+
     def _read(self, text: str) -> str:
         """The text as the backend is to read it."""
         if self._num_own is None:
             return text
-        return with_known_code(self.backend, text, self._tokens[self.specials.unk])
+        return with_known_code(self.backend, text, self._tokens[self._unknown])
 
     def _encode_all(self, texts: Sequence[str], *, add_specials: bool = False) -> list[np.ndarray]:
         """The ids of texts, all of which the library holds at once."""
@@ -351,7 +379,7 @@ class Tokenizer:
     def _ids(self, encoding: tokenizers.Encoding) -> np.ndarray:
         if self._num_own is None:
             return np.asarray(encoding.ids, dtype=np.int32)
-        return own_ids(self.backend, encoding, self._num_own, self.specials.unk)
+        return own_ids(self.backend, encoding, self._num_own, self._unknown)
 
     @functools.cached_property
     def _special_tokens(self) -> dict[str, int]:

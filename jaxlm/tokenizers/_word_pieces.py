@@ -92,6 +92,7 @@ def is_residues(ordinary: Iterable[str]) -> bool:
     """Tells whether the ordinary tokens of a vocabulary are amino acids, all of them, and marks beside them.
 
     Example:
+      >>> from jaxlm.tokenizers._word_pieces import is_residues
       >>> is_residues("LAGVESIKRDTPNQFYMHCWXUBZO"), is_residues([*"LAGVESIKRDTPNQFYMHCW", "##A"])
       (True, False)
     """

@@ -1,6 +1,6 @@
 """From an experiment to a trained model: objective, optimiser, step, devices, checkpoints, loop."""
 
-from jaxlm.io import damage, write_digests
+from jaxlm.io import verify_digests, write_digests
 from jaxlm.models import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.training.losses import (
     HeadCall,
@@ -162,7 +162,6 @@ __all__ = [
     "class_loss",
     "classification_loss",
     "corrupt_span_batch",
-    "damage",
     "decay_mask",
     "ensemble_step",
     "evaluate",
@@ -221,6 +220,7 @@ __all__ = [
     "unigram_log_probs",
     "unused_fields",
     "value_loss",
+    "verify_digests",
     "warmup_steps",
     "write_digests",
 ]

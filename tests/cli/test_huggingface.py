@@ -61,7 +61,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     (folder / "words").mkdir()
     (folder / "words/vocab.txt").write_text("\n".join(WORDS))
-    bert, gpt2 = tokenizers.load(folder / "words"), tokenizers.bytes_tokenizer()
+    bert, gpt2 = tokenizers.load_tokenizer(folder / "words"), tokenizers.bytes_tokenizer()
     pretrained.save_huggingface(folder / "bert", drawn(BERT, "masked_lm", bert))
     pretrained.save_huggingface(folder / "gpt2", drawn(GPT2, "causal_lm", gpt2))
     body = models.build(BERT, "body")

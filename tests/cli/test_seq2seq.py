@@ -88,7 +88,7 @@ def test_generate_translates_with_a_marian_folder_as_it_is(tmp_path, capsys):
     shown = json.loads(said(capsys, "generate", str(folder), ">>de<< ab rare", "-n", "6", "--json"))
     prompt = np.array([VOCAB.index(token) for token in (">>de<<", "▁a", "b", "<unk>", "</s>")])
     config = decoding.GenerationConfig(max_new_tokens=6, forbidden_ids=(11,))
-    loaded = pretrained.load(folder)._replace(tokenizer=tokenizers.load(folder, side="target"))
+    loaded = pretrained.load(folder)._replace(tokenizer=tokenizers.load_tokenizer(folder, side="target"))
     (found,) = decoding.generate(loaded, [prompt], config)
     assert shown["tokens"] == found.tokens.tolist() and shown["text"] == found.text
     (folder / "source.spm").write_bytes((folder / "source.spm").read_bytes()[:-3])

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import data
-from jaxlm.data._annotations import annotate, cut
+from jaxlm.data._annotations import annotate, crop_record
 
 VARIANT = data.Record("7|lactamase_R164K|0.25", "MKV", {"description": "a variant", "where": "a.fasta:3"})
 
@@ -102,8 +102,8 @@ def test_files_without_fields_refuse_them(tmp_path):
 def test_a_window_is_around_its_centre(place, kept):
     asked = config(window=5, center_pattern=r"_[A-Z](\d+)")
     record = data.Record(f"x_A{place}K", "MKTAYI", {})
-    assert cut(record, asked) == record._replace(text=kept)
-    assert cut(record, config()) is record
+    assert crop_record(record, asked) == record._replace(text=kept)
+    assert crop_record(record, config()) is record
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_a_window_is_around_its_centre(place, kept):
 def test_a_centre_outside_the_text_is_named(name, message):
     asked = config(window=5, center_pattern=r"_(?:wt|[A-Z](\d+))")
     with pytest.raises(data.CorpusError, match=message):
-        cut(data.Record(name, "MKTAYI", {}), asked)
+        crop_record(data.Record(name, "MKTAYI", {}), asked)

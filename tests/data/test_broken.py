@@ -1,4 +1,4 @@
-"""With broken="yield" every source goes on behind what it cannot read, and says so in its place."""
+"""A source that yields its errors goes on after a record that it cannot read."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,30 +10,30 @@ from jaxlm import data
 def test_lines_of_text_and_traces(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"one\n\xff\nthree\n")
-    for source in (data.text_source, data.traces_source):
-        found = list(source(path, broken="yield"))
+    for format in ("text", "traces"):
+        found = list(data.open_source_with_errors(path, format))
         assert found[0] == data.Record("a.txt:1", "one", {})
-        assert found[1] == data.UnreadableRecord("a.txt:2", f"{path}:2: not UTF-8 at byte 4 (0xff); convert the file, "
-                                       "for instance with iconv -t UTF-8")  # fmt: skip
+        error = f"{path}:2: not UTF-8 at byte 4 (0xff); convert the file, for instance with iconv -t UTF-8"
+        assert found[1] == data.UnreadableRecord("a.txt:2", error)
         assert found[2].text == "three"
-    whole = list(data.text_source(path, document="file", broken="yield"))
+    whole = list(data.open_source_with_errors(path, document="file"))
     assert [type(one) for one in whole] == [data.UnreadableRecord]
 
 
 def test_lines_of_json(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "one"}\n{"text": \n{"body": "three"}\n{"text": 4}\n\n{"text": "six"}\n')
-    found = list(data.jsonl_source(path, broken="yield"))
+    found = list(data.open_source_with_errors(path))
     assert [one.id for one in found] == [f"a.jsonl:{line}" for line in (1, 2, 3, 4, 6)]
     assert [isinstance(one, data.UnreadableRecord) for one in found] == [False, True, True, True, False]
     with pytest.raises(data.CorpusError, match=r"a\.jsonl:1: no field 'body'; the fields there are 'text'"):
-        list(data.jsonl_source(path, field="body", broken="yield"))
+        list(data.open_source_with_errors(path, field="body"))
 
 
 def test_sequences(tmp_path):
     path = tmp_path / "a.fasta"
     path.write_bytes(b"MKV\nLAA\n>a first\nMK\n>b\nM\xffK\nMKK\n>c\nGG\n")
-    found = list(data.fasta_source(path, broken="yield"))
+    found = list(data.open_source_with_errors(path))
     assert [one.id for one in found] == ["a.fasta:1", "a", "b", "c"]
     assert [type(one) for one in found] == [
         data.UnreadableRecord,
@@ -55,21 +55,22 @@ def test_row_groups(tmp_path):
     payload = bytearray(path.read_bytes())
     payload[chunk.data_page_offset : chunk.data_page_offset + 40] = b"\xff" * 40
     path.write_bytes(payload)
-    found = list(data.parquet_source(path, broken="yield"))
+    found = list(data.open_source_with_errors(path))
     assert [one.id for one in found[:100]] == [f"a.parquet:{row}" for row in range(100)]
     assert found[100].id == "a.parquet:row group 1"
     assert [one.id for one in found[101:]] == [f"a.parquet:{row}" for row in range(200, 300)]
     with pytest.raises(data.CorpusError, match=r"a\.parquet: row group 1: cannot be read"):
         list(data.parquet_source(path))
     (tmp_path / "b.parquet").write_bytes(b"no Parquet at all")
-    assert [one.id for one in data.parquet_source(tmp_path / "b.parquet", broken="yield")] == ["b.parquet"]
+    found = data.open_source_with_errors(tmp_path / "b.parquet")
+    assert [one.id for one in found] == ["b.parquet"]
 
 
 def test_a_whole_corpus(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{\n')
     (tmp_path / "b.txt.gz").write_bytes(b"no gzip")
     (tmp_path / "c.txt").write_text("three\n")
-    found = list(data.open_source(tmp_path, broken="yield"))
+    found = list(data.open_source_with_errors(tmp_path))
     assert [one.id for one in found] == ["a.jsonl:1", "a.jsonl:2", "b.txt.gz:1", "c.txt:1"]
 
 

@@ -13,7 +13,7 @@ def config(**fields):
 
 
 def numbers(labels, names=None, **fields):
-    return [one.meta["label"] for one in data.labelled(records(*labels), config(**fields), names)]
+    return [one.meta["label"] for one in data.label_records(records(*labels), config(**fields), names)]
 
 
 def names(labels, kind="auto"):

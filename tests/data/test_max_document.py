@@ -48,7 +48,7 @@ FORMATS = ["text", "jsonl", "csv", "csv of many lines", "fasta", "fasta of many 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_long_document_is_one_error_and_the_others_are_read(tmp_path, format, ending):
     path = written(tmp_path, format, ending, [SHORT, LONG, SHORT])
-    found = list(data.open_source(path, broken="yield", max_document=MOST))
+    found = list(data.open_source_with_errors(path, max_document=MOST))
     texts = [one.text.replace(" ", "") for one in found if isinstance(one, data.Record)]
     errors = [one.error for one in found if isinstance(one, data.UnreadableRecord)]
     # What is left of a row that is cut in the middle of a cell may be further rows that are none.
@@ -65,7 +65,7 @@ def test_a_whole_file_and_a_cell_of_parquet(tmp_path):
         list(data.open_source(path, document="file", max_document=MOST))
     assert len(list(data.open_source(path, document="file", max_document=300))) == 1
     pq.write_table(pa.table({"text": [SHORT, LONG, "é" * 60, SHORT]}), tmp_path / "c.parquet")
-    found = list(data.open_source(tmp_path / "c.parquet", broken="yield", max_document=MOST))
+    found = list(data.open_source_with_errors(tmp_path / "c.parquet", max_document=MOST))
     assert [isinstance(one, data.UnreadableRecord) for one in found] == [False, True, True, False]
 
 
@@ -91,7 +91,7 @@ def test_memory_is_that_of_the_limit(tmp_path, format, ending):
         with pytest.raises(data.CorpusError):
             list(data.open_source(path, max_document=1 << 16))
         stopped = tracemalloc.get_traced_memory()[1]
-        list(data.open_source(path, broken="yield", max_document=1 << 16)) if format == "text" else None
+        list(data.open_source_with_errors(path, max_document=1 << 16)) if format == "text" else None
         yielded = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -35,7 +35,7 @@ def both(request, tmp_path_factory):
     """A published kind of tokenizer, as transformers opens it, and ours."""
     transformers = pytest.importorskip("transformers")
     folder = save_published(request.param, tmp_path_factory.mktemp("published"))
-    return transformers.AutoTokenizer.from_pretrained(folder), tokenizers.load(folder)
+    return transformers.AutoTokenizer.from_pretrained(folder), tokenizers.load_tokenizer(folder)
 
 
 def test_prompts_are_opened_as_transformers_opens_texts(both):
@@ -57,7 +57,7 @@ def test_prompts_are_opened_as_transformers_opens_texts(both):
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_masks_are_filled_between_what_training_put_there(tmp_path, ends):
-    ours = tokenizers.load(save_published("BERT", tmp_path))
+    ours = tokenizers.load_tokenizer(save_published("BERT", tmp_path))
     cls, sep = ours.specials.cls, ours.specials.sep
     published = decoding.fill(opened(ours, "masked_lm"), "a[MASK]b")
     assert (published.tokens[0], published.tokens[-1], published.predictions[0].position) == (cls, sep, 2)

@@ -7,7 +7,7 @@ import typing
 import pytest
 
 from jaxlm import corruption, data, decoding, models, scoring, tokenizers, training
-from jaxlm.io import check_numbers, fits, spelled
+from jaxlm.io import check_numbers, matches_type, type_name
 from jaxlm.io._fields import _kinds
 
 CONFIGS = {
@@ -89,7 +89,7 @@ def test_defaults_are_of_their_types(name):
     check_numbers(CONFIGS[name]())
     for config, field, hint in FIELDS:
         if config == name:
-            assert fits(getattr(CONFIGS[name](), field), hint)
+            assert matches_type(getattr(CONFIGS[name](), field), hint)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,6 @@ def test_sampling_is_checked_where_a_generation_is_asked_for(values, message):
 
 
 def test_words_for_types():
-    assert spelled(float | typing.Literal["fraction"]) == "float or one of fraction"
-    assert spelled(tuple[int, ...] | None) == "a tuple of int or None"
-    assert not fits(["a"], tuple[int, ...]) and fits([1], tuple[int, ...])
+    assert type_name(float | typing.Literal["fraction"]) == "float or one of fraction"
+    assert type_name(tuple[int, ...] | None) == "a tuple of int or None"
+    assert not matches_type(["a"], tuple[int, ...]) and matches_type([1], tuple[int, ...])

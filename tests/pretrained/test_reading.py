@@ -72,11 +72,12 @@ def told(case):
 def exported(kind, objective, ends, folder):
     """The run as it is opened, and its exported folder, both without parameters."""
     config, extra = models.TransformerConfig(**SIZE), {"experiment": {"data": {"ends": ends}}}
-    run = pretrained.Loaded(config, objective, None, {}, tokenizer_of(kind, folder / "published"), extra)
+    model = models.build(models.TransformerConfig(vocab_size=9, **SIZE))
+    run = pretrained.Loaded(config, objective, model, {}, tokenizer_of(kind, folder / "published"), extra)
     folder.mkdir(exist_ok=True)
     _write_tokenizer(folder, run, 48)
     extra = {"huggingface": {}, **_told_ends(folder / "tokenizer_config.json")}
-    return run, pretrained.Loaded(config, objective, None, {}, tokenizers.load(folder), extra)
+    return run, pretrained.Loaded(config, objective, model, {}, tokenizers.load_tokenizer(folder), extra)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,7 +174,8 @@ def test_a_published_tokenizer_goes_there_and_back_as_it_was(tmp_path):
     config = models.TransformerConfig(vocab_size=tokenizer.vocab_size, **SIZE, **CONFIGS["causal_lm"])
     extra = {"huggingface": {"model_type": "gpt2"}}
     params = _drawn(models.build(config, "causal_lm"))
-    loaded = pretrained.Loaded(config, "causal_lm", None, params, tokenizer, extra)
+    model = models.build(config, "causal_lm")
+    loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, extra)
     pretrained.save_huggingface(tmp_path / "there", loaded)
     pretrained.convert(tmp_path / "there", tmp_path / "run")
     pretrained.convert(tmp_path / "run", tmp_path / "again")

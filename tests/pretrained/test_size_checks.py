@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxlm import models, pretrained
+from jaxlm.pretrained import _size_checks
 from jaxlm.pretrained._families import FAMILIES
 
 SIZE = {"vocab_size": 40, "width": 8, "depth": 2, "num_heads": 2, "max_length": 16}
@@ -111,4 +112,4 @@ def test_a_config_a_little_beyond_its_weights_is_told_by_tensors(folders):
 
 def test_weights_without_tensors_claim_nothing():
     config = models.TransformerConfig(**SIZE)
-    pretrained._claims.check_sizes(dataclasses.replace(config, depth=9), {})
+    _size_checks.check_sizes(dataclasses.replace(config, depth=9), {})

@@ -50,7 +50,7 @@ def both(tmp_path_factory):
     made = {}
     for name in NAMES:
         folder = save_published(name, tmp_path_factory.mktemp("published"))
-        tokenizer = tokenizers.load(folder)
+        tokenizer = tokenizers.load_tokenizer(folder)
         loaded = pretrained.Loaded(
             models.TransformerConfig(), "causal_lm", None, {}, tokenizer, {"huggingface": {}}
         )
@@ -108,7 +108,9 @@ def test_a_model_of_a_run_is_read_as_it_was_trained():
     cls, sep = own.specials.cls, own.specials.sep
     for ends, opening in ((True, [cls]), (False, [])):
         extra = {"experiment": {"data": {"ends": ends}}}
-        ours = HarnessTokens(pretrained.Loaded(models.TransformerConfig(), "causal_lm", None, {}, own, extra))
+        config = models.TransformerConfig(vocab_size=own.vocab_size)
+        model = models.build(config, "causal_lm")
+        ours = HarnessTokens(pretrained.Loaded(config, "causal_lm", model, {}, own, extra))
         assert ours.texts(["a", "[CLS]a"])[0].tolist() == [*opening, 97]
         ((context, rest),) = ours.pairs([("a", "b")])
         assert (context.tolist(), rest.tolist()) == ([*opening, 97], [98])

@@ -21,7 +21,8 @@ def test_copies_of_texts_longer_than_half_a_row_meet_those_of_shorter_ones():
     rng = np.random.default_rng(0)
     # A tenth of the size of a protein corpus in rows of 1,024, most of whose tokens are in long proteins.
     lengths = np.clip(rng.lognormal(np.log(33.4) - 0.32, 0.8, 200).astype(int), 2, 102)
-    model = pretrained.Loaded(models.TransformerConfig(vocab_size=9), "masked_lm", None, {}, None, {})
+    config = models.TransformerConfig(vocab_size=9)
+    model = pretrained.Loaded(config, "masked_lm", models.build(config, "masked_lm"), {}, None, {})
     buffer = filled(None, model).buffer
     shape = BatchShape(1, 2, 102)
     batches = list(pack(copies(lengths), shape, buffer=buffer, shared=False))

@@ -17,7 +17,7 @@ CLOSE = 1e-4
 def residue_lm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("protbert")
     (folder / "vocab.txt").write_text("\n".join(LINES))
-    return small_lm(tokenizers.load(folder), seed=5)
+    return small_lm(tokenizers.load_tokenizer(folder), seed=5)
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def opened(model):
     """A model, and what divides its targets where that is another file."""
     loaded = pretrained.load(GOLDEN / model)
     is_translator = loaded.kind.name == "seq2seq_lm"
-    return loaded, tokenizers.load(GOLDEN / model, side="target") if is_translator else None
+    return loaded, tokenizers.load_tokenizer(GOLDEN / model, side="target") if is_translator else None
 
 
 def asked(cases, functions, **options):

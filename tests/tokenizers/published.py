@@ -85,4 +85,4 @@ def save_published(name, folder):
 
 def published(name, folder):
     """Returns it, opened from a folder."""
-    return tokenizers.load(save_published(name, folder / name.replace(" ", "-")))
+    return tokenizers.load_tokenizer(save_published(name, folder / name.replace(" ", "-")))

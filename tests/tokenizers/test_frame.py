@@ -47,7 +47,7 @@ def test_the_table(tmp_path, name):
 def test_a_file_puts_what_transformers_puts(tmp_path, name):
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoTokenizer.from_pretrained(save_published(name, tmp_path))
-    tokenizer = tokenizers.load(tmp_path)
+    tokenizer = tokenizers.load_tokenizer(tmp_path)
     for text in ("", "abc", "a b", *PUBLISHED[name][0]):
         expected = file_frame(tokenizer).around(tokenizer.encode(text)).tolist()
         assert theirs(text)["input_ids"] == expected, text
@@ -106,4 +106,4 @@ def test_a_role_that_is_null_is_none_and_stays_so(tmp_path):
     assert tokenizer.specials.bos is None and tokenizer.backend.token_to_id(END) is not None
     copies = [pickle.loads(pickle.dumps(tokenizer)), tokenizers.with_frame(tokenizer, Frame((0,)))]
     tokenizer.save(tmp_path / "tokenizer.json")
-    assert {one.specials for one in [*copies, tokenizers.load(tmp_path)]} == {tokenizer.specials}
+    assert {one.specials for one in [*copies, tokenizers.load_tokenizer(tmp_path)]} == {tokenizer.specials}

@@ -48,29 +48,29 @@ def read(tokenizer, text):
     ],
 )
 def test_the_likeliest_pieces_by_hand(tmp_path, text, expected):
-    assert read(tokenizers.load(write(tmp_path)), text) == expected
+    assert read(tokenizers.load_tokenizer(write(tmp_path)), text) == expected
 
 
 def test_translations_are_divided_by_their_own_file(tmp_path):
-    source, target = (tokenizers.load(write(tmp_path), side=side) for side in ("source", "target"))
+    source, target = (tokenizers.load_tokenizer(write(tmp_path), side=side) for side in ("source", "target"))
     assert read(source, "ab") == ["▁a", "b", "</s>"] and read(target, "ab") == ["▁ab", "</s>"]
     assert source.decode([5, 3, 9, 0]) == target.decode([5, 3, 9, 0]) == "ab aöö</s>"
     assert source.encode_batch(["ab", "rare"])[1].tolist() == [UNK]
 
 
 def test_ids_are_the_vocabulary_s_wherever_it_goes(tmp_path):
-    loaded = tokenizers.load(write(tmp_path))
+    loaded = tokenizers.load_tokenizer(write(tmp_path))
     assert loaded.vocab_size == len(VOCAB)
     assert (loaded.specials.unk, loaded.specials.eos, loaded.specials.pad) == (1, 0, 11)
     assert [loaded.token(id) for id in (3, 9)] == [" a", "öö"] and loaded.id("öö") == 9
     (tmp_path / "again").mkdir()
     loaded.save(tmp_path / "again")
-    for again in (tokenizers.load(tmp_path / "again"), pickle.loads(pickle.dumps(loaded))):
+    for again in (tokenizers.load_tokenizer(tmp_path / "again"), pickle.loads(pickle.dumps(loaded))):
         assert again == loaded and read(again, "rare öö x") == ["<unk>", "▁", "öö", "▁", "<unk>", "</s>"]
 
 
 def test_a_user_s_piece_is_never_divided(tmp_path):
-    loaded = tokenizers.load(
+    loaded = tokenizers.load_tokenizer(
         write(tmp_path, source=[*SOURCE, ("bc", 0.0, USER_DEFINED)], vocab=[*VOCAB, "bc"])
     )
     assert loaded.encode("abc").tolist() == [3, len(VOCAB)]
@@ -85,7 +85,7 @@ def test_a_user_s_piece_is_never_divided(tmp_path):
 )
 def test_what_does_not_fit_is_a_line(tmp_path, options, message):
     with pytest.raises(ValueError, match=message) as caught:
-        tokenizers.load(write(tmp_path, **options))
+        tokenizers.load_tokenizer(write(tmp_path, **options))
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
@@ -93,19 +93,19 @@ def test_what_does_not_fit_is_a_line(tmp_path, options, message):
 def test_a_vocabulary_that_is_none_is_a_line(tmp_path, text):
     (write(tmp_path) / "vocab.json").write_text(text)
     with pytest.raises(ValueError, match=r"vocab\.json"):
-        tokenizers.load(tmp_path)
+        tokenizers.load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["source.spm", "vocab.json"])
 def test_a_file_that_is_missing_is_a_line(tmp_path, name):
     (write(tmp_path) / name).unlink()
     with pytest.raises(FileNotFoundError, match=r"found .*target\.spm; Marian.s are source\.spm, "):
-        tokenizers.load(tmp_path)
+        tokenizers.load_tokenizer(tmp_path)
 
 
 def test_sentinels_have_no_room(tmp_path):
     with pytest.raises(ValueError, match="gets no sentinels"):
-        tokenizers.with_sentinels(tokenizers.load(write(tmp_path)), 1)
+        tokenizers.with_sentinels(tokenizers.load_tokenizer(write(tmp_path)), 1)
 
 
 TEXTS = [
@@ -141,7 +141,7 @@ def test_ids_and_texts_are_those_of_marian_s_own_tokenizer(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"source_lang": "en", "target_lang": "de"}))
     theirs = transformers.MarianTokenizer.from_pretrained(tmp_path)
     for side, name in (("source", "text"), ("target", "text_target")):
-        ours = tokenizers.load(tmp_path, side=side)
+        ours = tokenizers.load_tokenizer(tmp_path, side=side)
         for text in TEXTS:
             ids = theirs(**{name: text})["input_ids"]
             assert ours.encode(text, add_specials=True).tolist() == ids, text

@@ -68,7 +68,7 @@ def test_other_letters_are_refused_by_all(alphabet, ambiguous):
 def test_a_saved_file_is_the_same_tokenizer(alphabet, ambiguous, tmp_path):
     tokenizer = tokenizers.residue_tokenizer(alphabet, ambiguous)
     tokenizer.save(tmp_path)
-    again = tokenizers.load(tmp_path)
+    again = tokenizers.load_tokenizer(tmp_path)
     assert again == tokenizer and again.kind == "residues" and again.special_ids == tokenizer.special_ids
     if ambiguous == "error":
         with pytest.raises(ValueError, match="ambiguous"):
@@ -115,7 +115,7 @@ def test_chains_that_cannot_be_joined_are_named(chains, message):
 def test_a_vocab_txt_of_either_is_recognised(tmp_path):
     for alphabet, symbols in tokenizers.ALPHABETS.items():
         (tmp_path / "vocab.txt").write_text("\n".join(symbols))
-        assert tokenizers.load(tmp_path) == tokenizers.residue_tokenizer(alphabet)
+        assert tokenizers.load_tokenizer(tmp_path) == tokenizers.residue_tokenizer(alphabet)
 
 
 @pytest.mark.parametrize("arguments", [("blast",), ("esm", "drop")])

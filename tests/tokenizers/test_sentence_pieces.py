@@ -73,7 +73,7 @@ def test_ids_and_texts_are_those_of_transformers(tmp_path, kind):
     (tmp_path / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "{{ messages }}"})
     )
-    ours = tokenizers.load(tmp_path)
+    ours = tokenizers.load_tokenizer(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     for text in TEXTS:
         ids = theirs(text)["input_ids"]
@@ -102,4 +102,4 @@ def test_bytes_stand_in_for_what_no_piece_covers(kind):
 def test_a_file_of_sentencepiece_that_cannot_be_read_says_the_way_out(tmp_path):
     (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e")
     with pytest.raises(ValueError, match=r"tokenizer\.model is no .* left; AutoTokenizer\.from_pretrained"):
-        tokenizers.load(tmp_path)
+        tokenizers.load_tokenizer(tmp_path)

@@ -21,7 +21,7 @@ def test_they_are_added_behind_the_other_ids(kind, tmp_path):
     np.testing.assert_array_equal(found.encode(text), expected)
     assert found.decode(found.encode(text)) == text
     found.save(tmp_path / "tokenizer.json")
-    again = tokenizers.load(tmp_path)
+    again = tokenizers.load_tokenizer(tmp_path)
     assert again == found and tokenizers.sentinel_ids(again) == ids
 
 

@@ -20,14 +20,14 @@ LLAMA = [*OPENING, *BYTES, *MERGED]
 def t5(folder, pieces=T5, config=None):
     (folder / "spiece.model").write_bytes(model_file(pieces))
     (folder / "tokenizer_config.json").write_text(json.dumps(config or {}))
-    return tokenizers.load(folder)
+    return tokenizers.load_tokenizer(folder)
 
 
 def llama(folder, config=None, **options):
     options = {"model": 2, "trainer": number(35, 1), "normalizer": number(4, 0), "pieces": LLAMA} | options
     (folder / "tokenizer.model").write_bytes(model_file(**options))
     (folder / "tokenizer_config.json").write_text(json.dumps(config or {}))
-    return tokenizers.load(folder)
+    return tokenizers.load_tokenizer(folder)
 
 
 def test_t5_by_hand(tmp_path):
@@ -117,7 +117,7 @@ def test_ids_are_those_of_sentencepiece(tmp_path, kind):
         **TRAINED[kind],
     )
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / f"{name}.model"))
-    ours = tokenizers.load(tmp_path)
+    ours = tokenizers.load_tokenizer(tmp_path)
     for text in TEXTS:
         assert ours.encode(text).tolist() == theirs.encode(text), text
     for text in ("the cat", " that   hat"):

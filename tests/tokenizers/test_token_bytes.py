@@ -263,7 +263,7 @@ def test_files_of_sentencepiece_by_hand(tmp_path):
     pieces = [("▁a", -1.0), ("b", -2.0), ("▁", -3.0), ("a", -4.0), *((p, 0.0, BYTE) for p in BYTE_PIECES)]
     options = {"model": 2, "trainer": number(35, 1), "normalizer": number(4, 0)}
     (tmp_path / "tokenizer.model").write_bytes(model_file([*OPENING, *pieces], **options))
-    llama = tokenizers.load(tmp_path)
+    llama = tokenizers.load_tokenizer(tmp_path)
     found = tokenizers.token_bytes(llama)
     assert found.values[:7] == (None, None, None, b" a", b"b", b" ", b"a")
     assert found.values[7:] == tuple(bytes([byte]) for byte in range(256))
@@ -274,7 +274,7 @@ def test_files_of_sentencepiece_by_hand(tmp_path):
 def test_pieces_that_no_text_is_divided_into_have_bytes(tmp_path):
     specials = [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN)]
     (tmp_path / "spiece.model").write_bytes(model_file([*specials, ("▁a", -1.0), ("▁b", -1.0, 5)]))
-    found = tokenizers.token_bytes(tokenizers.load(tmp_path))
+    found = tokenizers.token_bytes(tokenizers.load_tokenizer(tmp_path))
     assert found.values[:5] == (None, None, None, b" a", b" b") and set(found.values[5:]) == {None}
 
 
@@ -296,7 +296,7 @@ def test_bytes_are_those_of_sentencepiece(tmp_path, model):
         minloglevel=2,
     )
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / f"{name}.model"))
-    ours = tokenizers.load(tmp_path)
+    ours = tokenizers.load_tokenizer(tmp_path)
     found = tokenizers.token_bytes(ours)
     for id in range(theirs.get_piece_size()):
         plain = not (theirs.is_control(id) or theirs.is_unknown(id))
@@ -312,7 +312,7 @@ def test_bytes_are_those_of_sentencepiece(tmp_path, model):
 def test_marians_pieces_of_both_languages(tmp_path):
     from tests.tokenizers.test_marian import VOCAB, write
 
-    marian = tokenizers.load(write(tmp_path))
+    marian = tokenizers.load_tokenizer(write(tmp_path))
     found = tokenizers.token_bytes(marian)
     specials = ("</s>", "<unk>", "<pad>")
     expected = [None if piece in specials else piece.replace("▁", " ").encode() for piece in VOCAB]
@@ -325,7 +325,7 @@ def test_marians_pieces_of_both_languages(tmp_path):
 def test_a_vocabulary_of_residues_leaves_white_space_out(tmp_path, sequence):
     lines = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWC", "<mask>"]
     (tmp_path / "vocab.txt").write_text("\n".join(lines))
-    tokenizer = tokenizers.load(tmp_path)
+    tokenizer = tokenizers.load_tokenizer(tmp_path)
     assert spelled_by(tokenizer, sequence) == b"MKT"
     assert "white space" in " ".join(tokenizers.token_bytes(tokenizer).losses)
 

@@ -56,8 +56,8 @@ class TestEveryKind:
     def test_file_pickle_and_copy_are_equal(self, tokenizer, tmp_path):
         tokenizer.save(tmp_path)
         others = [
-            tokenizers.load(tmp_path),
-            tokenizers.load(tmp_path / "tokenizer.json"),
+            tokenizers.load_tokenizer(tmp_path),
+            tokenizers.load_tokenizer(tmp_path / "tokenizer.json"),
             tokenizers.Tokenizer.from_json(tokenizer.to_json()),
             pickle.loads(pickle.dumps(tokenizer)),
             copy.deepcopy(tokenizer),
@@ -139,7 +139,7 @@ def test_roles_that_names_do_not_tell_are_saved_beside_the_file(tmp_path):
     assert tokenizer.kind == "huggingface"
     assert tokenizer != tokenizers.Tokenizer.from_json(text)
     tokenizer.save(tmp_path / "tokenizer.json")
-    assert tokenizers.load(tmp_path) == tokenizer == pickle.loads(pickle.dumps(tokenizer))
+    assert tokenizers.load_tokenizer(tmp_path) == tokenizer == pickle.loads(pickle.dumps(tokenizer))
 
 
 def test_undertales_file_keeps_its_ids_and_roles():

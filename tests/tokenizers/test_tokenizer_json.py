@@ -151,7 +151,7 @@ def test_ids_are_those_of_transformers_in_every_case(of):
 
 
 def ids(folder, text):
-    return tokenizers.load(folder).encode(text).tolist()
+    return tokenizers.load_tokenizer(folder).encode(text).tolist()
 
 
 def test_without_a_class_what_is_named_counts_and_nothing_else(tmp_path):
@@ -191,7 +191,7 @@ def test_a_named_token_stands_for_itself_though_the_file_lists_it_not(of):
 def test_a_file_of_ours_stays_what_it_is_beside_any_model(tmp_path, made, kind):
     made.save(tmp_path)
     write(tmp_path, {"config.json": {"model_type": kind, "vocab_size": 400}})
-    assert tokenizers.load(tmp_path) == made
+    assert tokenizers.load_tokenizer(tmp_path) == made
 
 
 def test_an_empty_entry_of_a_file_takes_no_role(tmp_path):
@@ -199,7 +199,7 @@ def test_an_empty_entry_of_a_file_takes_no_role(tmp_path):
     data["model"]["vocab"][""] = len(WORDS)
     for names in ({}, {"mask_token": "", "cls_token": {"content": ""}}):
         write(tmp_path, {"tokenizer.json": data, "special_tokens_map.json": names})
-        found = tokenizers.load(tmp_path)
+        found = tokenizers.load_tokenizer(tmp_path)
         assert found.specials == tokenizers.Specials(pad=0, unk=1, cls=2, sep=3, mask=4)
         assert found.encode("the [MASK]", add_specials=True).tolist() == [2, 5, 4, 3]
 
@@ -208,7 +208,10 @@ def test_a_token_that_the_file_lacks_is_known_while_there_is_a_row_for_it(tmp_pa
     config = {"additional_special_tokens": ["<x>", "[MASK]"], "bos_token": "<b>"}
     write(tmp_path, {"tokenizer.json": FILES["words"][0], "tokenizer_config.json": config})
     size = len(WORDS)
-    assert tokenizers.load(tmp_path).id("<x>") == size and tokenizers.load(tmp_path).specials.bos is None
-    found = tokenizers.load(tmp_path, rows=size + 2)
+    assert (
+        tokenizers.load_tokenizer(tmp_path).id("<x>") == size
+        and tokenizers.load_tokenizer(tmp_path).specials.bos is None
+    )
+    found = tokenizers.load_tokenizer(tmp_path, rows=size + 2)
     assert (found.specials.bos, found.id("<x>"), found.special_ids[-2:]) == (size, size + 1, (size, size + 1))
-    assert tokenizers.load(tmp_path, rows=size).vocab_size == size
+    assert tokenizers.load_tokenizer(tmp_path, rows=size).vocab_size == size

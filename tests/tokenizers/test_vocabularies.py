@@ -76,7 +76,7 @@ def test_ids_are_those_of_transformers_in_every_case(kind):
 def test_merges_are_read_from_every_form_of_their_file(tmp_path, merges):
     write(tmp_path, files("gpt2", (), {}, "none", merges))
     vocab = byte_vocab()
-    ids = tokenizers.load(tmp_path).encode("low low##")
+    ids = tokenizers.load_tokenizer(tmp_path).encode("low low##")
     assert ids.tolist() == [vocab["low"], vocab["Ġlow"], vocab["##"]]
 
 
@@ -84,7 +84,9 @@ def test_merges_are_read_from_every_form_of_their_file(tmp_path, merges):
 def test_a_roberta_folder_alone_opens_and_closes_its_texts(tmp_path, kind):
     vocab = byte_vocab(*ROBERTA)
     beside = {"config.json": {"model_type": kind}} if kind else {}
-    tokenizer = tokenizers.load(write(tmp_path, {"vocab.json": vocab, "merges.txt": MERGES, **beside}))
+    tokenizer = tokenizers.load_tokenizer(
+        write(tmp_path, {"vocab.json": vocab, "merges.txt": MERGES, **beside})
+    )
     ids = [vocab[token] for token in ("<s>", "low", "<mask>", "</s>")]
     assert tokenizer.encode("low<mask>", add_specials=True).tolist() == ids
     found = tokenizer.specials
@@ -94,13 +96,13 @@ def test_a_roberta_folder_alone_opens_and_closes_its_texts(tmp_path, kind):
 def test_a_class_decides_over_the_model_type(tmp_path):
     made = files("roberta", ROBERTA, {"tokenizer_class": "GPT2TokenizerFast"}, "none")
     assert differences(made) is None
-    assert tokenizers.load(write(tmp_path, made)).encode("low", add_specials=True).size == 1
+    assert tokenizers.load_tokenizer(write(tmp_path, made)).encode("low", add_specials=True).size == 1
 
 
 def test_a_class_that_is_not_known_is_read_as_gpt2s_and_told(tmp_path, caplog):
     write(tmp_path, files("gpt2", ("<|endoftext|>",), {"tokenizer_class": "OurOwnTokenizer"}, "none"))
     vocab = byte_vocab("<|endoftext|>")
-    ids = tokenizers.load(tmp_path).encode("low<|endoftext|>", add_specials=True)
+    ids = tokenizers.load_tokenizer(tmp_path).encode("low<|endoftext|>", add_specials=True)
     assert ids.tolist() == [vocab["low"], vocab["<|endoftext|>"]]
     assert "tokenizer_class='OurOwnTokenizer' is not known" in caplog.text
 
@@ -116,5 +118,5 @@ def test_a_class_that_is_not_known_is_read_as_gpt2s_and_told(tmp_path, caplog):
 def test_merges_that_cannot_be_read_are_one_line(tmp_path, merges, message):
     write(tmp_path, files("gpt2", (), {}, "none", merges))
     with pytest.raises(ValueError, match=message) as caught:
-        tokenizers.load(tmp_path)
+        tokenizers.load_tokenizer(tmp_path)
     assert "\n" not in str(caught.value)

@@ -76,14 +76,14 @@ def test_a_line_ends_at_lf_and_cr_lf_and_nowhere_else(tmp_path, break_, end, las
     (tmp_path / "vocab.txt").write_bytes(text.encode())
     assert read_vocab_txt(tmp_path / "vocab.txt") == lines
     (tmp_path / "vocab.txt").write_bytes(("\ufeff" + text).encode())
-    assert tokenizers.load(tmp_path).encode("the low").tolist() == [3, 4]
+    assert tokenizers.load_tokenizer(tmp_path).encode("the low").tolist() == [3, 4]
 
 
 @pytest.mark.parametrize("empty", [[""], ["", ""], [" ", "\u3000"]])
 @pytest.mark.parametrize("place", [0, 6, len(BERT)])
 def test_an_empty_line_takes_a_place_and_no_role(tmp_path, empty, place):
     lines = [*BERT[:place], *empty, *BERT[place:]]
-    tokenizer = tokenizers.load(write(tmp_path, {"vocab.txt": "\n".join(lines) + "\n"}))
+    tokenizer = tokenizers.load_tokenizer(write(tmp_path, {"vocab.txt": "\n".join(lines) + "\n"}))
     specials = tokenizer.specials._asdict()
     assert {role: lines[id] for role, id in specials.items() if id is not None} == {
         "pad": "[PAD]",
@@ -100,20 +100,20 @@ def test_an_empty_line_takes_a_place_and_no_role(tmp_path, empty, place):
 def test_a_line_that_stands_twice_leaves_the_ids_of_added_tokens(tmp_path):
     lines = [*BERT[:6], "the", *BERT[6:]]
     beside = {"added_tokens.json": {"<new>": len(lines)}}
-    tokenizer = tokenizers.load(write(tmp_path, {"vocab.txt": "\n".join(lines), **beside}))
+    tokenizer = tokenizers.load_tokenizer(write(tmp_path, {"vocab.txt": "\n".join(lines), **beside}))
     assert tokenizer.encode("the new<new>").tolist() == [6, len(lines) - 1, len(lines)]
     assert 5 in tokenizer.special_ids and tokenizer.token(5) == "<hole 5>"
 
 
 def test_a_vocabulary_in_upper_case_keeps_case_and_says_so(tmp_path, caplog):
     write(tmp_path, {"vocab.txt": "\n".join([*BERT, "The", "[Unused]"])})
-    assert tokenizers.load(tmp_path).encode("The the").tolist() == [len(BERT), 5]
+    assert tokenizers.load_tokenizer(tmp_path).encode("The the").tolist() == [len(BERT), 5]
     assert "no file says do_lower_case, and the vocabulary has 'The': case is kept" in caplog.text
     caplog.clear()
     write(tmp_path, {"tokenizer_config.json": {"do_lower_case": True}})
-    assert tokenizers.load(tmp_path).encode("The the").tolist() == [5, 5]
+    assert tokenizers.load_tokenizer(tmp_path).encode("The the").tolist() == [5, 5]
     write(tmp_path, {"tokenizer_config.json": {}, "vocab.txt": "\n".join([*BERT, "[Unused]", "漢"])})
-    assert tokenizers.load(tmp_path).encode("The the").tolist() == [5, 5] and not caplog.records
+    assert tokenizers.load_tokenizer(tmp_path).encode("The the").tolist() == [5, 5] and not caplog.records
 
 
 def by_hand(lines):
@@ -131,7 +131,7 @@ def test_residues_are_read_with_and_without_spaces(tmp_path, config, order):
     lines += [letter for letter in "ACDEFGHIKLMNPQRSTVWY" if letter not in lines]
     write(tmp_path, {"vocab.txt": "\n".join(lines), "config.json": {"model_type": "bert"}})
     write(tmp_path, {"tokenizer_config.json": config})
-    tokenizer, expected = tokenizers.load(tmp_path), by_hand(lines)
+    tokenizer, expected = tokenizers.load_tokenizer(tmp_path), by_hand(lines)
     draw = random.Random(order)
     for _ in range(50):
         sequence = "".join(draw.choices("ACDEFGHIKLMNPQRSTVWYXBZUOJ*-k漢", k=draw.randint(0, 30)))
@@ -147,9 +147,9 @@ def test_a_tokenizer_json_of_residues_reads_them_without_spaces_too(tmp_path):
     backend.normalizer = library.normalizers.BertNormalizer(lowercase=False)
     backend.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
     backend.add_special_tokens(PROTBERT[:5])
-    file = tokenizers.load(write(tmp_path / "json", {"tokenizer.json": backend.to_str()}))
+    file = tokenizers.load_tokenizer(write(tmp_path / "json", {"tokenizer.json": backend.to_str()}))
     for text in ("MKTAYI", "M K T", "MJ[MASK]"):
-        assert file.encode(text).tolist() == tokenizers.load(tmp_path).encode(text).tolist()
+        assert file.encode(text).tolist() == tokenizers.load_tokenizer(tmp_path).encode(text).tolist()
 
 
 @pytest.mark.parametrize("config", [{}, {"eos_token": None}, {"additional_special_tokens": ["<x>"]}])
@@ -164,7 +164,7 @@ def test_esms_symbols_are_those_of_transformers(config, lines):
 
 
 def test_symbols_of_esms_need_no_name(tmp_path):
-    assert tokenizers.load(write(tmp_path, {"vocab.txt": "\n".join(MERS)})).encode(
+    assert tokenizers.load_tokenizer(write(tmp_path, {"vocab.txt": "\n".join(MERS)})).encode(
         "AAACAAG", add_specials=True
     ).tolist() == [0, 7, 9, 6, 2]
 
@@ -173,10 +173,10 @@ def test_symbols_of_esms_need_no_name(tmp_path):
 def test_a_class_that_needs_more_than_its_vocabulary_is_refused_by_name(tmp_path, where):
     write(tmp_path, {"vocab.txt": "\n".join(BERT), where: {"tokenizer_class": "BertJapaneseTokenizer"}})
     with pytest.raises(ValueError, match=r"tokenizer_class='BertJapaneseTokenizer' .* a Japanese dictionary"):
-        tokenizers.load(tmp_path)
+        tokenizers.load_tokenizer(tmp_path)
 
 
 def test_a_vocabulary_that_is_no_text_is_one_line(tmp_path):
     write(tmp_path, {"vocab.txt": b"[UNK]\nthe\n\xff\n"})
     with pytest.raises(ValueError, match=r"vocab\.txt: not UTF-8 at byte 10"):
-        tokenizers.load(tmp_path)
+        tokenizers.load_tokenizer(tmp_path)

@@ -1,4 +1,4 @@
-"""A tokenised corpus on disk: ids end to end in one memory-mapped file, and where each record begins."""
+"""A tokenised corpus on disk: all ids in one memory-mapped file, and the offset of each record."""
 
 import zlib
 from collections.abc import Callable, Iterable
@@ -23,22 +23,22 @@ CHECKSUM_BLOCK = 1 << 24
 
 
 class TokenCache:
-    """Returns the records of a tokenised corpus by index, from memory-mapped files as they are asked for.
+    """A tokenised corpus; `cache[index]` returns the tokens of a record, read from memory-mapped files.
 
     Attributes:
-        folder: where it lies.
-        counts: what went into it and what was left out.
-        tokens: every token end to end, `Int[T]`, unsigned, memory-mapped.
-        offsets: where each record begins in `tokens` and, last, their end, `Int64[records + 1]`.
-        lengths: tokens of each record, `Int64[records]`.
-        byte_lengths: UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped; opening and closing
-            tokens have none.
-        labels: a number a record, `Float64[records]`, memory-mapped; of classes, their place in the names.
-            None for a corpus without labels.
-        pad_id: the id that fills rows; 0 for a tokenizer that has none.
+      folder: the folder of its files.
+      counts: the numbers of records and tokens, and of records that were left out.
+      tokens: the tokens of all records, one after the other, `UInt[tokens]`, memory-mapped.
+      offsets: the offset of each record in `tokens`, and their end, `Int64[records + 1]`.
+      lengths: the number of tokens of each record, `Int64[records]`.
+      byte_lengths: UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped; opening and closing
+        tokens count 0.
+      labels: the label of each record, `Float64[records]`, memory-mapped; for classes, the index of the name.
+        None for a corpus without labels.
+      pad_id: the id that fills rows; 0 for a tokenizer without a padding token.
 
     Raises:
-        DamagedError: the folder does not hold a complete cache (`build_cache` then builds it again).
+      DamagedError: the folder does not hold a complete cache (`build_cache` then builds it again).
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -65,12 +65,12 @@ class TokenCache:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all records."""
+        """The number of tokens of all records."""
         return self.counts.tokens
 
     @property
     def num_bytes(self) -> int:
-        """UTF-8 bytes of all records' texts: what bits per byte are divided by."""
+        """UTF-8 bytes of all texts, the divisor of bits per byte."""
         return int(self.byte_lengths.sum())
 
     def __len__(self) -> int:
@@ -85,10 +85,10 @@ class TokenCache:
         """Returns the record's id, as its source gave it.
 
         Args:
-            index: which record; a negative index counts from the end.
+          index: which record; a negative index counts from the end.
 
         Returns:
-            The id.
+          The id.
         """
         index = range(len(self))[index]
         return bytes(self._ids[self._id_offsets[index] : self._id_offsets[index + 1]]).decode(
@@ -113,20 +113,20 @@ def build_cache(
     The folder appears in full or not at all; two processes that ask for the same one build it once.
 
     Args:
-        records_fn: makes the iterator over the records; not called where the cache is there.
-        tokenizer: encodes them.
-        folder: the cache is the folder in it that the two fingerprints name.
-        source_fingerprint: identifies the records, and their labels, by their content.
-        ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
-            file puts around a text; or by these ids.
-        labelled: whether each record's `meta["label"]` is a number to keep (`labelled` makes it one).
+      records_fn: makes the iterator over the records; not called where the cache is there.
+      tokenizer: encodes them.
+      folder: the cache is the folder in it that the two fingerprints name.
+      source_fingerprint: identifies the records, and their labels, by their content.
+      ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
+        file puts around a text; or by these ids.
+      labelled: whether each record's `meta["label"]` is a number to keep (`labelled` makes it one).
 
     Returns:
-        The opened cache.
+      The opened cache.
 
     Raises:
-        CorpusError: a record cannot be encoded, all of them hold only special tokens, no room on disk, or
-            the folder cannot be written, or the tokenizer has no token for the ends asked for.
+      CorpusError: a record cannot be encoded, all of them hold only special tokens, no room on disk, or
+        the folder cannot be written, or the tokenizer has no token for the ends asked for.
     """
     name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
     frame = ends_frame(tokenizer, ends)
@@ -145,9 +145,9 @@ def build_cache(
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """What a cache's manifest says, once it and the files that it lists are as they were written.
+    """Reads a cache's manifest and compares it and the files that it lists with their checksums.
 
-    Whoever trains reads all tokens before the first step in any case, to count them.
+    That reads all tokens. Training does so before its first step in any case, to count them.
     """
     try:
         manifest = io.unseal(io.parse_json((folder / "manifest.json").read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Writing a tokenised corpus, block by block, with a count of whatever is left out."""
+"""Writes a tokenised corpus block by block, and counts the records that are left out."""
 
 import json
 import zlib
@@ -10,24 +10,25 @@ import numpy as np
 from jaxlm import io, tokenizers
 from jaxlm.data.sources import CorpusError, Record
 
-# What records stand between: what `tokenizers.text_frame` says of training, what the tokenizer's file puts
-# there, or these ids.
+# The ids around each record: none or those of `tokenizers.text_frame` for training, what the tokenizer's file
+# puts around a text, or the ids themselves.
 EndTokens = bool | Literal["file"] | tokenizers.Frame
 CACHE_FORMAT = 2
-CACHE_FILES = ("tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels")
+CacheFile = Literal["tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels"]
+CACHE_FILES: tuple[CacheFile, ...] = ("tokens", "offsets", "ids", "id_offsets", "byte_lengths", "labels")
 RECORDS_AT_ONCE = 1024
 LETTERS_AT_ONCE = 1 << 20
 
 
 class CacheCounts(NamedTuple):
-    """What went into a cache and what was left out of it; nothing is lost without being counted here.
+    """Counts of what a cache holds and of what was left out of it.
 
     Attributes:
-        records: records kept.
-        tokens: their tokens.
-        unknown: of those, tokens for which the vocabulary has no name ([UNK]).
-        empty: records left out because they have no token.
-        unmaskable: records left out because every token is special, so that nothing in them could be masked.
+      records: the records in the cache.
+      tokens: their tokens.
+      unknown: those of the tokens that are [UNK].
+      empty: records left out because they have no token.
+      unmaskable: records left out because every token is special, so that none can be masked.
     """
 
     records: int = 0
@@ -38,17 +39,17 @@ class CacheCounts(NamedTuple):
 
 
 class CacheWriter:
-    """Writes records into an empty folder, which `TokenCache` opens once it is finished.
+    """Writes records into an empty folder, which `TokenCache` can open after `finish`.
 
     Args:
-        folder: made if missing, else empty.
-        tokenizer: encodes the texts, in blocks.
-        ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
-            file puts around a text, which may be nothing, or on one side; or by these ids.
-        labelled: whether each record's `meta["label"]` is a number to keep.
+      folder: an empty folder; it is made if it does not exist.
+      tokenizer: encodes the texts, in blocks.
+      ends: the ids around each record: True takes the tokenizer's opening and closing tokens, "file" what its
+        file puts around a text (perhaps nothing, or on one side); or the ids themselves.
+      labelled: whether each record's `meta["label"]` is a number to keep.
 
     Raises:
-        CorpusError: `ends=True` with a tokenizer that has no token for either end.
+      CorpusError: `ends=True` with a tokenizer that has no token for either end.
     """
 
     def __init__(
@@ -73,13 +74,13 @@ class CacheWriter:
             self._write(name, np.zeros(int("offsets" in name), "<i8"))
 
     def add(self, record: Record) -> None:
-        """Takes one record; it is encoded with those around it.
+        """Adds a record; records are encoded in blocks.
 
         Args:
-            record: kept unless it has no token or only special ones, which is counted.
+          record: left out, and counted, if it has no token or only special tokens.
 
         Raises:
-            CorpusError: the tokenizer refuses its text, or that of one shortly before it; names the record.
+          CorpusError: the tokenizer refuses the text of a record of this block; names the record.
         """
         self._waiting.append(record)
         self._letters += len(record.text)
@@ -87,10 +88,10 @@ class CacheWriter:
             self._flush()
 
     def finish(self) -> None:
-        """Writes what is still waiting, and the manifest that makes the folder a cache.
+        """Writes the last block and the manifest, without which the folder is no cache.
 
         Raises:
-            CorpusError: as `add`.
+          CorpusError: as `add`.
         """
         self._flush()
         manifest = {
@@ -127,21 +128,21 @@ class CacheWriter:
 
     def _count(self, lengths: np.ndarray, maskable: np.ndarray, flat: np.ndarray) -> None:
         unknown = self._tokenizer.specials.unk
-        found = CacheCounts(
+        block = CacheCounts(
             records=int(maskable.sum()),
             tokens=len(flat),
             unknown=0 if unknown is None else int(np.count_nonzero(flat == unknown)),
             empty=int(np.count_nonzero(lengths == 0)),
             unmaskable=int(np.count_nonzero(~maskable & (lengths > 0))),
         )
-        self.counts = CacheCounts(*map(sum, zip(self.counts, found, strict=True)))
+        self.counts = CacheCounts(*map(sum, zip(self.counts, block, strict=True)))
 
-    def _write_ends(self, name: str, lengths: list[int], start: int) -> int:
+    def _write_ends(self, name: CacheFile, lengths: list[int], start: int) -> int:
         ends = start + np.cumsum(np.asarray(lengths, "<i8"))
         self._write(name, ends)
         return int(ends[-1]) if len(ends) else start
 
-    def _write(self, name: str, values: np.ndarray) -> None:
+    def _write(self, name: CacheFile, values: np.ndarray) -> None:
         data = values.tobytes()
         self._checksums[name] = zlib.crc32(data, self._checksums[name])
         with open(self._folder / f"{name}.bin", "ab") as file:
@@ -149,13 +150,13 @@ class CacheWriter:
 
 
 def nothing_to_mask(num_records: int) -> str:
-    """Returns the error line of a corpus of special tokens.
+    """Returns the error message for a corpus that holds only special tokens.
 
     Args:
-        num_records: how many records it has.
+      num_records: the number of its records.
 
     Returns:
-        What was expected, what came, and the remedy.
+      One line: what was expected, what came, and the remedy.
     """
     return (
         f"nothing in the corpus can be masked: expected records with tokens of their own, its "
@@ -164,14 +165,14 @@ def nothing_to_mask(num_records: int) -> str:
 
 
 def ends_frame(tokenizer: tokenizers.Tokenizer, ends: EndTokens) -> tokenizers.Frame:
-    """Returns the ids that records stand between.
+    """Returns the ids before and after each record.
 
     Args:
-        tokenizer: encodes them.
-        ends: as for `CacheWriter`.
+      tokenizer: encodes the records.
+      ends: as for `CacheWriter`.
 
     Raises:
-        CorpusError: as `CacheWriter`.
+      CorpusError: as `CacheWriter`.
     """
     if isinstance(ends, tokenizers.Frame):
         return ends

@@ -1,4 +1,4 @@
-"""Folders that are there in full or not at all, whoever else writes them and whatever kills the writer."""
+"""Folders that are written atomically, also when several processes write them or a writer is killed."""
 
 import contextlib
 import errno
@@ -28,21 +28,21 @@ class CacheError(CorpusError, io.WriteError):
 def open_or_build(
     folder: Path, build: Callable[[Path], None], open_it: Callable[[Path], OpenedCache]
 ) -> OpenedCache:
-    """Returns what a folder holds, having built the folder first where it is missing or damaged.
+    """Opens a folder; builds it first if it is missing or damaged.
 
-    The folder is written beside its place, synced and renamed, under a lock: a second process waits for the
-    first and then finds its work done; one that was killed leaves nothing that is taken for the folder.
+    The folder is written under another name, synced and renamed, under a lock: a second process waits for the
+    first and then opens its folder. A killed process leaves nothing that could be mistaken for the folder.
 
     Args:
-        folder: where it belongs.
-        build: writes everything into the empty folder it is given.
-        open_it: reads the folder, or raises `io.DamagedError`.
+      folder: the path of the folder.
+      build: writes the content into the empty folder that it is given.
+      open_it: opens the folder, or raises `io.DamagedError`.
 
     Returns:
-        What `open_it` returned.
+      The result of `open_it`.
 
     Raises:
-        CacheError: the disk is full, or the place cannot be written.
+      CacheError: the disk is full, or the folder cannot be written.
     """
     with contextlib.suppress(io.DamagedError):
         return open_it(folder)
@@ -74,13 +74,13 @@ def _rename(new: Path, folder: Path) -> None:
     try:
         os.rename(new, folder)
     except OSError as error:
-        # Without locks another process may have been first: then its folder stays.
+        # On a file system without locks another process may have been first; its folder stays.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
 
 
 def _clear(folder: Path, damage: str, locked: bool) -> None:
-    """Takes a damaged folder out of the way and, if we hold the lock, what killed writers left."""
+    """Removes a damaged folder and, if this process holds the lock, what killed writers have left."""
     if folder.exists():
         LOG.warning("the cache %s is damaged (%s): building it again", folder, damage)
         aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.new-", dir=folder.parent))
@@ -92,7 +92,7 @@ def _clear(folder: Path, damage: str, locked: bool) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Holds the folder's lock; False on file systems without locks, where the rename alone must do."""
+    """Holds the folder's lock; yields False on a file system without locks."""
     with open(folder.with_name(f"{folder.name}.lock"), "ab") as lock:
         yield io.wait_for_lock(lock.fileno())
 

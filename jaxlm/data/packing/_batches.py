@@ -1,4 +1,4 @@
-"""Batches of packed rows: batch n is a function of (seed, n) alone, so a run resumes by its step number."""
+"""Batches of packed rows; batch n depends on (seed, n) alone, so a run resumes with its step number."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ class Batch(NamedTuple):
     """Packed rows on the host, each array int32.
 
     Attributes:
-        tokens: ids, padded at the right, `Int32[B L]`.
-        segments: from 1 in the order of a row's pieces; 0 = padding, `Int32[B L]`.
-        positions: offset in the piece, 0 at padding, `Int32[B L]`.
-        example_ids: index of the record in the cache, 0 at padding, `Int32[B L]`.
-        offsets: offset in the record (the piece's start + position), 0 at padding, `Int32[B L]`.
-        epochs: the pass over the corpus that each row belongs to, `Int32[B]`.
+      tokens: ids, padded at the right, `Int32[B L]`.
+      segments: the number of the piece in its row, from 1; 0 = padding, `Int32[B L]`.
+      positions: offset in the piece; 0 at padding, `Int32[B L]`.
+      example_ids: index of the record in the cache; 0 at padding, `Int32[B L]`.
+      offsets: offset in the record (the piece's start + position); 0 at padding, `Int32[B L]`.
+      epochs: the epoch of each row, `Int32[B]`.
     """
 
     tokens: np.ndarray
@@ -31,12 +31,12 @@ class Batch(NamedTuple):
 
 
 class PackedPiece(NamedTuple):
-    """A record, or a part of one, as it lies in a row.
+    """A record, or a part of one, in a row.
 
     Attributes:
-        example: index of the record in the cache.
-        start: offset of the first token in the record.
-        tokens: ids, `Int32[length]`.
+      example: index of the record in the cache.
+      start: offset of the first token in the record.
+      tokens: ids, `Int32[length]`.
     """
 
     example: int
@@ -47,22 +47,22 @@ class PackedPiece(NamedTuple):
 class Batches:
     """An endless sequence of training batches; `batches[n]` depends on cache, plan, seed and n alone.
 
-    Rows are permuted anew each epoch. Batch n takes the rows n * B to (n + 1) * B - 1 of the endless order,
-    so every row comes once an epoch also where B does not divide the rows; a batch may hold the end of one
-    epoch and the beginning of the next.
+    Rows are permuted anew in each epoch. Batch n takes the rows n * B to (n + 1) * B - 1 of the endless
+    order, so every row occurs once an epoch even if B does not divide the number of rows; a batch may hold
+    the end of one epoch and the beginning of the next.
 
     Args:
-        cache: the tokens.
-        plan: where they lie in rows; planned from the cache's lengths.
-        batch_size: rows of a batch.
-        seed: any int; permutes the rows together with the epoch.
-        transform: applied to each batch where it is built (a grain `MapTransform`, or a function of the
-            batch); None leaves batches as they are.
+      cache: the tokens.
+      plan: the rows of the tokens, planned from the cache's lengths.
+      batch_size: the number of rows in a batch.
+      seed: any int; with the epoch it determines the permutation of the rows.
+      transform: applied to each batch by the thread that builds it (a grain `MapTransform`, or a function of
+        the batch); None: no transform.
 
     Raises:
-        CorpusError: the plan has no rows.
-        UsageError: `batch_size` is not positive.
-        ValueError: the plan belongs to another cache.
+      CorpusError: the plan has no rows.
+      UsageError: `batch_size` is not positive.
+      ValueError: the plan belongs to another cache.
     """
 
     def __init__(
@@ -89,23 +89,23 @@ class Batches:
             self.dataset = self.dataset.map(transform)
 
     def __getitem__(self, step: int) -> Any:
-        """Returns batch number `step`: a `Batch`, or what the transform makes of it."""
+        """Returns batch number `step`: a `Batch`, or the result of the transform."""
         if step < 0:
             raise IndexError(f"batches count from 0, got {step}")
         return self.dataset[step]
 
     def iterate(self, start: int = 0, *, num_threads: int = 1, prefetch: int = 8) -> Iterator[Any]:
-        """Yields batches `start`, `start + 1`, ... without end, built ahead of time by background threads.
+        """Yields batches `start`, `start + 1`, ... without end, built in advance by background threads.
 
-        Seeks: nothing before `start` is read.
+        Nothing before `start` is read.
 
         Args:
-            start: the number of the first batch.
-            num_threads: threads that build batches.
-            prefetch: how many are built ahead.
+          start: the number of the first batch.
+          num_threads: the number of threads that build batches.
+          prefetch: how many batches are built in advance.
 
         Yields:
-            The same as `batches[start]`, `batches[start + 1]`, ...
+          The same as `batches[start]`, `batches[start + 1]`, ...
         """
         import grain
 
@@ -117,13 +117,13 @@ class Batches:
             iterator.close()
 
     def epoch(self, step: int) -> float:
-        """Returns how many passes over the corpus lie before batch `step`.
+        """Returns how many epochs lie before batch `step`.
 
         Args:
-            step: the number of a batch.
+          step: the number of a batch.
 
         Returns:
-            Epochs, with a fraction.
+          Epochs, with a fraction.
         """
         return step * self.batch_size / self.num_rows
 
@@ -132,75 +132,79 @@ def eval_batches(cache: TokenCache, plan: PackingPlan, batch_size: int) -> Itera
     """Yields every row once in the plan's order, epoch 0; empty rows (all padding) fill the last batch.
 
     Args:
-        cache: the tokens.
-        plan: where they lie in rows.
-        batch_size: rows of a batch.
+      cache: the tokens.
+      plan: the rows of the tokens.
+      batch_size: the number of rows in a batch.
 
     Yields:
-        ceil(rows / batch_size) batches of one shape.
+      ceil(rows / batch_size) batches of one shape.
 
     Raises:
-        UsageError: `batch_size` is not positive.
+      UsageError: `batch_size` is not positive.
     """
     if batch_size < 1:
         raise UsageError(f"expected batch_size >= 1, got {batch_size}")
     for first in range(0, plan.num_rows, batch_size):
         rows = np.arange(first, min(first + batch_size, plan.num_rows))
         batch = gather_rows(cache, plan, rows, np.zeros(len(rows), np.int32))
-        fills = Batch(cache.pad_id, 0, 0, 0, 0, 0)
-        yield Batch(*(_filled(array, batch_size, fill) for array, fill in zip(batch, fills, strict=True)))
+        others = {
+            name: _filled(array, batch_size, 0) for name, array in batch._asdict().items() if name != "tokens"
+        }
+        yield Batch(tokens=_filled(batch.tokens, batch_size, cache.pad_id), **others)
 
 
 def gather_rows(cache: TokenCache, plan: PackingPlan, rows: np.ndarray, epochs: np.ndarray) -> Batch:
     """Returns the given rows of a plan as a batch.
 
     Args:
-        cache: the tokens.
-        plan: where they lie.
-        rows: which rows, `Int[B]`.
-        epochs: the epoch of each, `Int[B]`.
+      cache: the tokens.
+      plan: the rows of the tokens.
+      rows: the indices of the rows, `Int[B]`.
+      epochs: the epoch of each, `Int[B]`.
 
     Returns:
-        The batch, its rows in the order asked for.
+      The batch, with the rows in the given order.
     """
     first, last = plan.row_starts[rows], plan.row_starts[rows + 1]
     counts = last - first
     rank = _ranges(counts)
     pieces = np.repeat(first, counts) + rank
     lengths = plan.length[pieces]
-    # One entry a token from here on: its piece (an index into `pieces`) and its offset in it.
+    # From here on, one entry for each token: its piece (an index into `pieces`) and its offset in the piece.
     piece = np.repeat(np.arange(len(pieces)), lengths)
     position = _ranges(lengths)
     offset = plan.start[pieces][piece] + position
     start = np.repeat(np.arange(len(rows)), counts) * plan.row_length + plan.column[pieces]
-    place = start[piece] + position
+    target = start[piece] + position
     source = cache.offsets[plan.example[pieces]][piece] + offset
     shape = (len(rows), plan.row_length)
     return Batch(
-        tokens=_scattered(shape, place, cache.tokens[source], cache.pad_id),
-        segments=_scattered(shape, place, (rank + 1)[piece]),
-        positions=_scattered(shape, place, position),
-        example_ids=_scattered(shape, place, plan.example[pieces][piece]),
-        offsets=_scattered(shape, place, offset),
+        tokens=_scattered(shape, target, cache.tokens[source], cache.pad_id),
+        segments=_scattered(shape, target, (rank + 1)[piece]),
+        positions=_scattered(shape, target, position),
+        example_ids=_scattered(shape, target, plan.example[pieces][piece]),
+        offsets=_scattered(shape, target, offset),
         epochs=np.asarray(epochs, np.int32),
     )
 
 
 def unpack(batch: Batch) -> list[list[PackedPiece]]:
-    """Returns the records' pieces in each row of a batch: packing undone.
+    """Returns the pieces of records in each row of a batch; undoes the packing.
 
     Args:
-        batch: packed rows.
+      batch: packed rows.
 
     Returns:
-        A list a row, its pieces from left to right; none for an empty row.
+      For each row, the list of its pieces from left to right, which is empty for an empty row.
 
     Example:
-        >>> tokens, segments = np.array([[7, 8, 9, 0]]), np.array([[1, 1, 2, 0]])
-        >>> positions, example_ids = np.array([[0, 1, 0, 0]]), np.array([[4, 4, 5, 0]])
-        >>> batch = Batch(tokens, segments, positions, example_ids, positions, np.array([0]))
-        >>> [(piece.example, piece.tokens.tolist()) for piece in unpack(batch)[0]]
-        [(4, [7, 8]), (5, [9])]
+      >>> import numpy as np
+      >>> from jaxlm.data import Batch, unpack
+      >>> tokens, segments = np.array([[7, 8, 9, 0]]), np.array([[1, 1, 2, 0]])
+      >>> positions, example_ids = np.array([[0, 1, 0, 0]]), np.array([[4, 4, 5, 0]])
+      >>> batch = Batch(tokens, segments, positions, example_ids, positions, np.array([0]))
+      >>> [(piece.example, piece.tokens.tolist()) for piece in unpack(batch)[0]]
+      [(4, [7, 8]), (5, [9])]
     """
     return [
         [
@@ -222,22 +226,22 @@ def _dataset(cache: TokenCache, plan: PackingPlan, batch_size: int, seed: int) -
         rows, epochs = np.asarray(rows_and_epochs).T
         return gather_rows(cache, plan, rows, epochs)
 
-    # Grain permutes epoch e by seed + e: neighbouring seeds of the user's must not share their epochs.
-    scattered = int(np.random.SeedSequence(seed % 2**128).generate_state(1)[0])
-    rows = grain.MapDataset.range(num_rows).shuffle(scattered).repeat()
+    # Grain permutes epoch e with seed + e. Without hashing, neighbouring seeds would share their epochs.
+    hashed_seed = int(np.random.SeedSequence(seed % 2**128).generate_state(1)[0])
+    rows = grain.MapDataset.range(num_rows).shuffle(hashed_seed).repeat()
     numbered = rows.map_with_index(lambda index, row: (row, index // num_rows))
     return numbered.batch(batch_size, batch_fn=gather)
 
 
 def _ranges(counts: np.ndarray) -> np.ndarray:
-    """0 .. c - 1 for each count c, end to end."""
+    """The numbers 0 to c - 1 for each count c, one range after the other."""
     ends = np.cumsum(counts, dtype=np.int64)
     return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
 
 
-def _scattered(shape: tuple[int, int], place: np.ndarray, values: np.ndarray, fill: int = 0) -> np.ndarray:
+def _scattered(shape: tuple[int, int], target: np.ndarray, values: np.ndarray, fill: int = 0) -> np.ndarray:
     flat = np.full(shape[0] * shape[1], fill, np.int32)
-    flat[place] = values
+    flat[target] = values
     return flat.reshape(shape)
 
 

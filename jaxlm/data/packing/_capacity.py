@@ -1,4 +1,4 @@
-"""How many masked positions a batch can hold: the static count that a compiled step is built for."""
+"""The largest number of masked positions in a batch, for which a training step is compiled."""
 
 import numpy as np
 
@@ -12,26 +12,26 @@ TOKENS_AT_ONCE = 1 << 24
 def masked_capacity(
     cache: TokenCache, plan: PackingPlan, batch_size: int, forbidden: np.ndarray, rate: float
 ) -> int:
-    """Returns the most masked positions that any batch of a plan can have, whatever the permutation.
+    """Returns an upper bound of the masked positions in any batch of a plan, for every permutation.
 
-    Counts are exact per piece: a piece with n > 0 positions that may be masked has max(1, round(rate * n)) of
-    them masked. A batch that crosses from one epoch into the next can hold the same row twice, which the
-    bound allows for.
+    Counts are exact per piece: of n > 0 positions that may be masked, max(1, round(rate * n)) are masked. The
+    bound allows for a batch that holds the same row twice, at the end of one epoch and the beginning of the
+    next.
 
     Args:
-        cache: the tokens.
-        plan: where they lie in rows.
-        batch_size: rows of a batch.
-        forbidden: True = this id is never masked, `Bool[V]`.
-        rate: share of the positions that may be masked.
+      cache: the tokens.
+      plan: the rows of the tokens.
+      batch_size: the number of rows in a batch.
+      forbidden: True = this id is never masked, `Bool[V]`.
+      rate: the share of the positions that are masked, of those that may be.
 
     Returns:
-        The bound; 0 for a plan without rows or where nothing may be masked.
+      The bound; 0 if the plan has no rows or nothing may be masked.
 
     Raises:
-        UsageError: `batch_size` is not positive or `rate` not in [0, 1].
+      UsageError: `batch_size` is not positive or `rate` not in [0, 1].
     """
-    # Here and not above: this room is imported where JAX, which comes with `ops`, is not needed.
+    # Imported here, because `ops` imports JAX, which other users of this module do not need.
     from jaxlm import ops
 
     if batch_size < 1 or not 0 <= rate <= 1:
@@ -44,10 +44,10 @@ def masked_capacity(
 
 
 def _most(rows: np.ndarray, batch_size: int) -> int:
-    """The largest sum over `batch_size` consecutive rows of the endless order; `rows` must fall.
+    """The largest sum over `batch_size` consecutive rows of the endless order; `rows` is in descending order.
 
-    Such a batch is the end of one epoch, whole epochs, and the beginning of another: at worst both ends hold
-    the same rows.
+    A batch is the end of one epoch, whole epochs, and the beginning of another. In the worst case both ends
+    hold the same rows.
     """
     num_rows = len(rows)
     sums = np.concatenate([[0], np.cumsum(rows)])
@@ -59,7 +59,7 @@ def _most(rows: np.ndarray, batch_size: int) -> int:
 
 
 def _allowed_counts(cache: TokenCache, plan: PackingPlan, forbidden: np.ndarray) -> np.ndarray:
-    """Positions of each piece that may be masked; reads the tokens in blocks, as they lie on disk."""
+    """The number of positions of each piece that may be masked; reads the tokens in blocks."""
     starts = cache.offsets[plan.example] + plan.start
     bounds = np.concatenate([starts, starts + plan.length])
     before = np.zeros(len(bounds), np.int64)

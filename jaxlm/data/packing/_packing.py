@@ -1,4 +1,4 @@
-"""Placing records into rows of one length so that hardly any of it is padding."""
+"""Packs records into rows of one length with little padding."""
 
 from typing import Literal, NamedTuple
 
@@ -10,20 +10,20 @@ LongRecords = Literal["split", "truncate"]
 
 
 class PackingPlan(NamedTuple):
-    """Where each piece of each example lies; a pure function of the examples' lengths.
+    """The row and column of each piece of each example; depends only on the examples' lengths.
 
-    Pieces `row_starts[r]` to `row_starts[r + 1]` fill row `r`, from the left, without gaps.
+    Pieces `row_starts[r]` to `row_starts[r + 1]` fill row `r` from the left, without gaps.
 
     Attributes:
-        example: which example each piece is of, `Int32[P]`.
-        start: its first token's offset in the example, `Int32[P]`.
-        length: its tokens, `Int32[P]`.
-        column: its first token's place in the row, `Int32[P]`.
-        row_starts: the first piece of each row and, last, their number, `Int64[rows + 1]`.
-        row_length: the length of every row.
-        num_split: examples longer than a row that were cut into several pieces.
-        num_truncated: examples longer than a row of which only the beginning is used.
-        num_dropped: tokens that truncation left out.
+      example: the example of each piece, `Int32[pieces]`.
+      start: the offset of the piece's first token in the example, `Int32[pieces]`.
+      length: the number of its tokens, `Int32[pieces]`.
+      column: the position of its first token in the row, `Int32[pieces]`.
+      row_starts: the first piece of each row, and the number of pieces, `Int64[rows + 1]`.
+      row_length: the length of every row.
+      num_split: examples longer than a row that were split into several pieces.
+      num_truncated: examples longer than a row of which only the beginning is used.
+      num_dropped: tokens that truncation left out.
     """
 
     example: np.ndarray
@@ -38,33 +38,33 @@ class PackingPlan(NamedTuple):
 
     @property
     def num_rows(self) -> int:
-        """Rows in an epoch."""
+        """The number of rows in an epoch."""
         return len(self.row_starts) - 1
 
     @property
     def num_tokens(self) -> int:
-        """Real tokens in an epoch."""
+        """The number of tokens in an epoch, without padding."""
         return int(self.length.sum(dtype=np.int64))
 
     @property
     def row(self) -> np.ndarray:
-        """The row of each piece, `Int64[P]`."""
+        """The row of each piece, `Int64[pieces]`."""
         return np.repeat(np.arange(self.num_rows), np.diff(self.row_starts))
 
     @property
     def max_segments(self) -> int:
-        """The most pieces in a row."""
+        """The largest number of pieces in a row."""
         return int(np.diff(self.row_starts).max(initial=0))
 
     @property
     def padding_share(self) -> float:
-        """Share of all positions that is padding."""
+        """The share of all positions that are padding."""
         positions = self.num_rows * self.row_length
         return 1 - self.num_tokens / positions if positions else 0.0
 
     @property
     def notes(self) -> list[str]:
-        """What a log should say of it: rows and padding, and what was done to examples longer than a row."""
+        """Lines for the log: rows and padding, and the examples that were split or truncated."""
         rows = f"{self.num_rows:,} rows of {self.row_length}, {100 * self.padding_share:.2f} % padding"
         longer = f"longer than {self.row_length} tokens"
         split = [f"{self.num_split:,} records {longer} were split"] if self.num_split else []
@@ -77,35 +77,36 @@ class PackingPlan(NamedTuple):
 def plan_packing(
     lengths: np.ndarray, row_length: int, *, long: LongRecords = "split", overlap: int = 0
 ) -> PackingPlan:
-    """Returns a best-fit plan: longest piece first, each into the fullest row that still holds it.
+    """Returns a best-fit-decreasing plan: the longest piece first, each into the fullest row that has space.
 
-    An example longer than a row is cut into pieces of the row's length and a remainder ("split"), or to its
-    first `row_length` tokens ("truncate"). Costs O(pieces + distinct lengths x distinct spaces); a million
-    examples take about a second.
+    An example longer than a row is split into pieces of the row's length and a remainder ("split"), or cut to
+    its first `row_length` tokens ("truncate"). The cost is O(pieces + distinct lengths x distinct spaces); a
+    million examples take about a second.
 
     Args:
-        lengths: tokens of each example, `Int[N]`; an example of 0 tokens gets no piece.
-        row_length: positions of a row.
-        long: what to do with examples longer than a row.
-        overlap: tokens that a split example's piece repeats of the piece before, fewer than `row_length`.
-            With 1, every token but the example's first follows another in some piece, so that a causal model
-            predicts each of them exactly once.
+      lengths: the number of tokens of each example, `Int[examples]`; an example of 0 tokens gets no piece.
+      row_length: the number of positions in a row.
+      long: what to do with examples longer than a row.
+      overlap: how many tokens each piece of a split example repeats from the piece before, fewer than
+        `row_length`. With 1, a causal model predicts every token but the example's first exactly once.
 
     Returns:
-        The plan.
+      The plan.
 
     Raises:
-        UsageError: `row_length` is not positive, a length is negative, `long` is neither word, or `overlap`
-            leaves a piece nothing of its own.
+      UsageError: `row_length` is not positive, a length is negative, `long` is unknown, or `overlap` is not
+        below `row_length`.
 
     Example:
-        >>> plan = plan_packing(np.array([3, 5, 2]), 5)
-        >>> plan.num_rows, plan.example.tolist(), plan.column.tolist(), plan.padding_share
-        (2, [1, 0, 2], [0, 0, 3], 0.0)
+      >>> import numpy as np
+      >>> from jaxlm.data import plan_packing
+      >>> plan = plan_packing(np.array([3, 5, 2]), 5)
+      >>> plan.num_rows, plan.example.tolist(), plan.column.tolist(), plan.padding_share
+      (2, [1, 0, 2], [0, 0, 3], 0.0)
 
     References:
-        Johnson, Demers, Ullman, Garey, Graham, "Worst-case performance bounds for simple one-dimensional
-        packing algorithms", SIAM Journal on Computing 3 (1974): best fit decreasing.
+      Johnson, Demers, Ullman, Garey, Graham, "Worst-case performance bounds for simple one-dimensional
+      packing algorithms", SIAM Journal on Computing 3 (1974): best fit decreasing.
     """
     lengths = np.asarray(lengths)
     if row_length < 1 or long not in ("split", "truncate") or np.any(lengths < 0):
@@ -116,15 +117,15 @@ def plan_packing(
     if not 0 <= overlap < row_length:
         raise UsageError(f"overlap: expected 0 to row_length - 1 = {row_length - 1}, got {overlap}")
     is_long = lengths > row_length
-    kept = lengths if long == "split" else np.minimum(lengths, row_length)
-    example, start, length = _pieces(kept.astype(np.int64), row_length, overlap)
+    used = lengths if long == "split" else np.minimum(lengths, row_length)
+    example, start, length = _pieces(used.astype(np.int64), row_length, overlap)
     order = np.argsort(-length, kind="stable")
     row = np.empty_like(order)
     row[order] = _best_fit(length[order], row_length)
     return _arranged(example, start, length, row, row_length)._replace(
         num_split=int(is_long.sum()) if long == "split" else 0,
         num_truncated=int(is_long.sum()) if long == "truncate" else 0,
-        num_dropped=int((lengths - kept).sum()),
+        num_dropped=int((lengths - used).sum()),
     )
 
 
@@ -138,11 +139,10 @@ def _pieces(lengths: np.ndarray, row_length: int, overlap: int) -> tuple[np.ndar
 
 
 def _best_fit(lengths: np.ndarray, row_length: int) -> np.ndarray:
-    """The row of each piece, pieces being sorted by falling length.
+    """The row of each piece; the pieces are sorted by decreasing length.
 
-    Pieces of one length are placed together: of all rows with the tightest space that holds one, each takes
-    as many as fit, which is what placing them one by one comes to, since a row just used is the tightest if
-    it still holds one.
+    Pieces of one length are placed together: each of the rows with the tightest space takes as many as fit.
+    That equals placing them one by one, because a row that was just used is the tightest while another fits.
     """
     placed = np.empty(len(lengths), np.int64)
     open_rows = _OpenRows(row_length)
@@ -163,14 +163,14 @@ def _best_fit(lengths: np.ndarray, row_length: int) -> np.ndarray:
 
 
 class _OpenRows:
-    """Rows by their free positions; bit s of `spaces` says that some row has s."""
+    """Open rows by their number of free positions; bit s of `spaces` is set if a row has s free positions."""
 
     def __init__(self, row_length: int) -> None:
         self.row_length, self.num_rows, self.spaces = row_length, 0, 0
         self.groups: list[list[np.ndarray]] = [[] for _ in range(row_length + 1)]
 
     def take(self, length: int, count: int) -> tuple[np.ndarray, int]:
-        """Rows of the tightest space that holds a piece, as many as `count` pieces need, and that space."""
+        """Takes rows with the tightest space for a piece, as many as `count` pieces need; and that space."""
         fitting = self.spaces >> length
         if not fitting:
             needed = -(-count // (self.row_length // length))
@@ -185,6 +185,7 @@ class _OpenRows:
         return rows[:needed], space
 
     def put(self, rows: np.ndarray, space: int) -> None:
+        """Adds rows that have `space` free positions; full rows are dropped."""
         if space and len(rows):
             self.groups[space].append(rows)
             self.spaces |= 1 << space
@@ -199,5 +200,14 @@ def _arranged(
     row_starts = np.searchsorted(row[order], np.arange(num_rows + 1))
     before = np.cumsum(sorted_length) - sorted_length
     column = before - np.repeat(before[row_starts[:-1]] if num_rows else before[:0], np.diff(row_starts))
-    narrow = (array.astype(np.int32) for array in (example[order], start[order], sorted_length, column))
-    return PackingPlan(*narrow, row_starts.astype(np.int64), row_length, 0, 0, 0)
+    return PackingPlan(
+        example=example[order].astype(np.int32),
+        start=start[order].astype(np.int32),
+        length=sorted_length.astype(np.int32),
+        column=column.astype(np.int32),
+        row_starts=row_starts.astype(np.int64),
+        row_length=row_length,
+        num_split=0,
+        num_truncated=0,
+        num_dropped=0,
+    )

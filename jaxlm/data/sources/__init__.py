@@ -14,7 +14,9 @@ from jaxlm.data.sources._open import (
     check_fields,
     format_of,
     open_source,
+    open_source_with_errors,
     read_files,
+    read_files_with_errors,
 )
 from jaxlm.data.sources._parquet import parquet_source
 from jaxlm.data.sources._records import MAX_DOCUMENT, CorpusError, Record, UnreachableError, UnreadableRecord
@@ -54,10 +56,12 @@ __all__ = [
     "kept_column_types",
     "map_concurrently",
     "open_source",
+    "open_source_with_errors",
     "parquet_source",
     "python_fingerprint",
     "python_source",
     "read_files",
+    "read_files_with_errors",
     "text_source",
     "traces_source",
 ]

@@ -11,33 +11,34 @@ from jaxlm.data.sources._disassembly import disassemble
 from jaxlm.data.sources._library import library_fingerprint, module_name, python_files, stdlib
 from jaxlm.data.sources._records import Record
 
-# Part of the corpus' fingerprint: raise it when a trace would come out differently.
+# Part of the corpus' fingerprint: increase it when the same code gives another trace.
 TRACE_VERSION = 1
 
 
 def bytecode_source(
     root: str | Path | None = None, *, left_out: Counter[str] | None = None
 ) -> Iterator[Record]:
-    """Yields one trace a function of the Python files below a folder, compiled and never run.
+    """Yields one trace for each function of the Python files below a folder; they are compiled and never run.
 
-    Methods, lambdas, comprehensions and nested functions are functions; module and class bodies are not.
+    Methods, lambdas, comprehensions and nested functions count as functions; module and class bodies do not.
 
     Args:
-        root: the folder; None is this Python's standard library without its test suites and installed
-            packages.
-        left_out: where to count, under "modules", the files that this Python cannot compile.
+      root: the folder; None is this Python's standard library without its test suites and installed
+        packages.
+      left_out: counts under "modules" the files that this Python cannot compile.
 
     Yields:
-        Records `module:qualified.name@line` (`#2` after it for the second lambda of a line) in a fixed order,
-        with `group` (what a split keeps together) the module.
+      Records `module:qualified.name@line` (with `#2` for the second lambda of a line) in a fixed order. The
+      module is their `group`, which stays in one split.
 
     Raises:
-        CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
+      CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
 
     Example:
-        >>> record = next(bytecode_source())
-        >>> record.meta["module"], record.text.count("[NEXT]") > 0
-        ('__future__', True)
+      >>> from jaxlm.data import bytecode_source
+      >>> record = next(bytecode_source())
+      >>> record.meta["module"], record.text.count("[NEXT]") > 0
+      ('__future__', True)
     """
     root = stdlib() if root is None else Path(root)
     for path in python_files(root):
@@ -55,20 +56,20 @@ def bytecode_source(
 
 
 def bytecode_fingerprint(root: str | Path | None = None) -> str:
-    """Returns a digest of what `bytecode_source` would yield, without compiling anything.
+    """Returns a digest of the records that `bytecode_source` yields, without compiling anything.
 
     Args:
-        root: the folder, as for `bytecode_source`.
+      root: the folder, as for `bytecode_source`.
 
     Returns:
-        SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
-        content.
+      SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
+      content.
     """
     return library_fingerprint(f"bytecode {TRACE_VERSION}", root)
 
 
 def _compiled(path: Path) -> CodeType | None:
-    """The module's code; None for a file that this Python cannot compile (a sample of another syntax)."""
+    """The code of a module; None for a file that this Python cannot compile."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -78,7 +79,7 @@ def _compiled(path: Path) -> CodeType | None:
 
 
 def _functions(code: CodeType | None) -> Iterator[CodeType]:
-    """Every function in the order of the source, outer before inner."""
+    """Every function of a module in the order of the source, outer functions before inner ones."""
     if code is None:
         return
     if code.co_flags & CO_OPTIMIZED:

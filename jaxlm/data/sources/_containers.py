@@ -1,11 +1,11 @@
-"""What files are compressed or packed by: what is read, and what is said of what is not."""
+"""Compressors and archives: which are read, how the others are recognised, and the error for those."""
 
 from jaxlm.data.sources._records import CorpusError
 from jaxlm.data.sources._remote import Place
 
-READ = {".gz": "gzip", ".zst": "zstd"}
-# Compressors and archives whose files nothing here opens.
-UNREAD = {
+READABLE_CONTAINERS = {".gz": "gzip", ".zst": "zstd"}
+# Compressors and archives that are not read.
+UNREADABLE_CONTAINERS = {
     ".bz2": "bzip2",
     ".xz": "xz",
     ".lzma": "lzma",
@@ -45,54 +45,57 @@ MAGIC = (
     (0, b"Rar!\x1a\x07", "RAR"),
     (257, b"ustar", "tar"),
 )
-# Of bzip2 what follows its first letters: a block's own, or the end of no blocks at all.
+# What follows the first letters of a bzip2 file: the mark of a block, or of the end if it has no block.
 BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 MAGIC_LENGTH = 262
 
 
 def container_by_name(path: Place) -> str | None:
-    """Returns what a file that is not read is compressed or packed by, by its ending; None of all others.
+    """Returns the compressor or archiver of a file that is not read, by its ending; None for other files.
 
     Example:
-        >>> from pathlib import Path
-        >>> container_by_name(Path("a.jsonl.bz2")), container_by_name(Path("a.txt.gz"))
-        ('bzip2', None)
-        >>> container_by_name(Path("a.tar.gz"))
-        'tar'
+      >>> from jaxlm.data.sources._containers import container_by_name
+      >>> from pathlib import Path
+      >>> container_by_name(Path("a.jsonl.bz2")), container_by_name(Path("a.txt.gz"))
+      ('bzip2', None)
+      >>> container_by_name(Path("a.tar.gz"))
+      'tar'
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in READ:
+    if suffixes and suffixes[-1] in READABLE_CONTAINERS:
         suffixes.pop()
-    return UNREAD.get(suffixes[-1]) if suffixes else None
+    return UNREADABLE_CONTAINERS.get(suffixes[-1]) if suffixes else None
 
 
 def container_by_magic(head: bytes) -> str | None:
-    """Returns what wrote a file that begins with these bytes; None where it is no compressor or archiver.
+    """Returns the compressor or archiver of a file that begins with these bytes; None if there is none.
 
     Example:
-        >>> container_by_magic(b"PK" + bytes([3, 4])), container_by_magic(b"once upon")
-        ('zip', None)
+      >>> from jaxlm.data.sources._containers import container_by_magic
+      >>> container_by_magic(b"PK" + bytes([3, 4])), container_by_magic(b"once upon")
+      ('zip', None)
     """
-    for place, magic, name in MAGIC:
-        if head[place : place + len(magic)] == magic and (name != "bzip2" or _is_bzip2(head)):
+    for offset, magic, name in MAGIC:
+        if head[offset : offset + len(magic)] == magic and (name != "bzip2" or _is_bzip2(head)):
             return name
     return None
 
 
 def container_error(path: object, container: str, *, is_inside: bool = False) -> CorpusError:
-    """Returns the error of a file that is not read as it is.
+    """Returns the error for a file that has to be decompressed or unpacked first.
 
     Args:
-        path: the file.
-        container: what it is compressed or packed by.
-        is_inside: whether what is compressed by `container` was found by decompressing the file.
+      path: the file.
+      container: its compressor or archiver.
+      is_inside: whether decompressing the file has shown that its content is compressed once more.
 
     Example:
-        >>> print(container_error("a.jsonl.bz2", "bzip2"))
-        a.jsonl.bz2: compressed by bzip2, expected a plain file, gzip (.gz) or zstd (.zst); decompress it
+      >>> from jaxlm.data.sources._containers import container_error
+      >>> print(container_error("a.jsonl.bz2", "bzip2"))
+      a.jsonl.bz2: compressed by bzip2, expected a plain file, gzip (.gz) or zstd (.zst); decompress it
     """
-    if container in READ.values() and not is_inside:
-        ending = next(ending for ending, name in READ.items() if name == container)
+    if container in READABLE_CONTAINERS.values() and not is_inside:
+        ending = next(ending for ending, name in READABLE_CONTAINERS.items() if name == container)
         return CorpusError(
             f"{path}: compressed by {container}, which its name does not say; decompress it, or let its name "
             f"end in {ending}"

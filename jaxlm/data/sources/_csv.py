@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
     OWN_ID,
-    Broken,
     CorpusError,
+    Item,
+    ReadFailure,
     Record,
-    UnreadableRecord,
     check_length,
-    unread,
+    raise_failures,
 )
 from jaxlm.data.sources._remote import Place, to_place
 from jaxlm.data.sources._streams import read_lines
 
-# Python's reader refuses longer cells than this, and by itself than 128 KiB: a document may be a book.
+# The limit of Python's reader is 128 KiB a cell unless it is raised; a document may be a whole book.
 LONGEST_CELL = 2**31 - 1
 
 
@@ -27,63 +27,84 @@ def csv_source(
     fields: Sequence[str] = (),
     keep: Sequence[str] = (),
     name: str | None = None,
-    broken: Broken = "stop",
     max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
+) -> Iterator[Record]:
     """Yields one record a row of a CSV file whose first row names the columns.
 
-    Cells are divided by commas, those of a `.tsv` file by tabs; a cell in double quotes may hold either, and
-    line ends, and a quote written twice.
+    Commas separate the cells, in a `.tsv` file tabs. A cell in double quotes may hold the separator, line
+    ends, and a quote that is written twice.
 
     Args:
-        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`; blank lines are passed over.
-        field: the column that holds the text.
-        fields: further columns, whose cells go into `meta`.
-        keep: columns whose cells go into `kept`.
-        name: what ids begin with; the file's name where None.
-        broken: whether a row that cannot be read stops the reading or is yielded as `UnreadableRecord`; a column that
-            is not there stops it.
-        max_document: the most bytes of a row, decompressed.
+      path: a UTF-8 file, local or at a URL, plain, `.gz` or `.zst`; blank lines are skipped.
+      field: the column that holds the text.
+      fields: further columns, whose cells go into `meta`.
+      keep: columns whose cells go into `kept`.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a row, decompressed.
 
     Yields:
-        Records `name:line`, the line that the row begins in.
+      Records `name:line`; `line` is the line in which the row begins.
 
     Raises:
-        CorpusError: the file is not UTF-8, has no such column (names those there are), or a row has another
-            number of cells than the first or quotes that do not match; names the line.
+      CorpusError: the file is not UTF-8, lacks a column (the message names those it has), or a row has
+        another number of cells than the header or unbalanced quotes; names the line.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
-        ...     list(csv_source(pathlib.Path(folder, "a.csv"), fields=["year"]))
-        [Record(id='a.csv:2', text='one, two', meta={'year': '1999'}, kept=None)]
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import csv_source
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "a.csv").write_text('text,year\\n"one, two",1999\\n')
+      ...     list(csv_source(pathlib.Path(folder, "a.csv"), fields=["year"]))
+      [Record(id='a.csv:2', text='one, two', meta={'year': '1999'}, kept=None)]
+    """
+    items = csv_items(path, field=field, fields=fields, keep=keep, name=name, max_document=max_document)
+    return raise_failures(items)
+
+
+def csv_items(
+    path: str | Place,
+    *,
+    field: str,
+    fields: Sequence[str],
+    keep: Sequence[str],
+    name: str | None,
+    max_document: int,
+) -> Iterator[Item]:
+    """Yields what `csv_source` does, and failures in the place of rows that cannot be read.
+
+    Raises:
+      CorpusError: there is no header, or it lacks a column.
     """
     path = to_place(path)
     name = path.name if name is None else name
     rows = _rows(path, max_document)
-    names = next(rows, None)
-    if names is None:
+    header = next(rows, None)
+    if header is None:
         raise CorpusError(f"{path}: no header: expected the names of columns in the first line")
-    columns = names[1]
+    columns = header[1]
     if isinstance(columns, CorpusError):
-        yield unread(name, columns, broken)
+        yield ReadFailure(name, columns)
         return
-    _check_columns(path, columns, [field, *fields, *(one for one in keep if one != OWN_ID)])
+    _check_columns(path, columns, [field, *fields, *(column for column in keep if column != OWN_ID)])
     for line, cells in rows:
         if not isinstance(cells, CorpusError) and len(cells) != len(columns):
-            said = f"expected {len(columns)} cells as the header has, got {len(cells)}"
-            cells = CorpusError(f"{path}:{line}: {said}; quote cells that hold commas")
+            cells = CorpusError(
+                f"{path}:{line}: expected {len(columns)} cells as the header has, got {len(cells)}; quote "
+                f"cells that hold commas"
+            )
         if isinstance(cells, CorpusError):
-            yield unread(f"{name}:{line}", cells, broken)
+            yield ReadFailure(f"{name}:{line}", cells)
             continue
         row = dict(zip(columns, cells, strict=True))
-        kept = {one: row.get(one) for one in keep} if keep else None
-        yield Record(f"{name}:{line}", row[field], {one: row[one] for one in fields}, kept)
+        kept = {column: row.get(column) for column in keep} if keep else None
+        yield Record(f"{name}:{line}", row[field], {column: row[column] for column in fields}, kept)
 
 
 class _NumberedLines:
-    """The lines of a file for Python's reader; unlike a generator it goes on behind an error."""
+    """The lines of a file for Python's CSV reader.
+
+    It is no generator, because a generator ends with the first error and this iterator goes on after one.
+    """
 
     def __init__(self, path: Place, max_document: int) -> None:
         self.number = self.size = 0
@@ -97,14 +118,14 @@ class _NumberedLines:
         self.number, line = next(self._lines)
         if isinstance(line, CorpusError):
             raise line
-        # A row may have many lines, of which the reader holds all.
+        # A row may span many lines, and the reader holds all of them.
         self.size += len(line)
         check_length(self.size, self._most, f"{self._path}:{self.number}")
         return line
 
 
 def _rows(path: Place, max_document: int) -> Iterator[tuple[int, list[str] | CorpusError]]:
-    """Yields the line that each row begins in, and its cells or what is wrong with them."""
+    """Yields for each row the line in which it begins, and its cells or the error that it has."""
     csv.field_size_limit(LONGEST_CELL)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     lines = _NumberedLines(path, max_document)
@@ -124,11 +145,13 @@ def _rows(path: Place, max_document: int) -> Iterator[tuple[int, list[str] | Cor
                 yield line, cells
 
 
-def _check_columns(path: Place, columns: list[str], named: Sequence[str]) -> None:
+def _check_columns(path: Place, columns: list[str], wanted: Sequence[str]) -> None:
     if len(set(columns)) != len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
         raise CorpusError(f"{path}: the header names column {twice!r} twice; rename one")
-    for asked in named:
-        if asked not in columns:
-            there = ", ".join(map(repr, columns))
-            raise CorpusError(f"{path}: no column {asked!r}; the columns there are {there}: name one of them")
+    for column in wanted:
+        if column not in columns:
+            known = ", ".join(map(repr, columns))
+            raise CorpusError(
+                f"{path}: no column {column!r}; the columns there are {known}: name one of them"
+            )

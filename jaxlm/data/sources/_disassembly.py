@@ -1,8 +1,8 @@
 """A function's bytecode as an instruction trace: opcode, operands, [NEXT] between instructions.
 
-The pretokens are plain text without spaces: names as they are, integers in decimal, jumps as a signed number
-of instructions, strings as an opening quote and their words. What every function has and no model need learn
-is left out (inline caches, RESUME, and the marks that only the interpreter's compiler needs).
+The pretokens are text without spaces: names unchanged, integers in decimal, jumps as a signed number of
+instructions, strings as an opening quote and their words. Instructions that every function has and that no
+model needs to learn are left out (inline caches, RESUME, and marks for the interpreter's compiler).
 """
 
 import dis
@@ -26,35 +26,39 @@ def disassemble(code: CodeType) -> str:
     """Returns the trace of one code object, without those nested in it.
 
     Args:
-        code: what `compile` made; it is read, never run.
+      code: what `compile` made; it is read, never run.
 
     Returns:
-        Pretokens separated by spaces, `[NEXT]` between instructions and none after the last. A literal
-        `[NEXT]` or `[MASK]` in the program's strings comes apart into three pretokens, so that it is never
-        taken for the special one.
+      Pretokens separated by spaces, with `[NEXT]` between instructions and none after the last. A literal
+      `[NEXT]` or `[MASK]` in a string of the program is split into three pretokens, so that it is never
+      mistaken for the special token.
 
     Example:
-        >>> print(disassemble((lambda text: text).__code__))
-        LOAD_FAST text [NEXT] RETURN_VALUE
+      >>> from jaxlm.data import disassemble
+      >>> print(disassemble((lambda text: text).__code__))
+      LOAD_FAST text [NEXT] RETURN_VALUE
     """
     instructions = list(dis.get_instructions(code))
-    place, kept = {}, []
+    indices, shown = {}, []
     for instruction in instructions:
-        place[instruction.offset] = len(kept)
+        indices[instruction.offset] = len(shown)
         if instruction.opname not in NOISE:
-            kept.append(instruction)
-    lines = (" ".join([one.opname, *_operands(one, index, place, code)]) for index, one in enumerate(kept))
+            shown.append(instruction)
+    lines = (
+        " ".join([instruction.opname, *_operands(instruction, index, indices, code)])
+        for index, instruction in enumerate(shown)
+    )
     return f" {NEXT} ".join(lines)
 
 
 def _operands(
-    instruction: dis.Instruction, index: int, place: dict[int, int], code: CodeType
+    instruction: dis.Instruction, index: int, indices: dict[int, int], code: CodeType
 ) -> Iterable[str]:
     opcode, value = instruction.opcode, instruction.argval
     if instruction.arg is None:
         return ()
     if opcode in _JUMPS:
-        return (str(place[value] - index),)
+        return (str(indices[value] - index),)
     if opcode in _CONSTANTS:
         # `dis` does not look up the names of keyword arguments, though they are constants too.
         return _constant(code.co_consts[instruction.arg])

@@ -1,4 +1,4 @@
-"""Whatever encoding a text is in, its bytes as UTF-8: UTF-16 and UTF-32 are known by their marks."""
+"""Texts in any Unicode encoding as bytes of UTF-8; UTF-16 and UTF-32 are recognised by their marks."""
 
 import codecs
 import io
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxlm.data.sources._records import CorpusError
 
-# UTF-32's mark begins with that of UTF-16, so it is looked for first.
+# UTF-32's mark begins with UTF-16's mark, so it is looked for first.
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -18,7 +18,7 @@ BYTE_ORDER_MARKS = (
 UTF8 = "utf-8"
 LONE_CR = re.compile(rb"\r(?!\n)")
 UNDECODABLE = "jaxlm.undecodable"
-# Units of ASCII as a wider encoding writes them, where no mark says so: zeros stand at the same places.
+# ASCII in a wider encoding without a mark: the zero bytes stand at the same offsets in every unit.
 UNMARKED = (
     (re.compile(rb"(?:[\t-\r -~]\0{3}){2,}"), "UTF-32LE"),
     (re.compile(rb"(?:\0{3}[\t-\r -~]){2,}"), "UTF-32BE"),
@@ -31,8 +31,8 @@ class Encoding(NamedTuple):
     """How a text is encoded.
 
     Attributes:
-        name: of Python's codec.
-        mark: the bytes in front of the text that say so.
+      name: the name of Python's codec.
+      mark: the byte order mark in front of the text.
     """
 
     name: str
@@ -40,18 +40,19 @@ class Encoding(NamedTuple):
 
 
 def encoding_of(head: bytes, where: str) -> Encoding:
-    r"""Returns the encoding of a text by its first bytes; UTF-8 where no mark says otherwise.
+    r"""Returns the encoding of a text by its byte order mark; UTF-8 if it has none.
 
     Args:
-        head: the first bytes.
-        where: the file, for the message.
+      head: the first bytes.
+      where: the file, for the message.
 
     Raises:
-        CorpusError: the text is UTF-16 or UTF-32 and no mark says so.
+      CorpusError: the text is UTF-16 or UTF-32 without a mark.
 
     Example:
-        >>> encoding_of(b"\xff\xfeh\0", "a.txt").name, encoding_of(b"h", "a.txt").name
-        ('utf-16-le', 'utf-8')
+      >>> from jaxlm.data.sources._encodings import encoding_of
+      >>> encoding_of(b"\xff\xfeh\0", "a.txt").name, encoding_of(b"h", "a.txt").name
+      ('utf-16-le', 'utf-8')
     """
     for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
@@ -66,11 +67,12 @@ def encoding_of(head: bytes, where: str) -> Encoding:
 
 
 def ends_in_cr(head: bytes, encoding: Encoding) -> bool:
-    r"""Whether lines end in a carriage return alone, as those of old Macs do: a head has some and no `\n`.
+    r"""Returns whether a carriage return alone ends a line: a file's head has some, and no `\n`.
 
     Example:
-        >>> [ends_in_cr(head, Encoding("utf-8", b"")) for head in (b"a\rb\r", b"10 %\r20 %\n", b"one")]
-        [True, False, False]
+      >>> from jaxlm.data.sources._encodings import Encoding, ends_in_cr
+      >>> [ends_in_cr(head, Encoding("utf-8", b"")) for head in (b"a\rb\r", b"10 %\r20 %\n", b"one")]
+      [True, False, False]
     """
     if b"\r" not in head:
         return False
@@ -79,21 +81,22 @@ def ends_in_cr(head: bytes, encoding: Encoding) -> bool:
 
 
 class Utf8Stream(io.RawIOBase):
-    """The bytes of a text as UTF-8.
+    """A stream of the bytes of a text in UTF-8.
 
-    What an encoding cannot say (half a pair, half a character) becomes bytes that are no UTF-8, so that who
-    reads line by line finds it in its line. Bytes that are UTF-8 stay as they are, in number, too.
+    What cannot be decoded (half a surrogate pair, half a character) becomes bytes that are not UTF-8, so that
+    a reader of lines meets the error in the line that has it. Bytes that are UTF-8 already do not change.
 
     Args:
-        head: what was read already.
-        rest: the stream behind it.
-        encoding: of both.
-        lone_cr: whether a carriage return without a line feed behind it is made one.
+      head: bytes that were read already.
+      rest: the stream of the bytes after them.
+      encoding: of both.
+      lone_cr: whether a carriage return without a line feed after it becomes a line feed.
     """
 
     def __init__(self, head: bytes, rest: io.BufferedIOBase, encoding: Encoding, lone_cr: bool) -> None:
-        self._rest, self._lone_cr = rest, lone_cr
+        self._rest: io.BufferedIOBase | None = rest
         self._head: bytes | None = head
+        self._lone_cr = lone_cr
         self._decoder = None
         if encoding.name != UTF8:
             self._head = head[len(encoding.mark) :]
@@ -115,28 +118,29 @@ class Utf8Stream(io.RawIOBase):
         return size
 
     def _block(self, size: int) -> bytes | None:
-        """The next bytes, which may be none; None at the end."""
-        if self._head is None and self._rest is None:
+        """The next bytes, possibly empty; None at the end."""
+        if self._head is not None:
+            block, is_last, self._head = self._head, False, None
+        elif self._rest is not None:
+            block = self._rest.read1(size)
+            is_last = not block
+            self._rest = None if is_last else self._rest
+        else:
             return None
-        block = self._rest.read1(size) if self._head is None else self._head
-        is_last = self._head is None and not block
-        self._head = None
-        if is_last:
-            self._rest = None
         if self._decoder is not None:
             block = self._decoder.decode(block, final=is_last).encode("utf-8", "surrogatepass")
         return self._with_line_ends(block, is_last) if self._lone_cr else block
 
     def _with_line_ends(self, block: bytes, is_last: bool) -> bytes:
         block = self._held + block
-        # What follows a carriage return at the end is not known yet.
+        # A carriage return at the end of the block may be followed by a line feed in the next one.
         self._held = b"" if is_last or not block.endswith(b"\r") else b"\r"
         block = block[: len(block) - len(self._held)]
         return LONE_CR.sub(b"\n", block) if b"\r" in block else block
 
 
 def _undecodable(error: UnicodeError) -> tuple[str, int]:
-    """Half of a pair in the place of what is none, which UTF-8 has no bytes for."""
+    """Replaces what cannot be decoded by half a surrogate pair, which UTF-8 cannot encode either."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\ud800", error.end

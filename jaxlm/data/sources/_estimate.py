@@ -1,4 +1,4 @@
-"""About how many records a corpus holds, for those who wait for its end."""
+"""An estimate of the number of records in a corpus, for progress bars."""
 
 import contextlib
 from collections.abc import Sequence
@@ -11,35 +11,37 @@ from jaxlm.data.sources._streams import LoneCr, count_bytes, count_head
 from jaxlm.data.sources._text import Document
 from jaxlm.data.sources._versions import file_size
 
-# Of a remote corpus, the files that are looked at, and what is read of each.
+# How many files of a remote corpus are sampled, and how many bytes of each.
 SAMPLED_FILES, SAMPLED_BYTES = 4, 1 << 20
 
 
 def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line") -> int:
-    """Returns about how many records files hold, without making them.
+    """Returns an estimate of the number of records in files, without reading the records.
 
-    Rows of Parquet are known; elsewhere line ends are counted (headers in FASTA), so that blank lines and
-    line ends within the cells of a CSV count too. Of files at URLs the beginnings of a few are counted, and
-    as many taken of each.
+    Parquet files say their number of rows. In other files line ends are counted (in FASTA, headers), so blank
+    lines and line ends inside CSV cells count too. Of files at URLs only the beginnings of a few are counted,
+    and the others are taken to hold as many on average.
 
     Args:
-        files: from `find_files`.
-        document: as for `open_source`.
+      files: from `find_files`.
+      document: as for `open_source`.
 
     Returns:
-        The number; what cannot be read counts as nothing.
+      The estimate; a file that cannot be read counts as empty.
 
     Example:
-        >>> estimate_records([])
-        0
+      >>> from jaxlm.data import estimate_records
+      >>> estimate_records([])
+      0
     """
-    remote = [file for file in files if isinstance(file.path, RemotePath)]
-    here = sum(_records_in(file, document) for file in files if not isinstance(file.path, RemotePath))
-    looked_at = remote[:: -(-len(remote) // SAMPLED_FILES) or 1]
-    return here + sum(_about(file, document) for file in looked_at) * len(remote) // (len(looked_at) or 1)
+    remote = [(file, file.path) for file in files if isinstance(file.path, RemotePath)]
+    local = sum(_count(file, document) for file in files if not isinstance(file.path, RemotePath))
+    sampled = remote[:: -(-len(remote) // SAMPLED_FILES) or 1]
+    in_sampled = sum(_extrapolate(file, path, document) for file, path in sampled)
+    return local + in_sampled * len(remote) // (len(sampled) or 1)
 
 
-def _records_in(file: CorpusFile, document: Document) -> int:
+def _count(file: CorpusFile, document: Document) -> int:
     if file.format == "parquet":
         return _parquet_rows(file)
     if file.format == "text" and document == "file":
@@ -52,14 +54,14 @@ def _records_in(file: CorpusFile, document: Document) -> int:
     return 0
 
 
-def _about(file: CorpusFile, document: Document) -> int:
+def _extrapolate(file: CorpusFile, path: RemotePath, document: Document) -> int:
     if file.format == "parquet" or (file.format == "text" and document == "file"):
-        return _records_in(file, document)
+        return _count(file, document)
     with contextlib.suppress(CorpusError):
-        size = file_size(file.path)
-        lines, headers = count_head(file.path, SAMPLED_BYTES, _lone_cr(file))
-        found = headers if file.format == "fasta" else lines - (file.format == "csv")
-        return round(found * max(size / SAMPLED_BYTES, 1.0))
+        size = file_size(path)
+        lines, headers = count_head(path, SAMPLED_BYTES, _lone_cr(file))
+        in_head = headers if file.format == "fasta" else lines - (file.format == "csv")
+        return round(in_head * max(size / SAMPLED_BYTES, 1.0))
     return 0
 
 

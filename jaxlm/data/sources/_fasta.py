@@ -4,88 +4,105 @@ from collections.abc import Iterator
 
 from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
-    Broken,
     CorpusError,
+    Item,
+    ReadFailure,
     Record,
-    UnreadableRecord,
     check_length,
-    unread,
+    raise_failures,
 )
 from jaxlm.data.sources._remote import Place, to_place
 from jaxlm.data.sources._streams import read_lines
 
 
 def fasta_source(
-    path: str | Place,
-    *,
-    name: str | None = None,
-    broken: Broken = "stop",
-    max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
+    path: str | Place, *, name: str | None = None, max_document: int = MAX_DOCUMENT
+) -> Iterator[Record]:
     """Yields one record a sequence.
 
     Args:
-        path: a FASTA file, here or at a URL, plain, `.gz` or `.zst`: a `>` line opens a sequence, the lines
-            up to the next one hold it; blank lines and `;` comments are passed over. Lines end in line feeds,
-            carriage returns or both.
-        name: what error messages and the ids of nameless sequences begin with; the file's name where None.
-        broken: whether a sequence that cannot be read stops the reading or is yielded as `UnreadableRecord`.
-        max_document: the most letters of a sequence, decompressed.
+      path: a FASTA file, local or at a URL, plain, `.gz` or `.zst`. A `>` line opens a sequence, and the
+        lines up to the next `>` hold it; blank lines and `;` comments are skipped. Line feeds, carriage
+        returns or both end the lines.
+      name: what error messages and the ids of sequences without a name begin with; None: the file's name.
+      max_document: the most letters of a sequence, decompressed.
 
     Yields:
-        Records whose id is the header's first word, up to white space of any kind; `meta["description"]` is
-        the rest of it, `meta["where"]` file and line.
+      Records whose id is the header's first word; `meta["description"]` is the rest of the header,
+      `meta["where"]` file and line.
 
     Raises:
-        CorpusError: letters stand before the first header.
+      CorpusError: letters stand before the first header.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "two.fasta").write_text(">a first\\nMKV\\nLA\\n>b\\nGG\\n")
-        ...     [(record.id, record.text) for record in fasta_source(pathlib.Path(folder, "two.fasta"))]
-        [('a', 'MKVLA'), ('b', 'GG')]
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import fasta_source
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "two.fasta").write_text(">a first\\nMKV\\nLA\\n>b\\nGG\\n")
+      ...     [(record.id, record.text) for record in fasta_source(pathlib.Path(folder, "two.fasta"))]
+      [('a', 'MKVLA'), ('b', 'GG')]
     """
+    return raise_failures(fasta_items(path, name=name, max_document=max_document))
+
+
+def fasta_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[Item]:
+    """Yields what `fasta_source` does, and failures in the place of sequences that cannot be read."""
     path = to_place(path)
     name = path.name if name is None else name
-    header, parts, opened, size = None, [], 0, 0
+    sequence = _Sequence(None, 0)
     for number, line in read_lines(path, lone_cr="always", max_document=max_document):
         if isinstance(line, str) and line.startswith(">"):
-            if header is not None or parts:
-                yield _sequence(header, parts, f"{name}:{opened}", f"{path}:{opened}", broken)
-            header, parts, opened, size = line[1:], [], number, 0
+            if sequence.has_begun:
+                yield sequence.finish(name, path)
+            sequence = _Sequence(line[1:], number)
         elif isinstance(line, CorpusError):
-            parts.append(line)
-            opened = opened or number
+            sequence.fail(line, number)
         elif line.startswith(";") or not line.strip():
             continue
-        elif header is None and not parts:
-            said = f"expected a '>' header before the first sequence, got {line.rstrip()[:20]!r}"
-            parts.append(CorpusError(f"{path}:{number}: {said}"))
-            opened = number
+        elif not sequence.has_begun:
+            expected = f"expected a '>' header before the first sequence, got {line.rstrip()[:20]!r}"
+            sequence.fail(CorpusError(f"{path}:{number}: {expected}"), number)
         else:
-            size += len(line)
-            _add(parts, "".join(line.split()), size, max_document, f"{path}:{opened}")
-    if header is not None or parts:
-        yield _sequence(header, parts, f"{name}:{opened}", f"{path}:{opened}", broken)
+            sequence.add(line, max_document, path)
+    if sequence.has_begun:
+        yield sequence.finish(name, path)
 
 
-def _add(parts: list[str | CorpusError], letters: str, size: int, most: int, where: str) -> None:
-    """Adds letters to a sequence; of one that is too long nothing is held but what is wrong with it."""
-    if parts and isinstance(parts[-1], CorpusError):
-        return
-    try:
-        check_length(size, most, where)
-        parts.append(letters)
-    except CorpusError as error:
-        parts[:] = [error]
+class _Sequence:
+    """A sequence while its lines are read. Once something is wrong with it, its letters are not held."""
 
+    def __init__(self, header: str | None, line: int) -> None:
+        self.header, self.line = header, line
+        self.size, self.letters = 0, list[str]()
+        self.error: CorpusError | None = None
 
-def _sequence(
-    header: str | None, parts: list[str | CorpusError], nameless: str, where: str, broken: Broken
-) -> Record | UnreadableRecord:
-    word, description, *_ = [*(header or "").split(maxsplit=1), "", ""]
-    wrong = next((part for part in parts if isinstance(part, CorpusError)), None)
-    if wrong is not None:
-        return unread(word or nameless, wrong, broken)
-    return Record(word or nameless, "".join(parts), {"description": description.strip(), "where": where})
+    @property
+    def has_begun(self) -> bool:
+        """Whether the sequence has a header, letters or an error."""
+        return self.header is not None or self.error is not None
+
+    def add(self, line: str, most: int, path: Place) -> None:
+        """Adds the letters of a line."""
+        self.size += len(line)
+        if self.error is not None:
+            return
+        try:
+            check_length(self.size, most, f"{path}:{self.line}")
+            self.letters.append("".join(line.split()))
+        except CorpusError as error:
+            self.fail(error, self.line)
+
+    def fail(self, error: CorpusError, line: int) -> None:
+        """Notes the first error, and the line of it for a sequence that has none yet."""
+        self.error = self.error or error
+        self.line = self.line or line
+        self.letters.clear()
+
+    def finish(self, name: str, path: Place) -> Item:
+        """Returns the record of the sequence, or its failure."""
+        word, description, *_ = [*(self.header or "").split(maxsplit=1), "", ""]
+        id = word or f"{name}:{self.line}"
+        if self.error is not None:
+            return ReadFailure(id, self.error)
+        meta = {"description": description.strip(), "where": f"{path}:{self.line}"}
+        return Record(id, "".join(self.letters), meta)

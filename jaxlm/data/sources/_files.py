@@ -4,11 +4,11 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 from jaxlm import io
 from jaxlm.data.sources._cards import is_card
-from jaxlm.data.sources._containers import READ, container_by_name, container_error
+from jaxlm.data.sources._containers import READABLE_CONTAINERS, container_by_name, container_error
 from jaxlm.data.sources._local_files import check_regular, find_local
 from jaxlm.data.sources._records import CorpusError
 from jaxlm.data.sources._remote import Place, RemotePath
@@ -34,16 +34,17 @@ ENDINGS: dict[str, Format] = {
     ".trace": "traces",
 }
 LOG = logging.getLogger(__name__)
+PlaceType = TypeVar("PlaceType", bound=Place)
 
 
 class CorpusFile(NamedTuple):
     """A file of a corpus.
 
     Attributes:
-        path: where it is, here or at a URL.
-        name: its path below the folder that all files of the corpus share: stays the same when that folder
-            moves.
-        format: how it is read.
+      path: the local path or the URL.
+      name: its path below the folder that all files of the corpus share, which does not change when that
+        folder is moved.
+      format: how it is read.
     """
 
     path: Place
@@ -52,32 +53,33 @@ class CorpusFile(NamedTuple):
 
 
 def find_files(paths: Sequence[str] | str, format: Format | None = None) -> list[CorpusFile]:
-    """Returns the files that paths, globs and folders name, sorted and each once.
+    """Returns the files that paths, folders and patterns name, sorted, each once.
 
-    A folder stands for every file below it that has a known ending (`.txt`, `.jsonl`, `.csv`, `.parquet`,
-    `.fasta`, `.traces` and their like; all but Parquet, which compresses itself, also with `.gz` or `.zst`
-    after it), and links to folders for those in them. Passed over are hidden files, cards and licences
-    (`README.md`, `LICENSE.txt` and their like, unless a path or a pattern with an ending names them), and
-    with a warning what is compressed otherwise.
+    A folder stands for every file below it with a known ending (`.txt`, `.jsonl`, `.csv`, `.parquet`,
+    `.fasta`, `.traces` and similar ones; all but Parquet, which compresses its own columns, also with `.gz`
+    or `.zst` after it). Links to folders are followed. Skipped are hidden files, cards and licences
+    (`README.md`, `LICENSE.txt` and similar ones, unless a path or a pattern with an ending names them), and,
+    with a warning, files that other programs have compressed.
 
     Args:
-        paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of
-            such; a string is one of them.
-        format: how to read every file; None takes it from each ending.
+      paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of them;
+        one string is one path.
+      format: how to read every file; None takes it from each ending.
 
     Returns:
-        The files by path, with their formats.
+      The files in the order of their paths, with their formats.
 
     Raises:
-        CorpusError: a path is missing, or no regular file; a pattern matches nothing; a folder holds nothing
-            to read, may not be listed, or holds a broken link; an ending is unknown, a URL cannot be opened,
-            or a file is named that has to be decompressed first.
+      CorpusError: a path is missing or no regular file; a pattern matches nothing; a folder holds nothing
+        to read, may not be listed, or holds a broken link; an ending is unknown; a URL cannot be opened; or
+        a file has to be decompressed first.
 
     Example:
-        >>> find_files(["no such.txt"])
-        Traceback (most recent call last):
-        ...
-        jaxlm.errors.CorpusError: no file or folder at 'no such.txt'; check the path...
+      >>> from jaxlm.data import find_files
+      >>> find_files(["no such.txt"])
+      Traceback (most recent call last):
+      ...
+      jaxlm.errors.CorpusError: no file or folder at 'no such.txt'; check the path...
     """
     if format is not None and format not in get_args(Format):
         raise CorpusError(f"unknown format {format!r}; expected one of {', '.join(get_args(Format))}")
@@ -85,78 +87,76 @@ def find_files(paths: Sequence[str] | str, format: Format | None = None) -> list
         raise CorpusError("no corpus: expected at least one path, got none")
     paths = [paths] if isinstance(paths, str) else paths
     matches = {match for path in paths for match in _matches(path, format)}
-    here = sorted(match for match in matches if isinstance(match, Path))
-    found = [*here, *sorted(matches.difference(here), key=_segments)]
-    for path in found:
-        if (refused := _refused(path, format)) is not None:
-            raise refused
-    levels = zip(*(_segments(path)[:-1] for path in found), strict=False)
+    local = sorted(match for match in matches if isinstance(match, Path))
+    places = [*local, *sorted(matches.difference(local), key=_segments)]
+    for path in places:
+        if (error := _read_error(path, format)) is not None:
+            raise error
+    levels = zip(*(_segments(path)[:-1] for path in places), strict=False)
     shared = sum(1 for _ in itertools.takewhile(lambda words: len(set(words)) == 1, levels))
-    names = ["/".join(_segments(path)[shared:]) for path in found]
-    return [CorpusFile(path, name, format or _format(path)) for path, name in zip(found, names, strict=True)]
+    names = ["/".join(_segments(path)[shared:]) for path in places]
+    return [CorpusFile(path, name, format or _format(path)) for path, name in zip(places, names, strict=True)]
 
 
 def _segments(path: Place) -> list[str]:
     return str(path if isinstance(path, RemotePath) else path.absolute()).split("/")
 
 
-def _matches(path: str, format: Format | None) -> list[Place]:
+def _matches(path: str, format: Format | None) -> Sequence[Place]:
     url = split_url(path)
     if url is None or url[0] == "file":
         return _local_matches(path if url is None else url[1], format)
-    folder, found = find_remote(path)
+    folder, files = find_remote(path)
     if folder is not None:
-        return _known(folder, found, format)
-    return _asked(path, found) if len(found) > 1 else found
+        return _readable_files(folder, files, format)
+    return _without_cards(path, files) if len(files) > 1 else files
 
 
 def _local_matches(path: str, format: Format | None) -> list[Path]:
-    folder, found = find_local(path)
-    found = _asked(path, found) if folder is None else _known(folder, found, format)
-    for one in found:
-        check_regular(one)
-    return found
+    folder, files = find_local(path)
+    files = _without_cards(path, files) if folder is None else _readable_files(folder, files, format)
+    for file in files:
+        check_regular(file)
+    return files
 
 
-def _asked(pattern: str, found: list[Place]) -> list[Place]:
-    """What a pattern stands for: cards only if its last word has letters, as in `*.md` or `README*`."""
+def _without_cards(pattern: str, files: list[PlaceType]) -> list[PlaceType]:
+    """The files of a pattern; cards only if its last part has letters, as in `*.md` or `README*`."""
     last = pattern.rsplit("/", 1)[-1]
     if any(letter.isalnum() for letter in last):
-        return found
-    return [path for path in found if not is_card(path.name)] or found
+        return files
+    return [path for path in files if not is_card(path.name)] or files
 
 
-def _known(folder: Place, visible: Sequence[Place], format: Format | None) -> list[Place]:
+def _readable_files(folder: Place, visible: Sequence[PlaceType], format: Format | None) -> list[PlaceType]:
     """The files of a folder that can be read and are no cards."""
     visible = [path for path in visible if not io.is_stray(path.name)]
-    wanted = [path for path in visible if not is_card(path.name)]
-    refused = {path: error for path in wanted if (error := _refused(path, format)) is not None}
-    found = [path for path in wanted if path not in refused and (format or _ending(path) in ENDINGS)]
-    if refused and not found:
-        raise next(iter(refused.values()))
-    if not found:
+    documents = [path for path in visible if not is_card(path.name)]
+    errors = {path: error for path in documents if (error := _read_error(path, format)) is not None}
+    readable = [path for path in documents if path not in errors and (format or _ending(path) in ENDINGS)]
+    if errors and not readable:
+        raise next(iter(errors.values()))
+    if not readable:
         cards = sorted(path.name for path in visible if is_card(path.name))
         about = f", {cards[0]} and its like left out" if cards else ""
         raise CorpusError(
             f"no corpus file in the folder {str(folder)!r} ({len(visible)} files, none ending in "
             f"{', '.join(ENDINGS)}{about}); name the files and give their format"
         )
-    if refused:
-        LOG.warning(
-            "passed over %d of the files in %s: %s", len(refused), folder, next(iter(refused.values()))
-        )
-    if len(wanted) < len(visible):
-        LOG.info("left out %d cards and licences in %s", len(visible) - len(wanted), folder)
-    return found
+    if errors:
+        LOG.warning("passed over %d of the files in %s: %s", len(errors), folder, next(iter(errors.values())))
+    if len(documents) < len(visible):
+        LOG.info("left out %d cards and licences in %s", len(visible) - len(documents), folder)
+    return readable
 
 
-def _refused(path: Place, format: Format | None) -> CorpusError | None:
-    """What is wrong with a file that has to be decompressed before it can be read; None of all others."""
+def _read_error(path: Place, format: Format | None) -> CorpusError | None:
+    """The error of a file that has to be decompressed before it can be read; None for all others."""
     container = container_by_name(path)
     if container is not None:
         return container_error(path, container)
-    # No reader can jump about in what is compressed.
-    if path.suffix.lower() in READ and (format or ENDINGS.get(_ending(path))) == "parquet":
+    # Parquet is read by seeking, which a compressed file does not allow.
+    if path.suffix.lower() in READABLE_CONTAINERS and (format or ENDINGS.get(_ending(path))) == "parquet":
         return CorpusError(
             f"{path}: Parquet compresses its columns itself and cannot be read from a {path.suffix} file; "
             f"decompress it"
@@ -166,7 +166,7 @@ def _refused(path: Place, format: Format | None) -> CorpusError | None:
 
 def _ending(path: Place) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in READ:
+    if suffixes and suffixes[-1] in READABLE_CONTAINERS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 

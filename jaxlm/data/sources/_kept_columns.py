@@ -1,4 +1,4 @@
-"""Columns of the user's that travel beside his texts, with their types."""
+"""Columns of the user's files that are kept beside the texts, and their types."""
 
 import itertools
 import json
@@ -12,105 +12,109 @@ from jaxlm.data.sources._records import OWN_ID, CorpusError, Record
 from jaxlm.data.sources._streams import read_lines
 from jaxlm.data.sources._versions import map_concurrently
 
-# Lines of JSON that say what types their fields are of.
+# Lines of JSON from which the types of fields are inferred.
 SAMPLED_LINES = 1000
 INT64_END = 2**63
 
 
 def kept_column_types(files: Sequence[CorpusFile], keep: Sequence[str]) -> dict[str, Any]:
-    """Returns the Arrow types of columns that are kept, the same for all files.
+    """Returns the Arrow types of columns that are kept, one type for all files.
 
-    Parquet says its own; a dictionary's is that of its values. Cells of CSV are text. Of JSON Lines the first
-    thousand records tell: truth values, whole numbers, numbers and texts are such, and lists of one of these;
-    objects, and fields in which these are mixed, are kept as the text of their JSON.
+    A Parquet file tells the types of its columns; a dictionary has the type of its values. Cells of CSV are
+    text. For JSON Lines the first thousand records tell the type: bool, int64, float64, string, or a list of
+    one of these. Objects, and fields of mixed types, are kept as their JSON text.
 
     Args:
-        files: from `find_files`, of these formats.
-        keep: names of columns.
+      files: from `find_files`, of these formats.
+      keep: names of columns.
 
     Returns:
-        By name a `pyarrow.DataType`.
+      A `pyarrow.DataType` for each name.
 
     Raises:
-        CorpusError: there is no such column, or two files have one of types that are nothing in common.
+      CorpusError: there is no such column, or two files have it with types that no type covers.
     """
     types: dict[str, Any] = {}
     if not keep:
         return types
-    for found, path in itertools.chain(
+    for file_types, path in itertools.chain(
         _of_parquet(files, keep), _of_csv(files, keep), _of_jsonl(files, keep)
     ):
-        for name, kind in found.items():
-            types[name] = _common(name, types.get(name, kind), kind, path)
+        for name, kind in file_types.items():
+            types[name] = _common_type(name, types.get(name, kind), kind, path)
     return types
 
 
-def fitted(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Returns the values of a record as its columns hold them.
+def convert_fields(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Returns the values of a record, converted to the types of their columns.
 
     Args:
-        values: of JSON or of cells.
-        types: from `kept_column_types`.
-        where: file and line, for errors.
+      values: of JSON, or the cells of a row.
+      types: from `kept_column_types`.
+      where: file and line, for errors.
 
     Raises:
-        CorpusError: a value is of another type than its column.
+      CorpusError: a value cannot be of its column's type.
 
     Example:
-        >>> import pyarrow
-        >>> fitted({"n": 7, "tags": ["a"]}, {"n": pyarrow.float64(), "tags": pyarrow.string()}, "a.jsonl:1")
-        {'n': 7.0, 'tags': '["a"]'}
+      >>> from jaxlm.data.sources._kept_columns import convert_fields
+      >>> import pyarrow
+      >>> types = {"n": pyarrow.float64(), "tags": pyarrow.string()}
+      >>> convert_fields({"n": 7, "tags": ["a"]}, types, "a.jsonl:1")
+      {'n': 7.0, 'tags': '["a"]'}
     """
-    found = {}
+    converted = {}
     for name, kind in types.items():
         value = values.get(name)
         try:
-            found[name] = _fit(value, kind)
+            converted[name] = _convert(value, kind)
         except (TypeError, OverflowError, UnicodeEncodeError) as error:
             raise CorpusError(
                 f"{where}: the field {name!r} that is kept should hold {kind}, as in the records before, got "
                 f"{str(value)[:40]!a}; make it so, or do not keep it"
             ) from error
-    return found
+    return converted
 
 
 def with_kept_fields(record: Record, types: Mapping[str, Any], file: CorpusFile) -> Record:
-    """Returns a record with its own id, if its file gives it one, and what is kept as its columns hold it.
+    """Returns a record with the id that its file gives it, if any, and its kept values converted.
 
     Args:
-        record: whose `kept` has the field `id`, too, where there is one.
-        types: from `kept_column_types`.
-        file: that it is of.
+      record: its `kept` also holds the field `id`, where the file has one.
+      types: from `kept_column_types`.
+      file: the file of the record.
 
     Raises:
-        CorpusError: a value is of another type than its column.
+      CorpusError: a value cannot be of its column's type.
 
     Example:
-        >>> import pathlib
-        >>> file = CorpusFile(pathlib.Path("a.jsonl"), "a.jsonl", "jsonl")
-        >>> with_kept_fields(Record("a.jsonl:1", "once", {}, {"id": 7}), {}, file)
-        Record(id='7', text='once', meta={'where': 'a.jsonl:1'}, kept=None)
+      >>> from jaxlm.data import CorpusFile, Record
+      >>> from jaxlm.data.sources._kept_columns import with_kept_fields
+      >>> import pathlib
+      >>> file = CorpusFile(pathlib.Path("a.jsonl"), "a.jsonl", "jsonl")
+      >>> with_kept_fields(Record("a.jsonl:1", "once", {}, {"id": 7}), {}, file)
+      Record(id='7', text='once', meta={'where': 'a.jsonl:1'}, kept=None)
     """
     values = record.kept or {}
     where = f"{file.path}{record.id[len(file.name) :]}"
     own = _own_id(values.get(OWN_ID))
-    kept = (
-        {name: values[name] for name in types} if file.format == "parquet" else fitted(values, types, where)
-    )
-    # Errors of a record that has a name say where it is, too.
+    # Parquet's values are cast where they are read.
+    is_cast = file.format == "parquet"
+    kept = {name: values[name] for name in types} if is_cast else convert_fields(values, types, where)
+    # With an id of its own, the id no longer tells where the record is.
     meta = record.meta if own is None else {"where": where} | record.meta
     return Record(own or record.id, record.text, meta, kept or None)
 
 
 def _own_id(value: Any) -> str | None:
-    """What the field `id` says; None where that is nothing, or no name."""
+    """The value of the field `id` as text; None if it is missing, empty or no text or number."""
     value = value.as_py() if hasattr(value, "as_py") else value
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
         return None
     return str(value).strip() or None
 
 
-def _fit(value: Any, kind: Any) -> Any:
+def _convert(value: Any, kind: Any) -> Any:
     from pyarrow import types
 
     if value is None:
@@ -120,7 +124,7 @@ def _fit(value: Any, kind: Any) -> Any:
         text.encode()
         return text
     if types.is_list(kind) and isinstance(value, list):
-        return [_fit(one, kind.value_type) for one in value]
+        return [_convert(item, kind.value_type) for item in value]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if types.is_boolean(kind) and isinstance(value, bool):
         return value
@@ -139,7 +143,7 @@ def _of_parquet(files: Sequence[CorpusFile], keep: Sequence[str]) -> Iterator[tu
         with open_parquet(path) as file:
             check_columns(path, file, keep)
             schema = file.schema_arrow
-            return {name: _plain(schema.field(name).type) for name in keep}
+            return {name: _plain_type(schema.field(name).type) for name in keep}
 
     yield from zip(map_concurrently(types_in, paths), paths, strict=True)
 
@@ -157,10 +161,10 @@ def _of_jsonl(files: Sequence[CorpusFile], keep: Sequence[str]) -> Iterator[tupl
     if not records:
         return
     path = records[0][1]
-    there = dict.fromkeys(name for record, _ in records for name in record)
+    known = dict.fromkeys(name for record, _ in records for name in record)
     for name in keep:
-        if name not in there:
-            names = ", ".join(map(repr, there)) or "none"
+        if name not in known:
+            names = ", ".join(map(repr, known)) or "none"
             raise CorpusError(
                 f"{path}: no field {name!r} to keep; the fields there are {names}: name one of them"
             )
@@ -168,7 +172,7 @@ def _of_jsonl(files: Sequence[CorpusFile], keep: Sequence[str]) -> Iterator[tupl
 
 
 def _objects(files: Sequence[CorpusFile]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """The objects of files of JSON lines; what is none says no type."""
+    """The objects of JSON Lines files, each with its file; lines without an object are skipped."""
     for file in (file for file in files if file.format == "jsonl"):
         for _, line in read_lines(file.path):
             if isinstance(line, CorpusError):
@@ -182,12 +186,12 @@ def _objects(files: Sequence[CorpusFile]) -> Iterator[tuple[dict[str, Any], Any]
 
 
 def _type_of(values: Sequence[Any]) -> Any:
-    """The narrowest type that holds values of JSON."""
+    """The narrowest Arrow type that holds some JSON values."""
     import pyarrow
 
     values = [value for value in values if value is not None]
     if values and all(isinstance(value, list) for value in values):
-        return pyarrow.list_(_type_of([one for value in values for one in value]))
+        return pyarrow.list_(_type_of([item for value in values for item in value]))
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return pyarrow.bool_()
@@ -196,8 +200,8 @@ def _type_of(values: Sequence[Any]) -> Any:
     return pyarrow.float64() if kinds in ({float}, {int, float}) else pyarrow.string()
 
 
-def _plain(kind: Any) -> Any:
-    """A type as every reader of Parquet knows it: no view, no dictionary, none of somebody's own."""
+def _plain_type(kind: Any) -> Any:
+    """A type that every reader of Parquet knows: no view, no dictionary and no extension type."""
     import pyarrow
     from pyarrow import types
 
@@ -209,7 +213,7 @@ def _plain(kind: Any) -> Any:
     return pyarrow.binary() if types.is_binary_view(kind) else kind
 
 
-def _common(name: str, one: Any, other: Any, path: Any) -> Any:
+def _common_type(name: str, one: Any, other: Any, path: Any) -> Any:
     import pyarrow
     from pyarrow import types
 

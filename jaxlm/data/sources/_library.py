@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jaxlm.data.sources._records import CorpusError
 
-# Installed packages and tests are not the library; the rest is generated, bundled, or demonstrations.
-LEFT_OUT = frozenset(
+# Installed packages and tests do not belong to the library; the others are generated, bundled, or demos.
+EXCLUDED_FOLDERS = frozenset(
     {
         "__phello__",
         "__pycache__",
@@ -36,42 +36,44 @@ def python_files(root: Path) -> list[Path]:
     """Returns the Python files of the corpus below a folder, sorted by their path in it.
 
     Args:
-        root: the folder.
+      root: the folder.
 
     Returns:
-        Every `.py` file that is in none of the folders left out.
+      Every `.py` file outside the excluded folders.
 
     Raises:
-        CorpusError: there is none.
+      CorpusError: there is no such file.
     """
     paths = (path.relative_to(root) for path in root.rglob("*.py"))
-    kept = sorted(path for path in paths if LEFT_OUT.isdisjoint(path.parts[:-1]))
-    if not kept:
+    included = sorted(path for path in paths if EXCLUDED_FOLDERS.isdisjoint(path.parts[:-1]))
+    if not included:
         raise CorpusError(
             f"no Python source in {str(root)!r}, so there is no embedded corpus; give paths of your own files"
         )
-    return [root / path for path in kept]
+    return [root / path for path in included]
 
 
 def module_name(path: Path, root: Path) -> str:
-    """Returns what `import` calls a file below a folder.
+    """Returns the name by which `import` finds a file below a folder.
 
     Example:
-        >>> module_name(Path("lib/json/__init__.py"), Path("lib"))
-        'json'
+      >>> from pathlib import Path
+      >>> from jaxlm.data.sources._library import module_name
+      >>> module_name(Path("lib/json/__init__.py"), Path("lib"))
+      'json'
     """
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
 def library_fingerprint(builder: str, root: str | Path | None = None) -> str:
-    """Returns a digest of what a corpus made of the Python files of a folder depends on.
+    """Returns a digest of everything that a corpus of a folder's Python files depends on.
 
     Args:
-        builder: names what makes records of the files, and its version.
-        root: the folder; None is this Python's standard library.
+      builder: the name and version of the function that makes the records.
+      root: the folder; None is this Python's standard library.
 
     Returns:
-        SHA-256, in hexadecimal, of the builder, this Python's version and every file's name and content.
+      SHA-256, in hexadecimal, of the builder, this Python's version and every file's name and content.
     """
     root = stdlib() if root is None else Path(root)
     python = f"{platform.python_implementation()} {platform.python_version()}"

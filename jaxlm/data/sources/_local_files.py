@@ -1,4 +1,4 @@
-"""The files here that a path, a folder or a pattern stands for; what may not be read is said."""
+"""The local files that a path, a folder or a pattern names; what cannot be read is an error, not left out."""
 
 import difflib
 import fnmatch
@@ -12,7 +12,7 @@ from jaxlm import io
 from jaxlm.data.sources._records import CorpusError
 
 ANY_DEPTH = "**"
-# What a file may be that is none, by the type in its mode.
+# Special files, by the type in their mode.
 FILE_TYPES = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
@@ -22,26 +22,28 @@ FILE_TYPES = {
 
 
 def find_local(path: str) -> tuple[Path | None, list[Path]]:
-    """Returns the folder that a path names, None where it names none, and the files that it stands for.
+    """Returns the folder that a path names (None if it names none), and the files that it stands for.
 
     Args:
-        path: of a file, a folder (every file below it and below folders that it links to, hidden ones left
-            out) or a glob pattern (`**` crosses folders; `~` is the home folder); a name that looks like a
-            pattern and is there is no pattern.
+      path: of a file, of a folder (for every visible file below it and below folders that it links to), or a
+        glob pattern (`**` crosses folders; `~` is the home folder). A name that looks like a pattern but
+        exists is taken as a name.
 
     Returns:
-        The folder and the files, links and what is no regular file among them: `check_regular` is for those
-        that are read.
+      The folder and the files. Among them may be links and special files; `check_regular` refuses those that
+      cannot be read.
 
     Raises:
-        CorpusError: nothing is there, nothing matches, a folder may not be listed, or a link is broken.
+      CorpusError: nothing is there, nothing matches, a folder may not be listed, or a link is broken.
 
     Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = (folder / "tales.txt").write_text("once")
-        >>> [path.name for path in find_local(str(folder))[1]]
-        ['tales.txt']
+      >>> from pathlib import Path
+      >>> from jaxlm.data.sources._local_files import find_local
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> _ = (folder / "tales.txt").write_text("once")
+      >>> [path.name for path in find_local(str(folder))[1]]
+      ['tales.txt']
     """
     try:
         expanded = Path(path).expanduser()
@@ -53,29 +55,29 @@ def find_local(path: str) -> tuple[Path | None, list[Path]]:
         return None, [expanded]
     if not glob.has_magic(path):
         raise CorpusError(f"no file or folder at {path!r}; {_nearest(expanded)}")
-    found = sorted({match for match in _matches(expanded) if not _is_folder(match)})
-    if not found:
+    matches = sorted({match for match in _matches(expanded) if not _is_folder(match)})
+    if not matches:
         raise CorpusError(f"no file matches the pattern {path!r}; check it, relative to {os.getcwd()}")
-    return None, found
+    return None, matches
 
 
 def check_regular(path: Path) -> None:
-    """Refuses a broken link, and what is no file that can be read more than once.
+    """Raises an error unless a path is a file that can be read more than once.
 
     Args:
-        path: of a file.
+      path: of a file.
 
     Raises:
-        CorpusError: it is a broken link, a pipe, a device or a socket.
+      CorpusError: it is a broken link, a pipe, a device or a socket.
     """
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise _broken(path) from error
+            raise _broken_link(path) from error
         return
     except OSError as error:
-        raise _unseen(path, error) from error
+        raise _no_status(path, error) from error
     if kind in FILE_TYPES:
         raise CorpusError(
             f"{path}: expected a regular file, which can be read more than once, got {FILE_TYPES[kind]}; "
@@ -84,7 +86,7 @@ def check_regular(path: Path) -> None:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yields the visible files below a folder; of linked folders too, each folder once."""
+    """Yields the visible files below a folder and below the folders that it links to, each folder once."""
     seen, links = set(), [folder]
     while links:
         waiting = [links.pop(0)]
@@ -104,7 +106,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _listed(folder: Path, *, hidden: bool = False) -> list[Path]:
-    """What a folder holds, but for what systems leave in folders; hidden entries where they are asked for."""
+    """The entries of a folder, without files that operating systems leave; hidden ones only if asked for."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not io.is_stray(entry.name)]
@@ -121,11 +123,11 @@ def _is_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError) as error:
         if path.is_symlink():
-            raise _broken(path) from error
+            raise _broken_link(path) from error
         # Nothing is there, or no longer.
         return False
     except OSError as error:
-        raise _unseen(path, error) from error
+        raise _no_status(path, error) from error
 
 
 def _matches(path: Path) -> Iterator[Path]:
@@ -155,7 +157,7 @@ def _glob(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Yields a folder and all visible ones below it, each once, links to folders followed."""
+    """Yields a folder and all visible folders below it, each once; links to folders are followed."""
     seen, waiting = set(), [folder]
     while waiting:
         here = waiting.pop(0)
@@ -164,15 +166,15 @@ def _folders(folder: Path) -> Iterator[Path]:
             seen.add((status.st_dev, status.st_ino))
             yield here
             below = [entry for entry in _listed(here) if _is_folder(entry)]
-            waiting = [*(one for one in below if not one.is_symlink()), *waiting]
-            waiting += [one for one in below if one.is_symlink()]
+            waiting = [*(entry for entry in below if not entry.is_symlink()), *waiting]
+            waiting += [entry for entry in below if entry.is_symlink()]
 
 
-def _unseen(path: Path, error: OSError) -> CorpusError:
+def _no_status(path: Path, error: OSError) -> CorpusError:
     return CorpusError(f"{path}: cannot be looked at ({error.strerror}); check the path and its permissions")
 
 
-def _broken(path: Path) -> CorpusError:
+def _broken_link(path: Path) -> CorpusError:
     return CorpusError(
         f"{path}: a broken link, to {os.readlink(path)!r}, whose content would be left out; mend it or "
         f"remove it"
@@ -180,7 +182,7 @@ def _broken(path: Path) -> CorpusError:
 
 
 def _nearest(path: Path) -> str:
-    """The remedy for a path that is not there: a similar name beside it, or the first missing folder."""
+    """The remedy for a missing path: a similar name beside it, or the first folder that is missing."""
     missing = path
     while not missing.parent.exists() and missing.parent != missing:
         missing = missing.parent

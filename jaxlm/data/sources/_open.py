@@ -1,35 +1,38 @@
-"""One lazy iterator over every record that paths name, whatever their formats."""
+"""One lazy iterator over every record of files, folders and patterns, in whatever formats they are."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxlm import tokenizers
-from jaxlm.data.sources._csv import csv_source
-from jaxlm.data.sources._fasta import fasta_source
+from jaxlm.data.sources._csv import csv_items
+from jaxlm.data.sources._fasta import fasta_items
 from jaxlm.data.sources._files import CorpusFile, Format, find_files
 from jaxlm.data.sources._kept_columns import with_kept_fields
-from jaxlm.data.sources._parquet import parquet_source
+from jaxlm.data.sources._parquet import parquet_items
 from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
     OWN_ID,
-    Broken,
     CorpusError,
+    Item,
+    ReadFailure,
     Record,
     TooLongError,
     UnreachableError,
     UnreadableRecord,
-    unread,
+    raise_failures,
+    yield_failures,
 )
 from jaxlm.data.sources._streams import read_lines
-from jaxlm.data.sources._text import Document, jsonl_source, text_source, traces_source
+from jaxlm.data.sources._text import Document, jsonl_items, text_items, traces_items
 from jaxlm.data.sources._watch import FileWatch
 
 LINES_LOOKED_AT = 100
 PRETOKEN = re.compile(r"(?<!\S)\[NEXT\](?!\S)")
 # Formats whose records have fields.
 FORMATS_WITH_FIELDS = ("jsonl", "csv", "parquet")
+Yielded = TypeVar("Yielded")
 
 
 def open_source(
@@ -39,47 +42,73 @@ def open_source(
     document: Document = "line",
     field: str = "text",
     fields: Sequence[str] = (),
-    broken: Broken = "stop",
     max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
-    """Returns a lazy iterator over the records of files, folders and globs, in the order of their paths.
+) -> Iterator[Record]:
+    """Returns a lazy iterator over the records of files, folders and patterns, in the order of their paths.
 
-    The paths are looked up at once, the files are opened as the iterator reaches them. A text file whose
-    first lines hold the pretoken `[NEXT]` is a file of traces, unless the whole file is one document.
+    The paths are looked up at once; a file is opened when the iterator reaches it. The first record that
+    cannot be read raises its error; `open_source_with_errors` goes on after it. A text file whose first lines
+    hold the pretoken `[NEXT]` is read as traces, unless the whole file is one document.
 
     Args:
-        paths: one or several files, folders or glob patterns, here or at URLs.
-        format: how to read every file ("text", "jsonl", "csv", "parquet", "fasta", "traces"); None takes
-            it from each ending.
-        document: of a text file, whether a line or the whole file is one document.
-        field: the JSONL field or the column (CSV, Parquet) that holds the text.
-        fields: further fields or columns, whose values go into `meta`.
-        broken: whether a line, a row or a row group that cannot be read stops the reading, or is yielded as
-            `UnreadableRecord` and the reading goes on.
-        max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
+      paths: one or several files, folders or glob patterns, local or at URLs.
+      format: how to read every file ("text", "jsonl", "csv", "parquet", "fasta", "traces"); None takes it
+        from the ending of each.
+      document: whether each line of a text file is a document, or the whole file is one.
+      field: the JSONL field or the column (CSV, Parquet) that holds the text.
+      fields: further fields or columns, whose values go into `meta`.
+      max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
 
     Returns:
-        The records; ids begin with a file's path below the folder that all files share.
+      The records; an id begins with the file's path below the folder that all files share.
 
     Raises:
-        CorpusError: a path is missing, its format is not known, no file is text though a file of it was to be
-            one document, a file has no fields though some were asked for, or (while iterating) a file is not
-            what its format says, or (at the end) one changed while they were read.
+      CorpusError: at once, if a path is missing, a format is not known, `document="file"` is given without a
+        text file, or `fields` for a file that has none; while iterating, if a record cannot be read; at the
+        end, if a file changed while it was read.
     """
-    several = [paths] if isinstance(paths, str | Path) else list(paths)
-    files, fields = find_files([str(path) for path in several], format), tuple(tokenizers.as_texts(fields))
-    check_document(files, document)
-    check_fields(files, fields)
-    sniff = format is None and document == "line"
-    how = {"document": document, "field": field, "fields": fields, "broken": broken}
-    how |= {"max_document": max_document}
-    return _read_unchanged(files, sniff=sniff, **how)
+    files, fields = _found(paths, format, document, fields)
+    items = _items(files, format is None and document == "line", document, field, fields, None, max_document)
+    return _unchanged(files, raise_failures(items))
 
 
-def _read_unchanged(files: Sequence[CorpusFile], **how: Any) -> Iterator[Record | UnreadableRecord]:
-    watch = FileWatch([file.path for file in files])
-    yield from read_files(files, **how)
-    watch.check()
+def open_source_with_errors(
+    paths: Sequence[str | Path] | str | Path,
+    format: Format | None = None,
+    *,
+    document: Document = "line",
+    field: str = "text",
+    fields: Sequence[str] = (),
+    max_document: int = MAX_DOCUMENT,
+) -> Iterator[Record | UnreadableRecord]:
+    """Returns what `open_source` does, and goes on after records that cannot be read.
+
+    Args:
+      paths: as for `open_source`.
+      format: as for `open_source`.
+      document: as for `open_source`.
+      field: as for `open_source`.
+      fields: as for `open_source`.
+      max_document: as for `open_source`.
+
+    Returns:
+      The records, with an `UnreadableRecord` in the place of each line, row, row group or file that cannot
+      be read.
+
+    Raises:
+      CorpusError: as `open_source`, but for records that cannot be read.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import open_source_with_errors
+      >>> path = pathlib.Path(tempfile.mkdtemp(), "a.jsonl")
+      >>> _ = path.write_text('{"text": "one"}\\nno JSON\\n')
+      >>> [type(item).__name__ for item in open_source_with_errors(path)]
+      ['Record', 'UnreadableRecord']
+    """
+    files, fields = _found(paths, format, document, fields)
+    items = _items(files, format is None and document == "line", document, field, fields, None, max_document)
+    return _unchanged(files, yield_failures(items))
 
 
 def read_files(
@@ -90,81 +119,142 @@ def read_files(
     field: str = "text",
     fields: Sequence[str] = (),
     keep: Mapping[str, Any] | None = None,
-    broken: Broken = "stop",
     max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
-    """Yields the records of files already found.
+) -> Iterator[Record]:
+    """Yields the records of files that `find_files` has found.
 
     Args:
-        files: from `find_files`.
-        sniff: whether a text file may turn out to be one of traces.
-        document: as for `open_source`.
-        field: as for `open_source`.
-        fields: as for `open_source`.
-        keep: columns whose values go into `kept`, by their types (see `kept_column_types`); with it, be it empty, a
-            record of a file that has a column `id` has what that says as its id. None: neither.
-        broken: as for `open_source`.
-        max_document: as for `open_source`.
+      files: from `find_files`.
+      sniff: whether a text file may turn out to be a file of traces.
+      document: as for `open_source`.
+      field: as for `open_source`.
+      fields: as for `open_source`.
+      keep: columns whose values go into `kept`, with their types (see `kept_column_types`). If it is given,
+        even empty, a record takes its id from the column `id` of its file, where there is one. None: no
+        columns are kept, and ids are not taken from the file.
+      max_document: as for `open_source`.
 
     Yields:
-        Their records in order.
+      The records in order.
 
     Raises:
-        CorpusError: a file is not what its format says.
+      CorpusError: a record cannot be read.
     """
-    asked = {"field": field, "fields": fields, "document": document, "broken": broken}
-    asked |= {"max_document": max_document}
-    for file in files:
-        format = format_of(file, max_document) if sniff else file.format
-        if keep is None or format not in FORMATS_WITH_FIELDS:
-            yield from _read(file._replace(format=format), **asked)
-            continue
-        for record in _read(file, keep={**keep, OWN_ID: None}, **asked):
-            if isinstance(record, Record):
-                try:
-                    record = with_kept_fields(record, keep, file)
-                except CorpusError as error:
-                    record = unread(record.id, error, broken)
-            yield record
+    return raise_failures(_items(files, sniff, document, field, fields, keep, max_document))
 
 
-def _read(
-    file: CorpusFile,
+def read_files_with_errors(
+    files: Sequence[CorpusFile],
     *,
+    sniff: bool = False,
+    document: Document = "line",
+    field: str = "text",
+    fields: Sequence[str] = (),
+    keep: Mapping[str, Any] | None = None,
+    max_document: int = MAX_DOCUMENT,
+) -> Iterator[Record | UnreadableRecord]:
+    """Yields what `read_files` does, and goes on after records that cannot be read.
+
+    Args:
+      files: as for `read_files`.
+      sniff: as for `read_files`.
+      document: as for `read_files`.
+      field: as for `read_files`.
+      fields: as for `read_files`.
+      keep: as for `read_files`.
+      max_document: as for `read_files`.
+
+    Yields:
+      The records in order, with an `UnreadableRecord` in the place of each that cannot be read.
+
+    Raises:
+      CorpusError: a file lacks a field or a column, or cannot be reached.
+    """
+    return yield_failures(_items(files, sniff, document, field, fields, keep, max_document))
+
+
+def _found(
+    paths: Sequence[str | Path] | str | Path, format: Format | None, document: Document, fields: Sequence[str]
+) -> tuple[list[CorpusFile], tuple[str, ...]]:
+    """The files of paths, and the fields, once both are known to be right."""
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    files, fields = find_files([str(path) for path in several], format), tuple(tokenizers.as_texts(fields))
+    check_document(files, document)
+    check_fields(files, fields)
+    return files, fields
+
+
+def _unchanged(files: Sequence[CorpusFile], items: Iterator[Yielded]) -> Iterator[Yielded]:
+    """The items, and at their end an error if a file changed since the first."""
+    watch = FileWatch([file.path for file in files])
+    yield from items
+    watch.check()
+
+
+def _items(
+    files: Sequence[CorpusFile],
+    sniff: bool,
     document: Document,
     field: str,
     fields: Sequence[str],
-    broken: Broken,
+    keep: Mapping[str, Any] | None,
     max_document: int,
-    keep: Mapping[str, Any] | None = None,
-) -> Iterator[Record | UnreadableRecord]:
-    named = {"name": file.name, "broken": broken, "max_document": max_document}
-    columns = {"field": field, "fields": fields, **named}
+) -> Iterator[Item]:
+    for file in files:
+        format = format_of(file, max_document) if sniff else file.format
+        file = file._replace(format=format)
+        if keep is None or format not in FORMATS_WITH_FIELDS:
+            yield from _file_items(file, document, field, fields, None, max_document)
+            continue
+        for item in _file_items(file, document, field, fields, {**keep, OWN_ID: None}, max_document):
+            if isinstance(item, Record):
+                try:
+                    item = with_kept_fields(item, keep, file)
+                except CorpusError as error:
+                    item = ReadFailure(item.id, error)
+            yield item
+
+
+def _file_items(
+    file: CorpusFile,
+    document: Document,
+    field: str,
+    fields: Sequence[str],
+    keep: Mapping[str, Any] | None,
+    max_document: int,
+) -> Iterator[Item]:
+    path, name, names = file.path, file.name, tuple(keep or ())
     match file.format:
         case "text":
-            return text_source(file.path, document=document, **named)
+            return text_items(path, document=document, name=name, max_document=max_document)
         case "traces":
-            return traces_source(file.path, **named)
-        case "jsonl":
-            return jsonl_source(file.path, keep=tuple(keep or ()), **columns)
-        case "csv":
-            return csv_source(file.path, keep=tuple(keep or ()), **columns)
-        case "parquet":
-            return parquet_source(file.path, keep=keep, **columns)
+            return traces_items(path, name=name, max_document=max_document)
         case "fasta":
-            return fasta_source(file.path, **named)
-    raise CorpusError(f"{file.path}: unknown format {file.format!r}")
+            return fasta_items(path, name=name, max_document=max_document)
+        case "jsonl":
+            return jsonl_items(
+                path, field=field, fields=fields, keep=names, name=name, max_document=max_document
+            )
+        case "csv":
+            return csv_items(
+                path, field=field, fields=fields, keep=names, name=name, max_document=max_document
+            )
+        case "parquet":
+            return parquet_items(
+                path, field=field, fields=fields, keep=keep, name=name, max_document=max_document
+            )
+    raise CorpusError(f"{path}: unknown format {file.format!r}")
 
 
 def check_document(files: Sequence[CorpusFile], document: Document) -> None:
-    """Refuses `document="file"` where no file is text, since it would change nothing.
+    """Raises an error for `document="file"` without a text file, where the option would change nothing.
 
     Args:
-        files: from `find_files`.
-        document: as for `open_source`.
+      files: from `find_files`.
+      document: as for `open_source`.
 
     Raises:
-        CorpusError: none of the files is text.
+      CorpusError: none of the files is text.
     """
     formats = sorted({file.format for file in files})
     if document == "file" and "text" not in formats:
@@ -179,15 +269,15 @@ def check_fields(
     fields: Sequence[str],
     remedy: str = "leave it out, or give a pattern that is searched for in a record's id and description",
 ) -> None:
-    """Refuses fields of files that have none.
+    """Raises an error if fields are asked for of a file that has none.
 
     Args:
-        files: from `find_files`.
-        fields: as for `open_source`.
-        remedy: what helps, for the message.
+      files: from `find_files`.
+      fields: as for `open_source`.
+      remedy: what to do about it, for the message.
 
     Raises:
-        CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
+      CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
     """
     without = [file for file in files if file.format not in FORMATS_WITH_FIELDS]
     if fields and without:
@@ -197,18 +287,18 @@ def check_fields(
 
 
 def format_of(file: CorpusFile, max_document: int = MAX_DOCUMENT) -> Format:
-    """Returns the file's format, having looked whether its text is made of traces.
+    """Returns a file's format; the first lines of a text file show whether it is one of traces.
 
     Args:
-        file: from `find_files`, with the format that its ending says.
-        max_document: the most bytes of a line; behind a longer one nothing is looked at.
+      file: from `find_files`, with the format of its ending.
+      max_document: the most bytes of a line; nothing after a longer line is looked at.
 
     Returns:
-        "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
-        format; lines that are not UTF-8 say nothing.
+      "traces" for a text file with the pretoken `[NEXT]` in one of its first lines, otherwise the same
+      format. Lines that are not UTF-8 count for nothing.
 
     Raises:
-        UnreachableError: its first lines cannot be read now.
+      UnreachableError: the first lines cannot be read now.
     """
     if file.format != "text":
         return file.format

@@ -7,19 +7,19 @@ from typing import Any
 from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
     OWN_ID,
-    Broken,
     CorpusError,
+    Item,
+    ReadFailure,
     Record,
     UnreachableError,
-    UnreadableRecord,
     check_length,
-    unread,
+    raise_failures,
 )
 from jaxlm.data.sources._remote import Place, RemotePath, to_place
-from jaxlm.io import reason
+from jaxlm.io import error_reason
 
 ROWS_AT_ONCE = 1024
-# What is raised beside Arrow's own errors: of names that are no text, and of columns that are not there.
+# Raised beside Arrow's own errors: for names that are no text, and for columns that are not there.
 UNREADABLE = (UnicodeDecodeError, LookupError, OverflowError)
 
 
@@ -30,55 +30,69 @@ def parquet_source(
     fields: Sequence[str] = (),
     keep: Mapping[str, Any] | None = None,
     name: str | None = None,
-    broken: Broken = "stop",
     max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
-    """Yields one record a row, reading row group by row group and the columns asked for only.
+) -> Iterator[Record]:
+    """Yields one record a row; reads one row group after the other, and only the columns asked for.
 
     Args:
-        path: a Parquet file, here or at a URL.
-        field: the column that holds the text, of any of Arrow's types for it (string, large_string,
-            string_view, a dictionary of one), or bytes, which are read as UTF-8; null counts as an empty
-            text.
-        fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`; null
-            does not.
-        keep: columns whose values go into `kept`, by the Arrow type that they are cast to, None as they are;
-            `id` may be missing.
-        name: what ids begin with; the file's name where None.
-        broken: whether a row, a row group or a file that cannot be read stops the reading or is yielded as
-            `UnreadableRecord`; a column that is not there stops it.
-        max_document: the most bytes of a text.
+      path: a Parquet file, local or at a URL.
+      field: the column that holds the text, in any of Arrow's types for text (string, large_string,
+        string_view, a dictionary of one) or as bytes in UTF-8; null counts as an empty text.
+      fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`; null is
+        left out.
+      keep: columns whose values go into `kept`, with the Arrow type that each is cast to (None: no cast);
+        `id` may be missing.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a text.
 
     Yields:
-        Records `name:row`, rows counted from 0.
+      Records `name:row`, rows counted from 0.
 
     Raises:
-        CorpusError: not a Parquet file, no such column (names those there are), a column that holds no text,
-            a text that is not UTF-8 (names row group and row), or something else than a value in a further
-            one.
+      CorpusError: the file is no Parquet file or lacks a column (the message names those it has), the column
+        holds no text, a text is not UTF-8 (names row group and row), or a further column holds no plain
+        value.
+    """
+    items = parquet_items(path, field=field, fields=fields, keep=keep, name=name, max_document=max_document)
+    return raise_failures(items)
+
+
+def parquet_items(
+    path: str | Place,
+    *,
+    field: str,
+    fields: Sequence[str],
+    keep: Mapping[str, Any] | None,
+    name: str | None,
+    max_document: int,
+) -> Iterator[Item]:
+    """Yields what `parquet_source` does, and failures in the place of rows, row groups or files.
+
+    Raises:
+      CorpusError: the file lacks a column, or the column holds no text.
     """
     path = to_place(path)
     name = path.name if name is None else name
     try:
         file = open_parquet(path)
     except CorpusError as error:
-        yield unread(name, error, broken)
+        yield ReadFailure(name, error)
         return
     with file:
-        check_columns(path, file, [field, *fields, *(one for one in keep or () if one != OWN_ID)])
+        check_columns(path, file, [field, *fields, *(column for column in keep or () if column != OWN_ID)])
         _check_text(path, file, field)
-        asked = {one: kind for one, kind in (keep or {}).items() if one in file.schema_arrow.names}
+        types = {column: kind for column, kind in (keep or {}).items() if column in file.schema_arrow.names}
         first = 0
         for group in range(file.num_row_groups):
             try:
-                for row, found in _rows(file, path, group, first, field, fields, asked):
-                    found = _bounded(found, max_document, f"{path}: row {row}")
-                    if isinstance(found, CorpusError):
-                        yield unread(f"{name}:{row}", found, broken)
+                for row, record in _rows(file, path, group, first, field, fields, types):
+                    record = _bounded(record, max_document, f"{path}: row {row}")
+                    if isinstance(record, CorpusError):
+                        yield ReadFailure(f"{name}:{row}", record)
                     else:
-                        yield found._replace(id=f"{name}:{row}")
+                        yield record._replace(id=f"{name}:{row}")
             except _RowsError as error:
-                yield unread(f"{name}:row group {group}", error, broken)
+                yield ReadFailure(f"{name}:row group {group}", error)
             first += file.metadata.row_group(group).num_rows
 
 
@@ -93,48 +107,51 @@ def _rows(
     first: int,
     field: str,
     fields: Sequence[str],
-    keep: Mapping[str, Any],
+    types: Mapping[str, Any],
 ) -> Iterator[tuple[int, Record | CorpusError]]:
     import pyarrow
 
     where, row = f"{path}: row group {group}", first
-    columns = list(dict.fromkeys([field, *fields, *keep]))
+    columns = list(dict.fromkeys([field, *fields, *types]))
     try:
         for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
             texts = _texts(batch.column(field))
-            metas = {one: batch.column(one).to_pylist() for one in fields}
-            kept = cast_columns(batch, keep, where)
-            for place, text in enumerate(texts):
-                values = {one: metas[one][place] for one in fields}
-                found = _record(text, values, f"{where}, row {row}")
-                if keep and isinstance(found, Record):
-                    found = found._replace(kept={one: kept[one][place] for one in keep})
-                yield row, found
+            metas = {column: batch.column(column).to_pylist() for column in fields}
+            kept = cast_columns(batch, types, where)
+            for index, text in enumerate(texts):
+                values = {column: metas[column][index] for column in fields}
+                record = _record(text, values, f"{where}, row {row}")
+                if types and isinstance(record, Record):
+                    record = record._replace(kept={column: kept[column][index] for column in types})
+                yield row, record
                 row += 1
     except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
-        raise _RowsError(f"{where}: cannot be read as Parquet ({reason(error)}); make it again") from error
+        raise _RowsError(
+            f"{where}: cannot be read as Parquet ({error_reason(error)}); make it again"
+        ) from error
 
 
-def _bounded(found: Record | CorpusError, most: int, where: str) -> Record | CorpusError:
+def _bounded(record: Record | CorpusError, most: int, where: str) -> Record | CorpusError:
+    """The record, or an error if its text is too long."""
     try:
-        # A character has at most four bytes, and few texts are so long that these have to be counted.
-        if isinstance(found, Record) and 4 * len(found.text) > most:
-            check_length(len(found.text.encode("utf-8", "surrogatepass")), most, where)
+        # A character has at most four bytes, so only few texts are long enough that bytes must be counted.
+        if isinstance(record, Record) and 4 * len(record.text) > most:
+            check_length(len(record.text.encode("utf-8", "surrogatepass")), most, where)
     except CorpusError as error:
         return error
-    return found
+    return record
 
 
 def _texts(column: Any) -> list[str | UnicodeDecodeError | None]:
-    """The texts of some rows; Parquet readers take a writer's word that they are UTF-8."""
+    """The texts of some rows. Readers of Parquet trust the writer that they are UTF-8, so some may not be."""
     try:
         values = column.to_pylist()
     except UnicodeDecodeError:
-        return [_tried(value) for value in column]
+        return [_as_text(value) for value in column]
     return [_decoded(value) if isinstance(value, bytes) else value for value in values]
 
 
-def _tried(value: Any) -> str | UnicodeDecodeError | None:
+def _as_text(value: Any) -> str | UnicodeDecodeError | None:
     try:
         return value.as_py()
     except UnicodeDecodeError as error:
@@ -170,38 +187,40 @@ def open_parquet(path: Place) -> Any:
     """Returns a `pyarrow.parquet.ParquetFile`.
 
     Raises:
-        CorpusError: the file cannot be read, or is no Parquet.
+      CorpusError: the file cannot be read, or is no Parquet.
     """
     import pyarrow.parquet
 
     try:
-        # Of a remote file what is needed of a row group comes at once.
+        # Of a remote file, all that is needed of a row group is fetched in one request.
         is_remote = isinstance(path, RemotePath)
         options = {"pre_buffer": True} if is_remote else {}
         return pyarrow.parquet.ParquetFile(path.open_anywhere() if is_remote else path, **options)
     except (*UNREADABLE, pyarrow.ArrowException, OSError) as error:
         kind = CorpusError if getattr(error, "errno", None) is None else UnreachableError
-        raise kind(f"{path}: cannot be read as Parquet ({reason(error)}); make it again") from error
+        raise kind(f"{path}: cannot be read as Parquet ({error_reason(error)}); make it again") from error
 
 
-def check_columns(path: Place, file: Any, named: Sequence[str]) -> None:
-    """Refuses columns that a file does not have.
+def check_columns(path: Place, file: Any, wanted: Sequence[str]) -> None:
+    """Raises an error if a file lacks a column, or has two of one name.
 
     Args:
-        path: the file, for the message.
-        file: from `open_parquet`.
-        named: the columns.
+      path: the file, for the message.
+      file: from `open_parquet`.
+      wanted: names of columns.
 
     Raises:
-        CorpusError: names those there are, or the one that stands twice.
+      CorpusError: a column is missing (names those there are), or occurs twice.
     """
     columns = file.schema_arrow.names
-    for asked in named:
-        if asked not in columns:
-            there = ", ".join(map(repr, columns)) or "none"
-            raise CorpusError(f"{path}: no column {asked!r}; the columns there are {there}: name one of them")
-        if columns.count(asked) > 1:
-            raise CorpusError(f"{path}: {columns.count(asked)} columns are called {asked!r}; rename one")
+    for column in wanted:
+        if column not in columns:
+            known = ", ".join(map(repr, columns)) or "none"
+            raise CorpusError(
+                f"{path}: no column {column!r}; the columns there are {known}: name one of them"
+            )
+        if columns.count(column) > 1:
+            raise CorpusError(f"{path}: {columns.count(column)} columns are called {column!r}; rename one")
 
 
 def _check_text(path: Place, file: Any, field: str) -> None:
@@ -211,19 +230,19 @@ def _check_text(path: Place, file: Any, field: str) -> None:
 
 
 def cast_columns(batch: Any, types: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
-    """Returns the values of some rows, as Arrow's scalars, or as Python's where they are nested.
+    """Returns the values of some columns: Arrow scalars, or Python values where a column is nested.
 
     Args:
-        batch: a `pyarrow.RecordBatch`.
-        types: by column the Arrow type that it is cast to; None: none.
-        where: file and row group, for errors.
+      batch: a `pyarrow.RecordBatch`.
+      types: by column, the Arrow type that it is cast to; None: no cast.
+      where: file and row group, for errors.
 
     Raises:
-        CorpusError: a column cannot be cast to its type.
+      CorpusError: a column cannot be cast to its type.
     """
     import pyarrow
 
-    found = {}
+    values = {}
     for name, kind in types.items():
         column = batch.column(name)
         column = getattr(column, "storage", column)
@@ -234,8 +253,8 @@ def cast_columns(batch: Any, types: Mapping[str, Any], where: str) -> dict[str, 
                 f"{where}: the column {name!r} that is kept cannot be made {kind}, as in other files "
                 f"({str(error).splitlines()[0]}); make it so, or do not keep it"
             ) from error
-        found[name] = column.to_pylist() if pyarrow.types.is_nested(column.type) else list(column)
-    return found
+        values[name] = column.to_pylist() if pyarrow.types.is_nested(column.type) else list(column)
+    return values
 
 
 def _is_text(kind: Any) -> bool:
@@ -244,7 +263,7 @@ def _is_text(kind: Any) -> bool:
 
     while types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         kind = kind.value_type
-    # What is spelled as text and has a type of its own, such as JSON.
+    # An extension type that is stored as text, such as JSON.
     kind = getattr(kind, "storage_type", kind)
     tests = (
         types.is_string,

@@ -1,14 +1,13 @@
-"""What every source yields, and the one error that a user's corpus can cause."""
+"""The records that every source yields, and what a source does with a record that it cannot read."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from jaxlm.errors import CorpusError
 
-Broken = Literal["stop", "yield"]
-# Bytes of a document, where nobody says more: what a compressed file may claim has no other end.
+# The default limit of a document's bytes: without one, a small compressed file could decompress without end.
 MAX_DOCUMENT = 1 << 26
-# The field in which a corpus names its records, where it has one.
+# The field that holds a record's own id, in files that have such a field.
 OWN_ID = "id"
 
 
@@ -16,17 +15,18 @@ class Record(NamedTuple):
     """One document, sequence or function of a corpus.
 
     Attributes:
-        id: where it came from, readable and unique within its corpus: `tales.txt:12`,
-            `json.decoder:py_scanstring@69`.
-        text: what the tokenizer encodes.
-        meta: what else the source knows. `group` (optional) names what must not be divided between splits, a
-            module say; `where` (optional) file and line, for errors, where the id does not say them.
-        kept: columns that travel beside the text, by name, where some were asked for: values as Arrow takes
-            them.
+      id: readable, unique within the corpus, and names the place in the corpus: `tales.txt:12`,
+        `json.decoder:py_scanstring@69`.
+      text: what the tokenizer encodes.
+      meta: further text by name. `group` (optional): records of one group, a module for example, stay in one
+        split. `where` (optional): file and line, for error messages, where the id does not tell them.
+      kept: the user's columns that were asked for, by name, as values that Arrow takes; None: no column was
+        asked for.
 
     Example:
-        >>> Record("tales.txt:1", "once upon a time", {}).text
-        'once upon a time'
+      >>> from jaxlm.data import Record
+      >>> Record("tales.txt:1", "once upon a time", {}).text
+      'once upon a time'
     """
 
     id: str
@@ -36,72 +36,102 @@ class Record(NamedTuple):
 
 
 def check_length(size: int, most: int, where: str) -> None:
-    """Refuses a document that is longer than documents may be.
+    """Raises an error if a document is longer than the limit.
 
     Args:
-        size: of the document, or of what was read of it so far.
-        most: bytes that it may have.
-        where: file and line, for the message.
+      size: bytes of the document, or of the part read so far.
+      most: the limit, in bytes.
+      where: file and line, for the message.
 
     Raises:
-        TooLongError: it is longer.
+      TooLongError: `size` is above the limit.
 
     Example:
-        >>> check_length(9, 8, "a.txt:1")
-        Traceback (most recent call last):
-        ...
-        jaxlm.data.sources._records.TooLongError: a.txt:1: a document of more than 8 bytes; divide it, or raise ...
+      >>> from jaxlm.data.sources._records import check_length
+      >>> check_length(9, 8, "a.txt:1")
+      Traceback (most recent call last):
+      ...
+      jaxlm.data.sources._records.TooLongError: a.txt:1: a document of more than 8 bytes; divide it, ...
     """
     if size > most:
-        told = f"{where}: a document of more than {most:,} bytes"
-        raise TooLongError(f"{told}; divide it, or raise max_document, if it is meant to be so long")
+        raise TooLongError(
+            f"{where}: a document of more than {most:,} bytes; divide it, or raise max_document, if it is "
+            f"meant to be so long"
+        )
 
 
 class TooLongError(CorpusError):
-    """A document is longer than documents may be."""
+    """A document is longer than `max_document`."""
 
 
 class UnreachableError(CorpusError):
-    """Reading has failed for no fault of the content, and may succeed another time.
+    """A file could not be read although nothing is wrong with its content; another attempt may succeed.
 
-    A corpus read on behind it would be another one: it ends every reading.
+    This error always stops the reading: if the reading went on, the missing part would change the corpus.
     """
 
 
 class UnreadableRecord(NamedTuple):
-    """What stands in a source's stream for a piece of the corpus that could not be read.
+    """Takes the place of a record that could not be read, in the stream of a source.
 
     Attributes:
-        id: as a record's: `tales.jsonl:12`, `tales.parquet:row group 3`.
-        error: one line: what was expected, what came, where.
+      id: as a record's id: `tales.jsonl:12`, `tales.parquet:row group 3`.
+      error: one line: what was expected, what came, and where.
 
     Example:
-        >>> UnreadableRecord("a.jsonl:2", "a.jsonl:2: not JSON").id
-        'a.jsonl:2'
+      >>> from jaxlm.data import UnreadableRecord
+      >>> UnreadableRecord("a.jsonl:2", "a.jsonl:2: not JSON").id
+      'a.jsonl:2'
     """
 
     id: str
     error: str
 
 
-def unread(id: str, error: CorpusError, broken: Broken) -> UnreadableRecord:
-    """Returns an error as an item of the stream, or raises it where broken pieces stop the reading.
+class ReadFailure(NamedTuple):
+    """A record that could not be read, before it is decided whether it stops the reading.
 
-    Args:
-        id: of the piece.
-        error: what is wrong with it.
-        broken: "yield" or "stop".
+    Attributes:
+      id: as a record's id.
+      error: what is wrong with the record.
+    """
 
-    Returns:
-        The item.
+    id: str
+    error: CorpusError
+
+
+# What the reader of each format yields.
+Item = Record | ReadFailure
+
+
+def raise_failures(items: Iterator[Item]) -> Iterator[Record]:
+    """Yields the records; the first failure is raised.
 
     Raises:
-        CorpusError: the error itself, with "stop", or where it is an `UnreachableError`.
+      CorpusError: the error of the first failure.
+    """
+    for item in items:
+        if isinstance(item, ReadFailure):
+            raise item.error
+        yield item
+
+
+def yield_failures(items: Iterator[Item]) -> Iterator[Record | UnreadableRecord]:
+    """Yields the records, and an `UnreadableRecord` for each failure.
+
+    Raises:
+      UnreachableError: a failure is one that another attempt may not have.
 
     Example:
-        >>> unread("a.txt:1", CorpusError("a.txt:1: not UTF-8"), "yield")
-        Unread(id='a.txt:1', error='a.txt:1: not UTF-8')
+      >>> from jaxlm.data import CorpusError
+      >>> from jaxlm.data.sources._records import ReadFailure, yield_failures
+      >>> next(yield_failures(iter([ReadFailure("a.txt:1", CorpusError("a.txt:1: not UTF-8"))])))
+      UnreadableRecord(id='a.txt:1', error='a.txt:1: not UTF-8')
     """
-    if broken == "stop" or isinstance(error, UnreachableError):
-        raise error
-    return UnreadableRecord(id, " ".join(str(error).split()))
+    for item in items:
+        if isinstance(item, Record):
+            yield item
+        elif isinstance(item.error, UnreachableError):
+            raise item.error
+        else:
+            yield UnreadableRecord(item.id, " ".join(str(item.error).split()))

@@ -1,4 +1,4 @@
-"""Files at URLs, which are opened where they are read."""
+"""Files at URLs, which are opened when they are read."""
 
 import contextlib
 import functools
@@ -8,23 +8,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from jaxlm.data.sources._records import CorpusError, UnreachableError
-from jaxlm.io import open_filesystem, reason, shown_url, split_root, split_url
+from jaxlm.io import error_reason, open_filesystem, shown_url, split_root, split_url
 
-# A request a read: many small ones would take longer than what they bring.
+# Bytes that one request reads: many small requests would cost more time than their content takes.
 BYTES_A_REQUEST = 1 << 23
 
 
 class RemotePath(NamedTuple):
-    """A file or folder at a URL, with what of `pathlib.Path` sources ask for; pickled, it is words.
+    """A file or folder at a URL, with the part of `pathlib.Path` that sources use; pickles as two strings.
 
     Attributes:
-        root: URL of the file system, to the bucket or host and with its options.
-        key: the path below.
+      root: the URL of the file system, up to the bucket or host, with its options.
+      key: the path below the root.
 
     Example:
-        >>> path = RemotePath.parse("s3://bucket/corpus/a.jsonl.gz?region=eu-north-1")
-        >>> str(path), path.name, path.suffixes
-        ('s3://bucket/corpus/a.jsonl.gz', 'a.jsonl.gz', ['.jsonl', '.gz'])
+      >>> from jaxlm.data import RemotePath
+      >>> path = RemotePath.parse("s3://bucket/corpus/a.jsonl.gz?region=eu-north-1")
+      >>> str(path), path.name, path.suffixes
+      ('s3://bucket/corpus/a.jsonl.gz', 'a.jsonl.gz', ['.jsonl', '.gz'])
     """
 
     root: str
@@ -40,17 +41,17 @@ class RemotePath(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The last word of the path."""
+        """The last part of the path."""
         return self._bare.name
 
     @property
     def suffix(self) -> str:
-        """The last ending."""
+        """The last ending, `.gz`."""
         return self._bare.suffix
 
     @property
     def suffixes(self) -> list[str]:
-        """Every ending."""
+        """Every ending, `[".jsonl", ".gz"]`."""
         return self._bare.suffixes
 
     @property
@@ -59,35 +60,39 @@ class RemotePath(NamedTuple):
         return PurePosixPath(self.key.partition("?")[0] if is_http else self.key)
 
     def located(self) -> tuple[Any, str]:
-        """Returns the file system and the path within it."""
-        filesystem, base = _opened(self.root)
+        """Returns the `pyarrow.fs.FileSystem` and the path within it."""
+        filesystem, base = _open_root(self.root)
         return filesystem, f"{base.rstrip('/')}/{self.key}" if base else self.key
 
     def below(self, path: str) -> "RemotePath":
-        """Returns a file of the same file system by its path within it."""
-        base = _opened(self.root)[1].strip("/")
+        """Returns the file of the same file system at a path within it."""
+        base = _open_root(self.root)[1].strip("/")
         return self._replace(key=path.lstrip("/").removeprefix(base).strip("/"))
 
     def open(self) -> io.BufferedReader:
-        """Returns its bytes, as they come.
+        """Returns a stream of the bytes, to be read in order.
 
         Raises:
-            UnreachableError: if it cannot be opened, and the stream where it cannot be read.
+          UnreachableError: the file cannot be opened; the stream raises the same if it cannot be read.
         """
-        with reading(self):
+        with remote_errors(self):
             filesystem, path = self.located()
             stream = filesystem.open_input_stream(path, compression=None)
         return io.BufferedReader(_RemoteStream(self, stream), BYTES_A_REQUEST)
 
     def open_anywhere(self) -> io.RawIOBase:
-        """Returns its bytes, to be read from any place; raises as `open`."""
-        with reading(self):
+        """Returns a stream of the bytes that can seek.
+
+        Raises:
+          UnreachableError: as `open`.
+        """
+        with remote_errors(self):
             filesystem, path = self.located()
             return _RemoteStream(self, filesystem.open_input_file(path))
 
 
 class _RemoteStream(io.RawIOBase):
-    """A file of `pyarrow`'s as one of Python's, whose failures are told from wrong content."""
+    """A file of pyarrow as a Python file; its failures are told apart from wrong content."""
 
     def __init__(self, path: RemotePath, file: Any) -> None:
         self._path, self._file = path, file
@@ -99,19 +104,19 @@ class _RemoteStream(io.RawIOBase):
         return self._file.seekable()
 
     def readinto(self, buffer: Any) -> int:
-        with reading(self._path):
+        with remote_errors(self._path):
             return self._file.readinto(buffer)
 
-    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        with reading(self._path):
-            return self._file.seek(place, whence)
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with remote_errors(self._path):
+            return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        with reading(self._path):
+        with remote_errors(self._path):
             return self._file.tell()
 
     def close(self) -> None:
-        with reading(self._path):
+        with remote_errors(self._path):
             self._file.close()
         super().close()
 
@@ -120,27 +125,28 @@ Place = Path | RemotePath
 
 
 def to_place(path: str | Place) -> Place:
-    """Returns where a file lies: here, or at a URL; `file://` is here.
+    """Returns a `Path` for a local file (also at `file://`), a `RemotePath` for one at another URL.
 
     Example:
-        >>> to_place("memory://corpus/a.txt")
-        RemotePath(root='memory://corpus', key='a.txt')
+      >>> from jaxlm.data.sources._remote import to_place
+      >>> to_place("memory://corpus/a.txt")
+      RemotePath(root='memory://corpus', key='a.txt')
     """
-    found = split_url(path) if isinstance(path, str) else None
-    if found is None:
-        return path if isinstance(path, RemotePath) else Path(path)
-    return Path(found[1]) if found[0] == "file" else RemotePath.parse(path)
+    if isinstance(path, str) and (parts := split_url(path)) is not None:
+        scheme, rest = parts
+        return Path(rest) if scheme == "file" else RemotePath.parse(path)
+    return path if isinstance(path, RemotePath) else Path(path)
 
 
 @contextlib.contextmanager
-def reading(place: Place) -> Iterator[None]:
-    """Raises what goes wrong with a file as one line.
+def remote_errors(place: Place) -> Iterator[None]:
+    """Raises the errors of reading a file as an `UnreachableError` of one line.
 
     Args:
-        place: the file or folder, for the message.
+      place: the file or folder, for the message.
 
     Raises:
-        UnreachableError: for an OSError; of a remote file for whatever its file system's library raises.
+      UnreachableError: for an `OSError`; for a remote file, for whatever its file system's library raises.
     """
     try:
         yield
@@ -149,12 +155,12 @@ def reading(place: Place) -> Iterator[None]:
     except Exception as error:
         if isinstance(place, Path) and not isinstance(error, OSError):
             raise
-        raise UnreachableError(f"{place}: cannot be read ({reason(error)})") from error
+        raise UnreachableError(f"{place}: cannot be read ({error_reason(error)})") from error
 
 
 @functools.lru_cache(64)
-def _opened(root: str) -> tuple[Any, str]:
-    """Kept, as opening may ask a server."""
+def _open_root(root: str) -> tuple[Any, str]:
+    """Opens a file system; cached, because opening may ask a server."""
     try:
         return open_filesystem(root)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The files that a URL stands for: one, those below a folder, or those that a pattern matches."""
+"""The files that a URL names: one file, the files below a folder, or those that match a pattern."""
 
 import fnmatch
 import glob
@@ -7,47 +7,49 @@ from typing import Any
 
 from jaxlm.data.sources._local_files import ANY_DEPTH
 from jaxlm.data.sources._records import CorpusError
-from jaxlm.data.sources._remote import RemotePath, reading
+from jaxlm.data.sources._remote import RemotePath, remote_errors
 
 
 def find_remote(url: str) -> tuple[RemotePath | None, list[RemotePath]]:
-    """Returns the folder that a URL names, None where it names none, and the files that it stands for.
+    """Returns the folder that a URL names (None if it names none), and the files that it stands for.
 
     Args:
-        url: of a file, a folder (every file below it, hidden ones left out) or a glob pattern; a name that
-            looks like a pattern and is there is no pattern.
+      url: of a file, of a folder (for every file below it that is not hidden), or a glob pattern. A name that
+        looks like a pattern but exists is taken as a name.
 
     Raises:
-        CorpusError: the file system cannot be opened or listed, nothing is there, or nothing matches.
+      CorpusError: the file system cannot be opened or listed, nothing is there, or nothing matches.
 
     Example:
-        >>> import fsspec
-        >>> fsspec.filesystem("memory").pipe_file("/tales/old/a.txt", b"once")
-        >>> [str(path) for path in find_remote("memory://tales/*/*.txt")[1]]
-        ['memory://tales/old/a.txt']
+      >>> from jaxlm.data.sources._remote_files import find_remote
+      >>> import fsspec
+      >>> fsspec.filesystem("memory").pipe_file("/tales/old/a.txt", b"once")
+      >>> [str(path) for path in find_remote("memory://tales/*/*.txt")[1]]
+      ['memory://tales/old/a.txt']
     """
-    place = RemotePath.parse(url)
-    with reading(place):
-        filesystem, path = place.located()
-        _forget(filesystem)
+    remote = RemotePath.parse(url)
+    with remote_errors(remote):
+        filesystem, path = remote.located()
+        _clear_listings(filesystem)
         kind = _kind(filesystem, path)
-        if kind != "NotFound" or not glob.has_magic(place.key):
-            return (None if kind == "File" else place), _named(place, filesystem, path, kind)
-        base = place._replace(key="").located()[1]
-        found = [place.below(one) for one in _glob(filesystem, base, place.key.split("/"))]
-    if not found:
-        raise CorpusError(f"no file matches the pattern {str(place)!r}; check it, and that it may be listed")
-    return None, found
+        if kind != "NotFound" or not glob.has_magic(remote.key):
+            return (None if kind == "File" else remote), _files(remote, filesystem, path, kind)
+        base = remote._replace(key="").located()[1]
+        matches = [remote.below(match) for match in _glob(filesystem, base, remote.key.split("/"))]
+    if not matches:
+        raise CorpusError(f"no file matches the pattern {str(remote)!r}; check it, and that it may be listed")
+    return None, matches
 
 
-def _named(place: RemotePath, filesystem: Any, path: str, kind: str) -> list[RemotePath]:
+def _files(remote: RemotePath, filesystem: Any, path: str, kind: str) -> list[RemotePath]:
+    """The file itself, or the visible files below the folder."""
     if kind == "NotFound":
-        raise CorpusError(f"no file or folder at {str(place)!r}; check the URL, and that it may be read")
+        raise CorpusError(f"no file or folder at {str(remote)!r}; check the URL, and that it may be read")
     if kind == "File":
-        return [place]
-    below = [place.below(one.path) for one in _listed(filesystem, path, recursive=True) if one.is_file]
-    depth = len(place.key.split("/")) if place.key else 0
-    return [one for one in below if not _is_hidden(one.key.split("/")[depth:])]
+        return [remote]
+    below = [remote.below(info.path) for info in _listed(filesystem, path, recursive=True) if info.is_file]
+    depth = len(remote.key.split("/")) if remote.key else 0
+    return [file for file in below if not _is_hidden(file.key.split("/")[depth:])]
 
 
 def _kind(filesystem: Any, path: str) -> str:
@@ -62,22 +64,22 @@ def _listed(filesystem: Any, folder: str, *, recursive: bool) -> list[Any]:
 
 
 def _glob(filesystem: Any, folder: str, patterns: Sequence[str]) -> Iterator[str]:
-    """Yields the files that match, having listed no folder that cannot hold one."""
+    """Yields the files that match; lists only folders that can hold a match."""
     first, *rest = patterns
     if rest and not glob.has_magic(first):
         yield from _glob(filesystem, _join(folder, first), rest)
         return
-    for one in _listed(filesystem, folder, recursive=first == ANY_DEPTH):
-        words = one.path.strip("/").removeprefix(folder.strip("/")).strip("/").split("/")
+    for info in _listed(filesystem, folder, recursive=first == ANY_DEPTH):
+        words = info.path.strip("/").removeprefix(folder.strip("/")).strip("/").split("/")
         if first == ANY_DEPTH or not rest:
-            if one.is_file and _matches(words, patterns):
-                yield one.path
-        elif not one.is_file and _matches(words, [first]):
-            yield from _glob(filesystem, one.path, rest)
+            if info.is_file and _matches(words, patterns):
+                yield info.path
+        elif not info.is_file and _matches(words, [first]):
+            yield from _glob(filesystem, info.path, rest)
 
 
 def _matches(words: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Whether the words of a path are those of a pattern, by the rules of `glob.glob`."""
+    """Whether the parts of a path match those of a pattern, by the rules of `glob.glob`."""
     if not patterns:
         return not words
     if patterns[0] == ANY_DEPTH:
@@ -98,8 +100,8 @@ def _join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if folder else name
 
 
-def _forget(filesystem: Any) -> None:
-    """fsspec keeps lists of files, and a corpus may have grown since it was last looked at."""
+def _clear_listings(filesystem: Any) -> None:
+    """Clears the listings that fsspec caches, because a corpus may have grown since."""
     inner = getattr(getattr(filesystem, "handler", None), "fs", None)
     if inner is not None:
         inner.invalidate_cache()

@@ -8,30 +8,31 @@ from pathlib import Path
 from jaxlm.data.sources._library import library_fingerprint, module_name, python_files, stdlib
 from jaxlm.data.sources._records import Record
 
-# Part of the corpus' fingerprint: raise it when a record would come out differently.
+# Part of the corpus' fingerprint: increase it when the same file gives another record.
 CODE_VERSION = 1
 
 
 def python_source(
     root: str | Path | None = None, *, left_out: Counter[str] | None = None
 ) -> Iterator[Record]:
-    """Yields the source of every Python file below a folder, whole, as its author wrote it.
+    """Yields the whole source text of every Python file below a folder.
 
     Args:
-        root: the folder; None is this Python's standard library without its test suites and installed
-            packages.
-        left_out: where to count, under "modules", the files that are not in the encoding that they declare.
+      root: the folder; None is this Python's standard library without its test suites and installed
+        packages.
+      left_out: counts under "modules" the files that are not in the encoding that they declare.
 
     Yields:
-        Records whose id is the module's name, and its `group` too; lines end in one newline character.
+      Records whose id is the module's name, and its `group` too; lines end in one newline character.
 
     Raises:
-        CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
+      CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
 
     Example:
-        >>> record = next(python_source())
-        >>> record.id, "import" in record.text
-        ('__future__', True)
+      >>> from jaxlm.data import python_source
+      >>> record = next(python_source())
+      >>> record.id, "import" in record.text
+      ('__future__', True)
     """
     root = stdlib() if root is None else Path(root)
     for path in python_files(root):
@@ -47,13 +48,13 @@ def python_source(
 
 
 def python_fingerprint(root: str | Path | None = None) -> str:
-    """Returns a digest of what `python_source` would yield.
+    """Returns a digest of the records that `python_source` yields.
 
     Args:
-        root: the folder, as for `python_source`.
+      root: the folder, as for `python_source`.
 
     Returns:
-        SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
-        content.
+      SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
+      content.
     """
     return library_fingerprint(f"source {CODE_VERSION}", root)

@@ -13,16 +13,15 @@ from jaxlm.data.sources import _containers as containers
 from jaxlm.data.sources._encodings import UTF8, Encoding, Utf8Stream, encoding_of, ends_in_cr
 from jaxlm.data.sources._records import MAX_DOCUMENT, CorpusError, UnreachableError, check_length
 from jaxlm.data.sources._remote import Place, RemotePath
-from jaxlm.io import reason
+from jaxlm.io import error_reason
 
 BYTE_ORDER_MARK = "\ufeff"
-# What is looked at to tell encoding and line ends.
-HEAD = 1 << 16
+# Bytes from which the encoding and the line ends are recognised.
+HEAD_BYTES = 1 << 16
 BYTES_AT_ONCE = 1 << 20
 BYTES_DECOMPRESSED = 1 << 16
 
-
-# Whether a carriage return alone ends a line: always, never, or where a file's beginning has no line feed.
+# Whether a carriage return alone ends a line: always, never, or in a file whose beginning has no line feed.
 LoneCr = Literal["always", "never", "without_lf"]
 
 
@@ -30,15 +29,15 @@ def read_text(path: Place, max_document: int = MAX_DOCUMENT) -> str:
     """Returns the whole file as text.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
-        max_document: the most bytes that it may hold, decompressed.
+      path: a file, plain, `.gz` or `.zst`, in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+      max_document: the most bytes that it may hold, decompressed.
 
     Returns:
-        Its text without the mark.
+      The text without the mark.
 
     Raises:
-        CorpusError: the file cannot be read, is longer, or is not in its encoding; names the line and the
-            byte.
+      CorpusError: the file cannot be read, is too long, or is not in its encoding; names the line and the
+        byte.
     """
     with _opened(path, "never") as (stream, encoding):
         data = stream.read(max_document + 1)
@@ -52,21 +51,19 @@ def read_text(path: Place, max_document: int = MAX_DOCUMENT) -> str:
 def read_lines(
     path: Place, lone_cr: LoneCr = "without_lf", max_document: int = MAX_DOCUMENT
 ) -> Iterator[tuple[int, str | CorpusError]]:
-    r"""Yields (line number from 1, line with its end), lazily, and goes on behind lines that are no text.
+    r"""Yields (line number from 1, line with its end) lazily, and goes on after lines that are no text.
 
-    `\n` and `\r\n` end a line, and `\r` alone where nothing else does (`lone_cr`), so that the numbers agree
-    with every editor's.
+    `\n` and `\r\n` end a line; `\r` alone does so as `lone_cr` says. So the numbers agree with an editor's.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`: UTF-8, or UTF-16 or UTF-32 if a byte order mark says so.
-        lone_cr: whether a carriage return without a line feed behind it ends a line, which it is then given:
-            "always", "never", or "without_lf", in a file whose first 64 KiB have none.
-        max_document: the most bytes of a line, decompressed; a longer one is never held whole.
+      path: a file, plain, `.gz` or `.zst`, in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+      lone_cr: whether a carriage return without a line feed after it ends a line (it then becomes a line
+        feed): "always", "never", or "without_lf", which means in a file whose first 64 KiB have no line feed.
+      max_document: the most bytes of a line, decompressed; a longer line is never held as a whole.
 
     Yields:
-        Every line, blank ones included, without the mark; in the place of one that is longer or not in the
-        file's encoding, and of all that follows where the file itself cannot be read any further, the error
-        that names it.
+      Every line, blank ones too, without the mark. In the place of a line that is too long or not in the
+      file's encoding comes its error; where the file cannot be read any further, one error ends the stream.
     """
     number = start = 0
     try:
@@ -90,7 +87,7 @@ def read_lines(
 
 
 def _skip_line(stream: io.BufferedIOBase, raw: bytes) -> int:
-    """Goes on to the end of a line whose beginning was read; returns how many bytes that took."""
+    """Reads to the end of a line whose beginning was read; returns how many bytes that were."""
     skipped = 0
     while raw and not raw.endswith(b"\n"):
         raw = stream.readline(BYTES_AT_ONCE)
@@ -99,14 +96,14 @@ def _skip_line(stream: io.BufferedIOBase, raw: bytes) -> int:
 
 
 def count_bytes(path: Place, lone_cr: LoneCr = "without_lf") -> tuple[int, int, bool]:
-    """Returns how many line ends a file has, how many lines begin with ">", and whether its last has no end.
+    """Returns the number of line ends, of lines that begin with ">", and whether the last line has no end.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`.
-        lone_cr: as for `read_lines`.
+      path: a file, plain, `.gz` or `.zst`.
+      lone_cr: as for `read_lines`.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
     with _opened(path, lone_cr) as (stream, _):
         *_, counted = _counted(stream)
@@ -114,20 +111,20 @@ def count_bytes(path: Place, lone_cr: LoneCr = "without_lf") -> tuple[int, int, 
 
 
 def count_head(path: RemotePath, stored: int, lone_cr: LoneCr = "without_lf") -> tuple[int, int]:
-    """Returns how many line ends, and lines that begin with ">", the first stored bytes of a file hold.
+    """Returns the number of line ends, and of lines that begin with ">", in the first bytes of a file.
 
     Args:
-        path: a file, plain, `.gz` or `.zst`.
-        stored: how many bytes of it are read.
-        lone_cr: as for `read_lines`.
+      path: a file, plain, `.gz` or `.zst`.
+      stored: how many bytes are read, as they are stored.
+      lone_cr: as for `read_lines`.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
     with path.open() as stream:
         head = io.BytesIO(stream.read(stored))
     lines = headers = 0
-    # What is compressed ends in the middle of something.
+    # The first bytes of a compressed file end in the middle of a block.
     with contextlib.suppress(EOFError, OSError, zlib.error), _decompressed(head, path) as stream:
         for counted in _counted(_as_utf8(stream, path, lone_cr)[0]):
             lines, headers, _ = counted
@@ -135,7 +132,7 @@ def count_head(path: RemotePath, stored: int, lone_cr: LoneCr = "without_lf") ->
 
 
 def _counted(stream: io.BufferedIOBase) -> Iterator[tuple[int, int, bool]]:
-    """Yields, block by block, line ends, lines that begin with ">", and whether the last has no end."""
+    """Yields after each block: line ends, lines that begin with ">", and whether the last line has no end."""
     lines = headers = 0
     last = b"\n"
     yield lines, headers, False
@@ -149,7 +146,7 @@ def _counted(stream: io.BufferedIOBase) -> Iterator[tuple[int, int, bool]]:
 
 @contextlib.contextmanager
 def _opened(path: Place, lone_cr: LoneCr) -> Iterator[tuple[io.BufferedIOBase, Encoding]]:
-    """The bytes of a text as UTF-8, and the encoding that they were in."""
+    """Opens the bytes of a text as UTF-8, with the encoding that they had."""
     try:
         with _stream(path) as stream:
             yield _as_utf8(stream, path, lone_cr)
@@ -158,32 +155,34 @@ def _opened(path: Place, lone_cr: LoneCr) -> Iterator[tuple[io.BufferedIOBase, E
             f"{path}: compressed data is damaged or cut short ({error}); make it again"
         ) from error
     except OSError as error:
-        # Without a number it is a decompressor's, with one the computer's.
+        # An error without a number comes from a decompressor, one with a number from the system.
         kind = CorpusError if error.errno is None else UnreachableError
-        raise kind(f"{path}: cannot be read ({reason(error)})") from error
+        raise kind(f"{path}: cannot be read ({error_reason(error)})") from error
 
 
 def _as_utf8(stream: io.BufferedIOBase, path: Place, lone_cr: LoneCr) -> tuple[io.BufferedIOBase, Encoding]:
     head = _head(stream)
     container = containers.container_by_magic(head)
     if container is not None:
-        raise containers.container_error(path, container, is_inside=path.suffix.lower() in containers.READ)
+        raise containers.container_error(
+            path, container, is_inside=path.suffix.lower() in containers.READABLE_CONTAINERS
+        )
     encoding = encoding_of(head, str(path))
     is_ended = lone_cr == "always" or (lone_cr == "without_lf" and ends_in_cr(head, encoding))
-    is_plain = isinstance(path, Path) and path.suffix.lower() not in containers.READ
+    is_plain = isinstance(path, Path) and path.suffix.lower() not in containers.READABLE_CONTAINERS
     if encoding.name == UTF8 and not is_ended and is_plain and stream.seekable():
-        # As it is, and from its start: that costs less than to read through another stream.
+        # The file itself, from its start: reading through another stream would cost time.
         stream.seek(0)
         return stream, encoding
     return io.BufferedReader(Utf8Stream(head, stream, encoding, is_ended), BYTES_AT_ONCE), encoding
 
 
 def _head(stream: io.BufferedIOBase) -> bytes:
-    """The first bytes; of what is damaged those before the damage, which the next reading will meet again."""
+    """The first bytes. Those before any damage, which the next reading meets again."""
     head = b""
-    while len(head) < HEAD:
+    while len(head) < HEAD_BYTES:
         try:
-            block = stream.read1(HEAD - len(head))
+            block = stream.read1(HEAD_BYTES - len(head))
         except (EOFError, OSError, zlib.error):
             if not head:
                 raise
@@ -196,18 +195,22 @@ def _head(stream: io.BufferedIOBase) -> bytes:
 
 @contextlib.contextmanager
 def _stream(path: Place) -> Iterator[io.BufferedIOBase]:
-    """What a file holds, decompressed."""
-    with path.open() if isinstance(path, RemotePath) else open(path, "rb", BYTES_AT_ONCE) as stored:
-        own = containers.READ.get(path.suffix.lower())
-        found = containers.container_by_magic(stored.peek(containers.MAGIC_LENGTH)) if own else None
-        if found not in (None, own):
-            raise containers.container_error(path, found)
+    """Opens the content of a file, decompressed."""
+    with path.open() if isinstance(path, RemotePath) else _open_local(path) as stored:
+        named = containers.READABLE_CONTAINERS.get(path.suffix.lower())
+        actual = containers.container_by_magic(stored.peek(containers.MAGIC_LENGTH)) if named else None
+        if actual is not None and actual != named:
+            raise containers.container_error(path, actual)
         with _decompressed(stored, path) as stream:
             yield stream
 
 
+def _open_local(path: Path) -> io.BufferedReader:
+    return io.BufferedReader(io.FileIO(path), BYTES_AT_ONCE)
+
+
 def _decompressed(stored: io.BufferedIOBase, path: Place) -> io.BufferedIOBase:
-    """A stream of what a file holds, from one of what is stored."""
+    """The stream of a file's content, from the stream of its stored bytes."""
     if path.suffix.lower() == ".gz":
         return gzip.GzipFile(fileobj=stored)
     if path.suffix.lower() == ".zst":

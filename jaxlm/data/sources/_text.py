@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from jaxlm.data.sources._records import MAX_DOCUMENT, Broken, CorpusError, Record, UnreadableRecord, unread
+from jaxlm.data.sources._records import MAX_DOCUMENT, CorpusError, Item, ReadFailure, Record, raise_failures
 from jaxlm.data.sources._remote import Place, to_place
 from jaxlm.data.sources._streams import read_lines, read_text
 
@@ -17,76 +17,80 @@ def text_source(
     *,
     document: Document = "line",
     name: str | None = None,
-    broken: Broken = "stop",
     max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
+) -> Iterator[Record]:
     """Yields the documents of a text file.
 
     Args:
-        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
-        document: "line" makes each line that is not blank a document, "file" the whole file one.
-        name: what ids begin with; the file's name where None.
-        broken: whether what cannot be read stops the reading or is yielded as `UnreadableRecord`.
-        max_document: the most bytes of a document, decompressed.
+      path: a UTF-8 file, local or at a URL, plain, `.gz` or `.zst`.
+      document: "line" makes a document of each line that is not blank, "file" makes one of the whole file.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a document, decompressed.
 
     Yields:
-        Records `name:line`, or one record `name`.
+      Records `name:line`, or one record `name`.
 
     Raises:
-        CorpusError: the file cannot be read or is not UTF-8.
+      CorpusError: the file cannot be read or is not UTF-8.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "tales.txt").write_text("one\\n\\nthree\\n")
-        ...     [record.id for record in text_source(pathlib.Path(folder, "tales.txt"))]
-        ['tales.txt:1', 'tales.txt:3']
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import text_source
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "tales.txt").write_text("one\\n\\nthree\\n")
+      ...     [record.id for record in text_source(pathlib.Path(folder, "tales.txt"))]
+      ['tales.txt:1', 'tales.txt:3']
     """
+    return raise_failures(text_items(path, document=document, name=name, max_document=max_document))
+
+
+def text_items(
+    path: str | Place, *, document: Document, name: str | None, max_document: int
+) -> Iterator[Item]:
+    """Yields what `text_source` does, and failures in the place of what cannot be read."""
     path = to_place(path)
     name = path.name if name is None else name
     if document == "file":
         try:
             text = read_text(path, max_document)
         except CorpusError as error:
-            yield unread(name, error, broken)
+            yield ReadFailure(name, error)
             return
         yield Record(name, text, {})
         return
     for number, line in read_lines(path, max_document=max_document):
         if isinstance(line, CorpusError):
-            yield unread(f"{name}:{number}", line, broken)
+            yield ReadFailure(f"{name}:{number}", line)
         elif line and not line.isspace():
             yield Record(f"{name}:{number}", line.rstrip("\r\n"), {})
 
 
 def traces_source(
-    path: str | Place,
-    *,
-    name: str | None = None,
-    broken: Broken = "stop",
-    max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
+    path: str | Place, *, name: str | None = None, max_document: int = MAX_DOCUMENT
+) -> Iterator[Record]:
     """Yields the functions of a file of instruction traces, one a line.
 
-    A trace is pretokens separated by spaces with `[NEXT]` between instructions (none after the last):
+    A trace is pretokens separated by spaces, with `[NEXT]` between instructions and none after the last:
     `xor eax eax [NEXT] add rax [ rbx + 42 ]`.
 
     Args:
-        path: a UTF-8 file, here or at a URL, plain, `.gz` or `.zst`.
-        name: what ids begin with; the file's name where None.
-        broken: as for `text_source`.
-        max_document: as for `text_source`.
+      path: a UTF-8 file, local or at a URL, plain, `.gz` or `.zst`.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a line, decompressed.
 
     Yields:
-        Records `name:line` with single spaces between pretokens; blank lines are passed over.
+      Records `name:line` with single spaces between pretokens; blank lines are skipped.
 
     Raises:
-        CorpusError: the file cannot be read or is not UTF-8.
+      CorpusError: the file cannot be read or is not UTF-8.
     """
-    for record in text_source(path, name=name, broken=broken, max_document=max_document):
-        if isinstance(record, Record):
-            record = record._replace(text=" ".join(record.text.split()))
-        yield record
+    return raise_failures(traces_items(path, name=name, max_document=max_document))
+
+
+def traces_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[Item]:
+    """Yields what `traces_source` does, and failures in the place of what cannot be read."""
+    for item in text_items(path, document="line", name=name, max_document=max_document):
+        yield item._replace(text=" ".join(item.text.split())) if isinstance(item, Record) else item
 
 
 def jsonl_source(
@@ -96,55 +100,72 @@ def jsonl_source(
     fields: Sequence[str] = (),
     keep: Sequence[str] = (),
     name: str | None = None,
-    broken: Broken = "stop",
     max_document: int = MAX_DOCUMENT,
-) -> Iterator[Record | UnreadableRecord]:
+) -> Iterator[Record]:
     """Yields one record a line of a JSON Lines file.
 
     Args:
-        path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, here or at a URL; blank
-            lines are passed over.
-        field: the field that holds the text; null counts as an empty text.
-        fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null
-            does not.
-        keep: fields whose values go into `kept` as they are, None where a record lacks one.
-        name: what ids begin with; the file's name where None.
-        broken: as for `text_source`; a field that the first record of a file lacks stops the reading anyway.
-        max_document: the most bytes of a line, decompressed.
+      path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, local or at a URL; blank lines are
+        skipped.
+      field: the field that holds the text; null counts as an empty text.
+      fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null is
+        left out.
+      keep: fields whose values go into `kept` unchanged; None where a record lacks the field.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a line, decompressed.
 
     Yields:
-        Records `name:line`.
+      Records `name:line`.
 
     Raises:
-        CorpusError: a line is not a JSON object, lacks a field, or holds something else than text in `field`
-            (half a surrogate pair is no text) or than a value in another; names the line and the fields there
-            are.
+      CorpusError: a line is not a JSON object, lacks a field, holds no text in `field` (half a surrogate pair
+        is no text), or no plain value in a further field; names the line and the fields it has.
+    """
+    items = jsonl_items(path, field=field, fields=fields, keep=keep, name=name, max_document=max_document)
+    return raise_failures(items)
+
+
+def jsonl_items(
+    path: str | Place,
+    *,
+    field: str,
+    fields: Sequence[str],
+    keep: Sequence[str],
+    name: str | None,
+    max_document: int,
+) -> Iterator[Item]:
+    """Yields what `jsonl_source` does, and failures in the place of lines that cannot be read.
+
+    Raises:
+      CorpusError: the first record lacks a field: the request is wrong, not the record.
     """
     path = to_place(path)
     name = path.name if name is None else name
-    place, is_first = str(path), True
+    is_first = True
     for number, line in read_lines(path, max_document=max_document):
         try:
             if isinstance(line, CorpusError):
                 raise line
             if not line or line.isspace():
                 continue
-            yield _record(line, f"{name}:{number}", f"{place}:{number}", field, fields, keep)
+            yield _record(line, f"{name}:{number}", f"{path}:{number}", field, fields, keep)
             is_first = False
         except _FieldError as error:
-            yield unread(f"{name}:{number}", error, "stop" if is_first else broken)
+            if is_first:
+                raise
+            yield ReadFailure(f"{name}:{number}", error)
         except CorpusError as error:
-            yield unread(f"{name}:{number}", error, broken)
+            yield ReadFailure(f"{name}:{number}", error)
 
 
 class _FieldError(CorpusError):
-    """A record lacks a field: of a file's first one, the request is wrong and not the record."""
+    """A record lacks a field. If the first record of a file does, the request is wrong, not the record."""
 
 
 def _record(line: str, id: str, where: str, field: str, fields: Sequence[str], keep: Sequence[str]) -> Record:
     value = _object(line, where)
-    meta = {one: _scalar(value, one, where) for one in fields if _there(value, one, where) is not None}
-    kept = {one: value.get(one) for one in keep} if keep else None
+    meta = {name: _scalar(value, name, where) for name in fields if _entry(value, name, where) is not None}
+    kept = {name: value.get(name) for name in keep} if keep else None
     return Record(id, _text(value, field, where), meta, kept)
 
 
@@ -154,7 +175,7 @@ def _object(line: str, where: str) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise CorpusError(f"{where}: not JSON ({error}); expected one object a line") from error
     except ValueError as error:
-        # Python reads no integer of more than some thousand digits.
+        # Python refuses integers of more than some thousand digits.
         raise CorpusError(f"{where}: JSON that cannot be read ({error}); shorten the number") from error
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: expected a JSON object a line, got {type(value).__name__}")
@@ -162,7 +183,7 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
 
 def _decoded(line: str) -> Any:
-    """What `json.loads` says of a line without its end, and what it raises."""
+    """The value that `json.loads` gives for the line, or the error that it raises."""
     try:
         return DECODE(line)
     except (ValueError, RecursionError):
@@ -170,23 +191,23 @@ def _decoded(line: str) -> Any:
 
 
 def _text(value: dict[str, Any], field: str, where: str) -> str:
-    text = _there(value, field, where)
+    text = _entry(value, field, where)
     if not isinstance(text, str | None):
         raise CorpusError(f"{where}: field {field!r} should hold text, got {type(text).__name__}")
     return _encodable(text or "", field, where)
 
 
 def _scalar(value: dict[str, Any], field: str, where: str) -> str:
-    found = _there(value, field, where)
-    if not isinstance(found, str | int | float):
+    entry = _entry(value, field, where)
+    if not isinstance(entry, str | int | float):
         raise CorpusError(
             f"{where}: field {field!r} should hold text, a number or a truth value, got "
-            f"{type(found).__name__}"
+            f"{type(entry).__name__}"
         )
-    return _encodable(str(found), field, where)
+    return _encodable(str(entry), field, where)
 
 
-def _there(value: dict[str, Any], field: str, where: str) -> Any:
+def _entry(value: dict[str, Any], field: str, where: str) -> Any:
     if field not in value:
         there = ", ".join(map(repr, value)) or "none"
         raise _FieldError(f"{where}: no field {field!r}; the fields there are {there}: name one of them")
@@ -194,15 +215,15 @@ def _there(value: dict[str, Any], field: str, where: str) -> Any:
 
 
 def _encodable(text: str, field: str, where: str) -> str:
-    """The text itself, unless it holds a surrogate: JSON can escape half a pair, no encoding can write it."""
+    """The text; refused if it holds half a surrogate pair, which JSON can escape and UTF-8 cannot write."""
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        found = f"\\u{ord(text[error.start]):04x}"
+        escaped = f"\\u{ord(text[error.start]):04x}"
         raise CorpusError(
-            f"{where}: field {field!r} is not text at character {error.start} ({found}, half a surrogate "
+            f"{where}: field {field!r} is not text at character {error.start} ({escaped}, half a surrogate "
             f"pair); write the character whole, or leave it out"
         ) from error
     return text

@@ -1,4 +1,4 @@
-"""What tells a file's content from another: its size and time, its digest, or what its store says of it."""
+"""Versions of files: size and time, a digest of the content, or the version that a store gives."""
 
 import contextlib
 import hashlib
@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 
 from jaxlm import io
 from jaxlm.data.sources._records import CorpusError, UnreachableError
-from jaxlm.data.sources._remote import Place, RemotePath, reading
+from jaxlm.data.sources._remote import Place, RemotePath, remote_errors
 
-# Smaller files are read again at each start, which takes a moment.
+# Digests of larger files are remembered; smaller files are read again at each start.
 REMEMBERED_BYTES = 1 << 22
 REQUESTS_AT_ONCE = 16
-# How long ago a file was written whose digest may be remembered: file systems' clocks have ticks.
+# A digest is remembered only if the file was written longer ago than this, a tick of a file system's clock.
 STABLE_AFTER_NS = 2 * 10**9
-# What file systems call the digest of a file's content, and the time it was written at.
+# Names under which file systems tell the digest of a file's content, and the time of writing.
 DIGEST_KEYS = (
     "ETag",
     "etag",
@@ -33,65 +33,66 @@ DIGEST_KEYS = (
 )
 TIME_KEYS = ("mtime", "LastModified", "Last-Modified", "last_modified", "updated")
 
-T = TypeVar("T")
+PlaceType = TypeVar("PlaceType", bound=Place)
+Result = TypeVar("Result")
 
 
 def file_size(place: Place) -> int:
-    """Returns a file's size in bytes, as it is stored; 0 where its store does not say.
+    """Returns the size of a file in bytes, as it is stored; 0 if its store does not tell it.
 
     Raises:
-        CorpusError: it is not there.
+      CorpusError: there is no such file.
     """
-    with reading(place):
+    with remote_errors(place):
         if isinstance(place, RemotePath):
             filesystem, path = place.located()
-            return _there(place, filesystem.get_file_info(path)).size or 0
+            return _check_file(place, filesystem.get_file_info(path)).size or 0
         return place.stat().st_size
 
 
 def file_digest(place: Place) -> str:
     """Returns what identifies a file's content.
 
-    Of a local file it is the SHA-256; a large file's is remembered until its size or time changes. Of one at
-    a URL it is the size and the checksum that its store keeps (an ETag, say) or else the time at which it was
-    written; it is read only where its store says neither.
+    For a local file that is the SHA-256, which is remembered for a large file until its size or time changes.
+    For a file at a URL it is the size with the checksum that its store keeps (an ETag, for example), or else
+    with the time of writing; the file is read only if its store tells neither.
 
     Args:
-        place: the file.
+      place: the file.
 
     Returns:
-        The digest in hexadecimal, or the words of the store.
+      The digest in hexadecimal, or the text that the store gives.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
     if isinstance(place, RemotePath):
-        return _told(place) or content_digest(place)
-    version = _stamped(place)
+        return _store_version(place) or content_digest(place)
+    version = _size_and_times(place)
     memory = io.cache_root() / "digests" / hashlib.sha256(os.fsencode(place.absolute())).hexdigest()[:32]
     is_large = version[0] >= REMEMBERED_BYTES
     if is_large and (known := _remembered(memory, version)):
         return known
     digest = content_digest(place)
-    # Not of a file that was being written, which may have the same times with other bytes.
-    is_settled = _stamped(place) == version and max(version[1:3]) < time.time_ns() - STABLE_AFTER_NS
+    # Not for a file that was just written: it can have other bytes later with the same times.
+    is_settled = _size_and_times(place) == version and max(version[1:3]) < time.time_ns() - STABLE_AFTER_NS
     if is_large and is_settled:
         _remember(memory, version, digest)
     return digest
 
 
 def file_version(place: Place) -> str | None:
-    """Returns words that change when a file is written again; None where it is not there.
+    """Returns a text that changes when a file is written again; None for a missing file.
 
     Args:
-        place: the file; its content is not read.
+      place: the file; its content is not read.
 
     Raises:
-        UnreachableError: its store does not answer, which is no change.
+      UnreachableError: the store does not answer, which does not mean that the file changed.
     """
     try:
         if isinstance(place, RemotePath):
-            return _told(place) or f"{file_size(place)} bytes"
+            return _store_version(place) or f"{file_size(place)} bytes"
         status = place.stat()
         return f"{status.st_size} bytes, {status.st_mtime_ns}"
     except UnreachableError as error:
@@ -102,34 +103,34 @@ def file_version(place: Place) -> str | None:
         return None
 
 
-def map_concurrently(function: Callable[[Place], T], places: Sequence[Place]) -> list[T]:
-    """Returns what a function says of files, asked of several at once.
+def map_concurrently(function: Callable[[PlaceType], Result], places: Sequence[PlaceType]) -> list[Result]:
+    """Returns the results of a function for several files; calls it in threads.
 
     Args:
-        function: `file_digest`, `file_version` or `file_size`.
-        places: the files.
+      function: `file_digest`, `file_version` or `file_size`, for example.
+      places: the files.
     """
-    if len(places) < 2:  # which no thread need be started for
+    if len(places) < 2:  # no thread is needed
         return [function(place) for place in places]
     is_remote = any(isinstance(place, RemotePath) for place in places)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE if is_remote else os.cpu_count()) as pool:
         return list(pool.map(function, places))
 
 
-def _there(place: RemotePath, info: Any) -> Any:
+def _check_file(place: RemotePath, info: Any) -> Any:
     if not info.is_file:
         raise CorpusError(f"{place}: is no file (any more)")
     return info
 
 
-def _told(place: RemotePath) -> str | None:
-    """What a store says of a file's content."""
-    with reading(place):
+def _store_version(place: RemotePath) -> str | None:
+    """The version of a file's content that its store gives; None if it gives none."""
+    with remote_errors(place):
         filesystem, path = place.located()
-        # fsspec's says more than pyarrow's.
+        # fsspec tells more of a file than pyarrow.
         inner = getattr(getattr(filesystem, "handler", None), "fs", None)
         if inner is None:
-            info = _there(place, filesystem.get_file_info(path))
+            info = _check_file(place, filesystem.get_file_info(path))
             return None if info.mtime_ns is None else f"{info.size} bytes, mtime {info.mtime_ns}"
         inner.invalidate_cache(path)
         info = inner.info(path)
@@ -146,23 +147,23 @@ def _modified(filesystem: Any, path: str) -> list[str]:
 
 
 def content_digest(place: Place) -> str:
-    """Returns the SHA-256 of a file's bytes, having read them.
+    """Reads a file and returns the SHA-256 of its bytes.
 
     Args:
-        place: the file.
+      place: the file.
 
     Returns:
-        The digest in hexadecimal.
+      The digest in hexadecimal.
 
     Raises:
-        CorpusError: the file cannot be read.
+      CorpusError: the file cannot be read.
     """
-    with reading(place), place.open() if isinstance(place, RemotePath) else open(place, "rb") as file:
+    with remote_errors(place), place.open() if isinstance(place, RemotePath) else open(place, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _stamped(place: Path) -> list[int]:
-    with reading(place):
+def _size_and_times(place: Path) -> list[int]:
+    with remote_errors(place):
         status = place.stat()
         return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
@@ -176,7 +177,7 @@ def _remembered(memory: Path, version: list[int]) -> str | None:
 
 
 def _remember(memory: Path, version: list[int], digest: str) -> None:
-    """Failing to is no loss: the file is read again next time."""
+    """Writes the digest for the next time; if that fails the file is read again."""
     with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
         io.write_text(memory, json.dumps(io.seal({"version": version, "digest": digest})))

@@ -124,7 +124,7 @@ def read_table(payload: bytes) -> pa.Table:
         # Reading ahead leaves threads at work that may outlive the interpreter.
         return pq.read_table(pa.BufferReader(payload), pre_buffer=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise io.DamagedError(f"it cannot be read ({io.reason(error)})") from error
+        raise io.DamagedError(f"it cannot be read ({io.error_reason(error)})") from error
 
 
 def _metadata(payload: bytes) -> dict[str, str]:

@@ -96,16 +96,16 @@ def file_source(
     data.open_source(paths, format, document=document, field=field, fields=fields)
     files = data.find_files([str(path) for path in paths], format)
     sniff = format is None and document == "line"
-    broken = "yield" if on_error == "row" else "stop"
+    read = data.read_files_with_errors if on_error == "row" else data.read_files
     data.check_fields(files, keep, "leave it out, or give the texts as JSONL, CSV or Parquet")
     types = data.kept_column_types(files, tuple(dict.fromkeys(keep)))
     # It is there already, as the document's own.
     types.pop("id", None)
 
     # Of what can be pickled, so that it may be read on another machine.
-    how = {"sniff": sniff, "document": document, "field": field, "fields": fields, "broken": broken}
+    how = {"sniff": sniff, "document": document, "field": field, "fields": fields}
     how |= {"keep": types, "max_document": max_document}
-    documents = functools.partial(data.read_files, files, **how)
+    documents = functools.partial(read, files, **how)
     estimate = functools.partial(data.estimate_records, files, document=document)
     # Before the digests: what changes from here on is another corpus.
     places = [file.path for file in files]
@@ -124,7 +124,7 @@ def file_source(
     if types:
         described |= {"keep": {name: str(kind) for name, kind in types.items()}}
     pieces = [
-        functools.partial(_read_file, file, version, **how)
+        functools.partial(_read_file, read, file, version, **how)
         for file, version in zip(files, versions, strict=True)
     ]
     return Source(documents, described, estimate, check, pieces, pa.schema(list(types.items())))
@@ -150,13 +150,16 @@ def read_first_document(source: Source) -> list[OpenRecords]:
 
 
 def _read_file(
-    file: data.CorpusFile, version: str | None, **how: Any
+    read: Callable[..., Iterator[data.Record | data.UnreadableRecord]],
+    file: data.CorpusFile,
+    version: str | None,
+    **how: Any,
 ) -> Iterator[data.Record | data.UnreadableRecord]:
     """The documents of a file, which ends if it is still the one that was described.
 
     Where it ends is kept for whoever goes on, and to go on behind the end of another would leave parts out.
     """
-    yield from data.read_files([file], **how)
+    yield from read([file], **how)
     _check([file.path], [version])
 
 

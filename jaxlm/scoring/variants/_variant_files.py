@@ -67,7 +67,7 @@ def find_variant_column(path: str | Path) -> str:
     for name in VARIANT_COLUMNS:
         try:
             # A value that cannot be read is one of the column's all the same.
-            next(data.open_source(path, field=name, broken="yield"), None)
+            next(data.open_source_with_errors(path, field=name), None)
         except data.CorpusError as error:
             failures.append(error)
         else:

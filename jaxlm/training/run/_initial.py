@@ -153,7 +153,7 @@ def _own_kind(name: str, objective: Objective) -> models.ModelKind | None:
 
 def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
     try:
-        return tokenizers.load(folder)
+        return tokenizers.load_tokenizer(folder)
     except FileNotFoundError as error:
         raise ConfigError(f"a run goes on with its model's own tokenizer: {error}") from error
 

@@ -4,7 +4,8 @@ from grain import transforms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxlm import data, tokenizers
+from jaxlm import data
+from jaxlm.data.packing import _batches, tokenizers
 
 ROW_LENGTH = 32
 
@@ -113,7 +114,7 @@ def test_iterating_seeks_and_agrees_with_the_index(cache, plan, start):
 def test_iterating_reads_nothing_before_its_start(cache, plan, monkeypatch):
     batches = data.Batches(cache, plan, batch_size=5, seed=2)
     asked = []
-    gather = data._batches.gather_rows
+    gather = _batches.gather_rows
     monkeypatch.setattr(
         "jaxlm.data.packing._batches.gather_rows",
         lambda *arguments: asked.append(arguments[3]) or gather(*arguments),

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from jaxlm import data
-from jaxlm.data.sources._containers import UNREAD
+from jaxlm.data.sources._containers import UNREADABLE_CONTAINERS
 
 LINE = b'{"text": "one"}\n'
 
@@ -55,7 +55,7 @@ PACKED = {
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.fasta", "a.csv", "a.parquet", "a"])
 def test_by_its_ending_and_in_a_folder(tmp_path, name, caplog):
-    for number, ending in enumerate([*UNREAD, ".Z", ".tar.gz", ".tar.zst", ".BZ2"]):
+    for number, ending in enumerate([*UNREADABLE_CONTAINERS, ".Z", ".tar.gz", ".tar.zst", ".BZ2"]):
         folder = tmp_path / str(number)
         folder.mkdir()
         path = folder / f"{name}{ending}"
@@ -80,7 +80,7 @@ def test_by_its_first_bytes_whatever_it_is_called(tmp_path, name):
         with pytest.raises(data.CorpusError, match=rf"{container}.*decompress it") as caught:
             list(data.open_source(path))
         assert name in str(caught.value)
-        (one,) = data.open_source(path, broken="yield")
+        (one,) = data.open_source_with_errors(path)
         assert isinstance(one, data.UnreadableRecord)
 
 

@@ -29,15 +29,15 @@ def test_tabs_compression_and_a_cell_of_a_megabyte(tmp_path):
     assert [len(next(source).text) for source in (plain, zipped, packed)] == [1_000_000] * 3
 
 
-@pytest.mark.parametrize("broken", ["stop", "yield"])
-def test_a_missing_column_names_those_there_are(tmp_path, broken):
+@pytest.mark.parametrize("source", [data.open_source, data.open_source_with_errors])
+def test_a_missing_column_names_those_there_are(tmp_path, source):
     path = write(tmp_path / "a.csv", "body,n\none,1\n")
     with pytest.raises(
         data.CorpusError, match=r"a\.csv: no column 'text'; the columns there are 'body', 'n'"
     ):
-        list(data.csv_source(path, broken=broken))
+        list(source(path))
     with pytest.raises(data.CorpusError, match="no column 'year'"):
-        list(data.csv_source(path, field="body", fields=["year"], broken=broken))
+        list(source(path, field="body", fields=["year"]))
 
 
 def test_headers_that_are_none(tmp_path):
@@ -51,7 +51,7 @@ def test_broken_rows_stop_or_stand_in_the_stream(tmp_path):
     path = write(tmp_path / "a.csv", b'text,n\none,1\ntwo\n"th"ree,3\nf\xe9ur,4\nfive,5\n')
     with pytest.raises(data.CorpusError, match=r"a\.csv:3: expected 2 cells as the header has, got 1"):
         list(data.csv_source(path))
-    found = list(data.csv_source(path, broken="yield"))
+    found = list(data.open_source_with_errors(path))
     assert [one.id for one in found] == [f"a.csv:{line}" for line in (2, 3, 4, 5, 6)]
     assert [type(one) for one in found] == [
         data.Record,

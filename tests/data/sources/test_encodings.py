@@ -114,7 +114,7 @@ def test_line_ends_do_not_depend_on_where_blocks_end(size, tmp_path, monkeypatch
     path = packed(tmp_path / "a.fasta", text.encode())
     block = _encodings.Utf8Stream._block
     monkeypatch.setattr(_encodings.Utf8Stream, "_block", lambda self, asked: block(self, min(asked, size)))
-    monkeypatch.setattr("jaxlm.data.sources._streams.HEAD", size)
+    monkeypatch.setattr("jaxlm.data.sources._streams.HEAD_BYTES", size)
     assert [line for _, line in read_lines(path, lone_cr="always")] == [
         "one\n",
         "\n",

@@ -65,7 +65,7 @@ def test_a_text_that_is_not_utf8_is_named(tmp_path):
 
 def test_bytes_that_are_no_text_are_named_where_they_are(tmp_path):
     path = write(tmp_path / "a.parquet", text=pa.array([b"one", b"\xff", None, "é".encode()], pa.binary()))
-    found = list(data.parquet_source(path, broken="yield"))
+    found = list(data.open_source_with_errors(path))
     assert [getattr(one, "text", None) for one in found] == ["one", None, "", "é"]
     assert "row 1: not UTF-8 at byte 0 of the text (0xff)" in found[1].error
 

@@ -64,9 +64,9 @@ def bucket(folder, monkeypatch):
     """The same in a file system of pyarrow's that is no local one."""
     inside = fs.SubTreeFileSystem(str(folder.parent), fs.LocalFileSystem())
     monkeypatch.setattr(_remote, "open_filesystem", lambda url: (inside, "corpus"))
-    _remote._opened.cache_clear()
+    _remote._open_root.cache_clear()
     yield "s3://corpus"
-    _remote._opened.cache_clear()
+    _remote._open_root.cache_clear()
 
 
 def records(place):
@@ -172,7 +172,7 @@ def test_a_wrong_url_is_one_line(memory, url, said):
 
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
-    _remote._opened.cache_clear()
+    _remote._open_root.cache_clear()
     with pytest.raises(data.CorpusError, match="memory://other: opening memory:// needs fsspec; install it"):
         data.open_source("memory://other/a.txt")
 
@@ -215,7 +215,7 @@ def test_the_digest_is_what_the_store_says(memory, folder, monkeypatch):
             return super().info(path, **options) | {"ETag": '"d41d8"', "LastModified": 7}
 
     tagged = fs.PyFileSystem(fs.FSSpecHandler(Tagged()))
-    monkeypatch.setattr(_remote, "_opened", lambda root: (tagged, memory.rpartition("/")[2]))
+    monkeypatch.setattr(_remote, "_open_root", lambda root: (tagged, memory.rpartition("/")[2]))
     assert data.file_digest(RemotePath(memory, "a.txt")) == '6 bytes, ETag "d41d8"'
 
 
@@ -229,7 +229,7 @@ def test_what_pyarrow_says_is_size_and_time(bucket, folder, monkeypatch):
 
 
 def test_a_store_that_says_nothing_is_read(memory, folder, monkeypatch):
-    monkeypatch.setattr(_versions, "_told", lambda place: None)
+    monkeypatch.setattr(_versions, "_store_version", lambda place: None)
     assert data.file_digest(RemotePath(memory, "a.txt")) == data.file_digest(folder / "a.txt")
     assert data.file_version(RemotePath(memory, "a.txt")) == f"{(folder / 'a.txt').stat().st_size} bytes"
 
@@ -270,14 +270,14 @@ def test_a_connection_that_breaks_ends_the_reading_and_is_no_row(memory, monkeyp
     monkeypatch.setattr(_remote._RemoteStream, "readinto", breaks)
     expected = rf"^memory://.*/{name.rpartition('/')[2]}: cannot be read \({str(error).splitlines()[0]}\)$"
     with pytest.raises(data.UnreachableError, match=expected):
-        list(data.open_source(f"{memory}/{name}", broken="yield"))
+        list(data.open_source_with_errors(f"{memory}/{name}"))
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst", "a.parquet"])
 def test_damaged_content_is_told_from_a_broken_connection(memory, name):
     where = memory.rpartition("/")[2]
     fsspec.filesystem("memory").pipe_file(f"/{where}/{name}", b"nothing of the kind")
-    found = list(data.open_source(f"{memory}/{name}", broken="yield"))
+    found = list(data.open_source_with_errors(f"{memory}/{name}"))
     assert [type(one) for one in found] == [data.UnreadableRecord]
 
 

@@ -57,11 +57,11 @@ def touch_a_byte(path):
 EDITS = [cut, grow, replace, rewrite_with_its_time, cut_and_put_back, touch_a_byte, os.unlink]
 
 
-def edited(monkeypatch, room, path, edit, *, reading, at=150):
-    """Has a file edited at a record of the n-th reading, from 1."""
-    real, readings = room.read_files, []
+def edited(monkeypatch, module, reader, path, edit, *, reading, at=150):
+    """Edits a file at a record of the n-th call of a module's reader, from 1."""
+    real, readings = getattr(module, reader), []
 
-    def read_files(*arguments, **options):
+    def read(*arguments, **options):
         readings.append(None)
         number = len(readings)
         for place, record in enumerate(real(*arguments, **options)):
@@ -69,7 +69,7 @@ def edited(monkeypatch, room, path, edit, *, reading, at=150):
                 edit(path)
             yield record
 
-    monkeypatch.setattr(room, "read_files", read_files)
+    monkeypatch.setattr(module, reader, read)
     return readings
 
 
@@ -80,7 +80,7 @@ def test_prepare_refuses_it_and_keeps_no_cache_of_it(tales, tmp_path, monkeypatc
     config = data.DataConfig(paths=(str(tales.parent),))
     words = tokenizers.TokenizerConfig(vocab_size=600)
     with monkeypatch.context() as patched:
-        readings = edited(patched, _corpus, tales, edit, reading=reading, at=at)
+        readings = edited(patched, _corpus, "read_files", tales, edit, reading=reading, at=at)
         # What is gone when it is to be read once more cannot be.
         with pytest.raises(
             data.CorpusError, match=r"tales\.txt(: cannot be read| changed while it was read)"
@@ -98,7 +98,7 @@ def test_prepare_refuses_it_and_keeps_no_cache_of_it(tales, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_so_does_whoever_reads_it_once(tales, monkeypatch, edit):
-    edited(monkeypatch, _open, tales, edit, reading=1, at=100)
+    edited(monkeypatch, _open, "_items", tales, edit, reading=1, at=100)
     with pytest.raises(data.CorpusError, match=r"tales\.txt changed while it was read"):
         list(data.open_source(tales.parent))
 

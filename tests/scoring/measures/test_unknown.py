@@ -21,7 +21,7 @@ def context(tmp_path_factory):
     backend.add_special_tokens(["[UNK]"])
     path = tmp_path_factory.mktemp("words") / "tokenizer.json"
     backend.save(str(path))
-    tokenizer = tokenizers.load(path)
+    tokenizer = tokenizers.load_tokenizer(path)
     config = models.TransformerConfig(vocab_size=4, causal=True)
     return scoring.Context(config, "causal_lm", tokenizer, 32, False, tokenizer.encode)
 
