@@ -1,7 +1,7 @@
 """Whole files, digests of what they hold, errors of the disk in one form, and records to and from JSON."""
 
 from jaxlm.io._atomic import clear_partials, flush, is_partial, write_atomically, write_bytes, write_text
-from jaxlm.io._digests import damage, read_sealed, write_digests
+from jaxlm.io._digests import read_sealed, verify_digests, write_digests
 from jaxlm.io._errors import ReadError, WriteError, reading_from, system_errno, writing
 from jaxlm.io._fields import check_numbers, check_types, fits, spelled
 from jaxlm.io._filesystems import open_filesystem, reason, shown_url, split_root, split_url
@@ -28,7 +28,6 @@ __all__ = [
     "check_numbers",
     "check_types",
     "clear_partials",
-    "damage",
     "differences",
     "expand_home",
     "fits",
@@ -54,6 +53,7 @@ __all__ = [
     "system_errno",
     "try_lock",
     "unseal",
+    "verify_digests",
     "wait_for_lock",
     "write_atomically",
     "write_bytes",

@@ -24,10 +24,10 @@ def write_digests(folder: Path) -> None:
       >>> folder = Path(tempfile.mkdtemp())
       >>> _ = (folder / "weights").write_bytes(b"12")
       >>> write_digests(folder)
-      >>> damage(folder) is None
+      >>> verify_digests(folder) is None
       True
       >>> _ = (folder / "weights").write_bytes(b"1")
-      >>> damage(folder)
+      >>> verify_digests(folder)
       'weights is not as it was written: its SHA-256 differs'
     """
     digests = {}
@@ -41,7 +41,7 @@ def write_digests(folder: Path) -> None:
         os.fsync(file.fileno())
 
 
-def damage(folder: Path) -> str | None:
+def verify_digests(folder: Path) -> str | None:
     """Returns what is wrong with a folder that `write_digests` sealed; None if all is as it was written.
 
     Files that came to it later are no damage, whatever left them there.

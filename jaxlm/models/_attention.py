@@ -11,7 +11,7 @@ from jaxlm.models._attention_inputs import LayerAttentionInputs
 from jaxlm.models._cache import LayerCache, write_layer
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._interventions import PassedSites
-from jaxlm.models._layers import Linear, Norm, drop
+from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._sites import Site
 from jaxlm.typing import Array, Bool, Float, Int
 
@@ -63,7 +63,7 @@ class _AttentionBase(nn.Module):
             change_probs=change_probs,
         )
         outputs = self.output(outputs.reshape(*outputs.shape[:2], -1).astype(dtype))
-        return drop(self, outputs, config.attention_output_dropout, self.deterministic)
+        return apply_dropout(self, outputs, config.attention_output_dropout, self.deterministic)
 
 
 class Attention(_AttentionBase):

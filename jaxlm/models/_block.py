@@ -11,7 +11,7 @@ from jaxlm.models._attention_inputs import AttentionInputs
 from jaxlm.models._cache import LayerCache
 from jaxlm.models._config import GATED, TransformerConfig
 from jaxlm.models._interventions import PassedSites
-from jaxlm.models._layers import Linear, Norm, drop
+from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._sites import Site, Sites
 from jaxlm.typing import Array, Float, Int
 
@@ -62,7 +62,7 @@ class FeedForward(nn.Module):
             inner = NONLINEARITIES[config.activation](gate) * inner
         else:
             inner = NONLINEARITIES[config.activation](inner)
-        return drop(self, self.down(inner), config.mlp_dropout, self.deterministic)
+        return apply_dropout(self, self.down(inner), config.mlp_dropout, self.deterministic)
 
 
 class Block(nn.Module):

@@ -7,7 +7,7 @@ from jaxlm import ops
 from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._inputs import Inputs
-from jaxlm.models._layers import Norm, Table, drop
+from jaxlm.models._layers import Norm, Table, apply_dropout
 from jaxlm.models._position import Instruction, Learned, Sinusoidal
 from jaxlm.typing import Array, Float, Int
 
@@ -66,7 +66,7 @@ class Embeddings(nn.Module):
             hidden += self.type(jnp.zeros(hidden.shape[:2], jnp.int32) if types is None else types, "fill")
         if config.embedding_norm:
             hidden = self.norm(hidden)
-        return drop(self, hidden, config.embedding_dropout, deterministic)
+        return apply_dropout(self, hidden, config.embedding_dropout, deterministic)
 
 
 # The share of tokens that ESM's models were trained with as masks: 15 % chosen, 80 % of them masked.

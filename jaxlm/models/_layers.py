@@ -92,7 +92,7 @@ class DistanceBias(nn.Module):
         return jnp.take(self.embedding.T.astype(jnp.float32), buckets, axis=1).swapaxes(0, 1)
 
 
-def drop(module: nn.Module, inputs: jax.Array, rate: float, deterministic: bool) -> jax.Array:
+def apply_dropout(module: nn.Module, inputs: jax.Array, rate: float, deterministic: bool) -> jax.Array:
     """Applies dropout with a key of the module's own from linen's "dropout" stream."""
     if deterministic or rate == 0.0:
         return inputs

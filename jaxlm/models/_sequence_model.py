@@ -11,7 +11,7 @@ from jaxlm.models._block import NONLINEARITIES
 from jaxlm.models._body_model import ModelOnBody
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
-from jaxlm.models._layers import Linear, Norm, drop
+from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._transformer import Transformer
 from jaxlm.typing import Array, Float, Int
 
@@ -65,9 +65,9 @@ class SequenceHead(nn.Module):
         head, activated = self.head, NONLINEARITIES[self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
         pooled = self.norm(pooled) if head.pooled_norm else pooled
-        pooled = drop(self, pooled, head.dropout, deterministic)
+        pooled = apply_dropout(self, pooled, head.dropout, deterministic)
         for layer in self.layer:
-            pooled = drop(self, activated(layer(pooled)), head.dropout, deterministic)
+            pooled = apply_dropout(self, activated(layer(pooled)), head.dropout, deterministic)
         present = ops.segment_starts(segments, num_segments).present[..., None]
         values = jnp.where(present, self.output(pooled, preferred=jnp.float32), 0.0)
         return StandardizedOutputs(values, head.center, head.scale)

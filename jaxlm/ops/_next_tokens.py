@@ -44,14 +44,14 @@ def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -
       >>> pairs.loss_mask.tolist()
       [[True, True, False, True, False, False]]
     """
-    loss_mask = predicted(segments)
+    loss_mask = predicted_mask(segments)
     # What a position predicts is what the next one is predicted from: one mask, shifted by one.
     ahead = jnp.pad(loss_mask[:, 1:], ((0, 0), (0, 1)))
     following = jnp.pad(tokens[:, 1:], ((0, 0), (0, 1)))
     return NextTokenTargets(jnp.where(ahead, following, 0), ahead)
 
 
-def predicted(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
+def predicted_mask(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
     """Returns which tokens something predicts: all real ones but the first of each segment.
 
     `next_token_targets` marks the positions that predict; this marks the tokens that
@@ -64,7 +64,7 @@ def predicted(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
       `Bool[B L]`, True = has a token of its own segment before it.
 
     Example:
-      >>> predicted(jnp.array([[1, 1, 1, 2, 2, 0]])).tolist()
+      >>> predicted_mask(jnp.array([[1, 1, 1, 2, 2, 0]])).tolist()
       [[False, True, True, False, True, False]]
     """
     same = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)

@@ -67,7 +67,7 @@ def open_checkpoint(folder: Path, config: models.TransformerConfig) -> dict[str,
     Raises:
       ModelError: if a file of it is not as it was written.
     """
-    reason = io.damage(folder)
+    reason = io.verify_digests(folder)
     if reason is not None:
         raise ModelError(f"{folder} is damaged: {reason}; name another checkpoint of the run")
     params = unflatten(_read_params(folder / STATE))

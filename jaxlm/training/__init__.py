@@ -1,6 +1,6 @@
 """From an experiment to a trained model: objective, optimiser, step, devices, checkpoints, loop."""
 
-from jaxlm.io import damage, write_digests
+from jaxlm.io import verify_digests, write_digests
 from jaxlm.models import Evaluation, LevelSummary, SequenceEvaluation
 from jaxlm.training.losses import (
     HeadCall,
@@ -52,7 +52,7 @@ from jaxlm.training.objectives import (
     regression_loss,
     sequence_outputs,
     shift_batch,
-    shifted,
+    shift_right,
     smoothed_cross_entropy,
     span_corruption_loss,
     target_capacity,
@@ -100,7 +100,7 @@ from jaxlm.training.step import (
     decay_mask,
     ensemble_step,
     evaluate,
-    hold,
+    freeze,
     init_ensemble,
     init_state,
     last_layers,
@@ -162,13 +162,12 @@ __all__ = [
     "class_loss",
     "classification_loss",
     "corrupt_span_batch",
-    "damage",
     "decay_mask",
     "ensemble_step",
     "evaluate",
     "evaluation_setting",
     "experiment_from_model",
-    "hold",
+    "freeze",
     "init_ensemble",
     "init_state",
     "initial_params",
@@ -204,7 +203,7 @@ __all__ = [
     "sequence_outputs",
     "setting_of",
     "shift_batch",
-    "shifted",
+    "shift_right",
     "smoothed_cross_entropy",
     "span_corruption_loss",
     "stack_batches",
@@ -221,6 +220,7 @@ __all__ = [
     "unigram_log_probs",
     "unused_fields",
     "value_loss",
+    "verify_digests",
     "warmup_steps",
     "write_digests",
 ]

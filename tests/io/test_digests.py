@@ -25,24 +25,24 @@ def flip(path, bit=0, byte=0):
 
 
 def test_an_untouched_folder_is_whole(sealed):
-    assert training.damage(sealed) is None
+    assert training.verify_digests(sealed) is None
 
 
 @pytest.mark.parametrize(("byte", "bit"), [(0, 0), (1000, 7), (-1, 3)])
 def test_one_flipped_bit_is_seen(sealed, byte, bit):
     flip(sealed / "inner" / "weights", bit, byte)
-    assert training.damage(sealed) == "inner/weights is not as it was written: its SHA-256 differs"
+    assert training.verify_digests(sealed) == "inner/weights is not as it was written: its SHA-256 differs"
 
 
 def test_a_missing_end_and_a_missing_file_are_seen(sealed):
     weights = sealed / "inner" / "weights"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1])
-    assert "inner/weights" in training.damage(sealed)
+    assert "inner/weights" in training.verify_digests(sealed)
     weights.unlink()
-    assert training.damage(sealed) == "inner/weights is missing"
+    assert training.verify_digests(sealed) == "inner/weights is missing"
     weights.mkdir()
-    assert training.damage(sealed) == "inner/weights is missing"
+    assert training.verify_digests(sealed) == "inner/weights is missing"
 
 
 STRAYS = [".DS_Store", "._weights", ".nfs000000000001", "Thumbs.db", "desktop.ini", "notes.txt", "empty/"]
@@ -58,13 +58,13 @@ def test_what_lies_beside_the_files_is_no_damage(sealed, name, when):
         training.write_digests(sealed)
         for folder in (sealed, sealed / "inner"):
             (folder / name).rmdir() if name.endswith("/") else (folder / name).unlink()
-    assert training.damage(sealed) is None
+    assert training.verify_digests(sealed) is None
 
 
 def test_what_older_versions_sealed_by_chance_is_not_expected(sealed):
     digests = json.loads((sealed / "sha256.json").read_text())
     (sealed / "sha256.json").write_text(json.dumps(digests | {"inner/.DS_Store": "0" * 64}))
-    assert training.damage(sealed) is None
+    assert training.verify_digests(sealed) is None
 
 
 @pytest.mark.parametrize(
@@ -76,23 +76,23 @@ def test_what_cannot_be_read_just_now_is_not_known_to_be_damaged(sealed, monkeyp
 
     monkeypatch.setattr("jaxlm.io._digests.hashlib.file_digest", fails)
     if is_damage:
-        assert training.damage(sealed) == "inner/weights cannot be read: Input/output error"
+        assert training.verify_digests(sealed) == "inner/weights cannot be read: Input/output error"
     else:
         with pytest.raises(OSError, match=os.strerror(number)):
-            training.damage(sealed)
+            training.verify_digests(sealed)
 
 
 def test_digests_of_nothing_seal_nothing(sealed):
     (sealed / "sha256.json").write_text("{}")
-    assert training.damage(sealed) == "sha256.json names no file"
+    assert training.verify_digests(sealed) == "sha256.json names no file"
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"meta.json": "00"', "\x00\xff"])
 def test_digests_that_are_themselves_damaged_are_seen(sealed, content):
     (sealed / "sha256.json").write_bytes(content.encode("latin-1"))
-    assert training.damage(sealed) == "sha256.json cannot be read"
+    assert training.verify_digests(sealed) == "sha256.json cannot be read"
     (sealed / "sha256.json").unlink()
-    assert training.damage(sealed) == "sha256.json is missing"
+    assert training.verify_digests(sealed) == "sha256.json is missing"
 
 
 def test_a_flipped_bit_in_a_digest_is_seen(sealed):
@@ -101,4 +101,4 @@ def test_a_flipped_bit_in_a_digest_is_seen(sealed):
     (sealed / "sha256.json").write_text(
         text[:place] + ("0" if text[place] != "0" else "1") + text[place + 1 :]
     )
-    assert "SHA-256 differs" in training.damage(sealed)
+    assert "SHA-256 differs" in training.verify_digests(sealed)

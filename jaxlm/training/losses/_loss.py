@@ -102,7 +102,10 @@ def loss_function(
         output = apply_fn({"params": params}, inputs.read, deterministic=deterministic, rngs=of_body)
         sums = head_sums(HeadCall(output.hidden, apply_fn, params, of_head), inputs)
         sums = {"weight": inputs.weights.sum()} | sums
-        sums |= {"scored": count(inputs.weights > 0), "tokens": count(jnp.asarray(batch.segments) > 0)}
+        sums |= {
+            "scored": count_true(inputs.weights > 0),
+            "tokens": count_true(jnp.asarray(batch.segments) > 0),
+        }
         sums["overflow"] = jnp.zeros((), jnp.int32) if inputs.overflow is None else inputs.overflow
         return sums.pop("loss_sum"), sums.pop("weight"), sums
 
@@ -137,7 +140,7 @@ def model_positions(
     return ops.instruction_positions(source, batch.segments, next_id)
 
 
-def count(flags: Bool[Array, "..."]) -> Int[Array, ""]:
+def count_true(flags: Bool[Array, "..."]) -> Int[Array, ""]:
     """Returns how many are True, as int32."""
     return flags.sum(dtype=jnp.int32)
 

@@ -9,7 +9,14 @@ import numpy as np
 
 from jaxlm import models, ops
 from jaxlm.errors import ConfigError
-from jaxlm.training.losses._loss import HeadCall, HeadSums, LossFunction, LossInputs, count, loss_function
+from jaxlm.training.losses._loss import (
+    HeadCall,
+    HeadSums,
+    LossFunction,
+    LossInputs,
+    count_true,
+    loss_function,
+)
 from jaxlm.training.losses._loss_config import LossConfig
 from jaxlm.training.losses._token_metrics import token_metrics
 from jaxlm.typing import Array, Float
@@ -44,7 +51,7 @@ def token_loss(
         z_loss=config.z_loss,
         softcap=parts.softcap,
     )
-    correct = count(result.correct & (inputs.weights > 0))
+    correct = count_true(result.correct & (inputs.weights > 0))
     return {"loss_sum": result.loss_sum, "correct": correct}
 
 

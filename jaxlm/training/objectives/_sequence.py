@@ -20,7 +20,7 @@ from jaxlm.training.losses import (
     LossInputs,
     Smoothing,
     check_smoothing,
-    count,
+    count_true,
     loss_function,
 )
 from jaxlm.training.objectives._labels import LabelPlan, class_table, prepare_labels, value_table
@@ -38,7 +38,7 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
     losses = inputs.weights * smoothed_cross_entropy(logits, inputs.targets, smoothing)
     return {
         "loss_sum": jnp.where(counts, losses, 0.0).sum(),
-        "correct": count((jnp.argmax(logits, axis=-1) == inputs.targets) & counts),
+        "correct": count_true((jnp.argmax(logits, axis=-1) == inputs.targets) & counts),
     }
 
 

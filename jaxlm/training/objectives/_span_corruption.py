@@ -51,7 +51,7 @@ def prepare_spans(
     """
     del step
     corrupted = corrupt_span_batch(rng, batch, plan)
-    written = shifted(corrupted.targets, corrupted.target_segments, plan.start_id)
+    written = shift_right(corrupted.targets, corrupted.target_segments, plan.start_id)
     return LossInputs(
         tokens=corrupted.tokens,
         targets=corrupted.targets.reshape(-1),
@@ -123,11 +123,11 @@ def corrupt_span_batch(rng: Key[Array, ""], batch: data.Batch, spans: SpanPlan) 
     )
 
 
-def shifted(targets: Int[Array, "B T"], segments: Int[Array, "B T"], start_id: int) -> Int[Array, "B T"]:
+def shift_right(targets: Int[Array, "B T"], segments: Int[Array, "B T"], start_id: int) -> Int[Array, "B T"]:
     """Returns what a decoder reads to write the targets: of every segment its start, then all but its last.
 
     Example:
-      >>> shifted(jnp.array([[5, 6, 7, 8, 0]]), jnp.array([[1, 1, 2, 2, 0]]), start_id=9).tolist()
+      >>> shift_right(jnp.array([[5, 6, 7, 8, 0]]), jnp.array([[1, 1, 2, 2, 0]]), start_id=9).tolist()
       [[9, 5, 9, 7, 9]]
     """
     begins = ops.positions_from_segments(segments) == 0

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxlm import io
 from jaxlm.errors import ModelError
-from jaxlm.io import damage, read_sealed, write_digests
+from jaxlm.io import read_sealed, verify_digests, write_digests
 
 CHECKPOINTS, ARRAYS, META = "checkpoints", "state", "meta.json"
 SAVING, REMOVING, DAMAGED = ".saving-", ".removing-", ".damaged"
@@ -67,7 +67,7 @@ def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """
     lines = []
     for checkpoint in reversed(checkpoints(folder)):
-        reason = damage(checkpoint.folder)
+        reason = verify_digests(checkpoint.folder)
         if reason is None:
             return checkpoint, lines
         lines.append(f"checkpoint {checkpoint.step} is damaged and is left out: {reason}")
@@ -89,7 +89,7 @@ def clear_checkpoints(folder: Path) -> None:
     for kind in (SAVING, REMOVING):
         for leftover in sorted(folder.glob(f"{kind}*")):
             final = folder / leftover.name.removeprefix(kind)
-            if not final.exists() and damage(leftover) is None:
+            if not final.exists() and verify_digests(leftover) is None:
                 with io.writing(final):
                     leftover.rename(final)
             shutil.rmtree(leftover, ignore_errors=True)

@@ -22,7 +22,7 @@ from jaxlm.training.run._run_folder import (
     check_run_folder,
     clear_leftovers,
     load_experiment,
-    one_process,
+    lock_run_folder,
 )
 from jaxlm.training.run._signals import StopRequest
 from jaxlm.training.run._task import Task, make_task, task_classes
@@ -84,7 +84,7 @@ def _run(
     _check_divides(experiment, layout)
     task = make_task(experiment)
     yield from _told(said.take())
-    with one_process(folder):
+    with lock_run_folder(folder):
         # Another process may have begun a run here while this one prepared its data.
         begun = check_run_folder(folder, experiment, resume=resume)
         changes = _changes(folder, experiment) if begun else []

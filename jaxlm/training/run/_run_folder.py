@@ -56,7 +56,7 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
 
 
 @contextlib.contextmanager
-def one_process(folder: Path) -> Iterator[None]:
+def lock_run_folder(folder: Path) -> Iterator[None]:
     """Makes the folder and keeps it to this process until the end of the block; the system lets go of it with
     the process, however that ends.
 
@@ -67,7 +67,7 @@ def one_process(folder: Path) -> Iterator[None]:
     Example:
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
-      >>> with one_process(folder), one_process(folder):
+      >>> with lock_run_folder(folder), lock_run_folder(folder):
       ...     pass
       Traceback (most recent call last):
       jaxlm.errors.UsageError: another process is training in ...: wait for it, or name another folder

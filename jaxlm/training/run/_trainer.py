@@ -30,16 +30,16 @@ from jaxlm.training.run._signals import StopRequest
 from jaxlm.training.run._task import Task, evaluation_setting, setting_of, task_classes
 from jaxlm.training.step import (
     DETERMINISTIC,
+    EvaluationResult,
     Evaluator,
-    Scores,
     TrainState,
     compile_unless_cancelled,
-    hold,
+    freeze,
     init_state,
     last_layers,
     make_optimizer,
     make_train_step,
-    spread,
+    sample_rows_evenly,
 )
 
 
@@ -72,7 +72,7 @@ class Trainer:
         self._initial = partial(initial_weights, experiment, task)
         self._train_step = layout.parallel(
             make_train_step(
-                hold(self._objective.bound(self._setting), trained),
+                freeze(self._objective.bound(self._setting), trained),
                 self._model.apply,
                 optimizer,
                 experiment.optimizer.schedule(run.steps),
@@ -317,7 +317,7 @@ class Trainer:
     def _eval_batches(self, split: str, most: int) -> Iterator[data.Batch]:
         cache, plan = self._task.splits[split]
         size = self._run.batch_size
-        return data.eval_batches(cache, spread(plan, most * size), size)
+        return data.eval_batches(cache, sample_rows_evenly(plan, most * size), size)
 
     def _make_evaluators(self) -> dict[str, Evaluator]:
         task, objective, held_out = self._task, self._objective, ("validation", "test")
@@ -337,7 +337,7 @@ class Trainer:
             evaluators |= dict.fromkeys(names, evaluator)
         return evaluators
 
-    def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> Scores | None:
+    def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> EvaluationResult | None:
         """Evaluates at most so many batches of a split; 0: all of it."""
         task, objective = self._task, self._objective
         setting = self._setting._replace(splits=(task.splits[split],))

@@ -16,7 +16,7 @@ from jaxlm.training.objectives import MASKED_TOKENS, Objective, as_objective
 from jaxlm.training.step._compiled import compile_unless_cancelled
 from jaxlm.typing import Array
 
-Scores = Evaluation | SequenceEvaluation
+EvaluationResult = Evaluation | SequenceEvaluation
 # Evaluations are comparable between runs: their masks come from this key, whatever the run's seed and the
 # kind of key that JAX_DEFAULT_PRNG_IMPL asks for.
 EVALUATION_SEED, EVALUATION_KEY = 0, "threefry2x32"
@@ -70,9 +70,9 @@ class Evaluator:
         params: Any,
         batches: Iterable[data.Batch],
         *,
-        summarize: Callable[[Mapping[str, Any]], Scores | None] = summarize,
+        summarize: Callable[[Mapping[str, Any]], EvaluationResult | None] = summarize,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> Scores | None:
+    ) -> EvaluationResult | None:
         """Returns the evaluation over host batches; None where nothing is scored in them, or when cancelled.
 
         Args:
@@ -113,7 +113,7 @@ def evaluate(
     batch_size: int = 16,
     log_unigrams: np.ndarray | None = None,
     devices: Sequence[jax.Device] | None = None,
-) -> Scores | None:
+) -> EvaluationResult | None:
     """Returns a model's scores on records; what is masked is the same at every call.
 
     A draw belongs to its record: with records no longer than a row, neither `row_length` nor `batch_size`
@@ -174,7 +174,7 @@ def evaluate(
     )
 
 
-def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
+def sample_rows_evenly(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
     """Returns a plan with at most `rows` rows of a plan, evenly spread over it; 0 for all.
 
     Rows are planned from the longest record to the shortest, so that the first ones stand for the longest

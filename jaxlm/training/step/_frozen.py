@@ -47,7 +47,7 @@ def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
     return lambda params: jax.tree_util.tree_map_with_path(one, params)
 
 
-def hold(loss: LossFunction, trained: TrainableFilter | None) -> LossFunction:
+def freeze(loss: LossFunction, trained: TrainableFilter | None) -> LossFunction:
     """Returns a loss whose gradient is zero for what is not trained, and is not computed there.
 
     Args:

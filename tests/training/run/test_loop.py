@@ -17,7 +17,7 @@ import pytest
 from jaxlm import pretrained, training
 from jaxlm.ops import _fused_attention
 from jaxlm.training.run import _checkpoints, _loop, _trainer
-from jaxlm.training.run._run_folder import one_process
+from jaxlm.training.run._run_folder import lock_run_folder
 from jaxlm.training.step import _evaluator
 
 # Trains from experiment.json; says each event, and waits to be killed after the step that it is told.
@@ -301,7 +301,7 @@ def folder_bytes(folder):
 
 
 def test_a_folder_is_one_processs_at_a_time(experiment, tmp_path):
-    with one_process(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
+    with lock_run_folder(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
         drained(training.train(experiment, tmp_path / "run", devices=one_device()))
     assert not list((tmp_path / "run").iterdir())
 

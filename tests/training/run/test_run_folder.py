@@ -3,7 +3,7 @@
 import pytest
 
 from jaxlm import io, training
-from jaxlm.training.run._run_folder import begin_run, check_run_folder, clear_leftovers, one_process
+from jaxlm.training.run._run_folder import begin_run, check_run_folder, clear_leftovers, lock_run_folder
 
 
 def test_a_missing_or_empty_folder_is_free(tmp_path, experiment):
@@ -90,6 +90,6 @@ def test_what_may_be_of_worth_is_no_leftover(tmp_path, experiment, name):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(io.WriteError) as refused, one_process(tmp_path / "file" / "run"):
+    with pytest.raises(io.WriteError) as refused, lock_run_folder(tmp_path / "file" / "run"):
         pass
     assert refused.value.filename == str(tmp_path / "file" / "run")
