@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxlm import ops
 from jaxlm.models._attention_inputs import LayerAttentionInputs
 from jaxlm.models._cache import LayerCache, write_layer
-from jaxlm.models._config import TransformerConfig
+from jaxlm.models._config import ResolvedConfig
 from jaxlm.models._interventions import PassedSites
 from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._sites import Site
@@ -21,7 +21,7 @@ FEW_QUERIES = 16
 class _AttentionBase(nn.Module):
     """What both kinds share: from heads to what is added to the stream."""
 
-    config: TransformerConfig
+    config: ResolvedConfig
     deterministic: bool
     in_full: bool = True  # False: new tokens beside those that a cache holds
 
@@ -96,8 +96,8 @@ class Attention(_AttentionBase):
             query = query / jnp.asarray(number + 1, query.dtype)
         if cache is not None:
             cache = write_layer(cache, key, value, slots)
-        if not self.in_full:
-            query, key, value = _with_kept(query, cache)
+            if not self.in_full:
+                query, key, value = _with_kept(query, cache)
         outputs = self._attend(
             query,
             key,

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.errors import UsageError
 from jaxlm.models._cache import Cache, slot_mask
-from jaxlm.models._config import TransformerConfig
+from jaxlm.models._config import ResolvedConfig
 from jaxlm.models._interventions import Intervention
 from jaxlm.models._position import Rotary
 from jaxlm.models._rotary_scaling import to_rotary_scaling
@@ -57,11 +58,11 @@ class AttentionInputs(NamedTuple):
     memory_mask: Bool[Array, "B 1 #L S"] | None = None
     interventions: tuple[Intervention, ...] = ()
 
-    def of_layer(self, config: TransformerConfig, number: Int[Array, ""] | int) -> LayerAttentionInputs:
+    def of_layer(self, config: ResolvedConfig, number: Int[Array, ""] | int) -> LayerAttentionInputs:
         """Returns what a block reads of it; its number is known when a scan runs, or before."""
         return LayerAttentionInputs(*self._of_kind(config, number), self.bias)
 
-    def _of_kind(self, config: TransformerConfig, number: Int[Array, ""] | int) -> tuple[Any, Any]:
+    def _of_kind(self, config: ResolvedConfig, number: Int[Array, ""] | int) -> tuple[Any, Any]:
         both = (self.masks, self.turns)
         windows = [config.has_window(layer) for layer in range(config.depth)]
         if len(set(windows)) == 1:
@@ -77,7 +78,7 @@ class AttentionInputs(NamedTuple):
 
 
 def full_attention_inputs(
-    config: TransformerConfig,
+    config: ResolvedConfig,
     positions: Int[Array, "B L"] | Int[Array, "B L 2"],
     segments: Int[Array, "B L"] | None,
     attention_mask: Bool[Array, " B #N L L"] | None,
@@ -100,7 +101,7 @@ def full_attention_inputs(
 
 
 def cached_attention_inputs(
-    config: TransformerConfig,
+    config: ResolvedConfig,
     positions: Int[Array, "B L"] | Int[Array, "B L 2"],
     attention_mask: Bool[Array, " B #N L S"],
     cache: Cache,
@@ -131,20 +132,24 @@ def memory_mask(
     """
     if memory_segments is not None and is_cached:
         return (memory_segments > 0)[:, None, None, :]
-    if segments is None and memory_segments is None:
-        return None
+    if memory_segments is None:
+        if segments is None:
+            return None
+        raise UsageError(
+            "segments of a decoder's rows say which of the memory's they read: got no memory_segments"
+        )
     rows = jnp.ones((memory_segments.shape[0], 1), jnp.int32) if segments is None else segments
     return ((rows[:, :, None] == memory_segments[:, None, :]) & (rows > 0)[:, :, None])[:, None]
 
 
-def _of_kinds(config: TransformerConfig, mask: Callable[[int | None], Array | None]) -> ByLayerKind:
+def _of_kinds(config: ResolvedConfig, mask: Callable[[int | None], Array | None]) -> ByLayerKind:
     windows = {config.has_window(layer) for layer in range(config.depth)}
     return ByLayerKind(
         mask(None) if False in windows else None, mask(config.window) if True in windows else None
     )
 
 
-def _turns(config: TransformerConfig, positions: Array, lengths: Array | None) -> ByLayerKind:
+def _turns(config: ResolvedConfig, positions: Array, lengths: Array | None) -> ByLayerKind:
     rotary = config.position
     if not isinstance(rotary, Rotary):
         return ByLayerKind(None, None)

@@ -9,7 +9,7 @@ from jaxlm import ops
 from jaxlm.models._attention import Attention, CrossAttention
 from jaxlm.models._attention_inputs import AttentionInputs
 from jaxlm.models._cache import LayerCache
-from jaxlm.models._config import GATED, TransformerConfig
+from jaxlm.models._config import GATED, ResolvedConfig
 from jaxlm.models._interventions import PassedSites
 from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._sites import Site, Sites
@@ -45,7 +45,7 @@ class BlockResults(NamedTuple):
 class FeedForward(nn.Module):
     """`down(act(up))`, or `down(act(gate) * up)` with one kernel `[2F, D]` that makes gate, then up."""
 
-    config: TransformerConfig
+    config: ResolvedConfig
     deterministic: bool
 
     def setup(self) -> None:
@@ -71,7 +71,7 @@ class Block(nn.Module):
     A decoder's block reads the memory of another text between the two.
     """
 
-    config: TransformerConfig
+    config: ResolvedConfig
     deterministic: bool
     intermediates: Sites
     in_full: bool = True  # False: it reads new tokens beside those that a cache holds
@@ -113,13 +113,13 @@ class Block(nn.Module):
           memory: keys and values that it made of the memory before; None: the scope's memory is read.
         """
         config = self.config
-        number = self.layer if number is None else number
-        own, sites = (
-            scope.of_layer(config, number),
-            PassedSites(self.intermediates, scope.interventions, number),
-        )
+        index = self.layer if number is None else number
+        if index is None:
+            raise ValueError("a block that does not know its number is told it at the call: got number=None")
+        own = scope.of_layer(config, index)
+        sites = PassedSites(self.intermediates, scope.interventions, index)
         hidden = sites.at(Site.BLOCK_INPUT, hidden)
-        attended, cache = self.attention(self._attention_inputs(hidden), own, number, sites, cache, slots)
+        attended, cache = self.attention(self._attention_inputs(hidden), own, index, sites, cache, slots)
         kept = None
         if config.parallel_residual:
             news = sites.at(Site.FEED_FORWARD_OUTPUT, self.mlp(self.mlp_norm(hidden)))
@@ -127,9 +127,12 @@ class Block(nn.Module):
         else:
             hidden = self._added(hidden, attended, "attention", sites)
             if config.cross_attention:
+                source = scope.memory if memory is None else memory
+                if source is None:
+                    raise ValueError("a block with cross-attention reads a memory: got none")
                 read, kept = self.cross_attention(
                     self._inputs(hidden, "cross_attention"),
-                    scope.memory if memory is None else memory,
+                    source,
                     scope.memory_mask,
                     sites,
                     cached=cache is not None,

@@ -4,7 +4,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._kinds import Heads, as_kind
 from jaxlm.models._model_kind import MASKED_LM, KindOrName
@@ -31,8 +30,7 @@ def build(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads =
       'mean'
     """
     kind = as_kind(kind)
-    if config.vocab_size is None:
-        raise ConfigError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
+    config.required_vocab_size()
     return kind.make(config, head)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxlm import io
+from jaxlm.errors import ConfigError
 from jaxlm.models._config_checks import (
     check_heads,
     check_options,
@@ -172,7 +173,7 @@ class TransformerConfig:
         check_special_ids(self)
         check_options(self)
 
-    def resolved(self) -> "TransformerConfig":
+    def resolved(self) -> "ResolvedConfig":
         """Returns this config with every None that follows from other fields filled in.
 
         Example:
@@ -181,7 +182,7 @@ class TransformerConfig:
         """
         gated_width = -(-8 * self.width // (3 * 64)) * 64
         mlp_width = self.mlp_width or (gated_width if self.activation in GATED else 4 * self.width)
-        follows = {
+        derived = {
             "num_kv_heads": self.num_heads,
             "head_width": self.width // self.num_heads,
             "mlp_width": mlp_width,
@@ -192,18 +193,26 @@ class TransformerConfig:
             "embedding_norm_epsilon": self.norm_epsilon if self.embedding_norm else None,
             "attention_scale": (self.head_width or self.width // self.num_heads) ** -0.5,
         }
-        return dataclasses.replace(
-            self,
-            position=resolved_position(self.position, self.max_length),
-            decoder=self.decoder and _filled(self.decoder, depth=self.depth, mlp_width=mlp_width),
-            head=self._resolved_head(),
-            **{name: value for name, value in follows.items() if getattr(self, name) is None},
-        )
+        missing = {name: value for name, value in derived.items() if getattr(self, name) is None}
+        values = vars(self) | missing
+        values["position"] = resolved_position(self.position, self.max_length)
+        if self.decoder is not None:
+            values["decoder"] = _filled(self.decoder, depth=self.depth, mlp_width=mlp_width)
+        if isinstance(self.head, TransformHead):
+            values["head"] = _filled(self.head, activation=self.activation, epsilon=self.norm_epsilon)
+        return ResolvedConfig(**values)
 
-    def _resolved_head(self) -> Head:
-        if not isinstance(self.head, TransformHead):
-            return self.head
-        return _filled(self.head, activation=self.activation, epsilon=self.norm_epsilon)
+    def required_vocab_size(self) -> int:
+        """Returns `vocab_size`.
+
+        Raises:
+          ConfigError: if it is None, as no parameters can be made then.
+        """
+        if self.vocab_size is None:
+            raise ConfigError(
+                "a model needs vocab_size: got None; set it, or let training take the tokenizer's"
+            )
+        return self.vocab_size
 
     @property
     def is_dynamic(self) -> bool:
@@ -223,6 +232,37 @@ class TransformerConfig:
           [False, True, False]
         """
         return self.window is not None and self.layer_pattern[layer % len(self.layer_pattern)] == "w"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig(TransformerConfig):
+    """A config in which every value that follows from others is there: what the modules are made of.
+
+    `TransformerConfig.resolved` makes it. `vocab_size` may still be None, which `required_vocab_size` refuses.
+
+    Attributes:
+      num_kv_heads: K.
+      head_width: H.
+      mlp_width: F.
+      final_norm: whether the last block is followed by a norm.
+      position: the record; its scaling knows its length.
+      qkv_bias: whether queries, keys and values have biases.
+      attention_bias: whether attention's output has one.
+      mlp_bias: whether the feed-forward has them.
+      attention_scale: factor of the scores.
+      head: the record.
+    """
+
+    num_kv_heads: int = dataclasses.field()
+    head_width: int = dataclasses.field()
+    mlp_width: int = dataclasses.field()
+    final_norm: bool = dataclasses.field()
+    position: Position = dataclasses.field()
+    qkv_bias: bool = dataclasses.field()
+    attention_bias: bool = dataclasses.field()
+    mlp_bias: bool = dataclasses.field()
+    attention_scale: float = dataclasses.field()
+    head: Head = dataclasses.field()
 
 
 def to_dict(config: TransformerConfig) -> dict[str, Any]:
@@ -276,7 +316,7 @@ def longest_text(config: TransformerConfig) -> int:
     return UNBOUNDED_LENGTH if isinstance(config.position, Relative) else config.max_length
 
 
-def _filled(record: Any, **follows: Any) -> Any:
-    """A record in which values that follow stand where it has None."""
-    unset = {name: value for name, value in follows.items() if getattr(record, name) is None}
+def _filled(record: Any, **derived: Any) -> Any:
+    """Returns a record with the derived values in the fields that are None."""
+    unset = {name: value for name, value in derived.items() if getattr(record, name) is None}
     return dataclasses.replace(record, **unset)

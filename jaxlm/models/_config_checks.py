@@ -112,8 +112,8 @@ def _check_sinusoidal(width: int, max_length: int) -> None:
         )
     if max_length * width > MAX_SINUSOIDS:
         raise ConfigError(
-            f"position='sinusoidal' has a table of max_length times width numbers, at most {MAX_SINUSOIDS:,}: "
-            f"got max_length={max_length}, width={width}"
+            "position='sinusoidal' has a table of max_length times width numbers, at most "
+            f"{MAX_SINUSOIDS:,}: got max_length={max_length}, width={width}"
         )
 
 

@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
-from jaxlm.errors import ConfigError
-from jaxlm.models._config import TransformerConfig
+from jaxlm.errors import UsageError
+from jaxlm.models._config import ResolvedConfig
 from jaxlm.models._inputs import Inputs
 from jaxlm.models._layers import Norm, Table, apply_dropout
 from jaxlm.models._position import Instruction, Learned, Sinusoidal
@@ -15,17 +15,14 @@ from jaxlm.typing import Array, Float, Int
 class Embeddings(nn.Module):
     """Token vectors, scaled, plus those of positions and types; then norm and dropout, as the config says."""
 
-    config: TransformerConfig
+    config: ResolvedConfig
     own_tokens: bool = True  # False: the vectors come from another's table
 
     def setup(self) -> None:
         config = self.config
-        if config.vocab_size is None:
-            raise ConfigError(
-                "a model needs vocab_size: got None; set it, or let training take the tokenizer's"
-            )
+        vocab_size = config.required_vocab_size()
         if self.own_tokens:
-            self.token = Table(config, config.vocab_size)
+            self.token = Table(config, vocab_size)
         if isinstance(config.position, Learned):
             self.position = Table(config, config.max_length + config.position.offset)
         if isinstance(config.position, Instruction):
@@ -34,16 +31,18 @@ class Embeddings(nn.Module):
         if config.token_types:
             self.type = Table(config, config.token_types)
         if config.embedding_norm:
-            self.norm = Norm(config, config.embedding_norm_epsilon)
+            epsilon = config.embedding_norm_epsilon
+            self.norm = Norm(config, config.norm_epsilon if epsilon is None else epsilon)
 
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
         """The table's rows; an id outside the vocabulary gives NaN, which is seen, not a neighbour's row."""
         vectors = self.token(tokens, "fill")
-        if not self.config.token_dropout:
+        mask_id = self.config.mask_id
+        if not self.config.token_dropout or mask_id is None:
             return vectors
-        factors = token_dropout_factors(tokens, segments, self.config.mask_id)
+        factors = token_dropout_factors(tokens, segments, mask_id)
         return vectors * factors[..., None].astype(vectors.dtype)
 
     def __call__(
@@ -95,12 +94,15 @@ def token_dropout_factors(
     return jnp.where(kept, (1.0 - _TRAINED_SHARE) / jnp.where(kept, share, 1.0), 0.0)
 
 
-def resolve_positions(config: TransformerConfig, inputs: Inputs) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
+def resolve_positions(config: ResolvedConfig, inputs: Inputs) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
     """Returns the positions that the config's scheme reads: the caller's, or what tokens and segments say."""
     if inputs.positions is not None:
         return inputs.positions
     if isinstance(config.position, Instruction):
-        return ops.instruction_positions(inputs.tokens, inputs.segments, config.position.next_id)
+        next_id = config.position.next_id
+        if next_id is None:
+            raise UsageError("instruction positions need next_id in the config, or positions: got neither")
+        return ops.instruction_positions(inputs.required_tokens(), inputs.segments, next_id)
     if inputs.segments is not None:
         return ops.positions_from_segments(inputs.segments)
     shape = (inputs.num_rows, inputs.length)

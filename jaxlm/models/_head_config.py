@@ -53,6 +53,18 @@ class HeadConfig:
         if not 0.0 < self.scale < math.inf:
             raise ConfigError(f"head.scale must be positive: got {self.scale}")
 
+    def required_outputs(self) -> int:
+        """Returns `num_outputs`.
+
+        Raises:
+          ConfigError: if it is None, as no parameters can be made then.
+        """
+        if self.num_outputs is None:
+            raise ConfigError(
+                "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
+            )
+        return self.num_outputs
+
 
 def head_from_dict(values: dict[str, Any]) -> HeadConfig:
     """Returns the head config that `dataclasses.asdict` wrote; fields left out take their defaults.

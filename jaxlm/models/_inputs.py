@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlm.errors import ConfigError, UsageError
 from jaxlm.models._cache import Cache
-from jaxlm.models._config import TransformerConfig
-from jaxlm.models._position import Instruction, Learned, Sinusoidal
+from jaxlm.models._config import ResolvedConfig
+from jaxlm.models._position import Instruction, Learned, Rotary, Sinusoidal
+from jaxlm.models._rotary_scaling import DynamicScaling
 from jaxlm.typing import Array, Bool, Float, Int
 
 
@@ -64,7 +66,19 @@ class Inputs(NamedTuple):
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        return (self.tokens if self.embeddings is None else self.embeddings).shape
+        given = self.tokens if self.embeddings is None else self.embeddings
+        return self.required_tokens().shape if given is None else given.shape
+
+    def required_tokens(self) -> Int[Array, "B L"]:
+        """Returns `tokens`.
+
+        Raises:
+          UsageError: if there are none.
+        """
+        if self.tokens is None:
+            told = "neither" if self.embeddings is None else "embeddings alone"
+            raise UsageError(f"a model reads tokens here: got {told}")
+        return self.tokens
 
 
 def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
@@ -84,20 +98,20 @@ def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
     if (inputs.tokens is None) == (inputs.embeddings is None):
         told = "neither" if inputs.tokens is None else "both"
         raise UsageError(f"a model reads tokens or embeddings: got {told}")
-    _check_field(inputs, "tokens", jnp.integer, (None, None))
-    _check_field(inputs, "embeddings", jnp.floating, (None, None, None))
+    _check_field(inputs, "tokens", np.integer, (None, None))
+    _check_field(inputs, "embeddings", np.floating, (None, None, None))
     rows = inputs.num_rows, inputs.length
-    _check_field(inputs, "segments", jnp.integer, rows)
-    _check_field(inputs, "token_types", jnp.integer, rows)
-    _check_field(inputs, "attention_mask", jnp.bool_, (rows[0], None, rows[1], None))
-    _check_field(inputs, "memory", jnp.floating, (rows[0], None, None))
+    _check_field(inputs, "segments", np.integer, rows)
+    _check_field(inputs, "token_types", np.integer, rows)
+    _check_field(inputs, "attention_mask", np.bool_, (rows[0], None, rows[1], None))
+    _check_field(inputs, "memory", np.floating, (rows[0], None, None))
     length = None if inputs.memory is None else inputs.memory.shape[1]
-    _check_field(inputs, "memory_segments", jnp.integer, (rows[0], length))
+    _check_field(inputs, "memory_segments", np.integer, (rows[0], length))
     return jax.tree.map(jnp.asarray, inputs)
 
 
 def check_inputs(
-    config: TransformerConfig, inputs: Inputs, cache: Cache | None, slots: Int[Array, "B L"] | None
+    config: ResolvedConfig, inputs: Inputs, cache: Cache | None, slots: Int[Array, "B L"] | None
 ) -> None:
     """Refuses what contradicts the config, the cache or itself.
 
@@ -144,7 +158,7 @@ def check_both_sides(inputs: Inputs, cache: Cache | None) -> None:
         )
 
 
-_KINDS = {jnp.integer: "integers", jnp.floating: "floats", jnp.bool_: "booleans"}
+_KINDS = {np.integer: "integers", np.floating: "floats", np.bool_: "booleans"}
 
 
 def _check_field(inputs: Inputs, name: str, kind: type, shape: tuple[int | None, ...]) -> None:
@@ -164,7 +178,7 @@ def _check_field(inputs: Inputs, name: str, kind: type, shape: tuple[int | None,
         raise UsageError(f"inputs.{name} has the shape [{wanted}] here: got {list(given)}")
 
 
-def _check_positions(config: TransformerConfig, inputs: Inputs) -> None:
+def _check_positions(config: ResolvedConfig, inputs: Inputs) -> None:
     shape = (inputs.num_rows, inputs.length)
     if inputs.positions is not None:
         wanted = (*shape, 2) if isinstance(config.position, Instruction) else shape
@@ -189,7 +203,7 @@ def _check_positions(config: TransformerConfig, inputs: Inputs) -> None:
         )
 
 
-def _check_memory(config: TransformerConfig, inputs: Inputs, cache: Cache | None) -> None:
+def _check_memory(config: ResolvedConfig, inputs: Inputs, cache: Cache | None) -> None:
     is_kept = cache is not None and cache.memory is not None
     if config.cross_attention and (inputs.memory is None) != is_kept:
         told = "none" if inputs.memory is None else "one beside what the cache keeps of it"
@@ -206,7 +220,7 @@ def _check_memory(config: TransformerConfig, inputs: Inputs, cache: Cache | None
 
 
 def _check_cached(
-    config: TransformerConfig, inputs: Inputs, cache: Cache, slots: Int[Array, "B L"] | None
+    config: ResolvedConfig, inputs: Inputs, cache: Cache, slots: Int[Array, "B L"] | None
 ) -> None:
     given = {"slots": slots, "positions": inputs.positions}
     if inputs.attention_mask is None:
@@ -231,19 +245,20 @@ def _check_cached(
     _check_cacheable(config, inputs, cache)
 
 
-def _check_cacheable(config: TransformerConfig, inputs: Inputs, cache: Cache) -> None:
+def _check_cacheable(config: ResolvedConfig, inputs: Inputs, cache: Cache) -> None:
     """Refuses a cache where what a model computes of a token depends on what comes later."""
     if config.token_dropout:
         raise ConfigError(
             "token_dropout counts the masks of a whole text: a model that has it reads no cache"
         )
-    if config.is_dynamic and cache.num_slots > config.position.scaling.length:
+    scaling = config.position.scaling if isinstance(config.position, Rotary) else None
+    longest = scaling.length if isinstance(scaling, DynamicScaling) else None
+    if longest is not None and cache.num_slots > longest:
         raise ConfigError(
             "dynamic rotary scaling turns keys anew where a text grows longer than "
-            f"{config.position.scaling.length} tokens, and a cache keeps them turned: got {cache.num_slots} "
-            "slots"
+            f"{longest} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
         )
-    if config.window is not None and inputs.positions.ndim == 3:
+    if config.window is not None and inputs.positions is not None and inputs.positions.ndim == 3:
         raise ConfigError(
             "a window needs offsets, which instruction positions are not: no cache for such models"
         )

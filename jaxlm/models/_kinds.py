@@ -20,10 +20,7 @@ Heads = HeadConfig | Mapping[str, HeadKind] | None
 def _make_sequence_model(config: TransformerConfig, head: Heads) -> SequenceModel:
     if not isinstance(head, HeadConfig):
         raise ConfigError(f"a model of whole sequences takes a HeadConfig as head: got {head!r}")
-    if head.num_outputs is None:
-        raise ConfigError(
-            "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
-        )
+    head.required_outputs()
     return SequenceModel(config, head)
 
 

@@ -27,8 +27,8 @@ class OutputBias(nn.Module):
 class TokenHead(nn.Module):
     """What makes logits over the vocabulary of vectors: of "transform", linear, activation and norm first.
 
-    `logits = apply_softcap(features(hidden) @ kernel.T + bias)`, the kernel a parameter of the head or the token
-    embedding. A language model has one; called alone, it is the head of any body.
+    `logits = apply_softcap(features(hidden) @ kernel.T + bias)`, where the kernel is a parameter of the head
+    or the token embedding. A language model has one; called alone, it is the head of any body.
 
     Attributes:
       config: its `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `output_scale`,
@@ -52,9 +52,10 @@ class TokenHead(nn.Module):
         config = self.config.resolved()
         if isinstance(config.head, TransformHead):
             self.transform = Linear(config, config.width, config.width, config.use_bias)
-            self.norm = Norm(config, config.head.epsilon)
+            epsilon = config.head.epsilon
+            self.norm = Norm(config, config.norm_epsilon if epsilon is None else epsilon)
         if not config.tie_embeddings:
-            self.decode = Linear(config, config.width, config.vocab_size, config.head_bias)
+            self.decode = Linear(config, config.width, config.required_vocab_size(), config.head_bias)
         elif config.head_bias:
             self.decode = OutputBias(config)
 
@@ -81,15 +82,21 @@ class TokenHead(nn.Module):
         """Returns what is multiplied with the output kernel."""
         config = self.config.resolved()
         if isinstance(config.head, TransformHead):
-            hidden = self.norm(NONLINEARITIES[config.head.activation](self.transform(hidden)))
+            hidden = self.norm(
+                NONLINEARITIES[config.head.activation or config.activation](self.transform(hidden))
+            )
         return hidden if config.output_scale == 1.0 else hidden * config.output_scale
 
     def output_weights(
         self, table: Float[Array, "V D"] | None
     ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
         """Returns the output's kernel (the token embedding `table` if tied) and bias."""
-        kernel = table if self.config.tie_embeddings else self.decode.kernel
-        return kernel, self.decode.bias if self.config.head_bias else None
+        bias = self.decode.bias if self.config.head_bias else None
+        if not self.config.tie_embeddings:
+            return self.decode.kernel, bias
+        if table is None:
+            raise ValueError("a tied head's kernel is the token embedding: got table=None")
+        return table, bias
 
     def logits(
         self, hidden: Float[Array, "*batch D"], table: Float[Array, "V D"] | None

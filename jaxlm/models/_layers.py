@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from jaxlm import ops
 from jaxlm.models._config import TransformerConfig
+from jaxlm.models._position import Relative
 from jaxlm.typing import Array, Float, Int
 
 
@@ -73,21 +74,21 @@ class DistanceBias(nn.Module):
     """A bias of the scores for every head and bucket of distances, kept `[buckets, N]`."""
 
     config: TransformerConfig
+    position: Relative
 
     def setup(self) -> None:
         config = self.config
-        shape = (config.position.buckets, config.num_heads)
+        shape = (self.position.buckets, config.num_heads)
         start, dtype = nn.initializers.normal(config.init_std), jnp.dtype(config.param_dtype)
         self.embedding = self.param("embedding", start, shape, dtype)
 
     def __call__(self, queries: Int[Array, "B L"], keys: Int[Array, "B S"]) -> Float[Array, "B N L S"]:
         """Returns the float32 bias, of the positions of queries and keys."""
-        config = self.config
         buckets = ops.distance_buckets(
             keys[:, None, :] - queries[:, :, None],
-            num_buckets=config.position.buckets,
-            max_distance=config.position.distance,
-            causal=config.causal,
+            num_buckets=self.position.buckets,
+            max_distance=self.position.distance,
+            causal=self.config.causal,
         )
         return jnp.take(self.embedding.T.astype(jnp.float32), buckets, axis=1).swapaxes(0, 1)
 

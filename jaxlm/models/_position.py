@@ -6,7 +6,13 @@ from typing import ClassVar, Literal
 
 from jaxlm.errors import ConfigError
 from jaxlm.models._record_checks import check_limits, check_record, named_record
-from jaxlm.models._rotary_scaling import RotaryScalingConfig, ScalingName
+from jaxlm.models._rotary_scaling import (
+    DynamicScaling,
+    Llama3Scaling,
+    RotaryScalingConfig,
+    ScalingName,
+    YarnScaling,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,13 +144,18 @@ PositionName = Literal["learned", "sinusoidal", "rotary", "relative", "instructi
 TABLE_POSITIONS = (Learned, Sinusoidal, Instruction)
 
 
-def resolved_position(position: Position, max_length: int) -> Position:
-    """Returns a position with the length that its scaling takes from the config.
+def resolved_position(position: Position | PositionName, max_length: int) -> Position:
+    """Returns a config's position as a record, with the length that its scaling takes from the config.
 
     Example:
       >>> resolved_position(Rotary(scaling="dynamic"), 64).scaling
       DynamicScaling(factor=1.0, length=64)
     """
-    if not isinstance(position, Rotary) or getattr(position.scaling, "length", max_length) is not None:
+    if isinstance(position, str):
+        return named_record(Position, position, "position")
+    if not isinstance(position, Rotary):
         return position
-    return dataclasses.replace(position, scaling=dataclasses.replace(position.scaling, length=max_length))
+    scaling = position.scaling
+    if not isinstance(scaling, DynamicScaling | Llama3Scaling | YarnScaling) or scaling.length is not None:
+        return position
+    return dataclasses.replace(position, scaling=dataclasses.replace(scaling, length=max_length))

@@ -46,8 +46,12 @@ def record_kinds(hint: Any) -> dict[str, type]:
       >>> list(record_kinds(Head))
       ['transform', 'linear']
     """
-    kinds = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
-    return {kind.kind: kind for kind in kinds if hasattr(kind, "kind")}
+    records = [
+        record
+        for record in typing.get_args(hint)
+        if isinstance(record, type) and dataclasses.is_dataclass(record)
+    ]
+    return {name: record for record in records if (name := getattr(record, "kind", None)) is not None}
 
 
 def named_record(hint: Any, value: Any, name: str) -> Any:

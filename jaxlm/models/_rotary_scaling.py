@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from jaxlm import ops
 from jaxlm.errors import ConfigError
-from jaxlm.models._record_checks import check_record
+from jaxlm.models._record_checks import check_record, named_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +115,21 @@ RotaryScalingConfig = NoScaling | LinearScaling | DynamicScaling | Llama3Scaling
 ScalingName = Literal["none", "linear", "dynamic", "llama3", "yarn"]
 
 
-def to_rotary_scaling(scaling: RotaryScalingConfig, amplitude: float | None) -> ops.RotaryScaling:
-    """Returns a resolved config's scaling as the function of turns takes it.
+def to_rotary_scaling(
+    scaling: RotaryScalingConfig | ScalingName, amplitude: float | None
+) -> ops.RotaryScaling:
+    """Returns the scaling of a resolved config as `ops.make_rotation` takes it.
+
+    Args:
+      scaling: the record, or its name for the record with its defaults.
+      amplitude: factor of the rotated features; None: the scaling's own.
 
     Example:
       >>> to_rotary_scaling(DynamicScaling(factor=2.0, length=64), None).length
       64
     """
-    return ops.RotaryScaling(scaling.kind, amplitude=amplitude, **vars(scaling))
+    record = named_record(RotaryScalingConfig, scaling, "position.scaling")
+    return ops.RotaryScaling(record.kind, amplitude=amplitude, **vars(record))
 
 
 def _check_turns(slow: float, fast: float) -> None:

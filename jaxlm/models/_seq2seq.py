@@ -83,16 +83,17 @@ class Seq2SeqLM(HeadedModel):
         if self.is_initializing() and source is None:
             source = inputs
         if source is not None:
-            own = {
-                "interventions": encoder_interventions(changes),
-                "intermediates": encoder_sites(wanted),
-            }
-            read = self.encoder(source, **own, deterministic=deterministic)
+            read = self.encoder(
+                source,
+                interventions=encoder_interventions(changes),
+                intermediates=encoder_sites(wanted),
+                deterministic=deterministic,
+            )
             wanted, changes = decoder_sites(wanted), decoder_interventions(changes)
             of_encoder = named_for_encoder(read.intermediates)
             inputs = inputs._replace(encoder=None, memory=read.hidden, memory_segments=source.segments)
         if inputs.embeddings is None:
-            inputs = inputs._replace(tokens=None, embeddings=self.token_vectors(inputs.tokens))
+            inputs = inputs._replace(tokens=None, embeddings=self.token_vectors(inputs.required_tokens()))
         output = self.decoder(
             inputs,
             cache=cache,
@@ -156,6 +157,6 @@ class Seq2SeqLM(HeadedModel):
         if isinstance(config.position, Instruction) or config.token_dropout or config.token_types:
             raise ConfigError(
                 "an encoder-decoder has no instruction positions, token_dropout or token_types: "
-                f"got position={config.position.kind!r}, token_dropout={config.token_dropout}, "
+                f"got position={config.resolved().position.kind!r}, token_dropout={config.token_dropout}, "
                 f"token_types={config.token_types}"
             )

@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
-from jaxlm.errors import ConfigError
 from jaxlm.models._block import NONLINEARITIES
 from jaxlm.models._body_model import ModelOnBody
 from jaxlm.models._config import TransformerConfig
@@ -53,7 +52,7 @@ class SequenceHead(nn.Module):
         self.layer = [
             Linear(config, config.width, config.width, config.use_bias) for _ in range(head.hidden_layers)
         ]
-        self.output = Linear(config, config.width, head.num_outputs, True)
+        self.output = Linear(config, config.width, head.required_outputs(), True)
 
     def __call__(
         self,
@@ -105,10 +104,7 @@ class SequenceModel(ModelOnBody):
     head_config: HeadConfig
 
     def setup(self) -> None:
-        if self.head_config.num_outputs is None:
-            raise ConfigError(
-                "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
-            )
+        self.head_config.required_outputs()
         self.body = Transformer(self.config)
         self.head = SequenceHead(self.config.resolved(), self.head_config)
 

@@ -15,13 +15,13 @@ from jaxlm.models._attention_inputs import (
 )
 from jaxlm.models._block import Block
 from jaxlm.models._cache import Cache, LayerCache, with_memory, write_positions
-from jaxlm.models._config import TransformerConfig
+from jaxlm.models._config import ResolvedConfig, TransformerConfig
 from jaxlm.models._embeddings import Embeddings, resolve_positions
 from jaxlm.models._inputs import Inputs, as_inputs, check_inputs
 from jaxlm.models._interventions import Intervention, PassedSites, check_sites
 from jaxlm.models._layers import DistanceBias, Norm
 from jaxlm.models._position import Relative
-from jaxlm.models._sites import Site
+from jaxlm.models._sites import Site, Sites
 from jaxlm.typing import Array, Float, Int
 
 
@@ -71,7 +71,7 @@ class Transformer(nn.Module):
         config = self.config.resolved()
         self.embeddings = Embeddings(config, self.own_tokens)
         if isinstance(config.position, Relative):
-            self.distances = DistanceBias(config)
+            self.distances = DistanceBias(config, config.position)
         if config.final_norm:
             self.final_norm = Norm(config, config.norm_epsilon)
 
@@ -130,21 +130,23 @@ class Transformer(nn.Module):
         wanted, changes = check_sites(config, intermediates, interventions)
         vectors = inputs.embeddings
         if vectors is None:
-            vectors = self.token_vectors(inputs.tokens, inputs.segments)
+            vectors = self.token_vectors(inputs.required_tokens(), inputs.segments)
         positions = resolve_positions(config, inputs)
         in_full = cache is None or inputs.attention_mask is None
         if cache is not None:
             cache = cache._replace(positions=write_positions(cache, positions, slots))
-        scope = self._scope(config, inputs, positions, cache, in_full=in_full)
-        scope = scope._replace(interventions=changes)
+        shared = self._attention_inputs(config, inputs, positions, cache)
+        shared = shared._replace(interventions=changes)
         first = PassedSites(wanted, changes, 0)
         start = self.embeddings(vectors, positions, deterministic, inputs.token_types)
         start = first.at(Site.EMBEDDINGS, start)
-        is_kept = cache is not None and cache.memory is not None
-        kept = LayerCaches(None if cache is None else cache.layers, cache.memory.layers if is_kept else None)
+        memory = None if cache is None else cache.memory
+        caches = LayerCaches(
+            None if cache is None else cache.layers, None if memory is None else memory.layers
+        )
         stack = self._scanned if config.scan_layers else self._unrolled
         flags = (deterministic, wanted, in_full)
-        hidden, values, news = stack(config, start, scope, kept, slots, flags)
+        hidden, values, news = stack(config, start, shared, caches, slots, flags)
         hidden = self.final_norm(hidden) if config.final_norm else hidden
         if cache is not None:
             cache = cache._replace(layers=news.layers)
@@ -152,55 +154,63 @@ class Transformer(nn.Module):
         values |= {site: array[None] for site, array in first.values.items()}
         return Output(hidden, values, cache)
 
-    def _scope(
-        self, config, inputs: Inputs, positions, cache: Cache | None, *, in_full: bool
+    def _attention_inputs(
+        self,
+        config: ResolvedConfig,
+        inputs: Inputs,
+        positions: Int[Array, "B L"] | Int[Array, "B L 2"],
+        cache: Cache | None,
     ) -> AttentionInputs:
-        """What all blocks read beside the stream."""
-        if in_full:
-            scope = full_attention_inputs(config, positions, inputs.segments, inputs.attention_mask)
+        """Returns what the attention of all blocks reads beside the residual stream."""
+        slot_positions = None
+        if cache is None or inputs.attention_mask is None:
+            shared = full_attention_inputs(config, positions, inputs.segments, inputs.attention_mask)
         else:
-            scope = cached_attention_inputs(config, positions, inputs.attention_mask, cache)
+            shared = cached_attention_inputs(config, positions, inputs.attention_mask, cache)
+            slot_positions = cache.positions
         if isinstance(config.position, Relative):
-            scope = scope._replace(bias=self._distance_bias(inputs, None if in_full else cache))
+            shared = shared._replace(bias=self._distance_bias(inputs, slot_positions))
         if not config.cross_attention:
-            return scope
-        is_kept = cache is not None and cache.memory is not None
-        seen = cache.memory.segments if is_kept else inputs.memory_segments
-        mask = memory_mask(inputs.segments, seen, is_cached=cache is not None)
-        return scope._replace(memory=inputs.memory, memory_mask=mask)
+            return shared
+        memory = None if cache is None else cache.memory
+        segments = inputs.memory_segments if memory is None else memory.segments
+        mask = memory_mask(inputs.segments, segments, is_cached=cache is not None)
+        return shared._replace(memory=inputs.memory, memory_mask=mask)
 
-    def _distance_bias(self, inputs: Inputs, cache: Cache | None) -> Float[Array, " #B N L S"]:
-        if cache is not None:
-            return self.distances(inputs.positions, cache.positions)
+    def _distance_bias(
+        self, inputs: Inputs, slot_positions: Int[Array, "B S"] | None
+    ) -> Float[Array, " #B N L S"]:
         positions = inputs.positions
         if positions is None:
-            # Within a segment, tokens are as far from each other as their places in the row.
+            # Within a segment, the distance of two tokens is that of their columns in the row.
             positions = jnp.arange(inputs.length, dtype=jnp.int32)[None]
-        return self.distances(positions, positions)
+        return self.distances(positions, positions if slot_positions is None else slot_positions)
 
-    def _unrolled(self, config, hidden, scope, kept, slots, flags):
+    def _unrolled(self, config, hidden, shared, caches, slots, flags: tuple[bool, Sites, bool]):
         results = []
         block = nn.remat(Block) if config.remat else Block
         for layer in range(config.depth):
             module = block(config, *flags, layer, name=block_name(layer))
-            own, memory = (None if layers is None else layers[layer] for layers in kept)
-            hidden, found = module(hidden, scope, own, slots, None, memory)
-            results.append(found)
+            own, memory = (None if layers is None else layers[layer] for layers in caches)
+            hidden, result = module(hidden, shared, own, slots, None, memory)
+            results.append(result)
         values, layers, memory = zip(*results, strict=True)
         return hidden, jax.tree.map(lambda *arrays: jnp.stack(arrays), *values), LayerCaches(layers, memory)
 
-    def _scanned(self, config, hidden, scope, kept, slots, flags):
+    def _scanned(self, config, hidden, shared, caches, slots, flags: tuple[bool, Sites, bool]):
         stack = nn.scan(
             # A scan already keeps the two passes apart, which remat would otherwise do at a cost.
             nn.remat(Block, prevent_cse=False) if config.remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(nn.broadcast, 0, nn.broadcast, 0, 0),
+            in_axes=(nn.broadcast, 0, nn.broadcast, 0, 0),  # pyright: ignore[reportArgumentType]  # typed as an int
             length=config.depth,
         )
         module = stack(config, *flags, name="blocks")
         numbers = jnp.arange(config.depth, dtype=jnp.int32)
-        hidden, (values, layers, memory) = module(hidden, scope, kept.layers, slots, numbers, kept.memory)
+        hidden, (values, layers, memory) = module(
+            hidden, shared, caches.layers, slots, numbers, caches.memory
+        )
         return hidden, values, LayerCaches(layers, memory)
 
 

@@ -35,9 +35,8 @@ def attention(
     dropout_rng: Key[Array, ""] | None = None,
     implementation: Implementation = "auto",
     require_fused: bool = False,
-    return_probs: bool = False,
     change_probs: Callable[[Float[Array, "B N L S"]], Float[Array, "B N L S"]] | None = None,
-) -> Float[Array, "B L N H"] | tuple[Float[Array, "B L N H"], Float[Array, "B N L S"]]:
+) -> Float[Array, "B L N H"]:
     """Returns `softmax(scale * query key^T + bias) value`, each query over the keys it may attend to.
 
     Query head `n` reads key/value head `n // (N / K)`. With a soft cap `c` the scores are `c tanh(scores /
@@ -59,12 +58,11 @@ def attention(
       implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": the fused one on a GPU where its
         limits hold. With `derivatives("any")` each of them is "xla".
       require_fused: makes it an error that the fused implementation cannot be used.
-      return_probs: also return the float32 probabilities, before dropout.
-      change_probs: what makes other probabilities of them, which are used and returned in their place; None:
-        nothing.
+      change_probs: takes the float32 probabilities `Float[B N L S]`, before dropout, and returns those that are
+        used in their place: the same ones, where it only looks at them. None: they stay inside.
 
     Returns:
-      `Float[B L N H]` in the query's dtype, or that and the probabilities `Float[B N L S]`.
+      `Float[B L N H]` in the query's dtype.
 
     Raises:
       ConfigError: if heads do not divide, a key is missing, or the fused implementation is asked for where
@@ -88,15 +86,21 @@ def attention(
         raise ValueError(f"attention with dropout_rate={dropout_rate} needs dropout_rng")
     if implementation == "xla" and require_fused:
         raise ValueError('attention: require_fused contradicts implementation="xla"; drop one of them')
-    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    rate, needs_probs = float(dropout_rate), return_probs or change_probs is not None
+    factor = float(query.shape[-1] ** -0.5 if scale is None else scale)
+    rate = float(dropout_rate)
     if implementation != "xla":
-        options = {"softcap": softcap, "dropout_rate": rate, "return_probs": needs_probs}
-        reason = reason_not_fused(query, key, has_bias=bias is not None, **options)
+        reason = reason_not_fused(
+            query,
+            key,
+            softcap=softcap,
+            dropout_rate=rate,
+            needs_probs=change_probs is not None,
+            has_bias=bias is not None,
+        )
         log_choice(query.shape, query.dtype.name, reason)
         if reason is None:
             with forward_mode_hint():
-                return fused_attention(query, key, value, mask, scale, is_causal=is_causal)
+                return fused_attention(query, key, value, mask, factor, is_causal=is_causal)
         if require_fused or (implementation == "cudnn" and not forward_mode_requested()):
             raise ConfigError(
                 f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
@@ -104,13 +108,11 @@ def attention(
             )
     if is_causal and mask is None:
         mask = jnp.tril(jnp.ones((1, 1, query.shape[1], key.shape[1]), bool))
-    words = key_words(dropout_rng) if rate else None
-    settings = Settings(scale, softcap, rate)
-    if needs_probs:
-        probs = attention_probs(query, key, mask, bias, settings)
-        probs = probs if change_probs is None else change_probs(probs)
-        outputs = weighted_values(probs, value, words, settings)
-        return (outputs, probs) if return_probs else outputs
+    words = key_words(dropout_rng) if rate and dropout_rng is not None else None
+    settings = Settings(factor, softcap, rate)
+    if change_probs is not None:
+        probs = change_probs(attention_probs(query, key, mask, bias, settings))
+        return weighted_values(probs, value, words, settings)
     # An accelerator would rather have one large product than four of half the work.
     if is_causal and not rate and query.shape[1] >= LONG and current_target().platform == "cpu":
         return _causal_in_parts(query, key, value, mask, bias, settings)

@@ -29,6 +29,10 @@ class CrossEntropy(NamedTuple):
     correct: Bool[Array, " M"]
 
 
+# Features, targets, weights and smoothing of the rows of a tile.
+_Tile = tuple[Array, Array, Array, Array | None]
+
+
 class _Options(NamedTuple):
     tile: int
     label_smoothing: float | None  # None: by row
@@ -85,14 +89,16 @@ def tiled_cross_entropy(
     """
     if tile < 1:
         raise ValueError(f"tile is a positive number of rows, got {tile}")
-    by_row = None
+    by_row, for_all = None, None
     if isinstance(label_smoothing, jax.Array):
-        by_row, label_smoothing = lax.stop_gradient(label_smoothing.astype(jnp.float32)), None
-    elif not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
+        by_row = lax.stop_gradient(label_smoothing.astype(jnp.float32))
+    else:
+        for_all = float(label_smoothing)
+        if not 0.0 <= for_all < 1.0:
+            raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
     if z_loss < 0.0:
         raise ValueError(f"z_loss is not negative, got {z_loss}")
-    options = _Options(tile, None if by_row is not None else float(label_smoothing), float(z_loss), softcap)
+    options = _Options(tile, for_all, float(z_loss), softcap)
     loss_sum, nll, correct = _cross_entropy(features, kernel, bias, targets, weights, by_row, options)
     return CrossEntropy(loss_sum, weights.sum(), lax.stop_gradient(nll), correct)
 
@@ -101,7 +107,7 @@ def _plain_cross_entropy(features, kernel, bias, targets, weights, smoothing, op
     """Returns (loss_sum, nll, correct); a gradient by JAX's rules computes each tile's logits again."""
     head = _Head(kernel.astype(features.dtype), bias)
 
-    def body(loss_sum, tile):
+    def body(loss_sum, tile: _Tile):
         rows = _tile_losses(head, *tile, options)
         return loss_sum + rows.weighted.sum(), (rows.nll, rows.correct)
 
@@ -114,7 +120,7 @@ def _plain_cross_entropy(features, kernel, bias, targets, weights, smoothing, op
 def _cross_entropy_forward(features, kernel, bias, targets, weights, smoothing, options):
     head = _Head(kernel.astype(features.dtype), bias)
 
-    def body(carry, tile):
+    def body(carry, tile: _Tile):
         loss_sum, kernel_gradient, bias_gradient = carry
         tile_features, tile_targets, tile_weights, _ = tile
         rows = _tile_losses(head, *tile, options)
@@ -137,7 +143,8 @@ def _cross_entropy_forward(features, kernel, bias, targets, weights, smoothing, 
     loss_sum, kernel_gradient, bias_gradient = carry
     nll, correct, losses, features_gradient = outputs
     kernel_gradient = kernel_gradient.astype(kernel.dtype)
-    bias_gradient = None if bias is None else bias_gradient.astype(bias.dtype)
+    if bias is not None and bias_gradient is not None:
+        bias_gradient = bias_gradient.astype(bias.dtype)
     return (loss_sum, nll, correct), (features_gradient, kernel_gradient, bias_gradient, losses)
 
 
@@ -188,10 +195,10 @@ def _tile_losses(
     rows = jnp.arange(targets.shape[0])
     target_logits = logits.at[rows, targets].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     nll = jnp.where(counts, log_partition - target_logits, 0.0)
-    # What a row of weight 0 is smoothed by may be anything too.
-    smooth = options.label_smoothing if smoothing is None else jnp.where(counts, smoothing, 0.0)
+    # The smoothing of a row of weight 0 may be anything too, NaN among it.
+    smooth = (options.label_smoothing or 0.0) if smoothing is None else jnp.where(counts, smoothing, 0.0)
     losses = nll
-    if smoothing is not None or smooth:
+    if smoothing is not None or options.label_smoothing:
         losses = (1.0 - smooth) * losses + smooth * (log_partition - logits.mean(-1))
     if options.z_loss:
         losses = losses + options.z_loss * jnp.square(log_partition)
@@ -210,7 +217,7 @@ def _first_of_highest(logits: Array, targets: Array, target_logits: Array) -> Ar
 def _logit_gradient(rows: _Rows, targets: Array, weights: Array, options: _Options) -> Array:
     probs = jnp.exp(rows.logits - rows.log_partition[:, None])
     vocabulary = lax.broadcasted_iota(targets.dtype, probs.shape, 1)
-    smooth = rows.smoothing if options.label_smoothing is not None else rows.smoothing[:, None]
+    smooth = rows.smoothing[:, None] if isinstance(rows.smoothing, jax.Array) else rows.smoothing
     wanted = jnp.where(vocabulary == targets[:, None], 1.0 - smooth, 0.0) + smooth / probs.shape[-1]
     if options.z_loss:
         probs = probs * (1.0 + 2.0 * options.z_loss * rows.log_partition)[:, None]

@@ -119,7 +119,7 @@ def _summed_like(gradient: Array, bias: Array) -> Array:
 
 def _dropped(weights: Array, words: Array | None, settings: Settings) -> Array:
     """Zeroes a share of the weights; `_rescale` makes up for it on the outputs' side."""
-    if not settings.dropout_rate:
+    if not settings.dropout_rate or words is None:
         return weights
     return jnp.where(
         dropout_mask(words, weights.shape, settings.dropout_rate), weights, jnp.zeros_like(weights)

@@ -41,14 +41,14 @@ def reason_not_fused(
     *,
     softcap: float | None,
     dropout_rate: float,
-    return_probs: bool,
+    needs_probs: bool,
     has_bias: bool = False,
 ) -> str | None:
     """Returns why cuDNN cannot do this attention, decided when it is traced; None where it can.
 
     Example:
       >>> query = jnp.zeros((1, 4, 2, 8))
-      >>> reason_not_fused(query, query, softcap=None, dropout_rate=0.0, return_probs=False)
+      >>> reason_not_fused(query, query, softcap=None, dropout_rate=0.0, needs_probs=False)
       'the backend is cpu'
     """
     target = current_target()
@@ -64,7 +64,7 @@ def reason_not_fused(
         (softcap is not None, "cuDNN has no soft cap"),
         (has_bias, "the gradient of a bias is not cuDNN's"),
         (dropout_rate > 0.0, "cuDNN's dropout of probabilities is not keyed"),
-        (return_probs, "cuDNN does not return probabilities"),
+        (needs_probs, "cuDNN does not return probabilities"),
         (
             forward_mode_requested(),
             'cuDNN has no forward-mode derivatives, for which derivatives("any") asks',
