@@ -22,6 +22,7 @@ from jaxlm.training.losses._summaries import label_summary, token_summary
 from jaxlm.training.losses._token_loss import (
     Smoothing,
     check_smoothing,
+    resolved_smoothing,
     token_evaluation,
     token_loss,
     token_loss_function,
@@ -50,6 +51,7 @@ __all__ = [
     "model_positions",
     "named_rng",
     "position_options",
+    "resolved_smoothing",
     "summarize",
     "summarize_sequences",
     "summarize_tokens",

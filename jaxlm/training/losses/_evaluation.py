@@ -132,11 +132,11 @@ def summarize_sequences(
     )
 
 
-def baseline_loss(labels: np.ndarray, train: np.ndarray | None, head: models.HeadConfig) -> float:
-    """Returns the loss of predicting the training labels' mean, or of a class its frequency there.
+def baseline_loss(labels: np.ndarray | None, train: np.ndarray | None, head: models.HeadConfig) -> float:
+    """Returns the loss of predicting the training labels' mean, or each class by its frequency there.
 
     Args:
-      labels: `Float[N]` to be predicted; NaN: unlabelled.
+      labels: `Float[N]` to be predicted; NaN: unlabelled; None gives NaN.
       train: `Float[N]` of the training split; None gives NaN.
       head: one output is a regression, in whose `scale` errors are measured; several are classes (nats,
         add-one smoothed).
@@ -146,7 +146,7 @@ def baseline_loss(labels: np.ndarray, train: np.ndarray | None, head: models.Hea
       >>> baseline_loss(np.array([1.0, 3.0]), np.array([2.0, 2.0]), one)
       0.25
     """
-    if train is None:
+    if labels is None or train is None:
         return math.nan
     known, seen = (np.asarray(part, np.float64) for part in (labels, train))
     known, seen = known[~np.isnan(known)], seen[~np.isnan(seen)]
@@ -154,5 +154,5 @@ def baseline_loss(labels: np.ndarray, train: np.ndarray | None, head: models.Hea
         return math.nan
     if head.num_outputs == 1:
         return float(np.mean(np.square(known - seen.mean()))) / head.scale**2
-    counts = np.bincount(seen.astype(int), minlength=head.num_outputs) + 1
+    counts = np.bincount(seen.astype(int), minlength=head.required_outputs()) + 1
     return float(-np.log(counts / counts.sum())[known.astype(int)].mean())

@@ -37,6 +37,16 @@ class LossInputs(NamedTuple):
     overflow: Int[Array, ""] | None = None
     read: models.Inputs | None = None
 
+    def required_read(self) -> models.Inputs:
+        """Returns `read`, which `loss_function` fills in before the head is called.
+
+        Raises:
+          ValueError: if it is None.
+        """
+        if self.read is None:
+            raise ValueError("the inputs of a head say what the model read: got read=None")
+        return self.read
+
 
 class HeadCall(NamedTuple):
     """What the body of a model made of what it read, and the head to be called on it.
@@ -96,8 +106,10 @@ def loss_function(
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
         inputs = prepare(rngs["mask"], batch, step)
         if inputs.read is None:
-            read = models.Inputs(inputs.tokens, segments=batch.segments, positions=batch.positions)
-            inputs = inputs._replace(read=read)
+            segments, positions = jnp.asarray(batch.segments), jnp.asarray(batch.positions)
+            inputs = inputs._replace(
+                read=models.Inputs(inputs.tokens, segments=segments, positions=positions)
+            )
         of_body, of_head = ({}, {}) if deterministic else _dropout_rngs(rngs["dropout"], splits_dropout)
         output = apply_fn({"params": params}, inputs.read, deterministic=deterministic, rngs=of_body)
         sums = head_sums(HeadCall(output.hidden, apply_fn, params, of_head), inputs)
@@ -135,9 +147,9 @@ def model_positions(
       positions_from: whether indices come from the "clean" ids or from those of `tokens`.
     """
     if next_id is None:
-        return batch.positions
-    source = batch.tokens if positions_from == "clean" else tokens
-    return ops.instruction_positions(source, batch.segments, next_id)
+        return jnp.asarray(batch.positions)
+    source = jnp.asarray(batch.tokens) if positions_from == "clean" else tokens
+    return ops.instruction_positions(source, jnp.asarray(batch.segments), next_id)
 
 
 def count_true(flags: Bool[Array, "..."]) -> Int[Array, ""]:

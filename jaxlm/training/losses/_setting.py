@@ -1,8 +1,9 @@
 """What an objective works on: a model and its data, before a step is compiled."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from jaxlm import corruption, data, models, tokenizers
+from jaxlm.errors import ConfigError
 from jaxlm.training.losses._loss_config import LossConfig
 
 
@@ -11,6 +12,18 @@ class Split(NamedTuple):
 
     cache: data.TokenCache
     plan: data.PackingPlan
+
+
+class PositionOptions(TypedDict):
+    """Options of a loss: how the positions that its model reads are made.
+
+    Attributes:
+      next_id: id of the token that ends an instruction; None: positions are offsets in the segment.
+      positions_from: whether instruction positions come from the "clean" or from the "corrupted" ids.
+    """
+
+    next_id: int | None
+    positions_from: str
 
 
 class Setting(NamedTuple):
@@ -43,9 +56,19 @@ class Setting(NamedTuple):
     is_evaluation: bool = False
 
     @property
-    def positions(self) -> dict[str, Any]:
-        """How the model is told positions, see `position_options`."""
+    def positions(self) -> PositionOptions:
+        """How the positions that the model reads are made, see `position_options`."""
         return position_options(self.config)
+
+    def required_head(self) -> models.HeadConfig:
+        """Returns `head`.
+
+        Raises:
+          ConfigError: if there is none, as for a language model.
+        """
+        if self.head is None:
+            raise ConfigError("a model of labels has a HeadConfig: got head=None")
+        return self.head
 
     def noise(self, config: corruption.NoiseConfig | None) -> corruption.Noise | None:
         """Returns one of the two noises; None where it does nothing.
@@ -68,8 +91,11 @@ def model_noise(
     )
 
 
-def position_options(config: models.TransformerConfig) -> dict[str, Any]:
-    """Returns what an objective needs to know of a model's positions: `next_id` and `positions_from`.
+def position_options(config: models.TransformerConfig) -> PositionOptions:
+    """Returns the options of a loss that say how the model's positions are made.
+
+    Args:
+      config: of the model; only instruction positions have a `next_id` and may come from corrupted ids.
 
     Example:
       >>> position_options(models.TransformerConfig())

@@ -47,7 +47,7 @@ def label_summary(
     """
     del is_whole
     labels, seen = setting.splits[0].cache.labels, None if train is None else train.labels
-    return partial(summarize_sequences, baseline_loss=baseline_loss(labels, seen, setting.head))
+    return partial(summarize_sequences, baseline_loss=baseline_loss(labels, seen, setting.required_head()))
 
 
 def _is_opened(cache: data.TokenCache, tokenizer: tokenizers.Tokenizer) -> bool:

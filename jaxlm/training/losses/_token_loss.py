@@ -39,7 +39,6 @@ def token_loss(
       tile: rows of logits held at once.
     """
     features, parts = _asked(head, inputs)
-    smoothing = inputs.fractions if isinstance(config.label_smoothing, str) else config.label_smoothing
     result = ops.tiled_cross_entropy(
         features,
         parts.kernel,
@@ -47,7 +46,7 @@ def token_loss(
         inputs.targets,
         inputs.weights,
         tile=min(tile, inputs.targets.shape[0]),
-        label_smoothing=smoothing,
+        label_smoothing=resolved_smoothing(config, inputs),
         z_loss=config.z_loss,
         softcap=parts.softcap,
     )
@@ -113,6 +112,23 @@ def with_unigrams(head_sums: HeadSums, log_unigrams: np.ndarray | None) -> HeadS
         }
 
     return sums
+
+
+def resolved_smoothing(config: LossConfig, inputs: LossInputs) -> float | Float[Array, "..."]:
+    """Returns the label smoothing of all targets, or with "fraction" that of each.
+
+    Args:
+      config: of the loss.
+      inputs: whose `fractions` are by how much the examples were to be corrupted.
+
+    Raises:
+      ConfigError: if the smoothing is "fraction" and there are no fractions.
+    """
+    if not isinstance(config.label_smoothing, str):
+        return config.label_smoothing
+    if inputs.fractions is None:
+        raise ConfigError("label_smoothing='fraction' smooths by the noise of each example: got no fractions")
+    return inputs.fractions
 
 
 def check_smoothing(label_smoothing: Smoothing, *, has_noise: bool) -> None:

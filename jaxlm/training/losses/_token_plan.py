@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from jaxlm import corruption, data, models
 from jaxlm.training.losses._loss import LossInputs, model_positions
 from jaxlm.training.losses._setting import Setting
@@ -45,7 +47,7 @@ class TokenPlan(NamedTuple):
         positions = model_positions(batch, inputs.tokens, self.next_id, self.positions_from)
         return inputs._replace(
             fractions=None if is_one_level else inputs.fractions,
-            read=models.Inputs(inputs.tokens, segments=batch.segments, positions=positions),
+            read=models.Inputs(inputs.tokens, segments=jnp.asarray(batch.segments), positions=positions),
         )
 
 

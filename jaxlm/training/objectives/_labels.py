@@ -88,7 +88,7 @@ def prepare_labels(
         weights=counts.astype(jnp.float32),
         fractions=fractions,
         overflow=examples.left_out,
-        read=models.Inputs(tokens, segments=batch.segments, positions=positions),
+        read=models.Inputs(tokens, segments=jnp.asarray(batch.segments), positions=positions),
     )
 
 
@@ -101,7 +101,7 @@ def plan_classes(setting: Setting) -> LabelPlan:
     """
     plan = _plan(setting, *class_table(_labels(setting)))
     check_smoothing(setting.loss.label_smoothing, has_noise=plan.input_noise is not None)
-    most, outputs = plan.targets.max(initial=-1), setting.head.num_outputs
+    most, outputs = plan.targets.max(initial=-1), setting.required_head().required_outputs()
     if most >= outputs:
         raise CorpusError(f"classes are numbers below the head's {outputs} outputs: got {most}")
     return plan
@@ -109,7 +109,8 @@ def plan_classes(setting: Setting) -> LabelPlan:
 
 def plan_values(setting: Setting) -> LabelPlan:
     """Returns what `prepare_labels` knows of a regression and its data; see `plan_classes`."""
-    return _plan(setting, *value_table(_labels(setting), setting.head.center, setting.head.scale))
+    head = setting.required_head()
+    return _plan(setting, *value_table(_labels(setting), head.center, head.scale))
 
 
 def class_table(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

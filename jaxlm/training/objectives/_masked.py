@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxlm import corruption, data, models, tokenizers
-from jaxlm.errors import CorpusError
+from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training.losses import (
     LossFunction,
     LossInputs,
@@ -70,6 +70,8 @@ def prepare_masked(
 ) -> LossInputs:
     """Returns what a masked LM reads of a batch and is asked at the masked positions."""
     del step
+    if plan.input_noise is None or plan.capacity is None:
+        raise ValueError("the plan of a masked LM has input_noise and capacity: got None for one of them")
     masked = mask_batch(rng, batch, Masking(plan.input_noise, plan.capacity))
     if plan.noise_of_targets is not None:
         noisy = corruption.corrupt_batch(named_rng(rng, "target"), batch, plan.noise_of_targets).tokens
@@ -140,6 +142,8 @@ def make_masking(
     """
     noise, plan = model_noise(config, model, tokenizer), split.plan
     rate = config.rate if config.schedule == "constant" else 1.0
+    if rate is None:
+        raise ConfigError("the noise of a masking has a known rate: got input_noise.rate=None")
     capacity = data.masked_capacity(split.cache, plan, rows, noise.forbidden, rate)
     if capacity < 1:
         raise CorpusError(

@@ -22,6 +22,7 @@ from jaxlm.training.losses import (
     check_smoothing,
     count_true,
     loss_function,
+    resolved_smoothing,
 )
 from jaxlm.training.objectives._labels import LabelPlan, class_table, prepare_labels, value_table
 from jaxlm.typing import Array, Float, Int
@@ -34,7 +35,7 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
     target puts `1 - a` on the true class and spreads `a` evenly over all classes.
     """
     logits, counts = _logits(head, inputs), inputs.weights > 0
-    smoothing = inputs.fractions if config.label_smoothing == "fraction" else config.label_smoothing
+    smoothing = resolved_smoothing(config, inputs)
     losses = inputs.weights * smoothed_cross_entropy(logits, inputs.targets, smoothing)
     return {
         "loss_sum": jnp.where(counts, losses, 0.0).sum(),
@@ -77,7 +78,7 @@ def sequence_outputs(head: HeadCall, inputs: LossInputs) -> models.StandardizedO
     return head(
         "standardized_outputs",
         head.hidden,
-        segments=inputs.read.segments,
+        segments=inputs.required_read().segments,
         num_segments=inputs.targets.shape[1],
         deterministic=not head.rngs,
         rngs=head.rngs,

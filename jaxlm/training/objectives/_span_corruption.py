@@ -89,8 +89,8 @@ def check_spans(experiment: Any) -> None:
     noisy = [noise for noise in (experiment.input_noise, experiment.target_noise) if noise.rate]
     if noisy or experiment.loss.label_smoothing == "fraction":
         raise ConfigError(
-            f"objective={experiment.objective.name!r} takes spans out of texts and corrupts nothing else: "
-            "got input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
+            f"objective={experiment.resolved_objective.name!r} takes spans out of texts and corrupts nothing "
+            "else: got input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
         )
     if experiment.tokenizer.path is None and not experiment.tokenizer.sentinels:
         raise ConfigError(

@@ -104,7 +104,7 @@ class Experiment:
                 f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
             )
         self._check_direction()
-        self.objective.check(self)
+        self.resolved_objective.check(self)
         self._check_layers()
         if self.model.param_dtype != "float32":
             raise ConfigError(
@@ -119,7 +119,7 @@ class Experiment:
             )
 
     def _check_direction(self) -> None:
-        kind, told = self.objective.kind, f"with objective={self.objective.name!r}"
+        kind, told = self.resolved_objective.kind, f"with objective={self.resolved_objective.name!r}"
         if kind.fill and self.model.causal:
             raise ConfigError(f"a masked LM sees both sides: got model.causal=True {told}")
         if kind.encoder and self.model.causal:
@@ -142,20 +142,25 @@ class Experiment:
             )
 
     @property
+    def resolved_objective(self) -> Objective:
+        """The objective as a record, also where `objective` is a name."""
+        return as_objective(self.objective)
+
+    @property
     def trained_depth(self) -> int:
         """How many blocks `run.train_last` counts from: the model's, of an encoder-decoder its decoder's."""
         model = self.model
-        return models.decoder_config(model).depth if self.objective.kind.encoder else model.depth
+        return models.decoder_config(model).depth if self.resolved_objective.kind.encoder else model.depth
 
     @property
     def ends(self) -> EndTokens:
         """How records are opened and closed: an encoder-decoder's texts as its tokenizer's file does it."""
-        return "file" if self.data.ends and self.objective.kind.encoder else self.data.ends
+        return "file" if self.data.ends and self.resolved_objective.kind.encoder else self.data.ends
 
     @property
     def resolved_input_noise(self) -> NoiseConfig:
         """The input noise with its rate known: left out, it is 0.15 for a masked LM, 0 for others."""
-        return _with_rate(self.input_noise, self.objective.noise_rate)
+        return _with_rate(self.input_noise, self.resolved_objective.noise_rate)
 
     @property
     def resolved_target_noise(self) -> NoiseConfig:
@@ -167,7 +172,7 @@ class Experiment:
 
         The objective is its name; of one that is not in `OBJECTIVES`, its name and its reference.
         """
-        name, reference = self.objective.name, self.objective.reference
+        name, reference = self.resolved_objective.name, self.resolved_objective.reference
         named = name if name in OBJECTIVES else {"name": name, "reference": reference}
         return io.record_to_dict(self) | {"objective": named}
 

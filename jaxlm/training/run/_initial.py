@@ -51,7 +51,7 @@ def experiment_from_model(name: str, experiment: Experiment | None = None) -> Ex
       ConfigError: if it has no tokenizer, or is an encoder-decoder where labels are asked for.
     """
     experiment = experiment or Experiment(optimizer=FINE_TUNING)
-    objective = experiment.objective
+    objective = experiment.resolved_objective
     found = pretrained.inspect(name, kind=_own_kind(name, objective))
     folder, config = os.path.abspath(found.folder), found.config
     own = found.kind
@@ -96,7 +96,7 @@ class InitialWeights(NamedTuple):
 
 
 def init_fingerprint(name: str | None, objective: Objective) -> str | None:
-    """Returns the fingerprint of a model's weights, as `InitialWeights` has it; None where no model is named."""
+    """Returns the `InitialWeights.fingerprint` of a model; None where no model is named."""
     return name and pretrained.weights_fingerprint(_opened(name, objective).params)
 
 
@@ -118,8 +118,11 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
 
 def initial_weights(experiment: Experiment, task: Task, drawn: Mapping[str, Any]) -> InitialWeights:
     """Returns what `initial_params` does, and the fingerprint of the model's weights."""
-    loaded = _opened(experiment.run.init, experiment.objective)
-    where = f"run.init={experiment.run.init!r}"
+    name = experiment.run.init
+    if name is None:
+        raise ConfigError("run.init names the model that a run goes on from: got None")
+    loaded = _opened(name, experiment.resolved_objective)
+    where = f"run.init={name!r}"
     found = io.differences(_essence(loaded.config), _essence(task.config))[:5]
     if found:
         raise ConfigError(
@@ -131,10 +134,10 @@ def initial_weights(experiment: Experiment, task: Task, drawn: Mapping[str, Any]
             f"{where} was trained with another tokenizer; leave tokenizer.path out to take its own"
         )
     params = _stacked_as(loaded.params, loaded.config, task.config)
-    head = _head(loaded, params, experiment.objective.kind)
+    head = _head(loaded, params, experiment.resolved_objective.kind)
     if head is None:
         told = "is a body" if loaded.kind.head is None else f"was trained as {loaded.kind.name}"
-        LOG.info("the head is drawn: %s %s", experiment.run.init, told)
+        LOG.info("the head is drawn: %s %s", name, told)
     bodies = {name: params[name] for name in models.BODIES if name in params}
     begun = {**drawn, **bodies, **(head or {})}
     _check_same_shapes(where, begun, drawn)
@@ -175,14 +178,14 @@ def _head(
     loaded: pretrained.Loaded, params: Mapping[str, Any], kind: models.ModelKind
 ) -> dict[str, Any] | None:
     """What the model has beside its body, if that is a head of this kind; None where it is not."""
-    if loaded.kind.head == "several":
+    if isinstance(loaded.head, Mapping):
         named = [name for name, head in loaded.head.items() if head == kind.name]
-        params = models.head_params(params, named[0]) if len(named) == 1 else None
+        if len(named) != 1:
+            return None
+        params = models.head_params(params, named[0])
     elif loaded.kind != kind:
-        params = None
-    # A tied output without a bias has no parameters of its own.
-    if params is None:
         return None
+    # A tied output without a bias has no parameters of its own.
     return {name: tree for name, tree in params.items() if name not in models.BODIES}
 
 

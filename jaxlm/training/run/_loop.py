@@ -94,7 +94,7 @@ def _run(
 
 
 def _changes(folder: Path, experiment: Experiment) -> list[Change]:
-    return find_changes(load_experiment(folder, objective=experiment.objective), experiment)[0]
+    return find_changes(load_experiment(folder, objective=experiment.resolved_objective), experiment)[0]
 
 
 def _trained(
@@ -141,7 +141,7 @@ def _to_the_end(
         task.config,
         trainer.params(),
         task.tokenizer,
-        kind=experiment.objective.kind,
+        kind=experiment.resolved_objective.kind,
         head=task.head,
         extra={"experiment": experiment.to_dict()} | task_classes(task),
     )
@@ -184,7 +184,7 @@ def _started(trainer: Trainer, experiment: Experiment, task: Task, folder: Path,
     run, train_plan = experiment.run, task.splits["train"].plan
     return Started(
         folder=str(folder),
-        params=models.num_params(task.config, experiment.objective.kind, task.head),
+        params=models.num_params(task.config, experiment.resolved_objective.kind, task.head),
         step=trainer.step,
         steps=run.steps,
         tokens_per_step=run.batch_size * train_plan.row_length,

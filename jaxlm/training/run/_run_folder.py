@@ -122,7 +122,7 @@ def _is_left_behind(path: Path) -> bool:
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:
-    _, refused = find_changes(load_experiment(folder, objective=experiment.objective), experiment)
+    _, refused = find_changes(load_experiment(folder, objective=experiment.resolved_objective), experiment)
     if refused:
         raise UsageError(
             f"{folder} holds a run of another experiment, the first fields that differ (there and here): "

@@ -44,13 +44,13 @@ def make_task(experiment: Experiment) -> Task:
     """
     prepared = data.prepare(experiment.data, experiment.tokenizer, ends=experiment.ends)
     splits = {name: make_split(experiment, cache) for name, cache in prepared.caches.items()}
-    if experiment.objective.kind.causal:
+    if experiment.resolved_objective.kind.causal:
         _check_predicts(splits["train"])
     notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
     return Task(
         tokenizer=prepared.tokenizer,
-        config=model_config(experiment.model, prepared.tokenizer, experiment.objective.kind),
-        head=_head(experiment, prepared, splits) if experiment.objective.labels else None,
+        config=model_config(experiment.model, prepared.tokenizer, experiment.resolved_objective.kind),
+        head=_head(experiment, prepared, splits) if experiment.resolved_objective.labels else None,
         splits=splits,
         num_segments=max(1, *(split.plan.max_segments for split in splits.values())),
         label_names=tuple(prepared.label_names or ()),
@@ -71,7 +71,7 @@ def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
     predicts every token once.
     """
     config = experiment.data
-    overlap = int(experiment.objective.kind.causal and config.row_length > 1)
+    overlap = int(experiment.resolved_objective.kind.causal and config.row_length > 1)
     return Split(
         cache, data.plan_packing(cache.lengths, config.row_length, long=config.long, overlap=overlap)
     )
@@ -138,7 +138,7 @@ def _head(
     experiment: Experiment, prepared: data.PreparedCorpus, splits: dict[str, Split]
 ) -> models.HeadConfig:
     """The head with what the labels decide: the number of outputs, and a regression's centre and scale."""
-    objective, labels = experiment.objective, prepared.caches["train"].labels
+    objective, labels = experiment.resolved_objective, prepared.caches["train"].labels
     if labels is None:
         raise ConfigError(
             f"objective={objective.name!r} learns labels: got data without; give data.label_pattern or "
@@ -151,7 +151,7 @@ def _head(
                 f"are longer than a row of {split.plan.row_length}; raise data.row_length, or set "
                 "data.long='truncate'"
             )
-    names = prepared.label_names
+    names = prepared.label_names or ()
     if (objective.labels == "classes") != bool(names):
         found = f"classes ({', '.join(names[:3])}, ...)" if names else "numbers"
         remedy = "data.label_kind='class' takes each number as the name of a class"

@@ -4,7 +4,7 @@ import contextlib
 import math
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Trainer:
         self._run, self._task, self._folder, self._layout = run, task, folder, layout
         self._options = DETERMINISTIC if run.deterministic else {}
         self._learning_rate = experiment.optimizer.learning_rate
-        self._objective = experiment.objective
+        self._objective = experiment.resolved_objective
         self._setting = setting_of(experiment, task, self._rows(experiment.optimizer.accumulation))
         self._model = models.build(task.config, self._objective.kind, task.head)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
@@ -176,7 +176,7 @@ class Trainer:
             yield from self._pause(stop)
         yield from self._saved(wait=True)
 
-    def _train_batches(self) -> Iterator[data.Batch]:
+    def _train_batches(self) -> Generator[data.Batch, None, None]:
         cache, plan = self._task.splits["train"]
         batches = data.Batches(cache, plan, batch_size=self._run.batch_size, seed=self._run.seed)
         return batches.iterate(self.step)
@@ -215,7 +215,7 @@ class Trainer:
 
     def params(self) -> Any:
         """Returns the parameters on the host."""
-        return fetch(self._state.params)
+        return fetch(self._running_state().params)
 
     def close(self) -> None:
         """Waits for what is being written."""
@@ -307,7 +307,7 @@ class Trainer:
             "init": self._init_fingerprint,
         }
         self._saved_step = self.step
-        done = self._writer.save(self.step, fetch(_stored(self._state)), meta, add=self._describe)
+        done = self._writer.save(self.step, fetch(_stored(self._running_state())), meta, add=self._describe)
         yield from (Saved(one.step, str(one.folder)) for one in done)
         self._clock = time.monotonic()
 
@@ -343,11 +343,16 @@ class Trainer:
         setting = self._setting._replace(splits=(task.splits[split],))
         means = objective.summary(setting, train=task.splits["train"].cache, is_whole=not most)
         return self._evaluators[split](
-            self._state.params,
+            self._running_state().params,
             self._eval_batches(split, most),
             summarize=means,
             cancelled=stop.requested,
         )
+
+    def _running_state(self) -> TrainState:
+        if self._state is None:
+            raise ValueError("a trainer has no state before begin() or restore()")
+        return self._state
 
     def _rows(self, parts: int) -> int:
         """Rows of a device's share of a batch, or of one of its `parts`."""

@@ -60,7 +60,7 @@ def _sections(rule: _Rule) -> tuple[str, ...]:
 
 def _rules(experiment: Experiment) -> Iterator[_Rule]:
     """Rules in order: of several that leave a field out, the first says why."""
-    yield from _of_objectives(f"and that is {experiment.objective.name!r}")
+    yield from _of_objectives(f"and that is {experiment.resolved_objective.name!r}")
     yield from _of_data()
     yield from _of_models()
     for name in ("input_noise", "target_noise"):
@@ -77,7 +77,8 @@ def _of_objectives(but: str) -> Iterator[_Rule]:
         """Fields that some objectives read, which are told by the names of ours that do."""
         names = [repr(name) for name, one in OBJECTIVES.items() if is_read(one)]
         listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
-        return _Rule(fields, lambda one: is_read(one.objective), f"it is of objective={listed}, {but}{more}")
+        why = f"it is of objective={listed}, {but}{more}"
+        return _Rule(fields, lambda one: is_read(one.resolved_objective), why)
 
     def by_noise(one: Objective) -> bool:
         return "input_noise" in one.reads

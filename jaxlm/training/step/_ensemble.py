@@ -97,7 +97,7 @@ def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainSt
 def make_shared_body_step(
     loss: LossFunction,
     apply_fn: Callable[..., Any],
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     schedule: Callable[[Array], Array],
     *,
     clip_norm: float = 0.0,

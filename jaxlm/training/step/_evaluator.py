@@ -188,7 +188,8 @@ def sample_rows_evenly(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
         return plan
     kept = np.linspace(0, plan.num_rows - 1, rows).round().astype(int)
     counts = np.diff(plan.row_starts)[kept]
-    pieces = np.concatenate([np.arange(plan.row_starts[row], plan.row_starts[row + 1]) for row in kept])
+    bounds = zip(plan.row_starts[kept].tolist(), plan.row_starts[kept + 1].tolist(), strict=True)
+    pieces = np.concatenate([np.arange(first, end) for first, end in bounds])
     return plan._replace(
         example=plan.example[pieces],
         start=plan.start[pieces],

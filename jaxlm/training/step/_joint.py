@@ -44,7 +44,7 @@ def check_tasks(tasks: JointTasks) -> dict[str, JointTask]:
       ConfigError: if there is none, a weight is not positive, or a name holds the slash that metrics are
         named with.
     """
-    named = {name: JointTask(*task) for name, task in tasks.items()}
+    named = {name: task if isinstance(task, JointTask) else JointTask(*task) for name, task in tasks.items()}
     if not named:
         raise ConfigError("joint training needs at least one task: got none")
     for name, task in named.items():

@@ -100,8 +100,8 @@ def decay_mask(params: Any) -> Any:
         name), so that stacked layers of a scan are judged as single ones are.
 
     Example:
-      >>> decay_mask({"embedding": {"token": 0.0}, "mlp": {"kernel": 0.0, "bias": 0.0}, "norm": {"scale": 0.0}})
-      {'embedding': {'token': False}, 'mlp': {'bias': False, 'kernel': True}, 'norm': {'scale': False}}
+      >>> decay_mask({"embedding": {"token": 0.0}, "mlp": {"kernel": 0.0, "bias": 0.0}})
+      {'embedding': {'token': False}, 'mlp': {'bias': False, 'kernel': True}}
     """
 
     def one(path: tuple, _: Any) -> bool:
@@ -169,15 +169,19 @@ def make_optimizer(
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, jax.tree.map(jnp.copy, zeros))
 
     def update(
-        gradient: Any,
-        state: optax.ScaleByAdamState,
-        params: Any,
+        updates: Any,
+        state: Any,
+        params: Any = None,
         *,
         finite: Bool[Array, ""] | bool = True,
         **unused: Any,
     ) -> tuple[Any, optax.ScaleByAdamState]:
         del unused
-        count = state.count + 1
+        if not isinstance(state, optax.ScaleByAdamState):
+            raise TypeError(
+                f"the state is what init returned, a ScaleByAdamState: got {type(state).__name__}"
+            )
+        count = jnp.asarray(state.count) + 1
         unbias1 = 1.0 - beta1 ** count.astype(jnp.float32)
         unbias2 = 1.0 - beta2 ** count.astype(jnp.float32)
         rate = schedule(state.count)
@@ -200,8 +204,8 @@ def make_optimizer(
             return jnp.where(finite, -rate * step, jnp.zeros_like(value))
 
         moves = moving(params)
-        mu = jax.tree.map(mean, state.mu, gradient, moves)
-        nu = jax.tree.map(square, state.nu, gradient, moves)
+        mu = jax.tree.map(mean, state.mu, updates, moves)
+        nu = jax.tree.map(square, state.nu, updates, moves)
         updates = jax.tree.map(change, mu, nu, params, decay_mask(params), moves)
         return updates, optax.ScaleByAdamState(jnp.where(finite, count, state.count), mu, nu)
 

@@ -9,8 +9,9 @@ import optax
 from jax import lax
 
 from jaxlm import data
+from jaxlm.errors import UsageError
 from jaxlm.training.losses import LossFunction, named_rng
-from jaxlm.training.step._joint import JointTasks, check_tasks, joint_totals
+from jaxlm.training.step._joint import JointTask, JointTasks, check_tasks, joint_totals
 from jaxlm.training.step._optimizer import clip_factor
 from jaxlm.training.step._totals import Totals, divisor, summed
 from jaxlm.typing import Array, Bool, Int, Key
@@ -59,7 +60,7 @@ def init_state(
 def make_train_step(
     loss: LossFunction | JointTasks,
     apply_fn: Callable[..., Any],
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     schedule: Callable[[Array], Array],
     *,
     clip_norm: float = 0.0,
@@ -90,7 +91,11 @@ def make_train_step(
       `task/loss_sum` and so on, and `loss_sum` is their weighted sum, with `weight` 1; the step's batch may
       then be a mapping of a batch for each.
     """
-    tasks = check_tasks(loss) if isinstance(loss, Mapping) else None
+    totals_of = (
+        _joint_totals_of(check_tasks(loss), apply_fn, accumulation)
+        if isinstance(loss, Mapping)
+        else _totals_of(loss, apply_fn, accumulation)
+    )
 
     def train_step(
         state: TrainState, batch: data.Batch | Mapping[str, data.Batch], *, axis_name: str | None = None
@@ -98,13 +103,7 @@ def make_train_step(
         shard = 0 if axis_name is None else lax.axis_index(axis_name)
         dropout_rng = jax.random.fold_in(named_rng(state.rng, "dropout"), state.step)
         rngs = {"mask": named_rng(state.rng, "mask"), "dropout": jax.random.fold_in(dropout_rng, shard)}
-        if tasks is not None:
-            totals = joint_totals(
-                tasks, apply_fn, state.params, batch, rngs, accumulation, axis_name, state.step
-            )
-        else:
-            totals = summed(loss, apply_fn, state.params, batch, rngs, accumulation, state.step)
-            totals = totals if axis_name is None else lax.psum(totals, axis_name)
+        totals = totals_of(state, batch, rngs, axis_name)
         share = 1.0 / divisor(totals.weight)
         grad_norm = optax.tree.norm(totals.gradient) * share
         # Division and clipping are one factor, so that no pass over the parameters is for them alone.
@@ -121,6 +120,39 @@ def make_train_step(
     return train_step
 
 
+def _totals_of(loss: LossFunction, apply_fn: Callable[..., Any], accumulation: int) -> Callable[..., Totals]:
+    """Returns the sums of one loss over all shards."""
+
+    def totals(
+        state: TrainState,
+        batch: data.Batch | Mapping[str, data.Batch],
+        rngs: Mapping[str, Key[Array, ""]],
+        axis_name: str | None,
+    ) -> Totals:
+        if isinstance(batch, Mapping):
+            raise UsageError("one loss reads one batch: got a mapping of batches; give a loss for each")
+        sums = summed(loss, apply_fn, state.params, batch, rngs, accumulation, state.step)
+        return sums if axis_name is None else lax.psum(sums, axis_name)
+
+    return totals
+
+
+def _joint_totals_of(
+    tasks: Mapping[str, JointTask], apply_fn: Callable[..., Any], accumulation: int
+) -> Callable[..., Totals]:
+    """Returns the weighted sum of several losses over all shards."""
+
+    def totals(
+        state: TrainState,
+        batch: data.Batch | Mapping[str, data.Batch],
+        rngs: Mapping[str, Key[Array, ""]],
+        axis_name: str | None,
+    ) -> Totals:
+        return joint_totals(tasks, apply_fn, state.params, batch, rngs, accumulation, axis_name, state.step)
+
+    return totals
+
+
 def _metrics(totals: Totals, finite: Bool[Array, ""]) -> dict[str, Array]:
     sums = totals.metrics | {"loss_sum": totals.loss_sum, "weight": totals.weight}
     kept = {name: jnp.where(finite, value, jnp.zeros_like(value)) for name, value in sums.items()}
@@ -128,7 +160,10 @@ def _metrics(totals: Totals, finite: Bool[Array, ""]) -> dict[str, Array]:
 
 
 def _updated(
-    state: TrainState, gradient: Any, optimizer: optax.GradientTransformation, finite: Bool[Array, ""]
+    state: TrainState,
+    gradient: Any,
+    optimizer: optax.GradientTransformationExtraArgs,
+    finite: Bool[Array, ""],
 ) -> TrainState:
     """Returns the state after a step; parameters and optimiser move only where `finite`."""
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, finite=finite)

@@ -69,7 +69,7 @@ def summed(
     def add(carry: Totals, part: tuple) -> tuple[Totals, None]:
         index, rows = part
         dropout_rng = jax.random.fold_in(rngs["dropout"], index)
-        return jax.tree.map(jnp.add, carry, totals(rows, rngs | {"dropout": dropout_rng})), None
+        return jax.tree.map(jnp.add, carry, totals(rows, {**rngs, "dropout": dropout_rng})), None
 
     first = jax.tree.map(lambda leaf: leaf[0], parts)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(totals, first, rngs))
