@@ -125,6 +125,8 @@ def memory_mask(
       is_cached: whether the new tokens are of the memory's one text, wherever they stand.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models._attention_inputs import memory_mask
       >>> memory_mask(jnp.array([[1, 2, 0]]), jnp.array([[1, 2, 2, 0]]), is_cached=False)[0, 0].astype(int)
       Array([[1, 0, 0, 0],
              [0, 1, 1, 0],

@@ -59,6 +59,7 @@ class BodyModel(ModelOnBody):
     Its parameters lie where those of every other model's body do, so that a head can be put on it.
 
     Example:
+      >>> from jaxlm.models import BodyModel, TransformerConfig
       >>> import jax, jax.numpy as jnp
       >>> model = BodyModel(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
       >>> tokens = jnp.array([[1, 2, 3]])

@@ -23,6 +23,7 @@ def build(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads =
       ConfigError: if the kind is unknown or contradicts config or head, or `vocab_size` is None.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, build
       >>> type(build(TransformerConfig(vocab_size=7), "masked_lm")).__name__
       'MaskedLM'
       >>> from jaxlm.models import HeadConfig
@@ -38,6 +39,7 @@ def num_params(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: He
     """Returns the number of parameters, the head's included; nothing is allocated.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, num_params
       >>> num_params(TransformerConfig(vocab_size=10, width=8, depth=1, num_heads=1, max_length=4))
       1098
     """

@@ -75,6 +75,7 @@ def empty_cache(
         would widen all of a bfloat16 cache to write one token of it.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, empty_cache
       >>> config = TransformerConfig(width=8, depth=2, num_heads=2)
       >>> cache = empty_cache(config, num_rows=3, num_slots=5)
       >>> len(cache.layers), cache.layers[0].key.shape, cache.positions[0].tolist()
@@ -103,6 +104,9 @@ def write_layer(
     None stands for the first L slots of a layer that is empty: they are laid out, none is looked up.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import LayerCache
+      >>> from jaxlm.models._cache import write_layer
       >>> layer = LayerCache(jnp.zeros((1, 1, 3, 1)), jnp.zeros((1, 1, 3, 1)))
       >>> news = jnp.array([7.0, 8.0]).reshape(1, 2, 1, 1)
       >>> write_layer(layer, news, news, jnp.array([[2, 3]])).key.ravel().tolist()
@@ -139,6 +143,8 @@ def slot_mask(
     """Returns the caller's mask without empty slots and, with a window, without those too far away.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models._cache import slot_mask
       >>> everything = jnp.ones((1, 1, 1, 4), bool)
       >>> slot_mask(everything, jnp.array([[2]]), jnp.array([[0, 1, 2, -1]]), window=2).ravel().tolist()
       [False, True, True, False]
@@ -153,8 +159,8 @@ def slot_mask(
 def with_memory(
     cache: Cache,
     layers: tuple[LayerCache | None, ...] | LayerCache | None,
-    memory: Float[Array, "B M D"] | None,
-    segments: Int[Array, "B M"] | None,
+    memory: Float[Array, "B S D"] | None,
+    segments: Int[Array, "B S"] | None,
 ) -> Cache:
     """Returns a cache with what its blocks made of a memory, in the dtype of its own keys and values.
 

@@ -102,6 +102,7 @@ class TransformerConfig:
       ConfigError: if a value is of the wrong type or out of range, or two contradict each other.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig
       >>> TransformerConfig(width=64, depth=2, num_heads=4, position="rotary").position.base
       10000.0
       >>> TransformerConfig(width=96, num_heads=5)
@@ -177,6 +178,7 @@ class TransformerConfig:
         """Returns this config with every None that follows from other fields filled in.
 
         Example:
+          >>> from jaxlm.models import TransformerConfig
           >>> TransformerConfig(width=64, num_heads=4, activation="swiglu").resolved().mlp_width
           192
         """
@@ -228,6 +230,7 @@ class TransformerConfig:
         """Returns whether a block's attention has the window.
 
         Example:
+          >>> from jaxlm.models import TransformerConfig
           >>> [TransformerConfig(window=8, layer_pattern="fw").has_window(layer) for layer in range(3)]
           [False, True, False]
         """
@@ -236,9 +239,9 @@ class TransformerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedConfig(TransformerConfig):
-    """A config in which every value that follows from others is there: what the modules are made of.
+    """A config whose derived values are filled in: what the modules are built from.
 
-    `TransformerConfig.resolved` makes it. `vocab_size` may still be None, which `required_vocab_size` refuses.
+    `TransformerConfig.resolved` makes it. `vocab_size` may still be None; `required_vocab_size` refuses that.
 
     Attributes:
       num_kv_heads: K.
@@ -269,6 +272,7 @@ def to_dict(config: TransformerConfig) -> dict[str, Any]:
     """Returns the config as a dict of plain values, for JSON; a record among them says its kind.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, to_dict
       >>> to_dict(TransformerConfig(width=64))["position"]
       {'kind': 'learned', 'offset': 0}
     """
@@ -286,6 +290,7 @@ def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
       ConfigError: naming every field that does not exist, or the first value that does not fit.
 
     Example:
+      >>> from jaxlm.models import from_dict
       >>> from_dict({"position": "rotary", "rotary_base": 5e5}).position.base
       500000.0
       >>> from_dict({"width": 64, "n_embd": 64})
@@ -299,6 +304,7 @@ def flat_config(config: TransformerConfig) -> dict[str, Any]:
     """Returns the config as the flat list of fields that earlier versions wrote, by which jobs are known.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, flat_config
       >>> flat = flat_config(TransformerConfig(position="rotary"))
       >>> flat["position"], flat["rotary_base"], flat["relative_buckets"]
       ('rotary', 10000.0, 32)
@@ -310,6 +316,7 @@ def longest_text(config: TransformerConfig) -> int:
     """Returns how many tokens a text may have: `max_length`, and any number where positions are relative.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, longest_text
       >>> longest_text(TransformerConfig(max_length=64))
       64
     """

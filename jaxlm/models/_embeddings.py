@@ -80,6 +80,8 @@ def token_dropout_factors(
     That is `(1 - 0.12) / (1 - share of masks in the segment)`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models._embeddings import token_dropout_factors
       >>> token_dropout_factors(jnp.array([[7, 9, 7, 7]]), None, mask_id=9).round(4).tolist()
       [[1.1733..., 0.0, 1.1733..., 1.1733...]]
 

@@ -10,6 +10,7 @@ def encoder_config(config: TransformerConfig) -> TransformerConfig:
     """Returns the config of an encoder-decoder's encoder alone.
 
     Example:
+      >>> from jaxlm.models import DecoderConfig, TransformerConfig, encoder_config
       >>> encoder_config(TransformerConfig(depth=3, decoder=DecoderConfig(depth=2))).depth
       3
     """
@@ -23,6 +24,7 @@ def decoder_config(config: TransformerConfig) -> TransformerConfig:
       config: of both sides; without a `decoder` its decoder is as its encoder.
 
     Example:
+      >>> from jaxlm.models import DecoderConfig, TransformerConfig, decoder_config
       >>> config = decoder_config(TransformerConfig(depth=3, decoder=DecoderConfig(depth=2)))
       >>> config.depth, config.causal, config.cross_attention
       (2, True, True)

@@ -1,6 +1,6 @@
 """Predictions of stacked members: the logits of each, their mean, and how much they disagree.
 
-Letters: `E` members, `B` rows, `L` positions, `M` chosen ones, `S` segments, `V` vocabulary, `C` outputs.
+Letters: `E` members, `B` rows, `L` positions, `M` chosen ones, `G` segments, `V` vocabulary, `C` outputs.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,12 +46,12 @@ class EnsembleValues(NamedTuple):
     """What an ensemble of regressions predicts.
 
     Attributes:
-      mean: `Float32[B S C]` over the members.
-      deviation: `Float32[B S C]` standard deviation over the members.
+      mean: `Float32[B G C]` over the members.
+      deviation: `Float32[B G C]` standard deviation over the members.
     """
 
-    mean: Float[Array, "B S C"]
-    deviation: Float[Array, "B S C"]
+    mean: Float[Array, "B G C"]
+    deviation: Float[Array, "B G C"]
 
 
 def map_members(function: Callable[..., Any], params: Mapping[str, Any], *, shared_body: bool = False) -> Any:
@@ -65,6 +65,8 @@ def map_members(function: Callable[..., Any], params: Mapping[str, Any], *, shar
       shared_body: see `training.init_ensemble`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import map_members
       >>> params = {"body": jnp.ones(2), "head": jnp.arange(6.0).reshape(3, 2)}
       >>> map_members(lambda params: params["body"] @ params["head"], params, shared_body=True).tolist()
       [1.0, 5.0, 9.0]
@@ -100,6 +102,10 @@ def ensemble_output(
       shared_body: whether the members are heads on one body.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import ops
+      >>> from jaxlm.models import ensemble_output
       >>> from functools import partial
       >>> from jaxlm.models import TransformerConfig, build
       >>> config = TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
@@ -167,12 +173,12 @@ def predict_classes(
       tokens: `Int[B L]`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
       positions: as the model takes them; None: from the segments, or the tokens as given.
-      num_segments: S, static.
+      num_segments: G, static.
       combine: see `predict_tokens`.
       shared_body: whether the members are heads on one body.
 
     Returns:
-      `EnsemblePrediction` of `[B S C]` and `[B S]`.
+      `EnsemblePrediction` of `[B G C]` and `[B G]`.
     """
     outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
     log_probs = jax.nn.log_softmax(outputs)
@@ -205,7 +211,7 @@ def _logits(model, params, tokens, indices, places, shared_body) -> Float[Array,
     return map_members(one, params, shared_body=shared_body)
 
 
-def _outputs(model, params, tokens, places, num_segments, shared_body) -> Float[Array, "E B S C"]:
+def _outputs(model, params, tokens, places, num_segments, shared_body) -> Float[Array, "E B G C"]:
     inputs = Inputs(tokens=tokens, segments=places[0], positions=places[1])
 
     def one(params: Mapping[str, Any]) -> Array:

@@ -61,6 +61,7 @@ def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
     A flat field of a record that the config has not, such as a base without rotary positions, is left out.
 
     Example:
+      >>> from jaxlm.models._flat_fields import from_flat
       >>> from_flat({"width": 64, "head": "linear", "position": "relative", "relative_buckets": 16})
       {'width': 64, 'head': {'kind': 'linear'}, 'position': {'kind': 'relative', 'buckets': 16}}
     """

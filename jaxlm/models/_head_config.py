@@ -27,6 +27,7 @@ class HeadConfig:
       ConfigError: if a value is of the wrong type or out of range.
 
     Example:
+      >>> from jaxlm.models import HeadConfig
       >>> HeadConfig(num_outputs=3, dropout=1.0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: head.dropout lies in [0, 1): got 1.0
@@ -73,6 +74,7 @@ def head_from_dict(values: dict[str, Any]) -> HeadConfig:
       ConfigError: naming every field that does not exist, or the first value that does not fit.
 
     Example:
+      >>> from jaxlm.models import head_from_dict
       >>> head_from_dict({"classes": 3})
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: head has no field 'classes'; its fields are num_outputs, pooling, ...

@@ -33,6 +33,7 @@ def head_projection(apply_fn: Callable[..., Any], params: Any) -> HeadProjection
       params: the model's parameters.
 
     Example:
+      >>> from jaxlm.models import head_projection
       >>> import jax, jax.numpy as jnp
       >>> from jaxlm import models, ops
       >>> model = models.MaskedLM(models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))

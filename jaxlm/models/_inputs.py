@@ -19,7 +19,7 @@ class Inputs(NamedTuple):
 
     Padding changes nothing elsewhere, whatever ids it holds and however much of it there is; segments of a
     row do not see each other. Letters: `B` rows, `L` positions, `S` positions attended to, `D` width, `N`
-    query heads, `M` positions of an encoder.
+    query heads, `S` positions of an encoder.
 
     Attributes:
       tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
@@ -32,13 +32,15 @@ class Inputs(NamedTuple):
       attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache `Bool[B
         1|N L S]` over its slots, in full; None: they are empty.
       token_types: `Int[B L]` of a model that has them; None: all 0.
-      memory: `Float[B M D]` what a decoder with cross-attention reads beside its own text: the `hidden` of an
+      memory: `Float[B S D]` what a decoder with cross-attention reads beside its own text: the `hidden` of an
         encoder. With a cache it is given once: the cache keeps what the blocks made of it.
-      memory_segments: `Int[B M]` its segments: a position reads those of its own segment's number, with a
+      memory_segments: `Int[B S]` its segments: a position reads those of its own segment's number, with a
         cache all but padding; None: each row is one segment without padding.
       encoder: of an encoder-decoder, what its encoder reads, in the place of a memory.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import Inputs
       >>> inputs = Inputs(tokens=jnp.array([[7, 8, 9, 0]]), segments=jnp.array([[1, 1, 2, 0]]))
       >>> inputs.num_rows, inputs.length
       (1, 4)
@@ -50,8 +52,8 @@ class Inputs(NamedTuple):
     positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None
     attention_mask: Bool[Array, " B #N L S"] | None = None
     token_types: Int[Array, "B L"] | None = None
-    memory: Float[Array, "B M D"] | None = None
-    memory_segments: Int[Array, "B M"] | None = None
+    memory: Float[Array, "B S D"] | None = None
+    memory_segments: Int[Array, "B S"] | None = None
     encoder: "Inputs | None" = None
 
     @property
@@ -89,6 +91,8 @@ def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
         than they ask for.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models._inputs import as_inputs
       >>> as_inputs(jnp.array([[7, 8]])).tokens.tolist()
       [[7, 8]]
     """

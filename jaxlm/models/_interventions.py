@@ -41,6 +41,9 @@ class Intervention:
       UsageError: if the site is no `Site`, or the operation is none of the two.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import Intervention, Site
       >>> first = jnp.array([[True, False]])
       >>> zeros = Intervention(site=Site.RESIDUAL, layer=2, value=jnp.zeros(8), mask=first)
       >>> len(jax.tree.leaves(zeros))

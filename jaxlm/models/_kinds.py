@@ -55,6 +55,7 @@ def as_kind(kind: KindOrName) -> ModelKind:
       ConfigError: if there is none of that name, or a kind that is not in `KINDS` has a name that is.
 
     Example:
+      >>> from jaxlm.models import as_kind
       >>> as_kind("causal_lm").next_token
       True
     """

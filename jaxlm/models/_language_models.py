@@ -38,6 +38,8 @@ class TokenHead(nn.Module):
         the parameters between them.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import TokenHead, TransformerConfig
       >>> import jax
       >>> head = TokenHead(TransformerConfig(vocab_size=7, width=8, tie_embeddings=False))
       >>> params = head.init(jax.random.key(0), jnp.ones((2, 8)))["params"]
@@ -183,6 +185,8 @@ class MaskedLM(_LanguageModel):
     """A bidirectional transformer and a head that predicts each position's own token.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import MaskedLM, TransformerConfig
       >>> import jax
       >>> model = MaskedLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
       >>> tokens = jnp.array([[1, 2, 3]])
@@ -204,6 +208,8 @@ class CausalLM(_LanguageModel):
     """A causal transformer and a head that predicts each position's next token.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import CausalLM, TransformerConfig
       >>> import jax
       >>> model = CausalLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True))
       >>> tokens = jnp.array([[1, 2, 3]])

@@ -40,6 +40,7 @@ class ModelKind:
       ConfigError: if the name is empty, or the fields contradict each other.
 
     Example:
+      >>> from jaxlm.models import MaskedLM, ModelKind
       >>> speller = ModelKind(name="speller", make=lambda config, head: MaskedLM(config), fill=True)
       >>> speller.head, speller.fill, speller.next_token, speller.sequence_outputs
       ('tokens', True, False, False)

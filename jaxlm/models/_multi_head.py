@@ -38,6 +38,8 @@ class MultiHeadModel(ModelOnBody):
       heads: by name, "masked_lm", "causal_lm" or the `HeadConfig` of a sequence head.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import HeadConfig, MultiHeadModel, TransformerConfig
       >>> import jax
       >>> from functools import partial
       >>> config = TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
@@ -117,7 +119,7 @@ class MultiHeadModel(ModelOnBody):
         segments: Int[Array, "B L"] | None = None,
         num_segments: int = 1,
         deterministic: bool = True,
-    ) -> Float[Array, "B S C"]:
+    ) -> Float[Array, "B G C"]:
         """Returns a sequence head's float32 outputs for each segment; see `SequenceModel.outputs`."""
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self._sequence_head(head)(hidden, rows, num_segments, deterministic).in_units(rows)
@@ -190,6 +192,7 @@ def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
       ValueError: if there is no such head.
 
     Example:
+      >>> from jaxlm.models import head_params
       >>> sorted(head_params({"body": {}, "head_fill": {}, "head_label": {}}, "fill"))
       ['body', 'head']
     """

@@ -58,6 +58,7 @@ class Rotary:
       ConfigError: if a value is of the wrong type or out of range.
 
     Example:
+      >>> from jaxlm.models import Rotary
       >>> Rotary(base=5e5, scaling="linear")
       Rotary(base=500000.0, window_base=None, share=1.0, amplitude=None, scaling=LinearScaling(factor=1.0))
 
@@ -148,6 +149,8 @@ def resolved_position(position: Position | PositionName, max_length: int) -> Pos
     """Returns a config's position as a record, with the length that its scaling takes from the config.
 
     Example:
+      >>> from jaxlm.models import Rotary
+      >>> from jaxlm.models._position import resolved_position
       >>> resolved_position(Rotary(scaling="dynamic"), 64).scaling
       DynamicScaling(factor=1.0, length=64)
     """

@@ -42,6 +42,7 @@ def record_kinds(hint: Any) -> dict[str, type]:
     """Returns the records among which a field chooses, by their `kind`; empty of any other field.
 
     Example:
+      >>> from jaxlm.models._record_checks import record_kinds
       >>> from jaxlm.models._config_parts import Head
       >>> list(record_kinds(Head))
       ['transform', 'linear']
@@ -66,6 +67,7 @@ def named_record(hint: Any, value: Any, name: str) -> Any:
       ConfigError: if it is neither.
 
     Example:
+      >>> from jaxlm.models._record_checks import named_record
       >>> from jaxlm.models._config_parts import Head
       >>> named_record(Head, "linear", "head")
       LinearHead()

@@ -125,6 +125,8 @@ def to_rotary_scaling(
       amplitude: factor of the rotated features; None: the scaling's own.
 
     Example:
+      >>> from jaxlm.models import DynamicScaling
+      >>> from jaxlm.models._rotary_scaling import to_rotary_scaling
       >>> to_rotary_scaling(DynamicScaling(factor=2.0, length=64), None).length
       64
     """

@@ -22,11 +22,12 @@ from jaxlm.typing import Array, Int
 class Seq2SeqLM(HeadedModel):
     """A bidirectional encoder, a causal decoder that reads what it made, a head that predicts next tokens.
 
-    Letters: `B` rows, `M` positions of the encoder, `L` of the decoder, `S` slots of the decoder's cache.
+    Letters: `B` rows, `L` positions.
     Both sides share the table of tokens. `__call__` reads both texts, or a text and the memory that `encode`
     made of another, so that a text is encoded once however much is written from it.
 
     Example:
+      >>> from jaxlm.models import Seq2SeqLM
       >>> import jax, jax.numpy as jnp
       >>> from jaxlm.models import DecoderConfig, Inputs, TransformerConfig
       >>> sizes = {"vocab_size": 7, "width": 8, "depth": 1, "num_heads": 2}
@@ -108,7 +109,7 @@ class Seq2SeqLM(HeadedModel):
 
     def encode(
         self,
-        inputs: Inputs | Int[Array, "B M"],
+        inputs: Inputs | Int[Array, "B L"],
         *,
         interventions: Sequence[Intervention] = (),
         intermediates: Collection[Site] = (),

@@ -22,16 +22,16 @@ class StandardizedOutputs(NamedTuple):
     labels are large beside their deviation, as times in milliseconds are.
 
     Attributes:
-      values: `Float[B S C]`, zeros where a row has no such segment.
+      values: `Float[B G C]`, zeros where a row has no such segment.
       center: of the head, a plain number.
       scale: likewise.
     """
 
-    values: Float[Array, "B S C"]
+    values: Float[Array, "B G C"]
     center: float
     scale: float
 
-    def in_units(self, segments: Int[Array, "B L"]) -> Float[Array, "B S C"]:
+    def in_units(self, segments: Int[Array, "B L"]) -> Float[Array, "B G C"]:
         """Returns what the values stand for, zeros where a row has no such segment."""
         present = ops.segment_starts(segments, self.values.shape[1]).present[..., None]
         return jnp.where(present, self.center + self.scale * self.values, 0.0)
@@ -73,7 +73,7 @@ class SequenceHead(nn.Module):
 
     def _pooled(
         self, hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
-    ) -> Float[Array, "B S D"]:
+    ) -> Float[Array, "B G D"]:
         if self.head.pooling == "mean":
             return ops.pool_mean(hidden, segments, num_segments)
         if self.head.pooling == "first":
@@ -89,6 +89,8 @@ class SequenceModel(ModelOnBody):
     `__call__` stops before the head, as a language model's does; `outputs` applies it.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import HeadConfig, SequenceModel, TransformerConfig
       >>> import jax
       >>> from jaxlm.models import Inputs
       >>> model = SequenceModel(
@@ -115,13 +117,13 @@ class SequenceModel(ModelOnBody):
         segments: Int[Array, "B L"] | None = None,
         num_segments: int = 1,
         deterministic: bool = True,
-    ) -> Float[Array, "B S C"]:
+    ) -> Float[Array, "B G C"]:
         """Returns the head's float32 outputs for each segment, zeros where a row has no such segment.
 
         Args:
           hidden: `Float[B L D]`, the whole `Output.hidden`.
           segments: `Int[B L]`, as the model was given; None: each row is one segment without padding.
-          num_segments: S, static; a row's segments above it are left out.
+          num_segments: G, static; a row's segments above it are left out.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments

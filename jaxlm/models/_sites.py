@@ -1,6 +1,6 @@
 """Places in the network that can be looked at and changed.
 
-Letters: `R` layers, `B` rows, `L` positions, `S` positions attended to, `M` positions of an encoder, `D`
+Letters: `R` layers, `B` rows, `L` positions, `S` positions attended to (of an encoder too), `D`
 width, `N` query heads, `K` key/value heads, `H` head width.
 """
 
@@ -28,10 +28,10 @@ class Site(enum.StrEnum):
         changed, and is where other sites are.
       ATTENTION_OUTPUT: `Float[B L D]` what attention adds to the stream.
       CROSS_QUERIES: `Float[B L N H]`, of the attention to a memory as those above.
-      CROSS_KEYS: `Float[B M K H]` of the memory. A cache keeps them as changed by the call that is given the
+      CROSS_KEYS: `Float[B S K H]` of the memory. A cache keeps them as changed by the call that is given the
         memory; a change by a later call is of that call alone.
-      CROSS_VALUES: `Float[B M K H]`, likewise.
-      CROSS_ATTENTION_PROBS: `Float32[B N L M]`.
+      CROSS_VALUES: `Float[B S K H]`, likewise.
+      CROSS_ATTENTION_PROBS: `Float32[B N L S]`.
       CROSS_ATTENTION_OUTPUT: `Float[B L D]`.
       FEED_FORWARD_OUTPUT: `Float[B L D]` what the feed-forward adds to the stream.
       RESIDUAL: `Float[B L D]` the stream after a block; the final norm comes behind the last one.
@@ -46,6 +46,7 @@ class Site(enum.StrEnum):
       ENCODER_RESIDUAL: likewise.
 
     Example:
+      >>> from jaxlm.models import Site
       >>> Site("residual") is Site.RESIDUAL
       True
     """
@@ -88,6 +89,7 @@ def as_sites(intermediates: Any) -> Sites:
       UsageError: if something is no site.
 
     Example:
+      >>> from jaxlm.models._sites import as_sites
       >>> as_sites(["hidden"])
       Traceback (most recent call last):
       jaxlm.errors.UsageError: a site is one of models.Site: got 'hidden'; they are embeddings, ...

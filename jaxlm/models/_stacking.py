@@ -23,6 +23,8 @@ def stack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
       params: the "params" of a model.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import stack_blocks
       >>> kernels = {"block_00": {"kernel": jnp.zeros(3)}, "block_01": {"kernel": jnp.ones(3)}}
       >>> stack_blocks({"body": kernels})["body"]["blocks"]["kernel"].shape
       (2, 3)
@@ -45,6 +47,8 @@ def unstack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
       params: the "params" of a model.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import unstack_blocks
       >>> params = unstack_blocks({"body": {"blocks": {"kernel": jnp.zeros((2, 3))}}})
       >>> sorted(params["body"])
       ['block_00', 'block_01']

@@ -51,6 +51,9 @@ class Transformer(nn.Module):
     """The body of every model: a stack of attention and feed-forward blocks that `config` describes.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import Transformer, TransformerConfig
       >>> body = Transformer(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
       >>> tokens = jnp.array([[1, 2, 3]])
       >>> variables = body.init(jax.random.key(0), tokens)

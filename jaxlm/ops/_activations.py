@@ -81,6 +81,8 @@ def gelu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
       An array of the inputs' shape and dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gelu
       >>> gelu(jnp.array([0.0, 100.0])).tolist()
       [0.0, 100.0]
 
@@ -105,6 +107,8 @@ def gelu_tanh(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
       An array of the inputs' shape and dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gelu_tanh
       >>> [round(value, 4) for value in gelu_tanh(jnp.array([0.0, 1.0, 100.0])).tolist()]
       [0.0, 0.8412, 100.0]
 
@@ -126,6 +130,8 @@ def silu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
       An array of the inputs' shape and dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import silu
       >>> [round(value, 4) for value in silu(jnp.array([0.0, 1.0, 100.0])).tolist()]
       [0.0, 0.7311, 100.0]
 

@@ -17,7 +17,8 @@ from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key
 
 Implementation = Literal["auto", "xla", "cudnn"]
-# Of rows this long, causal attention is computed in so many parts, each without the keys behind it.
+# Causal attention over rows of at least LONG positions is computed in NUM_PARTS blocks of queries, each over
+# the keys up to its end: half of the scores are hidden anyway.
 LONG, NUM_PARTS = 512, 4
 
 
@@ -45,30 +46,32 @@ def attention(
 
     Args:
       query: `Float[B L N H]`.
-      key: `Float[B S K H]`; `K` divides `N`.
+      key: `Float[B S K H]`, where `K` divides `N`.
       value: `Float[B S K H]`.
       mask: `Bool[B 1|N 1|L S]`, True = may attend; None for everything.
       bias: `Float[B|1 N|1 L S]`, added to the scores; None for 0.
-      is_causal: S is L, and no query attends to a key behind it. Without a mask those keys are hidden here,
-        which cuDNN does without reading a mask; a mask hides them itself, and they need not be computed.
+      is_causal: whether each query attends only to keys up to its own position (S is L). With a mask, the
+        mask must already hide the later keys; the flag then saves computing their scores. Without one,
+        they are hidden here, and cuDNN does so without reading a mask.
       scale: factor of the scores; None for `1 / sqrt(H)`.
       softcap: bound of the scores, or None.
       dropout_rate: probability that an attention probability is zeroed.
       dropout_rng: PRNG key, consumed; needed where `dropout_rate > 0`.
-      implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": the fused one on a GPU where its
-        limits hold. With `derivatives("any")` each of them is "xla".
-      require_fused: makes it an error that the fused implementation cannot be used.
-      change_probs: takes the float32 probabilities `Float[B N L S]`, before dropout, and returns those that are
-        used in their place: the same ones, where it only looks at them. None: they stay inside.
+      implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": "cudnn" on a GPU where its limits
+        hold, else "xla". With `derivatives("any")` all three mean "xla".
+      require_fused: whether to raise where the fused implementation cannot be used.
+      change_probs: a function of the float32 probabilities `Float[B N L S]`, before dropout; those that it
+        returns weigh the values (return the same ones to look at them only). None: they are not shown.
 
     Returns:
       `Float[B L N H]` in the query's dtype.
 
     Raises:
-      ConfigError: if heads do not divide, a key is missing, or the fused implementation is asked for where
-        it cannot be used.
+      ValueError: if K does not divide N, a dropout key is missing, or `require_fused` contradicts "xla".
+      ConfigError: if the fused implementation is required and cannot be used.
 
     Example:
+      >>> from jaxlm.ops import attention
       >>> import jax.numpy as jnp
       >>> query, key = jnp.zeros((1, 1, 1, 2)), jnp.zeros((1, 2, 1, 2))
       >>> attention(query, key, jnp.arange(4.0).reshape(1, 2, 1, 2)).tolist()
@@ -113,7 +116,7 @@ def attention(
     if change_probs is not None:
         probs = change_probs(attention_probs(query, key, mask, bias, settings))
         return weighted_values(probs, value, words, settings)
-    # An accelerator would rather have one large product than four of half the work.
+    # On a CPU only: an accelerator is faster with one large product than with four of half the work.
     if is_causal and not rate and query.shape[1] >= LONG and current_target().platform == "cpu":
         return _causal_in_parts(query, key, value, mask, bias, settings)
     return dense_attention(query, key, value, mask, bias, words, settings)
@@ -125,7 +128,7 @@ def _causal_in_parts(query, key, value, mask, bias, settings: Settings) -> Array
     def rows(array: Array | None, start: int, end: int) -> Array | None:
         if array is None:
             return None
-        # What is one row for all queries is that of each part too.
+        # A mask or bias of one row holds for every query, so for the queries of each part too.
         return array[..., :end] if array.shape[2] == 1 else array[:, :, start:end, :end]
 
     length = query.shape[1]

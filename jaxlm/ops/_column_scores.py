@@ -25,6 +25,8 @@ def column_log_probs(logits: Float[Array, "V M"], targets: Int[Array, " M"]) -> 
       `Float32[M]`, 0 or less.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import column_log_probs
       >>> column_log_probs(jnp.zeros((4, 1)), jnp.array([2])).tolist()
       [-1.386294...]
     """
@@ -40,6 +42,8 @@ def column_scores(logits: Float[Array, "V M"], targets: Int[Array, " M"]) -> Tok
       targets: `Int[M]` ids in [0, V).
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import column_scores
       >>> scores = column_scores(jnp.log(jnp.array([[0.25], [0.5], [0.25]])), jnp.array([2]))
       >>> scores.ranks.tolist(), scores.confidence.tolist(), (scores.entropy / jnp.log(2.0)).tolist()
       ([2], [0.5], [1.5])

@@ -30,6 +30,8 @@ def exact_counts(
       ValueError: if `rate` is outside [0, 1].
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.ops import exact_counts
       >>> exact_counts(np.array([0, 1, 9, 10, 100]), 0.15).tolist()
       [0, 1, 1, 2, 15]
     """
@@ -59,6 +61,8 @@ def share_counts(
       Integers of the same kind, shape and dtype as `num_allowed`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.ops import share_counts
       >>> share_counts(np.array([10, 10, 3, 10]), np.array([2**31, 2**32 - 1, 1, 0], np.uint32)).tolist()
       [5, 10, 1, 0]
     """

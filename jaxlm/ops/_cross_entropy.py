@@ -78,6 +78,8 @@ def tiled_cross_entropy(
       ValueError: if `tile` is not positive, `label_smoothing` is outside [0, 1) or `z_loss` is negative.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import tiled_cross_entropy
       >>> result = tiled_cross_entropy(jnp.ones((1, 2)), jnp.zeros((4, 2)), None, jnp.array([1]), jnp.ones(1))
       >>> round(float(result.loss_sum), 4)
       1.3863

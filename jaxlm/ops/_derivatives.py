@@ -41,6 +41,7 @@ def derivatives(wanted: Derivatives) -> Iterator[None]:
       ValueError: if `wanted` is another word.
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import ops
       >>> @ops.derivatives("any")
@@ -66,6 +67,8 @@ def forward_mode_requested() -> bool:
     """Returns whether operations are to be differentiable by JAX's own rules alone.
 
     Example:
+      >>> from jaxlm.ops import derivatives
+      >>> from jaxlm.ops._derivatives import forward_mode_requested
       >>> with derivatives("any"):
       ...     forward_mode_requested()
       True
@@ -81,6 +84,7 @@ def forward_mode_hint() -> Iterator[None]:
     later, by its own words alone.
 
     Example:
+      >>> from jaxlm.ops._derivatives import forward_mode_hint
       >>> with forward_mode_hint():
       ...     raise TypeError("can't apply forward-mode autodiff")
       Traceback (most recent call last):
@@ -112,6 +116,8 @@ def with_backward(
       static: places of the arguments that are no arrays.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.ops._derivatives import with_backward
       >>> def square(number):
       ...     return number * number
       >>> def forward(number):

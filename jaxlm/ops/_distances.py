@@ -25,6 +25,8 @@ def distance_buckets(
       causal: whether only earlier keys are told apart.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import distance_buckets
       >>> distances = jnp.array([-200, -3, 0, 3])
       >>> distance_buckets(distances, num_buckets=8, max_distance=16, causal=False).tolist()
       [3, 2, 0, 6]
@@ -63,6 +65,7 @@ def sinusoids(num_positions: int, width: int) -> np.ndarray:
       width: D, even.
 
     Example:
+      >>> from jaxlm.ops import sinusoids
       >>> sinusoids(2, 4).round(2)
       array([[0.  , 0.  , 1.  , 1.  ],
              [0.84, 0.01, 0.54, 1.  ]], dtype=float32)

@@ -37,6 +37,8 @@ def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Fl
       ValueError: if `rate` is outside [0, 1).
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import dropout
       >>> import jax
       >>> dropped = dropout(jax.random.key(0), jnp.ones(1000), 0.5)
       >>> sorted(set(dropped.tolist()))
@@ -67,6 +69,8 @@ def dropout_mask(words: UInt32[Array, " 2"], shape: tuple[int, ...], rate: float
       `Bool[shape]`.
 
     Example:
+      >>> from jaxlm.ops import key_words
+      >>> from jaxlm.ops._dropout import dropout_mask
       >>> import jax
       >>> dropout_mask(key_words(jax.random.key(0)), (2, 3), 0.0).all().item()
       True

@@ -48,6 +48,8 @@ def mixture_log_probs(
       ValueError: if `combine` is another word.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import mixture_log_probs
       >>> log_probs = jnp.log(jnp.array([[0.9, 0.1], [0.5, 0.5]]))
       >>> [round(value, 3) for value in jnp.exp(mixture_log_probs(log_probs)).tolist()]
       [0.7, 0.3]
@@ -76,6 +78,8 @@ def disagreement(log_probs: Float[Array, "E *batch V"]) -> Disagreement:
       `Disagreement` of `Float32[...]`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import disagreement
       >>> sure_but_different = jnp.log(jnp.array([[1.0, 0.0], [0.0, 1.0]]))
       >>> [round(float(value), 4) for value in disagreement(sure_but_different)]
       [0.6931, 0.0, 0.6931]

@@ -33,6 +33,8 @@ def linear(
       `Float[... F]` in `preferred` or the inputs' dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import linear
       >>> linear(jnp.ones((2, 3)), jnp.array([[1.0, 2.0, 3.0]])).tolist()
       [[6.0], [6.0]]
     """

@@ -19,6 +19,8 @@ class TopK(NamedTuple):
     """The likeliest ids of each position, most likely first.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import TopK
       >>> TopK(log_probs=jnp.zeros((1, 1)), tokens=jnp.array([[3]])).tokens.shape
       (1, 1)
     """
@@ -42,6 +44,8 @@ def gather_log_probs(
       `Float32[...]`, 0 or less.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gather_log_probs
       >>> bool(jnp.isclose(gather_log_probs(jnp.zeros((1, 4)), jnp.array([2]))[0], -jnp.log(4.0)))
       True
     """
@@ -57,6 +61,8 @@ def gather_logits(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"
       targets: `Int[...]` ids in [0, V); any other gives NaN, never another id's value.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gather_logits
       >>> gather_logits(jnp.array([[0.0, 1.0], [2.0, 3.0]]), jnp.array([1, -1])).tolist()
       [1.0, nan]
     """
@@ -94,6 +100,8 @@ def token_log_probs(
       ValueError: if `tile` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import token_log_probs
       >>> features, kernel = jnp.ones((3, 2)), jnp.zeros((4, 2))
       >>> log_probs = token_log_probs(features, kernel, None, jnp.array([0, 1, 3]), tile=2)
       >>> [round(value, 4) for value in log_probs.tolist()]
@@ -139,6 +147,8 @@ def top_k_log_probs(
       ValueError: if `tile` is not positive or `k` is not in 1 .. V.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import top_k_log_probs
       >>> logits = jnp.array([[0.0, 2.0, 1.0]])
       >>> top = top_k_log_probs(logits, jnp.eye(3), None, 2, forbidden=jnp.array([False, True, False]))
       >>> top.tokens.tolist()
@@ -162,6 +172,8 @@ def map_tiles(one_tile: Callable[..., Any], rows: tuple[Array, ...], tile: int) 
     again.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._log_probs import map_tiles
       >>> map_tiles(lambda rows: rows * 2, (jnp.arange(3),), tile=2).tolist()
       [0, 2, 4]
     """

@@ -27,6 +27,8 @@ def attention_mask(
       ValueError: if `window` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import attention_mask
       >>> attention_mask(jnp.array([[1, 1, 2, 0]]), causal=True)[0, 0].astype(int)
       Array([[1, 0, 0, 0],
              [1, 1, 0, 0],

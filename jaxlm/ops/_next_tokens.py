@@ -15,6 +15,8 @@ class NextTokenTargets(NamedTuple):
       loss_mask: `Bool[B L]`, True = counts: the next position is of the same segment, and no padding.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import NextTokenTargets
       >>> tokens = jnp.array([[5, 6]])
       >>> NextTokenTargets(targets=tokens, loss_mask=tokens == 5).loss_mask.tolist()
       [[True, False]]
@@ -38,6 +40,8 @@ def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -
       `NextTokenTargets`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import next_token_targets
       >>> pairs = next_token_targets(jnp.array([[7, 8, 9, 5, 6, 0]]), jnp.array([[1, 1, 1, 2, 2, 0]]))
       >>> pairs.targets.tolist()
       [[8, 9, 0, 6, 0, 0]]
@@ -64,6 +68,8 @@ def predicted_mask(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
       `Bool[B L]`, True = has a token of its own segment before it.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import predicted_mask
       >>> predicted_mask(jnp.array([[1, 1, 1, 2, 2, 0]])).tolist()
       [[False, True, True, False, True, False]]
     """

@@ -34,6 +34,8 @@ def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
       Two `uint32` arrays of the counter's shape, NumPy's or JAX's as the counter is.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.ops import threefry
       >>> zero = np.zeros(1, np.uint32)
       >>> [hex(word[0]) for word in threefry((zero, zero), (zero, zero))]
       ['0x6b200159', '0x99ba4efe']
@@ -58,6 +60,8 @@ def key_words(rng: Key[Array, ""]) -> UInt32[Array, "2"]:
     """Returns the two words by which `uniform_bits` knows a key; a wider key (rbg) is hashed down to two.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.ops import key_words
       >>> key_words(jax.random.key(7)).tolist()
       [0, 7]
     """
@@ -76,6 +80,9 @@ def position_bits(
     that of `uniform_bits`) are independent: one key serves a position's own bits and its example's.
 
     Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> from jaxlm.ops import key_words, position_bits
       >>> ids, words = np.array([[7, 7]], np.int32), np.asarray(key_words(jax.random.key(0)))
       >>> bits = position_bits(words, np.zeros(1, np.int32), ids, np.array([[0, 1]]), xp=np)
       >>> bits.shape, bits.dtype
@@ -107,6 +114,9 @@ def uniform_bits(
       `UInt32[B L 2]`.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import uniform_bits
       >>> ids, offsets = jnp.array([[4, 4, 9]]), jnp.array([[0, 1, 0]])
       >>> packed = uniform_bits(jax.random.key(0), jnp.array([1]), ids, offsets)
       >>> alone = uniform_bits(jax.random.key(0), jnp.array([1]), ids[:, 2:], offsets[:, 2:])
@@ -136,6 +146,9 @@ def position_normals(
       width: D, how many draws a position has; static.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import position_normals
       >>> ids = jnp.zeros((2, 3), jnp.int32)
       >>> position_normals(jax.random.key(0), ids[:, 0], ids, ids, width=5).shape
       (2, 3, 5)
@@ -168,6 +181,8 @@ def multiply_high(words: Any, factor: Any) -> Any:
       factor: integer in [0, 2^32), or a `uint32` array of them.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.ops import multiply_high
       >>> multiply_high(np.array([0, 2**31, 2**32 - 1], np.uint32), 10).tolist()
       [0, 5, 9]
     """

@@ -28,6 +28,8 @@ def layer_norm(
       `Float[... D]` in the inputs' dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import layer_norm
       >>> layer_norm(jnp.array([[1.0, 3.0]]), jnp.ones(2), None, 0.0).tolist()
       [[-1.0, 1.0]]
 
@@ -52,6 +54,8 @@ def rms_norm(
       `Float[... D]` in the inputs' dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import rms_norm
       >>> rms_norm(jnp.array([[3.0, 3.0]]), jnp.ones(2), 0.0).tolist()
       [[1.0, 1.0]]
 

@@ -16,6 +16,8 @@ def positions_from_segments(segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
       `Int[B L]`; padding gets 0.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import positions_from_segments
       >>> positions_from_segments(jnp.array([[1, 1, 1, 2, 2, 0]]))
       Array([[0, 1, 2, 0, 1, 0]], dtype=int32)
     """
@@ -33,6 +35,8 @@ def lengths_from_segments(
       segments: `Int[B L]` segment ids from 1, 0 for padding; None: every row is one segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import lengths_from_segments, positions_from_segments
       >>> segments = jnp.array([[1, 1, 1, 2, 2, 0]])
       >>> lengths_from_segments(positions_from_segments(segments), segments)
       Array([[3, 3, 3, 2, 2, 1]], dtype=int32)
@@ -61,6 +65,8 @@ def instruction_positions(
       `Int[B L 2]`, (instruction, argument) along the last axis; padding gets (0, 0).
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import instruction_positions
       >>> indices = instruction_positions(jnp.array([[7, 8, 5, 9, 5, 7]]), None, next_id=5)
       >>> indices[0, :, 0], indices[0, :, 1]
       (Array([0, 0, 0, 1, 1, 2], dtype=int32), Array([0, 1, 2, 0, 1, 0], dtype=int32))

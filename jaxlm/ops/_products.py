@@ -45,6 +45,8 @@ def product(
       Batch axes, then the left operand's other axis, then the right one's.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._products import product
       >>> product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]]), 1, 1).tolist()
       [[11.0]]
     """
@@ -77,6 +79,8 @@ def transposed(array: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns the array with its last two axes swapped; on CPU swapped in memory and kept so.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._products import transposed
       >>> transposed(jnp.array([[1.0, 2.0]])).tolist()
       [[1.0], [2.0]]
     """
@@ -87,6 +91,8 @@ def row_major(array: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns the array itself, on CPU laid out in the order of its axes.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._products import row_major
       >>> row_major(jnp.ones((2, 3)).T).shape
       (3, 2)
     """

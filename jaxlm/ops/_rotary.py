@@ -51,12 +51,12 @@ class Rotation(NamedTuple):
     """Cosine and sine of every pair's angle at every position.
 
     Attributes:
-      cos: `Float32[B L T]`, of T pairs.
-      sin: `Float32[B L T]`.
+      cos: `Float32[B L P]`, of P pairs.
+      sin: `Float32[B L P]`.
     """
 
-    cos: Float[Array, "B L T"]
-    sin: Float[Array, "B L T"]
+    cos: Float[Array, "B L P"]
+    sin: Float[Array, "B L P"]
 
 
 def rotary(
@@ -80,6 +80,8 @@ def rotary(
       ValueError: if H is odd.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import rotary
       >>> rotary(jnp.array([[[[1.0, 0.0]]]]), jnp.array([[1]])).round(4)  # (cos 1, sin 1)
       Array([[[[0.5403, 0.8415]]]], dtype=float32)
 
@@ -110,6 +112,8 @@ def make_rotation(
       ValueError: if the width is odd.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import make_rotation
       >>> make_rotation(jnp.array([[0, 1]]), 2, 10000.0).cos.round(4).tolist()
       [[[1.0], [0.5403...]]]
     """
@@ -131,9 +135,11 @@ def rotate(inputs: Float[Array, "B L N H"], turns: Rotation) -> Float[Array, "B 
 
     Args:
       inputs: `Float[B L N H]`.
-      turns: of T pairs, `2 T <= H`; the pair h is (h, h + T).
+      turns: of P pairs, `2 P <= H`; the pair h is (h, h + P).
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import make_rotation, rotate
       >>> turns = make_rotation(jnp.array([[1]]), 2, 10000.0)
       >>> rotate(jnp.array([[[[1.0, 0.0, 7.0]]]]), turns).round(4).tolist()
       [[[[0.5403..., 0.8414..., 7.0]]]]
@@ -152,6 +158,7 @@ def rotary_frequencies(width: int, base: float, scaling: RotaryScaling) -> np.nd
     """Returns by how much each pair turns from a position to the next, float32 `[width / 2]`.
 
     Example:
+      >>> from jaxlm.ops import RotaryScaling, rotary_frequencies
       >>> rotary_frequencies(4, 100.0, RotaryScaling("linear", factor=2.0)).tolist()
       [0.5, 0.05000000074505806]
     """

@@ -12,6 +12,8 @@ def segment_slots(segments: Int[Array, "B L"], num_segments: int) -> Int[Array, 
     Slot 0 of a row takes what is in no segment: padding (0), and any id outside 1 .. `num_segments`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._segments import segment_slots
       >>> segment_slots(jnp.array([[1, 2, 0], [1, 1, 3]]), num_segments=2).tolist()
       [[1, 2, 0], [4, 4, 3]]
     """
@@ -28,12 +30,14 @@ def segment_sums(
     Args:
       values: `Num[B L]`; what stands at padding does not count, whatever it is.
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it do not count.
+      num_segments: G, static; ids above it do not count.
 
     Returns:
-      `Num[B S]`; column s - 1 is segment s, 0 where the row has no such segment.
+      `Num[B G]`; column s - 1 is segment s, 0 where the row has no such segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_sums
       >>> segment_sums(jnp.array([[1.0, 2.0, 4.0, 8.0]]), jnp.array([[1, 1, 2, 0]]), num_segments=3).tolist()
       [[3.0, 4.0, 0.0]]
     """
@@ -50,6 +54,8 @@ def segment_counts(
     `segment_sums`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_counts
       >>> segment_counts(jnp.array([[True, False, True]]), jnp.array([[1, 1, 2]]), num_segments=2).tolist()
       [[1, 1]]
     """
@@ -65,6 +71,8 @@ def segment_ranks(mask: Bool[Array, "B L"], segments: Int[Array, "B L"]) -> Int[
       segments: `Int[B L]`, ids from 1 in ascending runs, 0 = padding, which ranks as a segment of its own.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_ranks
       >>> segment_ranks(jnp.array([[True, False, True, True]]), jnp.array([[1, 1, 1, 2]])).tolist()
       [[0, -1, 1, 0]]
     """

@@ -31,7 +31,7 @@ def smallest_in_segments(
     ties: Int[Array, "B L"],
     members: Bool[Array, "B L"],
     segments: Int[Array, "B L"],
-    counts: Int[Array, "B S"],
+    counts: Int[Array, "B G"],
 ) -> Bool[Array, "B L"]:
     """Returns True at the `counts[row, s - 1]` members of each segment s that come first by (key, tie).
 
@@ -42,10 +42,12 @@ def smallest_in_segments(
       keys: `UInt32[B L]`, compared first.
       ties: `Int[B L]`, not negative, distinct within a segment: orders equal keys.
       members: `Bool[B L]`, True = may be chosen. Padding never is.
-      segments: `Int[B L]`, ids from 1 to S, 0 = padding; positions of other ids are not chosen.
-      counts: `Int[B S]`, how many to choose in segment s = column + 1; all of them where it has fewer.
+      segments: `Int[B L]`, ids from 1 to G, 0 = padding; positions of other ids are not chosen.
+      counts: `Int[B G]`, how many to choose in segment s = column + 1; all of them where it has fewer.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import smallest_in_segments
       >>> keys = jnp.array([[30, 10, 20, 5, 7]], jnp.uint32)
       >>> segments = jnp.array([[1, 1, 1, 2, 2]])
       >>> chosen = smallest_in_segments(keys, jnp.arange(5)[None], keys > 0, segments, jnp.array([[2, 1]]))
@@ -79,9 +81,11 @@ def segment_maxima(
     Args:
       values: `UInt32[B L]`.
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it do not count.
+      num_segments: G, static; ids above it do not count.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_maxima
       >>> values = jnp.array([[3, 9, 4, 7]], jnp.uint32)
       >>> segment_maxima(values, jnp.array([[1, 1, 3, 0]]), num_segments=3).tolist()
       [[9, 0, 4]]

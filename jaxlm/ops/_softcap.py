@@ -13,6 +13,8 @@ def apply_softcap(logits: Float[Array, "..."], softcap: float | None) -> Float[A
       softcap: c, or None.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import apply_softcap
       >>> apply_softcap(jnp.array([0.0, 1e6]), 30.0).tolist(), apply_softcap(jnp.array([1e6]), None).tolist()
       ([0.0, 30.0], [1000000.0])
 

@@ -24,6 +24,8 @@ def split(inputs: Float[Array, "..."], sizes: tuple[int, ...], axis: int) -> tup
       ValueError: if the sizes do not sum up to the axis.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import split
       >>> [part.tolist() for part in split(jnp.arange(4.0), (1, 3), 0)]
       [[0.0], [1.0, 2.0, 3.0]]
     """

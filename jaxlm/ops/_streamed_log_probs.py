@@ -44,6 +44,8 @@ def streamed_log_probs(
       ValueError: if `ids` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import streamed_log_probs
       >>> features, kernel = jnp.ones((3, 2)), jnp.zeros((4, 2))
       >>> log_probs = streamed_log_probs(features, kernel, None, jnp.array([0, 1, 3]), ids=3)
       >>> [round(value, 4) for value in log_probs.tolist()]

@@ -28,6 +28,8 @@ def map_counted_tiles(
         the one behind it.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import map_counted_tiles
       >>> places = jnp.arange(8)
       >>> map_counted_tiles(lambda a, b: a + b, (places, places), jnp.int32(5), [4, 2]).tolist()
       [0, 2, 4, 6, 8, 10, 0, 0]

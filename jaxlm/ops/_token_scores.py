@@ -26,6 +26,8 @@ class TokenScores(NamedTuple):
       entropy: `Float32[M]`, of the whole distribution, in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import TokenScores
       >>> zeros = jnp.zeros(2)
       >>> TokenScores(zeros, jnp.array([0, 3]), zeros, zeros).ranks.tolist()
       [0, 3]
@@ -66,6 +68,8 @@ def token_scores(
       ValueError: if `tile` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import token_scores
       >>> logits = jnp.log(jnp.array([[0.25, 0.5, 0.25]]))
       >>> scores = token_scores(logits, jnp.eye(3), None, jnp.array([2]))
       >>> scores.ranks.tolist(), scores.confidence.tolist(), (scores.entropy / jnp.log(2.0)).tolist()
@@ -83,6 +87,8 @@ def logit_scores(logits: Float[Array, "M V"], targets: Int[Array, " M"]) -> Toke
     """Returns the scores of rows of logits; see `token_scores`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import logit_scores
       >>> logit_scores(jnp.array([[1.0, 1.0]]), jnp.array([1])).ranks.tolist()
       [1]
     """

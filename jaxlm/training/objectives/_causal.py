@@ -94,6 +94,7 @@ def causal_lm_loss(
       ConfigError: if `label_smoothing` is "fraction" and there is no noise that has one.
 
     Example:
+      >>> from jaxlm.training import causal_lm_loss
       >>> causal_lm_loss(label_smoothing="fraction")
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: label_smoothing='fraction' smooths by the noise of each example: give ...

@@ -1,6 +1,6 @@
 """What models of sequences read and predict: the examples of packed rows and their labels.
 
-Letters: `B` rows, `L` positions, `S` segments of a row, `C` outputs, `N` examples.
+Letters: `B` rows, `L` positions, `G` segments of a row, `C` outputs, `N` examples.
 """
 
 from typing import NamedTuple
@@ -18,13 +18,13 @@ class Examples(NamedTuple):
     """The examples that the segments of packed rows belong to.
 
     Attributes:
-      ids: `Int[B S]` example ids; 0 where a row has no such segment.
-      present: `Bool[B S]`, True where it has.
-      left_out: how many segments there are beyond S.
+      ids: `Int[B G]` example ids; 0 where a row has no such segment.
+      present: `Bool[B G]`, True where it has.
+      left_out: how many segments there are beyond G.
     """
 
-    ids: Int[Array, "B S"]
-    present: Bool[Array, "B S"]
+    ids: Int[Array, "B G"]
+    present: Bool[Array, "B G"]
     left_out: Int[Array, ""]
 
 
@@ -34,7 +34,7 @@ class LabelPlan(NamedTuple):
     Attributes:
       targets: `Int32[N]` classes or `Float32[N C]` values in the head's units, by example id.
       known: which of them are labelled.
-      num_segments: S, the most segments of a row; see `batch_examples`.
+      num_segments: G, the most segments of a row; see `batch_examples`.
       input_noise: of what the model reads; None: clean.
       next_id: as in `TokenPlan`.
       positions_from: as in `TokenPlan`.
@@ -53,7 +53,7 @@ def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
 
     Args:
       batch: packed rows.
-      num_segments: S, static; a row's segments above it are left out and counted. The most that a plan's rows
+      num_segments: G, static; a row's segments above it are left out and counted. The most that a plan's rows
         hold is `numpy.diff(plan.row_starts).max()`.
     """
     segments = jnp.asarray(batch.segments)
@@ -68,8 +68,8 @@ def prepare_labels(
 ) -> LossInputs:
     """Returns what a model of sequences reads of a batch, and the label of each of its segments.
 
-    A piece of a divided record counts as an example of its own. Targets and weights are `[B S]`, of values
-    `[B S C]`; fractions `[B S]` are 0 without noise, and `overflow` counts segments beyond S.
+    A piece of a divided record counts as an example of its own. Targets and weights are `[B G]`, of values
+    `[B G C]`; fractions `[B G]` are 0 without noise, and `overflow` counts segments beyond G.
     """
     del step
     examples = batch_examples(batch, plan.num_segments)

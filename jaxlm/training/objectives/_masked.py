@@ -26,7 +26,7 @@ class Masking(NamedTuple):
 
     Attributes:
       noise: what is corrupted and how.
-      capacity: K, how many corrupted positions a micro-batch of one device has room for; static.
+      capacity: M, how many corrupted positions a micro-batch of one device has room for; static.
     """
 
     noise: corruption.Noise
@@ -34,7 +34,7 @@ class Masking(NamedTuple):
 
 
 def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> LossInputs:
-    """Returns a batch with masked tokens and the masked positions gathered into K rows.
+    """Returns a batch with masked tokens and the masked positions gathered into M rows.
 
     Every draw is a function of (rng, epoch, example id, offset in the example), so the masks are the same
     however the examples are divided into batches, devices and rows.
@@ -45,7 +45,7 @@ def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> Loss
       masking: what is masked and how.
 
     Returns:
-      `LossInputs`, with shapes that depend on the shapes of `batch` and on K only; `overflow` is how many
+      `LossInputs`, with shapes that depend on the shapes of `batch` and on M only; `overflow` is how many
       drawn positions had no room and were left as they are.
     """
     drawn = corruption.corrupt_batch(rng, batch, masking.noise)
@@ -91,7 +91,7 @@ def masked_lm_loss(
     """Returns the loss of a masked LM: cross-entropy in nats at the masked positions.
 
     Args:
-      masking: what is masked and how; its K is of one micro-batch of one device.
+      masking: what is masked and how; its M is of one micro-batch of one device.
       target_noise: see `TokenPlan`.
       next_id: see `TokenPlan`.
       positions_from: see `TokenPlan`.
@@ -134,7 +134,7 @@ def make_masking(
       config: how much is corrupted, and into what; its rate is known.
       model: decides whether [NEXT] may be masked.
       tokenizer: its special ids.
-      split: K is the most that any `rows` of its rows can hold, or a bound of it.
+      split: M is the most that any `rows` of its rows can hold, or a bound of it.
       rows: rows of a micro-batch of one device.
 
     Raises:

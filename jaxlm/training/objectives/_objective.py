@@ -64,6 +64,8 @@ class Objective:
       ConfigError: if the name is empty or the reference is none.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.training import Objective, token_loss
       >>> from jaxlm.training import prepare_next
       >>> objective = Objective(name="clean", kind=models.CAUSAL_LM, prepare=prepare_next, reads=frozenset())
       >>> objective.loss is token_loss, objective.labels

@@ -66,6 +66,7 @@ def as_objective(objective: Objective | str) -> Objective:
       ConfigError: if there is none of that name, or one that is not in `OBJECTIVES` has a name that is.
 
     Example:
+      >>> from jaxlm.training import as_objective
       >>> as_objective("causal_lm").kind.next_token
       True
     """
@@ -92,6 +93,7 @@ def named_objective(
       ConfigError: if it is another than the one that is given, or is not known.
 
     Example:
+      >>> from jaxlm.training.objectives import named_objective
       >>> named_objective({"name": "flips", "reference": None})
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: objective 'flips' is none of masked_lm, ...: name the experiment's file, ...

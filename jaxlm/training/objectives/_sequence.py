@@ -1,6 +1,6 @@
 """The objectives of sequence heads: a class or a number of each example, by its label.
 
-Letters: `B` rows, `L` positions, `S` segments of a row, `C` outputs, `N` examples.
+Letters: `B` rows, `L` positions, `G` segments of a row, `C` outputs, `N` examples.
 """
 
 from functools import partial
@@ -97,7 +97,7 @@ def classification_loss(
 
     Args:
       labels: `[N]` class of each example by its id, from 0; below 0 or NaN: unlabelled, counts nowhere.
-      num_segments: S, the most segments of a row; see `batch_examples`.
+      num_segments: G, the most segments of a row; see `batch_examples`.
       label_smoothing: see `LossConfig`; training only.
       deterministic: an evaluation: no dropout, no smoothing; the input noise stays, where it is given.
       options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
@@ -107,6 +107,8 @@ def classification_loss(
       ConfigError: if the smoothing is out of range or has no noise to follow.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.training import classification_loss
       >>> classification_loss(np.array([0.5]), num_segments=1)
       Traceback (most recent call last):
       jaxlm.errors.CorpusError: classes are whole numbers from 0 (below 0 or NaN: unlabelled): got 0.5 ...
@@ -130,7 +132,7 @@ def regression_loss(
 
     Args:
       labels: `[N]` or `[N C]` values of each example by its id; NaN: unlabelled, counts nowhere.
-      num_segments: S, the most segments of a row; see `batch_examples`.
+      num_segments: G, the most segments of a row; see `batch_examples`.
       center: of the head, see `HeadConfig.center`.
       scale: of the head, see `HeadConfig.scale`: the labels' deviation makes losses and learning rates
         comparable between data.
@@ -142,6 +144,8 @@ def regression_loss(
       ConfigError: if `scale` is not positive.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.training import regression_loss
       >>> regression_loss(np.array([0.5, np.inf]), num_segments=1)
       Traceback (most recent call last):
       jaxlm.errors.CorpusError: labels are finite (NaN: unlabelled): got inf (example 1)
@@ -156,6 +160,8 @@ def smoothed_cross_entropy(
     """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, `a` the smoothing of all or of each row.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import smoothed_cross_entropy
       >>> logits = jnp.array([[2.0, 0.0], [2.0, 0.0]])
       >>> losses = smoothed_cross_entropy(logits, jnp.array([0, 0]), jnp.array([0.0, 1.0]))
       >>> [round(loss, 4) for loss in losses.tolist()]
@@ -166,7 +172,7 @@ def smoothed_cross_entropy(
     return -(1.0 - smoothing) * wanted - smoothing * log_probs.mean(-1)
 
 
-def _logits(head: HeadCall, inputs: LossInputs) -> Float[Array, "B S C"]:
+def _logits(head: HeadCall, inputs: LossInputs) -> Float[Array, "B G C"]:
     outputs = sequence_outputs(head, inputs)
     return outputs.center + outputs.scale * outputs.values
 

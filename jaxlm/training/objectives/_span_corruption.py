@@ -23,7 +23,7 @@ class SpanPlan(NamedTuple):
       forbidden: `Bool[V]`, True for ids that are never taken out.
       start_id: what the decoder reads first.
       end_id: what closes its text; None: nothing.
-      target_length: T, tokens of a row of the decoder; what finds no room is left clean and counted.
+      target_length: L, tokens of a row of the decoder; what finds no room is left clean and counted.
     """
 
     rate: float
@@ -123,10 +123,12 @@ def corrupt_span_batch(rng: Key[Array, ""], batch: data.Batch, spans: SpanPlan) 
     )
 
 
-def shift_right(targets: Int[Array, "B T"], segments: Int[Array, "B T"], start_id: int) -> Int[Array, "B T"]:
+def shift_right(targets: Int[Array, "B L"], segments: Int[Array, "B L"], start_id: int) -> Int[Array, "B L"]:
     """Returns what a decoder reads to write the targets: of every segment its start, then all but its last.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import shift_right
       >>> shift_right(jnp.array([[5, 6, 7, 8, 0]]), jnp.array([[1, 1, 2, 2, 0]]), start_id=9).tolist()
       [[9, 5, 9, 7, 9]]
     """

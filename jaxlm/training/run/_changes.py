@@ -52,6 +52,8 @@ def find_changes(before: Experiment, after: Experiment) -> tuple[list[Change], l
     """Returns the fields in which two experiments differ: those that a run may go on with, and the others.
 
     Example:
+      >>> from jaxlm.training import Experiment
+      >>> from jaxlm.training.run._changes import find_changes
       >>> from jaxlm.training.run._run_config import RunConfig
       >>> first, longer = (Experiment(run=RunConfig(steps=9 + seed, seed=seed)) for seed in (0, 1))
       >>> allowed, refused = find_changes(first, longer)

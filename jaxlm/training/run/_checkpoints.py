@@ -105,6 +105,7 @@ def flat_arrays(tree: Any) -> dict[str, Any]:
     """Returns the leaves of a tree by dotted name.
 
     Example:
+      >>> from jaxlm.training.run._checkpoints import flat_arrays
       >>> flat_arrays({"mlp": {"kernel": 1.0}, "moments": (2.0, 3.0)})
       {'mlp.kernel': 1.0, 'moments.0': 2.0, 'moments.1': 3.0}
     """

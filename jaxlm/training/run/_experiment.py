@@ -73,6 +73,7 @@ class Experiment:
       run: how long, how often, what is kept.
 
     Example:
+      >>> from jaxlm.training import Experiment, OptimizerConfig, RunConfig
       >>> Experiment(run=RunConfig(batch_size=6), optimizer=OptimizerConfig(accumulation=4))
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: run.batch_size is a multiple of optimizer.accumulation: got 6 rows in 4 ...
@@ -196,6 +197,7 @@ class Experiment:
           ValueError: if a field is unknown or has a value of another type, or two contradict each other.
 
         Example:
+          >>> from jaxlm.training import Experiment
           >>> Experiment.from_dict({"run": {"stepz": 5}})
           Traceback (most recent call last):
           jaxlm.errors.ConfigError: run has no field 'stepz'; its fields are steps, batch_size, ...

@@ -12,6 +12,7 @@ class LogCollector(logging.Handler):
     Where nobody asked for that level it goes nowhere else.
 
     Example:
+      >>> from jaxlm.training.run._log_collector import LOGGER, LogCollector
       >>> with LogCollector() as said:
       ...     LOGGER.info("attention: %s", "xla")
       ...     said.take()

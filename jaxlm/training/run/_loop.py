@@ -68,6 +68,7 @@ def train(
       TrainingError: if too many batches in a row were not finite.
 
     Example:
+      >>> from jaxlm.training import Experiment, train
       >>> next(train(Experiment(), "/dev/null"))
       Traceback (most recent call last):
       jaxlm.errors.UsageError: /dev/null is a file: a run needs a folder of its own

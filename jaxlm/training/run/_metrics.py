@@ -92,6 +92,7 @@ class MetricsWindow(NamedTuple):
         """Returns the line of metrics.jsonl for the steps up to `step`.
 
         Example:
+          >>> from jaxlm.training.run._metrics import MetricsWindow
           >>> MetricsWindow(steps=2, loss_sum=6.0, scored=4, correct=1, tokens=30).line(10, 0.1)["loss"]
           1.5
         """
@@ -126,6 +127,9 @@ def truncate_metrics(folder: Path, step: int) -> None:
     the experiment stays, from that step on, since the experiment stays changed.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.training import read_metrics
+      >>> from jaxlm.training.run._metrics import append_line, truncate_metrics
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
       >>> for at in (10, 20, 30):

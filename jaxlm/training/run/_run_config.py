@@ -30,6 +30,7 @@ class RunConfig:
       max_bad_steps: that many batches in a row whose loss or gradient is not finite stop the run.
 
     Example:
+      >>> from jaxlm.training import RunConfig
       >>> RunConfig(steps=0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: run.steps is at least 1, got 0

@@ -35,6 +35,9 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
         this experiment.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.training import Experiment
+      >>> from jaxlm.training.run._run_folder import begin_run, check_run_folder
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
       >>> check_run_folder(folder, Experiment(), resume=False)
@@ -65,6 +68,8 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
       WriteError: if the folder cannot be made.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.training.run._run_folder import lock_run_folder
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
       >>> with lock_run_folder(folder), lock_run_folder(folder):

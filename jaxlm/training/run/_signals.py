@@ -21,6 +21,8 @@ class StopRequest:
       number: the signal that came, or None.
 
     Example:
+      >>> import signal
+      >>> from jaxlm.training import StopRequest
       >>> with StopRequest() as stop:
       ...     signal.raise_signal(signal.SIGTERM)
       ...     stop.number == signal.SIGTERM

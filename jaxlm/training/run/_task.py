@@ -104,6 +104,8 @@ def model_config(
         [NEXT] of the tokenizer to count by.
 
     Example:
+      >>> from jaxlm import models, tokenizers
+      >>> from jaxlm.training import model_config
       >>> model_config(models.TransformerConfig(), tokenizers.bytes_tokenizer()).vocab_size
       260
     """

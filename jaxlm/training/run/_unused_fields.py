@@ -37,6 +37,7 @@ def unused_fields(experiment: Experiment) -> dict[str, str]:
       Reasons by dotted name, such as "head.pooling".
 
     Example:
+      >>> from jaxlm.training import Experiment, unused_fields
       >>> unread = unused_fields(Experiment())
       >>> unread["spans.rate"]
       "it is of objective='seq2seq_lm', and that is 'masked_lm'"

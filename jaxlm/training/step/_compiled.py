@@ -28,6 +28,7 @@ def compile_unless_cancelled(
       options: of XLA, for this program.
 
     Example:
+      >>> from jaxlm.training.step import compile_unless_cancelled
       >>> import jax
       >>> compile_unless_cancelled(lambda: True, jax.jit(lambda number: number + 1), 1) is None
       True

@@ -23,6 +23,8 @@ def member_rngs(rng: Key[Array, ""], members: int) -> Key[Array, " E"]:
     """Returns a key for each member; how many there are changes none of them.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.training import member_rngs
       >>> keys = [member_rngs(jax.random.key(0), members) for members in (2, 3)]
       >>> bool((keys[0] == keys[1][:2]).all())
       True
@@ -148,6 +150,9 @@ def stack_batches(batches: Sequence[Any]) -> Any:
     """Returns the members' host batches, or mappings of some, as one of arrays `[E B ...]`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm import data
+      >>> from jaxlm.training import stack_batches
       >>> rows = np.zeros((3, 4), np.int32)
       >>> batch = data.Batch(rows, rows, rows, rows, rows, np.zeros(3, np.int32))
       >>> stacked = stack_batches([batch, batch])

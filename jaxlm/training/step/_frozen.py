@@ -28,6 +28,7 @@ def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
       A function of a tree of parameters to a tree of bools, True where a parameter is trained; None: all are.
 
     Example:
+      >>> from jaxlm.training import last_layers
       >>> body = {"block_00": {"k": 0.0}, "block_01": {"k": 0.0}, "embeddings": {"e": 0.0}, "final_norm": 0.0}
       >>> last_layers(2, 1)({"body": body, "head": 0.0})["body"]
       {'block_00': {'k': False}, 'block_01': {'k': True}, 'embeddings': {'e': False}, 'final_norm': True}

@@ -24,6 +24,7 @@ class JointTask(NamedTuple):
       head: the head of a `MultiHeadModel` that it trains; None: the one of the task's own name.
 
     Example:
+      >>> from jaxlm.training import JointTask
       >>> JointTask(loss=print, weight=0.5).head is None
       True
     """

@@ -38,6 +38,7 @@ class OptimizerConfig:
       accumulation: micro-batches a step; the batch is divided, the update is the same.
 
     Example:
+      >>> from jaxlm.training import OptimizerConfig
       >>> OptimizerConfig(warmup=-1)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps ...
@@ -100,6 +101,7 @@ def decay_mask(params: Any) -> Any:
         name), so that stacked layers of a scan are judged as single ones are.
 
     Example:
+      >>> from jaxlm.training import decay_mask
       >>> decay_mask({"embedding": {"token": 0.0}, "mlp": {"kernel": 0.0, "bias": 0.0}})
       {'embedding': {'token': False}, 'mlp': {'bias': False, 'kernel': True}}
     """
@@ -115,6 +117,8 @@ def clip_factor(norm: Float[Array, ""], most: float) -> Float[Array, ""]:
     """Returns what a gradient is multiplied with so that its norm is at most `most`; 1 where that is 0.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training.step._optimizer import clip_factor
       >>> [float(clip_factor(jnp.float32(4.0), most)) for most in (1.0, 8.0, 0.0)]
       [0.25, 1.0, 1.0]
     """
@@ -149,6 +153,8 @@ def make_optimizer(
       `optax.ScaleByAdamState(count, mu, nu)`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import OptimizerConfig, make_optimizer
       >>> optimizer = make_optimizer(OptimizerConfig(learning_rate=0.1, warmup=0), 10)
       >>> params = {"kernel": jnp.ones(2)}
       >>> state = optimizer.init(params)

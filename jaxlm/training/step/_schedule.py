@@ -20,6 +20,7 @@ def warmup_steps(warmup: int | float, steps: int) -> int:
       steps: length of the run.
 
     Example:
+      >>> from jaxlm.training import warmup_steps
       >>> warmup_steps(0.025, 200), warmup_steps(7, 200), warmup_steps(0.025, 39)
       (5, 7, 0)
     """
@@ -60,6 +61,8 @@ def learning_rate_schedule(
       ConfigError: if `decay` is none of the three.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import learning_rate_schedule
       >>> rate = learning_rate_schedule(1e-4, 200, warmup=0.025)
       >>> [f"{rate(jnp.int32(t)):.4e}" for t in (0, 1, 5, 102, 200, 300)]
       ['2.0000e-05', '3.6000e-05', '1.0000e-04', '5.0403e-05', '0.0000e+00', '0.0000e+00']

@@ -25,6 +25,8 @@ def divisor(weight: Float[Array, ""]) -> Float[Array, ""]:
     """Returns what sums are divided by: their weight, and 1 where nothing was scored.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training.step._totals import divisor
       >>> [float(divisor(jnp.float32(weight))) for weight in (0.25, 0.0)]
       [0.25, 1.0]
     """
