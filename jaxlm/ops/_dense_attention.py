@@ -162,7 +162,7 @@ def _weighted(weights: Array, keys: Array) -> Array:
 
 
 def _summed_over_queries(queries: Array, weights: Array, keys: Array) -> Array:
-    """Returns each key's weighted sum of query rows, `[B N L H], [B N L S] -> [B S K H]`, in the keys' dtype."""
+    """Returns each key's weighted sum of query rows: `[B N L H], [B N L S] -> [B S K H]`."""
     outputs = product(_stacked(queries, keys), _stacked(weights, keys), 2, 2, num_batch_axes=2)
     return outputs.transpose(0, 3, 1, 2).astype(keys.dtype)
 

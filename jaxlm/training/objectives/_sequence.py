@@ -1,6 +1,6 @@
-"""The objectives of sequence heads: a class or a number of each example, by its label.
+"""The losses of sequence heads: a class or a number for each example.
 
-Letters: `B` rows, `L` positions, `G` segments of a row, `C` outputs, `N` examples.
+Letters: `B` rows, `L` positions, `G` segments of a row, `C` outputs.
 """
 
 from functools import partial
@@ -29,7 +29,7 @@ from jaxlm.typing import Array, Float, Int
 
 
 def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns the sums of a classifier's loss, cross-entropy in nats of each example's class, and `correct`.
+    """Returns the sums of a classifier's loss: cross-entropy in nats of each example's class, and `correct`.
 
     With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: the
     target puts `1 - a` on the true class and spreads `a` evenly over all classes.
@@ -44,7 +44,13 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
 
 
 def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns what `class_loss` does, and `confusion`, `Int[C C]`: rows the classes, columns predictions."""
+    """Returns the sums of `class_loss` and `confusion`, `Int[C C]`: rows are classes, columns predictions.
+
+    Args:
+      head: of a classifier.
+      inputs: their targets are classes.
+      config: label smoothing.
+    """
     logits = _logits(head, inputs)
     table = jnp.zeros((logits.shape[-1], logits.shape[-1]), jnp.int32)
     cells = table.at[inputs.targets, jnp.argmax(logits, axis=-1)]
@@ -52,12 +58,17 @@ def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> 
 
 
 def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns the sums of a regression's loss, the squared error of each value in the head's units.
+    """Returns the sums of a regression's loss: the squared error of each value in the head's units.
 
-    `squared_error` and `absolute_error` are in the labels' units.
+    `squared_error` and `absolute_error` are sums in the labels' own units.
+
+    Args:
+      head: of a regression.
+      inputs: their targets are values.
+      config: not used.
 
     Raises:
-      CorpusError: if the head has another number of outputs than an example has labels.
+      CorpusError: if the head's number of outputs is not the number of labels of an example.
     """
     del config
     outputs, weights = sequence_outputs(head, inputs), inputs.weights
@@ -74,7 +85,7 @@ def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
 
 
 def sequence_outputs(head: HeadCall, inputs: LossInputs) -> models.StandardizedOutputs:
-    """Returns what the head of a `SequenceModel` makes of each segment of a batch, before its units."""
+    """Returns the outputs of a sequence head for each segment of a batch, before center and scale."""
     return head(
         "standardized_outputs",
         head.hidden,
@@ -96,10 +107,10 @@ def classification_loss(
     """Returns the loss of a classifier, see `class_loss`; `weight` is the number of examples.
 
     Args:
-      labels: `[N]` class of each example by its id, from 0; below 0 or NaN: unlabelled, counts nowhere.
+      labels: the class of each example by its id, from 0; below 0 or NaN: unlabelled, of weight 0.
       num_segments: G, the most segments of a row; see `batch_examples`.
       label_smoothing: see `LossConfig`; training only.
-      deterministic: an evaluation: no dropout, no smoothing; the input noise stays, where it is given.
+      deterministic: whether it is of an evaluation: no dropout and no smoothing; input noise stays.
       options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
 
     Raises:
@@ -131,12 +142,12 @@ def regression_loss(
     """Returns the loss of a regression, see `value_loss`; `weight` is the number of labelled values.
 
     Args:
-      labels: `[N]` or `[N C]` values of each example by its id; NaN: unlabelled, counts nowhere.
+      labels: the value or the C values of each example by its id; NaN: unlabelled, of weight 0.
       num_segments: G, the most segments of a row; see `batch_examples`.
-      center: of the head, see `HeadConfig.center`.
-      scale: of the head, see `HeadConfig.scale`: the labels' deviation makes losses and learning rates
-        comparable between data.
-      deterministic: an evaluation: no dropout; the input noise stays, where it is given.
+      center: see `HeadConfig.center`.
+      scale: see `HeadConfig.scale`; with the labels' standard deviation, losses and learning rates are
+        comparable between data sets.
+      deterministic: whether it is of an evaluation: no dropout; input noise stays.
       options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
 
     Raises:
@@ -157,7 +168,12 @@ def regression_loss(
 def smoothed_cross_entropy(
     logits: Float[Array, "*batch C"], targets: Int[Array, "*batch"], smoothing: float | Float[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, `a` the smoothing of all or of each row.
+    """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, with smoothing `a`.
+
+    Args:
+      logits: `Float[... C]`.
+      targets: `Int[...]` classes.
+      smoothing: one number for all rows, or one for each.
 
     Example:
       >>> import jax.numpy as jnp
@@ -168,8 +184,8 @@ def smoothed_cross_entropy(
       [0.1269, 1.1269]
     """
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-    wanted = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
-    return -(1.0 - smoothing) * wanted - smoothing * log_probs.mean(-1)
+    chosen = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+    return -(1.0 - smoothing) * chosen - smoothing * log_probs.mean(-1)
 
 
 def _logits(head: HeadCall, inputs: LossInputs) -> Float[Array, "B G C"]:

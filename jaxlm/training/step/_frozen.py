@@ -1,4 +1,4 @@
-"""Training of a model's last layers: which parameters move, and that the others cost no gradient."""
+"""Training of a model's last layers only: which parameters are trained, and no gradient for the others."""
 
 import re
 from collections.abc import Callable
@@ -10,22 +10,23 @@ from jax import lax
 from jaxlm import models
 from jaxlm.training.losses import LossFunction
 
-# Of every parameter whether it is trained: a tree like the parameters.
+# From a tree of parameters to a tree of bools: True where a parameter is trained.
 TrainableFilter = Callable[[Any], Any]
 
 
 def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
-    """Returns which parameters of a model are trained: its last blocks, its last norm and its head.
+    """Returns the filter that trains a model's last blocks, its final norm and its head.
 
-    A head whose kernel is the token embedding trains what else it has: embeddings lie before all blocks.
-    Of an encoder-decoder it is the decoder's last blocks, behind an encoder that stays.
+    The embeddings are before all blocks and stay frozen; a head tied to them trains its other parameters. Of
+    an encoder-decoder the last blocks of the decoder are trained, and the encoder stays frozen.
 
     Args:
       depth: blocks of the body, or of the decoder.
-      last: how many of them are trained; 0: the last norm and the head alone; None: all, and all the rest.
+      last: how many of them are trained; 0: only the final norm and the head; None: everything is trained.
 
     Returns:
-      A function of a tree of parameters to a tree of bools, True where a parameter is trained; None: all are.
+      A function from a tree of parameters to a tree of bools, True where a parameter is trained; None where
+      all are.
 
     Example:
       >>> from jaxlm.training import last_layers
@@ -49,19 +50,19 @@ def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
 
 
 def freeze(loss: LossFunction, trained: TrainableFilter | None) -> LossFunction:
-    """Returns a loss whose gradient is zero for what is not trained, and is not computed there.
+    """Returns the loss with no gradient to frozen parameters: theirs is zero and is not computed.
 
     Args:
-      loss: sums and counts of a batch.
-      trained: of every parameter whether it is trained; None: all are.
+      loss: see `loss_function`.
+      trained: which parameters are trained, see `last_layers`; None: all are.
     """
     if trained is None:
         return loss
 
-    def held(apply_fn: Callable[..., Any], params: Any, *arguments: Any) -> Any:
-        free = jax.tree.map(
+    def frozen(apply_fn: Callable[..., Any], params: Any, *arguments: Any) -> Any:
+        stopped = jax.tree.map(
             lambda leaf, moves: leaf if moves else lax.stop_gradient(leaf), params, trained(params)
         )
-        return loss(apply_fn, free, *arguments)
+        return loss(apply_fn, stopped, *arguments)
 
-    return held
+    return frozen

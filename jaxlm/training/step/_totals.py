@@ -13,7 +13,14 @@ from jaxlm.typing import Array, Float, Int, Key
 
 
 class Totals(NamedTuple):
-    """Sums over a batch; the gradient is that of `loss_sum`."""
+    """Sums over a batch.
+
+    Attributes:
+      gradient: of `loss_sum` by the parameters; a tree like them.
+      loss_sum: sum of the losses times their weights.
+      weight: sum of the weights.
+      metrics: further sums by name.
+    """
 
     gradient: Any
     loss_sum: Float[Array, ""]
@@ -22,7 +29,7 @@ class Totals(NamedTuple):
 
 
 def divisor(weight: Float[Array, ""]) -> Float[Array, ""]:
-    """Returns what sums are divided by: their weight, and 1 where nothing was scored.
+    """Returns the divisor of sums: their weight, or 1 where the weight is 0.
 
     Example:
       >>> import jax.numpy as jnp
@@ -45,12 +52,12 @@ def summed(
     """Returns the sums over the micro-batches of one shard.
 
     Args:
-      loss: sums and counts of a micro-batch.
+      loss: see `loss_function`.
       apply_fn: `model.apply`.
-      params: its parameters; the gradient is theirs.
+      params: the parameters by which the loss is differentiated.
       batch: the shard's rows.
-      rngs: "mask", the same for all micro-batches, and "dropout", of which each has a child of its own.
-      accumulation: micro-batches; divides the rows.
+      rngs: keys "mask", the same for all micro-batches, and "dropout", of which each uses its own child.
+      accumulation: number of micro-batches; divides the rows.
       step: batches before this one.
     """
 
