@@ -118,8 +118,8 @@ def named_objective(
         return OBJECTIVES[name]
     if not isinstance(reference, str):
         raise ConfigError(
-            f"objective {name!r} is none of {', '.join(OBJECTIVES)}: name the experiment's file, which defines "
-            "it, or give the Objective a reference, module:NAME, when the run begins"
+            f"objective {name!r} is none of {', '.join(OBJECTIVES)}: name the experiment's file, which "
+            "defines it, or give the Objective a reference, module:NAME, when the run begins"
         )
     if folder is None:
         objective = as_objective(io.import_reference(reference, Objective))

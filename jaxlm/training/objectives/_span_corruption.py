@@ -101,8 +101,8 @@ def check_spans(experiment: Any) -> None:
         )
     if experiment.tokenizer.path is None and not experiment.tokenizer.sentinels:
         raise ConfigError(
-            "sentinels replace the spans that are removed: got tokenizer.sentinels=0; set as many as a text may "
-            "have spans"
+            "sentinels replace the spans that are removed: got tokenizer.sentinels=0; set as many as a text "
+            "may have spans"
         )
 
 

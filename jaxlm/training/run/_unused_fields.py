@@ -1,4 +1,4 @@
-"""Fields of an experiment that nothing of it reads, and what would read them."""
+"""Fields of an experiment that have no effect in it, each with the reason."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -8,8 +8,8 @@ from jaxlm.corruption import NoiseConfig
 from jaxlm.training.objectives import OBJECTIVES, Objective
 from jaxlm.training.run._experiment import Experiment
 
-# Of a model: what a language model's output is made of, which a head over whole records takes the place of.
-OUTPUT = (
+# Fields of the model that only a language model's head uses.
+OUTPUT_FIELDS = (
     "tie_embeddings",
     "head",
     "head.",
@@ -20,7 +20,7 @@ OUTPUT = (
 
 
 class _Rule(NamedTuple):
-    """Fields, all of a section where its name ends with a dot, that are read under a condition alone."""
+    """Fields that have an effect only under a condition; a name that ends with a dot is a whole section."""
 
     fields: tuple[str, ...]
     is_read: Callable[[Experiment], bool]
@@ -28,10 +28,7 @@ class _Rule(NamedTuple):
 
 
 def unused_fields(experiment: Experiment) -> dict[str, str]:
-    """Returns the fields that decide nothing of what an experiment computes, each with the reason.
-
-    Args:
-      experiment: what is to be computed.
+    """Returns the fields that have no effect on what an experiment computes, each with the reason.
 
     Returns:
       Reasons by dotted name, such as "head.pooling".
@@ -45,7 +42,7 @@ def unused_fields(experiment: Experiment) -> dict[str, str]:
       (False, True)
     """
     flat = io.flat_fields(experiment.to_dict())
-    # The kind of a record in a section is the value of the field that holds it; a section's own is a field.
+    # "model.position.kind" is the value of "model.position" itself; "tokenizer.kind" is a field of its own.
     names = [name.removesuffix(".kind") if name.count(".") > 1 else name for name in flat]
     unread: dict[str, str] = {}
     for rule in _rules(experiment):
@@ -60,7 +57,7 @@ def _sections(rule: _Rule) -> tuple[str, ...]:
 
 
 def _rules(experiment: Experiment) -> Iterator[_Rule]:
-    """Rules in order: of several that leave a field out, the first says why."""
+    """Yields the rules in order: where several exclude a field, the first gives the reason."""
     yield from _of_objectives(f"and that is {experiment.resolved_objective.name!r}")
     yield from _of_data()
     yield from _of_models()
@@ -75,7 +72,7 @@ def _rules(experiment: Experiment) -> Iterator[_Rule]:
 
 def _of_objectives(but: str) -> Iterator[_Rule]:
     def of(fields: tuple[str, ...], is_read: Callable[[Objective], bool], more: str = "") -> _Rule:
-        """Fields that some objectives read, which are told by the names of ours that do."""
+        """Returns the rule of fields that only some objectives use; the reason names ours that do."""
         names = [repr(name) for name, one in OBJECTIVES.items() if is_read(one)]
         listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
         why = f"it is of objective={listed}, {but}{more}"
@@ -93,7 +90,7 @@ def _of_objectives(but: str) -> Iterator[_Rule]:
     yield of(("loss.label_smoothing",), lambda one: "label_smoothing" in one.reads)
     labels = ("data.label_pattern", "data.label_field", "data.label_kind")
     yield of(labels, lambda one: one.labels is not None)
-    yield of(tuple(f"model.{name}" for name in OUTPUT), lambda one: one.kind.head == "tokens")
+    yield of(tuple(f"model.{name}" for name in OUTPUT_FIELDS), lambda one: one.kind.head == "tokens")
     decoder = ("model.decoder", "model.decoder.")
     yield of(decoder, lambda one: one.kind.encoder)
 
@@ -140,7 +137,7 @@ def _of_models() -> Iterator[_Rule]:
 
 
 def _of_noise(name: str, noise: NoiseConfig) -> Iterator[_Rule]:
-    """Rules of one of the two noises, whose rate is known."""
+    """Yields the rules of one of the two noises, whose rate is known."""
 
     def rule(holds: bool, why: str, *fields: str) -> _Rule:
         return _Rule(tuple(f"{name}.{field}" for field in fields), lambda one: holds, why)

@@ -169,7 +169,7 @@ def evaluate(
     return evaluator(
         layout.replicate(params),
         data.eval_batches(cache, plan, batch_size),
-        # Bits per byte of a corrupted text are not comparable with those of a clean one, so they are left out.
+        # Bits per byte of a corrupted text are not comparable with those of a clean one: none are given.
         summarize=objective.summary(setting, is_whole=noise is None),
     )
 

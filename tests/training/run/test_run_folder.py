@@ -21,7 +21,7 @@ def test_what_systems_leave_in_a_folder_is_nobodys(tmp_path, experiment):
 
 def test_a_run_is_not_written_over(tmp_path, experiment):
     begin_run(tmp_path, experiment)
-    with pytest.raises(ValueError, match="already holds a run: go on with it by --resume, or name another"):
+    with pytest.raises(ValueError, match="already holds a run: continue it by --resume, or name another"):
         check_run_folder(tmp_path, experiment, resume=False)
     assert check_run_folder(tmp_path, experiment, resume=True) is True
     assert training.load_experiment(tmp_path) == experiment
