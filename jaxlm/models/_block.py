@@ -1,4 +1,4 @@
-"""One block: its attentions and a feed-forward, each with its norms, dropout and residual sum."""
+"""A transformer block: attentions and a feed-forward, each with its norms, dropout and residual sum."""
 
 from typing import NamedTuple
 
@@ -26,8 +26,8 @@ NONLINEARITIES = {
 }
 
 
-# Where what each sub-layer adds to the stream passes.
-ADDED_AT = {
+# The site of what each sub-layer adds to the residual stream.
+OUTPUT_SITES = {
     "attention": Site.ATTENTION_OUTPUT,
     "cross_attention": Site.CROSS_ATTENTION_OUTPUT,
     "mlp": Site.FEED_FORWARD_OUTPUT,
@@ -35,7 +35,13 @@ ADDED_AT = {
 
 
 class BlockResults(NamedTuple):
-    """What a block gives beside the stream: sites asked for, its cache, its keys and values of the memory."""
+    """What a block returns beside the residual stream.
+
+    Attributes:
+      sites: the values of the sites that were asked for.
+      cache: the block's cache with the new tokens written; None without one.
+      memory: the block's keys and values of the memory, where they are new and a cache can keep them.
+    """
 
     sites: dict[Site, Array]
     cache: LayerCache | None
@@ -66,16 +72,16 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a feed-forward, each added to the stream, with norms where the config places them.
+    """Attention and a feed-forward, each added to the residual stream, with norms where the config has them.
 
-    A decoder's block reads the memory of another text between the two.
+    A block of a decoder with cross-attention attends to the encoder's memory between the two.
     """
 
     config: ResolvedConfig
     deterministic: bool
     intermediates: Sites
-    in_full: bool = True  # False: it reads new tokens beside those that a cache holds
-    layer: int | None = None  # its number; None: told at the call, by a scan
+    in_full: bool = True  # False: new tokens attend to a cache
+    layer: int | None = None  # its number; None: a scan gives it at the call
 
     def setup(self) -> None:
         config = self.config
@@ -96,28 +102,29 @@ class Block(nn.Module):
     def __call__(
         self,
         hidden: Float[Array, "B L D"],
-        scope: AttentionInputs,
+        shared: AttentionInputs,
         cache: LayerCache | None = None,
         slots: Int[Array, "B L"] | None = None,
         number: Int[Array, ""] | None = None,
         memory: LayerCache | None = None,
     ) -> tuple[Float[Array, "B L D"], BlockResults]:
-        """Returns the stream after this block, and what a scan stacks.
+        """Returns the residual stream after this block, and its further results.
 
         Args:
-          hidden: the stream.
-          scope: what all blocks read.
+          hidden: the residual stream.
+          shared: what the attention of all blocks reads.
           cache: of this block.
-          slots: where the new tokens go in it.
-          number: this block's.
-          memory: keys and values that it made of the memory before; None: the scope's memory is read.
+          slots: of the new tokens in the cache.
+          number: of this block, where `layer` is None.
+          memory: keys and values that this block computed from the memory before; None: `shared.memory` is
+            read.
         """
         config = self.config
         index = self.layer if number is None else number
         if index is None:
-            raise ValueError("a block that does not know its number is told it at the call: got number=None")
-        own = scope.of_layer(config, index)
-        sites = PassedSites(self.intermediates, scope.interventions, index)
+            raise ValueError("a block needs its number, as layer or at the call: got neither")
+        own = shared.of_layer(config, index)
+        sites = PassedSites(self.intermediates, shared.interventions, index)
         hidden = sites.at(Site.BLOCK_INPUT, hidden)
         attended, cache = self.attention(self._attention_inputs(hidden), own, index, sites, cache, slots)
         kept = None
@@ -127,34 +134,34 @@ class Block(nn.Module):
         else:
             hidden = self._added(hidden, attended, "attention", sites)
             if config.cross_attention:
-                source = scope.memory if memory is None else memory
+                source = shared.memory if memory is None else memory
                 if source is None:
                     raise ValueError("a block with cross-attention reads a memory: got none")
                 read, kept = self.cross_attention(
                     self._inputs(hidden, "cross_attention"),
                     source,
-                    scope.memory_mask,
+                    shared.memory_mask,
                     sites,
                     cached=cache is not None,
                 )
                 hidden = self._added(hidden, read, "cross_attention", sites)
             hidden = self._added(hidden, self.mlp(self._inputs(hidden, "mlp")), "mlp", sites)
         hidden = sites.at(Site.RESIDUAL, hidden)
-        # Keys and values of a memory are worth keeping where there is a cache that does not have them yet.
+        # Keys and values of the memory are returned only to a cache that does not have them yet.
         is_new = cache is not None and memory is None
         return hidden, BlockResults(sites.values, cache, kept if is_new else None)
 
     def _inputs(self, hidden: Float[Array, "B L D"], name: str) -> Float[Array, "B L D"]:
-        """What a sub-layer reads of the stream."""
+        """Returns the input of a sub-layer: the residual stream, normalised unless norms are "post"."""
         return hidden if self.config.norm_placement == "post" else getattr(self, f"{name}_norm")(hidden)
 
     def _added(
         self, hidden: Float[Array, "B L D"], news: Float[Array, "B L D"], name: str, sites: PassedSites
     ) -> Float[Array, "B L D"]:
-        """The stream with what a sub-layer adds to it."""
+        """Returns the residual stream with a sub-layer's output added."""
         if self.config.norm_placement == "sandwich":
             news = getattr(self, f"{name}_output_norm")(news)
-        hidden = hidden + sites.at(ADDED_AT[name], news)
+        hidden = hidden + sites.at(OUTPUT_SITES[name], news)
         return getattr(self, f"{name}_norm")(hidden) if self.config.norm_placement == "post" else hidden
 
     def _attention_inputs(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B L D"]:

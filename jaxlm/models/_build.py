@@ -1,4 +1,4 @@
-"""From a config and a kind to a module."""
+"""Builds a model from a config and a kind."""
 
 import flax.linen as nn
 import jax
@@ -13,11 +13,11 @@ def build(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads =
     """Returns the model of a config and a kind.
 
     Args:
-      config: its `causal` must agree with the kind, and its `vocab_size` be known.
-      kind: a `ModelKind`, or the name of one: "masked_lm", "causal_lm" or "seq2seq_lm" (no `head`),
-        "classification" or "regression" (a `HeadConfig` with `num_outputs`), "joint" (a mapping of names to
-        "masked_lm", "causal_lm" or a `HeadConfig`), or "body" (no head at all: hidden states).
-      head: what the kind asks for beside the config.
+      config: with a known `vocab_size`, and a `causal` that fits the kind.
+      kind: a `ModelKind`, or the name of one: "masked_lm", "causal_lm" or "seq2seq_lm" (without `head`),
+        "classification" or "regression" (with a `HeadConfig`), "joint" (with a mapping from names to
+        "masked_lm", "causal_lm" or a `HeadConfig`), or "body" (hidden states only, without `head`).
+      head: the config of the head, as the kind needs it.
 
     Raises:
       ConfigError: if the kind is unknown or contradicts config or head, or `vocab_size` is None.

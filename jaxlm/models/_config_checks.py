@@ -1,4 +1,4 @@
-"""What a transformer's config may hold: ranges, and options that contradict each other."""
+"""Checks of a transformer's config: ranges, and options that contradict each other."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ _POSITIVE = (
     "embedding_scale",
     "init_std",
 )
-# Numbers of a table that nobody has memory for.
+# The most numbers of a table of sinusoids; a larger one does not fit into memory.
 MAX_SINUSOIDS = 1 << 31
 DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
@@ -45,7 +45,7 @@ def check_ranges(config: Any) -> None:
 
 
 def check_heads(config: Any) -> None:
-    """Refuses heads that do not divide."""
+    """Refuses a width or a number of heads that do not divide."""
     width, heads, kv_heads = config.width, config.num_heads, config.num_kv_heads
     if config.head_width is None and width % heads:
         raise ConfigError(
@@ -68,11 +68,11 @@ def check_positions(config: Any) -> None:
 
 
 def check_special_ids(config: Any) -> None:
-    """Refuses special ids that the vocabulary has not."""
+    """Refuses special ids outside the vocabulary."""
     position, decoder = config.position, config.decoder
     ids = {}
     if isinstance(position, Instruction):
-        # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
+        # A config without vocab_size waits for a tokenizer, which gives next_id too.
         if position.next_id is None and config.vocab_size is not None:
             raise ConfigError(
                 "position='instruction' needs next_id, the id of the token that ends an instruction: "

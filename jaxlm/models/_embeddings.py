@@ -1,4 +1,4 @@
-"""From ids to the first residual stream: token vectors, positions, norm and dropout."""
+"""The embedding layer: token vectors, positions, token types, norm and dropout."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ from jaxlm.typing import Array, Float, Int
 
 
 class Embeddings(nn.Module):
-    """Token vectors, scaled, plus those of positions and types; then norm and dropout, as the config says."""
+    """Scaled token vectors plus position and type embeddings, then norm and dropout, as the config says."""
 
     config: ResolvedConfig
-    own_tokens: bool = True  # False: the vectors come from another's table
+    own_tokens: bool = True  # False: the token vectors come from another module's table
 
     def setup(self) -> None:
         config = self.config
@@ -37,7 +37,12 @@ class Embeddings(nn.Module):
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
-        """The table's rows; an id outside the vocabulary gives NaN, which is seen, not a neighbour's row."""
+        """Returns the table's rows, with token dropout; an id outside the vocabulary gives NaN.
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]`, read by token dropout; None: each row is one segment.
+        """
         vectors = self.token(tokens, "fill")
         mask_id = self.config.mask_id
         if not self.config.token_dropout or mask_id is None:
@@ -68,16 +73,21 @@ class Embeddings(nn.Module):
         return apply_dropout(self, hidden, config.embedding_dropout, deterministic)
 
 
-# The share of tokens that ESM's models were trained with as masks: 15 % chosen, 80 % of them masked.
+# The share of mask tokens in the training of ESM's models: 15 % of tokens chosen, 80 % of them masked.
 _TRAINED_SHARE = 0.15 * 0.8
 
 
 def token_dropout_factors(
     tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None, mask_id: int
 ) -> Float[Array, "B L"]:
-    """What token embeddings are multiplied with: 0 for a mask, else as if a fixed share were masked.
+    """Returns the factors of the token embeddings: 0 for masks, else `(1 - 0.12) / (1 - m)`.
 
-    That is `(1 - 0.12) / (1 - share of masks in the segment)`.
+    m is the share of masks in the token's segment, 0.12 the share of masks in training.
+
+    Args:
+      tokens: `Int[B L]` ids.
+      segments: `Int[B L]`, 0 = padding; None: each row is one segment.
+      mask_id: id of the mask token.
 
     Example:
       >>> import jax.numpy as jnp
@@ -97,7 +107,15 @@ def token_dropout_factors(
 
 
 def resolve_positions(config: ResolvedConfig, inputs: Inputs) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
-    """Returns the positions that the config's scheme reads: the caller's, or what tokens and segments say."""
+    """Returns the positions: those of the inputs, or else those that follow from segments and tokens.
+
+    Args:
+      config: its `position` decides whether they are offsets or (instruction, argument) pairs.
+      inputs: of the model.
+
+    Raises:
+      UsageError: if instruction positions are needed and there are no tokens or no `next_id`.
+    """
     if inputs.positions is not None:
         return inputs.positions
     if isinstance(config.position, Instruction):

@@ -1,4 +1,4 @@
-"""The two sides of an encoder-decoder, as configs of their own."""
+"""The configs of the two sides of an encoder-decoder."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ def decoder_config(config: TransformerConfig) -> TransformerConfig:
     """Returns the config of an encoder-decoder's decoder alone.
 
     Args:
-      config: of both sides; without a `decoder` its decoder is as its encoder.
+      config: of both sides; without a `decoder`, the decoder's sizes are those of the encoder.
 
     Example:
       >>> from jaxlm.models import DecoderConfig, TransformerConfig, decoder_config

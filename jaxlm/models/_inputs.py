@@ -1,4 +1,4 @@
-"""What a model reads, as one record; and the one place that refuses what contradicts itself."""
+"""The inputs of a model, as one record, and all checks of them."""
 
 from typing import NamedTuple
 
@@ -15,28 +15,29 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class Inputs(NamedTuple):
-    """What a model reads; tokens alone may be given as they are, `Inputs(tokens=tokens)` in short.
+    """The inputs of a model. An array of tokens stands for `Inputs(tokens=tokens)`.
 
-    Padding changes nothing elsewhere, whatever ids it holds and however much of it there is; segments of a
-    row do not see each other. Letters: `B` rows, `L` positions, `S` positions attended to, `D` width, `N`
-    query heads, `S` positions of an encoder.
+    Padding does not change the results at other positions, whatever ids it holds; segments of a row do not
+    attend to each other. Letters: `B` rows, `L` positions, `S` positions attended to (slots of a cache, or
+    positions of a memory), `D` width, `N` query heads.
 
     Attributes:
       tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
-      embeddings: `Float[B L D]` in their place, as `token_vectors` returns them. One of the two is given.
+      embeddings: `Float[B L D]` in place of tokens, as `token_vectors` returns them. Exactly one of the two is
+        given.
       segments: `Int[B L]` segment ids from 1, each contiguous, 0 for padding; None: each row is one segment
         without padding.
-      positions: `Int[B L]` offsets in the segment, for "instruction" positions `Int[B L 2]` (instruction,
-        argument); None: from the segments, and for "instruction" from the tokens as given and `next_id`. An
-        index beyond a table of `max_length` rows takes its last row.
-      attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache `Bool[B
-        1|N L S]` over its slots, in full; None: they are empty.
-      token_types: `Int[B L]` of a model that has them; None: all 0.
-      memory: `Float[B S D]` what a decoder with cross-attention reads beside its own text: the `hidden` of an
-        encoder. With a cache it is given once: the cache keeps what the blocks made of it.
-      memory_segments: `Int[B S]` its segments: a position reads those of its own segment's number, with a
-        cache all but padding; None: each row is one segment without padding.
-      encoder: of an encoder-decoder, what its encoder reads, in the place of a memory.
+      positions: `Int[B L]` offsets in the segment; for instruction positions `Int[B L 2]`, (instruction,
+        argument). None: computed from the segments, and for instruction positions from the tokens and
+        `next_id`. A position beyond a table of `max_length` rows takes the last row.
+      attention_mask: `Bool[B 1|N L L]`, True = may attend; it restricts attention further. With a cache:
+        `Bool[B 1|N L S]` over the slots, the only mask; None: the cache is empty.
+      token_types: `Int[B L]`, for a model with a table of them; None: all 0.
+      memory: `Float[B S D]` for a decoder with cross-attention: the `hidden` of an encoder. With a cache it is
+        given in the first call only, and the cache keeps the blocks' keys and values of it.
+      memory_segments: `Int[B S]`, 0 = padding. A position attends to the memory's segment of the same number;
+        with a cache, to all of the memory but padding. None: each row is one segment without padding.
+      encoder: of an encoder-decoder, the inputs of its encoder, in place of a memory.
 
     Example:
       >>> import jax.numpy as jnp
@@ -58,12 +59,12 @@ class Inputs(NamedTuple):
 
     @property
     def num_rows(self) -> int:
-        """B."""
+        """B, the number of rows."""
         return self._shape[0]
 
     @property
     def length(self) -> int:
-        """L, positions of a row."""
+        """L, the number of positions of a row."""
         return self._shape[1]
 
     @property
@@ -84,11 +85,11 @@ class Inputs(NamedTuple):
 
 
 def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
-    """Returns the record, of tokens in short too.
+    """Returns the inputs as a record with JAX arrays; an array stands for the tokens.
 
     Raises:
-      UsageError: if not exactly one of tokens and embeddings is given, or a field is of another kind or shape
-        than they ask for.
+      UsageError: if tokens and embeddings are both given or both missing, or a field has a wrong dtype or
+        shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -117,17 +118,17 @@ def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
 def check_inputs(
     config: ResolvedConfig, inputs: Inputs, cache: Cache | None, slots: Int[Array, "B L"] | None
 ) -> None:
-    """Refuses what contradicts the config, the cache or itself.
+    """Refuses inputs that contradict the config, the cache or each other.
 
     Args:
-      config: of the stack of blocks that reads.
+      config: of the stack of blocks that reads the inputs.
       inputs: from `as_inputs`.
-      cache: that is read and written, or None.
-      slots: `Int[B L]` of the new tokens in it, or None.
+      cache: the cache that is read and written, or None.
+      slots: `Int[B L]` of the new tokens in the cache, or None.
 
     Raises:
-      UsageError: if the call leaves open what only its caller knows, or says it twice.
-      ConfigError: if a model of this config reads no cache.
+      UsageError: if an input that is needed is missing, or two of them contradict each other.
+      ConfigError: if a model of this config cannot use a cache.
     """
     if inputs.encoder is not None:
         raise UsageError("one stack of blocks has no encoder: got inputs for one; give its output as memory")
@@ -140,14 +141,14 @@ def check_inputs(
 
 
 def check_both_sides(inputs: Inputs, cache: Cache | None) -> None:
-    """Refuses an encoder-decoder's inputs whose sides contradict each other.
+    """Refuses inputs of an encoder-decoder whose two sides contradict each other.
 
     Args:
       inputs: of the decoder, from `as_inputs`.
       cache: of the decoder, or None.
 
     Raises:
-      UsageError: if there is an encoder's text beside its memory, or segments of one side alone.
+      UsageError: if both an encoder's inputs and a memory are given, or segments for one side only.
     """
     if inputs.encoder is None:
         return
@@ -166,7 +167,7 @@ _KINDS = {np.integer: "integers", np.floating: "floats", np.bool_: "booleans"}
 
 
 def _check_field(inputs: Inputs, name: str, kind: type, shape: tuple[int | None, ...]) -> None:
-    """Refuses an array of another dtype or shape; None stands for any length."""
+    """Refuses a field whose array has another kind of dtype or another shape; None stands for any size."""
     array = getattr(inputs, name)
     if array is None:
         return
@@ -250,7 +251,7 @@ def _check_cached(
 
 
 def _check_cacheable(config: ResolvedConfig, inputs: Inputs, cache: Cache) -> None:
-    """Refuses a cache where what a model computes of a token depends on what comes later."""
+    """Refuses a cache for models in which later tokens change the keys and values of earlier ones."""
     if config.token_dropout:
         raise ConfigError(
             "token_dropout counts the masks of a whole text: a model that has it reads no cache"
