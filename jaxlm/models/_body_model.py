@@ -15,7 +15,7 @@ from jaxlm.typing import Array, Float, Int
 
 
 class ModelOnBody(nn.Module):
-    """A body and perhaps a head. `__call__` runs the body alone; the caller applies the head to its output."""
+    """A body and perhaps a head. `__call__` runs the body alone; the caller applies the head."""
 
     config: TransformerConfig
 

@@ -71,7 +71,7 @@ class TransformerConfig:
       attention_softcap: bound `c` of the scores, `c tanh(scores / c)`; None: no bound.
       cross_attention: whether every block also attends to a memory, the output of an encoder, between its
         self-attention and its feed-forward.
-      decoder: the fields in which an encoder-decoder's decoder differs from its encoder; other fields hold for
+      decoder: the fields in which an encoder-decoder's decoder differs from its encoder; others hold for
         both sides (see `encoder_config` and `decoder_config`). None: the model is no encoder-decoder.
       embedding_norm: whether the sum of embeddings is normalised.
       embedding_norm_epsilon: its epsilon; None: `norm_epsilon`.

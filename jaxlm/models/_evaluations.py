@@ -44,7 +44,7 @@ class Evaluation(NamedTuple):
       unigram_nll: `nll` of the baseline, the token frequencies of the training split; NaN without a baseline.
       unigram_perplexity: `exp(unigram_nll)`.
       unigram_accuracy: share of positions whose target is the most frequent token.
-      bits_per_byte: `nll * scored / log(2)` over the bytes of the original text; NaN where some token of it is
+      bits_per_byte: `nll * scored / log(2)` over the bytes of the original text; NaN where a token of it is
         not scored, such as the first one of records without a start token (`data.ends`).
       by_level: the scores by the share of the example that was corrupted; empty without noise.
     """

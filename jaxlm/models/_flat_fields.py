@@ -58,7 +58,7 @@ _FLAT_DEFAULTS = {
 def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the JSON values of a config of any version in the current form.
 
-    Flat fields of a record that the config does not have are left out, such as a base without rotary positions.
+    Flat fields of a record that the config does not have are left out: a base without rotary positions.
 
     Args:
       values: by field, flat or in the current form.

@@ -23,18 +23,18 @@ class Inputs(NamedTuple):
 
     Attributes:
       tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
-      embeddings: `Float[B L D]` in place of tokens, as `token_vectors` returns them. Exactly one of the two is
-        given.
+      embeddings: `Float[B L D]` in place of tokens, as `token_vectors` returns them. One of the two is given,
+        not both.
       segments: `Int[B L]` segment ids from 1, each contiguous, 0 for padding; None: each row is one segment
         without padding.
       positions: `Int[B L]` offsets in the segment; for instruction positions `Int[B L 2]`, (instruction,
-        argument). None: computed from the segments, and for instruction positions from the tokens and
+        argument). None: from the segments, and for instruction positions from the tokens and
         `next_id`. A position beyond a table of `max_length` rows takes the last row.
       attention_mask: `Bool[B 1|N L L]`, True = may attend; it restricts attention further. With a cache:
         `Bool[B 1|N L S]` over the slots, the only mask; None: the cache is empty.
       token_types: `Int[B L]`, for a model with a table of them; None: all 0.
-      memory: `Float[B S D]` for a decoder with cross-attention: the `hidden` of an encoder. With a cache it is
-        given in the first call only, and the cache keeps the blocks' keys and values of it.
+      memory: `Float[B S D]` for a decoder with cross-attention: the `hidden` of an encoder. With a cache it
+        is given in the first call only, and the cache keeps the blocks' keys and values of it.
       memory_segments: `Int[B S]`, 0 = padding. A position attends to the memory's segment of the same number;
         with a cache, to all of the memory but padding. None: each row is one segment without padding.
       encoder: of an encoder-decoder, the inputs of its encoder, in place of a memory.

@@ -1,4 +1,4 @@
-"""The kinds of models that jaxlm has, by name."""
+"""The kinds of models that jaxlm comes with, by name."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,9 @@ from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrNam
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, check_head_kinds
 from jaxlm.models._sequence_model import SequenceModel
 
-# Any module whose kind is known; `ModelKind` says what it has.
 Model = nn.Module
+"""A linen module of some `ModelKind`, which says which methods it has."""
+# The config of a sequence head; the heads of a joint model by name; None for kinds that need neither.
 Heads = HeadConfig | Mapping[str, HeadKind] | None
 
 
@@ -46,13 +47,17 @@ KINDS: dict[str, ModelKind] = {
     kind.name: kind
     for kind in (MASKED_LM, CAUSAL_LM, SEQ2SEQ_LM, CLASSIFICATION, REGRESSION, JOINT, BODY_ALONE)
 }
+"""The kinds of models that jaxlm comes with, by the name that config.json has for them."""
 
 
 def as_kind(kind: KindOrName) -> ModelKind:
-    """Returns the record of a kind that is given as one, or by its name in `KINDS`.
+    """Returns a kind of model as a record.
+
+    Args:
+      kind: a `ModelKind`, or a name in `KINDS`.
 
     Raises:
-      ConfigError: if there is none of that name, or a kind that is not in `KINDS` has a name that is.
+      ConfigError: if no kind has that name, or the record has the name of another one in `KINDS`.
 
     Example:
       >>> from jaxlm.models import as_kind

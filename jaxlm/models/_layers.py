@@ -1,6 +1,6 @@
-"""The modules that hold parameters: linear maps, norms and tables; and dropout with linen's stream.
+"""The modules that hold parameters: linear maps, norms and tables; and dropout with linen's RNG stream.
 
-Kernels are stored `[out, in]`. Names say what a parameter is: `kernel`, `bias`, `scale`, `embedding`.
+Kernels are stored `[out, in]`. Parameters are named `kernel`, `bias`, `scale` or `embedding`.
 """
 
 import flax.linen as nn
@@ -57,7 +57,7 @@ class Norm(nn.Module):
 
 
 class Table(nn.Module):
-    """Rows of vectors, looked up by id."""
+    """A table of vectors, looked up by id."""
 
     config: TransformerConfig
     rows: int
@@ -71,7 +71,7 @@ class Table(nn.Module):
 
 
 class DistanceBias(nn.Module):
-    """A bias of the scores for every head and bucket of distances, kept `[buckets, N]`."""
+    """A learned bias of attention scores by head and bucket of distance, stored as `[buckets, N]`."""
 
     config: TransformerConfig
     position: Relative
@@ -83,7 +83,7 @@ class DistanceBias(nn.Module):
         self.embedding = self.param("embedding", start, shape, dtype)
 
     def __call__(self, queries: Int[Array, "B L"], keys: Int[Array, "B S"]) -> Float[Array, "B N L S"]:
-        """Returns the float32 bias, of the positions of queries and keys."""
+        """Returns the float32 bias for the positions of queries and keys."""
         buckets = ops.distance_buckets(
             keys[:, None, :] - queries[:, :, None],
             num_buckets=self.position.buckets,
@@ -94,7 +94,14 @@ class DistanceBias(nn.Module):
 
 
 def apply_dropout(module: nn.Module, inputs: jax.Array, rate: float, deterministic: bool) -> jax.Array:
-    """Applies dropout with a key of the module's own from linen's "dropout" stream."""
+    """Returns the inputs after dropout, with a key from the module's "dropout" RNG stream.
+
+    Args:
+      module: whose stream the key is from.
+      inputs: of any shape.
+      rate: probability that an element is zeroed.
+      deterministic: whether to leave the inputs unchanged.
+    """
     if deterministic or rate == 0.0:
         return inputs
     return ops.dropout(module.make_rng("dropout"), inputs, rate)

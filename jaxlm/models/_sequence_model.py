@@ -1,4 +1,4 @@
-"""A body and a sequence-level head: one vector of outputs for every segment of packed rows."""
+"""Classifiers and regressions: a body, and a head that gives a vector of outputs for each segment."""
 
 from typing import NamedTuple
 
@@ -16,15 +16,15 @@ from jaxlm.typing import Array, Float, Int
 
 
 class StandardizedOutputs(NamedTuple):
-    """A head's outputs before its units: what they stand for is `center + scale * values`.
+    """Outputs of a head before its center and scale: in the labels' units they are `center + scale * values`.
 
-    A loss that compares these with `(label - center) / scale`, computed in float64, loses no digits where
-    labels are large beside their deviation, as times in milliseconds are.
+    A loss compares `values` with `(label - center) / scale`, computed in float64. So no digits are lost where
+    labels are large compared with their standard deviation, such as times in milliseconds.
 
     Attributes:
       values: `Float[B G C]`, zeros where a row has no such segment.
-      center: of the head, a plain number.
-      scale: likewise.
+      center: of the head, a Python number.
+      scale: of the head, a Python number.
     """
 
     values: Float[Array, "B G C"]
@@ -32,7 +32,7 @@ class StandardizedOutputs(NamedTuple):
     scale: float
 
     def in_units(self, segments: Int[Array, "B L"]) -> Float[Array, "B G C"]:
-        """Returns what the values stand for, zeros where a row has no such segment."""
+        """Returns the outputs in the labels' units, zeros where a row has no such segment."""
         present = ops.segment_starts(segments, self.values.shape[1]).present[..., None]
         return jnp.where(present, self.center + self.scale * self.values, 0.0)
 
@@ -84,9 +84,9 @@ class SequenceHead(nn.Module):
 
 
 class SequenceModel(ModelOnBody):
-    """A transformer and a head that makes numbers of each sequence: a classifier's logits, regressed values.
+    """A transformer and a head with outputs for each sequence: class logits or regressed values.
 
-    `__call__` stops before the head, as a language model's does; `outputs` applies it.
+    `__call__` runs the body alone, as for a language model; `outputs` applies the head.
 
     Example:
       >>> import jax.numpy as jnp
@@ -137,7 +137,14 @@ class SequenceModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> StandardizedOutputs:
-        """Returns the head's outputs before `head.center` and `head.scale`; arguments as for `outputs`."""
+        """Returns the head's outputs before center and scale.
+
+        Args:
+          hidden: see `outputs`.
+          segments: see `outputs`.
+          num_segments: see `outputs`.
+          deterministic: see `outputs`.
+        """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic)
 

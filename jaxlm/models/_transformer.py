@@ -1,4 +1,4 @@
-"""The transformer body: embeddings, blocks, final norm; from tokens or vectors to the residual stream."""
+"""The transformer body: embeddings, blocks and final norm."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -26,13 +26,13 @@ from jaxlm.typing import Array, Float, Int
 
 
 class Output(NamedTuple):
-    """What a model returns before its head.
+    """The output of a model's body.
 
     Attributes:
-      hidden: `Float[B L D]` in the compute dtype; a head makes logits of it.
-      intermediates: by site what was asked for, of all layers `[R, ...]`, as changed where an intervention
-        changed it: `intermediates[site][layer]` is of the shape that `Site` says; empty where nothing was.
-      cache: the `Cache` that was given, with the new tokens in their slots; None without one.
+      hidden: `Float[B L D]` in the compute dtype, the input of a head.
+      intermediates: the values of the sites that were asked for, after interventions, over all layers
+        `[R, ...]`: `intermediates[site][layer]` has the shape given by `Site`.
+      cache: the given `Cache` with the new tokens written; None without one.
     """
 
     hidden: Float[Array, "B L D"]
@@ -41,7 +41,12 @@ class Output(NamedTuple):
 
 
 class LayerCaches(NamedTuple):
-    """What blocks keep of their own text and of the memory: one a block, or stacked for a scan."""
+    """The caches of all blocks: a tuple with one for each block, or stacked for a scan.
+
+    Attributes:
+      layers: of self-attention; None without a cache.
+      memory: keys and values of the memory; None where there are none.
+    """
 
     layers: tuple[LayerCache | None, ...] | LayerCache | None
     memory: tuple[LayerCache | None, ...] | LayerCache | None
@@ -68,7 +73,7 @@ class Transformer(nn.Module):
     """
 
     config: TransformerConfig
-    own_tokens: bool = True  # False: it reads embeddings from another's table
+    own_tokens: bool = True  # False: the token embedding is another module's
 
     def setup(self) -> None:
         config = self.config.resolved()
@@ -81,16 +86,16 @@ class Transformer(nn.Module):
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
-        """Returns what `__call__` takes as `embeddings`: the table's rows, before scale and positions.
+        """Returns the embeddings that `Inputs` takes in place of tokens, before scale and positions.
 
         Args:
           tokens: `Int[B L]` ids.
-          segments: `Int[B L]`, as for `__call__`: the rows of `token_dropout` depend on them, others do not.
+          segments: `Int[B L]`; only `token_dropout` reads them. None: each row is one segment.
         """
         return self.embeddings.token_vectors(tokens, segments)
 
     def token_table(self) -> Float[Array, "V D"]:
-        """Returns the token embedding, in the dtype that parameters are kept in."""
+        """Returns the token embedding, in the dtype of the parameters."""
         return self.embeddings.token.embedding
 
     @nn.compact
@@ -106,27 +111,27 @@ class Transformer(nn.Module):
     ) -> Output:
         """Returns the residual stream after the last block.
 
-        With a `cache` the tokens given are new ones: their keys and values are written to their `slots`, and
-        each reads the slots that the attention mask grants it, its own among them if that is meant. Nothing
-        else decides who reads whom but the config's window, by the positions of the tokens in the slots;
-        attention is then not fused. Without an attention mask the cache is empty, and a causal model reads
-        the rows, which may have padding behind them, as it does without one.
+        With a `cache` the inputs are new tokens. Their keys and values are written to their `slots`, and each
+        token attends to the slots that are True in the attention mask, to its own only if it is among them.
+        Besides the mask, only the config's window restricts attention, by the positions of the cached tokens.
+        Attention is then not fused. Without an attention mask the cache must be empty, and a causal model
+        reads the rows (which may end with padding) as it does without a cache.
 
-        A decoder with cross-attention reads a memory too. With a cache it is given in the first call, whose
-        cache keeps each block's keys and values of it; all of its text is read at every later call.
+        A decoder with cross-attention also needs a memory. With a cache it is given in the first call, and the
+        cache keeps each block's keys and values of it for later calls.
 
         Args:
-          inputs: what is read; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
-          cache: of S slots a row; needs positions and, with an attention mask, `slots`.
-          slots: `Int[B L]` where each new token is kept; what has a slot from S on is not kept. None: the
-            first L of an empty cache.
-          interventions: what is changed on the way, in this order.
-          intermediates: the sites that are returned; static.
+          inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
+          cache: with S slots in each row; it needs positions and, with an attention mask, `slots`.
+          slots: `Int[B L]` slot of each new token; a token with a slot of S or more is not cached. None: the
+            first L slots of an empty cache.
+          interventions: changes at sites, applied in this order.
+          intermediates: the sites whose values are returned; static.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
 
         Raises:
-          UsageError: if the inputs contradict themselves, the config or the cache.
-          ConfigError: if a model of this config reads no cache.
+          UsageError: if the inputs contradict each other, the config or the cache.
+          ConfigError: if a model of this config cannot use a cache.
         """
         config, inputs = self.config.resolved(), as_inputs(inputs)
         check_inputs(config, inputs, cache, slots)
@@ -202,7 +207,7 @@ class Transformer(nn.Module):
 
     def _scanned(self, config, hidden, shared, caches, slots, flags: tuple[bool, Sites, bool]):
         stack = nn.scan(
-            # A scan already keeps the two passes apart, which remat would otherwise do at a cost.
+            # In a scan XLA cannot merge the two passes anyway, so that remat's costly barrier is not needed.
             nn.remat(Block, prevent_cse=False) if config.remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
@@ -218,5 +223,5 @@ class Transformer(nn.Module):
 
 
 def block_name(layer: int) -> str:
-    """The name of a block among parameters."""
+    """Returns the name of a block's parameters."""
     return f"block_{layer:02d}"
