@@ -25,8 +25,8 @@ class ModelKind:
       name: its name in config.json; a kind of your own has a name that is not in `KINDS`.
       make: `make(config, head)` returns the module; raises ConfigError where the two contradict each other.
       head: what the head predicts: "tokens" of the vocabulary at positions; numbers of whole "sequences"
-        (with a `HeadConfig`); "several": several heads by name; "own": something only its objective can call; None:
-        there is no head.
+        (with a `HeadConfig`); "several": several heads by name; "own": something that only its objective can
+        call; None: there is no head.
       causal: whether a position attends only to itself and earlier ones.
       encoder: whether the model has an encoder that reads one text and a causal decoder that writes another.
       next_token: whether it can predict the next token of a text.

@@ -117,8 +117,8 @@ class Transformer(nn.Module):
         Attention is then not fused. Without an attention mask the cache must be empty, and a causal model
         reads the rows (which may end with padding) as it does without a cache.
 
-        A decoder with cross-attention also needs a memory. With a cache it is given in the first call, and the
-        cache keeps each block's keys and values of it for later calls.
+        A decoder with cross-attention also needs a memory. With a cache it is given in the first call, and
+        the cache keeps each block's keys and values of it for later calls.
 
         Args:
           inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.

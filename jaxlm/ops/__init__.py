@@ -1,4 +1,4 @@
-"""Pure array maths on floor 1: products, attention, norms, dropout and the tiled cross-entropy."""
+"""Pure functions of arrays: products, attention, norms, dropout and the tiled cross-entropy."""
 
 from jaxlm.ops._activations import gelu, gelu_tanh, silu
 from jaxlm.ops._attention import attention

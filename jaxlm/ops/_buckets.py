@@ -1,8 +1,12 @@
-"""Sizes that many calls share, so that each compiles once."""
+"""Rounding of array sizes, so that calls of many sizes share few compiled programs."""
 
 
 def bucket(size: int, smallest: int = 1) -> int:
-    """Returns the power of two to which a size is padded, so that sizes in between share one compilation.
+    """Returns a size rounded up to a power of two.
+
+    Args:
+      size: at least 1.
+      smallest: the least that is returned.
 
     Example:
       >>> from jaxlm.ops import bucket
@@ -13,7 +17,11 @@ def bucket(size: int, smallest: int = 1) -> int:
 
 
 def fine_bucket(size: int, smallest: int = 16) -> int:
-    """Returns the size rounded up to a quarter of its power of two: four sizes an octave.
+    """Returns a size rounded up to a multiple of an eighth of its power of two: four sizes an octave.
+
+    Args:
+      size: at least 1.
+      smallest: the least that is returned.
 
     Example:
       >>> from jaxlm.ops import fine_bucket
@@ -29,7 +37,7 @@ def fine_bucket(size: int, smallest: int = 16) -> int:
 def coarse_bucket(size: int) -> int:
     """Returns the size rounded up to 1, 16, 64, 256, and from there on a power of two.
 
-    For what is called at every size, and costs little beside its compilation while it is small.
+    It is meant for functions that are called with every size, and whose small sizes cost less than compiling.
 
     Example:
       >>> from jaxlm.ops import coarse_bucket

@@ -1,4 +1,4 @@
-"""Cross-entropy over a vocabulary, tile by tile over the tokens, its gradient from the same tiles."""
+"""Cross-entropy over a vocabulary in tiles of tokens, with the gradient computed in the same pass."""
 
 from functools import partial
 from typing import NamedTuple
@@ -17,10 +17,10 @@ class CrossEntropy(NamedTuple):
     """Sums and counts of a cross-entropy.
 
     Attributes:
-      loss_sum: weighted sum of the losses in nats, smoothing and z-loss included: the one to differentiate.
+      loss_sum: weighted sum of the losses in nats, smoothing and z-loss included; differentiate this one.
       weight: sum of the weights.
       nll: `Float[M]` negative log-likelihoods of the targets in nats; 0 where the weight is 0. No gradient.
-      correct: `Bool[M]`, True where the target is the most likely token (the first of equals).
+      correct: `Bool[M]`, True where the target is the most likely id (the lowest of equally likely ones).
     """
 
     loss_sum: Float[Array, ""]
@@ -52,22 +52,22 @@ def tiled_cross_entropy(
     z_loss: float = 0.0,
     softcap: float | None = None,
 ) -> CrossEntropy:
-    """Returns the weighted cross-entropy of `features @ kernel.T + bias`, at most `[tile, V]` at once.
+    """Returns the weighted cross-entropy of `features @ kernel.T + bias`, `tile` rows at a time.
 
-    With `p = softmax(logits)`, `lse` the log of its denominator and `s` the smoothing, a row's loss is
-    `-(1 - s) log p[target] - s mean_v log p[v] + z_loss lse^2`. Because the whole is a weighted sum, the
-    gradients of features, kernel and bias come from the same pass over the tiles, and the backward pass
-    only scales them. Operands keep the features' dtype; logits, sums and the kernel's gradient are float32.
+    With `p = softmax(logits)`, `lse` the log of its denominator and `s` the smoothing, the loss of a row is
+    `-(1 - s) log p[target] - s mean_v log p[v] + z_loss lse^2`. The forward pass also computes the gradients
+    of features, kernel and bias, tile by tile, and the backward pass only scales them: the result is a
+    weighted sum. Products have the features' dtype; logits, sums and the kernel's gradient are float32.
 
     Args:
-      features: `Float[M D]`, what is multiplied with the output kernel.
+      features: `Float[M D]`, which are multiplied with the output kernel.
       kernel: `Float[V D]` output kernel, cast to the features' dtype.
       bias: `Float[V]` or None.
-      targets: `Int[M]` ids in [0, V); anything where the weight is 0. An id out of range gives NaN.
-      weights: `Float[M]`; rows of weight 0 contribute exactly 0, forward and backward, whatever they hold.
+      targets: `Int[M]` ids in [0, V); any value where the weight is 0. An id out of range gives NaN.
+      weights: `Float[M]`; rows of weight 0 contribute exactly 0 to sums and gradients, even if they hold NaN.
       tile: rows of logits held at once.
-      label_smoothing: share of the target's probability spread over the vocabulary, in [0, 1); or
-        `Float[M]`, a share in [0, 1] for each row, through which no gradient goes.
+      label_smoothing: share of the target's probability that is spread over the vocabulary, in [0, 1); or
+        `Float[M]`, a share in [0, 1] for each row, to which no gradient flows.
       z_loss: factor of the squared log-partition.
       softcap: bound of the logits, or None; see `apply_softcap`.
 
@@ -106,7 +106,7 @@ def tiled_cross_entropy(
 
 
 def _plain_cross_entropy(features, kernel, bias, targets, weights, smoothing, options):
-    """Returns (loss_sum, nll, correct); a gradient by JAX's rules computes each tile's logits again."""
+    """Returns (loss_sum, nll, correct). Its derivatives by JAX's rules compute each tile's logits again."""
     head = _Head(kernel.astype(features.dtype), bias)
 
     def body(loss_sum, tile: _Tile):
@@ -210,7 +210,7 @@ def _tile_losses(
 
 
 def _first_of_highest(logits: Array, targets: Array, target_logits: Array) -> Array:
-    """Whether each target is the argmax: two maxima, which vectorise where an argmax does not."""
+    """Returns whether each target is the argmax, by two maxima: an argmax is not vectorised on a CPU."""
     vocabulary = lax.broadcasted_iota(targets.dtype, logits.shape, 1)
     earlier = jnp.where(vocabulary < targets[:, None], logits, -jnp.inf).max(-1)
     return (target_logits >= logits.max(-1)) & (target_logits > earlier)
@@ -230,7 +230,7 @@ def _logit_gradient(rows: _Rows, targets: Array, weights: Array, options: _Optio
 
 
 def _over_tiles(body, start, arrays: tuple, tile: int):
-    """Folds `body` over tiles of rows, the last one filled up with rows of weight 0."""
+    """Returns the scan of `body` over tiles of rows; the last tile is padded with rows of weight 0."""
     num_rows = arrays[0].shape[0]
     if num_rows <= tile:
         return body(start, arrays)

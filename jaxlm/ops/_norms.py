@@ -1,4 +1,4 @@
-"""Layer and root-mean-square normalisation with float32 statistics and gradients written by hand."""
+"""LayerNorm and RMSNorm with float32 statistics and custom backward passes."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -15,8 +15,8 @@ def layer_norm(
 ) -> Float[Array, "*batch D"]:
     """Returns `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the last axis.
 
-    Mean and (biased) variance are float32; the result has the inputs' dtype. The inputs and the two
-    statistics of each row are all that is kept for the backward pass.
+    Mean and (biased) variance are float32; the result has the inputs' dtype. Only the inputs and the two
+    statistics of each row are stored for the backward pass.
 
     Args:
       inputs: `Float[... D]`.

@@ -1,4 +1,4 @@
-"""One vector a segment: means, first positions and softmax-weighted sums within the segments of packed rows.
+"""Pooling of packed rows to one vector a segment: mean, first position or softmax-weighted sum.
 
 Letters: `B` rows, `L` positions, `G` segments of a row, `D` width.
 """
@@ -13,7 +13,7 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class SegmentStarts(NamedTuple):
-    """Where segments begin.
+    """The first positions of segments.
 
     Attributes:
       positions: `Int[B G]` first position of the segment in its row; 0 where the row has no such segment.
@@ -25,7 +25,7 @@ class SegmentStarts(NamedTuple):
 
 
 def segment_starts(segments: Int[Array, "B L"], num_segments: int) -> SegmentStarts:
-    """Returns the first position of each segment, and which segments there are.
+    """Returns the first position of each segment, and a mask of the segments that exist.
 
     Args:
       segments: `Int[B L]`, ids from 1, 0 = padding.
@@ -43,7 +43,11 @@ def segment_starts(segments: Int[Array, "B L"], num_segments: int) -> SegmentSta
 
 
 def segment_members(segments: Int[Array, "B L"], num_segments: int) -> Bool[Array, "B G L"]:
-    """Returns which positions belong to which segment; padding belongs to none.
+    """Returns a mask of the positions of each segment; padding belongs to none.
+
+    Args:
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: G, static; ids above it are left out.
 
     Example:
       >>> import jax.numpy as jnp
@@ -61,7 +65,7 @@ def pool_mean(
     """Returns the mean of each segment's vectors, in float32.
 
     Args:
-      hidden: `Float[B L D]`; what stands at padding does not count, whatever it is.
+      hidden: `Float[B L D]`; values at padding do not count, NaN included.
       segments: `Int[B L]`, ids from 1, 0 = padding.
       num_segments: G, static; ids above it are left out.
 
@@ -89,7 +93,7 @@ def pool_softmax(
     """Returns the sum of each segment's vectors weighted by the softmax of its scores, in float32.
 
     Args:
-      hidden: `Float[B L D]`; what stands at padding does not count, whatever it is.
+      hidden: `Float[B L D]`; values at padding do not count, NaN included.
       scores: `Float[B L]`; the softmax is over the positions of a segment.
       segments: `Int[B L]`, ids from 1, 0 = padding.
       num_segments: G, static; ids above it are left out.
@@ -107,7 +111,7 @@ def pool_softmax(
     members = segment_members(segments, num_segments)
     counted = jnp.where(members, scores.astype(jnp.float32)[:, None, :], -jnp.inf)
     highest = jax.lax.stop_gradient(counted.max(-1, keepdims=True))
-    # An absent segment has no highest score; any finite one keeps NaN out of the gradient.
+    # The maximum of an absent segment is -inf; a finite number in its place keeps NaN out of the gradient.
     highest = jnp.where(jnp.isfinite(highest), highest, 0.0)
     shares = jnp.exp(counted - highest)
     total = shares.sum(-1, keepdims=True)
@@ -117,7 +121,7 @@ def pool_softmax(
 def pool_first(
     hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
 ) -> Float[Array, "B G D"]:
-    """Returns the vector of each segment's first position ([CLS], where there is one), in float32.
+    """Returns the vector at each segment's first position ([CLS] in BERT), in float32.
 
     Args:
       hidden: `Float[B L D]`.
@@ -139,6 +143,6 @@ def pool_first(
 
 
 def _weighted(shares: Array, hidden: Array, segments: Array) -> Array:
-    """`shares @ hidden` row by row, padding left out: 0 times NaN would be NaN."""
+    """Returns `shares @ hidden` for each row, with zeros at padding, as 0 times NaN would be NaN."""
     hidden = jnp.where((segments > 0)[..., None], hidden, jnp.zeros_like(hidden))
     return product(shares, hidden.astype(jnp.float32), 2, 1, num_batch_axes=1)

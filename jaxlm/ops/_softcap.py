@@ -6,7 +6,7 @@ from jaxlm.typing import Array, Float
 
 
 def apply_softcap(logits: Float[Array, "..."], softcap: float | None) -> Float[Array, "..."]:
-    """Returns `c tanh(logits / c)`, which lies in (-c, c); without a cap the logits themselves.
+    """Returns `c tanh(logits / c)`, which lies in (-c, c), or the logits themselves without a cap.
 
     Args:
       logits: `Float[...]`.

@@ -1,4 +1,4 @@
-"""How well each target was predicted: its log-probability and rank, and how sure the prediction was.
+"""Scores of predictions: log-probability and rank of the target, confidence and entropy.
 
 Axis letters: M positions, D width, V vocabulary.
 """
@@ -16,14 +16,14 @@ from jaxlm.typing import Array, Float, Int
 
 
 class TokenScores(NamedTuple):
-    """What metrics need to know of each prediction, without its V probabilities.
+    """The scores of predictions from which metrics are computed.
 
     Attributes:
       log_probs: `Float32[M]`, log p(target) in nats.
-      ranks: `Int32[M]`, how many ids are likelier than the target: 0 = it is the likeliest; of equally likely
-        ids the lower comes first.
-      confidence: `Float32[M]`, the probability of the likeliest id, in [1/V, 1].
-      entropy: `Float32[M]`, of the whole distribution, in nats.
+      ranks: `Int32[M]`, how many ids are more likely than the target, 0 for the most likely; of equally
+        likely ids, the lower one ranks first.
+      confidence: `Float32[M]`, the probability of the most likely id, in [1/V, 1].
+      entropy: `Float32[M]`, of the distribution, in nats.
 
     Example:
       >>> import jax.numpy as jnp
@@ -48,13 +48,14 @@ def token_scores(
     softcap: float | None = None,
     tile: int = 1024,
 ) -> TokenScores:
-    """Returns log-probability and rank of each target, and confidence and entropy of its distribution.
+    """Returns log-probability and rank of each target, and confidence and entropy of its prediction.
 
-    Of `softmax(features @ kernel.T + bias)`, `tile` positions at a time, in float32. The log-probabilities
-    are those of `token_log_probs`; a target is among the top k where its rank is below k.
+    The predictions are `softmax(features @ kernel.T + bias)`, computed in float32 for `tile` positions at a
+    time. The log-probabilities are those of `token_log_probs`; a target is among the top k if its rank is
+    below k.
 
     Args:
-      features: `Float[M D]`; their dtype is the product's, which accumulates in float32.
+      features: `Float[M D]`; the product has their dtype and accumulates in float32.
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V); an id of V or more has log-probability NaN.
@@ -84,7 +85,11 @@ def token_scores(
 
 
 def logit_scores(logits: Float[Array, "M V"], targets: Int[Array, " M"]) -> TokenScores:
-    """Returns the scores of rows of logits; see `token_scores`.
+    """Returns the scores of `token_scores` for given logits.
+
+    Args:
+      logits: `Float[M V]`.
+      targets: `Int[M]` ids in [0, V).
 
     Example:
       >>> import jax.numpy as jnp
