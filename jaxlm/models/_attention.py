@@ -70,6 +70,7 @@ class Attention(_AttentionBase):
     """Self-attention; one kernel `[(N + 2K) * H, D]` computes query heads, key heads and value heads."""
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config = self.config
         heads = config.num_heads + 2 * config.num_kv_heads
         self.qkv = Linear(config, config.width, heads * config.head_width, config.qkv_bias)
@@ -89,6 +90,16 @@ class Attention(_AttentionBase):
         cache: LayerCache | None = None,
         slots: Int[Array, "B L"] | None = None,
     ) -> tuple[Float[Array, "B L D"], LayerCache | None]:
+        """Returns what is added to the residual stream, and the cache with the new tokens written.
+
+        Args:
+          hidden: the input of attention.
+          inputs: mask, rotation and bias.
+          number: of the block, from 0.
+          sites: of the block.
+          cache: of the block; None without one.
+          slots: of the new tokens in the cache.
+        """
         query, key, value = self._heads(hidden, inputs.rotation)
         query, key = sites.at(Site.QUERIES, query), sites.at(Site.KEYS, key)
         value = sites.at(Site.VALUES, value)
@@ -129,6 +140,7 @@ class CrossAttention(_AttentionBase):
     """Attention to a memory, without positions. One kernel `[2K * H, D]` computes its key and value heads."""
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config = self.config
         heads, kv_heads = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
         self.query = Linear(config, config.width, heads, config.qkv_bias)

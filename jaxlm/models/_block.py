@@ -55,12 +55,14 @@ class FeedForward(nn.Module):
     deterministic: bool
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config = self.config
         rows = 2 * config.mlp_width if config.activation in GATED else config.mlp_width
         self.up = Linear(config, config.width, rows, config.mlp_bias)
         self.down = Linear(config, config.mlp_width, config.width, config.mlp_bias)
 
     def __call__(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
+        """Returns what is added to the residual stream."""
         config = self.config
         inner = self.up(hidden)
         if config.activation in GATED:
@@ -84,6 +86,7 @@ class Block(nn.Module):
     layer: int | None = None  # its number; None: a scan gives it at the call
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config = self.config
         self.attention = Attention(config, self.deterministic, self.in_full)
         if config.first_norm or self.layer != 0:
@@ -118,6 +121,9 @@ class Block(nn.Module):
           number: of this block, where `layer` is None.
           memory: keys and values that this block computed from the memory before; None: `shared.memory` is
             read.
+
+        Raises:
+          ValueError: if the block's number is unknown, or it has cross-attention and there is no memory.
         """
         config = self.config
         index = self.layer if number is None else number

@@ -83,6 +83,7 @@ class BodyModel(ModelOnBody):
     """
 
     def setup(self) -> None:
+        """Creates the body."""
         self.body = Transformer(self.config)
 
     def logits(self, *arguments: Any, **named: Any) -> NoReturn:

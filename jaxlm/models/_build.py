@@ -36,7 +36,12 @@ def build(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads =
 
 
 def num_params(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads = None) -> int:
-    """Returns the number of parameters, the head's included; nothing is allocated.
+    """Returns the number of parameters, including the head's, without allocating them.
+
+    Args:
+      config: see `build`.
+      kind: see `build`.
+      head: see `build`.
 
     Example:
       >>> from jaxlm.models import TransformerConfig, num_params

@@ -33,7 +33,11 @@ DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout"
 
 
 def check_ranges(config: Any) -> None:
-    """Refuses sizes that are not positive and rates outside [0, 1)."""
+    """Refuses sizes that are not positive and rates outside [0, 1).
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     check_positive(config, _POSITIVE)
     check_limits(config, {"depth": MAX_LAYERS})
     if config.token_types < 0:
@@ -45,7 +49,11 @@ def check_ranges(config: Any) -> None:
 
 
 def check_heads(config: Any) -> None:
-    """Refuses a width or a number of heads that do not divide."""
+    """Refuses a width or a number of heads that do not divide.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     width, heads, kv_heads = config.width, config.num_heads, config.num_kv_heads
     if config.head_width is None and width % heads:
         raise ConfigError(
@@ -60,7 +68,11 @@ def check_heads(config: Any) -> None:
 
 
 def check_positions(config: Any) -> None:
-    """Refuses positions that do not fit the sizes of the model."""
+    """Refuses positions that do not fit the sizes of the model.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     if isinstance(config.position, Rotary):
         _check_rotary(config.position, config.head_width or config.width // config.num_heads)
     if isinstance(config.position, Sinusoidal):
@@ -68,7 +80,11 @@ def check_positions(config: Any) -> None:
 
 
 def check_special_ids(config: Any) -> None:
-    """Refuses special ids outside the vocabulary."""
+    """Refuses special ids outside the vocabulary.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     position, decoder = config.position, config.decoder
     ids = {}
     if isinstance(position, Instruction):
@@ -118,7 +134,11 @@ def _check_sinusoidal(width: int, max_length: int) -> None:
 
 
 def check_options(config: Any) -> None:
-    """Refuses options that contradict each other."""
+    """Refuses options that contradict each other.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     contradictions = {
         "first_norm=False leaves out a norm before attention, which norm_placement='post' has not": (
             not config.first_norm and config.norm_placement == "post"

@@ -19,6 +19,7 @@ class Embeddings(nn.Module):
     own_tokens: bool = True  # False: the token vectors come from another module's table
 
     def setup(self) -> None:
+        """Creates the tables and the norm."""
         config = self.config
         vocab_size = config.required_vocab_size()
         if self.own_tokens:
@@ -57,6 +58,14 @@ class Embeddings(nn.Module):
         deterministic: bool,
         types: Int[Array, "B L"] | None = None,
     ) -> Float[Array, "B L D"]:
+        """Returns the input of the first block.
+
+        Args:
+          vectors: the token vectors.
+          positions: of the tokens.
+          deterministic: no dropout.
+          types: token types; None: all 0.
+        """
         config = self.config
         hidden = vectors.astype(jnp.dtype(config.dtype)) * config.embedding_scale
         if isinstance(config.position, Learned):

@@ -20,6 +20,7 @@ class OutputBias(nn.Module):
     config: TransformerConfig
 
     def setup(self) -> None:
+        """Creates the bias."""
         shape, dtype = (self.config.vocab_size,), jnp.dtype(self.config.param_dtype)
         self.bias = self.param("bias", nn.initializers.zeros, shape, dtype)
 
@@ -51,6 +52,7 @@ class TokenHead(nn.Module):
     table_owner: nn.Module | None = None
 
     def setup(self) -> None:
+        """Creates the layers of the head."""
         config = self.config.resolved()
         if isinstance(config.head, TransformHead):
             self.transform = Linear(config, config.width, config.width, config.use_bias)
@@ -168,7 +170,11 @@ class HeadedModel(nn.Module):
         return self.table_owner().token_vectors(tokens, segments)
 
     def table_owner(self) -> Transformer:
-        """Returns the body that holds the token embedding."""
+        """Returns the body that holds the token embedding.
+
+        Raises:
+          TypeError: always; subclasses override it.
+        """
         raise TypeError("a model with a head over tokens is a MaskedLM, a CausalLM or a Seq2SeqLM")
 
 

@@ -23,6 +23,7 @@ class Linear(nn.Module):
     use_bias: bool
 
     def setup(self) -> None:
+        """Creates the parameters."""
         start, dtype = nn.initializers.normal(self.config.init_std), jnp.dtype(self.config.param_dtype)
         self.kernel = self.param("kernel", start, (self.outputs, self.inputs), dtype)
         zeros = nn.initializers.zeros
@@ -31,6 +32,7 @@ class Linear(nn.Module):
     def __call__(
         self, inputs: Float[Array, "*batch D"], preferred: DTypeLike | None = None
     ) -> Float[Array, "*batch F"]:
+        """Returns `inputs @ kernel.T + bias` in the dtype `preferred`; None: the inputs'."""
         return ops.linear(inputs, self.kernel, self.bias, preferred=preferred)
 
 
@@ -42,6 +44,7 @@ class Norm(nn.Module):
     width: int | None = None  # None: the config's
 
     def setup(self) -> None:
+        """Creates the parameters."""
         config, dtype = self.config, jnp.dtype(self.config.param_dtype)
         shape = (self.width or config.width,)
         start = nn.initializers.zeros if config.norm_offset else nn.initializers.ones
@@ -50,6 +53,7 @@ class Norm(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, shape, dtype) if has_bias else None
 
     def __call__(self, inputs: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        """Returns the normalised inputs."""
         scale = 1.0 + self.scale.astype(jnp.float32) if self.config.norm_offset else self.scale
         if self.config.norm == "rms":
             return ops.rms_norm(inputs, scale, self.epsilon)
@@ -63,10 +67,12 @@ class Table(nn.Module):
     rows: int
 
     def setup(self) -> None:
+        """Creates the parameters."""
         start, dtype = nn.initializers.normal(self.config.init_std), jnp.dtype(self.config.param_dtype)
         self.embedding = self.param("embedding", start, (self.rows, self.config.width), dtype)
 
     def __call__(self, ids: Int[Array, "B L"], mode: str) -> Float[Array, "B L D"]:
+        """Returns the rows of ids; `mode` is that of `jnp.take` for ids out of range."""
         return jnp.take(self.embedding, ids, axis=0, mode=mode).astype(jnp.dtype(self.config.dtype))
 
 
@@ -77,6 +83,7 @@ class DistanceBias(nn.Module):
     position: Relative
 
     def setup(self) -> None:
+        """Creates the parameters."""
         config = self.config
         shape = (self.position.buckets, config.num_heads)
         start, dtype = nn.initializers.normal(config.init_std), jnp.dtype(config.param_dtype)

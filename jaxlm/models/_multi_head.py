@@ -56,6 +56,7 @@ class MultiHeadModel(ModelOnBody):
     heads: Mapping[str, HeadKind]
 
     def setup(self) -> None:
+        """Creates the body and the heads."""
         check_head_kinds(self.config, self.heads)
         self.body = Transformer(self.config)
         config = self.config.resolved()

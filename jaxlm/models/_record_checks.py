@@ -16,6 +16,9 @@ def check_positive(record: Any, names: Sequence[str], prefix: str = "") -> None:
       record: a dataclass.
       names: its fields to check.
       prefix: of the fields' names in messages.
+
+    Raises:
+      ConfigError: with the field and its value.
     """
     for name in names:
         value = getattr(record, name)
@@ -30,6 +33,9 @@ def check_limits(record: Any, most: Mapping[str, int], prefix: str = "") -> None
       record: a dataclass.
       most: limits by field.
       prefix: of the fields' names in messages.
+
+    Raises:
+      ConfigError: with the field and its value.
     """
     for name, limit in most.items():
         value = getattr(record, name)

@@ -45,6 +45,7 @@ class Seq2SeqLM(HeadedModel):
     """
 
     def setup(self) -> None:
+        """Creates the encoder, the decoder and the head."""
         self._check()
         self.encoder = Transformer(encoder_config(self.config))
         self.decoder = Transformer(decoder_config(self.config), own_tokens=False)

@@ -44,6 +44,7 @@ class SequenceHead(nn.Module):
     head: HeadConfig
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config, head = self.config, self.head
         if head.pooling == "attention":
             self.score = Linear(config, config.width, 1, False)
@@ -61,6 +62,14 @@ class SequenceHead(nn.Module):
         num_segments: int,
         deterministic: bool,
     ) -> StandardizedOutputs:
+        """Returns the outputs for each segment, before center and scale.
+
+        Args:
+          hidden: the body's output.
+          segments: ids from 1, 0 = padding.
+          num_segments: G, static.
+          deterministic: no dropout.
+        """
         head, activated = self.head, NONLINEARITIES[self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
         pooled = self.norm(pooled) if head.pooled_norm else pooled
@@ -106,6 +115,7 @@ class SequenceModel(ModelOnBody):
     head_config: HeadConfig
 
     def setup(self) -> None:
+        """Creates the submodules."""
         self.head_config.required_outputs()
         self.body = Transformer(self.config)
         self.head = SequenceHead(self.config.resolved(), self.head_config)

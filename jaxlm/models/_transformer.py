@@ -76,6 +76,7 @@ class Transformer(nn.Module):
     own_tokens: bool = True  # False: the token embedding is another module's
 
     def setup(self) -> None:
+        """Creates the embeddings and the final norm; blocks are created by `__call__`."""
         config = self.config.resolved()
         self.embeddings = Embeddings(config, self.own_tokens)
         if isinstance(config.position, Relative):

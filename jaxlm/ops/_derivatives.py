@@ -83,6 +83,9 @@ def forward_mode_hint() -> Iterator[None]:
 
     JAX raises the error inside this context only if the differentiated function is not jitted.
 
+    Raises:
+      TypeError: JAX's error, with the hint as a note.
+
     Example:
       >>> from jaxlm.ops._derivatives import forward_mode_hint
       >>> with forward_mode_hint():

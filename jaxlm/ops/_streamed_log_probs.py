@@ -26,7 +26,7 @@ def streamed_log_probs(
     """Returns log p(target) in nats at each position, from the head's features and its output kernel.
 
     It is a variant of `token_log_probs` for scoring. It computes the logits of `ids` ids at a time, few
-    enough for a CPU's cache, so that it can process many positions at once and read the kernel only once for them.
+    enough for a CPU's cache, so that it can process many positions at once and read the kernel only once.
     As in an online softmax, it carries the maximum logit and the sum of exponentials over the parts.
 
     Args:

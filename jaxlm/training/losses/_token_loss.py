@@ -57,7 +57,14 @@ def token_loss(
 def token_evaluation(
     head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
-    """Returns the sums of `token_metrics`, without smoothing and z-loss; arguments as for `token_loss`."""
+    """Returns the sums of `token_metrics`, without smoothing and z-loss.
+
+    Args:
+      head: of a language model.
+      inputs: their targets are token ids.
+      config: not used.
+      tile: rows of logits held at once.
+    """
     del config
     features, parts = _features_and_projection(head, inputs)
     tile = min(tile, inputs.targets.shape[0])

@@ -33,6 +33,11 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
 
     With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: the
     target puts `1 - a` on the true class and spreads `a` evenly over all classes.
+
+    Args:
+      head: of a classifier.
+      inputs: their targets are classes.
+      config: label smoothing.
     """
     logits, counts = _logits(head, inputs), inputs.weights > 0
     smoothing = resolved_smoothing(config, inputs)

@@ -148,6 +148,9 @@ def make_optimizer(
       A transformation whose `update(updates, state, params, *, finite=True)` takes the scalar `finite`; its
       state is `optax.ScaleByAdamState(count, mu, nu)`.
 
+    Raises:
+      TypeError: by the update, if its state is not one that `init` returned.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.training import OptimizerConfig, make_optimizer
