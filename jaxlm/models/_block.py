@@ -133,7 +133,7 @@ class Block(nn.Module):
         sites = PassedSites(self.intermediates, shared.interventions, index)
         hidden = sites.at(Site.BLOCK_INPUT, hidden)
         attended, cache = self.attention(self._attention_inputs(hidden), own, index, sites, cache, slots)
-        kept = None
+        memory_cache = None
         if config.parallel_residual:
             news = sites.at(Site.FEED_FORWARD_OUTPUT, self.mlp(self.mlp_norm(hidden)))
             hidden = hidden + sites.at(Site.ATTENTION_OUTPUT, attended) + news
@@ -143,7 +143,7 @@ class Block(nn.Module):
                 source = shared.memory if memory is None else memory
                 if source is None:
                     raise ValueError("a block with cross-attention reads a memory: got none")
-                read, kept = self.cross_attention(
+                read, memory_cache = self.cross_attention(
                     self._inputs(hidden, "cross_attention"),
                     source,
                     shared.memory_mask,
@@ -155,7 +155,7 @@ class Block(nn.Module):
         hidden = sites.at(Site.RESIDUAL, hidden)
         # Keys and values of the memory are returned only to a cache that does not have them yet.
         is_new = cache is not None and memory is None
-        return hidden, BlockResults(sites.values, cache, kept if is_new else None)
+        return hidden, BlockResults(sites.values, cache, memory_cache if is_new else None)
 
     def _inputs(self, hidden: Float[Array, "B L D"], name: str) -> Float[Array, "B L D"]:
         """Returns the input of a sub-layer: the residual stream, normalised unless norms are "post"."""

@@ -108,11 +108,11 @@ def token_dropout_factors(
       Lin et al., "Evolutionary-scale prediction of atomic-level protein structure with a language model",
         2023 (ESM-2; the rule is that of its code).
     """
-    kept = tokens != mask_id
+    is_unmasked = tokens != mask_id
     rows = jnp.ones_like(tokens) if segments is None else segments
     same = (rows[:, :, None] == rows[:, None, :]).astype(jnp.float32)
-    share = (same * kept[:, None].astype(jnp.float32)).sum(-1) / same.sum(-1)
-    return jnp.where(kept, (1.0 - _TRAINED_SHARE) / jnp.where(kept, share, 1.0), 0.0)
+    share = (same * is_unmasked[:, None].astype(jnp.float32)).sum(-1) / same.sum(-1)
+    return jnp.where(is_unmasked, (1.0 - _TRAINED_SHARE) / jnp.where(is_unmasked, share, 1.0), 0.0)
 
 
 def resolve_positions(config: ResolvedConfig, inputs: Inputs) -> Int[Array, "B L"] | Int[Array, "B L 2"]:

@@ -90,7 +90,9 @@ class MultiHeadModel(ModelOnBody):
           ValueError: if no head is named, or there is none of that name.
         """
         if head is None and not self.is_initializing():
-            raise ValueError(f"a model of several heads is called with head=, one of {', '.join(self.heads)}")
+            raise ValueError(
+                f"each call of a joint model names its head: head is one of {', '.join(self.heads)}"
+            )
         if head is not None and self._is_causal(head) and not self.config.causal:
             inputs = _earlier_only(as_inputs(inputs), cache)
         return super().__call__(

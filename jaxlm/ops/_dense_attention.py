@@ -65,8 +65,8 @@ def weighted_values(probs: Array, value: Array, words: Array | None, settings: S
       words: of the dropout's key, or None.
       settings: the dropout rate.
     """
-    kept = _dropped(probs, words, settings).astype(value.dtype)
-    outputs = _weighted(kept, _heads_first(value)) * _rescale(settings)
+    weights = _dropped(probs, words, settings).astype(value.dtype)
+    outputs = _weighted(weights, _heads_first(value)) * _rescale(settings)
     return outputs.swapaxes(1, 2).astype(value.dtype)
 
 

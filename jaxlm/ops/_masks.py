@@ -44,8 +44,8 @@ def attention_mask(
         )
     queries, keys = segments[:, :, None], segments[:, None, :]
     mask = (queries == keys) & (queries > 0)
-    places = jnp.arange(segments.shape[1], dtype=jnp.int32)
-    distance = places[None, :, None] - places[None, None, :]
+    columns = jnp.arange(segments.shape[1], dtype=jnp.int32)
+    distance = columns[None, :, None] - columns[None, None, :]
     if causal:
         mask &= distance >= 0
     if window is not None:

@@ -40,8 +40,8 @@ def map_counted_tiles(
     tiles = [max(min(tile, num) // smallest, 1) * smallest for tile in tiles]
     width = -(-num // tiles[0]) * tiles[0]
     arrays = [jnp.pad(array, ((0, width - num), *((0, 0),) * (array.ndim - 1))) for array in arrays]
-    one = jax.eval_shape(one_tile, *(array[:smallest] for array in arrays))
-    filled = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), one)
+    shapes = jax.eval_shape(one_tile, *(array[:smallest] for array in arrays))
+    filled = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), shapes)
     done = jnp.zeros_like(count)
     for tile in dict.fromkeys(tiles):
 

@@ -56,6 +56,8 @@ def token_plan(setting: Setting) -> TokenPlan:
     Raises:
       ConfigError: if the loss is smoothed by a noise that is not there.
     """
-    read, wanted = setting.noise(setting.input_noise), setting.noise(setting.target_noise)
-    check_smoothing(setting.loss.label_smoothing, has_noise=read is not None or wanted is not None)
-    return TokenPlan(read, wanted, **setting.positions, is_evaluation=setting.is_evaluation)
+    input_noise, target_noise = setting.noise(setting.input_noise), setting.noise(setting.target_noise)
+    check_smoothing(
+        setting.loss.label_smoothing, has_noise=input_noise is not None or target_noise is not None
+    )
+    return TokenPlan(input_noise, target_noise, **setting.positions, is_evaluation=setting.is_evaluation)

@@ -161,8 +161,8 @@ def value_table(labels: np.ndarray, center: float, scale: float) -> tuple[np.nda
         raise CorpusError(f"labels are [N] or [N C] values: got shape {values.shape}")
     infinite = np.argwhere(np.isinf(values))
     if infinite.size:
-        place = tuple(infinite[0])
-        raise CorpusError(f"labels are finite (NaN: unlabelled): got {values[place]} (example {place[0]})")
+        index = tuple(infinite[0])
+        raise CorpusError(f"labels are finite (NaN: unlabelled): got {values[index]} (example {index[0]})")
     values = values.reshape(len(values), -1)
     return ((np.nan_to_num(values) - center) / scale).astype(np.float32), ~np.isnan(values)
 

@@ -65,7 +65,7 @@ def _rules(experiment: Experiment) -> Iterator[_Rule]:
         yield from _of_noise(name, getattr(experiment, f"resolved_{name}"))
     yield _Rule(
         ("optimizer.final_fraction",),
-        lambda one: one.optimizer.decay != "constant",
+        lambda experiment: experiment.optimizer.decay != "constant",
         "optimizer.decay='constant' leaves the learning rate where it is",
     )
 
@@ -73,56 +73,66 @@ def _rules(experiment: Experiment) -> Iterator[_Rule]:
 def _of_objectives(but: str) -> Iterator[_Rule]:
     def of(fields: tuple[str, ...], is_read: Callable[[Objective], bool], more: str = "") -> _Rule:
         """Returns the rule of fields that only some objectives use; the reason names ours that do."""
-        names = [repr(name) for name, one in OBJECTIVES.items() if is_read(one)]
+        names = [repr(name) for name, objective in OBJECTIVES.items() if is_read(objective)]
         listed = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
         why = f"it is of objective={listed}, {but}{more}"
-        return _Rule(fields, lambda one: is_read(one.resolved_objective), why)
+        return _Rule(fields, lambda experiment: is_read(experiment.resolved_objective), why)
 
-    def by_noise(one: Objective) -> bool:
-        return "input_noise" in one.reads
+    def by_noise(objective: Objective) -> bool:
+        return "input_noise" in objective.reads
 
-    yield of(("head.",), lambda one: one.kind.sequence_outputs)
-    yield _Rule(("head.center", "head.scale"), lambda one: False, "the labels decide it")
-    yield of(("spans.",), lambda one: "spans" in one.reads)
+    yield of(("head.",), lambda objective: objective.kind.sequence_outputs)
+    yield _Rule(("head.center", "head.scale"), lambda experiment: False, "the labels decide it")
+    yield of(("spans.",), lambda objective: "spans" in objective.reads)
     yield of(("input_noise.",), by_noise, "; see spans.rate")
-    yield of(("target_noise.",), lambda one: "target_noise" in one.reads)
-    yield of(("loss.z_loss",), lambda one: "z_loss" in one.reads)
-    yield of(("loss.label_smoothing",), lambda one: "label_smoothing" in one.reads)
+    yield of(("target_noise.",), lambda objective: "target_noise" in objective.reads)
+    yield of(("loss.z_loss",), lambda objective: "z_loss" in objective.reads)
+    yield of(("loss.label_smoothing",), lambda objective: "label_smoothing" in objective.reads)
     labels = ("data.label_pattern", "data.label_field", "data.label_kind")
-    yield of(labels, lambda one: one.labels is not None)
-    yield of(tuple(f"model.{name}" for name in OUTPUT_FIELDS), lambda one: one.kind.head == "tokens")
+    yield of(labels, lambda objective: objective.labels is not None)
+    yield of(
+        tuple(f"model.{name}" for name in OUTPUT_FIELDS), lambda objective: objective.kind.head == "tokens"
+    )
     decoder = ("model.decoder", "model.decoder.")
-    yield of(decoder, lambda one: one.kind.encoder)
+    yield of(decoder, lambda objective: objective.kind.encoder)
 
 
 def _of_data() -> Iterator[_Rule]:
-    def trains(one: Experiment) -> bool:
-        return one.tokenizer.path is None and one.tokenizer.kind not in ("bytes", "residues")
+    def trains(experiment: Experiment) -> bool:
+        return experiment.tokenizer.path is None and experiment.tokenizer.kind not in ("bytes", "residues")
 
     yield _Rule(
-        ("data.corpus",), lambda one: not one.data.paths, "data.paths take the embedded corpus's place"
+        ("data.corpus",),
+        lambda experiment: not experiment.data.paths,
+        "data.paths take the embedded corpus's place",
     )
     of_files = ("data.document", "data.field")
-    yield _Rule(of_files, lambda one: bool(one.data.paths), "it is of files, and there are no data.paths")
+    yield _Rule(
+        of_files,
+        lambda experiment: bool(experiment.data.paths),
+        "it is of files, and there are no data.paths",
+    )
     yield _Rule(
         ("data.field",),
-        lambda one: one.data.format not in ("text", "fasta", "traces"),
+        lambda experiment: experiment.data.format not in ("text", "fasta", "traces"),
         "data.format is one without fields",
     )
     yield _Rule(
         ("data.document",),
-        lambda one: one.data.format in (None, "text"),
+        lambda experiment: experiment.data.format in (None, "text"),
         "data.format is one with documents of its own",
     )
     yield _Rule(
-        ("data.similarity",), lambda one: one.data.split == "similarity", "it is of data.split='similarity'"
+        ("data.similarity",),
+        lambda experiment: experiment.data.split == "similarity",
+        "it is of data.split='similarity'",
     )
     yield _Rule(
         ("tokenizer.vocab_size",), trains, "no vocabulary is trained: tokenizer.path or kind brings one"
     )
     yield _Rule(
         ("tokenizer.rows",),
-        lambda one: one.tokenizer.path is not None,
+        lambda experiment: experiment.tokenizer.path is not None,
         "it is of a tokenizer.path, and there is none",
     )
 
@@ -130,17 +140,23 @@ def _of_data() -> Iterator[_Rule]:
 def _of_models() -> Iterator[_Rule]:
     windows = ("model.layer_pattern", "model.position.window_base")
     yield _Rule(
-        windows, lambda one: one.model.window is not None, "it is of a model.window, and there is none"
+        windows,
+        lambda experiment: experiment.model.window is not None,
+        "it is of a model.window, and there is none",
     )
-    yield _Rule(("model.norm_bias",), lambda one: one.model.norm == "layer", "an RMSNorm has no bias")
-    yield _Rule(("model.mask_id",), lambda one: one.model.token_dropout, "it is of model.token_dropout")
+    yield _Rule(
+        ("model.norm_bias",), lambda experiment: experiment.model.norm == "layer", "an RMSNorm has no bias"
+    )
+    yield _Rule(
+        ("model.mask_id",), lambda experiment: experiment.model.token_dropout, "it is of model.token_dropout"
+    )
 
 
 def _of_noise(name: str, noise: NoiseConfig) -> Iterator[_Rule]:
     """Yields the rules of one of the two noises, whose rate is known."""
 
     def rule(holds: bool, why: str, *fields: str) -> _Rule:
-        return _Rule(tuple(f"{name}.{field}" for field in fields), lambda one: holds, why)
+        return _Rule(tuple(f"{name}.{field}" for field in fields), lambda experiment: holds, why)
 
     is_drawn = noise.schedule != "constant"
     yield rule(not is_drawn, f"{name}.schedule={noise.schedule!r} draws the share of each example", "rate")

@@ -185,9 +185,9 @@ def sample_rows_evenly(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
     """
     if not rows or rows >= plan.num_rows:
         return plan
-    kept = np.linspace(0, plan.num_rows - 1, rows).round().astype(int)
-    counts = np.diff(plan.row_starts)[kept]
-    bounds = zip(plan.row_starts[kept].tolist(), plan.row_starts[kept + 1].tolist(), strict=True)
+    chosen = np.linspace(0, plan.num_rows - 1, rows).round().astype(int)
+    counts = np.diff(plan.row_starts)[chosen]
+    bounds = zip(plan.row_starts[chosen].tolist(), plan.row_starts[chosen + 1].tolist(), strict=True)
     pieces = np.concatenate([np.arange(first, end) for first, end in bounds])
     return plan._replace(
         example=plan.example[pieces],

@@ -37,7 +37,7 @@ def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
     if last is None:
         return None
 
-    def one(path: tuple, _: Any) -> bool:
+    def is_trained(path: tuple, _: Any) -> bool:
         names = [str(getattr(part, "key", part)) for part in path]
         if names[0] == "encoder":
             return False
@@ -46,7 +46,7 @@ def last_layers(depth: int, last: int | None) -> TrainableFilter | None:
         block = re.fullmatch(r"block_(\d+)", names[1])
         return names[1] == "final_norm" if block is None else int(block[1]) >= depth - last
 
-    return lambda params: jax.tree_util.tree_map_with_path(one, params)
+    return lambda params: jax.tree_util.tree_map_with_path(is_trained, params)
 
 
 def freeze(loss: LossFunction, trained: TrainableFilter | None) -> LossFunction:

@@ -155,8 +155,8 @@ def _joint_totals_of(
 
 def _metrics(totals: Totals, finite: Bool[Array, ""]) -> dict[str, Array]:
     sums = totals.metrics | {"loss_sum": totals.loss_sum, "weight": totals.weight}
-    kept = {name: jnp.where(finite, value, jnp.zeros_like(value)) for name, value in sums.items()}
-    return kept | {"tokens": sums["tokens"], "bad": (~finite).astype(jnp.int32)}
+    sums_if_finite = {name: jnp.where(finite, value, jnp.zeros_like(value)) for name, value in sums.items()}
+    return sums_if_finite | {"tokens": sums["tokens"], "bad": (~finite).astype(jnp.int32)}
 
 
 def _updated(
