@@ -1,4 +1,4 @@
-"""One block: its attentions and a feed-forward, each with its norms, dropout and residual sum."""
+"""A transformer block: attentions and a feed-forward, each with its norms, dropout and residual sum."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ from jaxlm import ops
 from jaxlm.models._attention import Attention, CrossAttention
 from jaxlm.models._attention_inputs import AttentionInputs
 from jaxlm.models._cache import LayerCache
-from jaxlm.models._config import GATED, TransformerConfig
+from jaxlm.models._config import GATED, ResolvedConfig
 from jaxlm.models._interventions import PassedSites
-from jaxlm.models._layers import Linear, Norm, drop
+from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._sites import Site, Sites
 from jaxlm.typing import Array, Float, Int
 
@@ -26,8 +26,8 @@ NONLINEARITIES = {
 }
 
 
-# Where what each sub-layer adds to the stream passes.
-ADDED_AT = {
+# The site of what each sub-layer adds to the residual stream.
+OUTPUT_SITES = {
     "attention": Site.ATTENTION_OUTPUT,
     "cross_attention": Site.CROSS_ATTENTION_OUTPUT,
     "mlp": Site.FEED_FORWARD_OUTPUT,
@@ -35,7 +35,13 @@ ADDED_AT = {
 
 
 class BlockResults(NamedTuple):
-    """What a block gives beside the stream: sites asked for, its cache, its keys and values of the memory."""
+    """What a block returns beside the residual stream.
+
+    Attributes:
+      sites: the values of the sites that were asked for.
+      cache: the block's cache with the new tokens written; None without one.
+      memory: the block's keys and values of the memory, where they are new and a cache can keep them.
+    """
 
     sites: dict[Site, Array]
     cache: LayerCache | None
@@ -45,16 +51,18 @@ class BlockResults(NamedTuple):
 class FeedForward(nn.Module):
     """`down(act(up))`, or `down(act(gate) * up)` with one kernel `[2F, D]` that makes gate, then up."""
 
-    config: TransformerConfig
+    config: ResolvedConfig
     deterministic: bool
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config = self.config
         rows = 2 * config.mlp_width if config.activation in GATED else config.mlp_width
         self.up = Linear(config, config.width, rows, config.mlp_bias)
         self.down = Linear(config, config.mlp_width, config.width, config.mlp_bias)
 
     def __call__(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
+        """Returns what is added to the residual stream."""
         config = self.config
         inner = self.up(hidden)
         if config.activation in GATED:
@@ -62,22 +70,23 @@ class FeedForward(nn.Module):
             inner = NONLINEARITIES[config.activation](gate) * inner
         else:
             inner = NONLINEARITIES[config.activation](inner)
-        return drop(self, self.down(inner), config.mlp_dropout, self.deterministic)
+        return apply_dropout(self, self.down(inner), config.mlp_dropout, self.deterministic)
 
 
 class Block(nn.Module):
-    """Attention, then a feed-forward, each added to the stream, with norms where the config places them.
+    """Attention and a feed-forward, each added to the residual stream, with norms where the config has them.
 
-    A decoder's block reads the memory of another text between the two.
+    A block of a decoder with cross-attention attends to the encoder's memory between the two.
     """
 
-    config: TransformerConfig
+    config: ResolvedConfig
     deterministic: bool
     intermediates: Sites
-    in_full: bool = True  # False: it reads new tokens beside those that a cache holds
-    layer: int | None = None  # its number; None: told at the call, by a scan
+    in_full: bool = True  # False: new tokens attend to a cache
+    layer: int | None = None  # its number; None: a scan gives it at the call
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config = self.config
         self.attention = Attention(config, self.deterministic, self.in_full)
         if config.first_norm or self.layer != 0:
@@ -96,62 +105,69 @@ class Block(nn.Module):
     def __call__(
         self,
         hidden: Float[Array, "B L D"],
-        scope: AttentionInputs,
+        shared: AttentionInputs,
         cache: LayerCache | None = None,
         slots: Int[Array, "B L"] | None = None,
         number: Int[Array, ""] | None = None,
         memory: LayerCache | None = None,
     ) -> tuple[Float[Array, "B L D"], BlockResults]:
-        """Returns the stream after this block, and what a scan stacks.
+        """Returns the residual stream after this block, and its further results.
 
         Args:
-          hidden: the stream.
-          scope: what all blocks read.
+          hidden: the residual stream.
+          shared: what the attention of all blocks reads.
           cache: of this block.
-          slots: where the new tokens go in it.
-          number: this block's.
-          memory: keys and values that it made of the memory before; None: the scope's memory is read.
+          slots: of the new tokens in the cache.
+          number: of this block, where `layer` is None.
+          memory: keys and values that this block computed from the memory before; None: `shared.memory` is
+            read.
+
+        Raises:
+          ValueError: if the block's number is unknown, or it has cross-attention and there is no memory.
         """
         config = self.config
-        number = self.layer if number is None else number
-        own, sites = (
-            scope.of_layer(config, number),
-            PassedSites(self.intermediates, scope.interventions, number),
-        )
+        index = self.layer if number is None else number
+        if index is None:
+            raise ValueError("a block needs its number, as layer or at the call: got neither")
+        own = shared.of_layer(config, index)
+        sites = PassedSites(self.intermediates, shared.interventions, index)
         hidden = sites.at(Site.BLOCK_INPUT, hidden)
-        attended, cache = self.attention(self._attention_inputs(hidden), own, number, sites, cache, slots)
-        kept = None
+        attended, cache = self.attention(self._attention_inputs(hidden), own, index, sites, cache, slots)
+        memory_cache = None
         if config.parallel_residual:
             news = sites.at(Site.FEED_FORWARD_OUTPUT, self.mlp(self.mlp_norm(hidden)))
             hidden = hidden + sites.at(Site.ATTENTION_OUTPUT, attended) + news
         else:
             hidden = self._added(hidden, attended, "attention", sites)
             if config.cross_attention:
-                read, kept = self.cross_attention(
+                source = shared.memory if memory is None else memory
+                if source is None:
+                    raise ValueError("a block with cross-attention reads a memory: got none")
+                read, memory_cache = self.cross_attention(
                     self._inputs(hidden, "cross_attention"),
-                    scope.memory if memory is None else memory,
-                    scope.memory_mask,
+                    source,
+                    shared.memory_mask,
                     sites,
                     cached=cache is not None,
                 )
                 hidden = self._added(hidden, read, "cross_attention", sites)
             hidden = self._added(hidden, self.mlp(self._inputs(hidden, "mlp")), "mlp", sites)
         hidden = sites.at(Site.RESIDUAL, hidden)
-        # Keys and values of a memory are worth keeping where there is a cache that does not have them yet.
+        # Keys and values of the memory are returned only to a cache that does not have them yet.
         is_new = cache is not None and memory is None
-        return hidden, BlockResults(sites.values, cache, kept if is_new else None)
+        return hidden, BlockResults(sites.values, cache, memory_cache if is_new else None)
 
     def _inputs(self, hidden: Float[Array, "B L D"], name: str) -> Float[Array, "B L D"]:
-        """What a sub-layer reads of the stream."""
+        """Returns the input of a sub-layer: the residual stream, normalised unless norms are "post"."""
         return hidden if self.config.norm_placement == "post" else getattr(self, f"{name}_norm")(hidden)
 
     def _added(
         self, hidden: Float[Array, "B L D"], news: Float[Array, "B L D"], name: str, sites: PassedSites
     ) -> Float[Array, "B L D"]:
-        """The stream with what a sub-layer adds to it."""
+        """Returns the residual stream with a sub-layer's output added."""
         if self.config.norm_placement == "sandwich":
             news = getattr(self, f"{name}_output_norm")(news)
-        hidden = hidden + sites.at(ADDED_AT[name], news)
+        hidden = hidden + sites.at(OUTPUT_SITES[name], news)
         return getattr(self, f"{name}_norm")(hidden) if self.config.norm_placement == "post" else hidden
 
     def _attention_inputs(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B L D"]:

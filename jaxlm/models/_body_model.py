@@ -1,4 +1,4 @@
-"""A model on a body: how every one is called; and the body without a head, on which a new one is drawn."""
+"""The base class of models with a body, which defines how they are called; and a body without a head."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from jaxlm.typing import Array, Float, Int
 
 
 class ModelOnBody(nn.Module):
-    """A body and perhaps a head. `__call__` stops before the head, which is applied to what is chosen."""
+    """A body and perhaps a head. `__call__` runs the body alone; the caller applies the head."""
 
     config: TransformerConfig
 
@@ -29,7 +29,16 @@ class ModelOnBody(nn.Module):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the body's `Output`; arguments as for `Transformer`."""
+        """Returns the body's `Output`.
+
+        Args:
+          inputs: see `Transformer`, as for all arguments.
+          cache: see `Transformer`.
+          slots: see `Transformer`.
+          interventions: see `Transformer`.
+          intermediates: see `Transformer`.
+          deterministic: see `Transformer`.
+        """
         output = self.body(
             inputs,
             cache=cache,
@@ -45,20 +54,26 @@ class ModelOnBody(nn.Module):
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
-        """Returns what `Inputs` takes as embeddings in the place of these tokens of these segments."""
+        """Returns the embeddings that `Inputs` takes in place of tokens.
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]`; None: each row is one segment.
+        """
         return self.body.token_vectors(tokens, segments)
 
     def _make_head(self, hidden: Float[Array, "B 1 D"]) -> None:
-        """Makes the head's parameters, by applying it."""
+        """Creates the head's parameters, by applying it."""
         raise TypeError(f"{type(self).__name__} has no head")
 
 
 class BodyModel(ModelOnBody):
-    """A transformer whose file holds no head: BertModel and its like in `transformers`.
+    """A transformer without a head, such as BertModel in `transformers`.
 
-    Its parameters lie where those of every other model's body do, so that a head can be put on it.
+    Its parameters have the same names as the body of every other model, so that a head can be added to it.
 
     Example:
+      >>> from jaxlm.models import BodyModel, TransformerConfig
       >>> import jax, jax.numpy as jnp
       >>> model = BodyModel(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
       >>> tokens = jnp.array([[1, 2, 3]])
@@ -68,10 +83,11 @@ class BodyModel(ModelOnBody):
     """
 
     def setup(self) -> None:
+        """Creates the body."""
         self.body = Transformer(self.config)
 
     def logits(self, *arguments: Any, **named: Any) -> NoReturn:
-        """Refuses to predict: there is no head.
+        """Raises ValueError, as there is no head.
 
         Raises:
           ValueError: always.

@@ -1,10 +1,9 @@
-"""From a config and a kind to a module."""
+"""Builds a model from a config and a kind."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxlm.errors import ConfigError
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._kinds import Heads, as_kind
 from jaxlm.models._model_kind import MASKED_LM, KindOrName
@@ -14,16 +13,17 @@ def build(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads =
     """Returns the model of a config and a kind.
 
     Args:
-      config: its `causal` must agree with the kind, and its `vocab_size` be known.
-      kind: a `ModelKind`, or the name of one: "masked_lm", "causal_lm" or "seq2seq_lm" (no `head`),
-        "classification" or "regression" (a `HeadConfig` with `num_outputs`), "joint" (a mapping of names to
-        "masked_lm", "causal_lm" or a `HeadConfig`), or "body" (no head at all: hidden states).
-      head: what the kind asks for beside the config.
+      config: with a known `vocab_size`, and a `causal` that fits the kind.
+      kind: a `ModelKind`, or the name of one: "masked_lm", "causal_lm" or "seq2seq_lm" (without `head`),
+        "classification" or "regression" (with a `HeadConfig`), "joint" (with a mapping from names to
+        "masked_lm", "causal_lm" or a `HeadConfig`), or "body" (hidden states only, without `head`).
+      head: the config of the head, as the kind needs it.
 
     Raises:
       ConfigError: if the kind is unknown or contradicts config or head, or `vocab_size` is None.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, build
       >>> type(build(TransformerConfig(vocab_size=7), "masked_lm")).__name__
       'MaskedLM'
       >>> from jaxlm.models import HeadConfig
@@ -31,15 +31,20 @@ def build(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads =
       'mean'
     """
     kind = as_kind(kind)
-    if config.vocab_size is None:
-        raise ConfigError("a model needs vocab_size: got None; set it, or let training take the tokenizer's")
+    config.required_vocab_size()
     return kind.make(config, head)
 
 
 def num_params(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: Heads = None) -> int:
-    """Returns the number of parameters, the head's included; nothing is allocated.
+    """Returns the number of parameters, including the head's, without allocating them.
+
+    Args:
+      config: see `build`.
+      kind: see `build`.
+      head: see `build`.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, num_params
       >>> num_params(TransformerConfig(vocab_size=10, width=8, depth=1, num_heads=1, max_length=4))
       1098
     """

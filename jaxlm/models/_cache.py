@@ -1,7 +1,7 @@
-"""What attention keeps of the tokens it has read: keys and values in slots of a static number.
+"""The cache of attention: keys and values of the tokens read so far, in a static number of slots.
 
-A slot is a place in memory and says nothing about order: who may read it is the caller's mask, and how far
-it is from a query are the positions kept beside it. So a row may hold one text, several, or a tree of them.
+The order of slots means nothing: the caller's mask says which slots a query may attend to, and the cached
+positions give distances. So a row of slots may hold one text, several texts, or a tree of them.
 
 Letters: `B` rows, `L` new tokens, `S` slots, `K` key/value heads, `H` head width, `R` layers.
 """
@@ -20,10 +20,10 @@ EMPTY_SLOT = -1
 
 
 class LayerCache(NamedTuple):
-    """The keys, turned by their positions where those are rotary, and the values of one layer.
+    """The keys (after rotation, where positions are rotary) and the values of one layer.
 
     Attributes:
-      key: `Float[B K S H]`, heads before slots as attention multiplies them.
+      key: `Float[B K S H]`, heads before slots, the layout in which attention multiplies them.
       value: `Float[B K S H]`.
     """
 
@@ -32,11 +32,11 @@ class LayerCache(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What a decoder keeps of the text that an encoder read: made once, read at every token.
+    """A decoder's keys and values of the encoder's output: computed once, attended to by every new token.
 
     Attributes:
-      layers: the keys and values of each block's cross-attention, as in `Cache`.
-      segments: `Int[B S]` of the encoder's positions, 0 = padding, which is not read.
+      layers: the keys and values of each block's cross-attention, see `Cache.layers`.
+      segments: `Int[B S]` of the encoder's positions; 0 = padding, which nothing attends to.
     """
 
     layers: tuple[LayerCache, ...] | LayerCache
@@ -44,12 +44,12 @@ class Memory(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """The keys and values of all layers, and where the tokens in the slots stand.
+    """The keys and values of all layers, and the position of the token in each slot.
 
     Attributes:
-      layers: one `LayerCache` a block; of `scan_layers`, one whose arrays have a leading axis R.
+      layers: a `LayerCache` for each block; with `scan_layers`, one whose arrays have a leading axis R.
       positions: `Int[B S]` position of the token in each slot, -1 where the slot is empty.
-      memory: of a decoder with cross-attention, from the first call on; else None.
+      memory: of a decoder with cross-attention, after the first call; else None.
     """
 
     layers: tuple[LayerCache, ...] | LayerCache
@@ -71,10 +71,11 @@ def empty_cache(
       config: of the model that will write to it.
       num_rows: B.
       num_slots: S.
-      dtype: what keys and values are kept in; None: what the model computes in, and on CPU float32: there XLA
-        would widen all of a bfloat16 cache to write one token of it.
+      dtype: of keys and values; None: the model's compute dtype, but float32 on a CPU, where XLA would cast a
+        whole bfloat16 cache to write one token.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, empty_cache
       >>> config = TransformerConfig(width=8, depth=2, num_heads=2)
       >>> cache = empty_cache(config, num_rows=3, num_slots=5)
       >>> len(cache.layers), cache.layers[0].key.shape, cache.positions[0].tolist()
@@ -98,23 +99,30 @@ def write_layer(
     value: Float[Array, "B L K H"],
     slots: Int[Array, "B L"] | None,
 ) -> LayerCache:
-    """Returns the layer with new keys and values in the given slots; a slot from S on is not written.
+    """Returns the layer's cache with new keys and values in the given slots; slots of S or more are dropped.
 
-    None stands for the first L slots of a layer that is empty: they are laid out, none is looked up.
+    Args:
+      layer: the cache of one layer.
+      key: of the new tokens.
+      value: of the new tokens.
+      slots: of each new token; None: the first L slots of an empty cache, written without a scatter.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import LayerCache
+      >>> from jaxlm.models._cache import write_layer
       >>> layer = LayerCache(jnp.zeros((1, 1, 3, 1)), jnp.zeros((1, 1, 3, 1)))
       >>> news = jnp.array([7.0, 8.0]).reshape(1, 2, 1, 1)
       >>> write_layer(layer, news, news, jnp.array([[2, 3]])).key.ravel().tolist()
       [0.0, 0.0, 7.0]
     """
 
-    def write(kept: Array, news: Array) -> Array:
+    def write(cached: Array, new: Array) -> Array:
         if slots is None:
-            filler = ((0, 0), (0, 0), (0, kept.shape[2] - news.shape[1]), (0, 0))
-            return jnp.pad(news.swapaxes(1, 2).astype(kept.dtype), filler)
+            filler = ((0, 0), (0, 0), (0, cached.shape[2] - new.shape[1]), (0, 0))
+            return jnp.pad(new.swapaxes(1, 2).astype(cached.dtype), filler)
         rows = jnp.arange(slots.shape[0], dtype=slots.dtype)[:, None]
-        return kept.at[rows, :, slots].set(news.astype(kept.dtype), mode="drop")
+        return cached.at[rows, :, slots].set(new.astype(cached.dtype), mode="drop")
 
     return LayerCache(write(layer.key, key), write(layer.value, value))
 
@@ -122,7 +130,13 @@ def write_layer(
 def write_positions(
     cache: Cache, positions: Int[Array, "B L"] | Int[Array, "B L 2"], slots: Int[Array, "B L"] | None
 ) -> Int[Array, "B S"]:
-    """Returns the positions of all slots after the new tokens are in theirs; of "instruction" pairs, 0."""
+    """Returns the positions of all slots, those of new tokens written; instruction positions become 0.
+
+    Args:
+      cache: before the new tokens.
+      positions: of the new tokens.
+      slots: of the new tokens; None: the first L slots.
+    """
     offsets = positions if positions.ndim == 2 else jnp.zeros_like(positions[..., 0])
     if slots is None:
         slots = jnp.broadcast_to(jnp.arange(offsets.shape[1], dtype=jnp.int32), offsets.shape)
@@ -136,9 +150,17 @@ def slot_mask(
     slot_positions: Int[Array, "B S"],
     window: int | None,
 ) -> Bool[Array, " B #N L S"]:
-    """Returns the caller's mask without empty slots and, with a window, without those too far away.
+    """Returns the caller's mask, with empty slots and slots outside the window masked too.
+
+    Args:
+      attention_mask: True = may attend, over the slots.
+      positions: of the queries.
+      slot_positions: of the cached tokens; -1 = empty.
+      window: see `TransformerConfig.window`; None: no window.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models._cache import slot_mask
       >>> everything = jnp.ones((1, 1, 1, 4), bool)
       >>> slot_mask(everything, jnp.array([[2]]), jnp.array([[0, 1, 2, -1]]), window=2).ravel().tolist()
       [False, True, True, False]
@@ -153,16 +175,16 @@ def slot_mask(
 def with_memory(
     cache: Cache,
     layers: tuple[LayerCache | None, ...] | LayerCache | None,
-    memory: Float[Array, "B M D"] | None,
-    segments: Int[Array, "B M"] | None,
+    memory: Float[Array, "B S D"] | None,
+    segments: Int[Array, "B S"] | None,
 ) -> Cache:
-    """Returns a cache with what its blocks made of a memory, in the dtype of its own keys and values.
+    """Returns a cache with the blocks' keys and values of a memory, in the cache's dtype.
 
     Args:
-      cache: of a decoder; without a memory it is returned as it is.
+      cache: of a decoder.
       layers: keys and values of each block.
-      memory: what they were made of, where this call was given one.
-      segments: its segments; None: each row is one without padding.
+      memory: the encoder's output, if this call was given one; None: the cache is returned unchanged.
+      segments: of the memory; None: each row is one segment without padding.
     """
     if memory is None:
         return cache

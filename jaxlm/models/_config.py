@@ -1,4 +1,4 @@
-"""The one description of a transformer: every option, and the values that follow from others."""
+"""The configuration of a transformer: its options, and the values derived from them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxlm import io
+from jaxlm.errors import ConfigError
 from jaxlm.models._config_checks import (
     check_heads,
     check_options,
@@ -19,88 +20,90 @@ from jaxlm.models._position import Position, PositionName, Relative, Rotary, res
 from jaxlm.models._record_checks import named_record
 from jaxlm.models._rotary_scaling import DynamicScaling
 
-# More tokens than any text has, as a number of 32 bits.
+# Stands for "no limit": more tokens than any text has, and within int32.
 UNBOUNDED_LENGTH = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """What a transformer is made of; a contradiction is refused when the config is made.
+    """The configuration of a transformer. Fields that contradict each other raise ConfigError.
 
     The defaults are a bidirectional pre-norm encoder with learned positions and a tied masked-LM head. `None`
-    stands for a value that follows from the others and is filled in by `resolved`.
+    stands for a value that is derived from other fields; `resolved` fills it in.
 
     Attributes:
-      vocab_size: rows of the embedding; None until the tokenizer is known (no model can be built before).
+      vocab_size: V, rows of the embedding; None until the tokenizer is known. No model can be built before.
       width: D, features of the residual stream.
       depth: number of blocks.
       num_heads: N, query heads.
       num_kv_heads: K, key/value heads, a divisor of `num_heads`; None: `num_heads`.
       head_width: H, features of a head; None: `width / num_heads`.
       mlp_width: F; None: `4 * width`, and with a gate `8/3 * width` rounded up to a multiple of 64.
-      max_length: rows of the tables of learned and of instruction positions; of rotary and relative
-        ones the length of the texts that the model is made for.
-      causal: whether later positions are hidden.
+      max_length: rows of the tables of learned and instruction positions; for rotary and relative positions
+        the length of text that the model is meant for.
+      causal: whether each position attends only to itself and earlier ones.
       window: attention reaches positions less than this far away; None: all.
-      layer_pattern: which blocks have the window, "w", and which see everything, "f": a word that is repeated
-        over the blocks, "wwwwwf" for one in six that sees everything.
+      layer_pattern: which blocks have the window ("w") and which attend to everything ("f"), a word that is
+        repeated over the blocks: with "wwwwwf" every sixth block attends to everything.
       norm: "layer" (LayerNorm) or "rms" (RMSNorm).
       norm_placement: "pre" (norm before each sub-layer), "post" (norm after each residual sum) or "sandwich"
         (norm before each sub-layer, and another on what it adds).
-      norm_epsilon: added to the variance in every norm that has no epsilon of its own.
+      norm_epsilon: added to the variance in every norm without an epsilon of its own.
       norm_bias: whether LayerNorms have a bias; an RMSNorm never has one.
-      norm_offset: whether a norm's scale is kept as what is added to 1.
-      first_norm: whether the first block's attention has a norm before it; False where the embeddings are
-        normalised.
+      norm_offset: whether a norm multiplies by `1 + scale` instead of `scale`.
+      first_norm: whether the first block has a norm before its attention; False for models that normalise
+        the embeddings instead.
       final_norm: whether the last block is followed by a norm; None: yes unless the norms are "post".
-      parallel_residual: whether attention and feed-forward read the same stream, each through its own norm,
-        and are added to it together.
-      position: how a token's place is known: a record with options of its own, `Learned`, `Sinusoidal`,
-        `Rotary`, `Relative`, `Instruction` or `NoPosition`. Its kind stands for the record with its defaults.
-      token_types: rows of a table of token types, whose rows are added to the embeddings; 0: none.
+      parallel_residual: whether attention and feed-forward read the same residual stream, each through its
+        own norm, and are added to it together.
+      position: the position encoding, a record with its own options: `Learned`, `Sinusoidal`, `Rotary`,
+        `Relative`, `Instruction` or `NoPosition`; or its name, for the record with its defaults.
+      token_types: rows of a table of token types, which are added to the embeddings; 0: no table.
       activation: "gelu" (exact), "gelu_tanh", "relu", "silu", and gated "swiglu", "geglu" (exact) or
         "geglu_tanh".
       use_bias: whether linear maps have biases.
       qkv_bias: the same for queries, keys and values; None: `use_bias`.
       attention_bias: the same for attention's output; None: `use_bias`.
       mlp_bias: the same for the feed-forward; None: `use_bias`.
-      qk_norm: whether every query and key head is normalised, before it turns.
+      qk_norm: whether every query and key head is normalised, before rotation.
       attention_scale: factor of the scores; None: `1 / sqrt(head_width)`.
-      attention_scale_by_layer: whether it is divided by the block's number, from 1.
+      attention_scale_by_layer: whether the factor is also divided by the block's number, counted from 1.
       attention_softcap: bound `c` of the scores, `c tanh(scores / c)`; None: no bound.
-      cross_attention: whether every block reads a memory too, what an encoder made of another text, by an
-        attention between its self-attention and its feed-forward.
-      decoder: of an encoder-decoder, what of its decoder is not as in its encoder; all else holds for both
-        sides, which `encoder_config` and `decoder_config` tell apart. None: it is no encoder-decoder.
+      cross_attention: whether every block also attends to a memory, the output of an encoder, between its
+        self-attention and its feed-forward.
+      decoder: the fields in which an encoder-decoder's decoder differs from its encoder; others hold for
+        both sides (see `encoder_config` and `decoder_config`). None: the model is no encoder-decoder.
       embedding_norm: whether the sum of embeddings is normalised.
       embedding_norm_epsilon: its epsilon; None: `norm_epsilon`.
       embedding_scale: factor of the token embeddings.
-      token_dropout: whether embeddings of `mask_id` are zeroed and the others of their segment enlarged by as
-        much as was lost, compared with the share that is masked in training (ESM-2).
-      mask_id: that id.
+      token_dropout: whether the embeddings of `mask_id` are zeroed and the other embeddings of the segment
+        scaled up, by the share of masks relative to that of training (ESM-2).
+      mask_id: id of the mask token, for `token_dropout`.
       embedding_dropout: rate after the embeddings.
       attention_dropout: rate on attention probabilities.
-      attention_output_dropout: rate on what attention adds to the residual stream.
-      mlp_dropout: rate on what the feed-forward adds.
+      attention_output_dropout: rate on the output of attention.
+      mlp_dropout: rate on the output of the feed-forward.
       tie_embeddings: whether the output kernel is the token embedding.
-      head: what stands before a language model's output kernel, a record as well: `TransformHead` (linear,
-        activation, norm) or `LinearHead` (nothing).
+      head: the layers of a language model's head before its output kernel, a record as well: `TransformHead`
+        (linear, activation, norm) or `LinearHead` (none); or its name.
       head_bias: whether the output has a bias.
-      output_scale: factor of what is multiplied with the output kernel.
+      output_scale: factor of the features before the output kernel.
       logit_softcap: bound of the logits; None: no bound.
-      init_std: kernels and embeddings start from an untruncated normal of this deviation, biases at 0, norm
-        scales at 1.
-      dtype: what is computed in; statistics, softmax and logits are float32 all the same.
-      param_dtype: what parameters are kept in.
-      scan_layers: one compiled block scanned over stacked parameters, instead of `depth` unrolled ones.
-      remat: recompute a block in the backward pass instead of keeping its activations.
+      init_std: standard deviation of the normal distribution of initial kernels and embeddings; biases start
+        at 0, norm scales at 1.
+      dtype: compute dtype; statistics, softmax and logits are float32 in any case.
+      param_dtype: dtype of the parameters.
+      scan_layers: whether one compiled block is scanned over stacked parameters, instead of `depth` unrolled
+        blocks.
+      remat: whether the backward pass recomputes a block's activations instead of storing them.
       attention_implementation: "xla", "cudnn" or "auto" (see `jaxlm.ops.attention`).
-      require_fused: an attention that cannot be fused is an error.
+      require_fused: whether an attention that cannot be fused is an error.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range, or two contradict each other.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig
       >>> TransformerConfig(width=64, depth=2, num_heads=4, position="rotary").position.base
       10000.0
       >>> TransformerConfig(width=96, num_heads=5)
@@ -172,16 +175,17 @@ class TransformerConfig:
         check_special_ids(self)
         check_options(self)
 
-    def resolved(self) -> "TransformerConfig":
+    def resolved(self) -> "ResolvedConfig":
         """Returns this config with every None that follows from other fields filled in.
 
         Example:
+          >>> from jaxlm.models import TransformerConfig
           >>> TransformerConfig(width=64, num_heads=4, activation="swiglu").resolved().mlp_width
           192
         """
         gated_width = -(-8 * self.width // (3 * 64)) * 64
         mlp_width = self.mlp_width or (gated_width if self.activation in GATED else 4 * self.width)
-        follows = {
+        derived = {
             "num_kv_heads": self.num_heads,
             "head_width": self.width // self.num_heads,
             "mlp_width": mlp_width,
@@ -192,43 +196,84 @@ class TransformerConfig:
             "embedding_norm_epsilon": self.norm_epsilon if self.embedding_norm else None,
             "attention_scale": (self.head_width or self.width // self.num_heads) ** -0.5,
         }
-        return dataclasses.replace(
-            self,
-            position=resolved_position(self.position, self.max_length),
-            decoder=self.decoder and _filled(self.decoder, depth=self.depth, mlp_width=mlp_width),
-            head=self._resolved_head(),
-            **{name: value for name, value in follows.items() if getattr(self, name) is None},
-        )
+        missing = {name: value for name, value in derived.items() if getattr(self, name) is None}
+        values = vars(self) | missing
+        values["position"] = resolved_position(self.position, self.max_length)
+        if self.decoder is not None:
+            values["decoder"] = _filled(self.decoder, depth=self.depth, mlp_width=mlp_width)
+        if isinstance(self.head, TransformHead):
+            values["head"] = _filled(self.head, activation=self.activation, epsilon=self.norm_epsilon)
+        return ResolvedConfig(**values)
 
-    def _resolved_head(self) -> Head:
-        if not isinstance(self.head, TransformHead):
-            return self.head
-        return _filled(self.head, activation=self.activation, epsilon=self.norm_epsilon)
+    def required_vocab_size(self) -> int:
+        """Returns `vocab_size`.
+
+        Raises:
+          ConfigError: if it is None, as no parameters can be made then.
+        """
+        if self.vocab_size is None:
+            raise ConfigError(
+                "a model needs vocab_size: got None; set it, or let training take the tokenizer's"
+            )
+        return self.vocab_size
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether how far features turn depends on how long their text is."""
+        """Whether rotary scaling depends on the length of each text."""
         return isinstance(self.position, Rotary) and isinstance(self.position.scaling, DynamicScaling)
 
     @staticmethod
     def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns today's fields of those that a file of any version has."""
+        """Returns the current form of the fields of a file of any version."""
         return from_flat(values)
 
     def has_window(self, layer: int) -> bool:
         """Returns whether a block's attention has the window.
 
         Example:
+          >>> from jaxlm.models import TransformerConfig
           >>> [TransformerConfig(window=8, layer_pattern="fw").has_window(layer) for layer in range(3)]
           [False, True, False]
         """
         return self.window is not None and self.layer_pattern[layer % len(self.layer_pattern)] == "w"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig(TransformerConfig):
+    """A config whose derived values are filled in: what the modules are built from.
+
+    `TransformerConfig.resolved` makes it. `vocab_size` may still be None; `required_vocab_size` refuses that.
+
+    Attributes:
+      num_kv_heads: K.
+      head_width: H.
+      mlp_width: F.
+      final_norm: whether the last block is followed by a norm.
+      position: the record; its scaling knows its length.
+      qkv_bias: whether queries, keys and values have biases.
+      attention_bias: whether attention's output has one.
+      mlp_bias: whether the feed-forward has them.
+      attention_scale: factor of the scores.
+      head: the record.
+    """
+
+    num_kv_heads: int = dataclasses.field()
+    head_width: int = dataclasses.field()
+    mlp_width: int = dataclasses.field()
+    final_norm: bool = dataclasses.field()
+    position: Position = dataclasses.field()
+    qkv_bias: bool = dataclasses.field()
+    attention_bias: bool = dataclasses.field()
+    mlp_bias: bool = dataclasses.field()
+    attention_scale: float = dataclasses.field()
+    head: Head = dataclasses.field()
+
+
 def to_dict(config: TransformerConfig) -> dict[str, Any]:
-    """Returns the config as a dict of plain values, for JSON; a record among them says its kind.
+    """Returns the config as a dict of plain values, for JSON; a nested record has its name under "kind".
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, to_dict
       >>> to_dict(TransformerConfig(width=64))["position"]
       {'kind': 'learned', 'offset': 0}
     """
@@ -239,13 +284,14 @@ def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
     """Returns the config that `to_dict` wrote; fields that are left out take their defaults.
 
     Args:
-      values: field names and plain values, as JSON holds them; those of earlier versions, too, which had the
-        options of every kind of position among the other fields.
+      values: plain values by field, as in JSON. The flat form of earlier versions is accepted too, in which
+        the options of positions were fields of the config.
 
     Raises:
-      ConfigError: naming every field that does not exist, or the first value that does not fit.
+      ConfigError: if fields do not exist (all are named), or a value does not fit.
 
     Example:
+      >>> from jaxlm.models import from_dict
       >>> from_dict({"position": "rotary", "rotary_base": 5e5}).position.base
       500000.0
       >>> from_dict({"width": 64, "n_embd": 64})
@@ -256,9 +302,10 @@ def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
 
 
 def flat_config(config: TransformerConfig) -> dict[str, Any]:
-    """Returns the config as the flat list of fields that earlier versions wrote, by which jobs are known.
+    """Returns the config in the flat form of earlier versions, by which scoring jobs are identified.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, flat_config
       >>> flat = flat_config(TransformerConfig(position="rotary"))
       >>> flat["position"], flat["rotary_base"], flat["relative_buckets"]
       ('rotary', 10000.0, 32)
@@ -267,16 +314,17 @@ def flat_config(config: TransformerConfig) -> dict[str, Any]:
 
 
 def longest_text(config: TransformerConfig) -> int:
-    """Returns how many tokens a text may have: `max_length`, and any number where positions are relative.
+    """Returns the most tokens of a text: `max_length`, or 2^30 for relative positions, which have no limit.
 
     Example:
+      >>> from jaxlm.models import TransformerConfig, longest_text
       >>> longest_text(TransformerConfig(max_length=64))
       64
     """
     return UNBOUNDED_LENGTH if isinstance(config.position, Relative) else config.max_length
 
 
-def _filled(record: Any, **follows: Any) -> Any:
-    """A record in which values that follow stand where it has None."""
-    unset = {name: value for name, value in follows.items() if getattr(record, name) is None}
+def _filled(record: Any, **derived: Any) -> Any:
+    """Returns a record with the derived values in the fields that are None."""
+    unset = {name: value for name, value in derived.items() if getattr(record, name) is None}
     return dataclasses.replace(record, **unset)

@@ -1,4 +1,4 @@
-"""What a transformer's config may hold: ranges, and options that contradict each other."""
+"""Checks of a transformer's config: ranges, and options that contradict each other."""
 
 from typing import Any
 
@@ -27,13 +27,17 @@ _POSITIVE = (
     "embedding_scale",
     "init_std",
 )
-# Numbers of a table that nobody has memory for.
+# The most numbers of a table of sinusoids; a larger one does not fit into memory.
 MAX_SINUSOIDS = 1 << 31
 DROPOUTS = ("embedding_dropout", "attention_dropout", "attention_output_dropout", "mlp_dropout")
 
 
 def check_ranges(config: Any) -> None:
-    """Refuses sizes that are not positive and rates outside [0, 1)."""
+    """Refuses sizes that are not positive and rates outside [0, 1).
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     check_positive(config, _POSITIVE)
     check_limits(config, {"depth": MAX_LAYERS})
     if config.token_types < 0:
@@ -45,7 +49,11 @@ def check_ranges(config: Any) -> None:
 
 
 def check_heads(config: Any) -> None:
-    """Refuses heads that do not divide."""
+    """Refuses a width or a number of heads that do not divide.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     width, heads, kv_heads = config.width, config.num_heads, config.num_kv_heads
     if config.head_width is None and width % heads:
         raise ConfigError(
@@ -60,7 +68,11 @@ def check_heads(config: Any) -> None:
 
 
 def check_positions(config: Any) -> None:
-    """Refuses positions that do not fit the sizes of the model."""
+    """Refuses positions that do not fit the sizes of the model.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     if isinstance(config.position, Rotary):
         _check_rotary(config.position, config.head_width or config.width // config.num_heads)
     if isinstance(config.position, Sinusoidal):
@@ -68,11 +80,15 @@ def check_positions(config: Any) -> None:
 
 
 def check_special_ids(config: Any) -> None:
-    """Refuses special ids that the vocabulary has not."""
+    """Refuses special ids outside the vocabulary.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     position, decoder = config.position, config.decoder
     ids = {}
     if isinstance(position, Instruction):
-        # Without a vocabulary the config waits for a tokenizer, which knows the id as well.
+        # A config without vocab_size waits for a tokenizer, which gives next_id too.
         if position.next_id is None and config.vocab_size is not None:
             raise ConfigError(
                 "position='instruction' needs next_id, the id of the token that ends an instruction: "
@@ -112,13 +128,17 @@ def _check_sinusoidal(width: int, max_length: int) -> None:
         )
     if max_length * width > MAX_SINUSOIDS:
         raise ConfigError(
-            f"position='sinusoidal' has a table of max_length times width numbers, at most {MAX_SINUSOIDS:,}: "
-            f"got max_length={max_length}, width={width}"
+            "position='sinusoidal' has a table of max_length times width numbers, at most "
+            f"{MAX_SINUSOIDS:,}: got max_length={max_length}, width={width}"
         )
 
 
 def check_options(config: Any) -> None:
-    """Refuses options that contradict each other."""
+    """Refuses options that contradict each other.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     contradictions = {
         "first_norm=False leaves out a norm before attention, which norm_placement='post' has not": (
             not config.first_norm and config.norm_placement == "post"

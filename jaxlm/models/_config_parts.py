@@ -1,4 +1,4 @@
-"""The parts of a config that have options of their own: the output head and the decoder of two sides."""
+"""Records of a config: the output head, and the decoder of an encoder-decoder."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -7,13 +7,13 @@ from jaxlm.models._record_checks import check_limits, check_record
 
 GATED = ("swiglu", "geglu", "geglu_tanh")
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu", "geglu_tanh"]
-# What no model has: as much would be built layer by layer before anything could be read.
+# A limit far above any model's depth: a config from a file must not make us build layers without end.
 MAX_LAYERS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformHead:
-    """The output of a language model begins with a linear map, an activation and a norm.
+    """A language model's head with a linear map, an activation and a norm before the output kernel.
 
     Attributes:
       activation: the activation; None: the config's.
@@ -33,23 +33,24 @@ class TransformHead:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearHead:
-    """The output of a language model has nothing before its kernel."""
+    """A language model's head that is the output kernel alone."""
 
     kind: ClassVar[str] = "linear"
 
 
 Head = TransformHead | LinearHead
+"""The layers of a language model's head before its output kernel."""
 HeadName = Literal["transform", "linear"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """What of an encoder-decoder's decoder is not as in its encoder.
+    """The fields in which an encoder-decoder's decoder differs from its encoder.
 
     Attributes:
       depth: number of blocks; None: the encoder's `depth`.
       mlp_width: F; None: the encoder's `mlp_width`.
-      start_id: id of the token that the decoder reads first; None until the tokenizer is known.
+      start_id: id of the first token that the decoder reads; None until the tokenizer is known.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.

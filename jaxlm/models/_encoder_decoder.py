@@ -1,4 +1,4 @@
-"""The two sides of an encoder-decoder, as configs of their own."""
+"""The configs of the two sides of an encoder-decoder."""
 
 import dataclasses
 
@@ -10,6 +10,7 @@ def encoder_config(config: TransformerConfig) -> TransformerConfig:
     """Returns the config of an encoder-decoder's encoder alone.
 
     Example:
+      >>> from jaxlm.models import DecoderConfig, TransformerConfig, encoder_config
       >>> encoder_config(TransformerConfig(depth=3, decoder=DecoderConfig(depth=2))).depth
       3
     """
@@ -20,9 +21,10 @@ def decoder_config(config: TransformerConfig) -> TransformerConfig:
     """Returns the config of an encoder-decoder's decoder alone.
 
     Args:
-      config: of both sides; without a `decoder` its decoder is as its encoder.
+      config: of both sides; without a `decoder`, the decoder's sizes are those of the encoder.
 
     Example:
+      >>> from jaxlm.models import DecoderConfig, TransformerConfig, decoder_config
       >>> config = decoder_config(TransformerConfig(depth=3, decoder=DecoderConfig(depth=2)))
       >>> config.depth, config.causal, config.cross_attention
       (2, True, True)

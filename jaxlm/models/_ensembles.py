@@ -1,6 +1,6 @@
-"""Predictions of stacked members: the logits of each, their mean, and how much they disagree.
+"""Predictions of an ensemble with stacked parameters: each member's logits, their mean, their disagreement.
 
-Letters: `E` members, `B` rows, `L` positions, `M` chosen ones, `S` segments, `V` vocabulary, `C` outputs.
+Letters: `E` members, `B` rows, `L` positions, `M` chosen ones, `G` segments, `V` vocabulary, `C` outputs.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,12 +17,12 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class EnsembleOutput(NamedTuple):
-    """What every member predicts at every position, and what is true there: cortex's formatted output.
+    """The logits of every member at every position, with targets and weights (cortex's formatted output).
 
     Attributes:
       logits: `Float32[E M V]`, for all `M = B * L` positions in order.
-      targets: `Int[M]` what the position is to predict: for a causal LM the next token.
-      weights: `Float32[M]` 1 where that counts; 0 at padding and wherever nothing is to be predicted.
+      targets: `Int[M]` the token to predict at each position: for a causal LM the next one.
+      weights: `Float32[M]`, 1 where a target counts, else 0 (as at padding).
     """
 
     logits: Float[Array, "E M V"]
@@ -31,11 +31,11 @@ class EnsembleOutput(NamedTuple):
 
 
 class EnsemblePrediction(NamedTuple):
-    """What an ensemble predicts as one model, and how sure it is.
+    """The combined prediction of an ensemble, and its uncertainty.
 
     Attributes:
-      log_probs: `Float32[... V]` nats, the mean that was asked for.
-      disagreement: entropies `Float32[...]` of the members.
+      log_probs: `Float32[... V]` in nats, combined as asked for.
+      disagreement: entropies `Float32[...]` of the combined and of the members' predictions.
     """
 
     log_probs: Float[Array, "*batch V"]
@@ -43,28 +43,30 @@ class EnsemblePrediction(NamedTuple):
 
 
 class EnsembleValues(NamedTuple):
-    """What an ensemble of regressions predicts.
+    """The predictions of an ensemble of regressions.
 
     Attributes:
-      mean: `Float32[B S C]` over the members.
-      deviation: `Float32[B S C]` standard deviation over the members.
+      mean: `Float32[B G C]` over the members.
+      deviation: `Float32[B G C]` standard deviation over the members.
     """
 
-    mean: Float[Array, "B S C"]
-    deviation: Float[Array, "B S C"]
+    mean: Float[Array, "B G C"]
+    deviation: Float[Array, "B G C"]
 
 
 def map_members(function: Callable[..., Any], params: Mapping[str, Any], *, shared_body: bool = False) -> Any:
-    """Returns `function(params)` of every member, results with a leading axis E.
+    """Returns `function(params)` for every member, stacked along a leading axis E.
 
-    With a shared body, what `function` does with the body alone is done once.
+    With a shared body, what depends on the body alone is computed once.
 
     Args:
       function: of the "params" of one model.
-      params: stacked; with `shared_body` all but `body`.
+      params: of all members, stacked along a leading axis; with `shared_body`, except `body`.
       shared_body: see `training.init_ensemble`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import map_members
       >>> params = {"body": jnp.ones(2), "head": jnp.arange(6.0).reshape(3, 2)}
       >>> map_members(lambda params: params["body"] @ params["head"], params, shared_body=True).tolist()
       [1.0, 5.0, 9.0]
@@ -84,22 +86,26 @@ def ensemble_output(
     positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None,
     shared_body: bool = False,
 ) -> EnsembleOutput:
-    """Returns every member's logits at every position, with the targets that they are compared with.
+    """Returns every member's logits at every position, with their targets and weights.
 
-    Memory holds `E * B * L * V` numbers; `predict_tokens` at chosen positions needs fewer.
+    The logits are `E * B * L * V` numbers; `predict_tokens` at chosen positions needs less memory.
 
     Args:
       model: a language model.
       params: of all members.
-      tokens: `Int[B L]` what is read; for a masked LM the corrupted ids.
-      targets: `Int[B L]`; of a causal LM `ops.next_token_targets(tokens, segments).targets`, of a masked LM
+      tokens: `Int[B L]` ids that the model reads; for a masked LM the corrupted ones.
+      targets: `Int[B L]`; for a causal LM `ops.next_token_targets(tokens, segments).targets`, for a masked LM
         the clean ids.
-      loss_mask: `Bool[B L]`, True = counts; of a causal LM that of `ops.next_token_targets`.
+      loss_mask: `Bool[B L]`, True = counts; for a causal LM that of `ops.next_token_targets`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
       positions: as the model takes them; None: from the segments, or the tokens as given.
       shared_body: whether the members are heads on one body.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import ops
+      >>> from jaxlm.models import ensemble_output
       >>> from functools import partial
       >>> from jaxlm.models import TransformerConfig, build
       >>> config = TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
@@ -127,16 +133,16 @@ def predict_tokens(
     combine: ops.Combine = "probs",
     shared_body: bool = False,
 ) -> EnsemblePrediction:
-    """Returns what the members of a language model predict together at chosen positions; one function to jit.
+    """Returns the combined prediction of a language model's members at chosen positions; to be jitted.
 
     Args:
       model: a language model.
       params: of all members.
-      tokens: `Int[B L]` what is read.
+      tokens: `Int[B L]` ids that the model reads.
       indices: `Int[M]` positions, flat in `B * L`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
       positions: as the model takes them; None: from the segments, or the tokens as given.
-      combine: whose mean is taken, of "probs" or of "log_probs"; see `ops.mixture_log_probs`.
+      combine: whether "probs" or "log_probs" are averaged; see `ops.mixture_log_probs`.
       shared_body: whether the members are heads on one body.
 
     Returns:
@@ -159,7 +165,7 @@ def predict_classes(
     combine: ops.Combine = "probs",
     shared_body: bool = False,
 ) -> EnsemblePrediction:
-    """Returns what the members of a classifier predict together; uniform for segments that are not there.
+    """Returns the combined prediction of a classifier's members; uniform for absent segments.
 
     Args:
       model: a `SequenceModel`.
@@ -167,12 +173,12 @@ def predict_classes(
       tokens: `Int[B L]`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
       positions: as the model takes them; None: from the segments, or the tokens as given.
-      num_segments: S, static.
+      num_segments: G, static.
       combine: see `predict_tokens`.
       shared_body: whether the members are heads on one body.
 
     Returns:
-      `EnsemblePrediction` of `[B S C]` and `[B S]`.
+      `EnsemblePrediction` of `[B G C]` and `[B G]`.
     """
     outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
     log_probs = jax.nn.log_softmax(outputs)
@@ -189,29 +195,39 @@ def predict_values(
     num_segments: int = 1,
     shared_body: bool = False,
 ) -> EnsembleValues:
-    """Returns mean and deviation of what the members of a regression predict; arguments as above."""
+    """Returns mean and standard deviation of the predictions of a regression's members.
+
+    Args:
+      model: a `SequenceModel`.
+      params: of all members.
+      tokens: `Int[B L]`.
+      segments: `Int[B L]`, 0 = padding; None: every row is one segment.
+      positions: as the model takes them; None: from the segments, or the tokens as given.
+      num_segments: G, static.
+      shared_body: whether the members are heads on one body.
+    """
     outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
     return EnsembleValues(outputs.mean(0), outputs.std(0))
 
 
-def _logits(model, params, tokens, indices, places, shared_body) -> Float[Array, "E M V"]:
-    inputs = Inputs(tokens=tokens, segments=places[0], positions=places[1])
+def _logits(model, params, tokens, indices, layout, shared_body) -> Float[Array, "E M V"]:
+    inputs = Inputs(tokens=tokens, segments=layout[0], positions=layout[1])
 
-    def one(params: Mapping[str, Any]) -> Array:
+    def of_member(params: Mapping[str, Any]) -> Array:
         hidden = model.apply({"params": params}, inputs).hidden
         rows = hidden.reshape(-1, hidden.shape[-1])[indices]
         return model.apply({"params": params}, rows, method="logits")
 
-    return map_members(one, params, shared_body=shared_body)
+    return map_members(of_member, params, shared_body=shared_body)
 
 
-def _outputs(model, params, tokens, places, num_segments, shared_body) -> Float[Array, "E B S C"]:
-    inputs = Inputs(tokens=tokens, segments=places[0], positions=places[1])
+def _outputs(model, params, tokens, layout, num_segments, shared_body) -> Float[Array, "E B G C"]:
+    inputs = Inputs(tokens=tokens, segments=layout[0], positions=layout[1])
 
-    def one(params: Mapping[str, Any]) -> Array:
+    def of_member(params: Mapping[str, Any]) -> Array:
         hidden = model.apply({"params": params}, inputs).hidden
         return model.apply(
             {"params": params}, hidden, segments=inputs.segments, num_segments=num_segments, method="outputs"
         )
 
-    return map_members(one, params, shared_body=shared_body)
+    return map_members(of_member, params, shared_body=shared_body)

@@ -1,9 +1,9 @@
-"""The flat list of fields that a config was before its records; files of earlier versions have it."""
+"""Conversion from and to the flat form of a config, which earlier versions wrote."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# What the fields of each record are called in a flat list: of positions, of their scaling, and of the others.
+# The flat name of each field of a record: of positions, of their scaling, and of the other records.
 _OF_POSITION = {
     "learned": {"offset": "position_offset"},
     "rotary": {
@@ -30,7 +30,7 @@ _OF_SCALING = {
 }
 _OF_HEAD = {"transform": {"activation": "head_activation", "epsilon": "head_epsilon"}}
 _OF_DECODER = {"depth": "decoder_depth", "mlp_width": "decoder_mlp_width", "start_id": "decoder_start_id"}
-# What a flat list has for a field whose record is not there.
+# The flat value of a field whose record the config does not have.
 _FLAT_DEFAULTS = {
     "position_offset": 0,
     "rotary_base": 10000.0,
@@ -56,11 +56,15 @@ _FLAT_DEFAULTS = {
 
 
 def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the JSON values of a config of any version as they are written today.
+    """Returns the JSON values of a config of any version in the current form.
 
-    A flat field of a record that the config has not, such as a base without rotary positions, is left out.
+    Flat fields of a record that the config does not have are left out: a base without rotary positions.
+
+    Args:
+      values: by field, flat or in the current form.
 
     Example:
+      >>> from jaxlm.models._flat_fields import from_flat
       >>> from_flat({"width": 64, "head": "linear", "position": "relative", "relative_buckets": 16})
       {'width': 64, 'head': {'kind': 'linear'}, 'position': {'kind': 'relative', 'buckets': 16}}
     """
@@ -73,8 +77,8 @@ def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
         records["position"] = _named(values, position, _OF_POSITION.get(position, {}))
         if position == "rotary":
             scaling = values.get("rotary_scaling", "none")
-            told = _OF_SCALING.get(scaling, {}) if isinstance(scaling, str) else {}
-            records["position"]["scaling"] = _named(values, scaling, told)
+            names = _OF_SCALING.get(scaling, {}) if isinstance(scaling, str) else {}
+            records["position"]["scaling"] = _named(values, scaling, names)
     if isinstance(head, str):
         records["head"] = _named(values, head, _OF_HEAD.get(head, {}))
     decoder = {ours: values.get(flat) for ours, flat in _OF_DECODER.items()}
@@ -84,10 +88,10 @@ def from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the JSON values of a config as the flat list of fields that earlier versions wrote.
+    """Returns the JSON values of a config in the flat form of earlier versions.
 
     Args:
-      values: every field of a config, as they are written today.
+      values: all fields of a config, in the current form.
     """
     values = dict(values)
     position, head, decoder = values.pop("position"), values.pop("head"), values.pop("decoder")
@@ -103,7 +107,7 @@ def to_flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(values: Mapping[str, Any], kind: Any, names: Mapping[str, str]) -> dict[str, Any]:
-    """A record's fields, from what a flat list calls them."""
+    """Returns a record in the current form from flat values; `names` maps its fields to flat names."""
     return {"kind": kind, **{ours: values[flat] for ours, flat in names.items() if flat in values}}
 
 

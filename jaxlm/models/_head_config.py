@@ -1,4 +1,4 @@
-"""What a sequence-level head is made of."""
+"""The configuration of a sequence head."""
 
 import math
 from dataclasses import dataclass
@@ -10,23 +10,25 @@ from jaxlm.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """A head that makes numbers of a whole sequence: pooled features, hidden layers, one last linear map.
+    """The head of a classifier or a regression: pooling, hidden layers and a final linear map.
 
     Attributes:
-      num_outputs: C, classes or regressed values; None until the labels are known (no model can be built
-        before).
+      num_outputs: C, the number of classes or of regressed values; None until the labels are known. No model
+        can be built before.
       pooling: "mean" of the sequence's positions, "attention" (their sum weighted by the softmax of a learned
-        score) or "first" (the first position, where [CLS] stands).
-      hidden_layers: how many, each linear and activated, of the body's width.
-      pooled_norm: whether the pooled features are normalised, as the body's norms do.
+        score) or "first" (the first position, [CLS] in BERT).
+      hidden_layers: number of hidden layers, each a linear map of the body's width and an activation.
+      pooled_norm: whether the pooled features are normalised, by the body's kind of norm.
       dropout: rate on the pooled features and after each hidden layer.
-      center: what an output of 0 stands for; a regression sets it to the labels' mean.
-      scale: what an output of 1 is more than that; a regression sets it to the labels' deviation.
+      center: the value of an output of 0; a regression sets it to the mean of the labels.
+      scale: how much an output of 1 is above `center`; a regression sets it to the labels' standard
+        deviation.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
 
     Example:
+      >>> from jaxlm.models import HeadConfig
       >>> HeadConfig(num_outputs=3, dropout=1.0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: head.dropout lies in [0, 1): got 1.0
@@ -53,14 +55,27 @@ class HeadConfig:
         if not 0.0 < self.scale < math.inf:
             raise ConfigError(f"head.scale must be positive: got {self.scale}")
 
+    def required_outputs(self) -> int:
+        """Returns `num_outputs`.
+
+        Raises:
+          ConfigError: if it is None, as no parameters can be made then.
+        """
+        if self.num_outputs is None:
+            raise ConfigError(
+                "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
+            )
+        return self.num_outputs
+
 
 def head_from_dict(values: dict[str, Any]) -> HeadConfig:
-    """Returns the head config that `dataclasses.asdict` wrote; fields left out take their defaults.
+    """Returns the head config that `dataclasses.asdict` wrote; fields that are left out take their defaults.
 
     Raises:
-      ConfigError: naming every field that does not exist, or the first value that does not fit.
+      ConfigError: if fields do not exist (all are named), or a value does not fit.
 
     Example:
+      >>> from jaxlm.models import head_from_dict
       >>> head_from_dict({"classes": 3})
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: head has no field 'classes'; its fields are num_outputs, pooling, ...

@@ -1,4 +1,4 @@
-"""The head of a language model taken apart, for whoever makes its logits in tiles or of chosen ids only."""
+"""The parts of a language model's head, to compute logits in tiles or for some ids only."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,12 +8,12 @@ from jaxlm.typing import Array, Float
 
 
 class HeadProjection(NamedTuple):
-    """What makes logits of hidden states: `apply_softcap(features(hidden) @ kernel.T + bias, softcap)`.
+    """The parts of a token head: logits are `apply_softcap(features(hidden) @ kernel.T + bias, softcap)`.
 
     Attributes:
-      features: `Float[... D] -> Float[... D]`, what the head does before the product; a function of the
-        parameters too, so that gradients reach them.
-      kernel: `Float[V D]`, the token embedding if tied; in the dtype that parameters are kept in.
+      features: `Float[... D] -> Float[... D]`, the layers before the product; gradients reach their
+        parameters through it.
+      kernel: `Float[V D]`, the token embedding if tied; in the dtype of the parameters.
       bias: `Float[V]` or None, in the same dtype.
       softcap: the bound of the logits, as `ops.apply_softcap` takes it; None: no bound.
     """
@@ -25,7 +25,7 @@ class HeadProjection(NamedTuple):
 
 
 def head_projection(apply_fn: Callable[..., Any], params: Any) -> HeadProjection:
-    """Returns the parts of a token head, which `model.logits` puts together for all ids at once.
+    """Returns the parts of a token head; `model.logits` computes the same logits for all ids at once.
 
     Args:
       apply_fn: `model.apply` of a `MaskedLM`, a `CausalLM` or a `Seq2SeqLM`; of a `MultiHeadModel`
@@ -33,6 +33,7 @@ def head_projection(apply_fn: Callable[..., Any], params: Any) -> HeadProjection
       params: the model's parameters.
 
     Example:
+      >>> from jaxlm.models import head_projection
       >>> import jax, jax.numpy as jnp
       >>> from jaxlm import models, ops
       >>> model = models.MaskedLM(models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))

@@ -1,42 +1,47 @@
-"""What a model reads, as one record; and the one place that refuses what contradicts itself."""
+"""The inputs of a model, as one record, and all checks of them."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlm.errors import ConfigError, UsageError
 from jaxlm.models._cache import Cache
-from jaxlm.models._config import TransformerConfig
-from jaxlm.models._position import Instruction, Learned, Sinusoidal
+from jaxlm.models._config import ResolvedConfig
+from jaxlm.models._position import Instruction, Learned, Rotary, Sinusoidal
+from jaxlm.models._rotary_scaling import DynamicScaling
 from jaxlm.typing import Array, Bool, Float, Int
 
 
 class Inputs(NamedTuple):
-    """What a model reads; tokens alone may be given as they are, `Inputs(tokens=tokens)` in short.
+    """The inputs of a model. An array of tokens stands for `Inputs(tokens=tokens)`.
 
-    Padding changes nothing elsewhere, whatever ids it holds and however much of it there is; segments of a
-    row do not see each other. Letters: `B` rows, `L` positions, `S` positions attended to, `D` width, `N`
-    query heads, `M` positions of an encoder.
+    Padding does not change the results at other positions, whatever ids it holds; segments of a row do not
+    attend to each other. Letters: `B` rows, `L` positions, `S` positions attended to (slots of a cache, or
+    positions of a memory), `D` width, `N` query heads.
 
     Attributes:
       tokens: `Int[B L]` ids; an id outside the vocabulary gives NaN.
-      embeddings: `Float[B L D]` in their place, as `token_vectors` returns them. One of the two is given.
+      embeddings: `Float[B L D]` in place of tokens, as `token_vectors` returns them. One of the two is given,
+        not both.
       segments: `Int[B L]` segment ids from 1, each contiguous, 0 for padding; None: each row is one segment
         without padding.
-      positions: `Int[B L]` offsets in the segment, for "instruction" positions `Int[B L 2]` (instruction,
-        argument); None: from the segments, and for "instruction" from the tokens as given and `next_id`. An
-        index beyond a table of `max_length` rows takes its last row.
-      attention_mask: `Bool[B 1|N L L]`, True = may attend: restricts attention further. With a cache `Bool[B
-        1|N L S]` over its slots, in full; None: they are empty.
-      token_types: `Int[B L]` of a model that has them; None: all 0.
-      memory: `Float[B M D]` what a decoder with cross-attention reads beside its own text: the `hidden` of an
-        encoder. With a cache it is given once: the cache keeps what the blocks made of it.
-      memory_segments: `Int[B M]` its segments: a position reads those of its own segment's number, with a
-        cache all but padding; None: each row is one segment without padding.
-      encoder: of an encoder-decoder, what its encoder reads, in the place of a memory.
+      positions: `Int[B L]` offsets in the segment; for instruction positions `Int[B L 2]`, (instruction,
+        argument). None: from the segments, and for instruction positions from the tokens and
+        `next_id`. A position beyond a table of `max_length` rows takes the last row.
+      attention_mask: `Bool[B 1|N L L]`, True = may attend; it restricts attention further. With a cache:
+        `Bool[B 1|N L S]` over the slots, the only mask; None: the cache is empty.
+      token_types: `Int[B L]`, for a model with a table of them; None: all 0.
+      memory: `Float[B S D]` for a decoder with cross-attention: the `hidden` of an encoder. With a cache it
+        is given in the first call only, and the cache keeps the blocks' keys and values of it.
+      memory_segments: `Int[B S]`, 0 = padding. A position attends to the memory's segment of the same number;
+        with a cache, to all of the memory but padding. None: each row is one segment without padding.
+      encoder: of an encoder-decoder, the inputs of its encoder, in place of a memory.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import Inputs
       >>> inputs = Inputs(tokens=jnp.array([[7, 8, 9, 0]]), segments=jnp.array([[1, 1, 2, 0]]))
       >>> inputs.num_rows, inputs.length
       (1, 4)
@@ -48,33 +53,47 @@ class Inputs(NamedTuple):
     positions: Int[Array, "B L"] | Int[Array, "B L 2"] | None = None
     attention_mask: Bool[Array, " B #N L S"] | None = None
     token_types: Int[Array, "B L"] | None = None
-    memory: Float[Array, "B M D"] | None = None
-    memory_segments: Int[Array, "B M"] | None = None
+    memory: Float[Array, "B S D"] | None = None
+    memory_segments: Int[Array, "B S"] | None = None
     encoder: "Inputs | None" = None
 
     @property
     def num_rows(self) -> int:
-        """B."""
+        """B, the number of rows."""
         return self._shape[0]
 
     @property
     def length(self) -> int:
-        """L, positions of a row."""
+        """L, the number of positions of a row."""
         return self._shape[1]
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        return (self.tokens if self.embeddings is None else self.embeddings).shape
+        given = self.tokens if self.embeddings is None else self.embeddings
+        return self.required_tokens().shape if given is None else given.shape
+
+    def required_tokens(self) -> Int[Array, "B L"]:
+        """Returns `tokens`.
+
+        Raises:
+          UsageError: if there are none.
+        """
+        if self.tokens is None:
+            told = "neither" if self.embeddings is None else "embeddings alone"
+            raise UsageError(f"a model reads tokens here: got {told}")
+        return self.tokens
 
 
 def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
-    """Returns the record, of tokens in short too.
+    """Returns the inputs as a record with JAX arrays; an array stands for the tokens.
 
     Raises:
-      UsageError: if not exactly one of tokens and embeddings is given, or a field is of another kind or shape
-        than they ask for.
+      UsageError: if tokens and embeddings are both given or both missing, or a field has a wrong dtype or
+        shape.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models._inputs import as_inputs
       >>> as_inputs(jnp.array([[7, 8]])).tokens.tolist()
       [[7, 8]]
     """
@@ -84,32 +103,32 @@ def as_inputs(inputs: Inputs | Int[Array, "B L"]) -> Inputs:
     if (inputs.tokens is None) == (inputs.embeddings is None):
         told = "neither" if inputs.tokens is None else "both"
         raise UsageError(f"a model reads tokens or embeddings: got {told}")
-    _check_field(inputs, "tokens", jnp.integer, (None, None))
-    _check_field(inputs, "embeddings", jnp.floating, (None, None, None))
+    _check_field(inputs, "tokens", np.integer, (None, None))
+    _check_field(inputs, "embeddings", np.floating, (None, None, None))
     rows = inputs.num_rows, inputs.length
-    _check_field(inputs, "segments", jnp.integer, rows)
-    _check_field(inputs, "token_types", jnp.integer, rows)
-    _check_field(inputs, "attention_mask", jnp.bool_, (rows[0], None, rows[1], None))
-    _check_field(inputs, "memory", jnp.floating, (rows[0], None, None))
+    _check_field(inputs, "segments", np.integer, rows)
+    _check_field(inputs, "token_types", np.integer, rows)
+    _check_field(inputs, "attention_mask", np.bool_, (rows[0], None, rows[1], None))
+    _check_field(inputs, "memory", np.floating, (rows[0], None, None))
     length = None if inputs.memory is None else inputs.memory.shape[1]
-    _check_field(inputs, "memory_segments", jnp.integer, (rows[0], length))
+    _check_field(inputs, "memory_segments", np.integer, (rows[0], length))
     return jax.tree.map(jnp.asarray, inputs)
 
 
 def check_inputs(
-    config: TransformerConfig, inputs: Inputs, cache: Cache | None, slots: Int[Array, "B L"] | None
+    config: ResolvedConfig, inputs: Inputs, cache: Cache | None, slots: Int[Array, "B L"] | None
 ) -> None:
-    """Refuses what contradicts the config, the cache or itself.
+    """Refuses inputs that contradict the config, the cache or each other.
 
     Args:
-      config: of the stack of blocks that reads.
+      config: of the stack of blocks that reads the inputs.
       inputs: from `as_inputs`.
-      cache: that is read and written, or None.
-      slots: `Int[B L]` of the new tokens in it, or None.
+      cache: the cache that is read and written, or None.
+      slots: `Int[B L]` of the new tokens in the cache, or None.
 
     Raises:
-      UsageError: if the call leaves open what only its caller knows, or says it twice.
-      ConfigError: if a model of this config reads no cache.
+      UsageError: if an input that is needed is missing, or two of them contradict each other.
+      ConfigError: if a model of this config cannot use a cache.
     """
     if inputs.encoder is not None:
         raise UsageError("one stack of blocks has no encoder: got inputs for one; give its output as memory")
@@ -122,14 +141,14 @@ def check_inputs(
 
 
 def check_both_sides(inputs: Inputs, cache: Cache | None) -> None:
-    """Refuses an encoder-decoder's inputs whose sides contradict each other.
+    """Refuses inputs of an encoder-decoder whose two sides contradict each other.
 
     Args:
       inputs: of the decoder, from `as_inputs`.
       cache: of the decoder, or None.
 
     Raises:
-      UsageError: if there is an encoder's text beside its memory, or segments of one side alone.
+      UsageError: if both an encoder's inputs and a memory are given, or segments for one side only.
     """
     if inputs.encoder is None:
         return
@@ -144,11 +163,11 @@ def check_both_sides(inputs: Inputs, cache: Cache | None) -> None:
         )
 
 
-_KINDS = {jnp.integer: "integers", jnp.floating: "floats", jnp.bool_: "booleans"}
+_KINDS = {np.integer: "integers", np.floating: "floats", np.bool_: "booleans"}
 
 
 def _check_field(inputs: Inputs, name: str, kind: type, shape: tuple[int | None, ...]) -> None:
-    """Refuses an array of another dtype or shape; None stands for any length."""
+    """Refuses a field whose array has another kind of dtype or another shape; None stands for any size."""
     array = getattr(inputs, name)
     if array is None:
         return
@@ -164,7 +183,7 @@ def _check_field(inputs: Inputs, name: str, kind: type, shape: tuple[int | None,
         raise UsageError(f"inputs.{name} has the shape [{wanted}] here: got {list(given)}")
 
 
-def _check_positions(config: TransformerConfig, inputs: Inputs) -> None:
+def _check_positions(config: ResolvedConfig, inputs: Inputs) -> None:
     shape = (inputs.num_rows, inputs.length)
     if inputs.positions is not None:
         wanted = (*shape, 2) if isinstance(config.position, Instruction) else shape
@@ -189,7 +208,7 @@ def _check_positions(config: TransformerConfig, inputs: Inputs) -> None:
         )
 
 
-def _check_memory(config: TransformerConfig, inputs: Inputs, cache: Cache | None) -> None:
+def _check_memory(config: ResolvedConfig, inputs: Inputs, cache: Cache | None) -> None:
     is_kept = cache is not None and cache.memory is not None
     if config.cross_attention and (inputs.memory is None) != is_kept:
         told = "none" if inputs.memory is None else "one beside what the cache keeps of it"
@@ -206,7 +225,7 @@ def _check_memory(config: TransformerConfig, inputs: Inputs, cache: Cache | None
 
 
 def _check_cached(
-    config: TransformerConfig, inputs: Inputs, cache: Cache, slots: Int[Array, "B L"] | None
+    config: ResolvedConfig, inputs: Inputs, cache: Cache, slots: Int[Array, "B L"] | None
 ) -> None:
     given = {"slots": slots, "positions": inputs.positions}
     if inputs.attention_mask is None:
@@ -231,19 +250,20 @@ def _check_cached(
     _check_cacheable(config, inputs, cache)
 
 
-def _check_cacheable(config: TransformerConfig, inputs: Inputs, cache: Cache) -> None:
-    """Refuses a cache where what a model computes of a token depends on what comes later."""
+def _check_cacheable(config: ResolvedConfig, inputs: Inputs, cache: Cache) -> None:
+    """Refuses a cache for models in which later tokens change the keys and values of earlier ones."""
     if config.token_dropout:
         raise ConfigError(
             "token_dropout counts the masks of a whole text: a model that has it reads no cache"
         )
-    if config.is_dynamic and cache.num_slots > config.position.scaling.length:
+    scaling = config.position.scaling if isinstance(config.position, Rotary) else None
+    longest = scaling.length if isinstance(scaling, DynamicScaling) else None
+    if longest is not None and cache.num_slots > longest:
         raise ConfigError(
             "dynamic rotary scaling turns keys anew where a text grows longer than "
-            f"{config.position.scaling.length} tokens, and a cache keeps them turned: got {cache.num_slots} "
-            "slots"
+            f"{longest} tokens, and a cache keeps them turned: got {cache.num_slots} slots"
         )
-    if config.window is not None and inputs.positions.ndim == 3:
+    if config.window is not None and inputs.positions is not None and inputs.positions.ndim == 3:
         raise ConfigError(
             "a window needs offsets, which instruction positions are not: no cache for such models"
         )

@@ -1,4 +1,4 @@
-"""A change of what a site holds, as data, and where it happens.
+"""Interventions: changes of the values at sites of a model, as data.
 
 Letters as in `_sites`.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxlm.errors import UsageError
 from jaxlm.models._config import TransformerConfig
-from jaxlm.models._sites import OF_ENCODER, PROBS, Site, Sites, as_sites, check_site
+from jaxlm.models._sites import ENCODER_SITES, PROBS, Site, Sites, as_sites, check_site
 from jaxlm.typing import Array, Bool, Int
 
 
@@ -25,22 +25,25 @@ from jaxlm.typing import Array, Bool, Int
 )
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """A change of what a site holds, as data: a pytree of arrays, of which any may be traced or mapped over.
+    """A change of the values at a site, as data: a pytree whose arrays may be traced or mapped over.
 
     Attributes:
-      site: where; static.
-      value: what is put there, or added; it broadcasts to the site's shape and takes its dtype.
-      layer: `Int[]` the number of the block, from 0; 0 for the embeddings. With a traced number that no block
-        has, nothing is changed.
-      mask: True = is changed: `Bool[B L]` positions of the site, of probabilities those of the queries, or
-        what broadcasts to that; or with as many axes as the site what broadcasts to its whole shape, `[1 1 N
-        1]` for some heads. None: everything.
+      site: which site; static.
+      value: replaces the values, or is added to them; broadcast to the site's shape and cast to its dtype.
+      layer: `Int[]` number of the block, from 0; 0 for the embeddings. A traced number that no block has
+        changes nothing.
+      mask: True = change. Either `Bool[B L]` over positions (those of the queries, at probabilities), or an
+        array with as many axes as the site, broadcast to its shape, such as `[1 1 N 1]` for some heads. None:
+        everything is changed.
       operation: "replace" or "add"; static.
 
     Raises:
       UsageError: if the site is no `Site`, or the operation is none of the two.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import Intervention, Site
       >>> first = jnp.array([[True, False]])
       >>> zeros = Intervention(site=Site.RESIDUAL, layer=2, value=jnp.zeros(8), mask=first)
       >>> len(jax.tree.leaves(zeros))
@@ -60,10 +63,15 @@ class Intervention:
 
 
 class PassedSites:
-    """The sites of one block, or of the embeddings, as its values pass them: looked at and changed.
+    """The sites of one block, or of the embeddings: applies interventions and records values.
+
+    Args:
+      wanted: the sites whose values are recorded.
+      interventions: the changes to apply.
+      number: of the block; 0 for the embeddings.
 
     Attributes:
-      values: by site, what was asked for, as changed.
+      values: the recorded values by site, after interventions.
     """
 
     def __init__(
@@ -71,18 +79,18 @@ class PassedSites:
     ) -> None:
         self.values: dict[Site, Array] = {}
         self._wanted, self._number = wanted, number
-        self._interventions = [one for one in interventions if _may_be_at(one.layer, number)]
+        self._interventions = [change for change in interventions if _may_be_at(change.layer, number)]
 
     def changer(self, site: Site) -> Callable[[Array], Array] | None:
-        """Returns `at` of a site; None where nothing asks for it or may change it."""
-        is_read = site in self._wanted or any(one.site == site for one in self._interventions)
-        return partial(self.at, site) if is_read else None
+        """Returns the function `at` of a site; None where it is neither recorded nor changed."""
+        is_used = site in self._wanted or any(change.site == site for change in self._interventions)
+        return partial(self.at, site) if is_used else None
 
     def at(self, site: Site, array: Array) -> Array:
-        """Returns what goes on from a site."""
-        for one in self._interventions:
-            if one.site == site:
-                array = _changed(array, one, self._number)
+        """Returns the values of a site after its interventions, and records them if they are wanted."""
+        for change in self._interventions:
+            if change.site == site:
+                array = _changed(array, change, self._number)
         if site in self._wanted:
             self.values[site] = array
         return array
@@ -91,27 +99,34 @@ class PassedSites:
 def check_sites(
     config: TransformerConfig, intermediates: Collection[Site], interventions: Sequence[Intervention]
 ) -> tuple[Sites, tuple[Intervention, ...]]:
-    """Returns the sites that are asked for and the interventions, as one stack of blocks takes them.
+    """Returns the sites to record and the interventions, checked against a stack of blocks.
+
+    Args:
+      config: of the stack of blocks.
+      intermediates: the sites to record.
+      interventions: the changes to apply.
 
     Raises:
-      UsageError: if this stack has not a site, or not so many layers.
+      UsageError: if the stack does not have a site, or an intervention's layer.
     """
     wanted, changes = as_sites(intermediates), as_interventions(interventions)
-    for site in (*wanted, *(one.site for one in changes)):
-        if site in OF_ENCODER or (site.startswith("cross_") and not config.cross_attention):
+    for site in (*wanted, *(change.site for change in changes)):
+        if site in ENCODER_SITES or (site.startswith("cross_") and not config.cross_attention):
             raise UsageError(f"site {site} is not one of this model's, or not of the half of it that runs")
-    for one in changes:
-        depth = 1 if one.site == Site.EMBEDDINGS else config.depth
-        if _is_known(one.layer) and not 0 <= one.layer < depth:
-            raise UsageError(f"the layers of site {one.site} are 0 to {depth - 1}: got layer={one.layer}")
+    for change in changes:
+        depth = 1 if change.site == Site.EMBEDDINGS else config.depth
+        if _is_known(change.layer) and not 0 <= change.layer < depth:
+            raise UsageError(
+                f"the layers of site {change.site} are 0 to {depth - 1}: got layer={change.layer}"
+            )
     return wanted, changes
 
 
 def as_interventions(interventions: Any) -> tuple[Intervention, ...]:
-    """Returns the interventions.
+    """Returns the interventions as a tuple.
 
     Raises:
-      UsageError: if they are not a sequence of them.
+      UsageError: if they are not a tuple or list of `Intervention`.
     """
     is_sequence = isinstance(interventions, (tuple, list))
     if not is_sequence or not all(isinstance(one, Intervention) for one in interventions):
@@ -122,14 +137,14 @@ def as_interventions(interventions: Any) -> tuple[Intervention, ...]:
 
 
 def encoder_interventions(interventions: tuple[Intervention, ...]) -> tuple[Intervention, ...]:
-    """Returns those of the encoder, likewise."""
-    own = [one for one in interventions if one.site in OF_ENCODER]
-    return tuple(replace(one, site=OF_ENCODER[one.site]) for one in own)
+    """Returns the interventions at the encoder's sites, with the sites' names in the encoder's own stack."""
+    own = [change for change in interventions if change.site in ENCODER_SITES]
+    return tuple(replace(change, site=ENCODER_SITES[change.site]) for change in own)
 
 
 def decoder_interventions(interventions: tuple[Intervention, ...]) -> tuple[Intervention, ...]:
-    """Returns those that are not of the encoder."""
-    return tuple(one for one in interventions if one.site not in OF_ENCODER)
+    """Returns the interventions at all other sites than the encoder's."""
+    return tuple(change for change in interventions if change.site not in ENCODER_SITES)
 
 
 def _is_known(layer: Any) -> bool:
@@ -152,7 +167,7 @@ def _changed(array: Array, change: Intervention, number: Int[Array, ""] | int) -
 
 
 def _chosen(mask: Any, array: Array, site: Site) -> Bool[Array, "..."]:
-    """Where an array is changed, of a mask of positions or of one with as many axes."""
+    """Returns a mask that broadcasts to the array, from one of positions or one with as many axes."""
     mask = jnp.asarray(mask)
     if mask.dtype != jnp.bool_:
         raise UsageError(f"an intervention's mask at {site} is boolean: got {mask.dtype}")

@@ -1,4 +1,4 @@
-"""The kinds of models that jaxlm has, by name."""
+"""The kinds of models that jaxlm comes with, by name."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,16 @@ from jaxlm.models._model_kind import CAUSAL_LM, MASKED_LM, SEQ2SEQ_LM, KindOrNam
 from jaxlm.models._multi_head import HeadKind, MultiHeadModel, check_head_kinds
 from jaxlm.models._sequence_model import SequenceModel
 
-# Any module whose kind is known; `ModelKind` says what it has.
 Model = nn.Module
+"""A linen module of some `ModelKind`, which says which methods it has."""
+# The config of a sequence head; the heads of a joint model by name; None for kinds that need neither.
 Heads = HeadConfig | Mapping[str, HeadKind] | None
 
 
 def _make_sequence_model(config: TransformerConfig, head: Heads) -> SequenceModel:
     if not isinstance(head, HeadConfig):
         raise ConfigError(f"a model of whole sequences takes a HeadConfig as head: got {head!r}")
-    if head.num_outputs is None:
-        raise ConfigError(
-            "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
-        )
+    head.required_outputs()
     return SequenceModel(config, head)
 
 
@@ -49,15 +47,20 @@ KINDS: dict[str, ModelKind] = {
     kind.name: kind
     for kind in (MASKED_LM, CAUSAL_LM, SEQ2SEQ_LM, CLASSIFICATION, REGRESSION, JOINT, BODY_ALONE)
 }
+"""The kinds of models that jaxlm comes with, by the name that config.json has for them."""
 
 
 def as_kind(kind: KindOrName) -> ModelKind:
-    """Returns the record of a kind that is given as one, or by its name in `KINDS`.
+    """Returns a kind of model as a record.
+
+    Args:
+      kind: a `ModelKind`, or a name in `KINDS`.
 
     Raises:
-      ConfigError: if there is none of that name, or a kind that is not in `KINDS` has a name that is.
+      ConfigError: if no kind has that name, or the record has the name of another one in `KINDS`.
 
     Example:
+      >>> from jaxlm.models import as_kind
       >>> as_kind("causal_lm").next_token
       True
     """

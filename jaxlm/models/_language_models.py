@@ -1,4 +1,4 @@
-"""A body and a head: masked and causal language models, the head apart so that a loss can tile it."""
+"""Masked and causal language models: a body and a separate head, so that a loss can tile its product."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -15,29 +15,32 @@ from jaxlm.typing import Array, Float, Int
 
 
 class OutputBias(nn.Module):
-    """The output's bias, where its kernel is the token embedding."""
+    """The bias of an output whose kernel is the token embedding."""
 
     config: TransformerConfig
 
     def setup(self) -> None:
+        """Creates the bias."""
         shape, dtype = (self.config.vocab_size,), jnp.dtype(self.config.param_dtype)
         self.bias = self.param("bias", nn.initializers.zeros, shape, dtype)
 
 
 class TokenHead(nn.Module):
-    """What makes logits over the vocabulary of vectors: of "transform", linear, activation and norm first.
+    """The head of a language model: from hidden states to logits over the vocabulary.
 
-    `logits = apply_softcap(features(hidden) @ kernel.T + bias)`, the kernel a parameter of the head or the token
-    embedding. A language model has one; called alone, it is the head of any body.
+    `logits = apply_softcap(features(hidden) @ kernel.T + bias)`, where the kernel is a parameter of the head
+    or the token embedding. It is part of a language model, and can also be called alone on any body.
 
     Attributes:
-      config: its `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `output_scale`,
-        `logit_softcap`, `norm` and dtypes are read.
-      table_owner: of a tied head that is called alone, the module whose `token_table()` returns the token
-        embedding `[V D]`: a `Transformer`, or one's own. Both must have the same parent, so that linen shares
-        the parameters between them.
+      config: read are `vocab_size`, `width`, `tie_embeddings`, `head`, `head_bias`, `output_scale`,
+        `logit_softcap`, `norm` and dtypes.
+      table_owner: for a tied head that is called alone: the module whose `token_table()` returns the token
+        embedding `[V D]`, a `Transformer` or your own. Both modules must have the same parent, so that linen
+        shares the parameters.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import TokenHead, TransformerConfig
       >>> import jax
       >>> head = TokenHead(TransformerConfig(vocab_size=7, width=8, tie_embeddings=False))
       >>> params = head.init(jax.random.key(0), jnp.ones((2, 8)))["params"]
@@ -49,12 +52,14 @@ class TokenHead(nn.Module):
     table_owner: nn.Module | None = None
 
     def setup(self) -> None:
+        """Creates the layers of the head."""
         config = self.config.resolved()
         if isinstance(config.head, TransformHead):
             self.transform = Linear(config, config.width, config.width, config.use_bias)
-            self.norm = Norm(config, config.head.epsilon)
+            epsilon = config.head.epsilon
+            self.norm = Norm(config, config.norm_epsilon if epsilon is None else epsilon)
         if not config.tie_embeddings:
-            self.decode = Linear(config, config.width, config.vocab_size, config.head_bias)
+            self.decode = Linear(config, config.width, config.required_vocab_size(), config.head_bias)
         elif config.head_bias:
             self.decode = OutputBias(config)
 
@@ -65,8 +70,8 @@ class TokenHead(nn.Module):
           hidden: `Float[... D]`.
 
         Raises:
-          ValueError: if the vectors are of another width than the config's, or a tied head has no table or
-            one of another shape.
+          ValueError: if the width of `hidden` is not the config's, or a tied head has no table or one of
+            another shape.
         """
         config = self.config
         if hidden.shape[-1] != config.width:
@@ -78,18 +83,28 @@ class TokenHead(nn.Module):
         return self.logits(hidden, table)
 
     def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Returns what is multiplied with the output kernel."""
+        """Returns the features that are multiplied with the output kernel."""
         config = self.config.resolved()
         if isinstance(config.head, TransformHead):
-            hidden = self.norm(NONLINEARITIES[config.head.activation](self.transform(hidden)))
+            hidden = self.norm(
+                NONLINEARITIES[config.head.activation or config.activation](self.transform(hidden))
+            )
         return hidden if config.output_scale == 1.0 else hidden * config.output_scale
 
     def output_weights(
         self, table: Float[Array, "V D"] | None
     ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
-        """Returns the output's kernel (the token embedding `table` if tied) and bias."""
-        kernel = table if self.config.tie_embeddings else self.decode.kernel
-        return kernel, self.decode.bias if self.config.head_bias else None
+        """Returns the output's kernel (the token embedding `table` if tied) and bias.
+
+        Raises:
+          ValueError: if the head is tied and `table` is None.
+        """
+        bias = self.decode.bias if self.config.head_bias else None
+        if not self.config.tie_embeddings:
+            return self.decode.kernel, bias
+        if table is None:
+            raise ValueError("a tied head's kernel is the token embedding: got table=None")
+        return table, bias
 
     def logits(
         self, hidden: Float[Array, "*batch D"], table: Float[Array, "V D"] | None
@@ -113,13 +128,14 @@ class TokenHead(nn.Module):
 
 
 class HeadedModel(nn.Module):
-    """What every model with a head over tokens offers: logits of the positions that its caller chose."""
+    """Base class of models with a head over tokens, applied to positions that the caller chooses."""
 
     config: TransformerConfig
 
     def features(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Returns what is multiplied with the output kernel: of "transform", `norm(act(linear(hidden)))`; by
-        the config's `output_scale`.
+        """Returns the features that are multiplied with the output kernel.
+
+        They are `hidden`, or with a `TransformHead` `norm(activation(linear(hidden)))`, times `output_scale`.
 
         Args:
           hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
@@ -127,7 +143,7 @@ class HeadedModel(nn.Module):
         return self.head.features(hidden)
 
     def output_weights(self) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
-        """Returns the output's kernel `[V D]` and bias `[V]` (or None), in the dtype they are kept in."""
+        """Returns the output's kernel `[V D]` and bias `[V]` (or None), in the dtype of the parameters."""
         return self.head.output_weights(self.table_owner().token_table())
 
     def logits(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
@@ -139,22 +155,31 @@ class HeadedModel(nn.Module):
         return self.head.logits(hidden, self.table_owner().token_table())
 
     def output_softcap(self) -> float | None:
-        """Returns the bound of the logits, for whoever multiplies with the output kernel; None: no bound."""
+        """Returns the soft cap, for callers that compute logits from the kernel; None: no cap."""
         return self.config.logit_softcap
 
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
-        """Returns what `Inputs` takes as embeddings in the place of these tokens of these segments."""
+        """Returns the embeddings that `Inputs` takes in place of tokens.
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]`; None: each row is one segment.
+        """
         return self.table_owner().token_vectors(tokens, segments)
 
     def table_owner(self) -> Transformer:
-        """Returns the body that holds the token embedding."""
+        """Returns the body that holds the token embedding.
+
+        Raises:
+          TypeError: always; subclasses override it.
+        """
         raise TypeError("a model with a head over tokens is a MaskedLM, a CausalLM or a Seq2SeqLM")
 
 
 class _LanguageModel(ModelOnBody, HeadedModel):
-    """A body and a head. `__call__` stops before the head; `logits` applies it to what the caller chose."""
+    """A body and a head. `__call__` runs the body alone; `logits` applies the head."""
 
     def setup(self) -> None:
         self._check()
@@ -176,6 +201,8 @@ class MaskedLM(_LanguageModel):
     """A bidirectional transformer and a head that predicts each position's own token.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import MaskedLM, TransformerConfig
       >>> import jax
       >>> model = MaskedLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2))
       >>> tokens = jnp.array([[1, 2, 3]])
@@ -197,6 +224,8 @@ class CausalLM(_LanguageModel):
     """A causal transformer and a head that predicts each position's next token.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import CausalLM, TransformerConfig
       >>> import jax
       >>> model = CausalLM(TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True))
       >>> tokens = jnp.array([[1, 2, 3]])

@@ -1,4 +1,4 @@
-"""What a model is made as, and what may be asked of it; the kinds of language models."""
+"""The kind of a model: how it is built, and what it can predict; the kinds of language models."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,32 +14,33 @@ from jaxlm.models._seq2seq import Seq2SeqLM
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelKind:
-    """What a model is made as, and what may be asked of it; the same for every size of model.
+    """The kind of a model: how its module is built, and which predictions it can make.
 
-    A kind of your own goes wherever a name of `KINDS` does. Its module keeps the contract of its head:
-    "tokens" has `features`, `output_weights`, `output_softcap` and `logits` as `MaskedLM` has them,
-    "sequences" has `outputs` and `standardized_outputs` as `SequenceModel`; with `encoder` it is a
+    A kind of your own goes wherever a name of `KINDS` does. Its module has the methods of its head: for
+    "tokens" `features`, `output_weights`, `output_softcap` and `logits` as `MaskedLM` has them, for
+    "sequences" `outputs` and `standardized_outputs` as `SequenceModel` has them; with `encoder` it is a
     `Seq2SeqLM`.
 
     Attributes:
-      name: what config.json calls it; a kind of your own has a name that is not in `KINDS`.
-      make: from a config and a head to the module; raises ConfigError where they contradict each other.
-      head: what the head predicts: "tokens" of a vocabulary at a position, numbers of whole "sequences" (by a
-        `HeadConfig`), "several" heads by name, "own": what its objective alone can call, or None: there is
-        none.
-      causal: whether a position sees only itself and what comes before.
-      encoder: whether an encoder reads one text and a decoder, which is causal, writes another.
-      next_token: whether it may be asked what token comes next.
-      fill: whether it may be asked what stands at a mask.
-      score: whether it may be asked how likely the tokens of a text are, by `next_token` or by `fill`.
-      reference: where the kind can be imported from, "module:NAME", for whoever opens a saved model without
-        having the kind at hand: its folder names the module, and opening it imports that, but of a folder
-        from the hub. None: the kind is given, `pretrained.load(folder, kind=...)`.
+      name: its name in config.json; a kind of your own has a name that is not in `KINDS`.
+      make: `make(config, head)` returns the module; raises ConfigError where the two contradict each other.
+      head: what the head predicts: "tokens" of the vocabulary at positions; numbers of whole "sequences"
+        (with a `HeadConfig`); "several": several heads by name; "own": something that only its objective can
+        call; None: there is no head.
+      causal: whether a position attends only to itself and earlier ones.
+      encoder: whether the model has an encoder that reads one text and a causal decoder that writes another.
+      next_token: whether it can predict the next token of a text.
+      fill: whether it can predict the token at a mask.
+      score: whether it can give the likelihood of a text's tokens, by `next_token` or by `fill`.
+      reference: "module:NAME", from where the kind is imported when a saved model is opened without it; a
+        folder from the hub never imports it. None: whoever opens the model gives the kind,
+        `pretrained.load(folder, kind=...)`.
 
     Raises:
       ConfigError: if the name is empty, or the fields contradict each other.
 
     Example:
+      >>> from jaxlm.models import MaskedLM, ModelKind
       >>> speller = ModelKind(name="speller", make=lambda config, head: MaskedLM(config), fill=True)
       >>> speller.head, speller.fill, speller.next_token, speller.sequence_outputs
       ('tokens', True, False, False)
@@ -67,19 +68,19 @@ class ModelKind:
 
     @property
     def question(self) -> Literal["next_token", "fill"] | None:
-        """What the tokens of a text are scored by; None of a model that scores none."""
+        """By which prediction the tokens of a text are scored; None if the model cannot score."""
         if not self.score:
             return None
         return "next_token" if self.next_token else "fill"
 
     @property
     def sequence_outputs(self) -> bool:
-        """Whether it may be asked for the numbers of whole sequences."""
+        """Whether the head predicts numbers of whole sequences."""
         return self.head == "sequences"
 
 
-# What is taken wherever a kind is: the record, or the name of one in `KINDS`.
 KindOrName = ModelKind | str
+"""A kind of model: the record, or a name in `KINDS`."""
 
 
 def _language_model(module: type[nn.Module]) -> Callable[[TransformerConfig, Any], nn.Module]:

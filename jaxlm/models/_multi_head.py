@@ -20,24 +20,26 @@ from jaxlm.models._sites import Site
 from jaxlm.models._transformer import Output, Transformer
 from jaxlm.typing import Array, Float, Int
 
-# What a head is: one of whole records, or that of a language model by the name of its kind.
 HeadKind = HeadConfig | str
+"""A head of a joint model: the config of a sequence head, or "masked_lm" or "causal_lm" for a token head."""
 TOKEN_HEADS = {kind.name: kind for kind in (MASKED_LM, CAUSAL_LM)}
 PREFIX = "head_"
 
 
 class MultiHeadModel(ModelOnBody):
-    """One body and separate heads; every call names its head, `partial(model.apply, head=name)`.
+    """One body and several heads; every call names its head: `partial(model.apply, head=name)`.
 
-    With the name filled in, it is called as the model of that head alone is, so that each objective takes it
-    for one. A "causal_lm" head on a bidirectional body runs the body with a causal attention mask; heads of
-    the other kinds see both sides of it. Parameters are `body` and a `head_<name>` each.
+    That function is called like `apply` of a model with this head alone, so each objective can use it. For a
+    "causal_lm" head on a bidirectional body, the body runs with a causal attention mask; for other heads it
+    attends to both sides. The parameters are `body` and a `head_<name>` for each head.
 
     Attributes:
       config: of the body.
       heads: by name, "masked_lm", "causal_lm" or the `HeadConfig` of a sequence head.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import HeadConfig, MultiHeadModel, TransformerConfig
       >>> import jax
       >>> from functools import partial
       >>> config = TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2)
@@ -54,6 +56,7 @@ class MultiHeadModel(ModelOnBody):
     heads: Mapping[str, HeadKind]
 
     def setup(self) -> None:
+        """Creates the body and the heads."""
         check_head_kinds(self.config, self.heads)
         self.body = Transformer(self.config)
         config = self.config.resolved()
@@ -72,14 +75,23 @@ class MultiHeadModel(ModelOnBody):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the body's `Output` as `head` reads it; other arguments as for `Transformer`.
+        """Returns the body's `Output` for a head.
 
         Args:
-          head: its name; may be left out at `init`, which makes the parameters of all heads.
+          inputs: see `Transformer`.
+          head: its name; may be left out at `init`, which creates the parameters of all heads.
+          cache: see `Transformer`.
+          slots: see `Transformer`.
+          interventions: see `Transformer`.
+          intermediates: see `Transformer`.
+          deterministic: see `Transformer`.
+
+        Raises:
+          ValueError: if no head is named, or there is none of that name.
         """
         if head is None and not self.is_initializing():
             raise ValueError(
-                f"a model of several heads is told which: head is one of {', '.join(self.heads)}"
+                f"each call of a joint model names its head: head is one of {', '.join(self.heads)}"
             )
         if head is not None and self._is_causal(head) and not self.config.causal:
             inputs = _earlier_only(as_inputs(inputs), cache)
@@ -93,7 +105,7 @@ class MultiHeadModel(ModelOnBody):
         )
 
     def features(self, hidden: Float[Array, "*batch D"], *, head: str) -> Float[Array, "*batch D"]:
-        """Returns what a token head multiplies with its output kernel; see `MaskedLM.features`."""
+        """Returns the features of a token head; see `MaskedLM.features`."""
         return self._token_head(head).features(hidden)
 
     def output_weights(self, *, head: str) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
@@ -105,7 +117,7 @@ class MultiHeadModel(ModelOnBody):
         return self._token_head(head).logits(hidden, self.body.token_table())
 
     def output_softcap(self, *, head: str) -> float | None:
-        """Returns the bound of a token head's logits, or None; see `MaskedLM.output_softcap`."""
+        """Returns the soft cap of a token head's logits, or None; see `MaskedLM.output_softcap`."""
         del head
         return self.config.logit_softcap
 
@@ -117,8 +129,16 @@ class MultiHeadModel(ModelOnBody):
         segments: Int[Array, "B L"] | None = None,
         num_segments: int = 1,
         deterministic: bool = True,
-    ) -> Float[Array, "B S C"]:
-        """Returns a sequence head's float32 outputs for each segment; see `SequenceModel.outputs`."""
+    ) -> Float[Array, "B G C"]:
+        """Returns a sequence head's float32 outputs for each segment.
+
+        Args:
+          hidden: see `SequenceModel.outputs`.
+          head: its name.
+          segments: see `SequenceModel.outputs`.
+          num_segments: see `SequenceModel.outputs`.
+          deterministic: see `SequenceModel.outputs`.
+        """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self._sequence_head(head)(hidden, rows, num_segments, deterministic).in_units(rows)
 
@@ -131,7 +151,15 @@ class MultiHeadModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> StandardizedOutputs:
-        """Returns a sequence head's outputs before its units; see `SequenceModel.standardized_outputs`."""
+        """Returns a sequence head's outputs before its center and scale.
+
+        Args:
+          hidden: see `SequenceModel.outputs`.
+          head: its name.
+          segments: see `SequenceModel.outputs`.
+          num_segments: see `SequenceModel.outputs`.
+          deterministic: see `SequenceModel.outputs`.
+        """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self._sequence_head(head)(hidden, rows, num_segments, deterministic)
 
@@ -142,7 +170,13 @@ class MultiHeadModel(ModelOnBody):
         *,
         head: str | None = None,
     ) -> Float[Array, "B L D"]:
-        """Returns what `Inputs` takes as embeddings in the place of these tokens, for any head."""
+        """Returns the embeddings that `Inputs` takes in place of tokens, the same for every head.
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]`; None: each row is one segment.
+          head: not used.
+        """
         del head
         return self.body.token_vectors(tokens, segments)
 
@@ -171,16 +205,16 @@ class MultiHeadModel(ModelOnBody):
 
 
 def _earlier_only(inputs: Inputs, cache: Cache | None) -> Inputs:
-    """The inputs with a mask that hides what comes later, as a causal head on a bidirectional body reads."""
+    """Returns the inputs with a causal attention mask, for a causal head on a bidirectional body."""
     if cache is not None:
-        return inputs  # who reads whom is the caller's mask there
+        return inputs  # with a cache, the caller's mask is causal already
     rows = jnp.ones((inputs.num_rows, inputs.length), jnp.int32)
     earlier, mask = ops.attention_mask(rows, causal=True), inputs.attention_mask
     return inputs._replace(attention_mask=earlier if mask is None else mask & earlier)
 
 
 def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Returns the parameters of the model that has one head of several, as `body` and `head`.
+    """Returns the parameters of the model with one of several heads, as `body` and `head`.
 
     Args:
       params: the "params" of a `MultiHeadModel`.
@@ -190,6 +224,7 @@ def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
       ValueError: if there is no such head.
 
     Example:
+      >>> from jaxlm.models import head_params
       >>> sorted(head_params({"body": {}, "head_fill": {}, "head_label": {}}, "fill"))
       ['body', 'head']
     """
@@ -200,7 +235,11 @@ def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
 
 
 def check_head_kinds(config: TransformerConfig, heads: Mapping[str, HeadKind]) -> None:
-    """Refuses heads that have no name to be called by, know no size, or contradict the body."""
+    """Refuses heads with invalid names, without `num_outputs`, or that contradict the body.
+
+    Raises:
+      ConfigError: with the reason.
+    """
     if not heads:
         raise ConfigError("a model of several heads has at least one: got none")
     for name, kind in heads.items():

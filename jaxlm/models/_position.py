@@ -1,4 +1,4 @@
-"""How a transformer knows where a token stands: one record a kind, each with the options of its own."""
+"""Position encodings: a record for each, with its options."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -6,12 +6,18 @@ from typing import ClassVar, Literal
 
 from jaxlm.errors import ConfigError
 from jaxlm.models._record_checks import check_limits, check_record, named_record
-from jaxlm.models._rotary_scaling import RotaryScalingConfig, ScalingName
+from jaxlm.models._rotary_scaling import (
+    DynamicScaling,
+    Llama3Scaling,
+    RotaryScalingConfig,
+    ScalingName,
+    YarnScaling,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """A table of `max_length` learned rows, one an offset.
+    """Learned embeddings of positions: a table of `max_length` rows.
 
     Attributes:
       offset: rows of the table before the row of position 0.
@@ -31,27 +37,28 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True)
 class Sinusoidal:
-    """A table of `max_length` rows of sines and cosines of the offset, which is not learned."""
+    """Fixed embeddings of positions: sines and cosines, a table of `max_length` rows."""
 
     kind: ClassVar[str] = "sinusoidal"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rotary:
-    """Pairs of features of queries and keys turn with the offset.
+    """Rotary positions (RoPE): pairs of features of queries and keys are rotated by the position.
 
     Attributes:
-      base: the slowest rotation's scale.
-      window_base: the same in blocks with a window, where nothing is scaled; None: as in the others.
-      share: share of a head's features that turn, the first ones.
-      amplitude: factor of the features that turn; None: `0.1 ln(factor) + 1` with "yarn" scaling, else 1.
-      scaling: how turns are slowed for longer texts: `NoScaling`, `LinearScaling`, `DynamicScaling`,
-        `Llama3Scaling` or `YarnScaling`, or its kind for the record with its defaults.
+      base: base of the geometric series of frequencies.
+      window_base: base in blocks with a window, where no scaling is applied; None: as in other blocks.
+      share: share of a head's features that are rotated, the first ones.
+      amplitude: factor of the rotated features; None: `0.1 ln(factor) + 1` with YaRN scaling, else 1.
+      scaling: of the frequencies, for longer texts: `NoScaling`, `LinearScaling`, `DynamicScaling`,
+        `Llama3Scaling` or `YarnScaling`; or its name, for the record with its defaults.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
 
     Example:
+      >>> from jaxlm.models import Rotary
       >>> Rotary(base=5e5, scaling="linear")
       Rotary(base=500000.0, window_base=None, share=1.0, amplitude=None, scaling=LinearScaling(factor=1.0))
 
@@ -75,11 +82,11 @@ class Rotary:
 
 @dataclass(frozen=True, kw_only=True)
 class Relative:
-    """A bias of the scores by the distance between two positions, one table for all blocks.
+    """Relative positions as in T5: a learned bias of the scores by distance, one table for all blocks.
 
     Attributes:
       buckets: rows of the table; see `jaxlm.ops.distance_buckets`.
-      distance: from this one on, all distances in a direction share a bucket.
+      distance: all distances from this one on share a bucket, one for each direction.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range, or the two contradict each other.
@@ -106,11 +113,13 @@ class Relative:
 
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
-    """Two tables of `max_length` learned rows, of the instruction's index and of the argument's within it.
+    """Learned embeddings of a token's instruction and of its place within it: two tables.
+
+    Each has `max_length` rows.
 
     Attributes:
       next_id: id of the token that ends an instruction; None until the tokenizer is known.
-      source: whether training takes positions from the "clean" ids or from the "corrupted" ones that the
+      source: whether positions in training come from the "clean" ids or from the "corrupted" ones that the
         model reads.
 
     Raises:
@@ -127,24 +136,32 @@ class Instruction:
 
 @dataclass(frozen=True, kw_only=True)
 class NoPosition:
-    """Nothing tells where a token stands but what may be attended to."""
+    """No position encoding: only the attention mask depends on positions."""
 
     kind: ClassVar[str] = "none"
 
 
 Position = Learned | Sinusoidal | Rotary | Relative | Instruction | NoPosition
+"""A position encoding: one of its records."""
 PositionName = Literal["learned", "sinusoidal", "rotary", "relative", "instruction", "none"]
-# Those with a table of `max_length` rows, beyond which there is no position.
+# Position encodings with a table of `max_length` rows, which limits the length of a text.
 TABLE_POSITIONS = (Learned, Sinusoidal, Instruction)
 
 
-def resolved_position(position: Position, max_length: int) -> Position:
-    """Returns a position with the length that its scaling takes from the config.
+def resolved_position(position: Position | PositionName, max_length: int) -> Position:
+    """Returns a config's position as a record, with the `length` of its scaling filled in.
 
     Example:
+      >>> from jaxlm.models import Rotary
+      >>> from jaxlm.models._position import resolved_position
       >>> resolved_position(Rotary(scaling="dynamic"), 64).scaling
       DynamicScaling(factor=1.0, length=64)
     """
-    if not isinstance(position, Rotary) or getattr(position.scaling, "length", max_length) is not None:
+    if isinstance(position, str):
+        return named_record(Position, position, "position")
+    if not isinstance(position, Rotary):
         return position
-    return dataclasses.replace(position, scaling=dataclasses.replace(position.scaling, length=max_length))
+    scaling = position.scaling
+    if not isinstance(scaling, DynamicScaling | Llama3Scaling | YarnScaling) or scaling.length is not None:
+        return position
+    return dataclasses.replace(position, scaling=dataclasses.replace(scaling, length=max_length))

@@ -1,4 +1,4 @@
-"""Named sizes. Variations are made by `dataclasses.replace`."""
+"""Named model sizes. Make variations with `dataclasses.replace`."""
 
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._config_parts import TransformHead

@@ -1,4 +1,4 @@
-"""What the records of a config check of their own fields, and how a record is made of its name."""
+"""Checks that the records of a config share, and the record of a name."""
 
 import dataclasses
 import typing
@@ -10,7 +10,16 @@ from jaxlm.errors import ConfigError
 
 
 def check_positive(record: Any, names: Sequence[str], prefix: str = "") -> None:
-    """Refuses a number among the fields of those names that is not positive; None counts as none."""
+    """Refuses fields that are not positive and finite; None is allowed.
+
+    Args:
+      record: a dataclass.
+      names: its fields to check.
+      prefix: of the fields' names in messages.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     for name in names:
         value = getattr(record, name)
         if value is not None and not 0 < value < float("inf"):
@@ -18,7 +27,16 @@ def check_positive(record: Any, names: Sequence[str], prefix: str = "") -> None:
 
 
 def check_limits(record: Any, most: Mapping[str, int], prefix: str = "") -> None:
-    """Refuses a number that is above the most that its field may hold."""
+    """Refuses fields above a limit; None is allowed.
+
+    Args:
+      record: a dataclass.
+      most: limits by field.
+      prefix: of the fields' names in messages.
+
+    Raises:
+      ConfigError: with the field and its value.
+    """
     for name, limit in most.items():
         value = getattr(record, name)
         if value is not None and value > limit:
@@ -26,7 +44,12 @@ def check_limits(record: Any, most: Mapping[str, int], prefix: str = "") -> None
 
 
 def check_record(record: Any, prefix: str, *, positive: Sequence[str] = ()) -> None:
-    """Refuses fields of a wrong type, and those that are not positive and have to be.
+    """Refuses fields of a wrong type, and fields that must be positive and are not.
+
+    Args:
+      record: a dataclass.
+      prefix: of the fields' names in messages.
+      positive: the fields that must be positive.
 
     Example:
       >>> from jaxlm.models._position import Rotary
@@ -39,29 +62,35 @@ def check_record(record: Any, prefix: str, *, positive: Sequence[str] = ()) -> N
 
 
 def record_kinds(hint: Any) -> dict[str, type]:
-    """Returns the records among which a field chooses, by their `kind`; empty of any other field.
+    """Returns the records of a field's type, a union, by their `kind`; empty for other types.
 
     Example:
+      >>> from jaxlm.models._record_checks import record_kinds
       >>> from jaxlm.models._config_parts import Head
       >>> list(record_kinds(Head))
       ['transform', 'linear']
     """
-    kinds = [kind for kind in typing.get_args(hint) if dataclasses.is_dataclass(kind)]
-    return {kind.kind: kind for kind in kinds if hasattr(kind, "kind")}
+    records = [
+        record
+        for record in typing.get_args(hint)
+        if isinstance(record, type) and dataclasses.is_dataclass(record)
+    ]
+    return {name: record for record in records if (name := getattr(record, "kind", None)) is not None}
 
 
 def named_record(hint: Any, value: Any, name: str) -> Any:
-    """Returns the record of a field: a name stands for the record of that kind with its defaults.
+    """Returns the record of a field; a name stands for the record of that kind with its defaults.
 
     Args:
       hint: the field's type, a union of records.
-      value: one of them, or the name of its kind.
-      name: what the refusals call the field.
+      value: a record, or the name of one.
+      name: of the field, for messages.
 
     Raises:
-      ConfigError: if it is neither.
+      ConfigError: if the value is neither.
 
     Example:
+      >>> from jaxlm.models._record_checks import named_record
       >>> from jaxlm.models._config_parts import Head
       >>> named_record(Head, "linear", "head")
       LinearHead()

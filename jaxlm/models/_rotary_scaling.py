@@ -1,26 +1,26 @@
-"""How rotary positions are slowed for texts longer than those a model was trained on: one record a kind."""
+"""Scalings of rotary frequencies for texts longer than in training: a record for each."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from jaxlm import ops
 from jaxlm.errors import ConfigError
-from jaxlm.models._record_checks import check_record
+from jaxlm.models._record_checks import check_record, named_record
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoScaling:
-    """Every pair of features turns as it was trained to."""
+    """No scaling: every pair of features keeps its frequency."""
 
     kind: ClassVar[str] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearScaling:
-    """Every pair of features turns slower by one factor.
+    """Every frequency is divided by one factor (position interpolation).
 
     Attributes:
-      factor: how much longer texts may be than those that the model was trained on.
+      factor: how many times longer texts may be than in training.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -35,11 +35,11 @@ class LinearScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicScaling:
-    """The base grows with a text that is longer than `length`; what is shorter is read as it was trained.
+    """The base grows with the length of a text beyond `length`; shorter texts are not changed.
 
     Attributes:
       factor: how fast the base grows with a text's length.
-      length: up to which nothing changes; None: `max_length`.
+      length: the longest text that is not changed; None: `max_length`.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -55,13 +55,13 @@ class DynamicScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Llama3Scaling:
-    """Pairs that turn seldom are slowed, those that turn often are not; in between it is linear in turns.
+    """Low frequencies are divided by `factor`, high ones are kept; in between, linear in the number of turns.
 
     Attributes:
-      factor: how much longer texts may be than those that the model was trained on.
-      length: how long those were; None: `max_length`.
-      slow_turns: pairs of features that turn less often over that length are slowed in full.
-      fast_turns: those that turn more often are left alone.
+      factor: how many times longer texts may be than in training.
+      length: of texts in training; None: `max_length`.
+      slow_turns: frequencies with fewer full turns over `length` positions are divided by `factor`.
+      fast_turns: frequencies with more full turns are kept.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -83,14 +83,14 @@ class Llama3Scaling:
 
 @dataclass(frozen=True, kw_only=True)
 class YarnScaling:
-    """As `Llama3Scaling`, but in between it is linear in the pair's number, and attention is sharper.
+    """YaRN: as `Llama3Scaling`, but in between linear in the pair's number, and with scaled features.
 
     Attributes:
-      factor: how much longer texts may be than those that the model was trained on.
-      length: how long those were; None: `max_length`.
-      slow_turns: pairs of features that turn less often over that length are slowed in full.
-      fast_turns: those that turn more often are left alone.
-      rounded: whether whole pairs are the ends of the ramp between these.
+      factor: how many times longer texts may be than in training.
+      length: of texts in training; None: `max_length`.
+      slow_turns: frequencies with fewer full turns over `length` positions are divided by `factor`.
+      fast_turns: frequencies with more full turns are kept.
+      rounded: whether the ends of the ramp between the two are rounded to whole pairs.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -112,17 +112,27 @@ class YarnScaling:
 
 
 RotaryScalingConfig = NoScaling | LinearScaling | DynamicScaling | Llama3Scaling | YarnScaling
+"""A scaling of rotary frequencies: one of its records."""
 ScalingName = Literal["none", "linear", "dynamic", "llama3", "yarn"]
 
 
-def to_rotary_scaling(scaling: RotaryScalingConfig, amplitude: float | None) -> ops.RotaryScaling:
-    """Returns a resolved config's scaling as the function of turns takes it.
+def to_rotary_scaling(
+    scaling: RotaryScalingConfig | ScalingName, amplitude: float | None
+) -> ops.RotaryScaling:
+    """Returns the scaling of a resolved config as `ops.make_rotation` takes it.
+
+    Args:
+      scaling: the record, or its name for the record with its defaults.
+      amplitude: factor of the rotated features; None: the scaling's own.
 
     Example:
+      >>> from jaxlm.models import DynamicScaling
+      >>> from jaxlm.models._rotary_scaling import to_rotary_scaling
       >>> to_rotary_scaling(DynamicScaling(factor=2.0, length=64), None).length
       64
     """
-    return ops.RotaryScaling(scaling.kind, amplitude=amplitude, **vars(scaling))
+    record = named_record(RotaryScalingConfig, scaling, "position.scaling")
+    return ops.RotaryScaling(record.kind, amplitude=amplitude, **vars(record))
 
 
 def _check_turns(slow: float, fast: float) -> None:

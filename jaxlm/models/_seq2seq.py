@@ -1,4 +1,4 @@
-"""Encoder-decoders: one text is read as a whole, another is written from it."""
+"""Encoder-decoders: a bidirectional encoder reads one text, a causal decoder writes another."""
 
 from collections.abc import Collection, Sequence
 
@@ -20,13 +20,14 @@ from jaxlm.typing import Array, Int
 
 
 class Seq2SeqLM(HeadedModel):
-    """A bidirectional encoder, a causal decoder that reads what it made, a head that predicts next tokens.
+    """A bidirectional encoder, a causal decoder that attends to its output, and a head for next tokens.
 
-    Letters: `B` rows, `M` positions of the encoder, `L` of the decoder, `S` slots of the decoder's cache.
-    Both sides share the table of tokens. `__call__` reads both texts, or a text and the memory that `encode`
-    made of another, so that a text is encoded once however much is written from it.
+    Letters: `B` rows, `L` positions.
+    Both sides share the token embedding. `__call__` takes the texts of both sides, or the decoder's text and
+    the memory that `encode` returned, so that a text is encoded once for any number of decoder calls.
 
     Example:
+      >>> from jaxlm.models import Seq2SeqLM
       >>> import jax, jax.numpy as jnp
       >>> from jaxlm.models import DecoderConfig, Inputs, TransformerConfig
       >>> sizes = {"vocab_size": 7, "width": 8, "depth": 1, "num_heads": 2}
@@ -44,6 +45,7 @@ class Seq2SeqLM(HeadedModel):
     """
 
     def setup(self) -> None:
+        """Creates the encoder, the decoder and the head."""
         self._check()
         self.encoder = Transformer(encoder_config(self.config))
         self.decoder = Transformer(decoder_config(self.config), own_tokens=False)
@@ -59,23 +61,23 @@ class Seq2SeqLM(HeadedModel):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the decoder's `Output`; arguments as for `Transformer`.
+        """Returns the decoder's `Output`.
 
-        A decoder's position reads the positions of the encoder that have its segment's number.
+        A position of the decoder attends to the encoder's positions in the segment of the same number.
 
         Args:
-          inputs: what the decoder reads: what it is to predict, one place later, behind the config's
-            `decoder.start_id`; and `encoder`, what the encoder reads, or `memory`, what `encode` made of it.
-            With a cache that has read one already, neither. At `init` the encoder's may be left out.
+          inputs: the decoder's tokens (its targets shifted by one, after the config's `decoder.start_id`),
+            and either `encoder`, the encoder's inputs, or `memory`, the `hidden` that `encode` returned.
+            Neither is given with a cache that holds a memory. At `init` both may be left out.
           cache: from `empty_cache` of `decoder_config(config)`, or from the call before.
           slots: `Int[B L]` of the decoder's tokens in the cache.
-          interventions: what is changed on the way, on either side.
-          intermediates: the sites of both sides that are returned; static.
+          interventions: changes at sites of either side.
+          intermediates: the sites of both sides whose values are returned; static.
           deterministic: no dropout.
 
         Raises:
-          UsageError: as `Transformer`; if one side has segments and the other has none, there is an encoder's
-            text and its memory, or a site is of an encoder that does not run.
+          UsageError: as `Transformer`; and if one side has segments and the other has none, if both the
+            encoder's inputs and a memory are given, or if a site is of an encoder that does not run.
         """
         inputs, wanted, changes = as_inputs(inputs), as_sites(intermediates), as_interventions(interventions)
         check_both_sides(inputs, cache)
@@ -83,16 +85,17 @@ class Seq2SeqLM(HeadedModel):
         if self.is_initializing() and source is None:
             source = inputs
         if source is not None:
-            own = {
-                "interventions": encoder_interventions(changes),
-                "intermediates": encoder_sites(wanted),
-            }
-            read = self.encoder(source, **own, deterministic=deterministic)
+            read = self.encoder(
+                source,
+                interventions=encoder_interventions(changes),
+                intermediates=encoder_sites(wanted),
+                deterministic=deterministic,
+            )
             wanted, changes = decoder_sites(wanted), decoder_interventions(changes)
             of_encoder = named_for_encoder(read.intermediates)
             inputs = inputs._replace(encoder=None, memory=read.hidden, memory_segments=source.segments)
         if inputs.embeddings is None:
-            inputs = inputs._replace(tokens=None, embeddings=self.token_vectors(inputs.tokens))
+            inputs = inputs._replace(tokens=None, embeddings=self.token_vectors(inputs.required_tokens()))
         output = self.decoder(
             inputs,
             cache=cache,
@@ -102,30 +105,30 @@ class Seq2SeqLM(HeadedModel):
             deterministic=deterministic,
         )
         if self.is_initializing():
-            self.logits(output.hidden[:, :1])  # makes the head's parameters
+            self.logits(output.hidden[:, :1])  # creates the head's parameters
         return output._replace(intermediates=output.intermediates | of_encoder)
 
     def encode(
         self,
-        inputs: Inputs | Int[Array, "B M"],
+        inputs: Inputs | Int[Array, "B L"],
         *,
         interventions: Sequence[Intervention] = (),
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the encoder's `Output`, whose `hidden` is the memory that a decoder reads.
+        """Returns the encoder's `Output`, whose `hidden` is the memory for the decoder.
 
         Args:
-          inputs: what the encoder reads.
-          interventions: what is changed on the way, at the encoder's sites.
-          intermediates: the encoder's sites that are returned; static.
+          inputs: of the encoder.
+          interventions: changes at the encoder's sites.
+          intermediates: the encoder's sites whose values are returned; static.
           deterministic: no dropout.
 
         Raises:
-          UsageError: as `Transformer`; if a site is the decoder's.
+          UsageError: as `Transformer`; and if a site is the decoder's.
         """
         wanted, changes = as_sites(intermediates), as_interventions(interventions)
-        others = (*decoder_sites(wanted), *(one.site for one in decoder_interventions(changes)))
+        others = (*decoder_sites(wanted), *(change.site for change in decoder_interventions(changes)))
         if others:
             raise UsageError(f"encode runs the encoder alone: got site {others[0]}, the decoder's")
         output = self.encoder(
@@ -137,7 +140,7 @@ class Seq2SeqLM(HeadedModel):
         return output._replace(intermediates=named_for_encoder(output.intermediates))
 
     def table_owner(self) -> Transformer:
-        """Returns the encoder, whose table the decoder and a tied head use too."""
+        """Returns the encoder, whose token embedding the decoder and a tied head share."""
         return self.encoder
 
     def _check(self) -> None:
@@ -156,6 +159,6 @@ class Seq2SeqLM(HeadedModel):
         if isinstance(config.position, Instruction) or config.token_dropout or config.token_types:
             raise ConfigError(
                 "an encoder-decoder has no instruction positions, token_dropout or token_types: "
-                f"got position={config.position.kind!r}, token_dropout={config.token_dropout}, "
+                f"got position={config.resolved().position.kind!r}, token_dropout={config.token_dropout}, "
                 f"token_types={config.token_types}"
             )

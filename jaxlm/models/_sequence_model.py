@@ -1,4 +1,4 @@
-"""A body and a sequence-level head: one vector of outputs for every segment of packed rows."""
+"""Classifiers and regressions: a body, and a head that gives a vector of outputs for each segment."""
 
 from typing import NamedTuple
 
@@ -6,34 +6,33 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import ops
-from jaxlm.errors import ConfigError
 from jaxlm.models._block import NONLINEARITIES
 from jaxlm.models._body_model import ModelOnBody
 from jaxlm.models._config import TransformerConfig
 from jaxlm.models._head_config import HeadConfig
-from jaxlm.models._layers import Linear, Norm, drop
+from jaxlm.models._layers import Linear, Norm, apply_dropout
 from jaxlm.models._transformer import Transformer
 from jaxlm.typing import Array, Float, Int
 
 
 class StandardizedOutputs(NamedTuple):
-    """A head's outputs before its units: what they stand for is `center + scale * values`.
+    """Outputs of a head before its center and scale: in the labels' units they are `center + scale * values`.
 
-    A loss that compares these with `(label - center) / scale`, computed in float64, loses no digits where
-    labels are large beside their deviation, as times in milliseconds are.
+    A loss compares `values` with `(label - center) / scale`, computed in float64. So no digits are lost where
+    labels are large compared with their standard deviation, such as times in milliseconds.
 
     Attributes:
-      values: `Float[B S C]`, zeros where a row has no such segment.
-      center: of the head, a plain number.
-      scale: likewise.
+      values: `Float[B G C]`, zeros where a row has no such segment.
+      center: of the head, a Python number.
+      scale: of the head, a Python number.
     """
 
-    values: Float[Array, "B S C"]
+    values: Float[Array, "B G C"]
     center: float
     scale: float
 
-    def in_units(self, segments: Int[Array, "B L"]) -> Float[Array, "B S C"]:
-        """Returns what the values stand for, zeros where a row has no such segment."""
+    def in_units(self, segments: Int[Array, "B L"]) -> Float[Array, "B G C"]:
+        """Returns the outputs in the labels' units, zeros where a row has no such segment."""
         present = ops.segment_starts(segments, self.values.shape[1]).present[..., None]
         return jnp.where(present, self.center + self.scale * self.values, 0.0)
 
@@ -45,6 +44,7 @@ class SequenceHead(nn.Module):
     head: HeadConfig
 
     def setup(self) -> None:
+        """Creates the submodules."""
         config, head = self.config, self.head
         if head.pooling == "attention":
             self.score = Linear(config, config.width, 1, False)
@@ -53,7 +53,7 @@ class SequenceHead(nn.Module):
         self.layer = [
             Linear(config, config.width, config.width, config.use_bias) for _ in range(head.hidden_layers)
         ]
-        self.output = Linear(config, config.width, head.num_outputs, True)
+        self.output = Linear(config, config.width, head.required_outputs(), True)
 
     def __call__(
         self,
@@ -62,19 +62,27 @@ class SequenceHead(nn.Module):
         num_segments: int,
         deterministic: bool,
     ) -> StandardizedOutputs:
+        """Returns the outputs for each segment, before center and scale.
+
+        Args:
+          hidden: the body's output.
+          segments: ids from 1, 0 = padding.
+          num_segments: G, static.
+          deterministic: no dropout.
+        """
         head, activated = self.head, NONLINEARITIES[self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
         pooled = self.norm(pooled) if head.pooled_norm else pooled
-        pooled = drop(self, pooled, head.dropout, deterministic)
+        pooled = apply_dropout(self, pooled, head.dropout, deterministic)
         for layer in self.layer:
-            pooled = drop(self, activated(layer(pooled)), head.dropout, deterministic)
+            pooled = apply_dropout(self, activated(layer(pooled)), head.dropout, deterministic)
         present = ops.segment_starts(segments, num_segments).present[..., None]
         values = jnp.where(present, self.output(pooled, preferred=jnp.float32), 0.0)
         return StandardizedOutputs(values, head.center, head.scale)
 
     def _pooled(
         self, hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
-    ) -> Float[Array, "B S D"]:
+    ) -> Float[Array, "B G D"]:
         if self.head.pooling == "mean":
             return ops.pool_mean(hidden, segments, num_segments)
         if self.head.pooling == "first":
@@ -85,11 +93,13 @@ class SequenceHead(nn.Module):
 
 
 class SequenceModel(ModelOnBody):
-    """A transformer and a head that makes numbers of each sequence: a classifier's logits, regressed values.
+    """A transformer and a head with outputs for each sequence: class logits or regressed values.
 
-    `__call__` stops before the head, as a language model's does; `outputs` applies it.
+    `__call__` runs the body alone, as for a language model; `outputs` applies the head.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import HeadConfig, SequenceModel, TransformerConfig
       >>> import jax
       >>> from jaxlm.models import Inputs
       >>> model = SequenceModel(
@@ -105,10 +115,8 @@ class SequenceModel(ModelOnBody):
     head_config: HeadConfig
 
     def setup(self) -> None:
-        if self.head_config.num_outputs is None:
-            raise ConfigError(
-                "a sequence head needs num_outputs: got None; set it, or let training take it from the labels"
-            )
+        """Creates the submodules."""
+        self.head_config.required_outputs()
         self.body = Transformer(self.config)
         self.head = SequenceHead(self.config.resolved(), self.head_config)
 
@@ -119,13 +127,13 @@ class SequenceModel(ModelOnBody):
         segments: Int[Array, "B L"] | None = None,
         num_segments: int = 1,
         deterministic: bool = True,
-    ) -> Float[Array, "B S C"]:
+    ) -> Float[Array, "B G C"]:
         """Returns the head's float32 outputs for each segment, zeros where a row has no such segment.
 
         Args:
           hidden: `Float[B L D]`, the whole `Output.hidden`.
           segments: `Int[B L]`, as the model was given; None: each row is one segment without padding.
-          num_segments: S, static; a row's segments above it are left out.
+          num_segments: G, static; a row's segments above it are left out.
           deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
@@ -139,7 +147,14 @@ class SequenceModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> StandardizedOutputs:
-        """Returns the head's outputs before `head.center` and `head.scale`; arguments as for `outputs`."""
+        """Returns the head's outputs before center and scale.
+
+        Args:
+          hidden: see `outputs`.
+          segments: see `outputs`.
+          num_segments: see `outputs`.
+          deterministic: see `outputs`.
+        """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic)
 

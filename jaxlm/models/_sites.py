@@ -1,6 +1,6 @@
-"""Places in the network that can be looked at and changed.
+"""Sites: the named values inside a model that can be returned and changed.
 
-Letters: `R` layers, `B` rows, `L` positions, `S` positions attended to, `M` positions of an encoder, `D`
+Letters: `R` layers, `B` rows, `L` positions, `S` positions attended to (of an encoder too), `D`
 width, `N` query heads, `K` key/value heads, `H` head width.
 """
 
@@ -12,40 +12,41 @@ from jaxlm.typing import Array
 
 
 class Site(enum.StrEnum):
-    """A place in the network: every block has one of each, but for the embeddings.
+    """A named value inside a model. Every block has each of them, except the embeddings.
 
-    Where norms come before a sub-layer, `RESIDUAL = BLOCK_INPUT + ATTENTION_OUTPUT + FEED_FORWARD_OUTPUT`, in
-    a decoder with cross-attention plus `CROSS_ATTENTION_OUTPUT`.
+    With pre-norm blocks, `RESIDUAL = BLOCK_INPUT + ATTENTION_OUTPUT + FEED_FORWARD_OUTPUT`, in a decoder with
+    cross-attention plus `CROSS_ATTENTION_OUTPUT`.
 
     Attributes:
-      EMBEDDINGS: `Float[B L D]` the stream that the first block reads: tokens and positions, after norm and
-        dropout. It has one layer, 0.
-      BLOCK_INPUT: `Float[B L D]` the stream before a block, which is `RESIDUAL` of the block before.
-      QUERIES: `Float[B L N H]` as they meet the keys: normalised and turned, before the scores' factor.
-      KEYS: `Float[B L K H]` likewise; of new tokens, where there is a cache, which keeps them as changed.
-      VALUES: `Float[B L K H]`, likewise.
-      ATTENTION_PROBS: `Float32[B N L S]` before dropout; attention is not fused where they are looked at or
-        changed, and is where other sites are.
-      ATTENTION_OUTPUT: `Float[B L D]` what attention adds to the stream.
-      CROSS_QUERIES: `Float[B L N H]`, of the attention to a memory as those above.
-      CROSS_KEYS: `Float[B M K H]` of the memory. A cache keeps them as changed by the call that is given the
-        memory; a change by a later call is of that call alone.
-      CROSS_VALUES: `Float[B M K H]`, likewise.
-      CROSS_ATTENTION_PROBS: `Float32[B N L M]`.
+      EMBEDDINGS: `Float[B L D]` the input of the first block: token and position embeddings, after norm and
+        dropout. Its only layer is 0.
+      BLOCK_INPUT: `Float[B L D]` the residual stream before a block, which is `RESIDUAL` of the block before.
+      QUERIES: `Float[B L N H]` after norm and rotation, before the factor of the scores.
+      KEYS: `Float[B L K H]` after norm and rotation. With a cache: of the new tokens, and a change is cached.
+      VALUES: `Float[B L K H]`; with a cache as `KEYS`.
+      ATTENTION_PROBS: `Float32[B N L S]` before dropout. Attention is not fused where they are returned or
+        changed; other sites do not prevent it.
+      ATTENTION_OUTPUT: `Float[B L D]` what attention adds to the residual stream.
+      CROSS_QUERIES: `Float[B L N H]` of the attention to a memory.
+      CROSS_KEYS: `Float[B S K H]` of the memory. A change in the call that is given the memory is cached; a
+        change in a later call holds for that call alone.
+      CROSS_VALUES: `Float[B S K H]`, as `CROSS_KEYS`.
+      CROSS_ATTENTION_PROBS: `Float32[B N L S]`.
       CROSS_ATTENTION_OUTPUT: `Float[B L D]`.
-      FEED_FORWARD_OUTPUT: `Float[B L D]` what the feed-forward adds to the stream.
-      RESIDUAL: `Float[B L D]` the stream after a block; the final norm comes behind the last one.
-      ENCODER_EMBEDDINGS: of an encoder-decoder's encoder what `EMBEDDINGS` is of its decoder, and so on.
-      ENCODER_BLOCK_INPUT: likewise.
-      ENCODER_QUERIES: likewise.
-      ENCODER_KEYS: likewise.
-      ENCODER_VALUES: likewise.
-      ENCODER_ATTENTION_PROBS: likewise.
-      ENCODER_ATTENTION_OUTPUT: likewise.
-      ENCODER_FEED_FORWARD_OUTPUT: likewise.
-      ENCODER_RESIDUAL: likewise.
+      FEED_FORWARD_OUTPUT: `Float[B L D]` what the feed-forward adds to the residual stream.
+      RESIDUAL: `Float[B L D]` the residual stream after a block, before the final norm.
+      ENCODER_EMBEDDINGS: `EMBEDDINGS` of an encoder-decoder's encoder.
+      ENCODER_BLOCK_INPUT: `BLOCK_INPUT` of the encoder.
+      ENCODER_QUERIES: `QUERIES` of the encoder.
+      ENCODER_KEYS: `KEYS` of the encoder.
+      ENCODER_VALUES: `VALUES` of the encoder.
+      ENCODER_ATTENTION_PROBS: `ATTENTION_PROBS` of the encoder.
+      ENCODER_ATTENTION_OUTPUT: `ATTENTION_OUTPUT` of the encoder.
+      ENCODER_FEED_FORWARD_OUTPUT: `FEED_FORWARD_OUTPUT` of the encoder.
+      ENCODER_RESIDUAL: `RESIDUAL` of the encoder.
 
     Example:
+      >>> from jaxlm.models import Site
       >>> Site("residual") is Site.RESIDUAL
       True
     """
@@ -75,19 +76,20 @@ class Site(enum.StrEnum):
     ENCODER_RESIDUAL = "encoder_residual"
 
 
-# The encoder's sites, by the names that a stack of blocks of its own has for them.
-OF_ENCODER = {site: Site(site.removeprefix("encoder_")) for site in Site if site.startswith("encoder_")}
+# From the encoder's sites to their names within the encoder's own stack of blocks.
+ENCODER_SITES = {site: Site(site.removeprefix("encoder_")) for site in Site if site.startswith("encoder_")}
 PROBS = (Site.ATTENTION_PROBS, Site.CROSS_ATTENTION_PROBS)
 Sites = tuple[Site, ...]
 
 
 def as_sites(intermediates: Any) -> Sites:
-    """Returns the sites that are asked for, each once.
+    """Returns sites as a tuple, without repetitions.
 
     Raises:
-      UsageError: if something is no site.
+      UsageError: if one of them is not a `Site`.
 
     Example:
+      >>> from jaxlm.models._sites import as_sites
       >>> as_sites(["hidden"])
       Traceback (most recent call last):
       jaxlm.errors.UsageError: a site is one of models.Site: got 'hidden'; they are embeddings, ...
@@ -102,20 +104,25 @@ def as_sites(intermediates: Any) -> Sites:
 
 
 def encoder_sites(sites: Sites) -> Sites:
-    """Returns those of the encoder, by the names that its stack of blocks has for them."""
-    return tuple(OF_ENCODER[site] for site in sites if site in OF_ENCODER)
+    """Returns the encoder's sites among some, by their names within the encoder's own stack of blocks."""
+    return tuple(ENCODER_SITES[site] for site in sites if site in ENCODER_SITES)
 
 
 def decoder_sites(sites: Sites) -> Sites:
-    """Returns those that are not of the encoder."""
-    return tuple(site for site in sites if site not in OF_ENCODER)
+    """Returns the sites among some that are not the encoder's."""
+    return tuple(site for site in sites if site not in ENCODER_SITES)
 
 
 def named_for_encoder(values: dict[Site, Array]) -> dict[Site, Array]:
-    """Returns what an encoder's stack of blocks showed, by the names that the whole model has for it."""
+    """Returns values of the encoder's own stack of blocks under the sites' names in the whole model."""
     return {Site(f"encoder_{site}"): array for site, array in values.items()}
 
 
 def check_site(site: Any) -> None:
+    """Refuses anything but a `Site`.
+
+    Raises:
+      UsageError: if it is none.
+    """
     if not isinstance(site, Site):
         raise UsageError(f"a site is one of models.Site: got {site!r}; they are {', '.join(Site)}")

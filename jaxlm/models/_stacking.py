@@ -1,4 +1,4 @@
-"""Parameters of blocks, one by one or stacked for a scan."""
+"""Conversion of block parameters: one by one, or stacked for a scan."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,21 +8,23 @@ import jax.numpy as jnp
 
 from jaxlm.models._transformer import block_name
 
-# What holds blocks among a model's parameters: the body, or the two sides of an encoder-decoder.
+# The parameters that contain blocks: the body, or the two sides of an encoder-decoder.
 BODY = "body"
 BODIES = (BODY, "encoder", "decoder")
 
 
 def stack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the parameters of an unrolled model as `scan_layers=True` keeps them.
+    """Returns the parameters of an unrolled model in the form of `scan_layers=True`.
 
-    The blocks `body.block_00`, `body.block_01`, ... become one `body.blocks` of arrays with a leading axis;
-    of an encoder-decoder those of `encoder` and of `decoder`.
+    The blocks `body.block_00`, `body.block_01`, ... become one `body.blocks`, whose arrays have a leading
+    axis; in an encoder-decoder the blocks of `encoder` and `decoder`.
 
     Args:
       params: the "params" of a model.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import stack_blocks
       >>> kernels = {"block_00": {"kernel": jnp.zeros(3)}, "block_01": {"kernel": jnp.ones(3)}}
       >>> stack_blocks({"body": kernels})["body"]["blocks"]["kernel"].shape
       (2, 3)
@@ -39,12 +41,14 @@ def _stacked(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unstack_blocks(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the parameters of a scanned model as `scan_layers=False` keeps them; undoes `stack_blocks`.
+    """Returns the parameters of a scanned model in the form of `scan_layers=False`; undoes `stack_blocks`.
 
     Args:
       params: the "params" of a model.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.models import unstack_blocks
       >>> params = unstack_blocks({"body": {"blocks": {"kernel": jnp.zeros((2, 3))}}})
       >>> sorted(params["body"])
       ['block_00', 'block_01']

@@ -1,4 +1,4 @@
-"""Pure array maths on floor 1: products, attention, norms, dropout and the tiled cross-entropy."""
+"""Pure functions of arrays: products, attention, norms, dropout and the tiled cross-entropy."""
 
 from jaxlm.ops._activations import gelu, gelu_tanh, silu
 from jaxlm.ops._attention import attention
@@ -13,7 +13,7 @@ from jaxlm.ops._ensembles import Combine, Disagreement, disagreement, mixture_lo
 from jaxlm.ops._linear import linear
 from jaxlm.ops._log_probs import TopK, gather_log_probs, gather_logits, token_log_probs, top_k_log_probs
 from jaxlm.ops._masks import attention_mask
-from jaxlm.ops._next_tokens import NextTokenTargets, next_token_targets, predicted
+from jaxlm.ops._next_tokens import NextTokenTargets, next_token_targets, predicted_mask
 from jaxlm.ops._noise import (
     key_words,
     multiply_high,
@@ -85,7 +85,7 @@ __all__ = [
     "position_bits",
     "position_normals",
     "positions_from_segments",
-    "predicted",
+    "predicted_mask",
     "rms_norm",
     "rotary",
     "rotary_frequencies",

@@ -1,6 +1,6 @@
-"""Nonlinearities in float32 whatever the dtype, written so that forward and backward vectorise.
+"""Activations, computed in float32 for every dtype, in forms that XLA vectorises on a CPU.
 
-Only the inputs are kept for the backward pass, which computes the slope from them.
+Only the inputs are stored for the backward pass, which computes the derivative from them.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def _tanh_argument(values: Array) -> Array:
 
 
 def _with_slope(slope: Callable[[Array], Array]) -> Callable[[Callable], Callable]:
-    """A decorator: the derivative is `slope` of the float32 inputs, which the backward pass keeps."""
+    """Returns a decorator that gives a function the derivative `slope`, a function of the float32 inputs."""
 
     def sloped(inputs: Array, change: Array) -> Array:
         return (change.astype(jnp.float32) * slope(inputs.astype(jnp.float32))).astype(inputs.dtype)
@@ -70,7 +70,7 @@ def _with_slope(slope: Callable[[Array], Array]) -> Callable[[Callable], Callabl
 def gelu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns `x Phi(x)`, with Phi the standard normal's distribution function.
 
-    The exact form (erf), in float32 whatever the dtype. Within 1e-6 of `jax.nn.gelu(inputs,
+    The exact form (erf), computed in float32 for every dtype. Within 1e-6 of `jax.nn.gelu(inputs,
     approximate=False)`, whose complementary error function branches and takes two to three times as long
     on CPU.
 
@@ -81,6 +81,8 @@ def gelu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
       An array of the inputs' shape and dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gelu
       >>> gelu(jnp.array([0.0, 100.0])).tolist()
       [0.0, 100.0]
 
@@ -95,8 +97,8 @@ def gelu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
 def gelu_tanh(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, the approximation of the GELU.
 
-    In float32 whatever the dtype, as `x` times a logistic function, which it equals. In bfloat16 it takes
-    half the time of `jax.nn.gelu`, which rounds after each of its steps.
+    Computed in float32 for every dtype, as the equivalent product of `x` and a logistic function. In bfloat16
+    it takes half the time of `jax.nn.gelu`, which rounds after each step.
 
     Args:
       inputs: `Float[...]`.
@@ -105,6 +107,8 @@ def gelu_tanh(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
       An array of the inputs' shape and dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gelu_tanh
       >>> [round(value, 4) for value in gelu_tanh(jnp.array([0.0, 1.0, 100.0])).tolist()]
       [0.0, 0.8412, 100.0]
 
@@ -117,7 +121,7 @@ def gelu_tanh(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
 
 @_with_slope(_silu_slope)
 def silu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Returns `x / (1 + exp(-x))`, in float32 whatever the dtype.
+    """Returns `x / (1 + exp(-x))`, computed in float32 for every dtype.
 
     Args:
       inputs: `Float[...]`.
@@ -126,6 +130,8 @@ def silu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
       An array of the inputs' shape and dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import silu
       >>> [round(value, 4) for value in silu(jnp.array([0.0, 1.0, 100.0])).tolist()]
       [0.0, 0.7311, 100.0]
 

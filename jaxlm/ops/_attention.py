@@ -17,7 +17,8 @@ from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key
 
 Implementation = Literal["auto", "xla", "cudnn"]
-# Of rows this long, causal attention is computed in so many parts, each without the keys behind it.
+# Causal attention over rows of at least LONG positions is computed in NUM_PARTS blocks of queries, each over
+# the keys up to its end: half of the scores are hidden anyway.
 LONG, NUM_PARTS = 512, 4
 
 
@@ -35,9 +36,8 @@ def attention(
     dropout_rng: Key[Array, ""] | None = None,
     implementation: Implementation = "auto",
     require_fused: bool = False,
-    return_probs: bool = False,
     change_probs: Callable[[Float[Array, "B N L S"]], Float[Array, "B N L S"]] | None = None,
-) -> Float[Array, "B L N H"] | tuple[Float[Array, "B L N H"], Float[Array, "B N L S"]]:
+) -> Float[Array, "B L N H"]:
     """Returns `softmax(scale * query key^T + bias) value`, each query over the keys it may attend to.
 
     Query head `n` reads key/value head `n // (N / K)`. With a soft cap `c` the scores are `c tanh(scores /
@@ -46,31 +46,32 @@ def attention(
 
     Args:
       query: `Float[B L N H]`.
-      key: `Float[B S K H]`; `K` divides `N`.
+      key: `Float[B S K H]`, where `K` divides `N`.
       value: `Float[B S K H]`.
       mask: `Bool[B 1|N 1|L S]`, True = may attend; None for everything.
       bias: `Float[B|1 N|1 L S]`, added to the scores; None for 0.
-      is_causal: S is L, and no query attends to a key behind it. Without a mask those keys are hidden here,
-        which cuDNN does without reading a mask; a mask hides them itself, and they need not be computed.
+      is_causal: whether each query attends only to keys up to its own position (S is L). With a mask, the
+        mask must already hide the later keys; the flag then saves computing their scores. Without one,
+        they are hidden here, and cuDNN does so without reading a mask.
       scale: factor of the scores; None for `1 / sqrt(H)`.
       softcap: bound of the scores, or None.
       dropout_rate: probability that an attention probability is zeroed.
       dropout_rng: PRNG key, consumed; needed where `dropout_rate > 0`.
-      implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": the fused one on a GPU where its
-        limits hold. With `derivatives("any")` each of them is "xla".
-      require_fused: makes it an error that the fused implementation cannot be used.
-      return_probs: also return the float32 probabilities, before dropout.
-      change_probs: what makes other probabilities of them, which are used and returned in their place; None:
-        nothing.
+      implementation: "xla", "cudnn" (fused, on NVIDIA GPUs) or "auto": "cudnn" on a GPU where its limits
+        hold, else "xla". With `derivatives("any")` all three mean "xla".
+      require_fused: whether to raise where the fused implementation cannot be used.
+      change_probs: a function of the float32 probabilities `Float[B N L S]`, before dropout; those that it
+        returns weigh the values (return the same ones to look at them only). None: they are not shown.
 
     Returns:
-      `Float[B L N H]` in the query's dtype, or that and the probabilities `Float[B N L S]`.
+      `Float[B L N H]` in the query's dtype.
 
     Raises:
-      ConfigError: if heads do not divide, a key is missing, or the fused implementation is asked for where
-        it cannot be used.
+      ValueError: if K does not divide N, a dropout key is missing, or `require_fused` contradicts "xla".
+      ConfigError: if the fused implementation is required and cannot be used.
 
     Example:
+      >>> from jaxlm.ops import attention
       >>> import jax.numpy as jnp
       >>> query, key = jnp.zeros((1, 1, 1, 2)), jnp.zeros((1, 2, 1, 2))
       >>> attention(query, key, jnp.arange(4.0).reshape(1, 2, 1, 2)).tolist()
@@ -88,15 +89,21 @@ def attention(
         raise ValueError(f"attention with dropout_rate={dropout_rate} needs dropout_rng")
     if implementation == "xla" and require_fused:
         raise ValueError('attention: require_fused contradicts implementation="xla"; drop one of them')
-    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    rate, needs_probs = float(dropout_rate), return_probs or change_probs is not None
+    factor = float(query.shape[-1] ** -0.5 if scale is None else scale)
+    rate = float(dropout_rate)
     if implementation != "xla":
-        options = {"softcap": softcap, "dropout_rate": rate, "return_probs": needs_probs}
-        reason = reason_not_fused(query, key, has_bias=bias is not None, **options)
+        reason = reason_not_fused(
+            query,
+            key,
+            softcap=softcap,
+            dropout_rate=rate,
+            needs_probs=change_probs is not None,
+            has_bias=bias is not None,
+        )
         log_choice(query.shape, query.dtype.name, reason)
         if reason is None:
             with forward_mode_hint():
-                return fused_attention(query, key, value, mask, scale, is_causal=is_causal)
+                return fused_attention(query, key, value, mask, factor, is_causal=is_causal)
         if require_fused or (implementation == "cudnn" and not forward_mode_requested()):
             raise ConfigError(
                 f"attention {list(query.shape)} {query.dtype} cannot be fused: {reason}; "
@@ -104,14 +111,12 @@ def attention(
             )
     if is_causal and mask is None:
         mask = jnp.tril(jnp.ones((1, 1, query.shape[1], key.shape[1]), bool))
-    words = key_words(dropout_rng) if rate else None
-    settings = Settings(scale, softcap, rate)
-    if needs_probs:
-        probs = attention_probs(query, key, mask, bias, settings)
-        probs = probs if change_probs is None else change_probs(probs)
-        outputs = weighted_values(probs, value, words, settings)
-        return (outputs, probs) if return_probs else outputs
-    # An accelerator would rather have one large product than four of half the work.
+    words = key_words(dropout_rng) if rate and dropout_rng is not None else None
+    settings = Settings(factor, softcap, rate)
+    if change_probs is not None:
+        probs = change_probs(attention_probs(query, key, mask, bias, settings))
+        return weighted_values(probs, value, words, settings)
+    # On a CPU only: an accelerator is faster with one large product than with four of half the work.
     if is_causal and not rate and query.shape[1] >= LONG and current_target().platform == "cpu":
         return _causal_in_parts(query, key, value, mask, bias, settings)
     return dense_attention(query, key, value, mask, bias, words, settings)
@@ -123,7 +128,7 @@ def _causal_in_parts(query, key, value, mask, bias, settings: Settings) -> Array
     def rows(array: Array | None, start: int, end: int) -> Array | None:
         if array is None:
             return None
-        # What is one row for all queries is that of each part too.
+        # A mask or bias of one row holds for every query, so for the queries of each part too.
         return array[..., :end] if array.shape[2] == 1 else array[:, :, start:end, :end]
 
     length = query.shape[1]

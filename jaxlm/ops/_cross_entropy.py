@@ -1,4 +1,4 @@
-"""Cross-entropy over a vocabulary, tile by tile over the tokens, its gradient from the same tiles."""
+"""Cross-entropy over a vocabulary in tiles of tokens, with the gradient computed in the same pass."""
 
 from functools import partial
 from typing import NamedTuple
@@ -17,16 +17,20 @@ class CrossEntropy(NamedTuple):
     """Sums and counts of a cross-entropy.
 
     Attributes:
-      loss_sum: weighted sum of the losses in nats, smoothing and z-loss included: the one to differentiate.
+      loss_sum: weighted sum of the losses in nats, smoothing and z-loss included; differentiate this one.
       weight: sum of the weights.
       nll: `Float[M]` negative log-likelihoods of the targets in nats; 0 where the weight is 0. No gradient.
-      correct: `Bool[M]`, True where the target is the most likely token (the first of equals).
+      correct: `Bool[M]`, True where the target is the most likely id (the lowest of equally likely ones).
     """
 
     loss_sum: Float[Array, ""]
     weight: Float[Array, ""]
     nll: Float[Array, " M"]
     correct: Bool[Array, " M"]
+
+
+# Features, targets, weights and smoothing of the rows of a tile.
+_Tile = tuple[Array, Array, Array, Array | None]
 
 
 class _Options(NamedTuple):
@@ -48,22 +52,22 @@ def tiled_cross_entropy(
     z_loss: float = 0.0,
     softcap: float | None = None,
 ) -> CrossEntropy:
-    """Returns the weighted cross-entropy of `features @ kernel.T + bias`, at most `[tile, V]` at once.
+    """Returns the weighted cross-entropy of `features @ kernel.T + bias`, `tile` rows at a time.
 
-    With `p = softmax(logits)`, `lse` the log of its denominator and `s` the smoothing, a row's loss is
-    `-(1 - s) log p[target] - s mean_v log p[v] + z_loss lse^2`. Because the whole is a weighted sum, the
-    gradients of features, kernel and bias come from the same pass over the tiles, and the backward pass
-    only scales them. Operands keep the features' dtype; logits, sums and the kernel's gradient are float32.
+    With `p = softmax(logits)`, `lse` the log of its denominator and `s` the smoothing, the loss of a row is
+    `-(1 - s) log p[target] - s mean_v log p[v] + z_loss lse^2`. The forward pass also computes the gradients
+    of features, kernel and bias, tile by tile, and the backward pass only scales them: the result is a
+    weighted sum. Products have the features' dtype; logits, sums and the kernel's gradient are float32.
 
     Args:
-      features: `Float[M D]`, what is multiplied with the output kernel.
+      features: `Float[M D]`, which are multiplied with the output kernel.
       kernel: `Float[V D]` output kernel, cast to the features' dtype.
       bias: `Float[V]` or None.
-      targets: `Int[M]` ids in [0, V); anything where the weight is 0. An id out of range gives NaN.
-      weights: `Float[M]`; rows of weight 0 contribute exactly 0, forward and backward, whatever they hold.
+      targets: `Int[M]` ids in [0, V); any value where the weight is 0. An id out of range gives NaN.
+      weights: `Float[M]`; rows of weight 0 contribute exactly 0 to sums and gradients, even if they hold NaN.
       tile: rows of logits held at once.
-      label_smoothing: share of the target's probability spread over the vocabulary, in [0, 1); or
-        `Float[M]`, a share in [0, 1] for each row, through which no gradient goes.
+      label_smoothing: share of the target's probability that is spread over the vocabulary, in [0, 1); or
+        `Float[M]`, a share in [0, 1] for each row, to which no gradient flows.
       z_loss: factor of the squared log-partition.
       softcap: bound of the logits, or None; see `apply_softcap`.
 
@@ -74,6 +78,8 @@ def tiled_cross_entropy(
       ValueError: if `tile` is not positive, `label_smoothing` is outside [0, 1) or `z_loss` is negative.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import tiled_cross_entropy
       >>> result = tiled_cross_entropy(jnp.ones((1, 2)), jnp.zeros((4, 2)), None, jnp.array([1]), jnp.ones(1))
       >>> round(float(result.loss_sum), 4)
       1.3863
@@ -85,23 +91,25 @@ def tiled_cross_entropy(
     """
     if tile < 1:
         raise ValueError(f"tile is a positive number of rows, got {tile}")
-    by_row = None
+    by_row, for_all = None, None
     if isinstance(label_smoothing, jax.Array):
-        by_row, label_smoothing = lax.stop_gradient(label_smoothing.astype(jnp.float32)), None
-    elif not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
+        by_row = lax.stop_gradient(label_smoothing.astype(jnp.float32))
+    else:
+        for_all = float(label_smoothing)
+        if not 0.0 <= for_all < 1.0:
+            raise ValueError(f"label_smoothing lies in [0, 1), got {label_smoothing}")
     if z_loss < 0.0:
         raise ValueError(f"z_loss is not negative, got {z_loss}")
-    options = _Options(tile, None if by_row is not None else float(label_smoothing), float(z_loss), softcap)
+    options = _Options(tile, for_all, float(z_loss), softcap)
     loss_sum, nll, correct = _cross_entropy(features, kernel, bias, targets, weights, by_row, options)
     return CrossEntropy(loss_sum, weights.sum(), lax.stop_gradient(nll), correct)
 
 
 def _plain_cross_entropy(features, kernel, bias, targets, weights, smoothing, options):
-    """Returns (loss_sum, nll, correct); a gradient by JAX's rules computes each tile's logits again."""
+    """Returns (loss_sum, nll, correct). Its derivatives by JAX's rules compute each tile's logits again."""
     head = _Head(kernel.astype(features.dtype), bias)
 
-    def body(loss_sum, tile):
+    def body(loss_sum, tile: _Tile):
         rows = _tile_losses(head, *tile, options)
         return loss_sum + rows.weighted.sum(), (rows.nll, rows.correct)
 
@@ -114,7 +122,7 @@ def _plain_cross_entropy(features, kernel, bias, targets, weights, smoothing, op
 def _cross_entropy_forward(features, kernel, bias, targets, weights, smoothing, options):
     head = _Head(kernel.astype(features.dtype), bias)
 
-    def body(carry, tile):
+    def body(carry, tile: _Tile):
         loss_sum, kernel_gradient, bias_gradient = carry
         tile_features, tile_targets, tile_weights, _ = tile
         rows = _tile_losses(head, *tile, options)
@@ -137,7 +145,8 @@ def _cross_entropy_forward(features, kernel, bias, targets, weights, smoothing, 
     loss_sum, kernel_gradient, bias_gradient = carry
     nll, correct, losses, features_gradient = outputs
     kernel_gradient = kernel_gradient.astype(kernel.dtype)
-    bias_gradient = None if bias is None else bias_gradient.astype(bias.dtype)
+    if bias is not None and bias_gradient is not None:
+        bias_gradient = bias_gradient.astype(bias.dtype)
     return (loss_sum, nll, correct), (features_gradient, kernel_gradient, bias_gradient, losses)
 
 
@@ -188,10 +197,10 @@ def _tile_losses(
     rows = jnp.arange(targets.shape[0])
     target_logits = logits.at[rows, targets].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     nll = jnp.where(counts, log_partition - target_logits, 0.0)
-    # What a row of weight 0 is smoothed by may be anything too.
-    smooth = options.label_smoothing if smoothing is None else jnp.where(counts, smoothing, 0.0)
+    # The smoothing of a row of weight 0 may be anything too, NaN among it.
+    smooth = (options.label_smoothing or 0.0) if smoothing is None else jnp.where(counts, smoothing, 0.0)
     losses = nll
-    if smoothing is not None or smooth:
+    if smoothing is not None or options.label_smoothing:
         losses = (1.0 - smooth) * losses + smooth * (log_partition - logits.mean(-1))
     if options.z_loss:
         losses = losses + options.z_loss * jnp.square(log_partition)
@@ -201,7 +210,7 @@ def _tile_losses(
 
 
 def _first_of_highest(logits: Array, targets: Array, target_logits: Array) -> Array:
-    """Whether each target is the argmax: two maxima, which vectorise where an argmax does not."""
+    """Returns whether each target is the argmax, by two maxima: an argmax is not vectorised on a CPU."""
     vocabulary = lax.broadcasted_iota(targets.dtype, logits.shape, 1)
     earlier = jnp.where(vocabulary < targets[:, None], logits, -jnp.inf).max(-1)
     return (target_logits >= logits.max(-1)) & (target_logits > earlier)
@@ -210,7 +219,7 @@ def _first_of_highest(logits: Array, targets: Array, target_logits: Array) -> Ar
 def _logit_gradient(rows: _Rows, targets: Array, weights: Array, options: _Options) -> Array:
     probs = jnp.exp(rows.logits - rows.log_partition[:, None])
     vocabulary = lax.broadcasted_iota(targets.dtype, probs.shape, 1)
-    smooth = rows.smoothing if options.label_smoothing is not None else rows.smoothing[:, None]
+    smooth = rows.smoothing[:, None] if isinstance(rows.smoothing, jax.Array) else rows.smoothing
     wanted = jnp.where(vocabulary == targets[:, None], 1.0 - smooth, 0.0) + smooth / probs.shape[-1]
     if options.z_loss:
         probs = probs * (1.0 + 2.0 * options.z_loss * rows.log_partition)[:, None]
@@ -221,7 +230,7 @@ def _logit_gradient(rows: _Rows, targets: Array, weights: Array, options: _Optio
 
 
 def _over_tiles(body, start, arrays: tuple, tile: int):
-    """Folds `body` over tiles of rows, the last one filled up with rows of weight 0."""
+    """Returns the scan of `body` over tiles of rows; the last tile is padded with rows of weight 0."""
     num_rows = arrays[0].shape[0]
     if num_rows <= tile:
         return body(start, arrays)

@@ -1,10 +1,10 @@
 """Attention that holds the `[L, S]` weights of every head, with a gradient written by hand.
 
-Heads come first inside, `[B N L H]`, and the query heads of a group lie below each other in its products,
-`[B, K, (N / K) * L, H]`. Softmax weights stay unnormalised, `E = exp(scores - max)`: the factor of each
-row, one over its sum, goes to the `[.., H]` side of the products, one pass fewer over `[L, S]` in each
-direction. Likewise the gradients of keys and values are computed transposed, so that the operand that is
-turned in memory is the small one.
+Inside, heads come first, `[B N L H]`, and the query heads that share a key head are stacked along the rows
+of one product, `[B, K, (N / K) * L, H]`. The softmax weights stay unnormalised, `exp(scores - max)`: the
+division by each row's sum is applied to the outputs `[.., H]` instead, which saves a pass over `[L, S]` in
+each direction. The gradients of keys and values are computed transposed, so that the small operand is the
+one that is transposed in memory.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from jaxlm.typing import Array
 
 
 class Settings(NamedTuple):
-    """What is fixed at trace time: factor and bound of the scores, and the share of weights dropped."""
+    """What is static: factor and bound of the scores, and the dropout rate of the weights."""
 
     scale: float
     softcap: float | None
@@ -36,22 +36,37 @@ def _plain_attention(
     words: Array | None,
     settings: Settings,
 ) -> Array:
-    """Returns the outputs `[B L N H]` in the query's dtype; `words` are those of the dropout's key."""
+    """Returns the outputs `[B L N H]` in the query's dtype; `words` are the dropout key's, or None."""
     return _forward(query, key, value, mask, bias, words, settings)[0]
 
 
 def attention_probs(
     query: Array, key: Array, mask: Array | None, bias: Array | None, settings: Settings
 ) -> Array:
-    """Returns the float32 probabilities `[B N L S]` before dropout, differentiable by JAX's own rules."""
+    """Returns the float32 probabilities `[B N L S]` before dropout; JAX's own rules differentiate them.
+
+    Args:
+      query: `[B L N H]`.
+      key: `[B S K H]`.
+      mask: True = may attend, or None.
+      bias: added to the scores, or None.
+      settings: factor and bound of the scores.
+    """
     exponentials = _exponentials(_heads_first(query), _heads_first(key), mask, bias, settings)
     return exponentials * _inverse_sums(exponentials)
 
 
 def weighted_values(probs: Array, value: Array, words: Array | None, settings: Settings) -> Array:
-    """Returns the outputs `[B L N H]` of given probabilities after dropout, differentiable by JAX's rules."""
-    kept = _dropped(probs, words, settings).astype(value.dtype)
-    outputs = _weighted(kept, _heads_first(value)) * _rescale(settings)
+    """Returns the outputs `[B L N H]` of given probabilities after dropout, by JAX's own derivatives.
+
+    Args:
+      probs: `[B N L S]`.
+      value: `[B S K H]`.
+      words: of the dropout's key, or None.
+      settings: the dropout rate.
+    """
+    weights = _dropped(probs, words, settings).astype(value.dtype)
+    outputs = _weighted(weights, _heads_first(value)) * _rescale(settings)
     return outputs.swapaxes(1, 2).astype(value.dtype)
 
 
@@ -90,7 +105,7 @@ dense_attention = with_backward(_plain_attention, _forward, _backward, static=(6
 def _exponentials(
     query: Array, key: Array, mask: Array | None, bias: Array | None, settings: Settings
 ) -> Array:
-    """`exp(scores - max)` `[B N L S]` in float32, 0 where the mask forbids."""
+    """Returns `exp(scores - max)` in float32, `[B N L S]`, 0 where the mask is False."""
     scores = _scores(query, key, settings)
     scores = scores if bias is None else scores + bias.astype(jnp.float32)
     bounded = scores if mask is None else jnp.where(mask, scores, np.finfo(np.float32).min)
@@ -99,7 +114,7 @@ def _exponentials(
 
 
 def _inverse_sums(exponentials: Array) -> Array:
-    """One over the sum of each row, 1 for the empty ones."""
+    """Returns one over the sum of each row, and 1 for rows whose sum is 0."""
     sums = exponentials.astype(jnp.float32).sum(-1, keepdims=True)
     return 1.0 / jnp.where(sums == 0.0, 1.0, sums)
 
@@ -112,14 +127,14 @@ def _scores(query: Array, key: Array, settings: Settings) -> Array:
 
 
 def _summed_like(gradient: Array, bias: Array) -> Array:
-    """The gradient of what was broadcast to `[B N L S]`, summed over the axes along which it was."""
+    """Returns the gradient of a bias: summed over the axes along which the bias was broadcast."""
     axes = tuple(axis for axis in range(4) if bias.shape[axis] == 1 != gradient.shape[axis])
     return gradient.sum(axes, keepdims=True).astype(bias.dtype)
 
 
 def _dropped(weights: Array, words: Array | None, settings: Settings) -> Array:
-    """Zeroes a share of the weights; `_rescale` makes up for it on the outputs' side."""
-    if not settings.dropout_rate:
+    """Zeroes a share of the weights; the outputs are multiplied by `_rescale` instead of the weights."""
+    if not settings.dropout_rate or words is None:
         return weights
     return jnp.where(
         dropout_mask(words, weights.shape, settings.dropout_rate), weights, jnp.zeros_like(weights)
@@ -135,23 +150,23 @@ def _heads_first(array: Array) -> Array:
 
 
 def _against(queries: Array, keys: Array) -> Array:
-    """Each query row times each key row of its group: `[B N L H], [B K S H] -> [B N L S]`."""
+    """Returns each query row times each key row of its head: `[B N L H], [B K S H] -> [B N L S]`."""
     outputs = product(_stacked(queries, keys), keys, 3, 3, num_batch_axes=2)
     return outputs.reshape(*queries.shape[:3], keys.shape[2])
 
 
 def _weighted(weights: Array, keys: Array) -> Array:
-    """The weighted sums of the group's rows: `[B N L S], [B K S H] -> [B N L H]`."""
+    """Returns weighted sums of the key head's rows: `[B N L S], [B K S H] -> [B N L H]`."""
     outputs = product(_stacked(weights, keys), keys, 3, 2, num_batch_axes=2)
     return outputs.reshape(*weights.shape[:3], keys.shape[3])
 
 
 def _summed_over_queries(queries: Array, weights: Array, keys: Array) -> Array:
-    """The sums of query rows by key: `[B N L H], [B N L S] -> [B S K H]`, in the dtype of the keys."""
+    """Returns each key's weighted sum of query rows: `[B N L H], [B N L S] -> [B S K H]`."""
     outputs = product(_stacked(queries, keys), _stacked(weights, keys), 2, 2, num_batch_axes=2)
     return outputs.transpose(0, 3, 1, 2).astype(keys.dtype)
 
 
 def _stacked(array: Array, keys: Array) -> Array:
-    """The query heads of each group below each other: `[B N L X] -> [B, K, (N / K) * L, X]`."""
+    """Stacks the query heads that share a key head along the rows: `[B N L X] -> [B, K, (N / K) * L, X]`."""
     return array.reshape(array.shape[0], keys.shape[1], -1, array.shape[3])

@@ -1,7 +1,7 @@
-"""Which derivatives operations have: gradients by hand-written backward passes, or all kinds by JAX's rules.
+"""The derivatives of operations: gradients by custom backward passes, or all derivatives by JAX's rules.
 
-JAX has no forward-mode derivative (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) of a function with a backward
-pass of its own. Where one is asked for, the same function is computed without that pass.
+JAX has no forward-mode derivative (`jax.jvp`, `jax.jacfwd`, `jax.linearize`) of a function with a custom
+backward pass. Where forward mode is requested, the functions are used without their custom backward pass.
 """
 
 import functools
@@ -13,8 +13,8 @@ import jax
 
 Derivatives = Literal["reverse", "any"]
 
-# Part of the key of JAX's caches: a jitted function is traced once for each value.
-_WANTED = jax.make_user_context("reverse")
+# A JAX context: it is part of the cache key of jitted functions, which are traced once for each value.
+_MODE = jax.make_user_context("reverse")
 _REMEDY = (
     "jaxlm's operations have hand-written backward passes, which forward mode (jax.jvp, jax.jacfwd, "
     'jax.linearize) cannot use: decorate what you differentiate with @jaxlm.ops.derivatives("any")'
@@ -23,16 +23,17 @@ _REMEDY = (
 
 @contextmanager
 def derivatives(wanted: Derivatives) -> Iterator[None]:
-    """Sets which derivatives the operations of this library have, and with them every model and its head.
+    """Sets which derivatives the operations of this library have, and with them all models.
 
     "reverse", the default, is for training: gradients (`jax.grad`, `jax.vjp`, `jax.jacrev`), which the
-    operations compute by backward passes of their own. "any" adds forward mode (`jax.jvp`, `jax.jacfwd`,
-    `jax.linearize`): JAX differentiates the plain operations, attention is never fused, and a gradient takes
-    more memory. Values are the same; gradients too, up to rounding, which in bfloat16 is that of each
-    product's gradient. `jax.jvp(jax.grad(f), ...)` works with both, except through fused attention.
+    operations compute by custom backward passes. "any" adds forward mode (`jax.jvp`, `jax.jacfwd`,
+    `jax.linearize`): JAX differentiates the plain operations, attention is never fused, and gradients take
+    more memory. Values are equal in both modes, and gradients are equal up to rounding (in bfloat16, the
+    rounding of each product's gradient). `jax.jvp(jax.grad(f), ...)` works in both modes, except through
+    fused attention.
 
-    It is a decorator of the function that is differentiated, and a context. What counts is where the
-    function is traced, not where it is defined; jitted functions are traced anew for another mode.
+    It is a context manager and a decorator of the function that is differentiated. The mode counts where a
+    function is traced, not where it is defined; jitted functions are traced again for another mode.
 
     Args:
       wanted: "reverse" or "any".
@@ -41,6 +42,7 @@ def derivatives(wanted: Derivatives) -> Iterator[None]:
       ValueError: if `wanted` is another word.
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import ops
       >>> @ops.derivatives("any")
@@ -58,29 +60,34 @@ def derivatives(wanted: Derivatives) -> Iterator[None]:
     """
     if wanted not in get_args(Derivatives):
         raise ValueError(f"derivatives are 'reverse' or 'any': got {wanted!r}")
-    with _WANTED(wanted):
+    with _MODE(wanted):
         yield
 
 
 def forward_mode_requested() -> bool:
-    """Returns whether operations are to be differentiable by JAX's own rules alone.
+    """Returns whether the mode is "any", in which operations have no custom backward passes.
 
     Example:
+      >>> from jaxlm.ops import derivatives
+      >>> from jaxlm.ops._derivatives import forward_mode_requested
       >>> with derivatives("any"):
       ...     forward_mode_requested()
       True
     """
-    return _WANTED.value == "any"
+    return _MODE.value == "any"
 
 
 @contextmanager
 def forward_mode_hint() -> Iterator[None]:
-    """Adds a line to JAX's refusal of forward mode that says how to have it.
+    """A context that adds a hint to JAX's error about forward mode: how to enable it.
 
-    JAX refuses within this context where a function is differentiated as it is; of a jitted one it refuses
-    later, by its own words alone.
+    JAX raises the error inside this context only if the differentiated function is not jitted.
+
+    Raises:
+      TypeError: JAX's error, with the hint as a note.
 
     Example:
+      >>> from jaxlm.ops._derivatives import forward_mode_hint
       >>> with forward_mode_hint():
       ...     raise TypeError("can't apply forward-mode autodiff")
       Traceback (most recent call last):
@@ -102,16 +109,18 @@ def with_backward(
     *,
     static: tuple[int, ...] = (),
 ) -> Callable[..., Any]:
-    """Returns the function with a backward pass of its own, which `derivatives("any")` leaves out.
+    """Returns the function with a custom backward pass, which is not used under `derivatives("any")`.
 
     Args:
       function: of arrays; differentiable by JAX's rules.
-      forward: as `jax.custom_vjp` takes it; calls no function that was made here, so that JAX finds the
-        forward-mode derivatives of its gradient.
-      backward: likewise.
-      static: places of the arguments that are no arrays.
+      forward: as for `jax.custom_vjp`. It must not call functions returned by `with_backward`, so that JAX
+        can compute forward-mode derivatives of the gradient.
+      backward: as for `jax.custom_vjp`, with the same restriction.
+      static: indices of the arguments that are not arrays.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.ops._derivatives import with_backward
       >>> def square(number):
       ...     return number * number
       >>> def forward(number):

@@ -1,4 +1,4 @@
-"""How far a key is from a query, in few buckets; and positions as waves."""
+"""Buckets of distances between positions, as in T5; and sinusoidal position embeddings."""
 
 import functools
 
@@ -11,20 +11,22 @@ from jaxlm.typing import Array, Int
 def distance_buckets(
     distances: Int[Array, "*batch"], *, num_buckets: int, max_distance: int, causal: bool
 ) -> Int[Array, "*batch"]:
-    """Returns the bucket of each distance: one each for short ones, then wider ones up to `max_distance`.
+    """Returns the bucket of each distance: one for each short distance, wider ones up to `max_distance`.
 
-    Of `n` buckets the first `n // 2` are for the distances below that number; the others divide those up to
-    `max_distance` evenly by their logarithm, and the last one holds all beyond. If `causal`, all buckets are
-    for keys that are not later than their query, and later ones count as 0 away; else half of them are for
-    these and the other half for later ones.
+    For a direction with `n` buckets, distances below `n // 2` have a bucket each; the others divide the
+    distances up to `max_distance` evenly on a logarithmic scale, and the last one also holds all larger
+    distances. If `causal`, all buckets are for keys not later than their query, and later keys count as
+    distance 0; else half of the buckets are for earlier keys and half for later ones.
 
     Args:
       distances: `Int[...]`, the key's position less the query's.
       num_buckets: of both directions together.
-      max_distance: from which on all distances are one.
-      causal: whether only earlier keys are told apart.
+      max_distance: all distances from here on share a bucket.
+      causal: whether buckets are for earlier keys only.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import distance_buckets
       >>> distances = jnp.array([-200, -3, 0, 3])
       >>> distance_buckets(distances, num_buckets=8, max_distance=16, causal=False).tolist()
       [3, 2, 0, 6]
@@ -43,7 +45,7 @@ def distance_buckets(
 
 @functools.lru_cache(maxsize=64)
 def _table(num_buckets: int, max_distance: int) -> np.ndarray:
-    """The bucket of 0, 1, ..., `max_distance`; in float32, whose rounding decides at a bucket's edge."""
+    """Returns the buckets of 0, 1, ..., `max_distance`, in float32, whose rounding matters at the edges."""
     exact = num_buckets // 2
     ratios = np.maximum(np.arange(max_distance + 1, dtype=np.float32), 1) / np.float32(exact)
     share = np.log(ratios) / np.float32(np.log(max_distance / exact))
@@ -54,23 +56,24 @@ def _table(num_buckets: int, max_distance: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def sinusoids(num_positions: int, width: int) -> np.ndarray:
-    """Returns `Float32[L D]`: of each position the sines, then the cosines, of waves of growing length.
+    """Returns `Float32[L D]`: for each position the sines, then the cosines, of angles of falling frequency.
 
-    Wave `i` of `D / 2` has the angle `position / 10000^(2i / D)`.
+    Angle `i` of `D / 2` is `position / 10000^(2i / D)`.
 
     Args:
       num_positions: L.
       width: D, even.
 
     Example:
+      >>> from jaxlm.ops import sinusoids
       >>> sinusoids(2, 4).round(2)
       array([[0.  , 0.  , 1.  , 1.  ],
              [0.84, 0.01, 0.54, 1.  ]], dtype=float32)
 
     References:
-      Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762 (section 3.5; the
-        sines side by side as Marian has them).
+      Vaswani et al., "Attention Is All You Need", 2017, https://arxiv.org/abs/1706.03762 (section 3.5;
+        all sines before all cosines, as in Marian).
     """
-    speeds = 10000.0 ** -(np.arange(0, width, 2) / width)
-    angles = np.arange(num_positions)[:, None] * speeds
+    frequencies = 10000.0 ** -(np.arange(0, width, 2) / width)
+    angles = np.arange(num_positions)[:, None] * frequencies
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)

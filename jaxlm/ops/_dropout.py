@@ -1,8 +1,7 @@
-"""Dropout whose mask is a hash of a key and a place, so that it costs no memory and no generator.
+"""Dropout whose mask is a hash of the key and the element's index, which needs no memory and no generator.
 
-A keyed generator in counter mode (Threefry) took longer than every product of an attention layer on CPU;
-the hash below is fused into whatever reads it and is computed again in the backward pass instead of being
-kept.
+On a CPU a counter-mode generator (Threefry) took longer than all products of an attention layer. XLA fuses
+the hash into the operation that uses the mask, and the backward pass computes it again instead of storing it.
 """
 
 import jax.numpy as jnp
@@ -13,17 +12,17 @@ from jaxlm.ops._derivatives import with_backward
 from jaxlm.ops._noise import key_words
 from jaxlm.typing import Array, Bool, Float, Key, UInt32
 
-# Two odd multipliers and the shifts between them, from a search for 32-bit mixers of little bias.
+# Two odd multipliers (and the shifts in `_mixed`), from a search for 32-bit hashes with little bias.
 _FIRST, _SECOND = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
-# 2^32 divided by the golden ratio, odd: spreads consecutive counters over the words.
+# 2^32 divided by the golden ratio, an odd number: spreads consecutive counters over 32 bits.
 _STRIDE = np.uint32(0x9E3779B9)
 
 
 def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Float[Array, "..."]:
     """Returns the inputs with each element zeroed with probability `rate` and the rest divided by `1 - rate`.
 
-    The mask is `dropout_mask`: a function of the key and the shape alone, the same on every backend and
-    under any sharding.
+    The mask, `dropout_mask`, depends only on the key and the shape: it is the same on every backend and under
+    any sharding.
 
     Args:
       rng: PRNG key, consumed.
@@ -37,6 +36,8 @@ def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Fl
       ValueError: if `rate` is outside [0, 1).
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import dropout
       >>> import jax
       >>> dropped = dropout(jax.random.key(0), jnp.ones(1000), 0.5)
       >>> sorted(set(dropped.tolist()))
@@ -53,10 +54,10 @@ def dropout(rng: Key[Array, ""], inputs: Float[Array, "..."], rate: float) -> Fl
 
 
 def dropout_mask(words: UInt32[Array, " 2"], shape: tuple[int, ...], rate: float) -> Bool[Array, "..."]:
-    """Returns the mask of a dropout: True = kept, each with probability `1 - rate`, rounded to 2^-32.
+    """Returns a dropout mask: True = kept, with probability `1 - rate`, rounded to 2^-32.
 
-    Every row (all axes but the last) hashes its index and the key to a word of its own, and every element
-    hashes its column and its row's word.
+    Each row (an index of all axes but the last) has a word hashed from its index and the key; each element is
+    hashed from its column and its row's word.
 
     Args:
       words: two words of a key, from `key_words`.
@@ -67,6 +68,8 @@ def dropout_mask(words: UInt32[Array, " 2"], shape: tuple[int, ...], rate: float
       `Bool[shape]`.
 
     Example:
+      >>> from jaxlm.ops import key_words
+      >>> from jaxlm.ops._dropout import dropout_mask
       >>> import jax
       >>> dropout_mask(key_words(jax.random.key(0)), (2, 3), 0.0).all().item()
       True

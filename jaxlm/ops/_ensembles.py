@@ -1,4 +1,4 @@
-"""The predictions of several models as one, and how much they disagree.
+"""Combined predictions of an ensemble, and the disagreement of its members.
 
 Letters: `E` members, `V` vocabulary or classes.
 """
@@ -14,13 +14,13 @@ Combine = Literal["probs", "log_probs"]
 
 
 class Disagreement(NamedTuple):
-    """How uncertain an ensemble is, and how much of it is that its members differ; entropies in nats.
+    """The uncertainty of an ensemble, and the part of it that is due to its members' differences, in nats.
 
     Attributes:
-      predictive_entropy: of the mean of the members' probabilities.
-      expected_entropy: mean of the members' own entropies.
-      mutual_information: the former less the latter, between prediction and member: 0 where all members say
-        the same, at most log E.
+      predictive_entropy: entropy of the mean of the members' probabilities.
+      expected_entropy: mean of the members' entropies.
+      mutual_information: the first minus the second, between prediction and member: 0 where all members
+        agree, at most log E.
     """
 
     predictive_entropy: Float[Array, "*batch"]
@@ -33,13 +33,13 @@ def mixture_log_probs(
 ) -> Float[Array, "*batch V"]:
     """Returns the log-probabilities of an ensemble, float32 nats.
 
-    "probs" is the mixture, `log mean_e p_e`: what a member drawn at random predicts. "log_probs" is the
-    normalised geometric mean, `mean_e log p_e - log sum_v exp(mean_e log p_e)`: what no member finds
-    unlikely.
+    "probs" is the mixture, `log mean_e p_e`: the prediction of a member drawn at random. "log_probs" is the
+    normalised geometric mean, `mean_e log p_e - log sum_v exp(mean_e log p_e)`, in which an id is likely only
+    if no member finds it unlikely.
 
     Args:
       log_probs: `Float[E ... V]`, normalised over V.
-      combine: whose mean is taken.
+      combine: whether "probs" or "log_probs" are averaged.
 
     Returns:
       `Float32[... V]`, normalised over V.
@@ -48,6 +48,8 @@ def mixture_log_probs(
       ValueError: if `combine` is another word.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import mixture_log_probs
       >>> log_probs = jnp.log(jnp.array([[0.9, 0.1], [0.5, 0.5]]))
       >>> [round(value, 3) for value in jnp.exp(mixture_log_probs(log_probs)).tolist()]
       [0.7, 0.3]
@@ -76,6 +78,8 @@ def disagreement(log_probs: Float[Array, "E *batch V"]) -> Disagreement:
       `Disagreement` of `Float32[...]`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import disagreement
       >>> sure_but_different = jnp.log(jnp.array([[1.0, 0.0], [0.0, 1.0]]))
       >>> [round(float(value), 4) for value in disagreement(sure_but_different)]
       [0.6931, 0.0, 0.6931]
@@ -87,7 +91,7 @@ def disagreement(log_probs: Float[Array, "E *batch V"]) -> Disagreement:
     log_probs = log_probs.astype(jnp.float32)
     predictive = _entropy(mixture_log_probs(log_probs))
     expected = _entropy(log_probs).mean(0)
-    # Rounding alone makes it negative.
+    # It is not negative but for rounding.
     return Disagreement(predictive, expected, jnp.maximum(predictive - expected, 0.0))
 
 

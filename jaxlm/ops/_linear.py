@@ -1,4 +1,4 @@
-"""The affine map, with products that accumulate in float32 in both directions."""
+"""The affine map, with products accumulated in float32 in the forward and the backward pass."""
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -17,22 +17,25 @@ def linear(
 ) -> Float[Array, "*batch F"]:
     """Returns `inputs @ kernel.T + bias`, computed in the inputs' dtype and accumulated in float32.
 
-    Kernels are stored `[out, in]`: products that contract both last axes run twice as fast in bfloat16 on
-    CPU, and it is the layout of Hugging Face files. The kernel is cast to the inputs' dtype; the gradients
-    of kernel and bias are accumulated in float32 and come back in the kernel's and the bias's own dtype,
-    so that float32 parameters get float32 gradients from a bfloat16 step. Float32 products ask for the
-    highest precision (a GPU's default is TF32).
+    Kernels are stored `[out, in]`: in bfloat16 on a CPU, products that contract both last axes are twice as
+    fast, and Hugging Face files have this layout. The kernel is cast to the inputs' dtype. The gradients of
+    kernel and bias are accumulated in float32 and returned in the dtype of kernel and bias, so that float32
+    parameters get float32 gradients from bfloat16 inputs. Float32 products use the highest precision (a GPU's
+    default is TF32).
 
     Args:
       inputs: `Float[... D]`, any number of leading axes.
       kernel: `Float[F D]`, of any float dtype.
       bias: `Float[F]` or None.
-      preferred: dtype of the result; None for the inputs'. `jnp.float32` keeps what was accumulated.
+      preferred: dtype of the result; None for the inputs'. `jnp.float32` returns the accumulated sums as they
+        are.
 
     Returns:
       `Float[... F]` in `preferred` or the inputs' dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import linear
       >>> linear(jnp.ones((2, 3)), jnp.array([[1.0, 2.0, 3.0]])).tolist()
       [[6.0], [6.0]]
     """

@@ -1,5 +1,4 @@
-"""Log-probabilities at chosen ids, the head's product taken tile by tile, so that no [M, V] array exists
-beyond a tile.
+"""Log-probabilities at chosen ids, computed in tiles of positions, so that no `[M, V]` array exists.
 
 Axis letters: M positions, D width, V vocabulary.
 """
@@ -16,9 +15,15 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class TopK(NamedTuple):
-    """The likeliest ids of each position, most likely first.
+    """The most likely ids of each position, the most likely first.
+
+    Attributes:
+      log_probs: `Float32[M k]` in nats.
+      tokens: `Int32[M k]` ids.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import TopK
       >>> TopK(log_probs=jnp.zeros((1, 1)), tokens=jnp.array([[3]])).tokens.shape
       (1, 1)
     """
@@ -32,16 +37,18 @@ def gather_log_probs(
 ) -> Float[Array, "*batch"]:
     """Returns log p(target) in nats for each row of logits: logit[target] - log sum exp(logits), in float32.
 
-    Loss, scoring and step functions share this gather.
+    Losses, scores and step functions all use this function.
 
     Args:
       logits: `Float[... V]`, of any float dtype.
-      targets: `Int[...]` ids in [0, V); any other gives NaN, never another id's value.
+      targets: `Int[...]` ids in [0, V); any other gives NaN.
 
     Returns:
       `Float32[...]`, 0 or less.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gather_log_probs
       >>> bool(jnp.isclose(gather_log_probs(jnp.zeros((1, 4)), jnp.array([2]))[0], -jnp.log(4.0)))
       True
     """
@@ -54,14 +61,16 @@ def gather_logits(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"
 
     Args:
       logits: `Float[... V]`.
-      targets: `Int[...]` ids in [0, V); any other gives NaN, never another id's value.
+      targets: `Int[...]` ids in [0, V); any other gives NaN.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import gather_logits
       >>> gather_logits(jnp.array([[0.0, 1.0], [2.0, 3.0]]), jnp.array([1, -1])).tolist()
       [1.0, nan]
     """
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    # Python's -1, the last one, is no id.
+    # Negative indices would count from the end.
     return jnp.where(targets < 0, jnp.nan, chosen)
 
 
@@ -76,11 +85,11 @@ def token_log_probs(
 ) -> Float[Array, " M"]:
     """Returns log p(target) in nats at each position, from the head's features and its output kernel.
 
-    `gather_log_probs(features @ kernel.T + bias, targets)`, `tile` positions at a time. Differentiable; the
-    backward pass computes each tile's logits again rather than keep them.
+    It computes `gather_log_probs(features @ kernel.T + bias, targets)` for `tile` positions at a time. It is
+    differentiable; the backward pass computes each tile's logits again instead of storing them.
 
     Args:
-      features: `Float[M D]`; their dtype is the product's, which accumulates in float32.
+      features: `Float[M D]`; the product has their dtype and accumulates in float32.
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V).
@@ -94,6 +103,8 @@ def token_log_probs(
       ValueError: if `tile` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import token_log_probs
       >>> features, kernel = jnp.ones((3, 2)), jnp.zeros((4, 2))
       >>> log_probs = token_log_probs(features, kernel, None, jnp.array([0, 1, 3]), tile=2)
       >>> [round(value, 4) for value in log_probs.tolist()]
@@ -117,11 +128,10 @@ def top_k_log_probs(
     softcap: float | None = None,
     tile: int = 1024,
 ) -> TopK:
-    """Returns the `k` likeliest ids of each position that are not forbidden, and their log-probabilities in
-    nats.
+    """Returns the `k` most likely permitted ids of each position, and their log-probabilities in nats.
 
-    The log-probabilities are of the whole distribution, the same that `token_log_probs` gives: forbidden
-    ids are left out of the list, not out of the sum. Equal ones come in the order of their ids.
+    The log-probabilities are those of `token_log_probs`, of the whole distribution: forbidden ids are left
+    out of the list, not of the normalisation. Equally likely ids are in ascending order.
 
     Args:
       features: `Float[M D]`.
@@ -139,6 +149,8 @@ def top_k_log_probs(
       ValueError: if `tile` is not positive or `k` is not in 1 .. V.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import top_k_log_probs
       >>> logits = jnp.array([[0.0, 2.0, 1.0]])
       >>> top = top_k_log_probs(logits, jnp.eye(3), None, 2, forbidden=jnp.array([False, True, False]))
       >>> top.tokens.tolist()
@@ -158,10 +170,19 @@ def top_k_log_probs(
 
 
 def map_tiles(one_tile: Callable[..., Any], rows: tuple[Array, ...], tile: int) -> Any:
-    """Returns `one_tile` of every `tile` rows in turn, the last one filled up with zeros that are cut off
-    again.
+    """Returns `one_tile` applied to `tile` rows at a time; the last tile is padded with zero rows.
+
+    Args:
+      one_tile: a function of arrays with `tile` rows, whose results have a row for each of them.
+      rows: the arrays, with M rows each.
+      tile: rows at a time.
+
+    Raises:
+      ValueError: if `tile` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._log_probs import map_tiles
       >>> map_tiles(lambda rows: rows * 2, (jnp.arange(3),), tile=2).tolist()
       [0, 2, 4]
     """

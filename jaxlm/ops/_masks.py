@@ -1,4 +1,4 @@
-"""Who may attend to whom: one boolean mask from segments, causality and a window."""
+"""Attention masks from segments, causality and a window."""
 
 import jax.numpy as jnp
 
@@ -10,10 +10,10 @@ def attention_mask(
 ) -> Bool[Array, "B 1 L L"]:
     """Returns which positions may attend to which in packed rows.
 
-    A query may attend to a key of its own segment; if `causal`, to none that comes later; with a `window`, to
-    none that is `window` or more positions away, `|query - key| < window`: a causal window reaches `window`
-    positions, the query's own among them, and a bidirectional one `2 * window - 1`. Padding (segment 0)
-    attends to nothing and nothing attends to it.
+    A query attends to keys of its own segment; if `causal`, to none that comes later; with a `window`, only
+    to keys with `|query - key| < window`. So a causal window covers `window` positions, including the query's
+    own, and a bidirectional one `2 * window - 1`. Padding (segment 0) attends to nothing, and nothing attends
+    to it.
 
     Args:
       segments: `Int[B L]` segment ids from 1; 0 is padding. A segment's positions are contiguous.
@@ -27,6 +27,8 @@ def attention_mask(
       ValueError: if `window` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import attention_mask
       >>> attention_mask(jnp.array([[1, 1, 2, 0]]), causal=True)[0, 0].astype(int)
       Array([[1, 0, 0, 0],
              [1, 1, 0, 0],
@@ -42,8 +44,8 @@ def attention_mask(
         )
     queries, keys = segments[:, :, None], segments[:, None, :]
     mask = (queries == keys) & (queries > 0)
-    places = jnp.arange(segments.shape[1], dtype=jnp.int32)
-    distance = places[None, :, None] - places[None, None, :]
+    columns = jnp.arange(segments.shape[1], dtype=jnp.int32)
+    distance = columns[None, :, None] - columns[None, None, :]
     if causal:
         mask &= distance >= 0
     if window is not None:

@@ -1,4 +1,4 @@
-"""What each position of packed rows is to predict: the token after it, in the same segment."""
+"""The targets of causal models in packed rows: the next token of the same segment."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,15 @@ from jaxlm.typing import Array, Bool, Int
 
 
 class NextTokenTargets(NamedTuple):
-    """The targets of a causal language model, where the predictions are.
+    """The targets of a causal language model, at the positions that predict them.
 
     Attributes:
-      targets: `Int[B L]`, at t the token at t + 1; 0 where nothing is predicted.
-      loss_mask: `Bool[B L]`, True = counts: the next position is of the same segment, and no padding.
+      targets: `Int[B L]`, at position t the token at t + 1; 0 where nothing is predicted.
+      loss_mask: `Bool[B L]`, True = counts: the next position belongs to the same segment and is not padding.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import NextTokenTargets
       >>> tokens = jnp.array([[5, 6]])
       >>> NextTokenTargets(targets=tokens, loss_mask=tokens == 5).loss_mask.tolist()
       [[True, False]]
@@ -25,10 +27,10 @@ class NextTokenTargets(NamedTuple):
 
 
 def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> NextTokenTargets:
-    """Returns each position's next token, and where there is one.
+    """Returns each position's next token, and a mask of the positions that have one.
 
-    No target crosses from a segment into the next one, the last position of a segment and padding count
-    nowhere. A segment of n tokens has n - 1 predictions: its first token is predicted by nothing.
+    No target crosses from a segment into the next one; the last position of a segment and padding do not
+    count. A segment of n tokens has n - 1 targets: all its tokens but the first.
 
     Args:
       tokens: `Int[B L]` ids.
@@ -38,24 +40,26 @@ def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -
       `NextTokenTargets`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import next_token_targets
       >>> pairs = next_token_targets(jnp.array([[7, 8, 9, 5, 6, 0]]), jnp.array([[1, 1, 1, 2, 2, 0]]))
       >>> pairs.targets.tolist()
       [[8, 9, 0, 6, 0, 0]]
       >>> pairs.loss_mask.tolist()
       [[True, True, False, True, False, False]]
     """
-    loss_mask = predicted(segments)
-    # What a position predicts is what the next one is predicted from: one mask, shifted by one.
+    loss_mask = predicted_mask(segments)
+    # The position before a predicted token is the one that predicts it.
     ahead = jnp.pad(loss_mask[:, 1:], ((0, 0), (0, 1)))
     following = jnp.pad(tokens[:, 1:], ((0, 0), (0, 1)))
     return NextTokenTargets(jnp.where(ahead, following, 0), ahead)
 
 
-def predicted(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
-    """Returns which tokens something predicts: all real ones but the first of each segment.
+def predicted_mask(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
+    """Returns which tokens a causal model predicts: all but the first of each segment, and no padding.
 
-    `next_token_targets` marks the positions that predict; this marks the tokens that
-    they predict, one further.
+    It marks the predicted tokens; the `loss_mask` of `next_token_targets` marks the positions that predict
+    them, one earlier.
 
     Args:
       segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding.
@@ -64,7 +68,9 @@ def predicted(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
       `Bool[B L]`, True = has a token of its own segment before it.
 
     Example:
-      >>> predicted(jnp.array([[1, 1, 1, 2, 2, 0]])).tolist()
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import predicted_mask
+      >>> predicted_mask(jnp.array([[1, 1, 1, 2, 2, 0]])).tolist()
       [[False, True, True, False, True, False]]
     """
     same = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)

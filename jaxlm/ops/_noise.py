@@ -1,8 +1,8 @@
-"""Random bits that belong to a position of an example, not to a place in a batch.
+"""Random bits that depend on the example and the offset in it, not on the place in the batch.
 
-Threefry-2x32 (20 rounds) is a keyed permutation of 64-bit counters. With the key taken from (seed, epoch)
-and the counter from (example id, offset in the example), one block a position gives 64 random bits that any
-batch size, packing, device or resume point finds again.
+Threefry-2x32 (20 rounds) is a keyed permutation of 64-bit counters. Its key here comes from (seed, epoch) and
+its counter is (example id, offset in the example). So each position has 64 random bits that do not change
+with batch size, packing, devices or resuming.
 """
 
 from types import ModuleType
@@ -16,24 +16,26 @@ from jaxlm.typing import Array, Float, Int, Key, UInt32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
-# Domains of `position_bits`: 0 is that of `uniform_bits`, 1 that of an example's own draw (`corruption`).
+# Domains of `position_bits`: `uniform_bits` uses 0, and `corruption` uses 1 for draws of whole examples.
 _NORMALS = 2
 
 
 def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
     """Returns the Threefry-2x32 block of 20 rounds: two words of random bits for each pair of counters.
 
-    The rounds are written out, so that XLA fuses them into one vector loop; the operators are those that
-    NumPy and JAX share, so that host and device draw the same bits.
+    The rounds are unrolled, so that XLA fuses them into one vector loop. All operators exist in NumPy and in
+    JAX, so that host and device compute the same bits.
 
     Args:
       key: two `uint32` words, of shapes that broadcast with the counter's.
       counter: two `uint32` arrays of one shape (at least one axis).
 
     Returns:
-      Two `uint32` arrays of the counter's shape, NumPy's or JAX's as the counter is.
+      Two `uint32` arrays of the counter's shape, of NumPy or JAX like the counter.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.ops import threefry
       >>> zero = np.zeros(1, np.uint32)
       >>> [hex(word[0]) for word in threefry((zero, zero), (zero, zero))]
       ['0x6b200159', '0x99ba4efe']
@@ -55,9 +57,11 @@ def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
 
 
 def key_words(rng: Key[Array, ""]) -> UInt32[Array, "2"]:
-    """Returns the two words by which `uniform_bits` knows a key; a wider key (rbg) is hashed down to two.
+    """Returns a key as two `uint32` words, the form that `uniform_bits` uses; wider keys (rbg) are hashed.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.ops import key_words
       >>> key_words(jax.random.key(7)).tolist()
       [0, 7]
     """
@@ -70,12 +74,22 @@ def key_words(rng: Key[Array, ""]) -> UInt32[Array, "2"]:
 def position_bits(
     words: Any, epochs: Any, example_ids: Any, offsets: Any, xp: ModuleType = jnp, domain: int = 0
 ) -> Any:
-    """Returns what `uniform_bits` returns for the key of these `words`, computed by the array module `xp`.
+    """Returns the bits of `uniform_bits` for a key given as words, computed with NumPy or JAX.
 
-    This is the door for the host: with `xp=np` nothing touches a device. Draws of another `domain` (0 is
-    that of `uniform_bits`) are independent: one key serves a position's own bits and its example's.
+    With `xp=np` it runs on the host without touching a device.
+
+    Args:
+      words: from `key_words`.
+      epochs: see `uniform_bits`.
+      example_ids: see `uniform_bits`.
+      offsets: see `uniform_bits`.
+      xp: `numpy` or `jax.numpy`.
+      domain: draws of different domains are independent; `uniform_bits` uses 0.
 
     Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> from jaxlm.ops import key_words, position_bits
       >>> ids, words = np.array([[7, 7]], np.int32), np.asarray(key_words(jax.random.key(0)))
       >>> bits = position_bits(words, np.zeros(1, np.int32), ids, np.array([[0, 1]]), xp=np)
       >>> bits.shape, bits.dtype
@@ -92,14 +106,14 @@ def uniform_bits(
     example_ids: Int[Array, "B L"],
     offsets: Int[Array, "B L"],
 ) -> UInt32[Array, "B L 2"]:
-    """Returns 64 uniform random bits for each position, a function of (key, epoch, example id, offset) alone.
+    """Returns 64 uniform random bits for each position, by (key, epoch, example id, offset) alone.
 
     The key of a row is `fold_in(rng, epoch)`; the counter of a position is (example id, offset). Positions
-    of one key that agree in both, padding for instance, draw the same bits.
+    with equal keys and counters, such as padding, have equal bits.
 
     Args:
       rng: PRNG key, consumed: use it for no other draw.
-      epochs: `Int[B]`, the epoch that each row is of.
+      epochs: `Int[B]`, the epoch of each row.
       example_ids: `Int[B L]`, the example that each position belongs to.
       offsets: `Int[B L]`, the position's offset in its example.
 
@@ -107,6 +121,9 @@ def uniform_bits(
       `UInt32[B L 2]`.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import uniform_bits
       >>> ids, offsets = jnp.array([[4, 4, 9]]), jnp.array([[0, 1, 0]])
       >>> packed = uniform_bits(jax.random.key(0), jnp.array([1]), ids, offsets)
       >>> alone = uniform_bits(jax.random.key(0), jnp.array([1]), ids[:, 2:], offsets[:, 2:])
@@ -123,19 +140,22 @@ def position_normals(
     offsets: Int[Array, "B L"],
     width: int,
 ) -> Float[Array, "B L {width}"]:
-    """Returns `width` standard normal draws for each position, a function of what `uniform_bits` is one of.
+    """Returns `width` standard normal draws for each position, by (key, epoch, example id, offset).
 
-    A position's bits (of a domain of their own) are the key of its draws; the two words of a block become
-    two normals by Box and Muller's transform.
+    The bits of a position (from a separate domain) are the key of its draws; the Box-Muller transform makes
+    two normals of the two words of each block.
 
     Args:
       rng: PRNG key, consumed: use it for no other draw.
-      epochs: `Int[B]`, the epoch that each row is of.
+      epochs: `Int[B]`, the epoch of each row.
       example_ids: `Int[B L]`, the example that each position belongs to.
       offsets: `Int[B L]`, the position's offset in its example.
       width: D, how many draws a position has; static.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import position_normals
       >>> ids = jnp.zeros((2, 3), jnp.int32)
       >>> position_normals(jax.random.key(0), ids[:, 0], ids, ids, width=5).shape
       (2, 3, 5)
@@ -148,7 +168,7 @@ def position_normals(
     pairs = jnp.arange((width + 1) // 2, dtype=jnp.uint32)
     pairs = jnp.broadcast_to(pairs, (*example_ids.shape, pairs.size))
     first, second = threefry((keys[..., 0], keys[..., 1]), (jnp.zeros_like(pairs), pairs))
-    # 24 bits, as many as float32 holds; never 0, whose logarithm there is none of.
+    # 24 bits, as many as float32 holds, plus 1: the logarithm needs a share above 0.
     share = ((first >> np.uint32(8)) + np.uint32(1)).astype(jnp.float32) * np.float32(2**-24)
     angle = (second >> np.uint32(8)).astype(jnp.float32) * np.float32(2 * np.pi * 2**-24)
     radius = jnp.sqrt(np.float32(-2) * jnp.log(share))
@@ -157,17 +177,18 @@ def position_normals(
 
 
 def multiply_high(words: Any, factor: Any) -> Any:
-    """Returns the upper 32 bits of the 64-bit products `words * factor`, in `uint32` arithmetic on 16-bit
-    limbs.
+    """Returns the upper 32 bits of the 64-bit products `words * factor`, in `uint32` arithmetic.
 
-    For uniform words this is a uniform integer in [0, factor): each value takes floor or ceil of 2^32 /
-    factor words.
+    For uniform words the result is a uniform integer in [0, factor): each value has floor or ceil of
+    2^32 / factor words.
 
     Args:
       words: `uint32` array, NumPy's or JAX's.
       factor: integer in [0, 2^32), or a `uint32` array of them.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.ops import multiply_high
       >>> multiply_high(np.array([0, 2**31, 2**32 - 1], np.uint32), 10).tolist()
       [0, 5, 9]
     """

@@ -1,4 +1,4 @@
-"""Layer and root-mean-square normalisation with float32 statistics and gradients written by hand."""
+"""LayerNorm and RMSNorm with float32 statistics and custom backward passes."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -15,8 +15,8 @@ def layer_norm(
 ) -> Float[Array, "*batch D"]:
     """Returns `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the last axis.
 
-    Mean and (biased) variance are float32; the result has the inputs' dtype. The inputs and the two
-    statistics of each row are all that is kept for the backward pass.
+    Mean and (biased) variance are float32; the result has the inputs' dtype. Only the inputs and the two
+    statistics of each row are stored for the backward pass.
 
     Args:
       inputs: `Float[... D]`.
@@ -28,6 +28,8 @@ def layer_norm(
       `Float[... D]` in the inputs' dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import layer_norm
       >>> layer_norm(jnp.array([[1.0, 3.0]]), jnp.ones(2), None, 0.0).tolist()
       [[-1.0, 1.0]]
 
@@ -52,6 +54,8 @@ def rms_norm(
       `Float[... D]` in the inputs' dtype.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import rms_norm
       >>> rms_norm(jnp.array([[3.0, 3.0]]), jnp.ones(2), 0.0).tolist()
       [[1.0, 1.0]]
 

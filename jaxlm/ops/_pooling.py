@@ -1,6 +1,6 @@
-"""One vector a segment: means, first positions and softmax-weighted sums within the segments of packed rows.
+"""Pooling of packed rows to one vector a segment: mean, first position or softmax-weighted sum.
 
-Letters: `B` rows, `L` positions, `S` segments of a row, `D` width.
+Letters: `B` rows, `L` positions, `G` segments of a row, `D` width.
 """
 
 from typing import NamedTuple
@@ -13,25 +13,27 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class SegmentStarts(NamedTuple):
-    """Where segments begin.
+    """The first positions of segments.
 
     Attributes:
-      positions: `Int[B S]` first position of the segment in its row; 0 where the row has no such segment.
-      present: `Bool[B S]`, True where it has.
+      positions: `Int[B G]` first position of the segment in its row; 0 where the row has no such segment.
+      present: `Bool[B G]`, True where it has.
     """
 
-    positions: Int[Array, "B S"]
-    present: Bool[Array, "B S"]
+    positions: Int[Array, "B G"]
+    present: Bool[Array, "B G"]
 
 
 def segment_starts(segments: Int[Array, "B L"], num_segments: int) -> SegmentStarts:
-    """Returns the first position of each segment, and which segments there are.
+    """Returns the first position of each segment, and a mask of the segments that exist.
 
     Args:
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it are left out.
+      num_segments: G, static; ids above it are left out.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_starts
       >>> starts = segment_starts(jnp.array([[1, 1, 2, 0]]), num_segments=3)
       >>> starts.positions.tolist(), starts.present.tolist()
       ([[0, 2, 0]], [[True, True, False]])
@@ -40,10 +42,16 @@ def segment_starts(segments: Int[Array, "B L"], num_segments: int) -> SegmentSta
     return SegmentStarts(jnp.argmax(members, axis=-1).astype(jnp.int32), members.any(-1))
 
 
-def segment_members(segments: Int[Array, "B L"], num_segments: int) -> Bool[Array, "B S L"]:
-    """Returns which positions belong to which segment; padding belongs to none.
+def segment_members(segments: Int[Array, "B L"], num_segments: int) -> Bool[Array, "B G L"]:
+    """Returns a mask of the positions of each segment; padding belongs to none.
+
+    Args:
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: G, static; ids above it are left out.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_members
       >>> segment_members(jnp.array([[1, 2, 0]]), num_segments=2).astype(int).tolist()
       [[[1, 0, 0], [0, 1, 0]]]
     """
@@ -53,18 +61,20 @@ def segment_members(segments: Int[Array, "B L"], num_segments: int) -> Bool[Arra
 
 def pool_mean(
     hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
-) -> Float[Array, "B S D"]:
+) -> Float[Array, "B G D"]:
     """Returns the mean of each segment's vectors, in float32.
 
     Args:
-      hidden: `Float[B L D]`; what stands at padding does not count, whatever it is.
+      hidden: `Float[B L D]`; values at padding do not count, NaN included.
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it are left out.
+      num_segments: G, static; ids above it are left out.
 
     Returns:
-      `Float32[B S D]`, zeros where the row has no such segment.
+      `Float32[B G D]`, zeros where the row has no such segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import pool_mean
       >>> hidden = jnp.array([[[2.0], [4.0], [8.0], [jnp.nan]]])
       >>> pool_mean(hidden, jnp.array([[1, 1, 2, 0]]), num_segments=3).tolist()
       [[[3.0], [8.0], [0.0]]]
@@ -79,19 +89,21 @@ def pool_softmax(
     scores: Float[Array, "B L"],
     segments: Int[Array, "B L"],
     num_segments: int,
-) -> Float[Array, "B S D"]:
+) -> Float[Array, "B G D"]:
     """Returns the sum of each segment's vectors weighted by the softmax of its scores, in float32.
 
     Args:
-      hidden: `Float[B L D]`; what stands at padding does not count, whatever it is.
+      hidden: `Float[B L D]`; values at padding do not count, NaN included.
       scores: `Float[B L]`; the softmax is over the positions of a segment.
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it are left out.
+      num_segments: G, static; ids above it are left out.
 
     Returns:
-      `Float32[B S D]`, zeros where the row has no such segment.
+      `Float32[B G D]`, zeros where the row has no such segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import pool_softmax
       >>> hidden, scores = jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[0.0, 0.0, 9.0]])
       >>> pool_softmax(hidden, scores, jnp.array([[1, 1, 2]]), num_segments=2).tolist()
       [[[1.5], [4.0]]]
@@ -99,7 +111,7 @@ def pool_softmax(
     members = segment_members(segments, num_segments)
     counted = jnp.where(members, scores.astype(jnp.float32)[:, None, :], -jnp.inf)
     highest = jax.lax.stop_gradient(counted.max(-1, keepdims=True))
-    # An absent segment has no highest score; any finite one keeps NaN out of the gradient.
+    # The maximum of an absent segment is -inf; a finite number in its place keeps NaN out of the gradient.
     highest = jnp.where(jnp.isfinite(highest), highest, 0.0)
     shares = jnp.exp(counted - highest)
     total = shares.sum(-1, keepdims=True)
@@ -108,18 +120,20 @@ def pool_softmax(
 
 def pool_first(
     hidden: Float[Array, "B L D"], segments: Int[Array, "B L"], num_segments: int
-) -> Float[Array, "B S D"]:
-    """Returns the vector of each segment's first position ([CLS], where there is one), in float32.
+) -> Float[Array, "B G D"]:
+    """Returns the vector at each segment's first position ([CLS] in BERT), in float32.
 
     Args:
       hidden: `Float[B L D]`.
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it are left out.
+      num_segments: G, static; ids above it are left out.
 
     Returns:
-      `Float32[B S D]`, zeros where the row has no such segment.
+      `Float32[B G D]`, zeros where the row has no such segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import pool_first
       >>> pool_first(jnp.array([[[2.0], [4.0], [8.0]]]), jnp.array([[1, 1, 2]]), num_segments=3).tolist()
       [[[2.0], [8.0], [0.0]]]
     """
@@ -129,6 +143,6 @@ def pool_first(
 
 
 def _weighted(shares: Array, hidden: Array, segments: Array) -> Array:
-    """`shares @ hidden` row by row, padding left out: 0 times NaN would be NaN."""
+    """Returns `shares @ hidden` for each row, with zeros at padding, as 0 times NaN would be NaN."""
     hidden = jnp.where((segments > 0)[..., None], hidden, jnp.zeros_like(hidden))
     return product(shares, hidden.astype(jnp.float32), 2, 1, num_batch_axes=1)

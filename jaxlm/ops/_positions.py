@@ -1,4 +1,4 @@
-"""Where a token stands: its offset in its segment, its instruction and argument, the length of its text."""
+"""Positions of tokens: offset in the segment, (instruction, argument) pairs, and lengths of segments."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from jaxlm.typing import Array, Bool, Int
 
 
 def positions_from_segments(segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
-    """Returns each token's offset within its segment, 0 where the segment begins.
+    """Returns each token's offset in its segment, from 0.
 
     Args:
       segments: `Int[B L]` segment ids from 1, each segment contiguous; 0 is padding.
@@ -16,6 +16,8 @@ def positions_from_segments(segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
       `Int[B L]`; padding gets 0.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import positions_from_segments
       >>> positions_from_segments(jnp.array([[1, 1, 1, 2, 2, 0]]))
       Array([[0, 1, 2, 0, 1, 0]], dtype=int32)
     """
@@ -26,13 +28,15 @@ def positions_from_segments(segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
 def lengths_from_segments(
     positions: Int[Array, "B L"], segments: Int[Array, "B L"] | None
 ) -> Int[Array, "B L"]:
-    """Returns how long the text of each token is: one more than the highest position of its segment.
+    """Returns the length of each token's segment: the highest position in it plus 1.
 
     Args:
       positions: `Int[B L]` offsets.
       segments: `Int[B L]` segment ids from 1, 0 for padding; None: every row is one segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import lengths_from_segments, positions_from_segments
       >>> segments = jnp.array([[1, 1, 1, 2, 2, 0]])
       >>> lengths_from_segments(positions_from_segments(segments), segments)
       Array([[3, 3, 3, 2, 2, 1]], dtype=int32)
@@ -46,10 +50,10 @@ def lengths_from_segments(
 def instruction_positions(
     tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None, next_id: int
 ) -> Int[Array, "B L 2"]:
-    """Returns each token's instruction in its segment and its place in that instruction.
+    """Returns for each token the index of its instruction and its place in that instruction.
 
-    An instruction ends with `next_id`, which belongs to it. The first index counts the instructions since the
-    segment began, the second the tokens since the instruction began; both start at 0 in every segment.
+    An instruction ends with `next_id`, which belongs to it. The first index counts instructions from the
+    start of the segment, the second tokens from the start of the instruction; both start at 0.
 
     Args:
       tokens: `Int[B L]` ids.
@@ -61,6 +65,8 @@ def instruction_positions(
       `Int[B L 2]`, (instruction, argument) along the last axis; padding gets (0, 0).
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import instruction_positions
       >>> indices = instruction_positions(jnp.array([[7, 8, 5, 9, 5, 7]]), None, next_id=5)
       >>> indices[0, :, 0], indices[0, :, 1]
       (Array([0, 0, 0, 1, 1, 2], dtype=int32), Array([0, 1, 2, 0, 1, 0], dtype=int32))
@@ -70,7 +76,7 @@ def instruction_positions(
     begins = _segment_starts(segments)
     follows_next = jnp.pad(tokens[:, :-1] == next_id, ((0, 0), (1, 0)))
     count = jnp.cumsum(follows_next.astype(jnp.int32), axis=1)
-    # The count never falls, so the largest count at a start so far is the count where this segment began.
+    # The count never falls, so its running maximum over segment starts is its value at the latest start.
     at_start = jax.lax.cummax(jnp.where(begins, count, jnp.zeros_like(count)), axis=1)
     indices = jnp.stack([count - at_start, _offset_since(begins | follows_next)], axis=-1)
     return jnp.where((segments > 0)[..., None], indices, jnp.zeros_like(indices))
@@ -81,5 +87,5 @@ def _segment_starts(segments: Int[Array, "B L"]) -> Bool[Array, "B L"]:
 
 
 def _offset_since(starts: Bool[Array, "B L"]) -> Int[Array, "B L"]:
-    places = jnp.broadcast_to(jnp.arange(starts.shape[1], dtype=jnp.int32), starts.shape)
-    return places - jax.lax.cummax(jnp.where(starts, places, jnp.zeros_like(places)), axis=1)
+    columns = jnp.broadcast_to(jnp.arange(starts.shape[1], dtype=jnp.int32), starts.shape)
+    return columns - jax.lax.cummax(jnp.where(starts, columns, jnp.zeros_like(columns)), axis=1)

@@ -1,14 +1,14 @@
-"""Matrix products that accumulate in float32, in the layouts that the platform multiplies fastest.
+"""Matrix products that accumulate in float32, in the layouts that are fastest on the platform.
 
-XLA's CPU backend multiplies bfloat16 matrices on the matrix units only where the left operand is
-contracted over its last axis and accumulates in float32; a product that contracts the left operand's
-rows, as a kernel's gradient does, runs at a fifth of that speed. There the left operand is transposed in
-memory first. XLA folds a plain transposition back into the product, so a layout constraint holds it.
-A product of fewer rows than a tile of those units has, as in decoding, is not given to them at all and runs
-at a twentieth of the memory's speed: there the rows are filled up to a tile and go to the right of the large
-operand, which is then read at two thirds of that speed, at half of it or less from the other side. Other
-backends take any layout and are left alone. Which of the two is decided when a function is traced, by what it
-is compiled for.
+XLA's CPU backend uses the matrix units for bfloat16 only if the left operand is contracted over its last axis
+and the result is float32. A product that contracts the left operand's rows, such as a kernel's gradient, runs
+at a fifth of that speed. So the left operand is transposed in memory first; a layout constraint keeps XLA
+from folding the transposition back into the product.
+
+A product with fewer rows than a tile of the matrix units (as in decoding) does not use them and reaches a
+twentieth of the memory bandwidth. So the rows are padded to a tile and become the right operand; the large
+left operand is then read at two thirds of the bandwidth (as the right operand at half or less). Other
+platforms are fast in any layout. The platform is that of the compilation target, known at trace time.
 """
 
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def product(
 ) -> Float[Array, "..."]:
     """Returns the product of two arrays of one dtype over one axis of each, as float32.
 
-    Float32 operands ask for the highest precision (a GPU's default is TF32).
+    Float32 operands use the highest precision (a GPU's default is TF32).
 
     Args:
       left: the left operand, its batch axes first.
@@ -45,6 +45,8 @@ def product(
       Batch axes, then the left operand's other axis, then the right one's.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._products import product
       >>> product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]]), 1, 1).tolist()
       [[11.0]]
     """
@@ -60,10 +62,10 @@ def product(
 
 
 def _few_rows(left: Array, right: Array, left_axis: int, right_axis: int, num_batch_axes: int) -> Array:
-    """The product of less than a tile of rows, filled up to one."""
+    """Returns the product of fewer rows than a tile has, padded to a tile."""
     axis = 2 * num_batch_axes + 1 - left_axis
     num_rows = left.shape[axis]
-    filler = [(0, TILE_ROWS - num_rows if place == axis else 0) for place in range(left.ndim)]
+    filler = [(0, TILE_ROWS - num_rows if index == axis else 0) for index in range(left.ndim)]
     filled = jnp.pad(left, filler)
     if right_axis == num_batch_axes:
         # The large operand would have to be transposed to stand on the left.
@@ -74,9 +76,11 @@ def _few_rows(left: Array, right: Array, left_axis: int, right_axis: int, num_ba
 
 
 def transposed(array: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Returns the array with its last two axes swapped; on CPU swapped in memory and kept so.
+    """Returns the array with its last two axes swapped, on a CPU also in memory.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._products import transposed
       >>> transposed(jnp.array([[1.0, 2.0]])).tolist()
       [[1.0], [2.0]]
     """
@@ -84,9 +88,11 @@ def transposed(array: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def row_major(array: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Returns the array itself, on CPU laid out in the order of its axes.
+    """Returns the same array; on a CPU its layout in memory follows the order of its axes.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._products import row_major
       >>> row_major(jnp.ones((2, 3)).T).shape
       (3, 2)
     """

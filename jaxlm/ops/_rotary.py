@@ -1,4 +1,4 @@
-"""Rotary positions: how fast each pair of features turns, scaled for longer texts, and the turn itself."""
+"""Rotary positions: the frequency of each pair of features, its scaling for longer texts, the rotation."""
 
 import math
 from typing import Literal, NamedTuple
@@ -12,21 +12,21 @@ Scaling = Literal["none", "linear", "dynamic", "llama3", "yarn"]
 
 
 class RotaryScaling(NamedTuple):
-    """How turns are slowed so that a model reads longer texts than it was trained on.
+    """The scaling of rotary frequencies, for texts longer than those in training.
 
-    With `r` the turns that a pair makes over `length` positions: "linear" slows every pair by `factor`;
-    "llama3" and "yarn" slow the pairs of `r < slow_turns`, leave those of `r > fast_turns` and go from one to
-    the other between them, "llama3" linearly in `r`, "yarn" linearly in the pair's number; "dynamic" enlarges
-    the base with a text that is longer than `length`.
+    Let `r` be the number of full turns of a pair of features over `length` positions. "linear" divides every
+    frequency by `factor`. "llama3" and "yarn" divide frequencies with `r < slow_turns` by it, keep those
+    with `r > fast_turns`, and interpolate between the two: "llama3" linearly in `r`, "yarn" linearly in the
+    number of the pair. "dynamic" increases the base with the length of a text beyond `length`.
 
     Attributes:
-      kind: which of these, or "none".
-      factor: how much longer texts may be.
-      length: that of the texts the model was trained on; of "dynamic" that up to which nothing changes.
+      kind: one of these, or "none".
+      factor: how many times longer texts may be.
+      length: length of the texts in training; for "dynamic", the longest text that is not changed.
       slow_turns: see above.
       fast_turns: see above.
-      rounded: whether "yarn" takes whole pairs as the ends of its ramp.
-      amplitude: factor of the turned features; None: of "yarn" `0.1 ln(factor) + 1`, else 1.
+      rounded: whether "yarn" rounds the ends of its ramp to whole pairs.
+      amplitude: factor of the rotated features; None: `0.1 ln(factor) + 1` for "yarn", else 1.
 
     References:
       Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,
@@ -48,30 +48,30 @@ UNSCALED = RotaryScaling()
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine of every pair's angle at every position.
+    """Cosine and sine of the rotation angle of each pair of features at each position.
 
     Attributes:
-      cos: `Float32[B L T]`, of T pairs.
-      sin: `Float32[B L T]`.
+      cos: `Float32[B L P]`, for P pairs of features.
+      sin: `Float32[B L P]`.
     """
 
-    cos: Float[Array, "B L T"]
-    sin: Float[Array, "B L T"]
+    cos: Float[Array, "B L P"]
+    sin: Float[Array, "B L P"]
 
 
 def rotary(
     inputs: Float[Array, "B L N H"], positions: Int[Array, "B L"], base: float = 10000.0
 ) -> Float[Array, "B L N H"]:
-    """Rotates pairs of features by an angle that grows with the position.
+    """Rotates pairs of features by angles proportional to the position.
 
-    The pair (h, h + H/2) turns by `position * base ** (-2h / H)`, the layout of GPT-NeoX and Llama; the
-    product of a rotated query with a rotated key then depends on the distance of their positions only. Angles
-    are computed in float32.
+    The pair (h, h + H/2) is rotated by `position * base ** (-2h / H)`, the layout of GPT-NeoX and Llama. The
+    product of a rotated query and a rotated key then depends only on the distance between their positions.
+    Angles are computed in float32.
 
     Args:
       inputs: `Float[B L N H]` queries or keys, H even.
       positions: `Int[B L]` offsets.
-      base: the slowest turn's scale.
+      base: of the geometric series of frequencies.
 
     Returns:
       `Float[B L N H]` in the dtype of `inputs`.
@@ -80,6 +80,8 @@ def rotary(
       ValueError: if H is odd.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import rotary
       >>> rotary(jnp.array([[[[1.0, 0.0]]]]), jnp.array([[1]])).round(4)  # (cos 1, sin 1)
       Array([[[[0.5403, 0.8415]]]], dtype=float32)
 
@@ -96,83 +98,94 @@ def make_rotation(
     scaling: RotaryScaling = UNSCALED,
     lengths: Int[Array, "B L"] | None = None,
 ) -> Rotation:
-    """Returns the turns of `width / 2` pairs at every position.
+    """Returns the rotation of `width / 2` pairs of features at each position.
 
     Args:
       positions: `Int[B L]` offsets.
-      width: how many features turn, an even number.
-      base: the slowest turn's scale.
-      scaling: see `RotaryScaling`.
-      lengths: `Int[B L]`, of "dynamic": how long the text of each position is; None: not longer than
+      width: number of rotated features, even.
+      base: of the geometric series of frequencies.
+      scaling: of the frequencies.
+      lengths: `Int[B L]`, for "dynamic" scaling: the length of each position's text; None: at most
         `scaling.length`.
 
     Raises:
       ValueError: if the width is odd.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import make_rotation
       >>> make_rotation(jnp.array([[0, 1]]), 2, 10000.0).cos.round(4).tolist()
       [[[1.0], [0.5403...]]]
     """
     if width % 2:
         raise ValueError(f"rotary positions turn pairs of features: got head width {width}, use an even one")
-    places = positions[:, :, None].astype(jnp.float32)
+    offsets = positions[:, :, None].astype(jnp.float32)
     if scaling.kind == "dynamic" and lengths is not None:
-        angles = places * _dynamic_frequencies(width, base, scaling, lengths)
+        angles = offsets * _dynamic_frequencies(width, base, scaling, lengths)
     else:
-        angles = places * jnp.asarray(rotary_frequencies(width, base, scaling))[None, None, :]
+        angles = offsets * jnp.asarray(rotary_frequencies(width, base, scaling))[None, None, :]
     amplitude = _amplitude(scaling)
     if amplitude == 1.0:
         return Rotation(jnp.cos(angles), jnp.sin(angles))
     return Rotation(amplitude * jnp.cos(angles), amplitude * jnp.sin(angles))
 
 
-def rotate(inputs: Float[Array, "B L N H"], turns: Rotation) -> Float[Array, "B L N H"]:
-    """Returns the inputs with their first pairs turned; features beyond those of `turns` stay as they are.
+def rotate(inputs: Float[Array, "B L N H"], rotation: Rotation) -> Float[Array, "B L N H"]:
+    """Returns the inputs with their first `2 P` features rotated; other features are unchanged.
 
     Args:
       inputs: `Float[B L N H]`.
-      turns: of T pairs, `2 T <= H`; the pair h is (h, h + T).
+      rotation: of P pairs, `2 P <= H`; pair h consists of the features (h, h + P).
 
     Example:
-      >>> turns = make_rotation(jnp.array([[1]]), 2, 10000.0)
-      >>> rotate(jnp.array([[[[1.0, 0.0, 7.0]]]]), turns).round(4).tolist()
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import make_rotation, rotate
+      >>> rotation = make_rotation(jnp.array([[1]]), 2, 10000.0)
+      >>> rotate(jnp.array([[[[1.0, 0.0, 7.0]]]]), rotation).round(4).tolist()
       [[[[0.5403..., 0.8414..., 7.0]]]]
     """
-    cos, sin = turns.cos[:, :, None], turns.sin[:, :, None]
+    cos, sin = rotation.cos[:, :, None], rotation.sin[:, :, None]
     half = cos.shape[-1]
     first, second = (inputs[..., start : start + half].astype(jnp.float32) for start in (0, half))
-    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    turned = turned.astype(inputs.dtype)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    rotated = rotated.astype(inputs.dtype)
     if 2 * half == inputs.shape[-1]:
-        return turned
-    return jnp.concatenate([turned, inputs[..., 2 * half :]], axis=-1)
+        return rotated
+    return jnp.concatenate([rotated, inputs[..., 2 * half :]], axis=-1)
 
 
 def rotary_frequencies(width: int, base: float, scaling: RotaryScaling) -> np.ndarray:
-    """Returns by how much each pair turns from a position to the next, float32 `[width / 2]`.
+    """Returns the frequency of each pair of features, in radians a position, float32 `[width / 2]`.
+
+    Args:
+      width: number of rotated features, even.
+      base: of the geometric series of frequencies.
+      scaling: of the frequencies; "dynamic" is not applied here.
 
     Example:
+      >>> from jaxlm.ops import RotaryScaling, rotary_frequencies
       >>> rotary_frequencies(4, 100.0, RotaryScaling("linear", factor=2.0)).tolist()
       [0.5, 0.05000000074505806]
     """
-    speeds = base ** (-np.arange(0, width, 2) / width)
+    frequencies = base ** (-np.arange(0, width, 2) / width)
     if scaling.kind == "linear":
-        speeds = speeds / scaling.factor
+        frequencies = frequencies / scaling.factor
     if scaling.kind in ("llama3", "yarn"):
-        kept = _ramp_by_turns(speeds, scaling) if scaling.kind == "llama3" else _kept(width, base, scaling)
-        speeds = kept * speeds + (1.0 - kept) * speeds / scaling.factor
-    return speeds.astype(np.float32)
+        is_llama = scaling.kind == "llama3"
+        ramp = _ramp_by_turns(frequencies, scaling) if is_llama else _ramp_by_pair(width, base, scaling)
+        frequencies = ramp * frequencies + (1.0 - ramp) * frequencies / scaling.factor
+    return frequencies.astype(np.float32)
 
 
-def _ramp_by_turns(speeds: np.ndarray, scaling: RotaryScaling) -> np.ndarray:
-    """How much of its speed each pair keeps: none of the slow, all of the fast, linear in turns between."""
-    turns = scaling.length * speeds / (2 * math.pi)
+def _ramp_by_turns(frequencies: np.ndarray, scaling: RotaryScaling) -> np.ndarray:
+    """Returns the weight of each unscaled frequency: from 0 (slow) to 1 (fast), linear in turns between."""
+    turns = scaling.length * frequencies / (2 * math.pi)
     slow, fast = scaling.slow_turns, scaling.fast_turns
     return np.clip((turns - slow) / (fast - slow), 0.0, 1.0)
 
 
-def _kept(width: int, base: float, scaling: RotaryScaling) -> np.ndarray:
-    """The same, linear in the pair's number."""
+def _ramp_by_pair(width: int, base: float, scaling: RotaryScaling) -> np.ndarray:
+    """Returns the weights of `_ramp_by_turns`, but linear in the number of the pair between slow and fast."""
 
     def pair_of(turns: float) -> float:
         return width * math.log(scaling.length / (turns * 2 * math.pi)) / (2 * math.log(base))

@@ -6,12 +6,17 @@ from jaxlm.typing import Array, Bool, Int, Num
 
 
 def segment_slots(segments: Int[Array, "B L"], num_segments: int) -> Int[Array, "B L"]:
-    """Returns for each position the index of its segment in a flat table of B rows of 1 + `num_segments`
-    slots.
+    """Returns the index of each position's segment in a flat table of B rows with 1 + `num_segments` slots.
 
-    Slot 0 of a row takes what is in no segment: padding (0), and any id outside 1 .. `num_segments`.
+    Slot 0 of a row is for positions without a segment: padding, and ids outside 1 .. `num_segments`.
+
+    Args:
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: G, static.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops._segments import segment_slots
       >>> segment_slots(jnp.array([[1, 2, 0], [1, 1, 3]]), num_segments=2).tolist()
       [[1, 2, 0], [4, 4, 3]]
     """
@@ -26,14 +31,16 @@ def segment_sums(
     """Returns the sum of `values` over each segment of each row, in the values' dtype.
 
     Args:
-      values: `Num[B L]`; what stands at padding does not count, whatever it is.
+      values: `Num[B L]`; values at padding do not count.
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it do not count.
+      num_segments: G, static; ids above it do not count.
 
     Returns:
-      `Num[B S]`; column s - 1 is segment s, 0 where the row has no such segment.
+      `Num[B G]`; column g - 1 is segment g, 0 where the row has no such segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_sums
       >>> segment_sums(jnp.array([[1.0, 2.0, 4.0, 8.0]]), jnp.array([[1, 1, 2, 0]]), num_segments=3).tolist()
       [[3.0, 4.0, 0.0]]
     """
@@ -46,10 +53,16 @@ def segment_sums(
 def segment_counts(
     mask: Bool[Array, "B L"], segments: Int[Array, "B L"], num_segments: int
 ) -> Int[Array, "B {num_segments}"]:
-    """Returns how many positions of each segment are True in `mask`; arguments and columns as in
-    `segment_sums`.
+    """Returns how many positions of each segment are True in `mask`.
+
+    Args:
+      mask: `Bool[B L]`.
+      segments: see `segment_sums`.
+      num_segments: see `segment_sums`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_counts
       >>> segment_counts(jnp.array([[True, False, True]]), jnp.array([[1, 1, 2]]), num_segments=2).tolist()
       [[1, 1]]
     """
@@ -57,14 +70,15 @@ def segment_counts(
 
 
 def segment_ranks(mask: Bool[Array, "B L"], segments: Int[Array, "B L"]) -> Int[Array, "B L"]:
-    """Returns for each True position how many True positions of its segment stand before it, and -1
-    elsewhere.
+    """Returns for each True position the number of True positions before it in its segment; -1 elsewhere.
 
     Args:
       mask: `Bool[B L]`, True = counts.
-      segments: `Int[B L]`, ids from 1 in ascending runs, 0 = padding, which ranks as a segment of its own.
+      segments: `Int[B L]`, ids from 1 in ascending runs; 0 = padding, which is ranked like a segment.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_ranks
       >>> segment_ranks(jnp.array([[True, False, True, True]]), jnp.array([[1, 1, 1, 2]])).tolist()
       [[0, -1, 1, 0]]
     """

@@ -1,8 +1,8 @@
-"""The k smallest keys of every segment, without sorting.
+"""The k smallest keys of each segment, without sorting.
 
-A threshold for each segment is found by counting: guess where it lies, count the keys up to the guess in
-every segment at once, narrow the bracket, until no segment is in doubt. About seven passes of a gather, a
-comparison and a scatter-add replace the n log n of a sort.
+A search finds a threshold for each segment: guess it, count the keys up to the guess in all segments at once,
+and narrow the bracket, until every segment's threshold is known. About seven passes of a gather, a comparison
+and a scatter-add replace a sort.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ _HIGHEST = np.uint32(0xFFFFFFFF)
 
 
 class _Bracket(NamedTuple):
-    """For each slot: the threshold lies in [low, high]; keys under `low`, keys up to `high`."""
+    """The bounds of each slot's threshold, and the number of keys below and up to them."""
 
     low: Array
     high: Array
@@ -31,21 +31,23 @@ def smallest_in_segments(
     ties: Int[Array, "B L"],
     members: Bool[Array, "B L"],
     segments: Int[Array, "B L"],
-    counts: Int[Array, "B S"],
+    counts: Int[Array, "B G"],
 ) -> Bool[Array, "B L"]:
-    """Returns True at the `counts[row, s - 1]` members of each segment s that come first by (key, tie).
+    """Returns True at the `counts[row, g - 1]` members of each segment g that come first by (key, tie).
 
-    Exactly what sorting each segment's members by (key, tie) would choose. Shapes are static; the number of
-    counting passes depends on the keys.
+    The result is exactly that of sorting each segment's members by (key, tie). Shapes are static; the number
+    of passes depends on the keys.
 
     Args:
       keys: `UInt32[B L]`, compared first.
       ties: `Int[B L]`, not negative, distinct within a segment: orders equal keys.
-      members: `Bool[B L]`, True = may be chosen. Padding never is.
-      segments: `Int[B L]`, ids from 1 to S, 0 = padding; positions of other ids are not chosen.
-      counts: `Int[B S]`, how many to choose in segment s = column + 1; all of them where it has fewer.
+      members: `Bool[B L]`, True = may be chosen; padding never is.
+      segments: `Int[B L]`, ids from 1 to G, 0 = padding; positions with other ids are not chosen.
+      counts: `Int[B G]`, how many to choose in segment g = column + 1; if it has fewer, all are chosen.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import smallest_in_segments
       >>> keys = jnp.array([[30, 10, 20, 5, 7]], jnp.uint32)
       >>> segments = jnp.array([[1, 1, 1, 2, 2]])
       >>> chosen = smallest_in_segments(keys, jnp.arange(5)[None], keys > 0, segments, jnp.array([[2, 1]]))
@@ -79,9 +81,11 @@ def segment_maxima(
     Args:
       values: `UInt32[B L]`.
       segments: `Int[B L]`, ids from 1, 0 = padding.
-      num_segments: S, static; ids above it do not count.
+      num_segments: G, static; ids above it do not count.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import segment_maxima
       >>> values = jnp.array([[3, 9, 4, 7]], jnp.uint32)
       >>> segment_maxima(values, jnp.array([[1, 1, 3, 0]]), num_segments=3).tolist()
       [[9, 0, 4]]
@@ -96,7 +100,7 @@ def _count(mask: Array, slots: Array, like: Array) -> Array:
 
 
 def _threshold(keys: Array, members: Array, slots: Array, wanted: Array) -> Array:
-    """A value that `wanted` members of a slot do not exceed; where ties forbid it, the wanted-th smallest."""
+    """Returns a value that `wanted` members of a slot do not exceed; with ties, the wanted-th smallest."""
     start = _Bracket(
         low=jnp.zeros_like(wanted, jnp.uint32),
         high=jnp.full_like(wanted, _HIGHEST, jnp.uint32),
@@ -105,8 +109,8 @@ def _threshold(keys: Array, members: Array, slots: Array, wanted: Array) -> Arra
     )
 
     def is_open(bracket: _Bracket) -> Array:
-        found = (bracket.num_upto == wanted) | (bracket.num_below == wanted - 1)
-        return ~found & (bracket.low < bracket.high)
+        is_known = (bracket.num_upto == wanted) | (bracket.num_below == wanted - 1)
+        return ~is_known & (bracket.low < bracket.high)
 
     def narrow(carry: tuple[Array, _Bracket]) -> tuple[Array, _Bracket]:
         turn, bracket = carry
@@ -117,15 +121,15 @@ def _threshold(keys: Array, members: Array, slots: Array, wanted: Array) -> Arra
     turn = jnp.zeros((), jnp.int32)
     _, bracket = jax.lax.while_loop(lambda carry: jnp.any(is_open(carry[1])), narrow, (turn, start))
     within = members & (keys >= bracket.low[slots])
-    # One short of the count, the next key up is the last one wanted.
+    # Where one key is missing below the bracket, the smallest key in it is the threshold.
     following = jnp.full_like(bracket.low, _HIGHEST).at[slots].min(jnp.where(within, keys, _HIGHEST))
     return jnp.where(bracket.num_upto == wanted, bracket.high, following)
 
 
 def _step(turn: Array, bracket: _Bracket, wanted: Array) -> Array:
-    """How far above `low` to guess: where even spacing puts the threshold; halfway in every fourth pass.
+    """Returns how far above `low` to guess: by linear interpolation, but halfway in every fourth pass.
 
-    Halving bounds the passes whatever the keys are. A fraction under 1 keeps the guess under `high`.
+    Halving bounds the number of passes for any keys. A fraction below 1 keeps the guess below `high`.
     """
     width = bracket.high - bracket.low
     rank = (wanted - bracket.num_below).astype(jnp.float32) + 0.25

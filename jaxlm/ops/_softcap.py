@@ -6,13 +6,15 @@ from jaxlm.typing import Array, Float
 
 
 def apply_softcap(logits: Float[Array, "..."], softcap: float | None) -> Float[Array, "..."]:
-    """Returns `c tanh(logits / c)`, which lies in (-c, c); without a cap the logits themselves.
+    """Returns `c tanh(logits / c)`, which lies in (-c, c), or the logits themselves without a cap.
 
     Args:
       logits: `Float[...]`.
       softcap: c, or None.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import apply_softcap
       >>> apply_softcap(jnp.array([0.0, 1e6]), 30.0).tolist(), apply_softcap(jnp.array([1e6]), None).tolist()
       ([0.0, 30.0], [1000000.0])
 

@@ -1,4 +1,4 @@
-"""Parts of an axis, whose gradient is one concatenation."""
+"""Splitting of an axis, with a gradient that is one concatenation."""
 
 import jax.numpy as jnp
 
@@ -9,8 +9,8 @@ from jaxlm.typing import Array, Float
 def split(inputs: Float[Array, "..."], sizes: tuple[int, ...], axis: int) -> tuple[Float[Array, "..."], ...]:
     """Returns consecutive parts of an axis.
 
-    The gradient of a slice is an array of zeros around it; JAX adds one such array a part, which cost
-    more than the attention between them on CPU. Here the gradients of the parts are concatenated.
+    Here the gradients of the parts are concatenated. JAX's gradient of a slice is a zero-padded array, and it
+    adds one for each part, which took longer than attention itself on a CPU.
 
     Args:
       inputs: an array.
@@ -18,12 +18,14 @@ def split(inputs: Float[Array, "..."], sizes: tuple[int, ...], axis: int) -> tup
       axis: the axis that is divided.
 
     Returns:
-      One array a size.
+      An array for each size.
 
     Raises:
       ValueError: if the sizes do not sum up to the axis.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import split
       >>> [part.tolist() for part in split(jnp.arange(4.0), (1, 3), 0)]
       [[0.0], [1.0, 2.0, 3.0]]
     """

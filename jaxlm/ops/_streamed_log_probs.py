@@ -1,4 +1,4 @@
-"""Log-probabilities at chosen ids, the vocabulary taken part by part beside running sums.
+"""Log-probabilities at chosen ids, computed in parts of the vocabulary with running sums.
 
 Axis letters: M positions, D width, V vocabulary.
 """
@@ -25,16 +25,16 @@ def streamed_log_probs(
 ) -> Float[Array, " M"]:
     """Returns log p(target) in nats at each position, from the head's features and its output kernel.
 
-    `token_log_probs` for scoring alone: it holds the logits of `ids` ids at a time, few enough to stay in a
-    processor's cache, and so takes many positions at once, for which each part of the kernel is read once.
-    The sums of exponentials are carried on beside the highest logit so far, as an online softmax does.
+    It is a variant of `token_log_probs` for scoring. It computes the logits of `ids` ids at a time, few
+    enough for a CPU's cache, so that it can process many positions at once and read the kernel only once.
+    As in an online softmax, it carries the maximum logit and the sum of exponentials over the parts.
 
     Args:
-      features: `Float[M D]`; their dtype is the product's, which accumulates in float32.
+      features: `Float[M D]`; the product has their dtype and accumulates in float32.
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V); an id of V or more gives NaN.
-      ids: how many at a time; it changes the result by rounding alone.
+      ids: how many ids at a time; it changes the result by rounding alone.
       softcap: bound of the logits, or None; see `apply_softcap`.
 
     Returns:
@@ -44,6 +44,8 @@ def streamed_log_probs(
       ValueError: if `ids` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import streamed_log_probs
       >>> features, kernel = jnp.ones((3, 2)), jnp.zeros((4, 2))
       >>> log_probs = streamed_log_probs(features, kernel, None, jnp.array([0, 1, 3]), ids=3)
       >>> [round(value, 4) for value in log_probs.tolist()]
@@ -67,10 +69,10 @@ def streamed_log_probs(
             logits = logits + lax.dynamic_slice_in_dim(bias, start, size).astype(jnp.float32)[:, None]
         logits = apply_softcap(logits, softcap)
         is_here = (targets >= start) & (targets < start + size)
-        found = jnp.take_along_axis(logits, jnp.clip(targets - start, 0, size - 1)[None], axis=0)[0]
+        candidates = jnp.take_along_axis(logits, jnp.clip(targets - start, 0, size - 1)[None], axis=0)[0]
         higher = jnp.maximum(highest, logits.max(0))
         total = total * jnp.exp(highest - higher) + jnp.exp(logits - higher[None]).sum(0)
-        return higher, total, jnp.where(is_here, found, chosen)
+        return higher, total, jnp.where(is_here, candidates, chosen)
 
     carried = tuple(jnp.full(num, value, jnp.float32) for value in (LOWEST, 0.0, jnp.nan))
     num_parts, rest = divmod(num_ids, ids)

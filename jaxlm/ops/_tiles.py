@@ -1,4 +1,4 @@
-"""A function of many rows, computed some rows at a time, over as many as there are."""
+"""Applies a function to a dynamic number of rows, a tile of rows at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,20 +16,23 @@ def map_counted_tiles(
     count: Int[Array, ""],
     tiles: Sequence[int],
 ) -> Any:
-    """Returns `one_tile` of the first `count` rows, and of some beyond them; beyond the last tile, zeros.
+    """Returns `one_tile` applied to the first `count` rows; rows beyond the last tile are zeros.
 
-    How many rows are computed is known when it runs: rows beyond `count` cost nothing but the last tile's.
+    `count` is known at run time only, and tiles beyond it are not computed. The last tile may include some
+    rows beyond `count`.
 
     Args:
-      one_tile: of the arrays' rows of a tile to a pytree of arrays, whose rows are those of the tile.
-      arrays: each with as many rows as the others.
-      count: how many of the rows are wanted.
-      tiles: rows at a time: as many of the first as fit, or nearly, then of the next; each is a multiple of
-        the one behind it.
+      one_tile: from the rows of a tile to a pytree of arrays with a row for each of them.
+      arrays: all with the same number of rows.
+      count: how many rows are needed.
+      tiles: sizes of tiles, from large to small, each a multiple of the next: as many tiles of the first size
+        as fit (or nearly fit), then of the next size.
 
     Example:
-      >>> places = jnp.arange(8)
-      >>> map_counted_tiles(lambda a, b: a + b, (places, places), jnp.int32(5), [4, 2]).tolist()
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import map_counted_tiles
+      >>> rows = jnp.arange(8)
+      >>> map_counted_tiles(lambda a, b: a + b, (rows, rows), jnp.int32(5), [4, 2]).tolist()
       [0, 2, 4, 6, 8, 10, 0, 0]
     """
     num = arrays[0].shape[0]
@@ -37,8 +40,8 @@ def map_counted_tiles(
     tiles = [max(min(tile, num) // smallest, 1) * smallest for tile in tiles]
     width = -(-num // tiles[0]) * tiles[0]
     arrays = [jnp.pad(array, ((0, width - num), *((0, 0),) * (array.ndim - 1))) for array in arrays]
-    one = jax.eval_shape(one_tile, *(array[:smallest] for array in arrays))
-    filled = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), one)
+    shapes = jax.eval_shape(one_tile, *(array[:smallest] for array in arrays))
+    filled = jax.tree.map(lambda leaf: jnp.zeros((width, *leaf.shape[1:]), leaf.dtype), shapes)
     done = jnp.zeros_like(count)
     for tile in dict.fromkeys(tiles):
 
@@ -49,7 +52,7 @@ def map_counted_tiles(
                 lambda old, new: lax.dynamic_update_slice_in_dim(old, new, start, 0), filled, values
             )
 
-        # A large tile with a quarter to spare costs less than small ones.
+        # A large tile that is three quarters full costs less than small tiles.
         spare = tile - 1 if tile == tiles[-1] else tile // 4
         rounds = (jnp.maximum(count - done, 0) + spare) // tile
         filled, done = lax.fori_loop(0, rounds, step, filled), done + rounds * tile

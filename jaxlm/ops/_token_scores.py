@@ -1,4 +1,4 @@
-"""How well each target was predicted: its log-probability and rank, and how sure the prediction was.
+"""Scores of predictions: log-probability and rank of the target, confidence and entropy.
 
 Axis letters: M positions, D width, V vocabulary.
 """
@@ -16,16 +16,18 @@ from jaxlm.typing import Array, Float, Int
 
 
 class TokenScores(NamedTuple):
-    """What metrics need to know of each prediction, without its V probabilities.
+    """The scores of predictions from which metrics are computed.
 
     Attributes:
       log_probs: `Float32[M]`, log p(target) in nats.
-      ranks: `Int32[M]`, how many ids are likelier than the target: 0 = it is the likeliest; of equally likely
-        ids the lower comes first.
-      confidence: `Float32[M]`, the probability of the likeliest id, in [1/V, 1].
-      entropy: `Float32[M]`, of the whole distribution, in nats.
+      ranks: `Int32[M]`, how many ids are more likely than the target, 0 for the most likely; of equally
+        likely ids, the lower one ranks first.
+      confidence: `Float32[M]`, the probability of the most likely id, in [1/V, 1].
+      entropy: `Float32[M]`, of the distribution, in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import TokenScores
       >>> zeros = jnp.zeros(2)
       >>> TokenScores(zeros, jnp.array([0, 3]), zeros, zeros).ranks.tolist()
       [0, 3]
@@ -46,13 +48,14 @@ def token_scores(
     softcap: float | None = None,
     tile: int = 1024,
 ) -> TokenScores:
-    """Returns log-probability and rank of each target, and confidence and entropy of its distribution.
+    """Returns log-probability and rank of each target, and confidence and entropy of its prediction.
 
-    Of `softmax(features @ kernel.T + bias)`, `tile` positions at a time, in float32. The log-probabilities
-    are those of `token_log_probs`; a target is among the top k where its rank is below k.
+    The predictions are `softmax(features @ kernel.T + bias)`, computed in float32 for `tile` positions at a
+    time. The log-probabilities are those of `token_log_probs`; a target is among the top k if its rank is
+    below k.
 
     Args:
-      features: `Float[M D]`; their dtype is the product's, which accumulates in float32.
+      features: `Float[M D]`; the product has their dtype and accumulates in float32.
       kernel: `Float[V D]`.
       bias: `Float[V]` or None.
       targets: `Int[M]` ids in [0, V); an id of V or more has log-probability NaN.
@@ -66,6 +69,8 @@ def token_scores(
       ValueError: if `tile` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import token_scores
       >>> logits = jnp.log(jnp.array([[0.25, 0.5, 0.25]]))
       >>> scores = token_scores(logits, jnp.eye(3), None, jnp.array([2]))
       >>> scores.ranks.tolist(), scores.confidence.tolist(), (scores.entropy / jnp.log(2.0)).tolist()
@@ -80,9 +85,15 @@ def token_scores(
 
 
 def logit_scores(logits: Float[Array, "M V"], targets: Int[Array, " M"]) -> TokenScores:
-    """Returns the scores of rows of logits; see `token_scores`.
+    """Returns the scores of `token_scores` for given logits.
+
+    Args:
+      logits: `Float[M V]`.
+      targets: `Int[M]` ids in [0, V).
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.ops import logit_scores
       >>> logit_scores(jnp.array([[1.0, 1.0]]), jnp.array([1])).ranks.tolist()
       [1]
     """

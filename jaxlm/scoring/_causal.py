@@ -24,7 +24,7 @@ def causal_log_probs(
     """Returns log p(token | the tokens before it in its segment), in nats, at the token's own position.
 
     The logits at t are of the token at t + 1: the result is shifted back, so that entry t belongs to token t.
-    What nothing predicts has 0: the first token of a segment, and padding (`ops.predicted` says where that is
+    What nothing predicts has 0: the first token of a segment, and padding (`ops.predicted_mask` says where that is
     not so). What a segment begins with decides whether its first token counts: where texts are encoded with
     an opening token of the tokenizer's (BOS, [CLS]), that one is unpredicted and the text is scored whole;
     `bos_id` puts such a token in front here. A closing token is scored like any other.

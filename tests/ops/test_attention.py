@@ -30,6 +30,17 @@ def _arrays(dtype=jnp.float32, num_heads=4, num_kv_heads=2, length=6, keys=7):
     return query, key, value, mask
 
 
+def _attention_and_probs(*arrays, **options):
+    """The outputs, and the probabilities that they are weighted by."""
+    seen = []
+
+    def look(probs):
+        seen.append(probs)
+        return probs
+
+    return ops.attention(*arrays, change_probs=look, **options), seen[0]
+
+
 @pytest.mark.parametrize("softcap", [None, 1.5])
 @pytest.mark.parametrize("num_kv_heads", [1, 2, 4])
 def test_each_query_is_a_weighted_mean(num_kv_heads, softcap):
@@ -105,9 +116,9 @@ def test_nothing_to_attend_to_is_zero_forward_and_backward():
     assert not np.any(gradients[0][1, 2])
 
 
-def test_returned_probabilities_sum_to_one_where_something_may_be_attended_to():
+def test_probabilities_sum_to_one_where_something_may_be_attended_to():
     query, key, value, mask = _arrays()
-    outputs, probs = ops.attention(query, key, value, mask=mask, return_probs=True)
+    outputs, probs = _attention_and_probs(query, key, value, mask=mask)
     np.testing.assert_allclose(probs.sum(-1), jnp.broadcast_to(mask.any(-1), probs.shape[:3]), atol=1e-6)
     value_of_heads = jnp.repeat(value, 2, axis=2)
     np.testing.assert_allclose(outputs, jnp.einsum("BNLS,BSNH->BLNH", probs, value_of_heads), atol=1e-5)
@@ -122,14 +133,14 @@ def test_the_gradient_written_by_hand_is_the_derived_one(masked, num_kv_heads, s
     options = {"scale": 0.3, "softcap": softcap, "dropout_rate": 0.3, "dropout_rng": jax.random.key(5)}
     upstream = jax.random.normal(jax.random.key(6), query.shape)
 
-    def loss(return_probs):
+    def loss(change_probs):
         def of(query, key, value):
-            outputs = ops.attention(query, key, value, mask=mask, return_probs=return_probs, **options)
-            return ((outputs[0] if return_probs else outputs) * upstream).sum()
+            outputs = ops.attention(query, key, value, mask=mask, change_probs=change_probs, **options)
+            return (outputs * upstream).sum()
 
         return jax.jit(jax.value_and_grad(of, argnums=(0, 1, 2)))(query, key, value)
 
-    (plain, plain_gradients), (derived, derived_gradients) = loss(False), loss(True)
+    (plain, plain_gradients), (derived, derived_gradients) = loss(None), loss(lambda probs: probs)
     # A sum of 96 terms of order one, which cancel
     np.testing.assert_allclose(plain, derived, rtol=1e-5, atol=1e-5)
     for gradient, wanted in zip(plain_gradients, derived_gradients, strict=True):
@@ -154,8 +165,8 @@ def test_bfloat16_is_the_float32_result_rounded():
 
 def test_dropped_weights_are_made_up_for():
     query, key = jnp.zeros((1, 400, 1, 8)), jnp.zeros((1, 400, 1, 8))
-    outputs, probs = ops.attention(
-        query, key, jnp.ones_like(key), dropout_rate=0.5, dropout_rng=jax.random.key(0), return_probs=True
+    outputs, probs = _attention_and_probs(
+        query, key, jnp.ones_like(key), dropout_rate=0.5, dropout_rng=jax.random.key(0)
     )
     np.testing.assert_allclose(probs, 1 / 400, rtol=1e-5)
     # A mean of 160,000 draws of 0 or 2, within five standard deviations.
@@ -187,14 +198,15 @@ def test_heads_that_do_not_divide_and_a_missing_key_are_refused():
 
 @pytest.mark.parametrize("shape", [(1, 4, 6, 7), (2, 1, 6, 7), (2, 4, 6, 7)])
 def test_a_bias_is_added_to_the_scores_and_has_their_gradient(shape):
-    """Beside `return_probs`, whose gradients are JAX's own, and the softmax spelled out."""
+    """Compared with `change_probs`, where gradients are JAX's own."""
     query, key, value, mask = _arrays()
     bias = jax.random.normal(jax.random.key(9), shape)
     weights = jax.random.normal(jax.random.key(1), query.shape)
 
     def total(query, key, value, bias, plain):
-        found = ops.attention(query, key, value, mask=mask, bias=bias, softcap=2.0, return_probs=plain)
-        return ((found[0] if plain else found) * weights).sum()
+        change = (lambda probs: probs) if plain else None
+        outputs = ops.attention(query, key, value, mask=mask, bias=bias, softcap=2.0, change_probs=change)
+        return (outputs * weights).sum()
 
     fast, plain = (
         jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2, 3)), static_argnums=4)(

@@ -35,6 +35,18 @@ def attended(**options):
     return lambda query, key, value: ops.attention(query, key, value, **options)
 
 
+def probs(query, key, value):
+    """The probabilities of attention, as whoever changes them sees them."""
+    seen = []
+
+    def look(array):
+        seen.append(array)
+        return array
+
+    ops.attention(query, key, value, change_probs=look)
+    return seen[0]
+
+
 HEAD = (noise(5, 3), noise(8, 3), noise(8))
 ATTENDING = (heads(0), heads(1, 2), heads(2, 2))
 OPERATIONS = {
@@ -52,7 +64,7 @@ OPERATIONS = {
         lambda *arrays: ops.attention(*arrays[:3], bias=arrays[3]),
         (*ATTENDING, noise(1, 4, 6, 6)),
     ),
-    "probabilities": (lambda *arrays: ops.attention(*arrays, return_probs=True)[1], ATTENDING),
+    "probabilities": (probs, ATTENDING),
     "cross-entropy": (cross_entropy(), (*HEAD, WEIGHTS)),
     "cross-entropy, all options": (
         cross_entropy(label_smoothing=0.1, z_loss=0.01, softcap=2.0),

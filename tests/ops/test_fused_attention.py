@@ -10,7 +10,7 @@ from jaxlm.devices import Target, compiling_for
 from jaxlm.ops import _fused_attention
 
 QUERY = jnp.ones((1, 4, 2, 8), jnp.bfloat16)
-OPTIONS = {"softcap": None, "dropout_rate": 0.0, "return_probs": False}
+OPTIONS = {"softcap": None, "dropout_rate": 0.0, "needs_probs": False}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def on_gpu():
         (QUERY[:, :3], {}, "even lengths"),
         (QUERY, {"softcap": 5.0}, "soft cap"),
         (QUERY, {"dropout_rate": 0.1}, "dropout"),
-        (QUERY, {"return_probs": True}, "probabilities"),
+        (QUERY, {"needs_probs": True}, "probabilities"),
     ],
 )
 def test_each_limit_is_named(on_gpu, query, options, reason):

@@ -10,7 +10,7 @@ from jaxlm import ops
 
 LENGTH = 9
 compiled = jax.jit(ops.next_token_targets)
-compiled_predicted = jax.jit(ops.predicted)
+compiled_predicted = jax.jit(ops.predicted_mask)
 
 
 @st.composite

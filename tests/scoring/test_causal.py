@@ -71,7 +71,7 @@ def test_packing_and_padding_change_no_token(model, params):
     np.testing.assert_allclose(row, np.concatenate([*alone, np.zeros(3)]), atol=2e-6)
     other = scoring.causal_log_probs(model, params, np.where(segments == 0, 1, tokens), segments=segments)
     np.testing.assert_array_equal(row, other[0])
-    counted = ops.predicted(jnp.asarray(segments))
+    counted = ops.predicted_mask(jnp.asarray(segments))
     assert ((np.asarray(row)[None] < 0) == np.asarray(counted)).all()
 
 

@@ -1,6 +1,6 @@
 """Batches of packed rows; batch n depends on (seed, n) alone, so a run resumes with its step number."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +94,9 @@ class Batches:
             raise IndexError(f"batches count from 0, got {step}")
         return self.dataset[step]
 
-    def iterate(self, start: int = 0, *, num_threads: int = 1, prefetch: int = 8) -> Iterator[Any]:
+    def iterate(
+        self, start: int = 0, *, num_threads: int = 1, prefetch: int = 8
+    ) -> Generator[Any, None, None]:
         """Yields batches `start`, `start + 1`, ... without end, built in advance by background threads.
 
         Nothing before `start` is read.

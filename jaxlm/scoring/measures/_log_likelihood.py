@@ -24,7 +24,7 @@ def log_likelihood(
     over the number of counted tokens, `exp(-mean)` being their perplexity; `bits` is the sum in bits, `sum
     log2 p`, minus the length of the text in an ideal code. Where nothing is counted all three are 0.
 
-    Count what is predicted: `counted = ops.predicted(segments)` for whole texts, and `& span_mask(...)` for a
+    Count what is predicted: `counted = ops.predicted_mask(segments)` for whole texts, and `& span_mask(...)` for a
     part of them. A token that nothing predicts has log-probability 0, which changes no sum, but would be
     counted by a mean.
 

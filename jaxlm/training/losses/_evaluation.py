@@ -1,4 +1,4 @@
-"""What an evaluation comes to: sums divided, and what frequencies alone would have scored there."""
+"""Scores of an evaluation: its sums divided, and the baseline of token or label frequencies."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ COUNTED_AT_ONCE = 1 << 22
 def unigram_log_probs(
     cache: data.TokenCache, forbidden: np.ndarray, *, unless_seen: bool = False
 ) -> np.ndarray:
-    """Returns the log-probabilities of the tokens by their frequency in a split, add-one smoothed, nats.
+    """Returns the unigram log-probabilities of a split, add-one smoothed, in nats.
 
     `p(v) = (n(v) + 1) / sum_u (n(u) + 1)` over the ids that can be a target.
 
@@ -24,7 +24,7 @@ def unigram_log_probs(
       cache: the training split.
       forbidden: `Bool[V]`, True for ids that are never a target; they get probability 0 and log-probability
         -inf.
-      unless_seen: whether a forbidden id that occurs in the split is a target all the same, as the token that
+      unless_seen: whether forbidden ids that occur in the split are targets after all, as the token that
         closes a document is for a causal model.
 
     Returns:
@@ -40,6 +40,8 @@ def log_frequencies(counts: np.ndarray, forbidden: np.ndarray) -> np.ndarray:
     """Returns log-probabilities from counts, add-one smoothed; -inf for forbidden ids.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.training import log_frequencies
       >>> np.exp(log_frequencies(np.array([9, 2, 0]), np.array([True, False, False]))).round(2).tolist()
       [0.0, 0.75, 0.25]
     """
@@ -52,11 +54,13 @@ def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Eva
     """Returns the means of a split's sums; None where nothing was scored.
 
     Args:
-      totals: the sums of an evaluation over the split; where they are not those of `token_metrics`, what they
-        do not say is NaN.
-      num_bytes: of the original text, where the positions scored are all of it; None: no bits per byte.
+      totals: the sums of an evaluation over the split: those of `token_metrics`, or fewer; scores that they
+        do not give are NaN.
+      num_bytes: size of the original text, if all of it was scored; None: no bits per byte.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.training import summarize
       >>> sums = {"loss_sum": 3.0, "weight": 4.0, "correct": 1, "top_k_correct": 2, "tokens": 30,
       ...         "overflow": 0, "calibration": np.array([[4, 1.5, 1]])}
       >>> summarize(sums).nll, summarize(sums).accuracy, summarize(sums).calibration_error
@@ -87,7 +91,7 @@ def summarize(totals: Mapping[str, Any], *, num_bytes: int | None = None) -> Eva
 
 
 def _plain(totals: Mapping[str, Any]) -> Evaluation | None:
-    """The scores of a loss that counts what it likes: its mean, and the share that was correct."""
+    """Returns the scores of a loss with sums of its own: the mean loss, and accuracy where it counts it."""
     weight = float(totals.get("weight", 0))
     if not weight:
         return None
@@ -114,6 +118,7 @@ def summarize_sequences(
       baseline_loss: see `baseline_loss`.
 
     Example:
+      >>> from jaxlm.training import summarize_sequences
       >>> sums = {"loss_sum": 3.0, "weight": 2.0, "correct": 1, "tokens": 9}
       >>> summarize_sequences(sums).loss, summarize_sequences(sums).accuracy
       (1.5, 0.5)
@@ -121,7 +126,7 @@ def summarize_sequences(
     weight = float(totals.get("weight", 0))
     if not weight:
         return None
-    # What is correct is counted, whatever it weighs.
+    # `correct` counts targets, not their weights.
     scored = int(totals.get("scored", round(weight)))
     return SequenceEvaluation(
         loss=float(totals["loss_sum"]) / weight,
@@ -132,21 +137,24 @@ def summarize_sequences(
     )
 
 
-def baseline_loss(labels: np.ndarray, train: np.ndarray | None, head: models.HeadConfig) -> float:
-    """Returns the loss of predicting the training labels' mean, or of a class its frequency there.
+def baseline_loss(labels: np.ndarray | None, train: np.ndarray | None, head: models.HeadConfig) -> float:
+    """Returns the loss of predicting the training labels' mean, or each class by its frequency there.
 
     Args:
-      labels: `Float[N]` to be predicted; NaN: unlabelled.
+      labels: `Float[N]` to be predicted; NaN: unlabelled; None gives NaN.
       train: `Float[N]` of the training split; None gives NaN.
       head: one output is a regression, in whose `scale` errors are measured; several are classes (nats,
         add-one smoothed).
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm import models
+      >>> from jaxlm.training.losses._evaluation import baseline_loss
       >>> one = models.HeadConfig(num_outputs=1, scale=2.0)
       >>> baseline_loss(np.array([1.0, 3.0]), np.array([2.0, 2.0]), one)
       0.25
     """
-    if train is None:
+    if labels is None or train is None:
         return math.nan
     known, seen = (np.asarray(part, np.float64) for part in (labels, train))
     known, seen = known[~np.isnan(known)], seen[~np.isnan(seen)]
@@ -154,5 +162,5 @@ def baseline_loss(labels: np.ndarray, train: np.ndarray | None, head: models.Hea
         return math.nan
     if head.num_outputs == 1:
         return float(np.mean(np.square(known - seen.mean()))) / head.scale**2
-    counts = np.bincount(seen.astype(int), minlength=head.num_outputs) + 1
+    counts = np.bincount(seen.astype(int), minlength=head.required_outputs()) + 1
     return float(-np.log(counts / counts.sum())[known.astype(int)].mean())

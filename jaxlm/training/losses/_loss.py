@@ -1,4 +1,4 @@
-"""The loss of every objective: what is read and asked of a batch, and the sums that the head makes of it."""
+"""The loss of every objective: the inputs made of a batch, and the sums that the head makes of them."""
 
 import zlib
 from collections.abc import Callable, Mapping
@@ -10,23 +10,24 @@ import jax.numpy as jnp
 from jaxlm import data, models, ops
 from jaxlm.typing import Array, Bool, Float, Int, Key
 
-# loss(apply_fn, params, batch, rngs, step) -> (loss_sum, weight, metrics): sums and counts, divided last.
+# loss(apply_fn, params, batch, rngs, step) -> (loss_sum, weight, metrics): sums over the batch. The mean loss
+# is loss_sum / weight, divided only after micro-batches and devices are added up.
 LossFunction = Callable[..., tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]]
 
 
 class LossInputs(NamedTuple):
-    """What a model reads of a batch, and what its head is compared with.
+    """What an objective makes of a batch: the model's inputs, and the targets of its head.
 
     Attributes:
-      tokens: `Int[B L]` what the model reads.
-      targets: what is to be predicted: `Int[M]` ids, or whatever the objective's loss compares with.
-      weights: float, a weight a target: by how much it counts in the sum of the losses, which is divided by
-        the sum of the weights. 0: not at all, whatever stands there.
-      indices: `Int[M]` the positions that predict, flat in `B * L`; M is static, the most that there may be,
-        and rows past the last one have weight 0. None: all of them in order.
-      fractions: the share by which each target's example was to be corrupted; None without noise.
-      overflow: how many targets had no room; None: none.
-      read: what the model is called with; None: `tokens` with the batch's segments and positions.
+      tokens: `Int[B L]` the ids that the model reads.
+      targets: what the loss compares with: `Int[M]` ids, or whatever the objective predicts.
+      weights: a float for each target. The mean loss is the sum of the losses times their weights, divided
+        by the sum of the weights; a target of weight 0 does not count, whatever its value.
+      indices: `Int[M]` the positions that predict, flat in `B * L`. M is static, an upper bound; rows beyond
+        the last position have weight 0. None: every position, in order.
+      fractions: for each target, the share of its example that was to be corrupted; None without noise.
+      overflow: how many targets were dropped because M was too small; None: none.
+      read: the record that the model is called with; None: `tokens` with the batch's segments and positions.
     """
 
     tokens: Int[Array, "B L"]
@@ -37,15 +38,25 @@ class LossInputs(NamedTuple):
     overflow: Int[Array, ""] | None = None
     read: models.Inputs | None = None
 
+    def required_read(self) -> models.Inputs:
+        """Returns `read`, which `loss_function` fills in before the head is called.
+
+        Raises:
+          ValueError: if it is None.
+        """
+        if self.read is None:
+            raise ValueError("the inputs of a head say what the model read: got read=None")
+        return self.read
+
 
 class HeadCall(NamedTuple):
-    """What the body of a model made of what it read, and the head to be called on it.
+    """The body's output for a batch, and the means to call the model's head on it.
 
     Attributes:
-      hidden: what the model's call returned as its `hidden`.
+      hidden: `Output.hidden` of the model's call.
       apply_fn: `model.apply`.
-      params: the model's; the gradient of a loss is theirs.
-      rngs: a key "dropout", or nothing in an evaluation.
+      params: the model's parameters, which the loss is differentiated by.
+      rngs: a key "dropout"; empty in an evaluation.
     """
 
     hidden: Float[Array, "..."]
@@ -54,11 +65,17 @@ class HeadCall(NamedTuple):
     rngs: Mapping[str, Key[Array, ""]]
 
     def __call__(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Returns what a method of the model makes of arguments."""
+        """Returns the result of a method of the model, called with its parameters.
+
+        Args:
+          method: its name, such as "logits".
+          arguments: of the method.
+          options: of the method, by name; `rngs` among them.
+        """
         return self.apply_fn({"params": self.params}, *arguments, method=method, **options)
 
 
-# sums(head, inputs, config) -> the sum `loss_sum`, and further ones by name.
+# head_sums(head, inputs, config) -> sums by name: "loss_sum", and whatever else is counted.
 HeadSums = Callable[..., dict[str, Array]]
 
 
@@ -69,22 +86,23 @@ def loss_function(
     deterministic: bool = False,
     splits_dropout: bool = False,
 ) -> LossFunction:
-    """Returns what a training step differentiates, or an evaluation sums.
+    """Returns the loss that a training step differentiates and an evaluation adds up.
 
-    Nothing is divided: the sums of micro-batches and devices add up to those of the whole batch.
+    It returns sums, not means: those of micro-batches and devices add up to those of the whole batch.
 
     Args:
       prepare: `prepare(rng, batch, step) -> LossInputs`.
-      head_sums: `head_sums(head: HeadCall, inputs: LossInputs)`, the sum `loss_sum`, each loss times its
-        weight, and further ones by name; `weight` is the sum of the weights where it is not among them.
-      deterministic: an evaluation: no dropout.
-      splits_dropout: whether body and head share one key of dropout between them; else the body has it.
+      head_sums: `head_sums(head: HeadCall, inputs: LossInputs)` returns sums by name: `loss_sum`, the sum of
+        the losses times their weights; and any others. `weight` defaults to the sum of the weights.
+      deterministic: whether it is of an evaluation, without dropout.
+      splits_dropout: whether the dropout key is split into one for the body and one for the head; else the
+        body uses it as it is, and the head a child of it.
 
     Returns:
       `loss(apply_fn, params, batch, rngs, step=0) -> (loss_sum, weight, metrics)`. `apply_fn` is
       `model.apply`; `rngs` holds a key "mask" (the same at every step) and a key "dropout"; `metrics` are the
-      head's further sums and the int32 counts `scored` (targets of any weight), `tokens` (real ones) and
-      `overflow`.
+      head's other sums and the int32 counts `scored` (targets whose weight is not 0), `tokens` (without
+      padding) and `overflow`.
     """
 
     def loss(
@@ -96,13 +114,18 @@ def loss_function(
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]:
         inputs = prepare(rngs["mask"], batch, step)
         if inputs.read is None:
-            read = models.Inputs(inputs.tokens, segments=batch.segments, positions=batch.positions)
-            inputs = inputs._replace(read=read)
+            segments, positions = jnp.asarray(batch.segments), jnp.asarray(batch.positions)
+            inputs = inputs._replace(
+                read=models.Inputs(inputs.tokens, segments=segments, positions=positions)
+            )
         of_body, of_head = ({}, {}) if deterministic else _dropout_rngs(rngs["dropout"], splits_dropout)
         output = apply_fn({"params": params}, inputs.read, deterministic=deterministic, rngs=of_body)
         sums = head_sums(HeadCall(output.hidden, apply_fn, params, of_head), inputs)
         sums = {"weight": inputs.weights.sum()} | sums
-        sums |= {"scored": count(inputs.weights > 0), "tokens": count(jnp.asarray(batch.segments) > 0)}
+        sums |= {
+            "scored": count_true(inputs.weights > 0),
+            "tokens": count_true(jnp.asarray(batch.segments) > 0),
+        }
         sums["overflow"] = jnp.zeros((), jnp.int32) if inputs.overflow is None else inputs.overflow
         return sums.pop("loss_sum"), sums.pop("weight"), sums
 
@@ -110,9 +133,11 @@ def loss_function(
 
 
 def named_rng(rng: Key[Array, ""], name: str) -> Key[Array, ""]:
-    """Returns the child of a key for one purpose; adding a purpose changes no other's draws.
+    """Returns the child of a key for one purpose, by name; a new purpose changes no draw of the others.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.training import named_rng
       >>> key = jax.random.key(0)
       >>> bool(named_rng(key, "mask") == named_rng(key, "init"))
       False
@@ -123,21 +148,21 @@ def named_rng(rng: Key[Array, ""], name: str) -> Key[Array, ""]:
 def model_positions(
     batch: data.Batch, tokens: Int[Array, "B L"], next_id: int | None, positions_from: str
 ) -> Int[Array, "..."]:
-    """Returns the positions that a model is told: offsets, or instruction and argument indices.
+    """Returns the positions that a model reads: offsets in the segment, or (instruction, argument) pairs.
 
     Args:
       batch: clean rows.
-      tokens: `Int[B L]`, what the model reads.
-      next_id: id that ends an instruction; None: offsets in the segment.
-      positions_from: whether indices come from the "clean" ids or from those of `tokens`.
+      tokens: `Int[B L]`, the ids that the model reads.
+      next_id: id that ends an instruction, for instruction positions; None: offsets in the segment.
+      positions_from: whether instructions are counted in the "clean" ids or in `tokens`.
     """
     if next_id is None:
-        return batch.positions
-    source = batch.tokens if positions_from == "clean" else tokens
-    return ops.instruction_positions(source, batch.segments, next_id)
+        return jnp.asarray(batch.positions)
+    source = jnp.asarray(batch.tokens) if positions_from == "clean" else tokens
+    return ops.instruction_positions(source, jnp.asarray(batch.segments), next_id)
 
 
-def count(flags: Bool[Array, "..."]) -> Int[Array, ""]:
+def count_true(flags: Bool[Array, "..."]) -> Int[Array, ""]:
     """Returns how many are True, as int32."""
     return flags.sum(dtype=jnp.int32)
 
@@ -145,6 +170,6 @@ def count(flags: Bool[Array, "..."]) -> Int[Array, ""]:
 def _dropout_rngs(
     rng: Key[Array, ""], is_split: bool
 ) -> tuple[dict[str, Key[Array, ""]], dict[str, Key[Array, ""]]]:
-    """The keys of body and head, which draw apart."""
+    """Returns the dropout keys of body and head, which differ."""
     body, head = jax.random.split(rng) if is_split else (rng, named_rng(rng, "head"))
     return {"dropout": body}, {"dropout": head}

@@ -20,6 +20,7 @@ class LossConfig:
       ConfigError: if one is out of range.
 
     Example:
+      >>> from jaxlm.training import LossConfig
       >>> LossConfig(label_smoothing=1.5)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: loss.label_smoothing is "fraction" or a number from 0 to below 1: got 1.5

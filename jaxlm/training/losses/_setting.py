@@ -1,33 +1,46 @@
-"""What an objective works on: a model and its data, before a step is compiled."""
+"""The host-side settings of an objective: model, tokenizer and data, before a step is compiled."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from jaxlm import corruption, data, models, tokenizers
+from jaxlm.errors import ConfigError
 from jaxlm.training.losses._loss_config import LossConfig
 
 
 class Split(NamedTuple):
-    """Records and where they lie in rows."""
+    """A split of the corpus: its records, and the plan that packs them into rows."""
 
     cache: data.TokenCache
     plan: data.PackingPlan
 
 
-class Setting(NamedTuple):
-    """What an objective works on, known on the host before a step is compiled.
+class PositionOptions(TypedDict):
+    """Options of a loss: how the positions that its model reads are made.
 
     Attributes:
-      config: of the model, its vocabulary known.
+      next_id: id of the token that ends an instruction; None: positions are offsets in the segment.
+      positions_from: whether instruction positions come from the "clean" or from the "corrupted" ids.
+    """
+
+    next_id: int | None
+    positions_from: str
+
+
+class Setting(NamedTuple):
+    """What an objective knows on the host before a step is compiled: `Objective.plan` is given it.
+
+    Attributes:
+      config: of the model, with a known `vocab_size`.
       tokenizer: that the records were encoded with.
-      splits: the records. Labels are those of the first split; there is room for the targets of each of them.
-      rows: of a micro-batch of one device.
-      head: of a model of sequences.
-      num_segments: the most segments of a row.
-      input_noise: of what is read, its rate known; None: clean.
-      target_noise: of what is predicted; None: clean.
-      spans: of an encoder-decoder, how much of each text is taken out for its decoder to write.
-      loss: what the loss adds to the negative log-likelihood.
-      is_evaluation: whether there is no dropout, and `Objective.evaluation` makes the sums.
+      splits: the packed records. Labels come from the first split; static sizes hold for all of them.
+      rows: rows of a micro-batch on one device.
+      head: of a model of sequences; None: a language model.
+      num_segments: the most segments that a row holds.
+      input_noise: corrupts what the model reads; its rate is known. None: clean.
+      target_noise: corrupts the targets; None: clean.
+      spans: of an encoder-decoder: how much of each text is removed for the decoder to predict.
+      loss: label smoothing and z-loss.
+      is_evaluation: whether this is an evaluation: no dropout, and sums by `Objective.evaluation`.
     """
 
     config: models.TransformerConfig
@@ -43,15 +56,25 @@ class Setting(NamedTuple):
     is_evaluation: bool = False
 
     @property
-    def positions(self) -> dict[str, Any]:
-        """How the model is told positions, see `position_options`."""
+    def positions(self) -> PositionOptions:
+        """How the positions that the model reads are made, see `position_options`."""
         return position_options(self.config)
 
-    def noise(self, config: corruption.NoiseConfig | None) -> corruption.Noise | None:
-        """Returns one of the two noises; None where it does nothing.
+    def required_head(self) -> models.HeadConfig:
+        """Returns `head`.
 
-        Specials are neither corrupted nor drawn. [NEXT] is corrupted only where positions come from the
-        corrupted ids: with clean ones its place gives it away.
+        Raises:
+          ConfigError: if there is none, as for a language model.
+        """
+        if self.head is None:
+            raise ConfigError("a model of labels has a HeadConfig: got head=None")
+        return self.head
+
+    def noise(self, config: corruption.NoiseConfig | None) -> corruption.Noise | None:
+        """Returns the noise of a config, for this model and tokenizer; None where it corrupts nothing.
+
+        Special tokens are neither corrupted nor drawn as replacements. [NEXT] is corrupted only where
+        positions come from the corrupted ids: clean positions would reveal it.
         """
         if config is None or (config.schedule == "constant" and not config.rate):
             return None
@@ -61,17 +84,28 @@ class Setting(NamedTuple):
 def model_noise(
     config: corruption.NoiseConfig, model: models.TransformerConfig, tokenizer: tokenizers.Tokenizer
 ) -> corruption.Noise:
-    """Returns a noise for a model and its tokenizer; see `Setting.noise`."""
+    """Returns the noise of a config for a model and its tokenizer; see `Setting.noise`.
+
+    Args:
+      config: how much is corrupted, and into what.
+      model: its vocabulary, and where its positions come from.
+      tokenizer: its special ids.
+    """
     from_corrupted = position_options(model)["positions_from"] == "corrupted"
     return corruption.make_noise(
         config, tokenizer, vocab_size=model.vocab_size, may_choose_next=from_corrupted
     )
 
 
-def position_options(config: models.TransformerConfig) -> dict[str, Any]:
-    """Returns what an objective needs to know of a model's positions: `next_id` and `positions_from`.
+def position_options(config: models.TransformerConfig) -> PositionOptions:
+    """Returns the options of a loss that say how the model's positions are made.
+
+    Args:
+      config: of the model; only instruction positions have a `next_id` and may come from corrupted ids.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.training import position_options
       >>> position_options(models.TransformerConfig())
       {'next_id': None, 'positions_from': 'clean'}
     """

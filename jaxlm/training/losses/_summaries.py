@@ -1,4 +1,4 @@
-"""From an evaluation's sums over a split to the scores that are shown and written."""
+"""From the sums of an evaluation to the scores that are shown and written to metrics.jsonl."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,16 +20,16 @@ from jaxlm.training.losses._setting import Setting
 def token_summary(
     setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
 ) -> Callable[[Mapping[str, Any]], Evaluation | None]:
-    """Returns what makes the scores of a language model of its sums over a split.
+    """Returns the function from a split's sums to the scores of a language model.
 
     Args:
-      setting: of the evaluation, the split its only one.
-      train: the training split; not looked at.
-      is_whole: whether all of its rows are summed, and read as they are; only then there are bits per byte.
+      setting: of the evaluation; the split is its only one.
+      train: the training split, which is not used here.
+      is_whole: whether all rows of the split are scored, uncorrupted; bits per byte are only given then.
     """
     del train
     cache, plan = setting.splits[0]
-    # Bits per byte are of a whole text: every token of it predicted, the first one too.
+    # Bits per byte need every token of a text predicted, the first one too.
     is_whole = is_whole and setting.config.causal and not plan.num_dropped
     is_whole = is_whole and _is_opened(cache, setting.tokenizer)
     return partial(summarize, num_bytes=cache.num_bytes if is_whole else None)
@@ -38,16 +38,16 @@ def token_summary(
 def label_summary(
     setting: Setting, *, train: data.TokenCache | None = None, is_whole: bool = True
 ) -> Callable[[Mapping[str, Any]], SequenceEvaluation | None]:
-    """Returns what makes the scores of a model of sequences of its sums over a split.
+    """Returns the function from a split's sums to the scores of a classifier or a regression.
 
     Args:
-      setting: of the evaluation, the split its only one.
-      train: the training split, whose labels are the baseline; None: no baseline.
-      is_whole: not looked at.
+      setting: of the evaluation; the split is its only one.
+      train: the training split, whose labels give the baseline; None: no baseline.
+      is_whole: not used here.
     """
     del is_whole
     labels, seen = setting.splits[0].cache.labels, None if train is None else train.labels
-    return partial(summarize_sequences, baseline_loss=baseline_loss(labels, seen, setting.head))
+    return partial(summarize_sequences, baseline_loss=baseline_loss(labels, seen, setting.required_head()))
 
 
 def _is_opened(cache: data.TokenCache, tokenizer: tokenizers.Tokenizer) -> bool:

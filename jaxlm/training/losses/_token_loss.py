@@ -1,4 +1,4 @@
-"""The head's part of a language model's loss: cross-entropy in training, all that an evaluation counts."""
+"""The head sums of a language model: cross-entropy in training, further metrics in evaluations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,14 @@ import numpy as np
 
 from jaxlm import models, ops
 from jaxlm.errors import ConfigError
-from jaxlm.training.losses._loss import HeadCall, HeadSums, LossFunction, LossInputs, count, loss_function
+from jaxlm.training.losses._loss import (
+    HeadCall,
+    HeadSums,
+    LossFunction,
+    LossInputs,
+    count_true,
+    loss_function,
+)
 from jaxlm.training.losses._loss_config import LossConfig
 from jaxlm.training.losses._token_metrics import token_metrics
 from jaxlm.typing import Array, Float
@@ -20,19 +27,18 @@ Smoothing = float | Literal["fraction"]
 def token_loss(
     head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
-    """Returns the sums of a training loss: `loss_sum` in nats and `correct`.
+    """Returns the sums of a training loss: `loss_sum` in nats, and `correct`.
 
-    The head sees the rows that predict alone, and its product is taken in tiles over them, so that no array
-    over positions times vocabulary exists.
+    The head is applied only to the positions that predict, in tiles, so that no array of all positions times
+    the vocabulary exists.
 
     Args:
       head: of a language model.
-      inputs: whose targets are ids.
+      inputs: their targets are token ids.
       config: label smoothing and z-loss.
       tile: rows of logits held at once.
     """
-    features, parts = _asked(head, inputs)
-    smoothing = inputs.fractions if isinstance(config.label_smoothing, str) else config.label_smoothing
+    features, parts = _features_and_projection(head, inputs)
     result = ops.tiled_cross_entropy(
         features,
         parts.kernel,
@@ -40,20 +46,27 @@ def token_loss(
         inputs.targets,
         inputs.weights,
         tile=min(tile, inputs.targets.shape[0]),
-        label_smoothing=smoothing,
+        label_smoothing=resolved_smoothing(config, inputs),
         z_loss=config.z_loss,
         softcap=parts.softcap,
     )
-    correct = count(result.correct & (inputs.weights > 0))
+    correct = count_true(result.correct & (inputs.weights > 0))
     return {"loss_sum": result.loss_sum, "correct": correct}
 
 
 def token_evaluation(
     head: HeadCall, inputs: LossInputs, config: LossConfig, *, tile: int = 1024
 ) -> dict[str, Array]:
-    """Returns the sums of `token_metrics`, of the negative log-likelihood alone; see `token_loss`."""
+    """Returns the sums of `token_metrics`, without smoothing and z-loss.
+
+    Args:
+      head: of a language model.
+      inputs: their targets are token ids.
+      config: not used.
+      tile: rows of logits held at once.
+    """
     del config
-    features, parts = _asked(head, inputs)
+    features, parts = _features_and_projection(head, inputs)
     tile = min(tile, inputs.targets.shape[0])
     scores = ops.token_scores(
         features, parts.kernel, parts.bias, inputs.targets, softcap=parts.softcap, tile=tile
@@ -70,17 +83,17 @@ def token_loss_function(
     deterministic: bool = False,
     log_unigrams: np.ndarray | None = None,
 ) -> LossFunction:
-    """Returns the loss of a language model: cross-entropy in nats of the targets that are prepared.
+    """Returns the loss of a language model: cross-entropy in nats of the prepared targets.
 
     Args:
       prepare: `prepare(rng, batch, step) -> LossInputs`, its targets ids.
       label_smoothing: see `LossConfig`; training only.
       z_loss: see `LossConfig`; training only.
       tile: rows of logits held at once.
-      deterministic: an evaluation: no dropout, the negative log-likelihood alone, and all of `token_metrics`,
-        by level of noise where the noise has a schedule.
-      log_unigrams: `Float[V]` log-probabilities of a model that knows frequencies only, to be judged at the
-        same positions; None: no such model.
+      deterministic: whether it is of an evaluation: no dropout, no smoothing or z-loss, and the sums of
+        `token_metrics`, by level of noise where the noise has a schedule.
+      log_unigrams: `Float[V]` unigram log-probabilities, a baseline scored at the same positions; None: no
+        baseline.
 
     Returns:
       As `loss_function`; the metrics count `correct`, and with `log_unigrams` there are the sums
@@ -92,7 +105,7 @@ def token_loss_function(
 
 
 def with_unigrams(head_sums: HeadSums, log_unigrams: np.ndarray | None) -> HeadSums:
-    """Returns head sums with what a model that knows frequencies only scores: see `token_loss_function`."""
+    """Returns head sums to which those of the unigram baseline are added; see `token_loss_function`."""
     if log_unigrams is None:
         return head_sums
 
@@ -108,8 +121,25 @@ def with_unigrams(head_sums: HeadSums, log_unigrams: np.ndarray | None) -> HeadS
     return sums
 
 
+def resolved_smoothing(config: LossConfig, inputs: LossInputs) -> float | Float[Array, "..."]:
+    """Returns the label smoothing: one number for all targets, or with "fraction" one for each.
+
+    Args:
+      config: of the loss.
+      inputs: their `fractions` are read where the smoothing is "fraction".
+
+    Raises:
+      ConfigError: if the smoothing is "fraction" and there are no fractions.
+    """
+    if not isinstance(config.label_smoothing, str):
+        return config.label_smoothing
+    if inputs.fractions is None:
+        raise ConfigError("label_smoothing='fraction' smooths by the noise of each example: got no fractions")
+    return inputs.fractions
+
+
 def check_smoothing(label_smoothing: Smoothing, *, has_noise: bool) -> None:
-    """Refuses to smooth by a noise that is not there.
+    """Refuses label smoothing by the noise's fraction where there is no noise.
 
     Raises:
       ConfigError: if `label_smoothing` is "fraction" and there is no noise that has one.
@@ -121,8 +151,10 @@ def check_smoothing(label_smoothing: Smoothing, *, has_noise: bool) -> None:
         )
 
 
-def _asked(head: HeadCall, inputs: LossInputs) -> tuple[Float[Array, "M D"], models.HeadProjection]:
-    """The features of the positions that predict, and what they are multiplied with."""
+def _features_and_projection(
+    head: HeadCall, inputs: LossInputs
+) -> tuple[Float[Array, "M D"], models.HeadProjection]:
+    """Returns the features of the positions that predict, and the head's kernel, bias and soft cap."""
     rows = head.hidden.reshape(-1, head.hidden.shape[-1])
     parts = models.head_projection(head.apply_fn, head.params)
     return parts.features(rows if inputs.indices is None else rows[inputs.indices]), parts

@@ -1,4 +1,4 @@
-"""Metrics of predictions, token by token: sums that add up over batches and devices, divided last."""
+"""Metrics of token predictions, as sums that add up over batches and devices before they are divided."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ TOP_K, BINS, LEVELS = 5, 15, 10
 
 
 class TokenSummary(NamedTuple):
-    """Scores of predictions.
+    """Scores of token predictions.
 
     Attributes:
       nll: mean negative log-likelihood, nats.
@@ -48,12 +48,13 @@ def token_metrics(
     bins: int = BINS,
     levels: int = LEVELS,
 ) -> dict[str, Array]:
-    """Returns the sums that `summarize_tokens` divides; those of parts add up to those of the whole.
+    """Returns the sums that `summarize_tokens` divides; the sums of batches add up to those of the whole.
 
     Args:
       scores: of the predictions, from `ops.token_scores`.
-      weights: `Float[M]`; what stands in rows of weight 0 does not count, whatever it is.
-      fractions: `Float[M]` in [0, 1], what each prediction's example was corrupted by; None: no levels.
+      weights: `Float[M]`; rows of weight 0 do not count, whatever their scores are.
+      fractions: `Float[M]` in [0, 1], the share of each prediction's example that was corrupted; None: no
+        metrics by level.
       top_k: k of the top-k accuracy.
       bins: of the confidence, of equal width on [0, 1].
       levels: of the fractions, of equal width on [0, 1].
@@ -67,6 +68,9 @@ def token_metrics(
       UsageError: if `top_k`, `bins` or `levels` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import ops
+      >>> from jaxlm.training import token_metrics
       >>> scores = ops.token_scores(jnp.eye(3), jnp.eye(3), None, jnp.array([0, 0, 2]))
       >>> sums = token_metrics(scores, jnp.array([1.0, 1.0, 0.0]), top_k=2)
       >>> sums["weight"].item(), sums["correct"].item(), sums["top_k_correct"].item()
@@ -105,12 +109,14 @@ def summarize_tokens(totals: Mapping[str, Any]) -> TokenSummary | None:
     """Returns the means of the sums of `token_metrics`, added up over batches; None where nothing was scored.
 
     Args:
-      totals: sums by name, numbers and NumPy arrays; other names are passed over.
+      totals: sums by name, numbers and NumPy arrays; other names are ignored.
 
     Returns:
       `TokenSummary`, free of NaN also where bins or levels are empty.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.training import summarize_tokens
       >>> sums = {"loss_sum": 2.0, "weight": 4.0, "correct": 1, "top_k_correct": 3,
       ...         "calibration": np.array([[1, 0.25, 0], [3, 2.5, 1]])}
       >>> summary = summarize_tokens(sums)
@@ -131,7 +137,7 @@ def _rows(scores: ops.TokenScores, weights: Float[Array, " M"], top_k: int) -> F
 
 
 def _cells(values: Float[Array, " M"], number: int) -> Int[Array, " M"]:
-    """The cell of each value among `number` of equal width on [0, 1], the last one closed."""
+    """Returns the index of each value among `number` bins of equal width on [0, 1], the last one closed."""
     scaled = jnp.nan_to_num(values.astype(jnp.float32) * number)
     return jnp.clip(jnp.floor(scaled), 0, number - 1).astype(jnp.int32)
 
@@ -151,7 +157,7 @@ def _levels(totals: Mapping[str, Any]) -> tuple[LevelSummary, ...]:
 def _means(sums: list[float], calibration: np.ndarray) -> dict[str, float]:
     weight, loss_sum, correct, top_k_correct = sums
     nll = loss_sum / weight
-    # A bin's share times the distance of its means is the distance of its sums over the whole weight.
+    # share of a bin * |mean correct - mean confidence| = |sum of correct - sum of confidence| / total weight.
     distances = np.abs(calibration[:, 2].astype(np.float64) - calibration[:, 1])
     return {
         "nll": nll,

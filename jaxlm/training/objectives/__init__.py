@@ -31,7 +31,7 @@ from jaxlm.training.objectives._span_corruption import (
     corrupt_span_batch,
     make_span_plan,
     prepare_spans,
-    shifted,
+    shift_right,
     span_corruption_loss,
     target_capacity,
 )
@@ -64,7 +64,7 @@ __all__ = [
     "regression_loss",
     "sequence_outputs",
     "shift_batch",
-    "shifted",
+    "shift_right",
     "smoothed_cross_entropy",
     "span_corruption_loss",
     "target_capacity",

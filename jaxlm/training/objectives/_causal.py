@@ -1,4 +1,4 @@
-"""The objective of causal LMs: each token from those before it in its document."""
+"""The objective of causal LMs: predict each token from those before it in its document."""
 
 from functools import partial
 from typing import Any
@@ -25,32 +25,32 @@ def shift_batch(
     input_noise: corruption.Noise | None = None,
     target_noise: corruption.Noise | None = None,
 ) -> LossInputs:
-    """Returns a batch as a causal model reads it, the targets shifted, each kind of noise where it belongs.
+    """Returns the inputs of a causal LM for a batch: noisy tokens, and the next tokens as targets.
 
-    No target crosses from a document into the next one of its row, padding counts nowhere, and a document of
-    n tokens has n - 1 predictions. The two kinds of noise draw from keys of their own. The fractions are the
-    input noise's where there is one, else the target noise's.
+    No target crosses from a document into the next one of its row, and padding has weight 0: a document of n
+    tokens has n - 1 predictions. The two noises draw from different keys. `fractions` are those of the input
+    noise, or of the target noise where there is no input noise.
 
     Args:
       rng: key of the run's masks, the same at every step.
       batch: packed rows.
-      input_noise: corrupts what is read, never a target.
-      target_noise: corrupts the targets (real tokens that are no specials), never what is read.
+      input_noise: corrupts what the model reads, never a target.
+      target_noise: corrupts targets (special tokens excepted), never what the model reads.
 
     Returns:
-      `LossInputs` of all `M = B * L` positions in order.
+      `LossInputs` with a target for all `M = B * L` positions, in order.
     """
     clean, fractions = jnp.asarray(batch.tokens), None
-    read = wanted = clean
+    inputs = labels = clean
     if target_noise is not None:
         corrupted = corruption.corrupt_batch(named_rng(rng, "target"), batch, target_noise)
-        wanted, fractions = corrupted.tokens, corrupted.fractions
+        labels, fractions = corrupted.tokens, corrupted.fractions
     if input_noise is not None:
         corrupted = corruption.corrupt_batch(rng, batch, input_noise)
-        read, fractions = corrupted.tokens, corrupted.fractions
-    targets, loss_mask = ops.next_token_targets(wanted, jnp.asarray(batch.segments))
+        inputs, fractions = corrupted.tokens, corrupted.fractions
+    targets, loss_mask = ops.next_token_targets(labels, jnp.asarray(batch.segments))
     return LossInputs(
-        tokens=read,
+        tokens=inputs,
         targets=targets.reshape(-1),
         weights=loss_mask.reshape(-1).astype(jnp.float32),
         fractions=None if fractions is None else fractions.reshape(-1),
@@ -60,7 +60,14 @@ def shift_batch(
 def prepare_next(
     rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: TokenPlan
 ) -> LossInputs:
-    """Returns what a causal LM reads of a batch, and every next token of the same document."""
+    """Returns the inputs of a causal LM for a batch: `Objective.prepare` of the causal objective.
+
+    Args:
+      rng: key of the run's masks, the same at every step.
+      batch: packed rows.
+      step: batches before this one; not used.
+      plan: noises and positions.
+    """
     del step
     shifted = shift_batch(rng, batch, input_noise=plan.input_noise, target_noise=plan.noise_of_targets)
     return plan.completed(shifted, batch)
@@ -76,24 +83,25 @@ def causal_lm_loss(
     deterministic: bool = False,
     **options: Any,
 ) -> LossFunction:
-    """Returns the loss of a causal LM: cross-entropy in nats of every next token of the same document.
+    """Returns the loss of a causal LM: cross-entropy in nats of each next token of the same document.
 
     Args:
-      input_noise: see `TokenPlan`; an evaluation has it too.
+      input_noise: see `TokenPlan`; applied in evaluations too.
       target_noise: see `TokenPlan`.
-      label_smoothing: see `LossConfig`; "fraction": by the input noise, without one by the target noise.
+      label_smoothing: see `LossConfig`; "fraction" is that of the input noise, else of the target noise.
       next_id: see `TokenPlan`.
       positions_from: see `TokenPlan`.
       deterministic: see `token_loss_function`.
       options: of `token_loss_function`: `z_loss`, `tile`, `log_unigrams`.
 
     Returns:
-      As `token_loss_function`.
+      The same as `token_loss_function`.
 
     Raises:
-      ConfigError: if `label_smoothing` is "fraction" and there is no noise that has one.
+      ConfigError: if `label_smoothing` is "fraction" and there is no noise.
 
     Example:
+      >>> from jaxlm.training import causal_lm_loss
       >>> causal_lm_loss(label_smoothing="fraction")
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: label_smoothing='fraction' smooths by the noise of each example: give ...

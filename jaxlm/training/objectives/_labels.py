@@ -1,6 +1,6 @@
-"""What models of sequences read and predict: the examples of packed rows and their labels.
+"""The inputs and targets of classifiers and regressions: the examples of packed rows, and their labels.
 
-Letters: `B` rows, `L` positions, `S` segments of a row, `C` outputs, `N` examples.
+Letters: `B` rows, `L` positions, `G` segments of a row, `C` outputs.
 """
 
 from typing import NamedTuple
@@ -18,26 +18,26 @@ class Examples(NamedTuple):
     """The examples that the segments of packed rows belong to.
 
     Attributes:
-      ids: `Int[B S]` example ids; 0 where a row has no such segment.
-      present: `Bool[B S]`, True where it has.
-      left_out: how many segments there are beyond S.
+      ids: `Int[B G]` example ids; 0 where a row has no such segment.
+      present: `Bool[B G]`, True where it has.
+      left_out: how many segments beyond G the rows have.
     """
 
-    ids: Int[Array, "B S"]
-    present: Bool[Array, "B S"]
+    ids: Int[Array, "B G"]
+    present: Bool[Array, "B G"]
     left_out: Int[Array, ""]
 
 
 class LabelPlan(NamedTuple):
-    """What `prepare_labels` knows beforehand.
+    """The plan of the objectives of labels: the label of every example, and how inputs are made.
 
     Attributes:
-      targets: `Int32[N]` classes or `Float32[N C]` values in the head's units, by example id.
-      known: which of them are labelled.
-      num_segments: S, the most segments of a row; see `batch_examples`.
-      input_noise: of what the model reads; None: clean.
-      next_id: as in `TokenPlan`.
-      positions_from: as in `TokenPlan`.
+      targets: by example id, `Int32[examples]` classes or `Float32[examples C]` values in the head's units.
+      known: of the same shape, True where the example is labelled.
+      num_segments: G, the most segments of a row; see `batch_examples`.
+      input_noise: corrupts what the model reads; None: clean.
+      next_id: see `TokenPlan`.
+      positions_from: see `TokenPlan`.
     """
 
     targets: np.ndarray
@@ -49,12 +49,12 @@ class LabelPlan(NamedTuple):
 
 
 def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
-    """Returns the example of each segment.
+    """Returns which example each segment of packed rows belongs to.
 
     Args:
       batch: packed rows.
-      num_segments: S, static; a row's segments above it are left out and counted. The most that a plan's rows
-        hold is `numpy.diff(plan.row_starts).max()`.
+      num_segments: G, static; a row's segments beyond it are left out and counted. No row of a plan has more
+        than `numpy.diff(plan.row_starts).max()`.
     """
     segments = jnp.asarray(batch.segments)
     starts = ops.segment_starts(segments, num_segments)
@@ -66,10 +66,16 @@ def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
 def prepare_labels(
     rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: LabelPlan
 ) -> LossInputs:
-    """Returns what a model of sequences reads of a batch, and the label of each of its segments.
+    """Returns the inputs of a classifier or a regression for a batch, and the label of each segment.
 
-    A piece of a divided record counts as an example of its own. Targets and weights are `[B S]`, of values
-    `[B S C]`; fractions `[B S]` are 0 without noise, and `overflow` counts segments beyond S.
+    Each piece of a divided record counts as an example. Targets and weights are `[B G]` for classes and
+    `[B G C]` for values; fractions `[B G]` are 0 without noise; `overflow` counts segments beyond G.
+
+    Args:
+      rng: key of the run's masks, the same at every step.
+      batch: packed rows.
+      step: batches before this one; not used.
+      plan: the labels, the noise and positions.
     """
     del step
     examples = batch_examples(batch, plan.num_segments)
@@ -88,35 +94,40 @@ def prepare_labels(
         weights=counts.astype(jnp.float32),
         fractions=fractions,
         overflow=examples.left_out,
-        read=models.Inputs(tokens, segments=batch.segments, positions=positions),
+        read=models.Inputs(tokens, segments=jnp.asarray(batch.segments), positions=positions),
     )
 
 
 def plan_classes(setting: Setting) -> LabelPlan:
-    """Returns what `prepare_labels` knows of a classifier and its data.
+    """Returns the plan of a classifier: `Objective.plan` of the classification objective.
 
     Raises:
-      CorpusError: if labels are missing, or are no classes of the head.
-      ConfigError: if the loss is smoothed by a noise that is not there.
+      CorpusError: if labels are missing, or a class is not below the head's number of outputs.
+      ConfigError: if the label smoothing is "fraction" and there is no noise.
     """
     plan = _plan(setting, *class_table(_labels(setting)))
     check_smoothing(setting.loss.label_smoothing, has_noise=plan.input_noise is not None)
-    most, outputs = plan.targets.max(initial=-1), setting.head.num_outputs
+    most, outputs = plan.targets.max(initial=-1), setting.required_head().required_outputs()
     if most >= outputs:
         raise CorpusError(f"classes are numbers below the head's {outputs} outputs: got {most}")
     return plan
 
 
 def plan_values(setting: Setting) -> LabelPlan:
-    """Returns what `prepare_labels` knows of a regression and its data; see `plan_classes`."""
-    return _plan(setting, *value_table(_labels(setting), setting.head.center, setting.head.scale))
+    """Returns the plan of a regression: `Objective.plan` of the regression objective.
+
+    Raises:
+      CorpusError: if labels are missing or infinite.
+    """
+    head = setting.required_head()
+    return _plan(setting, *value_table(_labels(setting), head.center, head.scale))
 
 
 def class_table(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns labels as int32 `[N]`, 0 for the unlabelled, and which are labelled.
+    """Returns labels as int32 `[examples]`, 0 for the unlabelled, and a mask of the labelled ones.
 
     Raises:
-      CorpusError: if they are not classes.
+      CorpusError: if they are not whole numbers, one an example.
     """
     labels = np.asarray(labels)
     if labels.ndim != 1:
@@ -132,7 +143,12 @@ def class_table(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def value_table(labels: np.ndarray, center: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns labels in the head's units as float32 `[N C]`, and which are labelled.
+    """Returns labels as float32 `[examples C]`, `(label - center) / scale`, and a mask of the labelled ones.
+
+    Args:
+      labels: `[examples]` or `[examples C]`; NaN: unlabelled.
+      center: of the head.
+      scale: of the head.
 
     Raises:
       CorpusError: if they are misshapen or infinite.
@@ -145,8 +161,8 @@ def value_table(labels: np.ndarray, center: float, scale: float) -> tuple[np.nda
         raise CorpusError(f"labels are [N] or [N C] values: got shape {values.shape}")
     infinite = np.argwhere(np.isinf(values))
     if infinite.size:
-        place = tuple(infinite[0])
-        raise CorpusError(f"labels are finite (NaN: unlabelled): got {values[place]} (example {place[0]})")
+        index = tuple(infinite[0])
+        raise CorpusError(f"labels are finite (NaN: unlabelled): got {values[index]} (example {index[0]})")
     values = values.reshape(len(values), -1)
     return ((np.nan_to_num(values) - center) / scale).astype(np.float32), ~np.isnan(values)
 

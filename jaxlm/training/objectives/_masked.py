@@ -1,4 +1,4 @@
-"""The objective of masked LMs: the tokens that noise hides."""
+"""The objective of masked LMs: predict the original tokens at corrupted positions."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jaxlm import corruption, data, models, tokenizers
-from jaxlm.errors import CorpusError
+from jaxlm.errors import ConfigError, CorpusError
 from jaxlm.training.losses import (
     LossFunction,
     LossInputs,
@@ -22,11 +22,11 @@ from jaxlm.typing import Array, Int, Key
 
 
 class Masking(NamedTuple):
-    """What the masking of a batch needs beside the batch.
+    """The noise of a masked LM and the static number of positions that it predicts.
 
     Attributes:
-      noise: what is corrupted and how.
-      capacity: K, how many corrupted positions a micro-batch of one device has room for; static.
+      noise: which tokens are corrupted, and into what.
+      capacity: M, the most corrupted positions of a micro-batch on one device; static.
     """
 
     noise: corruption.Noise
@@ -34,19 +34,19 @@ class Masking(NamedTuple):
 
 
 def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> LossInputs:
-    """Returns a batch with masked tokens and the masked positions gathered into K rows.
+    """Returns the inputs of a masked LM for a batch: corrupted tokens, and the M positions to predict.
 
-    Every draw is a function of (rng, epoch, example id, offset in the example), so the masks are the same
-    however the examples are divided into batches, devices and rows.
+    Every draw depends only on (rng, epoch, example id, offset in the example): the masks do not change with
+    the batch size, the packing or the number of devices.
 
     Args:
       rng: key of the run's masks, the same at every step.
       batch: packed rows.
-      masking: what is masked and how.
+      masking: the noise, and M.
 
     Returns:
-      `LossInputs`, with shapes that depend on the shapes of `batch` and on K only; `overflow` is how many
-      drawn positions had no room and were left as they are.
+      `LossInputs`, whose shapes depend only on the shape of `batch` and on M; `overflow` counts drawn
+      positions beyond M, which stay clean and are not predicted.
     """
     drawn = corruption.corrupt_batch(rng, batch, masking.noise)
     corrupted, overflow = drawn, jnp.zeros((), jnp.int32)
@@ -61,15 +61,27 @@ def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> Loss
 
 
 def has_exact_capacity(config: corruption.NoiseConfig) -> bool:
-    """Whether the most positions that this noise takes of a batch can be counted beforehand."""
+    """Whether the number of positions that a noise corrupts in a row follows from the row's lengths alone."""
     return (config.count, config.unit, config.schedule) == ("exact", "token", "constant")
 
 
 def prepare_masked(
     rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: TokenPlan
 ) -> LossInputs:
-    """Returns what a masked LM reads of a batch and is asked at the masked positions."""
+    """Returns the inputs of a masked LM for a batch: `Objective.prepare` of the masked objective.
+
+    Args:
+      rng: key of the run's masks, the same at every step.
+      batch: packed rows.
+      step: batches before this one; not used.
+      plan: noises, capacity and positions.
+
+    Raises:
+      ValueError: if the plan has no input noise or no capacity.
+    """
     del step
+    if plan.input_noise is None or plan.capacity is None:
+        raise ValueError("the plan of a masked LM has input_noise and capacity: got None for one of them")
     masked = mask_batch(rng, batch, Masking(plan.input_noise, plan.capacity))
     if plan.noise_of_targets is not None:
         noisy = corruption.corrupt_batch(named_rng(rng, "target"), batch, plan.noise_of_targets).tokens
@@ -89,7 +101,7 @@ def masked_lm_loss(
     """Returns the loss of a masked LM: cross-entropy in nats at the masked positions.
 
     Args:
-      masking: what is masked and how; its K is of one micro-batch of one device.
+      masking: the noise; and M, for one micro-batch on one device.
       target_noise: see `TokenPlan`.
       next_id: see `TokenPlan`.
       positions_from: see `TokenPlan`.
@@ -97,7 +109,7 @@ def masked_lm_loss(
       options: of `token_loss_function`: `label_smoothing`, `z_loss`, `tile`, `log_unigrams`.
 
     Returns:
-      As `token_loss_function`; `overflow` counts drawn positions that had no room.
+      The same as `token_loss_function`; `overflow` counts drawn positions beyond M.
     """
     noise, capacity = masking
     plan = TokenPlan(noise, target_noise, next_id, positions_from, deterministic, capacity)
@@ -105,7 +117,7 @@ def masked_lm_loss(
 
 
 def plan_masked(setting: Setting) -> TokenPlan:
-    """Returns what `prepare_masked` knows of model and data.
+    """Returns the plan that `prepare_masked` takes: `Objective.plan` of the masked objective.
 
     Raises:
       CorpusError: if nothing in the records may be masked.
@@ -126,20 +138,23 @@ def make_masking(
     split: Split,
     rows: int,
 ) -> Masking:
-    """Returns the masking of `rows` rows of a split: a micro-batch of one device.
+    """Returns the masking of a split: the noise, and an M that no micro-batch of `rows` rows exceeds.
 
     Args:
       config: how much is corrupted, and into what; its rate is known.
       model: decides whether [NEXT] may be masked.
       tokenizer: its special ids.
-      split: K is the most that any `rows` of its rows can hold, or a bound of it.
-      rows: rows of a micro-batch of one device.
+      split: the packed records.
+      rows: rows of a micro-batch on one device.
 
     Raises:
       CorpusError: if nothing in the split may be masked.
+      ConfigError: if the rate of a constant schedule is None.
     """
     noise, plan = model_noise(config, model, tokenizer), split.plan
     rate = config.rate if config.schedule == "constant" else 1.0
+    if rate is None:
+        raise ConfigError("the noise of a masking has a known rate: got input_noise.rate=None")
     capacity = data.masked_capacity(split.cache, plan, rows, noise.forbidden, rate)
     if capacity < 1:
         raise CorpusError(

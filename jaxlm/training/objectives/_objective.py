@@ -1,4 +1,4 @@
-"""What a run trains, as a record."""
+"""The record of a training objective: its inputs, loss, metrics and checks."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from jaxlm.training.losses import (
     with_unigrams,
 )
 
-# Fields of an experiment that objectives read or not.
+# The fields of an experiment that only some objectives use; `Objective.reads` names those of one.
 READ_FIELDS = frozenset({"input_noise", "target_noise", "spans", "label_smoothing", "z_loss"})
 
 
-def _as_it_is(setting: Setting) -> Setting:
+def _identity(setting: Setting) -> Setting:
     return setting
 
 
@@ -35,35 +35,39 @@ def _no_check(experiment: Any) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What a run trains: a kind of model, what it reads and predicts of a batch, its loss and its scores.
+    """A training objective: the kind of model, its inputs and targets for a batch, its loss and its metrics.
 
-    One of your own goes wherever a name of `OBJECTIVES` does: `Experiment(objective=...)`, `evaluate`.
+    An objective of your own goes wherever a name of `OBJECTIVES` does: `Experiment(objective=...)`,
+    `evaluate(objective=...)`.
 
     Attributes:
-      name: what experiment.json calls it; one of your own has a name that is not in `OBJECTIVES`.
-      kind: of the model.
-      prepare: `prepare(rng, batch, step, plan) -> LossInputs`, compiled with the step. `rng` is the run's key
-        of masks, the same at every step: what is drawn belongs to (epoch, example, offset), so that batches,
-        devices and resuming change no draw. `step` counts batches, and is 0 in evaluations.
-      loss: `loss(head: HeadCall, inputs, config)`, the sum `loss_sum`, each loss times its weight, and
-        further sums by name, of what the model made of `inputs`; `config` is the experiment's `LossConfig`.
-      evaluation: the same in evaluations, where more may be counted. None: `token_evaluation` where `loss` is
+      name: its name in experiment.json; an objective of your own has a name that is not in `OBJECTIVES`.
+      kind: of the model that it trains.
+      prepare: `prepare(rng, batch, step, plan) -> LossInputs`, compiled with the step. `rng` is the run's
+        mask key, the same at every step: draw by (epoch, example id, offset), so that batch size, devices and
+        resuming change no draw. `step` counts batches; it is 0 in evaluations.
+      loss: `loss(head: HeadCall, inputs: LossInputs, config: LossConfig)` returns sums by name: `loss_sum`,
+        the sum of the losses times their weights, and any other sums.
+      evaluation: the same for evaluations, which may count more. None: `token_evaluation` where `loss` is
         `token_loss`, else `loss`.
-      plan: makes the last argument of `prepare` of a `Setting`; by default that is the setting itself.
-      check: refuses with a ConfigError an experiment that contradicts the objective.
-      summary: `summary(setting, *, train, is_whole)` makes a function of an evaluation's sums over a split to
-        the scores that are shown and written.
-      labels: which labels of records it learns: "classes", "numbers", or None for none.
-      noise_rate: the share of tokens to corrupt where the experiment gives none. Above 0, corrupting the text
-        is part of the objective, and evaluations do it as well; else they read clean text.
-      reads: which of `READ_FIELDS` it reads; options that are not read are refused.
-      reference: where it can be imported from, "module:NAME", for whoever opens its run without having it at
-        hand; None: it is given, by the experiment's file.
+      plan: `plan(setting: Setting)` returns the last argument of `prepare`, computed on the host; by default
+        the setting itself.
+      check: `check(experiment)` raises ConfigError for an experiment that contradicts the objective.
+      summary: `summary(setting, *, train, is_whole)` returns the function from the sums of a split to the
+        scores that are shown and written.
+      labels: the kind of label that it learns: "classes", "numbers", or None for no labels.
+      noise_rate: the share of tokens to corrupt where the experiment gives none. If it is above 0, corruption
+        is part of the objective and evaluations corrupt too; else evaluations read clean text.
+      reads: the names of `READ_FIELDS` that it uses; the command line refuses options that it does not use.
+      reference: "module:NAME", from where it is imported when a run is opened without it; None: whoever opens
+        the run gives the objective.
 
     Raises:
-      ConfigError: if the name is empty or the reference is none.
+      ConfigError: if the name is empty, the kind is no `ModelKind` or the reference is not "module:NAME".
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.training import Objective, token_loss
       >>> from jaxlm.training import prepare_next
       >>> objective = Objective(name="clean", kind=models.CAUSAL_LM, prepare=prepare_next, reads=frozenset())
       >>> objective.loss is token_loss, objective.labels
@@ -75,7 +79,7 @@ class Objective:
     prepare: Callable[..., LossInputs]
     loss: HeadSums = token_loss
     evaluation: HeadSums | None = None
-    plan: Callable[[Setting], Any] = _as_it_is
+    plan: Callable[[Setting], Any] = _identity
     check: Callable[[Any], None] = _no_check
     summary: Callable[..., Callable[..., Any]] = token_summary
     labels: Literal["classes", "numbers"] | None = None
@@ -92,19 +96,19 @@ class Objective:
             raise ConfigError(f"an objective trains a ModelKind: got {self.kind!r}")
 
     def bound(self, setting: Setting, *, log_unigrams: np.ndarray | None = None) -> LossFunction:
-        """Returns the loss on a model and its data, as a step differentiates or an evaluation sums it.
+        """Returns the loss function for a model and its data.
 
         Args:
-          setting: model and data.
-          log_unigrams: of a baseline, see `token_loss_function`.
+          setting: model, tokenizer and data; `is_evaluation` chooses between `loss` and `evaluation`.
+          log_unigrams: the unigram baseline, see `token_loss_function`.
 
         Raises:
           ValueError: if there is nothing to predict, or the setting contradicts the objective.
         """
         plan, sums = self.plan(setting), self.loss
         if setting.is_evaluation:
-            usual = token_evaluation if self.loss is token_loss else self.loss
-            sums = self.evaluation or usual
+            default = token_evaluation if self.loss is token_loss else self.loss
+            sums = self.evaluation or default
         return loss_function(
             lambda rng, batch, step: self.prepare(rng, batch, step, plan),
             with_unigrams(partial(sums, config=setting.loss), log_unigrams),

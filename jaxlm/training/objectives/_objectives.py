@@ -1,4 +1,4 @@
-"""The objectives that jaxlm has, by name."""
+"""The objectives that jaxlm comes with, by name."""
 
 import os
 
@@ -27,7 +27,7 @@ NEXT_TOKENS = Objective(
     prepare=prepare_next,
     reads=READ_FIELDS - {"spans"},
 )
-TAKEN_SPANS = Objective(
+REMOVED_SPANS = Objective(
     name=models.SEQ2SEQ_LM.name,
     kind=models.SEQ2SEQ_LM,
     plan=plan_spans,
@@ -56,16 +56,28 @@ LABEL_VALUES = Objective(
     labels="numbers",
     reads=frozenset({"input_noise"}),
 )
-OBJECTIVES = {one.name: one for one in (MASKED_TOKENS, NEXT_TOKENS, TAKEN_SPANS, LABEL_CLASSES, LABEL_VALUES)}
+OBJECTIVES = {
+    objective.name: objective
+    for objective in (MASKED_TOKENS, NEXT_TOKENS, REMOVED_SPANS, LABEL_CLASSES, LABEL_VALUES)
+}
+"""The objectives that jaxlm comes with, by the name that experiment.json has for them.
+
+`masked_lm` predicts the original tokens at corrupted positions, `causal_lm` each next token, `seq2seq_lm` the
+spans removed from a text, `classification` the class of a record and `regression` its number.
+"""
 
 
 def as_objective(objective: Objective | str) -> Objective:
-    """Returns the record of an objective that is given as one, or by its name in `OBJECTIVES`.
+    """Returns an objective as a record.
+
+    Args:
+      objective: an `Objective`, or a name in `OBJECTIVES`.
 
     Raises:
-      ConfigError: if there is none of that name, or one that is not in `OBJECTIVES` has a name that is.
+      ConfigError: if no objective has that name, or the record has the name of another one in `OBJECTIVES`.
 
     Example:
+      >>> from jaxlm.training import as_objective
       >>> as_objective("causal_lm").kind.next_token
       True
     """
@@ -84,14 +96,16 @@ def named_objective(
     """Returns the objective that a file names, by its name or as `{"name": ..., "reference": ...}`.
 
     Args:
-      values: what the file holds.
-      given: the objective, where it is none of `OBJECTIVES` and has no reference to be imported by.
-      folder: of the file, see `pretrained.import_named`; None: the caller vouches for what is imported.
+      values: the file's entry.
+      given: the objective, where it is not in `OBJECTIVES` and has no reference to be imported from.
+      folder: of the file, which decides what may be imported (see `pretrained.import_named`); None: the
+        caller trusts the reference.
 
     Raises:
-      ConfigError: if it is another than the one that is given, or is not known.
+      ConfigError: if the name is unknown, or the objective at the reference has another name.
 
     Example:
+      >>> from jaxlm.training.objectives import named_objective
       >>> named_objective({"name": "flips", "reference": None})
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: objective 'flips' is none of masked_lm, ...: name the experiment's file, ...
@@ -104,8 +118,8 @@ def named_objective(
         return OBJECTIVES[name]
     if not isinstance(reference, str):
         raise ConfigError(
-            f"objective {name!r} is none of {', '.join(OBJECTIVES)}: name the experiment's file, which has "
-            "it, or give the Objective a reference, module:NAME, when the run begins"
+            f"objective {name!r} is none of {', '.join(OBJECTIVES)}: name the experiment's file, which "
+            "defines it, or give the Objective a reference, module:NAME, when the run begins"
         )
     if folder is None:
         objective = as_objective(io.import_reference(reference, Objective))
@@ -117,5 +131,5 @@ def named_objective(
 
 
 def objective_of(kind: models.ModelKind) -> Objective | None:
-    """Returns the objective of `OBJECTIVES` that trains a kind of model; None where there is none."""
-    return next((one for one in OBJECTIVES.values() if one.kind == kind), None)
+    """Returns the objective in `OBJECTIVES` that trains a kind of model; None where none does."""
+    return next((objective for objective in OBJECTIVES.values() if objective.kind == kind), None)

@@ -1,6 +1,6 @@
-"""The objectives of sequence heads: a class or a number of each example, by its label.
+"""The losses of sequence heads: a class or a number for each example.
 
-Letters: `B` rows, `L` positions, `S` segments of a row, `C` outputs, `N` examples.
+Letters: `B` rows, `L` positions, `G` segments of a row, `C` outputs.
 """
 
 from functools import partial
@@ -20,30 +20,42 @@ from jaxlm.training.losses import (
     LossInputs,
     Smoothing,
     check_smoothing,
-    count,
+    count_true,
     loss_function,
+    resolved_smoothing,
 )
 from jaxlm.training.objectives._labels import LabelPlan, class_table, prepare_labels, value_table
 from jaxlm.typing import Array, Float, Int
 
 
 def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns the sums of a classifier's loss, cross-entropy in nats of each example's class, and `correct`.
+    """Returns the sums of a classifier's loss: cross-entropy in nats of each example's class, and `correct`.
 
     With `C` classes and smoothing `a`, an example's loss is `-(1 - a) log p[class] - a mean_c log p[c]`: the
     target puts `1 - a` on the true class and spreads `a` evenly over all classes.
+
+    Args:
+      head: of a classifier.
+      inputs: their targets are classes.
+      config: label smoothing.
     """
     logits, counts = _logits(head, inputs), inputs.weights > 0
-    smoothing = inputs.fractions if config.label_smoothing == "fraction" else config.label_smoothing
+    smoothing = resolved_smoothing(config, inputs)
     losses = inputs.weights * smoothed_cross_entropy(logits, inputs.targets, smoothing)
     return {
         "loss_sum": jnp.where(counts, losses, 0.0).sum(),
-        "correct": count((jnp.argmax(logits, axis=-1) == inputs.targets) & counts),
+        "correct": count_true((jnp.argmax(logits, axis=-1) == inputs.targets) & counts),
     }
 
 
 def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns what `class_loss` does, and `confusion`, `Int[C C]`: rows the classes, columns predictions."""
+    """Returns the sums of `class_loss` and `confusion`, `Int[C C]`: rows are classes, columns predictions.
+
+    Args:
+      head: of a classifier.
+      inputs: their targets are classes.
+      config: label smoothing.
+    """
     logits = _logits(head, inputs)
     table = jnp.zeros((logits.shape[-1], logits.shape[-1]), jnp.int32)
     cells = table.at[inputs.targets, jnp.argmax(logits, axis=-1)]
@@ -51,12 +63,17 @@ def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> 
 
 
 def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[str, Array]:
-    """Returns the sums of a regression's loss, the squared error of each value in the head's units.
+    """Returns the sums of a regression's loss: the squared error of each value in the head's units.
 
-    `squared_error` and `absolute_error` are in the labels' units.
+    `squared_error` and `absolute_error` are sums in the labels' own units.
+
+    Args:
+      head: of a regression.
+      inputs: their targets are values.
+      config: not used.
 
     Raises:
-      CorpusError: if the head has another number of outputs than an example has labels.
+      CorpusError: if the head's number of outputs is not the number of labels of an example.
     """
     del config
     outputs, weights = sequence_outputs(head, inputs), inputs.weights
@@ -73,11 +90,11 @@ def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
 
 
 def sequence_outputs(head: HeadCall, inputs: LossInputs) -> models.StandardizedOutputs:
-    """Returns what the head of a `SequenceModel` makes of each segment of a batch, before its units."""
+    """Returns the outputs of a sequence head for each segment of a batch, before center and scale."""
     return head(
         "standardized_outputs",
         head.hidden,
-        segments=inputs.read.segments,
+        segments=inputs.required_read().segments,
         num_segments=inputs.targets.shape[1],
         deterministic=not head.rngs,
         rngs=head.rngs,
@@ -95,10 +112,10 @@ def classification_loss(
     """Returns the loss of a classifier, see `class_loss`; `weight` is the number of examples.
 
     Args:
-      labels: `[N]` class of each example by its id, from 0; below 0 or NaN: unlabelled, counts nowhere.
-      num_segments: S, the most segments of a row; see `batch_examples`.
+      labels: the class of each example by its id, from 0; below 0 or NaN: unlabelled, of weight 0.
+      num_segments: G, the most segments of a row; see `batch_examples`.
       label_smoothing: see `LossConfig`; training only.
-      deterministic: an evaluation: no dropout, no smoothing; the input noise stays, where it is given.
+      deterministic: whether it is of an evaluation: no dropout and no smoothing; input noise stays.
       options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
 
     Raises:
@@ -106,6 +123,8 @@ def classification_loss(
       ConfigError: if the smoothing is out of range or has no noise to follow.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.training import classification_loss
       >>> classification_loss(np.array([0.5]), num_segments=1)
       Traceback (most recent call last):
       jaxlm.errors.CorpusError: classes are whole numbers from 0 (below 0 or NaN: unlabelled): got 0.5 ...
@@ -128,12 +147,12 @@ def regression_loss(
     """Returns the loss of a regression, see `value_loss`; `weight` is the number of labelled values.
 
     Args:
-      labels: `[N]` or `[N C]` values of each example by its id; NaN: unlabelled, counts nowhere.
-      num_segments: S, the most segments of a row; see `batch_examples`.
-      center: of the head, see `HeadConfig.center`.
-      scale: of the head, see `HeadConfig.scale`: the labels' deviation makes losses and learning rates
-        comparable between data.
-      deterministic: an evaluation: no dropout; the input noise stays, where it is given.
+      labels: the value or the C values of each example by its id; NaN: unlabelled, of weight 0.
+      num_segments: G, the most segments of a row; see `batch_examples`.
+      center: see `HeadConfig.center`.
+      scale: see `HeadConfig.scale`; with the labels' standard deviation, losses and learning rates are
+        comparable between data sets.
+      deterministic: whether it is of an evaluation: no dropout; input noise stays.
       options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
 
     Raises:
@@ -141,6 +160,8 @@ def regression_loss(
       ConfigError: if `scale` is not positive.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.training import regression_loss
       >>> regression_loss(np.array([0.5, np.inf]), num_segments=1)
       Traceback (most recent call last):
       jaxlm.errors.CorpusError: labels are finite (NaN: unlabelled): got inf (example 1)
@@ -152,20 +173,27 @@ def regression_loss(
 def smoothed_cross_entropy(
     logits: Float[Array, "*batch C"], targets: Int[Array, "*batch"], smoothing: float | Float[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, `a` the smoothing of all or of each row.
+    """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, with smoothing `a`.
+
+    Args:
+      logits: `Float[... C]`.
+      targets: `Int[...]` classes.
+      smoothing: one number for all rows, or one for each.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import smoothed_cross_entropy
       >>> logits = jnp.array([[2.0, 0.0], [2.0, 0.0]])
       >>> losses = smoothed_cross_entropy(logits, jnp.array([0, 0]), jnp.array([0.0, 1.0]))
       >>> [round(loss, 4) for loss in losses.tolist()]
       [0.1269, 1.1269]
     """
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-    wanted = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
-    return -(1.0 - smoothing) * wanted - smoothing * log_probs.mean(-1)
+    chosen = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+    return -(1.0 - smoothing) * chosen - smoothing * log_probs.mean(-1)
 
 
-def _logits(head: HeadCall, inputs: LossInputs) -> Float[Array, "B S C"]:
+def _logits(head: HeadCall, inputs: LossInputs) -> Float[Array, "B G C"]:
     outputs = sequence_outputs(head, inputs)
     return outputs.center + outputs.scale * outputs.values
 

@@ -1,4 +1,4 @@
-"""The objective of encoder-decoders: spans of each text are taken out, and the decoder writes them."""
+"""Span corruption, the objective of encoder-decoders: the decoder predicts spans removed from a text."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,16 +14,17 @@ from jaxlm.typing import Array, Int, Key
 
 
 class SpanPlan(NamedTuple):
-    """What is taken out of texts, and what the decoder is to make of it.
+    """The plan of span corruption: what is removed from a text, and the form of the decoder's text.
 
     Attributes:
-      rate: share of a text's tokens.
-      mean_span: mean length of the spans.
-      sentinel_ids: that stand where spans were, in order.
-      forbidden: `Bool[V]`, True for ids that are never taken out.
-      start_id: what the decoder reads first.
-      end_id: what closes its text; None: nothing.
-      target_length: T, tokens of a row of the decoder; what finds no room is left clean and counted.
+      rate: share of a text's tokens that is removed.
+      mean_span: mean length of the removed spans, in tokens.
+      sentinel_ids: ids that stand in the place of the spans, in order.
+      forbidden: `Bool[V]`, True for ids that are never removed.
+      start_id: the first token that the decoder reads.
+      end_id: the last token of the decoder's text; None: it has no end token.
+      target_length: positions of a row of the decoder. Spans beyond it stay in the text and are counted as
+        overflow.
     """
 
     rate: float
@@ -38,12 +39,18 @@ class SpanPlan(NamedTuple):
 def prepare_spans(
     rng: Key[Array, ""], batch: data.Batch, step: Int[Array, ""] | int, plan: SpanPlan
 ) -> LossInputs:
-    """Returns what an encoder and a decoder read of a batch, and what the decoder is to write.
+    """Returns the inputs of an encoder and a decoder for a batch, and the decoder's targets.
 
-    The encoder reads each text with a sentinel for every span; the decoder writes every sentinel with the
-    tokens that it stands for, and an end. Both sides are packed, and a text of the decoder reads its own of
-    the encoder. The spans belong to (rng, epoch, example), as `corruption.corrupt_spans` draws them;
-    `overflow` counts spans and ends that found no sentinel or no room.
+    The encoder reads each text with a sentinel in the place of every span; the decoder predicts each sentinel
+    followed by the tokens of its span, then an end token. Both sides are packed, and each segment of the
+    decoder attends to the encoder's segment of the same number. `corruption.corrupt_spans` draws the spans by
+    (rng, epoch, example); `overflow` counts spans and ends for which no sentinel or no position was left.
+
+    Args:
+      rng: key of the run's masks, the same at every step.
+      batch: packed rows.
+      step: batches before this one; not used.
+      plan: how much is removed.
 
     References:
       Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
@@ -51,14 +58,14 @@ def prepare_spans(
     """
     del step
     corrupted = corrupt_span_batch(rng, batch, plan)
-    written = shifted(corrupted.targets, corrupted.target_segments, plan.start_id)
+    decoder_tokens = shift_right(corrupted.targets, corrupted.target_segments, plan.start_id)
     return LossInputs(
         tokens=corrupted.tokens,
         targets=corrupted.targets.reshape(-1),
         weights=(corrupted.target_segments > 0).reshape(-1).astype(jnp.float32),
         overflow=corrupted.overflow,
         read=models.Inputs(
-            tokens=written,
+            tokens=decoder_tokens,
             segments=corrupted.target_segments,
             encoder=models.Inputs(tokens=corrupted.tokens, segments=corrupted.segments),
         ),
@@ -66,22 +73,22 @@ def prepare_spans(
 
 
 def span_corruption_loss(spans: SpanPlan, **options: Any) -> LossFunction:
-    """Returns the loss of an encoder-decoder that restores spans: cross-entropy of what it writes, nats.
+    """Returns the loss of span corruption: cross-entropy in nats of the decoder's targets.
 
     Args:
-      spans: what is taken out.
+      spans: how much is removed.
       options: of `token_loss_function`.
     """
     return token_loss_function(partial(prepare_spans, plan=spans), **options)
 
 
 def plan_spans(setting: Setting) -> SpanPlan:
-    """Returns what `prepare_spans` knows of model and data."""
+    """Returns the plan that `prepare_spans` takes: `Objective.plan` of the span objective."""
     return make_span_plan(setting.spans, setting.config, setting.tokenizer, setting.splits)
 
 
 def check_spans(experiment: Any) -> None:
-    """Refuses noise beside the spans, and a tokenizer that has nothing to stand for them.
+    """Refuses noise beside span corruption, and a tokenizer that is to be trained without sentinels.
 
     Raises:
       ConfigError: with the reason.
@@ -89,22 +96,23 @@ def check_spans(experiment: Any) -> None:
     noisy = [noise for noise in (experiment.input_noise, experiment.target_noise) if noise.rate]
     if noisy or experiment.loss.label_smoothing == "fraction":
         raise ConfigError(
-            f"objective={experiment.objective.name!r} takes spans out of texts and corrupts nothing else: "
-            "got input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
+            f"objective={experiment.resolved_objective.name!r} removes spans from texts and corrupts nothing "
+            "else: got input_noise, target_noise or loss.label_smoothing='fraction'; spans.rate says how much"
         )
     if experiment.tokenizer.path is None and not experiment.tokenizer.sentinels:
         raise ConfigError(
-            "spans give way to sentinels: got tokenizer.sentinels=0; set as many as a text may have spans"
+            "sentinels replace the spans that are removed: got tokenizer.sentinels=0; set as many as a text "
+            "may have spans"
         )
 
 
 def corrupt_span_batch(rng: Key[Array, ""], batch: data.Batch, spans: SpanPlan) -> corruption.SpanCorrupted:
-    """Returns a batch as an encoder reads it and what a decoder is to write.
+    """Returns a batch with spans replaced by sentinels, and the decoder's targets.
 
     Args:
       rng: key of the run's masks, the same at every step.
       batch: packed rows.
-      spans: what is taken out.
+      spans: how much is removed.
     """
     tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
     return corruption.corrupt_spans(
@@ -123,11 +131,18 @@ def corrupt_span_batch(rng: Key[Array, ""], batch: data.Batch, spans: SpanPlan) 
     )
 
 
-def shifted(targets: Int[Array, "B T"], segments: Int[Array, "B T"], start_id: int) -> Int[Array, "B T"]:
-    """Returns what a decoder reads to write the targets: of every segment its start, then all but its last.
+def shift_right(targets: Int[Array, "B L"], segments: Int[Array, "B L"], start_id: int) -> Int[Array, "B L"]:
+    """Returns the decoder's inputs: in each segment the start token, then all targets but the last.
+
+    Args:
+      targets: `Int[B L]` what the decoder predicts.
+      segments: `Int[B L]` ids from 1 in contiguous runs, 0 = padding.
+      start_id: the start token.
 
     Example:
-      >>> shifted(jnp.array([[5, 6, 7, 8, 0]]), jnp.array([[1, 1, 2, 2, 0]]), start_id=9).tolist()
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import shift_right
+      >>> shift_right(jnp.array([[5, 6, 7, 8, 0]]), jnp.array([[1, 1, 2, 2, 0]]), start_id=9).tolist()
       [[9, 5, 9, 7, 9]]
     """
     begins = ops.positions_from_segments(segments) == 0
@@ -136,14 +151,14 @@ def shifted(targets: Int[Array, "B T"], segments: Int[Array, "B T"], start_id: i
 
 
 def target_capacity(plan: data.PackingPlan, rate: float, mean_span: float) -> int:
-    """Returns how many tokens the decoder's texts of a row take at most, where no special divides a span.
+    """Returns the most tokens that the decoder's texts of a row need, unless a special token divides a span.
 
-    A piece of n tokens hides h = max(1, round(rate * n)) in max(1, round(h / mean_span)) spans, each with a
-    sentinel, and has an end.
+    Of a piece of n tokens, h = max(1, round(rate * n)) are removed in max(1, round(h / mean_span)) spans; the
+    decoder's text has these h tokens, a sentinel for each span and an end token.
 
     Args:
-      plan: where the records lie in rows.
-      rate: share of a text's tokens.
+      plan: how the records are packed into rows.
+      rate: share of a text's tokens that is removed.
       mean_span: mean length of the spans.
     """
     if not len(plan.length):
@@ -160,26 +175,26 @@ def make_span_plan(
     tokenizer: tokenizers.Tokenizer,
     splits: Sequence[Split],
 ) -> SpanPlan:
-    """Returns what spans take out of the rows of splits.
+    """Returns the plan of span corruption for the rows of splits.
 
     Args:
-      config: how much.
-      model: whose decoder begins with its `decoder.start_id`.
-      tokenizer: its sentinels, and what closes a text.
-      splits: the decoder's rows have room for what is taken out of any of theirs.
+      config: how much is removed.
+      model: its `decoder.start_id` is the decoder's start token.
+      tokenizer: its sentinels, and its end token.
+      splits: the decoder's rows are long enough for any row of any split.
 
     Raises:
-      ConfigError: if the tokenizer has no sentinels, or no token begins the decoder's texts.
+      ConfigError: if the tokenizer has no sentinels, or the decoder has no start token.
     """
     sentinels = tokenizers.sentinel_ids(tokenizer)
     if not sentinels:
         raise ConfigError(
-            "spans give way to sentinels, <extra_id_0> and so on, and this tokenizer has none: take T5's, or "
-            "train one with tokenizer.sentinels"
+            "sentinels (<extra_id_0> and so on) replace the spans that are removed, and this tokenizer has "
+            "none: take T5's, or train one with tokenizer.sentinels"
         )
     if model.decoder is None or model.decoder.start_id is None:
         raise ConfigError(
-            "a decoder begins with a token of its own: the tokenizer has no padding; set "
+            "a decoder reads a start token first, and the tokenizer has no padding to take for it; set "
             "model.decoder.start_id"
         )
     ends = tokenizer.specials.ends

@@ -1,4 +1,4 @@
-"""What of an experiment may change where its run goes on."""
+"""Which fields of an experiment may change when its run is resumed."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from jaxlm import io
 from jaxlm.training.run._experiment import Experiment
 from jaxlm.training.run._metrics import append_line, read_metrics
 
-# How often the run looks, and what it keeps: they change no parameter.
+# Intervals, and which checkpoints are kept: they change no parameter.
 INTERVALS = (
     "log_every",
     "eval_every",
@@ -17,9 +17,9 @@ INTERVALS = (
     "keep_best",
     "max_bad_steps",
 )
-# From the step at which the run goes on, the learning rate is that of a run of the new settings.
+# From the step of the resumption on, the learning rate is that of a run with the new settings.
 SCHEDULE = ("learning_rate", "decay", "final_fraction", "weight_decay")
-# Where the same content lies: a corpus is compared by its fingerprint, a model by its weights.
+# Paths, whose content must be the same: a corpus is compared by its fingerprint, a model by its weights.
 PLACES = ("data.paths", "run.init", "tokenizer.path")
 CHANGEABLE = frozenset(
     [
@@ -32,12 +32,12 @@ CHANGEABLE = frozenset(
 
 
 class Change(NamedTuple):
-    """A field of an experiment that is another where its run goes on.
+    """A field whose value differs when a run is resumed.
 
     Attributes:
       field: its dotted name, such as "run.steps".
-      before: what the run was begun, or last gone on, with.
-      after: what it goes on with.
+      before: its value when the run was started or last resumed.
+      after: its value now.
     """
 
     field: str
@@ -49,9 +49,15 @@ class Change(NamedTuple):
 
 
 def find_changes(before: Experiment, after: Experiment) -> tuple[list[Change], list[Change]]:
-    """Returns the fields in which two experiments differ: those that a run may go on with, and the others.
+    """Returns the fields in which two experiments differ: those that may change, and those that must not.
+
+    Args:
+      before: the experiment of the run folder.
+      after: the experiment that the run is resumed with.
 
     Example:
+      >>> from jaxlm.training import Experiment
+      >>> from jaxlm.training.run._changes import find_changes
       >>> from jaxlm.training.run._run_config import RunConfig
       >>> first, longer = (Experiment(run=RunConfig(steps=9 + seed, seed=seed)) for seed in (0, 1))
       >>> allowed, refused = find_changes(first, longer)
@@ -66,9 +72,14 @@ def find_changes(before: Experiment, after: Experiment) -> tuple[list[Change], l
 
 
 def write_changes(folder: Path, step: int, changes: list[Change]) -> None:
-    """Appends a line of metrics.jsonl for each change: the step that it holds from, the field, both values.
+    """Appends a line to metrics.jsonl for each change: the step from which it holds, the field, both values.
 
-    A line that is there already, since a start before was cut off here, is not written again.
+    A line that an earlier, interrupted resumption wrote is not written again.
+
+    Args:
+      folder: of the run.
+      step: batches consumed so far.
+      changes: the fields that changed.
     """
     known = read_metrics(folder)
     for change in changes:

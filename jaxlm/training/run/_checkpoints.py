@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written by Orbax beside the training, sealed with digests, pruned."""
+"""Checkpoints on disk: written by Orbax in the background, with SHA-256 digests, the oldest removed."""
 
 import contextlib
 import errno
@@ -31,8 +31,8 @@ class Checkpoint(NamedTuple):
 
     Attributes:
       step: batches consumed when it was taken.
-      folder: where it is.
-      meta: what its meta.json holds; `validation_loss` (nats or None) decides which is best.
+      folder: its folder.
+      meta: the contents of its meta.json; `validation_loss` (nats, or None) decides which one is best.
     """
 
     step: int
@@ -41,29 +41,29 @@ class Checkpoint(NamedTuple):
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
-    """Returns the checkpoints of a folder by step, the earliest first, without verifying their arrays.
+    """Returns the checkpoints of a folder, the earliest step first, without verifying their arrays.
 
-    `meta` is empty where meta.json is not as it was written.
+    `meta` is empty where meta.json does not match its digest.
     """
     names = (path.name for path in folder.glob("*") if STEP_NAME.fullmatch(path.name) and path.is_dir())
-    found = sorted(step for name in names if _place(folder, step := int(name)).name == name)
-    return [Checkpoint(step, _place(folder, step), _meta(_place(folder, step))) for step in found]
+    steps = sorted(step for name in names if _step_folder(folder, step := int(name)).name == name)
+    return [Checkpoint(step, _step_folder(folder, step), _meta(_step_folder(folder, step))) for step in steps]
 
 
 def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Returns the last checkpoint that is as it was written, and a line for each damaged one after it.
+    """Returns the latest checkpoint whose files match their digests, and a line for each damaged later one.
 
-    The damaged ones are moved aside (to STEP.damaged, or STEP.damaged-2 where that is there), so that they
-    neither count as kept nor block their step; nothing of them is removed.
+    Damaged checkpoints are renamed to STEP.damaged (or STEP.damaged-2 and so on), so that they do not count
+    as kept and their step can be written again; their files stay.
 
     Args:
       folder: the folder of the checkpoints; it need not exist.
 
     Returns:
-      The checkpoint, or None where there is no good one; and the lines, to be shown to the user.
+      The checkpoint, or None where no undamaged one is left; and the lines, to be shown to the user.
 
     Raises:
-      OSError: if one cannot be looked at just now, for want of permission say.
+      OSError: if a checkpoint cannot be read at the moment, for example for lack of permission.
     """
     lines = []
     for checkpoint in reversed(checkpoints(folder)):
@@ -76,15 +76,15 @@ def last_good(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def clear_checkpoints(folder: Path) -> None:
-    """Removes what a killed process left of checkpoints that it was writing or removing.
+    """Removes the partial checkpoints that a killed process left while it wrote or removed them.
 
-    One that is whole and the only one of its step gets its name back.
+    A leftover that is complete, and whose step has no other checkpoint, is renamed to a checkpoint instead.
 
     Args:
       folder: of the checkpoints, which no other process writes to; it need not exist.
 
     Raises:
-      WriteError: if its name cannot be given back.
+      WriteError: if a leftover cannot be renamed.
     """
     for kind in (SAVING, REMOVING):
         for leftover in sorted(folder.glob(f"{kind}*")):
@@ -96,7 +96,7 @@ def clear_checkpoints(folder: Path) -> None:
 
 
 def has_no_checkpoints(folder: Path) -> bool:
-    """Returns whether a folder of checkpoints holds nothing but what `clear_checkpoints` removes."""
+    """Returns whether a folder of checkpoints holds only files that `clear_checkpoints` removes."""
     names = (path.name for path in folder.iterdir())
     return all(name.startswith((SAVING, REMOVING)) or io.is_stray(name) for name in names)
 
@@ -105,6 +105,7 @@ def flat_arrays(tree: Any) -> dict[str, Any]:
     """Returns the leaves of a tree by dotted name.
 
     Example:
+      >>> from jaxlm.training.run._checkpoints import flat_arrays
       >>> flat_arrays({"mlp": {"kernel": 1.0}, "moments": (2.0, 3.0)})
       {'mlp.kernel': 1.0, 'moments.0': 2.0, 'moments.1': 3.0}
     """
@@ -113,10 +114,10 @@ def flat_arrays(tree: Any) -> dict[str, Any]:
 
 
 def load_arrays(checkpoint: Checkpoint, like: Any) -> Any:
-    """Returns a checkpoint's arrays as host arrays in the tree structure of `like`.
+    """Returns a checkpoint's arrays on the host, in the tree structure of `like`.
 
     Raises:
-      ModelError: if the names, shapes or dtypes are others than those of `like`.
+      ModelError: if names, shapes or dtypes differ from those of `like`.
     """
     import orbax.checkpoint as ocp
 
@@ -133,10 +134,15 @@ def load_arrays(checkpoint: Checkpoint, like: Any) -> Any:
 
 
 class CheckpointWriter:
-    """Writes checkpoints on a thread of its own, one at a time, and keeps the last and the best.
+    """Writes checkpoints in a background thread, one at a time, and keeps the last and the best.
 
-    A checkpoint appears under its final name only when all its files and their digests are on disk; whatever
-    happens before leaves the earlier ones as they were.
+    A checkpoint gets its final name only when all its files and their digests are on disk; a failure before
+    that leaves earlier checkpoints untouched.
+
+    Args:
+      folder: of the checkpoints.
+      keep_last: how many of the latest are kept.
+      keep_best: how many of those with the lowest validation loss are kept.
     """
 
     def __init__(self, folder: Path, *, keep_last: int, keep_best: int) -> None:
@@ -148,23 +154,26 @@ class CheckpointWriter:
     def save(
         self, step: int, tree: Any, meta: Mapping[str, Any], *, add: Callable[[Path], None] | None = None
     ) -> list[Checkpoint]:
-        """Starts writing host arrays; returns what was still being written, as `finished(wait=True)` does.
+        """Starts writing a checkpoint, after the one before is written; returns that one, if there was one.
 
         Args:
-          step: names the checkpoint.
-          tree: host arrays that nobody changes any more.
-          meta: JSON values.
-          add: writes further files into the folder that it is given.
+          step: of the checkpoint.
+          tree: host arrays, which must not change any more.
+          meta: JSON values for meta.json.
+          add: called with the checkpoint's folder, to write further files into it.
         """
         done = self.finished(wait=True)
         self._pending = self._thread.submit(self._write, step, flat_arrays(tree), dict(meta), add)
         return done
 
     def finished(self, *, wait: bool = False) -> list[Checkpoint]:
-        """Returns the checkpoint that has come to be since the last call, if any.
+        """Returns the checkpoint that was completed since the last call, if any.
+
+        Args:
+          wait: whether to wait for one that is being written.
 
         Raises:
-          WriteError: if it cannot be written, with the system's own number.
+          WriteError: if it could not be written; its `errno` is the system's.
         """
         if self._pending is None or not (wait or self._pending.done()):
             return []
@@ -172,7 +181,7 @@ class CheckpointWriter:
         return [pending.result()]
 
     def close(self) -> None:
-        """Waits for the thread."""
+        """Waits until the background thread is done."""
         self._thread.shutdown()
 
     def _write(
@@ -182,10 +191,10 @@ class CheckpointWriter:
         meta: dict[str, Any],
         add: Callable[[Path], None] | None,
     ) -> Checkpoint:
-        final, saving = _place(self._folder, step), self._folder / f"{SAVING}{step:08d}"
+        final, saving = _step_folder(self._folder, step), self._folder / f"{SAVING}{step:08d}"
         try:
             with io.writing(final):
-                # Not its parents: a run's folder that is gone is not to come back without its experiment.
+                # Without parents: a run folder that was deleted must not come back without its experiment.
                 self._folder.mkdir(exist_ok=True)
                 saving.mkdir()
                 _check_room(saving, arrays)
@@ -206,9 +215,10 @@ class CheckpointWriter:
 
     def _prune(self) -> None:
         kept = checkpoints(self._folder)
-        judged = [one for one in kept if one.meta.get("validation_loss") is not None]
-        best = sorted(judged, key=lambda one: (one.meta["validation_loss"], -one.step))[: self._keep_best]
-        keep = {one.step for one in [*kept[-self._keep_last :], *best]}
+        judged = [checkpoint for checkpoint in kept if checkpoint.meta.get("validation_loss") is not None]
+        judged.sort(key=lambda checkpoint: (checkpoint.meta["validation_loss"], -checkpoint.step))
+        chosen = [*kept[-self._keep_last :], *judged[: self._keep_best]]
+        keep = {checkpoint.step for checkpoint in chosen}
         for checkpoint in kept:
             if checkpoint.step not in keep:
                 with io.writing(checkpoint.folder):
@@ -216,7 +226,7 @@ class CheckpointWriter:
 
 
 def _check_room(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuses in one line what Orbax, out of room half-way, would tell in a page from its threads."""
+    """Refuses a full disk before Orbax fails half-way with a page of tracebacks from its threads."""
     if shutil.disk_usage(folder).free < sum(array.nbytes for array in arrays.values()):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
@@ -232,26 +242,27 @@ def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 def _unlogged() -> Iterator[None]:
     """Keeps Orbax from logging the traceback of an error that it also raises.
 
-    What it had begun to write beside ends after its event loop was closed, and is told to nobody either.
+    Its unfinished writes fail later with "Event loop is closed"; those errors are hidden too.
     """
     logger, hook = logging.getLogger("absl"), sys.unraisablehook
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
 
-    def quiet(told: Any) -> None:
-        if not (isinstance(told.exc_value, RuntimeError) and str(told.exc_value) == "Event loop is closed"):
-            hook(told)
+    def quiet(raised: Any) -> None:
+        error = raised.exc_value
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            hook(raised)
 
     sys.unraisablehook = quiet
     try:
         yield
-        # After an error its threads go on telling for a while.
+        # Restored only without an error: after one, Orbax's threads go on failing for a while.
         sys.unraisablehook = hook
     finally:
         logger.setLevel(level)
 
 
-def _place(folder: Path, step: int) -> Path:
+def _step_folder(folder: Path, step: int) -> Path:
     return folder / f"{step:08d}"
 
 
@@ -263,14 +274,14 @@ def _meta(folder: Path) -> dict[str, Any]:
 
 
 def _aside(folder: Path) -> Path:
-    """A name beside a checkpoint's that nothing has yet."""
-    names = itertools.chain([DAMAGED], (f"{DAMAGED}-{number}" for number in itertools.count(2)))
-    places = (folder.with_name(folder.name + name) for name in names)
-    return next(place for place in places if not os.path.lexists(place))
+    """Returns an unused name for a damaged checkpoint: STEP.damaged, STEP.damaged-2 and so on."""
+    endings = itertools.chain([DAMAGED], (f"{DAMAGED}-{number}" for number in itertools.count(2)))
+    paths = (folder.with_name(folder.name + ending) for ending in endings)
+    return next(path for path in paths if not os.path.lexists(path))
 
 
 def _set_aside(folder: Path) -> Path:
-    """Gives a checkpoint another name to be removed under, so that no half of it keeps its own."""
+    """Renames a checkpoint before it is removed, so that a partly removed one never has a valid name."""
     doomed = folder.with_name(f"{REMOVING}{folder.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     os.rename(folder, doomed)
@@ -280,5 +291,5 @@ def _set_aside(folder: Path) -> Path:
 def _same(arrays: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> bool:
     if name not in arrays or name not in expected:
         return False
-    found, wanted = arrays[name], expected[name]
-    return (tuple(found.shape), found.dtype) == (tuple(wanted.shape), wanted.dtype)
+    stored, like = arrays[name], expected[name]
+    return (tuple(stored.shape), stored.dtype) == (tuple(like.shape), like.dtype)

@@ -1,4 +1,4 @@
-"""What a run tells while it runs."""
+"""The events that `train` yields."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ class Started(NamedTuple):
     Attributes:
       folder: of the run.
       params: how many parameters the model has.
-      step: batches consumed before; more than 0 where the run goes on.
+      step: batches consumed before; above 0 if the run is resumed.
       steps: of the whole run.
       tokens_per_step: positions of a batch, padding included.
-      devices: what computes, in words.
-      epochs: passes over the training split that the whole run makes.
-      notes: what the user should know of the data and the model, a line each.
+      devices: a description of the devices.
+      epochs: passes over the training split in the whole run.
+      notes: lines about the data and the model that the user should know.
     """
 
     folder: str
@@ -30,17 +30,16 @@ class Started(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """A step is done; what it reports is over the steps since the last line of metrics.jsonl.
+    """A step is done. Its numbers are means over the steps since the last line of metrics.jsonl.
 
     Attributes:
       step: batches consumed.
       steps: of the whole run.
-      loss: mean over what was scored (nats, or squared error in variances of the labels); NaN where nothing
-        was.
-      accuracy: share of what was scored that was right; NaN for a regression.
+      loss: mean loss of the targets (nats, or squared error in variances of the labels); NaN without targets.
+      accuracy: share of the targets that were the most likely; NaN for a regression.
       learning_rate: of the last update.
-      tokens_per_second: real tokens; NaN at first.
-      bad_steps: batches of this run so far that were not finite.
+      tokens_per_second: without padding; NaN before any time is measured.
+      bad_steps: batches of this run so far whose loss or gradient was not finite.
     """
 
     step: int
@@ -53,7 +52,13 @@ class Progress(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """A split was evaluated after `step` batches."""
+    """A split was evaluated.
+
+    Attributes:
+      step: batches consumed.
+      split: "validation" or "test".
+      evaluation: the scores.
+    """
 
     step: int
     split: str
@@ -61,7 +66,7 @@ class Evaluated(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """The program of a step is compiled, and the first one begins: from here on there is something to save.
+    """The training step is compiled and the first one begins; from now on there is something to save.
 
     Attributes:
       step: batches consumed so far.
@@ -71,40 +76,50 @@ class Compiled(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A checkpoint is complete on disk."""
+    """A checkpoint is complete on disk.
+
+    Attributes:
+      step: batches consumed when it was taken.
+      path: its folder.
+    """
 
     step: int
     path: str
 
 
 class Warned(NamedTuple):
-    """Something went wrong and the run goes on; `message` is one line."""
+    """Something went wrong, and the run continues; `message` is one line."""
 
     message: str
 
 
 class Noted(NamedTuple):
-    """Something that the user may want to know, such as which attention is computed how; one line."""
+    """Something the user may want to know, such as which attention kernel is used; `message` is one line."""
 
     message: str
 
 
 class Stopped(NamedTuple):
-    """A signal stopped the run after `step` batches; it is saved. The run ends with this event."""
+    """A signal stopped the run, which is saved. It is the last event.
+
+    Attributes:
+      step: batches consumed.
+      signal: the signal's number.
+    """
 
     step: int
     signal: int
 
 
 class Finished(NamedTuple):
-    """The run is complete and the model is in its folder. The run ends with this event.
+    """The run is complete and the model is in its folder. It is the last event.
 
     Attributes:
       step: batches consumed.
       folder: of the run.
-      evaluation: of all of the test split; None where nothing is scored in it.
+      evaluation: of the whole test split; None where nothing in it is scored.
       split: its name.
-      seconds: since the start of the process's part of the run.
+      seconds: since this process started or resumed the run.
     """
 
     step: int
@@ -114,4 +129,5 @@ class Finished(NamedTuple):
     seconds: float
 
 
+# What `train` yields; `Finished` or `Stopped` is the last.
 Event = Started | Compiled | Progress | Evaluated | Saved | Warned | Noted | Stopped | Finished

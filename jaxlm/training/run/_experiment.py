@@ -1,4 +1,4 @@
-"""An experiment: everything that decides what a run computes, in one record."""
+"""The experiment: one record of everything that decides what a run computes."""
 
 import dataclasses
 import os
@@ -22,10 +22,10 @@ def _default_data() -> DataConfig:
 
 
 def _default_model() -> TransformerConfig:
-    """Small enough for five minutes on two CPU cores.
+    """Returns a model small enough for five minutes on two CPU cores.
 
-    Rotary positions: in so short a run the tables of instruction positions taught little beyond frequencies
-    (4.7 against 3.2 nats held out after 2 million tokens).
+    It has rotary positions: in so short a run, a model with tables of instruction positions learned little
+    beyond token frequencies (4.7 against 3.2 nats on held-out text after 2 million tokens).
     """
     return TransformerConfig(
         width=128,
@@ -48,31 +48,31 @@ def _default_run() -> RunConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Everything that decides what a run computes; a contradiction is refused when it is made.
+    """Everything that decides what a run computes. Fields that contradict each other raise ConfigError.
 
     The defaults are the embedded experiment: a masked LM of this Python's standard library, disassembled into
-    instruction traces, in about five minutes on two CPU cores.
+    instruction traces, trained in about five minutes on two CPU cores.
 
     Attributes:
-      objective: what is trained, an `Objective` or the name of one: masked_lm (the tokens that noise hides),
-        causal_lm (each next token), seq2seq_lm (an encoder-decoder: the spans that were taken out of a text),
-        classification or regression (of a record's label).
-      data: which corpus, how it is divided and packed.
+      objective: an `Objective`, or the name of one in `OBJECTIVES`: masked_lm (predicts corrupted tokens),
+        causal_lm (predicts each next token), seq2seq_lm (an encoder-decoder, predicts spans removed from a
+        text), classification or regression (predicts a record's label).
+      data: which corpus, and how it is split and packed.
       tokenizer: which tokenizer, or how to train one.
       model: the transformer; `vocab_size` and the `next_id` of instruction positions may be left to the
         tokenizer.
-      head: of a classifier or a regression: pooling and layers.
-      input_noise: what the model reads is corrupted, and what it is to predict is not; of a masked LM, the
-        corrupted positions are those that it predicts. A rate that is left out is 0.15 for a masked LM and 0
-        for the others.
-      target_noise: what the loss of a language model compares with is corrupted, in training only; what the
-        model reads is not. A rate that is left out is 0.
-      spans: of an encoder-decoder, how much of each text is taken out for its decoder to write.
+      head: pooling and layers of a classifier or a regression.
+      input_noise: corrupts what the model reads, not its targets; a masked LM predicts the corrupted
+        positions. Its rate defaults to 0.15 for a masked LM and to 0 for others.
+      target_noise: corrupts the targets of a language model, in training only, not what it reads. Its rate
+        defaults to 0.
+      spans: how much of an encoder-decoder's text is removed for the decoder to predict.
       loss: label smoothing and z-loss.
       optimizer: AdamW and its learning rate.
-      run: how long, how often, what is kept.
+      run: length, intervals and what is kept.
 
     Example:
+      >>> from jaxlm.training import Experiment, OptimizerConfig, RunConfig
       >>> Experiment(run=RunConfig(batch_size=6), optimizer=OptimizerConfig(accumulation=4))
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: run.batch_size is a multiple of optimizer.accumulation: got 6 rows in 4 ...
@@ -104,7 +104,7 @@ class Experiment:
                 f"got {self.optimizer.warmup} of {self.run.steps} steps; write a fraction such as 0.1"
             )
         self._check_direction()
-        self.objective.check(self)
+        self.resolved_objective.check(self)
         self._check_layers()
         if self.model.param_dtype != "float32":
             raise ConfigError(
@@ -119,7 +119,7 @@ class Experiment:
             )
 
     def _check_direction(self) -> None:
-        kind, told = self.objective.kind, f"with objective={self.objective.name!r}"
+        kind, told = self.resolved_objective.kind, f"with objective={self.resolved_objective.name!r}"
         if kind.fill and self.model.causal:
             raise ConfigError(f"a masked LM sees both sides: got model.causal=True {told}")
         if kind.encoder and self.model.causal:
@@ -142,32 +142,37 @@ class Experiment:
             )
 
     @property
+    def resolved_objective(self) -> Objective:
+        """The objective as a record, also where `objective` is a name."""
+        return as_objective(self.objective)
+
+    @property
     def trained_depth(self) -> int:
-        """How many blocks `run.train_last` counts from: the model's, of an encoder-decoder its decoder's."""
+        """How many blocks `run.train_last` counts: the model's, or those of an encoder-decoder's decoder."""
         model = self.model
-        return models.decoder_config(model).depth if self.objective.kind.encoder else model.depth
+        return models.decoder_config(model).depth if self.resolved_objective.kind.encoder else model.depth
 
     @property
     def ends(self) -> EndTokens:
-        """How records are opened and closed: an encoder-decoder's texts as its tokenizer's file does it."""
-        return "file" if self.data.ends and self.objective.kind.encoder else self.data.ends
+        """Which tokens are put around a record; for an encoder-decoder those of its tokenizer's file."""
+        return "file" if self.data.ends and self.resolved_objective.kind.encoder else self.data.ends
 
     @property
     def resolved_input_noise(self) -> NoiseConfig:
-        """The input noise with its rate known: left out, it is 0.15 for a masked LM, 0 for others."""
-        return _with_rate(self.input_noise, self.objective.noise_rate)
+        """The input noise with its rate filled in: 0.15 for a masked LM, 0 for others, unless it is given."""
+        return _with_rate(self.input_noise, self.resolved_objective.noise_rate)
 
     @property
     def resolved_target_noise(self) -> NoiseConfig:
-        """The target noise with its rate known: 0 where it is left out."""
+        """The target noise with its rate filled in: 0, unless it is given."""
         return _with_rate(self.target_noise, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the experiment as JSON values; `from_dict` reads it back.
 
-        The objective is its name; of one that is not in `OBJECTIVES`, its name and its reference.
+        The objective becomes its name; one that is not in `OBJECTIVES` becomes its name and its reference.
         """
-        name, reference = self.objective.name, self.objective.reference
+        name, reference = self.resolved_objective.name, self.resolved_objective.reference
         named = name if name in OBJECTIVES else {"name": name, "reference": reference}
         return io.record_to_dict(self) | {"objective": named}
 
@@ -179,18 +184,20 @@ class Experiment:
         objective: Objective | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> "Experiment":
-        """Returns the experiment that `to_dict` wrote; fields that are not given take their defaults.
+        """Returns the experiment that `to_dict` wrote; fields that are left out take their defaults.
 
         Args:
           values: by section and field.
-          objective: the experiment's, where it is none of `OBJECTIVES` and has no reference.
-          folder: of the file that holds them: of a folder from the hub no objective is imported, nor is one
-            that lies in the folder itself (see `pretrained.import_named`). None: a reference is followed.
+          objective: the experiment's objective, where it is not in `OBJECTIVES` and has no reference.
+          folder: of the file that the values come from. An objective's reference is not imported for a folder
+            from the hub, nor from a module inside the folder (see `pretrained.import_named`). None: the
+            reference is always imported.
 
         Raises:
-          ValueError: if a field is unknown or has a value of another type, or two contradict each other.
+          ConfigError: if a field is unknown or has a value of another type, or two contradict each other.
 
         Example:
+          >>> from jaxlm.training import Experiment
           >>> Experiment.from_dict({"run": {"stepz": 5}})
           Traceback (most recent call last):
           jaxlm.errors.ConfigError: run has no field 'stepz'; its fields are steps, batch_size, ...
@@ -203,7 +210,7 @@ class Experiment:
 
     @staticmethod
     def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns fields of today for those of earlier versions, whose objective was one of `run`."""
+        """Returns the current form of values of earlier versions, which had `objective` under `run`."""
         run = values.get("run")
         if not isinstance(run, dict) or "objective" not in run:
             return dict(values)
@@ -211,5 +218,5 @@ class Experiment:
         return {"objective": run["objective"], **values, "run": rest}
 
 
-def _with_rate(noise: NoiseConfig, usual: float) -> NoiseConfig:
-    return noise if noise.rate is not None else dataclasses.replace(noise, rate=usual)
+def _with_rate(noise: NoiseConfig, default: float) -> NoiseConfig:
+    return noise if noise.rate is not None else dataclasses.replace(noise, rate=default)

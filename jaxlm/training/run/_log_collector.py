@@ -1,4 +1,4 @@
-"""What the rooms below say through Python's logging, collected to be told as events."""
+"""Collects what jaxlm's modules log, so that a run can yield it as events."""
 
 import logging
 from types import TracebackType
@@ -7,14 +7,15 @@ LOGGER = logging.getLogger("jaxlm")
 
 
 class LogCollector(logging.Handler):
-    """Collects what is logged under `jaxlm` while it is entered, from level INFO on.
+    """A context that collects the log records of `jaxlm`, from level INFO on.
 
-    Where nobody asked for that level it goes nowhere else.
+    If the effective level is above INFO, the records go to no other handler.
 
     Example:
-      >>> with LogCollector() as said:
+      >>> from jaxlm.training.run._log_collector import LOGGER, LogCollector
+      >>> with LogCollector() as collector:
       ...     LOGGER.info("attention: %s", "xla")
-      ...     said.take()
+      ...     collector.take()
       [(20, 'attention: xla')]
     """
 
@@ -39,15 +40,19 @@ class LogCollector(logging.Handler):
         LOGGER.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps a record."""
+        """Appends a record to those that `take` returns."""
         self._records.append(record)
 
     def take(self, *, without: tuple[str, ...] = ()) -> list[tuple[int, str]]:
-        """Returns level and message of what was said since the last call.
+        """Returns level and message of each record since the last call.
 
         Args:
-          without: rooms whose messages are dropped, such as "jaxlm.ops".
+          without: packages whose records are dropped, such as "jaxlm.ops".
         """
         records, self._records = self._records, []
-        rooms = tuple(f"{room}." for room in without)
-        return [(one.levelno, one.getMessage()) for one in records if not one.name.startswith(rooms)]
+        prefixes = tuple(f"{package}." for package in without)
+        return [
+            (record.levelno, record.getMessage())
+            for record in records
+            if not record.name.startswith(prefixes)
+        ]

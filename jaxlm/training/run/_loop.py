@@ -22,14 +22,14 @@ from jaxlm.training.run._run_folder import (
     check_run_folder,
     clear_leftovers,
     load_experiment,
-    one_process,
+    lock_run_folder,
 )
 from jaxlm.training.run._signals import StopRequest
 from jaxlm.training.run._task import Task, make_task, task_classes
 from jaxlm.training.run._trainer import Trainer
 
-# The rooms whose modules say what a layer is computed with.
-LAYERS = ("jaxlm.ops", "jaxlm.models")
+# The packages whose modules log how a layer is computed.
+LAYER_PACKAGES = ("jaxlm.ops", "jaxlm.models")
 
 
 def train(
@@ -39,23 +39,23 @@ def train(
     resume: bool = False,
     devices: Sequence[jax.Device] | None = None,
 ) -> Iterator[Event]:
-    """Trains and yields what happens; draining it runs the training.
+    """Trains a model and yields the run's events; iterating over them runs the training.
 
-    The folder gets experiment.json, tokenizer.json, metrics.jsonl and checkpoints/ while training,
-    config.json and model.safetensors at its end. SIGTERM or SIGINT (in the main thread) ends it after the
-    step at hand, or while a program is compiled, with a checkpoint of what is not saved yet and `Stopped`. A
-    run that was cut off, even by a kill, goes on with `resume=True` from its last good checkpoint, on a CPU
-    to the same parameters, bit for bit, as if it had not been. (A GPU adds in an order of its own at each
-    run, unless `run.deterministic` is set.)
+    During training the folder gets experiment.json, tokenizer.json, metrics.jsonl and checkpoints/, at the
+    end config.json and model.safetensors. SIGTERM or SIGINT (in the main thread) stops the run after the
+    current step, or during compilation: it saves a checkpoint and yields `Stopped`. With `resume=True` an
+    interrupted run, even a killed one, continues from its last undamaged checkpoint. On a CPU it ends with
+    the same parameters, bit for bit, as an uninterrupted run; on a GPU only with `run.deterministic`, since
+    a GPU may add in another order at each run.
 
-    A run goes on with other `run.steps`, another learning rate, its decay, weight decay and intervals, and
-    with data and an `init` of the same content at another place; metrics.jsonl has a line for each change,
-    and the schedule is that of the new settings from the step at which it goes on.
+    A run may be resumed with another `run.steps`, learning rate, decay, weight decay and intervals, and with
+    other paths to the same data and the same `run.init` weights. metrics.jsonl gets a line for each change;
+    the learning-rate schedule is that of the new settings from the step of the resumption on.
 
     Args:
       experiment: what to compute.
       folder: of the run; missing or empty, unless `resume`.
-      resume: go on with the run in `folder`; one that is empty is begun.
+      resume: whether to continue the run in `folder`; an empty folder starts a new run.
       devices: local devices to divide the batches over; None: all.
 
     Yields:
@@ -64,40 +64,41 @@ def train(
 
     Raises:
       ValueError: if the experiment contradicts itself, its data, its devices or the folder.
-      WriteError: if a file cannot be written; `errno.ENOSPC` for no room on disk. Earlier checkpoints stay.
+      WriteError: if a file cannot be written (`errno.ENOSPC`: the disk is full). Earlier checkpoints stay.
       TrainingError: if too many batches in a row were not finite.
 
     Example:
+      >>> from jaxlm.training import Experiment, train
       >>> next(train(Experiment(), "/dev/null"))
       Traceback (most recent call last):
       jaxlm.errors.UsageError: /dev/null is a file: a run needs a folder of its own
     """
-    with LogCollector() as said:
-        yield from _run(experiment, Path(folder), resume, local_layout(devices or None), said)
+    with LogCollector() as collector:
+        yield from _run(experiment, Path(folder), resume, local_layout(devices or None), collector)
 
 
 def _run(
-    experiment: Experiment, folder: Path, resume: bool, layout: Layout, said: LogCollector
+    experiment: Experiment, folder: Path, resume: bool, layout: Layout, collector: LogCollector
 ) -> Iterator[Event]:
     began = time.monotonic()
     check_run_folder(folder, experiment, resume=resume)
     _check_divides(experiment, layout)
     task = make_task(experiment)
-    yield from _told(said.take())
-    with one_process(folder):
+    yield from _as_events(collector.take())
+    with lock_run_folder(folder):
         # Another process may have begun a run here while this one prepared its data.
         begun = check_run_folder(folder, experiment, resume=resume)
         changes = _changes(folder, experiment) if begun else []
         clear_leftovers(folder)
-        run = _trained(experiment, task, folder, layout, began, changes if begun else None)
-        yield from _with_log_messages(run, said)
+        run = _train_in(experiment, task, folder, layout, began, changes if begun else None)
+        yield from _with_log_messages(run, collector)
 
 
 def _changes(folder: Path, experiment: Experiment) -> list[Change]:
-    return find_changes(load_experiment(folder, objective=experiment.objective), experiment)[0]
+    return find_changes(load_experiment(folder, objective=experiment.resolved_objective), experiment)[0]
 
 
-def _trained(
+def _train_in(
     experiment: Experiment,
     task: Task,
     folder: Path,
@@ -105,29 +106,29 @@ def _trained(
     began: float,
     changes: list[Change] | None,
 ) -> Iterator[Event]:
-    """Trains to the end; `changes` are those of a run that is gone on with, None for one that begins."""
+    """Trains to the end; `changes` are the fields changed by resuming, None for a new run."""
     trainer = Trainer(experiment, task, folder, layout)
     try:
-        # Nothing in the folder changes before the checkpoint is known to be of this data.
-        yield from _restored(trainer, folder, changes)
+        # The folder is not touched before the checkpoint is known to belong to this data.
+        yield from _restore(trainer, folder, changes)
         if changes is None:
             begin_run(folder, experiment)
         truncate_metrics(folder, trainer.step)
         if changes:
-            # Before the experiment that has them, so that a kill between the two leaves none untold.
+            # Before experiment.json is replaced, so that a kill in between leaves no change unrecorded.
             write_changes(folder, trainer.step, changes)
             begin_run(folder, experiment)
         task.tokenizer.save(folder / "tokenizer.json")
         started = _started(trainer, experiment, task, folder, layout)
-        # From before the first event that says that there is something to save.
+        # Signals are caught from before the first event that says that there is something to save.
         with StopRequest() as stop:
             yield started
-            yield from _to_the_end(trainer, experiment, task, folder, stop, began)
+            yield from _run_to_end(trainer, experiment, task, folder, stop, began)
     finally:
         trainer.close()
 
 
-def _to_the_end(
+def _run_to_end(
     trainer: Trainer, experiment: Experiment, task: Task, folder: Path, stop: StopRequest, began: float
 ) -> Iterator[Event]:
     yield from trainer.steps(stop)
@@ -141,50 +142,51 @@ def _to_the_end(
         task.config,
         trainer.params(),
         task.tokenizer,
-        kind=experiment.objective.kind,
+        kind=experiment.resolved_objective.kind,
         head=task.head,
         extra={"experiment": experiment.to_dict()} | task_classes(task),
     )
     yield Finished(trainer.step, str(folder), evaluation, split, time.monotonic() - began)
 
 
-def _with_log_messages(events: Iterator[Event], said: LogCollector) -> Iterator[Event]:
-    """Yields the events, and before each what was said since the one before.
+def _with_log_messages(events: Iterator[Event], collector: LogCollector) -> Iterator[Event]:
+    """Yields the events, and before each of them the log messages since the last one.
 
-    What layers say before `Started` is of the shapes that parameters are drawn with, not of the run's.
+    Messages of layers before `Started` are dropped: they come from the initialisation, whose shapes are not
+    those of the run.
     """
-    left_out = LAYERS
+    without = LAYER_PACKAGES
     for event in events:
-        yield from _told(said.take(without=left_out))
-        left_out = () if isinstance(event, Started) else left_out
+        yield from _as_events(collector.take(without=without))
+        without = () if isinstance(event, Started) else without
         yield event
 
 
-def _told(lines: list[tuple[int, str]]) -> Iterator[Event]:
+def _as_events(lines: list[tuple[int, str]]) -> Iterator[Event]:
     for level, line in lines:
         yield Warned(line) if level >= logging.WARNING else Noted(line)
 
 
-def _restored(trainer: Trainer, folder: Path, changes: list[Change] | None) -> Iterator[Event]:
-    """Puts the trainer where the last good checkpoint was, or at the beginning."""
+def _restore(trainer: Trainer, folder: Path, changes: list[Change] | None) -> Iterator[Event]:
+    """Restores the trainer from the last undamaged checkpoint, or initialises it."""
     checkpoint, lines = last_good(folder / CHECKPOINTS)
     yield from map(Warned, lines)
     if checkpoint is None:
         trainer.begin()
         if changes is not None and lines:
-            yield Warned("no good checkpoint is left: the run starts over")
+            yield Warned("no undamaged checkpoint is left: the run starts over")
     else:
         fields = {change.field for change in changes or ()}
         trainer.restore(checkpoint, has_moved="run.init" in fields)
         if lines:
-            yield Warned(f"the run goes on from checkpoint {checkpoint.step}")
+            yield Warned(f"the run continues from checkpoint {checkpoint.step}")
 
 
 def _started(trainer: Trainer, experiment: Experiment, task: Task, folder: Path, layout: Layout) -> Started:
     run, train_plan = experiment.run, task.splits["train"].plan
     return Started(
         folder=str(folder),
-        params=models.num_params(task.config, experiment.objective.kind, task.head),
+        params=models.num_params(task.config, experiment.resolved_objective.kind, task.head),
         step=trainer.step,
         steps=run.steps,
         tokens_per_step=run.batch_size * train_plan.row_length,

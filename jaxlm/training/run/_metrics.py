@@ -1,4 +1,4 @@
-"""What training reports: sums over the steps since the last line, and the lines of metrics.jsonl."""
+"""Training metrics: sums over the steps since the last line of metrics.jsonl, and the file itself."""
 
 import json
 import math
@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 from jaxlm import io
 
 METRICS = "metrics.jsonl"
-# What is shown of a line, and drawn.
+# The fields of a line that are shown and plotted.
 SCORES = ("loss", "perplexity", "accuracy", "bits_per_byte")
 
 
 class MetricsWindow(NamedTuple):
-    """Sums over the steps since the last line of metrics.jsonl, as Python numbers, which lose no count.
+    """Sums over the steps since the last line of metrics.jsonl, as Python numbers, so that counts are exact.
 
     Attributes:
-      steps: how many.
-      bad: how many of them were not finite; they are in `steps` and `tokens` only.
-      loss_sum: over the positions, or the records, that were scored, each by its weight.
-      scored: how many they are.
-      correct: those whose target was the likeliest; NaN for a regression.
-      tokens: real tokens read.
-      overflow: drawn positions that had no room.
+      steps: number of steps.
+      bad: how many of them were not finite; those count in `steps` and `tokens` only.
+      loss_sum: sum of the losses of the targets (positions or records), each times its weight.
+      scored: number of targets.
+      correct: number of targets that were the most likely; NaN for a regression.
+      tokens: tokens read, without padding.
+      overflow: targets that were dropped because a static size was too small.
       grad_norm_sum: sum of the gradients' norms.
-      timed_tokens: those of the steps whose time is known; the first after a pause, which compiles, is not
-        timed.
-      seconds: time these steps took.
-      weight: sum of the weights of what was scored; None, as in the checkpoints of earlier versions: each
+      timed_tokens: tokens of the steps whose time was measured. The first step after a pause is not: it may
+        include compilation.
+      seconds: time of these steps.
+      weight: sum of the weights of the targets. None, as in checkpoints of earlier versions: each target
         weighs 1.
     """
 
@@ -45,11 +45,11 @@ class MetricsWindow(NamedTuple):
     weight: float | None = None
 
     def add(self, metrics: Mapping[str, Any], seconds: float | None) -> "MetricsWindow":
-        """Returns the window with one more step.
+        """Returns the window with a step added.
 
         Args:
-          metrics: the step's, on the host; see `make_train_step`.
-          seconds: since the step before; None for a step that is not timed.
+          metrics: of the step, on the host; see `make_train_step`.
+          seconds: since the step before; None where the step is not timed.
         """
         tokens = int(metrics["tokens"])
         return MetricsWindow(
@@ -68,30 +68,31 @@ class MetricsWindow(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Mean over what was scored; NaN where nothing was."""
+        """Mean loss of the targets; NaN without targets."""
         weight = self.scored if self.weight is None else self.weight
         return self.loss_sum / weight if weight else math.nan
 
     @property
     def accuracy(self) -> float:
-        """Share of what was scored that was right; NaN where nothing was."""
+        """Share of the targets that were the most likely; NaN without targets."""
         return self.correct / self.scored if self.scored else math.nan
 
     @property
     def grad_norm(self) -> float:
-        """Mean norm of the gradients of the good steps; NaN without one."""
+        """Mean norm of the finite gradients; NaN without one."""
         good = self.steps - self.bad
         return self.grad_norm_sum / good if good else math.nan
 
     @property
     def tokens_per_second(self) -> float:
-        """Real tokens a second; NaN before any time was measured."""
+        """Tokens a second, without padding; NaN before any time was measured."""
         return self.timed_tokens / self.seconds if self.seconds > 0 else math.nan
 
     def line(self, step: int, learning_rate: float) -> dict[str, Any]:
         """Returns the line of metrics.jsonl for the steps up to `step`.
 
         Example:
+          >>> from jaxlm.training.run._metrics import MetricsWindow
           >>> MetricsWindow(steps=2, loss_sum=6.0, scored=4, correct=1, tokens=30).line(10, 0.1)["loss"]
           1.5
         """
@@ -112,7 +113,15 @@ class MetricsWindow(NamedTuple):
 
 
 def append_line(folder: Path, line: Mapping[str, Any]) -> None:
-    """Appends one JSON line to a run's metrics.jsonl; what is not a finite number becomes null."""
+    """Appends one JSON line to a run's metrics.jsonl; NaN and infinities become null.
+
+    Args:
+      folder: of the run.
+      line: values by name.
+
+    Raises:
+      WriteError: if the file cannot be written.
+    """
     finite = {name: None if _not_finite(value) else value for name, value in line.items()}
     path = folder / METRICS
     with io.writing(path), open(path, "a", encoding="utf-8") as file:
@@ -120,12 +129,15 @@ def append_line(folder: Path, line: Mapping[str, Any]) -> None:
 
 
 def truncate_metrics(folder: Path, step: int) -> None:
-    """Cuts a run's metrics.jsonl back to the lines up to `step`; a line torn by a kill goes too.
+    """Removes the lines after `step` from a run's metrics.jsonl, and a partial line that a kill left.
 
-    The evaluation at the end comes after the last checkpoint, so that its line goes in any case. A change of
-    the experiment stays, from that step on, since the experiment stays changed.
+    The line of the final evaluation is always removed, since it comes after the last checkpoint. The line of
+    a changed field is kept, as if the change had been made at `step`: the field stays changed.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.training import read_metrics
+      >>> from jaxlm.training.run._metrics import append_line, truncate_metrics
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
       >>> for at in (10, 20, 30):
@@ -143,7 +155,7 @@ def truncate_metrics(folder: Path, step: int) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a run's metrics.jsonl in order; lines that are not whole are left out."""
+    """Returns the lines of a run's metrics.jsonl in order; partial and malformed lines are left out."""
     path = folder / METRICS
     if not path.exists():
         return []
@@ -161,7 +173,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _is_whole(line: Any) -> bool:
-    """Whether a line has a step, the name of its split, and scores that are numbers."""
+    """Whether a line is well formed: an integer step, a split's name, and scores that are numbers."""
     if not isinstance(line, dict) or type(line.get("step")) is not int:
         return False
     scores = (line.get(name) for name in SCORES)

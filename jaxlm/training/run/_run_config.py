@@ -1,4 +1,4 @@
-"""How long a run is, how often it looks, and what it keeps."""
+"""The length of a run, its intervals, and which checkpoints it keeps."""
 
 import dataclasses
 
@@ -8,28 +8,29 @@ from jaxlm.io import check_numbers
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """How long a run is, how often it looks, and what it keeps.
+    """The length of a run, its intervals, and which checkpoints it keeps.
 
     Attributes:
       steps: batches to train on.
       batch_size: rows of a batch, over all devices and micro-batches together.
-      seed: of the parameters, the order of the rows, the noise and dropout.
-      init: the model whose parameters the run begins with: a folder, or a name (see `pretrained.load`); None
-        draws them. `experiment_from_model` makes an experiment of it.
-      train_last: of a run that begins with a model, how many of its last blocks are trained, with the last
-        norm and the head; 0: those alone; None: everything is.
+      seed: of the initial parameters, the order of the rows, the noise and dropout.
+      init: the pretrained model that the run starts from: a folder, or a name (see `pretrained.load`); None
+        draws the parameters. `experiment_from_model` makes an experiment that fits it.
+      train_last: for a run with `init`, how many of the last blocks are trained, together with the final norm
+        and the head; 0: only these; None: everything is trained.
       log_every: steps between two lines of metrics.jsonl.
       eval_every: steps between two evaluations on the validation split; 0 evaluates at the end only.
-      eval_batches: most batches of an evaluation while training, spread evenly over the split; 0 takes all of
-        it, as the evaluation at the end always does.
+      eval_batches: most batches of an evaluation during training, spread evenly over the split; 0: all of it,
+        as the final evaluation always uses.
       save_every: steps between two checkpoints; 0 saves at the end only. Every evaluation is saved too.
       keep_last: how many of the latest checkpoints stay.
       keep_best: how many of those with the lowest validation loss stay.
-      deterministic: whether a GPU adds in the same order at each run (XLA's deterministic operations): two
-        runs with the same device, driver and JAX then end with the same bits, as they do on a CPU anyhow.
-      max_bad_steps: that many batches in a row whose loss or gradient is not finite stop the run.
+      deterministic: whether a GPU adds in the same order at each run (XLA's deterministic operations). Two
+        runs with the same device, driver and JAX then give the same bits; on a CPU they do in any case.
+      max_bad_steps: how many batches in a row whose loss or gradient is not finite stop the run.
 
     Example:
+      >>> from jaxlm.training import RunConfig
       >>> RunConfig(steps=0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: run.steps is at least 1, got 0
@@ -61,6 +62,6 @@ class RunConfig:
             raise ConfigError(f"run.seed is below 2**32, got {self.seed}")
         if self.train_last is not None and self.init is None:
             raise ConfigError(
-                f"run.train_last={self.train_last} leaves the other blocks as a model has them: got no "
+                f"run.train_last={self.train_last} keeps the other blocks of a pretrained model: got no "
                 "run.init; name one"
             )

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and starting or going on in it."""
+"""The folder of a run: what it holds, and starting or resuming a run in it."""
 
 import contextlib
 import json
@@ -15,8 +15,8 @@ from jaxlm.training.run._checkpoints import CHECKPOINTS, clear_checkpoints, has_
 from jaxlm.training.run._experiment import Experiment
 
 EXPERIMENT = "experiment.json"
-# What earlier versions called the files that they had not written whole.
-HALF_WRITTEN = (".new", ".shorter")
+# Endings that earlier versions gave to files which were not completely written.
+PARTIAL_ENDINGS = (".new", ".shorter")
 
 
 def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> bool:
@@ -25,16 +25,19 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
     Args:
       folder: may be missing.
       experiment: what the run computes.
-      resume: whether a run in it may be gone on with.
+      resume: whether a run in the folder may be continued.
 
     Returns:
       True if the folder holds this experiment's run, False if it is empty or missing.
 
     Raises:
-      UsageError: if the folder is not empty and `resume` is off, or it holds something else than a run of
-        this experiment.
+      UsageError: if the folder holds a run and `resume` is off, or holds anything other than a run of this
+        experiment.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.training import Experiment
+      >>> from jaxlm.training.run._run_folder import begin_run, check_run_folder
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
       >>> check_run_folder(folder, Experiment(), resume=False)
@@ -47,7 +50,7 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
         raise UsageError(f"{folder} is a file: a run needs a folder of its own")
     begun = (folder / EXPERIMENT).exists()
     if begun and not resume:
-        raise UsageError(f"{folder} already holds a run: go on with it by --resume, or name another folder")
+        raise UsageError(f"{folder} already holds a run: continue it by --resume, or name another folder")
     if not begun and folder.exists() and not all(_is_left_behind(path) for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and holds no run: name another folder")
     if begun:
@@ -56,18 +59,21 @@ def check_run_folder(folder: Path, experiment: Experiment, *, resume: bool) -> b
 
 
 @contextlib.contextmanager
-def one_process(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps it to this process until the end of the block; the system lets go of it with
-    the process, however that ends.
+def lock_run_folder(folder: Path) -> Iterator[None]:
+    """Creates the folder and locks it for this process until the end of the block.
+
+    The operating system releases the lock when the process ends, however it ends.
 
     Raises:
       UsageError: if another process trains in it.
       WriteError: if the folder cannot be made.
 
     Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.training.run._run_folder import lock_run_folder
       >>> import tempfile
       >>> folder = Path(tempfile.mkdtemp())
-      >>> with one_process(folder), one_process(folder):
+      >>> with lock_run_folder(folder), lock_run_folder(folder):
       ...     pass
       Traceback (most recent call last):
       jaxlm.errors.UsageError: another process is training in ...: wait for it, or name another folder
@@ -84,7 +90,7 @@ def one_process(folder: Path) -> Iterator[None]:
 
 
 def begin_run(folder: Path, experiment: Experiment) -> None:
-    """Writes the experiment into a folder, which makes it the folder of a run.
+    """Writes experiment.json into a folder, which makes it a run folder.
 
     Raises:
       WriteError: if it cannot be written.
@@ -93,10 +99,10 @@ def begin_run(folder: Path, experiment: Experiment) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Removes what a killed process left half written in a run's folder that is this process's alone."""
+    """Removes partially written files of a killed process; the folder must be locked by this process."""
     io.clear_partials(folder)
     clear_checkpoints(folder / CHECKPOINTS)
-    for ending in HALF_WRITTEN:
+    for ending in PARTIAL_ENDINGS:
         for path in folder.glob(f"*.json*{ending}"):
             path.unlink(missing_ok=True)
 
@@ -106,7 +112,7 @@ def load_experiment(folder: str | os.PathLike, *, objective: Objective | None = 
 
     Args:
       folder: of the run.
-      objective: the run's, where it is none of `OBJECTIVES` and has no reference to be imported by.
+      objective: the run's, where it is not in `OBJECTIVES` and has no reference to be imported from.
 
     Raises:
       ValueError: if the folder holds no run, or its experiment.json cannot be read.
@@ -115,14 +121,14 @@ def load_experiment(folder: str | os.PathLike, *, objective: Objective | None = 
 
 
 def _is_left_behind(path: Path) -> bool:
-    """Whether a process that was killed before its run had begun may have left this, and nothing of worth."""
+    """Whether a path is a worthless leftover of a process that was killed before its run started."""
     if path.name == CHECKPOINTS:
         return path.is_dir() and has_no_checkpoints(path)
-    return path.name == f"{EXPERIMENT}{HALF_WRITTEN[0]}" or io.is_partial(path) or io.is_stray(path.name)
+    return path.name == f"{EXPERIMENT}{PARTIAL_ENDINGS[0]}" or io.is_partial(path) or io.is_stray(path.name)
 
 
 def _check_same(folder: Path, experiment: Experiment) -> None:
-    _, refused = find_changes(load_experiment(folder, objective=experiment.objective), experiment)
+    _, refused = find_changes(load_experiment(folder, objective=experiment.resolved_objective), experiment)
     if refused:
         raise UsageError(
             f"{folder} holds a run of another experiment, the first fields that differ (there and here): "

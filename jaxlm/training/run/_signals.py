@@ -1,22 +1,28 @@
-"""SIGTERM and SIGINT as a request to stop after the step at hand."""
+"""SIGTERM and SIGINT as a request to stop after the current step."""
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import Any
 
+# What `signal.signal` takes and returns.
+Handler = Callable[[int, FrameType | None], Any] | int | None
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Notes the first SIGTERM or SIGINT while it is entered, so that a loop can save and leave.
+    """A context that records the first SIGTERM or SIGINT, so that a loop can save and stop.
 
-    The handlers are installed in the main thread only (Python allows no other) and those from before come
-    back at the end, or at the first signal, so that an impatient second Ctrl-C does what it always did.
+    Handlers are installed in the main thread only, as Python requires. The previous handlers are restored at
+    the end of the context, or at the first signal: a second Ctrl-C has its usual effect.
 
     Attributes:
-      number: the signal that came, or None.
+      number: the signal that was received, or None.
 
     Example:
+      >>> import signal
+      >>> from jaxlm.training import StopRequest
       >>> with StopRequest() as stop:
       ...     signal.raise_signal(signal.SIGTERM)
       ...     stop.number == signal.SIGTERM
@@ -25,10 +31,10 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Handler] = {}
 
     def requested(self) -> bool:
-        """Returns whether a signal came."""
+        """Returns whether a signal was received."""
         return self.number is not None
 
     def __enter__(self) -> "StopRequest":

@@ -1,4 +1,4 @@
-"""From an experiment to what a step needs: the tokenizer, the model, and packed splits."""
+"""From an experiment to its tokenizer, the config of its model and its packed splits."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from jaxlm.training.run._experiment import Experiment
 
 
 class Task(NamedTuple):
-    """What an experiment means on this machine's data.
+    """An experiment with its data prepared: tokenizer, model config and packed splits.
 
     Attributes:
       tokenizer: trained, loaded or fixed.
-      config: the model's, vocabulary and NEXT known.
-      head: of a classifier or a regression, its outputs known; else None.
-      splits: "train", "validation", "test"; the latter two may have no rows.
+      config: of the model, with known `vocab_size` and `next_id`.
+      head: of a classifier or a regression, with known `num_outputs`; else None.
+      splits: "train", "validation" and "test"; the latter two may have no rows.
       num_segments: the most segments that a row of any split holds.
       label_names: of a classifier, the name of each class; else empty.
-      fingerprint: of corpus, division and tokenizer: a run goes on with the data that it began with.
-      notes: what a log should say.
+      fingerprint: of corpus, split and tokenizer; a run is resumed only with equal data.
+      notes: lines for the log.
     """
 
     tokenizer: tokenizers.Tokenizer
@@ -37,20 +37,20 @@ class Task(NamedTuple):
 
 
 def make_task(experiment: Experiment) -> Task:
-    """Returns what an experiment means on its data, prepared or read from the cache.
+    """Returns the task of an experiment: its data prepared, or read from the cache.
 
     Raises:
-      ValueError: if there are no data to train on, or model, labels and tokenizer contradict each other.
+      ValueError: if there is no training data, or model, labels and tokenizer contradict each other.
     """
     prepared = data.prepare(experiment.data, experiment.tokenizer, ends=experiment.ends)
     splits = {name: make_split(experiment, cache) for name, cache in prepared.caches.items()}
-    if experiment.objective.kind.causal:
+    if experiment.resolved_objective.kind.causal:
         _check_predicts(splits["train"])
     notes = [*prepared.notes, *(f"{name}: {line}" for name in splits for line in splits[name].plan.notes)]
     return Task(
         tokenizer=prepared.tokenizer,
-        config=model_config(experiment.model, prepared.tokenizer, experiment.objective.kind),
-        head=_head(experiment, prepared, splits) if experiment.objective.labels else None,
+        config=model_config(experiment.model, prepared.tokenizer, experiment.resolved_objective.kind),
+        head=_head(experiment, prepared, splits) if experiment.resolved_objective.labels else None,
         splits=splits,
         num_segments=max(1, *(split.plan.max_segments for split in splits.values())),
         label_names=tuple(prepared.label_names or ()),
@@ -60,25 +60,29 @@ def make_task(experiment: Experiment) -> Task:
 
 
 def task_classes(task: Task) -> dict[str, list[str]]:
-    """Returns what config.json holds of a classifier's labels: "classes", the name of each output."""
+    """Returns the entry of config.json with a classifier's class names, one for each output: "classes"."""
     return {"classes": list(task.label_names)} if task.label_names else {}
 
 
 def make_split(experiment: Experiment, cache: data.TokenCache) -> Split:
-    """Returns records with their places in rows, as the experiment's objective needs them.
+    """Returns records packed into rows as the experiment's objective needs them.
 
-    The pieces of a record that is longer than a row overlap by one token for a causal model, so that it
-    predicts every token once.
+    For a causal model the pieces of a record longer than a row overlap by one token, so that each token but
+    the record's first is predicted exactly once.
+
+    Args:
+      experiment: its objective and row length.
+      cache: the records.
     """
     config = experiment.data
-    overlap = int(experiment.objective.kind.causal and config.row_length > 1)
+    overlap = int(experiment.resolved_objective.kind.causal and config.row_length > 1)
     return Split(
         cache, data.plan_packing(cache.lengths, config.row_length, long=config.long, overlap=overlap)
     )
 
 
 def _check_predicts(split: Split) -> None:
-    """Refuses records of which a causal model predicts nothing."""
+    """Refuses a split in which a causal model predicts nothing."""
     if split.plan.length.max() < 2:
         raise CorpusError(
             "a causal model predicts every token of a record but the first: no record of the train split, or "
@@ -92,25 +96,28 @@ def model_config(
     tokenizer: tokenizers.Tokenizer,
     kind: models.KindOrName = models.MASKED_LM,
 ) -> models.TransformerConfig:
-    """Returns the model's config with what the tokenizer decides filled in.
+    """Returns the model's config with the fields filled in that follow from the tokenizer.
 
     Args:
-      config: `vocab_size`, `position.next_id` and `decoder.start_id` None are filled in.
-      tokenizer: decides them; a decoder begins with its token of padding.
+      config: of its fields, `vocab_size`, `position.next_id` and `decoder.start_id` are filled in where they
+        are None.
+      tokenizer: gives their values; a decoder's start token is its padding token.
       kind: of the model.
 
     Raises:
-      ConfigError: if `vocab_size` has no room for the tokenizer's ids, or positions by instruction have no
-        [NEXT] of the tokenizer to count by.
+      ConfigError: if `vocab_size` is smaller than the tokenizer's, or the config has instruction positions
+        and the tokenizer has no [NEXT].
 
     Example:
+      >>> from jaxlm import models, tokenizers
+      >>> from jaxlm.training import model_config
       >>> model_config(models.TransformerConfig(), tokenizers.bytes_tokenizer()).vocab_size
       260
     """
     size = tokenizer.vocab_size if config.vocab_size is None else config.vocab_size
     if size < tokenizer.vocab_size:
         raise ConfigError(
-            f"model.vocab_size has no room for the tokenizer's ids: got {size} for {tokenizer.vocab_size}; "
+            f"model.vocab_size is at least the tokenizer's: got {size} for {tokenizer.vocab_size}; "
             "leave it out to take the tokenizer's"
         )
     if models.as_kind(kind).encoder:
@@ -137,8 +144,8 @@ def model_config(
 def _head(
     experiment: Experiment, prepared: data.PreparedCorpus, splits: dict[str, Split]
 ) -> models.HeadConfig:
-    """The head with what the labels decide: the number of outputs, and a regression's centre and scale."""
-    objective, labels = experiment.objective, prepared.caches["train"].labels
+    """Returns the head's config, with outputs, and a regression's center and scale, from the labels."""
+    objective, labels = experiment.resolved_objective, prepared.caches["train"].labels
     if labels is None:
         raise ConfigError(
             f"objective={objective.name!r} learns labels: got data without; give data.label_pattern or "
@@ -151,17 +158,17 @@ def _head(
                 f"are longer than a row of {split.plan.row_length}; raise data.row_length, or set "
                 "data.long='truncate'"
             )
-    names = prepared.label_names
+    names = prepared.label_names or ()
     if (objective.labels == "classes") != bool(names):
-        found = f"classes ({', '.join(names[:3])}, ...)" if names else "numbers"
+        labelled = f"classes ({', '.join(names[:3])}, ...)" if names else "numbers"
         remedy = "data.label_kind='class' takes each number as the name of a class"
         if names:
             remedy = "data.label_kind='number' names the first that is none; names are for 'classification'"
         raise ConfigError(
-            f"objective={objective.name!r} does not fit the labels, which are {found}: {remedy}"
+            f"objective={objective.name!r} does not fit the labels, which are {labelled}: {remedy}"
         )
     if objective.labels == "classes":
-        # What classes have no unit for; a head of another task may bring its own.
+        # Classes have no unit; a head config taken from a regression may have one.
         return dataclasses.replace(_with_outputs(experiment.head, len(names)), center=0.0, scale=1.0)
     known = labels[~np.isnan(labels)].astype(np.float64)
     scale = float(known.std()) or 1.0
@@ -175,12 +182,12 @@ def _with_outputs(head: models.HeadConfig, number: int) -> models.HeadConfig:
 
 
 def setting_of(experiment: Experiment, task: Task, rows: int) -> Setting:
-    """Returns what the experiment's objective trains on.
+    """Returns the setting in which the experiment's objective is trained.
 
     Args:
-      experiment: what to compute.
-      task: its data.
-      rows: of a micro-batch of one device.
+      experiment: its noises, spans and loss.
+      task: its prepared data.
+      rows: rows of a micro-batch on one device.
     """
     return Setting(
         config=task.config,
@@ -197,13 +204,13 @@ def setting_of(experiment: Experiment, task: Task, rows: int) -> Setting:
 
 
 def evaluation_setting(setting: Setting, splits: Sequence[Split], rows: int, *, is_noisy: bool) -> Setting:
-    """Returns what an objective is evaluated on.
+    """Returns the setting in which an objective is evaluated.
 
     Args:
-      setting: what it trains on.
-      splits: the records.
-      rows: of a batch of one device.
-      is_noisy: whether what is read is corrupted as in training.
+      setting: the one in which it is trained.
+      splits: the packed records to evaluate.
+      rows: rows of a batch on one device.
+      is_noisy: whether the model's input is corrupted as in training.
     """
     return setting._replace(
         splits=tuple(splits),

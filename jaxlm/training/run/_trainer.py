@@ -1,10 +1,10 @@
-"""The state of a run in this process, and what it does at each step."""
+"""The trainer: the state of a run in this process, and its steps, evaluations and checkpoints."""
 
 import contextlib
 import math
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,29 +30,35 @@ from jaxlm.training.run._signals import StopRequest
 from jaxlm.training.run._task import Task, evaluation_setting, setting_of, task_classes
 from jaxlm.training.step import (
     DETERMINISTIC,
+    EvaluationResult,
     Evaluator,
-    Scores,
     TrainState,
     compile_unless_cancelled,
-    hold,
+    freeze,
     init_state,
     last_layers,
     make_optimizer,
     make_train_step,
-    spread,
+    sample_rows_evenly,
 )
 
 
 class TrainingError(WorkError):
-    """Training cannot go on; the message is one line with the remedy."""
+    """Training cannot continue; the message is one line with the remedy."""
 
 
-# What checkpoints that do not say it were made with.
+# The PRNG implementation of checkpoints that do not name theirs.
 FIRST_KEYS = "threefry2x32"
 
 
 class Trainer:
-    """A run in this process: the state on the devices and the numbers beside it on the host.
+    """A run in this process: the training state on the devices, and counts and metrics on the host.
+
+    Args:
+      experiment: what to compute.
+      task: its prepared data.
+      folder: of the run.
+      layout: of the devices.
 
     Attributes:
       step: batches consumed.
@@ -65,14 +71,14 @@ class Trainer:
         self._run, self._task, self._folder, self._layout = run, task, folder, layout
         self._options = DETERMINISTIC if run.deterministic else {}
         self._learning_rate = experiment.optimizer.learning_rate
-        self._objective = experiment.objective
+        self._objective = experiment.resolved_objective
         self._setting = setting_of(experiment, task, self._rows(experiment.optimizer.accumulation))
         self._model = models.build(task.config, self._objective.kind, task.head)
         self._init = partial(init_state, self._model, optimizer, jax.random.key(run.seed))
         self._initial = partial(initial_weights, experiment, task)
         self._train_step = layout.parallel(
             make_train_step(
-                hold(self._objective.bound(self._setting), trained),
+                freeze(self._objective.bound(self._setting), trained),
                 self._model.apply,
                 optimizer,
                 experiment.optimizer.schedule(run.steps),
@@ -103,7 +109,7 @@ class Trainer:
         self._clock: float | None = None
 
     def begin(self) -> None:
-        """Draws the initial parameters, or takes those of the model that the run goes on from."""
+        """Sets the initial state: drawn parameters, or those of the model that `run.init` names."""
         state = self._init()
         if self._run.init is not None:
             begun = self._initial(state.params)
@@ -111,14 +117,14 @@ class Trainer:
         self._state = self._layout.replicate(state)
 
     def restore(self, checkpoint: Checkpoint, *, has_moved: bool = False) -> None:
-        """Takes parameters, optimiser and counts from a checkpoint.
+        """Restores parameters, optimiser and counts from a checkpoint.
 
         Args:
           checkpoint: of the run.
-          has_moved: whether the model that the run began with is now named by another place.
+          has_moved: whether `run.init` is another path than when the run started.
 
         Raises:
-          UsageError: if it was made with other data, keys, classes or a beginning of other weights, or is
+          UsageError: if the checkpoint was made with other data, PRNG keys, classes or initial weights, or is
             beyond the run's steps.
         """
         self._check(checkpoint)
@@ -126,7 +132,7 @@ class Trainer:
         if has_moved and init_fingerprint(self._run.init, self._objective) != self._init_fingerprint:
             raise UsageError(
                 f"run.init={self._run.init!r} does not hold the model that {self._folder} began with: leave "
-                "it out to go on, or train in a new folder"
+                "it out to continue, or train in a new folder"
             )
         shapes = jax.eval_shape(self._init)
         arrays = load_arrays(checkpoint, _stored(shapes))
@@ -135,25 +141,25 @@ class Trainer:
         self.step = self._saved_step = checkpoint.step
         self._bad_steps, self._bad_in_row = int(arrays["skipped"]), int(arrays["bad_in_row"])
         self._window = MetricsWindow(**checkpoint.meta["window"])
-        # A signal saves at once, without the evaluation that may be due at that step.
+        # A signal saves at once, without the evaluation that may be due at this step: it is made up for now.
         unscored = checkpoint.meta["validation_loss"] is None
         self._owes_evaluation = unscored and self._is_due(self._run.eval_every)
 
     def _check(self, checkpoint: Checkpoint) -> None:
-        """Refuses a checkpoint that another start of this run made."""
+        """Refuses a checkpoint whose data, keys or classes differ from the run's."""
         meta, folder = checkpoint.meta, self._folder
         if meta["data"] != self._task.fingerprint:
             raise UsageError(
                 f"the corpus, its files' names included, or its tokenizer is no longer the one that {folder} "
                 "was begun with; bring it back, or train in a new folder"
             )
-        begun, kind = meta.get("keys", FIRST_KEYS), _kind_of_keys()
+        begun, kind = meta.get("keys", FIRST_KEYS), _key_impl()
         if begun != kind:
             raise UsageError(
-                f"{folder} was begun with keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL as it "
-                "was, or train in a new folder"
+                f"{folder} was begun with PRNG keys of kind {begun}, got {kind}: set JAX_DEFAULT_PRNG_IMPL "
+                "as it was, or train in a new folder"
             )
-        # Runs that kept no names numbered their classes in the order of the text.
+        # Earlier versions stored no class names and numbered classes alphabetically.
         names = list(self._task.label_names)
         if meta.get("classes", sorted(names)) != names:
             raise UsageError(
@@ -161,12 +167,16 @@ class Trainer:
             )
         if checkpoint.step > self._run.steps:
             raise UsageError(
-                f"the run in {folder} is at step {checkpoint.step}: run.steps is at least that to go on, got "
-                f"{self._run.steps}"
+                f"the run in {folder} is at step {checkpoint.step}: run.steps is at least that to continue, "
+                f"got {self._run.steps}"
             )
 
     def steps(self, stop: StopRequest) -> Iterator[Event]:
-        """Trains to the end of the run or to a signal, and saves there."""
+        """Trains until the end of the run or a stop request, saves, and yields events.
+
+        Args:
+          stop: asks to stop after the current step.
+        """
         if self._owes_evaluation:
             yield from self._pause(stop)
         with contextlib.closing(self._train_batches()) as batches:
@@ -176,7 +186,7 @@ class Trainer:
             yield from self._pause(stop)
         yield from self._saved(wait=True)
 
-    def _train_batches(self) -> Iterator[data.Batch]:
+    def _train_batches(self) -> Generator[data.Batch, None, None]:
         cache, plan = self._task.splits["train"]
         batches = data.Batches(cache, plan, batch_size=self._run.batch_size, seed=self._run.seed)
         return batches.iterate(self.step)
@@ -194,7 +204,7 @@ class Trainer:
                 yield Compiled(self.step)
             self._state, metrics = train_step(self._state, batch)
             self.step += 1
-            # The numbers of the step before are read while the devices work on this one.
+            # The metrics of the step before are fetched while the devices compute this one.
             yield from self._report()
             self._pending = self.step, metrics
             yield from self._saved(wait=False)
@@ -203,9 +213,10 @@ class Trainer:
                 yield from self._pause(stop)
 
     def final_evaluation(self, stop: StopRequest) -> Iterator[Event]:
-        """Evaluates all of the test split; yields the event, returns the split's name and the evaluation.
+        """Evaluates the whole test split: yields the event, and returns the split's name and the evaluation.
 
-        The evaluation is None, too, where a stop is requested before its end.
+        Args:
+          stop: cancels the evaluation, which is then None.
         """
         evaluation = self._evaluate("test", stop)
         if evaluation is not None:
@@ -215,17 +226,17 @@ class Trainer:
 
     def params(self) -> Any:
         """Returns the parameters on the host."""
-        return fetch(self._state.params)
+        return fetch(self._running_state().params)
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits until a checkpoint that is being written is complete."""
         self._writer.close()
 
     def _is_due(self, every: int) -> bool:
         return self.step == self._run.steps or (every > 0 and self.step % every == 0)
 
     def _report(self) -> Iterator[Event]:
-        """Reads the numbers of the last step, if they were not read yet."""
+        """Fetches the metrics of the last step, unless that was done before, and yields `Progress`."""
         if self._pending is None:
             return
         (step, computed), self._pending = self._pending, None
@@ -236,7 +247,7 @@ class Trainer:
         learning_rate = float(metrics["learning_rate"])
         self._bad_in_row = int(metrics["bad_in_row"])
         if metrics["bad"]:
-            yield from self._complain(step)
+            yield from self._report_bad_step(step)
         yield Progress(
             step=step,
             steps=self._run.steps,
@@ -250,28 +261,28 @@ class Trainer:
             append_line(self._folder, self._window.line(step, learning_rate))
             self._window = MetricsWindow()
 
-    def _complain(self, step: int) -> Iterator[Event]:
+    def _report_bad_step(self, step: int) -> Iterator[Event]:
         self._bad_steps += 1
         if self._bad_in_row >= self._run.max_bad_steps:
             raise TrainingError(
                 f"{self._bad_in_row} batches in a row up to step {step} gave a loss or a gradient that is "
-                f"not finite; {self._way_on(step - self._bad_in_row)}"
+                f"not finite; {self._remedy(step - self._bad_in_row)}"
             )
         if self._bad_in_row == 1:
             yield Warned(f"the loss or the gradient of batch {step} is not finite: it changes no parameter")
 
-    def _way_on(self, good: int) -> str:
-        """What to do after a divergence; `good` is the last step that was finite."""
+    def _remedy(self, good: int) -> str:
+        """Returns the remedy after a divergence; `good` is the last step with a finite loss and gradient."""
         rate = f"--optimizer.learning-rate {self._learning_rate / 10:g}"
         folder = str(self._folder)
         if good > self._saved_step:
-            return f"go on with a lower rate: jaxlm train --resume --out {shlex.quote(folder)} {rate}"
+            return f"continue with a lower rate: jaxlm train --resume --out {shlex.quote(folder)} {rate}"
         if not good:
             return (
-                "no batch was finite, so that a lower rate changes nothing: look at the data, the model's "
-                "settings and run.init, and train in a new folder"
+                "no batch was finite, so a lower rate does not help: check the data, the model's settings "
+                "and run.init, and train in a new folder"
             )
-        # A rate changes nothing of parameters that are ruined already.
+        # A lower rate does not repair parameters that already give losses that are not finite.
         kept = [one.step for one in checkpoints(self._folder / CHECKPOINTS) if one.step < self._saved_step]
         begin = f" --init {shlex.quote(f'{folder}@{kept[-1]}')}" if kept else ""
         return (
@@ -281,10 +292,10 @@ class Trainer:
         )
 
     def _pause(self, stop: StopRequest) -> Iterator[Event]:
-        """Evaluates where it is due, and saves.
+        """Evaluates if that is due, and saves.
 
-        While batches are not finite nothing is saved before the end: the parameters may be what is wrong with
-        them, and the checkpoints before are what the run goes on from at a lower rate.
+        While batches are not finite nothing is saved before the end: the parameters may be the cause, and the
+        earlier checkpoints are those from which to continue with a lower rate.
         """
         yield from self._report()
         loss = None
@@ -303,11 +314,11 @@ class Trainer:
             "window": self._window._asdict(),
             "data": self._task.fingerprint,
             "classes": list(self._task.label_names),
-            "keys": _kind_of_keys(),
+            "keys": _key_impl(),
             "init": self._init_fingerprint,
         }
         self._saved_step = self.step
-        done = self._writer.save(self.step, fetch(_stored(self._state)), meta, add=self._describe)
+        done = self._writer.save(self.step, fetch(_stored(self._running_state())), meta, add=self._describe)
         yield from (Saved(one.step, str(one.folder)) for one in done)
         self._clock = time.monotonic()
 
@@ -317,7 +328,7 @@ class Trainer:
     def _eval_batches(self, split: str, most: int) -> Iterator[data.Batch]:
         cache, plan = self._task.splits[split]
         size = self._run.batch_size
-        return data.eval_batches(cache, spread(plan, most * size), size)
+        return data.eval_batches(cache, sample_rows_evenly(plan, most * size), size)
 
     def _make_evaluators(self) -> dict[str, Evaluator]:
         task, objective, held_out = self._task, self._objective, ("validation", "test")
@@ -326,7 +337,7 @@ class Trainer:
             forbidden = tokenizers.special_mask(task.tokenizer, task.config.vocab_size)
             train = task.splits["train"].cache
             unigrams = unigram_log_probs(train, forbidden, unless_seen=objective.kind.causal)
-        # Language models judge both splits by one program; labels are a split's own.
+        # One program evaluates both splits of a language model; labels are constants of a program.
         together = [("test",), ("validation",)] if objective.labels else [held_out]
         evaluators = {}
         for names in together:
@@ -337,28 +348,33 @@ class Trainer:
             evaluators |= dict.fromkeys(names, evaluator)
         return evaluators
 
-    def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> Scores | None:
-        """Evaluates at most so many batches of a split; 0: all of it."""
+    def _evaluate(self, split: str, stop: StopRequest, *, most: int = 0) -> EvaluationResult | None:
+        """Returns the scores on at most `most` batches of a split; 0: all of it."""
         task, objective = self._task, self._objective
         setting = self._setting._replace(splits=(task.splits[split],))
         means = objective.summary(setting, train=task.splits["train"].cache, is_whole=not most)
         return self._evaluators[split](
-            self._state.params,
+            self._running_state().params,
             self._eval_batches(split, most),
             summarize=means,
             cancelled=stop.requested,
         )
 
+    def _running_state(self) -> TrainState:
+        if self._state is None:
+            raise ValueError("a trainer has no state before begin() or restore()")
+        return self._state
+
     def _rows(self, parts: int) -> int:
-        """Rows of a device's share of a batch, or of one of its `parts`."""
+        """Returns the rows of a micro-batch on one device, if its share of a batch has `parts` of them."""
         return self._run.batch_size // (len(self._layout.devices) * parts)
 
 
-def _kind_of_keys() -> str:
-    """The kind of key that `jax.random.key` makes: `JAX_DEFAULT_PRNG_IMPL`."""
+def _key_impl() -> str:
+    """Returns the PRNG implementation of `jax.random.key`, which `JAX_DEFAULT_PRNG_IMPL` sets."""
     return str(jax.random.key_impl(jax.random.key(0)))
 
 
 def _stored(state: TrainState) -> dict[str, Any]:
-    """Returns what a checkpoint holds of a state: all but the key, which the seed gives."""
+    """Returns the fields of a state that a checkpoint stores: all but the key, which the seed gives."""
     return {name: value for name, value in state._asdict().items() if name != "rng"}

@@ -8,8 +8,14 @@ from jaxlm.training.step._ensemble import (
     member_rngs,
     stack_batches,
 )
-from jaxlm.training.step._evaluator import Evaluator, Scores, evaluate, make_eval_step, spread
-from jaxlm.training.step._frozen import hold, last_layers
+from jaxlm.training.step._evaluator import (
+    EvaluationResult,
+    Evaluator,
+    evaluate,
+    make_eval_step,
+    sample_rows_evenly,
+)
+from jaxlm.training.step._frozen import freeze, last_layers
 from jaxlm.training.step._joint import JointTask, JointTasks
 from jaxlm.training.step._optimizer import OptimizerConfig, decay_mask, make_optimizer
 from jaxlm.training.step._schedule import learning_rate_schedule, warmup_steps
@@ -17,17 +23,17 @@ from jaxlm.training.step._step import TrainState, init_state, make_train_step
 
 __all__ = [
     "DETERMINISTIC",
+    "EvaluationResult",
     "Evaluator",
     "JointTask",
     "JointTasks",
     "OptimizerConfig",
-    "Scores",
     "TrainState",
     "compile_unless_cancelled",
     "decay_mask",
     "ensemble_step",
     "evaluate",
-    "hold",
+    "freeze",
     "init_ensemble",
     "init_state",
     "last_layers",
@@ -37,7 +43,7 @@ __all__ = [
     "make_shared_body_step",
     "make_train_step",
     "member_rngs",
-    "spread",
+    "sample_rows_evenly",
     "stack_batches",
     "warmup_steps",
 ]

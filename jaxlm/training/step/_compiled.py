@@ -1,12 +1,12 @@
-"""Programs compiled in the background, so that a request to stop does not wait for the compiler."""
+"""Compilation in a background thread, so that a stop request does not wait for the compiler."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-# A GPU adds in an order of its own at each run, unless it is told not to; elsewhere this changes nothing.
+# Without it, a GPU may add floats in another order at each run; on other platforms it changes nothing.
 DETERMINISTIC = {"xla_gpu_deterministic_ops": True}
-# Seconds between two looks at whether to go on.
+# Seconds between two checks whether compilation was cancelled.
 POLL_SECONDS = 0.05
 
 
@@ -16,18 +16,19 @@ def compile_unless_cancelled(
     *arguments: Any,
     options: Mapping[str, bool] | None = None,
 ) -> Callable[..., Any] | None:
-    """Returns a program compiled for arguments; None as soon as it is cancelled.
+    """Returns a program compiled for its arguments, or None as soon as it is cancelled.
 
-    The program is traced in the caller's thread, as JAX's settings may be that thread's alone. A compiler
-    that is no longer waited for goes on to its end, and what it made is in the cache of compiled programs.
+    The program is traced in the caller's thread, because JAX's settings may be thread-local. After a
+    cancellation the compiler finishes in the background, and its result goes to the compilation cache.
 
     Args:
-      cancelled: asked several times a second while the compiler works.
+      cancelled: called several times a second during compilation; True cancels.
       program: from `jax.jit` or `jax.pmap`.
-      arguments: of the shapes and dtypes that it will be called with; their contents are not read.
-      options: of XLA, for this program.
+      arguments: with the shapes and dtypes of later calls; their contents are not read.
+      options: XLA compiler options.
 
     Example:
+      >>> from jaxlm.training.step import compile_unless_cancelled
       >>> import jax
       >>> compile_unless_cancelled(lambda: True, jax.jit(lambda number: number + 1), 1) is None
       True

@@ -1,4 +1,4 @@
-"""Ensembles: members that train in one step, wholly apart or as separate heads on one shared body.
+"""Ensembles: members that train in one step, as independent models or as heads on one shared body.
 
 Letters: `E` members, `B` rows, `L` positions.
 """
@@ -20,9 +20,11 @@ from jaxlm.typing import Array, Key
 
 
 def member_rngs(rng: Key[Array, ""], members: int) -> Key[Array, " E"]:
-    """Returns a key for each member; how many there are changes none of them.
+    """Returns a key for each member; a member's key does not depend on how many members there are.
 
     Example:
+      >>> import jax
+      >>> from jaxlm.training import member_rngs
       >>> keys = [member_rngs(jax.random.key(0), members) for members in (2, 3)]
       >>> bool((keys[0] == keys[1][:2]).all())
       True
@@ -40,23 +42,22 @@ def init_ensemble(
     shared_body: bool = False,
     length: int = 8,
 ) -> TrainState:
-    """Returns the state of E members before the first step, each drawn from a key of its own.
+    """Returns the initial state of E members, each drawn from its own key.
 
-    Wholly separate members have a leading axis E on every array of the state, counts and keys among them:
-    member e is what `init_state(model, optimizer, member_rngs(rng, E)[e])` gives, and `ensemble_step` trains
-    them. With a `shared_body` only what is not `body` has that axis, the rest is one model's, and
-    `make_shared_body_step` trains it.
+    For independent members every array of the state has a leading axis E, counts and keys included: member e
+    equals `init_state(model, optimizer, member_rngs(rng, E)[e])`; train them with `ensemble_step`. With a
+    `shared_body` only parameters outside `body` have that axis; train them with `make_shared_body_step`.
 
     Args:
-      model: a linen module; for a shared body, its parameters are `body` and others.
+      model: a linen module; for a shared body, one whose parameters are `body` and others.
       optimizer: its `init` makes the optimiser's state.
       rng: the run's key.
       members: E.
       shared_body: whether the members are heads on one body.
-      length: of the row that the shapes are inferred with.
+      length: positions of the row by which parameter shapes are inferred.
 
     Raises:
-      UsageError: if there is no member.
+      UsageError: if `members` is below 1.
     """
     if members < 1:
         raise UsageError(f"an ensemble has at least one member: got {members}")
@@ -70,19 +71,19 @@ def init_ensemble(
 
 
 def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Returns the step of wholly separate members: `train_step` of every member at once.
+    """Returns the step of independent members: `train_step` of all members at once.
 
-    Every member does exactly what it would do alone: its key, its batch, its own mean, clipping and bad
-    batches.
+    Each member trains exactly as it would alone: with its own key, batch, mean loss, clipping and handling of
+    batches that are not finite.
 
     Args:
       train_step: from `make_train_step`.
 
     Returns:
-      `step(state, batch, *, axis_name=None)` of a state from `init_ensemble` and a batch `[E B L]`, giving
-      state and metrics with a leading E. A batch `[B L]` is every member's; of several objectives it may be a
-      mapping of a batch for each. Map it by a `Layout` like any step; `layout.divide(batch, axis=1)` divides
-      the batches.
+      `step(state, batch, *, axis_name=None)`, which takes a state from `init_ensemble` and a batch `[E B L]`
+      and returns state and metrics with a leading axis E. A batch `[B L]` is given to every member; for
+      several objectives it may be a mapping with a batch for each. Wrap it by a `Layout` like any step;
+      `layout.divide(batch, axis=1)` divides the batches.
     """
 
     def step(
@@ -97,28 +98,28 @@ def ensemble_step(train_step: Callable[..., Any]) -> Callable[..., tuple[TrainSt
 def make_shared_body_step(
     loss: LossFunction,
     apply_fn: Callable[..., Any],
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     schedule: Callable[[Array], Array],
     *,
     clip_norm: float = 0.0,
     accumulation: int = 1,
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Returns the step of separate heads on one body: the mean loss over what all members score.
+    """Returns the step of separate heads on one body, whose loss is the mean over all members' targets.
 
     Args:
       loss: of one member.
       apply_fn: `model.apply` of one member.
-      optimizer: as in `make_train_step`.
-      schedule: as in `make_train_step`.
-      clip_norm: as in `make_train_step`.
-      accumulation: as in `make_train_step`.
+      optimizer: see `make_train_step`.
+      schedule: see `make_train_step`.
+      clip_norm: see `make_train_step`.
+      accumulation: see `make_train_step`.
 
     Returns:
-      `step(state, batch, *, axis_name=None)` of a state from `init_ensemble(..., shared_body=True)` and a
-      batch `[E B L]`, of which each member reads its own under a key of its own. A batch `[B L]` is every
-      member's, under one key: the body then runs once, and the heads differ by where they began. The metrics
-      are those of `make_train_step`, summed over the members, with `member_loss_sum` and `member_weight`,
-      `[E]` each.
+      `step(state, batch, *, axis_name=None)`, which takes a state from `init_ensemble(..., shared_body=True)`
+      and a batch `[E B L]`: each member reads its part with its own key. A batch `[B L]` is given to every
+      member with one key; the body then runs once, and the heads differ only by their initial parameters. The
+      metrics are those of `make_train_step`, summed over the members, and `member_loss_sum` and
+      `member_weight`, `[E]` each.
     """
     steps = {
         own_batches: make_train_step(
@@ -137,7 +138,7 @@ def make_shared_body_step(
     ) -> tuple[TrainState, dict[str, Array]]:
         own_batches = has_members(batch)
         if own_batches:
-            # Rows first, as whatever divides a batch into micro-batches expects them.
+            # Rows first: micro-batches are parts of the first axis.
             batch = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), batch)
         return steps[own_batches](state, batch, axis_name=axis_name)
 
@@ -145,9 +146,12 @@ def make_shared_body_step(
 
 
 def stack_batches(batches: Sequence[Any]) -> Any:
-    """Returns the members' host batches, or mappings of some, as one of arrays `[E B ...]`.
+    """Returns the members' host batches (or mappings of batches) stacked into arrays `[E B ...]`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm import data
+      >>> from jaxlm.training import stack_batches
       >>> rows = np.zeros((3, 4), np.int32)
       >>> batch = data.Batch(rows, rows, rows, rows, rows, np.zeros(3, np.int32))
       >>> stacked = stack_batches([batch, batch])
@@ -158,13 +162,13 @@ def stack_batches(batches: Sequence[Any]) -> Any:
 
 
 def has_members(batch: data.Batch | Mapping[str, data.Batch]) -> bool:
-    """Whether a batch, or each of several objectives', has a member axis: `[E B L]` and not `[B L]`."""
-    one = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
-    return jnp.ndim(one.tokens) == 3
+    """Whether a batch, or each batch of a mapping, has a member axis: `[E B L]`, not `[B L]`."""
+    first = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+    return jnp.ndim(first.tokens) == 3
 
 
 def _shared_body_loss(loss: LossFunction, own_batches: bool) -> LossFunction:
-    """The sums of all members, whose parameters but for the body have a leading axis E."""
+    """Returns the loss summed over members; all parameters outside `body` have a leading axis E."""
 
     def shared(apply_fn, params, batch, rngs, step):
         axes = {name: None if name == models.BODY else 0 for name in params}

@@ -1,4 +1,4 @@
-"""Evaluating parameters on a split, batch by batch over all devices."""
+"""Evaluation of parameters on a split, batch by batch over all devices."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,21 +16,21 @@ from jaxlm.training.objectives import MASKED_TOKENS, Objective, as_objective
 from jaxlm.training.step._compiled import compile_unless_cancelled
 from jaxlm.typing import Array
 
-Scores = Evaluation | SequenceEvaluation
-# Evaluations are comparable between runs: their masks come from this key, whatever the run's seed and the
-# kind of key that JAX_DEFAULT_PRNG_IMPL asks for.
+EvaluationResult = Evaluation | SequenceEvaluation
+# Evaluations of different runs draw the same masks, from this key: neither the run's seed nor
+# JAX_DEFAULT_PRNG_IMPL changes them.
 EVALUATION_SEED, EVALUATION_KEY = 0, "threefry2x32"
 
 
 def make_eval_step(loss: LossFunction, apply_fn: Callable[..., Any]) -> Callable[..., dict[str, Array]]:
-    """Returns the evaluation of a batch, a data shard's view: `eval_step(params, batch, *, axis_name=None)`.
+    """Returns the evaluation of a batch on one data shard: `eval_step(params, batch, *, axis_name=None)`.
 
     Args:
-      loss: deterministic; see `Objective.bound` and `masked_lm_loss`. The step that it is told is 0.
+      loss: deterministic; see `Objective.bound` and `masked_lm_loss`. It is called with step 0.
       apply_fn: `model.apply`.
 
     Returns:
-      A function to be mapped by a `Layout`, giving the sums of the loss with `loss_sum` and `weight`.
+      A function to be mapped by a `Layout`; it returns the loss's sums, `loss_sum` and `weight` included.
     """
 
     def eval_step(params: Any, batch: data.Batch, *, axis_name: str | None = None) -> dict[str, Array]:
@@ -43,13 +43,13 @@ def make_eval_step(loss: LossFunction, apply_fn: Callable[..., Any]) -> Callable
 
 
 class Evaluator:
-    """Evaluates parameters on splits; compiled once.
+    """Evaluates parameters on splits, with a program that is compiled once.
 
     Args:
       loss: deterministic; see `Objective.bound`.
       apply_fn: `model.apply`.
       layout: of the devices that hold the parameters.
-      options: of XLA, for the program.
+      options: XLA compiler options.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class Evaluator:
         params: Any,
         batches: Iterable[data.Batch],
         *,
-        summarize: Callable[[Mapping[str, Any]], Scores | None] = summarize,
+        summarize: Callable[[Mapping[str, Any]], EvaluationResult | None] = summarize,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> Scores | None:
-        """Returns the evaluation over host batches; None where nothing is scored in them, or when cancelled.
+    ) -> EvaluationResult | None:
+        """Returns the evaluation of host batches; None where no target has a weight, or when cancelled.
 
         Args:
           params: replicated on the devices.
           batches: their rows are divided over the devices.
-          summarize: makes an evaluation of the sums over all batches; see `Objective.summary`.
-          cancelled: asked before each batch, and several times a second while the program is compiled.
+          summarize: from the sums over all batches to the scores; see `Objective.summary`.
+          cancelled: called before each batch, and several times a second during compilation; True cancels.
         """
         totals: dict[str, Any] = {}
         pending = None
@@ -93,7 +93,7 @@ class Evaluator:
                 )
                 if self._step is None:
                     return None
-            # One batch late, so that the devices never wait for the host.
+            # Sums are fetched one batch late, so that the devices never wait for the host.
             pending, before = self._step(params, divided), pending
             totals = _added(totals, before)
         return summarize(_added(totals, pending))
@@ -113,34 +113,34 @@ def evaluate(
     batch_size: int = 16,
     log_unigrams: np.ndarray | None = None,
     devices: Sequence[jax.Device] | None = None,
-) -> Scores | None:
-    """Returns a model's scores on records; what is masked is the same at every call.
+) -> EvaluationResult | None:
+    """Returns a model's scores on records; every call draws the same masks.
 
-    A draw belongs to its record: with records no longer than a row, neither `row_length` nor `batch_size`
-    nor the number of devices changes the result beyond rounding. A causal model predicts every token but a
-    record's first exactly once: pieces of longer records overlap by one.
+    Each draw depends on its record only: with records no longer than a row, `row_length`, `batch_size` and
+    the number of devices change the result by rounding alone. A causal model predicts every token of a record
+    but the first exactly once: the pieces of longer records overlap by one token.
 
     Args:
       model: of the objective's kind.
       params: its parameters.
       tokenizer: that the records were encoded with.
-      cache: the records, labelled for a model of sequences.
-      objective: that the model was trained on, a name or a record.
-      noise: what is masked of a masked LM's text (None: BERT's 15 %), or how what another model reads is
-        corrupted (None: not at all).
-      spans: what is taken out of an encoder-decoder's text; None: T5's numbers.
+      cache: the records; labelled, for a classifier or a regression.
+      objective: the model's objective, a name or a record.
+      noise: corrupts what the model reads. None: 15 % of the tokens as in BERT for a masked LM, and no
+        corruption for others.
+      spans: how much of an encoder-decoder's text is removed; None: T5's numbers.
       row_length: tokens of a packed row; None: the model's `max_length`.
       long: whether longer records are split or truncated.
       batch_size: rows of a batch over all devices.
-      log_unigrams: of a baseline, from `unigram_log_probs`; None: no baseline.
-      devices: local devices; None: all of them that `batch_size` divides by.
+      log_unigrams: the unigram baseline, from `unigram_log_probs`; None: no baseline.
+      devices: local devices; None: as many of them as divide `batch_size`.
 
     Returns:
-      `Evaluation` of a language model, `SequenceEvaluation` of others; None where nothing is scored.
+      `Evaluation` for a language model, `SequenceEvaluation` for others; None where nothing is scored.
 
     Raises:
-      UsageError: if nothing in the records may be masked, labels are missing, or the devices do not divide
-        the batch.
+      UsageError: if the devices do not divide the batch.
+      CorpusError: if nothing in the records may be masked, or labels are missing.
     """
     layout = local_layout(devices or None, rows=batch_size)
     length = row_length or model.config.max_length
@@ -169,26 +169,26 @@ def evaluate(
     return evaluator(
         layout.replicate(params),
         data.eval_batches(cache, plan, batch_size),
-        # Of a text that was not read as it is, bits per byte would be compared with those of one that was.
+        # Bits per byte of a corrupted text are not comparable with those of a clean one: none are given.
         summarize=objective.summary(setting, is_whole=noise is None),
     )
 
 
-def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
-    """Returns a plan with at most `rows` rows of a plan, evenly spread over it; 0 for all.
+def sample_rows_evenly(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
+    """Returns a plan of at most `rows` rows of a plan, evenly spread over it.
 
-    Rows are planned from the longest record to the shortest, so that the first ones stand for the longest
-    only.
+    The first rows alone would be no sample: rows are packed from the longest record to the shortest.
 
     Args:
       plan: of a split.
-      rows: how many to keep.
+      rows: how many rows to keep; 0 keeps all.
     """
     if not rows or rows >= plan.num_rows:
         return plan
-    kept = np.linspace(0, plan.num_rows - 1, rows).round().astype(int)
-    counts = np.diff(plan.row_starts)[kept]
-    pieces = np.concatenate([np.arange(plan.row_starts[row], plan.row_starts[row + 1]) for row in kept])
+    chosen = np.linspace(0, plan.num_rows - 1, rows).round().astype(int)
+    counts = np.diff(plan.row_starts)[chosen]
+    bounds = zip(plan.row_starts[chosen].tolist(), plan.row_starts[chosen + 1].tolist(), strict=True)
+    pieces = np.concatenate([np.arange(first, end) for first, end in bounds])
     return plan._replace(
         example=plan.example[pieces],
         start=plan.start[pieces],
@@ -199,7 +199,7 @@ def spread(plan: data.PackingPlan, rows: int) -> data.PackingPlan:
 
 
 def _added(totals: dict[str, Any], computed: Mapping[str, Array] | None) -> dict[str, Any]:
-    """Sums in float64 and int64, which lose no count."""
+    """Returns totals with a batch's sums added, in float64 and int64, in which counts stay exact."""
     if computed is None:
         return totals
     return {

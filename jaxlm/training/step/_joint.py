@@ -1,4 +1,4 @@
-"""Several losses on one model: each task's mean loss by its own weight, summed."""
+"""Joint training: several losses on one model, the weighted sum of the tasks' mean losses."""
 
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
@@ -16,14 +16,15 @@ from jaxlm.typing import Array, Int, Key
 
 
 class JointTask(NamedTuple):
-    """One of the tasks that are trained together.
+    """A task of joint training.
 
     Attributes:
-      loss: what it adds up.
-      weight: of its mean loss among those of the others.
-      head: the head of a `MultiHeadModel` that it trains; None: the one of the task's own name.
+      loss: its loss function, see `loss_function`.
+      weight: factor of its mean loss in the sum over tasks.
+      head: the head of a `MultiHeadModel` that it trains; None: the head with the task's name.
 
     Example:
+      >>> from jaxlm.training import JointTask
       >>> JointTask(loss=print, weight=0.5).head is None
       True
     """
@@ -33,7 +34,7 @@ class JointTask(NamedTuple):
     head: str | None = None
 
 
-# Tasks by name; a plain pair (loss, weight) is a task on the head of its name.
+# Tasks by name; a pair (loss, weight) is short for a task on the head with the task's name.
 JointTasks = Mapping[str, JointTask | tuple[LossFunction, float]]
 
 
@@ -41,10 +42,10 @@ def check_tasks(tasks: JointTasks) -> dict[str, JointTask]:
     """Returns the tasks as `JointTask` records.
 
     Raises:
-      ConfigError: if there is none, a weight is not positive, or a name holds the slash that metrics are
-        named with.
+      ConfigError: if there is no task, a weight is not positive, or a name has a slash, which separates task
+        and metric in the names of metrics.
     """
-    named = {name: JointTask(*task) for name, task in tasks.items()}
+    named = {name: task if isinstance(task, JointTask) else JointTask(*task) for name, task in tasks.items()}
     if not named:
         raise ConfigError("joint training needs at least one task: got none")
     for name, task in named.items():
@@ -65,25 +66,25 @@ def joint_totals(
     axis_name: str | None,
     step: Int[Array, ""],
 ) -> Totals:
-    """Returns `sum_t weight_t * loss_sum_t / weight_sum_t` and its gradient, summed over all shards.
+    """Returns `sum_t weight_t * loss_sum_t / weight_sum_t` and its gradient, over all shards.
 
-    Every quotient is of sums over all micro-batches and shards, so that the result does not depend on how the
-    batches were divided; a task with nothing to score in them adds 0. Each task draws its noise and its
-    dropout from keys of its own.
+    Sums are divided only after they are added up over micro-batches and shards, so that the result does not
+    depend on how the batch is divided; a task without targets in the batch adds 0. Each task has its own keys
+    for noise and dropout.
 
     Args:
       tasks: by name.
       apply_fn: `model.apply` of a `MultiHeadModel`; each task calls it with the name of its head.
       params: the model's.
-      batch: one for all tasks, or one for each by name.
-      rngs: "mask" and "dropout".
-      accumulation: micro-batches; divides the rows of each batch.
-      axis_name: of the shards; None for one.
+      batch: one for all tasks, or a mapping with one for each.
+      rngs: keys "mask" and "dropout".
+      accumulation: number of micro-batches; divides the rows of each batch.
+      axis_name: of the shards; None for a single shard.
       step: batches before this one.
 
     Returns:
-      `Totals` of weight 1; the metrics are each task's own as `task/metric`, its `loss_sum` and `weight`
-      among them, and `tokens`, those of all tasks.
+      `Totals` of weight 1; the metrics are those of each task as `task/metric`, its `loss_sum` and `weight`
+      included, and `tokens`, summed over tasks.
     """
     parts = {}
     for name, task in tasks.items():
@@ -97,7 +98,7 @@ def joint_totals(
     scaled = [
         jax.tree.map(lambda leaf, factor=factors[name]: leaf * factor, parts[name].gradient) for name in tasks
     ]
-    # The factors are the same on every shard: the shards exchange one gradient, however many tasks there are.
+    # The factors are equal on all shards, so the tasks' gradients are added up before they are exchanged.
     gradient = reduce(partial(jax.tree.map, jnp.add), scaled)
     gradient = gradient if axis_name is None else lax.psum(gradient, axis_name)
     losses = [factors[name] * sums[name].loss_sum for name in tasks]

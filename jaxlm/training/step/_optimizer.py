@@ -1,4 +1,4 @@
-"""AdamW: its settings, and which parameters decay."""
+"""AdamW: its configuration, its update and which parameters decay."""
 
 import dataclasses
 import math
@@ -21,23 +21,23 @@ UNDECAYED = ("bias", "scale")
 class OptimizerConfig:
     """AdamW with a warm-up and a decay of the learning rate.
 
-    The defaults of `warmup`, `decay`, `beta1`, `beta2`, `epsilon` and `weight_decay` with
-    `learning_rate=1e-4` and `clip_norm=0` are undertale's optimiser, but for what decays: biases, norms and
-    embeddings do not.
+    With `learning_rate=1e-4` and `clip_norm=0` the other defaults are those of undertale's optimiser, except
+    that biases, norms and embeddings do not decay.
 
     Attributes:
-      learning_rate: the peak.
+      learning_rate: the peak learning rate.
       warmup: a float in [0, 1) is a fraction of the run, an int a number of steps; 0 is no warm-up.
       decay: "cosine", "linear" or "constant", after the warm-up (see `learning_rate_schedule`).
-      final_fraction: what is left of the peak at the end, in [0, 1].
-      beta1: decay of the mean of the gradients.
-      beta2: decay of the mean of their squares.
-      epsilon: added to the root of the latter.
-      weight_decay: decoupled decay of the kernels, times the learning rate.
+      final_fraction: final learning rate as a fraction of the peak, in [0, 1].
+      beta1: decay rate of the mean of the gradients.
+      beta2: decay rate of the mean of their squares.
+      epsilon: added to the root of the mean square.
+      weight_decay: factor of the decoupled weight decay, which is multiplied by the learning rate.
       clip_norm: largest global norm of the gradient; 0 does not clip.
-      accumulation: micro-batches a step; the batch is divided, the update is the same.
+      accumulation: micro-batches of a step; they save memory and do not change the update.
 
     Example:
+      >>> from jaxlm.training import OptimizerConfig
       >>> OptimizerConfig(warmup=-1)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: optimizer.warmup is a fraction (float, in [0, 1)) or a number of steps ...
@@ -82,7 +82,7 @@ class OptimizerConfig:
             raise ConfigError(f"optimizer.accumulation is at least 1 micro-batch, got {self.accumulation}")
 
     def schedule(self, steps: int) -> Callable[[Any], Any]:
-        """Returns the learning rate of a run of `steps` steps, a function of the number of updates made."""
+        """Returns the learning rate of a run of `steps` steps as a function of the number of updates made."""
         return learning_rate_schedule(
             self.learning_rate,
             steps,
@@ -93,28 +93,31 @@ class OptimizerConfig:
 
 
 def decay_mask(params: Any) -> Any:
-    """Returns which parameters weight decay acts on: True except on biases, norms' scales and embeddings.
+    """Returns which parameters decay: a tree of bools, False for biases, norms' scales and embeddings.
 
     Args:
-      params: a tree of parameters; the names decide (`bias`, `scale`, or an ancestor with "embed" in its
-        name), so that stacked layers of a scan are judged as single ones are.
+      params: a tree of parameters. Names decide (`bias`, `scale`, or an ancestor with "embed" in its name),
+        so the parameters of scanned layers are treated like those of single ones.
 
     Example:
-      >>> decay_mask({"embedding": {"token": 0.0}, "mlp": {"kernel": 0.0, "bias": 0.0}, "norm": {"scale": 0.0}})
-      {'embedding': {'token': False}, 'mlp': {'bias': False, 'kernel': True}, 'norm': {'scale': False}}
+      >>> from jaxlm.training import decay_mask
+      >>> decay_mask({"embedding": {"token": 0.0}, "mlp": {"kernel": 0.0, "bias": 0.0}})
+      {'embedding': {'token': False}, 'mlp': {'bias': False, 'kernel': True}}
     """
 
-    def one(path: tuple, _: Any) -> bool:
+    def does_decay(path: tuple, _: Any) -> bool:
         names = [str(getattr(part, "key", part)) for part in path]
         return not (names[-1].endswith(UNDECAYED) or any("embed" in name for name in names))
 
-    return jax.tree_util.tree_map_with_path(one, params)
+    return jax.tree_util.tree_map_with_path(does_decay, params)
 
 
 def clip_factor(norm: Float[Array, ""], most: float) -> Float[Array, ""]:
-    """Returns what a gradient is multiplied with so that its norm is at most `most`; 1 where that is 0.
+    """Returns the factor that brings a gradient's norm down to at most `most`; 1 where `most` is 0.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training.step._optimizer import clip_factor
       >>> [float(clip_factor(jnp.float32(4.0), most)) for most in (1.0, 8.0, 0.0)]
       [0.25, 1.0, 1.0]
     """
@@ -131,24 +134,26 @@ def make_optimizer(
       `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`,
       `p <- p - lr(t) (m / (1 - b1^(t+1)) / (sqrt(v / (1 - b2^(t+1))) + eps) + decay p)`.
 
-    Clipping is the training step's: there it is one factor with the division by the weight. An update that is
-    not
-    `finite` is none: it gives zeros and the state as it was. (Optax's own chain is the same arithmetic; with
-      that
-    choice outside of it, XLA copied both moments of every tensor, and an update on CPU took three times as
-    long.)
+    The gradient is clipped before, by the training step. If `finite` is False, the updates are zero and the
+    state is unchanged. (Optax's chain has the same arithmetic; but with this choice made outside of it, XLA
+    copied both moments of every tensor, and an update on a CPU took three times as long.)
 
     Args:
-      config: the settings.
-      steps: of the run.
-      trained: of every parameter whether it is trained, as `last_layers` gives it; the others do not move,
-        do not decay and have no moments. None: all are.
+      config: learning rate, betas, epsilon and decay.
+      steps: length of the run.
+      trained: which parameters are trained, see `last_layers`; the others do not change, do not decay and
+        have no moments. None: all are trained.
 
     Returns:
-      Its `update(gradient, state, params, *, finite=True)` takes the scalar `finite`; its state is
-      `optax.ScaleByAdamState(count, mu, nu)`.
+      A transformation whose `update(updates, state, params, *, finite=True)` takes the scalar `finite`; its
+      state is `optax.ScaleByAdamState(count, mu, nu)`.
+
+    Raises:
+      TypeError: by the update, if its state is not one that `init` returned.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import OptimizerConfig, make_optimizer
       >>> optimizer = make_optimizer(OptimizerConfig(learning_rate=0.1, warmup=0), 10)
       >>> params = {"kernel": jnp.ones(2)}
       >>> state = optimizer.init(params)
@@ -169,15 +174,19 @@ def make_optimizer(
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, jax.tree.map(jnp.copy, zeros))
 
     def update(
-        gradient: Any,
-        state: optax.ScaleByAdamState,
-        params: Any,
+        updates: Any,
+        state: Any,
+        params: Any = None,
         *,
         finite: Bool[Array, ""] | bool = True,
         **unused: Any,
     ) -> tuple[Any, optax.ScaleByAdamState]:
         del unused
-        count = state.count + 1
+        if not isinstance(state, optax.ScaleByAdamState):
+            raise TypeError(
+                f"the state is what init returned, a ScaleByAdamState: got {type(state).__name__}"
+            )
+        count = jnp.asarray(state.count) + 1
         unbias1 = 1.0 - beta1 ** count.astype(jnp.float32)
         unbias2 = 1.0 - beta2 ** count.astype(jnp.float32)
         rate = schedule(state.count)
@@ -194,14 +203,14 @@ def make_optimizer(
 
         def change(mu: Array, nu: Array, value: Array, decay: bool, moves: bool) -> Array:
             if not moves:
-                return jnp.full_like(value, -0.0)  # the one number that changes no other, 0 and -0 included
+                return jnp.full_like(value, -0.0)  # x + -0.0 is x for every x, also for 0.0 and -0.0
             step = mu / unbias1 / (jnp.sqrt(nu / unbias2) + config.epsilon)
             step = step + config.weight_decay * value if decay and config.weight_decay else step
             return jnp.where(finite, -rate * step, jnp.zeros_like(value))
 
         moves = moving(params)
-        mu = jax.tree.map(mean, state.mu, gradient, moves)
-        nu = jax.tree.map(square, state.nu, gradient, moves)
+        mu = jax.tree.map(mean, state.mu, updates, moves)
+        nu = jax.tree.map(square, state.nu, updates, moves)
         updates = jax.tree.map(change, mu, nu, params, decay_mask(params), moves)
         return updates, optax.ScaleByAdamState(jnp.where(finite, count, state.count), mu, nu)
 

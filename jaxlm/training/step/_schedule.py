@@ -13,13 +13,14 @@ DECAYS: tuple[Decay, ...] = ("cosine", "linear", "constant")
 
 
 def warmup_steps(warmup: int | float, steps: int) -> int:
-    """Returns the warm-up in steps: `int(warmup * steps)` of a fraction (a float), an int as it is.
+    """Returns the length of the warm-up in steps: `int(warmup * steps)` for a float, `warmup` for an int.
 
     Args:
       warmup: a float in [0, 1) is a fraction of the run, an int a number of steps; 0 is no warm-up.
       steps: length of the run.
 
     Example:
+      >>> from jaxlm.training import warmup_steps
       >>> warmup_steps(0.025, 200), warmup_steps(7, 200), warmup_steps(0.025, 39)
       (5, 7, 0)
     """
@@ -38,28 +39,29 @@ def learning_rate_schedule(
 
     With `T = steps`, `w` warm-up steps and `f = final_fraction`, in units of `learning_rate`:
 
-      `t < w`:  `1/w + (1 - 1/w) t/w`, which starts at `1/w` (no update is wasted) and reaches 1 at `t = w`;
-      `t >= w`: `f + (1 - f) d(r)` with `r = (T - t)/(T - w)`, the part that is left: `d` is `(1 - cos(pi
-        r))/2`
-      (cosine), `r` (linear) or 1 (constant). From `T` on it stays at `f`.
+      `t < w`: `1/w + (1 - 1/w) t/w`, which starts at `1/w` (no update is wasted) and reaches 1 at `t = w`;
+      `t >= w`: `f + (1 - f) d(r)`, where `r = (T - t)/(T - w)` is the remaining part of the run and `d(r)` is
+        `(1 - cos(pi r))/2` (cosine), `r` (linear) or 1 (constant).
 
-    With `warmup=0.025`, cosine and `f = 0` this is undertale's curve up to `T`; its own rises again after `T`
-    and divides by zero for `T < 40`.
+    From `T` on it stays at its last value. With `warmup=0.025`, cosine and `f = 0` this is undertale's curve
+    up to `T`; undertale's rises again after `T` and divides by zero for `T < 40`.
 
     Args:
       learning_rate: the peak.
       steps: `T`, the length of the run.
       warmup: fraction of the run (float) or number of steps (int); 0 is allowed.
       decay: "cosine", "linear" or "constant".
-      final_fraction: `f`, what is left of the peak at the end.
+      final_fraction: `f`, the final learning rate as a fraction of the peak.
 
     Returns:
-      A function of an integer scalar, traceable, that gives a float32 scalar.
+      A traceable function of an integer scalar that returns a float32 scalar.
 
     Raises:
       ConfigError: if `decay` is none of the three.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training import learning_rate_schedule
       >>> rate = learning_rate_schedule(1e-4, 200, warmup=0.025)
       >>> [f"{rate(jnp.int32(t)):.4e}" for t in (0, 1, 5, 102, 200, 300)]
       ['2.0000e-05', '3.6000e-05', '1.0000e-04', '5.0403e-05', '0.0000e+00', '0.0000e+00']
@@ -70,7 +72,7 @@ def learning_rate_schedule(
 
     def rate(count: Int[Array, ""]) -> Float[Array, ""]:
         rise = (1.0 + (warm - 1) * count.astype(jnp.float32) / max(warm, 1)) / max(warm, 1)
-        # The part that is left is an exact small integer near the end, where 1 + cos would cancel.
+        # The remaining steps are an exact small integer near the end, where 1 + cos would cancel.
         left = jnp.clip(steps - count, 0, None).astype(jnp.float32) / max(steps - warm, 1)
         fall = final_fraction + (1.0 - final_fraction) * _decayed(jnp.minimum(left, 1.0), decay)
         return learning_rate * jnp.where(count < warm, rise, fall)

@@ -1,4 +1,4 @@
-"""One training step as one data shard sees it: sums, one division, one update."""
+"""The training step of one data shard: sums over micro-batches and shards, one division, one update."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,23 +9,24 @@ import optax
 from jax import lax
 
 from jaxlm import data
+from jaxlm.errors import UsageError
 from jaxlm.training.losses import LossFunction, named_rng
-from jaxlm.training.step._joint import JointTasks, check_tasks, joint_totals
+from jaxlm.training.step._joint import JointTask, JointTasks, check_tasks, joint_totals
 from jaxlm.training.step._optimizer import clip_factor
 from jaxlm.training.step._totals import Totals, divisor, summed
 from jaxlm.typing import Array, Bool, Int, Key
 
 
 class TrainState(NamedTuple):
-    """Everything that a step reads and writes.
+    """The state that a training step updates.
 
     Attributes:
-      step: batches consumed, the good and the bad ones.
-      skipped: batches that were not finite and changed no parameter.
-      bad_in_row: how many of them came last, one after the other.
+      step: batches consumed, skipped ones included.
+      skipped: batches whose loss or gradient was not finite; they changed no parameter.
+      bad_in_row: how many of the latest batches were skipped in a row.
       params: float32 parameters.
-      opt_state: the optimiser's state; it has counted `step - skipped` updates.
-      rng: key of the run, never consumed: masks, dropout and initial parameters are its children.
+      opt_state: the optimiser's state, after `step - skipped` updates.
+      rng: the run's key, never consumed: masks, dropout and initial parameters use its children.
     """
 
     step: Int[Array, ""]
@@ -39,13 +40,13 @@ class TrainState(NamedTuple):
 def init_state(
     model: Any, optimizer: optax.GradientTransformation, rng: Key[Array, ""], *, length: int = 8
 ) -> TrainState:
-    """Returns the state before the first step, the parameters drawn from `rng`.
+    """Returns the initial training state, with parameters drawn from `rng`.
 
     Args:
       model: a linen module whose `init(rng, tokens)` creates all its parameters.
       optimizer: its `init` makes the optimiser's state.
       rng: the run's key.
-      length: of the row that the shapes are inferred with; no parameter depends on it.
+      length: positions of the row by which shapes are inferred; no parameter depends on it.
     """
 
     def init(rng: Key[Array, ""]) -> TrainState:
@@ -59,38 +60,42 @@ def init_state(
 def make_train_step(
     loss: LossFunction | JointTasks,
     apply_fn: Callable[..., Any],
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     schedule: Callable[[Array], Array],
     *,
     clip_norm: float = 0.0,
     accumulation: int = 1,
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Returns the training step, one data shard's view: `train_step(state, batch, *, axis_name=None)`.
+    """Returns the training step of one data shard: `train_step(state, batch, *, axis_name=None)`.
 
-    Loss, counts and gradient are summed over micro-batches and, through `axis_name`, over shards, and divided
-    by the summed weight last: the update does not depend on how the batch was divided. A batch whose loss or
-    gradient is not finite moves `step` and leaves parameters and optimiser as they are.
+    Loss, counts and gradient are summed over micro-batches and, through `axis_name`, over shards, and only
+    then divided by the summed weight: the update does not depend on how the batch is divided. A batch whose
+    loss or gradient is not finite only increments counts; parameters and optimiser keep their values.
 
-    With several losses the whole is `sum_t weight_t * loss_sum_t / weight_sum_t`, each quotient of sums
-    over all micro-batches and shards (see `JointTask`).
+    With several losses the total is `sum_t weight_t * loss_sum_t / weight_sum_t`, where the sums are over all
+    micro-batches and shards (see `JointTask`).
 
     Args:
-      loss: see `loss_function`; or tasks by name, `{"fill": (loss, weight), ...}`, that train
-        the heads of these names on one body. Memory holds a gradient for each.
-      apply_fn: `model.apply`; of a `MultiHeadModel` for several losses.
-      optimizer: turns the mean, clipped gradient into an update.
+      loss: see `loss_function`; or tasks by name, `{"fill": (loss, weight), ...}`, which train
+        the heads of these names on one body. Memory holds a gradient for each task.
+      apply_fn: `model.apply`; for several losses, of a `MultiHeadModel`.
+      optimizer: from the mean, clipped gradient to the updates; it takes `finite=`, see `make_optimizer`.
       schedule: the learning rate as a function of the number of updates, for the metrics.
       clip_norm: largest global norm of the mean gradient; 0 does not clip.
-      accumulation: micro-batches; divides the rows of a shard.
+      accumulation: number of micro-batches; divides the rows of a shard.
 
     Returns:
-      A function to be wrapped in `parallel`, giving the new state and the metrics: the loss's own sums,
-      `loss_sum` and `weight` (all 0 for a bad batch but for `tokens`), `bad` (0 or 1), `bad_in_row`,
-      `grad_norm` and `learning_rate`, the same on every shard. Of several losses each has its sums as
-      `task/loss_sum` and so on, and `loss_sum` is their weighted sum, with `weight` 1; the step's batch may
-      then be a mapping of a batch for each.
+      A function to be wrapped by `Layout.parallel`. It returns the new state and the metrics, equal on every
+      shard: the loss's own sums, `loss_sum` and `weight` (all 0 for a batch that is not finite, except
+      `tokens`), `bad` (0 or 1), `bad_in_row`, `grad_norm` and `learning_rate`. With several losses the sums
+      of each are named `task/loss_sum` and so on, `loss_sum` is the weighted total and `weight` is 1; the
+      batch may then be a mapping with a batch for each task.
     """
-    tasks = check_tasks(loss) if isinstance(loss, Mapping) else None
+    totals_of = (
+        _joint_totals_of(check_tasks(loss), apply_fn, accumulation)
+        if isinstance(loss, Mapping)
+        else _totals_of(loss, apply_fn, accumulation)
+    )
 
     def train_step(
         state: TrainState, batch: data.Batch | Mapping[str, data.Batch], *, axis_name: str | None = None
@@ -98,16 +103,10 @@ def make_train_step(
         shard = 0 if axis_name is None else lax.axis_index(axis_name)
         dropout_rng = jax.random.fold_in(named_rng(state.rng, "dropout"), state.step)
         rngs = {"mask": named_rng(state.rng, "mask"), "dropout": jax.random.fold_in(dropout_rng, shard)}
-        if tasks is not None:
-            totals = joint_totals(
-                tasks, apply_fn, state.params, batch, rngs, accumulation, axis_name, state.step
-            )
-        else:
-            totals = summed(loss, apply_fn, state.params, batch, rngs, accumulation, state.step)
-            totals = totals if axis_name is None else lax.psum(totals, axis_name)
+        totals = totals_of(state, batch, rngs, axis_name)
         share = 1.0 / divisor(totals.weight)
         grad_norm = optax.tree.norm(totals.gradient) * share
-        # Division and clipping are one factor, so that no pass over the parameters is for them alone.
+        # One factor for division and clipping saves a pass over the gradient.
         factor = share * clip_factor(grad_norm, clip_norm)
         gradient = jax.tree.map(lambda leaf: leaf * factor, totals.gradient)
         finite = jnp.isfinite(totals.loss_sum) & jnp.isfinite(grad_norm)
@@ -121,18 +120,54 @@ def make_train_step(
     return train_step
 
 
+def _totals_of(loss: LossFunction, apply_fn: Callable[..., Any], accumulation: int) -> Callable[..., Totals]:
+    """Returns the sums of one loss over all shards."""
+
+    def totals(
+        state: TrainState,
+        batch: data.Batch | Mapping[str, data.Batch],
+        rngs: Mapping[str, Key[Array, ""]],
+        axis_name: str | None,
+    ) -> Totals:
+        if isinstance(batch, Mapping):
+            raise UsageError("one loss reads one batch: got a mapping of batches; give a loss for each")
+        sums = summed(loss, apply_fn, state.params, batch, rngs, accumulation, state.step)
+        return sums if axis_name is None else lax.psum(sums, axis_name)
+
+    return totals
+
+
+def _joint_totals_of(
+    tasks: Mapping[str, JointTask], apply_fn: Callable[..., Any], accumulation: int
+) -> Callable[..., Totals]:
+    """Returns the weighted sum of several losses over all shards."""
+
+    def totals(
+        state: TrainState,
+        batch: data.Batch | Mapping[str, data.Batch],
+        rngs: Mapping[str, Key[Array, ""]],
+        axis_name: str | None,
+    ) -> Totals:
+        return joint_totals(tasks, apply_fn, state.params, batch, rngs, accumulation, axis_name, state.step)
+
+    return totals
+
+
 def _metrics(totals: Totals, finite: Bool[Array, ""]) -> dict[str, Array]:
     sums = totals.metrics | {"loss_sum": totals.loss_sum, "weight": totals.weight}
-    kept = {name: jnp.where(finite, value, jnp.zeros_like(value)) for name, value in sums.items()}
-    return kept | {"tokens": sums["tokens"], "bad": (~finite).astype(jnp.int32)}
+    sums_if_finite = {name: jnp.where(finite, value, jnp.zeros_like(value)) for name, value in sums.items()}
+    return sums_if_finite | {"tokens": sums["tokens"], "bad": (~finite).astype(jnp.int32)}
 
 
 def _updated(
-    state: TrainState, gradient: Any, optimizer: optax.GradientTransformation, finite: Bool[Array, ""]
+    state: TrainState,
+    gradient: Any,
+    optimizer: optax.GradientTransformationExtraArgs,
+    finite: Bool[Array, ""],
 ) -> TrainState:
-    """Returns the state after a step; parameters and optimiser move only where `finite`."""
+    """Returns the state after a step; if `finite` is False, only the counts change."""
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, finite=finite)
-    # Chosen here too: adding a zero would turn a parameter of -0.0 into 0.0.
+    # Selected here too, because adding a zero update would turn a parameter of -0.0 into 0.0.
     params = jax.tree.map(
         lambda param, change: jnp.where(finite, param + change, param), state.params, updates
     )

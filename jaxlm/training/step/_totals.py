@@ -13,7 +13,14 @@ from jaxlm.typing import Array, Float, Int, Key
 
 
 class Totals(NamedTuple):
-    """Sums over a batch; the gradient is that of `loss_sum`."""
+    """Sums over a batch.
+
+    Attributes:
+      gradient: of `loss_sum` by the parameters; a tree like them.
+      loss_sum: sum of the losses times their weights.
+      weight: sum of the weights.
+      metrics: further sums by name.
+    """
 
     gradient: Any
     loss_sum: Float[Array, ""]
@@ -22,9 +29,11 @@ class Totals(NamedTuple):
 
 
 def divisor(weight: Float[Array, ""]) -> Float[Array, ""]:
-    """Returns what sums are divided by: their weight, and 1 where nothing was scored.
+    """Returns the divisor of sums: their weight, or 1 where the weight is 0.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.training.step._totals import divisor
       >>> [float(divisor(jnp.float32(weight))) for weight in (0.25, 0.0)]
       [0.25, 1.0]
     """
@@ -43,12 +52,12 @@ def summed(
     """Returns the sums over the micro-batches of one shard.
 
     Args:
-      loss: sums and counts of a micro-batch.
+      loss: see `loss_function`.
       apply_fn: `model.apply`.
-      params: its parameters; the gradient is theirs.
+      params: the parameters by which the loss is differentiated.
       batch: the shard's rows.
-      rngs: "mask", the same for all micro-batches, and "dropout", of which each has a child of its own.
-      accumulation: micro-batches; divides the rows.
+      rngs: keys "mask", the same for all micro-batches, and "dropout", of which each uses its own child.
+      accumulation: number of micro-batches; divides the rows.
       step: batches before this one.
     """
 
@@ -69,7 +78,7 @@ def summed(
     def add(carry: Totals, part: tuple) -> tuple[Totals, None]:
         index, rows = part
         dropout_rng = jax.random.fold_in(rngs["dropout"], index)
-        return jax.tree.map(jnp.add, carry, totals(rows, rngs | {"dropout": dropout_rng})), None
+        return jax.tree.map(jnp.add, carry, totals(rows, {**rngs, "dropout": dropout_rng})), None
 
     first = jax.tree.map(lambda leaf: leaf[0], parts)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(totals, first, rngs))

@@ -11,7 +11,7 @@ from jaxlm import ops, scoring
 
 # Logits [[0,1,2],[3,4,0],[1,2,3],[4,0,1]] and tokens [0,1,2,0], shifted.
 HAND = jnp.array([[0.0, -1.407606, -4.326563, -2.407606]])
-COUNTED = ops.predicted(jnp.ones((1, 4), jnp.int32))
+COUNTED = ops.predicted_mask(jnp.ones((1, 4), jnp.int32))
 
 
 def test_a_text_by_sum_mean_and_bits():

@@ -87,7 +87,7 @@ def test_nothing_masked_is_no_evaluation():
 
 def test_a_spread_plan_takes_rows_from_all_over(task):
     plan = task.splits["train"].plan
-    part = _evaluator.spread(plan, 5)
+    part = _evaluator.sample_rows_evenly(plan, 5)
     assert part.num_rows == 5
     cache = task.splits["train"].cache
     whole = data.gather_rows(cache, plan, np.arange(plan.num_rows), np.zeros(plan.num_rows, int))
@@ -95,4 +95,6 @@ def test_a_spread_plan_takes_rows_from_all_over(task):
     rows = data.gather_rows(cache, part, np.arange(5), np.zeros(5, int))
     np.testing.assert_array_equal(rows.tokens, whole.tokens[kept])
     np.testing.assert_array_equal(rows.offsets, whole.offsets[kept])
-    assert _evaluator.spread(plan, 0) is plan and _evaluator.spread(plan, 10**6) is plan
+    assert (
+        _evaluator.sample_rows_evenly(plan, 0) is plan and _evaluator.sample_rows_evenly(plan, 10**6) is plan
+    )

@@ -209,7 +209,7 @@ def test_texts_are_opened_and_closed_as_the_model_s_file_does_it(experiment, run
 
 
 def test_an_encoder_decoder_is_no_classifier_s_beginning(experiment, run_folder):
-    with pytest.raises(ValueError, match=r"encoder-decoder and goes on as one: got objective='classif"):
+    with pytest.raises(ValueError, match=r"encoder-decoder and is trained as one: got objective='classif"):
         training.experiment_from_model(
             str(run_folder[0]), dataclasses.replace(experiment, objective="classification")
         )

@@ -136,7 +136,7 @@ def test_every_other_field_is_refused(short, finished):
 
 
 def test_fewer_steps_than_were_made_are_refused(short, copied):
-    with pytest.raises(ValueError, match=r"is at step 4: run\.steps is at least that to go on, got 3"):
+    with pytest.raises(ValueError, match=r"is at step 4: run\.steps is at least that to continue, got 3"):
         run(replaced(short, "run.steps", 3), copied, resume=True)
 
 

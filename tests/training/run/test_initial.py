@@ -204,7 +204,7 @@ def test_another_tokenizer_is_refused(gpt2, texts, tmp_path):
 def test_a_model_without_a_tokenizer_is_refused(gpt2, texts, tmp_path):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((gpt2[0] / name).read_bytes())
-    with pytest.raises(ValueError, match="goes on with its model's own tokenizer: no tokenizer in"):
+    with pytest.raises(ValueError, match="starts from a model needs the model's tokenizer: no tokenizer in"):
         training.experiment_from_model(str(tmp_path), asked(texts))
 
 

@@ -17,7 +17,7 @@ import pytest
 from jaxlm import pretrained, training
 from jaxlm.ops import _fused_attention
 from jaxlm.training.run import _checkpoints, _loop, _trainer
-from jaxlm.training.run._run_folder import one_process
+from jaxlm.training.run._run_folder import lock_run_folder
 from jaxlm.training.step import _evaluator
 
 # Trains from experiment.json; says each event, and waits to be killed after the step that it is told.
@@ -301,7 +301,7 @@ def folder_bytes(folder):
 
 
 def test_a_folder_is_one_processs_at_a_time(experiment, tmp_path):
-    with one_process(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
+    with lock_run_folder(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
         drained(training.train(experiment, tmp_path / "run", devices=one_device()))
     assert not list((tmp_path / "run").iterdir())
 
@@ -334,7 +334,7 @@ def test_bad_batches_are_reported_and_many_in_a_row_stop_the_run(changed, tmp_pa
     with pytest.raises(training.TrainingError, match=r"3 batches in a row up to step 3 ") as stopped:
         for event in training.train(experiment, tmp_path / "run", devices=one_device()):
             events.append(event)
-    assert "\n" not in str(stopped.value) and "a lower rate changes nothing" in str(stopped.value)
+    assert "\n" not in str(stopped.value) and "a lower rate does not help" in str(stopped.value)
     (warned,) = of_kind(events, training.Warned)
     assert warned.message == "the loss or the gradient of batch 1 is not finite: it changes no parameter"
     assert of_kind(events, training.Progress)[-1].bad_steps == 2
@@ -413,7 +413,7 @@ def test_a_run_of_100_steps_killed_twice_comes_to_the_same_bits(changed, tmp_pat
     third.end()
     told = [line for line in third.lines if not line.startswith("Noted")]
     assert told[0].startswith(f"Warned  checkpoint {last} is damaged and is left out: state/")
-    assert told[1] == f"Warned  the run goes on from checkpoint {before}"
+    assert told[1] == f"Warned  the run continues from checkpoint {before}"
     assert told[2].startswith(f"Started {before}") and told[-1].startswith("Finished 100")
 
     assert_same_arrays(arrays_at(cut, 100), arrays_at(whole, 100))

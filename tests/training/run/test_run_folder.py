@@ -3,7 +3,7 @@
 import pytest
 
 from jaxlm import io, training
-from jaxlm.training.run._run_folder import begin_run, check_run_folder, clear_leftovers, one_process
+from jaxlm.training.run._run_folder import begin_run, check_run_folder, clear_leftovers, lock_run_folder
 
 
 def test_a_missing_or_empty_folder_is_free(tmp_path, experiment):
@@ -21,7 +21,7 @@ def test_what_systems_leave_in_a_folder_is_nobodys(tmp_path, experiment):
 
 def test_a_run_is_not_written_over(tmp_path, experiment):
     begin_run(tmp_path, experiment)
-    with pytest.raises(ValueError, match="already holds a run: go on with it by --resume, or name another"):
+    with pytest.raises(ValueError, match="already holds a run: continue it by --resume, or name another"):
         check_run_folder(tmp_path, experiment, resume=False)
     assert check_run_folder(tmp_path, experiment, resume=True) is True
     assert training.load_experiment(tmp_path) == experiment
@@ -90,6 +90,6 @@ def test_what_may_be_of_worth_is_no_leftover(tmp_path, experiment, name):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(io.WriteError) as refused, one_process(tmp_path / "file" / "run"):
+    with pytest.raises(io.WriteError) as refused, lock_run_folder(tmp_path / "file" / "run"):
         pass
     assert refused.value.filename == str(tmp_path / "file" / "run")

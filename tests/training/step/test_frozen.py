@@ -33,7 +33,7 @@ def test_which_parameters_are_trained(drawn, last, blocks):
 def test_all_layers_is_no_rule():
     assert training.last_layers(3, None) is None
     objective = training.causal_lm_loss()
-    assert training.hold(objective, None) is objective
+    assert training.freeze(objective, None) is objective
 
 
 def test_what_is_held_has_no_gradient_and_costs_none(drawn):
@@ -46,7 +46,7 @@ def test_what_is_held_has_no_gradient_and_costs_none(drawn):
     def gradient(one):
         return jax.jit(jax.grad(lambda params: one(model.apply, params, tokens, {})))
 
-    held, free = gradient(training.hold(objective, trained)), gradient(objective)
+    held, free = gradient(training.freeze(objective, trained)), gradient(objective)
     for leaf, full, moves in zip(
         *map(jax.tree.leaves, (held(drawn), free(drawn), trained(drawn))), strict=True
     ):
