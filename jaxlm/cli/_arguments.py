@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from jaxlm.cli._failures import UsageError, nearest
+from jaxlm.cli._failures import UsageError, nearest_name
 from jaxlm.cli._record_options import flat_options
 from jaxlm.cli._values import as_flag, checked_value, takes_many
 
 # "-5" is a number and "- a tale" a text: an option's name begins with a letter.
 OPTION = re.compile(r"--?[A-Za-z]")
-REST, HELP = "--", ("-h", "--help")
+END_OF_OPTIONS, HELP = "--", ("-h", "--help")
 
 
 class Option(NamedTuple):
@@ -63,7 +63,7 @@ class Arguments(NamedTuple):
     def as_list(self) -> list[str]:
         """Returns them as a parser takes them: every option in full, then what belongs to none."""
         options = [part for name, values in self.given.items() for part in self._spelled(name, values)]
-        return [*options, *((REST, *self.positionals) if self.positionals else ())]
+        return [*options, *((END_OF_OPTIONS, *self.positionals) if self.positionals else ())]
 
     def _spelled(self, name: str, values: tuple[str, ...]) -> list[str]:
         option = self.known[name]
@@ -129,7 +129,7 @@ def read_arguments(arguments: Sequence[str], known: Mapping[str, Option], *, pro
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        if argument == REST:
+        if argument == END_OF_OPTIONS:
             positionals += rest
             break
         if not OPTION.match(argument):
@@ -151,7 +151,7 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
         >>> asks_for_help(["a", "-h"]), asks_for_help(["a", "--", "-h"])
         (True, False)
     """
-    options = arguments[: arguments.index(REST)] if REST in arguments else arguments
+    options = arguments[: arguments.index(END_OF_OPTIONS)] if END_OF_OPTIONS in arguments else arguments
     return any(one in HELP for one in options)
 
 
@@ -174,7 +174,7 @@ def nearest_option(name: str, names: Sequence[str]) -> str:
     """
     by_word = {"--" + known.removeprefix("--").rpartition(".")[2]: known for known in names}
     words = {**by_word, **{known: known for known in names}}
-    found = nearest(name, words)
+    found = nearest_name(name, words)
     return f"; did you mean {words[found]}?" if found else ""
 
 
@@ -222,7 +222,7 @@ def _flag(spelling: str, option: Option, value: str | None, rest: Sequence[str])
         if as_flag(following) is not None or following.lower() == "none":
             raise UsageError(
                 f"{spelling} takes no value: got {following!r} behind it; {remedy}, and a text before it or "
-                f"behind {REST}"
+                f"behind {END_OF_OPTIONS}"
             )
         return (str(option.sets),)
     word = as_flag(value) if option.sets else None
@@ -236,7 +236,13 @@ def _values(option: Option, value: str | None, rest: list[str], program: str) ->
     """The values of an option, those that stand behind it taken from the rest."""
     taken = [] if value is None else [value]
     most = len(rest) if takes_many(option.hint) else 1
-    while value is None and rest and len(taken) < most and rest[0] != REST and not OPTION.match(rest[0]):
+    while (
+        value is None
+        and rest
+        and len(taken) < most
+        and rest[0] != END_OF_OPTIONS
+        and not OPTION.match(rest[0])
+    ):
         taken.append(rest.pop(0))
     if not taken:
         raise UsageError(f"{option.name} needs a value; see {program} --help")

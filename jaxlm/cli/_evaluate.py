@@ -13,11 +13,11 @@ import numpy as np
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import corruption, data, pretrained, tokenizers, training
-from jaxlm.cli._evaluation_text import as_values, described, show_scores
+from jaxlm.cli._evaluation_text import as_values, counts_in_words, show_scores
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
-from jaxlm.cli._runs import run_of
+from jaxlm.cli._runs import run_folder_of
 from jaxlm.devices import enable_compilation_cache
 
 LONGEST_ROW = 512
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
             f"{options.model} was not trained on spans, which evaluate takes out of texts: its tokenizer has "
             "no <extra_id_0>; see what it writes: jaxlm generate"
         )
-    run_folder = run_of(folder)
+    run_folder = run_folder_of(folder)
     experiment = _experiment(folder, run_folder, loaded, options)
     own = _own_data(run_folder, experiment, needed=not options.corpus)
     with _records(options, loaded, own, experiment) as cache:
@@ -97,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps({"model": options.model, "corpus": name, **as_values(scores)}))
     else:
-        print(f"{options.model} on {name}: {described(scores, loaded.kind)}")
+        print(f"{options.model} on {name}: {counts_in_words(scores, loaded.kind)}")
         show_scores(scores, experiment, is_own=not options.corpus)
     return 0
 

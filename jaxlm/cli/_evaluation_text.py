@@ -9,11 +9,11 @@ from jaxlm.cli._output import show
 AnyEvaluation = training.Evaluation | training.SequenceEvaluation
 
 
-def described(scores: AnyEvaluation, kind: models.ModelKind) -> str:
+def counts_in_words(scores: AnyEvaluation, kind: models.ModelKind) -> str:
     """Returns what was scored, in words.
 
     Example:
-        >>> described(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
+        >>> counts_in_words(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
         '300 records of 9,000 tokens'
     """
     if isinstance(scores, training.SequenceEvaluation):
@@ -50,15 +50,15 @@ def as_values(scores: AnyEvaluation) -> dict[str, Any]:
     """Returns scores as JSON values: what is not finite is None, levels are objects."""
     values = scores._asdict()
     levels = values.pop("by_level", ())
-    found = finite(values)
-    return found | {"by_level": [finite(level._asdict()) for level in levels]} if levels else found
+    found = finite_or_none(values)
+    return found | {"by_level": [finite_or_none(level._asdict()) for level in levels]} if levels else found
 
 
-def finite(values: dict[str, float | int]) -> dict[str, float | int | None]:
+def finite_or_none(values: dict[str, float | int]) -> dict[str, float | int | None]:
     """Returns values for JSON, which has no NaN and no infinity: None in their place.
 
     Example:
-        >>> finite({"loss": 1.5, "unigram": float("nan")})
+        >>> finite_or_none({"loss": 1.5, "unigram": float("nan")})
         {'loss': 1.5, 'unigram': None}
     """
     return {name: value if math.isfinite(value) else None for name, value in values.items()}

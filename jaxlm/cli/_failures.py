@@ -15,7 +15,7 @@ from jaxlm.errors import JaxlmError, WorkError
 # Commands take it from here, with what else they need to say what is wrong.
 from jaxlm.errors import UsageError as UsageError
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
 PACKAGE = str(Path(__file__).parents[1])
 # What a request may be wrong about, of the files that it names; all else about them is work that failed.
@@ -50,7 +50,7 @@ REMEDIES = {
     errno.EIO: ("{path} cannot be written, the disk reports an input/output error", "look after the disk"),
     errno.ENOENT: ("{path} cannot be written, its folder is gone", "bring it back, or name another folder"),
 }
-SAME = "call the same again"
+RERUN_HINT = "call the same again"
 # What is there already, and how each command goes on, after a write that failed or a lack of memory.
 RESUME_HINTS = {
     "train": ("", "go on with --resume"),
@@ -91,11 +91,11 @@ def _cut(text: str, longest: int) -> str:
     return f"{text[: longest - 3 - end]}...{text[-end:]}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name nearest to `name`; None where none is near.
 
     Example:
-        >>> nearest("evalute", ["train", "evaluate"])
+        >>> nearest_name("evalute", ["train", "evaluate"])
         'evaluate'
     """
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.55)), None)
@@ -108,7 +108,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         >>> did_you_mean("evalute", ["train", "evaluate"]), did_you_mean("zzz", ["train"])
         ("; did you mean 'evaluate'?", '')
     """
-    found = nearest(name, known)
+    found = nearest_name(name, known)
     return f"; did you mean {found!r}?" if found else ""
 
 
@@ -117,7 +117,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def describe(error: Exception, command: str = "") -> tuple[int, str]:
+def exit_code_and_line(error: Exception, command: str = "") -> tuple[int, str]:
     """Returns the exit code of an error and its line.
 
     The class alone decides. A `JaxlmError` is a request refused, in words meant for the user (2); so is an
@@ -140,7 +140,7 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
     if isinstance(error, (WorkError, io.WriteError)):
         return FAILED, str(error)
     if isinstance(error, JaxlmError):
-        return WRONG, str(error)
+        return USAGE_ERROR, str(error)
     if isinstance(error, UnicodeEncodeError) and _is_of_output(error):
         told = f"the standard output is {error.encoding} and cannot write {error.object[error.start]!a}"
         return FAILED, f"{told}: set PYTHONIOENCODING=utf-8"
@@ -169,7 +169,7 @@ def _is_of_output(error: UnicodeEncodeError) -> bool:
 
 def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
     is_written = isinstance(error, io.WriteError)
-    kept, again = RESUME_HINTS.get(command, ("", SAME))
+    kept, again = RESUME_HINTS.get(command, ("", RERUN_HINT))
     # Where the command knows better, it has left a note.
     again = getattr(error, "__notes__", [again])[0]
     # Of these, only a write tells.
@@ -178,7 +178,7 @@ def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
         what, remedy = REMEDIES.get(error.errno, (f"{{path}} cannot be written ({error.strerror})", ""))
         # A write that knows no name is that of a file already open, which is mostly stdout.
         said = what.format(path=path) if path else what.replace(": {path}", "").format(path="a file")
-        code = WRONG if error.errno in PATH_ERRNOS and error.errno != errno.ENOENT else FAILED
+        code = USAGE_ERROR if error.errno in PATH_ERRNOS and error.errno != errno.ENOENT else FAILED
         return code, f"{said}; {kept}{remedy and f'{remedy}, then '}{again}"
     where = f": {error.filename}" if error.filename is not None else ""
-    return WRONG if error.errno in PATH_ERRNOS else FAILED, f"{error.strerror or error}{where}"
+    return USAGE_ERROR if error.errno in PATH_ERRNOS else FAILED, f"{error.strerror or error}{where}"

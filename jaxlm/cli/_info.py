@@ -19,7 +19,7 @@ from jaxlm import io, models, pretrained, tokenizers, training
 from jaxlm.cli._models import CONFIG_FILE, WEIGHTS, model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
-from jaxlm.cli._runs import run_of
+from jaxlm.cli._runs import run_folder_of
 
 HEADLESS = "a body without a head (hidden states; a new head: jaxlm train --init)"
 
@@ -145,7 +145,7 @@ def _number(value: Any) -> float | None:
 
 def _checkpoint(folder: Path) -> dict[str, Any] | None:
     """Of which run a checkpoint is, at which step, and its loss on the validation split."""
-    run_folder = run_of(folder)
+    run_folder = run_folder_of(folder)
     if run_folder is None or run_folder == Path(os.path.abspath(folder)):
         return None
     name = os.path.basename(os.path.abspath(folder))

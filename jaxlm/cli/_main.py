@@ -14,8 +14,16 @@ from io import TextIOWrapper
 
 import jaxlm
 from jaxlm import io
-from jaxlm.cli._failures import FAILED, INTERRUPTED, RESUME_HINTS, WRONG, describe, did_you_mean, say
-from jaxlm.cli._signals import describe_command, settle, watch_signals
+from jaxlm.cli._failures import (
+    FAILED,
+    INTERRUPTED,
+    RESUME_HINTS,
+    USAGE_ERROR,
+    exit_code_and_line,
+    did_you_mean,
+    say,
+)
+from jaxlm.cli._signals import describe_command, exit_if_signalled, watch_signals
 
 LOGGER = logging.getLogger("jaxlm")
 
@@ -73,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _warnings_told(program):
         code = _guarded(program, name, arguments[1:])
     # A signal that came with the last result still decides the exit code.
-    settle()
+    exit_if_signalled()
     return code
 
 
@@ -100,13 +108,13 @@ def _guarded(program: str, name: str, arguments: list[str]) -> int:
         say(program, "interrupted")
         return INTERRUPTED
     except Exception as error:
-        settle()
+        exit_if_signalled()
         if _lost_its_reader(error):
             _close_stdout()
             return 0
         if os.environ.get("JAXLM_TRACEBACK") == "1":
             raise
-        code, line = describe(error, name)
+        code, line = exit_code_and_line(error, name)
         say(program, line)
         _close_stdout()
         return code
@@ -146,10 +154,10 @@ def _run(program: str, name: str, arguments: list[str]) -> int:
         return 0
     if not name:
         print(_help(), file=sys.stderr)
-        return WRONG
+        return USAGE_ERROR
     if name not in COMMANDS:
         say(program, f"{name!r} is none of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
-        return WRONG
+        return USAGE_ERROR
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     return importlib.import_module(COMMANDS[name][0]).run(arguments)

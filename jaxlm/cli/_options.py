@@ -11,7 +11,7 @@ import tyro
 
 from jaxlm.cli._arguments import asks_for_help, known_options, read_arguments
 from jaxlm.cli._failures import UsageError
-from jaxlm.cli._record_options import flat_options, flat_value, put_together
+from jaxlm.cli._record_options import flat_options, flat_value, nested_from_flat
 from jaxlm.errors import ConfigError
 
 Options = TypeVar("Options")
@@ -59,7 +59,7 @@ def parse(
     if unknown:
         raise UsageError(f"unexpected argument {_first_word(unknown)!r}; see {program} --help")
     try:
-        return put_together(kind, options, asked.given, default)
+        return nested_from_flat(kind, options, asked.given, default)
     except ConfigError as error:
         raise UsageError(str(error)) from error
 

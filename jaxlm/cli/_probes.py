@@ -102,7 +102,7 @@ def whole_frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
     return tokenizers.text_frame(loaded.tokenizer, "text", loaded.frame)
 
 
-def as_text(tokenizer: tokenizers.Tokenizer, probe: Probe) -> str:
+def probe_text(tokenizer: tokenizers.Tokenizer, probe: Probe) -> str:
     """Returns a probe's text on one line, as `jaxlm fill` takes it."""
     return " ".join(tokenizer.decode(probe.tokens).split())
 
@@ -110,7 +110,7 @@ def as_text(tokenizer: tokenizers.Tokenizer, probe: Probe) -> str:
 def crop_around_mask(tokenizer: tokenizers.Tokenizer, probe: Probe, most: int = 50) -> str:
     """Returns a probe's text on one line, at most about `most` characters to either side of its mask."""
     mask = tokenizer.token(tokenizer.specials.mask)
-    before, _, after = as_text(tokenizer, probe).partition(mask)
+    before, _, after = probe_text(tokenizer, probe).partition(mask)
     if len(before) > most:
         before = "… " + before[-most:].partition(" ")[2]
     if len(after) > most:

@@ -58,7 +58,7 @@ def flat_value(value: Any) -> Any:
     return flat_options(kind)(**values)
 
 
-def put_together(
+def nested_from_flat(
     kind: type, options: Any, given: Collection[str], default: Any = None, prefix: str = "--"
 ) -> Any:
     """Returns the instance of a dataclass that its options say; undoes `flat_value`.
@@ -84,7 +84,7 @@ def put_together(
             chosen = getattr(options, name, None)
             values[name] = _record(hint, chosen, getattr(options, name + RECORD_SUFFIX), given, own, inner)
         elif dataclasses.is_dataclass(hint):
-            values[name] = put_together(hint, getattr(options, name), given, own, inner)
+            values[name] = nested_from_flat(hint, getattr(options, name), given, own, inner)
         else:
             values[name] = getattr(options, name)
     return kind(**values)

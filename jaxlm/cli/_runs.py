@@ -39,11 +39,11 @@ def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
     return RUNS / f"{name}-{number}"
 
 
-def run_of(folder: Path) -> Path | None:
+def run_folder_of(folder: Path) -> Path | None:
     """Returns the run's folder of a model that is a run or a checkpoint of one; None of another model.
 
     Example:
-        >>> run_of(Path("nowhere")) is None
+        >>> run_folder_of(Path("nowhere")) is None
         True
     """
     folder = Path(os.path.abspath(folder))

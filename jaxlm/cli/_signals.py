@@ -88,7 +88,7 @@ def defers_signals() -> Iterator[None]:
         _watch.is_deferred = False
 
 
-def settle(said: str | None = None, number: int | None = None) -> None:
+def exit_if_signalled(said: str | None = None, number: int | None = None) -> None:
     """Ends this process if a signal has come; called when the command's work is done, or has failed.
 
     Args:

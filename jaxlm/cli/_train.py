@@ -25,12 +25,12 @@ from jaxlm.cli._arguments import (
     without_help,
 )
 from jaxlm.cli._experiments import open_experiment
-from jaxlm.cli._failures import FAILED, SAME, UsageError, say
+from jaxlm.cli._failures import FAILED, RERUN_HINT, UsageError, say
 from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._progress import TrainDisplay
 from jaxlm.cli._runs import run_folder
-from jaxlm.cli._signals import defers_signals, describe_command, register_cleanup, settle
+from jaxlm.cli._signals import defers_signals, describe_command, register_cleanup, exit_if_signalled
 from jaxlm.cli._train_report import report
 from jaxlm.devices import enable_compilation_cache, keep_memory
 
@@ -131,13 +131,13 @@ def run(arguments: Sequence[str]) -> int:
         first, event = _drained(request)
     except io.WriteError as error:
         if not (request.folder / "experiment.json").exists():
-            error.add_note(SAME)
+            error.add_note(RERUN_HINT)
         raise
     finally:
         _remove_if_empty(request.folder)
     match event:
         case training.Finished():
-            settle()
+            exit_if_signalled()
             more, as_json = request.report, request.json
             report(event, request.experiment, first=first, as_json=as_json, more=more)
             return 0
@@ -168,7 +168,7 @@ def _leave(request: Request, event: training.Stopped) -> int:
     steps = request.experiment.run.steps
     line = f"stopped at step {event.step} of {steps}, saved; go on: {_again(request)}"
     # The compiler may still be at work, and must not be when the interpreter ends.
-    settle(f"{PROGRAM}: {line}", event.signal)
+    exit_if_signalled(f"{PROGRAM}: {line}", event.signal)
     say(PROGRAM, line)
     return 128 + event.signal
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxlm import data, models, pretrained, reports, tokenizers, training
-from jaxlm.cli._evaluation_text import AnyEvaluation, as_values, described, show_scores
+from jaxlm.cli._evaluation_text import AnyEvaluation, as_values, counts_in_words, show_scores
 from jaxlm.cli._output import duration
-from jaxlm.cli._probes import Probe, as_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
+from jaxlm.cli._probes import Probe, probe_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
 
 LONGEST_EXAMPLE = 90
 
@@ -41,7 +41,7 @@ def report(
     went_on = f", on from step {first:,} to {finished.step:,}" if first else ""
     print(f"\ntrained {finished.step - first:,} steps in {duration(finished.seconds)}{went_on}\n")
     if scores is not None:
-        print(f"{finished.split} split, held out: {described(scores, experiment.objective.kind)}")
+        print(f"{finished.split} split, held out: {counts_in_words(scores, experiment.objective.kind)}")
         show_scores(scores, experiment)
     if more is not None:
         print(more(folder))
@@ -89,7 +89,7 @@ def _commands(
     opens = loaded.kind.name in models.KINDS or loaded.kind.reference is not None
     commands = [f"evaluate {name}", f"info {name}"] if opens else []
     if loaded.kind.fill:
-        texts = [as_text(tokenizer, probe) for probe in probes]
+        texts = [probe_text(tokenizer, probe) for probe in probes]
         if _is_bytecode(experiment):
             texts.insert(0, "LOAD_FAST self [NEXT] LOAD_ATTR [MASK]")
         short = [text for text in texts if len(text) <= LONGEST_EXAMPLE]

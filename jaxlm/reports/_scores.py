@@ -38,7 +38,7 @@ def score_table(summary: dict[str, Any], *, base: str = "e") -> Table:
         table.add_column(heading, justify="right")
     for name, spread in summary["columns"].items():
         if spread["count"]:
-            table.add_row(name, f"{spread['count']:,}", *(rounded(spread[one]) for one in STATISTICS))
+            table.add_row(name, f"{spread['count']:,}", *(short_number(spread[one]) for one in STATISTICS))
     return table
 
 
@@ -63,7 +63,7 @@ def corpus_line(summary: dict[str, Any], *, base: str = "e") -> str:
         said.append(f"{pooled['nats_per_token'] / scale:.4f} {unit} a token")
     for name in ("perplexity", "word_perplexity", "bits_per_byte"):
         if pooled.get(name) is not None:
-            said.append(f"{name.replace('_', ' ')} {rounded(pooled[name])}")
+            said.append(f"{name.replace('_', ' ')} {short_number(pooled[name])}")
     return f"{summary['documents']:,} documents{failed}" + (f"; {', '.join(said)}" if said else "")
 
 
@@ -121,11 +121,11 @@ def histogram_png(summary: dict[str, Any]) -> bytes | None:
     return file.getvalue()
 
 
-def rounded(value: float | int) -> str:
+def short_number(value: float | int) -> str:
     """Returns a number in a few characters.
 
     Example:
-        >>> rounded(1234567.0), rounded(12.3456), rounded(0.00012), rounded(7)
+        >>> short_number(1234567.0), short_number(12.3456), short_number(0.00012), short_number(7)
         ('1,234,567', '12.346', '1.2e-04', '7')
     """
     if isinstance(value, int) or (abs(value) >= 1e4 and abs(value) < 1e12):
@@ -138,7 +138,9 @@ def rounded(value: float | int) -> str:
 def _draw(axes: Any, name: str, spread: dict[str, Any]) -> None:
     counts, edges = spread["histogram"]["counts"], spread["histogram"]["edges"]
     axes.stairs(counts, edges, fill=True, color=COLOUR)
-    axes.axvline(spread["median"], color=MEDIAN, linewidth=1.2, label=f"median {rounded(spread['median'])}")
+    axes.axvline(
+        spread["median"], color=MEDIAN, linewidth=1.2, label=f"median {short_number(spread['median'])}"
+    )
     axes.set_xlabel(name.replace("_", " "))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")

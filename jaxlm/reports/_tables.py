@@ -142,7 +142,7 @@ def fill_table(filled: decoding.FilledText) -> Table:
         for rank, candidate in enumerate(prediction.candidates):
             place = (str(number), str(prediction.position)) if rank == 0 else ("", "")
             bar = "█" * round(BAR_WIDTH * candidate.probability)
-            table.add_row(*place, Text(visible(candidate.token)), f"{candidate.probability:.4f}", bar)
+            table.add_row(*place, Text(printable_token(candidate.token)), f"{candidate.probability:.4f}", bar)
         table.add_section()
     return table
 
@@ -168,16 +168,16 @@ def next_table(found: decoding.NextTokens) -> Table:
     table.add_column("", no_wrap=True)
     for one in found.candidates:
         bar = "█" * round(BAR_WIDTH * one.probability)
-        table.add_row(Text(visible(one.token)), str(one.token_id), f"{one.probability:.4f}", bar)
+        table.add_row(Text(printable_token(one.token)), str(one.token_id), f"{one.probability:.4f}", bar)
     return table
 
 
-def visible(token: str) -> str:
+def printable_token(token: str) -> str:
     """Returns a token as a cell can show it: white space and control characters at its ends or inside spelled
     out.
 
     Example:
-        >>> visible("self"), visible(" the"), visible("\\n")
+        >>> printable_token("self"), printable_token(" the"), printable_token("\\n")
         ('self', "' the'", "'\\\\n'")
     """
     return token if token and token.isprintable() and token == token.strip() else repr(token)

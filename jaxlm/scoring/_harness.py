@@ -9,7 +9,7 @@ import jax
 from jaxlm import data, decoding, pretrained
 from jaxlm.errors import UsageError
 from jaxlm.scoring._harness_measure import PAIRS, TokenPairLikelihood
-from jaxlm.scoring._harness_tokens import HarnessTokens, Pair
+from jaxlm.scoring._harness_tokens import HarnessTokens, TokenPair
 from jaxlm.scoring._scorer import Scorer
 from jaxlm.scoring.engine import EngineConfig, filled
 from jaxlm.scoring.measures import ScoreError
@@ -85,7 +85,7 @@ class HarnessModel:
         return [found[number] for number in range(len(requests))]
 
     def _scored(
-        self, measure: TokenPairLikelihood, kind: str, asked: Sequence[list[Pair]]
+        self, measure: TokenPairLikelihood, kind: str, asked: Sequence[list[TokenPair]]
     ) -> list[dict[str, Any]]:
         records = [data.Record(str(number), "", {PAIRS: pairs}) for number, pairs in enumerate(asked)]
         sizes = (len(context) + len(rest) - 1 for pairs in asked for context, rest in pairs)

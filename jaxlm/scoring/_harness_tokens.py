@@ -8,7 +8,7 @@ import numpy as np
 from jaxlm import pretrained, tokenizers
 
 
-class Pair(NamedTuple):
+class TokenPair(NamedTuple):
     """What is read, and what behind it is asked for; `Int32` ids of both."""
 
     context: np.ndarray
@@ -41,7 +41,7 @@ class HarnessTokens:
         spelled = self._tokenizer.decode(self.prefix) if self.prefix.size else None
         return self._framed(texts, spelled)
 
-    def pairs(self, requests: Sequence[tuple[str, str]]) -> list[Pair]:
+    def pairs(self, requests: Sequence[tuple[str, str]]) -> list[TokenPair]:
         """Returns contexts and continuations: white space at a context's end is the continuation's.
 
         A continuation is what stands behind as many ids as its context alone has.
@@ -55,7 +55,7 @@ class HarnessTokens:
             for (asked, _), (context, both), ids in zip(requests, moved, alone, strict=True)
         ]
 
-    def rolling(self, text_ids: np.ndarray, longest: int) -> Iterator[Pair]:
+    def rolling(self, text_ids: np.ndarray, longest: int) -> Iterator[TokenPair]:
         """Yields the windows of a text, disjoint but for the last, which is full; none of an empty one."""
         stream = np.concatenate([self.prefix, text_ids]).astype(np.int32)
         last = len(stream) - 1
@@ -63,7 +63,7 @@ class HarnessTokens:
         while done < last:
             end = min(done + longest, last)
             start = max(end - longest, 0)
-            yield Pair(stream[start : done + 1], stream[done + 1 : end + 1])
+            yield TokenPair(stream[start : done + 1], stream[done + 1 : end + 1])
             done = end
 
     def prompts(self, contexts: Iterable[str]) -> list[np.ndarray]:
@@ -77,14 +77,14 @@ class HarnessTokens:
             ids if spelled and text.startswith(spelled) else self._frame.around(ids) for text, ids in found
         ]
 
-    def _behind_the_prefix(self, ids: np.ndarray) -> Pair:
+    def _behind_the_prefix(self, ids: np.ndarray) -> TokenPair:
         if self.prefix.size and ids[:1].tolist() != self.prefix.tolist():
-            return Pair(self.prefix, ids)
-        return Pair(ids[:1], ids[1:])
+            return TokenPair(self.prefix, ids)
+        return TokenPair(ids[:1], ids[1:])
 
-    def _divided(self, context: np.ndarray, both: np.ndarray) -> Pair:
+    def _divided(self, context: np.ndarray, both: np.ndarray) -> TokenPair:
         rest = both[len(context) :]
-        return Pair(context if context.size else self.prefix, rest)
+        return TokenPair(context if context.size else self.prefix, rest)
 
 
 def _moved(context: str, continuation: str) -> tuple[str, str]:

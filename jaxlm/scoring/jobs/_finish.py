@@ -20,7 +20,7 @@ from jaxlm.scoring.jobs._summary import summarize_tables
 READER_THREADS = 8
 
 
-class Ended(NamedTuple):
+class JobOutcome(NamedTuple):
     """What is known of a job at the end of a process's share.
 
     Attributes:
@@ -61,7 +61,7 @@ def finish_job(
     num_parts: int,
     num_documents: int,
     shard: tuple[int, int] = (1, 1),
-) -> Ended:
+) -> JobOutcome:
     """Writes manifest and summary once no part is missing, having verified that each document has one row.
 
     Args:
@@ -88,7 +88,7 @@ def finish_job(
     if lost:
         raise _lost(store, lost[0], "was removed while the job ran")
     if missing:
-        return Ended(None, missing, strays)
+        return JobOutcome(None, missing, strays)
     listed: list[dict[str, Any]] = []
     documents = DocumentChecker()
     try:
@@ -96,13 +96,13 @@ def finish_job(
     except _DamagedPartError as error:
         if error.number % n == i - 1:
             raise _lost(store, error.number, "is no longer as it was written") from error
-        return Ended(None, [error.number], strays)
+        return JobOutcome(None, [error.number], strays)
     documents.check(source, num_documents, lambda: _read_all(store, job, num_parts, [], DocumentChecker()))
     store.put(SUMMARY, as_json(summary))
     manifest = {"job": job.id, "documents": summary["documents"], "parts": listed}
     store.put(MANIFEST, as_json(io.seal(manifest)))
     store.clear()
-    return Ended(summary, [], strays)
+    return JobOutcome(summary, [], strays)
 
 
 def read_parts(out: str) -> Iterator[pa.Table]:

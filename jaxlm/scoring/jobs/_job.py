@@ -10,9 +10,9 @@ from typing import Any
 
 from jaxlm import data
 from jaxlm.io import Store, open_store
-from jaxlm.scoring.jobs._finish import Ended, done_parts, finish_job
+from jaxlm.scoring.jobs._finish import JobOutcome, done_parts, finish_job
 from jaxlm.scoring.jobs._job_config import JobConfig, JobFinished, JobProgress, RowScorer
-from jaxlm.scoring.jobs._kept_columns import keeping
+from jaxlm.scoring.jobs._kept_columns import with_kept_columns
 from jaxlm.scoring.jobs._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring.jobs._part_files import part_name
 from jaxlm.scoring.jobs._parts import Part, encode_part, plan_parts
@@ -68,7 +68,7 @@ def run_job(
       5.0
     """
     config = JobConfig() if config is None else config
-    scorer = keeping(scorer, source.kept)
+    scorer = with_kept_columns(scorer, source.kept)
     store, job = open_store(out), make_job(scorer, source, config)
     # A job that has begun is one with documents.
     pieces = source.pieces() if check_store(store, job) else read_first_document(source)
@@ -76,7 +76,7 @@ def run_job(
     with store.one_process(f"shard-{i}-of-{n}"):
         begin_job(store, job)
         store.clear()
-        run = _Run(scorer, source, store, job, config)
+        run = _ShardRun(scorer, source, store, job, config)
         yield from run.parts(pieces)
         source.check()
         yield JobFinished(run.progress(), run.skipped, *run.finish(source))
@@ -129,7 +129,7 @@ def finish_writing() -> None:
     wait(list(_on_their_way))
 
 
-class _Run:
+class _ShardRun:
     """One process's share of a job, and how far it is."""
 
     def __init__(self, scorer: RowScorer, source: Source, store: Store, job: Job, config: JobConfig) -> None:
@@ -174,7 +174,7 @@ class _Run:
             writer.shutdown()
             reader.shutdown(cancel_futures=True)
 
-    def finish(self, source: Source) -> Ended:
+    def finish(self, source: Source) -> JobOutcome:
         """Finishes the job, if this share was the last."""
         counts = {"num_parts": self.planned, "num_documents": self._total}
         return finish_job(self._store, self._job, source, **counts, shard=self._config.shard)

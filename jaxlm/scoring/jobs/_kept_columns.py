@@ -60,7 +60,7 @@ class ColumnKeepingScorer:
             yield {**kept.popleft(), **row}
 
 
-def keeping(scorer: RowScorer, kept: pa.Schema) -> RowScorer:
+def with_kept_columns(scorer: RowScorer, kept: pa.Schema) -> RowScorer:
     """Returns a scorer whose rows have further columns; the scorer itself where there are none.
 
     Args:

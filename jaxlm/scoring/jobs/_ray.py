@@ -16,7 +16,7 @@ from jaxlm.scoring.engine import WorkCounts
 from jaxlm.scoring.jobs._finish import done_parts, finish_job
 from jaxlm.scoring.jobs._job import make_job, score_part
 from jaxlm.scoring.jobs._job_config import JobConfig, JobFinished, JobProgress, RowScorer
-from jaxlm.scoring.jobs._kept_columns import keeping
+from jaxlm.scoring.jobs._kept_columns import with_kept_columns
 from jaxlm.scoring.jobs._manifest import Job, begin_job, check_store
 from jaxlm.scoring.jobs._part_files import part_name
 from jaxlm.scoring.jobs._parts import Part, encode_part, plan_parts
@@ -107,7 +107,7 @@ def run_ray_job(
 
 
 def _keeping(make_scorer: MakeScorer, kept: pa.Schema) -> RowScorer:
-    return keeping(make_scorer(), kept)
+    return with_kept_columns(make_scorer(), kept)
 
 
 class ScorerDescription:

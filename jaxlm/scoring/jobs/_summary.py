@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from jaxlm.scoring.jobs._kept_columns import is_kept
 
-SAMPLE, HISTOGRAM_BINS, MOST_ERROR_KINDS = 1 << 16, 60, 1000
+SAMPLE_SIZE, HISTOGRAM_BINS, MOST_ERROR_KINDS = 1 << 16, 60, 1000
 QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
 
@@ -89,10 +89,10 @@ class _ColumnStatistics:
         self._merge(values - self._first)
         self._sum += float(values.sum())
         self._low, self._high = min(self._low, values.min()), max(self._high, values.max())
-        keys = np.concatenate([self._keys, _mixed(index)])
+        keys = np.concatenate([self._keys, _hash_index(index)])
         kept = np.concatenate([self._values, values])
-        if len(keys) > SAMPLE:
-            first = np.argpartition(keys, SAMPLE)[:SAMPLE]
+        if len(keys) > SAMPLE_SIZE:
+            first = np.argpartition(keys, SAMPLE_SIZE)[:SAMPLE_SIZE]
             keys, kept = keys[first], kept[first]
         self._keys, self._values = keys, kept
 
@@ -199,7 +199,7 @@ def _histogram(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.histogram(np.clip(sample, low, high), HISTOGRAM_BINS, (low, high))
 
 
-def _mixed(index: np.ndarray) -> np.ndarray:
+def _hash_index(index: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser: the same index is in every sample, and neighbours are not."""
     mixed = index.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

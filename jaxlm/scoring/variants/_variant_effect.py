@@ -41,7 +41,7 @@ from jaxlm.scoring.variants._variant_contexts import (
     mutation_window,
     score_difference,
 )
-from jaxlm.scoring.variants._variant_measurements import check_pattern, measurement
+from jaxlm.scoring.variants._variant_measurements import check_pattern, measured_value
 from jaxlm.scoring.variants._variant_sequences import CausalWindows, Reduce, likelihood_ratio
 
 Method = Literal[ContextFill, "pllr", "llr"]
@@ -163,8 +163,8 @@ class VariantEffect(Measure):
     def start(self, context: Context, record: data.Record) -> Round:
         """Returns what is read for a variant; nothing for the wild type itself."""
         variant = parse_variant(record.text, self.wild_type, first=self.first)
-        measured = measurement(record, self.measured, self.measured_pattern) if self.is_measured else None
-        plan = _Plan(variant, measured, {}, [], [])
+        measured = measured_value(record, self.measured, self.measured_pattern) if self.is_measured else None
+        plan = _VariantState(variant, measured, {}, [], [])
         if variant.substitutions == ():
             return Round(plan, [])
         if context.kind.next_token:
@@ -173,7 +173,7 @@ class VariantEffect(Measure):
             plan = self._masked(context, variant, plan)
         return Round(plan, JoinedQueries([plan.direct, *plan.halves]))
 
-    def advance(self, state: "_Plan", answers: Sequence[QueryScores]) -> ScoreRow:
+    def advance(self, state: "_VariantState", answers: Sequence[QueryScores]) -> ScoreRow:
         """Returns the variant's scores: 0 for the wild type, None for a fill of an insertion or deletion."""
         plan = state
         changes = plan.variant.substitutions
@@ -200,7 +200,7 @@ class VariantEffect(Measure):
             check_vocabulary(context, masked_text(context, one, ends=False), self.vocabulary)
         return [CausalWindows(context, one, self.long, opened=self.ends) for one in sequences]
 
-    def _masked(self, context: Context, variant: Variant, plan: "_Plan") -> "_Plan":
+    def _masked(self, context: Context, variant: Variant, plan: "_VariantState") -> "_VariantState":
         wild, mask = self._text(context, self.wild_type), mask_id_of(context, self.name)
         mutant = self._mutant(context, variant, wild)
         direct, terms = self._fills(context, variant, wild, mutant, mask)
@@ -251,7 +251,7 @@ class VariantEffect(Measure):
         return questions.pieces(), terms
 
 
-class _Plan(NamedTuple):
+class _VariantState(NamedTuple):
     """A variant on its way: the pieces of fills and where their answers are, and those of whole sequences."""
 
     variant: Variant

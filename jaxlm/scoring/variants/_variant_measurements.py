@@ -7,7 +7,7 @@ from jaxlm.scoring.measures import ScoreError
 from jaxlm.scoring.variants._missing import is_missing
 
 
-def measurement(record: data.Record, field: str | None, pattern: str | None) -> float | None:
+def measured_value(record: data.Record, field: str | None, pattern: str | None) -> float | None:
     """Returns the number that was measured, None where it says that there is none.
 
     Args:
@@ -20,7 +20,7 @@ def measurement(record: data.Record, field: str | None, pattern: str | None) -> 
       ScoreError: if the pattern finds nothing, or what is there is no number.
 
     Example:
-      >>> measurement(data.Record("A23T|0.5", "MKT", {}), None, r"\\|(.*)")
+      >>> measured_value(data.Record("A23T|0.5", "MKT", {}), None, r"\\|(.*)")
       0.5
     """
     said = str(record.meta.get(field, "")) if pattern is None else _found(record, pattern)

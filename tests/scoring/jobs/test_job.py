@@ -461,7 +461,7 @@ def test_a_file_that_the_disk_does_not_give_is_no_damage(tmp_path, whole, name):
 
 def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many):
     store = io.open_store(tmp_path / "out")
-    stopped = _job._Run(Fake(), many, store, _job.make_job(Fake(), many, SMALL), SMALL)
+    stopped = _job._ShardRun(Fake(), many, store, _job.make_job(Fake(), many, SMALL), SMALL)
     parts = stopped._planned(many.pieces())
     next(parts)
     stopped._stopped.set()
