@@ -19,8 +19,8 @@ from jaxlm.cli._failures import (
     INTERRUPTED,
     RESUME_HINTS,
     USAGE_ERROR,
-    exit_code_and_line,
     did_you_mean,
+    exit_code_and_line,
     say,
 )
 from jaxlm.cli._signals import describe_command, exit_if_signalled, watch_signals

@@ -30,7 +30,7 @@ from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._progress import TrainDisplay
 from jaxlm.cli._runs import run_folder
-from jaxlm.cli._signals import defers_signals, describe_command, register_cleanup, exit_if_signalled
+from jaxlm.cli._signals import defers_signals, describe_command, exit_if_signalled, register_cleanup
 from jaxlm.cli._train_report import report
 from jaxlm.devices import enable_compilation_cache, keep_memory
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxlm import data, models, pretrained, reports, tokenizers, training
 from jaxlm.cli._evaluation_text import AnyEvaluation, as_values, counts_in_words, show_scores
 from jaxlm.cli._output import duration
-from jaxlm.cli._probes import Probe, probe_text, bytecode_probes, fill_probes, held_out_probes, whole_frame
+from jaxlm.cli._probes import Probe, bytecode_probes, fill_probes, held_out_probes, probe_text, whole_frame
 
 LONGEST_EXAMPLE = 90
 

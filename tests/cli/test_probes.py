@@ -6,10 +6,10 @@ from jaxlm.cli._probes import (
     FUNCTIONS,
     Probe,
     _trace,
-    probe_text,
     bytecode_probes,
     crop_around_mask,
     held_out_probes,
+    probe_text,
 )
 
 
