@@ -189,8 +189,8 @@ def _part_digests(store: Store) -> list[tuple[str, str]]:
 
 def _damaged(store: Store, name: str, reason: str) -> WorkError:
     return WorkError(
-        f"{store.place}/{name}: {reason}; run the same job into {store.place} again: it scores anew what is "
-        f"damaged"
+        f"{store.place}/{name}: {reason}; score the same corpus into {store.place} again, which mends "
+        f"what is damaged"
     )
 
 

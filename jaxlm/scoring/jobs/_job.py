@@ -122,9 +122,8 @@ def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> I
     for document in part.documents:
         row = {"error": document.error} if isinstance(document, data.UnreadableRecord) else next(scored)
         if on_error == "stop" and row.get("error") is not None:
-            where = (
-                document.id if isinstance(document, data.UnreadableRecord) else data.record_location(document)
-            )
+            is_record = isinstance(document, data.Record)
+            where = data.record_location(document) if is_record else document.id
             raise ScoreError(f"{where}: {row['error']}; leave it out, or take on_error 'row'")
         yield row
     # The scorer's background threads stop when its iterator is exhausted.
