@@ -223,7 +223,7 @@ def test_a_causal_model_compares_log_likelihoods(causal_protein_lm, rows_of, log
     amino_acids = scoring.VariantEffect(wild_type=WILD, vocabulary="amino-acids")
     assert rows_of(causal_protein_lm, amino_acids, ["K2X"]) == ["'X' at token 1 is none of the amino acids"]
     fill = scoring.VariantEffect(wild_type=WILD, methods=("wt-fill",))
-    with pytest.raises(scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm: of one there"):
+    with pytest.raises(scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm, which has"):
         fill.resolved(context(causal_protein_lm))
 
 
