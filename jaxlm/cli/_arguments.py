@@ -21,10 +21,10 @@ class Option(NamedTuple):
     """One spelling of an option.
 
     Attributes:
-        name: the option's full name, "--run.loud" for "--run.no-loud" too.
-        hint: its type.
-        sets: what this spelling of a flag sets it to; None: it is no flag.
-        opposite: the argument that sets a flag to False; None: to leave it out does.
+      name: the option's full name, "--run.loud" for "--run.no-loud" too.
+      hint: its type.
+      sets: what this spelling of a flag sets it to; None: it is no flag.
+      opposite: the argument that sets a flag to False; None: to leave it out does.
     """
 
     name: str
@@ -37,9 +37,9 @@ class Arguments(NamedTuple):
     """What a command was given.
 
     Attributes:
-        positionals: what belongs to no option, in order.
-        given: the values of each option by its full name, "True" or "False" of a flag.
-        known: from `known_options`.
+      positionals: what belongs to no option, in order.
+      given: the values of each option by its full name, "True" or "False" of a flag.
+      known: from `known_options`.
     """
 
     positionals: tuple[str, ...]
@@ -76,12 +76,12 @@ def known_options(kind: type, prefix: str = "") -> dict[str, Option]:
     """Returns every option of a dataclass of dataclasses by each of its spellings.
 
     Example:
-        >>> @dataclasses.dataclass
-        ... class Run:
-        ...     max_steps: int = 1
-        ...     verbose: bool = False
-        >>> list(known_options(Run, "run."))
-        ['--run.max-steps', '--run.verbose', '--run.no-verbose']
+      >>> @dataclasses.dataclass
+      ... class Run:
+      ...     max_steps: int = 1
+      ...     verbose: bool = False
+      >>> list(known_options(Run, "run."))
+      ['--run.max-steps', '--run.verbose', '--run.no-verbose']
     """
     known: dict[str, Option] = {}
     kind = flat_options(kind)
@@ -110,19 +110,19 @@ def read_arguments(arguments: Sequence[str], known: Mapping[str, Option], *, pro
     up to the next option; what follows "--" belongs to no option.
 
     Args:
-        arguments: what follows the command.
-        known: from `known_options`.
-        program: what the refusals call the command, "jaxlm fill".
+      arguments: what follows the command.
+      known: from `known_options`.
+      program: what the refusals call the command, "jaxlm fill".
 
     Raises:
-        UsageError: for an unknown option (naming the nearest known one), one that stands for several or is
-            given twice, and a value that is missing, ill-typed or given to a flag.
+      UsageError: for an unknown option (naming the nearest known one), one that stands for several or is
+        given twice, and a value that is missing, ill-typed or given to a flag.
 
     Example:
-        >>> known = {"--run.steps": Option("--run.steps", int), "--data": Option("--data", tuple[str, ...])}
-        >>> found = read_arguments(["a.py", "--steps", "5", "--data", "x", "y"], known, program="p")
-        >>> found.positionals, found.given
-        (('a.py',), {'--run.steps': ('5',), '--data': ('x', 'y')})
+      >>> known = {"--run.steps": Option("--run.steps", int), "--data": Option("--data", tuple[str, ...])}
+      >>> found = read_arguments(["a.py", "--steps", "5", "--data", "x", "y"], known, program="p")
+      >>> found.positionals, found.given
+      (('a.py',), {'--run.steps': ('5',), '--data': ('x', 'y')})
     """
     positionals: list[str] = []
     given: dict[str, tuple[str, ...]] = {}
@@ -148,8 +148,8 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
     """Returns whether `-h` or `--help` stands among the options.
 
     Example:
-        >>> asks_for_help(["a", "-h"]), asks_for_help(["a", "--", "-h"])
-        (True, False)
+      >>> asks_for_help(["a", "-h"]), asks_for_help(["a", "--", "-h"])
+      (True, False)
     """
     options = arguments[: arguments.index(END_OF_OPTIONS)] if END_OF_OPTIONS in arguments else arguments
     return any(one in HELP for one in options)
@@ -159,8 +159,8 @@ def without_help(arguments: Sequence[str]) -> list[str]:
     """Returns the arguments without `-h` and `--help`, for what is looked at before the help is shown.
 
     Example:
-        >>> without_help(["a.py", "--help"])
-        ['a.py']
+      >>> without_help(["a.py", "--help"])
+      ['a.py']
     """
     return [one for one in arguments if one not in HELP]
 
@@ -169,8 +169,8 @@ def nearest_option(name: str, names: Sequence[str]) -> str:
     """Returns "; did you mean --run.steps?" for the option nearest to `name` in full or by its last word.
 
     Example:
-        >>> nearest_option("--stepz", ["--run.steps", "--data.paths"])
-        '; did you mean --run.steps?'
+      >>> nearest_option("--stepz", ["--run.steps", "--data.paths"])
+      '; did you mean --run.steps?'
     """
     by_word = {"--" + known.removeprefix("--").rpartition(".")[2]: known for known in names}
     words = {**by_word, **{known: known for known in names}}

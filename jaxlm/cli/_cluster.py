@@ -25,7 +25,7 @@ def cluster_shard() -> tuple[int, int]:
     start, and from then on none waits for another or notices when it is gone.
 
     Raises:
-        UsageError: if there is no cluster, or not all of its processes come.
+      UsageError: if there is no cluster, or not all of its processes come.
     """
     import jax
 

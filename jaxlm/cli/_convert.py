@@ -20,10 +20,10 @@ class Convert:
     Example: jaxlm convert runs/prose-1 prose-bert
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        out: the folder to write; missing or empty
-        dtype: what to keep parameters in; None: as in the run, and float32 of a Hugging Face folder
-        json: print one JSON object
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      out: the folder to write; missing or empty
+      dtype: what to keep parameters in; None: as in the run, and float32 of a Hugging Face folder
+      json: print one JSON object
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]

@@ -32,21 +32,21 @@ class Evaluate:
     held out.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, a checkpoint of one (RUN@best, RUN@last, RUN@STEP), or a
-            Hugging Face folder or name, which need a CORPUS
-        corpus: files, folders or globs
-        format: how to read every file; None takes it from each ending
-        document: of a text file, whether a line or the whole file is one document; None: a line
-        field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text
-        max_document: the most bytes of a document of CORPUS, decompressed (of JSONL and CSV, of a line);
-            None: 67,108,864
-        batch_size: rows of a batch
-        noisy: corrupt what is read as in training, which of a masked LM it always is
-        row_length: tokens of a row, and of the pieces of longer texts; None: as in the run, and at most 512
-            of another model
-        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
-            Face folder
-        json: print one JSON object
+      model: a run folder that jaxlm train wrote, a checkpoint of one (RUN@best, RUN@last, RUN@STEP), or a
+        Hugging Face folder or name, which need a CORPUS
+      corpus: files, folders or globs
+      format: how to read every file; None takes it from each ending
+      document: of a text file, whether a line or the whole file is one document; None: a line
+      field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text
+      max_document: the most bytes of a document of CORPUS, decompressed (of JSONL and CSV, of a line);
+        None: 67,108,864
+      batch_size: rows of a batch
+      noisy: corrupt what is read as in training, which of a masked LM it always is
+      row_length: tokens of a row, and of the pieces of longer texts; None: as in the run, and at most 512
+        of another model
+      dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
+        Face folder
+      json: print one JSON object
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]

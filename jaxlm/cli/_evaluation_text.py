@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from jaxlm import data, models, reports, training
-from jaxlm.cli._output import show
+from jaxlm.cli._output import finite_or_none, show
 
 AnyEvaluation = training.Evaluation | training.SequenceEvaluation
 
@@ -13,8 +13,8 @@ def counts_in_words(scores: AnyEvaluation, kind: models.ModelKind) -> str:
     """Returns what was scored, in words.
 
     Example:
-        >>> counts_in_words(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
-        '300 records of 9,000 tokens'
+      >>> counts_in_words(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
+      '300 records of 9,000 tokens'
     """
     if isinstance(scores, training.SequenceEvaluation):
         return f"{scores.records:,} records of {scores.tokens:,} tokens"
@@ -30,9 +30,9 @@ def show_scores(scores: AnyEvaluation, experiment: training.Experiment, *, is_ow
     """Prints the table of scores, and beside bits per byte what compressors make of the same text.
 
     Args:
-        scores: of an evaluation.
-        experiment: of the model.
-        is_own: whether the scores are those of the experiment's own test split.
+      scores: of an evaluation.
+      experiment: of the model.
+      is_own: whether the scores are those of the experiment's own test split.
     """
     show(reports.evaluation_table(scores))
     if isinstance(scores, training.SequenceEvaluation):
@@ -52,13 +52,3 @@ def as_values(scores: AnyEvaluation) -> dict[str, Any]:
     levels = values.pop("by_level", ())
     found = finite_or_none(values)
     return found | {"by_level": [finite_or_none(level._asdict()) for level in levels]} if levels else found
-
-
-def finite_or_none(values: dict[str, float | int]) -> dict[str, float | int | None]:
-    """Returns values for JSON, which has no NaN and no infinity: None in their place.
-
-    Example:
-        >>> finite_or_none({"loss": 1.5, "unigram": float("nan")})
-        {'loss': 1.5, 'unigram': None}
-    """
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}

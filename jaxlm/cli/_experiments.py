@@ -20,9 +20,9 @@ class NamedExperiment(NamedTuple):
     """An experiment.
 
     Attributes:
-        name: what its runs go by.
-        experiment: the configs.
-        report: what its file has to say of a finished run: a function of the run's folder to a text.
+      name: what its runs go by.
+      experiment: the configs.
+      report: what its file has to say of a finished run: a function of the run's folder to a text.
     """
 
     name: str
@@ -34,15 +34,15 @@ def open_experiment(argument: str | None) -> NamedExperiment:
     """Returns the experiment that the command line names.
 
     Args:
-        argument: a Python file; a folder that holds `config.py`; the name of such a folder under
-            ./experiments, where a hyphen stands for an underscore and its first words are enough if no other
-            begins with them; None: the default, this Python's own bytecode.
+      argument: a Python file; a folder that holds `config.py`; the name of such a folder under
+        ./experiments, where a hyphen stands for an underscore and its first words are enough if no other
+        begins with them; None: the default, this Python's own bytecode.
 
     Returns:
-        Its name, the `Experiment` that its `get_experiment()` returns, and its `report` if it defines one.
+      Its name, the `Experiment` that its `get_experiment()` returns, and its `report` if it defines one.
 
     Raises:
-        UsageError: if there is none, or the file does not give an `Experiment`.
+      UsageError: if there is none, or the file does not give an `Experiment`.
     """
     if argument is None:
         return NamedExperiment("bytecode", training.Experiment())
@@ -56,7 +56,7 @@ def find_experiment(argument: str) -> Path:
     """Returns the Python file of an experiment.
 
     Raises:
-        UsageError: if there is none; the message lists the experiments that are there.
+      UsageError: if there is none; the message lists the experiments that are there.
     """
     path = Path(argument)
     folder = FOLDER / argument.replace("-", "_")

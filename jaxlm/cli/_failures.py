@@ -77,8 +77,8 @@ def shorten_line(line: str) -> str:
     """Returns a text on a line, without the middle of words and of lines that nobody would read to their end.
 
     Example:
-        >>> shorten_line("two\\nlines"), len(shorten_line("a tensor called " + "x" * 70_000))
-        ('two lines', 316)
+      >>> shorten_line("two\\nlines"), len(shorten_line("a tensor called " + "x" * 70_000))
+      ('two lines', 316)
     """
     words = [_cut(word, LONGEST_WORD) for word in line.split()]
     return _cut(" ".join(words), LONGEST_LINE)
@@ -95,8 +95,8 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name nearest to `name`; None where none is near.
 
     Example:
-        >>> nearest_name("evalute", ["train", "evaluate"])
-        'evaluate'
+      >>> nearest_name("evalute", ["train", "evaluate"])
+      'evaluate'
     """
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.55)), None)
 
@@ -105,8 +105,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns "; did you mean X?" for the known name nearest to `name`, or nothing where none is near.
 
     Example:
-        >>> did_you_mean("evalute", ["train", "evaluate"]), did_you_mean("zzz", ["train"])
-        ("; did you mean 'evaluate'?", '')
+      >>> did_you_mean("evalute", ["train", "evaluate"]), did_you_mean("zzz", ["train"])
+      ("; did you mean 'evaluate'?", '')
     """
     found = nearest_name(name, known)
     return f"; did you mean {found!r}?" if found else ""
@@ -127,11 +127,11 @@ def exit_code_and_line(error: Exception, command: str = "") -> tuple[int, str]:
     (1) whose line names the file and the line that raised it.
 
     Args:
-        error: what was caught.
-        command: whose it is, which decides what helps.
+      error: what was caught.
+      command: whose it is, which decides what helps.
 
     Returns:
-        The exit code and the line.
+      The exit code and the line.
     """
     if isinstance(error, OSError) and (
         error.errno in RESOURCE_ERRNOS or (isinstance(error, JaxlmError) and error.errno)

@@ -25,13 +25,13 @@ class Fill:
     Special tokens are never predicted: probabilities are among the tokens that may stand at a mask.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        text: one text or several, the mask token where a token is missing; - reads a text a line from stdin
-        top_k: how many tokens to show at each mask
-        method: all masks at once, or one after the other, the most confident first
-        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
-            Face folder
-        json: print one JSON object a line, one for each text
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      text: one text or several, the mask token where a token is missing; - reads a text a line from stdin
+      top_k: how many tokens to show at each mask
+      method: all masks at once, or one after the other, the most confident first
+      dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
+        Face folder
+      json: print one JSON object a line, one for each text
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]

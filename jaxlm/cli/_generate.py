@@ -26,26 +26,26 @@ class Generate:
     An encoder-decoder writes another text from it: jaxlm generate ./t5 "translate English to German: Thanks!"
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        text: one text or several, none where the model has a token that begins texts; - reads one a line
-        max_new_tokens: how many tokens to write at most
-        temperature: divides the logits before each draw; 0 takes the likeliest token
-        top_k: draw among so many of the likeliest tokens
-        top_p: draw among the likeliest tokens that hold this much probability together
-        min_p: draw among tokens at least this share as likely as the likeliest
-        repetition_penalty: above 1 makes tokens less likely that stand in the text already
-        no_repeat_ngram_size: no so many tokens stand twice in the same order; 0: they may; None: as the
-            model's files say
-        min_new_tokens: how many tokens to write at least; None: as the model's files say
-        num_beams: keep so many continuations and write the best
-        length_penalty: of beams: above 0 favours long texts, below 0 short ones; None: 1
-        early_stopping: of beams: end with so many finished ones (yes), when no better one is likely (no), or
-            when none is possible (never); None: no
-        stop: strings that end the text
-        seed: of the draws; None: 0
-        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
-            Face folder
-        json: print one JSON object a line, one for each text
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      text: one text or several, none where the model has a token that begins texts; - reads one a line
+      max_new_tokens: how many tokens to write at most
+      temperature: divides the logits before each draw; 0 takes the likeliest token
+      top_k: draw among so many of the likeliest tokens
+      top_p: draw among the likeliest tokens that hold this much probability together
+      min_p: draw among tokens at least this share as likely as the likeliest
+      repetition_penalty: above 1 makes tokens less likely that stand in the text already
+      no_repeat_ngram_size: no so many tokens stand twice in the same order; 0: they may; None: as the
+        model's files say
+      min_new_tokens: how many tokens to write at least; None: as the model's files say
+      num_beams: keep so many continuations and write the best
+      length_penalty: of beams: above 0 favours long texts, below 0 short ones; None: 1
+      early_stopping: of beams: end with so many finished ones (yes), when no better one is likely (no), or
+        when none is possible (never); None: no
+      stop: strings that end the text
+      seed: of the draws; None: 0
+      dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
+        Face folder
+      json: print one JSON object a line, one for each text
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
@@ -169,7 +169,7 @@ def _stream(
     """Prints the text and what follows as it is written: a terminal sees every token, a pipe the whole.
 
     Returns:
-        All that was written.
+      All that was written.
     """
     every = 1 if sys.stdout.isatty() else config.max_new_tokens
     if config.stop_strings and every > 1:

@@ -29,9 +29,9 @@ class Info:
     """Show what a model's folder holds: parameters, config, tokenizer, how far training came, last scores.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, finished or not, a Hugging Face folder or name, or the
-            folder of an ensemble
-        json: print one JSON object
+      model: a run folder that jaxlm train wrote, finished or not, a Hugging Face folder or name, or the
+        folder of an ensemble
+      json: print one JSON object
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
@@ -57,7 +57,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     """Returns what a folder holds, as JSON values; what it does not hold is None or empty.
 
     Args:
-        folder: of a run, finished or not, or of a model.
+      folder: of a run, finished or not, or of a model.
     """
     is_begun = (folder / "experiment.json").exists() and not (folder / WEIGHTS).exists()
     found = None if is_begun else pretrained.inspect(folder)
@@ -83,8 +83,8 @@ def describe_ensemble(folder: Path, members: Sequence[Path]) -> dict[str, Any]:
     """Returns what an ensemble's folder holds: its members' folders, and what the first of them holds.
 
     Args:
-        folder: of the ensemble.
-        members: one a member.
+      folder: of the ensemble.
+      members: one a member.
     """
     return describe_folder(members[0]) | {
         "folder": str(folder),
@@ -96,8 +96,8 @@ def parameters_by_part(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """Returns the number of parameters of each part of a model; the blocks together.
 
     Example:
-        >>> parameters_by_part({"body.block_00.mlp.up.kernel": (2, 3), "body.block_01.mlp.up.kernel": (2, 3)})
-        {'body.blocks': 12}
+      >>> parameters_by_part({"body.block_00.mlp.up.kernel": (2, 3), "body.block_01.mlp.up.kernel": (2, 3)})
+      {'body.blocks': 12}
     """
     parts: Counter[str] = Counter()
     for name, shape in shapes.items():

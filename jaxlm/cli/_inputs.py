@@ -14,7 +14,7 @@ def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
     """Returns the texts given, or for a single "-" the lines of stdin that are not blank.
 
     Raises:
-        UsageError: if there are none; `usage` shows what to write.
+      UsageError: if there are none; `usage` shows what to write.
     """
     if not given:
         raise UsageError(f"TEXT is missing: {usage}")
@@ -28,7 +28,7 @@ def stdin_lines() -> Iterator[str]:
     """Yields the lines of stdin that are not blank, without their ends, as they come.
 
     Raises:
-        UsageError: if stdin is closed, or holds what is no text.
+      UsageError: if stdin is closed, or holds what is no text.
     """
     if sys.stdin is None:
         raise UsageError("stdin is closed: give the text as an argument, or pipe it in")
@@ -45,15 +45,15 @@ def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
     """Returns the JSON object that a line holds, checked; None for a line that begins like plain text.
 
     Args:
-        line: what was read.
-        names: the keys that an object may have, and the type of each.
+      line: what was read.
+      names: the keys that an object may have, and the type of each.
 
     Raises:
-        UsageError: if the line begins like an object and is none, or has a key or value of another kind.
+      UsageError: if the line begins like an object and is none, or has a key or value of another kind.
 
     Example:
-        >>> json_request('{"sentence": "To be"}', {"sentence": str}), json_request("To be", {})
-        ({'sentence': 'To be'}, None)
+      >>> json_request('{"sentence": "To be"}', {"sentence": str}), json_request("To be", {})
+      ({'sentence': 'To be'}, None)
     """
     if not line.lstrip().startswith("{"):
         return None

@@ -60,15 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where it was raised.
 
     Args:
-        arguments: what follows `jaxlm`; None: those of this process.
+      arguments: what follows `jaxlm`; None: those of this process.
 
     Returns:
-        The exit code.
+      The exit code.
 
     Example:
-        >>> main(["--version"])
-        jaxlm 0.1.0
-        0
+      >>> main(["--version"])
+      jaxlm 0.1.0
+      0
     """
     if arguments is None:
         watch_signals()

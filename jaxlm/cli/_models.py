@@ -13,7 +13,7 @@ def model_folder(argument: str) -> Path:
     """Returns the folder that MODEL names.
 
     Raises:
-        UsageError: if there is none, or it holds no model (yet).
+      UsageError: if there is none, or it holds no model (yet).
     """
     try:
         folder = pretrained.find_folder(argument)
@@ -43,12 +43,12 @@ def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loade
     """Returns the model, parameters and tokenizer that MODEL names.
 
     Args:
-        argument: a folder or a name.
-        dtype: what to keep parameters in and compute in; None: see `pretrained.load`.
+      argument: a folder or a name.
+      dtype: what to keep parameters in and compute in; None: see `pretrained.load`.
 
     Raises:
-        UsageError: if there is no model, or none with a tokenizer.
-        ValueError: if its files do not fit each other, or it is a body without a head.
+      UsageError: if there is no model, or none with a tokenizer.
+      ValueError: if its files do not fit each other, or it is a body without a head.
     """
     loaded = pretrained.load(model_folder(argument), dtype=dtype, needs_head=True)
     if loaded.tokenizer is None:

@@ -35,13 +35,13 @@ class Next:
     Example: jaxlm next ./gpt2 "To be or not to" --target " be"
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        text: one text or several; - reads one a line from stdin, plain or as {"sentence": ..., "target": ...}
-        top_k: how many tokens to show
-        target: what follows the text: its loss in nats a token and its perplexity are shown too
-        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
-            Face folder
-        json: print one JSON object a line, one for each text
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      text: one text or several; - reads one a line from stdin, plain or as {"sentence": ..., "target": ...}
+      top_k: how many tokens to show
+      target: what follows the text: its loss in nats a token and its perplexity are shown too
+      dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
+        Face folder
+      json: print one JSON object a line, one for each text
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]

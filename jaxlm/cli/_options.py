@@ -30,18 +30,18 @@ def parse(
     """Returns `kind` filled from the command line.
 
     Args:
-        kind: a dataclass; its docstring is the help text.
-        arguments: what follows the command, read as `read_arguments` does.
-        program: what the help calls the command, "jaxlm fill".
-        default: values of the fields that are not given; None: the dataclass's own.
+      kind: a dataclass; its docstring is the help text.
+      arguments: what follows the command, read as `read_arguments` does.
+      program: what the help calls the command, "jaxlm fill".
+      default: values of the fields that are not given; None: the dataclass's own.
 
     Returns:
-        An instance of `kind`.
+      An instance of `kind`.
 
     Raises:
-        UsageError: where `read_arguments` raises it, for a missing or unexpected argument, or a combination
-            that the dataclasses refuse.
-        SystemExit: with code 0 after printing the help that `--help` asks for.
+      UsageError: where `read_arguments` raises it, for a missing or unexpected argument, or a combination
+        that the dataclasses refuse.
+      SystemExit: with code 0 after printing the help that `--help` asks for.
     """
     flat = flat_options(kind)
     given = {} if default is None else {"default": flat_value(default)}
@@ -70,8 +70,8 @@ def one_line(box: str) -> str:
     Rules divide a box: the title, the message, then help text.
 
     Example:
-        >>> one_line("Value error\\n--------\\nError parsing --a:\\nwide is not deep.\\n--------\\nhelp")
-        'wide is not deep.'
+      >>> one_line("Value error\\n--------\\nError parsing --a:\\nwide is not deep.\\n--------\\nhelp")
+      'wide is not deep.'
     """
     blocks = [[]]
     for line in box.splitlines():

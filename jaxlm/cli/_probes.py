@@ -30,8 +30,8 @@ class Probe(NamedTuple):
     """A text with one mask, and the token that stood there.
 
     Attributes:
-        tokens: `Int[L]` ids, without those that open and close texts.
-        answer: the token, as a person reads it.
+      tokens: `Int[L]` ids, without those that open and close texts.
+      answer: the token, as a person reads it.
     """
 
     tokens: np.ndarray
@@ -42,7 +42,7 @@ def bytecode_probes(tokenizer: tokenizers.Tokenizer) -> Iterator[Probe]:
     """Yields probes of the running Python's bytecode, those whose hidden pretoken is one token.
 
     Args:
-        tokenizer: of instruction traces.
+      tokenizer: of instruction traces.
     """
     for source, (hidden, occurrence) in FUNCTIONS:
         pretokens = _trace(source).split()
@@ -58,9 +58,9 @@ def held_out_probes(
     """Yields the beginnings of a few records, spread over a split, each with a token past its middle hidden.
 
     Args:
-        tokenizer: that the records were encoded with.
-        cache: the split.
-        frame: what its records stand between.
+      tokenizer: that the records were encoded with.
+      cache: the split.
+      frame: what its records stand between.
     """
     for index in np.linspace(0, len(cache) - 1, min(NUM_RECORDS, len(cache))).astype(int).tolist():
         record = np.array(cache[index])
@@ -78,9 +78,9 @@ def fill_probes(loaded: pretrained.Loaded, probes: list[Probe], top_k: int = 3) 
     """Returns two lines a probe: its text, and what the model expects at the mask beside what stood there.
 
     Args:
-        loaded: the model.
-        probes: with one mask each.
-        top_k: how many tokens to name.
+      loaded: the model.
+      probes: with one mask each.
+      top_k: how many tokens to name.
     """
     lines = []
     frame = whole_frame(loaded)

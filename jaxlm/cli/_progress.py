@@ -20,8 +20,8 @@ class TrainDisplay:
     """Shows the events of a run while it is entered.
 
     Example:
-        >>> with TrainDisplay() as display:
-        ...     display.show(training.Warned("checkpoint 10 is damaged"))
+      >>> with TrainDisplay() as display:
+      ...     display.show(training.Warned("checkpoint 10 is damaged"))
     """
 
     def __init__(self) -> None:

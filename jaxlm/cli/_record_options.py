@@ -26,10 +26,10 @@ def flat_options(kind: type) -> type:
     """Returns a dataclass of options for a dataclass: itself where none of its fields holds records.
 
     Example:
-        >>> from jaxlm.models import TransformerConfig
-        >>> options = flat_options(TransformerConfig)(position="relative")
-        >>> options.position, options.position_options.buckets, options.position_options.base
-        ('relative', 32, 10000.0)
+      >>> from jaxlm.models import TransformerConfig
+      >>> options = flat_options(TransformerConfig)(position="relative")
+      >>> options.position, options.position_options.buckets, options.position_options.base
+      ('relative', 32, 10000.0)
     """
     fields = [one for field in dataclasses.fields(kind) for one in _fields_of(kind, field)]
     hints = typing.get_type_hints(kind, include_extras=True)
@@ -64,15 +64,15 @@ def nested_from_flat(
     """Returns the instance of a dataclass that its options say; undoes `flat_value`.
 
     Args:
-        kind: the dataclass.
-        options: of `flat_options(kind)`.
-        given: full names of the options that were given; of a record the others stay as they are in
-            `default`, if that is of the same kind, and are the kind's own defaults otherwise.
-        default: an instance; None: the dataclass's own defaults.
-        prefix: of the options' names.
+      kind: the dataclass.
+      options: of `flat_options(kind)`.
+      given: full names of the options that were given; of a record the others stay as they are in
+        `default`, if that is of the same kind, and are the kind's own defaults otherwise.
+      default: an instance; None: the dataclass's own defaults.
+      prefix: of the options' names.
 
     Raises:
-        UsageError: if an option was given that the chosen record has not.
+      UsageError: if an option was given that the chosen record has not.
     """
     if flat_options(kind) is kind:
         return options
@@ -168,9 +168,9 @@ def attribute_texts(kind: type) -> Mapping[str, str]:
     """Returns what a dataclass's docstring says of each attribute, in one line each.
 
     Example:
-        >>> from jaxlm.models import Learned
-        >>> attribute_texts(Learned)
-        {'offset': 'rows of the table before the row of position 0.'}
+      >>> from jaxlm.models import Learned
+      >>> attribute_texts(Learned)
+      {'offset': 'rows of the table before the row of position 0.'}
     """
     text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     parts = re.split(r"(?m)^  (\w+): ", text)

@@ -17,12 +17,12 @@ def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
     A new `runs/NAME-N` is made here, empty, so that no run that is started at the same time takes it too.
 
     Args:
-        name: of the experiment.
-        out: what the command line asks for; None: by name.
-        resume: whether a run that is there is gone on with.
+      name: of the experiment.
+      out: what the command line asks for; None: by name.
+      resume: whether a run that is there is gone on with.
 
     Raises:
-        UsageError: if there is no run to resume.
+      UsageError: if there is no run to resume.
     """
     if out is not None:
         if resume and not (Path(out) / "experiment.json").exists():
@@ -43,8 +43,8 @@ def run_folder_of(folder: Path) -> Path | None:
     """Returns the run's folder of a model that is a run or a checkpoint of one; None of another model.
 
     Example:
-        >>> run_folder_of(Path("nowhere")) is None
-        True
+      >>> run_folder_of(Path("nowhere")) is None
+      True
     """
     folder = Path(os.path.abspath(folder))
     above = [folder, *([folder.parent.parent] if folder.parent.name == "checkpoints" else [])]

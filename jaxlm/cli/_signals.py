@@ -92,8 +92,8 @@ def exit_if_signalled(said: str | None = None, number: int | None = None) -> Non
     """Ends this process if a signal has come; called when the command's work is done, or has failed.
 
     Args:
-        said: the line that tells of the signal, where the command has one of its own.
-        number: of the signal, where the command knows of it, maybe before the thread that waits for signals.
+      said: the line that tells of the signal, where the command has one of its own.
+      number: of the signal, where the command knows of it, maybe before the thread that waits for signals.
     """
     number = _watch.number if number is None else number
     if _watch.is_on and number is not None:

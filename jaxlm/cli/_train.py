@@ -57,7 +57,7 @@ class ExperimentOptions(training.Experiment):
         """Returns the experiment of these settings.
 
         Args:
-            objective: which has the name, if it is one of the experiment's own.
+          objective: which has the name, if it is one of the experiment's own.
         """
         named = objective if objective.name == self.objective else self.objective
         return training.Experiment(**vars(self) | {"objective": named})
@@ -87,15 +87,15 @@ class Train:
     jaxlm train --resume --out runs/mine --steps 20000 --learning-rate 1e-4
 
     Attributes:
-        experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
-        data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
-        preset: a model of this size instead of the experiment's, which --model options then vary
-        dropout: the rate of all four dropouts of the model, which --model options then vary; a head's own is
-            --head.dropout
-        out: folder of the run; by default runs/NAME-N
-        resume: go on with the run in --out, by default with the last one of this name
-        json: print the result as one JSON object
-        settings: of the experiment
+      experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
+      data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
+      preset: a model of this size instead of the experiment's, which --model options then vary
+      dropout: the rate of all four dropouts of the model, which --model options then vary; a head's own is
+        --head.dropout
+      out: folder of the run; by default runs/NAME-N
+      resume: go on with the run in --out, by default with the last one of this name
+      json: print the result as one JSON object
+      settings: of the experiment
     """
 
     experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
@@ -190,10 +190,10 @@ def read_request(arguments: Sequence[str]) -> Request:
     arguments, the one that the folder to resume holds, or the embedded one.
 
     Args:
-        arguments: what follows `jaxlm train`.
+      arguments: what follows `jaxlm train`.
 
     Raises:
-        UsageError: if they make no sense.
+      UsageError: if they make no sense.
     """
     is_help = asks_for_help(arguments)
     wanted = without_help(arguments) if is_help else arguments

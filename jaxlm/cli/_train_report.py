@@ -25,11 +25,11 @@ def report(
     """Draws curve.png into the run's folder and prints what the run has come to.
 
     Args:
-        finished: the run's last event.
-        experiment: what it computed.
-        first: the step at which this process went on with it.
-        as_json: print one JSON object instead of text.
-        more: what the experiment's file says of the finished run's folder, if it does.
+      finished: the run's last event.
+      experiment: what it computed.
+      first: the step at which this process went on with it.
+      as_json: print one JSON object instead of text.
+      more: what the experiment's file says of the finished run's folder, if it does.
     """
     folder, scores = Path(finished.folder), finished.evaluation
     draw(folder, experiment, scores)

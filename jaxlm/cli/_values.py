@@ -20,8 +20,8 @@ def as_flag(text: str) -> bool | None:
     """Returns what a word says of a flag; None where it says nothing.
 
     Example:
-        >>> as_flag("No"), as_flag("1"), as_flag("None")
-        (False, True, None)
+      >>> as_flag("No"), as_flag("1"), as_flag("None")
+      (False, True, None)
     """
     word = text.strip().lower()
     return True if word in TRUE else False if word in FALSE else None
@@ -31,16 +31,16 @@ def checked_value(name: str, hint: Any, text: str) -> str:
     """Returns the text of a value, spelled as its type reads it.
 
     Args:
-        name: of the option, for the refusal.
-        hint: its type; of a tuple, that of each value.
-        text: what was given.
+      name: of the option, for the refusal.
+      hint: its type; of a tuple, that of each value.
+      text: what was given.
 
     Raises:
-        UsageError: if it is no value of that type.
+      UsageError: if it is no value of that type.
 
     Example:
-        >>> checked_value("--ends", bool | None, "yes"), checked_value("--steps", int, "1_000")
-        ('True', '1000')
+      >>> checked_value("--ends", bool | None, "yes"), checked_value("--steps", int, "1_000")
+      ('True', '1000')
     """
     kinds = value_types(hint)
     if text == "None" and types.NoneType in kinds:
@@ -56,8 +56,8 @@ def value_types(hint: Any) -> list[Any]:
     """Returns the types that a value may be of: those of a union each, those of a tuple's values.
 
     Example:
-        >>> value_types(int | None)
-        [<class 'int'>, <class 'NoneType'>]
+      >>> value_types(int | None)
+      [<class 'int'>, <class 'NoneType'>]
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

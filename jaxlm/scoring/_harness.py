@@ -64,14 +64,14 @@ class HarnessModel:
         self._longest = max_length or self.loaded.config.max_length
 
     def log_likelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """Returns for each pair `log p(continuation | context)`, and whether it is the greedy continuation."""
+        """Returns for each pair `log p(continuation | context)`, and whether greedy decoding writes it."""
         rows = self._scored(
             TokenPairLikelihood(), CONTINUATIONS, [[pair] for pair in self._tokens.pairs(pairs)]
         )
         return [(row["log_likelihood"], row["is_greedy"]) for row in rows]
 
     def rolling(self, texts: Sequence[str]) -> list[float]:
-        """Returns the log-likelihood of each text, its first token given the opening token; 0 if it is empty."""
+        """Returns the log-likelihood of each text, its first token given the opening one; 0 if empty."""
         windows = [list(self._tokens.rolling(ids, self._longest)) for ids in self._tokens.texts(texts)]
         return [
             float(row["log_likelihood"])
