@@ -109,7 +109,7 @@ def test_a_long_message_is_cut(monkeypatch):
 
 @pytest.mark.parametrize("number", [28, 122])
 @pytest.mark.parametrize(
-    ("command", "remedy"), [("train", "go on with --resume"), ("convert", "call the same again")]
+    ("command", "remedy"), [("train", "go on with --resume"), ("convert", "run the same command again")]
 )
 def test_a_full_disk_is_said_in_words(number, command, remedy):
     assert exit_code_and_line(OSError(number, "?"), command) == (
@@ -143,7 +143,7 @@ def test_whatever_keeps_a_file_from_being_written_is_a_failure_with_a_remedy(num
 
     code, line = exit_code_and_line(caught(write), command)
     assert code == 1 and "out/part" in line and "\n" not in line
-    assert line.endswith(RESUME_HINTS.get(command, ("", "call the same again"))[1])
+    assert line.endswith(RESUME_HINTS.get(command, ("", "run the same command again"))[1])
 
 
 def test_a_command_may_know_better_how_to_go_on():
@@ -200,5 +200,5 @@ def test_output_without_a_character_is_told_with_its_remedy(monkeypatch):
     except UnicodeEncodeError as error:
         assert exit_code_and_line(error) == (
             1,
-            "the standard output is ascii and cannot write '\\u6f22': set PYTHONIOENCODING=utf-8",
+            "stdout is ascii and cannot write '\\u6f22': set PYTHONIOENCODING=utf-8",
         )

@@ -142,6 +142,11 @@ class Experiment:
             )
 
     @property
+    def resolved_objective(self) -> Objective:
+        """The objective as a record, also where `objective` is a name."""
+        return as_objective(self.objective)
+
+    @property
     def trained_depth(self) -> int:
         """How many blocks `run.train_last` counts from: the model's, of an encoder-decoder its decoder's."""
         model = self.model
