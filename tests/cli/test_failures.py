@@ -94,7 +94,7 @@ def test_a_value_error_from_elsewhere_is_a_failure():
     [
         ("train", "lower --run.batch-size, or raise"),
         ("evaluate", "lower --batch-size"),
-        ("fill", "take less"),
+        ("fill", "read less"),
     ],
 )
 def test_out_of_memory_on_a_device_names_the_remedy(command, remedy):

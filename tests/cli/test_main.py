@@ -118,7 +118,8 @@ def test_an_output_that_cannot_be_written(arguments, target):
     program = "jaxlm info" if len(arguments) > 1 else "jaxlm"
     assert done.returncode == (1 if target == "/dev/full" else 0)
     # Whether it is named depends on whether the interpreter buffers it.
-    line = rf"{program}: no room left on disk(: the standard output)?; free some, then run the same command again\n"
+    where = r"no room left on disk(: the standard output)?"
+    line = rf"{program}: {where}; free some, then run the same command again\n"
     assert re.fullmatch(line if done.returncode else "", done.stderr)
 
 
