@@ -1,4 +1,4 @@
-"""Scores of a model as a person or a program reads them."""
+"""The scores of an evaluation, for a person or a program."""
 
 import math
 from typing import Any
@@ -10,9 +10,15 @@ AnyEvaluation = training.Evaluation | training.SequenceEvaluation
 
 
 def counts_in_words(scores: AnyEvaluation, kind: models.ModelKind) -> str:
-    """Returns what was scored, in words.
+    """Returns in words how much was scored.
+
+    Args:
+      scores: of an evaluation.
+      kind: of the model.
 
     Example:
+      >>> from jaxlm import models, training
+      >>> from jaxlm.cli._evaluation_text import counts_in_words
       >>> counts_in_words(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
       '300 records of 9,000 tokens'
     """
@@ -27,7 +33,7 @@ def counts_in_words(scores: AnyEvaluation, kind: models.ModelKind) -> str:
 
 
 def show_scores(scores: AnyEvaluation, experiment: training.Experiment, *, is_own: bool = True) -> None:
-    """Prints the table of scores, and beside bits per byte what compressors make of the same text.
+    """Prints the table of scores; with bits per byte, also those of general compressors for the same text.
 
     Args:
       scores: of an evaluation.

@@ -13,6 +13,8 @@ SECRET = re.compile(r"//[^/@:]*:[^/@]*@")
 # Google's library looks for credentials, where there are none, for 15 minutes, unless it is told to give up.
 RETRY_LIMIT = "retry_limit_seconds=120"
 LONGEST_REASON = 300
+# What fsspec needs for a scheme.
+PACKAGES = {"http": "aiohttp", "https": "aiohttp"}
 
 
 def split_url(text: str) -> tuple[str, str] | None:
@@ -64,9 +66,11 @@ def open_filesystem(url: str) -> tuple[Any, str]:
 
         found, path = fsspec.core.url_to_fs(url)
         return fs.PyFileSystem(fs.FSSpecHandler(found)), path
-    except ModuleNotFoundError as error:
-        said = f"{asked}: opening {scheme}:// needs {error.name}; install it"
-        raise UsageError(without_secret(said)) from error
+    except ImportError as error:
+        # What fsspec raises for a library that its own file system needs has no name.
+        needed = error.name or PACKAGES.get(scheme.rpartition("::")[2])
+        remedy = f"needs {needed}: pip install {needed}" if needed else f"needs a library ({reason(error)})"
+        raise UsageError(without_secret(f"{asked}: opening {scheme}:// {remedy}")) from error
     except Exception as error:
         # Whatever a file system's own library may raise.
         raise UsageError(without_secret(f"{asked}: cannot be opened ({reason(error)})")) from error
