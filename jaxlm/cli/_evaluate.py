@@ -63,7 +63,14 @@ class Evaluate:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
     options = parse(Evaluate, arguments, program="jaxlm evaluate")
     _check(options)
     folder = model_folder(options.model)

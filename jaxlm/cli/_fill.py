@@ -43,7 +43,14 @@ class Fill:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
     options = parse(Fill, arguments, program="jaxlm fill")
     if options.top_k < 1:
         raise UsageError(f"--top-k is at least 1, got {options.top_k}")

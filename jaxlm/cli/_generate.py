@@ -68,7 +68,14 @@ class Generate:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
     options = parse(Generate, arguments, program="jaxlm generate")
     config = _config(options)
     texts = input_lines(options.text, 'jaxlm generate MODEL "Once upon a time"') if options.text else [""]

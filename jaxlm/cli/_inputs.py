@@ -75,7 +75,15 @@ def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
 
 
 def refuse_unknown(loaded: pretrained.Loaded, target: str) -> None:
-    """Raises `UsageError` if the vocabulary has no token for a part of the text that is to be predicted."""
+    """Raises `UsageError` if the vocabulary has no token for a part of the text that is to be predicted.
+
+    Args:
+      loaded: the model.
+      target: the text.
+
+    Raises:
+      UsageError: with the tokens that the text is read as.
+    """
     tokenizer = loaded.text_tokenizer
     ids, unknown = tokenizer.encode(target), tokenizer.specials.unk
     if unknown is not None and unknown in ids:

@@ -34,7 +34,14 @@ SMALLER_PARTS = "--part-characters or --part-documents"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
     # Both come before the model is looked at, which starts JAX: the cluster says which devices there are, and
     # Ray forks, which JAX's threads may not survive.
     early = None if asks_for_help(arguments) else read_leniently(arguments)

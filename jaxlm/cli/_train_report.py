@@ -66,7 +66,13 @@ def report(
 
 
 def draw_run_curve(folder: Path, experiment: training.Experiment, scores: AnyEvaluation | None) -> None:
-    """Draws the run's curve, with the baseline if there is one."""
+    """Draws the run's curve, with the baseline if there is one.
+
+    Args:
+      folder: of the run.
+      experiment: of the run.
+      scores: of the test split; None: there are none.
+    """
     baseline, loss = None, "loss (nats a token)"
     if isinstance(scores, training.Evaluation):
         baseline = scores.unigram_nll

@@ -27,8 +27,9 @@ def evaluation_table(evaluation: models.Evaluation | models.SequenceEvaluation) 
       A `rich` table.
 
     Example:
+      >>> from jaxlm import models, reports
       >>> scores = models.Evaluation(2.0, 7.39, 0.5, 0.8, 0.03, 100, 700, 0, 5.0, 148.41, 0.1)
-      >>> [str(cell) for column in evaluation_table(scores).columns for cell in column.cells][-5:]
+      >>> [str(cell) for column in reports.evaluation_table(scores).columns for cell in column.cells][-5:]
       ['-3.000', '-141.02', '+40.0 %', '', '']
     """
     is_of_tokens = isinstance(evaluation, models.Evaluation)
@@ -92,8 +93,9 @@ def level_table(levels: Sequence[models.LevelSummary]) -> Table:
       A `rich` table, a row a level.
 
     Example:
+      >>> from jaxlm import models, reports
       >>> level = models.LevelSummary(0.1, 0.2, 1.5, 4.48, 0.5, 0.9, 0.01, 300.0)
-      >>> [str(cell) for column in level_table([level]).columns for cell in column.cells][:3]
+      >>> [str(cell) for column in reports.level_table([level]).columns for cell in column.cells][:3]
       ['10 to 20 %', '300', '1.500']
     """
     table = Table(box=SIMPLE_HEAD)
@@ -124,8 +126,9 @@ def fill_table(filled: decoding.FilledText) -> Table:
 
     Example:
       >>> import numpy as np
+      >>> from jaxlm import decoding, reports
       >>> found = decoding.MaskPrediction(3, (decoding.Candidate(9, "self", 0.75),))
-      >>> table = fill_table(decoding.FilledText(np.array([1, 2, 3, 9]), "a b c self", (found,)))
+      >>> table = reports.fill_table(decoding.FilledText(np.array([1, 2, 3, 9]), "a b c self", (found,)))
       >>> [str(cell) for column in table.columns for cell in column.cells][:4]
       ['1', '3', 'self', '0.7500']
     """
@@ -155,8 +158,9 @@ def next_table(prediction: decoding.NextTokens) -> Table:
 
     Example:
       >>> import numpy as np
+      >>> from jaxlm import decoding, reports
       >>> found = decoding.NextTokens(np.array([7]), (decoding.NextToken(9, "self", 0.75),))
-      >>> [str(cell) for column in next_table(found).columns for cell in column.cells][:3]
+      >>> [str(cell) for column in reports.next_table(found).columns for cell in column.cells][:3]
       ['self', '9', '0.7500']
     """
     table = Table(box=SIMPLE_HEAD)
@@ -175,6 +179,7 @@ def printable_token(token: str) -> str:
     """Returns a token as a table shows it: quoted, if it has white space or control characters to be seen.
 
     Example:
+      >>> from jaxlm.reports._tables import printable_token
       >>> printable_token("self"), printable_token(" the"), printable_token("\\n")
       ('self', "' the'", "'\\\\n'")
     """

@@ -63,8 +63,8 @@ def test_a_decoder_is_there_where_an_option_of_it_is():
         (
             ["--model.position.scaling.factor", "2"],
             "--model.position.scaling.factor would change nothing: it is an option of "
-            "model.position.scaling='linear' or 'dynamic' or 'llama3' or 'yarn', and model.position.scaling is "
-            "'none'",
+            "model.position.scaling='linear' or 'dynamic' or 'llama3' or 'yarn', "
+            "and model.position.scaling is 'none'",
         ),
         (
             ["--model.position=none", "--model.position.scaling=yarn"],

@@ -33,9 +33,13 @@ class RowScorer(Protocol):
     description: dict[str, Any]
 
     @property
-    def work(self) -> WorkCounts | None: ...
+    def work(self) -> WorkCounts | None:
+        """What the scorer's engine has done so far; None for a scorer without an engine."""
+        ...
 
-    def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]: ...
+    def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]:
+        """Yields a row for each record, in order; `{"error": line}` for one without a score."""
+        ...
 
 
 @runtime_checkable

@@ -78,6 +78,7 @@ def is_kept(field: pa.Field) -> bool:
 
     Example:
       >>> import pyarrow as pa
+      >>> from jaxlm.scoring.jobs._kept_columns import is_kept
       >>> is_kept(pa.field("year", pa.int64(), metadata={"kept": "1"})), is_kept(pa.field("id", pa.string()))
       (True, False)
     """
