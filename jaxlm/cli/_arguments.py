@@ -1,4 +1,4 @@
-"""The arguments of a command, read once: its options by their full names, and what belongs to none."""
+"""The arguments of a command: its options by their full names, and the positional arguments."""
 
 import dataclasses
 import re
@@ -8,23 +8,62 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from jaxlm.cli._failures import UsageError, nearest
+from jaxlm.cli._failures import UsageError, nearest_name
 from jaxlm.cli._record_options import flat_options
 from jaxlm.cli._values import as_flag, checked_value, takes_many
 
-# "-5" is a number and "- a tale" a text: an option's name begins with a letter.
+# The name of an option begins with a letter: "-5" is a number, and "- a tale" a text.
 OPTION = re.compile(r"--?[A-Za-z]")
-REST, HELP = "--", ("-h", "--help")
+END_OF_OPTIONS, HELP = "--", ("-h", "--help")
+# What other programs call an option, and its name here.
+SYNONYMS = {
+    "batch": "batch-size",
+    "batch-size": "rows",
+    "beam-size": "num-beams",
+    "beams": "num-beams",
+    "bs": "batch-size",
+    "checkpoint": "init",
+    "context-length": "row-length",
+    "d-model": "width",
+    "dim": "width",
+    "epochs": "steps",
+    "heads": "num-heads",
+    "hidden-size": "width",
+    "intermediate-size": "mlp-width",
+    "iterations": "steps",
+    "layers": "depth",
+    "length": "max-new-tokens",
+    "lr": "learning-rate",
+    "max-length": "max-new-tokens",
+    "max-steps": "steps",
+    "n-layer": "depth",
+    "nucleus": "top-p",
+    "num-layers": "depth",
+    "output": "out",
+    "output-dir": "out",
+    "output-folder": "out",
+    "out-dir": "out",
+    "precision": "dtype",
+    "seq-len": "row-length",
+    "sequence-length": "row-length",
+    "temp": "temperature",
+    "wd": "weight-decay",
+    "workers": "actors",
+}
+# Options of other programs for which the environment has the remedy.
+DEVICES = ("cpu", "cuda", "device", "devices", "gpu", "gpus", "tpu")
+DEVICE_HINT = "; JAX chooses the devices: set JAX_PLATFORMS=cpu, or CUDA_VISIBLE_DEVICES=0"
+FEWEST_LETTERS = 2
 
 
 class Option(NamedTuple):
     """One spelling of an option.
 
     Attributes:
-        name: the option's full name, "--run.loud" for "--run.no-loud" too.
-        hint: its type.
-        sets: what this spelling of a flag sets it to; None: it is no flag.
-        opposite: the argument that sets a flag to False; None: to leave it out does.
+      name: the option's full name; "--run.loud" for the spelling "--run.no-loud", too.
+      hint: the type of its value.
+      sets: what this spelling of a flag sets it to; None: the option is no flag.
+      opposite: the spelling that sets a flag to False; None: the flag is False when it is left out.
     """
 
     name: str
@@ -34,12 +73,12 @@ class Option(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """What a command was given.
+    """The arguments that a command was given.
 
     Attributes:
-        positionals: what belongs to no option, in order.
-        given: the values of each option by its full name, "True" or "False" of a flag.
-        known: from `known_options`.
+      positionals: the arguments that belong to no option, in order.
+      given: the values of each option by its full name; "True" or "False" for a flag.
+      known: the command's options, from `known_options`.
     """
 
     positionals: tuple[str, ...]
@@ -47,23 +86,23 @@ class Arguments(NamedTuple):
     known: Mapping[str, Option]
 
     def value(self, name: str) -> str | None:
-        """Returns the one value of an option; None where it was not given, or given as None."""
-        found = self.given.get(name, ("None",))
-        return None if found == ("None",) else found[0]
+        """Returns the value of an option; None if it was not given, or given as None."""
+        values = self.given.get(name, ("None",))
+        return None if values == ("None",) else values[0]
 
     def flag(self, name: str) -> bool:
         """Returns whether a flag was given and is on."""
         return self.given.get(name) == ("True",)
 
     def without(self, *names: str) -> "Arguments":
-        """Returns these without some options, and without what belongs to none."""
-        kept = {name: values for name, values in self.given.items() if name not in names}
-        return self._replace(positionals=(), given=kept)
+        """Returns the arguments without some options and without positional arguments."""
+        rest = {name: values for name, values in self.given.items() if name not in names}
+        return self._replace(positionals=(), given=rest)
 
     def as_list(self) -> list[str]:
-        """Returns them as a parser takes them: every option in full, then what belongs to none."""
+        """Returns the arguments as a parser takes them: options by their full names, then positionals."""
         options = [part for name, values in self.given.items() for part in self._spelled(name, values)]
-        return [*options, *((REST, *self.positionals) if self.positionals else ())]
+        return [*options, *((END_OF_OPTIONS, *self.positionals) if self.positionals else ())]
 
     def _spelled(self, name: str, values: tuple[str, ...]) -> list[str]:
         option = self.known[name]
@@ -73,15 +112,21 @@ class Arguments(NamedTuple):
 
 
 def known_options(kind: type, prefix: str = "") -> dict[str, Option]:
-    """Returns every option of a dataclass of dataclasses by each of its spellings.
+    """Returns every option of a dataclass of dataclasses, by each of its spellings.
+
+    Args:
+      kind: the dataclass.
+      prefix: what the names begin with, "run.".
 
     Example:
-        >>> @dataclasses.dataclass
-        ... class Run:
-        ...     max_steps: int = 1
-        ...     verbose: bool = False
-        >>> list(known_options(Run, "run."))
-        ['--run.max-steps', '--run.verbose', '--run.no-verbose']
+      >>> import dataclasses
+      >>> from jaxlm.cli._arguments import known_options
+      >>> @dataclasses.dataclass
+      ... class Run:
+      ...     max_steps: int = 1
+      ...     verbose: bool = False
+      >>> list(known_options(Run, "run."))
+      ['--run.max-steps', '--run.verbose', '--run.no-verbose']
     """
     known: dict[str, Option] = {}
     kind = flat_options(kind)
@@ -93,7 +138,7 @@ def known_options(kind: type, prefix: str = "") -> dict[str, Option]:
         label = next((mark.name for mark in marks if getattr(mark, "name", None) is not None), field.name)
         if any(mark is tyro.conf.Positional for mark in marks):
             continue
-        if dataclasses.is_dataclass(plain):
+        if isinstance(plain, type) and dataclasses.is_dataclass(plain):
             known |= known_options(plain, f"{prefix}{label}." if label else prefix)
             continue
         aliases = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
@@ -103,33 +148,34 @@ def known_options(kind: type, prefix: str = "") -> dict[str, Option]:
 
 
 def read_arguments(arguments: Sequence[str], known: Mapping[str, Option], *, program: str) -> Arguments:
-    """Returns what a command was given, every option in full and every value checked against its type.
+    """Returns the arguments of a command, with full names of options and with checked values.
 
-    An option may be given without its prefix where no other ends like it, and takes its value behind a space
-    or "=". A flag takes none, or a word for true or false behind "=". An option of several values takes all
-    up to the next option; what follows "--" belongs to no option.
+    An option may be given without its prefix if no other option ends like it. Its value follows a space or
+    "=". A flag takes no value, or a word for true or false behind "=". An option of several values takes all
+    arguments up to the next option. Arguments behind "--" belong to no option.
 
     Args:
-        arguments: what follows the command.
-        known: from `known_options`.
-        program: what the refusals call the command, "jaxlm fill".
+      arguments: what follows the command.
+      known: the command's options, from `known_options`.
+      program: the command, for messages: "jaxlm fill".
 
     Raises:
-        UsageError: for an unknown option (naming the nearest known one), one that stands for several or is
-            given twice, and a value that is missing, ill-typed or given to a flag.
+      UsageError: for an option that is unknown (with a similar one), ambiguous or given twice, and for a
+        value that is missing, of another type, or given to a flag.
 
     Example:
-        >>> known = {"--run.steps": Option("--run.steps", int), "--data": Option("--data", tuple[str, ...])}
-        >>> found = read_arguments(["a.py", "--steps", "5", "--data", "x", "y"], known, program="p")
-        >>> found.positionals, found.given
-        (('a.py',), {'--run.steps': ('5',), '--data': ('x', 'y')})
+      >>> from jaxlm.cli._arguments import Option, read_arguments
+      >>> known = {"--run.steps": Option("--run.steps", int), "--data": Option("--data", tuple[str, ...])}
+      >>> read = read_arguments(["a.py", "--steps", "5", "--data", "x", "y"], known, program="p")
+      >>> read.positionals, read.given
+      (('a.py',), {'--run.steps': ('5',), '--data': ('x', 'y')})
     """
     positionals: list[str] = []
     given: dict[str, tuple[str, ...]] = {}
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        if argument == REST:
+        if argument == END_OF_OPTIONS:
             positionals += rest
             break
         if not OPTION.match(argument):
@@ -145,37 +191,63 @@ def read_arguments(arguments: Sequence[str], known: Mapping[str, Option], *, pro
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
-    """Returns whether `-h` or `--help` stands among the options.
+    """Returns whether `-h` or `--help` is among the options.
 
     Example:
-        >>> asks_for_help(["a", "-h"]), asks_for_help(["a", "--", "-h"])
-        (True, False)
+      >>> from jaxlm.cli._arguments import asks_for_help
+      >>> asks_for_help(["a", "-h"]), asks_for_help(["a", "--", "-h"])
+      (True, False)
     """
-    options = arguments[: arguments.index(REST)] if REST in arguments else arguments
-    return any(one in HELP for one in options)
+    options = arguments[: arguments.index(END_OF_OPTIONS)] if END_OF_OPTIONS in arguments else arguments
+    return any(option in HELP for option in options)
 
 
 def without_help(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments without `-h` and `--help`, for what is looked at before the help is shown.
+    """Returns the arguments without `-h` and `--help`: they decide which help is shown.
 
     Example:
-        >>> without_help(["a.py", "--help"])
-        ['a.py']
+      >>> from jaxlm.cli._arguments import without_help
+      >>> without_help(["a.py", "--help"])
+      ['a.py']
     """
-    return [one for one in arguments if one not in HELP]
+    return [argument for argument in arguments if argument not in HELP]
 
 
 def nearest_option(name: str, names: Sequence[str]) -> str:
-    """Returns "; did you mean --run.steps?" for the option nearest to `name` in full or by its last word.
+    """Returns "; did you mean --run.steps?" for an unknown option; "" if no known option is like it.
+
+    It knows what other programs call an option, beginnings and parts of names, and typing errors.
+
+    Args:
+      name: the unknown option.
+      names: the known options, by their full names.
 
     Example:
-        >>> nearest_option("--stepz", ["--run.steps", "--data.paths"])
-        '; did you mean --run.steps?'
+      >>> from jaxlm.cli._arguments import nearest_option
+      >>> nearest_option("--stepz", ["--run.steps", "--data.paths"])
+      '; did you mean --run.steps?'
+      >>> nearest_option("--lr", ["--tokenizer.rows", "--optimizer.learning-rate"])
+      '; did you mean --optimizer.learning-rate?'
     """
-    by_word = {"--" + known.removeprefix("--").rpartition(".")[2]: known for known in names}
-    words = {**by_word, **{known: known for known in names}}
-    found = nearest(name, words)
-    return f"; did you mean {words[found]}?" if found else ""
+    word = name.lstrip("-").lower()
+    # Of several options with the same last word, the one with the fewest sections.
+    by_word = {_last_word(known): known for known in sorted(names, key=lambda known: -known.count("."))}
+    meant = SYNONYMS.get(word)
+    if meant in by_word:
+        return f"; did you mean {by_word[meant]}?"
+    if word in DEVICES:
+        return DEVICE_HINT
+    begins = [known for known in by_word if known.startswith(word)]
+    contains = [known for known in by_word if word in known.split("-")]
+    if len(word) >= FEWEST_LETTERS and (begins or contains):
+        return f"; did you mean {by_word[min(begins or contains, key=len)]}?"
+    words = {**{f"--{known}": full for known, full in by_word.items()}, **{known: known for known in names}}
+    similar = nearest_name(name, words)
+    return f"; did you mean {words[similar]}?" if similar else ""
+
+
+def _last_word(option: str) -> str:
+    return option.lstrip("-").rpartition(".")[2]
 
 
 def _spellings(
@@ -190,7 +262,7 @@ def _spellings(
 
 
 def _divided(argument: str, known: Mapping[str, Option]) -> tuple[str, str | None]:
-    """An option as it is spelled, and the value that is joined to it: by "=", or of "-n5" by nothing."""
+    """Returns the option as it is spelled, and the value that is joined to it, as in "--n=5" and "-n5"."""
     if not argument.startswith("--") and argument[:2] in known and argument[2:3] not in ("", "="):
         return argument[:2], argument[2:]
     spelling, equals, value = argument.partition("=")
@@ -200,21 +272,21 @@ def _divided(argument: str, known: Mapping[str, Option]) -> tuple[str, str | Non
 def _find(spelling: str, known: Mapping[str, Option], program: str) -> Option:
     if spelling in known:
         return known[spelling]
-    found = [one for one in known if one.endswith(f".{spelling[2:]}") and spelling.startswith("--")]
-    # An option of a section is meant before one of a record inside a section: --depth is the model's.
-    levels = [one.count(".") for one in found]
-    found = [one for one, level in zip(found, levels, strict=True) if level == min(levels)]
-    if len(found) > 1:
-        raise UsageError(f"{spelling} stands for several options: write {' or '.join(found)}")
-    if not found:
+    matches = [name for name in known if name.endswith(f".{spelling[2:]}") and spelling.startswith("--")]
+    # An option of a section goes before one of a record inside a section: --depth is the model's.
+    levels = [name.count(".") for name in matches]
+    matches = [name for name, level in zip(matches, levels, strict=True) if level == min(levels)]
+    if len(matches) > 1:
+        raise UsageError(f"{spelling} stands for several options: write {' or '.join(matches)}")
+    if not matches:
         near = nearest_option(spelling, list(known))
-        text = "; a text that begins so follows --" if " " in spelling else ""
+        text = "; write -- before a text that begins with a hyphen" if " " in spelling else ""
         raise UsageError(f"unknown option {spelling[:60]} (see {program} --help){near}{text}")
-    return known[found[0]]
+    return known[matches[0]]
 
 
 def _flag(spelling: str, option: Option, value: str | None, rest: Sequence[str]) -> tuple[str, ...]:
-    """What a flag is set to: its value, if it has one, is a word for true or false."""
+    """Returns the value of a flag; its argument, if it has one, is a word for true or false."""
     on, off = option.name, option.opposite
     remedy = f"write {on} or {off}" if off else f"write {on} or leave it out"
     if value is None:
@@ -222,7 +294,7 @@ def _flag(spelling: str, option: Option, value: str | None, rest: Sequence[str])
         if as_flag(following) is not None or following.lower() == "none":
             raise UsageError(
                 f"{spelling} takes no value: got {following!r} behind it; {remedy}, and a text before it or "
-                f"behind {REST}"
+                f"behind {END_OF_OPTIONS}"
             )
         return (str(option.sets),)
     word = as_flag(value) if option.sets else None
@@ -233,14 +305,20 @@ def _flag(spelling: str, option: Option, value: str | None, rest: Sequence[str])
 
 
 def _values(option: Option, value: str | None, rest: list[str], program: str) -> tuple[str, ...]:
-    """The values of an option, those that stand behind it taken from the rest."""
+    """Returns the values of an option, and removes them from the rest of the arguments."""
     taken = [] if value is None else [value]
     most = len(rest) if takes_many(option.hint) else 1
-    while value is None and rest and len(taken) < most and rest[0] != REST and not OPTION.match(rest[0]):
+    while (
+        value is None
+        and rest
+        and len(taken) < most
+        and rest[0] != END_OF_OPTIONS
+        and not OPTION.match(rest[0])
+    ):
         taken.append(rest.pop(0))
     if not taken:
         raise UsageError(f"{option.name} needs a value; see {program} --help")
     try:
-        return tuple(checked_value(option.name, option.hint, one) for one in taken)
+        return tuple(checked_value(option.name, option.hint, text) for text in taken)
     except UsageError as error:
         raise UsageError(f"{error}; see {program} --help") from None

@@ -1,4 +1,4 @@
-"""Which of a cluster's processes this one is, without being tied to the others."""
+"""The number of this process among those of a cluster, found without depending on the others."""
 
 import json
 import os
@@ -7,8 +7,8 @@ import sys
 
 from jaxlm.cli._failures import UsageError
 
-# Whoever stays in JAX's coordination service waits for the others when it ends, and is ended when one of them
-# dies. So a child joins, looks, and leaves, and nothing of it is in this process.
+# A process in JAX's coordination service waits for the others at its end, and is ended if one of them dies.
+# So a child process joins the service, prints its number, and leaves; this process never joins.
 CLUSTER_SCRIPT = """
 import json, jax
 jax.distributed.initialize()
@@ -19,27 +19,27 @@ print(json.dumps(found))
 
 
 def cluster_shard() -> tuple[int, int]:
-    """Returns (i, n): this is the i-th, from 1, of the n processes that `jax.distributed` finds.
+    """Returns (i, n): this process is the i-th, from 1, of the n processes that `jax.distributed` finds.
 
-    Takes to itself the GPUs that JAX gives each process of one machine. The processes find each other at the
-    start, and from then on none waits for another or notices when it is gone.
+    Restricts this process to its share of the machine's GPUs, as JAX divides them. The processes need each
+    other at the start alone: later none waits for another or notices its end.
 
     Raises:
-        UsageError: if there is no cluster, or not all of its processes come.
+      UsageError: if there is no cluster, or not all of its processes arrive.
     """
     import jax
 
     command = [sys.executable, "-c", CLUSTER_SCRIPT]
-    # The devices are this process's: the child looks for none.
+    # The devices are for this process: the child must not open them.
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    looked = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if looked.returncode:
-        said = [line for line in looked.stderr.splitlines() if line.strip()]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if child.returncode:
+        lines = [line for line in child.stderr.splitlines() if line.strip()]
         raise UsageError(
             f"--distributed: jax.distributed found no cluster (Slurm, Kubernetes, MPI, TPU): "
-            f"{said[-1][:300] if said else f'exit {looked.returncode}'}; name the shard instead, --shard i/n"
+            f"{lines[-1][:300] if lines else f'exit {child.returncode}'}; name the shard instead, --shard i/n"
         )
-    index, count, gpus = json.loads(looked.stdout.splitlines()[-1])
+    index, count, gpus = json.loads(child.stdout.splitlines()[-1])
     for name in ("jax_cuda_visible_devices", "jax_rocm_visible_devices"):
         jax.config.update(name, gpus)
     return index + 1, count

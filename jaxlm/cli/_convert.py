@@ -14,16 +14,16 @@ from jaxlm.cli._options import parse
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Convert:
-    """Write a run's model as a folder that transformers opens, with the same logits, or a Hugging Face model
-    as a folder like a run's.
+    """Write a run's model as a Hugging Face folder, which transformers opens with the same logits, or a
+    Hugging Face model as a folder like a run's.
 
     Example: jaxlm convert runs/prose-1 prose-bert
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        out: the folder to write; missing or empty
-        dtype: what to keep parameters in; None: as in the run, and float32 of a Hugging Face folder
-        json: print one JSON object
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      out: the folder to write; missing or empty
+      dtype: type of the parameters; None: the run's, and float32 for a Hugging Face folder
+      json: print one JSON object
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]

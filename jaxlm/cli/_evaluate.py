@@ -13,11 +13,11 @@ import numpy as np
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxlm import corruption, data, pretrained, tokenizers, training
-from jaxlm.cli._evaluation_text import as_values, described, show_scores
+from jaxlm.cli._evaluation_text import as_values, counts_in_words, show_scores
 from jaxlm.cli._failures import UsageError, say
 from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
-from jaxlm.cli._runs import run_of
+from jaxlm.cli._runs import run_folder_of
 from jaxlm.devices import enable_compilation_cache
 
 LONGEST_ROW = 512
@@ -27,31 +27,31 @@ LONGEST_ROW = 512
 class Evaluate:
     """Show the loss, perplexity, accuracy and calibration of a model, beside those of a unigram baseline.
 
-    What is masked, or taken out of texts for a decoder to write, is the same at every call. Of a causal model
-    bits per byte are shown too, beside those of zlib and xz. Without CORPUS it is the test split that the run
-    held out.
+    Masks, and the spans that an encoder-decoder has to write, are the same at every call. For a causal model
+    bits per byte are shown too, beside those of zlib and xz. Without CORPUS the run's own held-out test split
+    is used.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, a checkpoint of one (RUN@best, RUN@last, RUN@STEP), or a
-            Hugging Face folder or name, which need a CORPUS
-        corpus: files, folders or globs
-        format: how to read every file; None takes it from each ending
-        document: of a text file, whether a line or the whole file is one document; None: a line
-        field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text
-        max_document: the most bytes of a document of CORPUS, decompressed (of JSONL and CSV, of a line);
-            None: 67,108,864
-        batch_size: rows of a batch
-        noisy: corrupt what is read as in training, which of a masked LM it always is
-        row_length: tokens of a row, and of the pieces of longer texts; None: as in the run, and at most 512
-            of another model
-        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
-            Face folder
-        json: print one JSON object
+      model: a run folder that jaxlm train wrote, a checkpoint of one (RUN@best, RUN@last, RUN@STEP), or a
+        Hugging Face folder or name, which need a CORPUS
+      corpus: files, folders or globs
+      format: how to read every file; None takes it from each ending
+      document: of a text file, whether a line or the whole file is one document; None: a line
+      field: the JSONL field or the column (CSV, Parquet) with the text; None: text
+      max_document: the most bytes of a document of CORPUS, decompressed (of JSONL and CSV, of a line); None:
+        67,108,864
+      batch_size: rows of a batch
+      noisy: corrupt the texts as in training; a masked LM's always are
+      row_length: tokens of a row, and of the pieces of longer texts; None: the run's, and for another model
+        at most 512
+      dtype: type of the parameters and of the computation; None: the run's, and float32 for a Hugging Face
+        folder
+      json: print one JSON object
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
     corpus: Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS")] = ()
-    format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
+    format: data.Format | None = None
     document: Literal["line", "file"] | None = None
     field: str | None = None
     max_document: int | None = None
@@ -63,25 +63,32 @@ class Evaluate:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
     options = parse(Evaluate, arguments, program="jaxlm evaluate")
     _check(options)
     folder = model_folder(options.model)
     enable_compilation_cache()
     loaded = open_model(str(folder), dtype=options.dtype)
-    if loaded.kind.encoder and not tokenizers.sentinel_ids(loaded.tokenizer):
+    if loaded.kind.encoder and not tokenizers.sentinel_ids(loaded.text_tokenizer):
         raise UsageError(
-            f"{options.model} was not trained on spans, which evaluate takes out of texts: its tokenizer has "
-            "no <extra_id_0>; see what it writes: jaxlm generate"
+            f"{options.model} was not trained to fill in spans, which is what evaluate scores: its tokenizer "
+            "has no <extra_id_0>; see what it writes: jaxlm generate"
         )
-    run_folder = run_of(folder)
+    run_folder = run_folder_of(folder)
     experiment = _experiment(folder, run_folder, loaded, options)
     own = _own_data(run_folder, experiment, needed=not options.corpus)
     with _records(options, loaded, own, experiment) as cache:
         scores = training.evaluate(
             loaded.model,
             loaded.params,
-            loaded.tokenizer,
+            loaded.text_tokenizer,
             cache,
             objective=experiment.objective,
             noise=_noise(run_folder, experiment, noisy=options.noisy),
@@ -92,43 +99,43 @@ def run(arguments: Sequence[str]) -> int:
             log_unigrams=_log_unigrams(loaded, own),
         )
     if scores is None:
-        raise UsageError("nothing was scored: the corpus has no token that may be")
+        raise UsageError("nothing was scored: no token of the corpus can be predicted")
     name = " ".join(options.corpus) or "its own test split"
     if options.json:
         print(json.dumps({"model": options.model, "corpus": name, **as_values(scores)}))
     else:
-        print(f"{options.model} on {name}: {described(scores, loaded.kind)}")
+        print(f"{options.model} on {name}: {counts_in_words(scores, loaded.kind)}")
         show_scores(scores, experiment, is_own=not options.corpus)
     return 0
 
 
 def _check(options: Evaluate) -> None:
-    """Refuses numbers out of range, and options that would change nothing."""
+    """Raises `UsageError` for numbers out of range and options that would change nothing."""
     for name in ("batch_size", "row_length", "max_document"):
         value, option = getattr(options, name), f"--{name.replace('_', '-')}"
         if value is not None and not 1 <= value < 2**31:
             raise UsageError(f"{option} is at least 1{' and below 2**31' * (value > 0)}, got {value}")
     for name in ("format", "document", "field", "max_document"):
         if getattr(options, name) is not None and not options.corpus:
-            raise UsageError(f"--{name.replace('_', '-')} is of a CORPUS: name one, or leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} is for a CORPUS: name one, or leave it out")
 
 
 def _experiment(
     folder: Path, run_folder: Path | None, loaded: pretrained.Loaded, options: Evaluate
 ) -> training.Experiment:
-    """The run's experiment, or what stands in for it: the default, with the model's rows."""
+    """Returns the run's experiment; for another model a default one, with rows that the model can read."""
     if run_folder is not None:
         experiment = training.load_experiment(run_folder)
     elif not options.corpus:
-        raise UsageError(f"CORPUS is missing: {options.model} is no run of its own with a held-out split")
+        raise UsageError(f"CORPUS is missing: {options.model} is no run, so that it has no held-out split")
     else:
         rows = data.DataConfig(row_length=min(LONGEST_ROW, loaded.config.max_length))
         objective = training.objective_of(loaded.kind)
         if objective is None:
             raise UsageError(f"{options.model} is a {loaded.kind.name}, which no objective of jaxlm trains")
-        kept = dataclasses.replace(loaded.config, param_dtype="float32")
-        kind = tokenizers.TokenizerConfig(path=str(folder))
-        experiment = training.Experiment(objective=objective, data=rows, tokenizer=kind, model=kept)
+        model = dataclasses.replace(loaded.config, param_dtype="float32")
+        tokenizer = tokenizers.TokenizerConfig(path=str(folder))
+        experiment = training.Experiment(objective=objective, data=rows, tokenizer=tokenizer, model=model)
     if options.row_length is None:
         return experiment
     rows = dataclasses.replace(experiment.data, row_length=options.row_length)
@@ -136,38 +143,39 @@ def _experiment(
 
 
 def _frame(loaded: pretrained.Loaded) -> tokenizers.Frame:
-    """What stands around a record, as in training."""
+    """Returns the ids around a record, as in training."""
     reader = "text" if loaded.kind.encoder else "training"
-    return tokenizers.text_frame(loaded.tokenizer, reader, loaded.frame)
+    return tokenizers.text_frame(loaded.text_tokenizer, reader, loaded.frame)
 
 
 def _noise(
     run_folder: Path | None, experiment: training.Experiment, *, noisy: bool
 ) -> corruption.NoiseConfig | None:
-    """Returns how what the model reads is corrupted; None reads clean text."""
+    """Returns the corruption of the texts that the model reads; None: they are read as they are."""
     noise = experiment.resolved_input_noise
-    if experiment.objective.noise_rate:
+    if experiment.resolved_objective.noise_rate:
         return noise
     is_known = run_folder is not None
     if noisy and (not is_known or (noise.schedule == "constant" and not noise.rate)):
-        why = "read clean text" if is_known else "is no run of its own"
-        raise UsageError(f"--noisy corrupts as in training, and this model {why}: leave it out")
+        why = "was trained on texts as they are" if is_known else "is no run"
+        raise UsageError(f"--noisy corrupts as in training, but this model {why}: leave it out")
     return noise if noisy else None
 
 
 def _own_data(
     run_folder: Path | None, experiment: training.Experiment, *, needed: bool
 ) -> data.PreparedCorpus | None:
-    """Returns what the run was trained on; None where that is gone or changed, and not needed."""
+    """Returns the corpus of the run; None if it is gone or changed, and not needed."""
     if run_folder is None:
         return None
-    kept = tokenizers.TokenizerConfig(path=str(run_folder / "tokenizer.json"))
+    tokenizer = tokenizers.TokenizerConfig(path=str(run_folder / "tokenizer.json"))
     try:
-        prepared = data.prepare(experiment.data, kept, ends=experiment.ends)
-        known = {one.meta.get("data") for one in training.checkpoints(run_folder / "checkpoints")} - {None}
+        prepared = data.prepare(experiment.data, tokenizer, ends=experiment.ends)
+        checkpoints = training.checkpoints(run_folder / "checkpoints")
+        known = {checkpoint.meta.get("data") for checkpoint in checkpoints} - {None}
         if known and prepared.fingerprint not in known:
             raise UsageError(
-                f"the corpus is not what it was when {os.path.relpath(run_folder)} was trained: name one as "
+                f"the corpus has changed since {os.path.relpath(run_folder)} was trained on it: name one as "
                 "CORPUS"
             )
         return prepared
@@ -186,35 +194,37 @@ def _records(
     experiment: training.Experiment,
 ) -> Iterator[data.TokenCache]:
     """Opens the records to evaluate on: the corpus asked for, or the run's own test split."""
-    if not options.corpus:
+    if not options.corpus and own is not None:
         yield own.caches["test"]
         return
-    if experiment.objective.labels:
+    if experiment.resolved_objective.labels:
         raise UsageError(
             "a model of labels is evaluated on its own test split: leave CORPUS out "
             "(labels of another corpus are read by jaxlm.training.evaluate)"
         )
 
     def records() -> Iterator[data.Record]:
-        return data.open_source(
+        records = data.open_source(
             options.corpus,
             options.format,
             document=options.document or "line",
             field="text" if options.field is None else options.field,
             max_document=options.max_document or data.MAX_DOCUMENT,
         )
+        return (record for record in records if isinstance(record, data.Record))
 
     with tempfile.TemporaryDirectory(prefix="jaxlm-") as folder:
         ends = _frame(loaded)
-        cache = data.build_cache(records, loaded.tokenizer, folder, source_fingerprint="corpus", ends=ends)
+        tokenizer = loaded.text_tokenizer
+        cache = data.build_cache(records, tokenizer, folder, source_fingerprint="corpus", ends=ends)
         if not len(cache):
             raise UsageError(f"the corpus is empty: {' '.join(options.corpus)} holds no record with text")
         yield cache
 
 
 def _log_unigrams(loaded: pretrained.Loaded, own: data.PreparedCorpus | None) -> np.ndarray | None:
-    """Returns the baseline's log-probabilities; None without training data, and where no tokens are asked."""
+    """Returns the baseline's log-probabilities; None without training data, or if no tokens are predicted."""
     if own is None or loaded.kind.question is None:
         return None
-    special = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
+    special = tokenizers.special_mask(loaded.text_tokenizer, loaded.config.vocab_size)
     return training.unigram_log_probs(own.caches["train"], special, unless_seen=loaded.kind.causal)

@@ -1,20 +1,26 @@
-"""Scores of a model as a person or a program reads them."""
+"""The scores of an evaluation, for a person or a program."""
 
 import math
 from typing import Any
 
 from jaxlm import data, models, reports, training
-from jaxlm.cli._output import show
+from jaxlm.cli._output import finite_or_none, show
 
 AnyEvaluation = training.Evaluation | training.SequenceEvaluation
 
 
-def described(scores: AnyEvaluation, kind: models.ModelKind) -> str:
-    """Returns what was scored, in words.
+def counts_in_words(scores: AnyEvaluation, kind: models.ModelKind) -> str:
+    """Returns in words how much was scored.
+
+    Args:
+      scores: of an evaluation.
+      kind: of the model.
 
     Example:
-        >>> described(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
-        '300 records of 9,000 tokens'
+      >>> from jaxlm import models, training
+      >>> from jaxlm.cli._evaluation_text import counts_in_words
+      >>> counts_in_words(training.SequenceEvaluation(0.5, float("nan"), 300, 9000), models.REGRESSION)
+      '300 records of 9,000 tokens'
     """
     if isinstance(scores, training.SequenceEvaluation):
         return f"{scores.records:,} records of {scores.tokens:,} tokens"
@@ -27,12 +33,12 @@ def described(scores: AnyEvaluation, kind: models.ModelKind) -> str:
 
 
 def show_scores(scores: AnyEvaluation, experiment: training.Experiment, *, is_own: bool = True) -> None:
-    """Prints the table of scores, and beside bits per byte what compressors make of the same text.
+    """Prints the table of scores; with bits per byte, also those of general compressors for the same text.
 
     Args:
-        scores: of an evaluation.
-        experiment: of the model.
-        is_own: whether the scores are those of the experiment's own test split.
+      scores: of an evaluation.
+      experiment: of the model.
+      is_own: whether the scores are those of the experiment's own test split.
     """
     show(reports.evaluation_table(scores))
     if isinstance(scores, training.SequenceEvaluation):
@@ -50,15 +56,5 @@ def as_values(scores: AnyEvaluation) -> dict[str, Any]:
     """Returns scores as JSON values: what is not finite is None, levels are objects."""
     values = scores._asdict()
     levels = values.pop("by_level", ())
-    found = finite(values)
-    return found | {"by_level": [finite(level._asdict()) for level in levels]} if levels else found
-
-
-def finite(values: dict[str, float | int]) -> dict[str, float | int | None]:
-    """Returns values for JSON, which has no NaN and no infinity: None in their place.
-
-    Example:
-        >>> finite({"loss": 1.5, "unigram": float("nan")})
-        {'loss': 1.5, 'unigram': None}
-    """
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    found = finite_or_none(values)
+    return found | {"by_level": [finite_or_none(level._asdict()) for level in levels]} if levels else found

@@ -17,12 +17,12 @@ FUNCTION, REPORT = "get_experiment", "report"
 
 
 class NamedExperiment(NamedTuple):
-    """An experiment.
+    """An experiment and its name.
 
     Attributes:
-        name: what its runs go by.
-        experiment: the configs.
-        report: what its file has to say of a finished run: a function of the run's folder to a text.
+      name: the beginning of its runs' names.
+      experiment: the configs.
+      report: the `report` function of its file, from a finished run's folder to a text; None: there is none.
     """
 
     name: str
@@ -34,15 +34,15 @@ def open_experiment(argument: str | None) -> NamedExperiment:
     """Returns the experiment that the command line names.
 
     Args:
-        argument: a Python file; a folder that holds `config.py`; the name of such a folder under
-            ./experiments, where a hyphen stands for an underscore and its first words are enough if no other
-            begins with them; None: the default, this Python's own bytecode.
+      argument: a Python file; a folder that holds `config.py`; or the name of such a folder under
+        ./experiments, with hyphens or underscores, of which the first words are enough if they are unique.
+        None: the default experiment, this Python's own bytecode.
 
     Returns:
-        Its name, the `Experiment` that its `get_experiment()` returns, and its `report` if it defines one.
+      Its name, the `Experiment` that its `get_experiment()` returns, and its `report`, if it defines one.
 
     Raises:
-        UsageError: if there is none, or the file does not give an `Experiment`.
+      UsageError: if there is none, or its `get_experiment()` returns no `Experiment`.
     """
     if argument is None:
         return NamedExperiment("bytecode", training.Experiment())
@@ -55,8 +55,11 @@ def open_experiment(argument: str | None) -> NamedExperiment:
 def find_experiment(argument: str) -> Path:
     """Returns the Python file of an experiment.
 
+    Args:
+      argument: a file, a folder or a name, as in `open_experiment`.
+
     Raises:
-        UsageError: if there is none; the message lists the experiments that are there.
+      UsageError: if there is none; the message lists the experiments in ./experiments.
     """
     path = Path(argument)
     folder = FOLDER / argument.replace("-", "_")
@@ -78,10 +81,10 @@ def find_experiment(argument: str) -> Path:
 
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"jaxlm_experiment_{path.stem}", path)
-    if spec is None:
+    if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file; an experiment defines {FUNCTION}()")
     module = importlib.util.module_from_spec(spec)
-    # The files beside an experiment are its own: it may import them.
+    # An experiment may import the files beside it.
     folder = str(path.parent.resolve())
     if folder not in sys.path:
         sys.path.append(folder)
@@ -108,7 +111,7 @@ def _called(path: Path, module: ModuleType) -> training.Experiment:
 
 
 def _where(path: Path, error: Exception) -> str:
-    """Returns "file:line" of the experiment's own line that an error came from."""
+    """Returns "file:line" of the last line of the experiment's file that an error passed through."""
     if isinstance(error, SyntaxError):
         return f"{path}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""What went wrong, as an exit code and one line."""
+"""The exit code and the line that an error becomes."""
 
 import codecs
 import contextlib
@@ -12,13 +12,13 @@ from pathlib import Path
 from jaxlm import io
 from jaxlm.errors import JaxlmError, WorkError
 
-# Commands take it from here, with what else they need to say what is wrong.
+# Re-exported: commands take the class and the functions that print errors from one place.
 from jaxlm.errors import UsageError as UsageError
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
 PACKAGE = str(Path(__file__).parents[1])
-# What a request may be wrong about, of the files that it names; all else about them is work that failed.
+# Errors of a path that the request names, which are the request's mistake; all others are work that failed.
 PATH_ERRNOS = (
     errno.ENOENT,
     errno.ENOTDIR,
@@ -27,7 +27,7 @@ PATH_ERRNOS = (
     errno.ENAMETOOLONG,
     errno.ELOOP,
 )
-# What the system may lack, whatever it was asked for: no mistake of jaxlm, nor of the request.
+# The system lacks a resource: neither jaxlm's mistake nor the request's.
 RESOURCE_ERRNOS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -39,7 +39,7 @@ RESOURCE_ERRNOS = (
     errno.EMFILE,
     errno.ENFILE,
 )
-# What to do about a file that cannot be written, by the system's number.
+# Why a file cannot be written, and the remedy, by the system's error number.
 REMEDIES = {
     errno.ENOSPC: ("no room left on disk: {path}", "free some"),
     errno.EDQUOT: ("no room left on disk: {path}", "free some"),
@@ -50,8 +50,8 @@ REMEDIES = {
     errno.EIO: ("{path} cannot be written, the disk reports an input/output error", "look after the disk"),
     errno.ENOENT: ("{path} cannot be written, its folder is gone", "bring it back, or name another folder"),
 }
-SAME = "call the same again"
-# What is there already, and how each command goes on, after a write that failed or a lack of memory.
+RERUN_HINT = "run the same command again"
+# What is saved already, and how each command goes on, after a failed write or a lack of memory.
 RESUME_HINTS = {
     "train": ("", "go on with --resume"),
     "score": ("the parts that are written stay: ", "the same command goes on"),
@@ -67,18 +67,19 @@ LONGEST_LINE, LONGEST_WORD = 2000, 300
 
 def say(program: str, line: str) -> None:
     """Writes `program: line` to stderr, brought to a single line that can be read."""
-    # Where stderr is closed or full there is nobody to be told.
+    # If stderr is closed or full, nobody can be told.
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
             print(f"{program}: {shorten_line(line)}", file=sys.stderr, flush=True)
 
 
 def shorten_line(line: str) -> str:
-    """Returns a text on a line, without the middle of words and of lines that nobody would read to their end.
+    """Returns a text on one line, without the middle of a word or a line that is too long to be read.
 
     Example:
-        >>> shorten_line("two\\nlines"), len(shorten_line("a tensor called " + "x" * 70_000))
-        ('two lines', 316)
+      >>> from jaxlm.cli._failures import shorten_line
+      >>> shorten_line("two\\nlines"), len(shorten_line("a tensor called " + "x" * 70_000))
+      ('two lines', 316)
     """
     words = [_cut(word, LONGEST_WORD) for word in line.split()]
     return _cut(" ".join(words), LONGEST_LINE)
@@ -91,47 +92,60 @@ def _cut(text: str, longest: int) -> str:
     return f"{text[: longest - 3 - end]}...{text[-end:]}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name nearest to `name`; None where none is near.
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that is most similar to `name`; None if none is similar.
+
+    Args:
+      name: a name that is not known.
+      known: the known names.
 
     Example:
-        >>> nearest("evalute", ["train", "evaluate"])
-        'evaluate'
+      >>> from jaxlm.cli._failures import nearest_name
+      >>> nearest_name("evalute", ["train", "evaluate"])
+      'evaluate'
     """
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.55)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns "; did you mean X?" for the known name nearest to `name`, or nothing where none is near.
+    """Returns "; did you mean X?" with the known name most similar to `name`; "" if none is similar.
+
+    Args:
+      name: a name that is not known.
+      known: the known names.
 
     Example:
-        >>> did_you_mean("evalute", ["train", "evaluate"]), did_you_mean("zzz", ["train"])
-        ("; did you mean 'evaluate'?", '')
+      >>> from jaxlm.cli._failures import did_you_mean
+      >>> did_you_mean("evalute", ["train", "evaluate"]), did_you_mean("zzz", ["train"])
+      ("; did you mean 'evaluate'?", '')
     """
-    found = nearest(name, known)
-    return f"; did you mean {found!r}?" if found else ""
+    similar = nearest_name(name, known)
+    return f"; did you mean {similar!r}?" if similar else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an error says that the computer's or a device's memory is exhausted."""
+    """Returns whether an error means that the memory of the computer or a device is exhausted."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def describe(error: Exception, command: str = "") -> tuple[int, str]:
-    """Returns the exit code of an error and its line.
+def exit_code_and_line(error: Exception, command: str = "") -> tuple[int, str]:
+    """Returns the exit code of an error and the line that is printed for it.
 
-    The class alone decides. A `JaxlmError` is a request refused, in words meant for the user (2); so is an
-    `io.ReadError` or `io.WriteError` of a path that is missing or cannot be. A file that cannot be written or
-    read, for want of room, of permission or of a disk that works, and a `WorkError`, are work that failed
-    (1). Every other error is a bug of jaxlm, an `OSError` that no door has told about among them: a failure
-    (1) whose line names the file and the line that raised it.
+    The class of the error decides:
+
+    - 2 for a `JaxlmError`, a refused request, whose message is meant for the user; and for an `io.ReadError`
+      or `io.WriteError` of a path that is missing or impossible.
+    - 1 for a `WorkError`, and for a file that cannot be read or written because the disk is full or broken or
+      permission is missing.
+    - 1 for every other error, which is a bug of jaxlm, an `OSError` that no door has turned into a
+      `JaxlmError` included. The line names the file and the line that raised it.
 
     Args:
-        error: what was caught.
-        command: whose it is, which decides what helps.
+      error: the caught error.
+      command: the command, which decides the remedy.
 
     Returns:
-        The exit code and the line.
+      The exit code and the line.
     """
     if isinstance(error, OSError) and (
         error.errno in RESOURCE_ERRNOS or (isinstance(error, JaxlmError) and error.errno)
@@ -140,28 +154,28 @@ def describe(error: Exception, command: str = "") -> tuple[int, str]:
     if isinstance(error, (WorkError, io.WriteError)):
         return FAILED, str(error)
     if isinstance(error, JaxlmError):
-        return WRONG, str(error)
+        return USAGE_ERROR, str(error)
     if isinstance(error, UnicodeEncodeError) and _is_of_output(error):
-        told = f"the standard output is {error.encoding} and cannot write {error.object[error.start]!a}"
-        return FAILED, f"{told}: set PYTHONIOENCODING=utf-8"
+        letter = f"{error.object[error.start]!a}"
+        return FAILED, f"stdout is {error.encoding} and cannot write {letter}: set PYTHONIOENCODING=utf-8"
     if is_out_of_memory(error):
         return (
             FAILED,
-            f"out of memory: {MEMORY_HINTS.get(command, 'take less text at once, or a smaller model')}",
+            f"out of memory: {MEMORY_HINTS.get(command, 'read less text at once, or take a smaller model')}",
         )
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    # Of a library's error it helps to know which call of ours met it.
+    # For an error in a library, the line of jaxlm that called it is named, too.
     ours = [frame for frame in frames if frame.filename.startswith(PACKAGE)]
     if ours and ours[-1] is not frames[-1]:
         where += f", called at {Path(ours[-1].filename).relative_to(PACKAGE)}:{ours[-1].lineno}"
     text = _cut(" ".join(str(error).split()), 300)
-    told = f"failed{where}, a bug: {type(error).__name__}: {text}"
-    return FAILED, f"{told} (JAXLM_TRACEBACK=1 shows the traceback)"
+    line = f"failed{where}, a bug: {type(error).__name__}: {text}"
+    return FAILED, f"{line} (JAXLM_TRACEBACK=1 shows the traceback)"
 
 
 def _is_of_output(error: UnicodeEncodeError) -> bool:
-    """Whether it is the terminal, or what stands for it, that has no such character."""
+    """Returns whether it is the encoding of stdout or stderr that lacks the character."""
     names = {getattr(stream, "encoding", None) or "" for stream in (sys.stdout, sys.stderr)}
     known = {codecs.lookup(name).name for name in names if name} - {"utf-8"}
     return codecs.lookup(error.encoding).name in known
@@ -169,16 +183,17 @@ def _is_of_output(error: UnicodeEncodeError) -> bool:
 
 def _describe_os_error(error: OSError, command: str) -> tuple[int, str]:
     is_written = isinstance(error, io.WriteError)
-    kept, again = RESUME_HINTS.get(command, ("", SAME))
-    # Where the command knows better, it has left a note.
+    saved, again = RESUME_HINTS.get(command, ("", RERUN_HINT))
+    # A command that knows a better hint has added it as a note.
     again = getattr(error, "__notes__", [again])[0]
-    # Of these, only a write tells.
+    # These error numbers come from writing alone.
     if is_written or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         path = error.filename
-        what, remedy = REMEDIES.get(error.errno, (f"{{path}} cannot be written ({error.strerror})", ""))
-        # A write that knows no name is that of a file already open, which is mostly stdout.
-        said = what.format(path=path) if path else what.replace(": {path}", "").format(path="a file")
-        code = WRONG if error.errno in PATH_ERRNOS and error.errno != errno.ENOENT else FAILED
-        return code, f"{said}; {kept}{remedy and f'{remedy}, then '}{again}"
+        unknown = (f"{{path}} cannot be written ({error.strerror})", "")
+        reason, remedy = unknown if error.errno is None else REMEDIES.get(error.errno, unknown)
+        # A write without a path is one into an open file, mostly stdout.
+        line = reason.format(path=path) if path else reason.replace(": {path}", "").format(path="a file")
+        code = USAGE_ERROR if error.errno in PATH_ERRNOS and error.errno != errno.ENOENT else FAILED
+        return code, f"{line}; {saved}{remedy and f'{remedy}, then '}{again}"
     where = f": {error.filename}" if error.filename is not None else ""
-    return WRONG if error.errno in PATH_ERRNOS else FAILED, f"{error.strerror or error}{where}"
+    return USAGE_ERROR if error.errno in PATH_ERRNOS else FAILED, f"{error.strerror or error}{where}"

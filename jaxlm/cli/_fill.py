@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxlm import decoding, pretrained, reports
-from jaxlm.cli._failures import UsageError, say
-from jaxlm.cli._inputs import stdin_lines
+from jaxlm import decoding, reports
+from jaxlm.cli._failures import UsageError
+from jaxlm.cli._inputs import stdin_lines, warn_of_unknown
 from jaxlm.cli._models import DType, open_model
 from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
@@ -22,16 +22,16 @@ class Fill:
 
     Example: jaxlm fill runs/bytecode-1 "LOAD_FAST self [NEXT] LOAD_ATTR [MASK]"
 
-    Special tokens are never predicted: probabilities are among the tokens that may stand at a mask.
+    Special tokens are never predicted: the probabilities are over the other tokens.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        text: one text or several, the mask token where a token is missing; - reads a text a line from stdin
-        top_k: how many tokens to show at each mask
-        method: all masks at once, or one after the other, the most confident first
-        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
-            Face folder
-        json: print one JSON object a line, one for each text
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      text: one text or several, with the mask token for each missing token; - reads a text a line from stdin
+      top_k: how many tokens to show at each mask
+      method: all masks at once, or one after the other, the most confident first
+      dtype: type of the parameters and of the computation; None: the run's, and float32 for a Hugging Face
+        folder
+      json: print one JSON object a line, one for each text
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
@@ -43,7 +43,14 @@ class Fill:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
     options = parse(Fill, arguments, program="jaxlm fill")
     if options.top_k < 1:
         raise UsageError(f"--top-k is at least 1, got {options.top_k}")
@@ -56,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
             f"{options.model} fills no masks: it was trained as {loaded.kind.name}; "
             f"name a masked LM's folder{other}"
         )
-    _warn_of_unknown(loaded, texts)
+    warn_of_unknown("jaxlm fill", loaded, texts)
     results = decoding.fill_batch(loaded, texts, top_k=options.top_k, method=options.method)
     for filled in results:
         if options.json:
@@ -73,8 +80,8 @@ def filled_as_json(filled: decoding.FilledText) -> dict[str, Any]:
         "text": filled.text,
         "tokens": filled.tokens.tolist(),
         "predictions": [
-            {"position": one.position, "candidates": [candidate._asdict() for candidate in one.candidates]}
-            for one in filled.predictions
+            {"position": mask.position, "candidates": [candidate._asdict() for candidate in mask.candidates]}
+            for mask in filled.predictions
         ],
     }
 
@@ -84,12 +91,5 @@ def _texts(given: tuple[str, ...]) -> list[str]:
         raise UsageError('TEXT is missing: jaxlm fill MODEL "a text with a [MASK]"')
     texts = list(stdin_lines()) if given == ("-",) else list(given)
     if not texts:
-        raise UsageError("stdin held no text: write one a line, the mask token where a token is missing")
+        raise UsageError("stdin held no text: write one a line, with the mask token for each missing token")
     return texts
-
-
-def _warn_of_unknown(loaded: pretrained.Loaded, texts: list[str]) -> None:
-    unknown = loaded.tokenizer.specials.unk
-    if unknown is not None and any(unknown in loaded.tokenizer.encode(text) for text in texts):
-        read_as = loaded.tokenizer.token(unknown)
-        say("jaxlm fill", f"warning: parts of the text are not in the vocabulary and read as {read_as}")

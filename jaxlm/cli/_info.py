@@ -1,4 +1,4 @@
-"""`jaxlm info MODEL`: what a model's folder holds."""
+"""`jaxlm info MODEL`: the contents of a model's folder."""
 
 import dataclasses
 import json
@@ -18,20 +18,20 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from jaxlm import io, models, pretrained, tokenizers, training
 from jaxlm.cli._models import CONFIG_FILE, WEIGHTS, model_folder
 from jaxlm.cli._options import parse
-from jaxlm.cli._output import show
-from jaxlm.cli._runs import run_of
+from jaxlm.cli._output import LINE_WIDTH, show
+from jaxlm.cli._runs import run_folder_of
 
 HEADLESS = "a body without a head (hidden states; a new head: jaxlm train --init)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Info:
-    """Show what a model's folder holds: parameters, config, tokenizer, how far training came, last scores.
+    """Show the contents of a model's folder: parameters, config, tokenizer, steps trained, last scores.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, finished or not, a Hugging Face folder or name, or the
-            folder of an ensemble
-        json: print one JSON object
+      model: a run folder that jaxlm train wrote, finished or not, a Hugging Face folder or name, or the
+        folder of an ensemble
+      json: print one JSON object
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
@@ -45,29 +45,29 @@ def run(arguments: Sequence[str]) -> int:
     members = [] if (folder / CONFIG_FILE).exists() else pretrained.member_folders(folder)
     if not (folder / "experiment.json").exists() and not members:
         folder = model_folder(options.model)
-    found = describe_ensemble(folder, members) if members else describe_folder(folder)
+    described = describe_ensemble(folder, members) if members else describe_folder(folder)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(described))
     else:
-        _show(found)
+        _show(described)
     return 0
 
 
 def describe_folder(folder: Path) -> dict[str, Any]:
-    """Returns what a folder holds, as JSON values; what it does not hold is None or empty.
+    """Returns the contents of a folder as JSON values; what it does not have is None or empty.
 
     Args:
-        folder: of a run, finished or not, or of a model.
+      folder: of a run, finished or not, or of a model.
     """
-    is_begun = (folder / "experiment.json").exists() and not (folder / WEIGHTS).exists()
-    found = None if is_begun else pretrained.inspect(folder)
+    is_unfinished = (folder / "experiment.json").exists() and not (folder / WEIGHTS).exists()
+    model = None if is_unfinished else pretrained.inspect(folder)
     return {
         "folder": str(folder),
-        "family": found and found.family,
-        "parameters": parameters_by_part(found.shapes) if found else {},
-        "stored": list(found.stored) if found else [],
-        "left_out": list(found.left_out) if found else [],
-        "config": found and _config(found),
+        "family": model and model.family,
+        "parameters": parameters_by_part(model.shapes) if model else {},
+        "stored": list(model.stored) if model else [],
+        "left_out": list(model.left_out) if model else [],
+        "config": model and _config(model),
         "tokenizer": _tokenizer(folder),
         "training": _training(folder),
         "checkpoint": _checkpoint(folder),
@@ -80,11 +80,11 @@ def describe_folder(folder: Path) -> dict[str, Any]:
 
 
 def describe_ensemble(folder: Path, members: Sequence[Path]) -> dict[str, Any]:
-    """Returns what an ensemble's folder holds: its members' folders, and what the first of them holds.
+    """Returns the contents of an ensemble's folder: its members' folders, and the contents of the first.
 
     Args:
-        folder: of the ensemble.
-        members: one a member.
+      folder: of the ensemble.
+      members: the members' folders.
     """
     return describe_folder(members[0]) | {
         "folder": str(folder),
@@ -93,11 +93,15 @@ def describe_ensemble(folder: Path, members: Sequence[Path]) -> dict[str, Any]:
 
 
 def parameters_by_part(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """Returns the number of parameters of each part of a model; the blocks together.
+    """Returns the number of parameters of each part of a model, that of all blocks together.
+
+    Args:
+      shapes: of the parameters, by name.
 
     Example:
-        >>> parameters_by_part({"body.block_00.mlp.up.kernel": (2, 3), "body.block_01.mlp.up.kernel": (2, 3)})
-        {'body.blocks': 12}
+      >>> from jaxlm.cli._info import parameters_by_part
+      >>> parameters_by_part({"body.block_00.mlp.up.kernel": (2, 3), "body.block_01.mlp.up.kernel": (2, 3)})
+      {'body.blocks': 12}
     """
     parts: Counter[str] = Counter()
     for name, shape in shapes.items():
@@ -126,72 +130,72 @@ def _training(folder: Path) -> dict[str, Any] | None:
     if not (folder / "experiment.json").exists():
         return None
     experiment = training.load_experiment(folder)
-    kept = training.checkpoints(folder / "checkpoints")
+    checkpoints = training.checkpoints(folder / "checkpoints")
     return {
         "steps": experiment.run.steps,
-        "step": max((one.step for one in kept), default=0),
+        "step": max((checkpoint.step for checkpoint in checkpoints), default=0),
         "finished": (folder / WEIGHTS).exists(),
         "checkpoints": [
-            {"step": one.step, "validation_loss": _number(one.meta.get("validation_loss"))} for one in kept
+            {"step": checkpoint.step, "validation_loss": _number(checkpoint.meta.get("validation_loss"))}
+            for checkpoint in checkpoints
         ],
         "experiment": experiment.to_dict(),
     }
 
 
 def _number(value: Any) -> float | None:
-    """A loss as it is shown; None where a file has something else in its place."""
+    """Returns a loss as it is shown; None if the file has no number there."""
     return float(value) if type(value) in (int, float) and abs(value) < 2**63 else None
 
 
 def _checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Of which run a checkpoint is, at which step, and its loss on the validation split."""
-    run_folder = run_of(folder)
+    """Returns the run of a checkpoint, its step and its validation loss; None for any other folder."""
+    run_folder = run_folder_of(folder)
     if run_folder is None or run_folder == Path(os.path.abspath(folder)):
         return None
     name = os.path.basename(os.path.abspath(folder))
-    found = [one for one in training.checkpoints(run_folder / "checkpoints") if one.folder.name == name]
-    losses = [_number(one.meta.get("validation_loss")) for one in found]
-    return (
-        {"run": str(folder.parent.parent), "step": int(name), "validation_loss": losses[0]} if found else None
-    )
+    for checkpoint in training.checkpoints(run_folder / "checkpoints"):
+        if checkpoint.folder.name == name:
+            loss = _number(checkpoint.meta.get("validation_loss"))
+            return {"run": str(folder.parent.parent), "step": int(name), "validation_loss": loss}
+    return None
 
 
-def _show(found: dict[str, Any]) -> None:
-    kind = [f"{found['family']}, a Hugging Face folder"] if found["family"] else []
-    kind += [HEADLESS] if found["config"] and found["config"]["objective"] == models.BODY_ALONE.name else []
-    print(found["folder"] + (f": {', '.join(kind)}" if kind else ""))
-    if found.get("members"):
-        print(f"an ensemble of {len(found['members'])} members, which jaxlm score reads together; of each:")
-    if found["training"]:
-        _show_training(found["folder"], found["training"])
-    if found["checkpoint"]:
-        run_folder, step, loss = found["checkpoint"].values()
-        told = "" if loss is None else f", held-out loss {loss:.3f} nats"
-        print(f"a checkpoint of {run_folder}, at step {step:,}{told}")
-    if found["tokenizer"]:
-        print(f"tokenizer: {found['tokenizer']['kind']}, {_ids(found)}")
-    if found["config"]:
-        # A record's kind is the value of the field that holds it.
-        values = io.flat_fields(found["config"]["model"])
-        told = {name.removesuffix(".kind"): value for name, value in values.items() if value is not None}
-        fields = (f"{name}={value}" for name, value in told.items())
-        print(textwrap.fill(f"model: {' '.join(fields)}", width=100, subsequent_indent="  "))
-    for split, line in found["metrics"].items():
+def _show(info: dict[str, Any]) -> None:
+    kind = [f"{info['family']}, a Hugging Face folder"] if info["family"] else []
+    kind += [HEADLESS] if info["config"] and info["config"]["objective"] == models.BODY_ALONE.name else []
+    print(info["folder"] + (f": {', '.join(kind)}" if kind else ""))
+    if info.get("members"):
+        print(f"an ensemble of {len(info['members'])} members, which jaxlm score reads together; of each:")
+    if info["training"]:
+        _show_training(info["folder"], info["training"])
+    if info["checkpoint"]:
+        run_folder, step, loss = info["checkpoint"].values()
+        held_out = "" if loss is None else f", held-out loss {loss:.3f} nats"
+        print(f"a checkpoint of {run_folder}, at step {step:,}{held_out}")
+    if info["tokenizer"]:
+        print(f"tokenizer: {info['tokenizer']['kind']}, {_ids(info)}")
+    if info["config"]:
+        # The kind of a record is shown as the value of the field that holds the record.
+        values = io.flat_fields(info["config"]["model"])
+        shown = {name.removesuffix(".kind"): value for name, value in values.items() if value is not None}
+        _print_filled(f"model: {' '.join(f'{name}={value}' for name, value in shown.items())}")
+    for split, line in info["metrics"].items():
         print(f"{split}: {_scores(line)} at step {line['step']}")
-    if found["stored"]:
-        print(f"stored as {', '.join(found['stored'])}")
-    if found["left_out"]:
-        print(f"left out, as no part of the model: {', '.join(found['left_out'])}")
-    total = sum(found["parameters"].values())
-    rows = [*found["parameters"].items(), *([("total", total)] if total else [])]
+    if info["stored"]:
+        print(f"stored as {', '.join(info['stored'])}")
+    if info["left_out"]:
+        _print_filled(f"not read, as no part of the model: {', '.join(info['left_out'])}")
+    total = sum(info["parameters"].values())
+    rows = [*info["parameters"].items(), *([("total", total)] if total else [])]
     _show_rows(("part", "parameters"), [(name, f"{count:,}") for name, count in rows])
-    _show_rows(("file", "bytes"), [(name, f"{size:,}") for name, size in found["files"].items()])
+    _show_rows(("file", "bytes"), [(name, f"{size:,}") for name, size in info["files"].items()])
 
 
-def _ids(found: dict[str, Any]) -> str:
-    """How many ids a tokenizer has, and how many rows stand for none of them, as in padded embeddings."""
-    ids = found["tokenizer"]["vocab_size"]
-    rows = found["config"]["model"]["vocab_size"] if found["config"] else None
+def _ids(info: dict[str, Any]) -> str:
+    """Returns how many ids a tokenizer has, and how many rows the embedding has, if those are more."""
+    ids = info["tokenizer"]["vocab_size"]
+    rows = info["config"]["model"]["vocab_size"] if info["config"] else None
     return f"{ids:,} ids" + (f" (the embedding has {rows:,} rows)" if rows and rows > ids else "")
 
 
@@ -200,11 +204,18 @@ def _show_training(folder: str, state: dict[str, Any]) -> None:
         print(f"finished: {state['steps']:,} steps")
     else:
         print(f"at step {state['step']:,} of {state['steps']:,}; go on: jaxlm train --resume --out {folder}")
-    kept = ", ".join(
-        f"{one['step']:,}" + (f" (loss {one['validation_loss']:.3f})" if one["validation_loss"] else "")
-        for one in state["checkpoints"]
+    losses = {line["step"]: line["validation_loss"] for line in state["checkpoints"]}
+    steps = [f"{step:,}" + (f" (loss {loss:.3f})" if loss else "") for step, loss in losses.items()]
+    _print_filled(f"checkpoints: {', '.join(steps) or 'none'}")
+
+
+def _print_filled(text: str) -> None:
+    """Prints a text in lines of `LINE_WIDTH` that are broken between words alone."""
+    print(
+        textwrap.fill(
+            text, LINE_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
     )
-    print(f"checkpoints: {kept or 'none'}")
 
 
 def _scores(line: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Texts that a command reads: from its arguments, or a line each from stdin."""
+"""Texts that a command reads, from its arguments or from the lines of stdin."""
 
 import sys
 from collections.abc import Iterator
@@ -11,10 +11,14 @@ NO_TEXT = "stdin held no text: write one a line"
 
 
 def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
-    """Returns the texts given, or for a single "-" the lines of stdin that are not blank.
+    """Returns the texts of the command line, or for a single "-" the lines of stdin that are not blank.
+
+    Args:
+      given: the texts of the command line.
+      usage: an example of the command, for the message.
 
     Raises:
-        UsageError: if there are none; `usage` shows what to write.
+      UsageError: if there is no text.
     """
     if not given:
         raise UsageError(f"TEXT is missing: {usage}")
@@ -25,10 +29,10 @@ def input_lines(given: tuple[str, ...], usage: str) -> list[str]:
 
 
 def stdin_lines() -> Iterator[str]:
-    """Yields the lines of stdin that are not blank, without their ends, as they come.
+    """Yields the lines of stdin that are not blank, without their line ends, as they come.
 
     Raises:
-        UsageError: if stdin is closed, or holds what is no text.
+      UsageError: if stdin is closed, or is not text in its encoding.
     """
     if sys.stdin is None:
         raise UsageError("stdin is closed: give the text as an argument, or pipe it in")
@@ -37,23 +41,24 @@ def stdin_lines() -> Iterator[str]:
             if line.strip():
                 yield line.rstrip("\n")
     except UnicodeDecodeError as error:
-        found = f"{error.reason} at byte {error.start}"
-        raise UsageError(f"stdin is not {error.encoding.upper()} ({found}): write it as UTF-8") from error
+        where = f"{error.reason} at byte {error.start}"
+        raise UsageError(f"stdin is not {error.encoding.upper()} ({where}): write it as UTF-8") from error
 
 
 def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
-    """Returns the JSON object that a line holds, checked; None for a line that begins like plain text.
+    """Returns the JSON object of a line; None for a line that does not begin with a brace: it is plain text.
 
     Args:
-        line: what was read.
-        names: the keys that an object may have, and the type of each.
+      line: the line.
+      names: the keys that an object may have, and the type of each value.
 
     Raises:
-        UsageError: if the line begins like an object and is none, or has a key or value of another kind.
+      UsageError: if the line begins with a brace and is no JSON object, or has another key or type.
 
     Example:
-        >>> json_request('{"sentence": "To be"}', {"sentence": str}), json_request("To be", {})
-        ({'sentence': 'To be'}, None)
+      >>> from jaxlm.cli._inputs import json_request
+      >>> json_request('{"sentence": "To be"}', {"sentence": str}), json_request("To be", {})
+      ({'sentence': 'To be'}, None)
     """
     if not line.lstrip().startswith("{"):
         return None
@@ -70,18 +75,37 @@ def json_request(line: str, names: dict[str, type]) -> dict[str, Any] | None:
 
 
 def refuse_unknown(loaded: pretrained.Loaded, target: str) -> None:
-    """Raises UsageError if what is to be predicted holds what the vocabulary has no token for."""
-    ids, unknown = loaded.tokenizer.encode(target), loaded.tokenizer.specials.unk
+    """Raises `UsageError` if the vocabulary has no token for a part of the text that is to be predicted.
+
+    Args:
+      loaded: the model.
+      target: the text.
+
+    Raises:
+      UsageError: with the tokens that the text is read as.
+    """
+    tokenizer = loaded.text_tokenizer
+    ids, unknown = tokenizer.encode(target), tokenizer.specials.unk
     if unknown is not None and unknown in ids:
-        read = " ".join(loaded.tokenizer.token(id) for id in ids[:8])
+        read = " ".join(tokenizer.token(id) for id in ids[:8])
         raise UsageError(f"the target {target!r} is not in the vocabulary, which reads it as {read}")
 
 
 def warn_of_unknown(program: str, loaded: pretrained.Loaded, texts: list[str]) -> bool:
-    """Says on stderr if a text holds what the vocabulary has no token for; returns whether one does."""
-    unknown = loaded.tokenizer.specials.unk
-    is_unknown = unknown is not None and any(unknown in loaded.tokenizer.encode(text) for text in texts)
-    if is_unknown:
-        read_as = loaded.tokenizer.token(unknown)
-        say(program, f"warning: parts of the text are not in the vocabulary and read as {read_as}")
-    return is_unknown
+    """Warns on stderr if the vocabulary has no token for a part of a text.
+
+    Args:
+      program: the command, for the message.
+      loaded: the model.
+      texts: which are read.
+
+    Returns:
+      Whether it warned.
+    """
+    tokenizer = loaded.text_tokenizer
+    unknown = tokenizer.specials.unk
+    if unknown is None or not any(unknown in tokenizer.encode(text) for text in texts):
+        return False
+    read_as = tokenizer.token(unknown)
+    say(program, f"warning: parts of the text are not in the vocabulary and read as {read_as}")
+    return True

@@ -1,4 +1,4 @@
-"""Opening what MODEL names: a run's folder, a Hugging Face folder, or a name on the Hugging Face hub."""
+"""Opening MODEL: a run's folder, a Hugging Face folder, or a name on the Hugging Face hub."""
 
 from pathlib import Path
 
@@ -10,10 +10,13 @@ DType = pretrained.DType
 
 
 def model_folder(argument: str) -> Path:
-    """Returns the folder that MODEL names.
+    """Returns the folder of MODEL.
+
+    Args:
+      argument: a folder or a name.
 
     Raises:
-        UsageError: if there is none, or it holds no model (yet).
+      UsageError: if there is no such folder, or no model in it (yet).
     """
     try:
         folder = pretrained.find_folder(argument)
@@ -31,29 +34,29 @@ def model_folder(argument: str) -> Path:
             f"one of them: {members[0]}"
         )
     if not (folder / CONFIG_FILE).exists():
-        told = pretrained.describe_other(folder)
-        wanted = "expected a run that jaxlm train wrote, or a Hugging Face folder"
+        contents = pretrained.describe_other(folder)
+        expected = "expected a run that jaxlm train wrote, or a Hugging Face folder"
         raise UsageError(
-            f"{argument} holds no model: it has no {CONFIG_FILE}; {told}; {wanted}{_runs_here()}"
+            f"{argument} holds no model: it has no {CONFIG_FILE}; {contents}; {expected}{_runs_here()}"
         )
     return folder
 
 
 def open_model(argument: str, *, dtype: DType | None = None) -> pretrained.Loaded:
-    """Returns the model, parameters and tokenizer that MODEL names.
+    """Returns the model of MODEL, with its parameters and its tokenizer.
 
     Args:
-        argument: a folder or a name.
-        dtype: what to keep parameters in and compute in; None: see `pretrained.load`.
+      argument: a folder or a name.
+      dtype: type of the parameters and of the computation; None: as `pretrained.load` chooses it.
 
     Raises:
-        UsageError: if there is no model, or none with a tokenizer.
-        ValueError: if its files do not fit each other, or it is a body without a head.
+      UsageError: if there is no model, or it has no tokenizer.
+      ModelError: if its files do not fit each other, or it is a body without a head.
     """
     loaded = pretrained.load(model_folder(argument), dtype=dtype, needs_head=True)
     if loaded.tokenizer is None:
-        wanted = "tokenizer.json, or files of an older kind such as vocab.json with merges.txt"
-        raise UsageError(f"{argument} has no tokenizer: expected {wanted} beside its {CONFIG_FILE}")
+        files = "tokenizer.json, or files of an older kind such as vocab.json with merges.txt"
+        raise UsageError(f"{argument} has no tokenizer: expected {files} beside its {CONFIG_FILE}")
     return loaded
 
 

@@ -1,4 +1,4 @@
-"""`jaxlm next MODEL TEXT`: the likeliest next tokens, and how likely a given continuation is."""
+"""`jaxlm next MODEL TEXT`: the likeliest next tokens, and the loss of a given continuation."""
 
 import dataclasses
 import itertools
@@ -24,24 +24,24 @@ from jaxlm.cli._options import parse
 from jaxlm.cli._output import show
 from jaxlm.devices import enable_compilation_cache
 
-# A text, and what follows it, if its loss is asked for.
+# A text, and the continuation whose loss is asked for, if there is one.
 NextRequest = tuple[str, str | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Next:
-    """Show the likeliest next tokens after a text, and the loss of what really follows.
+    """Show the likeliest next tokens after a text, and the loss of a given continuation.
 
     Example: jaxlm next ./gpt2 "To be or not to" --target " be"
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        text: one text or several; - reads one a line from stdin, plain or as {"sentence": ..., "target": ...}
-        top_k: how many tokens to show
-        target: what follows the text: its loss in nats a token and its perplexity are shown too
-        dtype: what to keep parameters in and compute in; None: as the run does, and float32 for a Hugging
-            Face folder
-        json: print one JSON object a line, one for each text
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      text: one text or several; - reads one a line from stdin, plain or as {"sentence": ..., "target": ...}
+      top_k: how many tokens to show
+      target: a continuation of the text: its loss in nats a token and its perplexity are shown too
+      dtype: type of the parameters and of the computation; None: the run's, and float32 for a Hugging Face
+        folder
+      json: print one JSON object a line, one for each text
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
@@ -53,7 +53,14 @@ class Next:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
     options = parse(Next, arguments, program="jaxlm next")
     if options.top_k < 1:
         raise UsageError(f"--top-k is at least 1, got {options.top_k}")
@@ -69,56 +76,65 @@ def run(arguments: Sequence[str]) -> int:
             f"{options.model} predicts no next token: it was trained as {loaded.kind.name}; "
             f"name a causal LM's folder, or use jaxlm {other}"
         )
-    # Texts come and go one by one; what was asked is kept until its answer is there.
-    asked: deque[str] = deque()
-    drawn = _checked(loaded, itertools.chain([first], requests), asked)
-    for found in decoding.stream_next_tokens(loaded, drawn, top_k=options.top_k):
-        text = asked.popleft()
+    # Requests are read ahead of the answers: their texts wait here.
+    texts: deque[str] = deque()
+    checked = _checked(loaded, itertools.chain([first], requests), texts)
+    for prediction in decoding.stream_next_tokens(loaded, checked, top_k=options.top_k):
+        text = texts.popleft()
         if options.json:
-            print(json.dumps(next_as_json(text, found, loaded.tokenizer.token), ensure_ascii=False))
+            values = next_as_json(text, prediction, loaded.text_tokenizer.token)
+            print(json.dumps(values, ensure_ascii=False))
         else:
-            _show(text, found)
+            _show(text, prediction)
     return 0
 
 
-def next_as_json(text: str, found: decoding.NextTokens, token_of: Callable[[int], str]) -> dict[str, Any]:
-    """Returns what may follow a text as JSON values, under the names that AllenNLP's predictor gives them."""
+def next_as_json(
+    text: str, prediction: decoding.NextTokens, token_of: Callable[[int], str]
+) -> dict[str, Any]:
+    """Returns the next tokens of a text as JSON values, with the names of AllenNLP's predictor.
+
+    Args:
+      text: the text.
+      prediction: its next tokens.
+      token_of: returns the token of an id.
+    """
     values = {
         "sentence": text,
-        "probabilities": [one.probability for one in found.candidates],
-        "top_indices": [one.token_id for one in found.candidates],
-        "top_tokens": [one.token for one in found.candidates],
-        "token_ids": found.tokens.tolist(),
-        "tokens": [token_of(token) for token in found.tokens.tolist()],
+        "probabilities": [candidate.probability for candidate in prediction.candidates],
+        "top_indices": [candidate.token_id for candidate in prediction.candidates],
+        "top_tokens": [candidate.token for candidate in prediction.candidates],
+        "token_ids": prediction.tokens.tolist(),
+        "tokens": [token_of(token) for token in prediction.tokens.tolist()],
     }
-    if found.targets is None:
+    if prediction.targets is None or prediction.target_log_probs is None:
         return values
     return values | {
-        "target_ids": found.targets.tolist(),
-        "target_log_probs": found.target_log_probs.tolist(),
-        "loss": found.loss,
-        "perplexity": found.perplexity,
+        "target_ids": prediction.targets.tolist(),
+        "target_log_probs": prediction.target_log_probs.tolist(),
+        "loss": prediction.loss,
+        "perplexity": prediction.perplexity,
     }
 
 
 def _checked(
-    loaded: pretrained.Loaded, requests: Iterable[NextRequest], asked: deque[str]
+    loaded: pretrained.Loaded, requests: Iterable[NextRequest], texts: deque[str]
 ) -> Iterator[NextRequest]:
-    """The requests as they are drawn, noted and looked at for what the vocabulary cannot write."""
-    is_told = False
+    """Yields the requests and appends their texts to `texts`; refuses or warns of unknown tokens."""
+    has_warned = False
     for text, target in requests:
         refuse_unknown(loaded, target or "")
-        is_told = is_told or warn_of_unknown("jaxlm next", loaded, [text])
-        asked.append(text)
+        has_warned = has_warned or warn_of_unknown("jaxlm next", loaded, [text])
+        texts.append(text)
         yield text, target
 
 
 def _requests(options: Next) -> Iterator[NextRequest]:
-    # Only stdin carries requests: an argument that begins with a brace is a text like any other.
-    is_given = options.text == ("-",)
+    # Only lines of stdin may be JSON: an argument that begins with a brace is a text.
+    is_stdin = options.text == ("-",)
     usage = 'jaxlm next MODEL "To be or not to"'
-    for line in stdin_lines() if is_given else input_lines(options.text, usage):
-        request = json_request(line, {"sentence": str, "target": str}) if is_given else None
+    for line in stdin_lines() if is_stdin else input_lines(options.text, usage):
+        request = json_request(line, {"sentence": str, "target": str}) if is_stdin else None
         if request is not None and "sentence" not in request:
             raise UsageError(f'a request has a "sentence": got {line[:60]}')
         if request is None:
@@ -127,8 +143,8 @@ def _requests(options: Next) -> Iterator[NextRequest]:
             yield request["sentence"], request.get("target", options.target)
 
 
-def _show(text: str, found: decoding.NextTokens) -> None:
+def _show(text: str, prediction: decoding.NextTokens) -> None:
     print(text)
-    show(reports.next_table(found))
-    if found.loss is not None:
-        print(f"target: {found.loss:.4f} nats a token, perplexity {found.perplexity:,.2f}")
+    show(reports.next_table(prediction))
+    if prediction.loss is not None:
+        print(f"target: {prediction.loss:.4f} nats a token, perplexity {prediction.perplexity:,.2f}")

@@ -1,4 +1,4 @@
-"""Command-line options from typed dataclasses, with every mistake brought to one line."""
+"""Command-line options from typed dataclasses; every mistake becomes one line."""
 
 import contextlib
 import io
@@ -11,12 +11,12 @@ import tyro
 
 from jaxlm.cli._arguments import asks_for_help, known_options, read_arguments
 from jaxlm.cli._failures import UsageError
-from jaxlm.cli._record_options import flat_options, flat_value, put_together
+from jaxlm.cli._record_options import flat_options, flat_value, nested_from_flat
 from jaxlm.errors import ConfigError
 
 Options = TypeVar("Options")
 
-# What tyro says of arguments that are missing or too many; values are checked before it sees them.
+# Tyro's messages about missing arguments, rephrased; it never sees a wrong value.
 REPHRASED = (
     (r"Error parsing [^:]*: ", ""),
     (r"Missing from .*?: (\S+) .*", r"\1 is missing"),
@@ -27,21 +27,21 @@ REPHRASED = (
 def parse(
     kind: type[Options], arguments: Sequence[str], *, program: str, default: Options | None = None
 ) -> Options:
-    """Returns `kind` filled from the command line.
+    """Returns an instance of `kind` with the values of the command line.
 
     Args:
-        kind: a dataclass; its docstring is the help text.
-        arguments: what follows the command, read as `read_arguments` does.
-        program: what the help calls the command, "jaxlm fill".
-        default: values of the fields that are not given; None: the dataclass's own.
+      kind: a dataclass; its docstring is the help text.
+      arguments: what follows the command, in the syntax of `read_arguments`.
+      program: the command, as the help shows it: "jaxlm fill".
+      default: an instance with the values of options that are not given; None: the dataclass's defaults.
 
     Returns:
-        An instance of `kind`.
+      The instance.
 
     Raises:
-        UsageError: where `read_arguments` raises it, for a missing or unexpected argument, or a combination
-            that the dataclasses refuse.
-        SystemExit: with code 0 after printing the help that `--help` asks for.
+      UsageError: if an argument is unknown, wrong, missing or too many, or the dataclasses refuse a
+        combination of values.
+      SystemExit: with code 0, after `--help` has printed the help.
     """
     flat = flat_options(kind)
     given = {} if default is None else {"default": flat_value(default)}
@@ -49,31 +49,32 @@ def parse(
         tyro.cli(flat, args=["--help"], prog=program, **given)
     asked = read_arguments(arguments, known_options(kind), program=program)
     args = asked.as_list()
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        # Both streams: tyro looks at stdout to decide on colours and line drawing.
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        # Both streams are redirected: tyro looks at stdout to choose colours and line drawing.
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
             options, unknown = tyro.cli(flat, args=args, prog=program, return_unknown_args=True, **given)
     except SystemExit as stop:
-        raise UsageError(_refusal(stop) or f"{one_line(said.getvalue())}; see {program} --help") from None
+        raise UsageError(_refusal(stop) or f"{one_line(printed.getvalue())}; see {program} --help") from None
     if unknown:
         raise UsageError(f"unexpected argument {_first_word(unknown)!r}; see {program} --help")
     try:
-        return put_together(kind, options, asked.given, default)
+        return nested_from_flat(kind, options, asked.given, default)
     except ConfigError as error:
         raise UsageError(str(error)) from error
 
 
 def one_line(box: str) -> str:
-    """Returns the message inside one of tyro's boxes, rephrased where its words are a programmer's.
+    """Returns the message inside one of tyro's boxes, in words for a user.
 
-    Rules divide a box: the title, the message, then help text.
+    Horizontal lines divide a box into title, message and help text.
 
     Example:
-        >>> one_line("Value error\\n--------\\nError parsing --a:\\nwide is not deep.\\n--------\\nhelp")
-        'wide is not deep.'
+      >>> from jaxlm.cli._options import one_line
+      >>> one_line("Value error\\n--------\\nError parsing --a:\\nwide is not deep.\\n--------\\nhelp")
+      'wide is not deep.'
     """
-    blocks = [[]]
+    blocks: list[list[str]] = [[]]
     for line in box.splitlines():
         if re.fullmatch(r"\s*-{4,}\s*", line):
             blocks.append([])
@@ -86,7 +87,7 @@ def one_line(box: str) -> str:
 
 
 def _refusal(stop: SystemExit) -> str | None:
-    """Returns the message of the dataclass that refused its values, whole, which a box would have wrapped."""
+    """Returns the whole message of the dataclass that refused its values; None if none did."""
     error: BaseException | None = stop
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""What training tells, on stderr: a live bar on a terminal, plain lines elsewhere."""
+"""The progress of training, on stderr: a live bar on a terminal, plain lines elsewhere."""
 
 import math
 import sys
@@ -10,25 +10,28 @@ from rich.status import Status
 from rich.text import Text
 
 from jaxlm import training
-from jaxlm.cli._output import LINE_SECONDS, duration
+from jaxlm.cli._output import LINE_SECONDS, LINE_WIDTH, duration
 
-# Without a terminal a line every twentieth of the run, and every `LINE_SECONDS` at least.
+# Without a terminal this many lines are printed, and one every `LINE_SECONDS` at least.
 NUM_LINES = 20
 
 
 class TrainDisplay:
-    """Shows the events of a run while it is entered.
+    """Shows the events of a run between `with` and its end.
 
     Example:
-        >>> with TrainDisplay() as display:
-        ...     display.show(training.Warned("checkpoint 10 is damaged"))
+      >>> from jaxlm import training
+      >>> from jaxlm.cli._progress import TrainDisplay
+      >>> with TrainDisplay() as display:
+      ...     display.show(training.Warned("checkpoint 10 is damaged"))
     """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
         self._waiting: Status | None = None
         self._bar: Progress | None = None
-        self._began, self._first, self._said = 0.0, 0, (0, time.monotonic())
+        self._began, self._first = 0.0, 0
+        self._last_line = (0, time.monotonic())
 
     def __enter__(self) -> "TrainDisplay":
         if self._console.is_terminal:
@@ -44,7 +47,7 @@ class TrainDisplay:
                 live.stop()
 
     def line(self, text: str) -> None:
-        """Prints a line, above the bar where there is one."""
+        """Prints a line, above the bar if there is one."""
         if self._console.is_terminal:
             self._console.print(Text(text))
         else:
@@ -88,28 +91,28 @@ class TrainDisplay:
             self._bar.start()
 
     def _advance(self, event: training.Progress) -> None:
-        # Not a number until time was measured.
+        # It is NaN before any time was measured.
         speed = f"{event.tokens_per_second:,.0f}" if event.tokens_per_second > 0 else "-"
         if self._bar is not None:
             task = self._bar.task_ids[0]
             self._bar.update(task, completed=event.step, loss=f"{event.loss:.3f}", speed=speed)
             return
-        step, at = self._said
+        step, at = self._last_line
         now = time.monotonic()
         if not self._began:
-            # The first step compiles, and says nothing about the others.
+            # The first step compiles: its time says nothing about the others.
             self._began, self._first = now, event.step
         if (
             event.step == event.steps
             or event.step - step >= event.steps / NUM_LINES
             or now - at >= LINE_SECONDS
         ):
-            self._said = event.step, now
-            told = f"loss {event.loss:.3f}"
+            self._last_line = event.step, now
+            line = f"step {event.step}/{event.steps}  loss {event.loss:.3f}"
             if event.step > self._first:
                 left = (now - self._began) / (event.step - self._first) * (event.steps - event.step)
-                told += f"  {speed} tokens/s  {duration(left)} left"
-            self.line(f"step {event.step}/{event.steps}  {told}")
+                line += f"  {speed} tokens/s  {duration(left)} left"
+            self.line(line)
 
 
 def _evaluated(event: training.Evaluated) -> str:
@@ -119,5 +122,9 @@ def _evaluated(event: training.Evaluated) -> str:
     else:
         unit, name, baseline = "", "labels only", scores.baseline_loss
     right = f", accuracy {scores.accuracy:.1%}" if scores.accuracy == scores.accuracy else ""
-    beside = "" if math.isnan(baseline) else f"; {name} {baseline:.3f}{unit}"
-    return f"step {event.step}  held-out loss {scores.loss:.3f}{unit}{right}{beside}"
+    line = f"step {event.step}  held-out loss {scores.loss:.3f}{unit}{right}"
+    if math.isnan(baseline):
+        return line
+    beside = f"; {name} {baseline:.3f}{unit}"
+    # A line that is too long for the narrowest terminal goes on in the next one.
+    return line + beside if len(line + beside) <= LINE_WIDTH else f"{line}\n  {beside[2:]}"

@@ -1,7 +1,7 @@
 """Options of fields that hold one of several records: `--model.position rotary --model.position.base 5e5`.
 
-A parser would make a command of each record. Here the dataclasses are laid out in plain options, those of all
-kinds beside the one that chooses the kind, and what was given is put together to records again.
+The parser would make each record a command of its own. Here such a field becomes flat options: one that
+chooses the kind of record, and the fields of all kinds. The given options are turned into records again.
 """
 
 import dataclasses
@@ -17,21 +17,22 @@ from tyro.conf import arg
 
 from jaxlm.cli._failures import UsageError
 
-# What the options of a field's records are called beside the field, in the dataclass that is laid out.
+# The flat dataclass has a field NAME for the kind of record, and NAME_options for the fields of all kinds.
 RECORD_SUFFIX = "_options"
 
 
 @functools.cache
 def flat_options(kind: type) -> type:
-    """Returns a dataclass of options for a dataclass: itself where none of its fields holds records.
+    """Returns the flat dataclass of options for a dataclass; the same one if no field holds records.
 
     Example:
-        >>> from jaxlm.models import TransformerConfig
-        >>> options = flat_options(TransformerConfig)(position="relative")
-        >>> options.position, options.position_options.buckets, options.position_options.base
-        ('relative', 32, 10000.0)
+      >>> from jaxlm.cli._record_options import flat_options
+      >>> from jaxlm.models import TransformerConfig
+      >>> options = flat_options(TransformerConfig)(position="relative")
+      >>> options.position, options.position_options.buckets, options.position_options.base
+      ('relative', 32, 10000.0)
     """
-    fields = [one for field in dataclasses.fields(kind) for one in _fields_of(kind, field)]
+    fields = [flat for field in dataclasses.fields(kind) for flat in _fields_of(kind, field)]
     hints = typing.get_type_hints(kind, include_extras=True)
     if [(name, hint) for name, hint, _ in fields] == [
         (name, hints[name]) for name, *_ in fields if name in hints
@@ -41,7 +42,7 @@ def flat_options(kind: type) -> type:
 
 
 def flat_value(value: Any) -> Any:
-    """Returns an instance as one of `flat_options`; options of kinds that it has not have their defaults."""
+    """Returns an instance as flat options; the options of other kinds of record have their defaults."""
     kind = type(value)
     if flat_options(kind) is kind:
         return value
@@ -50,29 +51,28 @@ def flat_value(value: Any) -> Any:
         own, records = getattr(value, name), _records(hint)
         if records:
             values |= {name: own.kind} if _has_kinds(hint) else {}
-            options = _options_kind(records)
-            told = {} if own is None else _own_options(own)
-            values[name + RECORD_SUFFIX] = options(**told)
+            given = {} if own is None else _own_options(own)
+            values[name + RECORD_SUFFIX] = _options_kind(records)(**given)
         else:
             values[name] = flat_value(own) if dataclasses.is_dataclass(hint) else own
     return flat_options(kind)(**values)
 
 
-def put_together(
+def nested_from_flat(
     kind: type, options: Any, given: Collection[str], default: Any = None, prefix: str = "--"
 ) -> Any:
-    """Returns the instance of a dataclass that its options say; undoes `flat_value`.
+    """Returns the instance of a dataclass that flat options describe: the inverse of `flat_value`.
 
     Args:
-        kind: the dataclass.
-        options: of `flat_options(kind)`.
-        given: full names of the options that were given; of a record the others stay as they are in
-            `default`, if that is of the same kind, and are the kind's own defaults otherwise.
-        default: an instance; None: the dataclass's own defaults.
-        prefix: of the options' names.
+      kind: the dataclass.
+      options: an instance of `flat_options(kind)`.
+      given: full names of the options that were given. A record's other fields are those of `default`, if
+        that has a record of the same kind, and the kind's own defaults otherwise.
+      default: an instance; None: the dataclass's own defaults.
+      prefix: what the options' names begin with.
 
     Raises:
-        UsageError: if an option was given that the chosen record has not.
+      UsageError: if an option was given that the chosen record does not have.
     """
     if flat_options(kind) is kind:
         return options
@@ -83,8 +83,8 @@ def put_together(
         if _records(hint):
             chosen = getattr(options, name, None)
             values[name] = _record(hint, chosen, getattr(options, name + RECORD_SUFFIX), given, own, inner)
-        elif dataclasses.is_dataclass(hint):
-            values[name] = put_together(hint, getattr(options, name), given, own, inner)
+        elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            values[name] = nested_from_flat(hint, getattr(options, name), given, own, inner)
         else:
             values[name] = getattr(options, name)
     return kind(**values)
@@ -93,21 +93,22 @@ def put_together(
 def _record(
     hint: Any, chosen: str | None, options: Any, given: Collection[str], default: Any, prefix: str
 ) -> Any:
-    """One of several records, or the one that may be there or not."""
+    """Returns the record that options describe: one of several kinds, or one that may be None."""
     records = _records(hint)
-    own = [name for name in given if name.startswith(prefix.replace("_", "-"))]
-    if chosen is None and not own:
+    given_here = [name for name in given if name.startswith(prefix.replace("_", "-"))]
+    if chosen is None and not given_here:
         return default
-    record = next(one for one in records if chosen is None or one.kind == chosen)
+    record = next(kind for kind in records if chosen is None or kind.kind == chosen)
     start = default if isinstance(default, record) else record()
     values: dict[str, Any] = {}
-    for name in {field.name: None for one in records for field in dataclasses.fields(one)}:
+    for name in {field.name: None for kind in records for field in dataclasses.fields(kind)}:
         inner = f"{prefix}{name}".replace("_", "-")
-        told = [one for one in own if one == inner or one.startswith(f"{inner}.")]
-        if told and not hasattr(record, name):
-            raise UsageError(f"{told[0]} would change nothing: {_owner(records, name, prefix, chosen)}")
-        if not told:
+        options_given = [option for option in given_here if f"{option}.".startswith(f"{inner}.")]
+        if not options_given:
             continue
+        if not hasattr(record, name):
+            owner = _owner(records, name, prefix, chosen)
+            raise UsageError(f"{options_given[0]} would change nothing: {owner}")
         inner_hint, value = typing.get_type_hints(record)[name], getattr(options, name)
         if _records(inner_hint):
             beside = getattr(options, name + RECORD_SUFFIX)
@@ -117,21 +118,23 @@ def _record(
 
 
 def _owner(records: Collection[type], name: str, prefix: str, chosen: str | None) -> str:
-    kinds = " or ".join(repr(one.kind) for one in records if hasattr(one, name))
+    kinds = " or ".join(repr(kind.kind) for kind in records if hasattr(kind, name))
     field = prefix.removeprefix("--").removesuffix(".").replace("-", "_")
-    return f"it is of {field}={kinds}, and {field} is {chosen!r}"
+    return f"it is an option of {field}={kinds}, and {field} is {chosen!r}"
 
 
 def _fields_of(kind: type, field: dataclasses.Field[Any]) -> list[tuple[str, Any, Any]]:
-    """A field as name, type and default, and the options of its records behind it."""
+    """Returns a field as name, type and default, and the options of its records, if it holds any."""
     hint = typing.get_type_hints(kind, include_extras=True)[field.name]
     plain, records = _hints(kind)[field.name], _records(_hints(kind)[field.name])
     default = _default(field)
     if records:
         options = _options_kind(records)
         beside = (field.name + RECORD_SUFFIX, Annotated[options, arg(name=field.name)], options())
-        kinds = Literal[tuple(record.kind for record in records)] if _has_kinds(plain) else None
-        return [*([(field.name, kinds, getattr(default, "kind", default))] if kinds else []), beside]
+        if not _has_kinds(plain):
+            return [beside]
+        kinds: Any = Literal[tuple(record.kind for record in records)]
+        return [(field.name, kinds, getattr(default, "kind", default)), beside]
     if not dataclasses.is_dataclass(plain):
         return [(field.name, hint, field)]
     inner, marks = flat_options(plain), getattr(hint, "__metadata__", ())
@@ -142,20 +145,19 @@ def _fields_of(kind: type, field: dataclasses.Field[Any]) -> list[tuple[str, Any
 
 @functools.cache
 def _options_kind(records: tuple[type, ...]) -> type:
-    """A dataclass of all fields of some records."""
+    """Returns a dataclass with the fields of several records."""
     fields: dict[str, tuple[str, Any, Any]] = {}
-    told: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for record in records:
         for field in dataclasses.fields(record):
-            if field.name not in told:
-                owners = [one.kind for one in records if len(records) > 1 and hasattr(one, field.name)]
-                own = f"of {_listed(owners)}: " if owners else ""
-                told[field.name] = own + attribute_texts(record).get(field.name, "")
-                fields |= {name: (name, *rest) for name, *rest in _fields_of(record, field)}
-    lines = "".join(f"    {name}: {text}\n" for name, text in told.items())
-    doc = (
-        "Options of one kind each, or of several." if len(records) > 1 else records[0].__doc__.splitlines()[0]
-    )
+            if field.name not in texts:
+                owners = [kind.kind for kind in records if len(records) > 1 and hasattr(kind, field.name)]
+                owner = f"of {_listed(owners)}: " if owners else ""
+                texts[field.name] = owner + attribute_texts(record).get(field.name, "")
+                fields |= {flat[0]: flat for flat in _fields_of(record, field)}
+    lines = "".join(f"    {name}: {text}\n" for name, text in texts.items())
+    own_doc = next((record.__doc__ or "" for record in records), "").partition("\n")[0]
+    doc = "Options of one kind each, or of several." if len(records) > 1 else own_doc
     return _dataclass("Options", f"{doc}\n\nAttributes:\n{lines}", list(fields.values()))
 
 
@@ -165,12 +167,13 @@ def _listed(words: list[str]) -> str:
 
 
 def attribute_texts(kind: type) -> Mapping[str, str]:
-    """Returns what a dataclass's docstring says of each attribute, in one line each.
+    """Returns the text of a dataclass's docstring for each attribute, in one line.
 
     Example:
-        >>> from jaxlm.models import Learned
-        >>> attribute_texts(Learned)
-        {'offset': 'rows of the table before the row of position 0.'}
+      >>> from jaxlm.cli._record_options import attribute_texts
+      >>> from jaxlm.models import Learned
+      >>> attribute_texts(Learned)
+      {'offset': 'rows of the table before the row of position 0.'}
     """
     text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     parts = re.split(r"(?m)^  (\w+): ", text)
@@ -181,9 +184,13 @@ def _dataclass(name: str, doc: str | None, fields: list[tuple[str, Any, Any]]) -
     made = []
     for field_name, hint, default in fields:
         if isinstance(default, dataclasses.Field):
-            copy = {"default": default.default, "default_factory": default.default_factory}
-            given = {key: value for key, value in copy.items() if value is not dataclasses.MISSING}
-            made.append((field_name, hint, dataclasses.field(**given)))
+            if default.default_factory is not dataclasses.MISSING:
+                copy: Any = dataclasses.field(default_factory=default.default_factory)
+            elif default.default is not dataclasses.MISSING:
+                copy = dataclasses.field(default=default.default)
+            else:
+                copy = dataclasses.field()
+            made.append((field_name, hint, copy))
         else:
             made.append((field_name, hint, dataclasses.field(default=default)))
     return dataclasses.make_dataclass(name, made, frozen=True, kw_only=True, namespace={"__doc__": doc})
@@ -196,7 +203,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _own_options(record: Any) -> dict[str, Any]:
-    """The fields of a record as options, those of a record inside it beside its kind."""
+    """Returns the fields of a record as options; a record inside it becomes its kind and its fields."""
     values: dict[str, Any] = {}
     for name, hint in _hints(type(record)).items():
         own = getattr(record, name)
@@ -212,18 +219,18 @@ def _own_options(record: Any) -> dict[str, Any]:
 
 @functools.cache
 def _hints(kind: type) -> dict[str, Any]:
-    """The types of the fields that a dataclass is made of, without marks."""
+    """Returns the types of a dataclass's fields, without marks for the parser."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _records(hint: Any) -> tuple[type, ...]:
-    """The dataclasses among the types of a union; none of anything else."""
+    """Returns the dataclasses of a union that chooses between records; none for any other type."""
     kinds = typing.get_args(hint)
-    records = tuple(one for one in kinds if dataclasses.is_dataclass(one))
-    others = [one for one in kinds if one not in records]
-    # Their names may stand for them, and None for none; what else is there is no choice between records.
-    is_choice = all(one is types.NoneType or typing.get_origin(one) is Literal for one in others)
+    records = tuple(kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind))
+    others = [kind for kind in kinds if kind not in records]
+    # The union may have names of the records, and None; with any other type it is no choice between records.
+    is_choice = all(kind is types.NoneType or typing.get_origin(kind) is Literal for kind in others)
     return records if is_choice else ()
 
 
@@ -232,6 +239,6 @@ def _has_kinds(hint: Any) -> bool:
 
 
 def _label(kind: type, name: str) -> str:
-    """What an option's name has for a field: the field's name, or what a mark says in its place."""
+    """Returns the part of an option's name for a field: the field's name, or the name in its mark."""
     marks = getattr(typing.get_type_hints(kind, include_extras=True)[name], "__metadata__", ())
     return next((mark.name for mark in marks if getattr(mark, "name", None) is not None), name)

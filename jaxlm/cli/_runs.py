@@ -1,4 +1,4 @@
-"""Which folder a run is in."""
+"""The folders of runs."""
 
 import contextlib
 import os
@@ -12,17 +12,17 @@ RUNS = Path("runs")
 
 
 def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
-    """Returns the folder of a run: `out`, or `runs/NAME-N` with the next N, or to resume with the last.
+    """Returns the folder of a run: `out`, or `runs/NAME-N` with the next N; to resume, with the last N.
 
-    A new `runs/NAME-N` is made here, empty, so that no run that is started at the same time takes it too.
+    A new `runs/NAME-N` is created here, empty, so that another run that starts now takes another N.
 
     Args:
-        name: of the experiment.
-        out: what the command line asks for; None: by name.
-        resume: whether a run that is there is gone on with.
+      name: of the experiment.
+      out: the folder of the command line; None: `runs/NAME-N`.
+      resume: whether a run that has begun goes on.
 
     Raises:
-        UsageError: if there is no run to resume.
+      UsageError: if there is no run to resume.
     """
     if out is not None:
         if resume and not (Path(out) / "experiment.json").exists():
@@ -31,7 +31,7 @@ def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
     numbers = [0, *(number for path in RUNS.glob(f"{name}-*") if (number := _number(name, path)))]
     if not resume:
         return _reserved(name, max(numbers) + 1)
-    # One that was killed before it had begun has left a number, and nothing to go on with.
+    # A run that was killed before it began has left an empty folder, which cannot go on.
     begun = [number for number in numbers if (RUNS / f"{name}-{number}" / "experiment.json").exists()]
     number = max(begun or numbers)
     if number == 0:
@@ -39,12 +39,14 @@ def run_folder(name: str, out: str | None, *, resume: bool) -> Path:
     return RUNS / f"{name}-{number}"
 
 
-def run_of(folder: Path) -> Path | None:
-    """Returns the run's folder of a model that is a run or a checkpoint of one; None of another model.
+def run_folder_of(folder: Path) -> Path | None:
+    """Returns the run's folder of a model that is a run or a checkpoint of one; None for any other model.
 
     Example:
-        >>> run_of(Path("nowhere")) is None
-        True
+      >>> from pathlib import Path
+      >>> from jaxlm.cli._runs import run_folder_of
+      >>> run_folder_of(Path("nowhere")) is None
+      True
     """
     folder = Path(os.path.abspath(folder))
     above = [folder, *([folder.parent.parent] if folder.parent.name == "checkpoints" else [])]
@@ -61,5 +63,5 @@ def _reserved(name: str, number: int) -> Path:
 
 
 def _number(name: str, path: Path) -> int | None:
-    found = re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name)
-    return int(found[1]) if found else None
+    match = re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name)
+    return int(match[1]) if match else None

@@ -1,35 +1,53 @@
-"""`jaxlm score MODEL CORPUS --out DIR`: a score a document into Parquet parts, resumable, exactly once."""
+"""`jaxlm score MODEL CORPUS --out DIR`: a score for each document, in Parquet parts; resumable."""
 
 import dataclasses
 import functools
 import json
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jaxlm import io, pretrained, reports, scoring
+import pyarrow as pa
+
+from jaxlm import data, io, pretrained, reports, scoring
 from jaxlm.cli._arguments import asks_for_help
 from jaxlm.cli._cluster import cluster_shard
 from jaxlm.cli._failures import FAILED, UsageError, say
-from jaxlm.cli._models import model_folder, open_model
+from jaxlm.cli._models import DType, model_folder, open_model
 from jaxlm.cli._options import parse
-from jaxlm.cli._output import show
-from jaxlm.cli._score_options import SCORE_PROGRAM, ScoreOptions, chosen_measure, options_of, read_leniently
+from jaxlm.cli._output import finite_or_none, show
+from jaxlm.cli._score_options import (
+    SCORE_PROGRAM,
+    ScoreOptions,
+    chosen_measure,
+    measure_settings,
+    options_of,
+    read_leniently,
+)
 from jaxlm.cli._score_progress import ScoreDisplay
 from jaxlm.cli._signals import register_cleanup
 from jaxlm.devices import enable_compilation_cache
 
 HISTOGRAM, RANKING = "histogram.png", "ranking.json"
-# Characters of a part, of measures that read a text a few times, and of those that read it once a token.
-FEW, MANY = 1 << 22, 1 << 17
+# Options that make parts smaller, so that more processes have some.
+SMALLER_PARTS = "--part-characters or --part-documents"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
-    # Before anything that looks for devices, which asks what model there is.
-    is_joined = not asks_for_help(arguments) and read_leniently(arguments).flag("--distributed")
-    joined = cluster_shard() if is_joined else None
+    """Runs the command and returns its exit code.
+
+    Args:
+      arguments: what follows the command.
+
+    Raises:
+      UsageError: if the request cannot be met.
+    """
+    # Both come before the model is looked at, which starts JAX: the cluster says which devices there are, and
+    # Ray forks, which JAX's threads may not survive.
+    early = None if asks_for_help(arguments) else read_leniently(arguments)
+    joined = cluster_shard() if early is not None and early.flag("--distributed") else None
+    if early is not None and early.value("--engine") == "ray":
+        scoring.start_ray()
     measure = chosen_measure(arguments)
     options = parse(options_of(measure), arguments, program=SCORE_PROGRAM)
     _refuse_unread(options)
@@ -40,37 +58,46 @@ def run(arguments: Sequence[str]) -> int:
     source, wanted = _source(options)
     config = scoring.JobConfig(
         part_documents=options.part_documents,
-        part_characters=_part_characters(options, measure),
+        part_characters=options.part_characters,
         shard=shard,
         on_error=options.on_error,
         base=options.base,
     )
     make = functools.partial(scorer_from_options, _members(options), options.dtype, wanted, _engine(options))
-    # What is computed is not lost.
+    # Parts that are computed when a signal comes are written before the process ends.
     register_cleanup(scoring.finish_writing)
     if options.engine == "ray":
         events = scoring.run_ray_job(make, source, options.out, config, actors=options.actors)
     else:
         events = scoring.run_job(make(), source, options.out, config)
+    return _finish(options, _shown(events), wanted, shard)
+
+
+def _shown(events: Iterator[scoring.JobProgress | scoring.JobFinished]) -> scoring.JobFinished:
+    """Shows the events of a job as they come, and returns the last one."""
+    finished: scoring.JobFinished | None = None
     with ScoreDisplay() as display:
         for event in events:
             display.show(event)
-    return _finish(options, event, wanted, shard)
+            finished = event if isinstance(event, scoring.JobFinished) else None
+    if finished is None:
+        raise AssertionError("the last event of a job is JobFinished")
+    return finished
 
 
 def scorer_from_options(
     members: tuple[str, ...],
-    dtype: str | None,
+    dtype: DType | None,
     measure: scoring.Measure,
     config: scoring.EngineConfig,
 ) -> scoring.Scorer:
-    """Returns the scorer of a model, or of several together; what an actor on another machine calls.
+    """Returns the scorer of a model or an ensemble; actors on other machines call it, too.
 
     Args:
-        members: folders or names; several, or one folder of several, are an ensemble.
-        dtype: of the parameters of a single model.
-        measure: what is asked.
-        config: how the work is cut.
+      members: folders or names; several, or one folder of several models, are an ensemble.
+      dtype: type of the parameters, for a single model.
+      measure: what is scored.
+      config: how the work is cut into batches.
     """
     if config.combine is None:
         return scoring.make_scorer(open_model(members[0], dtype=dtype), measure, config)
@@ -79,22 +106,17 @@ def scorer_from_options(
 
 
 def _refuse_unread(options: ScoreOptions) -> None:
-    """Refuses an option that would change nothing, before anything is opened."""
+    """Raises `UsageError` for an option that would change nothing, before anything is opened."""
     if options.engine != "ray" and options.actors is not None:
-        raise UsageError("--actors is of a Ray cluster: add --engine ray, or leave it out")
+        raise UsageError("--actors is for a Ray cluster: add --engine ray, or leave it out")
     if options.actors is not None and options.actors < 1:
         raise UsageError(f"--actors is at least 1: got {options.actors}")
     if _is_ensemble(options) and options.dtype is not None:
-        raise UsageError("--dtype is for a single model: members of an ensemble stay as they are")
+        raise UsageError("--dtype is for a single model: the members of an ensemble keep their own")
     if not 1 <= options.max_document < 2**31:
         raise UsageError(f"--max-document is from 1 and below 2**31: got {options.max_document}")
     if options.combine is not None and not _is_ensemble(options):
         raise UsageError("--combine is for several models: name the others by --with-members")
-
-
-def _part_characters(options: ScoreOptions, measure: str) -> int:
-    usual = MANY if scoring.MEASURES[measure].reads_each_token else FEW
-    return usual if options.part_characters is None else options.part_characters
 
 
 def _is_ensemble(options: ScoreOptions) -> bool:
@@ -103,7 +125,7 @@ def _is_ensemble(options: ScoreOptions) -> bool:
 
 def _members(options: ScoreOptions) -> tuple[str, ...]:
     if options.with_members:
-        return tuple(str(model_folder(one)) for one in (options.model, *options.with_members))
+        return tuple(str(model_folder(name)) for name in (options.model, *options.with_members))
     return (options.model,) if _is_ensemble(options) else (str(model_folder(options.model)),)
 
 
@@ -118,19 +140,22 @@ def _engine(options: ScoreOptions) -> scoring.EngineConfig:
 
 
 def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
-    """Returns the corpus and the measure, each with what it has to know of the other."""
-    measure, field = _settings(options), options.field
+    """Returns the corpus and the measure; each needs something of the other's options."""
+    measure, field = _measure(options), options.field
     if options.variants is not None:
         if options.corpus:
             raise UsageError("--variants takes the place of CORPUS: give one of them")
-        measure = dataclasses.replace(measure, wild_type=scoring.read_wild_type(measure.wild_type))
+        if isinstance(measure, scoring.VariantEffect):
+            measure = dataclasses.replace(measure, wild_type=scoring.read_wild_type(measure.wild_type))
         paths = (options.variants,)
-        if field is None and not _is_fasta(options):
+        if field is None and not _is_fasta(options.variants, options.format):
             field = scoring.find_variant_column(options.variants)
     elif not options.corpus:
         raise UsageError("CORPUS is missing: name files, folders or globs, or --variants FILE")
     else:
         paths = options.corpus
+    if isinstance(measure, scoring.Conditional):
+        _check_context(paths, options.format, measure.context)
     source = scoring.file_source(
         paths,
         options.format,
@@ -144,25 +169,36 @@ def _source(options: ScoreOptions) -> tuple[scoring.Source, scoring.Measure]:
     return source, measure
 
 
-def _settings(options: ScoreOptions) -> scoring.Measure:
-    """The measure with its options, and its step functions where they stand apart."""
-    if not options.step_scores:
-        return options.settings
-    if options.settings.functions:
+def _check_context(paths: Sequence[str], format: data.Format | None, context: str) -> None:
+    """Raises `CorpusError` with the remedy if the corpus has no column with the contexts of its texts."""
+    remedy = "conditional reads the context of each text from a column: name it, --context COLUMN"
+    data.check_fields(data.find_files(list(paths), format), (context,), f"{remedy} (JSONL, CSV or Parquet)")
+    try:
+        next(data.open_source(paths, format, field=context), None)
+    except data.CorpusError as error:
+        raise data.CorpusError(f"{error}; {remedy}") from error
+
+
+def _measure(options: ScoreOptions) -> scoring.Measure:
+    """Returns the measure with its options; --step-scores gives its functions."""
+    measure = measure_settings(options)
+    if not options.step_scores or not isinstance(measure, scoring.StepScores):
+        return measure
+    if measure.functions:
         raise UsageError("--step-scores and --functions say the same: give one of them")
-    return dataclasses.replace(options.settings, functions=options.step_scores)
+    return dataclasses.replace(measure, functions=options.step_scores)
 
 
-def _is_fasta(options: ScoreOptions) -> bool:
+def _is_fasta(path: str, format: data.Format | None) -> bool:
     endings = (".fasta", ".fa", ".faa", ".txt")
-    name = options.variants.lower().removesuffix(".gz").removesuffix(".zst")
-    return options.format in ("fasta", "text") or (options.format is None and name.endswith(endings))
+    name = path.lower().removesuffix(".gz").removesuffix(".zst")
+    return format in ("fasta", "text") or (format is None and name.endswith(endings))
 
 
 def _shard(text: str) -> tuple[int, int]:
-    # In ASCII digits, no more than any number of processes has: `int` would take others, or break.
-    found = re.fullmatch(r"([0-9]{1,18})/([0-9]{1,18})", text)
-    i, n = map(int, found.groups()) if found else (0, 0)
+    # ASCII digits alone, which `int` does not ask for, and no more than any number of processes has.
+    match = re.fullmatch(r"([0-9]{1,18})/([0-9]{1,18})", text)
+    i, n = map(int, match.groups()) if match else (0, 0)
     if not 1 <= i <= n:
         raise UsageError(f"--shard is i/n with 1 <= i <= n, such as 3/64: got {text[:60]!r}")
     return i, n
@@ -171,11 +207,12 @@ def _shard(text: str) -> tuple[int, int]:
 def _finish(
     options: ScoreOptions, finished: scoring.JobFinished, measure: scoring.Measure, shard: tuple[int, int]
 ) -> int:
-    """Draws and prints what the corpus has come to, and returns the exit code."""
+    """Draws and prints the results, and returns the exit code."""
+    _tell_of_empty_shards(finished.num_parts, shard)
     for name in finished.strays[:3]:
         say(
             "jaxlm score",
-            f"warning: {options.out}/{name} is no part of this job: leave it out if you read all of parts/",
+            f"warning: {options.out}/{name} is no part of this job: skip it when you read parts/",
         )
     summary = finished.summary
     if summary is None:
@@ -190,7 +227,7 @@ def _finish(
         store.put(RANKING, (json.dumps(ranking, indent=2) + "\n").encode())
     if options.json:
         more = {} if ranking is None else {"spearman": ranking}
-        print(json.dumps({"out": options.out, "finished": True, **_told(finished), **summary, **more}))
+        print(json.dumps({"out": options.out, "finished": True, **_counts(finished), **summary, **more}))
     else:
         _show(options, store.place, summary, ranking, picture is not None)
     if summary["errors"] < summary["documents"]:
@@ -200,21 +237,37 @@ def _finish(
     return FAILED
 
 
+def _tell_of_empty_shards(num_parts: int, shard: tuple[int, int]) -> None:
+    """Says on stderr that the corpus has fewer parts than there are shards, and which option makes more."""
+    i, n = shard
+    if not 0 < num_parts < n:
+        return
+    parts = "1 part" if num_parts == 1 else f"{num_parts:,} parts"
+    own = f"this one, {i}/{n}, among them; " if i > num_parts else ""
+    say(
+        "jaxlm score",
+        f"{n - num_parts:,} of {n:,} shards have nothing to score, {own}the corpus has {parts}: give "
+        f"smaller ones with {SMALLER_PARTS} to all shards, and another --out",
+    )
+
+
 def _tell_missing(options: ScoreOptions, finished: scoring.JobFinished, shard: tuple[int, int]) -> None:
     if options.json:
-        print(json.dumps({"out": options.out, "finished": False, **_told(finished)}))
+        print(json.dumps({"out": options.out, "finished": False, **_counts(finished)}))
         return
     i, n = shard
+    missing = len(finished.missing)
+    parts = "1 part of another shard is" if missing == 1 else f"{missing:,} parts of other shards are"
     print(
-        f"shard {i}/{n} is done; parts of other shards are missing in {options.out}: "
-        f"{len(finished.missing):,}, the first of them of shard {finished.missing[0] % n + 1}/{n}"
+        f"shard {i}/{n} is done; {parts} missing in {options.out}, "
+        f"the first of shard {finished.missing[0] % n + 1}/{n}"
     )
 
 
 def _show(
     options: ScoreOptions, place: str, summary: dict[str, Any], ranking: dict[str, Any] | None, is_drawn: bool
 ) -> None:
-    """Prints tables of the scores, and where they lie."""
+    """Prints tables of the scores, and the names of the files that hold them."""
     print(f"\n{reports.corpus_line(summary, base=options.base)}\n")
     show(reports.score_table(summary, base=options.base))
     if ranking is not None:
@@ -226,7 +279,7 @@ def _show(
         print(f"histogram: {place}/{HISTOGRAM}")
 
 
-def _told(finished: scoring.JobFinished) -> dict[str, Any]:
+def _counts(finished: scoring.JobFinished) -> dict[str, Any]:
     progress = finished.progress
     return {
         "scored_here": progress.documents,
@@ -238,22 +291,11 @@ def _told(finished: scoring.JobFinished) -> dict[str, Any]:
 
 
 def _ranking(options: ScoreOptions, measure: scoring.Measure) -> dict[str, dict[str, Any]] | None:
-    """Returns Spearman's rho of each method with what was measured; None where nothing was."""
+    """Returns Spearman's rho of each method with the measured values; None if there are none."""
     if not measure.is_measured:
         return None
-    tables = list(scoring.read_parts(options.out))
-    values = {name: [one for table in tables for one in table[name].to_pylist()] for name in _ranked(tables)}
-    measured, variants = values.pop("measured"), values.pop("variant")
-    found = scoring.rank_variants(values, measured, variants)
-    return {name: _finite(interval._asdict()) for name, interval in found.items()}
-
-
-def _ranked(tables: Sequence[Any]) -> list[str]:
-    """The columns of variants' rows that are scores, and those that name and measure them."""
-    unit = (b"nats", b"bits")
-    scores = [one.name for one in tables[0].schema if (one.metadata or {}).get(b"unit") in unit]
-    return ["variant", "measured", *scores]
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    table = pa.concat_tables(scoring.read_parts(options.out))
+    units = {field.name: (field.metadata or {}).get(b"unit") for field in table.schema}
+    scores = {name: table[name].to_pylist() for name, unit in units.items() if unit in (b"nats", b"bits")}
+    ranking = scoring.rank_variants(scores, table["measured"].to_pylist(), table["variant"].to_pylist())
+    return {name: finite_or_none(interval._asdict()) for name, interval in ranking.items()}

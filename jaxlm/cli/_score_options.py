@@ -1,4 +1,4 @@
-"""The options of `jaxlm score`: its own, and those of the measure that it is asked for."""
+"""The options of `jaxlm score`: its own, and those of the measure."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -27,49 +27,49 @@ VARIANT_MEASURE, STEP_MEASURE = "variant-effect", "step-scores"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoreOptions:
-    """Score every document of a corpus into DIR/parts/*.parquet, one row a document, in order.
+    """Score every document of a corpus: DIR/parts/*.parquet get a row for each document, in order.
 
-    The same command goes on where a job was stopped or killed, and leaves the files of one that was not.
-    Several processes share the work by --shard or --distributed. The options after --json are those of the
-    measure; --measure NAME --help shows those of another.
+    If a job was stopped or killed, the same command goes on with it, and the files are those of a job that
+    was not. Several processes share the work by --shard or --distributed. The options after --json are the
+    measure's; --measure NAME --help shows those of another measure.
 
     Attributes:
-        model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
-        corpus: files, folders or globs, here or at URLs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
-        out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
-        measure: log-likelihood or conditional of a causal model, pseudo-log-likelihood, single-pass or
-            instruction-ratio of a masked one, variant-effect or step-scores of either; None: the model's
-            first
-        variants: a file of mutants of --wild-type (FASTA, or a table with a column that names them), in the
-            place of CORPUS; the measure is variant-effect
-        step_scores: step functions of every token, such as entropy top_p_size=0.9 kl_divergence; the measure
-            is step-scores, and these its functions
-        format: how to read every file; None takes it from each ending
-        document: of a text file, whether a line or the whole file is one document
-        field: the JSONL field or the column (CSV, Parquet) that holds the text; None: text, and of variants
-            the column that is called so
-        keep: columns of JSONL, CSV or Parquet that stand beside the scores, with their types; a column id
-            is the documents' id anyway
-        on_error: whether a document that cannot be read or scored becomes a row that says why, or ends the
-            job
-        max_document: the most bytes of a document, decompressed (of JSONL and CSV, of a line); a longer one
-            cannot be scored
-        base: of the logarithms that are written, e (nats) or 2 (bits)
-        shard: i/n scores every n-th part from the i-th on
-        distributed: make a shard of each process that jax.distributed finds
-        engine: score here, or on the actors of a Ray cluster
-        actors: how many of them; None: one a GPU of the cluster, or one
-        part_documents: the most documents of a part
-        part_characters: the characters of text that are enough for a part, which is what a kill loses at
-            most; None: 4 Mi, and 128 Ki of measures that read a text once a token
-        dtype: what to keep parameters in and compute in
-        row_length: tokens of a row, and the most that are read at once
-        rows: of a batch, over all devices
-        buffer: pieces that are looked at together to fill rows; None: 1,024, and 16,384 of a masked LM
-        tile: places whose logits are held at once
-        with_members: further models of the same kind, which with MODEL are an ensemble
-        combine: of an ensemble, what is averaged; None: probs
-        json: print one JSON object
+      model: a run folder that jaxlm train wrote, or a Hugging Face folder or name
+      corpus: files, folders or globs, here or at URLs: text, JSONL, CSV, Parquet, FASTA; plain, .gz or .zst
+      out: a folder for this job alone, or a URL: s3://, gs://, or what fsspec opens
+      measure: log-likelihood or conditional for a causal model, pseudo-log-likelihood, single-pass or
+        instruction-ratio for a masked one, variant-effect or step-scores for both; None: the first of these
+        for the model
+      variants: instead of CORPUS, a file of mutants of --wild-type (FASTA, or a table with a column of
+        mutants); the measure is variant-effect
+      step_scores: step functions of every token, such as entropy top_p_size=0.9 kl_divergence; the measure
+        is step-scores
+      format: how to read every file; None takes it from each ending
+      document: of a text file, whether a line or the whole file is one document
+      field: the JSONL field or the column (CSV, Parquet) with the text; None: text, and for variants the
+        column with a usual name (mutant, mutation, ...)
+      keep: columns of JSONL, CSV or Parquet to write beside the scores, with their types; a column id is
+        the documents' id anyway
+      on_error: row writes a row that says why for a document that cannot be read or scored; stop ends the
+        job there
+      max_document: the most bytes of a document, decompressed (of JSONL and CSV, of a line); a longer one
+        cannot be scored
+      base: of the logarithms in the files, e (nats) or 2 (bits)
+      shard: i/n scores every n-th part from the i-th on
+      distributed: make each process that jax.distributed finds a shard
+      engine: score here, or on the actors of a Ray cluster
+      actors: how many actors; None: one for each GPU of the cluster, or one
+      part_documents: the most documents of a part
+      part_characters: a part ends with the document that brings it to this many characters, the most that a
+        killed job loses; None: 4,194,304, and 131,072 for measures that read each text once a token
+      dtype: type of the parameters and of the computation
+      row_length: tokens of a row, and the most that are read at once
+      rows: of a batch, over all devices
+      buffer: pieces of text that are packed into rows together; None: 1,024, and 16,384 for a masked LM
+      tile: positions whose logits are computed at once
+      with_members: further models of the same kind, which form an ensemble with MODEL
+      combine: what an ensemble averages; None: probs
+      json: print one JSON object
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]
@@ -78,7 +78,7 @@ class ScoreOptions:
     measure: str | None = None
     variants: str | None = None
     step_scores: tuple[str, ...] = ()
-    format: Literal["text", "jsonl", "csv", "parquet", "fasta", "traces"] | None = None
+    format: data.Format | None = None
     document: Literal["line", "file"] = "line"
     field: str | None = None
     keep: tuple[str, ...] = ()
@@ -102,14 +102,16 @@ class ScoreOptions:
 
 
 def options_of(measure: str) -> type[ScoreOptions]:
-    """Returns `ScoreOptions` with the options of a measure as `settings`.
+    """Returns `ScoreOptions` with a measure's own options in the field `settings`.
 
     Args:
-        measure: its name.
+      measure: name of the measure.
 
     Example:
-        >>> sorted(set(known_options(options_of("log-likelihood"))) & {"--window", "--out", "--wild-type"})
-        ['--out', '--window']
+      >>> from jaxlm.cli._arguments import known_options
+      >>> from jaxlm.cli._score_options import options_of
+      >>> sorted(set(known_options(options_of("log-likelihood"))) & {"--window", "--out", "--wild-type"})
+      ['--out', '--window']
     """
     kind = scoring.MEASURES[measure]
     required = any(
@@ -123,20 +125,36 @@ def options_of(measure: str) -> type[ScoreOptions]:
     return made
 
 
-def read_leniently(arguments: Sequence[str]) -> Arguments:
-    """Returns the arguments of `jaxlm score` as they are read before it is known whose the options are.
-
-    Values of options that measures have of different types are not checked.
+def measure_settings(options: ScoreOptions) -> scoring.Measure:
+    """Returns the measure that options of a class from `options_of` hold.
 
     Args:
-        arguments: what follows `jaxlm score`.
+      options: of the command line.
 
     Raises:
-        UsageError: for what is wrong whichever the measure.
+      TypeError: if their class is not from `options_of`.
+    """
+    settings = vars(options).get("settings")
+    if not isinstance(settings, scoring.Measure):
+        raise TypeError("expected options of a class from options_of: got none of a measure")
+    return settings
+
+
+def read_leniently(arguments: Sequence[str]) -> Arguments:
+    """Returns the arguments of `jaxlm score`, read before the measure is known: all measures' options count.
+
+    If two measures have the same option with different types, its value is not checked.
+
+    Args:
+      arguments: what follows `jaxlm score`.
+
+    Raises:
+      UsageError: for what is wrong with every measure.
 
     Example:
-        >>> read_leniently(["./gpt2", "a.txt", "--distributed=yes"]).flag("--distributed")
-        True
+      >>> from jaxlm.cli._score_options import read_leniently
+      >>> read_leniently(["./gpt2", "a.txt", "--distributed=yes"]).flag("--distributed")
+      True
     """
     known: dict[str, Option] = {}
     for measure in scoring.MEASURES:
@@ -146,17 +164,18 @@ def read_leniently(arguments: Sequence[str]) -> Arguments:
 
 
 def chosen_measure(arguments: Sequence[str]) -> str:
-    """Returns the name of the measure: what `--measure` says, or what suits the model.
+    """Returns the name of the measure: that of `--measure`, or the default of the model's kind.
 
     Args:
-        arguments: what follows `jaxlm score`.
+      arguments: what follows `jaxlm score`.
 
     Raises:
-        UsageError: if there is no such measure, or no model.
+      UsageError: if there is no such measure or no model, or the model predicts no tokens.
 
     Example:
-        >>> chosen_measure(["./gpt2", "a.txt", "--measure", "conditional"])
-        'conditional'
+      >>> from jaxlm.cli._score_options import chosen_measure
+      >>> chosen_measure(["./gpt2", "a.txt", "--measure", "conditional"])
+      'conditional'
     """
     is_help = asks_for_help(arguments)
     given = read_leniently(without_help(arguments) if is_help else arguments)
@@ -165,7 +184,7 @@ def chosen_measure(arguments: Sequence[str]) -> str:
         wanted = VARIANT_MEASURE
     if "--step-scores" in given.given:
         if wanted not in (None, STEP_MEASURE):
-            raise UsageError(f"--step-scores are a measure of their own: got --measure {wanted}, too")
+            raise UsageError(f"--step-scores is the measure {STEP_MEASURE}: got --measure {wanted}, too")
         wanted = STEP_MEASURE
     if wanted is not None and wanted not in scoring.MEASURES:
         there = ", ".join(scoring.MEASURES)
@@ -184,7 +203,7 @@ def chosen_measure(arguments: Sequence[str]) -> str:
 
 
 def _either(first: Option, second: Option) -> Option:
-    """An option that two measures have, of any type where theirs differ."""
+    """Returns an option that two measures have, with the type Any if their types differ."""
     if first.hint == second.hint:
         return first
     many = takes_many(first.hint) or takes_many(second.hint)

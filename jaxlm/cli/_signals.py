@@ -1,12 +1,12 @@
 """SIGTERM and SIGINT end a command within seconds, whatever it is doing.
 
-A handler written in Python runs in the main thread, and not before that is back from the compiler or from a
-computation; and an exception that it raises is lost where a library has called back into Python. So the
-handlers here do next to nothing: the system's own part writes the signal's number into a pipe, and a thread
-that reads it ends the process from outside, by `os._exit`, which runs nothing that could crash under the
-threads that still compute. Files are whole or not there at any moment, so that there is nothing to undo.
+A signal handler in Python runs in the main thread, once that thread is back from the compiler or from a
+computation, and an exception that it raises is lost if a library has called back into Python. So the handlers
+here do nearly nothing: Python's C handler writes the signal's number into a pipe, a thread reads it, and ends
+the process by `os._exit`, which runs no code that could crash under the threads that still compute. Nothing
+has to be undone, because files are whole or not there at any moment.
 
-A loop that has something to save says so by `defers_signals` and looks for the signal on its own.
+A loop that saves its state runs in `defers_signals` and has handlers of its own.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
-# Seconds: what is being written when a signal comes has the first, streams that nobody reads the second.
+# Seconds that files have to be written to their end, and streams that perhaps nobody reads.
 FILE_SECONDS, STREAM_SECONDS = 10.0, 1.0
-# A Ctrl-C that follows another one sooner is the same one, which reached the process twice.
+# A second Ctrl-C that comes sooner is the first one, which has reached the process twice.
 SAME_SECONDS = 1.0
 SHOW_CURSOR = "\x1b[?25h"
 
 
 class _SignalState:
-    """What is known of the signals of this process."""
+    """The signal that has come to this process, and what is to be done about it."""
 
     def __init__(self) -> None:
         self.is_on = self.is_deferred = False
@@ -43,10 +43,10 @@ _watch = _SignalState()
 
 
 def watch_signals() -> None:
-    """Ends this process by SIGTERM and SIGINT from now on, with 143 and 130.
+    """Makes SIGTERM and SIGINT end this process from now on, with exit code 143 and 130.
 
-    Off the main thread it does nothing. Processes that are forked from this one have the system's own
-    handlers.
+    Does nothing in a thread other than the main one. Processes that are forked from this one have the
+    system's own handlers.
     """
     if _watch.is_on or threading.current_thread() is not threading.main_thread():
         return
@@ -61,43 +61,42 @@ def watch_signals() -> None:
 
 
 def describe_command(program: str, remedy: str = "") -> None:
-    """Sets what the last line calls this process, and what it says after the word "interrupted"."""
+    """Sets the last line of this process after a signal: "PROGRAM: interrupted", and the remedy behind it."""
     _watch.program, _watch.remedy = program, remedy
 
 
 def register_cleanup(finish: Callable[[], object]) -> None:
-    """Calls `finish` before a signal ends this process, in a thread of its own; it has some seconds."""
+    """Has `finish` called in a thread before a signal ends this process, for `FILE_SECONDS` at most."""
     _watch.finishing.append(finish)
 
 
 @contextlib.contextmanager
 def defers_signals() -> Iterator[None]:
-    """Leaves the signals to the block, which has handlers of its own and ends soon after one has come.
+    """A block that handles the signals itself: it has its own handlers and ends soon after a signal.
 
-    A Ctrl-C that is repeated after a second ends the process at once; other signals that follow change
-    nothing.
+    A second Ctrl-C, more than a second later, ends the process at once; other later signals change nothing.
     """
     _watch.is_deferred = True
     try:
         yield
     except BaseException:
-        # It did not come to save: that is what is to be told.
+        # The block has failed before it could save: the error is told, not the signal.
         _watch.number = None
         raise
     finally:
         _watch.is_deferred = False
 
 
-def settle(said: str | None = None, number: int | None = None) -> None:
-    """Ends this process if a signal has come; called when the command's work is done, or has failed.
+def exit_if_signalled(line: str | None = None, number: int | None = None) -> None:
+    """Ends this process if a signal has come; called when the command's work is done or has failed.
 
     Args:
-        said: the line that tells of the signal, where the command has one of its own.
-        number: of the signal, where the command knows of it, maybe before the thread that waits for signals.
+      line: the command's own last line; None: that of `describe_command`.
+      number: the signal's number, if the command knows it, perhaps before the thread that waits for signals.
     """
     number = _watch.number if number is None else number
     if _watch.is_on and number is not None:
-        _leave(number, said)
+        _leave(number, line)
 
 
 def _read(coming: int) -> None:
@@ -113,30 +112,31 @@ def _arrived(number: signal.Signals) -> None:
         _watch.number, _watch.at = number, now
     is_impatient = not is_first and number == signal.SIGINT and now - _watch.at > SAME_SECONDS
     if is_impatient or not _watch.is_deferred:
-        _leave(number if is_impatient else _watch.number)
+        _leave(number if is_impatient or _watch.number is None else _watch.number)
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    """Does what the thread does, where the pipe has been taken from it."""
+    """Does what the thread does, in case a library has set another wakeup pipe."""
     if not _watch.is_deferred:
         _leave(number)
 
 
-def _leave(number: int, said: str | None = None) -> None:
-    """Ends the process; whoever comes second waits for the end that the first one brings."""
+def _leave(number: int, own_line: str | None = None) -> None:
+    """Ends the process; a second thread waits here for the end that the first one brings."""
     while not _watch.leaving.acquire(blocking=False):
         time.sleep(FILE_SECONDS)
     number = signal.Signals(number)
-    line = f"{_watch.program}: {SIGNAL_WORDS[number]}{_watch.remedy}" if said is None else said
+    usual_line = f"{_watch.program}: {SIGNAL_WORDS[number]}{_watch.remedy}"
+    line = usual_line if own_line is None else own_line
     _within(FILE_SECONDS, _finish)
     _within(STREAM_SECONDS, lambda: _say(line))
     os._exit(128 + number)
 
 
 def _within(seconds: float, work: Callable[[], object]) -> None:
-    """Does something in a thread that is waited for only so long."""
+    """Runs `work` in a thread and waits for it at most so many seconds."""
     thread = threading.Thread(target=work, daemon=True)
-    with contextlib.suppress(RuntimeError):  # the interpreter is ending, and starts no thread any more
+    with contextlib.suppress(RuntimeError):  # at its end the interpreter starts no more threads
         thread.start()
         thread.join(seconds)
 
@@ -145,7 +145,7 @@ def _finish() -> None:
     for finish in _watch.finishing:
         with contextlib.suppress(Exception):
             finish()
-    # Whoever has not imported it has started none.
+    # A process that has not imported the module has no children from it.
     if processes := sys.modules.get("multiprocessing"):
         for child in processes.active_children():
             child.kill()
@@ -155,9 +155,9 @@ def _say(line: str) -> None:
     with contextlib.suppress(Exception):
         sys.stdout.flush()
     with contextlib.suppress(Exception):
-        # A progress bar that is not there to the end leaves the terminal without its cursor.
+        # A progress bar that is interrupted leaves the terminal's cursor hidden.
         line = f"{SHOW_CURSOR}\r{line}" if os.isatty(2) else line
-        # Where it was closed, the number may be that of another file by now.
+        # If stderr was closed, another file may have its number by now.
         if sys.stderr is not None:
             os.write(2, f"{line}\n".encode())
 

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -25,12 +25,12 @@ from jaxlm.cli._arguments import (
     without_help,
 )
 from jaxlm.cli._experiments import open_experiment
-from jaxlm.cli._failures import FAILED, SAME, UsageError, say
+from jaxlm.cli._failures import FAILED, RERUN_HINT, UsageError, say
 from jaxlm.cli._models import model_folder
 from jaxlm.cli._options import parse
 from jaxlm.cli._progress import TrainDisplay
 from jaxlm.cli._runs import run_folder
-from jaxlm.cli._signals import defers_signals, describe_command, register_cleanup, settle
+from jaxlm.cli._signals import defers_signals, describe_command, exit_if_signalled, register_cleanup
 from jaxlm.cli._train_report import report
 from jaxlm.devices import enable_compilation_cache, keep_memory
 
@@ -39,36 +39,41 @@ PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dro
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentOptions(training.Experiment):
-    """An experiment whose objective is a name, and which is checked when the experiment is made of it."""
+    """The options of an experiment: the objective is a name, and nothing is checked before `experiment`."""
 
-    # What --help says of each option; the example is that of the experiment.
-    __doc__ = inspect.cleandoc(training.Experiment.__doc__).partition("\n\nExample:")[0]
+    # --help shows this docstring: that of `Experiment`, without the example.
+    __doc__ = inspect.cleandoc(training.Experiment.__doc__ or "").partition("\n\nExample:")[0]
     objective: str = next(iter(training.OBJECTIVES))
 
     def __post_init__(self) -> None:
-        """Checks nothing."""
+        """Checks nothing: the options of a command line need not fit each other before all are read."""
 
     @classmethod
     def of(cls, experiment: training.Experiment) -> "ExperimentOptions":
-        """Returns the settings of an experiment."""
-        return cls(**vars(experiment) | {"objective": experiment.objective.name})
+        """Returns the options that make an experiment."""
+        values: dict[str, Any] = vars(experiment) | {"objective": experiment.resolved_objective.name}
+        return cls(**values)
 
     def experiment(self, objective: training.Objective) -> training.Experiment:
-        """Returns the experiment of these settings.
+        """Returns the experiment of these options.
 
         Args:
-            objective: which has the name, if it is one of the experiment's own.
+          objective: is taken if the options name it; every other name is one of `training.OBJECTIVES`.
+
+        Raises:
+          ConfigError: if the options do not fit each other.
         """
         named = objective if objective.name == self.objective else self.objective
-        return training.Experiment(**vars(self) | {"objective": named})
+        values: dict[str, Any] = vars(self) | {"objective": named}
+        return training.Experiment(**values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a language model, or a model of labels; without arguments, a masked one on this Python's own
-    bytecode.
+    """Train a language model, or a model of labels; without arguments, a masked language model on this
+    Python's own bytecode.
 
-    An option may be given without its prefix where no other ends like it: --steps for --run.steps.
+    An option may be given without its prefix if no other option ends like it: --steps for --run.steps.
 
     jaxlm train
 
@@ -87,15 +92,15 @@ class Train:
     jaxlm train --resume --out runs/mine --steps 20000 --learning-rate 1e-4
 
     Attributes:
-        experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
-        data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
-        preset: a model of this size instead of the experiment's, which --model options then vary
-        dropout: the rate of all four dropouts of the model, which --model options then vary; a head's own is
-            --head.dropout
-        out: folder of the run; by default runs/NAME-N
-        resume: go on with the run in --out, by default with the last one of this name
-        json: print the result as one JSON object
-        settings: of the experiment
+      experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
+      data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
+      preset: a model of this size instead of the experiment's; --model options change it further
+      dropout: the rate of all four dropouts of the model; --model options change them further; a head has
+        its own, --head.dropout
+      out: folder of the run; None: runs/NAME-N
+      resume: go on with the run in --out, or with the last one of this name
+      json: print the result as one JSON object
+      settings: the options of the experiment
     """
 
     experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
@@ -111,7 +116,15 @@ class Train:
 
 
 class Request(NamedTuple):
-    """What the command line asks for: the experiment with the options applied, and where it runs."""
+    """What the command line asks for.
+
+    Attributes:
+      experiment: with the options applied.
+      folder: of the run.
+      resume: whether the run in the folder goes on.
+      json: whether the result is printed as JSON.
+      report: the `report` function of the experiment's file, if it has one.
+    """
 
     experiment: training.Experiment
     folder: Path
@@ -128,27 +141,27 @@ def run(arguments: Sequence[str]) -> int:
     enable_compilation_cache()
     register_cleanup(lambda: _remove_if_empty(request.folder))
     try:
-        first, event = _drained(request)
+        first, event = _trained(request)
     except io.WriteError as error:
         if not (request.folder / "experiment.json").exists():
-            error.add_note(SAME)
+            error.add_note(RERUN_HINT)
         raise
     finally:
         _remove_if_empty(request.folder)
     match event:
         case training.Finished():
-            settle()
+            exit_if_signalled()
             more, as_json = request.report, request.json
             report(event, request.experiment, first=first, as_json=as_json, more=more)
             return 0
         case training.Stopped():
             return _leave(request, event)
-    say(PROGRAM, "failed: the run ended without a word")
+    say(PROGRAM, "failed: the run ended without a final event, a bug")
     return FAILED
 
 
-def _drained(request: Request) -> tuple[int, training.Event | None]:
-    """Trains, and returns the step at which this process began and the last event."""
+def _trained(request: Request) -> tuple[int, training.Event | None]:
+    """Trains; returns the step at which this process began, and the last event."""
     first, event = 0, None
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(TrainDisplay())
@@ -158,7 +171,7 @@ def _drained(request: Request) -> tuple[int, training.Event | None]:
                     first = event.step
                     describe_command(PROGRAM, f"; go on: {_again(request)}")
                 case training.Compiled():
-                    # Until now a signal ends the process at once: everything that there is, is saved.
+                    # Before this a signal ends the process at once: there is nothing to save.
                     stack.enter_context(defers_signals())
             display.show(event)
     return first, event
@@ -167,8 +180,8 @@ def _drained(request: Request) -> tuple[int, training.Event | None]:
 def _leave(request: Request, event: training.Stopped) -> int:
     steps = request.experiment.run.steps
     line = f"stopped at step {event.step} of {steps}, saved; go on: {_again(request)}"
-    # The compiler may still be at work, and must not be when the interpreter ends.
-    settle(f"{PROGRAM}: {line}", event.signal)
+    # This ends the process without the interpreter's own end, in which a working compiler would crash.
+    exit_if_signalled(f"{PROGRAM}: {line}", event.signal)
     say(PROGRAM, line)
     return 128 + event.signal
 
@@ -178,7 +191,7 @@ def _again(request: Request) -> str:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """A run that was refused, or stopped before it had begun, leaves no folder behind."""
+    """Removes the folder of a run that was refused or stopped before it began."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
@@ -186,14 +199,17 @@ def _remove_if_empty(folder: Path) -> None:
 def read_request(arguments: Sequence[str]) -> Request:
     """Returns what the command line asks for.
 
-    The experiment decides the defaults of the options, so it is found first: a file or a name among the
-    arguments, the one that the folder to resume holds, or the embedded one.
+    The defaults of the options are the experiment's, so that the experiment is read first: the file or name
+    among the arguments, the experiment in the folder to resume, or the default one.
 
     Args:
-        arguments: what follows `jaxlm train`.
+      arguments: what follows `jaxlm train`.
+
+    Returns:
+      The experiment with the options applied, and where it runs.
 
     Raises:
-        UsageError: if they make no sense.
+      UsageError: if an argument is unknown, or the arguments do not fit each other.
     """
     is_help = asks_for_help(arguments)
     wanted = without_help(arguments) if is_help else arguments
@@ -208,7 +224,7 @@ def read_request(arguments: Sequence[str]) -> Request:
     given = parse(
         Train, options, program=PROGRAM, default=Train(settings=ExperimentOptions.of(named.experiment))
     )
-    experiment, name = given.settings.experiment(named.experiment.objective), named.name
+    experiment, name = given.settings.experiment(named.experiment.resolved_objective), named.name
     if given.data:
         if experiment.data.paths != named.experiment.data.paths:
             raise UsageError("--data and --data.paths are the same: give one of them")
@@ -221,6 +237,8 @@ def read_request(arguments: Sequence[str]) -> Request:
     paths = tuple(path if path in urls else os.path.abspath(path) for path in experiment.data.paths)
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
     _refuse_unread(asked, experiment)
+    if asked.value(INIT) is not None and named.folder is None and not positionals:
+        _tell_changed_defaults(asked, named.experiment)
     folder = named.folder or run_folder(name, given.out, resume=given.resume)
     if given.resume:
         _check_places(folder, paths, experiment.run.init)
@@ -228,14 +246,23 @@ def read_request(arguments: Sequence[str]) -> Request:
 
 
 class _ResolvedExperiment(NamedTuple):
+    """The experiment that gives the options their defaults.
+
+    Attributes:
+      name: the beginning of its runs' names.
+      experiment: the configs.
+      folder: of the run to resume; None: another run, or not known yet.
+      report: the `report` function of its file, if it has one.
+    """
+
     name: str
     experiment: training.Experiment
-    folder: Path | None  # of the run to resume, where it is known
+    folder: Path | None
     report: Callable[[Path], str] | None
 
 
 def _named(argument: str | None, asked: Arguments) -> _ResolvedExperiment:
-    """The experiment that is named, or that the folder to resume holds: it need not be named again."""
+    """Returns the experiment that is named, or the one in the folder to resume."""
     named = open_experiment(argument)
     if argument is None and asked.flag("--resume"):
         paths = asked.given.get("--data") or asked.given.get("--data.paths")
@@ -246,26 +273,29 @@ def _named(argument: str | None, asked: Arguments) -> _ResolvedExperiment:
 
 
 def _begun(asked: Arguments, named: _ResolvedExperiment, *, is_own: bool) -> training.Experiment:
-    """The experiment as it goes on from the model that --init names, or from none where that is None."""
+    """Returns the experiment that begins with the model of --init, or with none if that is None."""
     if INIT not in asked.given:
         return named.experiment
     name = asked.value(INIT)
     init = None if name is None else os.path.abspath(model_folder(name))
     run = named.experiment.run
     if named.folder is not None and None in (run.init, init) and run.init != init:
-        begun = run.init or "drawn parameters"
-        raise UsageError(f"the run in {named.folder} began with {begun}: leave --init out to go on with it")
+        beginning = run.init or "drawn parameters"
+        raise UsageError(
+            f"the run in {named.folder} began with {beginning}: leave --init out to go on with it"
+        )
     if named.folder is not None:
         return _with_init_at(named.experiment, init)
     if init is None:
-        # Whoever takes the model away takes away what is told of its blocks, if he says so.
-        kept = {} if asked.given.get("--run.train-last") != ("None",) else {"train_last": None}
-        return dataclasses.replace(named.experiment, run=dataclasses.replace(run, init=None, **kept))
+        # Without the model, train_last may be given up, too: --run.train-last None.
+        last = None if asked.given.get("--run.train-last") == ("None",) else run.train_last
+        run = dataclasses.replace(run, init=None, train_last=last)
+        return dataclasses.replace(named.experiment, run=run)
     return training.experiment_from_model(init, named.experiment if is_own else None)
 
 
 def _with_init_at(experiment: training.Experiment, init: str | None) -> training.Experiment:
-    """The experiment of a run whose first model lies at another place now, with its tokenizer."""
+    """Returns the experiment of a run whose first model, with its tokenizer, has moved to another folder."""
     run, tokenizer = experiment.run, experiment.tokenizer
     path = init if tokenizer.path == run.init else tokenizer.path
     return dataclasses.replace(
@@ -276,27 +306,41 @@ def _with_init_at(experiment: training.Experiment, init: str | None) -> training
 
 
 def _sized(experiment: training.Experiment, asked: Arguments) -> training.Experiment:
-    """The experiment with the model that --preset names, seeing as far back and forth as its own."""
-    preset = models.PRESETS.get(asked.value(PRESET))
+    """Returns the experiment with the sizes of --preset; `causal` and `dtype` are kept."""
+    name = asked.value(PRESET)
+    preset = None if name is None else models.PRESETS.get(name)
     if preset is None:
         return experiment
     if experiment.run.init is not None:
-        raise UsageError(f"{PRESET} is a model's shape, and --init brings a model: give one of them")
+        raise UsageError(f"{PRESET} is the shape of a model, and --init names a model: give one of them")
     model = dataclasses.replace(preset, causal=experiment.model.causal, dtype=experiment.model.dtype)
     return dataclasses.replace(experiment, model=model)
 
 
 def _dropping(experiment: training.Experiment, asked: Arguments) -> training.Experiment:
-    """The experiment with the rate that --dropout gives to all of the model's."""
+    """Returns the experiment with the rate of --dropout for all dropouts of the model."""
     rate = asked.value(DROPOUT)
     if rate is None:
         return experiment
-    rates = dict.fromkeys(models.DROPOUTS, float(rate))
+    rates: dict[str, Any] = dict.fromkeys(models.DROPOUTS, float(rate))
     return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **rates))
 
 
+def _tell_changed_defaults(asked: Arguments, experiment: training.Experiment) -> None:
+    """Says on stderr which defaults --init changes, except those of the model and its tokenizer."""
+    usual = io.flat_fields(training.Experiment().to_dict())
+    changed = []
+    for name, value in io.flat_fields(experiment.to_dict()).items():
+        option = f"--{name}".replace("_", "-")
+        is_model = name == "run.init" or name.partition(".")[0] in ("model", "tokenizer")
+        if not is_model and option not in asked.given and value != usual.get(name):
+            changed.append(f"{option} {value} (without it {usual.get(name)})")
+    if changed:
+        say(PROGRAM, f"--init changes defaults: {', '.join(changed)}")
+
+
 def _refuse_unread(asked: Arguments, experiment: training.Experiment) -> None:
-    """Refuses an option that was given and that nothing of the experiment reads."""
+    """Raises `UsageError` for an option that was given and has no effect in this experiment."""
     unread = training.unused_fields(experiment)
     for name in asked.given:
         why = unread.get(name.removeprefix("--").replace("-", "_"))
@@ -305,14 +349,14 @@ def _refuse_unread(asked: Arguments, experiment: training.Experiment) -> None:
 
 
 def _check_places(folder: Path, paths: Sequence[str], init: str | None) -> None:
-    """Refuses to go on where data or first model have moved, and says how to name where they lie now."""
+    """Raises `UsageError` if the data or the first model have moved, with the option that names them."""
     for path in paths:
         if not (io.split_url(path) or os.path.lexists(path) or glob.glob(path, recursive=True)):
             raise UsageError(
-                f"the data of the run in {folder} are no longer at {path}: bring them back, or name where "
-                "they lie now: --data PATH"
+                f"the data of the run in {folder} are no longer at {path}: bring them back, or name them: "
+                "--data PATH"
             )
-    # A relative name may be one on the hub, and that is not asked.
+    # A relative name may be one of the hub's, which is not asked here.
     if init is None or not os.path.isabs(init):
         return
     try:
@@ -320,12 +364,12 @@ def _check_places(folder: Path, paths: Sequence[str], init: str | None) -> None:
     except OSError:
         raise UsageError(
             f"the model that the run in {folder} began with is no longer at {init}: bring it back, or name "
-            "where it lies now: --init MODEL"
+            "it: --init MODEL"
         ) from None
 
 
 def _is_cpu_only() -> bool:
-    """Whether no accelerator's plug-in is installed; asking JAX would start the threads it computes with."""
+    """Returns whether no accelerator's plug-in is installed, without JAX, which would start its threads."""
     plugins = importlib.metadata.entry_points(group="jax_plugins")
     return not plugins and importlib.util.find_spec("libtpu") is None
 

@@ -1,4 +1,4 @@
-"""What an option is given: its text, checked against the option's type and spelled as that type reads it."""
+"""The values of options: checked against the option's type, and spelled as that type reads them."""
 
 import math
 import re
@@ -9,55 +9,58 @@ from typing import Any
 from jaxlm.cli._failures import UsageError
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-# In ASCII digits: `int` takes those of every script, and refuses more than 4,300 with an error of its own.
+# ASCII digits alone: `int` also reads other scripts', and raises its own error for more than 4,300 digits.
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")
-# Above it no size, count or seed fits the whole numbers that arrays and files have.
+# The largest whole number of arrays and files.
 LARGEST_NUMBER = 2**63 - 1
 LONGEST_SHOWN = 60
 
 
 def as_flag(text: str) -> bool | None:
-    """Returns what a word says of a flag; None where it says nothing.
+    """Returns the value of a flag that a word means; None if it means neither.
 
     Example:
-        >>> as_flag("No"), as_flag("1"), as_flag("None")
-        (False, True, None)
+      >>> from jaxlm.cli._values import as_flag
+      >>> as_flag("No"), as_flag("1"), as_flag("None")
+      (False, True, None)
     """
     word = text.strip().lower()
     return True if word in TRUE else False if word in FALSE else None
 
 
 def checked_value(name: str, hint: Any, text: str) -> str:
-    """Returns the text of a value, spelled as its type reads it.
+    """Returns a value's text, spelled as its type reads it.
 
     Args:
-        name: of the option, for the refusal.
-        hint: its type; of a tuple, that of each value.
-        text: what was given.
+      name: of the option, for the message.
+      hint: the option's type; a tuple's is that of each of its values.
+      text: the value.
 
     Raises:
-        UsageError: if it is no value of that type.
+      UsageError: if it is no value of that type.
 
     Example:
-        >>> checked_value("--ends", bool | None, "yes"), checked_value("--steps", int, "1_000")
-        ('True', '1000')
+      >>> from jaxlm.cli._values import checked_value
+      >>> checked_value("--ends", bool | None, "yes"), checked_value("--steps", int, "1_000")
+      ('True', '1000')
     """
     kinds = value_types(hint)
     if text == "None" and types.NoneType in kinds:
         return text
     for kind in kinds:
-        found = _read(kind, text)
-        if found is not None:
-            return found
+        spelled = _read(kind, text)
+        if spelled is not None:
+            return spelled
     raise UsageError(f"{name} {_expected(kinds, text)}, got {_shown(text)}")
 
 
 def value_types(hint: Any) -> list[Any]:
-    """Returns the types that a value may be of: those of a union each, those of a tuple's values.
+    """Returns the types that a value may have: the members of a union, the type of a tuple's values.
 
     Example:
-        >>> value_types(int | None)
-        [<class 'int'>, <class 'NoneType'>]
+      >>> from jaxlm.cli._values import value_types
+      >>> value_types(int | None)
+      [<class 'int'>, <class 'NoneType'>]
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -68,13 +71,13 @@ def value_types(hint: Any) -> list[Any]:
 
 
 def takes_many(hint: Any) -> bool:
-    """Returns whether an option takes every value up to the next option."""
+    """Returns whether an option takes all values up to the next option."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return any(typing.get_origin(option) is tuple for option in options)
 
 
 def _read(kind: Any, text: str) -> str | None:
-    """The text as a value of one type; None where it is none."""
+    """Returns the text as a value of one type; None if it is no such value."""
     if typing.get_origin(kind) is typing.Literal:
         return text if text in map(str, typing.get_args(kind)) else None
     if kind is bool:
@@ -102,7 +105,7 @@ def _number(text: str) -> str | None:
 
 
 def _expected(kinds: list[Any], text: str) -> str:
-    """What a value of these types is, in words; "or None" where that may be given."""
+    """Returns in words what a value of these types is."""
     words = [word for kind in kinds for word in _choices(kind)]
     if words:
         numbers = ", or a number" if float in kinds else ""

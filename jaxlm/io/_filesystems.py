@@ -13,6 +13,8 @@ SECRET = re.compile(r"//[^/@:]*:[^/@]*@")
 # Without credentials Google's library tries for 15 minutes, unless it is told to give up.
 RETRY_LIMIT = "retry_limit_seconds=120"
 LONGEST_REASON = 300
+# What fsspec needs for a scheme.
+PACKAGES = {"http": "aiohttp", "https": "aiohttp"}
 
 
 def split_url(text: str) -> tuple[str, str] | None:
@@ -65,11 +67,13 @@ def open_filesystem(url: str) -> tuple[Any, str]:
             return fs.FileSystem.from_uri(url)
         import fsspec
 
-        filesystem, path = fsspec.core.url_to_fs(url)
-        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
-    except ModuleNotFoundError as error:
-        message = f"{given}: opening {scheme}:// needs {error.name}; install it"
-        raise UsageError(without_secret(message)) from error
+        found, path = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+    except ImportError as error:
+        # What fsspec raises for a library that its own file system needs has no name.
+        needed = error.name or PACKAGES.get(scheme.rpartition("::")[2])
+        remedy = f"needs {needed}: pip install {needed}" if needed else f"needs a library ({reason(error)})"
+        raise UsageError(without_secret(f"{given}: opening {scheme}:// {remedy}")) from error
     except Exception as error:
         # The library of a file system may raise anything.
         raise UsageError(without_secret(f"{given}: cannot be opened ({error_reason(error)})")) from error

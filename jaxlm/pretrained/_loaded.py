@@ -1,7 +1,11 @@
 """An opened model: its description, its parameters and its tokenizer."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 from jaxlm import models, tokenizers
 from jaxlm.errors import ModelError, UsageError
@@ -46,6 +50,15 @@ class Loaded(_LoadedFields):
     """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Returns one line: the kind and size of the model, its tokenizer, and the members of an ensemble."""
+        size = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(self.params))
+        config = self.config
+        shape = f"{config.depth} x {config.width}, {config.vocab_size:,} ids"
+        members = "" if self.members is None else f", {self.members} members"
+        tokenizer = "no" if self.tokenizer is None else self.tokenizer.kind
+        return f"Loaded({self.kind.name}, {shape}, {size:,} parameters, {tokenizer} tokenizer{members})"
 
     def __new__(
         cls,

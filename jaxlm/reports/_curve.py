@@ -17,18 +17,18 @@ def draw_curve(
     baseline: float | int | None = None,
     loss: str = "loss (nats a token)",
 ) -> None:
-    """Draws training and held-out loss against the step, and the baseline's as a line.
+    """Draws training and held-out loss over the steps, and the baseline's loss as a horizontal line.
 
     Args:
-        metrics_path: a run's metrics.jsonl: lines with `step`, `split` ("train", "validation", "test") and
-            `loss`.
-        png_path: the picture to write.
-        baseline: loss of the baseline; None leaves its line out.
-        loss: what the loss is, for the axis.
+      metrics_path: a run's metrics.jsonl: lines with `step`, `split` ("train", "validation", "test") and
+        `loss`.
+      png_path: the picture to write.
+      baseline: loss of the baseline; None leaves its line out.
+      loss: label of the axis.
 
     Raises:
-        ValueError: if the metrics hold no loss.
-        WriteError: if the picture cannot be written; an older one stays.
+      UsageError: if the metrics hold no loss.
+      WriteError: if the picture cannot be written; an older one stays.
     """
     from matplotlib.figure import Figure  # imported when drawn: it takes longer than all else here
 
@@ -62,7 +62,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    """What a line says, if it is of a loss at a step."""
+    """Returns the values of a line that holds the loss of a step; None for any other line."""
     try:
         line = io.parse_json(text)
     except ValueError:
@@ -72,6 +72,6 @@ def _parsed(text: str) -> dict[str, Any] | None:
 
 
 def _points(lines: list[dict[str, Any]], split: str) -> tuple[list[int], list[float]]:
-    """Returns steps and losses of a split; of several lines for one step the last."""
-    found = {line["step"]: line["loss"] for line in lines if line["split"] == split}
-    return list(found), list(found.values())
+    """Returns steps and losses of a split; if a step has several lines, the last one counts."""
+    losses = {line["step"]: line["loss"] for line in lines if line["split"] == split}
+    return list(losses), list(losses.values())

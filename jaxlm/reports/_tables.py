@@ -14,22 +14,23 @@ BAR_WIDTH = 20
 
 
 def evaluation_table(evaluation: models.Evaluation | models.SequenceEvaluation) -> Table:
-    """Returns held-out scores beside those of a baseline, with the difference.
+    """Returns a table of held-out scores beside those of a baseline, with the difference.
 
-    Differences are model minus baseline, so that a loss below the baseline's is negative. Without a baseline
-    its columns are left out. The baseline of a language model knows the frequencies of tokens only, that of
-    a model of sequences the labels of the training split only.
+    A difference is the model's score minus the baseline's: it is negative if the model's loss is lower.
+    Without a baseline its columns are left out. A language model's baseline knows only the frequencies of
+    tokens, that of a model of sequences only the labels of the training split.
 
     Args:
-        evaluation: the scores.
+      evaluation: the scores.
 
     Returns:
-        A `rich` table.
+      A `rich` table.
 
     Example:
-        >>> scores = models.Evaluation(2.0, 7.39, 0.5, 0.8, 0.03, 100, 700, 0, 5.0, 148.41, 0.1)
-        >>> [str(cell) for column in evaluation_table(scores).columns for cell in column.cells][-5:]
-        ['-3.000', '-141.02', '+40.0 %', '', '']
+      >>> from jaxlm import models, reports
+      >>> scores = models.Evaluation(2.0, 7.39, 0.5, 0.8, 0.03, 100, 700, 0, 5.0, 148.41, 0.1)
+      >>> [str(cell) for column in reports.evaluation_table(scores).columns for cell in column.cells][-5:]
+      ['-3.000', '-141.02', '+40.0 %', '', '']
     """
     is_of_tokens = isinstance(evaluation, models.Evaluation)
     rows = _token_rows(evaluation) if is_of_tokens else _sequence_rows(evaluation)
@@ -83,18 +84,19 @@ def _sequence_rows(scores: models.SequenceEvaluation) -> list[_Row]:
 
 
 def level_table(levels: Sequence[models.LevelSummary]) -> Table:
-    """Returns the scores of predictions by how much of their example was corrupted.
+    """Returns a table of scores by the share of the example that was corrupted.
 
     Args:
-        levels: of an evaluation, ascending.
+      levels: the levels of an evaluation, ascending.
 
     Returns:
-        A `rich` table, a row a level.
+      A `rich` table, a row a level.
 
     Example:
-        >>> level = models.LevelSummary(0.1, 0.2, 1.5, 4.48, 0.5, 0.9, 0.01, 300.0)
-        >>> [str(cell) for column in level_table([level]).columns for cell in column.cells][:3]
-        ['10 to 20 %', '300', '1.500']
+      >>> from jaxlm import models, reports
+      >>> level = models.LevelSummary(0.1, 0.2, 1.5, 4.48, 0.5, 0.9, 0.01, 300.0)
+      >>> [str(cell) for column in reports.level_table([level]).columns for cell in column.cells][:3]
+      ['10 to 20 %', '300', '1.500']
     """
     table = Table(box=SIMPLE_HEAD)
     table.add_column("corrupted")
@@ -114,70 +116,71 @@ def level_table(levels: Sequence[models.LevelSummary]) -> Table:
 
 
 def fill_table(filled: decoding.FilledText) -> Table:
-    """Returns the likeliest tokens at each mask of a filled text.
+    """Returns a table of the likeliest tokens at each mask of a text.
 
     Args:
-        filled: from `decoding.fill`.
+      filled: from `decoding.fill`.
 
     Returns:
-        A `rich` table: which mask, its offset in the tokens, and its candidates, the best first.
+      A `rich` table: the mask's number, its offset in the tokens, and its candidates, the likeliest first.
 
     Example:
-        >>> import numpy as np
-        >>> found = decoding.MaskPrediction(3, (decoding.Candidate(9, "self", 0.75),))
-        >>> table = fill_table(decoding.FilledText(np.array([1, 2, 3, 9]), "a b c self", (found,)))
-        >>> [str(cell) for column in table.columns for cell in column.cells][:4]
-        ['1', '3', 'self', '0.7500']
+      >>> import numpy as np
+      >>> from jaxlm import decoding, reports
+      >>> found = decoding.MaskPrediction(3, (decoding.Candidate(9, "self", 0.75),))
+      >>> table = reports.fill_table(decoding.FilledText(np.array([1, 2, 3, 9]), "a b c self", (found,)))
+      >>> [str(cell) for column in table.columns for cell in column.cells][:4]
+      ['1', '3', 'self', '0.7500']
     """
     table = Table(box=SIMPLE_HEAD)
-    for heading, justify in (
-        ("mask", "right"),
-        ("offset", "right"),
-        ("token", "left"),
-        ("probability", "right"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=True)
+    table.add_column("mask", justify="right", no_wrap=True)
+    table.add_column("offset", justify="right", no_wrap=True)
+    table.add_column("token", overflow="fold")
+    table.add_column("probability", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for number, prediction in enumerate(filled.predictions, start=1):
         for rank, candidate in enumerate(prediction.candidates):
-            place = (str(number), str(prediction.position)) if rank == 0 else ("", "")
+            where = (str(number), str(prediction.position)) if rank == 0 else ("", "")
             bar = "█" * round(BAR_WIDTH * candidate.probability)
-            table.add_row(*place, Text(visible(candidate.token)), f"{candidate.probability:.4f}", bar)
+            table.add_row(*where, Text(printable_token(candidate.token)), f"{candidate.probability:.4f}", bar)
         table.add_section()
     return table
 
 
-def next_table(found: decoding.NextTokens) -> Table:
-    """Returns the likeliest next tokens after a text.
+def next_table(prediction: decoding.NextTokens) -> Table:
+    """Returns a table of the likeliest next tokens after a text.
 
     Args:
-        found: from `decoding.next_tokens`.
+      prediction: from `decoding.next_tokens`.
 
     Returns:
-        A `rich` table: token, id and probability, the best first.
+      A `rich` table: token, id and probability, the likeliest first.
 
     Example:
-        >>> import numpy as np
-        >>> found = decoding.NextTokens(np.array([7]), (decoding.NextToken(9, "self", 0.75),))
-        >>> [str(cell) for column in next_table(found).columns for cell in column.cells][:3]
-        ['self', '9', '0.7500']
+      >>> import numpy as np
+      >>> from jaxlm import decoding, reports
+      >>> found = decoding.NextTokens(np.array([7]), (decoding.NextToken(9, "self", 0.75),))
+      >>> [str(cell) for column in reports.next_table(found).columns for cell in column.cells][:3]
+      ['self', '9', '0.7500']
     """
     table = Table(box=SIMPLE_HEAD)
-    for heading, justify in (("next token", "left"), ("id", "right"), ("probability", "right")):
-        table.add_column(heading, justify=justify, no_wrap=True)
+    table.add_column("next token", overflow="fold")
+    table.add_column("id", justify="right", no_wrap=True)
+    table.add_column("probability", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for one in found.candidates:
-        bar = "█" * round(BAR_WIDTH * one.probability)
-        table.add_row(Text(visible(one.token)), str(one.token_id), f"{one.probability:.4f}", bar)
+    for candidate in prediction.candidates:
+        bar = "█" * round(BAR_WIDTH * candidate.probability)
+        token, id = Text(printable_token(candidate.token)), str(candidate.token_id)
+        table.add_row(token, id, f"{candidate.probability:.4f}", bar)
     return table
 
 
-def visible(token: str) -> str:
-    """Returns a token as a cell can show it: white space and control characters at its ends or inside spelled
-    out.
+def printable_token(token: str) -> str:
+    """Returns a token as a table shows it: quoted, if it has white space or control characters to be seen.
 
     Example:
-        >>> visible("self"), visible(" the"), visible("\\n")
-        ('self', "' the'", "'\\\\n'")
+      >>> from jaxlm.reports._tables import printable_token
+      >>> printable_token("self"), printable_token(" the"), printable_token("\\n")
+      ('self', "' the'", "'\\\\n'")
     """
     return token if token and token.isprintable() and token == token.strip() else repr(token)

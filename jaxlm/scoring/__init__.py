@@ -34,6 +34,7 @@ from jaxlm.scoring.jobs import (
     read_parts,
     run_job,
     run_ray_job,
+    start_ray,
 )
 from jaxlm.scoring.measures import (
     Conditional,
@@ -127,6 +128,7 @@ __all__ = [
     "score_queries",
     "span_mask",
     "spearman",
+    "start_ray",
     "windows",
     "word_numbers",
 ]

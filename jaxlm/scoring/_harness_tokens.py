@@ -1,4 +1,4 @@
-"""Texts as lm-evaluation-harness's own model `hf` encodes them: what opens them and what is asked."""
+"""Texts as lm-evaluation-harness's own model `hf` encodes them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -8,8 +8,8 @@ import numpy as np
 from jaxlm import pretrained, tokenizers
 
 
-class Pair(NamedTuple):
-    """What is read, and what behind it is asked for; `Int32` ids of both."""
+class TokenPair(NamedTuple):
+    """The ids that are read, and the ids behind them that are scored, both `Int32`."""
 
     context: np.ndarray
     continuation: np.ndarray
@@ -18,75 +18,80 @@ class Pair(NamedTuple):
 class HarnessTokens:
     """The harness's conventions of encoding, for one tokenizer.
 
-    Every text stands between what the tokenizer's file puts around it, also a context that is gone on with,
-    unless it spells the prefix token at its beginning. The prefix, bos or else eos, is the context of what
-    has none, and of rolling texts.
+    Every text has the tokens around it that the tokenizer's file puts there, even a context that is
+    continued, unless the text spells the prefix token at its beginning. The prefix, bos or else eos, is the
+    context of a text that has none, and of rolling texts.
 
     Args:
-      loaded: the model; one that was trained here is read as its `convert`ed folder.
+      loaded: the model; one that was trained here is read like its folder after `jaxlm convert`.
+
+    Raises:
+      UsageError: if the model has no tokenizer.
     """
 
     def __init__(self, loaded: pretrained.Loaded) -> None:
-        self._tokenizer = loaded.tokenizer
-        told = pretrained.training_frame(loaded.tokenizer, loaded.kind, loaded.extra)
-        if told is None and not loaded.ends:  # nothing is known of it but its tokenizer
-            told = tokenizers.Frame(tokenizers.file_frame(loaded.tokenizer).opening)
-        self._frame = tokenizers.text_frame(loaded.tokenizer, "harness", told)
-        self.prefix = np.asarray(tokenizers.text_frame(loaded.tokenizer, "prefix", told).opening, np.int32)
-        self._bos = loaded.tokenizer.specials.bos
+        tokenizer = loaded.text_tokenizer
+        trained = pretrained.training_frame(tokenizer, loaded.kind, loaded.extra)
+        if trained is None and not loaded.ends:  # only the tokenizer's file says what is around texts
+            trained = tokenizers.Frame(tokenizers.file_frame(tokenizer).opening)
+        self._tokenizer = tokenizer
+        self._frame = tokenizers.text_frame(tokenizer, "harness", trained)
+        self.prefix = np.asarray(tokenizers.text_frame(tokenizer, "prefix", trained).opening, np.int32)
+        self._bos = tokenizer.specials.bos
 
     def texts(self, texts: Iterable[str]) -> list[np.ndarray]:
-        """Returns the ids of texts, opened and closed."""
+        """Returns the ids of texts, with the tokens around them."""
         texts = list(tokenizers.as_texts(texts))
         spelled = self._tokenizer.decode(self.prefix) if self.prefix.size else None
         return self._framed(texts, spelled)
 
-    def pairs(self, requests: Sequence[tuple[str, str]]) -> list[Pair]:
-        """Returns contexts and continuations: white space at a context's end is the continuation's.
+    def pairs(self, requests: Sequence[tuple[str, str]]) -> list[TokenPair]:
+        """Returns the ids of contexts and continuations.
 
-        A continuation is what stands behind as many ids as its context alone has.
+        White space at a context's end belongs to the continuation. Both are encoded together, and the
+        continuation begins behind as many ids as the context has when it is encoded alone.
         """
         moved = [_moved(*request) for request in requests]
         unique = list(dict.fromkeys(text for context, both in moved for text in (context, both)))
         known = dict(zip(unique, self.texts(unique), strict=True))
         alone = self._tokenizer.encode_batch([continuation for _, continuation in requests])
         return [
-            self._behind_the_prefix(ids) if not asked else self._divided(known[context], known[both])
-            for (asked, _), (context, both), ids in zip(requests, moved, alone, strict=True)
+            self._after_prefix(ids) if not given else self._divided(known[context], known[both])
+            for (given, _), (context, both), ids in zip(requests, moved, alone, strict=True)
         ]
 
-    def rolling(self, text_ids: np.ndarray, longest: int) -> Iterator[Pair]:
-        """Yields the windows of a text, disjoint but for the last, which is full; none of an empty one."""
+    def rolling(self, text_ids: np.ndarray, longest: int) -> Iterator[TokenPair]:
+        """Yields the windows of a text: none for an empty one; the last one is full and may overlap."""
         stream = np.concatenate([self.prefix, text_ids]).astype(np.int32)
         last = len(stream) - 1
         done = 0
         while done < last:
             end = min(done + longest, last)
             start = max(end - longest, 0)
-            yield Pair(stream[start : done + 1], stream[done + 1 : end + 1])
+            yield TokenPair(stream[start : done + 1], stream[done + 1 : end + 1])
             done = end
 
     def prompts(self, contexts: Iterable[str]) -> list[np.ndarray]:
-        """Returns contexts to go on from, not opened where they spell bos; the prefix of an empty one."""
+        """Returns the ids of contexts; one that spells bos is not opened, and an empty one is the prefix."""
         spelled = None if self._bos is None else self._tokenizer.decode([self._bos])
         return [ids if ids.size else self.prefix for ids in self._framed(list(contexts), spelled)]
 
     def _framed(self, texts: list[str], spelled: str | None) -> list[np.ndarray]:
-        found = zip(texts, self._tokenizer.encode_batch(texts), strict=True)
+        encoded = zip(texts, self._tokenizer.encode_batch(texts), strict=True)
         return [
-            ids if spelled and text.startswith(spelled) else self._frame.around(ids) for text, ids in found
+            ids if spelled and text.startswith(spelled) else self._frame.around(ids) for text, ids in encoded
         ]
 
-    def _behind_the_prefix(self, ids: np.ndarray) -> Pair:
+    def _after_prefix(self, ids: np.ndarray) -> TokenPair:
         if self.prefix.size and ids[:1].tolist() != self.prefix.tolist():
-            return Pair(self.prefix, ids)
-        return Pair(ids[:1], ids[1:])
+            return TokenPair(self.prefix, ids)
+        return TokenPair(ids[:1], ids[1:])
 
-    def _divided(self, context: np.ndarray, both: np.ndarray) -> Pair:
+    def _divided(self, context: np.ndarray, both: np.ndarray) -> TokenPair:
         rest = both[len(context) :]
-        return Pair(context if context.size else self.prefix, rest)
+        return TokenPair(context if context.size else self.prefix, rest)
 
 
 def _moved(context: str, continuation: str) -> tuple[str, str]:
-    """A context without the white space at its end, and both together."""
+    """Returns the context without the white space at its end, and both texts together."""
     return context.rstrip(), context + continuation

@@ -185,7 +185,7 @@ def test_short_names_take_values_in_every_way():
 def test_texts_that_look_like_options_and_numbers():
     for text in ("-5", "-", "- a tale", "-- a tale", "--5", "—"):
         assert read("next", "m", text).positionals == ("m", text)
-    assert "a text that begins so follows --" in refused("next", "m", "--steps 5")
+    assert "write -- before a text" in refused("next", "m", "--steps 5")
     assert read("next", "m", "--top-k", "3", "--", "--steps 5", "-n").positionals == ("m", "--steps 5", "-n")
 
 

@@ -69,12 +69,12 @@ def test_each_command_describes_its_options(name, capsys):
         (
             OSError(28, "No space left on device", "b"),
             1,
-            "jaxlm info: no room left on disk: b; free some, then call the same again\n",
+            "jaxlm info: no room left on disk: b; free some, then run the same command again\n",
         ),
         (
             MemoryError(),
             1,
-            "jaxlm info: out of memory: take less text at once, or a smaller model\n",
+            "jaxlm info: out of memory: read less text at once, or take a smaller model\n",
         ),
     ],
 )
@@ -118,7 +118,8 @@ def test_an_output_that_cannot_be_written(arguments, target):
     program = "jaxlm info" if len(arguments) > 1 else "jaxlm"
     assert done.returncode == (1 if target == "/dev/full" else 0)
     # Whether it is named depends on whether the interpreter buffers it.
-    line = rf"{program}: no room left on disk(: the standard output)?; free some, then call the same again\n"
+    where = r"no room left on disk(: the standard output)?"
+    line = rf"{program}: {where}; free some, then run the same command again\n"
     assert re.fullmatch(line if done.returncode else "", done.stderr)
 
 

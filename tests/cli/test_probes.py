@@ -6,10 +6,10 @@ from jaxlm.cli._probes import (
     FUNCTIONS,
     Probe,
     _trace,
-    as_text,
     bytecode_probes,
     crop_around_mask,
     held_out_probes,
+    probe_text,
 )
 
 
@@ -62,5 +62,5 @@ def test_the_text_of_a_probe_has_what_opens_and_closes_it_once(tmp_path):
     cache = data.build_cache(lambda: records, tokenizer, tmp_path, source_fingerprint="f" * 64, ends=True)
     frame = tokenizers.text_frame(tokenizer, "training")
     probes = list(held_out_probes(tokenizer, cache, frame))
-    assert as_text(tokenizer, probes[0]) == "abcdef[MASK]hi" and len(probes) == 2
+    assert probe_text(tokenizer, probes[0]) == "abcdef[MASK]hi" and len(probes) == 2
     assert not any(set(probe.tokens.tolist()) & {*frame.opening, *frame.closing} for probe in probes)

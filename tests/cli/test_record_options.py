@@ -57,21 +57,22 @@ def test_a_decoder_is_there_where_an_option_of_it_is():
     [
         (
             ["--model.position", "learned", "--model.position.base", "2"],
-            "--model.position.base would change nothing: it is of model.position='rotary', and "
+            "--model.position.base would change nothing: it is an option of model.position='rotary', and "
             "model.position is 'learned'",
         ),
         (
             ["--model.position.scaling.factor", "2"],
-            "--model.position.scaling.factor would change nothing: it is of model.position.scaling='linear' "
-            "or 'dynamic' or 'llama3' or 'yarn', and model.position.scaling is 'none'",
+            "--model.position.scaling.factor would change nothing: it is an option of "
+            "model.position.scaling='linear' or 'dynamic' or 'llama3' or 'yarn', "
+            "and model.position.scaling is 'none'",
         ),
         (
             ["--model.position=none", "--model.position.scaling=yarn"],
-            "--model.position.scaling would change nothing: it is of model.position='rotary'",
+            "--model.position.scaling would change nothing: it is an option of model.position='rotary'",
         ),
         (
             ["--model.head=linear", "--model.head.epsilon=1e-3"],
-            "--model.head.epsilon would change nothing: it is of model.head='transform'",
+            "--model.head.epsilon would change nothing: it is an option of model.head='transform'",
         ),
         (
             ["--window-base", "10"],

@@ -18,6 +18,7 @@ import pytest
 from jaxlm import pretrained, scoring, steps
 from jaxlm.cli import _score, _score_options, main
 from jaxlm.cli._cluster import cluster_shard
+from jaxlm.scoring.jobs._job_config import PART_CHARACTERS, PART_CHARACTERS_BY_TOKEN
 from tests.scoring.fakes import Fake, contents
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def test_rows_are_what_the_library_says(score, causal_folder, tmp_path, capsys):
             assert row["log_likelihood"] == pytest.approx(one.values["log_likelihood"], abs=1e-5 * 40)
     said = capsys.readouterr()
     assert "5 documents" in said.out and "log_likelihood" in said.out and "histogram.png" in said.out
-    assert "documents/s" in said.err and "padding" in said.err
+    assert "/s" in said.err and "padding" in said.err
     assert (tmp_path / "out" / "histogram.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -227,7 +228,7 @@ def test_step_scores_are_those_of_the_library(score, causal_folder, tmp_path, ca
     [
         (("--step-scores", "entropie"), "did you mean 'entropy'"),
         (("--step-scores", "kl_divergence"), "kl_divergence compares two texts"),
-        (("--step-scores", "entropy", "--measure", "conditional"), "a measure of their own"),
+        (("--step-scores", "entropy", "--measure", "conditional"), "is the measure step-scores"),
         (("--step-scores", "entropy", "--functions", "entropy"), "give one of them"),
         (("--measure", "step-scores"), "functions: name some of logit"),
     ],
@@ -472,4 +473,19 @@ def test_conditionals_take_their_context_from_a_column(score, tmp_path):
 def test_parts_are_smaller_where_a_text_is_read_once_a_token():
     often = {name for name, measure in scoring.MEASURES.items() if measure.reads_each_token}
     assert often == {"pseudo-log-likelihood", "instruction-ratio", "variant-effect"}
-    assert _score.MANY < _score.FEW
+    assert PART_CHARACTERS_BY_TOKEN < PART_CHARACTERS
+
+
+def test_a_conditional_without_a_context_says_which_option_names_it(score, tmp_path, capsys):
+    table = tmp_path / "a.csv"
+    table.write_text("prompt,text\none two,three\n")
+    for path in (table, None):
+        assert score("--measure", "conditional", **({"texts": [path]} if path else {})) == 2
+        assert "name it, --context COLUMN" in capsys.readouterr().err
+
+
+def test_shards_without_a_part_are_told_what_makes_more(score, fake, tmp_path, capsys):
+    assert score("--shard", "3/7") == 0
+    said = capsys.readouterr().err
+    assert "6 of 7 shards have nothing to score, this one, 3/7, among them; the corpus has 1 part" in said
+    assert "--part-characters or --part-documents" in said

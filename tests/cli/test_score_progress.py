@@ -4,7 +4,7 @@ from rich.console import Console
 
 from jaxlm import scoring
 from jaxlm.cli import _score_progress
-from jaxlm.cli._score_progress import ScoreDisplay, told
+from jaxlm.cli._score_progress import ScoreDisplay, progress_line
 
 HALF = scoring.JobProgress(
     documents=50,
@@ -21,11 +21,11 @@ DONE = scoring.JobFinished(HALF._replace(documents=100, position=100, seconds_le
 
 
 def test_a_line():
-    assert told(HALF) == (
-        "50 documents (2 without a score)  5.0 documents/s  400 tokens/s  0.5 % padding  10 s left"
+    assert progress_line(HALF) == (
+        "50 documents (2 without a score), 5.0/s, 400 tokens/s, 0.5 % padding, 10 s left"
     )
     unknown = HALF._replace(errors=0, tokens=0, seconds_left=None, padding_share=None)
-    assert told(unknown) == "50 documents  5.0 documents/s"
+    assert progress_line(unknown) == "50 documents, 5.0/s"
 
 
 def test_plain_lines_come_now_and_then(capsys, monkeypatch):
@@ -35,7 +35,7 @@ def test_plain_lines_come_now_and_then(capsys, monkeypatch):
         display.show(HALF)
         display.show(DONE)
     half, skipped, done = capsys.readouterr().err.splitlines()
-    assert half == told(HALF)
+    assert half == progress_line(HALF)
     assert skipped == "3 parts were there already"
     assert done.startswith("scored 100 documents") and "left" not in done
 

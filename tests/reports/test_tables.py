@@ -3,7 +3,7 @@ import math
 import numpy as np
 
 from jaxlm import decoding, reports, training
-from jaxlm.reports._tables import visible
+from jaxlm.reports._tables import printable_token
 
 SCORES = training.Evaluation(
     nll=2.0,
@@ -76,7 +76,7 @@ def test_each_mask_is_numbered_once_and_its_candidates_follow():
 
 
 def test_tokens_that_cannot_be_seen_are_spelled_out():
-    assert [visible(token) for token in ("a", "", "\n", "a\tb", "a b", "é")] == [
+    assert [printable_token(token) for token in ("a", "", "\n", "a\tb", "a b", "é")] == [
         "a",
         "''",
         "'\\n'",

@@ -204,5 +204,5 @@ def test_requests_are_read_as_far_as_the_model_reads(tmp_path):
 
 
 def test_arguments_without_an_effect_are_refused_by_name():
-    with pytest.raises(scoring.ScoreError, match="jaxlm has no max_len, peft; there are pretrained, dtype"):
+    with pytest.raises(scoring.ScoreError, match="jaxlm has no max_len, peft; it has pretrained, dtype"):
         refuse_unknown_arguments({"peft": "x", "max_len": 8, "dtype": "float32", "batch_size": "4"})

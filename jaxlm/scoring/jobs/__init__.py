@@ -4,7 +4,7 @@ from jaxlm.scoring.jobs._finish import read_parts
 from jaxlm.scoring.jobs._items import item_rows
 from jaxlm.scoring.jobs._job import finish_writing, run_job
 from jaxlm.scoring.jobs._job_config import JobConfig, JobFinished, JobProgress, RowScorer
-from jaxlm.scoring.jobs._ray import run_ray_job
+from jaxlm.scoring.jobs._ray import run_ray_job, start_ray
 from jaxlm.scoring.jobs._sources import Source, file_source
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "read_parts",
     "run_job",
     "run_ray_job",
+    "start_ray",
 ]

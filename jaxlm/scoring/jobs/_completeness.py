@@ -12,11 +12,13 @@ from jaxlm.scoring.jobs._sources import Source
 
 
 class DocumentChecker:
-    """The rows of a job's parts, taken in order: indices without a gap, ids without a repetition.
+    """Checks that a job's parts, taken in order, have one row for each document of the corpus.
 
-    It keeps eight bytes a document, of which two that are equal need not be of equal ids.
+    It keeps a hash of eight bytes for each id, so that equal hashes need not mean equal ids.
 
     Example:
+      >>> import pyarrow as pa
+      >>> from jaxlm.scoring.jobs._completeness import DocumentChecker
       >>> documents = DocumentChecker()
       >>> documents.add(pa.table({"index": [0, 1], "id": ["a", "b"]}), "part-000000")
       0
@@ -31,8 +33,8 @@ class DocumentChecker:
         """Takes the rows of a part, and returns the index of the first.
 
         Args:
-          table: as `encode_part` writes it.
-          name: of its file, for messages.
+          table: of the part, as `encode_part` writes it.
+          name: of the part's file, for messages.
 
         Raises:
           WorkError: if its indices do not follow those of the part before.
@@ -40,25 +42,25 @@ class DocumentChecker:
         index, first = table["index"].to_numpy(), self._count
         if not np.array_equal(index, first + np.arange(len(index))):
             raise WorkError(
-                f"{name} holds other documents than those that follow the part before it, from document "
-                f"{first} on: score into another folder"
+                f"{name} does not go on with document {first}, where the part before it ends: score into "
+                f"another folder"
             )
         self._count += len(index)
         self._hashes.append(np.fromiter(map(hash, table["id"].to_pylist()), np.int64, len(index)))
         return first
 
     def has_repetitions(self) -> bool:
-        """Returns whether two documents may have the same id."""
+        """Returns whether two documents may have the same id: False is certain."""
         hashes = np.sort(np.concatenate([np.zeros(0, np.int64), *self._hashes]))
         return bool((hashes[1:] == hashes[:-1]).any())
 
     def check(self, source: Source, num_documents: int, tables: Callable[[], Iterable[pa.Table]]) -> None:
-        """Verifies that the rows are those of all documents; ids may repeat where the corpus repeats them.
+        """Checks that the rows are those of all documents; an id may repeat if the corpus repeats it.
 
         Args:
-          source: the corpus, which is read again where ids repeat.
-          num_documents: of the corpus, as it was cut.
-          tables: returns the tables again.
+          source: the corpus, which is read again if ids repeat.
+          num_documents: how many documents the corpus had when it was cut into parts.
+          tables: returns the tables of the parts again.
 
         Raises:
           WorkError: if they are not.
@@ -70,12 +72,12 @@ class DocumentChecker:
             )
         if not self.has_repetitions():
             return
-        documents = (escape_surrogates(document.id) for piece in source.pieces() for document in piece())
+        documents = (escape_surrogates(document.id) for read in source.readers() for document in read())
         for number, (row, document) in enumerate(itertools.zip_longest(_ids(tables()), documents)):
             if row != document:
                 raise WorkError(
-                    f"the scores have {_named(row)} as document {number}, the corpus {_named(document)}: one "
-                    f"is there twice and another not at all; score into another folder"
+                    f"document {number} is {_shown_id(row)} in the scores and {_shown_id(document)} in the "
+                    f"corpus: a document is there twice and another not at all; score into another folder"
                 )
 
 
@@ -84,5 +86,5 @@ def _ids(tables: Iterable[pa.Table]) -> Iterator[str]:
         yield from table["id"].to_pylist()
 
 
-def _named(id: str | None) -> str:
-    return "no more" if id is None else repr(id)
+def _shown_id(id: str | None) -> str:
+    return "none" if id is None else repr(id)

@@ -1,4 +1,4 @@
-"""Which parts of a job are there, and what is written when none is missing."""
+"""Which parts of a job are written, and the files that are added when the last one is."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -16,17 +16,17 @@ from jaxlm.scoring.jobs._part_files import PartOrigin, origin_of, part_name, par
 from jaxlm.scoring.jobs._sources import Source
 from jaxlm.scoring.jobs._summary import summarize_tables
 
-# Each holds a part.
+# Each thread holds one part in memory.
 READER_THREADS = 8
 
 
-class Ended(NamedTuple):
-    """What is known of a job at the end of a process's share.
+class JobOutcome(NamedTuple):
+    """The state of a job at the end of a process's share.
 
     Attributes:
       summary: of the whole corpus; None while parts of other shards are missing.
-      missing: those parts' numbers.
-      strays: files among the parts that are none of them.
+      missing: the numbers of those parts.
+      strays: paths of files that lie among the parts and are no part of this job.
     """
 
     summary: dict[str, Any] | None
@@ -35,12 +35,12 @@ class Ended(NamedTuple):
 
 
 def done_parts(store: Store, job: Job, *, shard: tuple[int, int] = (1, 1)) -> set[int]:
-    """Returns the numbers of the parts that are there, this job's, and as they were written.
+    """Returns the numbers of a shard's parts that are written, belong to this job and are undamaged.
 
     Args:
       store: of the job, which has begun.
-      job: which one.
-      shard: whose parts are looked at.
+      job: the job.
+      shard: (i, n): every n-th part from the i-th on is looked at.
     """
     i, n = shard
     numbers = {number for name in store.names() if (number := part_number(name)) is not None}
@@ -61,26 +61,29 @@ def finish_job(
     num_parts: int,
     num_documents: int,
     shard: tuple[int, int] = (1, 1),
-) -> Ended:
-    """Writes manifest and summary once no part is missing, having verified that each document has one row.
+) -> JobOutcome:
+    """Writes manifest and summary if no part is missing, after a check that each document has one row.
 
     Args:
       store: of the job.
-      job: which one.
+      job: the job.
       source: its corpus.
       num_parts: of the whole corpus.
       num_documents: of the whole corpus.
-      shard: which parts were scored here, so that they must be there.
+      shard: (i, n): the parts that were scored by this process, so that they must be there.
+
+    Returns:
+      The summary, or the parts that are missing.
 
     Raises:
-      WorkError: if a part of the shard is gone or damaged, or the rows are not the documents of the
-        corpus; the line says what to do.
+      WorkError: if a part of the shard is gone or damaged, or the rows are not those of the corpus's
+        documents; the message says what to do.
     """
     names, (i, n) = store.names(), shard
     if JOB not in names:
         raise WorkError(
             f"{store.place} was removed or emptied while the job ran: run the same command again, which "
-            f"makes anew what is missing"
+            f"scores anew what is missing"
         )
     strays = [name for name in sorted(names) if (part_number(name) or 0) >= num_parts]
     missing = [number for number in range(num_parts) if part_name(number) not in names]
@@ -88,34 +91,38 @@ def finish_job(
     if lost:
         raise _lost(store, lost[0], "was removed while the job ran")
     if missing:
-        return Ended(None, missing, strays)
-    listed: list[dict[str, Any]] = []
+        return JobOutcome(None, missing, strays)
+    part_list: list[dict[str, Any]] = []
     documents = DocumentChecker()
     try:
-        summary = summarize_tables(_read_all(store, job, num_parts, listed, documents))
+        summary = summarize_tables(_read_all(store, job, num_parts, part_list, documents))
     except _DamagedPartError as error:
         if error.number % n == i - 1:
             raise _lost(store, error.number, "is no longer as it was written") from error
-        return Ended(None, [error.number], strays)
+        return JobOutcome(None, [error.number], strays)
     documents.check(source, num_documents, lambda: _read_all(store, job, num_parts, [], DocumentChecker()))
     store.put(SUMMARY, as_json(summary))
-    manifest = {"job": job.id, "documents": summary["documents"], "parts": listed}
+    manifest = {"job": job.id, "documents": summary["documents"], "parts": part_list}
     store.put(MANIFEST, as_json(io.seal(manifest)))
     store.clear()
-    return Ended(summary, [], strays)
+    return JobOutcome(summary, [], strays)
 
 
 def read_parts(out: str) -> Iterator[pa.Table]:
-    """Yields the tables of a finished job's parts, in order, each having been compared with its checksum.
+    """Yields the tables of a finished job's parts, in order, after each part's checksum was compared.
 
     Args:
-      out: of `run_job`.
+      out: the folder or URL that `run_job` was given.
+
+    Yields:
+      A table a part: a row a document, with the columns `index`, `id`, the scorer's own, and `error`.
 
     Raises:
       UsageError: if the job has not finished.
-      WorkError: if a part or the list of them is not as it was written.
+      WorkError: if a part or the manifest is not as it was written.
 
     Example:
+      >>> from jaxlm.scoring import read_parts
       >>> list(read_parts("./nowhere"))
       Traceback (most recent call last):
       jaxlm.errors.UsageError: ./nowhere holds no finished job: it has no manifest.json
@@ -124,7 +131,7 @@ def read_parts(out: str) -> Iterator[pa.Table]:
     names = store.names()
     if MANIFEST not in names:
         raise UsageError(f"{out} holds no finished job: it has no {MANIFEST}")
-    for name, digest in _listed(store):
+    for name, digest in _part_digests(store):
         if name not in names:
             raise _damaged(store, name, "it is gone")
         payload = store.read(name)
@@ -146,9 +153,9 @@ def _is_part(origin: PartOrigin | None, job: Job, number: int, sealed: bool) -> 
 
 
 def _read_all(
-    store: Store, job: Job, num_parts: int, listed: list[dict[str, Any]], documents: DocumentChecker
+    store: Store, job: Job, num_parts: int, part_list: list[dict[str, Any]], documents: DocumentChecker
 ) -> Iterator[pa.Table]:
-    """Yields the tables of all parts and adds what is known of them to `listed` and `documents`."""
+    """Yields the tables of all parts; adds an entry a part to `part_list`, and the rows to `documents`."""
     sealed = is_sealed(store)
     for number in range(num_parts):
         name = part_name(number)
@@ -157,7 +164,7 @@ def _read_all(
             raise _DamagedPartError(number)
         table = read_table(payload)
         first = documents.add(table, f"{store.place}/{name}")
-        listed.append(
+        part_list.append(
             {
                 "name": name,
                 "first": first,
@@ -170,8 +177,8 @@ def _read_all(
         yield table
 
 
-def _listed(store: Store) -> list[tuple[str, str]]:
-    """The names and the checksums of a finished job's parts."""
+def _part_digests(store: Store) -> list[tuple[str, str]]:
+    """Returns the names and the checksums of a finished job's parts."""
     written = store.read(MANIFEST)
     try:
         manifest = io.unseal(io.parse_json(written))
@@ -182,12 +189,12 @@ def _listed(store: Store) -> list[tuple[str, str]]:
 
 def _damaged(store: Store, name: str, reason: str) -> WorkError:
     return WorkError(
-        f"{store.place}/{name}: {reason}; score the same corpus into {store.place} again, which makes anew "
+        f"{store.place}/{name}: {reason}; score the same corpus into {store.place} again, which mends "
         f"what is damaged"
     )
 
 
 def _lost(store: Store, number: int, what: str) -> WorkError:
     return WorkError(
-        f"{store.place}/{part_name(number)} {what}: run the same command again, which makes it anew"
+        f"{store.place}/{part_name(number)} {what}: run the same command again, which scores it anew"
     )

@@ -1,32 +1,34 @@
-"""From a row a document, with lists of its tokens or words, to a row a token or word."""
+"""A row a token or word, from rows a document with lists of its tokens or words."""
 
+from itertools import chain
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jaxlm.errors import UsageError
 from jaxlm.scoring.jobs._kept_columns import is_kept
 
-# Of tokens there are lists whose names begin otherwise.
+# How the names of list columns begin: those of the likeliest tokens (top_ids, ...) are a token's, too.
 PREFIXES = {"token": ("token_", "top_"), "word": ("word",)}
 
 
 def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
-    """Returns a row a token or word of the documents of a table, in order.
+    """Returns a table with a row for each token, or each word, of the documents of a table, in order.
 
     Args:
-      table: of documents, as `read_parts` yields it, of a measure that was asked for tokens or words.
-      kind: what becomes a row; a token of a protein is a residue.
+      table: of documents, as `read_parts` yields it; scored with `tokens=True` or `words=True`.
+      kind: what becomes a row; the token of a protein is a residue.
 
     Returns:
-      `index` and `id` of the document and the columns that it keeps, `place` within it (from 0), and the
-      columns that were lists.
+      A table with the document's `index`, `id` and kept columns, the token's or word's `place` in its
+      document (from 0), and a column for each list.
 
     Raises:
       UsageError: if the table has no such lists.
 
     Example:
+      >>> import pyarrow as pa
+      >>> from jaxlm.scoring import item_rows
       >>> table = pa.table({"index": [0, 1], "id": ["a", "b"], "token_ids": [[7, 8], [9]]})
       >>> item_rows(table, "token").to_pylist()[1]
       {'index': 0, 'id': 'a', 'place': 1, 'token_ids': 8}
@@ -39,9 +41,10 @@ def item_rows(table: pa.Table, kind: Literal["token", "word"]) -> pa.Table:
     if not names:
         raise UsageError(f"no lists of {kind}s here: score with {kind}s=True (--{kind}s)")
     kept = [field.name for field in table.schema if is_kept(field)]
-    parents = pc.list_parent_indices(table[names[0]].combine_chunks())
-    lengths = pc.fill_null(pc.list_value_length(table[names[0]]), 0).to_pylist()
+    lists = table[names[0]].combine_chunks()
+    parents = lists.value_parent_indices()
+    lengths = (length or 0 for length in lists.value_lengths().to_pylist())
     columns = {name: table[name].take(parents) for name in ("index", "id", *kept)}
-    columns["place"] = pa.array([place for length in lengths for place in range(length)], pa.int32())
-    columns |= {name: pc.list_flatten(table[name].combine_chunks()) for name in names}
+    columns["place"] = pa.array(chain.from_iterable(map(range, lengths)), pa.int32())
+    columns |= {name: table[name].combine_chunks().flatten() for name in names}
     return pa.table(columns)

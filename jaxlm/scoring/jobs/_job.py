@@ -1,4 +1,4 @@
-"""Scoring a corpus into Parquet parts, each there whole or not at all, so that a job can be gone on with."""
+"""Scoring a corpus into Parquet parts, each of them whole or not there, so that a stopped job goes on."""
 
 import functools
 import itertools
@@ -10,9 +10,9 @@ from typing import Any
 
 from jaxlm import data
 from jaxlm.io import Store, open_store
-from jaxlm.scoring.jobs._finish import Ended, done_parts, finish_job
+from jaxlm.scoring.jobs._finish import JobOutcome, done_parts, finish_job
 from jaxlm.scoring.jobs._job_config import JobConfig, JobFinished, JobProgress, RowScorer
-from jaxlm.scoring.jobs._kept_columns import keeping
+from jaxlm.scoring.jobs._kept_columns import with_kept_columns
 from jaxlm.scoring.jobs._manifest import Job, begin_job, check_store, describe_job
 from jaxlm.scoring.jobs._part_files import part_name
 from jaxlm.scoring.jobs._parts import Part, encode_part, plan_parts
@@ -21,22 +21,26 @@ from jaxlm.scoring.jobs._sources import OnError, OpenRecords, Source, read_first
 from jaxlm.scoring.measures import ScoreError
 
 SECONDS_BETWEEN = 0.5
-# Parts of this process's jobs that are computed and not written yet.
-_on_their_way: set[Future[None]] = set()
+# Writes of parts that this process has computed and not written yet.
+_pending_writes: set[Future[None]] = set()
 
 
 def run_job(
     scorer: RowScorer, source: Source, out: str, config: JobConfig | None = None
 ) -> Iterator[JobProgress | JobFinished]:
-    """Scores a corpus into a folder or an object store and yields how far it is; the last is `JobFinished`.
+    """Scores a corpus into a folder or an object store; yields its progress and, last, `JobFinished`.
 
-    `out` gets `job.json`, which says all that the numbers depend on, `parts/part-000000.parquet` and so on
-    (one row a document, in order; `index`, `id`, the scorer's columns, `error`), `plan.json`, where the files
-    of the corpus stand in the parts, and at the end `manifest.json`, the list of parts with their checksums,
-    and `summary.json`. All but the summary carry a SHA-256, which is compared wherever they are read: parts
-    that are damaged are scored again. What a part holds is a function of the corpus, the scorer and the
-    options, and each is scored by itself: the files of a job that was killed and run again, by however many
-    processes, are those of one that was not.
+    These files are written into `out`:
+
+    - `job.json`: everything that the numbers depend on.
+    - `parts/part-000000.parquet` and so on: a row a document, in order, with the columns `index`, `id`, the
+      scorer's own, and `error`.
+    - `plan.json`: where the files of the corpus begin in the parts.
+    - at the end `manifest.json`, the list of parts with their checksums, and `summary.json`.
+
+    All but the summary carry a SHA-256, which is compared whenever they are read: a damaged part is scored
+    again. A part is a function of the corpus, the scorer and the options alone. So a job that is killed and
+    run again, by any number of processes, leaves the same files as one that was never stopped.
 
     Args:
       scorer: from documents to rows.
@@ -48,15 +52,17 @@ def run_job(
       `JobProgress` now and then, and `JobFinished`.
 
     Raises:
-      ValueError: if there is no document, or `out` holds another job or is another process's.
-      CorpusError: if the corpus cannot be read and `on_error` is "stop", or has changed meanwhile.
+      UsageError: if there is no document, or `out` holds another job or is another process's.
+      CorpusError: if the corpus has changed meanwhile, or cannot be read and `on_error` is "stop".
       ScoreError: if a document cannot be scored and `on_error` is "stop".
       OSError: if a file cannot be written; the parts before it stay.
-      WorkError: if `out` is removed meanwhile, or a part that is written is gone or damaged at the end.
+      WorkError: if `out` is removed meanwhile, or a part is gone or damaged at the end.
 
     Example:
       >>> import tempfile
       >>> import pyarrow as pa
+      >>> from jaxlm import data
+      >>> from jaxlm.scoring import Source, run_job
       >>> class Lengths:
       ...     schema = pa.schema([("num_tokens", pa.int64())])
       ...     description, work = {"measure": "length"}, None
@@ -67,19 +73,20 @@ def run_job(
       >>> finished.summary["columns"]["num_tokens"]["sum"]
       5.0
     """
-    config = JobConfig() if config is None else config
-    scorer = keeping(scorer, source.kept)
+    config = (JobConfig() if config is None else config).resolved(scorer)
+    scorer = with_kept_columns(scorer, source.kept)
     store, job = open_store(out), make_job(scorer, source, config)
-    # A job that has begun is one with documents.
-    pieces = source.pieces() if check_store(store, job) else read_first_document(source)
+    # The corpus of a job that has begun is known to have documents.
+    readers = source.readers() if check_store(store, job) else read_first_document(source)
     i, n = config.shard
     with store.one_process(f"shard-{i}-of-{n}"):
         begin_job(store, job)
         store.clear()
-        run = _Run(scorer, source, store, job, config)
-        yield from run.parts(pieces)
+        run = _ShardRun(scorer, source, store, job, config)
+        yield from run.parts(readers)
         source.check()
-        yield JobFinished(run.progress(), run.skipped, *run.finish(source))
+        outcome = run.finish(source)
+        yield JobFinished(run.progress(), run.skipped, *outcome, num_parts=run.num_parts)
 
 
 def make_job(scorer: RowScorer, source: Source, config: JobConfig) -> Job:
@@ -88,11 +95,11 @@ def make_job(scorer: RowScorer, source: Source, config: JobConfig) -> Job:
     Args:
       scorer: from documents to rows.
       source: the corpus.
-      config: how it is cut.
+      config: how the corpus is cut.
     """
     options = {
         "part_documents": config.part_documents,
-        "part_characters": config.part_characters,
+        "part_characters": config.characters,
         "base": config.base,
         "columns": scorer.schema.names,
     }
@@ -100,7 +107,7 @@ def make_job(scorer: RowScorer, source: Source, config: JobConfig) -> Job:
 
 
 def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> Iterator[dict[str, Any]]:
-    """Yields the rows of a part's documents, in order; documents that could not be read keep their place.
+    """Yields a row for each of a part's documents, in order, those that could not be read included.
 
     Args:
       scorer: from documents to rows.
@@ -115,69 +122,77 @@ def score_part(scorer: RowScorer, part: Part, *, on_error: OnError = "row") -> I
     for document in part.documents:
         row = {"error": document.error} if isinstance(document, data.UnreadableRecord) else next(scored)
         if on_error == "stop" and row.get("error") is not None:
-            where = (
-                document.id if isinstance(document, data.UnreadableRecord) else data.record_location(document)
-            )
+            is_record = isinstance(document, data.Record)
+            where = data.record_location(document) if is_record else document.id
             raise ScoreError(f"{where}: {row['error']}; leave it out, or take on_error 'row'")
         yield row
-    # To its end, where whatever works for it in the background stops.
+    # The scorer's background threads stop when its iterator is exhausted.
     next(scored, None)
 
 
 def finish_writing() -> None:
-    """Waits until the parts that this process's jobs have computed are written, or have failed to be."""
-    wait(list(_on_their_way))
+    """Waits until every part that this process's jobs have computed is written, or could not be."""
+    wait(list(_pending_writes))
 
 
-class _Run:
+class _ShardRun:
     """One process's share of a job, and how far it is."""
 
     def __init__(self, scorer: RowScorer, source: Source, store: Store, job: Job, config: JobConfig) -> None:
-        self.planned = self.skipped = self._total = 0
-        self._scorer, self._store, self._job, self._config = scorer, store, job, config
-        self._check = source.check_of_pieces()
+        self.num_parts = self.skipped = self._total = 0
+        self._scorer = scorer
+        self._store = store
+        self._job = job
+        self._config = config
+        self._check = source.file_check()
         self._estimate: int | None = None
-        # It looks at every file, and nobody need wait for it.
+        # The estimate looks at every file; scoring does not wait for it.
         threading.Thread(target=self._look, args=(source,), daemon=True).start()
         self._done = done_parts(store, job, shard=config.shard)
         self._plan = read_plan(store, job)
-        self._kept, self._kept_at = len(self._plan.stands), time.monotonic()
+        self._cuts_written, self._plan_time = len(self._plan.cuts), time.monotonic()
         self._documents = self._errors = self._tokens = self._written = self._position = 0
         self._began, self._stopped = time.monotonic(), threading.Event()
 
-    def parts(self, pieces: Sequence[OpenRecords]) -> Iterator[JobProgress]:
-        """Scores what is missing here; the next part is read and the last one written meanwhile."""
+    def parts(self, readers: Sequence[OpenRecords]) -> Iterator[JobProgress]:
+        """Scores the missing parts of this share; reads the next part and writes the last one meanwhile."""
         reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        written: Future[None] | None = None
-        coming = self._planned(pieces)
+        write: Future[None] | None = None
+        parts = self._planned(readers)
         try:
-            begun = self._begin(coming)
+            begun = self._begin(parts)
             while begun is not None:
                 part, scored = begun
                 rows = [next(scored)]
-                # The devices are given the next part's first batches before this one's last: they do not wait
-                # between parts. Not before this one's first row, for which they compiled.
-                following = reader.submit(self._begin, coming)
+                # The devices get the next part's first batches before they have finished this part's last, so
+                # that they do not wait between parts. The first row comes first: it brings the compilation.
+                following = reader.submit(self._begin, parts)
                 yield from self._scored(part, scored, rows)
-                if written is not None:
-                    written.result()
-                written = writer.submit(self._write, part, rows)
-                _on_their_way.add(written)
-                written.add_done_callback(_on_their_way.discard)
+                if write is not None:
+                    write.result()
+                write = writer.submit(self._write, part, rows)
+                _pending_writes.add(write)
+                write.add_done_callback(_pending_writes.discard)
                 begun = following.result()
-            if written is not None:
-                written.result()
-            self._keep()
+            if write is not None:
+                write.result()
+            self._write_plan()
             self._estimate = self._total
         finally:
             self._stopped.set()
             writer.shutdown()
             reader.shutdown(cancel_futures=True)
 
-    def finish(self, source: Source) -> Ended:
+    def finish(self, source: Source) -> JobOutcome:
         """Finishes the job, if this share was the last."""
-        counts = {"num_parts": self.planned, "num_documents": self._total}
-        return finish_job(self._store, self._job, source, **counts, shard=self._config.shard)
+        return finish_job(
+            self._store,
+            self._job,
+            source,
+            num_parts=self.num_parts,
+            num_documents=self._total,
+            shard=self._config.shard,
+        )
 
     def progress(self) -> JobProgress:
         """Returns how far it is."""
@@ -187,38 +202,53 @@ class _Run:
             missing = max(self._estimate - self._position, 0) / self._config.shard[1]
             left = missing * seconds / self._documents
         work = self._scorer.work
-        padding = None if work is None else work.padding_share
-        counts = (self._documents, self._errors, self._tokens, self._written, self._position)
-        return JobProgress(*counts, self._estimate, seconds, left, padding)
+        return JobProgress(
+            documents=self._documents,
+            errors=self._errors,
+            tokens=self._tokens,
+            parts=self._written,
+            position=self._position,
+            estimate=self._estimate,
+            seconds=seconds,
+            seconds_left=left,
+            padding_share=None if work is None else work.padding_share,
+        )
 
     def _look(self, source: Source) -> None:
-        found = source.estimate()
-        self._estimate = found if self._estimate is None else self._estimate
+        estimate = source.estimate()
+        self._estimate = estimate if self._estimate is None else self._estimate
 
-    def _planned(self, pieces: Sequence[OpenRecords]) -> Iterator[Part]:
+    def _planned(self, readers: Sequence[OpenRecords]) -> Iterator[Part]:
+        """Yields the parts that this shard has to score."""
         i, n = self._config.shard
 
         def wanted(number: int) -> bool:
             return number % n == i - 1 and number not in self._done
 
-        cut = {name: getattr(self._config, name) for name in ("part_documents", "part_characters")}
-        pieces = [functools.partial(self._unless_stopped, piece) for piece in pieces]
-        for part in plan_parts(pieces, wanted=wanted, plan=self._plan, check=self._check, **cut):
-            self.planned, self._total = self.planned + 1, part.first + part.size
+        parts = plan_parts(
+            [functools.partial(self._unless_stopped, read) for read in readers],
+            part_documents=self._config.part_documents,
+            part_characters=self._config.characters,
+            wanted=wanted,
+            plan=self._plan,
+            check=self._check,
+        )
+        for part in parts:
+            self.num_parts, self._total = self.num_parts + 1, part.first + part.size
             if wanted(part.number):
                 yield part
             else:
                 self.skipped += part.number % n == i - 1
 
-    def _unless_stopped(self, piece: OpenRecords) -> Iterator[data.Record | data.UnreadableRecord]:
-        for document in piece():
+    def _unless_stopped(self, read: OpenRecords) -> Iterator[data.Record | data.UnreadableRecord]:
+        for document in read():
             if self._stopped.is_set():
                 raise CancelledError
             yield document
 
-    def _begin(self, coming: Iterator[Part]) -> tuple[Part, Iterator[dict[str, Any]]] | None:
-        """The next part and its rows, the first of which is there."""
-        part = next(coming, None)
+    def _begin(self, parts: Iterator[Part]) -> tuple[Part, Iterator[dict[str, Any]]] | None:
+        """Returns the next part and its rows, of which the first is computed; None after the last part."""
+        part = next(parts, None)
         if part is None:
             return None
         scored = score_part(self._scorer, part, on_error=self._config.on_error)
@@ -228,14 +258,14 @@ class _Run:
     def _scored(
         self, part: Part, scored: Iterator[dict[str, Any]], rows: list[dict[str, Any]]
     ) -> Iterator[JobProgress]:
-        """Moves the rest of a part's rows to `rows`, which holds the first."""
+        """Appends the part's rows to `rows`, which holds the first one."""
         self._count(part, rows)
-        said = time.monotonic()
+        last_yield = time.monotonic()
         for row in scored:
             rows.append(row)
             self._count(part, rows)
-            if time.monotonic() - said >= SECONDS_BETWEEN:
-                said = time.monotonic()
+            if time.monotonic() - last_yield >= SECONDS_BETWEEN:
+                last_yield = time.monotonic()
                 yield self.progress()
         yield self.progress()
 
@@ -249,11 +279,11 @@ class _Run:
         payload = encode_part(self._scorer.schema, part, rows, job=self._job.id, base=self._config.base)
         self._store.put(part_name(part.number), payload)
         self._written += 1
-        if time.monotonic() - self._kept_at >= SECONDS_BETWEEN_PLANS:
-            self._keep()
+        if time.monotonic() - self._plan_time >= SECONDS_BETWEEN_PLANS:
+            self._write_plan()
 
-    def _keep(self) -> None:
-        """Leaves to others what is known of the plan."""
-        if len(self._plan.stands) > self._kept:
-            self._kept = write_plan(self._store, self._job, self._plan)
-        self._kept_at = time.monotonic()
+    def _write_plan(self) -> None:
+        """Writes the plan for other processes, if it has grown."""
+        if len(self._plan.cuts) > self._cuts_written:
+            self._cuts_written = write_plan(self._store, self._job, self._plan)
+        self._plan_time = time.monotonic()

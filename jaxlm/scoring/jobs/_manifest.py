@@ -1,4 +1,4 @@
-"""What a job is, so that it can be gone on with: its description, kept beside the parts."""
+"""The description of a job, kept beside its parts: only the same job goes on there."""
 
 import hashlib
 import json
@@ -11,17 +11,17 @@ from jaxlm.io import Store
 from jaxlm.scoring.jobs._part_files import PartOrigin, origin_of, part_number
 
 JOB, MANIFEST, SUMMARY = "job.json", "manifest.json", "summary.json"
-# Part of every description: raise it when parts of the same job would be cut or written in another way.
+# A part of every description: raise it when the parts of the same job are cut or written in another way.
 JOB_FORMAT = 2
 MAX_DIFFERENCES = 4
 
 
 class Job(NamedTuple):
-    """All that the files of a job depend on; nothing of how many processes do it.
+    """Everything that the files of a job depend on, which the number of processes is not.
 
     Attributes:
       description: JSON values.
-      id: SHA-256 of them.
+      id: their SHA-256.
     """
 
     description: dict[str, Any]
@@ -32,16 +32,17 @@ def describe_job(source: Mapping[str, Any], scorer: Mapping[str, Any], options: 
     """Returns the job of a corpus, a scorer and options.
 
     Args:
-      source: of the corpus.
-      scorer: `Scorer.description`.
+      source: the corpus's description.
+      scorer: the scorer's description.
       options: how the corpus is cut and the rows are written.
 
     Example:
+      >>> from jaxlm.scoring.jobs._manifest import describe_job
       >>> describe_job({"files": {}}, {"measure": "log-likelihood"}, {"base": "e"}).id[:8]
       'a8540280'
     """
     values = {"format": JOB_FORMAT, "corpus": dict(source), "scorer": dict(scorer), "options": dict(options)}
-    # As JSON reads them back: tuples are lists there, keys are text.
+    # As JSON reads them back: tuples become lists, keys become text.
     description = json.loads(json.dumps(values, sort_keys=True))
     return Job(description, hashlib.sha256(as_json(description)).hexdigest())
 
@@ -50,6 +51,7 @@ def as_json(values: Any) -> bytes:
     """Returns values as the bytes of a JSON file: the same for the same values.
 
     Example:
+      >>> from jaxlm.scoring.jobs._manifest import as_json
       >>> as_json({"b": 1, "a": 2}).decode()
       '{\\n  "a": 2,\\n  "b": 1\\n}\\n'
     """
@@ -59,10 +61,14 @@ def as_json(values: Any) -> bytes:
 
 
 def begin_job(store: Store, job: Job) -> None:
-    """Makes a store this job's, or finds that it is.
+    """Writes the job's description into a store, unless it is there.
+
+    Args:
+      store: a folder or an object store.
+      job: the job.
 
     Raises:
-      ValueError: if it holds another job, naming what differs, or something else.
+      UsageError: if the store holds another job, with what differs, or other files.
     """
     if check_store(store, job):
         return
@@ -72,13 +78,17 @@ def begin_job(store: Store, job: Job) -> None:
 
 
 def check_store(store: Store, job: Job) -> bool:
-    """Returns whether a store holds this job already, and its description; writes nothing.
+    """Returns whether a store holds this job's description; writes nothing.
 
-    A store is this job's, too, whose description is lost or damaged, if a part in it is: each says whose it
-    is.
+    If the description is lost or damaged, the store is this job's if a part in it is: every part has the id
+    of its job.
+
+    Args:
+      store: a folder or an object store.
+      job: the job.
 
     Raises:
-      UsageError: if it holds another job, naming what differs, or something else.
+      UsageError: if the store holds another job, with what differs, or other files.
     """
     if JOB not in store.names():
         if all(map(io.is_stray, store.names())) or _is_of_parts(store, job):
@@ -94,19 +104,20 @@ def check_store(store: Store, job: Job) -> bool:
         return True
     if _is_of_parts(store, job):
         return False
-    found = io.differences(stored, job.description)
-    more = f" and {len(found) - MAX_DIFFERENCES} more" if len(found) > MAX_DIFFERENCES else ""
+    differences = io.differences(stored, job.description)
+    more = f" and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
+    shown = "; ".join(differences[:MAX_DIFFERENCES])
     raise UsageError(
-        f"{store.place} holds another job, what differs (there and here): {'; '.join(found[:MAX_DIFFERENCES])}"
-        f"{more}; go on with the same, or name another folder"
+        f"{store.place} holds another job, what differs (there and here): {shown}{more}; give the same "
+        f"options as there, or name another folder"
     )
 
 
 def is_sealed(store: Store) -> bool:
-    """Returns whether a job's parts all carry their SHA-256, as its description does, or were begun without.
+    """Returns whether a job's parts carry their SHA-256, as its description does; older versions wrote none.
 
     Args:
-      store: of a job; one that has not begun will be of the former kind.
+      store: of a job; True if the job has not begun.
     """
     return JOB not in store.names() or io.SEAL in _parsed(store.read(JOB))
 
@@ -120,7 +131,7 @@ def _read(store: Store) -> dict[str, Any]:
 
 
 def _parsed(written: bytes) -> Any:
-    # As `as_json` writes it: names of files may have bytes that are no UTF-8.
+    # As `as_json` writes it: the name of a file may have bytes that are not UTF-8.
     return io.parse_json(written.decode("utf-8", "surrogateescape"))
 
 
@@ -130,6 +141,6 @@ def _is_of_parts(store: Store, job: Job) -> bool:
 
 
 def _first_part(store: Store) -> PartOrigin | None:
-    """Whose the first part is that is as it was written."""
+    """Returns the origin of the first undamaged part; None if there is no such part."""
     names = sorted(name for name in store.names() if part_number(name) is not None)
-    return next((found for name in names if (found := origin_of(store.read(name))) is not None), None)
+    return next((origin for name in names if (origin := origin_of(store.read(name))) is not None), None)

@@ -17,10 +17,10 @@ class Part(NamedTuple):
     """Consecutive documents that are scored and written together.
 
     Attributes:
-      number: of the part, from 0.
+      number: the part's number, from 0.
       first: index of its first document in the corpus.
       size: how many documents it has.
-      documents: them; empty where they were not wanted.
+      documents: the documents; empty in a part that was not wanted.
     """
 
     number: int
@@ -30,13 +30,13 @@ class Part(NamedTuple):
 
 
 def plan_parts(
-    pieces: Sequence[Callable[[], Iterable[data.Record | data.UnreadableRecord]]],
+    files: Sequence[Callable[[], Iterable[data.Record | data.UnreadableRecord]]],
     *,
     part_documents: int,
     part_characters: int,
     wanted: Callable[[int], bool] = lambda number: True,
     plan: Plan | None = None,
-    check: Callable[[int], None] = lambda place: None,
+    check: Callable[[int], None] = lambda file: None,
 ) -> Iterator[Part]:
     """Yields the parts of a corpus, in order: a function of the documents and of two numbers alone.
 
@@ -44,14 +44,17 @@ def plan_parts(
     of text.
 
     Args:
-      pieces: of the corpus, its files: each returns its documents.
+      files: of the corpus: each returns the documents of one file.
       part_documents: the most documents of a part.
-      part_characters: the characters that are enough for a part.
-      wanted: of a part's number, whether its documents are kept.
-      plan: what is known of it: a piece without a wanted part is not read. It grows.
-      check: of a piece's place, raises if it is being changed: asked before a wanted part ends within it.
+      part_characters: how many characters of text fill a part.
+      wanted: whether the documents of the part of a number are kept.
+      plan: what is known of the cuts; a file without a wanted part is not read. The plan grows.
+      check: called with a file's number before a wanted part ends within that file; raises if the file is
+        being changed.
 
     Example:
+      >>> from jaxlm import data
+      >>> from jaxlm.scoring.jobs._parts import plan_parts
       >>> texts = [data.Record(str(n), "abc", {}) for n in range(5)]
       >>> parts = plan_parts([lambda: texts[:3], lambda: texts[3:]], part_documents=9, part_characters=6)
       >>> [(part.first, part.size) for part in parts]
@@ -59,41 +62,43 @@ def plan_parts(
     """
     number = first = size = characters = 0
     held: list[data.Record | data.UnreadableRecord] = []
-    keeps = wanted(number)
+    is_wanted = wanted(number)
     plan = Plan() if plan is None else plan
-    for place, piece in enumerate(pieces):
-        if plan.is_passed(place, wanted):
-            for passed in plan.sizes[number : plan.stands[place + 1].part]:
-                yield Part(number, first, passed, [])
-                number, first = number + 1, first + passed
-            _, size, characters = plan.stands[place + 1]
-            keeps = wanted(number)
+    for file, read in enumerate(files):
+        if plan.is_unneeded(file, wanted):
+            for skipped in plan.sizes[number : plan.cuts[file + 1].part]:
+                yield Part(number, first, skipped, [])
+                number, first = number + 1, first + skipped
+            _, size, characters = plan.cuts[file + 1]
+            is_wanted = wanted(number)
             continue
-        for document in piece():
+        for document in read():
             size += 1
             characters += len(document.text) if isinstance(document, data.Record) else 0
-            if keeps:
+            if is_wanted:
                 held.append(document)
             if size >= part_documents or characters >= part_characters:
-                if keeps:
-                    check(place)
+                if is_wanted:
+                    check(file)
                 plan.add_part(number, size)
                 yield Part(number, first, size, held)
                 number, first, size, characters, held = number + 1, first + size, 0, 0, []
-                keeps = wanted(number)
-        plan.add_file(place, CutPosition(number, size, characters))
+                is_wanted = wanted(number)
+        plan.add_file(file, CutPosition(number, size, characters))
     if size:
         yield Part(number, first, size, held)
 
 
 def part_schema(columns: pa.Schema, base: Base = "e") -> pa.Schema:
-    """Returns the columns of a part: index and id of the document, the scorer's, and what went wrong.
+    """Returns the columns of a part: the document's index and id, the scorer's columns, and the error.
 
     Args:
       columns: of the scorer; those in nats have the metadata `{"unit": "nats"}`.
-      base: "2" names the unit "bits".
+      base: "2" makes the unit of those "bits".
 
     Example:
+      >>> import pyarrow as pa
+      >>> from jaxlm.scoring.jobs._parts import part_schema
       >>> part_schema(pa.schema([("log_likelihood", pa.float64())])).names
       ['index', 'id', 'log_likelihood', 'error']
     """
@@ -108,17 +113,17 @@ def part_schema(columns: pa.Schema, base: Base = "e") -> pa.Schema:
 def encode_part(
     columns: pa.Schema, part: Part, rows: Sequence[dict[str, Any]], *, job: str, base: Base = "e"
 ) -> bytes:
-    """Returns the Parquet file (zstd) of a part, with its SHA-256 in it (see `seal_table`).
+    """Returns the Parquet file (zstd) of a part, which carries its own SHA-256 (see `seal_table`).
 
     Args:
       columns: of the scorer.
       part: the documents.
-      rows: of each, values by column, or `{"error": line}`.
-      job: the job's id, which the file's metadata keeps.
-      base: "2" divides what is in nats by ln 2.
+      rows: one a document: values by column, or `{"error": line}`.
+      job: the job's id, for the file's metadata.
+      base: "2" divides the columns in nats by ln 2.
 
     Returns:
-      Its bytes: the same for the same arguments.
+      The file's bytes: the same for the same arguments.
     """
     ids = pa.array((escape_surrogates(document.id) for document in part.documents), pa.string())
     own = [pa.array([row.get(field.name) for row in rows], field.type) for field in columns]
@@ -128,8 +133,8 @@ def encode_part(
         ]
     errors = pa.array([row.get("error") for row in rows], pa.string())
     index = pa.array(range(part.first, part.first + part.size), pa.int64())
-    kept = {"job": job, "part": str(part.number), "first": str(part.first), "documents": str(part.size)}
-    schema = part_schema(columns, base).with_metadata(kept)
+    metadata = {"job": job, "part": str(part.number), "first": str(part.first), "documents": str(part.size)}
+    schema = part_schema(columns, base).with_metadata(metadata)
     return seal_table(pa.Table.from_arrays([index, ids, *own, errors], schema=schema))
 
 
@@ -137,6 +142,8 @@ def is_in_nats(field: pa.Field) -> bool:
     """Returns whether a column's unit is nats.
 
     Example:
+      >>> import pyarrow as pa
+      >>> from jaxlm.scoring.jobs._parts import is_in_nats
       >>> is_in_nats(pa.field("log_likelihood", pa.float64(), metadata={"unit": "nats"}))
       True
     """
@@ -152,9 +159,10 @@ def _in_bits(array: pa.Array) -> pa.Array:
 
 
 def escape_surrogates(text: str) -> str:
-    r"""Returns an id as a part holds it: a file's name may have bytes that are no UTF-8.
+    r"""Returns an id with what is not valid UTF-8 written as escapes: the name of a file may have such bytes.
 
     Example:
+      >>> from jaxlm.scoring.jobs._parts import escape_surrogates
       >>> escape_surrogates("caf\udce9.txt:1")
       'caf\\udce9.txt:1'
     """

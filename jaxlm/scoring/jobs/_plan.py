@@ -1,4 +1,4 @@
-"""Where a corpus's files stand in its parts, kept beside them: whoever goes on reads no file for nothing."""
+"""Where the files of a corpus begin in its parts, kept beside the parts: a job that goes on skips files."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from jaxlm.io import Store
 from jaxlm.scoring.jobs._manifest import Job
 
 PLAN = "plan.json"
-# How often it is written while it grows.
+# A plan that grows is written this often.
 SECONDS_BETWEEN_PLANS = 60.0
 
 
@@ -18,8 +18,8 @@ class CutPosition(NamedTuple):
 
     Attributes:
       part: number of the part that the next document belongs to.
-      documents: of that part, so far.
-      characters: of those.
+      documents: how many documents that part has so far.
+      characters: how many characters those have.
     """
 
     part: int
@@ -28,68 +28,91 @@ class CutPosition(NamedTuple):
 
 
 class Plan:
-    """What is known of how a corpus is cut; it grows as the corpus is read.
+    """What is known of how a corpus is cut into parts; it grows as the corpus is read.
 
-    As parts, it is a function of the corpus and the options: what several processes know of it differs in
-    length alone.
+    The whole plan is a function of the corpus and the options. Processes that have read different shares of
+    the corpus know plans of different lengths, of which the shorter is the beginning of the longer.
 
     Attributes:
-      stands: before each file, from the first on.
-      sizes: documents of each part that is known to end, from the first on.
+      cuts: the cut position before each file, from the first file on.
+      sizes: how many documents each part has, from the first part on, as far as parts are known to end.
     """
 
-    def __init__(self, stands: list[CutPosition] | None = None, sizes: list[int] | None = None) -> None:
-        self.stands = stands or [CutPosition(0, 0, 0)]
+    def __init__(self, cuts: list[CutPosition] | None = None, sizes: list[int] | None = None) -> None:
+        self.cuts = cuts or [CutPosition(0, 0, 0)]
         self.sizes = sizes or []
 
-    def is_passed(self, file: int, wanted: Callable[[int], bool]) -> bool:
-        """Returns whether no document of a file belongs to a part that is wanted, as far as is known.
+    def is_unneeded(self, file: int, wanted: Callable[[int], bool]) -> bool:
+        """Returns whether the plan knows that no document of a file belongs to a wanted part.
 
         Args:
-          file: its place among the files.
-          wanted: of a part's number.
+          file: the file's number.
+          wanted: whether the part of a number is wanted.
         """
-        if file + 1 >= len(self.stands):
+        if file + 1 >= len(self.cuts):
             return False
-        begin, end = self.stands[file], self.stands[file + 1]
+        begin, end = self.cuts[file], self.cuts[file + 1]
         return not any(wanted(number) for number in range(begin.part, end.part + (end.documents > 0)))
 
     def add_part(self, number: int, size: int) -> None:
-        """Adds a part that has ended, unless it is known."""
+        """Adds the size of a part that has ended, if the plan does not know it.
+
+        Args:
+          number: the part's number.
+          size: how many documents it has.
+        """
         if number == len(self.sizes):
             self.sizes.append(size)
 
-    def add_file(self, file: int, stand: CutPosition) -> None:
-        """Adds how far the cutting has come behind a file, unless it is known."""
-        if file + 1 == len(self.stands):
-            self.stands.append(stand)
+    def add_file(self, file: int, cut: CutPosition) -> None:
+        """Adds the cut position behind a file, if the plan does not know it.
+
+        Args:
+          file: the file's number.
+          cut: the position behind its last document.
+        """
+        if file + 1 == len(self.cuts):
+            self.cuts.append(cut)
 
 
 def read_plan(store: Store, job: Job) -> Plan:
-    """Returns what processes of the same job know by now; nothing, if there is no plan or it is damaged.
+    """Returns the plan that processes of the same job have written; an empty one if there is none.
 
-    One without its SHA-256, of an older version, counts for nothing: the files of the corpus are read anew.
+    A plan that is damaged, of another job, or without its SHA-256 (as older versions wrote it) is ignored:
+    the files of the corpus are read again.
+
+    Args:
+      store: of the job.
+      job: the job.
     """
     if PLAN not in store.names():
         return Plan()
     written = store.read(PLAN)
     try:
-        kept = io.unseal(io.parse_json(written), needed=True)
-        stands, sizes = [CutPosition(*map(int, one)) for one in kept["stands"]], list(map(int, kept["sizes"]))
-        is_ours = (
-            kept["job"] == job.id and stands[0] == CutPosition(0, 0, 0) and len(sizes) == stands[-1].part
-        )
+        values = io.unseal(io.parse_json(written), needed=True)
+        cuts = [CutPosition(*map(int, cut)) for cut in values["stands"]]
+        sizes = list(map(int, values["sizes"]))
+        is_ours = values["job"] == job.id and cuts[0] == CutPosition(0, 0, 0) and len(sizes) == cuts[-1].part
     except (io.DamagedError, ValueError, TypeError, KeyError, IndexError, OverflowError):
         return Plan()
-    return Plan(stands, sizes) if is_ours else Plan()
+    return Plan(cuts, sizes) if is_ours else Plan()
 
 
 def write_plan(store: Store, job: Job, plan: Plan) -> int:
-    """Writes what is known so far, up to the end of a file, and returns of how many.
+    """Writes the plan as far as the end of the last file that it knows.
 
-    Another process may be adding to it, and others may write theirs: a shorter plan is as true as a longer.
+    Another thread may add to the plan meanwhile, and other processes may write theirs in its place: a shorter
+    plan is as true as a longer one.
+
+    Args:
+      store: of the job.
+      job: the job.
+      plan: what is known.
+
+    Returns:
+      How many cut positions were written.
     """
-    stands = list(plan.stands)
-    kept = {"job": job.id, "stands": stands, "sizes": plan.sizes[: stands[-1].part]}
-    store.put(PLAN, json.dumps(io.seal(kept), separators=(",", ":")).encode())
-    return len(stands)
+    cuts = list(plan.cuts)
+    values = {"job": job.id, "stands": cuts, "sizes": plan.sizes[: cuts[-1].part]}
+    store.put(PLAN, json.dumps(io.seal(values), separators=(",", ":")).encode())
+    return len(cuts)

@@ -1,11 +1,12 @@
-"""The same job on the actors of a Ray cluster: Ray Data hands out the parts and starts again what dies."""
+"""The same job on the actors of a Ray cluster: Ray Data hands out the parts and restarts actors that die."""
 
 import contextlib
+import dataclasses
 import functools
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from jaxlm.scoring.engine import WorkCounts
 from jaxlm.scoring.jobs._finish import done_parts, finish_job
 from jaxlm.scoring.jobs._job import make_job, score_part
 from jaxlm.scoring.jobs._job_config import JobConfig, JobFinished, JobProgress, RowScorer
-from jaxlm.scoring.jobs._kept_columns import keeping
+from jaxlm.scoring.jobs._kept_columns import with_kept_columns
 from jaxlm.scoring.jobs._manifest import Job, begin_job, check_store
 from jaxlm.scoring.jobs._part_files import part_name
 from jaxlm.scoring.jobs._parts import Part, encode_part, plan_parts
@@ -25,10 +26,29 @@ from jaxlm.scoring.jobs._sources import OpenRecords, Source, read_first_document
 from jaxlm.scoring.measures import ScoreError
 
 MakeScorer = Callable[[], RowScorer]
-# Errors whose words are meant for whoever asked.
+Answer = TypeVar("Answer")
+# Errors whose words are meant for the user.
 REFUSALS = (JaxlmError, OSError)
 PROGRESS_COUNTS = ("documents", "errors", "tokens", "read", "positions")
 NO_PROGRESS = dict.fromkeys(PROGRESS_COUNTS, 0) | {"position": 0, "refused": ""}
+
+
+def start_ray() -> None:
+    """Connects to a Ray cluster, or starts Ray on this machine; does nothing if Ray runs.
+
+    Ray forks processes, which may hang once JAX has started its threads: call this before anything asks JAX
+    for its devices.
+
+    Raises:
+      UsageError: if Ray is not installed.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise UsageError(f"Ray is not installed ({error}): pip install 'jaxlm[ray]'") from error
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False)
 
 
 def run_ray_job(
@@ -41,128 +61,151 @@ def run_ray_job(
 ) -> Iterator[JobProgress | JobFinished]:
     """Scores a corpus as `run_job` does, into the same files, on actors that each hold the model.
 
-    One task reads the corpus and streams its parts; each actor scores a part at a time and writes it. An
-    actor that dies is started again by Ray, and its part with it; whoever starts the job again goes on with
-    it, with Ray or without.
+    One task reads the corpus and streams its parts; each actor scores one part at a time and writes it. Ray
+    restarts an actor that dies, and gives its part out again. A job that was stopped goes on when it is run
+    again, with Ray or without.
 
     Args:
-      make_scorer: makes a scorer; called on every actor, so that it is pickled and the model is not.
+      make_scorer: makes a scorer; every actor calls it, so that it is pickled and the model is not.
       source: the corpus; its files are where the reading task runs.
       out: a folder that all machines share, or a URL.
-      config: how the corpus is cut; `shard` is (1, 1), as Ray divides the work.
-      actors: how many; None: one a GPU of the cluster, or one.
+      config: how the corpus is cut; `shard` is (1, 1), because Ray divides the work.
+      actors: how many; None: one for each GPU of the cluster, or one.
 
     Yields:
-      `JobProgress` a part, and `JobFinished`.
+      `JobProgress` after each part, and `JobFinished`.
 
     Raises:
-      UsageError: as `run_job`, or if there is no Ray, or a shard is asked for.
+      UsageError: if Ray is not installed or a shard is asked for, and where `run_job` raises it.
+      ScoreError: if no scorer can be made, or a document cannot be scored and `on_error` is "stop".
+      WorkError: if Ray gives up, and where `run_job` raises it.
 
     Example:
+      >>> from jaxlm.scoring import run_ray_job
       >>> events = run_ray_job(make_scorer, source, "gs://bucket/scores", actors=8)  # doctest: +SKIP
     """
     config = JobConfig() if config is None else config
-    make_scorer = functools.partial(_keeping, make_scorer, source.kept)
     if config.shard != (1, 1):
         raise UsageError(f"Ray divides the work by itself: expected shard 1/1, got {config.shard}")
-    ray = _ray()
-    with _quiet(ray):
+    start_ray()
+    import ray
+
+    with _quiet():
         gpus = int(ray.cluster_resources().get("GPU", 0))
-        resources = {"num_cpus": 1, "num_gpus": 1 if gpus else 0}
-        described = ray.remote(_DescribeActor).options(**resources)
-        first = described.remote(make_scorer)
-        scorer = _raised(ray.get(first.found.remote()))
-        # It holds a place, and a device, that the others need.
-        ray.kill(first)
+        gpus_each = 1 if gpus else 0
+        description = _described(make_scorer, config, num_gpus=gpus_each)
+        config = description.config
+        scorer = with_kept_columns(description, source.kept)
         store, job = open_store(out), make_job(scorer, source, config)
         if not check_store(store, job):
             read_first_document(source)
         with store.one_process("shard-1-of-1"):
             begin_job(store, job)
             done = done_parts(store, job)
-            keep = functools.partial(write_plan, store, job)
-            read = functools.partial(
-                _read,
-                source.pieces(),
-                source.check_of_pieces(),
-                config,
-                done,
-                read_plan(store, job),
-                keep,
-            )
-            parts = _parts_of(ray, read).map_batches(
+            make_on_actor = functools.partial(_with_kept, make_scorer, source.kept)
+            save_plan = functools.partial(write_plan, store, job)
+            plan, check = read_plan(store, job), source.file_check()
+            read = functools.partial(_read, source.readers(), check, config, done, plan, save_plan)
+            parts = _parts_dataset(read).map_batches(
                 _PartScorer,
-                fn_constructor_args=(make_scorer, out, job, config),
+                fn_constructor_args=(make_on_actor, out, job, config),
                 batch_size=1,
                 batch_format="pyarrow",
-                concurrency=actors or gpus or 1,
-                **resources,
+                compute=ray.data.ActorPoolStrategy(size=actors or gpus or 1),
+                num_cpus=1,
+                num_gpus=gpus_each,
             )
-            told = _ActorProgress(source, config)
-            yield from told.progresses(parts)
+            sums = _ActorProgress(source)
+            yield from sums.progresses(parts)
             source.check()
-            progress = told.progress()
-            counts = {"num_parts": told.planned, "num_documents": progress.position}
-            yield JobFinished(progress, len(done), *finish_job(store, job, source, **counts))
+            progress = sums.progress()
+            outcome = finish_job(
+                store, job, source, num_parts=sums.num_parts, num_documents=progress.position
+            )
+            yield JobFinished(progress, len(done), *outcome, num_parts=sums.num_parts)
 
 
-def _keeping(make_scorer: MakeScorer, kept: pa.Schema) -> RowScorer:
-    return keeping(make_scorer(), kept)
+def _with_kept(make_scorer: MakeScorer, kept: pa.Schema) -> RowScorer:
+    return with_kept_columns(make_scorer(), kept)
 
 
+@dataclasses.dataclass
 class ScorerDescription:
-    """What is known of the scorers that actors hold."""
+    """What is known of the scorers that actors hold.
 
-    work = None
+    Attributes:
+      schema: the columns of a row.
+      description: JSON values: everything that the numbers depend on.
+      config: of the job, with everything filled in that depends on the scorer.
+    """
 
-    def __init__(self, schema: pa.Schema, description: dict[str, Any]) -> None:
-        self.schema, self.description = schema, description
+    schema: pa.Schema
+    description: dict[str, Any]
+    config: JobConfig
+
+    @property
+    def work(self) -> WorkCounts | None:
+        """None: the engines are the actors'."""
+        return None
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[dict[str, Any]]:
-        """Raises: documents are scored by actors."""
+        """Raises TypeError: actors score the documents."""
         raise TypeError("documents are scored by actors")
 
 
+def _described(make_scorer: MakeScorer, config: JobConfig, *, num_gpus: int) -> ScorerDescription:
+    """Returns the description of the scorer that an actor makes: its defaults may differ from those here."""
+    import ray
+
+    actor = ray.remote(_DescribeActor).options(num_cpus=1, num_gpus=num_gpus).remote(make_scorer, config)
+    description = _unless_refused(ray.get(actor.describe.remote()))
+    # The actor occupies a CPU, and a device, that the others need.
+    ray.kill(actor)
+    return description
+
+
 class _DescribeActor:
-    """Makes a scorer where it will be at work, as its defaults may be other ones here, and describes it."""
+    """Makes a scorer on a machine of the cluster and describes it."""
 
-    def __init__(self, make_scorer: MakeScorer) -> None:
-        self._make_scorer = make_scorer
+    def __init__(self, make_scorer: MakeScorer, config: JobConfig) -> None:
+        self._make_scorer, self._config = make_scorer, config
 
-    def found(self) -> ScorerDescription | str:
+    def describe(self) -> ScorerDescription | str:
+        """Returns the description, or the line of the error that the scorer was refused with."""
         try:
             scorer = self._make_scorer()
         except REFUSALS as error:
             return _line(error)
-        return ScorerDescription(scorer.schema, scorer.description)
+        return ScorerDescription(scorer.schema, scorer.description, self._config.resolved(scorer))
 
 
 class _PartScorer:
-    """An actor: from rows that hold a part to rows that tell what became of it."""
+    """An actor: takes rows that hold a part each and returns rows of counts."""
 
     def __init__(self, make_scorer: MakeScorer, out: str, job: Job, config: JobConfig) -> None:
         self._scorer, self._store, self._job, self._config = make_scorer(), open_store(out), job, config
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([self._tried(pickle.loads(one)) for one in batch["part"].to_pylist()])
+        parts = map(pickle.loads, batch["part"].to_pylist())
+        return pa.Table.from_pylist([self._tried(part) for part in parts])
 
     def _tried(self, part: Part | str) -> dict[str, int | str]:
-        """What became of a part; what refuses it is no failure that Ray should try again, but an answer."""
+        """Returns the counts of a part, or the line of a refusal: an exception would make Ray try again."""
         try:
-            return self._scored(_raised(part))
+            return self._scored(_unless_refused(part))
         except REFUSALS as error:
             return NO_PROGRESS | {"refused": _line(error)}
 
     def _scored(self, part: Part) -> dict[str, int | str]:
-        found = NO_PROGRESS | {"position": part.first + part.size}
+        counts = NO_PROGRESS | {"position": part.first + part.size}
         if not part.documents:
-            return found
+            return counts
         before = self._scorer.work or WorkCounts()
         rows = list(score_part(self._scorer, part, on_error=self._config.on_error))
         after = self._scorer.work or WorkCounts()
         payload = encode_part(self._scorer.schema, part, rows, job=self._job.id, base=self._config.base)
         self._store.put(part_name(part.number), payload)
-        return found | {
+        return counts | {
             "documents": len(rows),
             "errors": sum(row.get("error") is not None for row in rows),
             "tokens": sum(row.get("num_tokens") or 0 for row in rows),
@@ -172,27 +215,27 @@ class _PartScorer:
 
 
 class _ActorProgress:
-    """How far the actors are, by what they tell."""
+    """The progress of all actors together: the sum of the counts that they return."""
 
-    def __init__(self, source: Source, config: JobConfig) -> None:
-        self.planned = 0
+    def __init__(self, source: Source) -> None:
+        self.num_parts = 0
         self._estimate, self._began = source.estimate(), time.monotonic()
         self._counts = dict.fromkeys(PROGRESS_COUNTS, 0)
         self._written = self._position = 0
 
     def progresses(self, parts: Any) -> Iterator[JobProgress]:
-        """Yields how far it is, a part."""
-        for found in parts.iter_rows():
-            if found["refused"]:
-                raise ScoreError(found["refused"])
-            self.planned += 1
-            self._written += found["documents"] > 0
-            self._counts = {name: count + found[name] for name, count in self._counts.items()}
-            self._position = max(self._position, found["position"])
+        """Yields the progress after each part of a dataset of counts."""
+        for row in parts.iter_rows():
+            if row["refused"]:
+                raise ScoreError(row["refused"])
+            self.num_parts += 1
+            self._written += row["documents"] > 0
+            self._counts = {name: count + row[name] for name, count in self._counts.items()}
+            self._position = max(self._position, row["position"])
             yield self.progress()
 
     def progress(self) -> JobProgress:
-        """Returns how far it is."""
+        """Returns how far the job is."""
         seconds = time.monotonic() - self._began
         documents, errors, tokens, read, positions = self._counts.values()
         left = padding = None
@@ -200,24 +243,24 @@ class _ActorProgress:
             left = max(self._estimate - self._position, 0) * seconds / documents
         if positions:
             padding = WorkCounts(tokens=read, positions=positions).padding_share
-        counts = (documents, errors, tokens, self._written, self._position)
-        return JobProgress(*counts, self._estimate, seconds, left, padding)
-
-
-def _ray() -> Any:
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise UsageError(f"Ray is not installed ({error}): pip install 'jaxlm[ray]'") from error
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
-    return ray
+        return JobProgress(
+            documents=documents,
+            errors=errors,
+            tokens=tokens,
+            parts=self._written,
+            position=self._position,
+            estimate=self._estimate,
+            seconds=seconds,
+            seconds_left=left,
+            padding_share=padding,
+        )
 
 
 @contextlib.contextmanager
-def _quiet(ray: Any) -> Iterator[None]:
-    """A block a part, no bars, and one line of what Ray says where it gives up."""
+def _quiet() -> Iterator[None]:
+    """Makes each part a block of its own, shows no bars, and turns Ray's errors into one line."""
+    import ray
+
     context = ray.data.DataContext.get_current()
     before = context.target_max_block_size, context.enable_progress_bars
     context.target_max_block_size, context.enable_progress_bars = 1, False
@@ -230,23 +273,30 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 
 def _read(
-    pieces: Sequence[OpenRecords],
+    readers: Sequence[OpenRecords],
     check: Callable[[int], None],
     config: JobConfig,
     done: set[int],
     plan: Plan,
-    keep: Callable[[Plan], int],
+    save_plan: Callable[[Plan], int],
 ) -> Iterator[pa.Table]:
-    known, kept_at = len(plan.stands), time.monotonic()
-    how = {"plan": plan, "check": check, "wanted": lambda number: number not in done}
-    cut = {"part_documents": config.part_documents, "part_characters": config.part_characters}
+    """Yields the parts of the corpus, pickled, a table of one row each; or the line of what refused them."""
+    written, written_at = len(plan.cuts), time.monotonic()
+    parts = plan_parts(
+        readers,
+        part_documents=config.part_documents,
+        part_characters=config.characters,
+        wanted=lambda number: number not in done,
+        plan=plan,
+        check=check,
+    )
     try:
-        for part in plan_parts(pieces, **how, **cut):
+        for part in parts:
             yield _row(part)
-            if len(plan.stands) > known and time.monotonic() - kept_at >= SECONDS_BETWEEN_PLANS:
-                known, kept_at = keep(plan), time.monotonic()
-        if len(plan.stands) > known:
-            keep(plan)
+            if len(plan.cuts) > written and time.monotonic() - written_at >= SECONDS_BETWEEN_PLANS:
+                written, written_at = save_plan(plan), time.monotonic()
+        if len(plan.cuts) > written:
+            save_plan(plan)
     except REFUSALS as error:
         yield _row(_line(error))
 
@@ -255,19 +305,20 @@ def _row(part: Part | str) -> pa.Table:
     return pa.table({"part": pa.array([pickle.dumps(part)], pa.large_binary())})
 
 
-def _raised(found: Any) -> Any:
-    """What came from another machine, unless it is the line of an error."""
-    if isinstance(found, str):
-        raise ScoreError(found)
-    return found
+def _unless_refused(answer: Answer | str) -> Answer:
+    """Returns what another machine sent; raises `ScoreError` if that is the line of an error."""
+    if isinstance(answer, str):
+        raise ScoreError(answer)
+    return answer
 
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _parts_of(ray: Any, read: Callable[[], Iterator[pa.Table]]) -> Any:
-    """The parts as a dataset: a row each, in a block of its own; those that are done have no documents."""
+def _parts_dataset(read: Callable[[], Iterator[pa.Table]]) -> Any:
+    """Returns a Ray dataset with a part in each row and block; parts that are done have no documents."""
+    import ray
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
@@ -280,5 +331,5 @@ def _parts_of(ray: Any, read: Callable[[], Iterator[pa.Table]]) -> Any:
             unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
             return [ReadTask(read, unknown)]
 
-    # Actors may take every CPU, and would wait for ever for what no CPU is left to read.
-    return ray.data.read_datasource(Parts(), ray_remote_args={"num_cpus": 0})
+    # Actors may take every CPU: the reading task has to run without one, or both would wait for ever.
+    return ray.data.read_datasource(Parts(), num_cpus=0)

@@ -1,4 +1,4 @@
-"""The corpus of a job: its documents, what they are a function of, and about how many there are."""
+"""The corpus of a job: its documents, a description that identifies them, and about how many there are."""
 
 import functools
 import itertools
@@ -19,39 +19,64 @@ class Source(NamedTuple):
     """A corpus to be scored.
 
     Attributes:
-      documents: returns an iterator over them, from the start each time.
-      description: JSON values that differ where the documents do.
-      estimate: about how many there are, from a look that makes none; None: unknown.
-      check: raises `CorpusError` if the documents are no longer those that are described; where there are
-        files it takes a place in them, too, and looks at that one alone.
-      files: each returns the documents of one file, which one after the other are those of the corpus, and
-        raises `CorpusError` behind them if they are not those that are described; none: it is not of files.
-      kept: the columns that documents keep (`Record.kept`), which stand beside their scores.
+      documents: returns an iterator over the documents, from the first each time.
+      description: JSON values that differ where the documents differ.
+      estimate: returns about how many documents there are, from a look that reads none; None: unknown.
+      check: raises `CorpusError` if the documents are no longer the described ones; of a corpus of files it
+        takes a file's number, too, and looks at that file alone.
+      files: functions that each return the documents of one file; one after the other they are the corpus.
+        Behind the last document each raises `CorpusError` if its file is not the described one. Empty for a
+        corpus that is not of files.
+      kept: the columns that documents keep (`Record.kept`), which are written beside their scores.
     """
 
     documents: OpenRecords
     description: dict[str, Any]
     estimate: Callable[[], int | None] = lambda: None
-    check: Callable[..., None] = lambda place=None: None
+    check: Callable[..., None] = lambda file=None: None
     files: Sequence[OpenRecords] = ()
     kept: pa.Schema = pa.schema([])
 
-    def pieces(self) -> list[OpenRecords]:
-        """Returns the files, or all documents as one."""
+    def readers(self) -> list[OpenRecords]:
+        """Returns for each file a function that reads its documents; without files, one function for all."""
         return list(self.files) or [self.documents]
 
-    def check_of_pieces(self) -> Callable[[int], None]:
-        """Returns what raises `CorpusError` if a piece is no longer what is described, by its place."""
-        return self.check if self.files else _known
+    def file_check(self) -> Callable[[int], None]:
+        """Returns a function of a reader's number that raises `CorpusError` if its file has changed."""
+        return self.check if self.files else _unchanged
 
 
-def _known(place: int) -> None:
-    """Documents that are of no file do not change."""
+def _unchanged(file: int) -> None:
+    """Accepts every reader: documents that come from no file do not change."""
+
+
+class _ReadOptions(NamedTuple):
+    """How the files of a corpus are read; may be pickled, so that another machine reads them."""
+
+    sniff: bool
+    document: Literal["line", "file"]
+    field: str
+    fields: tuple[str, ...]
+    keep: dict[str, Any]
+    on_error: OnError
+    max_document: int
+
+    def read(self, files: Sequence[data.CorpusFile]) -> Iterator[data.Record | data.UnreadableRecord]:
+        read = data.read_files_with_errors if self.on_error == "row" else data.read_files
+        return read(
+            files,
+            sniff=self.sniff,
+            document=self.document,
+            field=self.field,
+            fields=self.fields,
+            keep=self.keep,
+            max_document=self.max_document,
+        )
 
 
 def file_source(
     paths: Sequence[str | Path] | str | Path,
-    format: str | None = None,
+    format: data.Format | None = None,
     *,
     document: Literal["line", "file"] = "line",
     field: str = "text",
@@ -60,30 +85,34 @@ def file_source(
     on_error: OnError = "row",
     max_document: int = data.MAX_DOCUMENT,
 ) -> Source:
-    """Returns the corpus that paths name; its files are described by name and content.
+    """Returns the corpus that paths name; its description has the name and the content of each file.
 
-    A document of JSONL, CSV or Parquet has the id that its field `id` says, where there is one; else its id
-    is file and line.
+    A document of JSONL, CSV or Parquet has the id that its field `id` holds, if there is such a field; every
+    other document has its file and line as its id.
 
-    Content is its SHA-256, and of a file at a URL what its store says of it (see `data.file_digest`), so that
-    such a file is read once.
+    Content is a local file's SHA-256, and for a file at a URL the checksum that its store keeps (see
+    `data.file_digest`), so that a remote file is read once.
 
     Args:
       paths: one or several files, folders or globs, or URLs of such.
-      format: how to read every file; None takes it from each ending.
+      format: how to read every file; None takes it from each name's ending.
       document: of a text file, whether a line or the whole file is one document.
       field: the JSONL field or the column (CSV, Parquet) that holds the text.
-      fields: further ones, that go into `meta`.
-      keep: columns that stand beside the scores, with their types (see `data.kept_column_types`).
-      on_error: whether a piece that cannot be read is a document of its own, without text ("row"), or stops
-        the reading ("stop").
+      fields: further fields, which go into `meta`.
+      keep: columns to write beside the scores, with their types (see `data.kept_column_types`).
+      on_error: "row" makes a document that cannot be read one without text, whose row says why; "stop" ends
+        the reading there.
       max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
+
+    Returns:
+      The corpus.
 
     Raises:
       CorpusError: a path is missing, unreadable or of an unknown format, or there is no such column.
 
     Example:
       >>> import pathlib, tempfile
+      >>> from jaxlm.scoring import file_source
       >>> folder = pathlib.Path(tempfile.mkdtemp())
       >>> _ = (folder / "a.txt").write_text("one\\ntwo\\n")
       >>> source = file_source([str(folder)])
@@ -92,27 +121,23 @@ def file_source(
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     fields = tuple(tokenizers.as_texts(fields))
-    # Looked up once for the errors, and for files' names and formats.
+    # Opened once for its errors alone; the names and formats of the files follow.
     data.open_source(paths, format, document=document, field=field, fields=fields)
     files = data.find_files([str(path) for path in paths], format)
-    sniff = format is None and document == "line"
-    read = data.read_files_with_errors if on_error == "row" else data.read_files
     data.check_fields(files, keep, "leave it out, or give the texts as JSONL, CSV or Parquet")
     types = data.kept_column_types(files, tuple(dict.fromkeys(keep)))
-    # It is there already, as the document's own.
+    # A part has the documents' id anyway.
     types.pop("id", None)
 
-    # Of what can be pickled, so that it may be read on another machine.
-    how = {"sniff": sniff, "document": document, "field": field, "fields": fields}
-    how |= {"keep": types, "max_document": max_document}
-    documents = functools.partial(read, files, **how)
+    sniff = format is None and document == "line"
+    options = _ReadOptions(sniff, document, field, fields, types, on_error, max_document)
     estimate = functools.partial(data.estimate_records, files, document=document)
-    # Before the digests: what changes from here on is another corpus.
-    places = [file.path for file in files]
-    versions = data.map_concurrently(data.file_version, places)
-    check = functools.partial(_check, places, versions)
-    digests = data.map_concurrently(data.file_digest, places)
-    described = {
+    # Versions are taken before digests: whatever changes from here on makes it another corpus.
+    paths_read = [file.path for file in files]
+    versions = data.map_concurrently(data.file_version, paths_read)
+    check = functools.partial(_check, paths_read, versions)
+    digests = data.map_concurrently(data.file_digest, paths_read)
+    description = {
         "files": {file.name: digest for file, digest in zip(files, digests, strict=True)},
         "format": format,
         "document": document,
@@ -120,59 +145,56 @@ def file_source(
         "fields": list(fields),
     }
     if any(file.format in data.FORMATS_WITH_FIELDS for file in files):
-        described |= {"ids": "own"}
+        description |= {"ids": "own"}
     if types:
-        described |= {"keep": {name: str(kind) for name, kind in types.items()}}
-    pieces = [
-        functools.partial(_read_file, read, file, version, **how)
+        description |= {"keep": {name: str(kind) for name, kind in types.items()}}
+    readers = [
+        functools.partial(_read_file, file, version, options)
         for file, version in zip(files, versions, strict=True)
     ]
-    return Source(documents, described, estimate, check, pieces, pa.schema(list(types.items())))
+    documents = functools.partial(options.read, files)
+    return Source(documents, description, estimate, check, readers, pa.schema(list(types.items())))
 
 
 def read_first_document(source: Source) -> list[OpenRecords]:
-    """Returns the pieces of a corpus, having read its first document.
+    """Returns the readers of a corpus after its first document was read, which the readers yield, too.
 
     Raises:
-      CorpusError: if there is none.
+      CorpusError: if there is no document.
     """
-    pieces = source.pieces()
-    for place, piece in enumerate(pieces):
-        documents = iter(piece())
+    readers = source.readers()
+    for number, read in enumerate(readers):
+        documents = iter(read())
         first = next(documents, None)
         if first is not None:
-            return [
-                *pieces[:place],
-                functools.partial(itertools.chain, [first], documents),
-                *pieces[place + 1 :],
-            ]
+            begun = functools.partial(itertools.chain, [first], documents)
+            return [*readers[:number], begun, *readers[number + 1 :]]
     raise CorpusError("the corpus is empty: expected documents, got files without one")
 
 
 def _read_file(
-    read: Callable[..., Iterator[data.Record | data.UnreadableRecord]],
-    file: data.CorpusFile,
-    version: str | None,
-    **how: Any,
+    file: data.CorpusFile, version: str | None, options: _ReadOptions
 ) -> Iterator[data.Record | data.UnreadableRecord]:
-    """The documents of a file, which ends if it is still the one that was described.
+    """Yields the file's documents, then raises `CorpusError` if the file changed while it was read.
 
-    Where it ends is kept for whoever goes on, and to go on behind the end of another would leave parts out.
+    A job that goes on relies on the recorded end of each file: with that of another version it would skip
+    documents.
     """
-    yield from read([file], **how)
+    yield from options.read([file])
     _check([file.path], [version])
 
 
 def _check(
-    places: Sequence[Path | data.RemotePath], versions: Sequence[str | None], place: int | None = None
+    paths: Sequence[Path | data.RemotePath], versions: Sequence[str | None], file: int | None = None
 ) -> None:
-    if place is not None:
-        places, versions = [places[place]], [versions[place]]
-    found = data.map_concurrently(data.file_version, places)
-    changed = [str(place) for place, *both in zip(places, versions, found, strict=True) if both[0] != both[1]]
+    """Raises `CorpusError` if a file, or the file of that number, is not of its version any more."""
+    if file is not None:
+        paths, versions = [paths[file]], [versions[file]]
+    now = data.map_concurrently(data.file_version, paths)
+    changed = [str(path) for path, old, new in zip(paths, versions, now, strict=True) if old != new]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise data.CorpusError(
-            f"{changed[0]}{more} changed while the corpus was scored: its scores are of no one corpus; score "
-            f"what is there now, into another folder"
+            f"{changed[0]}{more} changed while the corpus was scored: its scores would mix two versions; "
+            f"score what is there now, into another folder"
         )

@@ -1,4 +1,4 @@
-"""How well scores rank what was measured: Spearman's rho, and how sure one can be of it."""
+"""How well scores rank measured values: Spearman's rho with a bootstrap interval."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,13 +9,14 @@ from jaxlm.errors import UsageError
 
 
 class Interval(NamedTuple):
-    """A statistic and a bootstrap interval around it.
+    """A statistic with its bootstrap interval.
 
     Attributes:
       estimate: the statistic of all pairs.
-      low, high: quantiles of the statistic of resampled pairs; NaN where it is defined for none.
-      confidence: the share of resamples between them.
-      samples: how many resamples the quantiles are of: those for which the statistic is defined.
+      low: lower quantile of the statistic over the resamples; NaN if it is defined for none of them.
+      high: upper quantile.
+      confidence: the share of resamples between the two.
+      samples: how many resamples the statistic is defined for, of which the quantiles are.
     """
 
     estimate: float
@@ -26,19 +27,22 @@ class Interval(NamedTuple):
 
 
 def spearman(scores: np.ndarray, values: np.ndarray) -> float:
-    """Returns Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank.
+    """Returns Spearman's rank correlation, Pearson's of the ranks: ties have their mean rank.
 
     Args:
-      scores: `Float[N]`, N at least 2.
-      values: `Float[N]`, what they are compared with.
+      scores: `Float[n]`, n at least 2.
+      values: `Float[n]`, what the scores are compared with.
 
     Returns:
-      rho in [-1, 1]; NaN where either is constant, so that there is nothing to rank.
+      rho in [-1, 1]; NaN if either array is constant, so that there is nothing to rank.
 
     Raises:
-      ValueError: if the lengths differ, there are fewer than two pairs, or one is not finite.
+      ValueError: if the lengths differ or there are fewer than two pairs.
+      UsageError: if a number is not finite.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring import spearman
       >>> spearman(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 4.0, 9.0, 8.0]))
       0.8
 
@@ -46,11 +50,14 @@ def spearman(scores: np.ndarray, values: np.ndarray) -> float:
       Spearman, "The Proof and Measurement of Association between Two Things", 1904,
         https://doi.org/10.2307/1412159.
     """
+    from scipy import stats  # imported when asked for: it takes longer than all else here
+
     scores, values = _pairs(scores, values)
-    one, other = _ranks(scores), _ranks(values)
-    one, other = one - one.mean(), other - other.mean()
-    norm = np.sqrt((one @ one) * (other @ other))
-    return float(np.clip(one @ other / norm, -1.0, 1.0)) if norm > 0 else float("nan")
+    # `scipy.stats.spearmanr` is the same but for rounding; its p-value would take most of a bootstrap's time.
+    first, second = (stats.rankdata(numbers) for numbers in (scores, values))
+    first, second = first - first.mean(), second - second.mean()
+    norm = np.sqrt((first @ first) * (second @ second))
+    return float(np.clip(first @ second / norm, -1.0, 1.0)) if norm > 0 else float("nan")
 
 
 def bootstrap_interval(
@@ -65,26 +72,29 @@ def bootstrap_interval(
 ) -> Interval:
     """Returns a statistic of pairs with its percentile bootstrap interval.
 
-    Pairs are drawn with replacement; where they come in groups (the variants at one position of a protein,
-    which resemble each other), whole groups are, as many as there are: taken one by one, relatives would make
-    the interval too narrow.
+    A resample draws as many groups as there are, with replacement. Pairs that resemble each other, such as
+    the variants at one position of a protein, belong in one group: drawn one by one they would make the
+    interval too narrow.
 
     Args:
-      scores: `Float[N]`.
-      values: `Float[N]`.
-      groups: `[N]`, a name or a number a pair; None: each pair is a group.
-      statistic: of (scores, values); resamples for which it is NaN are left out.
+      scores: `Float[n]`.
+      values: `Float[n]`.
+      groups: `[n]`, the name or number of each pair's group; None: each pair is a group of its own.
+      statistic: a function of (scores, values); resamples for which it is NaN are left out.
       samples: how many resamples.
-      confidence: share of the resamples that the interval holds.
+      confidence: the share of resamples inside the interval.
       seed: the same seed draws the same resamples.
 
     Returns:
-      The interval.
+      The statistic of all pairs, and the interval.
 
     Raises:
-      UsageError: as `spearman`, or if an option is out of range.
+      ValueError: if the lengths differ or there are fewer than two pairs.
+      UsageError: if a number is not finite, or an option is out of range.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring import bootstrap_interval
       >>> rng = np.random.default_rng(0)
       >>> values = rng.normal(size=200)
       >>> interval = bootstrap_interval(values + rng.normal(size=200), values)
@@ -102,12 +112,12 @@ def bootstrap_interval(
         )
     members = _members(np.arange(len(scores)) if groups is None else np.asarray(groups), len(scores))
     rng = np.random.default_rng(seed)
-    found = []
+    resampled = []
     for _ in range(samples):
-        drawn = np.concatenate([members[one] for one in rng.integers(0, len(members), len(members))])
+        drawn = np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))])
         if len(drawn) > 1:
-            found.append(statistic(scores[drawn], values[drawn]))
-    defined = np.asarray([one for one in found if not np.isnan(one)])
+            resampled.append(statistic(scores[drawn], values[drawn]))
+    defined = np.asarray([value for value in resampled if not np.isnan(value)])
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (np.nan, np.nan)
     return Interval(statistic(scores, values), float(low), float(high), confidence, len(defined))
@@ -124,15 +134,9 @@ def _pairs(scores: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return scores, values
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, those of equal values their mean."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
-
-
 def _members(groups: np.ndarray, number: int) -> list[np.ndarray]:
-    """The indices of the pairs of each group."""
+    """Returns, for each group, the indices of its pairs."""
     if groups.shape != (number,):
         raise ValueError(f"expected a group for each of {number} pairs, got shape {groups.shape}")
-    _, place, count = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(place, kind="stable"), np.cumsum(count)[:-1])
+    _, group, count = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.split(np.argsort(group, kind="stable"), np.cumsum(count)[:-1])

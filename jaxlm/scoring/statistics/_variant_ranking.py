@@ -1,4 +1,4 @@
-"""How well scores of variants rank what was measured of them."""
+"""How well scores of variants rank their measured values."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,39 +18,40 @@ def rank_variants(
     samples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Returns Spearman's rho of each column of scores with what was measured, with a bootstrap interval.
+    """Returns Spearman's rho between each column of scores and the measured values, with its interval.
 
-    Variants without a score or a measurement are left out, of each column by itself. Single mutants of one
-    place resemble each other and are drawn together; every other variant is drawn by itself.
+    For each column, variants without a score or a measured value are left out. The bootstrap draws single
+    mutants of one position together, because they resemble each other, and every other variant by itself.
 
     Args:
       columns: scores by name, None or NaN where there is none.
-      measured: of the same variants.
-      variants: their names, as `A23T`; None: each is drawn by itself.
-      samples: bootstrap resamples.
+      measured: the measured values of the same variants, None or NaN where there is none.
+      variants: their names, such as `A23T`; None: each variant is drawn by itself.
+      samples: how many bootstrap resamples.
       seed: the same seed draws the same resamples.
 
     Returns:
-      An `Interval` a column; of fewer than 3 variants its numbers are NaN.
+      An `Interval` for each column; its numbers are NaN for fewer than 3 variants.
 
     Example:
-      >>> found = rank_variants({"wt_fill": [1.0, 2.0, 3.0, None]}, [0.1, 0.5, 0.9, 0.2], samples=100)
-      >>> found["wt_fill"].estimate
+      >>> from jaxlm.scoring import rank_variants
+      >>> ranking = rank_variants({"wt_fill": [1.0, 2.0, 3.0, None]}, [0.1, 0.5, 0.9, 0.2], samples=100)
+      >>> ranking["wt_fill"].estimate
       1.0
     """
-    wanted = _numbers(measured)
-    groups = _groups(variants, len(wanted))
-    found = {}
+    targets = _numbers(measured)
+    groups = _groups(variants, len(targets))
+    ranking = {}
     for name, values in columns.items():
         scores = _numbers(values)
-        both = np.isfinite(scores) & np.isfinite(wanted)
+        both = np.isfinite(scores) & np.isfinite(targets)
         if both.sum() < FEWEST_VARIANTS:
-            found[name] = Interval(float("nan"), float("nan"), float("nan"), 0.95, 0)
+            ranking[name] = Interval(float("nan"), float("nan"), float("nan"), 0.95, 0)
             continue
-        found[name] = bootstrap_interval(
-            scores[both], wanted[both], groups=groups[both], samples=samples, seed=seed
+        ranking[name] = bootstrap_interval(
+            scores[both], targets[both], groups=groups[both], samples=samples, seed=seed
         )
-    return found
+    return ranking
 
 
 def _numbers(values: Values) -> np.ndarray:
@@ -58,7 +59,7 @@ def _numbers(values: Values) -> np.ndarray:
 
 
 def _groups(variants: Sequence[str | None] | None, number: int) -> np.ndarray:
-    """The place of a single mutant, as its symbol and number; a number of its own for every other variant."""
+    """Returns the group of each variant: of a single mutant its position, of every other its own number."""
     if variants is None:
         return np.arange(number)
     names = [name or "" for name in variants]

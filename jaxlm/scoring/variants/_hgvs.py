@@ -1,11 +1,11 @@
-"""What stands around the changes of a protein in HGVS: references, `p.`, brackets, changes of the DNA."""
+"""HGVS notation around the changes of a protein: references, `p.`, brackets, changes of DNA."""
 
 import re
 
 from jaxlm.errors import ScoreError
 
 SEPARATORS = re.compile(r"[\s:;,/+|]+")
-# The same protein, in tables whose other rows name changes.
+# How tables of changes write a protein that is not changed.
 SAME_PROTEIN = frozenset(("=", "_sy", "_wt", "wt", "wild type", "wild-type", "wildtype", "wild_type"))
 _PROTEIN = re.compile(r"(?<![A-Za-z0-9])p\.", re.IGNORECASE)
 _REFERENCE = re.compile(
@@ -20,22 +20,24 @@ _MUTATION = re.compile(r"(?:[A-Za-z]{3}|[A-Za-z*])-?\d+(?:[A-Za-z]{3}|[A-Za-z*=]
 
 
 def changes_in(text: str) -> list[str]:
-    """Returns the words of a variant that name changes, without what stands around them.
+    """Returns the words of a variant that name changes, without the notation around them.
 
-    Read are `p.Ala2Thr`, `p.(Ala2Thr)`, `p.[Ala2Thr;Gly3Cys]`, each with or without a reference before it
-    (`NP_000001.1:`, `ENSP00000269305.4:`, `NM_000546.6(TP53):`), and changes of DNA that the protein's stand
-    behind, as `c.4G>A (p.Ala2Thr)`.
+    It reads `p.Ala2Thr`, `p.(Ala2Thr)` and `p.[Ala2Thr;Gly3Cys]`, each with or without a reference before it
+    (`NP_000001.1:`, `ENSP00000269305.4:`, `NM_000546.6(TP53):`), and changes of DNA that are followed by the
+    protein's, such as `c.4G>A (p.Ala2Thr)`.
 
     Args:
-      text: of a table's cell.
+      text: the cell of a table.
 
     Returns:
       Words such as `Ala2Thr` and `=`.
 
     Raises:
-      ScoreError: if brackets do not close, there are two alleles, which are two proteins, or DNA alone.
+      ScoreError: if brackets do not close, or the text names two alleles (two proteins) or changes of DNA
+        alone.
 
     Example:
+      >>> from jaxlm.scoring.variants._hgvs import changes_in
       >>> changes_in("NP_000001.1:p.(Ala2Thr)"), changes_in("A2T:G3C"), changes_in("c.6G>A (p.=)")
       (['Ala2Thr'], ['A2T', 'G3C'], ['='])
     """
@@ -47,13 +49,13 @@ def changes_in(text: str) -> list[str]:
         text = _REFERENCE.sub(_without_reference, _DNA.sub(" ", text))
     elif _DNA.search(text) and not _MUTATION.match(text):
         raise ScoreError("it names a change of DNA or RNA: name the protein's, as in p.Ala2Thr")
-    # Uncertain phase is written (;).
+    # (;) means that the phase is uncertain.
     text = re.sub(r"[\[\]()]", " ", _PROTEIN.sub(" ", text))
     return [word for word in SEPARATORS.split(text) if word]
 
 
 def _without_reference(match: re.Match[str]) -> str:
-    """Nothing in the place of a reference; a change of the protein before another one stays."""
+    """Returns a space instead of a reference; a change of the protein before another change is kept."""
     name = match["name"] or match["urn"]
     if _PROTEIN.match(name):
         return match[0]

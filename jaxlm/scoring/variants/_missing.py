@@ -13,6 +13,7 @@ def is_missing(text: str) -> bool:
     """Returns whether a cell says that it has no value: empty, a lone mark such as `-`, or a word such as NA.
 
     Example:
+      >>> from jaxlm.scoring.variants._missing import is_missing
       >>> [is_missing(text) for text in ("", " - ", "NA", "NaN", "None", "A23T", "0")]
       [True, True, True, True, True, False, False]
     """

@@ -1,4 +1,4 @@
-"""Variants of a wild type, as people write them: `A23T`, `A23T:G45C`, or the whole sequence of the mutant."""
+"""Variants of a wild type as people write them: `A23T`, `A23T:G45C`, or the mutant's whole sequence."""
 
 import re
 from typing import NamedTuple
@@ -15,9 +15,9 @@ class Substitution(NamedTuple):
     """One symbol of the wild type exchanged for another.
 
     Attributes:
-      place: where, from 0.
+      place: its position, from 0.
       wild: the symbol of the wild type.
-      mutant: the symbol in its place.
+      mutant: the symbol of the mutant.
     """
 
     place: int
@@ -29,9 +29,9 @@ class Variant(NamedTuple):
     """A mutant of a wild type.
 
     Attributes:
-      sequence: the whole mutant.
-      substitutions: what differs, by place; none for the wild type itself. None where the lengths differ, so
-        that there is no place for place (an insertion or a deletion).
+      sequence: the mutant's whole sequence.
+      substitutions: the exchanged symbols, by position; empty for the wild type itself; None if the lengths
+        differ (an insertion or a deletion), so that positions do not correspond.
     """
 
     sequence: str
@@ -44,16 +44,18 @@ class Variant(NamedTuple):
           first: the number of the wild type's first symbol.
 
         Example:
+          >>> from jaxlm.scoring import parse_variant
           >>> parse_variant("G3C:M1A", "MAG").name()
           'M1A:G3C'
         """
         if self.substitutions is None:
             return ""
-        return ":".join(f"{one.wild}{one.place + first}{one.mutant}" for one in self.substitutions) or "WT"
+        names = [f"{change.wild}{change.place + first}{change.mutant}" for change in self.substitutions]
+        return ":".join(names) or "WT"
 
 
 def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
-    """Returns the variant that a text means: mutations of the wild type, or a mutant's whole sequence.
+    """Returns the variant that a text names: mutations of the wild type, or a mutant's whole sequence.
 
     | written | meant |
     |---|---|
@@ -65,22 +67,24 @@ def parse_variant(text: str, wild_type: str, *, first: int = 1) -> Variant:
     | `NA`, `NaN`, `None`, `-`, nothing | missing: an error, and no sequence |
     | `Ala23Ter`, `A23*`, `Arg97fs`, `Met1?`, `c.4G>A` | an error that says why |
 
-    Several are divided by `:` `,` `;` `/` `+` or white space. Symbols are compared with the wild type's; that
-    another case is meant is understood.
+    Several mutations are separated by `:` `,` `;` `/` `+` or white space. The wild type's symbols that a text
+    names are compared with the wild type; upper and lower case are not distinguished.
 
     Args:
-      text: what stands in a table's column.
+      text: the cell of a table.
       wild_type: the sequence that it is a variant of.
       first: the number of the wild type's first symbol.
 
     Returns:
-      `Variant`.
+      The variant.
 
     Raises:
-      ScoreError: if the text is missing or no variant, a number is outside the wild type, the symbol there is
-        another one, a place is named twice, or no sequence follows (a stop codon, a shifted frame).
+      ScoreError: if the text is missing or no variant, a position is outside the wild type, the wild type has
+        another symbol there, a position is named twice, or no sequence follows (a stop codon, a shifted
+        frame).
 
     Example:
+      >>> from jaxlm.scoring import parse_variant
       >>> parse_variant("A2T:G3C", "MAG")
       Variant(sequence='MTC', substitutions=(Substitution(place=1, wild='A', mutant='T'), \
 Substitution(place=2, wild='G', mutant='C')))
@@ -93,27 +97,29 @@ Substitution(place=2, wild='G', mutant='C')))
     if text.casefold() in SAME_PROTEIN:
         return Variant(wild_type, ())
     if _SEQUENCE.fullmatch(text):
-        return difference(text, wild_type)
+        return variant_of_sequence(text, wild_type)
     try:
         words = changes_in(text)
     except ScoreError as error:
         raise ScoreError(f"{_shown(text)} is no variant: {error}") from error
     named = [word for word in words if word.casefold() not in SAME_PROTEIN]
     changes = [read_change(word, wild_type, first) for word in named]
-    if None in changes or not words:
+    known = [change for change in changes if change is not None]
+    if len(known) < len(changes) or not words:
         if STOP in text:
             raise ScoreError(f"{_shown(text)} has a stop codon (*), which no model of sequences scores")
         raise ScoreError(
             f"{_shown(text)} is no variant: write mutations as A23T or A23T:G45C, or the mutant's sequence"
         )
-    return _changed(sorted(changes), wild_type)
+    return _changed(sorted(known), wild_type)
 
 
-def difference(sequence: str, wild_type: str) -> Variant:
-    """Returns a whole sequence as a variant, with what it exchanges if it is as long as the wild type.
+def variant_of_sequence(sequence: str, wild_type: str) -> Variant:
+    """Returns a mutant's whole sequence as a variant; its substitutions, if it is as long as the wild type.
 
     Example:
-      >>> difference("MTG", "MAG").name()
+      >>> from jaxlm.scoring.variants._mutations import variant_of_sequence
+      >>> variant_of_sequence("MTG", "MAG").name()
       'A2T'
     """
     if len(sequence) != len(wild_type):
@@ -123,15 +129,15 @@ def difference(sequence: str, wild_type: str) -> Variant:
 
 
 def _changed(changes: list[SequenceChange], wild_type: str) -> Variant:
-    """The wild type with changes made, which stand in order."""
+    """Returns the variant with these changes, which are in the order of their positions."""
     parts, end, inserted = [], 0, -1
     for start, stop, symbols in changes:
         if start < end or start == inserted == stop:
-            raise ScoreError(f"two mutations at the same place, the symbol {start + 1} of the wild type")
+            raise ScoreError(f"two mutations at the same position, symbol {start + 1} of the wild type")
         inserted = start if start == stop else -1
         parts += [wild_type[end:start], symbols]
         end = stop
-    return difference("".join([*parts, wild_type[end:]]), wild_type)
+    return variant_of_sequence("".join([*parts, wild_type[end:]]), wild_type)
 
 
 def _shown(text: str) -> str:

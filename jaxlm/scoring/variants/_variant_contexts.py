@@ -1,4 +1,4 @@
-"""What a model reads to compare a mutant with its wild type, by the convention's name.
+"""What a masked LM reads to compare a mutant with its wild type, by the name of the convention.
 
 Letters: `n` symbols of a sequence.
 """
@@ -24,80 +24,95 @@ FILLS: tuple[ContextFill, ...] = (
 
 
 class AnswerIndex(NamedTuple):
-    """Where an answer stands: among the scores of which piece, and at which place there."""
+    """Which log-probability answers a question: that of a query's slot."""
 
-    piece: int
-    place: int
+    query: int
+    slot: int
 
 
 class VariantQueries:
-    """The questions of one variant, each context once, whatever is asked of it.
+    """The queries of one variant: a context is read once, however many symbols are asked for in it.
 
     Args:
       text: the wild type.
-      start: of the window that is read.
-      room: how long the window is.
+      start: position at which the window that is read begins.
+      room: how many symbols the window has.
     """
 
     def __init__(self, text: MaskedText, start: int, room: int) -> None:
         self._text, self._start, self._room = text, start, room
-        self._known: dict[tuple[bytes, int, int], AnswerIndex] = {}
-        self._open: dict[bytes, int] = {}
+        self._answers: dict[tuple[bytes, int, int], AnswerIndex] = {}
+        self._queries: dict[bytes, int] = {}
         self._tokens: list[np.ndarray] = []
         self._asked: list[list[tuple[int, int]]] = []
 
     def ask(self, tokens: np.ndarray, place: int, target: int) -> AnswerIndex:
-        """Asks for log p(target) at a place of a whole sequence; returns where the answer will stand."""
+        """Asks for log p(target) at a position of a sequence.
+
+        Args:
+          tokens: `Int[n]`, the whole sequence that is read.
+          place: the position.
+          target: id of the symbol.
+
+        Returns:
+          The index of the answer.
+        """
         window = tokens[self._start : self._start + self._room]
         key = window.tobytes()
-        if (key, place, target) not in self._known:
-            piece = self._open.get(key)
-            # A piece has no more questions than a row has places, so a new one goes on.
-            if piece is None or len(self._asked[piece]) == self._room:
-                piece = self._open[key] = len(self._tokens)
+        if (key, place, target) not in self._answers:
+            query = self._queries.get(key)
+            # A query has at most as many slots as a row has positions; after that the context is read again.
+            if query is None or len(self._asked[query]) == self._room:
+                query = self._queries[key] = len(self._tokens)
                 self._tokens.append(window)
                 self._asked.append([])
-            self._known[key, place, target] = AnswerIndex(piece, len(self._asked[piece]))
-            self._asked[piece].append((place, target))
-        return self._known[key, place, target]
+            self._answers[key, place, target] = AnswerIndex(query, len(self._asked[query]))
+            self._asked[query].append((place, target))
+        return self._answers[key, place, target]
 
-    def pieces(self) -> list[Query]:
-        """Returns what the model is asked."""
+    def queries(self) -> list[Query]:
+        """Returns the queries, one for each context."""
         shift = self._text.opening.size - self._start
-        made = []
+        queries = []
         for tokens, asked in zip(self._tokens, self._asked, strict=True):
             pairs = np.array(asked, np.int32)
-            made.append(Query(self._text.read(tokens), pairs[:, 0] + np.int32(shift), pairs[:, 1]))
-        return made
+            queries.append(Query(self._text.read(tokens), pairs[:, 0] + np.int32(shift), pairs[:, 1]))
+        return queries
 
 
-def contexts(
+def fill_contexts(
     fill: ContextFill, wild: np.ndarray, mutant: np.ndarray, places: np.ndarray, place: int, mask_id: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what is read to predict the mutant's symbol at a place, and to predict the wild type's.
+    """Returns the sequences that are read to predict the mutant's and the wild type's symbol at a position.
 
-    | | all of the mutated places | the other mutated places |
+    | fill | the position in question | the other mutated positions |
     |---|---|---|
-    | wt-marginals | the wild type, nothing masked | |
-    | mutant-marginals | the mutant, nothing masked | |
-    | wt-fill | | this place masked, the others as in the wild type |
-    | mask-fill | masked | |
-    | mut-fill | | this place masked, the others as in the mutant |
-    | match-fill | | masked; for the mutant's symbol as mut-fill, for the wild type's as wt-fill |
+    | wt-marginals | the wild type's symbol | the wild type's symbols |
+    | mutant-marginals | the mutant's symbol | the mutant's symbols |
+    | wt-fill | masked | the wild type's symbols |
+    | mask-fill | masked | masked |
+    | mut-fill | masked | the mutant's symbols |
+    | match-fill | masked | of the sequence whose symbol is predicted: the mutant's, or the wild type's |
 
     Args:
       fill: the convention.
-      wild, mutant: `Int[n]` ids.
-      places: `Int[k]` where they differ.
-      place: one of them.
-      mask_id: of the token that masks.
+      wild: `Int[n]`, the wild type's ids.
+      mutant: `Int[n]`, the mutant's ids.
+      places: the positions where they differ.
+      place: the position in question, one of these.
+      mask_id: id of the mask token.
 
     Returns:
       Two arrays `Int[n]`.
 
+    Raises:
+      ScoreError: if there is no such fill.
+
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.variants._variant_contexts import fill_contexts
       >>> wild, mutant = np.array([1, 2, 3]), np.array([4, 2, 5])
-      >>> [one.tolist() for one in contexts("match-fill", wild, mutant, np.array([0, 2]), 0, 9)]
+      >>> [tokens.tolist() for tokens in fill_contexts("match-fill", wild, mutant, np.array([0, 2]), 0, 9)]
       [[9, 2, 5], [9, 2, 3]]
     """
     match fill:
@@ -121,25 +136,43 @@ def contexts(
 
 
 def ask_fill(
-    questions: VariantQueries, fill: ContextFill, wild: np.ndarray, mutant: np.ndarray, mask_id: int
+    asked: VariantQueries, fill: ContextFill, wild: np.ndarray, mutant: np.ndarray, mask_id: int
 ) -> list[tuple[AnswerIndex, AnswerIndex]]:
-    """Asks for the halves of a fill's terms: of each place log p(mutant's symbol), and of the wild type's."""
+    """Asks, at each mutated position, for log p of the mutant's symbol and of the wild type's.
+
+    Args:
+      asked: takes the queries.
+      fill: the convention.
+      wild: `Int[n]`, the wild type's ids.
+      mutant: `Int[n]`, the mutant's ids.
+      mask_id: id of the mask token.
+
+    Returns:
+      For each mutated position the index of both answers.
+    """
     places = np.flatnonzero(wild != mutant)
     terms = []
     for place in places.tolist():
-        new, old = contexts(fill, wild, mutant, places, place, mask_id)
-        halves = (new, int(mutant[place])), (old, int(wild[place]))
-        terms.append(tuple(questions.ask(tokens, place, target) for tokens, target in halves))
+        new, old = fill_contexts(fill, wild, mutant, places, place, mask_id)
+        mutants = asked.ask(new, place, int(mutant[place]))
+        terms.append((mutants, asked.ask(old, place, int(wild[place]))))
     return terms
 
 
 def mutation_window(length: int, places: np.ndarray, room: int) -> int:
-    """Returns where the window of `room` symbols begins whose middle is that of the mutated places.
+    """Returns the position at which a window begins that has the mutated positions in its middle.
+
+    Args:
+      length: of the sequence.
+      places: the mutated positions, ascending.
+      room: how many symbols the window has.
 
     Raises:
-      ScoreError: if the places are too far apart for one window.
+      ScoreError: if the positions are too far apart for one window.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.variants._variant_contexts import mutation_window
       >>> mutation_window(100, np.array([50, 52]), 10)
       46
     """
@@ -152,10 +185,10 @@ def mutation_window(length: int, places: np.ndarray, room: int) -> int:
 def score_difference(
     terms: Sequence[tuple[AnswerIndex, AnswerIndex]], scores: Sequence[QueryScores]
 ) -> float:
-    """Returns the sum over places of log p(mutant's symbol) - log p(wild type's), in nats."""
+    """Returns the sum over positions of log p(mutant's symbol) - log p(wild type's symbol), in nats."""
 
     def nats(answer: AnswerIndex) -> float:
-        return float(scores[answer.piece].log_probs[answer.place])
+        return float(scores[answer.query].log_probs[answer.slot])
 
     return math.fsum(nats(new) - nats(old) for new, old in terms)
 

@@ -41,7 +41,7 @@ from jaxlm.scoring.variants._variant_contexts import (
     mutation_window,
     score_difference,
 )
-from jaxlm.scoring.variants._variant_measurements import check_pattern, measurement
+from jaxlm.scoring.variants._variant_measurements import check_pattern, measured_value
 from jaxlm.scoring.variants._variant_sequences import CausalWindows, Reduce, likelihood_ratio
 
 Method = Literal[ContextFill, "pllr", "llr"]
@@ -51,34 +51,40 @@ DEFAULTS: dict[Question, tuple[Method, ...]] = {"fill": ("wt-fill",), "next_toke
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VariantEffect(Measure):
-    """How a mutant compares with its wild type, in nats: above 0, the model finds the mutant likelier.
+    """How likely a mutant is beside its wild type, in nats: above 0, the model finds the mutant likelier.
 
     A document's text is a variant: `A23T`, `A23T:G45C`, or the mutant's whole sequence (see `parse_variant`).
-    The fills sum `log p(mutant's symbol) - log p(wild type's)` over the mutated places and differ in what the
-    model reads: `contexts` has their table. What others call "masked marginals" is "wt-fill" in ESM's and
-    ProteinGym's code and "mask-fill" in ESM's paper. "pllr" is the difference of the two sequences'
-    pseudo-log-likelihoods, and "llr", of a causal model, that of their log-likelihoods: these two compare
-    sequences of different lengths, too. Each is divided by its own length, unless `reduce="sum"`.
+    The six fills sum `log p(mutant's symbol) - log p(wild type's symbol)` over the mutated positions. They
+    differ in what the model reads, as the table of `fill_contexts` says. "Masked marginals" means "wt-fill"
+    in the code of ESM and ProteinGym, and "mask-fill" in the paper of ESM. "pllr" is the difference between
+    the two sequences' pseudo-log-likelihoods, and "llr", for a causal model, that between their
+    log-likelihoods. These two also compare sequences of different lengths; each likelihood is divided by its
+    sequence's length, unless `reduce="sum"`.
 
-    Several are computed together, and what they and other variants of the same block read in common is read
-    once: all single mutants at a place are one pass of "wt-fill", and all of them one of "wt-marginals".
+    Several methods are computed together, and what they and the other variants of a block have in common is
+    read once: all single mutants of a position share one pass of "wt-fill", and all single mutants one pass
+    of "wt-marginals".
 
     Attributes:
       wild_type: the sequence that texts are variants of.
-      methods: one or several of "wt-marginals", "mutant-marginals", "wt-fill", "mask-fill", "mut-fill",
-        "match-fill" and "pllr" of a masked LM, "llr" of a causal one, a column each; none:
-        "wt-fill", or "llr".
+      methods: one or several, each a column: "wt-marginals", "mutant-marginals", "wt-fill", "mask-fill",
+        "mut-fill", "match-fill" and "pllr" for a masked LM, "llr" for a causal one; empty: "wt-fill", or
+        "llr".
       first: the number of the wild type's first symbol in names such as `A23T`.
-      vocabulary: what distributions are over: "all" ids, the "regular" ones, or the 20 "amino-acids".
-      reduce: of "pllr" and "llr": the "mean" over each sequence's symbols, or the "sum".
-      long: of sequences longer than the model reads: "error", or "window", the window whose middle is that of
-        the mutated places (of "pllr", of each place).
+      vocabulary: what the distributions are over: "all" ids, the "regular" ones, or the 20 "amino-acids".
+      reduce: for "pllr" and "llr", the "mean" over each sequence's symbols, or the "sum".
+      long: for sequences longer than the model reads: "error", or "window", which reads a window around the
+        mutated positions (for "pllr", around each position).
       ends: whether the tokenizer's own tokens open and close sequences ("llr": open); None: as in training.
-      measured: the field of `meta` (the column of a table) that holds what was measured, to rank by.
-      measured_pattern: of a FASTA file, a regular expression whose first group is what was measured, searched
-        for in the header.
+      measured: the field of `meta` (the column of a table) with the measured value, to rank by.
+      measured_pattern: for FASTA files, a regular expression that is searched for in the header; its first
+        group is the measured value.
+
+    Raises:
+      ScoreError: if an option has no meaning, or two exclude each other.
 
     Example:
+      >>> from jaxlm.scoring import VariantEffect
       >>> VariantEffect(wild_type="MKT", methods=("wt-fill", "mask-fill")).options()["measure"]
       'variant-effect'
 
@@ -107,30 +113,40 @@ class VariantEffect(Measure):
         if self.methods:
             check_choices("methods", self.methods, sum(METHODS.values(), ()))
         if self.measured and self.measured_pattern:
-            raise ScoreError("measured names a column, measured_pattern searches headers: give one")
+            raise ScoreError("measured names a column, measured_pattern searches headers: give one of them")
         check_pattern(self.measured_pattern)
 
     @property
     def fields(self) -> tuple[str, ...]:
+        """The field of `meta` that holds the measured value, if one is named."""
         return () if self.measured is None else (self.measured,)
 
     @property
     def is_measured(self) -> bool:
+        """Whether rows have a measured value."""
         return self.measured is not None or self.measured_pattern is not None
 
     def resolved(self, context: Context) -> "VariantEffect":
-        """Returns the measure with all filled in; refuses methods of other models and bad wild types."""
-        methods = self.methods or DEFAULTS[context.kind.question]
-        other = sorted(set(methods) - set(METHODS[context.kind.question]))
+        """Returns the measure with every option filled in that follows from the model.
+
+        Args:
+          context: of the model.
+
+        Raises:
+          ScoreError: if a method is another kind of model's, or the wild type cannot be read.
+        """
+        question: Question = "next_token" if context.kind.next_token else "fill"
+        methods = self.methods or DEFAULTS[question]
+        other = sorted(set(methods) - set(METHODS[question]))
         if other:
             raise ScoreError(
-                f"{', '.join(other)} cannot be asked of a {context.kind.name}: of one there are "
-                f"{', '.join(METHODS[context.kind.question])}"
+                f"{', '.join(other)} cannot be asked of a {context.kind.name}, which has the methods "
+                f"{', '.join(METHODS[question])}"
             )
         if not self.wild_type:
             raise ScoreError(f"{self.name} needs wild_type, the sequence that texts are variants of")
-        usual = context.ends if context.kind.fill else bool(usual_frame(context).opening)
-        ends = usual if self.ends is None else self.ends
+        as_trained = context.ends if context.kind.fill else bool(usual_frame(context).opening)
+        ends = as_trained if self.ends is None else self.ends
         measure = dataclasses.replace(self, methods=methods, ends=ends)
         try:
             measure._check_wild_type(context)
@@ -139,17 +155,17 @@ class VariantEffect(Measure):
         return measure
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns the vocabulary."""
+        """Returns the log-probabilities among the ids of `vocabulary`."""
         ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
         return LogProbForward(vocabulary=ids)
 
     def texts(self, record: data.Record) -> Sequence[str]:
-        """Returns nothing: few texts are whole sequences."""
+        """Returns no text: few variants are written as whole sequences."""
         del record
         return ()
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns what differs, a column a method, and what was measured."""
+        """Returns the variant's name and sizes, a column for each method, and the measured value."""
         del context
         measured = [pa.field("measured", pa.float64())] if self.is_measured else []
         return [
@@ -161,53 +177,69 @@ class VariantEffect(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns what is read for a variant; nothing for the wild type itself."""
-        variant = parse_variant(record.text, self.wild_type, first=self.first)
-        measured = measurement(record, self.measured, self.measured_pattern) if self.is_measured else None
-        plan = _Plan(variant, measured, {}, [], [])
-        if variant.substitutions == ():
-            return Round(plan, [])
-        if context.kind.next_token:
-            plan = plan._replace(halves=self._from_left(context, variant))
-        else:
-            plan = self._masked(context, variant, plan)
-        return Round(plan, JoinedQueries([plan.direct, *plan.halves]))
+        """Returns the queries of a variant; none for the wild type itself.
 
-    def advance(self, state: "_Plan", answers: Sequence[QueryScores]) -> ScoreRow:
-        """Returns the variant's scores: 0 for the wild type, None for a fill of an insertion or deletion."""
-        plan = state
-        changes = plan.variant.substitutions
-        found: dict[str, float | None] = dict.fromkeys(map(column, self.methods), None)
+        Args:
+          context: of the model.
+          record: the variant.
+
+        Raises:
+          ScoreError: if the variant or its measured value cannot be read.
+        """
+        variant = parse_variant(record.text, self.wild_type, first=self.first)
+        measured = measured_value(record, self.measured, self.measured_pattern) if self.is_measured else None
+        state = _VariantState(variant, measured, {}, [], [])
+        if variant.substitutions == ():
+            return Round(state, [])
+        if context.kind.next_token:
+            state = state._replace(sequences=self._causal(context, variant))
+        else:
+            state = self._masked(context, variant, state)
+        return Round(state, JoinedQueries([state.fill_queries, *state.sequences]))
+
+    def advance(self, state: "_VariantState", answers: Sequence[QueryScores]) -> ScoreRow:
+        """Returns the variant's scores: 0 for the wild type, None for a fill of an insertion or deletion.
+
+        Args:
+          state: from `start`.
+          answers: to its queries.
+        """
+        changes = state.variant.substitutions
+        scores: dict[str, float | None] = dict.fromkeys(map(column, self.methods), None)
         if changes is not None:
-            found |= {column(one): score_difference(plan.terms.get(one, []), answers) for one in self.methods}
-        if plan.halves:
-            whole = "llr" if "llr" in self.methods else "pllr"
-            found[whole] = likelihood_ratio(plan.halves, answers[len(plan.direct) :], self.reduce)
-        row = {"variant": plan.variant.name(self.first), "num_symbols": len(plan.variant.sequence)}
-        row |= {"num_mutations": None if changes is None else len(changes), **found}
-        return row | ({"measured": plan.measured} if self.is_measured else {})
+            for method in self.methods:
+                scores[column(method)] = score_difference(state.terms.get(method, []), answers)
+        if state.sequences:
+            ratio = "llr" if "llr" in self.methods else "pllr"
+            of_sequences = answers[len(state.fill_queries) :]
+            scores[ratio] = likelihood_ratio(state.sequences, of_sequences, self.reduce)
+        row = {"variant": state.variant.name(self.first), "num_symbols": len(state.variant.sequence)}
+        row |= {"num_mutations": None if changes is None else len(changes), **scores}
+        return row | ({"measured": state.measured} if self.is_measured else {})
 
     def _check_wild_type(self, context: Context) -> None:
         if context.kind.next_token:
-            self._from_left(context, parse_variant("WT", self.wild_type))
+            self._causal(context, parse_variant("WT", self.wild_type))
             return
         mask_id_of(context, self.name)
-        self._fitting(context, self._text(context, self.wild_type))
+        self._checked_length(context, self._text(context, self.wild_type))
 
-    def _from_left(self, context: Context, variant: Variant) -> list[CausalWindows]:
+    def _causal(self, context: Context, variant: Variant) -> list[CausalWindows]:
         sequences = (variant.sequence, self.wild_type)
-        for one in sequences:
-            check_vocabulary(context, masked_text(context, one, ends=False), self.vocabulary)
-        return [CausalWindows(context, one, self.long, opened=self.ends) for one in sequences]
+        for sequence in sequences:
+            check_vocabulary(context, masked_text(context, sequence, ends=False), self.vocabulary)
+        opened = bool(self.ends)
+        return [CausalWindows(context, sequence, self.long, opened=opened) for sequence in sequences]
 
-    def _masked(self, context: Context, variant: Variant, plan: "_Plan") -> "_Plan":
+    def _masked(self, context: Context, variant: Variant, state: "_VariantState") -> "_VariantState":
         wild, mask = self._text(context, self.wild_type), mask_id_of(context, self.name)
         mutant = self._mutant(context, variant, wild)
-        direct, terms = self._fills(context, variant, wild, mutant, mask)
-        room, halves = wild.room(context.longest), []
+        queries, terms = self._fills(context, variant, wild, mutant, mask)
+        sequences = []
         if "pllr" in self.methods:
-            halves = [mask_each_token(one, mask_id=mask, room=room) for one in (mutant, wild)]
-        return plan._replace(direct=direct, terms=terms, halves=halves)
+            room = wild.room(context.longest)
+            sequences = [mask_each_token(text, mask_id=mask, room=room) for text in (mutant, wild)]
+        return state._replace(fill_queries=queries, terms=terms, sequences=sequences)
 
     def _text(self, context: Context, sequence: str) -> MaskedText:
         text = masked_text(context, sequence, ends=self.ends)
@@ -219,52 +251,62 @@ class VariantEffect(Measure):
         check_vocabulary(context, text, self.vocabulary)
         return text
 
-    def _fitting(self, context: Context, text: MaskedText) -> MaskedText:
+    def _checked_length(self, context: Context, text: MaskedText) -> MaskedText:
         if text.tokens.size > text.room(context.longest) and self.long == "error":
             raise too_long_error(text, text.room(context.longest))
         return text
 
     def _mutant(self, context: Context, variant: Variant, wild: MaskedText) -> MaskedText:
-        """The mutant's ids; of an exchange they are the wild type's but for what is exchanged."""
+        """Returns the mutant's ids: the wild type's with other symbols, or those of another length."""
         if variant.substitutions is None:
             if "pllr" not in self.methods:
                 raise ScoreError(
-                    f"{len(variant.sequence)} symbols where the wild type has {len(self.wild_type)}: of an "
-                    f"insertion or a deletion only pllr can be asked"
+                    f"{len(variant.sequence)} symbols where the wild type has {len(self.wild_type)}: only "
+                    f"pllr scores an insertion or a deletion"
                 )
-            return self._fitting(context, self._text(context, variant.sequence))
-        symbols = self._text(context, "".join(one.mutant for one in variant.substitutions))
+            return self._checked_length(context, self._text(context, variant.sequence))
+        symbols = self._text(context, "".join(change.mutant for change in variant.substitutions))
         tokens = wild.tokens.copy()
-        tokens[[one.place for one in variant.substitutions]] = symbols.tokens
+        tokens[[change.place for change in variant.substitutions]] = symbols.tokens
         return wild._replace(tokens=tokens)
 
     def _fills(
         self, context: Context, variant: Variant, wild: MaskedText, mutant: MaskedText, mask: int
     ) -> tuple[list[Query], dict[str, list[tuple[AnswerIndex, AnswerIndex]]]]:
-        fills = [one for one in self.methods if one in FILLS]
+        fills: list[ContextFill] = [fill for fill in FILLS if fill in self.methods]
+        fills.sort(key=self.methods.index)
         if variant.substitutions is None or not fills:
             return [], {}
         room = wild.room(context.longest)
-        places = np.array([one.place for one in variant.substitutions])
-        questions = VariantQueries(wild, mutation_window(wild.tokens.size, places, room), room)
-        terms = {one: ask_fill(questions, one, wild.tokens, mutant.tokens, mask) for one in fills}
-        return questions.pieces(), terms
+        places = np.array([change.place for change in variant.substitutions])
+        asked = VariantQueries(wild, mutation_window(wild.tokens.size, places, room), room)
+        terms = {fill: ask_fill(asked, fill, wild.tokens, mutant.tokens, mask) for fill in fills}
+        return asked.queries(), terms
 
 
-class _Plan(NamedTuple):
-    """A variant on its way: the pieces of fills and where their answers are, and those of whole sequences."""
+class _VariantState(NamedTuple):
+    """A variant whose queries are being answered.
+
+    Attributes:
+      variant: its sequence and substitutions.
+      measured: its measured value, if there is one.
+      terms: by fill, which answers are subtracted from each other.
+      fill_queries: of all fills.
+      sequences: the queries of the mutant's whole sequence and those of the wild type's, for ratios.
+    """
 
     variant: Variant
     measured: float | None
     terms: dict[str, list[tuple[AnswerIndex, AnswerIndex]]]
-    direct: list[Query]
-    halves: Sequence[MaskedSpans | CausalWindows]
+    fill_queries: list[Query]
+    sequences: Sequence[MaskedSpans | CausalWindows]
 
 
 def column(method: Method) -> str:
     """Returns the name of a method's column.
 
     Example:
+      >>> from jaxlm.scoring.variants._variant_effect import column
       >>> column("wt-fill")
       'wt_fill'
     """

@@ -1,16 +1,16 @@
-"""Where variants are read from: the wild type, and the column of a table that names mutations."""
+"""Reading the wild type, and finding the column of a table that names its mutants."""
 
 from pathlib import Path
 
 from jaxlm import data
 from jaxlm.scoring.variants._missing import is_missing
 
-# What tables of variants call the column, the mutations before whole sequences.
+# Names of that column in published tables; names of mutations come before whole sequences.
 VARIANT_COLUMNS = ("mutant", "mutation", "mutations", "variant", "hgvs_pro", "mutated_sequence", "sequence")
 
 
 def read_wild_type(source: str | Path) -> str:
-    """Returns the wild type: of a file its first sequence, else the text itself.
+    """Returns the wild type's sequence: the first one of a file, or the text itself.
 
     Args:
       source: a FASTA file, a text file whose first line is the sequence, or the sequence.
@@ -19,9 +19,10 @@ def read_wild_type(source: str | Path) -> str:
       The sequence, without white space.
 
     Raises:
-      CorpusError: if it is a file without a sequence, or the name of one that is not there.
+      CorpusError: if the file has no sequence, or does not exist.
 
     Example:
+      >>> from jaxlm.scoring import read_wild_type
       >>> read_wild_type("MKTAYI")
       'MKTAYI'
     """
@@ -30,7 +31,7 @@ def read_wild_type(source: str | Path) -> str:
     if not is_named and not Path(text).is_file():
         return _checked("".join(text.split()), "a text") if text else ""
     for record in data.open_source(text):
-        sequence = "".join(record.text.split())
+        sequence = "".join(record.text.split()) if isinstance(record, data.Record) else ""
         if sequence:
             return _checked(sequence, text)
     raise data.CorpusError(f"{text}: no sequence in it: expected the wild type, as FASTA or on a line")
@@ -45,19 +46,21 @@ def _checked(sequence: str, source: str) -> str:
 
 
 def find_variant_column(path: str | Path) -> str:
-    """Returns which column of a table holds its variants, by the names that such tables use.
+    """Returns the column of a table that holds its variants, by the names that such tables use.
 
     Args:
       path: a CSV, JSON Lines or Parquet file.
 
     Returns:
-      The first of `VARIANT_COLUMNS` that is there.
+      The first of `VARIANT_COLUMNS` that the table has.
 
     Raises:
-      CorpusError: if none is; names the columns that are there.
+      CorpusError: if it has none of them; the message names the columns that it has.
 
     Example:
       >>> import tempfile
+      >>> from pathlib import Path
+      >>> from jaxlm.scoring import find_variant_column
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     _ = Path(folder, "assay.csv").write_text("mutation,score\\nA2T,1.5\\n")
       ...     find_variant_column(Path(folder, "assay.csv"))

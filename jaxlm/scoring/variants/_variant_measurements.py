@@ -1,4 +1,4 @@
-"""What was measured of a variant: in a column of its table, or in its header."""
+"""The measured value of a variant: in a column of its table, or in its header."""
 
 import re
 
@@ -7,38 +7,44 @@ from jaxlm.scoring.measures import ScoreError
 from jaxlm.scoring.variants._missing import is_missing
 
 
-def measurement(record: data.Record, field: str | None, pattern: str | None) -> float | None:
-    """Returns the number that was measured, None where it says that there is none.
+def measured_value(record: data.Record, field: str | None, pattern: str | None) -> float | None:
+    """Returns the measured value of a variant; None if its field says that the value is missing.
 
     Args:
-      record: a variant.
-      field: of its `meta`.
-      pattern: a regular expression that is searched for in its id and description, in the place of a field;
-        its first group is the number, or all that it finds.
+      record: the variant.
+      field: the field of its `meta` with the value.
+      pattern: instead of a field, a regular expression that is searched for in the variant's id and
+        description; its first group is the value, or the whole match if it has no group.
 
     Raises:
-      ScoreError: if the pattern finds nothing, or what is there is no number.
+      ScoreError: if the pattern does not match, or the value is no number.
 
     Example:
-      >>> measurement(data.Record("A23T|0.5", "MKT", {}), None, r"\\|(.*)")
+      >>> from jaxlm import data
+      >>> from jaxlm.scoring.variants._variant_measurements import measured_value
+      >>> measured_value(data.Record("A23T|0.5", "MKT", {}), None, r"\\|(.*)")
       0.5
     """
-    said = str(record.meta.get(field, "")) if pattern is None else _found(record, pattern)
-    if is_missing(said):
+    text = str(record.meta.get(field or "", "")) if pattern is None else _matched(record, pattern)
+    if is_missing(text):
         return None
     try:
-        return float(said)
+        return float(text)
     except ValueError as error:
-        raise ScoreError(f"expected a number that was measured, got {said[:40]!r}") from error
+        raise ScoreError(f"expected a measured value, a number: got {text[:40]!r}") from error
 
 
 def check_pattern(pattern: str | None) -> None:
-    """Refuses what is no regular expression, before any variant is scored.
+    """Raises `ScoreError` for a text that is no regular expression, before any variant is scored.
+
+    Args:
+      pattern: the text; None: nothing to check.
 
     Raises:
-      ScoreError: says why.
+      ScoreError: if it is no regular expression, with the reason.
 
     Example:
+      >>> from jaxlm.scoring.variants._variant_measurements import check_pattern
       >>> check_pattern(r"\\|(.*)")
     """
     try:
@@ -47,9 +53,9 @@ def check_pattern(pattern: str | None) -> None:
         raise ScoreError(f"measured_pattern {pattern!r} is no regular expression: {error}") from error
 
 
-def _found(record: data.Record, pattern: str) -> str:
+def _matched(record: data.Record, pattern: str) -> str:
     header = f"{record.id} {record.meta.get('description', '')}".rstrip()
-    found = re.search(pattern, header)
-    if found is None:
+    match = re.search(pattern, header)
+    if match is None:
         raise ScoreError(f"measured_pattern {pattern!r} finds nothing in {header[:80]!r}")
-    return (found[1] or "") if found.re.groups else found[0]
+    return (match[1] or "") if match.re.groups else match[0]

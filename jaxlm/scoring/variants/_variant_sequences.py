@@ -1,4 +1,4 @@
-"""Whole sequences of a comparison, read to the end: masked token by token, or from left to right."""
+"""The queries of whole sequences that are compared, and the ratio of their likelihoods."""
 
 import math
 from collections.abc import Sequence
@@ -14,41 +14,41 @@ Reduce = Literal["mean", "sum"]
 
 
 class CausalWindows(Sequence[Query]):
-    """A sequence as a causal model reads it, in windows where it is long.
+    """The queries of a sequence for a causal model: windows, if it is longer than the model reads.
 
     Args:
       context: of the model.
       sequence: the text.
-      long: as for `LogLikelihood`.
-      opened: whether the opening token stands before it.
+      long: for sequences that are longer than the model reads, "error" or "window" (see `LogLikelihood`).
+      opened: whether the tokenizer's opening token is read before the sequence.
     """
 
     def __init__(self, context: Context, sequence: str, long: Long, *, opened: bool) -> None:
         measure = LogLikelihood(long=long, bos="document" if opened else "none").resolved(context)
-        self._pieces = measure.start(context, data.Record("", sequence, {})).queries
+        self._queries = measure.start(context, data.Record("", sequence, {})).queries
 
     def __len__(self) -> int:
-        return len(self._pieces)
+        return len(self._queries)
 
     def __getitem__(self, index: int) -> Query:
-        return self._pieces[index]
+        return self._queries[index]
 
     def read(self, scores: Sequence[QueryScores]) -> np.ndarray:
-        """Returns log p(token | the tokens before it) of each token that something predicts, `Float64[n]`."""
-        return np.concatenate([one.log_probs for one in scores]).astype(np.float64)
+        """Returns log p(token | tokens before it) of each token that is predicted, `Float64[n]`."""
+        return np.concatenate([answer.log_probs for answer in scores]).astype(np.float64)
 
 
 def likelihood_ratio(
-    halves: Sequence[MaskedSpans | CausalWindows], scores: Sequence[QueryScores], reduce: Reduce
+    sequences: Sequence[MaskedSpans | CausalWindows], scores: Sequence[QueryScores], reduce: Reduce
 ) -> float:
-    """Returns the mutant's log-likelihood less the wild type's, in nats, or that of their means.
+    """Returns the mutant's log-likelihood minus the wild type's, in nats.
 
     Args:
-      halves: the pieces of the mutant and those of the wild type.
-      scores: of both, the one behind the other.
-      reduce: "mean", each divided by its own number of predictions; "sum", neither.
+      sequences: the queries of the mutant, and those of the wild type.
+      scores: the answers to the mutant's queries, then those to the wild type's.
+      reduce: "mean" divides each log-likelihood by its number of predictions; "sum" does not.
     """
-    mutant, wild = halves
+    mutant, wild = sequences
     answers = mutant.read(scores[: len(mutant)]), wild.read(scores[len(mutant) :])
-    new, old = (math.fsum(one) / (len(one) if reduce == "mean" else 1) for one in answers)
+    new, old = (math.fsum(values) / (len(values) if reduce == "mean" else 1) for values in answers)
     return new - old

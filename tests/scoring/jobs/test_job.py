@@ -461,16 +461,16 @@ def test_a_file_that_the_disk_does_not_give_is_no_damage(tmp_path, whole, name):
 
 def test_a_job_that_is_stopped_knows_no_file_that_it_has_not_read(tmp_path, many):
     store = io.open_store(tmp_path / "out")
-    stopped = _job._Run(Fake(), many, store, _job.make_job(Fake(), many, SMALL), SMALL)
-    parts = stopped._planned(many.pieces())
+    stopped = _job._ShardRun(Fake(), many, store, _job.make_job(Fake(), many, SMALL), SMALL)
+    parts = stopped._planned(many.readers())
     next(parts)
     stopped._stopped.set()
     with pytest.raises(CancelledError):
         list(parts)
     whole = Plan()
-    list(plan_parts(many.pieces(), part_documents=10, part_characters=400, plan=whole))
-    known = stopped._plan.stands
-    assert 1 < len(known) < 13 and known == whole.stands[: len(known)]
+    list(plan_parts(many.readers(), part_documents=10, part_characters=400, plan=whole))
+    known = stopped._plan.cuts
+    assert 1 < len(known) < 13 and known == whole.cuts[: len(known)]
 
 
 def test_no_part_is_cut_from_a_file_that_is_being_changed(tmp_path):
@@ -509,11 +509,11 @@ def test_the_reader_of_a_cluster_cuts_no_part_from_a_file_that_is_being_changed_
 ):
     def parts(check):
         kept.clear()
-        read = _ray._read(many.pieces(), check, SMALL, set(), Plan(), keep)
+        read = _ray._read(many.readers(), check, SMALL, set(), Plan(), keep)
         return [pickle.loads(row["part"][0].as_py()) for row in read]
 
     def keep(plan):
-        kept.append(len(plan.stands))
+        kept.append(len(plan.cuts))
         return kept[-1]
 
     def changed(place):
@@ -521,13 +521,13 @@ def test_the_reader_of_a_cluster_cuts_no_part_from_a_file_that_is_being_changed_
             raise data.CorpusError("03.txt changed")
 
     kept = []
-    whole = parts(many.check_of_pieces())
+    whole = parts(many.file_check())
     assert sum(part.size for part in whole) == 52 and kept == [13]
     *some, refused = parts(changed)
     assert refused == "03.txt changed" and kept == []
     assert [part[:3] for part in some] == [part[:3] for part in whole[: len(some)]] and some
     monkeypatch.setattr(_ray, "SECONDS_BETWEEN_PLANS", 0.0)
-    parts(many.check_of_pieces())
+    parts(many.file_check())
     assert len(kept) > 1 and kept == sorted(set(kept)) and kept[-1] == 13
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxlm import data, scoring
-from jaxlm.scoring.jobs._kept_columns import keeping
+from jaxlm.scoring.jobs._kept_columns import with_kept_columns
 from tests.scoring.fakes import Fake, contents, run
 
 TEXTS = ["one word", "a b c d e f g", "two words", "three of them"]  # of seven words there is no score
@@ -196,7 +196,7 @@ def test_an_error_that_ends_a_job_says_where_the_record_is(tmp_path):
 
 def test_the_wrapped_scorer_tells_what_its_engine_has_done():
     scorer = Fake()
-    wrapped = keeping(scorer, pa.schema([("year", pa.int64())]))
-    assert wrapped.work is None and keeping(scorer, pa.schema([])) is scorer
+    wrapped = with_kept_columns(scorer, pa.schema([("year", pa.int64())]))
+    assert wrapped.work is None and with_kept_columns(scorer, pa.schema([])) is scorer
     scorer.work = scoring.WorkCounts(pieces=3)
     assert wrapped.work is scorer.work

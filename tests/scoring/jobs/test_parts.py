@@ -63,9 +63,9 @@ def test_what_is_known_of_a_plan_changes_no_part_and_spares_pieces(pieces, wante
         assert [part[:3] for part in some] == [part[:3] for part in every]
         for part, whole in zip(some, every, strict=True):
             assert list(part.documents) == (list(whole.documents) if part.number in chosen else [])
-        assert len(plan.stands) == len(files) + 1
-        plan = Plan(plan.stands[: known + 1])
-        plan.sizes = [part.size for part in every[: plan.stands[-1].part]]
+        assert len(plan.cuts) == len(files) + 1
+        plan = Plan(plan.cuts[: known + 1])
+        plan.sizes = [part.size for part in every[: plan.cuts[-1].part]]
     read.clear()
     whole = Plan()
     list(plan_parts(files, wanted=lambda number: False, plan=whole, **cut))

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jaxlm.scoring.jobs._summary import SAMPLE, _ColumnStatistics, summarize_tables
+from jaxlm.scoring.jobs._summary import SAMPLE_SIZE, _ColumnStatistics, summarize_tables
 
 
 def table(first, values, errors=None, **columns):
@@ -58,9 +58,9 @@ def test_bytes_and_words_are_those_of_documents_scored_whole():
 
 
 def test_a_sample_of_many_is_like_them_and_a_function_of_the_indices():
-    values = np.random.default_rng(0).normal(size=3 * SAMPLE)
-    halves = [table(0, values[:SAMPLE]), table(SAMPLE, values[SAMPLE:])]
-    thirds = [table(n * SAMPLE, values[n * SAMPLE : (n + 1) * SAMPLE]) for n in range(3)]
+    values = np.random.default_rng(0).normal(size=3 * SAMPLE_SIZE)
+    halves = [table(0, values[:SAMPLE_SIZE]), table(SAMPLE_SIZE, values[SAMPLE_SIZE:])]
+    thirds = [table(n * SAMPLE_SIZE, values[n * SAMPLE_SIZE : (n + 1) * SAMPLE_SIZE]) for n in range(3)]
     one, other = (summarize_tables(tables)["columns"]["log_likelihood"] for tables in (halves, thirds))
     assert one["histogram"] == other["histogram"]
     assert one["count"] == len(values)

@@ -136,7 +136,7 @@ def test_what_was_measured_is_beside_the_scores(protein_lm, rows_of):
     ]
     with_number, without, broken = rows_of(protein_lm, measure, records)
     assert (with_number["measured"], without["measured"]) == (0.5, None)
-    assert broken == "expected a number that was measured, got 'high'"
+    assert broken == "expected a measured value, a number: got 'high'"
 
 
 MISSING = (None, "", "NA", "nan", "NaN", "-", "N/A", "null", "<NA>")
@@ -187,7 +187,9 @@ def test_headers_of_sequences_may_hold_what_was_measured(protein_lm, rows_of):
 def test_an_insertion_asked_of_a_fill_is_refused_with_the_remedy(protein_lm, rows_of):
     measure = scoring.VariantEffect(wild_type=WILD)
     said = rows_of(protein_lm, measure, ["MKT", "K2A:Q2"])
-    assert said[0].startswith("3 symbols where the wild type has 10: of an insertion or a deletion only pllr")
+    assert said[0].startswith(
+        "3 symbols where the wild type has 10: only pllr scores an insertion or a deletion"
+    )
     assert said[1].startswith("'K2A:Q2' is no variant")
 
 
@@ -204,7 +206,7 @@ def test_wild_types_that_no_model_reads_are_refused(protein_lm, word_lm, context
         scoring.VariantEffect(wild_type="MK", measured_pattern="(")
     with pytest.raises(scoring.ScoreError, match="needs wild_type"):
         scoring.VariantEffect().resolved(context(protein_lm))
-    with pytest.raises(scoring.ScoreError, match="llr cannot be asked of a masked_lm: of one there are wt-"):
+    with pytest.raises(scoring.ScoreError, match="llr cannot be asked of a masked_lm, which has the methods"):
         scoring.VariantEffect(wild_type="MK", methods=("llr",)).resolved(context(protein_lm))
 
 
@@ -223,7 +225,7 @@ def test_a_causal_model_compares_log_likelihoods(causal_protein_lm, rows_of, log
     amino_acids = scoring.VariantEffect(wild_type=WILD, vocabulary="amino-acids")
     assert rows_of(causal_protein_lm, amino_acids, ["K2X"]) == ["'X' at token 1 is none of the amino acids"]
     fill = scoring.VariantEffect(wild_type=WILD, methods=("wt-fill",))
-    with pytest.raises(scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm: of one there"):
+    with pytest.raises(scoring.ScoreError, match="wt-fill cannot be asked of a causal_lm, which has"):
         fill.resolved(context(causal_protein_lm))
 
 
