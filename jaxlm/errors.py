@@ -12,6 +12,7 @@ class JaxlmError(ValueError):
     The command line prints the line and exits with 2.
 
     Example:
+      >>> from jaxlm.errors import ConfigError, JaxlmError
       >>> try:
       ...     raise ConfigError("run.steps is at least 1, got 0")
       ... except JaxlmError as error:
@@ -48,6 +49,7 @@ class CorpusError(JaxlmError):
     """A corpus, its labels or the folder of its cache cannot be used.
 
     Example:
+      >>> from jaxlm.errors import CorpusError
       >>> raise CorpusError("no file at 'tale.txt'; did you mean 'tales.txt'?")
       Traceback (most recent call last):
       jaxlm.errors.CorpusError: no file at 'tale.txt'; did you mean 'tales.txt'?
@@ -58,6 +60,7 @@ class ScoreError(JaxlmError):
     """A document cannot be scored, or a measure cannot be asked of a model.
 
     Example:
+      >>> from jaxlm.errors import ScoreError
       >>> raise ScoreError("no tokens: the text is empty")
       Traceback (most recent call last):
       jaxlm.errors.ScoreError: no tokens: the text is empty
@@ -71,6 +74,7 @@ class WorkError(RuntimeError):
     with 1.
 
     Example:
+      >>> from jaxlm.errors import WorkError
       >>> raise WorkError("out was removed while the job ran: run the same command again")
       Traceback (most recent call last):
       jaxlm.errors.WorkError: out was removed while the job ran: run the same command again

@@ -16,6 +16,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import jax
 import pytest
+from _pytest.doctest import DoctestItem
 from jax.experimental.compilation_cache import compilation_cache
 
 TESTS = Path(__file__).parent
@@ -39,6 +40,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Leaves the long tests out, rather than skip them: what is skipped is what this machine cannot do."""
     for item in items:
+        if isinstance(item, DoctestItem):  # an example knows what it imports itself, as where it is pasted
+            item.dtest.globs = {"__name__": "__main__"}
         if any(item.path.is_relative_to(TESTS / name) for name in NUMERICAL):
             item.add_marker("numerical")
     if config.getoption("--long"):

@@ -17,6 +17,8 @@ class MaskedSlots(NamedTuple):
     found no slot.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import MaskedSlots
       >>> MaskedSlots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
       (2,)
     """
@@ -40,6 +42,8 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> MaskedSlots:
       ValueError: if `capacity` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import gather_masked
       >>> slots = gather_masked(jnp.array([[False, True], [True, False]]), capacity=3)
       >>> slots.indices.tolist(), slots.weights.tolist(), int(slots.overflow)
       ([1, 2, 0], [1.0, 1.0, 0.0], 0)
@@ -70,6 +74,8 @@ def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Ar
       The limited batch, and the `Int32[]` number of positions left unmasked.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import Corrupted, limit_masked
       >>> clean = jnp.array([[5, 6, 7]])
       >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=clean / 9)
       >>> limited, overflow = limit_masked(corrupted, capacity=1)
@@ -100,6 +106,7 @@ def bernoulli_capacity(num_positions: int, rate: float) -> int:
       A positive multiple of 8.
 
     Example:
+      >>> from jaxlm.corruption import bernoulli_capacity
       >>> bernoulli_capacity(64 * 512, 0.15)
       5304
     """

@@ -39,6 +39,8 @@ def choose(
       count: "exact" or "bernoulli".
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption._choice import choose
       >>> draws, ones = jnp.array([[5, 3, 9, 1]], jnp.uint32), jnp.ones((1, 4), jnp.int32)
       >>> options = dict(rate=0.5, count="exact")
       >>> choose(draws, ones, ones > 0, ones, None, **options).tolist()
@@ -88,6 +90,8 @@ def call_with_segment_bound(segments: Int[Array, "B L"], function: Callable[[int
       function: what needs tables of S slots a row; its result's shape may not depend on S.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption._choice import call_with_segment_bound
       >>> call_with_segment_bound(jnp.ones((2, 5), jnp.int32), lambda num_segments: jnp.array(num_segments))
       Array(5, dtype=int32, weak_type=True)
     """
@@ -111,6 +115,8 @@ def choose_units_on_host(
     """Returns what `choose` does, in NumPy, by sorting.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._choice import choose_units_on_host
       >>> draws, ones = np.array([[5, 3, 9, 1]], np.uint32), np.ones((1, 4), np.int32)
       >>> choose_units_on_host(draws, ones, ones > 0, ones, None, rate=0.5, count="exact").tolist()
       [[False, True, False, True]]
@@ -157,6 +163,8 @@ def first_allowed_of_units(allowed: Any, starts: Any, segments: Any) -> tuple[An
       such position, 0 before the first: right for every allowed position.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._choice import first_allowed_of_units
       >>> allowed = np.array([[False, True, True, True, True]])
       >>> starts = np.array([[True, False, False, True, False]])
       >>> leads, places = first_allowed_of_units(allowed, starts, np.ones((1, 5), np.int32))

@@ -25,6 +25,8 @@ class Corrupted(NamedTuple):
     share of its example that was meant to be chosen, 0 at padding.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import Corrupted
       >>> clean = jnp.array([[5, 6]])
       >>> corrupted = Corrupted(jnp.array([[4, 6]]), targets=clean, loss_mask=clean == 5, fractions=clean / 9)
       >>> corrupted.loss_mask.tolist()
@@ -51,6 +53,9 @@ def corruptible(
       `Bool[B L]`, True = may be corrupted.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from jaxlm.corruption import corruptible
       >>> specials = np.arange(6) < 5
       >>> corruptible(jnp.array([[2, 5, 0]]), jnp.array([[1, 1, 0]]), specials).tolist()
       [[False, True, False]]
@@ -107,7 +112,8 @@ def corrupt(
 
     Example:
       >>> import jax
-      >>> from jaxlm.corruption import to_mask
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import corrupt, to_mask
       >>> tokens = jnp.arange(10, 30).reshape(1, 20)
       >>> where = dict(example_ids=tokens * 0, offsets=tokens - 10, segments=tokens // tokens)
       >>> corrupted = corrupt(

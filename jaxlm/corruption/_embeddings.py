@@ -14,6 +14,8 @@ class NoisyEmbeddings(NamedTuple):
     noise, 0 where none is.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import NoisyEmbeddings
       >>> NoisyEmbeddings(jnp.ones((1, 2, 3)), jnp.zeros((1, 2))).fractions.shape
       (1, 2)
     """
@@ -56,6 +58,8 @@ def corrupt_embeddings(
 
     Example:
       >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import corrupt_embeddings
       >>> tokens = jnp.ones((1, 4), jnp.int32)
       >>> where = dict(example_ids=tokens, offsets=tokens, segments=tokens, epochs=tokens[:, 0])
       >>> noisy = corrupt_embeddings(

@@ -47,6 +47,8 @@ def by_matrix(matrix: np.ndarray, ids: np.ndarray | Sequence[int] | None = None)
       ValueError: if the matrix is not square, a row is no distribution (named), or the ids do not fit.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import by_matrix
       >>> swap = by_matrix(np.array([[0.0, 1.0], [1.0, 0.0]]), ids=[7, 8])
       >>> swap(np.zeros(3, np.uint32), np.array([7, 8, 9])).tolist()
       [8, 7, 9]

@@ -27,6 +27,8 @@ class Noise(NamedTuple):
     the fraction of an example, None for a constant rate.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import NoiseConfig, make_noise
       >>> noise = make_noise(NoiseConfig(rate=0.15), tokenizers.bytes_tokenizer())
       >>> noise.mask_id, noise.random_ids.size, int(noise.forbidden.sum())
       (259, 256, 4)
@@ -64,6 +66,8 @@ def make_noise(
         residues, two ids to draw from; or for a constant rate and does not say which.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import NoiseConfig, make_noise
       >>> config = NoiseConfig(rate=0.1, mask_share=0.0, random_share=0.0, keep_share=0.0,
       ...                      substitute_share=1.0, substitution="blosum62")
       >>> noise = make_noise(config, tokenizers.residue_tokenizer())
@@ -109,7 +113,12 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
       `Corrupted`.
 
     Example:
+      >>> from typing import NamedTuple
       >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import NoiseConfig, corrupt_batch, make_noise
+      >>> from jaxlm.typing import Array
       >>> class Batch(NamedTuple):
       ...     tokens: Array
       ...     segments: Array
@@ -149,6 +158,8 @@ def canonical_residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
       ConfigError: if the tokenizer does not write residues one by one.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption._noise import canonical_residue_ids
       >>> canonical_residue_ids(tokenizers.residue_tokenizer())[:3]
       (5, 10, 17)
     """

@@ -44,7 +44,7 @@ def noise_capacity(
 
     Example:
       >>> from jaxlm import tokenizers
-      >>> from jaxlm.corruption import NoiseConfig, make_noise
+      >>> from jaxlm.corruption import NoiseConfig, make_noise, noise_capacity
       >>> noise = make_noise(NoiseConfig(rate=0.15, count="bernoulli"), tokenizers.bytes_tokenizer())
       >>> noise_capacity(noise, 64 * 512, row_length=512)
       5304

@@ -50,6 +50,7 @@ class NoiseConfig:
         the temperature is not positive, or a word is unknown.
 
     Example:
+      >>> from jaxlm.corruption import NoiseConfig
       >>> NoiseConfig(schedule="cosine", mask_share=1.0, random_share=0.0, keep_share=0.0).beta_a
       3.0
 

@@ -73,6 +73,8 @@ def to_mask(mask_id: int) -> Replacement:
     """Returns the replacement by the mask id.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import to_mask
       >>> to_mask(4)(np.zeros(2, np.uint32), np.array([7, 8])).tolist()
       [4, 4]
     """
@@ -83,6 +85,8 @@ def keep() -> Replacement:
     """Returns the replacement of a token by itself: it stays, and is predicted all the same.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import keep
       >>> keep()(np.zeros(2, np.uint32), np.array([7, 8])).tolist()
       [7, 8]
     """
@@ -96,6 +100,8 @@ def to_random(ids: np.ndarray | Sequence[int]) -> Replacement:
       ConfigError: if there are no ids.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import to_random
       >>> to_random([8, 9])(np.array([0, 2**32 - 1], np.uint32), np.array([7, 9])).tolist()
       [8, 9]
     """
@@ -112,6 +118,8 @@ def to_other(ids: np.ndarray | Sequence[int]) -> Replacement:
       ConfigError: if there are fewer than two ids, or an id stands there twice.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import to_other
       >>> to_other([7, 8, 9])(np.array([0, 2**32 - 1], np.uint32), np.array([7, 9])).tolist()
       [8, 8]
     """
@@ -138,6 +146,8 @@ def mixture(parts: Sequence[tuple[float, Replacement]]) -> Replacement:
       ValueError: if a weight is negative or they do not sum to 1.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import mixture, to_mask, to_random
       >>> half = mixture([(0.5, to_mask(4)), (0.5, to_random([8, 9]))])
       >>> half(np.array([0, 2**31, 2**32 - 1], np.uint32), np.array([7, 7, 7])).tolist()
       [4, 8, 9]

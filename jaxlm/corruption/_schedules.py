@@ -18,6 +18,7 @@ def linear_noise(steps: int) -> np.ndarray:
     """Returns the noise of each of n steps, from 0.1 / n to 20 / n.
 
     Example:
+      >>> from jaxlm.corruption._schedules import linear_noise
       >>> linear_noise(1000)[[0, -1]].tolist()
       [0.0001, 0.02]
 
@@ -31,6 +32,7 @@ def truncated_linear(steps: int) -> np.ndarray:
     """Returns the noise of `linear_noise` and a hundredth more in each step.
 
     Example:
+      >>> from jaxlm.corruption._schedules import truncated_linear
       >>> truncated_linear(1000)[[0, -1]].round(4).tolist()
       [0.0101, 0.03]
     """
@@ -41,6 +43,7 @@ def piecewise_linear(steps: int) -> np.ndarray:
     """Returns the noise of `linear_noise` after ten steps that fall to its beginning from a hundredth above.
 
     Example:
+      >>> from jaxlm.corruption._schedules import piecewise_linear
       >>> piecewise_linear(1000)[[0, 9, 10, -1]].round(4).tolist()
       [0.0101, 0.0001, 0.0001, 0.02]
     """
@@ -52,6 +55,7 @@ def cosine(steps: int) -> np.ndarray:
     """Returns the noise of each of n steps under which cos^2 of a right angle is left.
 
     Example:
+      >>> from jaxlm.corruption._schedules import cosine
       >>> float(cosine(1000)[-1])
       0.999
 
@@ -66,6 +70,7 @@ def sqrt(steps: int) -> np.ndarray:
     """Returns the noise of each of n steps under which 1 - sqrt(s) is left.
 
     Example:
+      >>> from jaxlm.corruption._schedules import sqrt
       >>> round(float(sqrt(1000)[0]), 5)
       0.0234
 
@@ -80,6 +85,7 @@ def truncated_cosine(steps: int) -> np.ndarray:
     """Returns the noise of a cosine that begins a tenth later, its first step reaching that beginning.
 
     Example:
+      >>> from jaxlm.corruption._schedules import truncated_cosine
       >>> truncated_cosine(1000)[[0, -1]].round(5).tolist()
       [0.02025, 0.75]
     """
@@ -134,6 +140,8 @@ def schedule_fraction(
       ValueError: if the schedule is unknown, or has too few steps.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import schedule_fraction
       >>> schedule_fraction("cosine", np.array([0.0, 0.25, 0.5, 1.0])).round(3).tolist()
       [1.0, 0.92, 0.703, 0.0]
       >>> round(float(schedule_fraction("cosine", 0.75, time="forward")), 3)

@@ -18,6 +18,9 @@ def array_module(array: Any) -> ModuleType:
     """Returns `jnp` for an array of JAX, traced or not, and `np` for any other.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from jaxlm.corruption._shares import array_module
       >>> array_module(np.zeros(1)) is np, array_module(jnp.zeros(1)) is jnp
       (True, True)
     """
@@ -28,6 +31,7 @@ def share_bound(share: float) -> int:
     """Returns how many of the 2^32 words a share of [0, 1] stands for.
 
     Example:
+      >>> from jaxlm.corruption._shares import share_bound
       >>> share_bound(0.5) == 2**31
       True
     """
@@ -41,6 +45,8 @@ def as_shares(fractions: Any) -> Any:
       fractions: in [0, 1], of any shape; what is outside counts as 0 or 1.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._shares import as_shares
       >>> as_shares(np.array([0.0, 0.5, 1.0], np.float32)).tolist() == [0, 2**31, 2**32 - 1]
       True
     """
@@ -57,6 +63,8 @@ def as_fractions(shares: Any) -> Any:
     """Returns shares in units of 2^-32 as `float32` fractions of [0, 1].
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import as_fractions
       >>> as_fractions(np.array([0, 2**31, 2**32 - 1], np.uint32)).tolist()
       [0.0, 0.5, 1.0]
     """
@@ -71,6 +79,8 @@ def is_below(words: Any, bound: Any) -> Any:
       bound: how many of the 2^32 words, an integer in [0, 2^32]; or an array of shares, of the words' shape.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._shares import is_below
       >>> is_below(np.array([0, 2**32 - 1], np.uint32), 2**32).tolist()
       [True, True]
     """

@@ -38,6 +38,8 @@ def choose_spans(
       mean_span: how long spans are to be: S = max(1, round-half-up(N / mean_span)), at most N and M + 1.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption._span_choice import choose_spans
       >>> draws, ones = jnp.array([[8, 3, 5, 1, 9, 2]], jnp.uint32), jnp.ones((1, 6), jnp.int32)
       >>> hidden = choose_spans(draws, ones, ones > 0, ones, rate=0.5, mean_span=3.0)
       >>> hidden.astype(int).tolist()

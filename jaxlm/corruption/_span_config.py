@@ -18,6 +18,7 @@ class SpanConfig:
       ConfigError: if a value is out of range.
 
     Example:
+      >>> from jaxlm.corruption import SpanConfig
       >>> SpanConfig(rate=0.0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: spans.rate lies between 0 and 1: got 0.0

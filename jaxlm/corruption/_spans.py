@@ -21,6 +21,8 @@ class SpanCorrupted(NamedTuple):
     were left clean, and how many ends had no room.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import SpanCorrupted
       >>> row = jnp.ones((1, 3), jnp.int32)
       >>> SpanCorrupted(row, row, row, row, row, row, row > 0, jnp.array(0)).targets.shape
       (1, 3)
@@ -81,6 +83,9 @@ def corrupt_spans(
       ValueError: if there are no sentinels, `rate` is no share or `mean_span` is under 1.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import corrupt_spans
       >>> tokens = jnp.arange(10, 20)[None]
       >>> where = dict(example_ids=tokens * 0, offsets=tokens - 10, segments=tokens // tokens)
       >>> spans = corrupt_spans(

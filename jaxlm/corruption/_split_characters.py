@@ -43,6 +43,7 @@ def split_characters(pieces: dict[int, bytes], vocab_size: int) -> SplitCharacte
       vocab_size: V.
 
     Example:
+      >>> from jaxlm.corruption._split_characters import split_characters
       >>> table = split_characters({0: b"a", 1: b"\\xc3", 2: b"\\xa9 "}, 3)
       >>> table.tail_missing.tolist(), table.head_size.tolist(), table.is_lead.tolist()
       ([0, 1, 0], [0, 0, 1], [False, True, False])

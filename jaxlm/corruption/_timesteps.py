@@ -29,6 +29,7 @@ def fraction_table(config: NoiseConfig) -> np.ndarray | None:
       `UInt32[65536]`, in the order of the timesteps; None for a constant schedule.
 
     Example:
+      >>> from jaxlm.corruption import NoiseConfig, fraction_table
       >>> table = fraction_table(NoiseConfig(schedule="cosine"))
       >>> round(float(table.mean() / 2**32), 3)
       0.359
@@ -57,6 +58,7 @@ def draw_fractions(
     Example:
       >>> import jax
       >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import NoiseConfig, draw_fractions, fraction_table
       >>> table = fraction_table(NoiseConfig(schedule="linear", timesteps="uniform"))
       >>> ids = jnp.array([[3, 3, 8]])
       >>> drawn = draw_fractions(jax.random.key(0), table, epochs=jnp.array([0]), example_ids=ids)
@@ -70,6 +72,8 @@ def fractions_of_words(words: Any, table: np.ndarray, epochs: Any, example_ids: 
     """Returns what `draw_fractions` does for the key of these words, on the host for NumPy arrays.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._timesteps import fractions_of_words
       >>> ids = np.array([[3, 3]])
       >>> fractions_of_words(np.zeros(2, np.uint32), np.full(65536, 7, np.uint32), ids[:, 0], ids).tolist()
       [[7, 7]]

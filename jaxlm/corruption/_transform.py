@@ -28,10 +28,12 @@ class CorruptBatch(transforms.Map):
       noise: what `make_noise` returned.
 
     Example:
-      >>> import grain
       >>> from typing import NamedTuple
+      >>> import grain
+      >>> import jax
+      >>> import numpy as np
       >>> from jaxlm import tokenizers
-      >>> from jaxlm.corruption import NoiseConfig, make_noise
+      >>> from jaxlm.corruption import CorruptBatch, NoiseConfig, make_noise
       >>> class Batch(NamedTuple):
       ...     tokens: np.ndarray
       ...     segments: np.ndarray

@@ -33,6 +33,7 @@ def blosum62_transitions(
       ValueError: if the temperature is not positive.
 
     Example:
+      >>> from jaxlm.corruption import BLOSUM62_ORDER, blosum62_transitions
       >>> rows, place = blosum62_transitions(), BLOSUM62_ORDER.index
       >>> round(float(rows[place("I"), place("V")]), 6), round(float(rows[place("W"), place("F")]), 6)
       (0.249973, 0.114776)
@@ -75,6 +76,7 @@ def vocabulary_transitions(
       ValueError: if an id is not below `vocab_size`.
 
     Example:
+      >>> from jaxlm.corruption import vocabulary_transitions
       >>> rows = vocabulary_transitions({"A": 1, "G": 2, "W": 3}, 5)
       >>> rows[[0, 4], [0, 4]].tolist(), rows[1].round(3).tolist()
       ([1.0, 1.0], [0.0, 0.0, 0.949, 0.051, 0.0])

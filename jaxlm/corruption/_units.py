@@ -36,6 +36,8 @@ class UnitBoundaries(NamedTuple):
     characters that tokens share, None where every token is of whole ones.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import UnitBoundaries
       >>> UnitBoundaries(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8)).opens.tolist()
       [True, False]
     """
@@ -65,6 +67,9 @@ def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int
       ConfigError: if the tokenizer has no such units.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import make_units, unit_starts
       >>> units = make_units("word", tokenizers.bytes_tokenizer(), 260)
       >>> unit_starts(np.frombuffer(b"to be", np.uint8)[None], units).astype(int).tolist()
       [[1, 0, 1, 1, 0]]
@@ -91,6 +96,8 @@ def unit_starts(tokens: Any, units: UnitBoundaries | None) -> Any:
     """Returns `Bool[B L]`, True where a unit begins within a row; None where every token is a unit.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import UnitBoundaries, unit_starts
       >>> units = UnitBoundaries(np.zeros(3, bool), np.zeros(3, np.uint8), np.array([0, 0, 1], np.uint8))
       >>> unit_starts(np.array([[0, 2, 1, 1]]), units).tolist()
       [[True, False, True, False]]

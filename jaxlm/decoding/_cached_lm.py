@@ -48,7 +48,10 @@ class CachedLM:
     """A causal LM that remembers, within bounds, what it has read. Threads may share it.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
       >>> from jaxlm import models
+      >>> from jaxlm.decoding import CachedLM
       >>> config = models.TransformerConfig(
       ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
       ... )

@@ -175,6 +175,9 @@ def prompt_positions(
     """Returns what the model is told of where each token of a prompt stands.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding._cached_rows import prompt_positions
       >>> prompt_positions(models.TransformerConfig(causal=True), jnp.array([[7, 8, 9]])).tolist()
       [[0, 1, 2]]
     """
@@ -191,6 +194,9 @@ def next_positions(
     """Returns where the token after each of these stands.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding._cached_rows import next_positions
       >>> config = models.TransformerConfig(vocab_size=9, position=models.Instruction(next_id=5))
       >>> next_positions(config, jnp.array([[3, 1], [3, 1]]), jnp.array([7, 5])).tolist()
       [[3, 2], [4, 0]]

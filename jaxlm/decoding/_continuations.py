@@ -16,6 +16,8 @@ def continuation(tokenizer: tokenizers.Tokenizer, prompt: np.ndarray, tokens: np
     a model has and its tokenizer does not are no text.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.decoding._continuations import continuation
       >>> tokenizer = tokenizers.bytes_tokenizer()
       >>> continuation(tokenizer, tokenizer.encode("ab"), tokenizer.encode("cd"))
       'cd'
@@ -58,6 +60,7 @@ def settled(text: str, stop_strings: Sequence[str]) -> str:
     Held back are characters whose bytes are not complete, and an end that a stop string begins with.
 
     Example:
+      >>> from jaxlm.decoding._continuations import REPLACEMENT, settled
       >>> settled("so it en", ("end",)), settled("caf" + REPLACEMENT, ())
       ('so it ', 'caf')
     """

@@ -24,6 +24,8 @@ def choose_tokens(
       steps: `Int[B]`, how many tokens the row has been given.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding._draws import choose_tokens
       >>> logits, names = jnp.array([[0.0, 1.0]] * 2), jnp.zeros((2, 2), jnp.uint32)
       >>> choose_tokens(logits, None, names, jnp.array([0, 1])).tolist()
       [1, 1]

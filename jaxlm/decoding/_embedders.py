@@ -24,6 +24,7 @@ def check_part(name: str, part: Any) -> None:
       UsageError: naming both.
 
     Example:
+      >>> from jaxlm.decoding._embedders import check_part
       >>> check_part("language_model_head", "gpt2")
       Traceback (most recent call last):
       jaxlm.errors.UsageError: a language_model_head is a module: got 'gpt2'; make one by ...

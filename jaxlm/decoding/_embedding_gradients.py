@@ -74,6 +74,10 @@ def embedding_gradients(
       ValueError: if a masked LM is not told where its masks are, or the model is none of these.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import embedding_gradients
       >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> model = models.CausalLM(models.TransformerConfig(causal=True, **size))
       >>> tokens = jnp.array([[1, 2, 3]])
@@ -122,6 +126,8 @@ def input_saliency(gradients: Float[Array, "B L D"], vectors: Float[Array, "B L 
       vectors: `Float32[B L D]`; what they are where the gradient is zero does not count.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding._embedding_gradients import input_saliency
       >>> gradients, vectors = jnp.array([[[1.0], [-3.0]], [[0.0], [0.0]]]), jnp.ones((2, 2, 1))
       >>> input_saliency(gradients, vectors).tolist()
       [[0.25, 0.75], [0.0, 0.0]]

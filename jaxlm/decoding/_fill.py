@@ -28,8 +28,8 @@ class MaskPrediction(NamedTuple):
     """What the model expects at one mask.
 
     Attributes:
-        position: offset of the mask in the ids of the text, those that open and close it included.
-        candidates: the `top_k` likeliest tokens, best first; the first one fills the mask.
+      position: offset of the mask in the ids of the text, those that open and close it included.
+      candidates: the `top_k` likeliest tokens, best first; the first one fills the mask.
     """
 
     position: int
@@ -50,9 +50,9 @@ class FilledText(NamedTuple):
     """A text without its masks.
 
     Attributes:
-        tokens: `Int[L]` ids.
-        text: the same, decoded.
-        predictions: one for each mask, in the order of the text.
+      tokens: `Int[L]` ids.
+      text: the same, decoded.
+      predictions: one for each mask, in the order of the text.
     """
 
     tokens: np.ndarray
@@ -64,28 +64,30 @@ def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str =
     """Fills the masks of one text; `fill_batch` says how.
 
     Args:
-        loaded: a masked LM, as `pretrained.load` returns it.
-        text: text with the mask token (`[MASK]` in tokenizers trained here) where a token is missing; or its
-            ids.
-        top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
-        method: "parallel" or "iterative".
+      loaded: a masked LM, as `pretrained.load` returns it.
+      text: text with the mask token (`[MASK]` in tokenizers trained here) where a token is missing; or its
+          ids.
+      top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
+      method: "parallel" or "iterative".
 
     Returns:
-        `FilledText`.
+      `FilledText`.
 
     Raises:
-        ValueError: as `fill_batch`.
+      ValueError: as `fill_batch`.
 
     Example:
-        >>> import jax
-        >>> from jaxlm import models, tokenizers
-        >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
-        >>> model, tokenizer = models.build(config), tokenizers.bytes_tokenizer()
-        >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
-        >>> loaded = pretrained.Loaded(config, "masked_lm", model, params, tokenizer, {})
-        >>> filled = fill(loaded, "a[MASK]c", top_k=2)  # of a model on disk: pretrained.load("folder")
-        >>> filled.predictions[0].position, len(filled.predictions[0].candidates), filled.text[::2]
-        (1, 2, 'ac')
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import fill
+      >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
+      >>> model, tokenizer = models.build(config), tokenizers.bytes_tokenizer()
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "masked_lm", model, params, tokenizer, {})
+      >>> filled = fill(loaded, "a[MASK]c", top_k=2)  # of a model on disk: pretrained.load("folder")
+      >>> filled.predictions[0].position, len(filled.predictions[0].candidates), filled.text[::2]
+      (1, 2, 'ac')
     """
     return fill_batch(loaded, [text], top_k=top_k, method=method)[0]
 
@@ -106,23 +108,23 @@ def fill_batch(
     nothing is added.
 
     Args:
-        loaded: a masked LM, as `pretrained.load` returns it.
-        texts: texts with the mask token where a token is missing, or their ids; lengths may differ. A string
-            is one text.
-        top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
-        method: "parallel" or "iterative".
+      loaded: a masked LM, as `pretrained.load` returns it.
+      texts: texts with the mask token where a token is missing, or their ids; lengths may differ. A string
+          is one text.
+      top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
+      method: "parallel" or "iterative".
 
     Returns:
-        One `FilledText` a text, in order.
+      One `FilledText` a text, in order.
 
     Raises:
-        UsageError: if the model is no masked LM or has no mask token, a text has no mask or is longer than
-            the model's `max_length`, `top_k` is below 1, or the method is unknown.
-        TypeError: if `loaded` is no opened model.
+      UsageError: if the model is no masked LM or has no mask token, a text has no mask or is longer than
+          the model's `max_length`, `top_k` is below 1, or the method is unknown.
+      TypeError: if `loaded` is no opened model.
 
     References:
-        Ghazvininejad et al., "Mask-Predict", 2019, https://arxiv.org/abs/1904.09324 (iterative filling by
-        confidence).
+      Ghazvininejad et al., "Mask-Predict", 2019, https://arxiv.org/abs/1904.09324 (iterative filling by
+      confidence).
     """
     if method not in FILL_METHODS:
         raise UsageError(f"method is one of {', '.join(FILL_METHODS)}: got {method!r}")

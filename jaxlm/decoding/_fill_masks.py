@@ -19,9 +19,9 @@ class FilledMasks(NamedTuple):
     """What a fill found: the rows with no mask left, and what was likely at each mask when it was filled.
 
     Attributes:
-        tokens: `Int[B L]` ids, masks replaced.
-        top_ids: `Int[B M T]` the `T` likeliest ids at each mask, best first.
-        top_log_probs: `Float[B M T]` their log-probabilities, float32 nats.
+      tokens: `Int[B L]` ids, masks replaced.
+      top_ids: `Int[B M T]` the `T` likeliest ids at each mask, best first.
+      top_log_probs: `Float[B M T]` their log-probabilities, float32 nats.
     """
 
     tokens: Array
@@ -44,16 +44,16 @@ def predict_masks(
     normalising, so that the probabilities of the tokens that may be chosen sum to one.
 
     Args:
-        model: a masked LM.
-        params: its parameters.
-        tokens: `Int[B L]` ids with masks.
-        segments: `Int[B L]` 0 at padding.
-        positions: `Int[B M]` where to predict.
-        forbidden: `Bool[V]` True where an id may not be predicted.
-        top_k: how many tokens to return at each position.
+      model: a masked LM.
+      params: its parameters.
+      tokens: `Int[B L]` ids with masks.
+      segments: `Int[B L]` 0 at padding.
+      positions: `Int[B M]` where to predict.
+      forbidden: `Bool[V]` True where an id may not be predicted.
+      top_k: how many tokens to return at each position.
 
     Returns:
-        `Float[B M T]` float32 log-probabilities in nats, best first, and `Int[B M T]` their ids.
+      `Float[B M T]` float32 log-probabilities in nats, best first, and `Int[B M T]` their ids.
     """
     hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
     at_masks = jnp.take_along_axis(hidden, positions[..., None], axis=1)
@@ -83,19 +83,19 @@ def fill_masks(
     pass sees it.
 
     Args:
-        model: a masked LM.
-        params: its parameters.
-        tokens: `Int[B L]` ids with masks.
-        segments: `Int[B L]` 0 at padding.
-        positions: `Int[B M]` offsets of the masks.
-        pending: `Bool[B M]` True where `positions` is a mask to fill.
-        forbidden: `Bool[V]` True where an id may not be predicted.
-        num_passes: how often the model runs; a traced number, so that it costs no compilation.
-        top_k: how many tokens to report at each mask.
-        method: "parallel" or "iterative".
+      model: a masked LM.
+      params: its parameters.
+      tokens: `Int[B L]` ids with masks.
+      segments: `Int[B L]` 0 at padding.
+      positions: `Int[B M]` offsets of the masks.
+      pending: `Bool[B M]` True where `positions` is a mask to fill.
+      forbidden: `Bool[V]` True where an id may not be predicted.
+      num_passes: how often the model runs; a traced number, so that it costs no compilation.
+      top_k: how many tokens to report at each mask.
+      method: "parallel" or "iterative".
 
     Returns:
-        `FilledMasks`; entries of masks that were never pending are zeros.
+      `FilledMasks`; entries of masks that were never pending are zeros.
     """
 
     def settle(_: Array, carry: tuple[FilledMasks, Array]) -> tuple[FilledMasks, Array]:

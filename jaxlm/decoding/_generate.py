@@ -86,7 +86,10 @@ def generate(
       TypeError: if `loaded` is no opened model.
 
     Example:
-      >>> from jaxlm import models, tokenizers
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import GenerationConfig, generate
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> setup, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(setup, "causal_lm")

@@ -39,6 +39,7 @@ class GenerationConfig:
       ConfigError: if a value is out of range or two contradict each other.
 
     Example:
+      >>> from jaxlm.decoding import GenerationConfig
       >>> GenerationConfig(max_new_tokens=0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: max_new_tokens is at least 1: got 0

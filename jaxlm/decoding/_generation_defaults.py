@@ -32,6 +32,7 @@ def with_defaults(config: GenerationConfig, extra: Mapping[str, Any]) -> Generat
       ValueError: if one of them is no id, `bad_words_ids` are no lists of ids, or a number is none.
 
     Example:
+      >>> from jaxlm.decoding import GenerationConfig, with_defaults
       >>> told = {"bad_words_ids": [[7]], "eos_token_id": 2}
       >>> asked = with_defaults(GenerationConfig(), {"huggingface": told})
       >>> asked.forbidden_ids, asked.stop_ids
@@ -71,6 +72,7 @@ def ignored_rules(config: GenerationConfig, extra: Mapping[str, Any]) -> tuple[s
       extra: of `pretrained.Loaded`.
 
     Example:
+      >>> from jaxlm.decoding import GenerationConfig, ignored_rules
       >>> told = {"num_beams": 4, "encoder_no_repeat_ngram_size": 3, "min_length": 10}
       >>> ignored_rules(GenerationConfig(), {"generation": told})
       ('encoder_no_repeat_ngram_size=3', 'num_beams=4')

@@ -107,6 +107,7 @@ def find_ignored_rules(values: Mapping[str, Any]) -> dict[str, Any]:
       values: of the model's files, without null.
 
     Example:
+      >>> from jaxlm.decoding._generation_rules import find_ignored_rules
       >>> find_ignored_rules({"max_time": 3.0, "token_healing": False, "epsilon_cutoff": 0.1})
       {'max_time': 3.0}
       >>> find_ignored_rules({"do_sample": True, "epsilon_cutoff": 0.1})
@@ -120,6 +121,7 @@ def find_unknown_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a generation_config.json says under names that are no rules of transformers.
 
     Example:
+      >>> from jaxlm.decoding._generation_rules import find_unknown_names
       >>> find_unknown_names({"max_window_size": 24, "top_k": 5})
       {'max_window_size': 24}
     """

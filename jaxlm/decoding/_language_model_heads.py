@@ -46,7 +46,9 @@ def language_model_head(
       UsageError: if there is no such head, or a "linear" one has no sizes.
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import language_model_head
       >>> head = language_model_head("linear", vocab_size=7, width=8)
       >>> params = head.init(jax.random.key(0), jnp.ones((2, 8)))["params"]
       >>> head.apply({"params": params}, jnp.ones((2, 8))).shape

@@ -17,7 +17,10 @@ class LMState(Protocol):
     model computes for it may wait until somebody asks. `await (state << symbol)` is that state, too.
 
     Example:
-      >>> import asyncio, dataclasses
+      >>> import asyncio
+      >>> import dataclasses
+      >>> import numpy as np
+      >>> from jaxlm.decoding import LMState
       >>> @dataclasses.dataclass(frozen=True)
       ... class Uniform(LMState):
       ...     context: tuple[int, ...] = ()

@@ -20,6 +20,7 @@ def check_loaded(loaded: Any) -> None:
       UsageError: if there is no tokenizer, or it is an ensemble.
 
     Example:
+      >>> from jaxlm.decoding._loaded_texts import check_loaded
       >>> check_loaded("a folder")
       Traceback (most recent call last):
       TypeError: expected what pretrained.load returns, got str; of arrays, make one: ...
@@ -41,6 +42,7 @@ def check_top_k(top_k: Any) -> None:
       UsageError: if it is below 1 or not whole.
 
     Example:
+      >>> from jaxlm.decoding._loaded_texts import check_top_k
       >>> check_top_k(2.5)
       Traceback (most recent call last):
       jaxlm.errors.UsageError: top_k is at least 1, a whole number: got 2.5
@@ -83,6 +85,7 @@ def as_prompts(texts: Any) -> list[str | np.ndarray]:
       TypeError: if one of them is neither.
 
     Example:
+      >>> from jaxlm.decoding._loaded_texts import as_prompts
       >>> as_prompts("To be"), as_prompts([(1, 2)])
       (['To be'], [array([1, 2])])
       >>> as_prompts([["To be"]])
@@ -104,6 +107,7 @@ def with_targets(texts: Any, targets: Any) -> tuple[list[str | np.ndarray], list
       TypeError: as `as_prompts`.
 
     Example:
+      >>> from jaxlm.decoding._loaded_texts import with_targets
       >>> with_targets(["To", "or"], ["be", None]), with_targets("To", None)
       ((['To', 'or'], ['be', None]), (['To'], [None]))
     """

@@ -31,6 +31,7 @@ class Sampling(NamedTuple):
       min_p: tokens stay that are this share as likely as the likeliest one.
 
     Example:
+      >>> from jaxlm.decoding import Sampling
       >>> Sampling(temperature=0.7, top_k=50).checked().top_p is None
       True
     """
@@ -85,6 +86,8 @@ def penalize_repetition(
       penalty: above 1 discourages.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import penalize_repetition
       >>> penalize_repetition(jnp.array([[2.0, -2.0, 1.0]]), jnp.array([[True, True, False]]), 2.0).tolist()
       [[1.0, -4.0, 1.0]]
 
@@ -99,6 +102,8 @@ def keep_top_k(logits: Float[Array, "B V"], k: Int[Array, ""] | int) -> Float[Ar
     """Returns logits with -inf below the k-th largest.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import keep_top_k
       >>> keep_top_k(jnp.array([[1.0, 3.0, 2.0]]), 2).tolist()
       [[-inf, 3.0, 2.0]]
 
@@ -115,6 +120,8 @@ def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
     The likeliest token always stays.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import keep_top_p
       >>> jnp.isfinite(keep_top_p(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), 0.6)).tolist()
       [[True, True, False]]
 
@@ -135,6 +142,8 @@ def keep_min_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
     """Returns logits with -inf where a token is less than p times as likely as the likeliest one.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import keep_min_p
       >>> jnp.isfinite(keep_min_p(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), 0.5)).tolist()
       [[True, True, False]]
 
@@ -156,6 +165,8 @@ def warp_logits(
       seen: for the repetition penalty; see `penalize_repetition`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import Sampling, warp_logits
       >>> warp_logits(jnp.array([[1.0, 3.0, 2.0]]), Sampling(temperature=0.5, top_k=1)).tolist()
       [[-inf, 6.0, -inf]]
     """

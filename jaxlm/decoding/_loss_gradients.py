@@ -52,7 +52,10 @@ def loss_gradients(
         targets do not fit.
 
     Example:
-      >>> from jaxlm import models, tokenizers
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import loss_gradients
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(config, "causal_lm")

@@ -16,10 +16,10 @@ class PaddedRows(NamedTuple):
     """Masked texts side by side, padded to sizes that few different calls share.
 
     Attributes:
-        tokens: `Int[B L]` ids, padding 0.
-        segments: `Int[B L]` 1 at real positions, 0 at padding.
-        positions: `Int[B M]` offsets of the masks in their row, in order.
-        pending: `Bool[B M]` True where `positions` holds a mask, False where it is filler.
+      tokens: `Int[B L]` ids, padding 0.
+      segments: `Int[B L]` 1 at real positions, 0 at padding.
+      positions: `Int[B M]` offsets of the masks in their row, in order.
+      pending: `Bool[B M]` True where `positions` holds a mask, False where it is filler.
     """
 
     tokens: np.ndarray
@@ -32,7 +32,7 @@ def mask_token_id(tokenizer: tokenizers.Tokenizer) -> int:
     """Returns the id of the mask token.
 
     Raises:
-        UsageError: if the tokenizer has none, as that of a causal model.
+      UsageError: if the tokenizer has none, as that of a causal model.
     """
     if tokenizer.specials.mask is None:
         raise UsageError(
@@ -52,16 +52,16 @@ def encode_masked(
     """Returns the ids of a text, checked: real ids, at most `max_length`, at least one of them the mask.
 
     Args:
-        tokenizer: the model's tokenizer.
-        text: what to fill, with the mask token written where a token is missing; or its ids.
-        max_length: the longest row that the model takes.
-        frame: what stands around a text; ids are taken as they are.
+      tokenizer: the model's tokenizer.
+      text: what to fill, with the mask token written where a token is missing; or its ids.
+      max_length: the longest row that the model takes.
+      frame: what stands around a text; ids are taken as they are.
 
     Returns:
-        `Int[L]` ids, int32.
+      `Int[L]` ids, int32.
 
     Raises:
-        UsageError: if there is no mask, the text is too long, or an id is outside the vocabulary.
+      UsageError: if there is no mask, the text is too long, or an id is outside the vocabulary.
     """
     mask_id = mask_token_id(tokenizer)
     ids = frame.around(tokenizer.encode(text)) if isinstance(text, str) else np.asarray(text)
@@ -86,12 +86,12 @@ def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> Padd
     """Returns the texts as rows padded to a bucket of length, of masks a row, and of rows.
 
     Args:
-        texts: `Int[L_i]` ids, each with a mask and none longer than `max_length`.
-        mask_id: the id that marks what is to be filled.
-        max_length: the longest row that the model takes; a bucket never passes it.
+      texts: `Int[L_i]` ids, each with a mask and none longer than `max_length`.
+      mask_id: the id that marks what is to be filled.
+      max_length: the longest row that the model takes; a bucket never passes it.
 
     Returns:
-        `PaddedRows`; rows beyond the texts are padding throughout.
+      `PaddedRows`; rows beyond the texts are padding throughout.
     """
     masks = [np.flatnonzero(text == mask_id) for text in texts]
     num_rows = ops.bucket(len(texts))

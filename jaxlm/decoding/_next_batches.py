@@ -20,6 +20,8 @@ def batches(pairs: Sequence[TextAndTarget]) -> list[list[int]]:
       pairs: texts and their targets.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding._next_batches import batches
       >>> texts = [np.zeros(length, np.int32) for length in (3, 700, 5)]
       >>> batches([(text, None) for text in texts])
       [[0, 2], [1]]

@@ -43,6 +43,10 @@ class NextTokenModel(nn.Module):
       UsageError: if a part is no module, the rate is outside [0, 1), or `top_k` is not positive.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import NextTokenModel
       >>> config = models.TransformerConfig(causal=True, vocab_size=7, width=8, depth=1, num_heads=2)
       >>> embedder = models.Transformer(config)
       >>> head = models.TokenHead(config, table_owner=embedder)
@@ -81,6 +85,10 @@ class NextTokenModel(nn.Module):
           UsageError: if the model is no causal LM.
 
         Example:
+          >>> import jax
+          >>> import jax.numpy as jnp
+          >>> from jaxlm import models
+          >>> from jaxlm.decoding import NextTokenModel
           >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
           >>> lm = models.CausalLM(models.TransformerConfig(causal=True, **size))
           >>> params = lm.init(jax.random.key(0), jnp.array([[1, 2]]))["params"]
@@ -104,6 +112,7 @@ class NextTokenModel(nn.Module):
           params: such as `pretrained.load(folder).params`.
 
         Example:
+          >>> from jaxlm.decoding import NextTokenModel
           >>> NextTokenModel.params_of({"body": {"a": 1}, "head": {}})
           {'text_field_embedder': {'a': 1}, 'language_model_head': {}}
         """
@@ -192,6 +201,8 @@ def last_real(segments: Int[Array, "B L"]) -> Int[Array, " B"]:
     """Returns the offset of each row's last real position, whichever side its padding is on; 0 without one.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding._next_token_model import last_real
       >>> last_real(jnp.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]])).tolist()
       [1, 2, 0]
     """

@@ -33,6 +33,8 @@ class PerplexityTotal(NamedTuple):
     """Sums that a perplexity is made of: `exp(sum of nats / sum of weights)`, 1 where nothing was counted.
 
     Example:
+      >>> import math
+      >>> from jaxlm.decoding import PerplexityTotal
       >>> total = PerplexityTotal().update(math.log(4.0), 2.0).update(0.0, 2.0)
       >>> round(total.value, 4), total.reset().value
       (1.4142, 1.0)
@@ -76,6 +78,8 @@ def readable(
 
     Example:
       >>> import jax.numpy as jnp
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.decoding import NextTokenOutput, readable
       >>> output = NextTokenOutput(jnp.array([[0.75, 0.25]]), jnp.array([[99, 100]]))
       >>> told, = readable(output, tokenizers.bytes_tokenizer(), jnp.array([[97, 98]]))
       >>> told["tokens"], told["top_tokens"], told["probabilities"]

@@ -85,7 +85,10 @@ def next_tokens(
         or `top_k` is below 1.
 
     Example:
-      >>> from jaxlm import models
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import next_tokens
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(config, "causal_lm")
@@ -116,7 +119,11 @@ def stream_next_tokens(
       ValueError: as `next_tokens`; what came before the block of the text that is wrong has been yielded.
 
     Example:
-      >>> from jaxlm import models
+      >>> import itertools
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import stream_next_tokens
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(config, "causal_lm")

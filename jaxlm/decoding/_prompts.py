@@ -86,6 +86,8 @@ def pad_prompts(prompts: Sequence[np.ndarray], max_length: int) -> Prompts:
       max_length: the context of the model; no row is padded beyond it.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding._prompts import pad_prompts
       >>> prompts = pad_prompts([np.array([5, 6, 7]), np.array([8])], max_length=4)
       >>> prompts.tokens.tolist(), prompts.lengths.tolist()
       ([[5, 6, 7, 0], [8, 0, 0, 0]], [3, 1])

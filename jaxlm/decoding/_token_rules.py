@@ -58,6 +58,10 @@ def make_rules(
       stops: `Int[S]` ids that end a text.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from jaxlm.decoding import GenerationConfig
+      >>> from jaxlm.decoding._token_rules import make_rules
       >>> tokens, lengths, stops = np.zeros((1, 1), np.int32), np.ones(1, np.int32), jnp.array([2])
       >>> make_rules(GenerationConfig(), tokens, lengths, stops) is None
       True
@@ -107,6 +111,10 @@ def permitted(
       tokens: `Int[B T]` those that it has; what follows them is not read.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from jaxlm.decoding import GenerationConfig
+      >>> from jaxlm.decoding._token_rules import make_rules, permitted
       >>> config, before = GenerationConfig(no_repeat_ngram_size=2), np.array([[7, 1]], np.int32)
       >>> rules = make_rules(config, before, np.array([2], np.int32), jnp.array([], jnp.int32))
       >>> scores, steps = jnp.zeros((1, 3)), jnp.array([2])

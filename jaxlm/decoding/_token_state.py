@@ -29,8 +29,10 @@ class TokenState(LMState):
       max_context_length: the model sees the last so many tokens; None: all.
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax
+      >>> import jax.numpy as jnp
       >>> from jaxlm import models
+      >>> from jaxlm.decoding import CachedLM, initial
       >>> config = models.TransformerConfig(
       ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
       ... )
@@ -117,8 +119,10 @@ def logp_next_batch(states: Sequence[TokenState]) -> jax.Array:
       UsageError: if there is none, they are of several models, or one cannot be asked alone.
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
+      >>> from jaxlm.decoding import CachedLM, initial, logp_next_batch
       >>> config = models.TransformerConfig(
       ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
       ... )

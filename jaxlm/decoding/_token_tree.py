@@ -55,6 +55,7 @@ class CacheSlots:
     """Which nodes hold which slots of a cache, the least recently used giving theirs up.
 
     Example:
+      >>> from jaxlm.decoding._token_tree import CacheSlots, Node
       >>> root, slots = Node(None, -1), CacheSlots(2)
       >>> first, second = root.descend([5, 6]), root.descend([7])
       >>> [node.token for node in slots.claim([first])]

@@ -71,6 +71,8 @@ def empty_tree(model: nn.Module, num_rows: int, num_slots: int) -> TreeCache:
       num_slots: S.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import empty_tree
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> tree = empty_tree(models.build(config, "causal_lm"), num_rows=2, num_slots=12)
       >>> tree.num_slots, tree.ancestors.shape, tree.depths[0, 0].item()
@@ -147,6 +149,10 @@ def extend_tree(
         already; None: L.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import ancestor_mask, empty_tree, extend_tree, tree_log_probs
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model = models.build(config, "causal_lm")
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
@@ -201,6 +207,10 @@ def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
       keep: `Bool[B S]` True = the node in this slot stays, and so do its ancestors.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import compact_tree, empty_tree, extend_tree
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model = models.build(config, "causal_lm")
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
@@ -239,6 +249,9 @@ def free_slots(tree: TreeCache, count: int) -> Int[Array, "B count"]:
     """Returns the first slots `Int[B count]` of each row that hold no node; S where there are no more.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import empty_tree, free_slots
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> tree = empty_tree(models.build(config, "causal_lm"), num_rows=1, num_slots=4)
       >>> free_slots(tree._replace(depths=jnp.array([[0, -1, 1, -1]])), 3).tolist()

@@ -44,6 +44,8 @@ def align(
         or the word is unknown.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps import align
       >>> align("one_to_one", np.array([5, 6]), np.array([5, 7])).tolist()
       [0, 1]
       >>> align("last_common", np.array([5, 6]), np.array([1, 2, 5, 6])).tolist()
@@ -75,6 +77,7 @@ def check_alignment(alignment: Any) -> None:
       UsageError: naming the words.
 
     Example:
+      >>> from jaxlm.steps import check_alignment
       >>> check_alignment("auto")
       Traceback (most recent call last):
       jaxlm.errors.UsageError: alignment is one of one_to_one, last_common, or pairs: got 'auto'
@@ -100,6 +103,8 @@ def common_prefix_length(first: np.ndarray, second: np.ndarray) -> int:
     """Returns how many elements both begin with.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._alignment import common_prefix_length
       >>> common_prefix_length(np.array([5, 6, 7]), np.array([5, 6]))
       2
     """

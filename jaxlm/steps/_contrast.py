@@ -26,6 +26,7 @@ class Contrast(NamedTuple):
       text_attention_mask: the same as `attention_mask`, of `texts` beside `targets`.
 
     Example:
+      >>> from jaxlm.steps import Contrast
       >>> Contrast(targets=["She went home."], alignment="last_common").force_inputs
       True
     """
@@ -49,6 +50,7 @@ def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
       UsageError: if a `Contrast` says nothing, or has targets where the run has none.
 
     Example:
+      >>> from jaxlm.steps._contrast import as_contrast
       >>> as_contrast(["She went home."], has_targets=False).texts
       ['She went home.']
     """

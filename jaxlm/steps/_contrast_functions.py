@@ -19,6 +19,8 @@ def contrast_logits(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the logit of the contrast's target in the contrast's run, `z'_y'`; it has no unit.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_logits
       >>> z = jnp.array([0.0, 1.0, 2.0, 3.0])
       >>> contrast_logits(StepInputs(z, jnp.array(3), z[::-1], jnp.array(0))).item()
       3.0
@@ -34,6 +36,8 @@ def contrast_prob(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, 
       logprob: return the logarithm, in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_prob
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(contrast_prob(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 6)
       0.015219
@@ -45,6 +49,8 @@ def contrast_logits_diff(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns how much higher the target's logit is than the contrast's, `z_y - z'_y'`; it has no unit.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_logits_diff
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> contrast_logits_diff(StepInputs(z, jnp.array(3), other, jnp.array(3))).item()
       4.0
@@ -64,6 +70,8 @@ def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Ar
       logprob: return `ln p_y - ln q_y'` in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_prob_diff
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(contrast_prob_diff(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 6)
       0.628695
@@ -81,6 +89,8 @@ def pcxmi(inputs: StepInputs) -> Float[Array, "*batch"]:
     Positive where the contrast's run makes its target likelier: give the run with context as the contrast.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, pcxmi
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(pcxmi(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 5)
       -5.40288
@@ -97,6 +107,8 @@ def in_context_pvi(inputs: StepInputs) -> Float[Array, "*batch"]:
     It is `pcxmi` in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, in_context_pvi
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(in_context_pvi(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 5)
       -3.74499
@@ -131,6 +143,8 @@ def kl_divergence(
         1 .. V.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, kl_divergence
       >>> inputs = StepInputs(jnp.arange(4.0), contrast_logits=jnp.array([3.0, 1.0, 0.5, -1.0]))
       >>> round(kl_divergence(inputs).item(), 5), round(kl_divergence(inputs, top_k=2).item(), 5)
       (2.60628, 1.91555)

@@ -61,6 +61,7 @@ def as_key(rng: Any) -> jax.Array | None:
       UsageError: if it is none, or several.
 
     Example:
+      >>> from jaxlm.steps._dropout_model import as_key
       >>> as_key(0)
       Traceback (most recent call last):
       jaxlm.errors.UsageError: rng is one PRNG key, jax.random.key(seed): got 0

@@ -25,6 +25,7 @@ def check_filter(vocab_size: int, top_k: int, top_p: float, min_tokens_to_keep: 
       UsageError: naming the first one that is out of its range.
 
     Example:
+      >>> from jaxlm.steps._filters import check_filter
       >>> check_filter(4, 5, 1.0, 1)
       Traceback (most recent call last):
       jaxlm.errors.UsageError: top_k is 0 (all) or a number of the vocabulary's 4 tokens: got 5
@@ -43,6 +44,7 @@ def check_top_p(top_p: float) -> None:
       UsageError: if it is outside [0, 1], or no number.
 
     Example:
+      >>> from jaxlm.steps._filters import check_top_p
       >>> check_top_p(1.5)
       Traceback (most recent call last):
       jaxlm.errors.UsageError: top_p is a probability in [0, 1]: got 1.5
@@ -63,6 +65,8 @@ def count_top_p(logits: Float[Array, "*batch V"], top_p: float) -> Int[Array, "*
       UsageError: if `top_p` is outside [0, 1].
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps._filters import count_top_p
       >>> count_top_p(jnp.log(jnp.array([0.5, 0.3, 0.2])), 0.6).item()
       2
     """
@@ -83,6 +87,8 @@ def filter_mask(
       min_tokens_to_keep: how many stay at least.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps._filters import filter_mask
       >>> filter_mask(jnp.array([15.0, 14.0, 13.0, 12.0, 12.0]), 2, 1.0, 1).tolist()
       [True, True, False, False, False]
     """

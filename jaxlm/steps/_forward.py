@@ -120,6 +120,7 @@ def tile_size(vocab_size: int, held: int, places: int, *, is_cpu: bool) -> int:
       is_cpu: where.
 
     Example:
+      >>> from jaxlm.steps import tile_size
       >>> tile_size(8000, 1, 2048, is_cpu=True), tile_size(50_257, 2, 2048, is_cpu=True)
       (128, 64)
     """
@@ -189,6 +190,8 @@ def step_values(function: StepFunction, inputs: StepInputs) -> Float[Array, "*ba
       UsageError: if it gives something else.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, step_values
       >>> from jaxlm.steps._table import step_function
       >>> inputs = StepInputs(logits=jnp.zeros((2, 4)), targets=jnp.array([0, 3]))
       >>> step_values(step_function("probability"), inputs).tolist()

@@ -21,6 +21,8 @@ def logit(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the target's logit, `z_y`; it has no unit. Differentiable.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, logit
       >>> logit(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item()
       3.0
     """
@@ -35,6 +37,8 @@ def probability(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*
       logprob: return the logarithm.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, probability
       >>> round(probability(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item(), 6)
       0.643914
     """
@@ -48,6 +52,8 @@ def entropy(inputs: StepInputs) -> Float[Array, "*batch"]:
     A token of logit -inf adds nothing.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, entropy
       >>> round(entropy(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]))).item(), 6)
       0.947537
     """
@@ -70,6 +76,8 @@ def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*ba
       UsageError: if `base` is neither.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, crossentropy
       >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
       >>> round(crossentropy(inputs).item(), 5), round(crossentropy(inputs, base="bits").item(), 5)
       (0.44019, 0.63506)
@@ -93,6 +101,8 @@ def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array,
       UsageError: if `convention` is neither.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, perplexity
       >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
       >>> round(perplexity(inputs).item(), 4), round(perplexity(inputs, convention="inseq").item(), 4)
       (1.553, 1.3568)
@@ -115,6 +125,8 @@ def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
       UsageError: if `top_p` is outside [0, 1].
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, top_p_size
       >>> inputs = StepInputs(jnp.array([[0.0, 1.0, 2.0, 3.0], [2.0, -1.0, 0.5, 0.0]]))
       >>> top_p_size(inputs, top_p=0.5).tolist(), top_p_size(inputs, top_p=0.9).tolist()
       ([1.0, 1.0], [3.0, 3.0])
@@ -143,6 +155,8 @@ def mc_dropout_prob_avg(
       UsageError: if `statistic` is neither, or there are too few runs.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, mc_dropout_prob_avg
       >>> noisy = jnp.log(jnp.array([[0.2, 0.8], [0.4, 0.6]]))
       >>> inputs = StepInputs(jnp.log(jnp.array([0.5, 0.5])), jnp.array(0), noisy_logits=noisy)
       >>> round(mc_dropout_prob_avg(inputs).item(), 4)
@@ -172,6 +186,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
       UsageError: naming the option and the choices.
 
     Example:
+      >>> from jaxlm.steps._functions import check_choice
       >>> check_choice("base", "dits", ("nats", "bits"))
       Traceback (most recent call last):
       jaxlm.errors.UsageError: base is one of nats, bits: got 'dits'

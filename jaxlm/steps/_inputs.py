@@ -22,6 +22,7 @@ class StepInputs(NamedTuple):
 
     Example:
       >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs
       >>> StepInputs(logits=jnp.zeros((2, 5)), targets=jnp.array([0, 3])).contrast_logits is None
       True
     """
@@ -43,6 +44,7 @@ class StepInputs(NamedTuple):
           UsageError: if it is None.
 
         Example:
+          >>> from jaxlm.steps import StepInputs
           >>> StepInputs(logits=None).read("logits")
           Traceback (most recent call last):
           jaxlm.errors.UsageError: this step function reads logits of its StepInputs: got None; give ...

@@ -118,6 +118,9 @@ def plan_rows(
       num_devices: that will share the batches.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._encoded_texts import Run
+      >>> from jaxlm.steps._layout import EncodedPair, plan_rows
       >>> run = Run(np.arange(3), None, *(np.arange(3),) * 3)
       >>> [rows.units for rows in plan_rows([EncodedPair(run)] * 2, positions=64, longest=64, draws=False)]
       [[(0, 0, 0), (1, 0, 3)]]
@@ -198,6 +201,9 @@ def name_of(run: Run) -> np.uint32:
     """Returns a digest of the ids that are read, so that a text's draws are its own wherever it stands.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._encoded_texts import Run
+      >>> from jaxlm.steps._layout import name_of
       >>> empty = np.zeros(0, np.int32)
       >>> name_of(Run(np.array([1, 2]), None, empty, empty, empty)).item()
       58791804

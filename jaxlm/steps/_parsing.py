@@ -18,6 +18,7 @@ def parse_step_function(text: str) -> StepFunction:
       UsageError: as `step_function`, or if it is spelled otherwise.
 
     Example:
+      >>> from jaxlm.steps import parse_step_function
       >>> parse_step_function("top_p_size=0.9").name
       'top_p_size(top_p=0.9)'
       >>> parse_step_function("kl_divergence(top_k=20, top_p=0.5)").options

@@ -19,6 +19,8 @@ def over_span(values: Any, span: str) -> float:
       UsageError: if the span is none of these.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps import over_span
       >>> over_span(np.array([0.5, 0.25, np.nan]), "product"), over_span(np.array([1.0, -2.0]), "absmax")
       (0.125, -2.0)
     """

@@ -105,7 +105,10 @@ def step_scores(
       TypeError: if `loaded` or `aux_model` is no opened model, or a text neither a string nor a row of ids.
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.steps import step_scores
       >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, causal=True)
       >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
       >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]

@@ -35,6 +35,7 @@ class StepFunction(NamedTuple):
       options: the values of its options that differ from the function's defaults, sorted by name.
 
     Example:
+      >>> from jaxlm.steps import step_function
       >>> step_function("entropy").unit, step_function("entropy").span
       ('nats', 'sum')
     """
@@ -105,6 +106,7 @@ def step_function(name: Any, **options: Any) -> StepFunction:
         one that has no default is missing.
 
     Example:
+      >>> from jaxlm.steps import step_function
       >>> step_function("top_p_size", top_p=0.9).name
       'top_p_size(top_p=0.9)'
       >>> step_function("entropie")
@@ -135,6 +137,7 @@ def option_defaults(name: str) -> dict[str, Any]:
       UsageError: if the name is unknown; the nearest one is named.
 
     Example:
+      >>> from jaxlm.steps._table import option_defaults
       >>> option_defaults("crossentropy")
       {'base': 'nats'}
     """
@@ -171,6 +174,7 @@ def register_step_function(
 
     Example:
       >>> import jax
+      >>> from jaxlm.steps import register_step_function
       >>> def margin(inputs):
       ...     top = jax.lax.top_k(inputs.logits, 2)[0]
       ...     return top[..., 0] - top[..., 1]
@@ -201,6 +205,7 @@ def list_step_functions() -> list[str]:
     """Returns the names of all step functions, those that were registered last.
 
     Example:
+      >>> from jaxlm.steps import list_step_functions
       >>> list_step_functions()[:3]
       ['logit', 'probability', 'entropy']
     """
@@ -217,6 +222,8 @@ def resolve_step_functions(asked: Any) -> tuple[StepFunction, ...]:
       UsageError: as `step_function`; if there is none, or two have one name.
 
     Example:
+      >>> from jaxlm.steps import step_function
+      >>> from jaxlm.steps._table import resolve_step_functions
       >>> [row.name for row in resolve_step_functions(["entropy", step_function("top_p_size", top_p=0.5)])]
       ['entropy', 'top_p_size(top_p=0.5)']
     """

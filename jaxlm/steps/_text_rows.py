@@ -26,6 +26,7 @@ def text_and_target_rows(
       TypeError: as `as_rows`.
 
     Example:
+      >>> from jaxlm.steps._text_rows import text_and_target_rows
       >>> text_and_target_rows([[0, 5]], [[6, 0]], [[1, 0]], [[0, 1]])
       ([array([5])], [array([6])])
     """
@@ -52,6 +53,8 @@ def as_rows(texts: Any, attention_mask: Any = None, *, what: str = "texts") -> l
       TypeError: if they are neither texts nor ids.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._text_rows import as_rows
       >>> as_rows(np.array([[0, 5, 6]]), np.array([[0, 1, 1]]))[0].tolist()
       [5, 6]
       >>> as_rows("To be")
