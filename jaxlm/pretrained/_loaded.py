@@ -47,8 +47,20 @@ class Loaded(_LoadedFields):
 
     __slots__ = ()
 
-    def __new__(cls, config: models.TransformerConfig, kind: models.KindOrName, *rest: Any, **named: Any):
-        return super().__new__(cls, config, models.as_kind(kind), *rest, **named)
+    def __new__(
+        cls,
+        config: models.TransformerConfig,
+        kind: models.KindOrName,
+        model: models.Model,
+        params: dict[str, Any],
+        tokenizer: tokenizers.Tokenizer | None,
+        extra: dict[str, Any],
+        head: models.Heads = None,
+        members: int | None = None,
+        shared_body: bool = False,
+    ) -> "Loaded":
+        kind = models.as_kind(kind)
+        return super().__new__(cls, config, kind, model, params, tokenizer, extra, head, members, shared_body)
 
     def check_single(self, what: str) -> None:
         """Refuses an ensemble where one model is wanted.
@@ -71,6 +83,28 @@ class Loaded(_LoadedFields):
                 f"{what} takes one model: got an ensemble of {self.members} members; open one of their "
                 "folders, or ask them together: scoring.score, models.map_members"
             )
+
+    @property
+    def text_tokenizer(self) -> tokenizers.Tokenizer:
+        """The tokenizer, for code that reads or writes texts and cannot go on without one.
+
+        Raises:
+          UsageError: if the model has none.
+
+        Example:
+          >>> from jaxlm import models, pretrained
+          >>> config = models.TransformerConfig(vocab_size=7)
+          >>> loaded = pretrained.Loaded(config, "causal_lm", models.build(config), {}, None, {})
+          >>> loaded.text_tokenizer
+          Traceback (most recent call last):
+          jaxlm.errors.UsageError: there is no tokenizer beside this model: texts cannot be read; put its ...
+        """
+        if self.tokenizer is None:
+            raise UsageError(
+                "there is no tokenizer beside this model: texts cannot be read; put its tokenizer.json into "
+                "the model's folder"
+            )
+        return self.tokenizer
 
     @property
     def ends(self) -> bool:
