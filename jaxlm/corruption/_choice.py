@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import ops
-from jaxlm.corruption._noise_config import Count
+from jaxlm.corruption._noise_config import CountMode
 from jaxlm.corruption._shares import array_module, is_below, share_bound
 from jaxlm.typing import Array, Bool, Int, UInt32
 
@@ -17,7 +17,7 @@ from jaxlm.typing import Array, Bool, Int, UInt32
 _FEW_SEGMENTS = 64
 
 
-def choose(
+def choose_units(
     draws: UInt32[Array, "B L"],
     offsets: Int[Array, "B L"],
     allowed: Bool[Array, "B L"],
@@ -25,7 +25,7 @@ def choose(
     starts: Bool[Array, "B L"] | None,
     *,
     rate: float | UInt32[Array, "B L"],
-    count: Count,
+    count: CountMode,
 ) -> Bool[Array, "B L"]:
     """Returns True at the positions of the chosen units; arguments as of `corrupt`.
 
@@ -40,13 +40,13 @@ def choose(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from jaxlm.corruption._choice import choose
+      >>> from jaxlm.corruption._choice import choose_units
       >>> draws, ones = jnp.array([[5, 3, 9, 1]], jnp.uint32), jnp.ones((1, 4), jnp.int32)
       >>> options = dict(rate=0.5, count="exact")
-      >>> choose(draws, ones, ones > 0, ones, None, **options).tolist()
+      >>> choose_units(draws, ones, ones > 0, ones, None, **options).tolist()
       [[False, True, False, True]]
       >>> starts = jnp.array([[True, False, False, True]])
-      >>> choose(draws, ones, ones > 0, ones, starts, **options).tolist()
+      >>> choose_units(draws, ones, ones > 0, ones, starts, **options).tolist()
       [[False, False, False, True]]
     """
     rate, shares = (rate, None) if isinstance(rate, float) else (None, rate)
@@ -66,7 +66,7 @@ def _pick(
     shares: Array | None,
     *,
     rate: float | None,
-    count: Count,
+    count: CountMode,
 ) -> Array:
     if count == "bernoulli":
         return members & is_below(draws, share_bound(rate) if shares is None else shares)
@@ -110,9 +110,9 @@ def choose_units_on_host(
     starts: np.ndarray | None,
     *,
     rate: float | np.ndarray,
-    count: Count,
+    count: CountMode,
 ) -> np.ndarray:
-    """Returns what `choose` does, in NumPy, by sorting.
+    """Returns what `choose_units` does, in NumPy, by sorting.
 
     Example:
       >>> import numpy as np

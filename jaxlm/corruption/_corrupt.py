@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import ops
-from jaxlm.corruption._choice import choose
-from jaxlm.corruption._noise_config import Count
+from jaxlm.corruption._choice import choose_units
+from jaxlm.corruption._noise_config import CountMode
 from jaxlm.corruption._shares import as_fractions, as_shares
 from jaxlm.typing import Array, Bool, Float, Int, Key, UInt32
 
@@ -74,7 +74,7 @@ def corrupt(
     epochs: Int[Array, " B"],
     replacement: Replacement,
     rate: float | UInt32[Array, "B L"] | Float[Array, "B L"],
-    count: Count = "exact",
+    count: CountMode = "exact",
     starts: Bool[Array, "B L"] | None = None,
 ) -> Corrupted:
     """Returns the batch with a share of the units of each example replaced, to be predicted.
@@ -131,6 +131,6 @@ def corrupt(
     else:
         rate = as_shares(rate)
         fractions = as_fractions(rate)
-    chosen = choose(words[..., 0], offsets, allowed, segments, starts, rate=rate, count=count)
+    chosen = choose_units(words[..., 0], offsets, allowed, segments, starts, rate=rate, count=count)
     seen = jnp.where(chosen, replacement(words[..., 1], tokens), tokens)
     return Corrupted(seen, tokens, chosen, jnp.where(segments > 0, fractions, jnp.zeros_like(fractions)))

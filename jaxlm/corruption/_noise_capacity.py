@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxlm import ops
 from jaxlm.corruption._noise import Noise
-from jaxlm.corruption._shares import ALL, as_shares
+from jaxlm.corruption._shares import FULL_SHARE, as_shares
 
 _LEVELS = 1024
 
@@ -76,7 +76,7 @@ def _moments(noise: Noise, lengths: np.ndarray, unit_size: float) -> tuple[np.nd
 def _of_length(noise: Noise, length: int, shares: np.ndarray, unit_size: float) -> tuple[float, float]:
     units = max(1, round(length / unit_size))
     size = length / units
-    fractions = shares / float(ALL)
+    fractions = shares / float(FULL_SHARE)
     if noise.config.count == "exact":
         counts = ops.share_counts(np.full(shares.shape, units), shares).astype(float)
         within = np.zeros_like(counts)

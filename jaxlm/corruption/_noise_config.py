@@ -10,9 +10,9 @@ from jaxlm.io import check_types
 Schedule = Literal[
     "constant", "linear", "truncated_linear", "piecewise_linear", "cosine", "sqrt", "truncated_cosine"
 ]
-Time = Literal["cortex", "forward"]
-Timesteps = Literal["beta", "uniform"]
-Count = Literal["exact", "bernoulli"]
+TimeDirection = Literal["cortex", "forward"]
+TimestepLaw = Literal["beta", "uniform"]
+CountMode = Literal["exact", "bernoulli"]
 NoiseUnit = Literal["token", "word", "instruction"]
 
 _SHARES = ("mask_share", "random_share", "substitute_share", "keep_share")
@@ -60,11 +60,11 @@ class NoiseConfig:
 
     rate: float | None = None
     schedule: Schedule = "constant"
-    time: Time = "cortex"
-    timesteps: Timesteps = "beta"
+    time: TimeDirection = "cortex"
+    timesteps: TimestepLaw = "beta"
     beta_a: float = 3.0
     beta_b: float = 1.0
-    count: Count = "exact"
+    count: CountMode = "exact"
     unit: NoiseUnit = "token"
     mask_share: float = 0.8
     random_share: float = 0.1

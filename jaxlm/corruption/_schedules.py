@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.corruption._noise_config import Time
+from jaxlm.corruption._noise_config import TimeDirection
 from jaxlm.corruption._shares import array_module
 from jaxlm.typing import Array, Float
 
@@ -117,7 +117,7 @@ def schedule_fraction(
     schedule: str,
     s: float | np.ndarray | Float[Array, "*shape"],
     *,
-    time: Time = "cortex",
+    time: TimeDirection = "cortex",
     steps: int = STEPS,
 ) -> float | np.ndarray | Float[Array, "*shape"]:
     """Returns the fraction of an example that is corrupted at time s: monotone and continuous in s.

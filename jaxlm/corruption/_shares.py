@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 WORDS = 1 << 32
-ALL = np.uint32(WORDS - 1)
+FULL_SHARE = np.uint32(WORDS - 1)
 
 
 def array_module(array: Any) -> ModuleType:
@@ -56,7 +56,7 @@ def as_shares(fractions: Any) -> Any:
     inside = fractions.astype(np.float32).clip(0, 1)
     # The largest float32 under 1 is 1 - 2^-24: its multiple is a uint32, that of 1 is none.
     below = xp.minimum(inside, np.float32(1 - 2**-24)) * np.float32(WORDS)
-    return xp.where(inside < 1, below.astype(np.uint32), ALL)
+    return xp.where(inside < 1, below.astype(np.uint32), FULL_SHARE)
 
 
 def as_fractions(shares: Any) -> Any:
@@ -85,5 +85,5 @@ def is_below(words: Any, bound: Any) -> Any:
       [True, True]
     """
     if not isinstance(bound, int):
-        return (words < bound) | (bound == ALL)
+        return (words < bound) | (bound == FULL_SHARE)
     return array_module(words).ones_like(words, bool) if bound >= WORDS else words < np.uint32(bound)

@@ -11,8 +11,8 @@ import numpy as np
 from jaxlm import tokenizers
 from jaxlm.corruption._shares import array_module
 
-LONGEST = 4  # bytes of a character
-MIDDLE = 8  # the class of what neither begins nor ends a character
+MAX_CHARACTER_BYTES = 4  # bytes of a character
+INNER_BYTES = 8  # the class of what neither begins nor ends a character
 
 
 class SplitCharacters(NamedTuple):
@@ -78,7 +78,7 @@ def join_split_characters(tokens: Any, first: Any, last: Any, table: SplitCharac
         xp.asarray(part)[tokens] for part in table[:6]
     )
     code, missing = xp.where(is_inner, 0, tail_bits), xp.where(is_inner, 0, tail_missing)
-    for _ in range(LONGEST - 1):
+    for _ in range(MAX_CHARACTER_BYTES - 1):
         before, lacking = _shifted(code, 1, xp), _shifted(missing, 1, xp)
         code = xp.where(is_inner, (before << (6 * head_size)) | head_bits, code)
         missing = xp.where(is_inner, xp.maximum(lacking - head_size, 0), missing)
@@ -87,12 +87,12 @@ def join_split_characters(tokens: Any, first: Any, last: Any, table: SplitCharac
     goes_on = (head_size > 0) & (lacking > 0)
     ends = goes_on & (lacking <= head_size)
     places = xp.searchsorted(xp.asarray(table.firsts), whole, side="right") - 1
-    kind = xp.where(ends, xp.asarray(table.classes)[places], np.uint8(MIDDLE))
-    last = xp.where(missing > 0, np.uint8(MIDDLE), xp.where(is_inner, kind, last))
-    for _ in range(LONGEST - 1):
+    kind = xp.where(ends, xp.asarray(table.classes)[places], np.uint8(INNER_BYTES))
+    last = xp.where(missing > 0, np.uint8(INNER_BYTES), xp.where(is_inner, kind, last))
+    for _ in range(MAX_CHARACTER_BYTES - 1):
         kind = xp.where(goes_on & ~ends, _shifted(kind, -1, xp), kind)
     first = xp.where(is_lead, _shifted(kind, -1, xp), first)
-    return xp.where(goes_on, np.uint8(MIDDLE), first), last
+    return xp.where(goes_on, np.uint8(INNER_BYTES), first), last
 
 
 def _shifted(values: Any, by: int, xp: Any) -> Any:
@@ -104,12 +104,12 @@ def _shifted(values: Any, by: int, xp: Any) -> Any:
 
 def _head(piece: bytes) -> bytes:
     size = next((place for place, byte in enumerate(piece) if byte & 0xC0 != 0x80), len(piece))
-    return piece[: min(size, LONGEST - 1)]
+    return piece[: min(size, MAX_CHARACTER_BYTES - 1)]
 
 
 def _tail(piece: bytes) -> bytes:
     """The bytes at the end that begin a character and do not end it."""
-    for size in range(1, min(LONGEST, len(piece) + 1)):
+    for size in range(1, min(MAX_CHARACTER_BYTES, len(piece) + 1)):
         byte = piece[-size]
         if byte & 0xC0 == 0xC0:
             return piece[-size:] if size < _length(byte) else b""

@@ -10,7 +10,7 @@ from jaxlm import tokenizers
 from jaxlm.corruption._noise_config import NoiseUnit
 from jaxlm.corruption._shares import array_module
 from jaxlm.corruption._split_characters import (
-    MIDDLE,
+    INNER_BYTES,
     SplitCharacters,
     join_split_characters,
     split_characters,
@@ -114,18 +114,18 @@ def unit_starts(tokens: Any, units: UnitBoundaries | None) -> Any:
 
 def _begins(first: Any, before: Any) -> Any:
     """Whether a unit begins with a class behind another one."""
-    joined = (first == MIDDLE) | ((first == CharacterClass.JOINED) & ~_is_blank(before))
+    joined = (first == INNER_BYTES) | ((first == CharacterClass.JOINED) & ~_is_blank(before))
     return ~joined & ((first != before) | (first == CharacterClass.GRAPHEME))
 
 
 def _through_marks(last: Any, xp: Any) -> Any:
     """The class that a token ends with; of marks that of what they stand on, a letter's if that is blank."""
-    is_mark = (last == CharacterClass.JOINED) | (last == MIDDLE)
+    is_mark = (last == CharacterClass.JOINED) | (last == INNER_BYTES)
     found = last
     for size in _MARKS:
         before = xp.concatenate([found[:, :size], found[:, :-size]], axis=1)[:, : last.shape[1]]
-        found = xp.where((found == CharacterClass.JOINED) | (found == MIDDLE), before, found)
-    none = (found == CharacterClass.JOINED) | (found == MIDDLE) | _is_blank(found)
+        found = xp.where((found == CharacterClass.JOINED) | (found == INNER_BYTES), before, found)
+    none = (found == CharacterClass.JOINED) | (found == INNER_BYTES) | _is_blank(found)
     return xp.where(is_mark & none, np.uint8(CharacterClass.LETTER), found)
 
 

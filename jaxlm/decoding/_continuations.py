@@ -49,19 +49,20 @@ def cut_at_stop(
     size = next(
         size
         for size in range(1, len(tokens) + 1)
-        if size == len(tokens) or len(settled(continuation(tokenizer, prompt, tokens[:size]), ())) >= end
+        if size == len(tokens)
+        or len(stable_prefix(continuation(tokenizer, prompt, tokens[:size]), ())) >= end
     )
     return size, text[:place], True
 
 
-def settled(text: str, stop_strings: Sequence[str]) -> str:
+def stable_prefix(text: str, stop_strings: Sequence[str]) -> str:
     """Returns the part of a text that what is written next cannot change.
 
     Held back are characters whose bytes are not complete, and an end that a stop string begins with.
 
     Example:
-      >>> from jaxlm.decoding._continuations import REPLACEMENT, settled
-      >>> settled("so it en", ("end",)), settled("caf" + REPLACEMENT, ())
+      >>> from jaxlm.decoding._continuations import REPLACEMENT, stable_prefix
+      >>> stable_prefix("so it en", ("end",)), settled("caf" + REPLACEMENT, ())
       ('so it ', 'caf')
     """
     text = text.rstrip(REPLACEMENT)

@@ -108,7 +108,7 @@ def contextualize(
     return hidden
 
 
-def apply_head(head: nn.Module, vectors: Float[Array, "B M D"]) -> Float[Array, "B M V"]:
+def call_head(head: nn.Module, vectors: Float[Array, "B M D"]) -> Float[Array, "B M V"]:
     """Returns the float32 logits that a head makes of vectors.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxlm import models, pretrained, tokenizers
 from jaxlm.decoding._fill_masks import FilledMasks, fill_masks
 from jaxlm.decoding._loaded_texts import Text, as_prompts, check_loaded, check_top_k, frame_of
-from jaxlm.decoding._masked_rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
+from jaxlm.decoding._masked_rows import EMPTY_FRAME, PaddedRows, encode_masked, mask_token_id, pad_rows
 from jaxlm.errors import UsageError
 
 FILL_METHODS = ("parallel", "iterative")
@@ -138,7 +138,7 @@ def fill_batch(
     if not ids:
         return []
     settled = _settled(loaded, pad_rows(ids, mask_id, longest), top_k, method)
-    frames = [frame if isinstance(text, str) else NOTHING for text in texts]
+    frames = [frame if isinstance(text, str) else EMPTY_FRAME for text in texts]
     pairs = enumerate(zip(ids, frames, strict=True))
     return [_filled(tokenizer, text, mask_id, settled, row, around) for row, (text, around) in pairs]
 

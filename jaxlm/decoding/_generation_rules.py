@@ -59,7 +59,7 @@ WITHOUT_EFFECT = frozenset(
     ]
 )
 # Rules that nothing here follows, with the values by which they ask for nothing.
-UNFOLLOWED: dict[str, tuple[Any, ...]] = {
+UNSUPPORTED_RULES: dict[str, tuple[Any, ...]] = {
     "cache_implementation": (
         "dynamic",
         "hybrid",
@@ -96,8 +96,17 @@ SAMPLING_RULES: dict[str, tuple[Any, ...]] = {
 # Draws that the caller's own may be the same as, with the values by which they ask for nothing.
 SAMPLING: dict[str, tuple[Any, ...]] = {"temperature": (1,), "top_k": (0,), "top_p": (1,), "min_p": (0,)}
 # What the caller says otherwise.
-COMPARED = frozenset({"decoder_start_token_id", "do_sample", "max_length", "max_new_tokens", "stop_strings"})
-KNOWN = FOLLOWED | WITHOUT_EFFECT | UNFOLLOWED.keys() | SAMPLING_RULES.keys() | SAMPLING.keys() | COMPARED
+CALLER_RULES = frozenset(
+    {"decoder_start_token_id", "do_sample", "max_length", "max_new_tokens", "stop_strings"}
+)
+KNOWN = (
+    FOLLOWED
+    | WITHOUT_EFFECT
+    | UNSUPPORTED_RULES.keys()
+    | SAMPLING_RULES.keys()
+    | SAMPLING.keys()
+    | CALLER_RULES
+)
 
 
 def find_ignored_rules(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +122,7 @@ def find_ignored_rules(values: Mapping[str, Any]) -> dict[str, Any]:
       >>> find_ignored_rules({"do_sample": True, "epsilon_cutoff": 0.1})
       {'epsilon_cutoff': 0.1}
     """
-    rules = {**UNFOLLOWED, **(SAMPLING_RULES if values.get("do_sample") else {})}
+    rules = {**UNSUPPORTED_RULES, **(SAMPLING_RULES if values.get("do_sample") else {})}
     return {name: value for name, value in values.items() if name in rules and value not in rules[name]}
 
 

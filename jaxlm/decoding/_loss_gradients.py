@@ -15,7 +15,7 @@ from jaxlm.decoding._embedding_gradients import (
 )
 from jaxlm.decoding._loaded_texts import Text, check_loaded, frame_of, with_targets
 from jaxlm.decoding._masked_rows import encode_masked, mask_token_id, pad_rows
-from jaxlm.decoding._next_batches import padded
+from jaxlm.decoding._next_batches import pad_pairs
 from jaxlm.decoding._next_tokens import read_pair
 from jaxlm.decoding._prompts import checked_ids
 from jaxlm.errors import UsageError
@@ -85,7 +85,7 @@ def _after_texts(
     loaded: pretrained.Loaded, texts: list[str | np.ndarray], targets: list[Text | None]
 ) -> Arrays:
     pairs = [read_pair(loaded, text, target) for text, target in zip(texts, targets, strict=True)]
-    tokens, segments, places, ids = padded(pairs, models.longest_text(loaded.config))
+    tokens, segments, places, ids = pad_pairs(pairs, models.longest_text(loaded.config))
     positions, wanted = np.full_like(places, NOT_ASKED), np.full_like(ids, PREDICTED)
     for row, (_, target) in enumerate(pairs):
         count = 1 if target is None else target.size

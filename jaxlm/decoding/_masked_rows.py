@@ -9,7 +9,7 @@ from jaxlm import ops, tokenizers
 from jaxlm.errors import UsageError
 
 SMALLEST_LENGTH = 16
-NOTHING = tokenizers.Frame()
+EMPTY_FRAME = tokenizers.Frame()
 
 
 class PaddedRows(NamedTuple):
@@ -47,7 +47,7 @@ def encode_masked(
     text: str | Sequence[int] | np.ndarray,
     max_length: int,
     *,
-    frame: tokenizers.Frame = NOTHING,
+    frame: tokenizers.Frame = EMPTY_FRAME,
 ) -> np.ndarray:
     """Returns the ids of a text, checked: real ids, at most `max_length`, at least one of them the mask.
 

@@ -7,13 +7,13 @@ import numpy as np
 from jaxlm import ops
 
 # Of a batch: rows, their tokens, and places whose logits over the vocabulary are held.
-MOST_ROWS, MOST_TOKENS, MOST_PLACES = 64, 1 << 13, 1 << 10
+MAX_ROWS, MAX_TOKENS, MAX_TARGETS = 64, 1 << 13, 1 << 10
 
 # The ids of a text, and of its target where it has one; the target's last is predicted and not read.
 TextAndTarget = tuple[np.ndarray, np.ndarray | None]
 
 
-def batches(pairs: Sequence[TextAndTarget]) -> list[list[int]]:
+def group_by_length(pairs: Sequence[TextAndTarget]) -> list[list[int]]:
     """Returns the places of pairs, those of about the same size together, as few as memory is for.
 
     Args:
@@ -21,9 +21,9 @@ def batches(pairs: Sequence[TextAndTarget]) -> list[list[int]]:
 
     Example:
       >>> import numpy as np
-      >>> from jaxlm.decoding._next_batches import batches
+      >>> from jaxlm.decoding._next_batches import group_by_length
       >>> texts = [np.zeros(length, np.int32) for length in (3, 700, 5)]
-      >>> batches([(text, None) for text in texts])
+      >>> group_by_length([(text, None) for text in texts])
       [[0, 2], [1]]
     """
     made: list[list[int]] = []
@@ -31,7 +31,7 @@ def batches(pairs: Sequence[TextAndTarget]) -> list[list[int]]:
     last = None
     for place in sorted(range(len(pairs)), key=sizes.__getitem__):
         length, num_targets = sizes[place]
-        most = min(MOST_ROWS, MOST_TOKENS // length, MOST_PLACES // num_targets)
+        most = min(MAX_ROWS, MAX_TOKENS // length, MAX_TARGETS // num_targets)
         if sizes[place] != last or len(made[-1]) >= most:
             made.append([])
         made[-1].append(place)
@@ -39,7 +39,7 @@ def batches(pairs: Sequence[TextAndTarget]) -> list[list[int]]:
     return made
 
 
-def padded(pairs: Sequence[TextAndTarget], max_length: int) -> tuple[np.ndarray, ...]:
+def pad_pairs(pairs: Sequence[TextAndTarget], max_length: int) -> tuple[np.ndarray, ...]:
     """Returns rows of text and target but its last token, padded; padding predicts id 0 after place 0.
 
     Args:

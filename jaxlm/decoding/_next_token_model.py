@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import models, ops
-from jaxlm.decoding._embedders import apply_head, check_part, contextualize, embed, word_vectors
+from jaxlm.decoding._embedders import call_head, check_part, contextualize, embed, word_vectors
 from jaxlm.decoding._loaded_texts import check_top_k
 from jaxlm.decoding._next_token_output import NextTokenOutput
 from jaxlm.errors import UsageError
@@ -173,7 +173,7 @@ class NextTokenModel(nn.Module):
         asked = jnp.take_along_axis(hidden, positions[..., None], axis=1)
         if self.dropout and not deterministic:
             asked = ops.dropout(self.make_rng("dropout"), asked, self.dropout)
-        return apply_head(self.language_model_head, asked)
+        return call_head(self.language_model_head, asked)
 
     def token_vectors(self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> Float[Array, "B L D"]:
         """Returns what the gradients of a loss are with respect to; see `text_field_embedder`."""

@@ -57,7 +57,7 @@ class PerplexityTotal(NamedTuple):
         return PerplexityTotal()
 
 
-def readable(
+def output_to_dicts(
     output: NextTokenOutput,
     tokenizer: tokenizers.Tokenizer,
     tokens: Int[Array, "B L"],
@@ -79,9 +79,9 @@ def readable(
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm import tokenizers
-      >>> from jaxlm.decoding import NextTokenOutput, readable
+      >>> from jaxlm.decoding import NextTokenOutput, output_to_dicts
       >>> output = NextTokenOutput(jnp.array([[0.75, 0.25]]), jnp.array([[99, 100]]))
-      >>> told, = readable(output, tokenizers.bytes_tokenizer(), jnp.array([[97, 98]]))
+      >>> told, = output_to_dicts(output, tokenizers.bytes_tokenizer(), jnp.array([[97, 98]]))
       >>> told["tokens"], told["top_tokens"], told["probabilities"]
       (['a', 'b'], ['c', 'd'], [0.75, 0.25])
     """

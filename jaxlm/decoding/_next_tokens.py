@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from jaxlm import models, ops, pretrained, tokenizers
 from jaxlm.decoding._loaded_texts import Text, check_loaded, check_top_k, with_targets
-from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
+from jaxlm.decoding._next_batches import TextAndTarget, group_by_length, pad_pairs
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
@@ -146,9 +146,9 @@ def _streamed(
         read_pair(loaded, text, target) for text, target in itertools.islice(requests, TEXTS_READ)
     ]:
         named: dict[int, NextTokens] = {}
-        for places in batches(block):
+        for places in group_by_length(block):
             pairs = [block[place] for place in places]
-            rows = map(jnp.asarray, padded(pairs, models.longest_text(loaded.config)))
+            rows = map(jnp.asarray, pad_pairs(pairs, models.longest_text(loaded.config)))
             found = jax.device_get(rank_next(loaded.model, loaded.params, *rows, top_k=top_k))
             for row, place in enumerate(places):
                 named[place] = _named(loaded.tokenizer, block[place], found, row)
@@ -221,7 +221,7 @@ def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> Tex
     if ids.size == 0:
         raise UsageError("the target is empty: give what follows the text, or no target")
     wanted = checked_ids(loaded.config, ids)
-    return prompt_ids(loaded, text, room=wanted.size - 1), wanted
+    return prompt_ids(loaded, text, new_tokens=wanted.size - 1), wanted
 
 
 def _named(tokenizer: tokenizers.Tokenizer, pair: TextAndTarget, found: RankedTokens, row: int) -> NextTokens:

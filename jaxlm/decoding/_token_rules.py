@@ -17,7 +17,7 @@ NO_ID = -1
 NO_TOKEN_HERE = -2
 
 
-class Rules(NamedTuple):
+class TokenRules(NamedTuple):
     """Ids by what is asked of them; numbers, so that others compile nothing. None leaves out a rule.
 
     Attributes:
@@ -48,7 +48,7 @@ def make_rules(
     tokens: Int[np.ndarray, "B C"],
     lengths: Int[np.ndarray, " B"],
     stops: Int[Array, " S"],
-) -> Rules | None:
+) -> TokenRules | None:
     """Returns the rules; None where nothing is asked, which costs nothing.
 
     Args:
@@ -71,7 +71,7 @@ def make_rules(
     first, last = (NO_ID if id is None else id for id in (config.first_id, config.last_id))
     fewest = np.maximum(config.min_new_tokens or 0, (config.min_length or 0) - lengths)
     words, ngram = config.forbidden_words or (), config.no_repeat_ngram_size or 0
-    rules = Rules(
+    rules = TokenRules(
         jnp.asarray(config.forbidden_ids or (), jnp.int32),
         jnp.asarray(first, jnp.int32),
         jnp.asarray(last, jnp.int32),
@@ -86,7 +86,7 @@ def make_rules(
     return rules if is_asked or any(one is not None for one in rules[3:]) else None
 
 
-def repeat_rules_for_beams(rules: Rules, num_beams: int) -> Rules:
+def repeat_rules_for_beams(rules: TokenRules, num_beams: int) -> TokenRules:
     """Returns the rules of rows that are the beams of each row, one after the other."""
     context, fewest = (
         None if one is None else jnp.repeat(one, num_beams, axis=0) for one in (rules.context, rules.fewest)
@@ -94,9 +94,9 @@ def repeat_rules_for_beams(rules: Rules, num_beams: int) -> Rules:
     return rules._replace(context=context, fewest=fewest)
 
 
-def permitted(
+def apply_token_rules(
     scores: Float[Array, "B V"],
-    rules: Rules | None,
+    rules: TokenRules | None,
     steps: Int[Array, " B"],
     limits: Int[Array, " B"],
     tokens: Int[Array, "B T"],
@@ -114,11 +114,11 @@ def permitted(
       >>> import jax.numpy as jnp
       >>> import numpy as np
       >>> from jaxlm.decoding import GenerationConfig
-      >>> from jaxlm.decoding._token_rules import make_rules, permitted
+      >>> from jaxlm.decoding._token_rules import make_rules, apply_token_rules
       >>> config, before = GenerationConfig(no_repeat_ngram_size=2), np.array([[7, 1]], np.int32)
       >>> rules = make_rules(config, before, np.array([2], np.int32), jnp.array([], jnp.int32))
       >>> scores, steps = jnp.zeros((1, 3)), jnp.array([2])
-      >>> permitted(scores, rules, steps, jnp.array([5]), jnp.array([[2, 1, 0]])).tolist()  # 1 2 stands there
+      >>> apply_token_rules(scores, rules, steps, jnp.array([5]), jnp.array([[2, 1, 0]])).tolist()  # 1 2 stands there
       [[0.0, 0.0, -inf]]
     """
     if rules is None:
@@ -137,7 +137,7 @@ def permitted(
     return jnp.where(forced == NO_ID, scores, alone)
 
 
-def _repeating(vocab_size: int, rules: Rules, steps: Array, tokens: Array) -> Bool[Array, "B V"]:
+def _repeating(vocab_size: int, rules: TokenRules, steps: Array, tokens: Array) -> Bool[Array, "B V"]:
     """Which tokens would end a word, or a run of tokens that stands in context and text already."""
     whole = jnp.concatenate([rules.context, tokens], axis=1)
     ends = rules.context.shape[1] + steps

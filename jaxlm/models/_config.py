@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxlm import io
+from jaxlm.errors import ConfigError
 from jaxlm.models._config_checks import (
     check_heads,
     check_options,
@@ -204,6 +205,18 @@ class TransformerConfig:
         if not isinstance(self.head, TransformHead):
             return self.head
         return _filled(self.head, activation=self.activation, epsilon=self.norm_epsilon)
+
+    def required_vocab_size(self) -> int:
+        """Returns `vocab_size`.
+
+        Raises:
+          ConfigError: if it is None, as no parameters can be made then.
+        """
+        if self.vocab_size is None:
+            raise ConfigError(
+                "a model needs vocab_size: got None; set it, or let training take the tokenizer's"
+            )
+        return self.vocab_size
 
     @property
     def is_dynamic(self) -> bool:

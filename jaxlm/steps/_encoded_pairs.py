@@ -8,7 +8,7 @@ import numpy as np
 from jaxlm.errors import JaxlmError, UsageError
 from jaxlm.steps._alignment import align, check_alignment
 from jaxlm.steps._contrast import Contrast
-from jaxlm.steps._encoded_texts import Run, TextReader
+from jaxlm.steps._encoded_texts import EncodedText, TextReader
 from jaxlm.steps._layout import EncodedPair
 from jaxlm.steps._text_rows import text_and_target_rows
 
@@ -46,7 +46,9 @@ def encode_pairs(
     ]
 
 
-def _unit(reader: TextReader, run: Run, other: Run, alignment: Any, force_inputs: bool) -> EncodedPair:
+def _unit(
+    reader: TextReader, run: EncodedText, other: EncodedText, alignment: Any, force_inputs: bool
+) -> EncodedPair:
     strings = (reader.strings(run.targets), reader.strings(other.targets))
     partners = align(alignment, run.targets, other.targets, strings=strings)
     if force_inputs:
@@ -58,8 +60,8 @@ def _unit(reader: TextReader, run: Run, other: Run, alignment: Any, force_inputs
 
 
 def _contrast_runs(
-    reader: TextReader, contrast: Contrast, texts: list[Any], targets: list[Any], runs: list[Run]
-) -> list[Run]:
+    reader: TextReader, contrast: Contrast, texts: list[Any], targets: list[Any], runs: list[EncodedText]
+) -> list[EncodedText]:
     masks = contrast.attention_mask, contrast.text_attention_mask
     others, goals = text_and_target_rows(contrast.texts, contrast.targets, *masks, of="contrast ")
     others = texts if others is None else others
@@ -72,7 +74,7 @@ def _contrast_runs(
     ]
 
 
-def _contrast_run(reader: TextReader, text: Any, goal: Any, target: Any, run: Run) -> Run:
+def _contrast_run(reader: TextReader, text: Any, goal: Any, target: Any, run: EncodedText) -> EncodedText:
     """The run of a contrast; what it predicts is, unless said, what the run itself predicts."""
     if goal is not None or target is None:
         return reader.run(text, goal)

@@ -10,7 +10,7 @@ from jaxlm.errors import UsageError
 from jaxlm.steps._alignment import common_prefix_length
 
 
-class Run(NamedTuple):
+class EncodedText(NamedTuple):
     """One reading of a text by a model, and the tokens that it predicts.
 
     Attributes:
@@ -54,7 +54,7 @@ class TextReader:
         self._loaded = loaded
         self._target_tokenizer = target_tokenizer
 
-    def run(self, text: Any, target: Any = None) -> Run:
+    def run(self, text: Any, target: Any = None) -> EncodedText:
         """Returns how a text is read, between the tokens that open and close it; ids are taken as they are.
 
         Args:
@@ -72,7 +72,7 @@ class TextReader:
             return self._seq2seq(text, target)
         return self._whole(text) if target is None else self._continued(text, target)
 
-    def continued(self, prompt: Any, targets: np.ndarray) -> Run:
+    def continued(self, prompt: Any, targets: np.ndarray) -> EncodedText:
         """Returns a causal model's reading of a prompt and of given ids behind it, which it predicts."""
         ids = self._ids(prompt, self._prompt_frame(prompt))
         return _causal(self._checked(np.concatenate([ids, targets]), unread=1), len(ids))
@@ -86,11 +86,11 @@ class TextReader:
         known = tokenizer.vocab_size
         return [tokenizer.token(id) if id < known else f"<{id}>" for id in tokens.tolist()]
 
-    def _whole(self, text: Any) -> Run:
+    def _whole(self, text: Any) -> EncodedText:
         frame = tokenizers.Frame(self._frame("score").opening) if isinstance(text, str) else None
         return _causal(self._checked(self._ids(text, frame), unread=1), 1)
 
-    def _continued(self, prompt: Any, target: Any) -> Run:
+    def _continued(self, prompt: Any, target: Any) -> EncodedText:
         frame = self._prompt_frame(prompt)
         before, whole = self._ids(prompt, frame), self._ids(target, frame)
         common = common_prefix_length(before, whole)
@@ -102,7 +102,7 @@ class TextReader:
             )
         return _causal(self._checked(whole, unread=1), max(common, 1))
 
-    def _masked(self, text: Any, target: Any) -> Run:
+    def _masked(self, text: Any, target: Any) -> EncodedText:
         frame, tokenizer = self._frame("text"), self._loaded.tokenizer
         mask_id = self._loaded.config.mask_id if tokenizer is None else tokenizer.specials.mask
         ids = self._checked(self._ids(text, frame))
@@ -111,16 +111,16 @@ class TextReader:
             word = "a mask" if mask_id is None or tokenizer is None else tokenizer.token(mask_id)
             raise UsageError(f"a masked model predicts at {word}, and there is none in {_shown(text)}")
         if target is None:
-            return Run(ids, None, places, ids[places], places)
+            return EncodedText(ids, None, places, ids[places], places)
         filled = self._checked(self._ids(target, frame))
         if len(filled) != len(ids) or (np.delete(filled, places) != np.delete(ids, places)).any():
             raise UsageError(
                 f"a masked text's target is the text with a token at each mask: got {_shown(target)}, "
                 f"{len(filled)} tokens, for {_shown(text)}, {len(ids)} tokens"
             )
-        return Run(ids, None, places, filled[places], places)
+        return EncodedText(ids, None, places, filled[places], places)
 
-    def _seq2seq(self, text: Any, target: Any) -> Run:
+    def _seq2seq(self, text: Any, target: Any) -> EncodedText:
         config = self._loaded.config
         if target is None:
             raise UsageError("an encoder-decoder is asked for targets, one a text: got none")
@@ -132,7 +132,7 @@ class TextReader:
         targets = self._checked(self._target_ids(target))
         tokens = np.concatenate([[config.decoder.start_id], targets[:-1]]).astype(np.int32)
         places = np.arange(len(targets), dtype=np.int32)
-        return Run(tokens, source, places, targets, places)
+        return EncodedText(tokens, source, places, targets, places)
 
     def _target_ids(self, target: Any) -> np.ndarray:
         tokenizer = self._target_tokenizer
@@ -192,14 +192,14 @@ def model_kind(loaded: Any) -> str:
     return "seq2seq" if kind.encoder else "causal" if kind.next_token else "masked"
 
 
-def _causal(ids: np.ndarray, first: int) -> Run:
+def _causal(ids: np.ndarray, first: int) -> EncodedText:
     """The run of a causal model that predicts the tokens from `first` on."""
     if first >= len(ids):
         raise UsageError(
             "nothing is predicted: a causal model predicts what has a token before it; write more"
         )
     offsets = np.arange(first, len(ids), dtype=np.int32)
-    return Run(ids[:-1], None, offsets - 1, ids[first:], offsets)
+    return EncodedText(ids[:-1], None, offsets - 1, ids[first:], offsets)
 
 
 def _shown(text: str | Sequence[int]) -> str:

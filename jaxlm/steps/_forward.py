@@ -22,7 +22,7 @@ from jaxlm.steps._table import StepFunction
 from jaxlm.typing import Array, Float, Int, Key, UInt32
 
 
-class Program(NamedTuple):
+class StepProgram(NamedTuple):
     """What a compiled program depends on, besides the shapes of its arrays.
 
     Attributes:
@@ -46,7 +46,7 @@ class Program(NamedTuple):
 
 
 @functools.lru_cache(maxsize=32)
-def mapped(program: Program) -> Callable[..., tuple[Array, ...]]:
+def compile_step(program: StepProgram) -> Callable[..., tuple[Array, ...]]:
     """Returns the program over devices: of parameters, those of the noisy model, a key, and stacked batches.
 
     Args:
@@ -56,7 +56,7 @@ def mapped(program: Program) -> Callable[..., tuple[Array, ...]]:
     return program.layout.parallel(step, (False, False, False, True))
 
 
-def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, ...]]:
+def make_step(program: StepProgram, *, is_cpu: bool) -> Callable[..., tuple[Array, ...]]:
     """Returns the function of one device: for each step function `Float32[M]`, the first `count` of meaning.
 
     Args:
@@ -148,7 +148,7 @@ def _read(
     return model.apply({"params": params}, inputs, **how).hidden
 
 
-def _noisy_hidden(program: Program, params: Any, rng: Array, batch: StepBatch) -> Float[Array, "K M D"]:
+def _noisy_hidden(program: StepProgram, params: Any, rng: Array, batch: StepBatch) -> Float[Array, "K M D"]:
     """Hidden states of the runs themselves under dropout, each row by a key of its own."""
     rows = (*batch.noisy, batch.row_names)
     missing = batch.tokens.shape[1] - batch.noisy[0].shape[1]
@@ -210,6 +210,6 @@ def _flat(hidden: Float[Array, "R L D"]) -> Float[Array, "M D"]:
     return hidden.reshape(-1, hidden.shape[-1])
 
 
-def stacked(batches: Sequence[StepBatch]) -> StepBatch:
+def stack_step_batches(batches: Sequence[StepBatch]) -> StepBatch:
     """Returns batches of one shape with a leading axis of devices."""
     return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm import data, ops
-from jaxlm.steps._encoded_texts import Run
+from jaxlm.steps._encoded_texts import EncodedText
 
 # Beside a text of some length, a row holds others up to a few times that length.
 ROW_LENGTHS = (256, 1024)
@@ -37,8 +37,8 @@ class EncodedPair(NamedTuple):
         for none; None without a contrast.
     """
 
-    run: Run
-    contrast: Run | None = None
+    run: EncodedText
+    contrast: EncodedText | None = None
     partners: np.ndarray | None = None
 
     @property
@@ -52,7 +52,7 @@ class EncodedPair(NamedTuple):
         return max(0 if run.source is None else len(run.source) for run in self._runs)
 
     @property
-    def _runs(self) -> list[Run]:
+    def _runs(self) -> list[EncodedText]:
         return [run for run in (self.run, self.contrast) if run is not None]
 
 
@@ -86,7 +86,7 @@ class StepBatch(NamedTuple):
     count: np.ndarray
 
 
-class Rows(NamedTuple):
+class RowPlan(NamedTuple):
     """Which units stand in which rows of a batch.
 
     Attributes:
@@ -106,7 +106,7 @@ class Rows(NamedTuple):
 
 def plan_rows(
     units: Sequence[EncodedPair], *, positions: int, longest: int, draws: bool, num_devices: int = 1
-) -> Iterator[Rows]:
+) -> Iterator[RowPlan]:
     """Yields batches in which every unit stands once.
 
     Args:
@@ -119,9 +119,9 @@ def plan_rows(
 
     Example:
       >>> import numpy as np
-      >>> from jaxlm.steps._encoded_texts import Run
+      >>> from jaxlm.steps._encoded_texts import EncodedText
       >>> from jaxlm.steps._layout import EncodedPair, plan_rows
-      >>> run = Run(np.arange(3), None, *(np.arange(3),) * 3)
+      >>> run = EncodedText(np.arange(3), None, *(np.arange(3),) * 3)
       >>> [rows.units for rows in plan_rows([EncodedPair(run)] * 2, positions=64, longest=64, draws=False)]
       [[(0, 0, 0), (1, 0, 3)]]
     """
@@ -133,10 +133,10 @@ def plan_rows(
         for start in range(0, len(rows), num_rows):
             chunk = rows[start : start + num_rows]
             placed = [(unit, row, column) for row, held in enumerate(chunk) for unit, column in held]
-            yield Rows(num_rows, length, source_length, noisy, placed)
+            yield RowPlan(num_rows, length, source_length, noisy, placed)
 
 
-def lay_out(units: Sequence[EncodedPair], rows: Rows) -> tuple[StepBatch, list[tuple[int, slice]]]:
+def fill_rows(units: Sequence[EncodedPair], rows: RowPlan) -> tuple[StepBatch, list[tuple[int, slice]]]:
     """Returns a batch as arrays, and which of its answers are whose: (unit, slice of the places).
 
     Args:
@@ -154,7 +154,7 @@ def lay_out(units: Sequence[EncodedPair], rows: Rows) -> tuple[StepBatch, list[t
     next_segment = np.ones(rows.num_rows, np.int32)
     for index, row, column in rows.units:
         unit, segment = units[index], next_segment[row]
-        next_segment[row], row_names[row] = segment + 1, name_of(unit.run)
+        next_segment[row], row_names[row] = segment + 1, ids_digest(unit.run)
         span = slice(count, count + len(unit.run.places))
         for run, line in ((unit.run, row), (unit.contrast, row + rows.num_rows)):
             if run is None:
@@ -165,7 +165,7 @@ def lay_out(units: Sequence[EncodedPair], rows: Rows) -> tuple[StepBatch, list[t
                 sources[line, : len(run.source)], source_segments[line, : len(run.source)] = run.source, 1
         start = row * rows.length + column
         asked["places"][span], asked["targets"][span] = start + unit.run.places, unit.run.targets
-        names[span, 0], names[span, 1] = name_of(unit.run), unit.run.offsets
+        names[span, 0], names[span, 1] = ids_digest(unit.run), unit.run.offsets
         if unit.contrast is not None:
             # A place without a partner is answered for its first one, which nobody looks at.
             partners, behind = np.maximum(unit.partners, 0), num + start
@@ -188,7 +188,7 @@ def lay_out(units: Sequence[EncodedPair], rows: Rows) -> tuple[StepBatch, list[t
     return batch, answers
 
 
-def _shortened(read: tuple[np.ndarray | None, ...], rows: Rows) -> tuple[np.ndarray | None, ...]:
+def _shortened(read: tuple[np.ndarray | None, ...], rows: RowPlan) -> tuple[np.ndarray | None, ...]:
     """The rows of the runs without those of contrasts, as long as they are read under dropout."""
     lengths = (rows.noisy[0],) * 2 + (rows.noisy[1],) * 2
     return tuple(
@@ -197,15 +197,15 @@ def _shortened(read: tuple[np.ndarray | None, ...], rows: Rows) -> tuple[np.ndar
     )
 
 
-def name_of(run: Run) -> np.uint32:
+def ids_digest(run: EncodedText) -> np.uint32:
     """Returns a digest of the ids that are read, so that a text's draws are its own wherever it stands.
 
     Example:
       >>> import numpy as np
-      >>> from jaxlm.steps._encoded_texts import Run
-      >>> from jaxlm.steps._layout import name_of
+      >>> from jaxlm.steps._encoded_texts import EncodedText
+      >>> from jaxlm.steps._layout import ids_digest
       >>> empty = np.zeros(0, np.int32)
-      >>> name_of(Run(np.array([1, 2]), None, empty, empty, empty)).item()
+      >>> ids_digest(EncodedText(np.array([1, 2]), None, empty, empty, empty)).item()
       58791804
     """
     source = b"" if run.source is None else run.source.astype("<i4").tobytes()

@@ -14,8 +14,8 @@ from jaxlm.steps._contrast import Contrast, as_contrast
 from jaxlm.steps._dropout_model import as_key, check_dropout_model, choose_dropout_model
 from jaxlm.steps._encoded_pairs import encode_pairs
 from jaxlm.steps._encoded_texts import TextReader
-from jaxlm.steps._forward import Program, mapped, stacked
-from jaxlm.steps._layout import EncodedPair, StepBatch, lay_out, plan_rows
+from jaxlm.steps._forward import StepProgram, compile_step, stack_step_batches
+from jaxlm.steps._layout import EncodedPair, StepBatch, fill_rows, plan_rows
 from jaxlm.steps._spans import over_span
 from jaxlm.steps._table import StepFunction, resolve_step_functions
 
@@ -127,7 +127,7 @@ def step_scores(
     rng, layout = as_key(rng), local_layout(devices)
     noisy = choose_dropout_model(rows, loaded, aux_model, n_mcd_steps)
     units = encode_pairs(reader, texts, targets, (attention_mask, text_attention_mask), compared)
-    program = Program(
+    program = StepProgram(
         loaded.model,
         rows,
         None if noisy is None else noisy.model,
@@ -147,7 +147,7 @@ def step_scores(
 
 
 def _computed(
-    program: Program, params: tuple[Any, Any], rng: jax.Array | None, units: list[EncodedPair]
+    program: StepProgram, params: tuple[Any, Any], rng: jax.Array | None, units: list[EncodedPair]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields the index of each unit and its numbers, `Float32[functions M]`."""
     if not units:
@@ -161,15 +161,15 @@ def _computed(
         draws=program.noisy_model is not None,
         num_devices=len(layout.devices),
     )
-    batches = [lay_out(units, plan) for plan in plans]
+    batches = [fill_rows(units, plan) for plan in plans]
     if len(batches) == 1:  # other devices would be given parameters, and nothing to do
         layout = Layout(layout.devices[:1])
-    step = mapped(program._replace(layout=layout))
+    step = compile_step(program._replace(layout=layout))
     placed = layout.replicate(params)
     flying: deque[tuple[list, tuple[jax.Array, ...]]] = deque()
     for together in _together(batches, len(layout.devices)):
         answers = [answer for _, answer in together]
-        flying.append((answers, step(*placed, rng, stacked([batch for batch, _ in together]))))
+        flying.append((answers, step(*placed, rng, stack_step_batches([batch for batch, _ in together]))))
         if len(flying) == AT_ONCE:
             yield from _landed(*flying.popleft())
     while flying:

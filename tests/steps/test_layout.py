@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxlm.steps._encoded_texts import Run
-from jaxlm.steps._layout import EncodedPair, lay_out, plan_rows
+from jaxlm.steps._encoded_texts import EncodedText
+from jaxlm.steps._layout import EncodedPair, fill_rows, plan_rows
 
 
 def run_of(length, start=0, source=None):
     """A run that predicts the token behind each one that it reads."""
     tokens, places = np.arange(start, start + length, dtype=np.int32), np.arange(length, dtype=np.int32)
     source = None if source is None else np.arange(source, dtype=np.int32)
-    return Run(tokens, source, places, tokens + 1, places + 1)
+    return EncodedText(tokens, source, places, tokens + 1, places + 1)
 
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=20)
@@ -24,7 +24,7 @@ def test_every_unit_stands_once_and_its_places_are_its_own(lengths, draws):
     units = [EncodedPair(run_of(length, start=100 * number)) for number, length in enumerate(lengths)]
     seen = []
     for rows in plan_rows(units, positions=128, longest=64, draws=draws):
-        batch, answers = lay_out(units, rows)
+        batch, answers = fill_rows(units, rows)
         assert batch.tokens.shape == (rows.num_rows, rows.length) and rows.length <= 64
         flat, taken = batch.tokens.reshape(-1), set()
         assert batch.count == sum(len(units[index].run.places) for index, _ in answers)
@@ -52,7 +52,7 @@ def test_contrasts_stand_in_the_same_batch_behind_the_runs(first, second, draws)
         for ours, theirs in pairs
     ]
     for rows in plan_rows(units, positions=128, longest=64, draws=draws):
-        batch, answers = lay_out(units, rows)
+        batch, answers = fill_rows(units, rows)
         assert batch.tokens.shape[0] == 2 * rows.num_rows
         flat = batch.tokens.reshape(-1)
         for index, span in answers:
@@ -77,7 +77,7 @@ def test_an_encoders_rows_are_as_long_as_the_sources():
     ]
     assert shapes == [(16, 16), (16, 256)]
     plan = next(plan_rows(units[:1], positions=64, longest=256, draws=True))
-    batch, _ = lay_out(units, plan)
+    batch, _ = fill_rows(units, plan)
     assert batch.sources.shape == (1, 256) and batch.source_segments.sum() == 200
 
 
@@ -106,7 +106,7 @@ def test_what_is_read_under_dropout_follows_from_the_run_alone(ours, theirs):
     partners = np.minimum(np.arange(ours[0]), theirs[0] - 1).astype(np.int32)
     read = []
     for units in ([EncodedPair(run)], [EncodedPair(run, contrast, partners)]):
-        batch, _ = lay_out(units, next(plan_rows(units, positions=64, longest=300, draws=True)))
+        batch, _ = fill_rows(units, next(plan_rows(units, positions=64, longest=300, draws=True)))
         assert (batch.noisy[1] > 0).sum() == ours[0] and batch.noisy[0].shape[1] <= batch.tokens.shape[1]
         read.append([array for array in (*batch.noisy, batch.row_names) if array is not None])
     for first, second in zip(*read, strict=True):

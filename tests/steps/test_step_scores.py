@@ -12,7 +12,7 @@ from jaxlm.errors import UsageError
 from jaxlm.steps import _step_scores
 from jaxlm.steps._dropout_model import as_key, choose_dropout_model
 from jaxlm.steps._encoded_texts import TextReader, model_kind
-from jaxlm.steps._forward import mapped
+from jaxlm.steps._forward import compile_step
 from tests.steps.tiny_models import open_model
 
 TEXTS = ["To be", "or not to be, that is the question", "a", "whether 'tis nobler in the mind"]
@@ -420,7 +420,9 @@ def test_texts_that_share_a_row_have_their_own_share_of_masks():
 def test_one_batch_takes_one_device(causal, monkeypatch):
     """The others would be given all parameters for nothing."""
     given = []
-    monkeypatch.setattr(_step_scores, "mapped", lambda program: given.append(program) or mapped(program))
+    monkeypatch.setattr(
+        _step_scores, "compile_step", lambda program: given.append(program) or compile_step(program)
+    )
     for texts in (["To be"], LONGER):
         step_scores(causal, texts, PLAIN, devices=None)
     assert [len(program.layout.devices) for program in given] == [1, 8]
