@@ -173,11 +173,11 @@ class CachedLM:
         return rows[jnp.asarray([number[node] for node in nodes])]
 
     async def log_probs_async(self, node: Node) -> np.ndarray:
-        """Returns `log_probs` of one context; coroutines that wait at the same time share calls of the device."""
+        """Returns `log_probs` of one context; coroutines that wait at the same time share a call."""
         return await self._gatherer.log_probs(node)
 
     def _computed(self, nodes: list[Node]) -> Iterator[tuple[list[Node], jax.Array]]:
-        """Yields the nodes in batches, each with its log-probs, an array that may have more rows than nodes."""
+        """Yields the nodes in batches, each with its log-probs; the array may have more rows than nodes."""
         while nodes:
             count = self._slots.count_fitting(nodes[: self.max_batch])
             batch, nodes = nodes[:count], nodes[count:]

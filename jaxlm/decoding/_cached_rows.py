@@ -49,9 +49,7 @@ def first_token(model: nn.Module) -> int:
     """
     decoder = model.config.decoder
     if decoder is None or decoder.start_id is None:
-        raise ConfigError(
-            "a decoder needs a first token: got decoder.start_id=None; set it in the config"
-        )
+        raise ConfigError("a decoder needs a first token: got decoder.start_id=None; set it in the config")
     return decoder.start_id
 
 

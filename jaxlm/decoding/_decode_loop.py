@@ -1,4 +1,4 @@
-"""The compiled decoding loop: one prefill, then one token of every row in each turn, until all rows have ended.
+"""The compiled decoding loop: one prefill, then one token of every row in each turn.
 
 Letters: `B` rows, `P` positions of a prompt, `T` the most new tokens, `V` vocabulary.
 """
@@ -126,7 +126,7 @@ def continue_decode(
         count, state = carry
         last = state.tokens[rows, jnp.maximum(state.counts - 1, 0)]
         # The barrier makes the kernels depend on the token: otherwise XLA's CPU backend widens bfloat16 ones
-        # before the loop, and every turn reads twice as much. Embeddings are looked up outside of the barrier.
+        # before the loop, and every turn reads twice as much. The embeddings need no barrier.
         tied_params, last = jax.lax.optimization_barrier((params, last))
         vectors = models.apply_token_vectors(model, params, last[:, None])
         logits, cached = read_token(

@@ -68,9 +68,9 @@ def generate(
     """Returns what the model writes after each prompt. A prompt's result does not depend on the others.
 
     All prompts share one prefill and one compiled loop, whatever their lengths. Sizes are rounded up, so that
-    few programs are compiled. A draw is a function of the key, the prompt's ids, how many earlier prompts have
-    the same ids, and its offset in the text: it is the same in any batch. An encoder-decoder reads each prompt
-    once and writes a new text from it.
+    few programs are compiled. A draw is a function of the key, the prompt's ids, how many earlier prompts
+    have the same ids, and its offset in the text: it is the same in any batch. An encoder-decoder reads each
+    prompt once and writes a new text from it.
 
     Before a text the model reads the tokens that opened texts in its training, as `jaxlm generate` does, and
     `transformers` for a published model; an encoder-decoder also reads those that closed them. Nothing is
@@ -132,8 +132,8 @@ def stream(
 ) -> Iterator[list[GeneratedText]]:
     """Yields the results of `generate` as far as they are written, every few tokens.
 
-    From one yield to the next a text only grows: the end of a text is held back while its last character lacks
-    bytes, and while it may become a stop string.
+    From one yield to the next a text only grows: the end of a text is held back while its last character
+    lacks bytes, and while it may become a stop string.
 
     Args:
       loaded: as for `generate`.

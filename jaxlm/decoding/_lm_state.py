@@ -13,8 +13,9 @@ class LMState(Protocol):
     """A context that a language model has read, and the distribution of the next symbol. It is immutable.
 
     A symbol is a number: for token states an id, for byte states a byte or the number that ends a text.
-    `state << symbol` is the state after one more symbol. Its cost does not depend on the context's length, and
-    the model may compute nothing until `logp_next` is called. `await (state << symbol)` is the same state.
+    `state << symbol` is the state after one more symbol. Its cost does not depend on the context's length,
+    and the model may compute nothing until `logp_next` is called. `await (state << symbol)` is the same
+    state.
 
     Example:
       >>> import asyncio

@@ -13,10 +13,10 @@ from jaxlm.decoding._token_tree import Node
 class RequestBatcher:
     """Collects the requests of coroutines into batches for one function of many contexts, without a timer.
 
-    The first request of an idle batcher waits until its event loop has run the other ready coroutines, so that
-    requests made together form one batch. Later requests collect while the device is busy. Every request asks
-    its own event loop to start the worker. A loop that stops or closes before that delays no other loop: the
-    next request of any loop takes the left requests along.
+    The first request of an idle batcher waits until its event loop has run the other ready coroutines, so
+    that requests made together form one batch. Later requests collect while the device is busy. Every request
+    asks its own event loop to start the worker. A loop that stops or closes before that delays no other loop:
+    the next request of any loop takes the left requests along.
     """
 
     def __init__(self, log_probs: Callable[[Sequence[Node]], list[np.ndarray]]) -> None:

@@ -244,7 +244,9 @@ def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
     slots = jnp.where(is_kept, jnp.cumsum(is_kept, axis=1, dtype=jnp.int32) - 1, ROOT)
     compact = TreeCache(
         cache,
-        jnp.where(stays[:, :, None], _reordered_bits(_of_nodes(tree.ancestors, order), order, stays), np.uint8(0)),
+        jnp.where(
+            stays[:, :, None], _reordered_bits(_of_nodes(tree.ancestors, order), order, stays), np.uint8(0)
+        ),
         _of_nodes(tree.tokens, order),
         jnp.where(stays, _of_nodes(tree.depths, order), ROOT),
         _of_nodes(tree.hidden, order),

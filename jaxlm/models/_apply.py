@@ -1,6 +1,6 @@
 """Calls of a model's methods on its parameters, with the types that they return.
 
-linen's `Module.apply` returns either a result or a result and changed variables, so a type checker knows neither.
+linen's `Module.apply` returns a result, or a result and changed variables: a type checker cannot know which.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def apply_model(
     cache: Cache | None = None,
     slots: Int[Array, "B L"] | None = None,
     deterministic: bool = True,
-    rngs: Mapping[str, jax.Array] | None = None,
+    rngs: dict[str, jax.Array] | None = None,
 ) -> Output:
     """Returns what a model computes before its head, `model.apply({"params": params}, inputs, ...)`.
 
@@ -50,9 +50,7 @@ def apply_model(
       (1, 3, 8)
     """
     variables = {"params": params}
-    output = model.apply(
-        variables, inputs, cache=cache, slots=slots, deterministic=deterministic, rngs=rngs
-    )
+    output = model.apply(variables, inputs, cache=cache, slots=slots, deterministic=deterministic, rngs=rngs)
     if not isinstance(output, Output):
         raise TypeError(f"a model returns an Output: got {type(output).__name__} from {type(model).__name__}")
     return output

@@ -89,7 +89,7 @@ def test_with_and_without_a_token_that_begins(writer):
     empty = decoding.initial_state(cached(case))
     assert empty.context == ()
     agrees(case, (empty << 5).logp_next(), [5])
-    with pytest.raises(ValueError, match="nothing has been read"):
+    with pytest.raises(ValueError, match="no token has been read"):
         empty.logp_next()
 
 

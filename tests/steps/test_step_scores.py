@@ -570,7 +570,7 @@ REFUSED = [
         ["To"],
         "entropy",
         {"target_tokenizer": tokenizers.bytes_tokenizer()},
-        "a target_tokenizer is of an encoder-decoder: this model has none",
+        "a target_tokenizer is for an encoder-decoder, and this model is none",
     ),
     ("masked", ["[MASK]"], "probability", {}, "probability reads the token at a mask: give targets"),
     (
@@ -588,7 +588,7 @@ REFUSED = [
         {"targets": ["ab"], "contrast": steps.Contrast("[MASK][MASK]")},
         "text 0: a contrast has as many masks as its text, 1",
     ),
-    ("seq2seq", ["To be"], "entropy", {}, "text 0: an encoder-decoder is asked for targets"),
+    ("seq2seq", ["To be"], "entropy", {}, "text 0: an encoder-decoder needs a target for each text"),
 ]
 
 
@@ -649,7 +649,7 @@ def test_models_that_predict_no_tokens_are_refused(causal):
         step_scores(causal._replace(members=2), "To be", "entropy")
     body = causal._replace(model=models.BodyModel(causal.config), kind=models.BODY_ALONE)
     with pytest.raises(
-        ValueError, match="step functions are of models that predict tokens: this one is a 'body'"
+        ValueError, match="step functions need a model that predicts tokens, and this one is a 'body'"
     ):
         step_scores(body, "To be", "entropy")
 
