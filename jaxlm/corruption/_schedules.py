@@ -15,7 +15,7 @@ STEPS = 1000
 
 
 def linear_noise(steps: int) -> np.ndarray:
-    """Returns the noise of each of n steps, from 0.1 / n to 20 / n.
+    """Returns the noise of each of `steps` steps, linear from 0.1 / steps to 20 / steps.
 
     Example:
       >>> from jaxlm.corruption._schedules import linear_noise
@@ -29,7 +29,7 @@ def linear_noise(steps: int) -> np.ndarray:
 
 
 def truncated_linear(steps: int) -> np.ndarray:
-    """Returns the noise of `linear_noise` and a hundredth more in each step.
+    """Returns the noise of `linear_noise` plus 0.01 in each step.
 
     Example:
       >>> from jaxlm.corruption._schedules import truncated_linear
@@ -40,7 +40,7 @@ def truncated_linear(steps: int) -> np.ndarray:
 
 
 def piecewise_linear(steps: int) -> np.ndarray:
-    """Returns the noise of `linear_noise` after ten steps that fall to its beginning from a hundredth above.
+    """Returns the noise of `linear_noise` after ten steps that fall linearly from 0.01 above its start to it.
 
     Example:
       >>> from jaxlm.corruption._schedules import piecewise_linear
@@ -52,7 +52,7 @@ def piecewise_linear(steps: int) -> np.ndarray:
 
 
 def cosine(steps: int) -> np.ndarray:
-    """Returns the noise of each of n steps under which cos^2 of a right angle is left.
+    """Returns the noise of each step after which the signal is cos^2(pi / 2 * (s + 0.008) / 1.008).
 
     Example:
       >>> from jaxlm.corruption._schedules import cosine
@@ -67,7 +67,7 @@ def cosine(steps: int) -> np.ndarray:
 
 
 def sqrt(steps: int) -> np.ndarray:
-    """Returns the noise of each of n steps under which 1 - sqrt(s) is left.
+    """Returns the noise of each step after which the signal is 1 - sqrt(s + 0.0001).
 
     Example:
       >>> from jaxlm.corruption._schedules import sqrt
@@ -82,7 +82,7 @@ def sqrt(steps: int) -> np.ndarray:
 
 
 def truncated_cosine(steps: int) -> np.ndarray:
-    """Returns the noise of a cosine that begins a tenth later, its first step reaching that beginning.
+    """Returns the noise of the cosine (s + 0.1) / 1.1; the first step has the noise up to its beginning.
 
     Example:
       >>> from jaxlm.corruption._schedules import truncated_cosine
@@ -109,7 +109,7 @@ SCHEDULES: dict[str, Callable[[int], np.ndarray]] = {
     "sqrt": sqrt,
     "truncated_cosine": truncated_cosine,
 }
-# With fewer, a step would add more noise than there is signal.
+# With fewer steps the noise of a step would be above 1.
 _FEWEST_STEPS = {"linear": 20, "truncated_linear": 21, "piecewise_linear": 20}
 
 
@@ -120,21 +120,21 @@ def schedule_fraction(
     time: TimeDirection = "cortex",
     steps: int = STEPS,
 ) -> float | np.ndarray | Float[Array, "*shape"]:
-    """Returns the fraction of an example that is corrupted at time s: monotone and continuous in s.
+    """Returns the fraction of an example that is corrupted at time s, monotone and continuous in s.
 
-    At s = t / n the fraction is sqrt(prod_{i <= t} (1 - beta_i)), the signal left after t of n steps, as
-    cortex has it; between these times it runs straight. In cortex's direction time runs against that of
-    diffusion: s = 0 corrupts everything (cortex has 0 at t = 0 alone, a jump that is not kept), s = 1 next to
-    nothing. "forward" is the mirror image: the fraction of 1 - s, growing with s.
+    At s = t / n the fraction is sqrt(prod_{i <= t} (1 - beta_i)), the signal that is left after t of n steps,
+    as in cortex; between these times it is linear. In cortex time runs against that of diffusion: s = 0
+    corrupts everything and s = 1 almost nothing. (Cortex itself has the fraction 0 at t = 0, a jump that is
+    left out here.) "forward" is the reverse: the fraction at 1 - s, which grows with s.
 
     Args:
       schedule: a name of `SCHEDULES`.
-      s: times in [0, 1], of any shape; what is outside counts as the nearer end.
+      s: times in [0, 1], of any shape; values outside are clipped.
       time: "cortex" or "forward".
       steps: n.
 
     Returns:
-      Fractions in [0, 1], of the shape of `s`: `float32` for an array of JAX, `float64` for others.
+      Fractions in [0, 1] of the shape of `s`: `float32` for a JAX array, else `float64`.
 
     Raises:
       ValueError: if the schedule is unknown, or has too few steps.
