@@ -148,7 +148,6 @@ def plan_rows(
         Example:
           >>> import numpy as np
           >>> from jaxlm.steps._encoded_texts import EncodedText
-    from jaxlm.typing import AnyArray
           >>> from jaxlm.steps._layout import EncodedPair, plan_rows
           >>> text = EncodedText(np.arange(3), None, *(np.arange(3),) * 3)
           >>> plans = plan_rows([EncodedPair(text)] * 2, positions=64, longest=64, draws=False)
@@ -236,7 +235,6 @@ def ids_digest(text: EncodedText) -> np.uint32:
         Example:
           >>> import numpy as np
           >>> from jaxlm.steps._encoded_texts import EncodedText
-    from jaxlm.typing import AnyArray
           >>> from jaxlm.steps._layout import ids_digest
           >>> empty = np.zeros(0, np.int32)
           >>> ids_digest(EncodedText(np.array([1, 2]), None, empty, empty, empty)).item()

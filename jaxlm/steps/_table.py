@@ -164,7 +164,7 @@ def option_defaults(name: str) -> dict[str, Any]:
 
 
 def register_step_function(
-    function: StepFunction | Callable[..., Array],
+    function: Any,
     name: str | None = None,
     *,
     needs: Iterable[str] = ("targets",),
@@ -202,7 +202,7 @@ def register_step_function(
       Traceback (most recent call last):
       jaxlm.errors.UsageError: a step function 'entropy' is there already; choose another name, ...
     """
-    if not callable(function):
+    if not isinstance(function, Callable):
         raise TypeError(f"a step function is a callable of a StepInputs: got {function!r}")
     needs = (needs,) if isinstance(needs, str) else needs
     if isinstance(function, StepFunction):
