@@ -1,6 +1,7 @@
 """Public functions have docstrings, with `Args:` and `Raises:` where a reader needs them, and one indent."""
 
 import ast
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -95,7 +96,7 @@ def wide_sections(source: str) -> Iterator[str]:
         if not isinstance(node, documented):
             continue
         lines = (ast.get_docstring(node, clean=False) or "").splitlines()
-        for line, following in zip(lines, lines[1:], strict=False):
+        for line, following in itertools.pairwise(lines):
             head = HEAD.match(line)
             if head and following.strip() and not following.startswith(head[1] + "  " + following.lstrip()):
                 yield f"{getattr(node, 'name', 'module')}: {head[2]}"
