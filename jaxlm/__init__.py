@@ -34,7 +34,7 @@ Glossary, with shapes in the letters of `jaxlm.typing`:
   step function: a function of a prediction that returns one number, such as its entropy (`jaxlm.steps`).
   contrast: another text, or another target, that a step function compares a prediction with.
   state: a context that a language model has read; `state << token` is the next one (`decoding.LMState`).
-  target: the true id at a position (in training and scoring), or the device to compile for (`devices.Target`).
+  target: the true id at a position, in training and scoring; or a device to compile for (`devices.Target`).
 """
 
 import importlib

@@ -62,7 +62,7 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> MaskedSlots:
     return MaskedSlots(indices, used.astype(jnp.float32), jnp.maximum(total - capacity, 0))
 
 
-def limit_masked(corrupted: Corrupted[Array], capacity: int) -> tuple[Corrupted[Array], Int[Array, ""]]:
+def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Array, ""]]:
     """Returns the batch with at most `capacity` masked positions, and how many others were restored.
 
     It is for Bernoulli counts, which have no useful maximum: masked positions after the first `capacity` get
@@ -117,7 +117,7 @@ def bernoulli_capacity(num_positions: int, rate: float) -> int:
     return max(8, -(-capacity // 8) * 8)
 
 
-def _numbered(mask: Bool[Array, " P"]) -> tuple[Int[Array, " P"], Int[Array, ""]]:
+def _numbered(mask: Bool[Array, " positions"]) -> tuple[Int[Array, " positions"], Int[Array, ""]]:
     """For each True position its number, counted from 0, and how many there are."""
     upto = jnp.cumsum(mask, dtype=jnp.int32)
     return upto - 1, upto[-1]

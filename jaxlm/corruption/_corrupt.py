@@ -1,7 +1,7 @@
 """Corruption of tokens: a share of each example's units is chosen, and a replacement is applied to them."""
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,10 +19,8 @@ The word of each position is uniform and independent of the others. The function
 NumPy arrays, so that host and device give the same tokens.
 """
 
-ArrayT = TypeVar("ArrayT", bound=AnyArray)
 
-
-class Corrupted(NamedTuple, Generic[ArrayT]):
+class Corrupted(NamedTuple):
     """A corrupted batch; its arrays are JAX's, or NumPy's if it was made on the host.
 
     Attributes:
@@ -41,10 +39,10 @@ class Corrupted(NamedTuple, Generic[ArrayT]):
       [[True, False]]
     """
 
-    tokens: ArrayT
-    targets: ArrayT
-    loss_mask: ArrayT
-    fractions: ArrayT
+    tokens: Array
+    targets: Array
+    loss_mask: Array
+    fractions: Array
 
 
 def corruptible(
@@ -84,7 +82,7 @@ def corrupt(
     rate: float | UInt32[Array, "B L"] | Float[Array, "B L"],
     count: CountMode = "exact",
     starts: Bool[Array, "B L"] | None = None,
-) -> Corrupted[Array]:
+) -> Corrupted:
     """Returns the batch with a share of the units of each example replaced, to be predicted.
 
     What happens to a position is a function of (rng, epoch, example id, offset) and, for exact counts, of the

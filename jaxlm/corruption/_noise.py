@@ -105,7 +105,7 @@ def make_noise(
     )
 
 
-def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted[Array]:
+def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
     """Returns a packed batch corrupted: calls `corrupt` with the arguments that noise and batch contain.
 
     Args:

@@ -55,7 +55,7 @@ class CorruptBatch(transforms.Map):
         self.words = np.asarray(ops.key_words(rng))
         self.noise = noise
 
-    def map(self, element: Any) -> tuple[Any, Corrupted[np.ndarray]]:
+    def map(self, element: Any) -> tuple[Any, Corrupted]:
         """Returns the unchanged batch and its corruption.
 
         Args:
@@ -76,7 +76,8 @@ class CorruptBatch(transforms.Map):
         )
         seen = np.where(chosen, noise.replacement(words[..., 1], tokens), tokens)
         fractions = np.where(segments > 0, fractions, np.float32(0))
-        return element, Corrupted(tokens=seen, targets=tokens, loss_mask=chosen, fractions=fractions)
+        corrupted = Corrupted(seen, tokens, chosen, fractions)  # pyright: ignore[reportArgumentType]  # of NumPy
+        return element, corrupted
 
     def _rate(self, element: Any) -> tuple[float | np.ndarray, np.ndarray]:
         if self.noise.fraction_table is None:

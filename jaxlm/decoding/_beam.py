@@ -6,7 +6,7 @@ is the one of transformers: the candidates are the likeliest continuations of al
 many as beams (more if several ids end a text). A candidate that ends the text becomes a result if it is among
 the best `W`; the best `W` of the others are the next beams.
 
-Letters: `B` prompts, `W` beams, `C` candidates, `P` positions of a prompt, `T` the most new tokens, `V`
+Letters: `B` prompts, `W` beams, `C` candidates, `P` positions of a prompt, `U` the most new tokens, `V`
 vocabulary, `X` any of `W`, `C` and their sum.
 """
 
@@ -33,8 +33,8 @@ class BeamResults(NamedTuple):
     """The best continuation of each prompt.
 
     Attributes:
-      tokens: `Int[B T]`, including the token that ended it.
-      log_probs: `Float32[B T]` of each token, nats.
+      tokens: `Int[B U]`, including the token that ended it.
+      log_probs: `Float32[B U]` of each token, nats.
       lengths: `Int[B]` how many tokens a continuation has.
       scores: `Float32[B]` `log-likelihood / length ** length_penalty`.
     """
@@ -50,8 +50,8 @@ class Paths(NamedTuple):
 
     Attributes:
       scores: `Float32[B X]` log-likelihoods; those of results are divided by the power of their length.
-      tokens: `Int[B X T]`.
-      log_probs: `Float32[B X T]`.
+      tokens: `Int[B X U]`.
+      log_probs: `Float32[B X U]`.
       lengths: `Int[B X]`.
     """
 
@@ -100,7 +100,7 @@ def search_beams(
     tokens: Int[Array, "B P"],
     lengths: Int[Array, " B"],
     limits: Int[Array, " B"],
-    stops: Int[Array, " N"],
+    stops: Int[Array, " stops"],
     length_penalty: Float[Array, ""],
     early_stopping: Int[Array, ""],
     choice: TokenRules | None = None,
@@ -115,12 +115,12 @@ def search_beams(
       params: its parameters.
       tokens: `Int[B P]` prompts, padded on the right.
       lengths: `Int[B]` how many tokens of a row are real.
-      limits: `Int[B]` the most new tokens of each prompt, at most T.
+      limits: `Int[B]` the most new tokens of each prompt, at most U.
       stops: `Int[...]` ids that end a continuation.
       length_penalty: `GenerationConfig.length_penalty`.
       early_stopping: the index of `GenerationConfig.early_stopping` in `EARLY_STOPPING`.
       choice: ids that may not or must be chosen; one that must be chosen adds 0 to a beam's score.
-      max_tokens: T.
+      max_tokens: U.
       num_beams: W.
 
     References:

@@ -18,7 +18,7 @@ def continuation(tokenizer: tokenizers.Tokenizer, prompt: np.ndarray, tokens: np
     Args:
       tokenizer: of the model.
       prompt: `Int[L]` ids.
-      tokens: `Int[T]` the ids after it.
+      tokens: `Int[U]` the ids after it.
 
     Example:
       >>> from jaxlm import tokenizers
@@ -47,7 +47,7 @@ def cut_at_stop(
     Args:
       tokenizer: of the model.
       prompt: `Int[L]` ids.
-      tokens: `Int[T]` the ids after it.
+      tokens: `Int[U]` the ids after it.
       text: their text, `continuation(tokenizer, prompt, tokens)`.
       stop_strings: strings that end a text.
 

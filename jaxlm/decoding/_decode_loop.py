@@ -1,6 +1,6 @@
 """The compiled decoding loop: one prefill, then one token of every row in each turn.
 
-Letters: `B` rows, `P` positions of a prompt, `T` the most new tokens, `V` vocabulary.
+Letters: `B` rows, `P` positions of a prompt, `U` the most new tokens, `V` vocabulary.
 """
 
 import functools
@@ -25,7 +25,7 @@ class SamplingRequest(NamedTuple):
 
     Attributes:
       names: `UInt32[B 2]` what a row's draws depend on, `Prompts.names`.
-      limits: `Int[B]` the most tokens that each row may get, at most T.
+      limits: `Int[B]` the most tokens that each row may get, at most U.
       stops: `Int[...]` ids that end a row.
       sampling: how the distribution is changed before a token is chosen.
       rng: PRNG key of all draws; None: the likeliest token is taken.
@@ -34,7 +34,7 @@ class SamplingRequest(NamedTuple):
 
     names: UInt32[Array, "B 2"]
     limits: Int[Array, " B"]
-    stops: Int[Array, " N"]
+    stops: Int[Array, " stops"]
     sampling: Sampling
     rng: Key[Array, ""] | None
     rules: TokenRules | None = None
@@ -45,8 +45,8 @@ class DecodeState(NamedTuple):
 
     Attributes:
       cached: the rows that the model has read, which lack the last token written.
-      tokens: `Int[B T]` the new tokens, 0 where there is none yet.
-      log_probs: `Float32[B T]` of each, nats under the model itself, before penalties, temperature and cuts.
+      tokens: `Int[B U]` the new tokens, 0 where there is none yet.
+      log_probs: `Float32[B U]` of each, nats under the model itself, before penalties, temperature and cuts.
       counts: `Int[B]` how many tokens each row has been given.
       status: `Int[B]` RUNNING, STOPPED by a token that ends it, or LENGTH_REACHED.
       seen: `Bool[B V]` which tokens the prompt or the new text holds (for an encoder-decoder: the text that
@@ -54,8 +54,8 @@ class DecodeState(NamedTuple):
     """
 
     cached: CachedRows
-    tokens: Int[Array, "B T"]
-    log_probs: Float[Array, "B T"]
+    tokens: Int[Array, "B U"]
+    log_probs: Float[Array, "B U"]
     counts: Int[Array, " B"]
     status: Int[Array, " B"]
     seen: Bool[Array, "B V"] | None
@@ -80,7 +80,7 @@ def start_decode(
       tokens: `Int[B P]`, padded on the right.
       lengths: `Int[B]` how many tokens of a row are real.
       request: how tokens are chosen and what ends a row.
-      max_tokens: T.
+      max_tokens: U.
       num_slots: slots a row, at least as many as prompt and new tokens need.
     """
     logits, cached = read_prompts(model, params, tokens, lengths, num_slots)

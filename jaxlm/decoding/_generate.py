@@ -38,8 +38,8 @@ class GeneratedText(NamedTuple):
 
     Attributes:
       prompt: `Int[L]` ids.
-      tokens: `Int[T]` new ids, including the one that ended the text.
-      log_probs: `Float32[T]` nats of each under the model itself, before penalties, temperature and cuts.
+      tokens: `Int[U]` new ids, including the one that ended the text.
+      log_probs: `Float32[U]` nats of each under the model itself, before penalties, temperature and cuts.
       text: the new tokens as text, without the stop id or stop string and without a `first_id`.
       ended_by: "stop" (a stop id), "stop_string", "length", or None while it is being written.
       score: of beam search, `log-likelihood / length ** length_penalty`; None without it.

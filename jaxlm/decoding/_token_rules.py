@@ -1,7 +1,6 @@
 """Rules of which tokens may not be chosen, and which must be, as a model's files set them for every text.
 
-Letters: `B` rows, `C` positions of a context, `T` the most new tokens, `W` both, `V` vocabulary, `R`
-forbidden words of at most `P` tokens.
+Letters: `B` rows, `U` the most new tokens, `V` vocabulary.
 """
 
 from typing import NamedTuple
@@ -26,9 +25,10 @@ class TokenRules(NamedTuple):
       first: `Int[]` the id that must be the first token of a text; -1: none.
       last: `Int[]` the id forced at the last allowed position of a text; -1: none.
       opening: `Int[...]` ids that may not be the first token, or the second one where `first` is set.
-      words: `Int[R P]` sequences of ids that may not occur, padded with -1 on the left.
+      words: `Int[words longest]` sequences of ids that may not occur, padded with -1 on the left.
       ngram: `Int[]` no sequence of so many ids may occur twice.
-      context: `Int[B C]` the ids before each text, padded with -1 on the left; None if no rule reads them.
+      context: `Int[B context]` the ids before each text, padded with -1 on the left; None if no rule
+        needs them.
       fewest: `Int[B]` the fewest tokens that a text may have.
       stops: `Int[...]` ids that may not be chosen before that.
     """
@@ -37,16 +37,16 @@ class TokenRules(NamedTuple):
     first: Int[Array, ""]
     last: Int[Array, ""]
     opening: Int[Array, " opening"] | None = None
-    words: Int[Array, "R P"] | None = None
+    words: Int[Array, "words longest"] | None = None
     ngram: Int[Array, ""] | None = None
-    context: Int[Array, "B C"] | None = None
+    context: Int[Array, "B context"] | None = None
     fewest: Int[Array, " B"] | None = None
     stops: Int[Array, " stops"] | None = None
 
 
 def make_rules(
     config: GenerationConfig,
-    tokens: Int[np.ndarray, "B C"],
+    tokens: Int[np.ndarray, "B context"],
     lengths: Int[np.ndarray, " B"],
     stops: Int[Array, " stops"],
 ) -> TokenRules | None:
@@ -54,7 +54,7 @@ def make_rules(
 
     Args:
       config: what is asked for.
-      tokens: `Int[B C]` the ids before each text, padded on the right.
+      tokens: `Int[B context]` the ids before each text, padded on the right.
       lengths: `Int[B]` how many tokens of a row are real.
       stops: `Int[...]` ids that end a text.
 
@@ -106,7 +106,7 @@ def apply_token_rules(
     rules: TokenRules | None,
     steps: Int[Array, " B"],
     limits: Int[Array, " B"],
-    tokens: Int[Array, "B T"],
+    tokens: Int[Array, "B U"],
 ) -> Float[Array, "B V"]:
     """Returns scores with -inf for tokens that may not be chosen. A token that must be chosen alone gets 0.
 
@@ -115,7 +115,7 @@ def apply_token_rules(
       rules: the rules of these rows; None: every token may be chosen.
       steps: `Int[B]` how many tokens each text has.
       limits: `Int[B]` how many tokens it may have.
-      tokens: `Int[B T]` its tokens; entries from `steps` on are ignored.
+      tokens: `Int[B U]` its tokens; entries from `steps` on are ignored.
 
     Example:
       >>> import jax.numpy as jnp
@@ -164,7 +164,7 @@ def _banned_by_sequence(
     return banned
 
 
-def _ends_ngram(whole: Array, ends: Array, ngram: Array) -> Bool[Array, "B W"]:
+def _ends_ngram(whole: Array, ends: Array, ngram: Array) -> Bool[Array, "B whole"]:
     """Which positions hold a token after the same `ngram - 1` tokens that the next token will follow."""
     positions = jnp.arange(whole.shape[1], dtype=jnp.int32)[None]
 
@@ -177,7 +177,7 @@ def _ends_ngram(whole: Array, ends: Array, ngram: Array) -> Bool[Array, "B W"]:
     return jax.lax.fori_loop(0, jnp.minimum(ngram - 1, whole.shape[1]), narrow, real)
 
 
-def _ends_with(whole: Array, ends: Array, prefixes: Int[Array, "R P1"]) -> Bool[Array, "B R"]:
+def _ends_with(whole: Array, ends: Array, prefixes: Int[Array, "words shorter"]) -> Bool[Array, "B words"]:
     """Which prefixes the rows end with; -1 in a prefix stands for any token."""
     size = prefixes.shape[1]
     last = [_token_at(whole, ends - size + index) for index in range(size)]

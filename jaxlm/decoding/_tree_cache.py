@@ -6,7 +6,7 @@ and its last hidden vector, from which the head makes log-probs: D numbers a nod
 are pure and of static shapes, and can be called inside other compiled functions.
 
 Letters: `B` rows, each with a tree of its own; `S` slots, `L` new nodes of a row, `M` nodes asked for, `P`
-positions of a prompt, `D` width, `V` vocabulary, `C` bytes that hold S bits.
+positions of a prompt, `D` width, `V` vocabulary, `octets` bytes that hold S bits.
 """
 
 import functools
@@ -38,14 +38,14 @@ class TreeCache(NamedTuple):
 
     Attributes:
       cache: keys and values, S slots a row; for an encoder-decoder also those of its memory.
-      ancestors: `UInt8[B S C]` the slots of each node's path, including its own, highest bit first.
+      ancestors: `UInt8[B S octets]` the slots of each node's path, including its own, highest bit first.
       tokens: `Int[B S]` ids.
       depths: `Int[B S]` how many ancestors a node has.
       hidden: `Float[B S D]` the hidden vector after each node, from which the head makes logits.
     """
 
     cache: models.Cache
-    ancestors: UInt8[Array, "B S C"]
+    ancestors: UInt8[Array, "B S octets"]
     tokens: Int[Array, "B S"]
     depths: Int[Array, "B S"]
     hidden: Float[Array, "B S D"]
@@ -291,7 +291,7 @@ def _tree_around(cache: models.Cache, width: int) -> TreeCache:
     )
 
 
-def _paths(tree: TreeCache, parents: Array, slots: Array, generations: int) -> UInt8[Array, "B L C"]:
+def _paths(tree: TreeCache, parents: Array, slots: Array, generations: int) -> UInt8[Array, "B L octets"]:
     """The path bits of new nodes: those of their parents and their own.
 
     Parents that are new themselves are followed by doubling: after k turns a node has the bits of 2^k
@@ -312,7 +312,7 @@ def _paths(tree: TreeCache, parents: Array, slots: Array, generations: int) -> U
     return bits
 
 
-def _own_bits(slots: Array, num_slots: int) -> UInt8[Array, "B L C"]:
+def _own_bits(slots: Array, num_slots: int) -> UInt8[Array, "B L octets"]:
     """Bits of which one is set, that of the slot; none for slots from S on."""
     octets = jnp.arange(-(-num_slots // 8), dtype=jnp.int32)
     own = jnp.where(slots < num_slots, 0x80 >> slots % 8, 0).astype(jnp.uint8)
@@ -333,8 +333,8 @@ def _positions(
 
 
 def _reordered_bits(
-    bits: UInt8[Array, "B S C"], order: Int[Array, "B S"], stays: Bool[Array, "B S"]
-) -> UInt8[Array, "B S C"]:
+    bits: UInt8[Array, "B S octets"], order: Int[Array, "B S"], stays: Bool[Array, "B S"]
+) -> UInt8[Array, "B S octets"]:
     """The bits of each row in the new order of slots, without those of removed nodes."""
     num_slots = order.shape[1]
     filler = ((0, 0), (0, -num_slots % 8))
@@ -346,7 +346,7 @@ def _reordered_bits(
     return (ones * weights[None, None, None]).sum(-1, dtype=jnp.uint8)
 
 
-def _unpacked(bits: UInt8[Array, "*batch C"], num_slots: int) -> Bool[Array, "*batch S"]:
+def _unpacked(bits: UInt8[Array, "*batch octets"], num_slots: int) -> Bool[Array, "*batch S"]:
     return jnp.unpackbits(bits, axis=-1, count=num_slots).astype(bool)
 
 

@@ -137,22 +137,22 @@ def plan_rows(
 ) -> Iterator[RowPlan]:
     """Yields the batches that hold all pairs, each pair once.
 
-        Args:
-          pairs: the texts and their contrasts.
-          positions: how many positions a batch has, or as many as its longest row if that has more.
-          longest: the most positions of a row.
-          draws: whether the texts are also read under dropout, in rows whose lengths depend on the text
-            alone. Then a row holds one pair, as it does for an encoder-decoder.
-          num_devices: how many devices share the batches.
+    Args:
+      pairs: the texts and their contrasts.
+      positions: how many positions a batch has, or as many as its longest row if that has more.
+      longest: the most positions of a row.
+      draws: whether the texts are also read under dropout, in rows whose lengths depend on the text
+        alone. Then a row holds one pair, as it does for an encoder-decoder.
+      num_devices: how many devices share the batches.
 
-        Example:
-          >>> import numpy as np
-          >>> from jaxlm.steps._encoded_texts import EncodedText
-          >>> from jaxlm.steps._layout import EncodedPair, plan_rows
-          >>> text = EncodedText(np.arange(3), None, *(np.arange(3),) * 3)
-          >>> plans = plan_rows([EncodedPair(text)] * 2, positions=64, longest=64, draws=False)
-          >>> [plan.pairs for plan in plans]
-          [[(0, 0, 0), (1, 0, 3)]]
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._encoded_texts import EncodedText
+      >>> from jaxlm.steps._layout import EncodedPair, plan_rows
+      >>> text = EncodedText(np.arange(3), None, *(np.arange(3),) * 3)
+      >>> plans = plan_rows([EncodedPair(text)] * 2, positions=64, longest=64, draws=False)
+      >>> [plan.pairs for plan in plans]
+      [[(0, 0, 0), (1, 0, 3)]]
     """
     is_alone = draws or any(pair.source_length for pair in pairs)
     groups = _one_pair_a_row(pairs, longest, draws=draws) if is_alone else _packed(pairs, positions, longest)
@@ -232,13 +232,13 @@ def _noisy_rows(rows: RowArrays, num_rows: int, length: int, source_length: int)
 def ids_digest(text: EncodedText) -> np.uint32:
     """Returns a digest of the ids that are read; a text's draws depend on it, and so not on its batch.
 
-        Example:
-          >>> import numpy as np
-          >>> from jaxlm.steps._encoded_texts import EncodedText
-          >>> from jaxlm.steps._layout import ids_digest
-          >>> empty = np.zeros(0, np.int32)
-          >>> ids_digest(EncodedText(np.array([1, 2]), None, empty, empty, empty)).item()
-          58791804
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._encoded_texts import EncodedText
+      >>> from jaxlm.steps._layout import ids_digest
+      >>> empty = np.zeros(0, np.int32)
+      >>> ids_digest(EncodedText(np.array([1, 2]), None, empty, empty, empty)).item()
+      58791804
     """
     source = b"" if text.source is None else text.source.astype("<i4").tobytes()
     return np.uint32(zlib.crc32(source + text.tokens.astype("<i4").tobytes()))
