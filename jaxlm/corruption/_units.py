@@ -184,4 +184,4 @@ def _only(text: str) -> int:
 def _bytes(token: str) -> bytes:
     """The bytes of a token, from what is shown of them."""
     parts = _BYTES.split(token)
-    return b"".join(bytes.fromhex(part) if place % 2 else part.encode() for place, part in enumerate(parts))
+    return b"".join(bytes.fromhex(part) if index % 2 else part.encode() for index, part in enumerate(parts))

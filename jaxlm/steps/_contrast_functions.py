@@ -152,8 +152,8 @@ def kl_divergence(
     p_logits, q_logits = (inputs.read(name).astype(jnp.float32) for name in ("logits", "contrast_logits"))
     check_filter(p_logits.shape[-1], top_k, top_p, min_tokens_to_keep)
     if top_k or top_p < 1:
-        kept = filter_mask(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
-        p_logits, q_logits = (jnp.where(kept, z, -jnp.inf) for z in (p_logits, q_logits))
+        is_compared = filter_mask(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
+        p_logits, q_logits = (jnp.where(is_compared, z, -jnp.inf) for z in (p_logits, q_logits))
     log_p, log_q = (jax.nn.log_softmax(z, axis=-1) for z in (p_logits, q_logits))
     is_possible = log_p > -jnp.inf
     # -inf - (-inf) is NaN, and so would be the derivative of a product with it.
