@@ -16,6 +16,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import jax
 import pytest
+from _pytest.doctest import DoctestItem
 from jax.experimental.compilation_cache import compilation_cache
 
 TESTS = Path(__file__).parent
@@ -36,9 +37,16 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run the tests that are marked long, too")
 
 
+def empty_namespace(example):
+    """Leaves an example nothing of its module, so that it runs as where a reader pastes it."""
+    example.globs = {"__name__": "__main__"}
+
+
 def pytest_collection_modifyitems(config, items):
     """Leaves the long tests out, rather than skip them: what is skipped is what this machine cannot do."""
     for item in items:
+        if isinstance(item, DoctestItem):
+            empty_namespace(item.dtest)
         if any(item.path.is_relative_to(TESTS / name) for name in NUMERICAL):
             item.add_marker("numerical")
     if config.getoption("--long"):

@@ -1,10 +1,10 @@
-"""What does a small encoder-decoder restore of source code that spans were taken out of?
+"""How well does a small encoder-decoder restore spans that were removed from source code?
 
     jaxlm train source-spans
 
-The corpus is the source of this Python's own standard library, whole modules held out. Of every text 15 % of
-the tokens are taken out in spans of three; the encoder reads what is left, a sentinel for each span, and the
-decoder writes what was there. The model is of T5 1.1's kind: relative positions, RMS norms, a gate, an
+The corpus is the source of this Python's own standard library, whole modules held out. In every text 15 % of
+the tokens are removed, in spans of three. The encoder reads the rest, with a sentinel for each span, and the
+decoder writes the removed tokens. The model is of T5 1.1's kind: relative positions, RMS norms, a gate, an
 output kernel of its own.
 
 Hardware: 2 CPU cores. Time: 5.1 million tokens, an hour and a half at the 900 tokens/s of two cores shared

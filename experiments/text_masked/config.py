@@ -5,9 +5,8 @@
 Without --data it takes every text file of the working folder. A line is a document; `--document file` makes
 it a file.
 
-Hardware: 2 CPU cores. Time: minutes for a text of a megabyte. Expected: below the unigram baseline on
-    held-out lines of a
-text of that size.
+Hardware: 2 CPU cores. Time: minutes for a text of a megabyte. Expected: a loss below the unigram baseline
+    on held-out lines of a text of that size.
 """
 
 from jaxlm import data, models, tokenizers, training

@@ -1,4 +1,4 @@
-"""Corruption on floor 2: keyed, static-shape processes that hide tokens for a model to give back."""
+"""Corruption: keyed processes of static shapes that hide tokens, which a model then predicts."""
 
 from jaxlm.corruption._blosum import BACKGROUND, BLOSUM62, BLOSUM62_ORDER
 from jaxlm.corruption._capacity import MaskedSlots, bernoulli_capacity, gather_masked, limit_masked
@@ -11,8 +11,7 @@ from jaxlm.corruption._noise_config import NoiseConfig
 from jaxlm.corruption._replacements import keep, mixture, to_mask, to_other, to_random
 from jaxlm.corruption._schedules import SCHEDULES, schedule_fraction
 from jaxlm.corruption._shares import as_fractions
-from jaxlm.corruption._span_config import SpanConfig
-from jaxlm.corruption._spans import SpanCorrupted, corrupt_spans
+from jaxlm.corruption._spans import SpanConfig, SpanCorrupted, corrupt_spans
 from jaxlm.corruption._timesteps import draw_fractions, fraction_table
 from jaxlm.corruption._transform import CorruptBatch
 from jaxlm.corruption._transitions import blosum62_transitions, vocabulary_transitions

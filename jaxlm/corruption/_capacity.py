@@ -1,4 +1,4 @@
-"""The static number K of masked positions that a device batch has room for, and what happens to the rest."""
+"""The static number M of masked positions of a device batch, its capacity, and the handling of a surplus."""
 
 import math
 from typing import NamedTuple
@@ -10,13 +10,16 @@ from jaxlm.typing import Array, Bool, Int
 
 
 class MaskedSlots(NamedTuple):
-    """Where a batch's masked positions are, in a static number K of slots.
+    """The masked positions of a batch in a static number M of slots.
 
-    `indices` `Int32[K]` into the B * L flattened positions, ascending (0 in an unused slot); `weights`
-    `Float32[K]`, 1 = a masked position, 0 = an unused slot; `overflow` `Int32[]`, how many masked positions
-    found no slot.
+    Attributes:
+      indices: `Int32[M]` into the B * L flattened positions, ascending; 0 in an unused slot.
+      weights: `Float32[M]`, 1 = a masked position, 0 = an unused slot.
+      overflow: `Int32[]`, how many masked positions have no slot.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import MaskedSlots
       >>> MaskedSlots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
       (2,)
     """
@@ -31,45 +34,50 @@ def gather_masked(loss_mask: Bool[Array, "B L"], capacity: int) -> MaskedSlots:
 
     Args:
       loss_mask: `Bool[B L]`, True = counts in the loss.
-      capacity: K, static.
+      capacity: M, static.
 
     Returns:
-      `MaskedSlots`: gather with `hidden.reshape(-1, D)[slots.indices]` and weigh the losses with `slots.weights`.
+      `MaskedSlots`: gather with `hidden.reshape(-1, D)[slots.indices]` and weigh the losses with
+      `slots.weights`.
 
     Raises:
       ValueError: if `capacity` is not positive.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import gather_masked
       >>> slots = gather_masked(jnp.array([[False, True], [True, False]]), capacity=3)
       >>> slots.indices.tolist(), slots.weights.tolist(), int(slots.overflow)
       ([1, 2, 0], [1.0, 1.0, 0.0], 0)
     """
     if capacity < 1:
-        raise ValueError(f"a batch needs room for at least one masked position: got capacity={capacity}")
+        raise ValueError(f"a batch needs a capacity of at least one masked position: got capacity={capacity}")
     mask = loss_mask.reshape(-1)
     numbers, total = _numbered(mask)
-    places = jnp.arange(mask.size, dtype=jnp.int32)
-    # Unmasked positions aim past the end, where writes are dropped.
-    indices = jnp.zeros(capacity, jnp.int32).at[jnp.where(mask, numbers, capacity)].set(places, mode="drop")
+    positions = jnp.arange(mask.size, dtype=jnp.int32)
+    # Unmasked positions get a slot past the end, where writes are dropped.
+    slots = jnp.where(mask, numbers, capacity)
+    indices = jnp.zeros(capacity, jnp.int32).at[slots].set(positions, mode="drop")
     used = jnp.arange(capacity, dtype=jnp.int32) < total
     return MaskedSlots(indices, used.astype(jnp.float32), jnp.maximum(total - capacity, 0))
 
 
 def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Array, ""]]:
-    """Returns the batch with all but its first `capacity` masked positions as they were, and how many those
-    are.
+    """Returns the batch with at most `capacity` masked positions, and how many others were restored.
 
-    For Bernoulli counts, whose number has no useful maximum: what is over the bound keeps its clean token
-    and counts in no loss.
+    It is for Bernoulli counts, which have no useful maximum: masked positions after the first `capacity` get
+    their clean token back and do not count in the loss.
 
     Args:
       corrupted: the batch; its targets are the clean ids.
-      capacity: K, static.
+      capacity: M, static.
 
     Returns:
-      The limited batch, and the `Int32[]` number of positions left unmasked.
+      The limited batch, and the `Int32[]` number of restored positions.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import Corrupted, limit_masked
       >>> clean = jnp.array([[5, 6, 7]])
       >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=clean / 9)
       >>> limited, overflow = limit_masked(corrupted, capacity=1)
@@ -87,28 +95,29 @@ def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Ar
 
 
 def bernoulli_capacity(num_positions: int, rate: float) -> int:
-    """Returns room for the masked positions of a Bernoulli batch: six standard deviations over the mean, by
-    eights.
+    """Returns a capacity for the masked positions of a Bernoulli batch: mean plus six standard deviations.
 
-    A batch overflows it about once in 10^9; never where it reaches `num_positions`.
+    It is rounded up to a multiple of 8. About one batch in 10^9 overflows it, and none if the capacity is
+    `num_positions` or more.
 
     Args:
       num_positions: how many positions the batch has (B * L).
-      rate: chance of each, in [0, 1].
+      rate: the probability of each to be masked, in [0, 1].
 
     Returns:
       A positive multiple of 8.
 
     Example:
+      >>> from jaxlm.corruption import bernoulli_capacity
       >>> bernoulli_capacity(64 * 512, 0.15)
       5304
     """
     mean, deviation = num_positions * rate, math.sqrt(num_positions * rate * (1 - rate))
-    room = min(math.ceil(mean + 6 * deviation), num_positions)
-    return max(8, -(-room // 8) * 8)
+    capacity = min(math.ceil(mean + 6 * deviation), num_positions)
+    return max(8, -(-capacity // 8) * 8)
 
 
-def _numbered(mask: Bool[Array, " P"]) -> tuple[Int[Array, " P"], Int[Array, ""]]:
-    """For each True position how many stand before it, and how many there are."""
+def _numbered(mask: Bool[Array, " positions"]) -> tuple[Int[Array, " positions"], Int[Array, ""]]:
+    """For each True position its number, counted from 0, and how many there are."""
     upto = jnp.cumsum(mask, dtype=jnp.int32)
     return upto - 1, upto[-1]

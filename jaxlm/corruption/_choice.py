@@ -1,4 +1,7 @@
-"""Which units corruption acts on: exact or Bernoulli counts, of tokens, words or instructions."""
+"""The choice of the units to corrupt: an exact number or independent draws, of tokens, words or instructions.
+
+Letters: `B` rows, `L` positions, `G` segments of a row.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import ops
-from jaxlm.corruption._noise_config import Count
+from jaxlm.corruption._noise_config import CountMode
 from jaxlm.corruption._shares import array_module, is_below, share_bound
 from jaxlm.typing import Array, Bool, Int, UInt32
 
-# Rows seldom hold more segments than this, and tables for so few halve the cost of an exact count.
+# Rows seldom hold more segments than this; tables of this size halve the cost of an exact count.
 _FEW_SEGMENTS = 64
 
 
-def choose(
+def choose_units(
     draws: UInt32[Array, "B L"],
     offsets: Int[Array, "B L"],
     allowed: Bool[Array, "B L"],
@@ -25,34 +28,36 @@ def choose(
     starts: Bool[Array, "B L"] | None,
     *,
     rate: float | UInt32[Array, "B L"],
-    count: Count,
+    count: CountMode,
 ) -> Bool[Array, "B L"]:
-    """Returns True at the positions of the chosen units; arguments as of `corrupt`.
+    """Returns True at the positions of the chosen units.
 
     Args:
-      draws: `UInt32[B L]`, a uniform word of each position: the smaller, the sooner chosen.
+      draws: `UInt32[B L]`, a uniform word for each position; the smallest ones are chosen.
       offsets: `Int[B L]`, the order of equal draws.
       allowed: `Bool[B L]`, True = may be chosen.
       segments: `Int[B L]`, 0 = padding.
-      starts: `Bool[B L]`, True where a unit begins; None: every position is one.
-      rate: a number, or shares in units of 2^-32.
+      starts: `Bool[B L]`, True where a unit begins; None: every position is a unit.
+      rate: share of the units of a segment: a number, or shares in units of 2^-32.
       count: "exact" or "bernoulli".
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption._choice import choose_units
       >>> draws, ones = jnp.array([[5, 3, 9, 1]], jnp.uint32), jnp.ones((1, 4), jnp.int32)
       >>> options = dict(rate=0.5, count="exact")
-      >>> choose(draws, ones, ones > 0, ones, None, **options).tolist()
+      >>> choose_units(draws, ones, ones > 0, ones, None, **options).tolist()
       [[False, True, False, True]]
       >>> starts = jnp.array([[True, False, False, True]])
-      >>> choose(draws, ones, ones > 0, ones, starts, **options).tolist()
+      >>> choose_units(draws, ones, ones > 0, ones, starts, **options).tolist()
       [[False, False, False, True]]
     """
-    rate, shares = (rate, None) if isinstance(rate, float) else (None, rate)
+    constant, shares = (rate, None) if isinstance(rate, float) else (0.0, rate)
     if starts is None:
-        return _pick(draws, offsets, allowed, segments, shares, rate=rate, count=count)
-    leads, places = first_allowed_of_units(allowed, starts, segments)
-    chosen = _pick(draws, offsets, leads, segments, shares, rate=rate, count=count)
-    return allowed & jnp.take_along_axis(chosen, places, axis=1)
+        return _pick(draws, offsets, allowed, segments, shares, rate=constant, count=count)
+    leads, columns = first_allowed_of_units(allowed, starts, segments)
+    chosen = _pick(draws, offsets, leads, segments, shares, rate=constant, count=count)
+    return allowed & jnp.take_along_axis(chosen, columns, axis=1)
 
 
 @partial(jax.jit, static_argnames=("rate", "count"))
@@ -63,9 +68,10 @@ def _pick(
     segments: Array,
     shares: Array | None,
     *,
-    rate: float | None,
-    count: Count,
+    rate: float,
+    count: CountMode,
 ) -> Array:
+    """The chosen ones of the members; `rate` is ignored if there are shares."""
     if count == "bernoulli":
         return members & is_below(draws, share_bound(rate) if shares is None else shares)
 
@@ -75,19 +81,21 @@ def _pick(
             counts = ops.exact_counts(numbers, rate)
         else:
             counts = ops.share_counts(numbers, ops.segment_maxima(shares, segments, num_segments))
-        return ops.smallest_in_segments(draws, offsets, members, segments, counts)
+        return ops.smallest_in_segments(draws, offsets, members, segments, jnp.asarray(counts))
 
     return call_with_segment_bound(segments, exactly)
 
 
 def call_with_segment_bound(segments: Int[Array, "B L"], function: Callable[[int], Any]) -> Any:
-    """Returns `function(S)` for a number S of segments that no row exceeds: a small one where that holds.
+    """Returns `function(G)` for a bound G on the number of segments of a row: a small one if that suffices.
 
     Args:
       segments: `Int[B L]`, ids from 1 to at most L, 0 = padding.
-      function: what needs tables of S slots a row; its result's shape may not depend on S.
+      function: makes tables with G entries for each row; the shape of its result may not depend on G.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption._choice import call_with_segment_bound
       >>> call_with_segment_bound(jnp.ones((2, 5), jnp.int32), lambda num_segments: jnp.array(num_segments))
       Array(5, dtype=int32, weak_type=True)
     """
@@ -106,61 +114,76 @@ def choose_units_on_host(
     starts: np.ndarray | None,
     *,
     rate: float | np.ndarray,
-    count: Count,
+    count: CountMode,
 ) -> np.ndarray:
-    """Returns what `choose` does, in NumPy, by sorting.
+    """Returns the same as `choose_units` for NumPy arrays; it sorts the draws.
+
+    Args:
+      draws: `UInt32[B L]`.
+      offsets: `Int[B L]`.
+      allowed: `Bool[B L]`.
+      segments: `Int[B L]`.
+      starts: `Bool[B L]` or None.
+      rate: a number, or shares in units of 2^-32.
+      count: "exact" or "bernoulli".
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._choice import choose_units_on_host
       >>> draws, ones = np.array([[5, 3, 9, 1]], np.uint32), np.ones((1, 4), np.int32)
       >>> choose_units_on_host(draws, ones, ones > 0, ones, None, rate=0.5, count="exact").tolist()
       [[False, True, False, True]]
     """
-    members, places = (allowed, None) if starts is None else first_allowed_of_units(allowed, starts, segments)
+    members, columns = (
+        (allowed, None) if starts is None else first_allowed_of_units(allowed, starts, segments)
+    )
     if count == "bernoulli":
         chosen = members & is_below(draws, share_bound(rate) if isinstance(rate, float) else rate)
     else:
         chosen = _sorted_choice(draws, offsets, members, segments, rate)
-    return chosen if places is None else allowed & np.take_along_axis(chosen, places, axis=1)
+    return chosen if columns is None else allowed & np.take_along_axis(chosen, columns, axis=1)
 
 
 def _sorted_choice(
     draws: np.ndarray, offsets: np.ndarray, members: np.ndarray, segments: np.ndarray, rate: Any
 ) -> np.ndarray:
     rows, length = members.shape
-    where = np.flatnonzero(members)
-    slots = (np.arange(rows)[:, None] * (length + 1) + segments).reshape(-1)
-    numbers = np.bincount(slots[where], minlength=rows * (length + 1))
+    indices = np.flatnonzero(members)
+    groups = (np.arange(rows)[:, None] * (length + 1) + segments).reshape(-1)
+    numbers = np.bincount(groups[indices], minlength=rows * (length + 1))
     if isinstance(rate, float):
         counts = ops.exact_counts(numbers, rate)
     else:
         shares = np.zeros(numbers.size, np.uint32)
-        shares[slots] = rate.reshape(-1)
+        shares[groups] = rate.reshape(-1)
         counts = ops.share_counts(numbers, shares)
-    slots = slots[where]
-    order = np.lexsort((offsets.reshape(-1)[where], draws.reshape(-1)[where], slots))
-    ranks = np.arange(where.size) - (np.cumsum(numbers) - numbers)[slots[order]]
+    groups = groups[indices]
+    order = np.lexsort((offsets.reshape(-1)[indices], draws.reshape(-1)[indices], groups))
+    ranks = np.arange(indices.size) - (np.cumsum(numbers) - numbers)[groups[order]]
     chosen = np.zeros(members.size, bool)
-    chosen[where[order]] = ranks < counts[slots[order]]
+    chosen[indices[order]] = ranks < np.asarray(counts)[groups[order]]
     return chosen.reshape(members.shape)
 
 
 def first_allowed_of_units(allowed: Any, starts: Any, segments: Any) -> tuple[Any, Any]:
-    """Returns where the first allowed position of each unit is, and for each position the column of its own.
+    """Returns the first allowed position of each unit, and for each position the column of its unit's.
 
     Args:
       allowed: `Bool[B L]`, True = may be chosen.
-      starts: `Bool[B L]`, True where a unit begins; it also begins with a segment.
+      starts: `Bool[B L]`, True where a unit begins; every segment also begins one.
       segments: `Int[B L]`.
 
     Returns:
-      `Bool[B L]`, True = the first allowed position of its unit, and `Int32[B L]`, the column of the latest
-      such position, 0 before the first: right for every allowed position.
+      `Bool[B L]`, True = the first allowed position of its unit; and `Int32[B L]`, the column of the last
+      such position so far, 0 before the first one. For an allowed position it is the column of its own unit.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._choice import first_allowed_of_units
       >>> allowed = np.array([[False, True, True, True, True]])
       >>> starts = np.array([[True, False, False, True, False]])
-      >>> leads, places = first_allowed_of_units(allowed, starts, np.ones((1, 5), np.int32))
-      >>> leads.astype(int).tolist(), places.tolist()
+      >>> leads, columns = first_allowed_of_units(allowed, starts, np.ones((1, 5), np.int32))
+      >>> leads.astype(int).tolist(), columns.tolist()
       ([[0, 1, 0, 1, 0]], [[0, 1, 1, 3, 3]])
     """
     xp = array_module(allowed)
@@ -168,7 +191,7 @@ def first_allowed_of_units(allowed: Any, starts: Any, segments: Any) -> tuple[An
     first = xp.ones_like(allowed[:, :1])
     starts = starts | xp.concatenate([first, segments[:, 1:] != segments[:, :-1]], axis=1)
     begun = _latest(xp.where(starts, columns, 0))
-    # The latest allowed column before this one: where it lies before the unit, this is the unit's first.
+    # If the last allowed column before this one is before the unit's start, this one is the unit's first.
     earlier = _latest(xp.where(allowed, columns, -1))[:, :-1]
     earlier = xp.concatenate([xp.full_like(begun[:, :1], -1), earlier], axis=1)
     leads = allowed & (earlier < begun)

@@ -1,4 +1,4 @@
-"""Corruption of tokens: where (a share of the units of each example) times what (a replacement)."""
+"""Corruption of tokens: a share of each example's units is chosen, and a replacement is applied to them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,24 +7,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import ops
-from jaxlm.corruption._choice import choose
-from jaxlm.corruption._noise_config import Count
+from jaxlm.corruption._choice import choose_units
+from jaxlm.corruption._noise_config import CountMode
 from jaxlm.corruption._shares import as_fractions, as_shares
-from jaxlm.typing import Array, Bool, Float, Int, Key, UInt32
+from jaxlm.typing import AnyArray, Array, Bool, Float, Int, Key, UInt32
 
-# What chosen tokens become: (words `UInt32[B L]`, tokens `Int[B L]`) -> `Int[B L]`. Pure; the word of a
-# position is uniform and its own; NumPy arrays give NumPy arrays, so that host and device agree.
-Replacement = Callable[..., Array | np.ndarray]
+Replacement = Callable[..., AnyArray]
+"""What chosen tokens become: a pure function of words `UInt32[B L]` and tokens `Int[B L]` to `Int[B L]`.
+
+The word of each position is uniform and independent of the others. The function returns NumPy arrays for
+NumPy arrays, so that host and device give the same tokens.
+"""
 
 
 class Corrupted(NamedTuple):
-    """A corrupted batch: what the model sees, what it is to predict, and where that counts.
+    """A corrupted batch; its arrays are JAX's, or NumPy's if it was made on the host.
 
-    `tokens` `Int[B L]` corrupted ids; `targets` `Int[B L]` the clean ids, everywhere; `loss_mask` `Bool[B
-    L]`, True = counts in the loss (chosen, even if the token was kept); `fractions` `Float32[B L]`, the
-    share of its example that was meant to be chosen, 0 at padding.
+    Attributes:
+      tokens: `Int[B L]` the corrupted ids, which the model reads.
+      targets: `Int[B L]` the clean ids, at every position.
+      loss_mask: `Bool[B L]`, True = counts in the loss: the chosen positions, also those whose token was
+        kept.
+      fractions: `Float32[B L]` the intended share of chosen units in the position's example, 0 at padding.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import Corrupted
       >>> clean = jnp.array([[5, 6]])
       >>> corrupted = Corrupted(jnp.array([[4, 6]]), targets=clean, loss_mask=clean == 5, fractions=clean / 9)
       >>> corrupted.loss_mask.tolist()
@@ -40,17 +48,20 @@ class Corrupted(NamedTuple):
 def corruptible(
     tokens: Int[Array, "B L"], segments: Int[Array, "B L"], forbidden: np.ndarray | Bool[Array, " V"]
 ) -> Bool[Array, "B L"]:
-    """Returns where corruption may act: on what is real and not a special.
+    """Returns which positions may be corrupted: those that are neither padding nor forbidden ids.
 
     Args:
       tokens: `Int[B L]` ids.
       segments: `Int[B L]`, 0 = padding.
-      forbidden: `Bool[V]`, True = a special: never chosen.
+      forbidden: `Bool[V]`, True = never chosen, such as special tokens.
 
     Returns:
       `Bool[B L]`, True = may be corrupted.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> from jaxlm.corruption import corruptible
       >>> specials = np.arange(6) < 5
       >>> corruptible(jnp.array([[2, 5, 0]]), jnp.array([[1, 1, 0]]), specials).tolist()
       [[False, True, False]]
@@ -69,16 +80,17 @@ def corrupt(
     epochs: Int[Array, " B"],
     replacement: Replacement,
     rate: float | UInt32[Array, "B L"] | Float[Array, "B L"],
-    count: Count = "exact",
+    count: CountMode = "exact",
     starts: Bool[Array, "B L"] | None = None,
 ) -> Corrupted:
     """Returns the batch with a share of the units of each example replaced, to be predicted.
 
-    A position's fate is a function of (rng, epoch, example id, offset) and, for exact counts, of the draws
-    of the rest of its segment: the same at any batch size, order of rows, packing, number of devices and
-    resume point. Exact counts choose the units of the smallest draws in each segment, equal draws in the
-    order of their offsets. An example that packing split is a segment a piece, and each piece has its own
-    count. Pure and static in its shapes: jit, vmap, pmap and shard_map it.
+    What happens to a position is a function of (rng, epoch, example id, offset) and, for exact counts, of the
+    draws of the rest of its segment. It does not depend on the batch size, the order of rows, the packing,
+    the number of devices or where a run was resumed. Exact counts choose the units with the smallest draws of
+    each segment, and equal draws in the order of their offsets. If packing divides an example, each piece is
+    a segment of its own and has its own count. The function is pure and of static shapes: it works under jit,
+    vmap, pmap and shard_map.
 
     Args:
       rng: PRNG key, consumed; the same for the whole run.
@@ -86,18 +98,17 @@ def corrupt(
       allowed: `Bool[B L]`, True = may be corrupted (see `corruptible`). Padding never is.
       example_ids: `Int[B L]`, the example that each position belongs to.
       offsets: `Int[B L]`, its offset in that example, not negative.
-      segments: `Int[B L]`, a row's segments numbered 1 .. L, 0 = padding; an example's piece is a segment
-        of its own.
-      epochs: `Int[B]`, the epoch that each row is of.
-      replacement: what becomes of a chosen token: `to_mask(id)`, `mixture(...)`, or any function of (words,
+      segments: `Int[B L]`, the segments of a row, numbered from 1; 0 = padding.
+      epochs: `Int[B]`, the epoch of each row.
+      replacement: what chosen tokens become: `to_mask(id)`, `mixture(...)`, or any function of (words,
         tokens).
-      rate: share of the allowed units to choose. A number holds for all (static, as the decimal that it
-        prints as); an array gives each position its example's own, as a fraction or in units of 2^-32
+      rate: share of the allowed units to choose: a number for all positions (static, the decimal that it
+        prints as), or an array with the rate of each position's example, as a fraction or in units of 2^-32
         (`draw_fractions`).
       count: "exact" chooses max(1, round-half-up(rate * n)) of a segment's n units, none at a rate of 0;
         "bernoulli" chooses each independently.
-      starts: `Bool[B L]`, True where a unit (word, instruction) begins. A unit is chosen whole, by the draw
-        of its first allowed position. A segment begins one in any case. None: every position is a unit.
+      starts: `Bool[B L]`, True where a unit (word, instruction) begins; every segment also begins one. A unit
+        is chosen as a whole, by the draw of its first allowed position. None: every position is a unit.
 
     Returns:
       `Corrupted`.
@@ -107,7 +118,8 @@ def corrupt(
 
     Example:
       >>> import jax
-      >>> from jaxlm.corruption import to_mask
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import corrupt, to_mask
       >>> tokens = jnp.arange(10, 30).reshape(1, 20)
       >>> where = dict(example_ids=tokens * 0, offsets=tokens - 10, segments=tokens // tokens)
       >>> corrupted = corrupt(
@@ -125,6 +137,6 @@ def corrupt(
     else:
         rate = as_shares(rate)
         fractions = as_fractions(rate)
-    chosen = choose(words[..., 0], offsets, allowed, segments, starts, rate=rate, count=count)
+    chosen = choose_units(words[..., 0], offsets, allowed, segments, starts, rate=rate, count=count)
     seen = jnp.where(chosen, replacement(words[..., 1], tokens), tokens)
     return Corrupted(seen, tokens, chosen, jnp.where(segments > 0, fractions, jnp.zeros_like(fractions)))

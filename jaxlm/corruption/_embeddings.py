@@ -1,4 +1,4 @@
-"""Gaussian noise on what the model reads after its embedding."""
+"""Gaussian noise on the embeddings that a model reads."""
 
 import math
 from typing import NamedTuple
@@ -10,10 +10,15 @@ from jaxlm.typing import Array, Bool, Float, Int, Key
 
 
 class NoisyEmbeddings(NamedTuple):
-    """Embeddings under noise: `embeddings` `Float[B L D]`; `fractions` `Float32[B L]`, how much of each is
-    noise, 0 where none is.
+    """Embeddings with noise.
+
+    Attributes:
+      embeddings: `Float[B L D]`.
+      fractions: `Float32[B L]` the weight of the noise at each position, 0 where there is none.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import NoisyEmbeddings
       >>> NoisyEmbeddings(jnp.ones((1, 2, 3)), jnp.zeros((1, 2))).fractions.shape
       (1, 2)
     """
@@ -36,9 +41,9 @@ def corrupt_embeddings(
 ) -> NoisyEmbeddings:
     """Returns x' = (1 - f) x + f sqrt(variance) e at every allowed position, e standard normal.
 
-    Not a share of the positions but a share of each: all allowed positions are mixed with noise. The noise
-    of a position is a function of (rng, epoch, example id, offset), in any batch and packing the same.
-    Computed in float32, differentiable in `embeddings` and `fractions`.
+    f is not a share of the positions: every allowed position is mixed with noise. The noise of a position is
+    a function of (rng, epoch, example id, offset), the same in any batch and packing. It is computed in
+    float32 and differentiable in `embeddings` and `fractions`.
 
     Args:
       rng: PRNG key, consumed; the same for the whole run.
@@ -47,15 +52,17 @@ def corrupt_embeddings(
       example_ids: `Int[B L]`, the example that each position belongs to.
       offsets: `Int[B L]`, its offset in that example.
       segments: `Int[B L]`, 0 = padding.
-      epochs: `Int[B]`, the epoch that each row is of.
-      fractions: f in [0, 1], for all or for each position (`as_fractions(draw_fractions(...))`).
-      variance: of the noise that is left at f = 1.
+      epochs: `Int[B]`, the epoch of each row.
+      fractions: f in [0, 1], one number or one for each position (`as_fractions(draw_fractions(...))`).
+      variance: of the noise at f = 1.
 
     Returns:
-      `NoisyEmbeddings`, the embeddings in their own dtype.
+      `NoisyEmbeddings`, with embeddings of the given dtype.
 
     Example:
       >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import corrupt_embeddings
       >>> tokens = jnp.ones((1, 4), jnp.int32)
       >>> where = dict(example_ids=tokens, offsets=tokens, segments=tokens, epochs=tokens[:, 0])
       >>> noisy = corrupt_embeddings(

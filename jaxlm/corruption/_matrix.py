@@ -1,4 +1,4 @@
-"""Substitution by the rows of a matrix of probabilities, in two look-ups a token."""
+"""Substitution by the rows of a matrix of probabilities, with two table look-ups for each token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,40 +13,44 @@ from jaxlm.corruption._shares import WORDS, array_module
 
 @dataclass(frozen=True, eq=False)
 class _ByMatrix:
-    """Alias tables: a column is drawn evenly, and kept if the rest of the word is below its threshold."""
+    """Alias tables: a column is drawn uniformly, and its alias is taken if a threshold is exceeded."""
 
     thresholds: np.ndarray
     aliases: np.ndarray
     ids: np.ndarray
-    places: np.ndarray
+    row_of_id: np.ndarray
 
     def __call__(self, words: Any, tokens: Any) -> Any:
         xp, num_ids = array_module(tokens), self.ids.size
-        row = xp.asarray(self.places)[tokens.clip(0, self.places.size - 1)]
+        row = xp.asarray(self.row_of_id)[tokens.clip(0, self.row_of_id.size - 1)]
         column = ops.multiply_high(words, num_ids)
         cell = row.clip(0, num_ids - 1) * np.uint32(num_ids) + column
-        # The product's lower word: uniform, whichever the column.
-        is_kept = words * np.uint32(num_ids) < xp.asarray(self.thresholds)[cell]
-        place = xp.where(is_kept, column, xp.asarray(self.aliases)[cell])
-        return xp.where(row < num_ids, xp.asarray(self.ids)[place].astype(tokens.dtype), tokens)
+        # The lower word of the product is uniform whatever the column is.
+        is_below = words * np.uint32(num_ids) < xp.asarray(self.thresholds)[cell]
+        drawn = xp.where(is_below, column, xp.asarray(self.aliases)[cell])
+        return xp.where(row < num_ids, xp.asarray(self.ids)[drawn].astype(tokens.dtype), tokens)
 
 
 def by_matrix(matrix: np.ndarray, ids: np.ndarray | Sequence[int] | None = None) -> Replacement:
     """Returns the replacement of a token by a draw from its row of a matrix.
 
-    Probabilities are met to within V / 2^32, zeros exactly. Time and memory of a draw do not grow with V.
+    Probabilities are exact to V / 2^32, and zeros are exact. Time and memory of a draw do not grow with V.
 
     Args:
-      matrix: `Float[V V]`, rows not negative and of sum 1 (to 1e-6): where each token goes.
-      ids: the ids that rows and columns stand for; None: row i is token i. Other tokens stay as they are.
+      matrix: `Float[V V]`, entry (i, j) the probability that token i becomes token j; no entry is negative,
+        and rows sum to 1 (to 1e-6).
+      ids: the ids of the rows and columns; None: row i is id i. Other ids stay as they are.
 
     Returns:
       A `Replacement`.
 
     Raises:
-      ValueError: if the matrix is not square, a row is no distribution (named), or the ids do not fit.
+      ValueError: if the matrix is not square, a row is no distribution (the message has its number), or the
+        ids are not as many as the rows and distinct.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import by_matrix
       >>> swap = by_matrix(np.array([[0.0, 1.0], [1.0, 0.0]]), ids=[7, 8])
       >>> swap(np.zeros(3, np.uint32), np.array([7, 8, 9])).tolist()
       [8, 7, 9]
@@ -69,23 +73,23 @@ def by_matrix(matrix: np.ndarray, ids: np.ndarray | Sequence[int] | None = None)
     ids = np.arange(len(matrix), dtype=np.int32) if ids is None else np.asarray(ids, np.int32)
     if ids.shape != matrix.shape[:1] or np.unique(ids).size != ids.size or ids.min() < 0:
         raise ValueError(f"ids name each of the {len(matrix)} rows once: got {ids.tolist()[:8]}")
-    places = np.full(ids.max() + 2, ids.size, np.uint32)
-    places[ids] = np.arange(ids.size)
+    row_of_id = np.full(ids.max() + 2, ids.size, np.uint32)
+    row_of_id[ids] = np.arange(ids.size)
     tables = [_alias_table(row / row.sum()) for row in matrix]
     thresholds, aliases = (np.concatenate(parts) for parts in zip(*tables, strict=True))
-    return _ByMatrix(thresholds, aliases, ids, places)
+    return _ByMatrix(thresholds, aliases, ids, row_of_id)
 
 
 def _alias_table(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each column the words for which it stays, and the column that takes the other words."""
+    """For each column the threshold below which it is taken, and the column that is taken otherwise."""
     heights = row * row.size
-    kept, aliases = np.ones(row.size), np.arange(row.size, dtype=np.uint32)
+    shares, aliases = np.ones(row.size), np.arange(row.size, dtype=np.uint32)
     low, high = (list(np.flatnonzero(side)) for side in (heights < 1, heights >= 1))
     while low and high:
         short, tall = low.pop(), high[-1]
-        kept[short], aliases[short] = heights[short], tall
+        shares[short], aliases[short] = heights[short], tall
         heights[tall] -= 1 - heights[short]
         if heights[tall] < 1:
             low.append(high.pop())
-    # What rounding left over is of height 1 and its own alias, whatever its threshold.
-    return np.minimum(np.round(kept * WORDS), WORDS - 1).astype(np.uint32), aliases
+    # Columns that are left over have a height of about 1 and are their own alias, whatever the threshold.
+    return np.minimum(np.round(shares * WORDS), WORDS - 1).astype(np.uint32), aliases

@@ -1,4 +1,4 @@
-"""Noise as a run has it: a config, a tokenizer's ids, and one function of a batch."""
+"""Noise for a run: a config applied to a tokenizer's ids, and one function that corrupts a batch."""
 
 from typing import Any, NamedTuple
 
@@ -19,14 +19,21 @@ from jaxlm.typing import Array, Key
 
 
 class Noise(NamedTuple):
-    """A `NoiseConfig` on a tokenizer's ids. It is closed over by what is jitted, not given to it.
+    """A `NoiseConfig` applied to a tokenizer's ids. Capture it in a closure when jitting: it is no pytree.
 
-    `config` `NoiseConfig`, its rate known; `replacement` what the chosen become; `mask_id` the mask's id, or
-    None; `random_ids` `Int32[R]`, what random ids are drawn from; `forbidden` `Bool[V]`, True = never chosen;
-    `units` where words or instructions begin, None for tokens; `fraction_table` `UInt32[65536]`, quantiles of
-    the fraction of an example, None for a constant rate.
+    Attributes:
+      config: the config, whose rate is known.
+      replacement: what chosen tokens become.
+      mask_id: the id of the mask, or None.
+      random_ids: `Int32[...]` the ids from which random ones are drawn.
+      forbidden: `Bool[V]`, True = never chosen.
+      units: where words or instructions begin; None if every token is a unit.
+      fraction_table: `UInt32[65536]` quantiles of the fraction of an example that is chosen, in units of
+        2^-32; None for a constant rate.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import NoiseConfig, make_noise
       >>> noise = make_noise(NoiseConfig(rate=0.15), tokenizers.bytes_tokenizer())
       >>> noise.mask_id, noise.random_ids.size, int(noise.forbidden.sum())
       (259, 256, 4)
@@ -48,30 +55,32 @@ def make_noise(
     vocab_size: int | None = None,
     may_choose_next: bool = False,
 ) -> Noise:
-    """Returns the noise of a config on a tokenizer's ids.
+    """Returns a config applied to a tokenizer's ids.
 
-    Specials are neither chosen nor drawn. Of residues, only the 20 canonical ones are drawn: X, B, Z, U, O
-    and the gap may be chosen, but nothing turns into them.
+    Special tokens are neither chosen nor drawn. Of residues only the 20 canonical ones are drawn: X, B, Z, U,
+    O and the gap may be chosen, but no token becomes one of them.
 
     Args:
-      config: how much, where and what; a constant schedule needs its rate.
-      tokenizer: its ids and specials.
-      vocab_size: V of the model; None: the tokenizer's. Ids above the tokenizer's are never chosen or drawn.
+      config: the settings; a constant schedule needs a rate.
+      tokenizer: of the tokens.
+      vocab_size: V of the model; None: the tokenizer's. Ids that only the model has are not chosen or drawn.
       may_choose_next: whether [NEXT], which ends an instruction, may be chosen like any token.
 
     Raises:
-      ConfigError: if the config asks for what the tokenizer does not have: a mask, words, instructions,
-        residues, two ids to draw from; or for a constant rate and does not say which.
+      ConfigError: if the tokenizer has not what the config needs (a mask, words, instructions, residues, two
+        ids to draw from), or a constant schedule has no rate.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import NoiseConfig, make_noise
       >>> config = NoiseConfig(rate=0.1, mask_share=0.0, random_share=0.0, keep_share=0.0,
       ...                      substitute_share=1.0, substitution="blosum62")
       >>> noise = make_noise(config, tokenizers.residue_tokenizer())
       >>> int((~noise.forbidden).sum())
       20
     """
-    if config.schedule == "constant" and config.rate is None:
-        raise ConfigError("noise.rate is not given: say the share to choose, e.g. 0.15, or a noise.schedule")
+    if config.schedule == "constant":
+        config.required_rate()
     size = tokenizer.vocab_size if vocab_size is None else vocab_size
     if size < tokenizer.vocab_size:
         raise ConfigError(
@@ -97,7 +106,7 @@ def make_noise(
 
 
 def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
-    """Returns a packed batch corrupted: `corrupt`, with everything that it needs taken from noise and batch.
+    """Returns a packed batch corrupted: calls `corrupt` with the arguments that noise and batch contain.
 
     Args:
       rng: PRNG key, consumed; the same for the whole run.
@@ -109,7 +118,12 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
       `Corrupted`.
 
     Example:
+      >>> from typing import NamedTuple
       >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import NoiseConfig, corrupt_batch, make_noise
+      >>> from jaxlm.typing import Array
       >>> class Batch(NamedTuple):
       ...     tokens: Array
       ...     segments: Array
@@ -124,8 +138,9 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
     """
     tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
     example_ids, epochs = jnp.asarray(batch.example_ids), jnp.asarray(batch.epochs)
-    rate = noise.config.rate
-    if noise.fraction_table is not None:
+    if noise.fraction_table is None:
+        rate = noise.config.required_rate()
+    else:
         rate = draw_fractions(rng, noise.fraction_table, epochs=epochs, example_ids=example_ids)
     return corrupt(
         rng,
@@ -146,14 +161,16 @@ def canonical_residue_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
     """Returns the ids of the 20 canonical residues, in the order of `BLOSUM62_ORDER`.
 
     Raises:
-      ConfigError: if the tokenizer does not write residues one by one.
+      ConfigError: if the tokenizer has no token for each residue.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption._noise import canonical_residue_ids
       >>> canonical_residue_ids(tokenizers.residue_tokenizer())[:3]
       (5, 10, 17)
     """
-    ids = [tokenizer.id(letter) for letter in BLOSUM62_ORDER]
-    if tokenizer.kind in ("instructions", "subwords") or None in ids:
+    ids = [id for id in map(tokenizer.id, BLOSUM62_ORDER) if id is not None]
+    if tokenizer.kind in ("instructions", "subwords") or len(ids) < len(BLOSUM62_ORDER):
         raise ConfigError(
             "noise.substitution='blosum62' needs a token for each residue: "
             f"got a tokenizer of kind {tokenizer.kind!r}; use tokenizer.kind='residues'"

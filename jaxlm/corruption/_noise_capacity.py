@@ -1,4 +1,4 @@
-"""The static number K of masked positions of a batch under noise whose count is not exact."""
+"""The static number M of masked positions of a batch, for noise whose count is not exact."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxlm import ops
 from jaxlm.corruption._noise import Noise
-from jaxlm.corruption._shares import ALL, as_shares
+from jaxlm.corruption._shares import FULL_SHARE, as_shares
 
 _LEVELS = 1024
 
@@ -20,21 +20,22 @@ def noise_capacity(
     row_starts: np.ndarray | None = None,
     unit_size: float = 16.0,
 ) -> int:
-    """Returns room for the chosen positions of a batch: six standard deviations over the mean, by eights.
+    """Returns a capacity for the chosen positions of a batch: the mean plus six standard deviations.
 
-    A bound that batches pass about once in 10^9, and never where it reaches `num_positions`; what passes is
-    to be left clean and counted (`limit_masked`). It knows that an example's fraction is drawn once for all
-    its positions, that an exact count is at least one, and that units are chosen whole. Exact counts of
-    tokens at a constant rate have a maximum instead, if the corpus is known: `data.masked_capacity`.
+    It is rounded up to a multiple of 8. About one batch in 10^9 has more chosen positions, and none if the
+    capacity is `num_positions`; the surplus is to be left clean and counted (`limit_masked`). The bound takes
+    into account that an example's fraction is drawn once for all its positions, that an exact count is at
+    least one, and that units are chosen as a whole. Exact counts of tokens at a constant rate have a maximum
+    instead, if the corpus is known: `data.masked_capacity`.
 
     Args:
-      noise: where and how much.
+      noise: the noise.
       num_positions: B * L of a batch.
-      row_length: L; None: the batch is one row. Without `lengths`, a row is taken to be one example.
-      lengths: `Int[P]`, the lengths of the packed pieces, row by row (`PackingPlan.length`).
-      row_starts: `Int[R + 1]`, where each row's pieces begin in `lengths`. The bound holds whichever rows
-        come together.
-      unit_size: how many positions a unit may have, where units are words or instructions.
+      row_length: L; None: the batch is one row. Without `lengths` each row is assumed to be one example.
+      lengths: `Int[...]`, the lengths of the packed pieces, row by row (`PackingPlan.length`).
+      row_starts: `Int[...]`, where each row's pieces begin in `lengths`, and their number at the end. The
+        bound holds for any rows in one batch.
+      unit_size: the typical number of positions of a unit, if units are words or instructions.
 
     Returns:
       At least 1, at most `num_positions`.
@@ -44,7 +45,7 @@ def noise_capacity(
 
     Example:
       >>> from jaxlm import tokenizers
-      >>> from jaxlm.corruption import NoiseConfig, make_noise
+      >>> from jaxlm.corruption import NoiseConfig, make_noise, noise_capacity
       >>> noise = make_noise(NoiseConfig(rate=0.15, count="bernoulli"), tokenizers.bytes_tokenizer())
       >>> noise_capacity(noise, 64 * 512, row_length=512)
       5304
@@ -58,35 +59,37 @@ def noise_capacity(
     rows = num_positions // row_length
     mean = _most(np.add.reduceat(means, row_starts[:-1]), rows)
     variance = _most(np.add.reduceat(variances, row_starts[:-1]), rows)
-    room = math.ceil(mean + 6 * math.sqrt(variance) - 1e-6)
-    return min(max(8, -(-room // 8) * 8), num_positions)
+    capacity = math.ceil(mean + 6 * math.sqrt(variance) - 1e-6)
+    return min(max(8, -(-capacity // 8) * 8), num_positions)
 
 
 def _moments(noise: Noise, lengths: np.ndarray, unit_size: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the chosen positions of a piece of each length."""
     if noise.fraction_table is None:
-        shares = as_shares(np.array([noise.config.rate]))
+        shares = as_shares(np.array([noise.config.required_rate()]))
     else:
         shares = noise.fraction_table.reshape(_LEVELS, -1)[:, noise.fraction_table.size // _LEVELS // 2]
-    distinct, places = np.unique(lengths, return_inverse=True)
-    table = np.array([_of_length(noise, int(length), shares, unit_size) for length in distinct])
-    return table[places, 0], table[places, 1]
+    distinct, indices = np.unique(lengths, return_inverse=True)
+    table = np.array([_moments_of_length(noise, int(length), shares, unit_size) for length in distinct])
+    return table[indices, 0], table[indices, 1]
 
 
-def _of_length(noise: Noise, length: int, shares: np.ndarray, unit_size: float) -> tuple[float, float]:
+def _moments_of_length(
+    noise: Noise, length: int, shares: np.ndarray, unit_size: float
+) -> tuple[float, float]:
     units = max(1, round(length / unit_size))
     size = length / units
-    fractions = shares / float(ALL)
+    fractions = shares / float(FULL_SHARE)
     if noise.config.count == "exact":
-        counts = ops.share_counts(np.full(shares.shape, units), shares).astype(float)
+        counts = np.asarray(ops.share_counts(np.full(shares.shape, units), shares)).astype(float)
         within = np.zeros_like(counts)
     else:
         counts, within = units * fractions, units * fractions * (1 - fractions)
     spread = 0.0 if size == 1 else size**2 * counts.mean()  # units differ in size
-    return size * counts.mean(), size**2 * (counts.var() + within.mean()) + spread
+    return float(size * counts.mean()), float(size**2 * (counts.var() + within.mean()) + spread)
 
 
 def _most(sums: np.ndarray, rows: int) -> float:
-    """The largest sum of so many rows, each as often as a batch may hold it."""
+    """The largest sum of `rows` rows, each taken as often as a batch may hold it."""
     repeats = -(-rows // len(sums)) + (rows % len(sums) > 0)
     return float(np.sort(np.repeat(sums, repeats))[::-1][:rows].sum())

@@ -1,4 +1,4 @@
-"""What a run may ask of its noise: how much, in which units, and what the chosen positions become."""
+"""The settings of noise: how much, in which units, and what the chosen positions become."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from jaxlm.io import check_types
 Schedule = Literal[
     "constant", "linear", "truncated_linear", "piecewise_linear", "cosine", "sqrt", "truncated_cosine"
 ]
-Time = Literal["cortex", "forward"]
-Timesteps = Literal["beta", "uniform"]
-Count = Literal["exact", "bernoulli"]
+TimeDirection = Literal["cortex", "forward"]
+TimestepLaw = Literal["beta", "uniform"]
+CountMode = Literal["exact", "bernoulli"]
 NoiseUnit = Literal["token", "word", "instruction"]
 
 _SHARES = ("mask_share", "random_share", "substitute_share", "keep_share")
@@ -20,36 +20,37 @@ _SHARES = ("mask_share", "random_share", "substitute_share", "keep_share")
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
-    """Where noise acts, and what it does there. The default is BERT's masking.
+    """Which positions noise chooses, and what they become. The default is BERT's masking.
 
     Attributes:
-      rate: share of an example's allowed positions (or units) to choose, in [0, 1]. None leaves it to the
-        objective: 0.15 where what is masked is predicted, else 0.
-      schedule: "constant" chooses by `rate`; any other draws a timestep s for each example and chooses the
-        fraction `schedule_fraction(schedule, s)` of it, without regard to `rate`.
-      time: "cortex", s = 0 corrupts everything and s = 1 next to nothing; "forward", the mirror image.
-      timesteps: s from the law Beta(`beta_a`, `beta_b`), or "uniform" in [0, 1].
+      rate: share of an example's allowed positions (or units) to choose, in [0, 1]. None: the objective
+        decides, 0.15 if masked tokens are predicted, else 0.
+      schedule: "constant" chooses by `rate`; any other schedule draws a timestep s for each example and
+        chooses the fraction `schedule_fraction(schedule, s)` of it; `rate` is ignored then.
+      time: "cortex": s = 0 corrupts everything and s = 1 almost nothing; "forward": the reverse.
+      timesteps: s is drawn from Beta(`beta_a`, `beta_b`), or "uniform" in [0, 1].
       beta_a: first parameter of Beta, positive.
       beta_b: second parameter of Beta, positive.
       count: "exact" chooses max(1, round-half-up(fraction * n)) of the n units of each example, none for a
-        fraction of 0; "bernoulli" chooses each independently, so that an example may have none.
-      unit: what is chosen whole: a "token", a "word" (whole-word masking; where a script has no spaces, a
+        fraction of 0; "bernoulli" chooses each unit independently, so that an example may have none.
+      unit: what is chosen as a whole: a "token", a "word" (whole-word masking; in scripts without spaces a
         grapheme, or a run of Katakana), or an "instruction" of a trace.
       mask_share: share of the chosen positions that become the mask id.
-      random_share: share that become a random id, which may be the same one.
+      random_share: share that become a random id, which may be the old one.
       substitute_share: share that become another id by `substitution`.
-      keep_share: share that stay as they are, and are chosen all the same. The four sum to 1.
-      substitution: "uniform", another id, each as likely; "blosum62", a residue that evolution would put
-        there, and then only canonical residues are chosen.
+      keep_share: share that keep their id, but count as chosen. The four shares sum to 1.
+      substitution: "uniform": any other id, all equally likely; "blosum62": a residue as evolution
+        substitutes it, and then only canonical residues are chosen.
       temperature: of "blosum62": above 1 flattens its rows towards the background, below 1 sharpens them.
       keep_diagonal: of "blosum62": whether a residue may become itself.
-      background: of "blosum62": residues as frequent as in proteins ("standard"), or equally ("uniform").
+      background: of "blosum62": residues are as frequent as in proteins ("standard"), or equally ("uniform").
 
     Raises:
       ConfigError: if a share or rate is outside [0, 1], the shares do not sum to 1, a parameter of Beta or
         the temperature is not positive, or a word is unknown.
 
     Example:
+      >>> from jaxlm.corruption import NoiseConfig
       >>> NoiseConfig(schedule="cosine", mask_share=1.0, random_share=0.0, keep_share=0.0).beta_a
       3.0
 
@@ -59,11 +60,11 @@ class NoiseConfig:
 
     rate: float | None = None
     schedule: Schedule = "constant"
-    time: Time = "cortex"
-    timesteps: Timesteps = "beta"
+    time: TimeDirection = "cortex"
+    timesteps: TimestepLaw = "beta"
     beta_a: float = 3.0
     beta_b: float = 1.0
-    count: Count = "exact"
+    count: CountMode = "exact"
     unit: NoiseUnit = "token"
     mask_share: float = 0.8
     random_share: float = 0.1
@@ -88,3 +89,15 @@ class NoiseConfig:
         for name in ("beta_a", "beta_b", "temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"noise.{name} is a positive number: got {getattr(self, name)}")
+
+    def required_rate(self) -> float:
+        """Returns `rate`.
+
+        Raises:
+          ConfigError: if it is None.
+        """
+        if self.rate is None:
+            raise ConfigError(
+                "noise.rate is not given: say the share to choose, e.g. 0.15, or a noise.schedule"
+            )
+        return self.rate

@@ -1,7 +1,8 @@
-"""What a chosen token becomes. A replacement is a function of a word and a token; a mixture of some is one.
+"""Replacements: what chosen tokens become. A replacement is a function of random words and tokens.
 
-Words and tokens are arrays of one shape, NumPy's or JAX's, and the result is of the tokens' kind: the same on
-host and device. Each is a frozen record, so that it pickles for a pipeline's worker processes.
+Words and tokens are arrays of the same shape, of NumPy or JAX, and the result is of the same kind as the
+tokens, equal on host and device. A mixture of replacements is a replacement. Each is a frozen dataclass, so
+that it can be pickled for a pipeline's worker processes.
 """
 
 import math
@@ -43,17 +44,17 @@ class _ToRandom:
 @dataclass(frozen=True, eq=False)
 class _ToOther:
     ids: np.ndarray
-    places: np.ndarray
+    index_of_id: np.ndarray
 
     def __call__(self, words: Any, tokens: Any) -> Any:
         xp = array_module(tokens)
-        own = xp.asarray(self.places)[tokens.clip(0, self.places.size - 1)]
-        # Of the ids without its own: those from its own on are one further. A stranger has all to draw from.
+        own = xp.asarray(self.index_of_id)[tokens.clip(0, self.index_of_id.size - 1)]
+        # A draw among the ids without the token's own skips it. Other tokens draw from all ids.
         drawn = ops.multiply_high(words, self.ids.size - 1)
         other = drawn + (drawn >= own).astype(np.uint32)
         any_id = ops.multiply_high(words, self.ids.size)
-        place = xp.where(own < self.ids.size, other, any_id)
-        return xp.asarray(self.ids)[place].astype(tokens.dtype)
+        index = xp.where(own < self.ids.size, other, any_id)
+        return xp.asarray(self.ids)[index].astype(tokens.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +65,17 @@ class _Mixture:
         xp = array_module(tokens)
         seen = tokens
         for start, stop, replacement in reversed(self.parts):
-            own = replacement(_stretched(words - np.uint32(start), stop - start), tokens)
+            own = replacement(_scaled(words - np.uint32(start), stop - start), tokens)
             seen = xp.where(is_below(words, stop), own, seen)
         return seen
 
 
 def to_mask(mask_id: int) -> Replacement:
-    """Returns the replacement by the mask id.
+    """Returns the replacement of every token by the mask id.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import to_mask
       >>> to_mask(4)(np.zeros(2, np.uint32), np.array([7, 8])).tolist()
       [4, 4]
     """
@@ -80,9 +83,11 @@ def to_mask(mask_id: int) -> Replacement:
 
 
 def keep() -> Replacement:
-    """Returns the replacement of a token by itself: it stays, and is predicted all the same.
+    """Returns the replacement of a token by itself: the token stays, but still counts as chosen.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import keep
       >>> keep()(np.zeros(2, np.uint32), np.array([7, 8])).tolist()
       [7, 8]
     """
@@ -90,12 +95,14 @@ def keep() -> Replacement:
 
 
 def to_random(ids: np.ndarray | Sequence[int]) -> Replacement:
-    """Returns the replacement by a random id of `ids`, which may be the token's own.
+    """Returns the replacement by a random id of `ids`, which may be the old one.
 
     Raises:
       ConfigError: if there are no ids.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import to_random
       >>> to_random([8, 9])(np.array([0, 2**32 - 1], np.uint32), np.array([7, 9])).tolist()
       [8, 9]
     """
@@ -106,38 +113,43 @@ def to_random(ids: np.ndarray | Sequence[int]) -> Replacement:
 
 
 def to_other(ids: np.ndarray | Sequence[int]) -> Replacement:
-    """Returns the replacement by another id of `ids`, each as likely, and never the token's own.
+    """Returns the replacement by a random id of `ids` other than the old one; all are equally likely.
 
     Raises:
-      ConfigError: if there are fewer than two ids, or an id stands there twice.
+      ConfigError: if there are fewer than two ids, or an id occurs twice.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import to_other
       >>> to_other([7, 8, 9])(np.array([0, 2**32 - 1], np.uint32), np.array([7, 9])).tolist()
       [8, 8]
     """
     ids = np.asarray(ids, np.int32)
     if ids.size < 2 or np.unique(ids).size != ids.size:
         raise ConfigError(f"another id is drawn from at least two distinct ids: got {ids.tolist()[:8]}")
-    places = np.full(ids.max() + 2, ids.size, np.uint32)
-    places[ids] = np.arange(ids.size)
-    return _ToOther(ids, places)
+    index_of_id = np.full(ids.max() + 2, ids.size, np.uint32)
+    index_of_id[ids] = np.arange(ids.size)
+    return _ToOther(ids, index_of_id)
 
 
 def mixture(parts: Sequence[tuple[float, Replacement]]) -> Replacement:
-    """Returns the replacement that is one of several, drawn for each position by their weights.
+    """Returns a replacement that draws one of several for each position, by their weights.
 
-    BERT's is `mixture([(0.8, to_mask(id)), (0.1, to_random(ids)), (0.1, keep())])`. A position's word says
-    which part it is, and where in that part's range it lies becomes, stretched, the part's own word; parts
-    may be mixtures in turn. Two of R ids that a part of weight w draws from differ in probability by at
-    most R / (w * 2^32): 7e-5 at R = 30,522 and a tenth.
+    BERT's is `mixture([(0.8, to_mask(id)), (0.1, to_random(ids)), (0.1, keep())])`. The words are divided
+    into one range for each part. A position's word selects the part by its range, and its offset in the
+    range, scaled to all words, is the word that the part gets. Parts may be mixtures. If a part of weight w
+    draws from n ids, their probabilities differ by at most n / (w * 2^32): 7e-5 for 30,522 ids and a weight
+    of 0.1.
 
     Args:
-      parts: (weight, replacement), the weights not negative, of sum 1.
+      parts: pairs (weight, replacement); no weight is negative, and they sum to 1.
 
     Raises:
       ValueError: if a weight is negative or they do not sum to 1.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import mixture, to_mask, to_random
       >>> half = mixture([(0.5, to_mask(4)), (0.5, to_random([8, 9]))])
       >>> half(np.array([0, 2**31, 2**32 - 1], np.uint32), np.array([7, 7, 7])).tolist()
       [4, 8, 9]
@@ -154,8 +166,8 @@ def mixture(parts: Sequence[tuple[float, Replacement]]) -> Replacement:
     return _Mixture(tuple((start, stop, part) for start, stop, (_, part) in ranges if start < stop))
 
 
-def _stretched(within: Any, width: int) -> Any:
-    """Words that are uniform in [0, width) as words of the whole range: floor(within * 2^32 / width)."""
+def _scaled(within: Any, width: int) -> Any:
+    """Words that are uniform in [0, width), scaled to all words: floor(within * 2^32 / width)."""
     if width >= WORDS:
         return within
     whole, rest = divmod(WORDS * WORDS // width, WORDS)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.corruption._noise_config import Time
+from jaxlm.corruption._noise_config import TimeDirection
 from jaxlm.corruption._shares import array_module
 from jaxlm.typing import Array, Float
 
@@ -15,9 +15,10 @@ STEPS = 1000
 
 
 def linear_noise(steps: int) -> np.ndarray:
-    """Returns the noise of each of n steps, from 0.1 / n to 20 / n.
+    """Returns the noise of each of `steps` steps, linear from 0.1 / steps to 20 / steps.
 
     Example:
+      >>> from jaxlm.corruption._schedules import linear_noise
       >>> linear_noise(1000)[[0, -1]].tolist()
       [0.0001, 0.02]
 
@@ -28,9 +29,10 @@ def linear_noise(steps: int) -> np.ndarray:
 
 
 def truncated_linear(steps: int) -> np.ndarray:
-    """Returns the noise of `linear_noise` and a hundredth more in each step.
+    """Returns the noise of `linear_noise` plus 0.01 in each step.
 
     Example:
+      >>> from jaxlm.corruption._schedules import truncated_linear
       >>> truncated_linear(1000)[[0, -1]].round(4).tolist()
       [0.0101, 0.03]
     """
@@ -38,9 +40,10 @@ def truncated_linear(steps: int) -> np.ndarray:
 
 
 def piecewise_linear(steps: int) -> np.ndarray:
-    """Returns the noise of `linear_noise` after ten steps that fall to its beginning from a hundredth above.
+    """Returns the noise of `linear_noise` after ten steps that fall linearly from 0.01 above its start to it.
 
     Example:
+      >>> from jaxlm.corruption._schedules import piecewise_linear
       >>> piecewise_linear(1000)[[0, 9, 10, -1]].round(4).tolist()
       [0.0101, 0.0001, 0.0001, 0.02]
     """
@@ -49,9 +52,10 @@ def piecewise_linear(steps: int) -> np.ndarray:
 
 
 def cosine(steps: int) -> np.ndarray:
-    """Returns the noise of each of n steps under which cos^2 of a right angle is left.
+    """Returns the noise of each step after which the signal is cos^2(pi / 2 * (s + 0.008) / 1.008).
 
     Example:
+      >>> from jaxlm.corruption._schedules import cosine
       >>> float(cosine(1000)[-1])
       0.999
 
@@ -63,9 +67,10 @@ def cosine(steps: int) -> np.ndarray:
 
 
 def sqrt(steps: int) -> np.ndarray:
-    """Returns the noise of each of n steps under which 1 - sqrt(s) is left.
+    """Returns the noise of each step after which the signal is 1 - sqrt(s + 0.0001).
 
     Example:
+      >>> from jaxlm.corruption._schedules import sqrt
       >>> round(float(sqrt(1000)[0]), 5)
       0.0234
 
@@ -77,9 +82,10 @@ def sqrt(steps: int) -> np.ndarray:
 
 
 def truncated_cosine(steps: int) -> np.ndarray:
-    """Returns the noise of a cosine that begins a tenth later, its first step reaching that beginning.
+    """Returns the noise of the cosine (s + 0.1) / 1.1; the first step has the noise up to its beginning.
 
     Example:
+      >>> from jaxlm.corruption._schedules import truncated_cosine
       >>> truncated_cosine(1000)[[0, -1]].round(5).tolist()
       [0.02025, 0.75]
     """
@@ -103,7 +109,7 @@ SCHEDULES: dict[str, Callable[[int], np.ndarray]] = {
     "sqrt": sqrt,
     "truncated_cosine": truncated_cosine,
 }
-# With fewer, a step would add more noise than there is signal.
+# With fewer steps the noise of a step would be above 1.
 _FEWEST_STEPS = {"linear": 20, "truncated_linear": 21, "piecewise_linear": 20}
 
 
@@ -111,29 +117,31 @@ def schedule_fraction(
     schedule: str,
     s: float | np.ndarray | Float[Array, "*shape"],
     *,
-    time: Time = "cortex",
+    time: TimeDirection = "cortex",
     steps: int = STEPS,
 ) -> float | np.ndarray | Float[Array, "*shape"]:
-    """Returns the fraction of an example that is corrupted at time s: monotone and continuous in s.
+    """Returns the fraction of an example that is corrupted at time s, monotone and continuous in s.
 
-    At s = t / n the fraction is sqrt(prod_{i <= t} (1 - beta_i)), the signal left after t of n steps, as
-    cortex has it; between these times it runs straight. In cortex's direction time runs against that of
-    diffusion: s = 0 corrupts everything (cortex has 0 at t = 0 alone, a jump that is not kept), s = 1 next to
-    nothing. "forward" is the mirror image: the fraction of 1 - s, growing with s.
+    At s = t / n the fraction is sqrt(prod_{i <= t} (1 - beta_i)), the signal that is left after t of n steps,
+    as in cortex; between these times it is linear. In cortex time runs against that of diffusion: s = 0
+    corrupts everything and s = 1 almost nothing. (Cortex itself has the fraction 0 at t = 0, a jump that is
+    left out here.) "forward" is the reverse: the fraction at 1 - s, which grows with s.
 
     Args:
       schedule: a name of `SCHEDULES`.
-      s: times in [0, 1], of any shape; what is outside counts as the nearer end.
+      s: times in [0, 1], of any shape; values outside are clipped.
       time: "cortex" or "forward".
       steps: n.
 
     Returns:
-      Fractions in [0, 1], of the shape of `s`: `float32` for an array of JAX, `float64` for others.
+      Fractions in [0, 1] of the shape of `s`: `float32` for a JAX array, else `float64`.
 
     Raises:
       ValueError: if the schedule is unknown, or has too few steps.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import schedule_fraction
       >>> schedule_fraction("cosine", np.array([0.0, 0.25, 0.5, 1.0])).round(3).tolist()
       [1.0, 0.92, 0.703, 0.0]
       >>> round(float(schedule_fraction("cosine", 0.75, time="forward")), 3)

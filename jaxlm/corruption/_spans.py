@@ -1,5 +1,9 @@
-"""Span corruption: runs of tokens give way to sentinels, and the targets say what each one hides."""
+"""Span corruption: sentinels replace runs of tokens, and the targets are what each sentinel hides.
 
+Letters: `B` rows, `L` positions, `U` positions of the targets.
+"""
+
+import dataclasses
 from functools import partial
 from typing import NamedTuple
 
@@ -8,19 +12,57 @@ import jax.numpy as jnp
 
 from jaxlm import ops
 from jaxlm.corruption._span_choice import choose_spans
+from jaxlm.errors import ConfigError
+from jaxlm.io import check_numbers
 from jaxlm.typing import Array, Bool, Int, Key
 
 
-class SpanCorrupted(NamedTuple):
-    """Rows with spans hidden, for an encoder, and rows of what they hide, for a decoder; both packed.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpanConfig:
+    """How much of a text spans hide, and how long they are (see `corrupt_spans`).
 
-    `tokens`, `segments`, `positions` `Int[B L]`: what is shown, a sentinel for each span, and the offsets
-    within each segment; 0 = padding. `targets`, `target_segments`, `target_positions` `Int[B T]`: of each
-    segment, by the same number, every sentinel and the tokens it stands for. `hidden` `Bool[B L]`, True = in
-    a span, at the clean batch's positions. `overflow` `Int32[]`, how many spans had no sentinel or room, and
-    were left clean, and how many ends had no room.
+    Attributes:
+      rate: share of the tokens to hide.
+      mean_span: mean length of the spans, at least 1.
+
+    Raises:
+      ConfigError: if a value is out of range.
 
     Example:
+      >>> from jaxlm.corruption import SpanConfig
+      >>> SpanConfig(rate=0.0)
+      Traceback (most recent call last):
+      jaxlm.errors.ConfigError: spans.rate lies between 0 and 1: got 0.0
+    """
+
+    rate: float = 0.15
+    mean_span: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "spans.")
+        if not 0 < self.rate < 1:
+            raise ConfigError(f"spans.rate lies between 0 and 1: got {self.rate}")
+        if not 1 <= self.mean_span < float("inf"):
+            raise ConfigError(f"spans.mean_span is at least 1: got {self.mean_span}")
+
+
+class SpanCorrupted(NamedTuple):
+    """Packed rows with hidden spans for an encoder, and packed rows of the hidden tokens for a decoder.
+
+    Attributes:
+      tokens: `Int[B L]` the shown tokens, with a sentinel for each span; 0 = padding.
+      segments: `Int[B L]` their segments; 0 = padding.
+      positions: `Int[B L]` their offsets within each segment.
+      targets: `Int[B U]` for each segment every sentinel followed by the tokens that it hides.
+      target_segments: `Int[B U]` the segments of the targets, with the same numbers; 0 = padding.
+      target_positions: `Int[B U]` the offsets of the targets within each segment.
+      hidden: `Bool[B L]`, True = in a span, at the positions of the clean batch.
+      overflow: `Int32[]`, how many spans had no sentinel or did not fit into the targets and were left clean,
+        plus how many end tokens did not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import SpanCorrupted
       >>> row = jnp.ones((1, 3), jnp.int32)
       >>> SpanCorrupted(row, row, row, row, row, row, row > 0, jnp.array(0)).targets.shape
       (1, 3)
@@ -46,19 +88,19 @@ def corrupt_spans(
     offsets: Int[Array, "B L"],
     segments: Int[Array, "B L"],
     epochs: Int[Array, " B"],
-    sentinel_ids: Int[Array, " S"],
+    sentinel_ids: Int[Array, " sentinels"],
     rate: float = 0.15,
     mean_span: float = 3.0,
     end_id: int | None = None,
     target_length: int | None = None,
 ) -> SpanCorrupted:
-    """Returns the batch with spans of each example replaced by sentinels, and what they hide as targets.
+    """Returns the batch with spans of each example replaced by sentinels, and the hidden tokens as targets.
 
-    An example (a segment) hides max(1, round-half-up(rate * n)) of its n allowed positions in that number /
-    `mean_span` spans, rounded; T5's numbers. All divisions into spans and all placings are equally likely;
-    T5's own code always begins with a shown token and ends with a hidden one. Its k-th span, counted by what
-    is really contiguous (a position that is not allowed divides a span), takes sentinel k. Which spans an
-    example has is a function of (rng, epoch, example id), in any packing the same.
+    An example (a segment) hides h = max(1, round-half-up(rate * n)) of its n allowed positions in about
+    h / `mean_span` spans, as in T5. All divisions into spans and all placements are equally likely, whereas
+    T5's own code always begins with a shown token and ends with a hidden one. The k-th contiguous span takes
+    sentinel k; a position that is not allowed divides a span into two. The spans of an example are a function
+    of (rng, epoch, example id), the same in any packing.
 
     Args:
       rng: PRNG key, consumed; the same for the whole run.
@@ -66,13 +108,13 @@ def corrupt_spans(
       allowed: `Bool[B L]`, True = may be hidden. Padding never is.
       example_ids: `Int[B L]`, the example that each position belongs to.
       offsets: `Int[B L]`, its offset in that example.
-      segments: `Int[B L]`, in contiguous runs numbered from 1; 0 = padding.
-      epochs: `Int[B]`, the epoch that each row is of.
-      sentinel_ids: `Int[S]`, the sentinels in order. A segment's spans beyond S are left clean and counted.
+      segments: `Int[B L]`, each contiguous, numbered from 1; 0 = padding.
+      epochs: `Int[B]`, the epoch of each row.
+      sentinel_ids: `Int[...]`, the sentinels in order. Further spans of a segment are left clean and counted.
       rate: share of the allowed positions to hide.
       mean_span: mean length of spans, at least 1.
-      end_id: what closes the targets of each segment; None: nothing.
-      target_length: T; None: L. Spans that find no room are left clean and counted.
+      end_id: the id that ends the targets of each segment; None: there is none.
+      target_length: U; None: L. Spans that do not fit are left clean and counted.
 
     Returns:
       `SpanCorrupted`.
@@ -81,6 +123,9 @@ def corrupt_spans(
       ValueError: if there are no sentinels, `rate` is no share or `mean_span` is under 1.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import corrupt_spans
       >>> tokens = jnp.arange(10, 20)[None]
       >>> where = dict(example_ids=tokens * 0, offsets=tokens - 10, segments=tokens // tokens)
       >>> spans = corrupt_spans(
@@ -103,11 +148,11 @@ def corrupt_spans(
         )
     draws = ops.uniform_bits(rng, epochs, example_ids, offsets)[..., 0]
     allowed = allowed & (segments > 0)
-    wanted = choose_spans(draws, offsets, allowed, segments, rate=float(rate), mean_span=float(mean_span))
+    chosen = choose_spans(draws, offsets, allowed, segments, rate=float(rate), mean_span=float(mean_span))
     width = tokens.shape[1] if target_length is None else target_length
     is_last = (segments > 0) & (segments != _shifted(segments, -1))
     closes = is_last if end_id is not None else jnp.zeros_like(is_last)
-    hidden, starts, sentinel, dropped = _limited(wanted, segments, closes, sentinels, width)
+    hidden, starts, sentinel, dropped = _limit_spans(chosen, segments, closes, sentinels, width)
     shown = (segments > 0) & (~hidden | starts)
     seen = jnp.where(starts, sentinel, tokens)
     out, out_segments = _packed(shown, (seen, segments), tokens.shape[1])
@@ -126,21 +171,21 @@ def corrupt_spans(
     )
 
 
-def _limited(
-    wanted: Array, segments: Array, closes: Array, sentinels: Array, width: int
+def _limit_spans(
+    chosen: Array, segments: Array, closes: Array, sentinels: Array, width: int
 ) -> tuple[Array, Array, Array, Array]:
-    """The spans that have a sentinel and room, their starts, their sentinels, and how many have not."""
-    starts = wanted & ~(_shifted(wanted, 1) & (segments == _shifted(segments, 1)))
+    """The spans with a sentinel that fit, their starts, their sentinels, and how many others there are."""
+    starts = chosen & ~(_shifted(chosen, 1) & (segments == _shifted(segments, 1)))
     ranks = ops.segment_ranks(starts, segments)
     begun = jax.lax.cummax(jnp.where(starts, jnp.arange(segments.shape[1], dtype=jnp.int32)[None], 0), axis=1)
     rank = jnp.take_along_axis(ranks, begun, axis=1)
-    # A span has room if its last position has, with all that stands before it.
-    stops = jnp.cumsum(_slots(wanted, starts, closes), axis=1) - closes.astype(jnp.int32)
+    # A span fits if its last position does, after all targets before it.
+    stops = jnp.cumsum(_num_targets(chosen, starts, closes), axis=1) - closes.astype(jnp.int32)
     rows = jnp.arange(segments.shape[0])[:, None]
-    most = jnp.zeros_like(stops).at[rows, begun].max(jnp.where(wanted, stops, jnp.zeros_like(stops)))
+    most = jnp.zeros_like(stops).at[rows, begun].max(jnp.where(chosen, stops, jnp.zeros_like(stops)))
     fits = (rank < sentinels.size) & (jnp.take_along_axis(most, begun, axis=1) <= width)
     dropped = (starts & ~fits).sum(dtype=jnp.int32)
-    return wanted & fits, starts & fits, sentinels[rank.clip(0, sentinels.size - 1)], dropped
+    return chosen & fits, starts & fits, sentinels[rank.clip(0, sentinels.size - 1)], dropped
 
 
 def _targets(
@@ -153,9 +198,8 @@ def _targets(
     end_id: int | None,
     width: int,
 ) -> tuple[Array, Array, Array]:
-    """What the spans hide, each after its sentinel, the segments' ends after them, and how many ends are
-    lost."""
-    stop = jnp.cumsum(_slots(hidden, starts, closes), axis=1, dtype=jnp.int32)
+    """The targets, their segments, and how many end tokens did not fit."""
+    stop = jnp.cumsum(_num_targets(hidden, starts, closes), axis=1, dtype=jnp.int32)
     own = stop - 1 - closes.astype(jnp.int32)
     ends = jnp.full_like(tokens, 0 if end_id is None else end_id)
     placed = ((starts, own - 1, sentinel), (hidden, own, tokens), (closes, stop - 1, ends))
@@ -168,13 +212,13 @@ def _targets(
     return targets, target_segments, (closes & (stop > width)).sum(dtype=jnp.int32)
 
 
-def _slots(hidden: Array, starts: Array, closes: Array) -> Array:
-    """How many targets a position makes: its sentinel, itself, its segment's end."""
+def _num_targets(hidden: Array, starts: Array, closes: Array) -> Array:
+    """How many targets a position adds: its sentinel, itself, its segment's end."""
     return hidden.astype(jnp.int32) + starts.astype(jnp.int32) + closes.astype(jnp.int32)
 
 
 def _packed(mask: Array, values: tuple[Array, ...], width: int) -> tuple[Array, ...]:
-    """The values where `mask` is True, side by side at the beginning of their rows."""
+    """The values where `mask` is True, moved to the beginning of their rows."""
     columns = jnp.where(mask, jnp.cumsum(mask, axis=1, dtype=jnp.int32) - 1, width)
     rows = jnp.arange(mask.shape[0])[:, None]
     return tuple(

@@ -1,7 +1,7 @@
-"""Characters whose bytes are the bytes of several tokens: their classes, from the ids of a row.
+"""Classes of characters that are divided among several tokens, from the ids of a row.
 
-A tokenizer of bytes, and one that falls back to them, spells one character in up to four tokens. What class
-it is of is known where its last byte stands, and needed where its first one does.
+A byte tokenizer, or one that falls back to bytes, writes one character as up to four tokens. Its class is
+known at its last byte, and needed at its first one.
 """
 
 from typing import Any, NamedTuple
@@ -11,18 +11,22 @@ import numpy as np
 from jaxlm import tokenizers
 from jaxlm.corruption._shares import array_module
 
-LONGEST = 4  # bytes of a character
-MIDDLE = 8  # the class of what neither begins nor ends a character
+MAX_CHARACTER_BYTES = 4  # bytes of a character
+INNER_BYTES = 8  # the class of bytes inside a character, neither its first nor its last
 
 
 class SplitCharacters(NamedTuple):
-    """By id, the part of a character that stands at a token's start, and at its end.
+    """For each id, the parts of characters at the start and at the end of its bytes.
 
-    `head_size`, `head_bits` `Int32[V]`: how many bytes at its start go on with a character, and what they add
-    to its code. `tail_missing`, `tail_bits` `Int32[V]`: how many bytes are missing of the character that it
-    ends in, and the code so far. `is_inner` `Bool[V]`: there is nothing else in it than bytes that go on.
-    `is_lead` `Bool[V]`: nothing else than a beginning. `firsts` `Int32[n]`, `classes` `UInt8[n]`: of
-    `tokenizers.class_runs`.
+    Attributes:
+      head_size: `Int32[V]` how many bytes at the start continue a character.
+      head_bits: `Int32[V]` the bits that they add to its code point.
+      tail_missing: `Int32[V]` how many bytes the last character still lacks.
+      tail_bits: `Int32[V]` the bits of its code point so far.
+      is_inner: `Bool[V]` whether all bytes continue a character.
+      is_lead: `Bool[V]` whether all bytes begin a character.
+      firsts: `Int32[...]` of `tokenizers.class_runs`.
+      classes: `UInt8[...]` of `tokenizers.class_runs`.
     """
 
     head_size: np.ndarray
@@ -36,13 +40,14 @@ class SplitCharacters(NamedTuple):
 
 
 def split_characters(pieces: dict[int, bytes], vocab_size: int) -> SplitCharacters | None:
-    """Returns the table of tokens that are not whole characters; None where there is none.
+    """Returns the parts of characters in a vocabulary's tokens; None if every token has whole characters.
 
     Args:
-      pieces: by id the bytes of tokens.
+      pieces: the bytes of tokens by id.
       vocab_size: V.
 
     Example:
+      >>> from jaxlm.corruption._split_characters import split_characters
       >>> table = split_characters({0: b"a", 1: b"\\xc3", 2: b"\\xa9 "}, 3)
       >>> table.tail_missing.tolist(), table.head_size.tolist(), table.is_lead.tolist()
       ([0, 1, 0], [0, 0, 1], [False, True, False])
@@ -58,26 +63,30 @@ def split_characters(pieces: dict[int, bytes], vocab_size: int) -> SplitCharacte
         flags[:, id_] = bool(piece) and len(head) == len(piece), bool(piece) and len(tail) == len(piece)
     if not (numbers[0].any() or numbers[2].any()):
         return None
-    return SplitCharacters(*numbers, *flags, *tokenizers.class_runs())
+    head_size, head_bits, tail_missing, tail_bits = numbers
+    is_inner, is_lead = flags
+    firsts, classes = tokenizers.class_runs()
+    return SplitCharacters(head_size, head_bits, tail_missing, tail_bits, is_inner, is_lead, firsts, classes)
 
 
 def join_split_characters(tokens: Any, first: Any, last: Any, table: SplitCharacters) -> tuple[Any, Any]:
-    """Returns the classes at the tokens' starts and ends, with those of characters that tokens share.
+    """Returns the classes at the tokens' starts and ends, including those of divided characters.
 
     Args:
       tokens: `Int[B L]` ids.
-      first, last: `UInt8[B L]` as the tables of ids say.
+      first: `UInt8[B L]` the class at each token's start, as far as the token alone shows it.
+      last: `UInt8[B L]` the class at its end.
       table: of the ids.
 
     Returns:
-      Both; JOINED where a token goes on with a character, MIDDLE where it ends within one.
+      Both classes; INNER_BYTES where a token starts or ends inside a character.
     """
     xp = array_module(tokens)
     head_size, head_bits, tail_missing, tail_bits, is_inner, is_lead = (
         xp.asarray(part)[tokens] for part in table[:6]
     )
     code, missing = xp.where(is_inner, 0, tail_bits), xp.where(is_inner, 0, tail_missing)
-    for _ in range(LONGEST - 1):
+    for _ in range(MAX_CHARACTER_BYTES - 1):
         before, lacking = _shifted(code, 1, xp), _shifted(missing, 1, xp)
         code = xp.where(is_inner, (before << (6 * head_size)) | head_bits, code)
         missing = xp.where(is_inner, xp.maximum(lacking - head_size, 0), missing)
@@ -85,30 +94,30 @@ def join_split_characters(tokens: Any, first: Any, last: Any, table: SplitCharac
     whole = (_shifted(code, 1, xp) << (6 * head_size)) | head_bits
     goes_on = (head_size > 0) & (lacking > 0)
     ends = goes_on & (lacking <= head_size)
-    places = xp.searchsorted(xp.asarray(table.firsts), whole, side="right") - 1
-    kind = xp.where(ends, xp.asarray(table.classes)[places], np.uint8(MIDDLE))
-    last = xp.where(missing > 0, np.uint8(MIDDLE), xp.where(is_inner, kind, last))
-    for _ in range(LONGEST - 1):
+    runs = xp.searchsorted(xp.asarray(table.firsts), whole, side="right") - 1
+    kind = xp.where(ends, xp.asarray(table.classes)[runs], np.uint8(INNER_BYTES))
+    last = xp.where(missing > 0, np.uint8(INNER_BYTES), xp.where(is_inner, kind, last))
+    for _ in range(MAX_CHARACTER_BYTES - 1):
         kind = xp.where(goes_on & ~ends, _shifted(kind, -1, xp), kind)
     first = xp.where(is_lead, _shifted(kind, -1, xp), first)
-    return xp.where(goes_on, np.uint8(MIDDLE), first), last
+    return xp.where(goes_on, np.uint8(INNER_BYTES), first), last
 
 
 def _shifted(values: Any, by: int, xp: Any) -> Any:
-    """Of each position the value before it (1) or behind it (-1), 0 where there is none."""
+    """For each position the value before it (`by` = 1) or after it (-1), 0 at the border."""
     nothing = xp.zeros_like(values[:, :1])
     parts = (nothing, values[:, :-1]) if by == 1 else (values[:, 1:], nothing)
     return xp.concatenate(parts, axis=1)
 
 
 def _head(piece: bytes) -> bytes:
-    size = next((place for place, byte in enumerate(piece) if byte & 0xC0 != 0x80), len(piece))
-    return piece[: min(size, LONGEST - 1)]
+    size = next((index for index, byte in enumerate(piece) if byte & 0xC0 != 0x80), len(piece))
+    return piece[: min(size, MAX_CHARACTER_BYTES - 1)]
 
 
 def _tail(piece: bytes) -> bytes:
-    """The bytes at the end that begin a character and do not end it."""
-    for size in range(1, min(LONGEST, len(piece) + 1)):
+    """The bytes at the end that begin a character without completing it."""
+    for size in range(1, min(MAX_CHARACTER_BYTES, len(piece) + 1)):
         byte = piece[-size]
         if byte & 0xC0 == 0xC0:
             return piece[-size:] if size < _length(byte) else b""

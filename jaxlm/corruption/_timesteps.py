@@ -1,4 +1,4 @@
-"""One corrupted fraction an example: a timestep drawn from a law, through a schedule."""
+"""The corrupted fraction of each example: a random timestep, mapped by a schedule."""
 
 from typing import Any
 
@@ -12,23 +12,24 @@ from jaxlm.corruption._shares import array_module, as_shares
 from jaxlm.typing import Array, Int, Key, UInt32
 
 _QUANTILES = 1 << 16
-# The domain of an example's draws: beside that of its positions, and independent of them.
+# The domain of draws for examples, which makes them independent of the draws for positions.
 _EXAMPLES = 1
 
 
 def fraction_table(config: NoiseConfig) -> np.ndarray | None:
-    """Returns the 65,536 quantiles of the fraction that an example is corrupted by, in units of 2^-32.
+    """Returns the 65,536 quantiles of the fraction of an example that is corrupted, in units of 2^-32.
 
-    A uniform 16-bit number is an index into it, which makes a draw an integer's business, the same on host
-    and device.
+    A uniform 16-bit number is an index into the table, so that a draw uses integers only and is the same on
+    host and device.
 
     Args:
-      config: schedule, direction of time and law of the timesteps.
+      config: the schedule, the direction of time and the distribution of the timesteps.
 
     Returns:
       `UInt32[65536]`, in the order of the timesteps; None for a constant schedule.
 
     Example:
+      >>> from jaxlm.corruption import NoiseConfig, fraction_table
       >>> table = fraction_table(NoiseConfig(schedule="cosine"))
       >>> round(float(table.mean() / 2**32), 3)
       0.359
@@ -44,19 +45,20 @@ def fraction_table(config: NoiseConfig) -> np.ndarray | None:
 def draw_fractions(
     rng: Key[Array, ""], table: np.ndarray, *, epochs: Int[Array, " B"], example_ids: Int[Array, "B L"]
 ) -> UInt32[Array, "B L"]:
-    """Returns for each position the fraction that its example is corrupted by, in units of 2^-32.
+    """Returns for each position the fraction of its example that is corrupted, in units of 2^-32.
 
-    A function of (rng, epoch, example id), in a domain of its own: the key that `corrupt` takes serves both.
+    It is a function of (rng, epoch, example id), independent of the draws of `corrupt` with the same key.
 
     Args:
       rng: the key that `corrupt` is given.
       table: `UInt32[65536]`, of `fraction_table`.
-      epochs: `Int[B]`, the epoch that each row is of.
+      epochs: `Int[B]`, the epoch of each row.
       example_ids: `Int[B L]`, the example that each position belongs to.
 
     Example:
       >>> import jax
       >>> import jax.numpy as jnp
+      >>> from jaxlm.corruption import NoiseConfig, draw_fractions, fraction_table
       >>> table = fraction_table(NoiseConfig(schedule="linear", timesteps="uniform"))
       >>> ids = jnp.array([[3, 3, 8]])
       >>> drawn = draw_fractions(jax.random.key(0), table, epochs=jnp.array([0]), example_ids=ids)
@@ -67,9 +69,17 @@ def draw_fractions(
 
 
 def fractions_of_words(words: Any, table: np.ndarray, epochs: Any, example_ids: Any) -> Any:
-    """Returns what `draw_fractions` does for the key of these words, on the host for NumPy arrays.
+    """Returns the same as `draw_fractions`, for the words of its key; for NumPy arrays on the host.
+
+    Args:
+      words: `UInt32[2]` of the key, `ops.key_words`.
+      table: `UInt32[65536]`, of `fraction_table`.
+      epochs: `Int[B]`.
+      example_ids: `Int[B L]`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption._timesteps import fractions_of_words
       >>> ids = np.array([[3, 3]])
       >>> fractions_of_words(np.zeros(2, np.uint32), np.full(65536, 7, np.uint32), ids[:, 0], ids).tolist()
       [[7, 7]]

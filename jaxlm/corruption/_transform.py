@@ -1,4 +1,4 @@
-"""Corruption as a stage of the host's input pipeline, with the draws that the device would make."""
+"""Corruption as a stage of the host's input pipeline, with the same draws as on the device."""
 
 from typing import Any
 
@@ -16,22 +16,19 @@ from jaxlm.corruption._units import unit_starts
 
 
 class CorruptBatch(transforms.Map):
-    """A grain transform, batch in, (batch, `Corrupted`) out: on the host what `corrupt_batch` is on the
-    device.
+    """A grain transform from a batch to (batch, `Corrupted`): `corrupt_batch` on the host.
 
-    The same key gives the same batches bit for bit, so a run may move the stage from one to the other. NumPy
-    only: no device is touched after the construction, and it pickles, so grain's worker processes can run
-    it.
-
-    Args:
-      rng: the run's PRNG key for its noise.
-      noise: what `make_noise` returned.
+    The same key gives the same batches bit for bit as on the device, so that a run may move the stage. It
+    uses NumPy only: no device is touched after the construction. It can be pickled, so that grain's worker
+    processes can run it.
 
     Example:
-      >>> import grain
       >>> from typing import NamedTuple
+      >>> import grain
+      >>> import jax
+      >>> import numpy as np
       >>> from jaxlm import tokenizers
-      >>> from jaxlm.corruption import NoiseConfig, make_noise
+      >>> from jaxlm.corruption import CorruptBatch, NoiseConfig, make_noise
       >>> class Batch(NamedTuple):
       ...     tokens: np.ndarray
       ...     segments: np.ndarray
@@ -49,18 +46,21 @@ class CorruptBatch(transforms.Map):
     """
 
     def __init__(self, rng: jax.Array, noise: Noise):
+        """Makes the stage.
+
+        Args:
+          rng: the run's PRNG key for its noise.
+          noise: what `make_noise` returned.
+        """
         self.words = np.asarray(ops.key_words(rng))
         self.noise = noise
 
     def map(self, element: Any) -> tuple[Any, Corrupted]:
-        """Returns the batch as it came, with its corruption.
+        """Returns the unchanged batch and its corruption.
 
         Args:
           element: a record of NumPy arrays with the fields `tokens`, `segments`, `example_ids`, `offsets`
             `Int[B L]` and `epochs` `Int[B]`.
-
-        Example:
-          See the class.
         """
         noise, tokens, segments = self.noise, element.tokens, element.segments
         words = ops.position_bits(self.words, element.epochs, element.example_ids, element.offsets, xp=np)
@@ -76,11 +76,12 @@ class CorruptBatch(transforms.Map):
         )
         seen = np.where(chosen, noise.replacement(words[..., 1], tokens), tokens)
         fractions = np.where(segments > 0, fractions, np.float32(0))
-        return element, Corrupted(tokens=seen, targets=tokens, loss_mask=chosen, fractions=fractions)
+        corrupted = Corrupted(seen, tokens, chosen, fractions)  # pyright: ignore[reportArgumentType]  # of NumPy
+        return element, corrupted
 
     def _rate(self, element: Any) -> tuple[float | np.ndarray, np.ndarray]:
         if self.noise.fraction_table is None:
-            rate = float(self.noise.config.rate)
+            rate = float(self.noise.config.required_rate())
             return rate, np.full(element.tokens.shape, rate, np.float32)
         table = self.noise.fraction_table
         shares = fractions_of_words(self.words, table, element.epochs, element.example_ids)

@@ -1,4 +1,4 @@
-"""Substitution as evolution would have it: rows of probabilities from BLOSUM62's odds."""
+"""Probabilities of substituting residues as evolution does, from BLOSUM62's odds."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -15,15 +15,15 @@ def blosum62_transitions(
     keep_diagonal: bool = False,
     background: Literal["standard", "uniform"] = "standard",
 ) -> np.ndarray:
-    """Returns the probability of each residue to be put in the place of each, as related proteins have it.
+    """Returns the probability that residue i is substituted by residue j, as in related proteins.
 
-    T_ij ~ 2^(S_ij / (2 temperature)) p_j, S being BLOSUM62's scores in half-bits and p the background's
-    frequencies; rows sum to 1. T is not reversible with respect to the background: the published scores are
-    rounded, and rows are normalised apart.
+    T_ij ~ 2^(S_ij / (2 temperature)) p_j, where S are BLOSUM62's scores in half-bits and p the frequencies of
+    the background; rows sum to 1. T is not reversible with respect to the background, because the published
+    scores are rounded and each row is normalised separately.
 
     Args:
       temperature: above 1 flattens the odds towards the background, below 1 sharpens them.
-      keep_diagonal: whether a residue may stay; if not, T_ii = 0, and what is substituted always changes.
+      keep_diagonal: whether a residue may become itself; if not, T_ii = 0.
       background: "standard", the frequencies of residues in proteins, or "uniform".
 
     Returns:
@@ -33,14 +33,15 @@ def blosum62_transitions(
       ValueError: if the temperature is not positive.
 
     Example:
-      >>> rows, place = blosum62_transitions(), BLOSUM62_ORDER.index
-      >>> round(float(rows[place("I"), place("V")]), 6), round(float(rows[place("W"), place("F")]), 6)
+      >>> from jaxlm.corruption import BLOSUM62_ORDER, blosum62_transitions
+      >>> rows, index = blosum62_transitions(), BLOSUM62_ORDER.index
+      >>> round(float(rows[index("I"), index("V")]), 6), round(float(rows[index("W"), index("F")]), 6)
       (0.249973, 0.114776)
     """
     if not temperature > 0:
         raise ValueError(f"a temperature is positive: got {temperature}")
     frequencies = BACKGROUND if background == "standard" else np.ones(len(BLOSUM62_ORDER))
-    # The largest score of a row as the unit, so that a low temperature does not overflow.
+    # The largest score of a row is subtracted, so that a low temperature does not overflow.
     scores = BLOSUM62.astype(np.float64)
     if not keep_diagonal:
         scores = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
@@ -56,15 +57,15 @@ def vocabulary_transitions(
     keep_diagonal: bool = False,
     background: Literal["standard", "uniform"] = "standard",
 ) -> np.ndarray:
-    """Returns `blosum62_transitions` on a vocabulary's ids: the identity but for canonical residues.
+    """Returns `blosum62_transitions` for the ids of a vocabulary; other ids than canonical residues stay.
 
-    Rows are restricted to the residues that the vocabulary has, and normalised again. A residue that is the
-    only one stays itself.
+    Rows are restricted to the residues of the vocabulary and normalised again. If the vocabulary has only one
+    residue, it stays.
 
     Args:
-      vocabulary: a tokenizer, or letter to id.
+      vocabulary: a tokenizer, or a mapping of letters to ids.
       vocab_size: V; None: one more than the highest id.
-      temperature: as for `blosum62_transitions`, like the rest.
+      temperature: as for `blosum62_transitions`, like the other options.
       keep_diagonal: whether a residue may stay.
       background: "standard" or "uniform".
 
@@ -75,22 +76,26 @@ def vocabulary_transitions(
       ValueError: if an id is not below `vocab_size`.
 
     Example:
+      >>> from jaxlm.corruption import vocabulary_transitions
       >>> rows = vocabulary_transitions({"A": 1, "G": 2, "W": 3}, 5)
       >>> rows[[0, 4], [0, 4]].tolist(), rows[1].round(3).tolist()
       ([1.0, 1.0], [0.0, 0.0, 0.949, 0.051, 0.0])
     """
-    find = vocabulary.get if isinstance(vocabulary, Mapping) else vocabulary.id
-    known = [(place, find(letter)) for place, letter in enumerate(BLOSUM62_ORDER) if find(letter) is not None]
-    places, ids = ([pair[side] for pair in known] for side in (0, 1))
-    if vocab_size is None:
-        highest = max(vocabulary.values()) + 1 if isinstance(vocabulary, Mapping) else vocabulary.vocab_size
-    size = highest if vocab_size is None else vocab_size
+    if isinstance(vocabulary, Mapping):
+        matches, own_size = (
+            list(map(vocabulary.get, BLOSUM62_ORDER)),
+            max(vocabulary.values(), default=-1) + 1,
+        )
+    else:
+        matches, own_size = list(map(vocabulary.id, BLOSUM62_ORDER)), vocabulary.vocab_size
+    known = [(residue, id_) for residue, id_ in enumerate(matches) if id_ is not None]
+    residues, ids = [residue for residue, _ in known], [id_ for _, id_ in known]
+    size = own_size if vocab_size is None else vocab_size
     if any(id_ >= size for id_ in ids):
         raise ValueError(f"a vocabulary's ids are below vocab_size={size}: got {max(ids)}")
     rows = np.eye(size)
-    own = blosum62_transitions(temperature=temperature, keep_diagonal=keep_diagonal, background=background)[
-        np.ix_(places, places)
-    ]
+    whole = blosum62_transitions(temperature=temperature, keep_diagonal=keep_diagonal, background=background)
+    own = whole[np.ix_(residues, residues)]
     if len(ids) > 1 or keep_diagonal:
         rows[np.ix_(ids, ids)] = own / own.sum(1, keepdims=True)
     return rows

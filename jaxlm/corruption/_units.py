@@ -1,4 +1,4 @@
-"""What is chosen whole: words of text, instructions of a trace."""
+"""Units that are chosen as a whole: words of a text, or instructions of a trace."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from jaxlm import tokenizers
 from jaxlm.corruption._noise_config import NoiseUnit
 from jaxlm.corruption._shares import array_module
 from jaxlm.corruption._split_characters import (
-    MIDDLE,
+    INNER_BYTES,
     SplitCharacters,
     join_split_characters,
     split_characters,
@@ -18,24 +18,29 @@ from jaxlm.corruption._split_characters import (
 from jaxlm.errors import ConfigError
 from jaxlm.tokenizers import CharacterClass
 
-# How a tokenizer shows bytes that are no UTF-8 on their own: parts of letters.
+# The form in which a tokenizer shows bytes that are not UTF-8 on their own, such as parts of letters.
 _BYTES = re.compile(r"\\x([89a-f][0-9a-f])")
 _CONTINUATION = "…"
-# Runs of marks are looked through up to this many tokens.
+# Doubling steps: runs of combining marks up to 31 tokens are looked through.
 _MARKS = (1, 2, 4, 8, 16)
 
 
 class UnitBoundaries(NamedTuple):
-    """Where units begin, by the ids of a position and of the one before it.
+    """Where units begin, as a function of the ids of a position and of the position before it.
 
-    A unit begins at an id that `opens`, at one that begins with a grapheme, and where the class that an id
-    begins with (`first`) is not the one that the id before it ends with (`last`); a mark (JOINED) belongs to
-    what is before it.
+    A unit begins at an id that `opens`, at an id that begins with a grapheme, and where the class at the
+    start of an id (`first`) differs from that at the end of the id before (`last`). A combining mark (JOINED)
+    belongs to the character before it.
 
-    `opens` `Bool[V]`; `first`, `last` `UInt8[V]` of `tokenizers.CharacterClass`; `split`: the parts of
-    characters that tokens share, None where every token is of whole ones.
+    Attributes:
+      opens: `Bool[V]` whether an id begins a unit in any case.
+      first: `UInt8[V]` the `tokenizers.CharacterClass` at an id's start.
+      last: `UInt8[V]` the `tokenizers.CharacterClass` at an id's end.
+      split: the parts of characters that are divided among tokens; None if there are none.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import UnitBoundaries
       >>> UnitBoundaries(np.array([True, False]), np.zeros(2, np.uint8), np.zeros(2, np.uint8)).opens.tolist()
       [True, False]
     """
@@ -47,24 +52,27 @@ class UnitBoundaries(NamedTuple):
 
 
 def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int) -> UnitBoundaries | None:
-    """Returns where the units of a tokenizer's ids begin; None where every token is a unit.
+    """Returns where units begin for a tokenizer's ids; None if every token is a unit.
 
-    A word of text is a run of letters, of digits, of white space or of other signs, as GPT-2's pattern takes
-    text apart; the space before it is of the word where one piece holds both, else a unit of its own.
-    WordPiece marks what continues a word (`##`), an instruction trace what continues an operand (`…`); there
-    the marks decide. Scripts without spaces have words of their own: of Han, Hiragana, Thai, Lao, Khmer,
-    Myanmar and their like each grapheme, of Katakana each run; a token that holds several is not divided.
-    Instructions end with [NEXT]. Specials are units of their own.
+    A word is a run of letters, of digits, of white space or of other signs, as in GPT-2's pattern. A space
+    before a word belongs to it if one token holds both, else it is a unit of its own. WordPiece marks tokens
+    that continue a word (`##`), and instruction traces mark those that continue an operand (`…`); there the
+    marks decide. In scripts without spaces (Han, Hiragana, Thai, Lao, Khmer, Myanmar and others) each
+    grapheme is a word, in Katakana each run; a token with several of them is not divided. Instructions end
+    with [NEXT]. Special tokens are units of their own.
 
     Args:
       unit: "token", "word" or "instruction".
-      tokenizer: its tokens.
+      tokenizer: of the tokens.
       vocab_size: V, at least the tokenizer's.
 
     Raises:
       ConfigError: if the tokenizer has no such units.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.corruption import make_units, unit_starts
       >>> units = make_units("word", tokenizers.bytes_tokenizer(), 260)
       >>> unit_starts(np.frombuffer(b"to be", np.uint8)[None], units).astype(int).tolist()
       [[1, 0, 1, 1, 0]]
@@ -88,9 +96,11 @@ def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int
 
 
 def unit_starts(tokens: Any, units: UnitBoundaries | None) -> Any:
-    """Returns `Bool[B L]`, True where a unit begins within a row; None where every token is a unit.
+    """Returns `Bool[B L]`, True where a unit begins in a row; None if every token is a unit.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.corruption import UnitBoundaries, unit_starts
       >>> units = UnitBoundaries(np.zeros(3, bool), np.zeros(3, np.uint8), np.array([0, 0, 1], np.uint8))
       >>> unit_starts(np.array([[0, 2, 1, 1]]), units).tolist()
       [[True, False, True, False]]
@@ -106,20 +116,20 @@ def unit_starts(tokens: Any, units: UnitBoundaries | None) -> Any:
 
 
 def _begins(first: Any, before: Any) -> Any:
-    """Whether a unit begins with a class behind another one."""
-    joined = (first == MIDDLE) | ((first == CharacterClass.JOINED) & ~_is_blank(before))
+    """Whether a unit begins at a class that follows the class `before`."""
+    joined = (first == INNER_BYTES) | ((first == CharacterClass.JOINED) & ~_is_blank(before))
     return ~joined & ((first != before) | (first == CharacterClass.GRAPHEME))
 
 
 def _through_marks(last: Any, xp: Any) -> Any:
-    """The class that a token ends with; of marks that of what they stand on, a letter's if that is blank."""
-    is_mark = (last == CharacterClass.JOINED) | (last == MIDDLE)
-    found = last
+    """The class at a token's end; for marks that of the character before them, LETTER if that is blank."""
+    is_mark = (last == CharacterClass.JOINED) | (last == INNER_BYTES)
+    kind = last
     for size in _MARKS:
-        before = xp.concatenate([found[:, :size], found[:, :-size]], axis=1)[:, : last.shape[1]]
-        found = xp.where((found == CharacterClass.JOINED) | (found == MIDDLE), before, found)
-    none = (found == CharacterClass.JOINED) | (found == MIDDLE) | _is_blank(found)
-    return xp.where(is_mark & none, np.uint8(CharacterClass.LETTER), found)
+        before = xp.concatenate([kind[:, :size], kind[:, :-size]], axis=1)[:, : last.shape[1]]
+        kind = xp.where((kind == CharacterClass.JOINED) | (kind == INNER_BYTES), before, kind)
+    is_unknown = (kind == CharacterClass.JOINED) | (kind == INNER_BYTES) | _is_blank(kind)
+    return xp.where(is_mark & is_unknown, np.uint8(CharacterClass.LETTER), kind)
 
 
 def _is_blank(kind: Any) -> Any:
@@ -144,15 +154,15 @@ def _continuation_mark(tokenizer: tokenizers.Tokenizer) -> str | None:
 
 
 def _classes(token: str) -> tuple[bool, int, int]:
-    """Whether a token opens a word by its space, and the classes of its ends."""
-    # A byte of a character that is not whole is a letter's, until its others say what it is.
+    """Whether a token begins a word by its leading space, and the classes at its start and end."""
+    # A part of a character counts as a letter until its other bytes are known.
     text = _BYTES.sub("é", token.replace("▁", " "))
     opens = text[:1].isspace() and not text.isspace()
     return opens, tokenizers.character_class(text.lstrip()[:1] or text[:1]), _last_class(text)
 
 
 def _marked_classes(token: str, mark: str) -> tuple[bool, int, int]:
-    """The same where marks decide, but for scripts without spaces: all else is one class."""
+    """The same for tokenizers with marks: characters of scripts with spaces are all of one class."""
     text = token.removeprefix(mark)
     first, last = (
         kind if kind >= CharacterClass.GRAPHEME else CharacterClass.LETTER
@@ -162,7 +172,7 @@ def _marked_classes(token: str, mark: str) -> tuple[bool, int, int]:
 
 
 def _last_class(text: str) -> int:
-    """The class of the last character that is no mark, or a mark's."""
+    """The class of the last character that is not a combining mark; JOINED if all are."""
     kinds = (tokenizers.character_class(character) for character in reversed(text))
     return next((kind for kind in kinds if kind != CharacterClass.JOINED), _only(text))
 
@@ -174,4 +184,4 @@ def _only(text: str) -> int:
 def _bytes(token: str) -> bytes:
     """The bytes of a token, from what is shown of them."""
     parts = _BYTES.split(token)
-    return b"".join(bytes.fromhex(part) if place % 2 else part.encode() for place, part in enumerate(parts))
+    return b"".join(bytes.fromhex(part) if index % 2 else part.encode() for index, part in enumerate(parts))

@@ -18,9 +18,9 @@ from jaxlm.decoding._logits import (
 )
 from jaxlm.decoding._loss_gradients import loss_gradients
 from jaxlm.decoding._next_token_model import NextTokenModel
-from jaxlm.decoding._next_token_output import NextTokenOutput, PerplexityTotal, readable
+from jaxlm.decoding._next_token_output import NextTokenOutput, PerplexityTotal, output_to_dicts
 from jaxlm.decoding._next_tokens import NextToken, NextTokens, next_tokens, stream_next_tokens
-from jaxlm.decoding._token_state import TokenState, initial, logp_next_batch
+from jaxlm.decoding._token_state import TokenState, initial_state, logp_next_batch
 from jaxlm.decoding._tree_cache import (
     CompactTree,
     TreeCache,
@@ -62,7 +62,7 @@ __all__ = [
     "free_slots",
     "generate",
     "ignored_rules",
-    "initial",
+    "initial_state",
     "keep_min_p",
     "keep_top_k",
     "keep_top_p",
@@ -70,8 +70,8 @@ __all__ = [
     "logp_next_batch",
     "loss_gradients",
     "next_tokens",
+    "output_to_dicts",
     "penalize_repetition",
-    "readable",
     "stream",
     "stream_next_tokens",
     "tree_log_probs",

@@ -1,11 +1,13 @@
-"""Beam search in one compiled loop, the beams of a prompt as branches of a tree in one row of the cache.
+"""Beam search in one compiled loop. The beams of a prompt are branches of a tree in one row of the cache.
 
-The prompt's keys and values are read and kept once. Each beam's new token is a node of the tree, in a slot
-of its own behind them, so that beams that are dropped, kept or forked move no memory. The search is
-transformers': candidates are the likeliest continuations of all beams, twice as many as beams (more where
-several ids end a text); those that end go to the results if they are among the first `W`, the others go on.
+The keys and values of a prompt are computed and stored once. The new token of each beam is a node of the tree
+in a slot of its own after the prompt, so that dropping, keeping or forking a beam moves no memory. The search
+is the one of transformers: the candidates are the likeliest continuations of all beams by one token, twice as
+many as beams (more if several ids end a text). A candidate that ends the text becomes a result if it is among
+the best `W`; the best `W` of the others are the next beams.
 
-Letters: `B` prompts, `W` beams, `C` candidates, `P` prompt, `T` room for new tokens, `V` vocabulary.
+Letters: `B` prompts, `W` beams, `C` candidates, `P` positions of a prompt, `U` the most new tokens, `V`
+vocabulary, `X` any of `W`, `C` and their sum.
 """
 
 import functools
@@ -18,23 +20,23 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm.decoding._cached_rows import context_width
-from jaxlm.decoding._token_rules import Rules, permitted, repeat_rules_for_beams
+from jaxlm.decoding._token_rules import TokenRules, apply_token_rules, repeat_rules_for_beams
 from jaxlm.decoding._tree_cache import TreeCache, extend_tree, tree_log_probs, tree_of_prompts
 from jaxlm.typing import Array, Bool, Float, Int
 
-# The score of what must not be chosen; finite, so that sums of it stay in order.
-NEVER = np.float32(-1e9)
+# The score of a candidate that must not be chosen: finite, so that sums with it can still be compared.
+IMPOSSIBLE = np.float32(-1e9)
 EARLY_STOPPING = (False, True, "never")
 
 
-class Found(NamedTuple):
+class BeamResults(NamedTuple):
     """The best continuation of each prompt.
 
     Attributes:
-      tokens: `Int[B T]`, the token that ended it included.
-      log_probs: `Float32[B T]` of each token, nats.
-      lengths: `Int[B]` how many there are.
-      scores: `Float32[B]` log-likelihood over length to the power of the length penalty.
+      tokens: `Int[B U]`, including the token that ended it.
+      log_probs: `Float32[B U]` of each token, nats.
+      lengths: `Int[B]` how many tokens a continuation has.
+      scores: `Float32[B]` `log-likelihood / length ** length_penalty`.
     """
 
     tokens: Array
@@ -44,12 +46,12 @@ class Found(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """Continuations side by side, `X` of a prompt: running beams, candidates or results.
+    """X continuations of each prompt: running beams, candidates or results.
 
     Attributes:
-      scores: `Float32[B X]`; of results divided by the length, of the others log-likelihoods.
-      tokens: `Int[B X T]`.
-      log_probs: `Float32[B X T]`.
+      scores: `Float32[B X]` log-likelihoods; those of results are divided by the power of their length.
+      tokens: `Int[B X U]`.
+      log_probs: `Float32[B X U]`.
       lengths: `Int[B X]`.
     """
 
@@ -59,10 +61,18 @@ class Paths(NamedTuple):
     lengths: Array
 
 
-class _Search(NamedTuple):
-    """Where a search stands: `ended` are the best results, `is_ended` which of them are none yet, `open`
-    which prompts go on, `tree` what has been read, and `nodes` the slots that the running beams' last tokens
-    follow."""
+class _SearchState(NamedTuple):
+    """The state of a search between two turns.
+
+    Attributes:
+      running: the W beams of each prompt.
+      ended: the W best results so far.
+      is_ended: True where `ended` holds a result, False where that place is still free.
+      open: which prompts are still searched.
+      improvable: which prompts may still get a better result.
+      tree: the tokens that the model has read.
+      nodes: the slot of the token before the last one of each beam.
+    """
 
     running: Paths
     ended: Paths
@@ -73,42 +83,44 @@ class _Search(NamedTuple):
     nodes: Int[Array, "B W"]
 
 
-class _Rules(NamedTuple):
+class _SearchRules(NamedTuple):
+    """The arguments of `search_beams` that stay the same in all turns."""
+
     limits: Array
     stops: Array
     length_penalty: Array
     early_stopping: Array
-    choice: Rules | None
+    choice: TokenRules | None
 
 
-@functools.partial(jax.jit, static_argnames=("model", "room", "num_beams"))
+@functools.partial(jax.jit, static_argnames=("model", "max_tokens", "num_beams"))
 def search_beams(
     model: nn.Module,
     params: Mapping[str, Any],
     tokens: Int[Array, "B P"],
     lengths: Int[Array, " B"],
     limits: Int[Array, " B"],
-    stops: Int[Array, " N"],
+    stops: Int[Array, " stops"],
     length_penalty: Float[Array, ""],
     early_stopping: Int[Array, ""],
-    choice: Rules | None = None,
+    choice: TokenRules | None = None,
     *,
-    room: int,
+    max_tokens: int,
     num_beams: int,
-) -> Found:
-    """Returns the best continuation of each prompt that a search with `num_beams` beams finds.
+) -> BeamResults:
+    """Returns the best continuation of each prompt that beam search finds.
 
     Args:
       model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokens: `Int[B P]` prompts, padded on the right.
-      lengths: `Int[B]`.
-      limits: `Int[B]` how many tokens a prompt may get, at most T.
+      lengths: `Int[B]` how many tokens of a row are real.
+      limits: `Int[B]` the most new tokens of each prompt, at most U.
       stops: `Int[...]` ids that end a continuation.
-      length_penalty: see `GenerationConfig`.
-      early_stopping: index in `EARLY_STOPPING` of what `GenerationConfig` has.
-      choice: what may not or must be chosen; a token that must is of log-probability 0 in the scores.
-      room: T.
+      length_penalty: `GenerationConfig.length_penalty`.
+      early_stopping: the index of `GenerationConfig.early_stopping` in `EARLY_STOPPING`.
+      choice: ids that may not or must be chosen; one that must be chosen adds 0 to a beam's score.
+      max_tokens: U.
       num_beams: W.
 
     References:
@@ -117,39 +129,41 @@ def search_beams(
         (section 7, length normalisation; the penalty here is the plain power).
     """
     width = context_width(model, tokens.shape[1])
-    rules = _Rules(limits, stops, length_penalty, early_stopping, choice)
-    tree = tree_of_prompts(model, params, tokens, lengths, num_slots=width + room * num_beams)
+    rules = _SearchRules(limits, stops, length_penalty, early_stopping, choice)
+    tree = tree_of_prompts(model, params, tokens, lengths, num_slots=width + max_tokens * num_beams)
     last = tree.depths.max(1)[:, None]
     log_probs = tree_log_probs(model, params, tree, last)
     log_probs = jnp.broadcast_to(log_probs, (tokens.shape[0], num_beams, log_probs.shape[2]))
-    search = _blank(tree, last, limits, room, num_beams)
+    search = _first_state(tree, last, limits, max_tokens, num_beams)
     search = _expand(search, log_probs, jnp.zeros((), jnp.int32), rules)
 
-    def turn(carry: tuple[Array, _Search]) -> tuple[Array, _Search]:
+    def turn(carry: tuple[Array, _SearchState]) -> tuple[Array, _SearchState]:
         step, search = carry
         log_probs, search = _read(model, params, search, step, width)
         return step + 1, _expand(search, log_probs, step + 1, rules)
 
-    def unfinished(carry: tuple[Array, _Search]) -> Array:
-        return (carry[0] + 1 < room) & carry[1].open.any()
+    def unfinished(carry: tuple[Array, _SearchState]) -> Array:
+        return (carry[0] + 1 < max_tokens) & carry[1].open.any()
 
     _, search = jax.lax.while_loop(unfinished, turn, (jnp.zeros((), jnp.int32), search))
     best = jax.tree.map(lambda array: array[:, 0], search.ended)
-    return Found(best.tokens, best.log_probs, best.lengths, best.scores)
+    return BeamResults(best.tokens, best.log_probs, best.lengths, best.scores)
 
 
-def _blank(tree, last, limits, room, num_beams) -> _Search:
-    """One running beam of each prompt, the others impossible: the first turn finds W different ones."""
+def _first_state(
+    tree: TreeCache, last: Int[Array, "B 1"], limits: Int[Array, " B"], max_tokens: int, num_beams: int
+) -> _SearchState:
+    """One possible beam of each prompt, so that the first turn finds W beams that differ."""
     shape = (limits.shape[0], num_beams)
 
     def paths(scores: Array) -> Paths:
-        ids = jnp.zeros((*shape, room), jnp.int32)
+        ids = jnp.zeros((*shape, max_tokens), jnp.int32)
         return Paths(scores, ids, jnp.zeros(ids.shape, jnp.float32), jnp.zeros(shape, jnp.int32))
 
-    first = jnp.where(jnp.arange(num_beams) == 0, np.float32(0), NEVER)
-    return _Search(
+    first = jnp.where(jnp.arange(num_beams) == 0, np.float32(0), IMPOSSIBLE)
+    return _SearchState(
         running=paths(jnp.broadcast_to(first[None], shape)),
-        ended=paths(jnp.full(shape, NEVER)),
+        ended=paths(jnp.full(shape, IMPOSSIBLE)),
         is_ended=jnp.zeros(shape, bool),
         open=limits > 0,
         improvable=jnp.ones(limits.shape, bool),
@@ -158,8 +172,10 @@ def _blank(tree, last, limits, room, num_beams) -> _Search:
     )
 
 
-def _read(model, params, search: _Search, step: Array, width: int) -> tuple[Array, _Search]:
-    """Reads the last token of every beam, each into its own slot behind the prompt."""
+def _read(
+    model: nn.Module, params: Mapping[str, Any], search: _SearchState, step: Array, width: int
+) -> tuple[Array, _SearchState]:
+    """Reads the last token of every beam into a slot of its own after the prompt; returns log-probs too."""
     shape = search.running.scores.shape
     own = jnp.broadcast_to(width + step * shape[1] + jnp.arange(shape[1], dtype=jnp.int32)[None], shape)
     tokens = jax.lax.dynamic_index_in_dim(search.running.tokens, step, axis=2, keepdims=False)
@@ -167,15 +183,17 @@ def _read(model, params, search: _Search, step: Array, width: int) -> tuple[Arra
     return tree_log_probs(model, params, tree, own), search._replace(tree=tree, nodes=own)
 
 
-def _expand(search: _Search, log_probs: Array, step: Array, rules: _Rules) -> _Search:
-    """Continues the running beams by their likeliest tokens: some end, W others run on."""
+def _expand(search: _SearchState, log_probs: Array, step: Array, rules: _SearchRules) -> _SearchState:
+    """Continues the running beams by their likeliest tokens: some end, and the best W others go on."""
     num_beams = search.running.scores.shape[1]
     candidates, parents = _candidates(search.running, log_probs, step, rules)
     last = jax.lax.dynamic_index_in_dim(candidates.tokens, step, axis=2, keepdims=False)
     hits = jnp.isin(last, rules.stops) | (step + 1 >= rules.limits)[:, None]
     ended, is_ended = _with_ended(search, candidates, hits, num_beams, rules)
-    scores, order = jax.lax.top_k(jnp.where(hits, candidates.scores + NEVER, candidates.scores), num_beams)
-    running = _taken(candidates, order)._replace(scores=scores)
+    scores, order = jax.lax.top_k(
+        jnp.where(hits, candidates.scores + IMPOSSIBLE, candidates.scores), num_beams
+    )
+    running = _take_paths(candidates, order)._replace(scores=scores)
     parents = jnp.take_along_axis(parents, order, axis=1)
     improvable = search.improvable & _may_improve(running, ended, is_ended, step, rules)
     full = is_ended.all(1) & (rules.early_stopping == EARLY_STOPPING.index(True))
@@ -185,11 +203,11 @@ def _expand(search: _Search, log_probs: Array, step: Array, rules: _Rules) -> _S
         is_ended=is_ended,
         open=search.open & improvable & ~full & ~hits.all(1),
         improvable=improvable,
-        nodes=_of_parents(search.nodes, parents),
+        nodes=_take_parents(search.nodes, parents),
     )
 
 
-def _candidates(running: Paths, log_probs: Array, step: Array, rules: _Rules) -> tuple[Paths, Array]:
+def _candidates(running: Paths, log_probs: Array, step: Array, rules: _SearchRules) -> tuple[Paths, Array]:
     """The C likeliest continuations of all running beams by one token, best first, and their parents."""
     num_rows, num_beams, vocab_size = log_probs.shape
     count = min(max(2, 1 + rules.stops.shape[0]) * num_beams, num_beams * vocab_size)
@@ -199,52 +217,55 @@ def _candidates(running: Paths, log_probs: Array, step: Array, rules: _Rules) ->
         steps, limits = jnp.full(flat.shape[:1], step), jnp.repeat(rules.limits, num_beams)
         tokens = running.tokens.reshape(flat.shape[0], -1)
         choice = repeat_rules_for_beams(rules.choice, num_beams)
-        scored = permitted(flat, choice, steps, limits, tokens).reshape(log_probs.shape)
+        scored = apply_token_rules(flat, choice, steps, limits, tokens).reshape(log_probs.shape)
     totals = (running.scores[:, :, None] + scored).reshape(num_rows, -1)
-    scores, places = jax.lax.top_k(totals, count)
-    parents, tokens = places // vocab_size, places % vocab_size
-    chosen = jnp.take_along_axis(log_probs.reshape(num_rows, -1), places, axis=1)
-    kept = _taken(running, parents)
+    scores, indices = jax.lax.top_k(totals, count)
+    parents, tokens = indices // vocab_size, indices % vocab_size
+    chosen = jnp.take_along_axis(log_probs.reshape(num_rows, -1), indices, axis=1)
+    extended = _take_paths(running, parents)
     return (
         Paths(
             scores,
-            jax.lax.dynamic_update_index_in_dim(kept.tokens, tokens.astype(jnp.int32), step, axis=2),
-            jax.lax.dynamic_update_index_in_dim(kept.log_probs, chosen, step, axis=2),
-            jnp.full_like(kept.lengths, 1) + step,
+            jax.lax.dynamic_update_index_in_dim(extended.tokens, tokens.astype(jnp.int32), step, axis=2),
+            jax.lax.dynamic_update_index_in_dim(extended.log_probs, chosen, step, axis=2),
+            jnp.full_like(extended.lengths, 1) + step,
         ),
         parents,
     )
 
 
-def _with_ended(search: _Search, candidates: Paths, hits, num_beams, rules) -> tuple[Paths, Array]:
-    """The W best of the results and of the candidates that just ended among the first W."""
+def _with_ended(
+    search: _SearchState, candidates: Paths, hits: Array, num_beams: int, rules: _SearchRules
+) -> tuple[Paths, Array]:
+    """The W best of the earlier results and of the candidates that ended now among the first W."""
     first = jnp.arange(hits.shape[1]) < num_beams
     joins = hits & first[None] & search.open[:, None]
     scores = candidates.scores / candidates.lengths.astype(jnp.float32) ** rules.length_penalty
-    news = candidates._replace(scores=jnp.where(joins, scores, 2 * NEVER))
+    news = candidates._replace(scores=jnp.where(joins, scores, 2 * IMPOSSIBLE))
     merged = jax.tree.map(lambda old, new: jnp.concatenate([old, new], axis=1), search.ended, news)
     _, order = jax.lax.top_k(merged.scores, num_beams)
     is_ended = jnp.take_along_axis(jnp.concatenate([search.is_ended, joins], axis=1), order, axis=1)
-    return _taken(merged, order), is_ended
+    return _take_paths(merged, order), is_ended
 
 
-def _may_improve(running: Paths, ended: Paths, is_ended: Array, step: Array, rules: _Rules) -> Array:
-    """Whether the best running beam, at its present length, may still be better than the worst result.
+def _may_improve(running: Paths, ended: Paths, is_ended: Array, step: Array, rules: _SearchRules) -> Array:
+    """Whether the best running beam may still become better than the worst result.
 
-    With "never" and a penalty that favours length, the length is the longest that it may reach.
+    Its log-likelihood is compared at its present length; with "never" and a penalty that favours long texts,
+    at the greatest length that it may reach.
     """
     present = (step + 1).astype(jnp.float32)
     longest = rules.limits.astype(jnp.float32)
     favours = (rules.length_penalty > 0) & (rules.early_stopping == EARLY_STOPPING.index("never"))
     length = jnp.where(favours, longest, present)
     possible = running.scores[:, 0] / length**rules.length_penalty
-    worst = jnp.where(is_ended, ended.scores.min(1, keepdims=True), NEVER)
+    worst = jnp.where(is_ended, ended.scores.min(1, keepdims=True), IMPOSSIBLE)
     return (possible[:, None] > worst).any(1)
 
 
-def _taken(paths: Paths, order: Int[Array, "B X"]) -> Paths:
-    return Paths(*(_of_parents(array, order) for array in paths))
+def _take_paths(paths: Paths, order: Int[Array, "B X"]) -> Paths:
+    return Paths(*(_take_parents(array, order) for array in paths))
 
 
-def _of_parents(array: Array, parents: Int[Array, "B X"]) -> Array:
+def _take_parents(array: Array, parents: Int[Array, "B X"]) -> Array:
     return jnp.take_along_axis(array, parents.reshape(*parents.shape, *(1,) * (array.ndim - 2)), axis=1)

@@ -1,8 +1,8 @@
-"""A causal LM and one cache that every context shares: next-token log-probs of many contexts in one call.
+"""A causal LM with one cache for all contexts: next-token log-probs of many contexts in one call.
 
-All contexts lie in one row of a tree cache: what two begin with is read and kept once, and a call reads the
-new tokens of all contexts asked for. What they are called, and which of them are remembered, is decided here;
-what has been read of them stays on the device.
+All contexts are in one row of a tree cache: a prefix that two contexts share is computed and stored once, and
+one call of the device reads the new tokens of all contexts that were asked for. The host keeps the names of
+the contexts and decides which of them are remembered; their keys and values stay on the device.
 """
 
 import functools
@@ -27,14 +27,14 @@ from jaxlm.typing import Array, Float, Int
 
 
 class Counters(NamedTuple):
-    """What a `CachedLM` has done.
+    """What a `CachedLM` has done so far.
 
     Attributes:
-      requests: distributions asked for.
-      hits: of these, found without the device.
-      calls: of the device.
-      batch_sizes: distributions computed in each of the last calls.
-      tokens_read: by the model, in all calls.
+      requests: how many distributions were asked for.
+      hits: how many of them were remembered, without a call of the device.
+      calls: how often the device was called.
+      batch_sizes: how many distributions each of the last 1024 calls computed.
+      tokens_read: how many tokens the model has read in all calls.
     """
 
     requests: int = 0
@@ -48,7 +48,10 @@ class CachedLM:
     """A causal LM that remembers, within bounds, what it has read. Threads may share it.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
       >>> from jaxlm import models
+      >>> from jaxlm.decoding import CachedLM
       >>> config = models.TransformerConfig(
       ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
       ... )
@@ -77,22 +80,22 @@ class CachedLM:
         Args:
           model: a causal LM.
           params: its parameters.
-          bos_id: what contexts begin with where none is given; None: nothing.
-          num_slots: how many tokens are remembered, at least the model's context; None: twice that.
-          max_batch: how many distributions one call computes at most.
+          bos_id: the token of the initial context, if no other is given; None: there is none.
+          num_slots: how many tokens the cache holds, at least the model's context; None: twice the context.
+          max_batch: the most distributions that one call computes.
           max_results: how many distributions are remembered.
 
         Raises:
           UsageError: if the model is not causal or a bound is too small.
         """
-        context = model.config.max_length
+        context = int(model.config.max_length)
         num_slots = 2 * context if num_slots is None else num_slots
         if has_encoder(model):
-            raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
+            raise UsageError("an encoder-decoder does not continue a text, it writes a new one; use generate")
         if not model.config.causal:
             raise UsageError("a masked LM has no next token; use a causal model")
         bounds = (num_slots, max_batch, max_results)
-        if not all(matches_type(one, int) for one in bounds) or num_slots < context or min(bounds) < 1:
+        if not all(matches_type(bound, int) for bound in bounds) or num_slots < context or min(bounds) < 1:
             raise UsageError(
                 f"the cache holds a context of {context} tokens, a batch and a result at least: "
                 f"got num_slots={num_slots}, max_batch={max_batch}, max_results={max_results}"
@@ -101,7 +104,7 @@ class CachedLM:
         self.max_batch, self.max_results = max_batch, max_results
         self.counters = Counters()
         self._root = Node(None, -1)
-        # Two locks, so that nobody waits for the device who only names a context.
+        # Two locks, so that a thread that only names a context does not wait for the device.
         self._device, self._names = threading.Lock(), threading.Lock()
         self._gatherer = RequestBatcher(self.log_probs)
         self._results: OrderedDict[Node, np.ndarray] = OrderedDict()
@@ -109,50 +112,60 @@ class CachedLM:
         self._tree: TreeCache | None = empty_tree(model, 1, num_slots)
 
     def __reduce__(self) -> tuple:
-        """What is pickled is the model, its parameters and the bounds; what has been read is read anew."""
-        bounds = {"num_slots": self._slots.num_slots}
-        bounds |= {name: getattr(self, name) for name in ("bos_id", "max_batch", "max_results")}
-        return functools.partial(CachedLM, **bounds), (self.model, self.params)
+        """Pickles the model, its parameters and the bounds; a copy begins with an empty cache."""
+        make = functools.partial(
+            CachedLM,
+            bos_id=self.bos_id,
+            num_slots=self._slots.num_slots,
+            max_batch=self.max_batch,
+            max_results=self.max_results,
+        )
+        return make, (self.model, self.params)
 
     def node(self, context: Sequence[int], after: Node | None = None) -> Node:
-        """Returns the node of a context, or of more tokens after a node."""
+        """Returns the node of a context.
+
+        Args:
+          context: ids.
+          after: the node that the ids follow; None: they begin the context.
+        """
         with self._names:
             return (self._root if after is None else after).descend(context)
 
     def log_probs(self, nodes: Sequence[Node]) -> list[np.ndarray]:
-        """Returns the float32 log-probs `[V]` of the token after each context, in nats; not to be written to.
+        """Returns the float32 log-probs `[V]` of the token after each context, in nats, as read-only arrays.
 
         Args:
           nodes: contexts of one token or more.
         """
         with self._device:
-            found = {node: self._results[node] for node in nodes if node in self._results}
-            missing = list(dict.fromkeys(node for node in nodes if node not in found))
+            results = {node: self._results[node] for node in nodes if node in self._results}
+            missing = list(dict.fromkeys(node for node in nodes if node not in results))
             old = self.counters
             self.counters = old._replace(
                 requests=old.requests + len(nodes), hits=old.hits + len(nodes) - len(missing)
             )
-            for some, computed in self._computed(missing):
-                # Each a copy of its own: a view would keep the padded rows for as long as it is remembered.
-                rows = [row.copy() for row in np.asarray(computed)[: len(some)]]
+            for batch, computed in self._computed(missing):
+                # Copies, because a view would keep the whole padded array in memory.
+                rows = [row.copy() for row in np.asarray(computed)[: len(batch)]]
                 for row in rows:
                     row.flags.writeable = False
-                found.update(zip(some, rows, strict=True))
-            self._remember(found)
-            return [found[node] for node in nodes]
+                results.update(zip(batch, rows, strict=True))
+            self._remember(results)
+            return [results[node] for node in nodes]
 
     def log_probs_batch(self, nodes: Sequence[Node]) -> jax.Array:
-        """Returns the same as `Float32[N V]` on the device, in the order of the nodes: none goes to the host.
+        """Returns the log-probs of contexts as one array `Float32[M V]`, which stays on the device.
 
-        Nothing is remembered but what has been read: asked again, it costs a call of the head.
+        The distributions are not remembered, only the keys and values: asking again costs a call of the head.
 
         Args:
-          nodes: N contexts of one token or more, one at least.
+          nodes: M contexts of one token or more, at least one context.
         """
         with self._device:
             unique = list(dict.fromkeys(nodes))
             self.counters = self.counters._replace(requests=self.counters.requests + len(nodes))
-            parts = [computed[: len(some)] for some, computed in self._computed(unique)]
+            parts = [computed[: len(batch)] for batch, computed in self._computed(unique)]
         rows = parts[0] if len(parts) == 1 else jnp.concatenate(parts)
         if len(unique) == len(nodes):
             return rows
@@ -160,23 +173,23 @@ class CachedLM:
         return rows[jnp.asarray([number[node] for node in nodes])]
 
     async def log_probs_async(self, node: Node) -> np.ndarray:
-        """Returns `log_probs` of one context; awaits under way at once share calls of the device."""
+        """Returns `log_probs` of one context; coroutines that wait at the same time share a call."""
         return await self._gatherer.log_probs(node)
 
     def _computed(self, nodes: list[Node]) -> Iterator[tuple[list[Node], jax.Array]]:
-        """Yields the nodes in portions, each with its log-probs and rows that fill up behind them."""
+        """Yields the nodes in batches, each with its log-probs; the array may have more rows than nodes."""
         while nodes:
-            count = self._slots.fitting(nodes[: self.max_batch])
-            some, nodes = nodes[:count], nodes[count:]
-            yield some, self._compute(some)
+            count = self._slots.count_fitting(nodes[: self.max_batch])
+            batch, nodes = nodes[:count], nodes[count:]
+            yield batch, self._compute(batch)
 
     def _compute(self, nodes: list[Node]) -> jax.Array:
-        """Reads what is new of these contexts, and returns the log-probs after them, some rows more."""
+        """Reads the new tokens of these contexts and returns the log-probs after them, padded with rows."""
         try:
             news = self._slots.claim(nodes)
             computed = jax.block_until_ready(self._read(news, nodes))
         except BaseException:
-            # Slots were given to nodes that may not have been read, and the tree was given away to the call.
+            # Nodes may have slots whose keys were not computed, and the call was donated the tree's memory.
             self._slots.clear()
             self._tree = None
             raise
@@ -191,18 +204,18 @@ class CachedLM:
     def _read(self, news: list[Node], nodes: list[Node]) -> jax.Array:
         if self._tree is None:
             self._tree = empty_tree(self.model, 1, self._slots.num_slots)
-        # The questions' number follows from the tokens': a program for every pair would be many.
+        # The size of `asked` follows from that of the new tokens, or every pair of sizes would be compiled.
         length = min(ops.coarse_bucket(max(len(news), len(nodes))), self._slots.num_slots)
-        wanted = np.zeros((1, min(length, self.max_batch)), np.int32)
-        wanted[0, : len(nodes)] = [node.slot for node in nodes]
+        asked = np.zeros((1, min(length, self.max_batch)), np.int32)
+        asked[0, : len(nodes)] = [node.slot for node in nodes]
         if not news:
-            return tree_log_probs(self.model, self.params, self._tree, jnp.asarray(wanted))[0]
-        arrays = (*_arrays(news, length, self._slots.num_slots), wanted)
+            return tree_log_probs(self.model, self.params, self._tree, jnp.asarray(asked))[0]
+        arrays = (*_arrays(news, length, self._slots.num_slots), asked)
         computed, self._tree = read_tree(self.model, self.params, self._tree, *map(jnp.asarray, arrays))
         return computed
 
-    def _remember(self, found: dict[Node, np.ndarray]) -> None:
-        for node, log_probs in found.items():
+    def _remember(self, results: dict[Node, np.ndarray]) -> None:
+        for node, log_probs in results.items():
             self._results[node] = log_probs
             self._results.move_to_end(node)
         while len(self._results) > self.max_results:
@@ -210,12 +223,12 @@ class CachedLM:
 
 
 def _arrays(news: list[Node], length: int, num_slots: int) -> tuple[np.ndarray, ...]:
-    """What `extend_tree` takes of new nodes: parents, tokens and slots, filled up to a length."""
+    """The parents, tokens and slots of new nodes as `extend_tree` takes them, padded to a length."""
     parents, tokens = np.full((1, length), ROOT, np.int32), np.zeros((1, length), np.int32)
     slots = np.full((1, length), num_slots, np.int32)
     for index, node in enumerate(news):
         tokens[0, index], slots[0, index] = node.token, node.slot
-        if node.parent.slot is not None:  # the root has none
+        if node.parent is not None and node.parent.slot is not None:  # the root has no slot
             parents[0, index] = node.parent.slot
     return parents, tokens, slots
 
@@ -228,18 +241,18 @@ def read_tree(
     parents: Int[Array, "1 L"],
     tokens: Int[Array, "1 L"],
     slots: Int[Array, "1 L"],
-    wanted: Int[Array, "1 R"],
-) -> tuple[Float[Array, "R V"], TreeCache]:
-    """Reads new nodes and returns the float32 log-probs after the wanted ones, and the tree, in one program.
+    asked: Int[Array, "1 M"],
+) -> tuple[Float[Array, "M V"], TreeCache]:
+    """Reads new nodes, and returns float32 log-probs after the nodes asked for and the tree, in one program.
 
     Args:
       model: a causal LM.
       params: its parameters.
       tree: of one row; its memory is used again.
-      parents: as `extend_tree` takes them.
-      tokens: `Int[1 L]`.
-      slots: `Int[1 L]`.
-      wanted: `Int[1 R]` slots of new nodes or old ones.
+      parents: `Int[1 L]` the parents' slots, -1 for none.
+      tokens: `Int[1 L]` the ids of the new nodes.
+      slots: `Int[1 L]` their slots.
+      asked: `Int[1 M]` slots of new or old nodes.
     """
     tree = extend_tree(model, params, tree, parents, tokens, slots)
-    return tree_log_probs(model, params, tree, wanted)[0], tree
+    return tree_log_probs(model, params, tree, asked)[0], tree

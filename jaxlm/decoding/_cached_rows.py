@@ -1,9 +1,9 @@
-"""What a model is asked while it writes: read a prompt, read one more token.
+"""Two steps of decoding with a cache: reading prompts, and reading one more token of every row.
 
-A causal model goes on from its prompt; an encoder-decoder's encoder reads it, once, and its decoder writes
-from its first token on. What follows is the same for both. A row's tokens stand in the slots of its cache in
-order, the token at offset i in slot i, so that a slot may be read from every offset from its own on. Letters:
-`B` rows, `P` prompt, `S` slots, `V` vocabulary.
+A causal model continues its prompt. The encoder of an encoder-decoder reads the prompt once, and its decoder
+writes a new text that begins with a token of its own. After that both are handled alike. The token at offset
+i of a row is in slot i of its cache, so a token may attend to the slots up to its own offset. Letters: `B`
+rows, `P` positions of a prompt, `L` positions that the head may read, `S` slots, `D` width, `V` vocabulary.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,12 @@ from jaxlm.typing import Array, Bool, Float, Int
 
 
 class CachedRows(NamedTuple):
-    """Rows that are being read: what the model keeps of them, and where the next token will stand.
+    """Rows of tokens that the model has read, and where the next token of each goes.
 
     Attributes:
-      cache: of S slots a row.
-      offsets: `Int[B]` how many tokens each row holds: the slot of the next one.
-      positions: `Int[B]`, of "instruction" positions `Int[B 2]`: what the model is told of the next token, up
-        to what the last token read changes.
+      cache: keys and values, S slots a row.
+      offsets: `Int[B]` how many tokens each row holds, which is also the slot of its next token.
+      positions: `Int[B]`, with "instruction" positions `Int[B 2]`: the position of each row's next token.
     """
 
     cache: models.Cache
@@ -33,12 +32,12 @@ class CachedRows(NamedTuple):
 
 
 def has_encoder(model: nn.Module) -> bool:
-    """Returns whether a model writes from a prompt, and not behind it: see `ModelKind.encoder`."""
+    """Returns whether a model is an encoder-decoder, which writes a new text instead of continuing one."""
     return isinstance(model, models.Seq2SeqLM)
 
 
 def writer_config(model: nn.Module) -> models.TransformerConfig:
-    """Returns the config of what writes: the model's, or its decoder's."""
+    """Returns the config of the part that writes: an encoder-decoder's decoder, else the whole model."""
     return models.decoder_config(model.config) if has_encoder(model) else model.config
 
 
@@ -46,18 +45,22 @@ def first_token(model: nn.Module) -> int:
     """Returns the id that an encoder-decoder's decoder reads first.
 
     Raises:
-      ConfigError: if its config does not say.
+      ConfigError: if the config has no `decoder.start_id`.
     """
     decoder = model.config.decoder
     if decoder is None or decoder.start_id is None:
-        raise ConfigError(
-            "a decoder begins with a token of its own: got decoder.start_id=None; set it in the config"
-        )
+        raise ConfigError("a decoder needs a first token: got decoder.start_id=None; set it in the config")
     return decoder.start_id
 
 
 def context_width(model: nn.Module, width: int) -> int:
-    """Returns how many slots what a model has read takes before it writes, of prompts of so many tokens."""
+    """Returns how many slots of a row are taken before a model writes.
+
+    Args:
+      model: a causal LM, or an encoder-decoder.
+      width: positions of the padded prompts. They take that many slots of a causal LM; an encoder-decoder's
+        decoder has read its first token only.
+    """
     return 1 if has_encoder(model) else width
 
 
@@ -74,14 +77,14 @@ def read_prompts(
       model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokens: `Int[B P]`, padded on the right.
-      lengths: `Int[B]` how many of a row are real; what follows is not kept. A row of length 0 gives logits
-        that mean nothing.
+      lengths: `Int[B]` how many tokens of a row are real; padding is not cached. The logits of a row of
+        length 0 are meaningless.
       num_slots: S, more than `context_width`; static.
     """
-    hidden, reading = read_hidden(model, params, tokens, lengths, num_slots)
+    hidden, cached = read_hidden(model, params, tokens, lengths, num_slots)
     rows = jnp.arange(tokens.shape[0], dtype=jnp.int32)
-    last = hidden[rows, jnp.maximum(reading.offsets - 1, 0)]
-    return model.apply({"params": params}, last, method="logits"), reading
+    last = hidden[rows, jnp.maximum(cached.offsets - 1, 0)]
+    return models.apply_head(model, params, last), cached
 
 
 def read_hidden(
@@ -91,45 +94,61 @@ def read_hidden(
     lengths: Int[Array, " B"],
     num_slots: int,
 ) -> tuple[Float[Array, "B L D"], CachedRows]:
-    """Returns what the head reads of each token of the prompts, and the rows; arguments as `read_prompts`.
+    """Returns the hidden vectors after each token that was read, and the rows to go on from.
 
-    L is `context_width`: of an encoder-decoder the vector is that of the decoder's first token.
+    Args:
+      model: a causal LM, whose L vectors are those of the prompt; or an encoder-decoder, with L = 1, the
+        vector of the decoder's first token.
+      params: its parameters.
+      tokens: `Int[B P]`, padded on the right.
+      lengths: `Int[B]` how many tokens of a row are real.
+      num_slots: S, more than `context_width`; static.
     """
     if not has_encoder(model):
-        return _read_first(model, params, models.Inputs(tokens=tokens), lengths, num_slots)
+        return _read_first(model, params, tokens, lengths, num_slots)
     segments = (jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] < lengths[:, None]).astype(jnp.int32)
     source = models.Inputs(tokens=tokens, segments=segments)
     first = jnp.full((tokens.shape[0], 1), first_token(model), jnp.int32)
-    inputs = models.Inputs(tokens=first, encoder=source)
-    return _read_first(model, params, inputs, jnp.ones_like(lengths), num_slots)
+    return _read_first(model, params, first, jnp.ones_like(lengths), num_slots, source)
 
 
 def _read_first(
     model: nn.Module,
     params: Mapping[str, Any],
-    inputs: models.Inputs,
+    tokens: Int[Array, "B L"],
     lengths: Int[Array, " B"],
     num_slots: int,
-) -> tuple[Float[Array, "B P D"], CachedRows]:
-    """Reads rows into an empty cache."""
-    tokens, num_rows = inputs.tokens, inputs.num_rows
+    encoder: models.Inputs | None = None,
+) -> tuple[Float[Array, "B L D"], CachedRows]:
+    """Reads rows into an empty cache; `encoder` is what an encoder-decoder's encoder reads."""
+    num_rows = tokens.shape[0]
     positions = prompt_positions(model.config, tokens)
-    output = model.apply(
-        {"params": params},
-        inputs._replace(positions=positions),
-        cache=models.empty_cache(writer_config(model), num_rows, num_slots),
-    )
+    inputs = models.Inputs(tokens=tokens, positions=positions, encoder=encoder)
+    empty = models.empty_cache(writer_config(model), num_rows, num_slots)
+    output = models.apply_model(model, params, inputs, cache=empty)
+    cache = written_cache(output)
     is_real = jnp.arange(num_slots, dtype=jnp.int32)[None] < lengths[:, None]
-    cache = output.cache._replace(positions=jnp.where(is_real, output.cache.positions, models.EMPTY_SLOT))
+    cache = cache._replace(positions=jnp.where(is_real, cache.positions, models.EMPTY_SLOT))
     rows, last = jnp.arange(num_rows, dtype=jnp.int32), jnp.maximum(lengths - 1, 0)
     following = next_positions(model.config, positions[rows, last], tokens[rows, last])
     return output.hidden, CachedRows(cache, lengths, following)
 
 
+def written_cache(output: models.Output) -> models.Cache:
+    """Returns the cache of a call that was given one.
+
+    Raises:
+      ValueError: if the call had no cache.
+    """
+    if output.cache is None:
+        raise ValueError("a model that is given a cache returns one: got None")
+    return output.cache
+
+
 def read_token(
     model: nn.Module,
     params: Mapping[str, Any],
-    reading: CachedRows,
+    cached: CachedRows,
     tokens: Int[Array, " B"],
     active: Bool[Array, " B"],
     *,
@@ -140,46 +159,59 @@ def read_token(
     Args:
       model: a causal LM, or an encoder-decoder.
       params: its parameters.
-      reading: the rows so far.
-      tokens: `Int[B]`.
-      active: `Bool[B]`, False = the row stays as it was, and its logits mean nothing.
-      vectors: `Float[B 1 D]` the tokens' embeddings, where the caller has looked them up.
+      cached: the rows so far.
+      tokens: `Int[B]` the token to read in each row.
+      active: `Bool[B]`, False = the row stays as it was, and its logits are meaningless.
+      vectors: `Float[B 1 D]` embeddings of the tokens, if the caller has looked them up.
     """
-    num_slots = reading.cache.num_slots
-    granted = jnp.arange(num_slots, dtype=jnp.int32)[None] <= reading.offsets[:, None]
+    num_slots = cached.cache.num_slots
+    visible = jnp.arange(num_slots, dtype=jnp.int32)[None] <= cached.offsets[:, None]
     inputs = models.Inputs(
         tokens=tokens[:, None] if vectors is None else None,
         embeddings=vectors,
-        positions=reading.positions[:, None],
-        attention_mask=granted[:, None, None],
+        positions=cached.positions[:, None],
+        attention_mask=visible[:, None, None],
     )
-    output = model.apply(
-        {"params": params},
-        inputs,
-        cache=reading.cache,
-        slots=jnp.where(active, reading.offsets, num_slots)[:, None],
-    )
-    logits = model.apply({"params": params}, output.hidden[:, 0], method="logits")
-    following = next_positions(model.config, reading.positions, tokens)
-    stays = active.reshape(-1, *(1,) * (following.ndim - 1))
+    slots = jnp.where(active, cached.offsets, num_slots)[:, None]
+    output = models.apply_model(model, params, inputs, cache=cached.cache, slots=slots)
+    logits = models.apply_head(model, params, output.hidden[:, 0])
+    following = next_positions(model.config, cached.positions, tokens)
+    moves = active.reshape(-1, *(1,) * (following.ndim - 1))
     return logits, CachedRows(
-        output.cache,
-        reading.offsets + active.astype(jnp.int32),
-        jnp.where(stays, following, reading.positions),
+        written_cache(output),
+        cached.offsets + active.astype(jnp.int32),
+        jnp.where(moves, following, cached.positions),
     )
+
+
+def instruction_end_id(config: models.TransformerConfig) -> int | None:
+    """Returns the id of the token that ends an instruction; None for positions of any other kind.
+
+    Raises:
+      ConfigError: if the positions are of instructions and `position.next_id` is not known.
+    """
+    if not isinstance(config.position, models.Instruction):
+        return None
+    if config.position.next_id is None:
+        raise ConfigError("instruction positions need position.next_id: got None; set it in the config")
+    return config.position.next_id
 
 
 def prompt_positions(
     config: models.TransformerConfig, tokens: Int[Array, "B P"]
 ) -> Int[Array, "B P"] | Int[Array, "B P 2"]:
-    """Returns what the model is told of where each token of a prompt stands.
+    """Returns the position of each token of a prompt, as the model is given it.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding._cached_rows import prompt_positions
       >>> prompt_positions(models.TransformerConfig(causal=True), jnp.array([[7, 8, 9]])).tolist()
       [[0, 1, 2]]
     """
-    if isinstance(config.position, models.Instruction):
-        return ops.instruction_positions(tokens, None, config.position.next_id)
+    end_id = instruction_end_id(config)
+    if end_id is not None:
+        return ops.instruction_positions(tokens, None, end_id)
     return jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
 
 
@@ -188,16 +220,25 @@ def next_positions(
     positions: Int[Array, " B"] | Int[Array, "B 2"],
     tokens: Int[Array, " B"],
 ) -> Int[Array, " B"] | Int[Array, "B 2"]:
-    """Returns where the token after each of these stands.
+    """Returns the position of the token after each of these.
+
+    Args:
+      config: of the model.
+      positions: `Int[B]`, with "instruction" positions `Int[B 2]`.
+      tokens: `Int[B]` the tokens at these positions.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding._cached_rows import next_positions
       >>> config = models.TransformerConfig(vocab_size=9, position=models.Instruction(next_id=5))
       >>> next_positions(config, jnp.array([[3, 1], [3, 1]]), jnp.array([7, 5])).tolist()
       [[3, 2], [4, 0]]
     """
-    if not isinstance(config.position, models.Instruction):
+    end_id = instruction_end_id(config)
+    if end_id is None:
         return positions + 1
-    ends = tokens == config.position.next_id
+    ends = tokens == end_id
     instruction, argument = positions[:, 0], positions[:, 1]
     following = [instruction + ends.astype(jnp.int32), jnp.where(ends, 0, argument + 1)]
     return jnp.stack(following, axis=-1).astype(positions.dtype)

@@ -1,29 +1,47 @@
-"""Calling the parts of a next-token model that are a user's own, and refusing what breaks their contracts.
+"""Calls of a next-token model's parts, which may be a user's own modules, with checks of their contracts.
 
 Letters: `B` texts, `L` positions, `M` asked positions, `D` width, `V` vocabulary.
 """
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxlm import models, ops
+from jaxlm.decoding._cached_rows import instruction_end_id
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 
+@runtime_checkable
+class TokenEmbedder(Protocol):
+    """An embedder that can return the vectors of single tokens, and reads them instead of tokens."""
+
+    def token_vectors(
+        self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B L D"]:
+        """Returns the vectors of single tokens.
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]` 0 at padding.
+        """
+        ...
+
+
 def check_part(name: str, part: Any) -> None:
-    """Refuses what cannot be called in the place of a module.
+    """Checks that a part of a next-token model can be called.
 
     Args:
       name: of the attribute.
-      part: what is given for it.
+      part: its value.
 
     Raises:
-      UsageError: naming both.
+      UsageError: if the part is not callable; the message names both.
 
     Example:
+      >>> from jaxlm.decoding._embedders import check_part
       >>> check_part("language_model_head", "gpt2")
       Traceback (most recent call last):
       jaxlm.errors.UsageError: a language_model_head is a module: got 'gpt2'; make one by ...
@@ -36,16 +54,16 @@ def check_part(name: str, part: Any) -> None:
 def word_vectors(
     embedder: nn.Module, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]
 ) -> Float[Array, "B L D"]:
-    """Returns the vectors that stand for tokens before anything looks at their neighbours.
+    """Returns the vectors of single tokens: the embedder's `token_vectors`.
 
-    They are the embedder's `token_vectors`, and what it returns where it has no such method.
+    Without such a method they are the vectors that the embedder returns for the texts.
 
     Args:
-      embedder: by the contract of `NextTokenModel`, bound.
+      embedder: an embedder as `NextTokenModel` describes it, bound.
       tokens: `Int[B L]` ids.
       segments: `Int[B L]` 0 at padding.
     """
-    if hasattr(embedder, "token_vectors"):
+    if isinstance(embedder, TokenEmbedder):
         return embedder.token_vectors(tokens, segments)
     return embed(embedder, tokens, None, segments, deterministic=True)
 
@@ -58,21 +76,21 @@ def embed(
     *,
     deterministic: bool,
 ) -> Float[Array, "B L D"]:
-    """Returns the embedder's vectors of tokens, or of what stands in the place of their `word_vectors`.
+    """Returns the embedder's vectors of texts.
 
     Args:
-      embedder: by the contract of `NextTokenModel`, bound.
+      embedder: an embedder as `NextTokenModel` describes it, bound.
       tokens: `Int[B L]` ids.
-      vectors: `Float[B L D]` in the place of `word_vectors(embedder, tokens, segments)`; None: those.
+      vectors: `Float[B L D]` to use instead of `word_vectors(embedder, tokens, segments)`; None: those.
       segments: `Int[B L]` 0 at padding.
       deterministic: no dropout.
 
     Raises:
-      UsageError: if the embedder returns no vector a token.
+      UsageError: if the embedder does not return one vector for each token.
     """
     inputs = models.Inputs(tokens=tokens, segments=segments)
     if vectors is not None:
-        if not hasattr(embedder, "token_vectors"):
+        if not isinstance(embedder, TokenEmbedder):
             return vectors
         positions = _positions(embedder, tokens, segments)
         inputs = models.Inputs(embeddings=vectors, segments=segments, positions=positions)
@@ -89,16 +107,16 @@ def contextualize(
     *,
     deterministic: bool,
 ) -> Float[Array, "B L _"]:
-    """Returns what a contextualizer makes of vectors, of any width; without one, the vectors.
+    """Returns the contextualizer's vectors, of any width; without a contextualizer, the vectors themselves.
 
     Args:
-      contextualizer: by the contract of `NextTokenModel`, bound; or None.
+      contextualizer: a module as `NextTokenModel` describes it, bound; or None.
       vectors: `Float[B L D]`.
       mask: `Bool[B L]` True = real.
       deterministic: no dropout.
 
     Raises:
-      UsageError: if it returns no vector a token.
+      UsageError: if it does not return one vector for each token.
     """
     if contextualizer is None:
         return vectors
@@ -107,40 +125,38 @@ def contextualize(
     return hidden
 
 
-def apply_head(head: nn.Module, vectors: Float[Array, "B M D"]) -> Float[Array, "B M V"]:
-    """Returns the float32 logits that a head makes of vectors.
+def call_head(head: nn.Module, vectors: Float[Array, "B M D"]) -> Float[Array, "B M V"]:
+    """Returns the float32 logits of a head.
 
     Args:
-      head: by the contract of `NextTokenModel`, bound.
+      head: a head as `NextTokenModel` describes it, bound.
       vectors: `Float[B M D]`.
 
     Raises:
-      UsageError: if it returns no row of logits a vector.
+      UsageError: if it does not return one row of logits for each vector.
     """
     logits = head(vectors)
     if not _is_floats(logits) or logits.shape[:-1] != vectors.shape[:-1] or logits.ndim != vectors.ndim:
         raise UsageError(
             f"a language_model_head returns floats of [..., V] for vectors of {list(vectors.shape)}: got "
-            f"{_told(logits)} from {type(head).__name__}"
+            f"{_describe(logits)} from {type(head).__name__}"
         )
     return logits.astype(jnp.float32)
 
 
 def _positions(embedder: nn.Module, tokens: Array, segments: Array) -> Array | None:
-    """What an embedder that is given vectors cannot know: positions that are read off the tokens."""
+    """Positions that follow from the tokens, which an embedder cannot compute from vectors; None: it can."""
     config = getattr(embedder, "config", None)
-    position = config.position if isinstance(config, models.TransformerConfig) else None
-    if not isinstance(position, models.Instruction):
-        return None
-    return ops.instruction_positions(tokens, segments, position.next_id)
+    end_id = instruction_end_id(config) if isinstance(config, models.TransformerConfig) else None
+    return None if end_id is None else ops.instruction_positions(tokens, segments, end_id)
 
 
 def _check_vectors(vectors: Any, shape: tuple[int, ...], what: str, module: nn.Module) -> None:
     if _is_floats(vectors) and vectors.ndim == 3 and vectors.shape[:2] == shape:
         return
     raise UsageError(
-        f"{what} returns one vector a token, floats of [{shape[0]}, {shape[1]}, width] for these texts: got "
-        f"{_told(vectors)} from {type(module).__name__}"
+        f"{what} returns one vector for each token, floats of [{shape[0]}, {shape[1]}, width] for these "
+        f"texts: got {_describe(vectors)} from {type(module).__name__}"
     )
 
 
@@ -148,5 +164,5 @@ def _is_floats(value: Any) -> bool:
     return hasattr(value, "shape") and jnp.issubdtype(value.dtype, jnp.floating)
 
 
-def _told(value: Any) -> str:
+def _describe(value: Any) -> str:
     return f"{value.dtype}{list(value.shape)}" if hasattr(value, "shape") else type(value).__name__

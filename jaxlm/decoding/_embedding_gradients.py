@@ -1,4 +1,4 @@
-"""Gradients of a prediction's loss with respect to the vectors of the tokens read, and a saliency of them.
+"""Gradients of a prediction's loss with respect to the vectors of the tokens, and the saliency of each token.
 
 Letters: `B` texts, `L` positions, `M` asked positions, `D` width.
 """
@@ -15,24 +15,23 @@ from jaxlm.decoding._next_token_model import NextTokenModel, last_real, parts_of
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
-# In the place of a position: nothing is asked there. In the place of a target: the likeliest token.
+# Instead of a position: nothing is predicted there. Instead of a target: the likeliest token.
 NOT_ASKED, PREDICTED = -1, -1
 
 
 class EmbeddingGradients(NamedTuple):
-    """What a change of each token's vector would do to the loss of what a model predicts.
+    """The gradient of the loss of a model's predictions with respect to each token's vector.
 
     Attributes:
-      tokens: `Int[B L]` what was read.
+      tokens: `Int[B L]` the ids that were read.
       segments: `Int[B L]` 1 at real positions, 0 at padding.
-      positions: `Int[B M]` offsets at which the head was asked; -1 where nothing was.
-      targets: `Int[B M]` the ids whose loss it is; of no meaning where nothing was asked.
+      positions: `Int[B M]` offsets at which the model predicts; -1 in unused entries.
+      targets: `Int[B M]` the ids whose loss it is; meaningless in unused entries.
       loss: `Float32[B]` of each text, the mean over its positions of -log p(target), nats.
-      gradients: `Float32[B L D]` of each text's loss, with respect to the vectors of its tokens, nats for
-        each unit of the vectors; zero at padding.
-      saliency: `Float32[B L]` in [0, 1]: `|g . e|` at each position, of its gradient `g` and its vector `e`,
-        divided by the sum over the text, so that a text's sum to 1; all 0 where that sum is 0. Zero at
-        padding.
+      gradients: `Float32[B L D]` of each text's loss with respect to the vectors of its tokens, nats per unit
+        of the vectors; zero at padding.
+      saliency: `Float32[B L]` in [0, 1]: `|g . e|` of the gradient `g` and the vector `e` of each position,
+        divided by the sum over the text, so that it sums to 1; all 0 if that sum is 0. Zero at padding.
     """
 
     tokens: Int[Array, "B L"]
@@ -55,31 +54,36 @@ def embedding_gradients(
 ) -> EmbeddingGradients:
     """Returns the gradients of the loss of each text's predictions; a pure function of arrays.
 
-    `gradients[b, t] = d loss[b] / d e[b, t]` where `e = token_vectors(tokens)`: of a language model the rows
-    of its token embedding, before scale and positions are added; of an embedder of one's own what
-    `NextTokenModel.text_field_embedder` says. Each text's are those of its own loss, whatever else is in the
-    batch. No dropout.
+    `gradients[b, t] = d loss[b] / d e[b, t]` where `e = token_vectors(tokens)`. For a language model these
+    are the rows of its token embedding, before scaling and positions; for your own embedder see
+    `NextTokenModel.text_field_embedder`. A text's gradients do not depend on the rest of the batch. There is
+    no dropout.
 
     Args:
       model: a `NextTokenModel`, a `CausalLM` or a `MaskedLM`; not traced.
       params: its parameters.
-      tokens: `Int[B L]`.
+      tokens: `Int[B L]` ids.
       segments: `Int[B L]` 1 at real positions, 0 at padding; None: no padding.
-      positions: `Int[B M]` offsets at which the model predicts: of a masked LM those of the masks; -1 where a
-        text has fewer. None: of each text its last real one.
-      targets: `Int[B M]` ids, -1 for the likeliest token of the whole vocabulary; None: that everywhere. An
-        id that the head does not have makes that text's results NaN.
+      positions: `Int[B M]` offsets at which the model predicts, for a masked LM those of the masks; -1 in
+        unused entries. None: the last real position of each text.
+      targets: `Int[B M]` ids, -1 for the likeliest token of the whole vocabulary; None: the likeliest token
+        everywhere. An id that the head does not have makes that text's results NaN.
 
     Raises:
-      ValueError: if a masked LM is not told where its masks are, or the model is none of these.
+      UsageError: if the model is a masked LM and `positions` is None, or it is none of these models.
+      TypeError: if a part of the model returns no array.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import embedding_gradients
       >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
       >>> model = models.CausalLM(models.TransformerConfig(causal=True, **size))
       >>> tokens = jnp.array([[1, 2, 3]])
       >>> params = model.init(jax.random.key(0), tokens)["params"]
-      >>> found = jax.jit(lambda params: embedding_gradients(model, params, tokens))(params)
-      >>> found.gradients.shape, round(float(found.saliency.sum()), 4)
+      >>> result = jax.jit(lambda params: embedding_gradients(model, params, tokens))(params)
+      >>> result.gradients.shape, round(float(result.saliency.sum()), 4)
       ((1, 3, 8), 1.0)
 
     References:
@@ -87,13 +91,13 @@ def embedding_gradients(
         input and normalised as in Wallace et al., "AllenNLP Interpret", 2019,
         https://arxiv.org/abs/1909.09251 (simple gradient).
     """
-    model, params = _in_parts(model, params, positions)
+    model, params = _as_next_token_model(model, params, positions)
     segments = jnp.ones(tokens.shape, jnp.int32) if segments is None else segments
     if positions is None:
         positions = jnp.where((segments > 0).any(1), last_real(segments), NOT_ASKED)[:, None]
     if targets is None:
         targets = jnp.full(positions.shape, PREDICTED, jnp.int32)
-    vectors = model.apply({"params": params}, tokens, segments, method="token_vectors")
+    vectors = models.apply_token_vectors(model, params, tokens, segments)
 
     def total_loss(changed: Array) -> tuple[Array, tuple[Array, Array]]:
         logits = model.apply(
@@ -104,6 +108,8 @@ def embedding_gradients(
             positions=jnp.maximum(positions, 0),
             method="logits",
         )
+        if not isinstance(logits, jax.Array):
+            raise TypeError(f"logits are an array: got {type(logits).__name__}")
         chosen = jnp.where(targets == PREDICTED, logits.argmax(-1).astype(targets.dtype), targets)
         losses = _mean_loss(logits, chosen, positions)
         return losses.sum(), (losses, chosen)
@@ -115,13 +121,15 @@ def embedding_gradients(
 
 
 def input_saliency(gradients: Float[Array, "B L D"], vectors: Float[Array, "B L D"]) -> Float[Array, "B L"]:
-    """Returns `|g . e| / sum over the text of |g . e|`, all 0 where that sum is 0.
+    """Returns `|g . e| / sum over the text of |g . e|`; all 0 if that sum is 0.
 
     Args:
       gradients: `Float32[B L D]`, zero at padding.
-      vectors: `Float32[B L D]`; what they are where the gradient is zero does not count.
+      vectors: `Float32[B L D]`; where the gradient is zero they do not matter, not even if they are NaN.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding._embedding_gradients import input_saliency
       >>> gradients, vectors = jnp.array([[[1.0], [-3.0]], [[0.0], [0.0]]]), jnp.ones((2, 2, 1))
       >>> input_saliency(gradients, vectors).tolist()
       [[0.25, 0.75], [0.0, 0.0]]
@@ -131,19 +139,22 @@ def input_saliency(gradients: Float[Array, "B L D"], vectors: Float[Array, "B L 
     return jnp.where(total > 0.0, strength / jnp.where(total > 0.0, total, 1.0), 0.0)
 
 
-def _in_parts(
+def _as_next_token_model(
     model: nn.Module, params: Mapping[str, Any], positions: Array | None
 ) -> tuple[NextTokenModel, Mapping[str, Any]]:
-    """A language model as its embedder and its head, which are asked at any position."""
+    """The model as a `NextTokenModel`, which predicts at any position, and its parameters."""
     if isinstance(model, NextTokenModel):
         return model, params
     if not isinstance(model, (models.CausalLM, models.MaskedLM)):
         raise UsageError(
-            f"gradients are of a NextTokenModel, a CausalLM or a MaskedLM: got a {type(model).__name__}"
+            "gradients are computed for a NextTokenModel, a CausalLM or a MaskedLM: got a "
+            f"{type(model).__name__}"
         )
     if isinstance(model, models.MaskedLM) and positions is None:
         raise UsageError("a masked LM predicts at its masks: got positions=None; give the masks' offsets")
-    return NextTokenModel(**parts_of(model)), NextTokenModel.params_of(params)
+    embedder, head = parts_of(model)
+    whole = NextTokenModel(text_field_embedder=embedder, language_model_head=head)
+    return whole, NextTokenModel.params_of(params)
 
 
 def _mean_loss(

@@ -3,21 +3,27 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, pretrained, tokenizers
 from jaxlm.decoding._fill_masks import FilledMasks, fill_masks
 from jaxlm.decoding._loaded_texts import Text, as_prompts, check_loaded, check_top_k, frame_of
-from jaxlm.decoding._masked_rows import NOTHING, PaddedRows, encode_masked, mask_token_id, pad_rows
+from jaxlm.decoding._masked_rows import EMPTY_FRAME, PaddedRows, encode_masked, mask_token_id, pad_rows
 from jaxlm.errors import UsageError
 
 FILL_METHODS = ("parallel", "iterative")
 
 
 class Candidate(NamedTuple):
-    """A token that may stand at a mask, and its probability in [0, 1] among the tokens that may be
-    predicted."""
+    """A possible token at a mask.
+
+    Attributes:
+      token_id: its id.
+      token: its text.
+      probability: in [0, 1]; those of all tokens that may be predicted sum to 1.
+    """
 
     token_id: int
     token: str
@@ -25,11 +31,11 @@ class Candidate(NamedTuple):
 
 
 class MaskPrediction(NamedTuple):
-    """What the model expects at one mask.
+    """The tokens that the model predicts at one mask.
 
     Attributes:
-        position: offset of the mask in the ids of the text, those that open and close it included.
-        candidates: the `top_k` likeliest tokens, best first; the first one fills the mask.
+      position: offset of the mask in the ids of the text, including those that open it.
+      candidates: the `top_k` likeliest tokens, best first; the first one fills the mask.
     """
 
     position: int
@@ -42,17 +48,17 @@ class MaskPrediction(NamedTuple):
 
     @property
     def probability(self) -> float:
-        """Its probability, in [0, 1]."""
+        """The probability of that token, in [0, 1]."""
         return self.candidates[0].probability
 
 
 class FilledText(NamedTuple):
-    """A text without its masks.
+    """A text whose masks have been filled.
 
     Attributes:
-        tokens: `Int[L]` ids.
-        text: the same, decoded.
-        predictions: one for each mask, in the order of the text.
+      tokens: `Int[L]` ids, including those that open and close the text.
+      text: the text itself, decoded.
+      predictions: one for each mask, in the order of the text.
     """
 
     tokens: np.ndarray
@@ -61,31 +67,34 @@ class FilledText(NamedTuple):
 
 
 def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str = "parallel") -> FilledText:
-    """Fills the masks of one text; `fill_batch` says how.
+    """Fills the masks of one text, as `fill_batch` describes.
 
     Args:
-        loaded: a masked LM, as `pretrained.load` returns it.
-        text: text with the mask token (`[MASK]` in tokenizers trained here) where a token is missing; or its
-            ids.
-        top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
-        method: "parallel" or "iterative".
+      loaded: a masked LM, as `pretrained.load` returns it.
+      text: a text with the mask token (`[MASK]` in tokenizers trained here) where a token is missing; or its
+        ids.
+      top_k: how many tokens to report at each mask, at most the tokens that may be predicted.
+      method: "parallel" or "iterative".
 
     Returns:
-        `FilledText`.
+      `FilledText`.
 
     Raises:
-        ValueError: as `fill_batch`.
+      UsageError: as `fill_batch`.
+      TypeError: as `fill_batch`.
 
     Example:
-        >>> import jax
-        >>> from jaxlm import models, tokenizers
-        >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
-        >>> model, tokenizer = models.build(config), tokenizers.bytes_tokenizer()
-        >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
-        >>> loaded = pretrained.Loaded(config, "masked_lm", model, params, tokenizer, {})
-        >>> filled = fill(loaded, "a[MASK]c", top_k=2)  # of a model on disk: pretrained.load("folder")
-        >>> filled.predictions[0].position, len(filled.predictions[0].candidates), filled.text[::2]
-        (1, 2, 'ac')
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import fill
+      >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
+      >>> model, tokenizer = models.build(config), tokenizers.bytes_tokenizer()
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "masked_lm", model, params, tokenizer, {})
+      >>> filled = fill(loaded, "a[MASK]c", top_k=2)  # for a model on disk: pretrained.load("folder")
+      >>> filled.predictions[0].position, len(filled.predictions[0].candidates), filled.text[::2]
+      (1, 2, 'ac')
     """
     return fill_batch(loaded, [text], top_k=top_k, method=method)[0]
 
@@ -93,69 +102,81 @@ def fill(loaded: pretrained.Loaded, text: Text, *, top_k: int = 5, method: str =
 def fill_batch(
     loaded: pretrained.Loaded, texts: Iterable[Text], *, top_k: int = 5, method: str = "parallel"
 ) -> list[FilledText]:
-    """Fills the masks of several texts at once, each as if it were alone.
+    """Fills the masks of several texts. A text's result does not depend on the others.
 
-    "parallel" predicts every mask from the text as given: the argmax of p(token | text with all its masks),
-    one pass of the model. "iterative" fills, one mask a pass, the mask whose best token is the most probable,
-    and predicts the others again with it in place; the probabilities reported are those of the pass that
-    filled the mask. Special tokens, the end of an instruction included, have probability zero: they are taken
-    out before normalising.
+    "parallel" predicts every mask from the text as given, argmax p(token | text with all its masks), in one
+    pass of the model. "iterative" fills one mask in each pass, the one whose best token is the most probable,
+    and predicts the other masks again with that token in place; the reported probabilities are those of the
+    pass that filled the mask. Special tokens, including the end of an instruction, have probability zero:
+    they are removed before normalising.
 
-    A text is read between the tokens that opened and closed texts in the model's training ([CLS], [SEP]), as
-    `jaxlm fill` reads it and, of a published model, `transformers`; `FilledText.text` leaves them out. To ids
-    nothing is added.
+    The model reads a text between the tokens that opened and closed texts in its training ([CLS], [SEP]), as
+    `jaxlm fill` does, and `transformers` for a published model; `FilledText.text` is without them. Nothing is
+    added to ids.
 
     Args:
-        loaded: a masked LM, as `pretrained.load` returns it.
-        texts: texts with the mask token where a token is missing, or their ids; lengths may differ. A string
-            is one text.
-        top_k: how many tokens to report at each mask; cut to the number of tokens that may be predicted.
-        method: "parallel" or "iterative".
+      loaded: a masked LM, as `pretrained.load` returns it.
+      texts: texts with the mask token where a token is missing, or their ids; lengths may differ. A string is
+        one text.
+      top_k: how many tokens to report at each mask, at most the tokens that may be predicted.
+      method: "parallel" or "iterative".
 
     Returns:
-        One `FilledText` a text, in order.
+      One `FilledText` for each text, in order.
 
     Raises:
-        UsageError: if the model is no masked LM or has no mask token, a text has no mask or is longer than
-            the model's `max_length`, `top_k` is below 1, or the method is unknown.
-        TypeError: if `loaded` is no opened model.
+      UsageError: if the model is not a masked LM or has no mask token, a text has no mask or is longer than
+        the model's `max_length`, `top_k` is below 1, or the method is unknown.
+      TypeError: if `loaded` is not a `pretrained.Loaded`.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import fill_batch
+      >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, max_length=16)
+      >>> model, tokenizer = models.build(config), tokenizers.bytes_tokenizer()
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(config, "masked_lm", model, params, tokenizer, {})
+      >>> [len(filled.predictions) for filled in fill_batch(loaded, ["a[MASK]c", "[MASK][MASK]"])]
+      [1, 2]
 
     References:
-        Ghazvininejad et al., "Mask-Predict", 2019, https://arxiv.org/abs/1904.09324 (iterative filling by
-        confidence).
+      Ghazvininejad et al., "Mask-Predict", 2019, https://arxiv.org/abs/1904.09324 (iterative filling by
+      confidence).
     """
     if method not in FILL_METHODS:
         raise UsageError(f"method is one of {', '.join(FILL_METHODS)}: got {method!r}")
     check_top_k(top_k)
     check_loaded(loaded)
     _check_fills(loaded)
-    config, tokenizer, frame = loaded.config, loaded.tokenizer, frame_of(loaded)
+    config, tokenizer, frame = loaded.config, loaded.text_tokenizer, frame_of(loaded)
     mask_id, texts = mask_token_id(tokenizer), as_prompts(texts)
     longest = models.longest_text(config)
     ids = [encode_masked(tokenizer, text, longest, frame=frame) for text in texts]
     if not ids:
         return []
-    settled = _settled(loaded, pad_rows(ids, mask_id, longest), top_k, method)
-    frames = [frame if isinstance(text, str) else NOTHING for text in texts]
+    masks = _fill_rows(loaded, pad_rows(ids, mask_id, longest), top_k, method)
+    frames = [frame if isinstance(text, str) else EMPTY_FRAME for text in texts]
     pairs = enumerate(zip(ids, frames, strict=True))
-    return [_filled(tokenizer, text, mask_id, settled, row, around) for row, (text, around) in pairs]
+    return [_filled_text(tokenizer, text, mask_id, masks, row, around) for row, (text, around) in pairs]
 
 
 def _check_fills(loaded: pretrained.Loaded) -> None:
     if loaded.kind.encoder:
-        raise UsageError("an encoder-decoder writes texts of its own and fills no masks; use generate")
+        raise UsageError("an encoder-decoder writes new texts and fills no masks; use generate")
     if loaded.config.causal:
         raise UsageError(
-            "a causal model sees only what stands before a token and cannot fill masks; use a masked LM"
+            "a causal model reads only the tokens before a mask and cannot fill masks; use a masked LM"
         )
     if not loaded.kind.fill:
         raise UsageError(f"masks are filled by a masked LM, and this model is a {loaded.kind.name}")
 
 
-def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: str) -> FilledMasks:
-    """What the model says of rows, on the host."""
-    forbidden = tokenizers.special_mask(loaded.tokenizer, loaded.config.vocab_size)
-    settled = fill_masks(
+def _fill_rows(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: str) -> FilledMasks:
+    """The filled rows as NumPy arrays."""
+    forbidden = tokenizers.special_mask(loaded.text_tokenizer, loaded.config.vocab_size)
+    masks = fill_masks(
         loaded.model,
         loaded.params,
         *(jnp.asarray(array) for array in rows),
@@ -164,23 +185,21 @@ def _settled(loaded: pretrained.Loaded, rows: PaddedRows, top_k: int, method: st
         top_k=min(top_k, int((~forbidden).sum())),
         method=method,
     )
-    return FilledMasks(*(np.asarray(array) for array in settled))
+    return jax.tree.map(np.asarray, masks)
 
 
-def _filled(
+def _filled_text(
     tokenizer: tokenizers.Tokenizer,
     text: np.ndarray,
     mask_id: int,
-    settled: FilledMasks,
+    masks: FilledMasks,
     row: int,
     frame: tokenizers.Frame,
 ) -> FilledText:
-    tokens = settled.tokens[row, : text.size]
+    tokens = np.asarray(masks.tokens)[row, : text.size]
     predictions = []
     for index, position in enumerate(np.flatnonzero(text == mask_id)):
-        top = zip(
-            settled.top_ids[row, index].tolist(), settled.top_log_probs[row, index].tolist(), strict=True
-        )
+        top = zip(masks.top_ids[row, index].tolist(), masks.top_log_probs[row, index].tolist(), strict=True)
         candidates = tuple(Candidate(token, tokenizer.token(token), float(np.exp(log))) for token, log in top)
         predictions.append(MaskPrediction(int(position), candidates))
     between = tokens[len(frame.opening) : tokens.size - len(frame.closing)]

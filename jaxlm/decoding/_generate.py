@@ -1,4 +1,4 @@
-"""Texts that go on from prompts: all at once, or piece by piece while they are written."""
+"""Texts written after prompts: all at once, or as far as they are written, every few tokens."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,15 @@ from flax import linen as nn
 from jaxlm import models, ops, pretrained
 from jaxlm.decoding._beam import EARLY_STOPPING, search_beams
 from jaxlm.decoding._cached_rows import context_width, first_token, has_encoder
-from jaxlm.decoding._continuations import continuation, cut_at_stop, settled
-from jaxlm.decoding._decode_loop import RUNNING, STOPPED, DecodeState, SamplingRequest, advance, begin
+from jaxlm.decoding._continuations import continuation, cut_at_stop, stable_prefix
+from jaxlm.decoding._decode_loop import (
+    RUNNING,
+    STOPPED,
+    DecodeState,
+    SamplingRequest,
+    continue_decode,
+    start_decode,
+)
 from jaxlm.decoding._generation_config import GenerationConfig
 from jaxlm.decoding._generation_defaults import with_defaults
 from jaxlm.decoding._loaded_texts import Text, as_prompts, check_loaded
@@ -22,20 +29,20 @@ from jaxlm.decoding._token_rules import make_rules
 from jaxlm.errors import UsageError
 from jaxlm.io import matches_type
 
-# Turns between two looks at the text, where stop strings may end it.
+# With stop strings: turns of the loop between two searches for them in the text.
 TURNS_BETWEEN_LOOKS = 8
 
 
 class GeneratedText(NamedTuple):
-    """What was written after a prompt, or by an encoder-decoder from it.
+    """The continuation of a prompt; or the text that an encoder-decoder wrote from it.
 
     Attributes:
       prompt: `Int[L]` ids.
-      tokens: `Int[T]` ids after it, a token that ended the text included.
-      log_probs: `Float32[T]` nats of each under the model itself, before penalties, temperature and cuts.
-      text: the tokens as text, without what ended it, and without a `first_id`.
+      tokens: `Int[U]` new ids, including the one that ended the text.
+      log_probs: `Float32[U]` nats of each under the model itself, before penalties, temperature and cuts.
+      text: the new tokens as text, without the stop id or stop string and without a `first_id`.
       ended_by: "stop" (a stop id), "stop_string", "length", or None while it is being written.
-      score: of beam search, `log-likelihood / length ** length_penalty`; else None.
+      score: of beam search, `log-likelihood / length ** length_penalty`; None without it.
     """
 
     prompt: np.ndarray
@@ -58,57 +65,61 @@ def generate(
     *,
     rng: jax.Array | None = None,
 ) -> list[GeneratedText]:
-    """Returns what the model writes after each prompt, each as if it were alone.
+    """Returns what the model writes after each prompt. A prompt's result does not depend on the others.
 
-    One prefill and one compiled loop whatever the prompts' lengths; sizes are rounded up to few, so that few
-    programs are compiled. A draw is a function of the key, the prompt's ids, how many prompts before it have
-    the same ids, and its place in the text: the same in any batch. An encoder-decoder reads each prompt once
-    and writes another text from it.
+    All prompts share one prefill and one compiled loop, whatever their lengths. Sizes are rounded up, so that
+    few programs are compiled. A draw is a function of the key, the prompt's ids, how many earlier prompts
+    have the same ids, and its offset in the text: it is the same in any batch. An encoder-decoder reads each
+    prompt once and writes a new text from it.
 
-    A text is read as `jaxlm generate` reads it and, of a published model, `transformers`: behind the tokens
-    that opened texts in the model's training, and of an encoder-decoder closed, too. To ids nothing is added.
+    Before a text the model reads the tokens that opened texts in its training, as `jaxlm generate` does, and
+    `transformers` for a published model; an encoder-decoder also reads those that closed them. Nothing is
+    added to ids.
 
     Args:
       loaded: a causal LM or an encoder-decoder, as `pretrained.load` returns it.
-      prompts: texts or ids; lengths may differ. An empty text is what opens texts, else the begin-of-sequence
-        token. A string is one text.
-      config: None: greedy, 128 tokens. What a model's files ask of every text, such as the first token of a
-        translation, is put in where the config does not say it (`with_defaults`).
+      prompts: texts or ids; lengths may differ. For an empty text the model reads the tokens that open texts,
+        else the begin-of-sequence token. A string is one text.
+      config: None: greedy, 128 tokens. Fields that are not set take what the model's files require of every
+        text, such as the first token of a translation (`with_defaults`).
       rng: PRNG key, consumed: tokens are drawn; None: the likeliest is taken, after a repetition penalty.
 
     Returns:
-      One `GeneratedText` a prompt, in order.
+      One `GeneratedText` for each prompt, in order.
 
     Raises:
-      UsageError: if the model writes no text, a prompt leaves no room in its context or is empty where no
-        token begins texts, the config names an id that the model does not have, it asks for draws and there
-        is no key, or beam search is given one.
-      TypeError: if `loaded` is no opened model.
+      UsageError: if the model cannot write texts, a prompt fills the model's context, a prompt is empty and
+        the tokenizer has no token that begins texts, the config names an id that the model does not have, the
+        config's sampling needs a key and there is none, or beam search is given a key.
+      TypeError: if `loaded` is not a `pretrained.Loaded`.
 
     Example:
-      >>> from jaxlm import models, tokenizers
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import GenerationConfig, generate
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> setup, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(setup, "causal_lm")
       >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
       >>> loaded = pretrained.Loaded(setup, "causal_lm", model, params, tokenizer, {})
       >>> written = generate(loaded, ["a", "bcd"], GenerationConfig(max_new_tokens=3))
-      >>> [len(one.tokens) for one in written]
+      >>> [len(generated.tokens) for generated in written]
       [3, 3]
     """
-    config = _settings(loaded, config)
-    texts = _checked(loaded, prompts, config, rng)
+    config = _complete_config(loaded, config)
+    texts = _prompt_ids(loaded, prompts, config, rng)
     if not texts:
         return []
-    model, params, tokenizer = loaded.model, loaded.params, loaded.tokenizer
     if config.num_beams > 1:
         if rng is not None:
             raise UsageError("beam search draws nothing: got a key; leave rng out or use num_beams=1")
-        return _search(model, params, tokenizer, texts, config)
+        return _beam_search(loaded, texts, config)
     turns = TURNS_BETWEEN_LOOKS if config.stop_strings else config.max_new_tokens
-    for written in _pieces(model, params, tokenizer, texts, config, rng, turns):  # noqa: B007
+    results: list[GeneratedText] = []
+    for results in _partial_results(loaded, texts, config, rng, turns):  # noqa: B007
         pass
-    return written
+    return results
 
 
 def stream(
@@ -119,186 +130,223 @@ def stream(
     rng: jax.Array | None = None,
     every: int = 1,
 ) -> Iterator[list[GeneratedText]]:
-    """Yields what `generate` returns, as far as it is written, every few tokens.
+    """Yields the results of `generate` as far as they are written, every few tokens.
 
-    A text only grows from one time to the next: characters whose bytes are not complete, and what may become
-    a stop string, are held back.
+    From one yield to the next a text only grows: the end of a text is held back while its last character
+    lacks bytes, and while it may become a stop string.
 
     Args:
       loaded: as for `generate`.
       prompts: as for `generate`.
-      config: as for `generate`; beams cannot be watched.
+      config: as for `generate`, without beam search.
       rng: as for `generate`.
-      every: how many tokens are written between two looks; it does not change what is written.
+      every: tokens between two yields; the texts do not depend on it.
 
     Raises:
-      UsageError: as `generate`, and if beam search is asked for or `every` is below 1.
+      UsageError: as `generate`, and if `num_beams` is above 1 or `every` is below 1.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import GenerationConfig, stream
+      >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
+      >>> setup, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
+      >>> model = models.build(setup, "causal_lm")
+      >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> loaded = pretrained.Loaded(setup, "causal_lm", model, params, tokenizer, {})
+      >>> partial = stream(loaded, "a", GenerationConfig(max_new_tokens=3, stop_ids=()))
+      >>> [len(texts[0].tokens) for texts in partial]
+      [1, 2, 3]
     """
-    config = _settings(loaded, config)
+    config = _complete_config(loaded, config)
     if config.num_beams > 1 or not matches_type(every, int) or every < 1:
         raise UsageError(
-            f"a stream has one beam and looks every token or more: got {config.num_beams}, {every}"
+            f"a stream has one beam and yields every token or more: got num_beams={config.num_beams}, "
+            f"every={every}"
         )
-    texts = _checked(loaded, prompts, config, rng)
+    texts = _prompt_ids(loaded, prompts, config, rng)
     if texts:
-        yield from _pieces(loaded.model, loaded.params, loaded.tokenizer, texts, config, rng, every)
+        yield from _partial_results(loaded, texts, config, rng, every)
 
 
-def _settings(loaded: pretrained.Loaded, asked: GenerationConfig | None) -> GenerationConfig:
-    """What is asked for, with what the model's files ask of every text, and what ends one."""
+def _complete_config(loaded: pretrained.Loaded, config: GenerationConfig | None) -> GenerationConfig:
+    """The config with the rules of the model's files and the ids that end a text filled in."""
     check_loaded(loaded)
-    config = with_defaults(asked or GenerationConfig(), loaded.extra)
+    config = with_defaults(config or GenerationConfig(), loaded.extra)
     if config.stop_ids is not None:
         return config
-    end = pretrained.end_id(loaded.tokenizer, loaded.kind, loaded.frame)
+    end = pretrained.end_id(loaded.text_tokenizer, loaded.kind, loaded.frame)
     return dataclasses.replace(config, stop_ids=() if end is None else (end,))
 
 
-def _checked(
-    loaded: pretrained.Loaded, prompts: Iterable[Text], asked: GenerationConfig, rng: jax.Array | None
+def _prompt_ids(
+    loaded: pretrained.Loaded, prompts: Iterable[Text], config: GenerationConfig, rng: jax.Array | None
 ) -> list[np.ndarray]:
-    kind, room = loaded.kind, 0 if loaded.kind.encoder else 1
+    """The ids of the prompts, after a check that the model can write and that the request fits it."""
+    kind = loaded.kind
     if kind.encoder:
         first_token(loaded.model)
     elif not loaded.config.causal:
         raise UsageError("a masked LM fills masks and writes no text; use a causal model, or fill")
     elif not kind.next_token:
         raise UsageError(f"texts are written by a causal LM, and this model is a {kind.name}")
-    _check_rules(asked, loaded.config.vocab_size)
-    _check_draws(asked, rng)
-    return [prompt_ids(loaded, text, room=room) for text in as_prompts(prompts)]
+    _check_rules(config, loaded.config.required_vocab_size())
+    _check_sampling(config, rng)
+    new_tokens = 0 if kind.encoder else 1
+    return [prompt_ids(loaded, text, new_tokens=new_tokens) for text in as_prompts(prompts)]
 
 
-def _check_rules(asked: GenerationConfig, vocab_size: int) -> None:
-    """Raises ValueError where a rule names an id that the model does not have."""
+def _check_rules(config: GenerationConfig, vocab_size: int) -> None:
+    """Refuses rules that name an id that the model does not have."""
     for name in ("first_id", "last_id", "forbidden_ids", "forbidden_first_ids", "forbidden_words"):
-        wrong = [id for id in _flat(getattr(asked, name)) if not 0 <= id < vocab_size]
+        wrong = [id for id in _flat(getattr(config, name)) if not 0 <= id < vocab_size]
         if wrong:
             raise UsageError(f"{name} lies in 0..{vocab_size - 1}, the model's ids: got {wrong[0]}")
 
 
-def _check_draws(asked: GenerationConfig, rng: jax.Array | None) -> None:
-    """Raises ValueError where draws are asked for and cannot be made, or are made of nothing."""
-    if rng is None and asked.sampling.draws:
+def _check_sampling(config: GenerationConfig, rng: jax.Array | None) -> None:
+    """Refuses settings of draws when there is no key to draw with."""
+    if rng is None and config.sampling.draws:
         raise UsageError(
-            f"{asked.sampling} is about draws, and without a key none is made: give rng, such as "
-            "jax.random.key(0), or leave all but repetition_penalty out to take the likeliest token"
+            f"{config.sampling} changes draws, and no token is drawn without a key: give rng, such as "
+            "jax.random.key(0), or set only repetition_penalty to take the likeliest token"
         )
 
 
 def _flat(value: Any) -> list[int]:
     if isinstance(value, tuple):
-        return [id for one in value for id in _flat(one)]
+        return [id for item in value for id in _flat(item)]
     return [] if value is None else [value]
 
 
-def _pieces(model, params, tokenizer, texts, config, rng, turns) -> Iterator[list[GeneratedText]]:
-    """Advances and looks, until every text has ended."""
+def _partial_results(
+    loaded: pretrained.Loaded,
+    texts: list[np.ndarray],
+    config: GenerationConfig,
+    rng: jax.Array | None,
+    turns: int,
+) -> Iterator[list[GeneratedText]]:
+    """Yields the texts as far as they are written, every few turns, until every text has ended."""
+    model, params = loaded.model, loaded.params
     prompts = pad_prompts(texts, models.longest_text(model.config))
-    wanted, room = _wanted(model, prompts, config, rng)
-    written = begin(
+    request, max_tokens = _make_request(model, prompts, config, rng)
+    state = start_decode(
         model,
         params,
         *map(jnp.asarray, prompts[:2]),
-        wanted,
-        room=room,
-        num_slots=_slots(model, prompts, wanted),
+        request,
+        max_tokens=max_tokens,
+        num_slots=_num_slots(model, prompts, request),
     )
     ended = np.full(len(texts), "", object)
     while True:
-        pieces = _generated(model, tokenizer, texts, written, config, ended)
-        yield pieces
-        if all(piece.ended_by for piece in pieces):
+        results = _results(loaded, texts, state, config, ended)
+        yield results
+        if all(result.ended_by for result in results):
             return
-        written = written._replace(status=_with_ended(written.status, ended))
-        written = advance(model, params, written, wanted, jnp.asarray(turns, jnp.int32))
+        state = state._replace(status=_with_ended(state.status, ended))
+        state = continue_decode(model, params, state, request, jnp.asarray(turns, jnp.int32))
 
 
-def _slots(model, prompts: Prompts, wanted: SamplingRequest) -> int:
-    """Slots of a row: for what is read before, and what is written."""
+def _num_slots(model: nn.Module, prompts: Prompts, request: SamplingRequest) -> int:
+    """Slots of a row: for what is read before, and for the new tokens."""
     before = 1 if has_encoder(model) else prompts.lengths
-    needed = ops.fine_bucket(int((before + np.asarray(wanted.limits)).max()))
+    needed = ops.fine_bucket(int((before + np.asarray(request.limits)).max()))
     return min(max(needed, context_width(model, prompts.tokens.shape[1])), models.longest_text(model.config))
 
 
-def _wanted(model, prompts: Prompts, config, rng) -> tuple[SamplingRequest, int]:
+def _make_request(
+    model: nn.Module, prompts: Prompts, config: GenerationConfig, rng: jax.Array | None
+) -> tuple[SamplingRequest, int]:
+    """The request of a batch, and the most new tokens that its arrays hold."""
     context = np.where(has_encoder(model), 0, prompts.lengths)
     limits = np.minimum(config.max_new_tokens, models.longest_text(model.config) - context).astype(np.int32)
     limits[prompts.lengths == 0] = 0
     stops = jnp.asarray(config.stop_ids, jnp.int32)
-    numbers = jax.tree.map(jnp.asarray, config.sampling)
+    sampling = jax.tree.map(jnp.asarray, config.sampling)
     before = prompts[:2]
     if has_encoder(model):
         before = np.full((len(limits), 1), first_token(model), np.int32), np.ones_like(prompts.lengths)
     rules = make_rules(config, *before, stops)
-    wanted = SamplingRequest(jnp.asarray(prompts.names), jnp.asarray(limits), stops, numbers, rng, rules)
-    return wanted, ops.fine_bucket(int(limits.max()))
+    names = jnp.asarray(prompts.names)
+    request = SamplingRequest(names, jnp.asarray(limits), stops, sampling, rng, rules)
+    return request, ops.fine_bucket(int(limits.max()))
 
 
 def _with_ended(status: jax.Array, ended: np.ndarray) -> jax.Array:
     """Ends on the device the rows whose text has ended on the host."""
-    over = np.zeros(status.shape, bool)
-    over[: ended.size] = ended != ""
-    return jnp.where(jnp.asarray(over), STOPPED, status) if over.any() else status
+    is_over = np.zeros(status.shape, bool)
+    is_over[: ended.size] = ended != ""
+    return jnp.where(jnp.asarray(is_over), STOPPED, status) if is_over.any() else status
 
 
-def _parted(
+def _split_context(
     model: nn.Module, prompt: np.ndarray, tokens: np.ndarray, config: GenerationConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ids that a text stands behind, and its own: a first token that every text has is no part of it."""
+    """The ids before the text, and the ids of the text: a `first_id` counts as before it."""
     before = prompt[:0] if has_encoder(model) else prompt
     lead = 0 if config.first_id is None else 1
     return np.concatenate([before, tokens[:lead]]), tokens[lead:]
 
 
-def _generated(
-    model, tokenizer, texts, written: DecodeState, config, ended: np.ndarray
+def _results(
+    loaded: pretrained.Loaded,
+    texts: list[np.ndarray],
+    state: DecodeState,
+    config: GenerationConfig,
+    ended: np.ndarray,
 ) -> list[GeneratedText]:
-    tokens, log_probs, counts, status = jax.device_get(written[1:5])
-    pieces = []
+    """The texts so far; `ended` gets the reason for each text that has ended."""
+    tokenizer, stop_strings = loaded.text_tokenizer, config.stop_strings
+    tokens, log_probs, counts, status = jax.device_get(state[1:5])
+    results = []
     for row, prompt in enumerate(texts):
         own, stopped = tokens[row, : counts[row]], status[row] == STOPPED and ended[row] != "stop_string"
-        before, shown = _parted(model, prompt, own, config)
+        before, shown = _split_context(loaded.model, prompt, own, config)
         text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
-        size, text, found = cut_at_stop(tokenizer, before, shown, text, config.stop_strings)
+        size, text, is_cut = cut_at_stop(tokenizer, before, shown, text, stop_strings)
         size += own.size - shown.size
-        if found:
+        if is_cut:
             ended[row] = "stop_string"
         elif status[row] != RUNNING and not ended[row]:
             ended[row] = "stop" if stopped else "length"
-        text = text if ended[row] else settled(text, config.stop_strings)
-        pieces.append(GeneratedText(prompt, own[:size], log_probs[row, :size], text, ended[row] or None))
-    return pieces
+        text = text if ended[row] else stable_prefix(text, stop_strings)
+        results.append(GeneratedText(prompt, own[:size], log_probs[row, :size], text, ended[row] or None))
+    return results
 
 
-def _search(model, params, tokenizer, texts, config) -> list[GeneratedText]:
+def _beam_search(
+    loaded: pretrained.Loaded, texts: list[np.ndarray], config: GenerationConfig
+) -> list[GeneratedText]:
+    model, tokenizer, stop_ids = loaded.model, loaded.text_tokenizer, config.stop_ids or ()
     prompts = pad_prompts(texts, models.longest_text(model.config))
-    wanted, room = _wanted(model, prompts, config, None)
-    if config.num_beams * (room + 1) * prompts.tokens.size >= 2**31:
+    request, max_tokens = _make_request(model, prompts, config, None)
+    if config.num_beams * (max_tokens + 1) * prompts.tokens.size >= 2**31:
         raise UsageError(
-            f"num_beams: beams of {room} tokens after {len(texts)} prompts are more than an array holds: got "
-            f"{config.num_beams}; lower it"
+            f"num_beams: beams of {max_tokens} tokens after {len(texts)} prompts are more than an array "
+            f"holds: got {config.num_beams}; lower it"
         )
-    found = search_beams(
+    best = search_beams(
         model,
-        params,
+        loaded.params,
         *map(jnp.asarray, prompts[:2]),
-        wanted.limits,
-        wanted.stops,
+        request.limits,
+        request.stops,
         jnp.float32(config.length_penalty),
         jnp.asarray(EARLY_STOPPING.index(config.early_stopping), jnp.int32),
-        wanted.rules,
-        room=room,
+        request.rules,
+        max_tokens=max_tokens,
         num_beams=config.num_beams,
     )
-    found = jax.device_get(found)
+    best = jax.device_get(best)
     results = []
     for row, prompt in enumerate(texts):
-        size = found.lengths[row]
-        own, log_probs = found.tokens[row, :size], found.log_probs[row, :size]
-        stopped = bool(np.isin(own[-1:], config.stop_ids).any())
-        before, shown = _parted(model, prompt, own, config)
+        size = best.lengths[row]
+        own, log_probs = best.tokens[row, :size], best.log_probs[row, :size]
+        stopped = bool(np.isin(own[-1:], stop_ids).any())
+        before, shown = _split_context(model, prompt, own, config)
         text = continuation(tokenizer, before, shown[:-1] if stopped else shown)
         ended_by = "stop" if stopped else "length"
-        results.append(GeneratedText(prompt, own, log_probs, text, ended_by, float(found.scores[row])))
+        results.append(GeneratedText(prompt, own, log_probs, text, ended_by, float(best.scores[row])))
     return results

@@ -1,4 +1,4 @@
-"""What a generation is asked for."""
+"""The settings of a generation."""
 
 import math
 from dataclasses import dataclass
@@ -12,33 +12,35 @@ from jaxlm.io import check_numbers
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """How much is written, how tokens are chosen, and what ends a text.
+    """How many tokens are written, how they are chosen, and what ends a text.
 
     Attributes:
-      max_new_tokens: a text gets no more; nor more than the model's context holds, which has no end
-        where positions are relative.
-      sampling: what happens to the distribution before a token is chosen.
-      stop_ids: ids that end a text; None: what closed texts in the model's training, else the tokenizer's
-        end-of-sequence token, if it has one, and for an encoder-decoder else the one that closes texts.
+      max_new_tokens: the most new tokens. A text also ends where the model's context is full; relative
+        positions have no such limit.
+      sampling: how the distribution is changed before a token is chosen.
+      stop_ids: ids that end a text; None: the tokens that closed texts in the model's training, else the
+        tokenizer's end-of-sequence token, else, for an encoder-decoder, the token that closes texts.
       stop_strings: strings that end a text; a string is one of them.
-      num_beams: how many continuations beam search keeps; 1: none, each token is chosen once and for all.
+      num_beams: how many continuations beam search keeps; 1: no beam search.
       length_penalty: beams are compared by `log-likelihood / length ** length_penalty`.
-      early_stopping: True: beam search ends with `num_beams` ended continuations; False: when no open beam
-        can be better at its present length; "never": at any length.
-      forbidden_ids: ids that are never chosen; None: all may be, unless `with_defaults` knows of some.
-      first_id: the id that every text begins with; None: any.
-      last_id: the id that ends a text which is as long as it may be; None: any.
-      forbidden_first_ids: ids that a text does not begin with, behind `first_id` if there is one.
-      forbidden_words: rows of ids that never follow each other so, the prompt's last ones included.
-      no_repeat_ngram_size: no row of so many ids stands twice in prompt and text, of an encoder-decoder in
-        what its decoder reads; 0 or None: any may.
-      min_new_tokens: nothing that ends a text is chosen before it has so many; 0 or None: it may be empty.
-      min_length: the same of prompt and text together, of an encoder-decoder of what its decoder reads.
+      early_stopping: when beam search ends. True: with `num_beams` ended continuations; False: when no open
+        beam can be better than those at its present length; "never": at any length that it may reach.
+      forbidden_ids: ids that are never chosen; None: those of the model's files, if there are any.
+      first_id: the id that must begin every text; None: any id may.
+      last_id: the id forced at the last allowed position of a text; None: no id.
+      forbidden_first_ids: ids that may not begin a text, or may not follow `first_id` if that is set.
+      forbidden_words: sequences of ids that may not occur in a text, nor across its border with the prompt.
+      no_repeat_ngram_size: no sequence of so many ids may occur twice in prompt and text together (for an
+        encoder-decoder: in the text that its decoder reads); 0 or None: repetitions are allowed.
+      min_new_tokens: the fewest new tokens before a text may end; 0 or None: a text may be empty.
+      min_length: the same for prompt and text together (for an encoder-decoder: for the text that its decoder
+        reads).
 
     Raises:
       ConfigError: if a value is out of range or two contradict each other.
 
     Example:
+      >>> from jaxlm.decoding import GenerationConfig
       >>> GenerationConfig(max_new_tokens=0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: max_new_tokens is at least 1: got 0

@@ -1,9 +1,9 @@
-"""Every name of a generation_config.json: followed here, without effect on what is written, or neither."""
+"""The names of a generation_config.json: followed here, without effect on texts, or not supported."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# `with_defaults` takes these over, or the caller's own stand in their place.
+# `with_defaults` takes these over, unless the caller sets them.
 FOLLOWED = frozenset(
     [
         "bad_words_ids",
@@ -22,7 +22,7 @@ FOLLOWED = frozenset(
         "suppress_tokens",
     ]
 )
-# How texts are computed, what comes beside them, who helps: the same texts come of it.
+# They change how texts are computed or what is returned beside them, but not the texts.
 WITHOUT_EFFECT = frozenset(
     [
         "_commit_hash",
@@ -58,8 +58,8 @@ WITHOUT_EFFECT = frozenset(
         "use_mtp",
     ]
 )
-# Rules that nothing here follows, with the values by which they ask for nothing.
-UNFOLLOWED: dict[str, tuple[Any, ...]] = {
+# Rules that are not supported here, with the values that switch them off.
+UNSUPPORTED_RULES: dict[str, tuple[Any, ...]] = {
     "cache_implementation": (
         "dynamic",
         "hybrid",
@@ -86,40 +86,54 @@ UNFOLLOWED: dict[str, tuple[Any, ...]] = {
     "token_healing": (False,),
     "watermarking_config": ({},),
 }
-# The same of draws, which a file asks for by `do_sample`.
+# The same for rules of draws, which are in force if a file sets `do_sample`.
 SAMPLING_RULES: dict[str, tuple[Any, ...]] = {
     "epsilon_cutoff": (0,),
     "eta_cutoff": (0,),
     "top_h": (),
     "typical_p": (1,),
 }
-# Draws that the caller's own may be the same as, with the values by which they ask for nothing.
+# Settings of draws that are compared with the caller's, with the values that switch them off.
 SAMPLING: dict[str, tuple[Any, ...]] = {"temperature": (1,), "top_k": (0,), "top_p": (1,), "min_p": (0,)}
-# What the caller says otherwise.
-COMPARED = frozenset({"decoder_start_token_id", "do_sample", "max_length", "max_new_tokens", "stop_strings"})
-KNOWN = FOLLOWED | WITHOUT_EFFECT | UNFOLLOWED.keys() | SAMPLING_RULES.keys() | SAMPLING.keys() | COMPARED
+# Rules that the caller sets in another way.
+CALLER_RULES = frozenset(
+    {"decoder_start_token_id", "do_sample", "max_length", "max_new_tokens", "stop_strings"}
+)
+KNOWN = (
+    FOLLOWED
+    | WITHOUT_EFFECT
+    | UNSUPPORTED_RULES.keys()
+    | SAMPLING_RULES.keys()
+    | SAMPLING.keys()
+    | CALLER_RULES
+)
 
 
 def find_ignored_rules(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the rules that nothing here follows and that ask for something.
+    """Returns the rules that are not supported here and are switched on.
 
     Args:
-      values: of the model's files, without null.
+      values: names and values of the model's files, without null.
 
     Example:
+      >>> from jaxlm.decoding._generation_rules import find_ignored_rules
       >>> find_ignored_rules({"max_time": 3.0, "token_healing": False, "epsilon_cutoff": 0.1})
       {'max_time': 3.0}
       >>> find_ignored_rules({"do_sample": True, "epsilon_cutoff": 0.1})
       {'epsilon_cutoff': 0.1}
     """
-    rules = {**UNFOLLOWED, **(SAMPLING_RULES if values.get("do_sample") else {})}
+    rules = {**UNSUPPORTED_RULES, **(SAMPLING_RULES if values.get("do_sample") else {})}
     return {name: value for name, value in values.items() if name in rules and value not in rules[name]}
 
 
 def find_unknown_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a generation_config.json says under names that are no rules of transformers.
+    """Returns the entries of a generation_config.json whose names are not rules of transformers.
+
+    Args:
+      values: names and values of the file.
 
     Example:
+      >>> from jaxlm.decoding._generation_rules import find_unknown_names
       >>> find_unknown_names({"max_window_size": 24, "top_k": 5})
       {'max_window_size': 24}
     """

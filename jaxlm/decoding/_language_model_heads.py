@@ -8,7 +8,7 @@ import flax.linen as nn
 from jaxlm import models
 from jaxlm.errors import UsageError
 
-# By name, what a head is made of, and the published sizes where there are some.
+# By name: the parts of a head, and the published sizes if there are any.
 HEADS: dict[str, dict[str, Any]] = {
     "gpt2": {"vocab_size": 50257, "width": 768, "head": "linear", "head_bias": False},
     "bert": {
@@ -28,25 +28,27 @@ def language_model_head(
     width: int | None = None,
     table_owner: nn.Module | None = None,
 ) -> models.TokenHead:
-    """Returns a module that makes float32 logits `[... V]` of vectors `[... D]`.
+    """Returns a head: a module that maps vectors `[... D]` to float32 logits `[... V]`.
 
     "gpt2" is `vectors @ kernel.T`; "bert" is `norm(gelu(dense(vectors))) @ kernel.T + bias`, with the exact
     GELU and a LayerNorm of epsilon 1e-12; "linear" is `vectors @ kernel.T + bias`. Its parameters have the
-    names that `pretrained.load` gives those of such a model's head: `loaded.params["head"]`.
+    same names as in a loaded model of that kind, `loaded.params["head"]`.
 
     Args:
       name: "gpt2", "bert" or "linear".
       vocab_size: V; None: the published one, 50257 of "gpt2" and 30522 of "bert".
-      width: D, of the vectors that it reads; None: 768, of "gpt2" and "bert".
-      table_owner: a module whose `token_table()` returns the token embedding `[V D]`, which is then the
-        kernel: the embedder of the same model, such as a `models.Transformer`; None: the head has a kernel of
-        its own.
+      width: D of the vectors; None: 768 for "gpt2" and "bert".
+      table_owner: a module whose `token_table()` returns the token embedding `[V D]`, which then serves as
+        the kernel: the embedder of the same model, such as a `models.Transformer`. None: the head has a
+        kernel of its own.
 
     Raises:
-      UsageError: if there is no such head, or a "linear" one has no sizes.
+      UsageError: if the name is unknown, or a size of a "linear" head is missing.
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import language_model_head
       >>> head = language_model_head("linear", vocab_size=7, width=8)
       >>> params = head.init(jax.random.key(0), jnp.ones((2, 8)))["params"]
       >>> head.apply({"params": params}, jnp.ones((2, 8))).shape
@@ -69,6 +71,6 @@ def language_model_head(
     missing = [field for field in sizes if options[field] is None]
     if missing:
         raise UsageError(f"the head {name!r} has no published size: got no {' and no '.join(missing)}")
-    # Attention is no part of a head: one head of it divides every width.
+    # A config needs attention heads, although this module has none; 1 divides every width.
     config = models.TransformerConfig(num_heads=1, tie_embeddings=table_owner is not None, **options)
     return models.TokenHead(config, table_owner)

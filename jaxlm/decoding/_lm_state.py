@@ -1,4 +1,4 @@
-"""What every language model as a state offers, whatever its symbols are: tokens, or bytes."""
+"""The protocol of a language model as a state, for symbols of any kind: tokens, or bytes."""
 
 from collections.abc import Generator, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -10,14 +10,18 @@ _State = TypeVar("_State", bound="LMState")
 
 @runtime_checkable
 class LMState(Protocol):
-    """What has been read under a language model, and what may come next. It never changes.
+    """A context that a language model has read, and the distribution of the next symbol. It is immutable.
 
-    A symbol is a number: of token states an id, of byte states a byte or what stands for the text's end.
-    `state << symbol` is the state after one more, and costs the same however much has been read; what the
-    model computes for it may wait until somebody asks. `await (state << symbol)` is that state, too.
+    A symbol is a number: for token states an id, for byte states a byte or the number that ends a text.
+    `state << symbol` is the state after one more symbol. Its cost does not depend on the context's length,
+    and the model may compute nothing until `logp_next` is called. `await (state << symbol)` is the same
+    state.
 
     Example:
-      >>> import asyncio, dataclasses
+      >>> import asyncio
+      >>> import dataclasses
+      >>> import numpy as np
+      >>> from jaxlm.decoding import LMState
       >>> @dataclasses.dataclass(frozen=True)
       ... class Uniform(LMState):
       ...     context: tuple[int, ...] = ()
@@ -34,11 +38,14 @@ class LMState(Protocol):
 
     @property
     def context(self) -> Sequence[int]:
-        """The symbols read so far, collected when asked for."""
+        """The symbols read so far; each access collects them."""
         ...
 
     def __lshift__(self: _State, symbol: int) -> _State:
         """Returns the state after one more symbol.
+
+        Args:
+          symbol: its number.
 
         Raises:
           UsageError: if the model has no such symbol.
@@ -46,14 +53,14 @@ class LMState(Protocol):
         ...
 
     def __await__(self: _State) -> Generator[Any, None, _State]:
-        """Returns the state itself, for those who await what `<<` returns; it computes nothing."""
+        """Returns the state itself, so that the result of `<<` can be awaited; computes nothing."""
         yield from ()
         return self
 
     def logp_next(self) -> np.ndarray:
-        """Returns the log-probs `Float32` of the next symbol, one a symbol, in nats."""
+        """Returns the log-prob of each symbol to be the next one, float32 nats."""
         ...
 
     async def logp_next_async(self) -> np.ndarray:
-        """Returns the same; awaits that are under way at once may share calls of the device."""
+        """Returns `logp_next()`; coroutines that wait at the same time may share calls of the device."""
         ...

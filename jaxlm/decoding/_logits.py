@@ -1,9 +1,9 @@
-"""What changes a distribution before a token is drawn from it: a penalty, a temperature, and three cuts.
+"""Changes of a distribution before a token is drawn from it: a penalty, a temperature, and three cuts.
 
-Each is a pure function of logits `Float[B V]` that gives float32 logits back, -inf where a token is cut. In
-`warp_logits` they follow each other as in transformers: penalty, temperature, top-k, top-p, min-p. The cuts find
-a threshold by halving the range of float32 values 32 times, which costs no sort of the vocabulary; where
-tokens are exactly as likely as the threshold they all stay.
+Each is a pure function of logits `Float[B V]` that returns float32 logits, -inf where a token is cut.
+`warp_logits` applies them in the order of transformers: penalty, temperature, top-k, top-p, min-p. A cut
+finds its threshold by halving the range of float32 values 32 times, without sorting the vocabulary. All
+tokens that are exactly as likely as the threshold stay.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,19 @@ _SIGN = np.uint32(1 << 31)
 
 
 class Sampling(NamedTuple):
-    """How a distribution is changed before a token is chosen; None leaves out a step. Numbers, not programs:
-    other values compile nothing.
+    """How a distribution is changed before a token is chosen; None leaves out a step.
+
+    The values are traced numbers: other values compile nothing.
 
     Attributes:
-      repetition_penalty: above 1 makes tokens less likely that the text holds already.
-      temperature: divides the logits; below 1 sharpens.
-      top_k: how many of the likeliest tokens stay.
-      top_p: the likeliest tokens stay that hold this much probability together.
-      min_p: tokens stay that are this share as likely as the likeliest one.
+      repetition_penalty: above 1 makes tokens less likely that prompt or text already hold.
+      temperature: divides the logits; below 1 sharpens the distribution.
+      top_k: only the `top_k` likeliest tokens may be chosen.
+      top_p: only the likeliest tokens that together have this probability may be chosen.
+      min_p: only tokens at least `min_p` times as likely as the likeliest one may be chosen.
 
     Example:
+      >>> from jaxlm.decoding import Sampling
       >>> Sampling(temperature=0.7, top_k=50).checked().top_p is None
       True
     """
@@ -42,10 +44,10 @@ class Sampling(NamedTuple):
     min_p: float | None = None
 
     def checked(self) -> "Sampling":
-        """Returns itself, every value in its range.
+        """Returns itself if every value is in its range.
 
         Raises:
-          ConfigError: naming the value that is not.
+          ConfigError: naming the first value that is not.
         """
         ranges = {
             "repetition_penalty": (lambda value: value > 0, "above 0"),
@@ -67,7 +69,7 @@ class Sampling(NamedTuple):
 
     @property
     def draws(self) -> bool:
-        """Whether a step is about draws: all but the penalty leave the likeliest token the likeliest."""
+        """Whether a step matters for draws only, as all but the penalty do: the likeliest token stays so."""
         return any(value is not None for value in self[1:])
 
 
@@ -77,14 +79,16 @@ UNCHANGED = Sampling()
 def penalize_repetition(
     logits: Float[Array, "B V"], seen: Bool[Array, "B V"], penalty: Float[Array, ""] | float
 ) -> Float[Array, "B V"]:
-    """Returns logits with those of seen tokens divided by the penalty if positive, multiplied if negative.
+    """Returns logits in which those of seen tokens are divided by the penalty; negative ones are multiplied.
 
     Args:
       logits: `Float[B V]`.
-      seen: `Bool[B V]`, True = the token stands in the text, its prompt included.
-      penalty: above 1 discourages.
+      seen: `Bool[B V]`, True = prompt or text hold the token.
+      penalty: above 1 makes seen tokens less likely.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import penalize_repetition
       >>> penalize_repetition(jnp.array([[2.0, -2.0, 1.0]]), jnp.array([[True, True, False]]), 2.0).tolist()
       [[1.0, -4.0, 1.0]]
 
@@ -99,6 +103,8 @@ def keep_top_k(logits: Float[Array, "B V"], k: Int[Array, ""] | int) -> Float[Ar
     """Returns logits with -inf below the k-th largest.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import keep_top_k
       >>> keep_top_k(jnp.array([[1.0, 3.0, 2.0]]), 2).tolist()
       [[-inf, 3.0, 2.0]]
 
@@ -115,6 +121,8 @@ def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
     The likeliest token always stays.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import keep_top_p
       >>> jnp.isfinite(keep_top_p(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), 0.6)).tolist()
       [[True, True, False]]
 
@@ -125,7 +133,7 @@ def keep_top_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
     cut_share = jnp.float32(1) - jnp.float32(p)
 
     def enough(stays: Array) -> Array:
-        """A token goes if it and all less likely ones hold at most 1 - p: so stay those above that mass."""
+        """Whether the tokens that do not stay have a probability of at most 1 - p together."""
         return jnp.where(stays, 0.0, probs).sum(-1) <= cut_share
 
     return _cut(logits, enough)
@@ -135,6 +143,8 @@ def keep_min_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
     """Returns logits with -inf where a token is less than p times as likely as the likeliest one.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import keep_min_p
       >>> jnp.isfinite(keep_min_p(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), 0.5)).tolist()
       [[True, True, False]]
 
@@ -148,33 +158,43 @@ def keep_min_p(logits: Float[Array, "B V"], p: Float[Array, ""] | float) -> Floa
 def warp_logits(
     logits: Float[Array, "B V"], sampling: Sampling, seen: Bool[Array, "B V"] | None = None
 ) -> Float[Array, "B V"]:
-    """Returns float32 logits after the steps that `sampling` has, in the order of the module's first lines.
+    """Returns float32 logits after the steps that `sampling` sets: penalty, temperature, top-k, top-p, min-p.
 
     Args:
       logits: `Float[B V]`.
-      sampling: its numbers may be traced.
-      seen: for the repetition penalty; see `penalize_repetition`.
+      sampling: the steps; the numbers may be traced.
+      seen: `Bool[B V]`, True = prompt or text hold the token; needed for a repetition penalty.
+
+    Raises:
+      ValueError: if there is a repetition penalty and no `seen`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding import Sampling, warp_logits
       >>> warp_logits(jnp.array([[1.0, 3.0, 2.0]]), Sampling(temperature=0.5, top_k=1)).tolist()
       [[-inf, 6.0, -inf]]
     """
     logits = logits.astype(jnp.float32)
     if sampling.repetition_penalty is not None:
+        if seen is None:
+            raise ValueError("a repetition penalty needs the tokens seen so far: got seen=None")
         logits = penalize_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature is not None:
         logits = logits / jnp.float32(sampling.temperature)
-    for keep, value in (
-        (keep_top_k, sampling.top_k),
-        (keep_top_p, sampling.top_p),
-        (keep_min_p, sampling.min_p),
-    ):
-        logits = logits if value is None else keep(logits, value)
+    if sampling.top_k is not None:
+        logits = keep_top_k(logits, sampling.top_k)
+    if sampling.top_p is not None:
+        logits = keep_top_p(logits, sampling.top_p)
+    if sampling.min_p is not None:
+        logits = keep_min_p(logits, sampling.min_p)
     return logits
 
 
 def _cut(logits: Array, enough: Callable[[Array], Array]) -> Array:
-    """-inf below the largest threshold at which what stays is `enough`, which holds at every lower one."""
+    """Logits with -inf below a threshold: the largest one above which the remaining tokens are `enough`.
+
+    If they are enough at a threshold, they must be enough at every lower one.
+    """
     keys = _ordered(logits.astype(jnp.float32))
 
     def narrow(bit: Array, threshold: Array) -> Array:
@@ -182,18 +202,18 @@ def _cut(logits: Array, enough: Callable[[Array], Array]) -> Array:
         return jnp.where(enough(keys >= higher[:, None]), higher, threshold)
 
     threshold = jax.lax.fori_loop(0, 32, narrow, jnp.zeros(logits.shape[:1], jnp.uint32))
-    # The likeliest token stays whatever rounding says of its probability.
+    # Rounding of its probability must not remove the likeliest token.
     threshold = jnp.minimum(threshold, keys.max(-1))
     return jnp.where(keys >= threshold[:, None], logits, -jnp.inf)
 
 
 def _is_number(value: Any, *, is_whole: bool) -> bool:
-    """Whether a value is one finite number, of numpy's and JAX's too; True and False are none."""
+    """Whether a value is one finite number, also of NumPy or JAX; True and False are not numbers here."""
     kind, is_scalar = getattr(value, "dtype", np.dtype(type(value))).kind, np.ndim(value) == 0
     return is_scalar and kind in ("iu" if is_whole else "iuf") and bool(abs(value) < np.inf)
 
 
 def _ordered(values: Array) -> Array:
-    """Whole numbers in the order of the float32 values: the sign bit turned, of negatives all bits."""
+    """Whole numbers in the order of the float32 values: bits with the sign flipped, all bits of negatives."""
     bits = jax.lax.bitcast_convert_type(values + 0.0, jnp.uint32)
     return jnp.where(bits & _SIGN, ~bits, bits | _SIGN)

@@ -1,4 +1,4 @@
-"""Texts with masks as the padded arrays that one compiled fill takes."""
+"""Texts with masks as padded arrays for one compiled call."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from jaxlm import ops, tokenizers
 from jaxlm.errors import UsageError
 
 SMALLEST_LENGTH = 16
-NOTHING = tokenizers.Frame()
+EMPTY_FRAME = tokenizers.Frame()
 
 
 class PaddedRows(NamedTuple):
-    """Masked texts side by side, padded to sizes that few different calls share.
+    """Masked texts as padded rows. Sizes are rounded up, so that few programs are compiled.
 
     Attributes:
-        tokens: `Int[B L]` ids, padding 0.
-        segments: `Int[B L]` 1 at real positions, 0 at padding.
-        positions: `Int[B M]` offsets of the masks in their row, in order.
-        pending: `Bool[B M]` True where `positions` holds a mask, False where it is filler.
+      tokens: `Int[B L]` ids, padding 0.
+      segments: `Int[B L]` 1 at real positions, 0 at padding.
+      positions: `Int[B M]` offsets of the masks in their row, in order.
+      pending: `Bool[B M]` True where `positions` is a mask, False in unused entries.
     """
 
     tokens: np.ndarray
@@ -32,7 +32,7 @@ def mask_token_id(tokenizer: tokenizers.Tokenizer) -> int:
     """Returns the id of the mask token.
 
     Raises:
-        UsageError: if the tokenizer has none, as that of a causal model.
+      UsageError: if the tokenizer has none, like that of a causal model.
     """
     if tokenizer.specials.mask is None:
         raise UsageError(
@@ -47,21 +47,22 @@ def encode_masked(
     text: str | Sequence[int] | np.ndarray,
     max_length: int,
     *,
-    frame: tokenizers.Frame = NOTHING,
+    frame: tokenizers.Frame = EMPTY_FRAME,
 ) -> np.ndarray:
-    """Returns the ids of a text, checked: real ids, at most `max_length`, at least one of them the mask.
+    """Returns the checked ids of a text with at least one mask.
 
     Args:
-        tokenizer: the model's tokenizer.
-        text: what to fill, with the mask token written where a token is missing; or its ids.
-        max_length: the longest row that the model takes.
-        frame: what stands around a text; ids are taken as they are.
+      tokenizer: the model's tokenizer.
+      text: a text with the mask token where a token is missing; or its ids.
+      max_length: the longest row that the model takes.
+      frame: the tokens put around a text; nothing is added to ids.
 
     Returns:
-        `Int[L]` ids, int32.
+      `Int[L]` ids, int32.
 
     Raises:
-        UsageError: if there is no mask, the text is too long, or an id is outside the vocabulary.
+      UsageError: if there is no mask, the text is too long, an id is outside the vocabulary, or the ids are
+        not one row of whole numbers.
     """
     mask_id = mask_token_id(tokenizer)
     ids = frame.around(tokenizer.encode(text)) if isinstance(text, str) else np.asarray(text)
@@ -83,15 +84,15 @@ def encode_masked(
 
 
 def pad_rows(texts: Sequence[np.ndarray], mask_id: int, max_length: int) -> PaddedRows:
-    """Returns the texts as rows padded to a bucket of length, of masks a row, and of rows.
+    """Returns the texts as padded rows; their length, masks per row and number are rounded up.
 
     Args:
-        texts: `Int[L_i]` ids, each with a mask and none longer than `max_length`.
-        mask_id: the id that marks what is to be filled.
-        max_length: the longest row that the model takes; a bucket never passes it.
+      texts: `Int[L_i]` ids, each with a mask and none longer than `max_length`.
+      mask_id: the id of the mask.
+      max_length: the longest row that the model takes; no row is padded beyond it.
 
     Returns:
-        `PaddedRows`; rows beyond the texts are padding throughout.
+      `PaddedRows`; rows beyond the texts are padding throughout.
     """
     masks = [np.flatnonzero(text == mask_id) for text in texts]
     num_rows = ops.bucket(len(texts))

@@ -1,7 +1,8 @@
-"""The next-token model: an embedder, what may stand between, and a head, each a module by its contract.
+"""The next-token model: an embedder, an optional contextualizer and a head, each a module with a contract.
 
-AllenNLP's `NextTokenLM` as a linen module: one next token for each text from its last real position, and a
-loss against given ones. Letters: `B` texts, `L` positions, `M` asked positions, `D` width, `V` vocabulary.
+It is AllenNLP's `NextTokenLM` as a linen module: it predicts one next token of each text, from its last real
+position, and computes the loss of given ones. Letters: `B` texts, `L` positions, `M` asked positions, `D`
+width, `V` vocabulary.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm import models, ops
-from jaxlm.decoding._embedders import apply_head, check_part, contextualize, embed, word_vectors
+from jaxlm.decoding._embedders import call_head, check_part, contextualize, embed, word_vectors
 from jaxlm.decoding._loaded_texts import check_top_k
 from jaxlm.decoding._next_token_output import NextTokenOutput
 from jaxlm.errors import UsageError
@@ -21,28 +22,32 @@ from jaxlm.typing import Array, Float, Int
 
 
 class NextTokenModel(nn.Module):
-    """What comes after each text: `head(dropout(contextualizer(embedder(tokens))[last real position]))`.
+    """Predicts each text's next token: `head(dropout(contextualizer(embedder(tokens))[last real position]))`.
 
     Attributes:
       text_field_embedder: a module that is called as `embedder(inputs, deterministic=...)` with
         `models.Inputs` of `Int[B L]` tokens and segments (1 = real, 0 = padding) and returns vectors `Float[B
         L D]`, or a `models.Output` of them: `models.Transformer` and `models.BodyModel` are such modules. If
-        it has a method `token_vectors(tokens, segments)`, which returns the vectors of single tokens, it
-        takes those as `inputs.embeddings` too, and gradients are with respect to them; otherwise with respect
-        to what it returns.
+        it has a method `token_vectors(tokens, segments)`, which returns the vectors of single tokens, it must
+        accept those as `inputs.embeddings`, and gradients are with respect to them; otherwise gradients are
+        with respect to the vectors that it returns.
       language_model_head: a module that is called with vectors `Float[... D]` and returns logits
-        `Float[... V]`; `language_model_head("gpt2")` and its like make one. A tied kernel, a transform and a
-        soft cap are the head's own.
+        `Float[... V]`, such as `language_model_head("gpt2")`. A tied kernel, a transform and a soft cap are
+        part of the head.
       contextualizer: None, or a module that is called as `contextualizer(vectors, mask, deterministic=...)`
         with `Float[B L D]` and `Bool[B L]` (True = real) and returns `Float[B L D]`, of any width.
-      dropout: rate before the head, and nowhere else, in [0, 1).
-      top_k: how many tokens are reported; cut to the vocabulary.
-      initializer: None, or what is made of the parameters after they are drawn: of a key and parameters.
+      dropout: rate before the head, in [0, 1). There is no other dropout.
+      top_k: how many tokens are reported; at most the vocabulary.
+      initializer: None, or a function of a key and of fresh parameters that returns other parameters.
 
     Raises:
-      UsageError: if a part is no module, the rate is outside [0, 1), or `top_k` is not positive.
+      UsageError: if a part is not callable, the rate is outside [0, 1), or `top_k` is not positive.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import NextTokenModel
       >>> config = models.TransformerConfig(causal=True, vocab_size=7, width=8, depth=1, num_heads=2)
       >>> embedder = models.Transformer(config)
       >>> head = models.TokenHead(config, table_owner=embedder)
@@ -71,16 +76,20 @@ class NextTokenModel(nn.Module):
 
     @classmethod
     def of_language_model(cls, model: nn.Module, **options: Any) -> "NextTokenModel":
-        """Returns the next-token model that has a causal LM's body as its embedder, and its head.
+        """Returns the next-token model whose embedder is a causal LM's body and whose head is the LM's.
 
         Args:
           model: a `CausalLM`, such as `pretrained.load(folder).model`.
-          options: other attributes, by name.
+          **options: other attributes of the next-token model.
 
         Raises:
-          UsageError: if the model is no causal LM.
+          UsageError: if the model is not a `CausalLM`.
 
         Example:
+          >>> import jax
+          >>> import jax.numpy as jnp
+          >>> from jaxlm import models
+          >>> from jaxlm.decoding import NextTokenModel
           >>> size = dict(vocab_size=7, width=8, depth=1, num_heads=2)
           >>> lm = models.CausalLM(models.TransformerConfig(causal=True, **size))
           >>> params = lm.init(jax.random.key(0), jnp.array([[1, 2]]))["params"]
@@ -94,16 +103,18 @@ class NextTokenModel(nn.Module):
                 f"next tokens are predicted by a CausalLM: got a {type(model).__name__}; "
                 "masks are filled by decoding.fill"
             )
-        return cls(**parts_of(model), **options)
+        embedder, head = parts_of(model)
+        return cls(text_field_embedder=embedder, language_model_head=head, **options)
 
     @staticmethod
     def params_of(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a language model's parameters as those of `of_language_model`.
+        """Returns a language model's parameters in the form of `of_language_model`'s model.
 
         Args:
           params: such as `pretrained.load(folder).params`.
 
         Example:
+          >>> from jaxlm.decoding import NextTokenModel
           >>> NextTokenModel.params_of({"body": {"a": 1}, "head": {}})
           {'text_field_embedder': {'a': 1}, 'language_model_head': {}}
         """
@@ -117,16 +128,16 @@ class NextTokenModel(nn.Module):
         targets: Int[Array, " B"] | None = None,
         deterministic: bool = True,
     ) -> NextTokenOutput:
-        """Returns the likeliest next tokens and, with targets, their loss.
+        """Returns the likeliest next tokens and, with targets, the loss.
 
         Args:
-          tokens: `Int[B L]`.
+          tokens: `Int[B L]` ids.
           segments: `Int[B L]` 1 at real positions, 0 at padding; None: no padding.
           targets: `Int[B]` ids of the true next tokens; an id that the head does not have makes the loss NaN.
-          deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
+          deterministic: no dropout. If False and the rate is not 0, `rngs={"dropout": key}` is needed.
 
         Raises:
-          UsageError: if a part returns what its contract does not allow.
+          UsageError: if a part breaks its contract.
         """
         segments = jnp.ones(tokens.shape, jnp.int32) if segments is None else segments
         last = last_real(segments)[:, None]
@@ -147,51 +158,59 @@ class NextTokenModel(nn.Module):
         embeddings: Float[Array, "B L D"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B M V"]:
-        """Returns float32 logits at the positions asked, and computes no others.
+        """Returns float32 logits at the positions asked; those of other positions are not computed.
 
         Args:
-          tokens: `Int[B L]`.
+          tokens: `Int[B L]` ids.
           positions: `Int[B M]` offsets in the rows.
           segments: `Int[B L]` 1 at real positions, 0 at padding.
-          embeddings: `Float[B L D]` in the place of `token_vectors(tokens, segments)`; None: those.
+          embeddings: `Float[B L D]` to use instead of `token_vectors(tokens, segments)`; None: those.
           deterministic: no dropout.
 
         Raises:
-          UsageError: if a part returns what its contract does not allow.
+          UsageError: if a part breaks its contract.
         """
         hidden = embed(self.text_field_embedder, tokens, embeddings, segments, deterministic=deterministic)
         hidden = contextualize(self.contextualizer, hidden, segments > 0, deterministic=deterministic)
         asked = jnp.take_along_axis(hidden, positions[..., None], axis=1)
         if self.dropout and not deterministic:
             asked = ops.dropout(self.make_rng("dropout"), asked, self.dropout)
-        return apply_head(self.language_model_head, asked)
+        return call_head(self.language_model_head, asked)
 
     def token_vectors(self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Returns what the gradients of a loss are with respect to; see `text_field_embedder`."""
+        """Returns the vectors that gradients of a loss are taken with respect to (see `text_field_embedder`).
+
+        Args:
+          tokens: `Int[B L]` ids.
+          segments: `Int[B L]` 1 at real positions, 0 at padding.
+        """
         return word_vectors(self.text_field_embedder, tokens, segments)
 
     def init_params(self, rng: jax.Array, tokens: Int[Array, "B L"]) -> dict[str, Any]:
-        """Returns fresh parameters, after the initializer.
+        """Returns fresh parameters, to which the initializer has been applied.
 
         Args:
           rng: PRNG key, consumed.
           tokens: `Int[B L]` of any values.
         """
         draw_rng, initializer_rng = jax.random.split(rng)
-        params = self.init(draw_rng, tokens).get("params", {})
-        return dict(params if self.initializer is None else self.initializer(initializer_rng, params))
+        variables = self.init(draw_rng, tokens)
+        params: dict[str, Any] = {**variables["params"]} if "params" in variables else {}
+        return params if self.initializer is None else dict(self.initializer(initializer_rng, params))
 
 
-def parts_of(model: models.CausalLM | models.MaskedLM) -> dict[str, nn.Module]:
-    """Returns a language model's embedder and head, by the names of `NextTokenModel`'s attributes."""
+def parts_of(model: models.CausalLM | models.MaskedLM) -> tuple[nn.Module, nn.Module]:
+    """Returns a language model's embedder and its head as modules of their own."""
     embedder = models.Transformer(model.config)
-    return {"text_field_embedder": embedder, "language_model_head": models.TokenHead(model.config, embedder)}
+    return embedder, models.TokenHead(model.config, embedder)
 
 
 def last_real(segments: Int[Array, "B L"]) -> Int[Array, " B"]:
-    """Returns the offset of each row's last real position, whichever side its padding is on; 0 without one.
+    """Returns the offset of each row's last real position, with padding on either side; 0 without one.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.decoding._next_token_model import last_real
       >>> last_real(jnp.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]])).tolist()
       [1, 2, 0]
     """

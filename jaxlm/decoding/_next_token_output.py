@@ -1,4 +1,4 @@
-"""What a next-token model says of a batch, the same as plain values, and a perplexity of many batches."""
+"""The output of a next-token model for a batch, as arrays and as plain values, and a running perplexity."""
 
 import math
 from typing import Any, NamedTuple
@@ -9,13 +9,13 @@ from jaxlm.typing import Array, Float, Int
 
 
 class NextTokenOutput(NamedTuple):
-    """What a `NextTokenModel` says of a batch.
+    """The predictions of a `NextTokenModel` for a batch.
 
     Attributes:
       probs: `Float32[B k]` of the likeliest next tokens, best first.
       tokens: `Int[B k]` their ids.
       loss_sum: sum over the texts of -log p(target), nats; None without targets.
-      weight: how many texts that is, rows of padding alone left out; None without targets.
+      weight: how many texts the sum is over, without rows that are all padding; None without targets.
     """
 
     probs: Float[Array, "B k"]
@@ -26,13 +26,21 @@ class NextTokenOutput(NamedTuple):
     @property
     def loss(self) -> Float[Array, ""] | None:
         """Mean -log p(target) in nats; None without targets."""
-        return None if self.loss_sum is None else self.loss_sum / self.weight
+        if self.loss_sum is None or self.weight is None:
+            return None
+        return self.loss_sum / self.weight
 
 
 class PerplexityTotal(NamedTuple):
-    """Sums that a perplexity is made of: `exp(sum of nats / sum of weights)`, 1 where nothing was counted.
+    """A running perplexity of many batches, `exp(sum of nats / sum of weights)`; 1 before the first batch.
+
+    Attributes:
+      nats: sum of the losses.
+      weight: sum of the weights.
 
     Example:
+      >>> import math
+      >>> from jaxlm.decoding import PerplexityTotal
       >>> total = PerplexityTotal().update(math.log(4.0), 2.0).update(0.0, 2.0)
       >>> round(total.value, 4), total.reset().value
       (1.4142, 1.0)
@@ -42,43 +50,50 @@ class PerplexityTotal(NamedTuple):
     weight: float = 0.0
 
     def update(self, loss_sum: float | Array, weight: int | float | Array) -> "PerplexityTotal":
-        """Returns the totals with a batch more."""
+        """Returns the totals with one more batch.
+
+        Args:
+          loss_sum: nats of the batch.
+          weight: how many targets it has.
+        """
         return PerplexityTotal(self.nats + float(loss_sum), self.weight + float(weight))
 
     @property
     def value(self) -> float:
-        """The perplexity of all batches together."""
+        """The perplexity of all batches so far."""
         return math.exp(self.nats / self.weight) if self.weight else 1.0
 
     def reset(self) -> "PerplexityTotal":
-        """Returns totals of nothing."""
+        """Returns empty totals."""
         return PerplexityTotal()
 
 
-def readable(
+def output_to_dicts(
     output: NextTokenOutput,
     tokenizer: tokenizers.Tokenizer,
     tokens: Int[Array, "B L"],
     target_tokenizer: tokenizers.Tokenizer | None = None,
 ) -> list[dict[str, Any]]:
-    """Returns the output of a batch as plain values, one dict a text, as AllenNLP's predictor has them.
+    """Returns the output of a batch as plain values, a dict for each text, as AllenNLP's predictor does.
 
     The keys are `probabilities`, `top_indices`, `top_tokens`, `token_ids` and `tokens`.
 
     Args:
       output: of a `NextTokenModel`.
       tokenizer: of the texts.
-      tokens: `Int[B L]` what the model was asked.
-      target_tokenizer: of what the head predicts, where its vocabulary is another; None: `tokenizer`.
+      tokens: `Int[B L]` the ids that the model read.
+      target_tokenizer: of the ids that the head predicts, if its vocabulary is another; None: `tokenizer`.
 
     Raises:
       UsageError: if the head predicted an id that its tokenizer does not have.
 
     Example:
       >>> import jax.numpy as jnp
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.decoding import NextTokenOutput, output_to_dicts
       >>> output = NextTokenOutput(jnp.array([[0.75, 0.25]]), jnp.array([[99, 100]]))
-      >>> told, = readable(output, tokenizers.bytes_tokenizer(), jnp.array([[97, 98]]))
-      >>> told["tokens"], told["top_tokens"], told["probabilities"]
+      >>> values, = output_to_dicts(output, tokenizers.bytes_tokenizer(), jnp.array([[97, 98]]))
+      >>> values["tokens"], values["top_tokens"], values["probabilities"]
       (['a', 'b'], ['c', 'd'], [0.75, 0.25])
     """
     writer = tokenizer if target_tokenizer is None else target_tokenizer

@@ -1,4 +1,4 @@
-"""What may come next: the likeliest tokens after texts, and how likely given continuations are.
+"""The likeliest next tokens of texts, and the log-probs of given continuations.
 
 Letters: `B` texts, `L` positions, `M` targets, `D` width, `V` vocabulary.
 """
@@ -16,17 +16,23 @@ from flax import linen as nn
 
 from jaxlm import models, ops, pretrained, tokenizers
 from jaxlm.decoding._loaded_texts import Text, check_loaded, check_top_k, with_targets
-from jaxlm.decoding._next_batches import TextAndTarget, batches, padded
+from jaxlm.decoding._next_batches import TextAndTarget, group_by_length, pad_pairs
 from jaxlm.decoding._prompts import checked_ids, prompt_ids
 from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Float, Int
 
-# Texts that are drawn at a time: enough to find some of about the same length.
+# Texts that are read at a time: enough to find several of about the same length.
 TEXTS_READ = 256
 
 
 class NextToken(NamedTuple):
-    """A token that may come next, and its probability in [0, 1]."""
+    """A possible next token.
+
+    Attributes:
+      token_id: its id.
+      token: its text.
+      probability: in [0, 1].
+    """
 
     token_id: int
     token: str
@@ -34,13 +40,14 @@ class NextToken(NamedTuple):
 
 
 class NextTokens(NamedTuple):
-    """What a model expects after a text.
+    """The tokens that a model predicts after a text.
 
     Attributes:
       tokens: `Int[L]` ids of the text.
       candidates: the likeliest next tokens, best first.
       targets: `Int[M]` ids of the given continuation; None without one.
-      target_log_probs: `Float32[M]` of each, in nats, given the text and the targets before it.
+      target_log_probs: `Float32[M]` of each target given the text and the targets before it, nats; None
+        without targets.
     """
 
     tokens: np.ndarray
@@ -51,7 +58,8 @@ class NextTokens(NamedTuple):
     @property
     def loss(self) -> float | None:
         """Mean over the targets of -log p(target), in nats; None without any."""
-        return None if self.targets is None else -float(self.target_log_probs.mean(dtype=np.float64))
+        log_probs = self.target_log_probs
+        return None if log_probs is None else -float(log_probs.mean(dtype=np.float64))
 
     @property
     def perplexity(self) -> float | None:
@@ -66,33 +74,36 @@ def next_tokens(
     top_k: int = 5,
     targets: Iterable[Text | None] | None = None,
 ) -> list[NextTokens]:
-    """Returns the likeliest next tokens of texts, each as if it were alone, and the loss of given ones.
+    """Returns the likeliest next tokens of texts and, for given continuations, their log-probs.
 
-    Probabilities are of the whole vocabulary, special tokens included. A text is read behind the tokens that
-    opened texts in the model's training, as `jaxlm next` reads it and, of a published model, `transformers`;
-    to ids nothing is added.
+    A text's result does not depend on the others. Probabilities are over the whole vocabulary, including
+    special tokens. Before a text the model reads the tokens that opened texts in its training, as `jaxlm
+    next` does, and `transformers` for a published model; nothing is added to ids.
 
     Args:
       loaded: a causal LM, as `pretrained.load` returns it.
-      texts: texts or their ids; an empty one is what opens texts, else the begin-of-sequence token. A string
-        is one text.
-      top_k: how many candidates; cut to the vocabulary.
-      targets: what follows each text, or None where nothing is asked; None: nowhere.
+      texts: texts or their ids. For an empty text the model reads the tokens that open texts, else the
+        begin-of-sequence token. A string is one text.
+      top_k: how many candidates; at most the vocabulary.
+      targets: the continuation of each text, or None for texts without one; None: no text has one.
 
     Raises:
-      TypeError: if `loaded` is no opened model.
-      UsageError: if the model is not causal, a text or target is empty or they are longer than its context,
-        or `top_k` is below 1.
+      TypeError: if `loaded` is not a `pretrained.Loaded`.
+      UsageError: if the model is not causal, a text or target is empty, both together are longer than its
+        context, or `top_k` is below 1.
 
     Example:
-      >>> from jaxlm import models
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import next_tokens
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(config, "causal_lm")
       >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
       >>> loaded = pretrained.Loaded(config, "causal_lm", model, params, tokenizer, {})
-      >>> found, = next_tokens(loaded, ["ab"], top_k=3, targets=["c"])
-      >>> len(found.candidates), found.targets.tolist(), found.perplexity > 1
+      >>> predicted, = next_tokens(loaded, ["ab"], top_k=3, targets=["c"])
+      >>> len(predicted.candidates), predicted.targets.tolist(), predicted.perplexity > 1
       (3, [99], True)
     """
     pairs = zip(*with_targets(texts, targets), strict=True)
@@ -102,21 +113,26 @@ def next_tokens(
 def stream_next_tokens(
     loaded: pretrained.Loaded, requests: Iterable[tuple[Text, Text | None]], *, top_k: int = 5
 ) -> Iterator[NextTokens]:
-    """Yields what `next_tokens` returns, in order, as texts come; memory does not grow with their number.
+    """Yields what `next_tokens` returns, in order; memory does not grow with the number of texts.
 
-    Texts are drawn 256 at a time and computed by length.
+    Texts are read 256 at a time, and those of about the same length are computed together.
 
     Args:
       loaded: as for `next_tokens`.
-      requests: texts with what follows each, or None.
+      requests: pairs of a text and its continuation, or of a text and None.
       top_k: as for `next_tokens`.
 
     Raises:
       TypeError: as `next_tokens`.
-      ValueError: as `next_tokens`; what came before the block of the text that is wrong has been yielded.
+      UsageError: as `next_tokens`. The results of the blocks of 256 texts before the wrong one have been
+        yielded by then.
 
     Example:
-      >>> from jaxlm import models
+      >>> import itertools
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.decoding import stream_next_tokens
       >>> size = dict(vocab_size=260, width=8, depth=1, num_heads=2, max_length=32)
       >>> config, tokenizer = models.TransformerConfig(causal=True, **size), tokenizers.bytes_tokenizer()
       >>> model = models.build(config, "causal_lm")
@@ -127,30 +143,30 @@ def stream_next_tokens(
       [48]
     """
     check_loaded(loaded)
-    _check_goes_on(loaded)
+    _check_predicts_next(loaded)
     check_top_k(top_k)
-    return _streamed(loaded, iter(requests), min(top_k, loaded.config.vocab_size))
+    return _predict_blocks(loaded, iter(requests), min(top_k, loaded.config.required_vocab_size()))
 
 
-def _streamed(
+def _predict_blocks(
     loaded: pretrained.Loaded, requests: Iterator[tuple[Text, Text | None]], top_k: int
 ) -> Iterator[NextTokens]:
     while block := [
         read_pair(loaded, text, target) for text, target in itertools.islice(requests, TEXTS_READ)
     ]:
-        named: dict[int, NextTokens] = {}
-        for places in batches(block):
-            pairs = [block[place] for place in places]
-            rows = map(jnp.asarray, padded(pairs, models.longest_text(loaded.config)))
-            found = jax.device_get(rank_next(loaded.model, loaded.params, *rows, top_k=top_k))
-            for row, place in enumerate(places):
-                named[place] = _named(loaded.tokenizer, block[place], found, row)
-        yield from (named[place] for place in range(len(block)))
+        results: dict[int, NextTokens] = {}
+        for indices in group_by_length(block):
+            pairs = [block[index] for index in indices]
+            rows = map(jnp.asarray, pad_pairs(pairs, models.longest_text(loaded.config)))
+            ranked = jax.device_get(rank_next(loaded.model, loaded.params, *rows, top_k=top_k))
+            for row, index in enumerate(indices):
+                results[index] = _next_tokens_of(loaded.text_tokenizer, block[index], ranked, row)
+        yield from (results[index] for index in range(len(block)))
 
 
-def _check_goes_on(loaded: pretrained.Loaded) -> None:
+def _check_predicts_next(loaded: pretrained.Loaded) -> None:
     if loaded.kind.encoder:
-        raise UsageError("an encoder-decoder goes on with no text and writes another; use generate")
+        raise UsageError("an encoder-decoder does not continue a text, it writes a new one; use generate")
     if not loaded.config.causal:
         raise UsageError("a masked LM has no next token; use a causal model, or fill")
     if not loaded.kind.next_token:
@@ -158,7 +174,13 @@ def _check_goes_on(loaded: pretrained.Loaded) -> None:
 
 
 class RankedTokens(NamedTuple):
-    """Log-probs in nats, float32: of the likeliest tokens `[B k]`, with their ids, and of targets `[B M]`."""
+    """The likeliest next tokens of a batch and the log-probs of its targets, in nats.
+
+    Attributes:
+      log_probs: `Float32[B k]` of the likeliest next tokens, best first.
+      tokens: `Int[B k]` their ids.
+      target_log_probs: `Float32[B M]` of the targets.
+    """
 
     log_probs: Float[Array, "B k"]
     tokens: Int[Array, "B k"]
@@ -171,60 +193,62 @@ def rank_next(
     params: Mapping[str, Any],
     tokens: Int[Array, "B L"],
     segments: Int[Array, "B L"],
-    places: Int[Array, "B M"],
+    positions: Int[Array, "B M"],
     targets: Int[Array, "B M"],
     *,
     top_k: int,
 ) -> RankedTokens:
-    """Returns what comes after the first place of each row, and the log-probs of targets after every place.
+    """Returns the likeliest tokens after the first position asked of each row, and log-probs of all targets.
 
-    The head runs at the places only.
+    The head runs at the positions asked only.
 
     Args:
       model: a causal LM.
       params: its parameters.
-      tokens: `Int[B L]` texts with their targets behind them.
+      tokens: `Int[B L]` texts followed by their targets.
       segments: `Int[B L]` 1 at real positions, 0 at padding.
-      places: `Int[B M]` positions before the targets.
+      positions: `Int[B M]` the position before each target.
       targets: `Int[B M]` ids.
-      top_k: how many of the likeliest tokens.
+      top_k: how many of the likeliest tokens are returned.
     """
-    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
-    before = jnp.take_along_axis(hidden, places[..., None], axis=1)
-    logits = model.apply({"params": params}, before, method="logits")
+    hidden = models.apply_model(model, params, models.Inputs(tokens=tokens, segments=segments)).hidden
+    before = jnp.take_along_axis(hidden, positions[..., None], axis=1)
+    logits = models.apply_head(model, params, before)
     top = jax.lax.top_k(jax.nn.log_softmax(logits[:, 0].astype(jnp.float32), axis=-1), top_k)
     return RankedTokens(*top, ops.gather_log_probs(logits, targets))
 
 
 def read_pair(loaded: pretrained.Loaded, text: Text, target: Text | None) -> TextAndTarget:
-    """Returns the ids of a text and of its target, checked; the last target is predicted and not read.
+    """Returns the checked ids of a text and of its target.
 
     Args:
       loaded: a causal LM.
-      text: a text, which the model's own tokens open, or ids.
-      target: what follows it; None: nothing is given.
+      text: a text, before which the model's opening tokens are put, or ids.
+      target: the continuation, whose last token is predicted and not read; None: there is none.
 
     Raises:
-      UsageError: if one of them is empty or they are longer than the model's context.
+      UsageError: if one of them is empty, or both are longer than the model's context.
     """
     if target is None:
         return prompt_ids(loaded, text), None
-    # Nothing opens a target: it goes on with the text.
-    ids = loaded.tokenizer.encode(target) if isinstance(target, str) else np.asarray(target)
+    # A target continues its text, so no tokens open it.
+    ids = loaded.text_tokenizer.encode(target) if isinstance(target, str) else np.asarray(target)
     if ids.size == 0:
         raise UsageError("the target is empty: give what follows the text, or no target")
-    wanted = checked_ids(loaded.config, ids)
-    return prompt_ids(loaded, text, room=wanted.size - 1), wanted
+    target_ids = checked_ids(loaded.config, ids)
+    return prompt_ids(loaded, text, new_tokens=target_ids.size - 1), target_ids
 
 
-def _named(tokenizer: tokenizers.Tokenizer, pair: TextAndTarget, found: RankedTokens, row: int) -> NextTokens:
+def _next_tokens_of(
+    tokenizer: tokenizers.Tokenizer, pair: TextAndTarget, ranked: RankedTokens, row: int
+) -> NextTokens:
     text, target = pair
-    top = zip(found.tokens[row].tolist(), np.exp(found.log_probs[row]).tolist(), strict=True)
-    # A model may have more rows than its tokenizer has tokens.
-    candidates = tuple(NextToken(token, _spelled(tokenizer, token), share) for token, share in top)
-    log_probs = None if target is None else found.target_log_probs[row, : target.size]
+    top = zip(ranked.tokens[row].tolist(), np.exp(ranked.log_probs[row]).tolist(), strict=True)
+    candidates = tuple(NextToken(token, _token_text(tokenizer, token), share) for token, share in top)
+    log_probs = None if target is None else np.asarray(ranked.target_log_probs[row, : target.size])
     return NextTokens(text, candidates, target, log_probs)
 
 
-def _spelled(tokenizer: tokenizers.Tokenizer, token: int) -> str:
+def _token_text(tokenizer: tokenizers.Tokenizer, token: int) -> str:
+    """A token's text; "<id>" for ids that the model has and the tokenizer has not."""
     return tokenizer.token(token) if token < tokenizer.vocab_size else f"<{token}>"

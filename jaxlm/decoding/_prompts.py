@@ -1,4 +1,4 @@
-"""Prompts as rows of ids that one compiled call reads, each with a name of its own for its draws."""
+"""Prompts as padded rows of ids for one compiled call, each with a name that its draws depend on."""
 
 import zlib
 from collections import Counter
@@ -17,9 +17,9 @@ class Prompts(NamedTuple):
 
     Attributes:
       tokens: `Int[B P]` ids, padding 0.
-      lengths: `Int[B]` how many of a row are real; 0 in rows that fill up the batch.
-      names: `UInt32[B 2]` what a row's draws depend on: a digest of its ids, and how many rows before it hold
-        the same ones.
+      lengths: `Int[B]` how many tokens of a row are real; 0 in rows that only fill the batch.
+      names: `UInt32[B 2]` what a row's draws depend on: a digest of its ids, and how many earlier rows hold
+        the same ids.
     """
 
     tokens: np.ndarray
@@ -27,50 +27,51 @@ class Prompts(NamedTuple):
     names: np.ndarray
 
 
-def prompt_ids(loaded: pretrained.Loaded, text: Text, *, room: int = 0) -> np.ndarray:
-    """Returns the ids of a prompt, checked; an empty one is the token that texts begin with, if there is one.
+def prompt_ids(loaded: pretrained.Loaded, text: Text, *, new_tokens: int = 0) -> np.ndarray:
+    """Returns the checked ids of a prompt; those of an empty one are the begin-of-sequence token.
 
     Args:
       loaded: the model.
-      text: a text, which the model's own tokens open, or ids, to which nothing is added.
-      room: how many more tokens must fit behind the prompt.
+      text: a text, before which the model's opening tokens are put; or ids, to which nothing is added.
+      new_tokens: how many tokens must fit into the model's context after the prompt.
 
     Returns:
       `Int[L]` ids, int32, at least one.
 
     Raises:
-      UsageError: if the prompt is empty and no token begins texts, is too long, or holds an id that the
-        model does not have.
+      UsageError: if the prompt is empty and the tokenizer has no token that begins texts, the prompt is too
+        long, or it holds an id that the model does not have.
     """
     ids = read_ids(loaded, text)
     if ids.size == 0:
-        bos = loaded.tokenizer.specials.bos
+        bos = loaded.text_tokenizer.specials.bos
         if bos is None:
             raise UsageError(
                 "the prompt is empty, and this tokenizer has no token that begins texts: write some"
             )
         ids = np.array([bos])
-    return checked_ids(loaded.config, ids, room=room)
+    return checked_ids(loaded.config, ids, new_tokens=new_tokens)
 
 
-def checked_ids(config: models.TransformerConfig, ids: np.ndarray, *, room: int = 0) -> np.ndarray:
+def checked_ids(config: models.TransformerConfig, ids: np.ndarray, *, new_tokens: int = 0) -> np.ndarray:
     """Returns ids as int32.
 
     Args:
       config: of the model.
-      ids: `Int[L]`.
-      room: how many more tokens must fit behind them.
+      ids: `Int[L]`, at least one.
+      new_tokens: how many tokens must fit into the model's context after them.
 
     Raises:
-      UsageError: if they are too many, or there is one that the model does not have.
+      UsageError: if they are not one row of whole numbers, are too many, or hold one that the model does not
+        have.
     """
-    vocab_size, max_length = config.vocab_size, models.longest_text(config)
+    vocab_size, max_length = config.required_vocab_size(), models.longest_text(config)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise UsageError(f"a prompt's ids are one row of whole numbers: got shape {ids.shape} of {ids.dtype}")
     if ids.min() < 0 or ids.max() >= vocab_size:
         raise UsageError(f"ids lie in 0..{vocab_size - 1}: got {int(ids.min())}..{int(ids.max())}")
-    if ids.size + room > max_length:
-        more = f" and {room} more must fit" if room else ""
+    if ids.size + new_tokens > max_length:
+        more = f" and {new_tokens} more must fit" if new_tokens else ""
         raise UsageError(
             f"the prompt is {ids.size} tokens long{more}, and the model reads at most {max_length} "
             "(its max_length); shorten it"
@@ -79,13 +80,15 @@ def checked_ids(config: models.TransformerConfig, ids: np.ndarray, *, room: int 
 
 
 def pad_prompts(prompts: Sequence[np.ndarray], max_length: int) -> Prompts:
-    """Returns prompts as rows padded to a bucket of length and of rows.
+    """Returns prompts as rows. The rows' number and length are rounded up, so that few programs are compiled.
 
     Args:
       prompts: `Int[L_i]` ids, none longer than `max_length`.
-      max_length: the context of the model; no row is padded beyond it.
+      max_length: the model's context; no row is padded beyond it.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.decoding._prompts import pad_prompts
       >>> prompts = pad_prompts([np.array([5, 6, 7]), np.array([8])], max_length=4)
       >>> prompts.tokens.tolist(), prompts.lengths.tolist()
       ([[5, 6, 7, 0], [8, 0, 0, 0]], [3, 1])

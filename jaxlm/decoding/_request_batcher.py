@@ -1,4 +1,4 @@
-"""Many awaits, one call: what is waiting when the device is free goes together."""
+"""One call of the device for many coroutines: requests that wait while the device is busy form a batch."""
 
 import asyncio
 import threading
@@ -11,16 +11,20 @@ from jaxlm.decoding._token_tree import Node
 
 
 class RequestBatcher:
-    """Collects the requests of any number of coroutines for one function of many contexts; it has no timer.
+    """Collects the requests of coroutines into batches for one function of many contexts, without a timer.
 
-    The first request of an idle gatherer waits until its event loop has run what else is ready, so that
-    awaits that are started together go together; while the device is busy the next ones collect. Every
-    request asks its own loop to start the worker: a loop that stops or closes before its next round holds up
-    nobody else's, and another loop's request takes along what it left behind.
+    The first request of an idle batcher waits until its event loop has run the other ready coroutines, so
+    that requests made together form one batch. Later requests collect while the device is busy. Every request
+    asks its own event loop to start the worker. A loop that stops or closes before that delays no other loop:
+    the next request of any loop takes the left requests along.
     """
 
     def __init__(self, log_probs: Callable[[Sequence[Node]], list[np.ndarray]]) -> None:
-        """Takes `CachedLM.log_probs`."""
+        """Makes a batcher.
+
+        Args:
+          log_probs: a function of many contexts, `CachedLM.log_probs`.
+        """
         self._compute = log_probs
         self._lock = threading.Lock()
         self._waiting: list[tuple[Node, asyncio.Future]] = []
@@ -28,7 +32,11 @@ class RequestBatcher:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jaxlm-gatherer")
 
     async def log_probs(self, node: Node) -> np.ndarray:
-        """Returns what the function returns for one context."""
+        """Returns the function's result for one context.
+
+        Args:
+          node: the context.
+        """
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         with self._lock:
@@ -37,43 +45,43 @@ class RequestBatcher:
         return await future
 
     def _start(self) -> None:
-        """Sets the worker to what is waiting, unless it is at work and will see it."""
+        """Starts the worker on the waiting requests, unless it is working and will take them."""
         with self._lock:
             if self._is_working or not self._waiting:
                 return
             self._is_working = True
         try:
             self._worker.submit(self._drain)
-        except Exception as error:  # no thread can be started: the interpreter ends
-            for _, future in self._taken():
-                _settle(future, error)
+        except Exception as error:  # no thread can be started when the interpreter ends
+            for _, future in self._take():
+                _resolve(future, error)
             with self._lock:
                 self._is_working = False
 
     def _drain(self) -> None:
-        while wanted := self._taken():
+        while requests := self._take():
             try:
-                results = self._compute([node for node, _ in wanted])
+                results = self._compute([node for node, _ in requests])
             except BaseException as error:
-                results = [error] * len(wanted)
-            for (_, future), outcome in zip(wanted, results, strict=True):
-                _settle(future, outcome)
+                results = [error] * len(requests)
+            for (_, future), outcome in zip(requests, results, strict=True):
+                _resolve(future, outcome)
 
-    def _taken(self) -> list[tuple[Node, asyncio.Future]]:
-        """Takes what is waiting, and returns what is still awaited; where nothing is, the worker rests."""
+    def _take(self) -> list[tuple[Node, asyncio.Future]]:
+        """Removes the waiting requests and returns those still awaited; without any the worker stops."""
         with self._lock:
             taken, self._waiting = self._waiting, []
-            wanted = [(node, future) for node, future in taken if _is_awaited(future)]
-            self._is_working = bool(wanted)
-        return wanted
+            requests = [(node, future) for node, future in taken if _is_awaited(future)]
+            self._is_working = bool(requests)
+        return requests
 
 
 def _is_awaited(future: asyncio.Future) -> bool:
     return not (future.cancelled() or future.get_loop().is_closed())
 
 
-def _settle(future: asyncio.Future, outcome: np.ndarray | BaseException) -> None:
-    """Hands the outcome to the future in its own event loop, unless either is gone."""
+def _resolve(future: asyncio.Future, outcome: np.ndarray | BaseException) -> None:
+    """Sets the future's result or exception in its own event loop, unless the loop or its waiter is gone."""
 
     def deliver() -> None:
         if future.done():
@@ -85,10 +93,10 @@ def _settle(future: asyncio.Future, outcome: np.ndarray | BaseException) -> None
 
     try:
         future.get_loop().call_soon_threadsafe(deliver)
-    except RuntimeError:  # the loop is closed, and nobody waits in it
+    except RuntimeError:  # the loop is closed, so no coroutine waits in it
         return
 
 
 def _raisable(error: BaseException) -> BaseException:
-    """The error, or another one that says it: no coroutine may raise a StopIteration."""
+    """The error; in place of a StopIteration, which no coroutine may raise, a RuntimeError that quotes it."""
     return RuntimeError(f"the call failed: {error!r}") if isinstance(error, StopIteration) else error

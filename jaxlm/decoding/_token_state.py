@@ -1,4 +1,4 @@
-"""A causal LM as a state: the tokens that have been read, and what may come next."""
+"""A causal LM as a state: the tokens read so far, and the distribution of the next one."""
 
 import dataclasses
 import itertools
@@ -17,26 +17,28 @@ from jaxlm.io import matches_type
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TokenState(LMState):
-    """A context under a causal LM; `state << token` is another state, and the first stays what it is.
+    """A context under a causal LM; `state << token` is a new state, and the old one does not change.
 
-    `initial` makes the first one. States that begin alike share what the model has computed of their
-    beginning, whoever made them; those of one model and window are equal if their contexts are. A pickled
-    state takes its model along, and what has been read is read anew.
+    `initial_state` makes the first state. All states of a `CachedLM` share the keys and values of common
+    prefixes. Two states of one model and window are equal if their contexts are equal. A pickled state
+    contains its model, and the copy reads its context again.
 
     Attributes:
       lm: the model and its cache.
-      node: the name of the context in `lm`.
-      max_context_length: the model sees the last so many tokens; None: all.
+      node: the node of the context in `lm`.
+      max_context_length: the model sees the last `max_context_length` tokens; None: all of them.
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax
+      >>> import jax.numpy as jnp
       >>> from jaxlm import models
+      >>> from jaxlm.decoding import CachedLM, initial_state
       >>> config = models.TransformerConfig(
       ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
       ... )
       >>> model = models.build(config, "causal_lm")
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-      >>> state = initial(CachedLM(model, params), [1, 2])
+      >>> state = initial_state(CachedLM(model, params), [1, 2])
       >>> longer = state << 3
       >>> state.context, longer.context, longer.logp_next().shape
       ((1, 2), (1, 2, 3), (7,))
@@ -48,7 +50,7 @@ class TokenState(LMState):
 
     @property
     def context(self) -> tuple[int, ...]:
-        """The ids read so far, those that a window has left behind included."""
+        """The ids read so far, including those before the window."""
         return tuple(node.token for node in self.node.path())[::-1]
 
     def __repr__(self) -> str:
@@ -56,42 +58,45 @@ class TokenState(LMState):
         return f"TokenState(context={self.context}{window})"
 
     def __reduce__(self) -> tuple:
-        return initial, (self.lm, self.context, self.max_context_length)
+        return initial_state, (self.lm, self.context, self.max_context_length)
 
     def __lshift__(self, token: int) -> "TokenState":
-        """Returns the state after one more token, in the same time whatever the context's length.
+        """Returns the state after one more token; the time does not depend on the context's length.
+
+        Args:
+          token: its id.
 
         Raises:
-          UsageError: if it is no id of the model's vocabulary.
+          UsageError: if the token is not an id of the model's vocabulary.
         """
-        node = self.lm.node((_checked(token, self.lm),), after=self.node)
+        node = self.lm.node((_checked_id(token, self.lm),), after=self.node)
         return TokenState(self.lm, node, self.max_context_length)
 
     def logp_next(self) -> np.ndarray:
         """Returns the log-probs `Float32[V]` of the next token, in nats.
 
         Raises:
-          UsageError: if nothing has been read, or more than the model's context holds.
+          UsageError: if no token has been read, or more than the model's context holds.
         """
-        return self.lm.log_probs([self._ready()])[0]
+        return self.lm.log_probs([self._visible_node()])[0]
 
     async def logp_next_async(self) -> np.ndarray:
-        """Returns the same; awaits that are under way at once share calls of the device.
+        """Returns `logp_next()`; coroutines that wait at the same time share calls of the device.
 
         Raises:
           UsageError: as `logp_next`.
         """
-        return await self.lm.log_probs_async(self._ready())
+        return await self.lm.log_probs_async(self._visible_node())
 
-    def _ready(self) -> Node:
-        """The node of what the model sees.
+    def _visible_node(self) -> Node:
+        """The node of the tokens that the model sees.
 
-        A window that slides moves every token to another position: nothing of the parent's can be used.
+        When a window slides, every token gets another position, so that no cached keys can be used.
         """
         size, window, limit = self.node.depth, self.max_context_length, self.lm.model.config.max_length
         if size == 0:
             raise UsageError(
-                "nothing has been read, and this model has no token that begins texts: "
+                "no token has been read, and this model has no token that begins texts: "
                 "give an initial_context or a first token"
             )
         if window is not None and size > window:
@@ -106,25 +111,27 @@ class TokenState(LMState):
 
 
 def logp_next_batch(states: Sequence[TokenState]) -> jax.Array:
-    """Returns the log-probs `Float32[N V]` of the next token of many states, in nats, on the device.
+    """Returns the log-probs `Float32[B V]` of the next token of many states, in nats, on the device.
 
-    What is new of all of them is read together, and no number goes to the host.
+    The new tokens of all states are read together, and no number goes to the host.
 
     Args:
-      states: N states of one `CachedLM`, one at least.
+      states: B states of one `CachedLM`, at least one.
 
     Raises:
-      UsageError: if there is none, they are of several models, or one cannot be asked alone.
+      UsageError: if there is no state, they are of several `CachedLM`s, or `logp_next` of one of them raises.
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
       >>> from jaxlm import models
+      >>> from jaxlm.decoding import CachedLM, initial_state, logp_next_batch
       >>> config = models.TransformerConfig(
       ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
       ... )
       >>> model = models.build(config, "causal_lm")
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
-      >>> state = initial(CachedLM(model, params), [1, 2])
+      >>> state = initial_state(CachedLM(model, params), [1, 2])
       >>> logp_next_batch([state << token for token in range(5)]).shape
       (5, 7)
     """
@@ -132,22 +139,35 @@ def logp_next_batch(states: Sequence[TokenState]) -> jax.Array:
     if len(lms) != 1:
         raise UsageError(f"a batch is of states of one CachedLM: got {len(states)} states of {len(lms)}")
     (lm,) = lms.values()
-    return lm.log_probs_batch([state._ready() for state in states])
+    return lm.log_probs_batch([state._visible_node() for state in states])
 
 
-def initial(
+def initial_state(
     lm: CachedLM, initial_context: Sequence[int] | None = None, max_context_length: int | None = None
 ) -> TokenState:
-    """Returns the state that texts begin in.
+    """Returns the state before the first token of a text.
 
     Args:
       lm: the model.
-      initial_context: ids read before; None: the model's begin-of-sequence token, if it has one.
-      max_context_length: the model sees the last so many ids, in this state and in all that come of it.
+      initial_context: ids that are read first; None: the model's begin-of-sequence token, if it has one.
+      max_context_length: the model sees the last `max_context_length` ids, in this state and in all that
+        follow from it; None: all of them.
 
     Raises:
-      UsageError: if an id is outside the vocabulary, or the window holds nothing or more than the model's
-        context.
+      UsageError: if an id is outside the vocabulary, or the window is below 1 or above the model's context.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import CachedLM, initial_state
+      >>> config = models.TransformerConfig(
+      ...     vocab_size=7, width=8, depth=1, num_heads=2, causal=True, max_length=16
+      ... )
+      >>> model = models.build(config, "causal_lm")
+      >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+      >>> initial_state(CachedLM(model, params, bos_id=1)).context
+      (1,)
     """
     limit = lm.model.config.max_length
     if max_context_length is not None and not (
@@ -158,14 +178,14 @@ def initial(
         )
     if initial_context is None:
         initial_context = () if lm.bos_id is None else (lm.bos_id,)
-    node = lm.node([_checked(token, lm) for token in initial_context])
+    node = lm.node([_checked_id(token, lm) for token in initial_context])
     return TokenState(lm, node, max_context_length)
 
 
-def _checked(token: int, lm: CachedLM) -> int:
+def _checked_id(token: int, lm: CachedLM) -> int:
     vocab_size = lm.model.config.vocab_size
     try:
-        id = operator.index(token)  # whole numbers of every kind, and nothing that is cut to one
+        id = operator.index(token)  # any type of whole number, but nothing that would be rounded
     except TypeError:
         id = -1
     if not 0 <= id < vocab_size:

@@ -1,8 +1,8 @@
-"""Contexts as paths of a tree: tokens that texts share are one node, whose keys and values are kept once.
+"""Contexts as paths of a tree on the host: a prefix that texts share is stored once.
 
-A node lives as long as a state, a descendant or the store of slots holds it; which nodes have slots is the
-store's business. The least recently used leave first, and a node is never older than its descendants, so
-what is kept is always whole paths from the root.
+A node lives as long as a state, a descendant or `CacheSlots` refers to it. `CacheSlots` decides which nodes
+have slots of the cache. The least recently used node loses its slot first; a node always counts as used after
+its descendants, so that the nodes with slots form whole paths from the root.
 """
 
 import weakref
@@ -13,38 +13,39 @@ from jaxlm.errors import UsageError
 
 
 class Node:
-    """A token after others; the root is none.
+    """A token after its ancestors; the root stands for the empty context.
 
     Attributes:
-      parent: what it follows; None for the root.
+      parent: the node before it; None for the root.
       token: its id.
-      depth: how many tokens the path holds, this one included.
-      slot: where its keys and values are kept, or None.
+      depth: how many tokens its path holds, including this one.
+      slot: the slot of the cache with its keys and values; None without one.
     """
 
     __slots__ = ("__weakref__", "_children", "depth", "parent", "slot", "token")
 
     def __init__(self, parent: "Node | None", token: int) -> None:
-        self.parent, self.token, self.slot = parent, token, None
+        self.parent, self.token = parent, token
+        self.slot: int | None = None
         self.depth = 0 if parent is None else parent.depth + 1
         self._children: weakref.WeakValueDictionary[int, Node] = weakref.WeakValueDictionary()
 
     def child(self, token: int) -> "Node":
-        """Returns the node of one more token; the same one as long as it lives."""
-        found = self._children.get(token)
-        if found is None:
-            found = self._children[token] = Node(self, token)
-        return found
+        """Returns the node of one more token: the existing one, or a new one."""
+        node = self._children.get(token)
+        if node is None:
+            node = self._children[token] = Node(self, token)
+        return node
 
     def descend(self, tokens: Iterable[int]) -> "Node":
-        """Returns the node at the end of a path."""
+        """Returns the node that a path of tokens from here leads to."""
         node = self
         for token in tokens:
             node = node.child(token)
         return node
 
     def path(self) -> "Iterator[Node]":
-        """Yields this node and its ancestors, the root left out."""
+        """Yields this node and its ancestors without the root."""
         node = self
         while node.parent is not None:
             yield node
@@ -52,14 +53,15 @@ class Node:
 
 
 class CacheSlots:
-    """Which nodes hold which slots of a cache, the least recently used giving theirs up.
+    """The slots of a cache and the nodes that hold them; the least recently used nodes lose theirs first.
 
     Example:
+      >>> from jaxlm.decoding._token_tree import CacheSlots, Node
       >>> root, slots = Node(None, -1), CacheSlots(2)
       >>> first, second = root.descend([5, 6]), root.descend([7])
       >>> [node.token for node in slots.claim([first])]
       [5, 6]
-      >>> [node.token for node in slots.claim([second])]  # 6 makes room: 5 was used later than its child
+      >>> [node.token for node in slots.claim([second])]  # 6 loses its slot: 5 was used after its child
       [7]
       >>> first.slot is None, first.parent.slot, second.slot
       (True, 0, 1)
@@ -73,8 +75,8 @@ class CacheSlots:
     def __len__(self) -> int:
         return len(self._held)
 
-    def fitting(self, nodes: Sequence[Node]) -> int:
-        """Returns how many of the first of these nodes, at least one, have room for their paths together."""
+    def count_fitting(self, nodes: Sequence[Node]) -> int:
+        """Returns how many of the first nodes, at least one, have paths that fit into the slots together."""
         needed: set[Node] = set()
         for count, node in enumerate(nodes):
             needed.update(node.path())
@@ -84,6 +86,9 @@ class CacheSlots:
 
     def claim(self, nodes: Sequence[Node]) -> list[Node]:
         """Gives a slot to every node on these paths, and returns those that had none, ancestors first.
+
+        Args:
+          nodes: the ends of the paths.
 
         Raises:
           UsageError: if the paths need more slots than there are.
@@ -107,7 +112,7 @@ class CacheSlots:
         return news
 
     def clear(self) -> None:
-        """Takes every slot back, also from nodes that were given one in a call that failed."""
+        """Frees all slots, including those that a failed call gave to nodes."""
         for node in self._held:
             node.slot = None
         self._held.clear()
@@ -115,5 +120,8 @@ class CacheSlots:
 
     def _evict(self) -> int:
         oldest, _ = self._held.popitem(last=False)
-        slot, oldest.slot = oldest.slot, None
+        slot = oldest.slot
+        if slot is None:
+            raise ValueError("a node among those that hold slots has none")
+        oldest.slot = None
         return slot

@@ -1,12 +1,12 @@
-"""Texts as the tree that they are, on the device: what texts begin with alike is read and kept once.
+"""A cache in which texts form a tree, on the device: a prefix that texts share is computed and stored once.
 
-A node is a token after others, and its name is the slot of the cache that holds its keys and values. Beside
-these a tree keeps, of every node, which slots its path from the root takes (a bit a slot), its token, its
-depth and its last hidden vector: log-probs are V numbers a node, the vector that the head makes them of is D.
-All functions are pure, of static shapes, and run within other compiled functions as well as alone.
+A node is a token after its ancestors. The slot of the cache that holds a node's keys and values is its name.
+A tree also stores for every node the slots of its path from the root (one bit a slot), its token, its depth
+and its last hidden vector, from which the head makes log-probs: D numbers a node instead of V. All functions
+are pure and of static shapes, and can be called inside other compiled functions.
 
-Letters: `B` rows, a tree each; `S` slots, `L` new nodes of a row, `R` nodes asked for, `P` prompt, `D` width,
-`V` vocabulary, `C` bytes that hold S bits.
+Letters: `B` rows, each with a tree of its own; `S` slots, `L` new nodes of a row, `M` nodes asked for, `P`
+positions of a prompt, `D` width, `V` vocabulary, `octets` bytes that hold S bits.
 """
 
 import functools
@@ -19,25 +19,33 @@ import numpy as np
 from flax import linen as nn
 
 from jaxlm import models
-from jaxlm.decoding._cached_rows import context_width, first_token, has_encoder, read_hidden, writer_config
+from jaxlm.decoding._cached_rows import (
+    context_width,
+    first_token,
+    has_encoder,
+    instruction_end_id,
+    read_hidden,
+    writer_config,
+    written_cache,
+)
 from jaxlm.typing import Array, Bool, Float, Int, UInt8
 
 ROOT = -1
 
 
 class TreeCache(NamedTuple):
-    """The nodes of B trees. A slot without a node has depth -1, and nothing else of it means anything.
+    """The nodes of B trees. A slot without a node has depth -1; its other entries are meaningless.
 
     Attributes:
-      cache: the keys and values in S slots a row; of an encoder-decoder, its memory too.
-      ancestors: `UInt8[B S C]` the slots of each node's path, its own included, highest bit first.
+      cache: keys and values, S slots a row; for an encoder-decoder also those of its memory.
+      ancestors: `UInt8[B S octets]` the slots of each node's path, including its own, highest bit first.
       tokens: `Int[B S]` ids.
       depths: `Int[B S]` how many ancestors a node has.
-      hidden: `Float[B S D]` what the head reads of a node.
+      hidden: `Float[B S D]` the hidden vector after each node, from which the head makes logits.
     """
 
     cache: models.Cache
-    ancestors: UInt8[Array, "B S C"]
+    ancestors: UInt8[Array, "B S octets"]
     tokens: Int[Array, "B S"]
     depths: Int[Array, "B S"]
     hidden: Float[Array, "B S D"]
@@ -49,11 +57,11 @@ class TreeCache(NamedTuple):
 
 
 class CompactTree(NamedTuple):
-    """A tree whose nodes are in the first slots of each row.
+    """A tree whose nodes were moved to the first slots of each row.
 
     Attributes:
-      tree: the nodes that stayed.
-      slots: `Int[B S]` the new slot of each old one, -1 for what has gone.
+      tree: the nodes that were kept.
+      slots: `Int[B S]` the new slot of each old one, -1 where the node was removed.
     """
 
     tree: TreeCache
@@ -63,7 +71,7 @@ class CompactTree(NamedTuple):
 def empty_tree(model: nn.Module, num_rows: int, num_slots: int) -> TreeCache:
     """Returns trees without nodes, of B = num_rows rows and S = num_slots slots.
 
-    Beside the cache a slot takes S/8 bytes and a vector.
+    Besides its keys and values a slot takes S/8 bytes and a hidden vector.
 
     Args:
       model: a causal LM.
@@ -71,13 +79,15 @@ def empty_tree(model: nn.Module, num_rows: int, num_slots: int) -> TreeCache:
       num_slots: S.
 
     Example:
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import empty_tree
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> tree = empty_tree(models.build(config, "causal_lm"), num_rows=2, num_slots=12)
       >>> tree.num_slots, tree.ancestors.shape, tree.depths[0, 0].item()
       (12, (2, 12, 2), -1)
     """
     config = writer_config(model)
-    return _around(models.empty_cache(config, num_rows, num_slots), config.width)
+    return _tree_around(models.empty_cache(config, num_rows, num_slots), config.width)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_slots"))
@@ -89,34 +99,34 @@ def tree_of_prompts(
     *,
     num_slots: int,
 ) -> TreeCache:
-    """Returns a tree a prompt that holds the prompt and nothing else, its token at offset i in slot i.
+    """Returns a tree for each prompt, which holds the prompt alone: the token at offset i is in slot i.
 
-    It is read as one text, without a mask that attention would have to look up. Of an encoder-decoder the
-    prompt is the encoder's, and the tree holds the decoder's first token.
+    Prompts are read as plain rows, so that attention needs no mask. The encoder of an encoder-decoder reads
+    the prompt, and the tree holds the decoder's first token.
 
     Args:
       model: a causal LM, or an encoder-decoder.
       params: its parameters.
       tokens: `Int[B P]`, padded on the right.
-      lengths: `Int[B]` how many of a row are real.
-      num_slots: S, more than what the prompts take.
+      lengths: `Int[B]` how many tokens of a row are real.
+      num_slots: S, more than the prompts take.
     """
     config = writer_config(model)
-    hidden, reading = read_hidden(model, params, tokens, lengths, num_slots)
+    hidden, cached = read_hidden(model, params, tokens, lengths, num_slots)
     if has_encoder(model):
         tokens = jnp.full((tokens.shape[0], 1), first_token(model), jnp.int32)
     width = context_width(model, tokens.shape[1])
-    tree = _around(reading.cache, config.width)
+    tree = _tree_around(cached.cache, config.width)
     slots = jnp.arange(num_slots, dtype=jnp.int32)
-    is_held = slots[None] < reading.offsets[:, None]
-    # Of the node in slot i the first i + 1 bits are set: so many of the eight in each byte.
+    is_used = slots[None] < cached.offsets[:, None]
+    # The node in slot i has its first i + 1 bits set; `counts` says how many of them are in each byte.
     octets = jnp.arange(tree.ancestors.shape[2], dtype=jnp.int32)[None]
     counts = jnp.clip(slots[:, None] + 1 - 8 * octets, 0, 8)
     stems = (0xFF00 >> counts & 0xFF).astype(jnp.uint8)
     return tree._replace(
-        ancestors=jnp.where(is_held[:, :, None], stems[None], np.uint8(0)),
+        ancestors=jnp.where(is_used[:, :, None], stems[None], np.uint8(0)),
         tokens=tree.tokens.at[:, :width].set(tokens),
-        depths=jnp.where(is_held, slots[None], ROOT),
+        depths=jnp.where(is_used, slots[None], ROOT),
         hidden=tree.hidden.at[:, :width].set(hidden.astype(tree.hidden.dtype)),
     )
 
@@ -132,9 +142,9 @@ def extend_tree(
     *,
     generations: int | None = None,
 ) -> TreeCache:
-    """Reads L new nodes a row, each after its parent, and returns the tree with them.
+    """Reads L new nodes in each row, each after its parent, and returns the tree with them.
 
-    A node in a slot that was another's takes its place: no node that stays may have that one on its path.
+    A new node replaces a node that was in its slot; no remaining node may have the replaced one on its path.
 
     Args:
       model: a causal LM, or an encoder-decoder.
@@ -142,11 +152,14 @@ def extend_tree(
       tree: the nodes so far; its memory is used again.
       parents: `Int[B L]` the parents' slots, -1 for none; a parent may be one of the new nodes.
       tokens: `Int[B L]` ids.
-      slots: `Int[B L]` a slot for each, as `free_slots` has them; S: nothing is kept of it.
-      generations: how many of the new nodes lie on one path at most; 1 where every parent is in the tree
-        already; None: L.
+      slots: `Int[B L]` a slot for each, such as `free_slots` returns; with S the node is not stored.
+      generations: the most new nodes on one path; 1 if every parent is already in the tree; None: L.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import ancestor_mask, empty_tree, extend_tree, tree_log_probs
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model = models.build(config, "causal_lm")
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
@@ -159,7 +172,7 @@ def extend_tree(
       (1, 2, 7)
     """
     bits = _paths(tree, parents, slots, tokens.shape[1] if generations is None else generations)
-    # Made once, or XLA would unpack the bits anew within the attention of every layer and head.
+    # Without the barrier XLA would unpack the bits again in the attention of every layer and head.
     mask = jax.lax.optimization_barrier(_unpacked(bits, tree.num_slots))
     depths = mask.sum(-1, dtype=jnp.int32) - 1
     tree = tree._replace(
@@ -169,38 +182,42 @@ def extend_tree(
     )
     positions = _positions(writer_config(model), tree, mask, depths)
     inputs = models.Inputs(tokens=tokens, positions=positions, attention_mask=mask[:, None])
-    output = model.apply({"params": params}, inputs, cache=tree.cache, slots=slots)
-    return tree._replace(cache=output.cache, hidden=_with_nodes(tree.hidden, slots, output.hidden))
+    output = models.apply_model(model, params, inputs, cache=tree.cache, slots=slots)
+    return tree._replace(cache=written_cache(output), hidden=_with_nodes(tree.hidden, slots, output.hidden))
 
 
 @functools.partial(jax.jit, static_argnames="model")
 def tree_log_probs(
-    model: nn.Module, params: Mapping[str, Any], tree: TreeCache, nodes: Int[Array, "B R"]
-) -> Float[Array, "B R V"]:
-    """Returns the float32 log-probs `[B R V]` of the token after each node, in nats, on the device.
+    model: nn.Module, params: Mapping[str, Any], tree: TreeCache, nodes: Int[Array, "B M"]
+) -> Float[Array, "B M V"]:
+    """Returns the float32 log-probs `[B M V]` of the token after each node, in nats, on the device.
 
     Args:
-      model: what the tree was read by.
+      model: the model that read the tree.
       params: its parameters.
       tree: as `extend_tree` returns it.
-      nodes: `Int[B R]` slots; of one without a node the numbers mean nothing.
+      nodes: `Int[B M]` slots; the log-probs of a slot without a node are meaningless.
     """
     hidden = _of_nodes(tree.hidden, nodes).astype(writer_config(model).dtype)
-    logits = model.apply({"params": params}, hidden, method="logits")
+    logits = models.apply_head(model, params, hidden)
     return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
 
 
 @functools.partial(jax.jit, donate_argnames="tree")
 def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
-    """Returns the tree with the nodes that stay in its first slots, in their order, and where each went.
+    """Returns the tree with the kept nodes moved to its first slots, in their order, and where each went.
 
-    Keys that are turned by positions stay as they are: a node's position is its depth, not its slot.
+    Rotated keys need no change: a node's position is its depth, not its slot.
 
     Args:
-      tree: its memory is used again.
-      keep: `Bool[B S]` True = the node in this slot stays, and so do its ancestors.
+      tree: the nodes; its memory is used again.
+      keep: `Bool[B S]` True = the node in this slot is kept, and so are its ancestors.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import compact_tree, empty_tree, extend_tree
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> model = models.build(config, "causal_lm")
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
@@ -210,11 +227,11 @@ def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
       >>> slots.tolist(), tree.tokens[0, :2].tolist(), tree.depths.tolist()
       ([[0, -1, -1, 1, -1]], [4, 6], [[0, 1, -1, -1, -1]])
     """
-    kept = keep & (tree.depths >= 0)
-    bits = jnp.where(kept[:, :, None], tree.ancestors, np.uint8(0))
-    kept = _unpacked(jax.lax.reduce_or(bits, (1,)), tree.num_slots)
-    order = jnp.argsort(~kept, axis=1, stable=True).astype(jnp.int32)
-    stays = jnp.arange(tree.num_slots, dtype=jnp.int32)[None] < kept.sum(1, dtype=jnp.int32)[:, None]
+    is_named = keep & (tree.depths >= 0)
+    bits = jnp.where(is_named[:, :, None], tree.ancestors, np.uint8(0))
+    is_kept = _unpacked(jax.lax.reduce_or(bits, (1,)), tree.num_slots)
+    order = jnp.argsort(~is_kept, axis=1, stable=True).astype(jnp.int32)
+    stays = jnp.arange(tree.num_slots, dtype=jnp.int32)[None] < is_kept.sum(1, dtype=jnp.int32)[:, None]
 
     def moved(array: Array) -> Array:  # keys and values `[B K S H]`, of a scan `[R B K S H]`
         index = order[:, None, :, None]
@@ -224,10 +241,12 @@ def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
         layers=jax.tree.map(moved, tree.cache.layers),
         positions=jnp.where(stays, _of_nodes(tree.cache.positions, order), models.EMPTY_SLOT),
     )
-    slots = jnp.where(kept, jnp.cumsum(kept, axis=1, dtype=jnp.int32) - 1, ROOT)
+    slots = jnp.where(is_kept, jnp.cumsum(is_kept, axis=1, dtype=jnp.int32) - 1, ROOT)
     compact = TreeCache(
         cache,
-        jnp.where(stays[:, :, None], _columns(_of_nodes(tree.ancestors, order), order, stays), np.uint8(0)),
+        jnp.where(
+            stays[:, :, None], _reordered_bits(_of_nodes(tree.ancestors, order), order, stays), np.uint8(0)
+        ),
         _of_nodes(tree.tokens, order),
         jnp.where(stays, _of_nodes(tree.depths, order), ROOT),
         _of_nodes(tree.hidden, order),
@@ -236,29 +255,32 @@ def compact_tree(tree: TreeCache, keep: Bool[Array, "B S"]) -> CompactTree:
 
 
 def free_slots(tree: TreeCache, count: int) -> Int[Array, "B count"]:
-    """Returns the first slots `Int[B count]` of each row that hold no node; S where there are no more.
+    """Returns the first `count` slots of each row that hold no node, `Int[B count]`; S where there are fewer.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models
+      >>> from jaxlm.decoding import empty_tree, free_slots
       >>> config = models.TransformerConfig(vocab_size=7, width=8, depth=1, num_heads=2, causal=True)
       >>> tree = empty_tree(models.build(config, "causal_lm"), num_rows=1, num_slots=4)
       >>> free_slots(tree._replace(depths=jnp.array([[0, -1, 1, -1]])), 3).tolist()
       [[1, 3, 4]]
     """
-    is_held = tree.depths >= 0
-    order = jnp.argsort(is_held, axis=1, stable=True).astype(jnp.int32)[:, :count]
-    return jnp.where(_of_nodes(is_held, order), tree.num_slots, order)
+    is_used = tree.depths >= 0
+    order = jnp.argsort(is_used, axis=1, stable=True).astype(jnp.int32)[:, :count]
+    return jnp.where(_of_nodes(is_used, order), tree.num_slots, order)
 
 
-def ancestor_mask(tree: TreeCache, nodes: Int[Array, "B R"]) -> Bool[Array, "B R S"]:
-    """Returns which slots hold each node and its ancestors, `Bool[B R S]`; of -1 none."""
+def ancestor_mask(tree: TreeCache, nodes: Int[Array, "B M"]) -> Bool[Array, "B M S"]:
+    """Returns which slots hold each node and its ancestors, `Bool[B M S]`; none for a node of -1."""
     bits = jnp.where((nodes >= 0)[:, :, None], _of_nodes(tree.ancestors, nodes), np.uint8(0))
     return _unpacked(bits, tree.num_slots)
 
 
-def _around(cache: models.Cache, width: int) -> TreeCache:
-    """Trees without nodes, around a cache."""
+def _tree_around(cache: models.Cache, width: int) -> TreeCache:
+    """Trees without nodes, whose keys and values will be in `cache`."""
     shape = cache.positions.shape
-    # What keys and values are kept in holds hidden vectors, too: it is what they were computed in, or wider.
+    # The dtype of keys and values also holds hidden vectors: it is the compute dtype, or a wider one.
     dtype = jax.tree.leaves(cache.layers)[0].dtype
     return TreeCache(
         cache,
@@ -269,16 +291,18 @@ def _around(cache: models.Cache, width: int) -> TreeCache:
     )
 
 
-def _paths(tree: TreeCache, parents: Array, slots: Array, generations: int) -> UInt8[Array, "B L C"]:
-    """The bits of new nodes: their parents' and their own.
+def _paths(tree: TreeCache, parents: Array, slots: Array, generations: int) -> UInt8[Array, "B L octets"]:
+    """The path bits of new nodes: those of their parents and their own.
 
     Parents that are new themselves are followed by doubling: after k turns a node has the bits of 2^k
-    generations of them.
+    generations of them. `link` is the column of a node's parent if that is new, else -1.
     """
-    places = jnp.arange(slots.shape[1], dtype=jnp.int32)
-    link = jnp.full(tree.tokens.shape, ROOT, jnp.int32)
-    link = _with_nodes(link, slots, jnp.broadcast_to(places[None], slots.shape))
-    link = jnp.where(parents >= 0, _of_nodes(link, parents), ROOT) if generations > 1 else ROOT
+    link = jnp.full(slots.shape, ROOT, jnp.int32)
+    if generations > 1:
+        columns = jnp.arange(slots.shape[1], dtype=jnp.int32)
+        column_of = jnp.full(tree.tokens.shape, ROOT, jnp.int32)
+        column_of = _with_nodes(column_of, slots, jnp.broadcast_to(columns[None], slots.shape))
+        link = jnp.where(parents >= 0, _of_nodes(column_of, parents), ROOT)
     is_old = (parents >= 0) & (link == ROOT)
     bits = jnp.where(is_old[:, :, None], _of_nodes(tree.ancestors, parents), np.uint8(0))
     bits = bits | _own_bits(slots, tree.num_slots)
@@ -288,8 +312,8 @@ def _paths(tree: TreeCache, parents: Array, slots: Array, generations: int) -> U
     return bits
 
 
-def _own_bits(slots: Array, num_slots: int) -> UInt8[Array, "B L C"]:
-    """One bit set of each; of slots from S on none."""
+def _own_bits(slots: Array, num_slots: int) -> UInt8[Array, "B L octets"]:
+    """Bits of which one is set, that of the slot; none for slots from S on."""
     octets = jnp.arange(-(-num_slots // 8), dtype=jnp.int32)
     own = jnp.where(slots < num_slots, 0x80 >> slots % 8, 0).astype(jnp.uint8)
     return jnp.where(slots[:, :, None] // 8 == octets[None, None], own[:, :, None], np.uint8(0))
@@ -298,18 +322,20 @@ def _own_bits(slots: Array, num_slots: int) -> UInt8[Array, "B L C"]:
 def _positions(
     config: models.TransformerConfig, tree: TreeCache, mask: Bool[Array, "B L S"], depths: Int[Array, "B L"]
 ) -> Int[Array, "B L"] | Int[Array, "B L 2"]:
-    """What a model is told of where nodes stand: how deep, or (instruction, argument) by what ended above."""
-    depths = jnp.maximum(depths, 0)
-    if not isinstance(config.position, models.Instruction):
+    """The positions of nodes: their depths, or (instruction, argument) as the ancestors' end tokens say."""
+    depths, end_id = jnp.maximum(depths, 0), instruction_end_id(config)
+    if end_id is None:
         return depths
     is_above = mask & (tree.depths[:, None] < depths[:, :, None])
-    is_end = is_above & (tree.tokens == config.position.next_id)[:, None]
+    is_end = is_above & (tree.tokens == end_id)[:, None]
     last = jnp.where(is_end, tree.depths[:, None], ROOT).max(-1)
     return jnp.stack([is_end.sum(-1, dtype=jnp.int32), depths - last - 1], axis=-1)
 
 
-def _columns(bits: UInt8[Array, "B S C"], order: Int[Array, "B S"], stays: Bool[Array, "B S"]):
-    """The bits of each row in another order of slots, those that have gone left out."""
+def _reordered_bits(
+    bits: UInt8[Array, "B S octets"], order: Int[Array, "B S"], stays: Bool[Array, "B S"]
+) -> UInt8[Array, "B S octets"]:
+    """The bits of each row in the new order of slots, without those of removed nodes."""
     num_slots = order.shape[1]
     filler = ((0, 0), (0, -num_slots % 8))
     order, stays = jnp.pad(order, filler), jnp.pad(stays, filler)
@@ -320,12 +346,12 @@ def _columns(bits: UInt8[Array, "B S C"], order: Int[Array, "B S"], stays: Bool[
     return (ones * weights[None, None, None]).sum(-1, dtype=jnp.uint8)
 
 
-def _unpacked(bits: UInt8[Array, "*batch C"], num_slots: int) -> Bool[Array, "*batch S"]:
+def _unpacked(bits: UInt8[Array, "*batch octets"], num_slots: int) -> Bool[Array, "*batch S"]:
     return jnp.unpackbits(bits, axis=-1, count=num_slots).astype(bool)
 
 
 def _of_nodes(array: Array, nodes: Int[Array, "B L"]) -> Array:
-    """`[B L ...]` of `[B S ...]`; of -1 what is in slot 0."""
+    """The entries `[B L ...]` of `[B S ...]` at these slots; for -1 that of slot 0."""
     index = jnp.maximum(nodes, 0).reshape(*nodes.shape, *(1,) * (array.ndim - 2))
     return jnp.take_along_axis(array, index, axis=1, mode="clip")
 

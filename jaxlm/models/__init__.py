@@ -1,5 +1,6 @@
 """Flax linen transformers: config, presets, the body, and models with their heads apart."""
 
+from jaxlm.models._apply import apply_head, apply_model, apply_token_vectors
 from jaxlm.models._body_model import BodyModel
 from jaxlm.models._build import build, num_params
 from jaxlm.models._cache import EMPTY_SLOT, Cache, LayerCache, Memory, empty_cache
@@ -111,6 +112,9 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "YarnScaling",
+    "apply_head",
+    "apply_model",
+    "apply_token_vectors",
     "as_kind",
     "build",
     "decoder_config",

@@ -23,8 +23,7 @@ from jaxlm.steps._functions import (
 )
 from jaxlm.steps._inputs import StepInputs
 from jaxlm.steps._parsing import parse_step_function
-from jaxlm.steps._spans import over_span
-from jaxlm.steps._step_scores import TextScores, step_scores
+from jaxlm.steps._step_scores import TextScores, over_span, step_scores
 from jaxlm.steps._table import (
     STEP_FUNCTIONS,
     StepFunction,

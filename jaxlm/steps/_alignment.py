@@ -10,7 +10,7 @@ from jaxlm.errors import UsageError
 
 Alignment = Literal["one_to_one", "last_common"] | Sequence[Any]
 ALIGNMENTS = ("one_to_one", "last_common")
-# How many tokens a message shows.
+# The most tokens that a message shows.
 SHOWN = 20
 
 
@@ -21,29 +21,30 @@ def align(
     *,
     strings: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> np.ndarray:
-    """Returns for each predicted token the index of the contrast's token that it is compared with, else -1.
+    """Returns for each predicted token the index of the contrast's token to compare it with, -1 for none.
 
-    - "one_to_one": the i-th with the i-th; both have as many.
-    - "last_common": both are laid upon each other at the last token that they have in common: their last one,
-      where it is the same, otherwise the last one of what they begin with. Tokens as far from it are
-      compared; without a common token, as far from the beginning. What both begin with, before what they end
-      with, is compared with itself in any case.
+    - "one_to_one": the i-th token with the contrast's i-th; both have the same number.
+    - "last_common": if both end with the same tokens, tokens at the same distance from the end are compared;
+      otherwise tokens at the same distance from the beginning. Tokens of a common beginning are compared with
+      themselves in any case.
     - pairs `(i, j)`: the i-th predicted token with the contrast's j-th.
 
     Args:
       alignment: one of these.
-      tokens: `Int[M]` ids that are predicted.
-      contrast: `Int[M']` those of the contrast.
-      strings: what a message shows for them; None: their ids.
+      tokens: `Int[M]` predicted ids.
+      contrast: `Int[...]` predicted ids of the contrast.
+      strings: both as strings, for messages; None: messages show the ids.
 
     Returns:
       `Int32[M]`.
 
     Raises:
-      UsageError: if lengths differ and are not aligned, a pair names a token that is not there or one twice,
-        or the word is unknown.
+      UsageError: if the lengths differ and the alignment is "one_to_one", a pair has an index out of range or
+        pairs a token twice, or the word is unknown.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps import align
       >>> align("one_to_one", np.array([5, 6]), np.array([5, 7])).tolist()
       [0, 1]
       >>> align("last_common", np.array([5, 6]), np.array([1, 2, 5, 6])).tolist()
@@ -59,9 +60,9 @@ def align(
             shown = (
                 [list(ids) for ids in (tokens.tolist(), contrast.tolist())] if strings is None else strings
             )
-            ours, theirs = (_shown(list(one)) for one in shown)
+            ours, theirs = (_shown(list(part)) for part in shown)
             raise UsageError(
-                f"a contrast has as many tokens, {len(tokens)}, or an alignment says which are compared: got "
+                f"a contrast has as many tokens, {len(tokens)}, or an alignment of them: got "
                 f"{len(contrast)}; {ours} against {theirs}; give alignment='last_common', or pairs (i, j)"
             )
         return np.arange(len(tokens), dtype=np.int32)
@@ -69,12 +70,13 @@ def align(
 
 
 def check_alignment(alignment: Any) -> None:
-    """Refuses what is neither a word nor a list of something.
+    """Checks that an alignment is one of the words, or something that may be a list of pairs.
 
     Raises:
-      UsageError: naming the words.
+      UsageError: if it is neither; the message lists the words.
 
     Example:
+      >>> from jaxlm.steps import check_alignment
       >>> check_alignment("auto")
       Traceback (most recent call last):
       jaxlm.errors.UsageError: alignment is one of one_to_one, last_common, or pairs: got 'auto'
@@ -88,18 +90,20 @@ def _from_last_common(tokens: np.ndarray, contrast: np.ndarray) -> np.ndarray:
     num, num_contrast = len(tokens), len(contrast)
     same_end = common_prefix_length(tokens[::-1], contrast[::-1])
     shift = num_contrast - num if same_end else 0
-    # The runs agree up to there, and so do their predictions.
+    # Both texts are the same up to there, and so are their predictions.
     same_start = common_prefix_length(tokens[: num - same_end], contrast[: num_contrast - same_end])
-    places = np.arange(num, dtype=np.int32)
-    partners = places + np.int32(shift)
-    is_there = (partners >= same_start) & (partners < num_contrast)
-    return np.where(places < same_start, places, np.where(is_there, partners, -1)).astype(np.int32)
+    indices = np.arange(num, dtype=np.int32)
+    partners = indices + np.int32(shift)
+    exists = (partners >= same_start) & (partners < num_contrast)
+    return np.where(indices < same_start, indices, np.where(exists, partners, -1)).astype(np.int32)
 
 
 def common_prefix_length(first: np.ndarray, second: np.ndarray) -> int:
-    """Returns how many elements both begin with.
+    """Returns the length of the common beginning of two arrays.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._alignment import common_prefix_length
       >>> common_prefix_length(np.array([5, 6, 7]), np.array([5, 6]))
       2
     """

@@ -1,4 +1,4 @@
-"""What a run is compared with: other texts, other targets, or both."""
+"""What texts are compared with: other texts, other targets, or both."""
 
 from typing import Any, NamedTuple
 
@@ -9,23 +9,24 @@ from jaxlm.steps._alignment import Alignment
 
 
 class Contrast(NamedTuple):
-    """The run that step functions compare with; of each text one.
+    """What step functions compare the texts of `step_scores` with, one contrast for each text.
 
     Texts may be ids, as rows or as one array `[B, L]`.
 
     Attributes:
-      texts: what the model reads in the place of the `texts` of `step_scores`: of a causal model whole texts
-        or, with targets, prompts; of a masked model texts with masks; of an encoder-decoder sources. None:
-        the same.
-      targets: what is predicted in the place of its `targets`. None: the same tokens, after the texts above.
+      texts: what the model reads instead of the `texts` of `step_scores`: for a causal model whole texts or,
+        with targets, prompts; for a masked model texts with masks; for an encoder-decoder sources. None: the
+        same texts.
+      targets: what the model predicts instead of the `targets` of `step_scores`. None: the same tokens.
       attention_mask: `Bool[B L]`, True = real, for ids in an array: of `targets`, else of `texts`.
-      alignment: which predicted token is compared with which of the contrast, see `align`: "one_to_one",
-        "last_common", or for each text pairs of indices among the predicted tokens, counted from 0.
-      force_inputs: whether the contrast's logits are those of the contrast's own run. False: they are those
-        of the run itself, and only the token that is asked for is the contrast's.
-      text_attention_mask: the same as `attention_mask`, of `texts` beside `targets`.
+      alignment: which predicted tokens are compared (see `align`): "one_to_one", "last_common", or for each
+        text pairs of indices of predicted tokens, counted from 0.
+      force_inputs: True: the contrast's logits are those after the contrast's own tokens. False: they are the
+        logits of the text itself, and only the target is the contrast's.
+      text_attention_mask: an attention mask of `texts` if there are `targets`.
 
     Example:
+      >>> from jaxlm.steps import Contrast
       >>> Contrast(targets=["She went home."], alignment="last_common").force_inputs
       True
     """
@@ -39,16 +40,18 @@ class Contrast(NamedTuple):
 
 
 def as_contrast(contrast: Any, *, has_targets: bool) -> Contrast:
-    """Returns a contrast as a record: of plain texts other targets where there are targets, else other texts.
+    """Returns a contrast as a record. Plain texts are other targets if there are targets, else other texts.
 
     Args:
       contrast: a `Contrast`, a text, or several.
-      has_targets: whether the run itself was given targets.
+      has_targets: whether `step_scores` was given targets.
 
     Raises:
-      UsageError: if a `Contrast` says nothing, or has targets where the run has none.
+      UsageError: if a `Contrast` has neither texts nor targets, has targets although `step_scores` was given
+        none, or `force_inputs` is not True or False.
 
     Example:
+      >>> from jaxlm.steps._contrast import as_contrast
       >>> as_contrast(["She went home."], has_targets=False).texts
       ['She went home.']
     """

@@ -1,9 +1,9 @@
-"""Step functions that compare two runs: what a model predicts here, and in the run of a contrast.
+"""Step functions that compare two predictions of a model: for a text and for its contrast.
 
-`p` is the distribution of the run itself, `y` its target; `q` and `y'` are those of the contrast. All return
-float32 numbers of the leading dimensions of their `StepInputs`, and are differentiable with respect to the
-logits of both runs. A difference is 0, and so is its derivative, where both targets are impossible (logits of
--inf).
+`p` and `y` are the distribution and the target of the text; `q` and `y'` are those of the contrast. All
+functions return float32 numbers of the leading dimensions of their `StepInputs`, and are differentiable with
+respect to both logits. If both targets are impossible (logits of -inf), a difference and its derivative are
+0.
 """
 
 import jax
@@ -16,9 +16,11 @@ from jaxlm.typing import Array, Float
 
 
 def contrast_logits(inputs: StepInputs) -> Float[Array, "*batch"]:
-    """Returns the logit of the contrast's target in the contrast's run, `z'_y'`; it has no unit.
+    """Returns the logit of the contrast's target given the contrast, `z'_y'`; it has no unit.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_logits
       >>> z = jnp.array([0.0, 1.0, 2.0, 3.0])
       >>> contrast_logits(StepInputs(z, jnp.array(3), z[::-1], jnp.array(0))).item()
       3.0
@@ -27,13 +29,15 @@ def contrast_logits(inputs: StepInputs) -> Float[Array, "*batch"]:
 
 
 def contrast_prob(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*batch"]:
-    """Returns the probability of the contrast's target in the contrast's run, `q_y'` in [0, 1]; or `ln q_y'`.
+    """Returns the probability of the contrast's target given the contrast, `q_y'` in [0, 1]; or `ln q_y'`.
 
     Args:
       inputs: `StepInputs` with a contrast.
       logprob: return the logarithm, in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_prob
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(contrast_prob(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 6)
       0.015219
@@ -45,6 +49,8 @@ def contrast_logits_diff(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns how much higher the target's logit is than the contrast's, `z_y - z'_y'`; it has no unit.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_logits_diff
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> contrast_logits_diff(StepInputs(z, jnp.array(3), other, jnp.array(3))).item()
       4.0
@@ -64,6 +70,8 @@ def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Ar
       logprob: return `ln p_y - ln q_y'` in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, contrast_prob_diff
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(contrast_prob_diff(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 6)
       0.628695
@@ -78,9 +86,11 @@ def contrast_prob_diff(inputs: StepInputs, *, logprob: bool = False) -> Float[Ar
 def pcxmi(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the pointwise conditional cross-mutual information, `-log2(p_y / q_y')`, in bits.
 
-    Positive where the contrast's run makes its target likelier: give the run with context as the contrast.
+    Positive if the contrast makes its target likelier: give the text with context as the contrast.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, pcxmi
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(pcxmi(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 5)
       -5.40288
@@ -97,6 +107,8 @@ def in_context_pvi(inputs: StepInputs) -> Float[Array, "*batch"]:
     It is `pcxmi` in nats.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, in_context_pvi
       >>> z, other = jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array([3.0, 1.0, 0.0, -1.0])
       >>> round(in_context_pvi(StepInputs(z, jnp.array(3), other, jnp.array(3))).item(), 5)
       -3.74499
@@ -105,7 +117,7 @@ def in_context_pvi(inputs: StepInputs) -> Float[Array, "*batch"]:
       Lu et al., "Measuring Pointwise V-Usable Information In-Context-ly", 2023,
         https://arxiv.org/abs/2310.12300.
     """
-    # One gather a run rather than a quotient of probabilities, which may both be 0 in float32.
+    # Two log-probs instead of a quotient of probabilities, which may both be 0 in float32.
     return _difference(contrast_prob(inputs, logprob=True), probability(inputs, logprob=True))
 
 
@@ -114,23 +126,25 @@ def kl_divergence(
 ) -> Float[Array, "*batch"]:
     """Returns the Kullback-Leibler divergence `sum_v p_v (ln p_v - ln q_v)`, in nats, 0 or more.
 
-    The filters choose tokens by the sum of both runs' logits, `z + z'`: first those that hold `top_p`
-    together, of them the `top_k` largest, ties kept. `p` and `q` are each divided by their sum over the
-    chosen tokens; others add nothing. It is infinite where a token is impossible in the contrast alone, and
-    the filters choose nothing where no token is possible in both. The derivative is that with the chosen
-    tokens held fixed.
+    The filters choose tokens by the sum of both logits, `z + z'`: first the likeliest ones that together have
+    the probability `top_p`, then the `top_k` largest of those, with ties. `p` and `q` are each divided by
+    their sum over the chosen tokens; other tokens add nothing. The divergence is infinite if a token is
+    impossible for the contrast only. If no token is possible for both, the filters are not applied. The
+    derivative treats the choice of tokens as fixed.
 
     Args:
       inputs: `StepInputs` with contrast logits; it needs no targets.
-      top_k: how many tokens are compared at most; 0: all.
-      top_p: probability in [0, 1] that the compared tokens hold together.
-      min_tokens_to_keep: how many are compared at least, whatever the filters say.
+      top_k: the most tokens that are compared; 0: all.
+      top_p: the probability in [0, 1] that the compared tokens have together.
+      min_tokens_to_keep: the fewest tokens that are compared, whatever the filters choose.
 
     Raises:
       UsageError: if `top_k` is not in 0 .. V, `top_p` is outside [0, 1], or `min_tokens_to_keep` is not in
         1 .. V.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, kl_divergence
       >>> inputs = StepInputs(jnp.arange(4.0), contrast_logits=jnp.array([3.0, 1.0, 0.5, -1.0]))
       >>> round(kl_divergence(inputs).item(), 5), round(kl_divergence(inputs, top_k=2).item(), 5)
       (2.60628, 1.91555)
@@ -138,8 +152,8 @@ def kl_divergence(
     p_logits, q_logits = (inputs.read(name).astype(jnp.float32) for name in ("logits", "contrast_logits"))
     check_filter(p_logits.shape[-1], top_k, top_p, min_tokens_to_keep)
     if top_k or top_p < 1:
-        kept = filter_mask(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
-        p_logits, q_logits = (jnp.where(kept, z, -jnp.inf) for z in (p_logits, q_logits))
+        is_compared = filter_mask(p_logits + q_logits, top_k, top_p, min_tokens_to_keep)
+        p_logits, q_logits = (jnp.where(is_compared, z, -jnp.inf) for z in (p_logits, q_logits))
     log_p, log_q = (jax.nn.log_softmax(z, axis=-1) for z in (p_logits, q_logits))
     is_possible = log_p > -jnp.inf
     # -inf - (-inf) is NaN, and so would be the derivative of a product with it.

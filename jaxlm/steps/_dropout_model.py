@@ -1,4 +1,4 @@
-"""The model that is run under dropout: the one that is looked at, or another of its kind."""
+"""The model that is run under dropout: the model itself, or another one of its kind."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,18 +21,18 @@ def choose_dropout_model(
     aux_model: Any,
     n_mcd_steps: int,
 ) -> pretrained.Loaded | None:
-    """Returns the model that is run under dropout; None where no function asks for it.
+    """Returns the model that is run under dropout; None if no function needs one.
 
     Args:
       rows: step functions.
-      loaded: the model that is looked at.
-      aux_model: another one, as `pretrained.load` returns it, or None.
-      n_mcd_steps: K.
+      loaded: the model itself.
+      aux_model: another model, as `pretrained.load` returns it; None: the model itself is used.
+      n_mcd_steps: how often it is run under dropout.
 
     Raises:
-      UsageError: if the other model is not needed, is of another kind or vocabulary, or the model has no
-        dropout; if K is not positive.
-      TypeError: if it is no opened model.
+      UsageError: if an `aux_model` is given that no function needs, it is of another kind or has another
+        vocabulary, the model that is used has no dropout, or `n_mcd_steps` is below 1.
+      TypeError: if `aux_model` is not a `pretrained.Loaded`.
     """
     asking = [row for row in rows if "noisy_logits" in row.needs]
     if not asking:
@@ -55,12 +55,13 @@ def choose_dropout_model(
 
 
 def as_key(rng: Any) -> jax.Array | None:
-    """Returns a key as `jax.random.key` makes it, also of one that `jax.random.PRNGKey` made; None of None.
+    """Returns a typed PRNG key, also for a raw key of `jax.random.PRNGKey`; None for None.
 
     Raises:
-      UsageError: if it is none, or several.
+      UsageError: if it is not one key.
 
     Example:
+      >>> from jaxlm.steps._dropout_model import as_key
       >>> as_key(0)
       Traceback (most recent call last):
       jaxlm.errors.UsageError: rng is one PRNG key, jax.random.key(seed): got 0
@@ -68,25 +69,30 @@ def as_key(rng: Any) -> jax.Array | None:
     if rng is None:
         return None
     shape, kind = getattr(rng, "shape", None), getattr(rng, "dtype", None)
-    if shape == () and jnp.issubdtype(kind, jax.dtypes.prng_key):
+    if kind is not None and shape == () and jnp.issubdtype(kind, jax.dtypes.prng_key):
         return rng
     if kind == np.uint32 and shape == jax.random.key_data(jax.random.key(0)).shape:
         return jax.random.wrap_key_data(rng)
-    told = repr(rng)[:60] if kind is None else f"{kind}{list(shape)}"
-    raise UsageError(f"rng is one PRNG key, jax.random.key(seed): got {told}")
+    got = repr(rng)[:60] if kind is None or shape is None else f"{kind}{list(shape)}"
+    raise UsageError(f"rng is one PRNG key, jax.random.key(seed): got {got}")
 
 
 def check_dropout_model(
-    noisy: pretrained.Loaded | None, loaded: pretrained.Loaded, units: Sequence[EncodedPair]
+    noisy: pretrained.Loaded | None, loaded: pretrained.Loaded, pairs: Sequence[EncodedPair]
 ) -> None:
-    """Refuses texts that are too long for the other model.
+    """Checks that another model that is run under dropout can read texts of these lengths.
+
+    Args:
+      noisy: the model that is run under dropout, or None.
+      loaded: the model itself.
+      pairs: the encoded texts.
 
     Raises:
-      UsageError: naming its length.
+      UsageError: if a text is too long; the message has both lengths.
     """
-    if noisy is None or noisy is loaded or not units:
+    if noisy is None or noisy is loaded or not pairs:
         return
-    longest, most = models.longest_text(noisy.config), max(unit.length for unit in units)
+    longest, most = models.longest_text(noisy.config), max(pair.length for pair in pairs)
     if most > longest:
         raise UsageError(f"the aux_model reads at most {longest} tokens: got a text of {most}")
 

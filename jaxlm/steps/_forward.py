@@ -1,7 +1,7 @@
-"""What a device computes of a batch: the body once a run, then logits and step functions tile by tile.
+"""What a device computes for a batch: the body once for each row, then logits and step functions by tiles.
 
-Letters: `R L` rows, `M` asked places, `T` places of a tile, `K` runs under dropout, `D` width, `V`
-vocabulary.
+Letters: `B` rows, `L` positions of a row, `S` positions of an encoder's row, `M` positions at which the model
+predicts, `E` passes under dropout, `D` width, `V` vocabulary.
 """
 
 import functools
@@ -17,20 +17,20 @@ from jaxlm import models, ops
 from jaxlm.devices import Layout
 from jaxlm.errors import UsageError
 from jaxlm.steps._inputs import StepInputs
-from jaxlm.steps._layout import StepBatch
+from jaxlm.steps._layout import RowArrays, StepBatch
 from jaxlm.steps._table import StepFunction
-from jaxlm.typing import Array, Float, Int, Key, UInt32
+from jaxlm.typing import Array, Float, Key, UInt32
 
 
-class Program(NamedTuple):
+class StepProgram(NamedTuple):
     """What a compiled program depends on, besides the shapes of its arrays.
 
     Attributes:
-      model: whose predictions are looked at.
+      model: the model whose predictions are looked at.
       functions: step functions.
-      noisy_model: what is run under dropout; None: nothing is.
-      num_noisy: K.
-      layout: of the devices, each of which is given a batch.
+      noisy_model: the model that is also run under dropout; None: none is.
+      num_noisy: E, how often it is run.
+      layout: of the devices, each of which gets a batch of its own.
     """
 
     model: models.Model
@@ -41,137 +41,143 @@ class Program(NamedTuple):
 
     @property
     def models(self) -> list[models.Model]:
-        """All that read the rows."""
+        """All models that read the rows."""
         return [self.model] if self.noisy_model is None else [self.model, self.noisy_model]
 
 
 @functools.lru_cache(maxsize=32)
-def mapped(program: Program) -> Callable[..., tuple[Array, ...]]:
-    """Returns the program over devices: of parameters, those of the noisy model, a key, and stacked batches.
+def compile_step(program: StepProgram) -> Callable[..., tuple[Array, ...]]:
+    """Returns the program over all devices; it takes both models' parameters, a key, and stacked batches.
 
     Args:
-      program: what it does.
+      program: what it computes.
     """
     step = make_step(program, is_cpu=program.layout.target.platform == "cpu")
     return program.layout.parallel(step, (False, False, False, True))
 
 
-def make_step(program: Program, *, is_cpu: bool) -> Callable[..., tuple[Array, ...]]:
-    """Returns the function of one device: for each step function `Float32[M]`, the first `count` of meaning.
+def make_step(program: StepProgram, *, is_cpu: bool) -> Callable[..., tuple[Array, ...]]:
+    """Returns the function of one device, whose result is `Float32[M]` for each step function.
 
     Args:
-      program: what it does.
-      is_cpu: where it will run; how many logits are held at once follows from it.
+      program: what it computes.
+      is_cpu: whether it will run on a CPU, which decides how many logits are in memory at once.
     """
 
     def step(
         params: Any, noisy_params: Any, rng: Key[Array, ""] | None, batch: StepBatch
     ) -> tuple[Array, ...]:
-        flat = _flat(_hidden(program.model, params, batch))
-        to_logits = functools.partial(program.model.apply, {"params": params}, method="logits")
-        noisy = to_noisy_logits = None
+        flat = _flat(_hidden(program.model, params, batch.rows))
+        to_logits = functools.partial(models.apply_head, program.model, params)
+        to_noisy_logits: Callable[[Array], Array] | None = None
+        noisy = None
         if program.noisy_model is not None:
-            noisy = _noisy_hidden(program, noisy_params, rng, batch)
-            variables = {"params": noisy_params}
-            to_noisy_logits = functools.partial(program.noisy_model.apply, variables, method="logits")
+            noisy = _noisy_hidden(program.noisy_model, noisy_params, rng, batch, program.num_noisy)
+            to_noisy_logits = functools.partial(models.apply_head, program.noisy_model, noisy_params)
 
         def one_tile(asked: _TileQueries) -> tuple[Array, ...]:
-            inputs = StepInputs(logits=to_logits(flat[asked.places]), targets=asked.targets)
-            if asked.contrast_places is not None:
+            inputs = StepInputs(logits=to_logits(flat[asked.positions]), targets=asked.targets)
+            if asked.contrast_positions is not None:
                 inputs = inputs._replace(
-                    contrast_logits=to_logits(flat[asked.contrast_places]),
+                    contrast_logits=to_logits(flat[asked.contrast_positions]),
                     contrast_targets=asked.contrast_targets,
                 )
-            if noisy is not None:
-                inputs = inputs._replace(noisy_logits=to_noisy_logits(noisy[:, asked.places]))
-            return tuple(_value(row, inputs, rng, asked.names) for row in program.functions)
+            if noisy is not None and to_noisy_logits is not None:
+                inputs = inputs._replace(noisy_logits=to_noisy_logits(noisy[:, asked.positions]))
+            return tuple(_values(row, inputs, rng, asked.names) for row in program.functions)
 
-        places = batch.places.shape[0]
-        held = (1 if batch.contrast_places is None else 2) + program.num_noisy
-        tile = tile_size(program.model.config.vocab_size, held, places, is_cpu=is_cpu)
-        asked, tree = jax.tree.flatten(_TileQueries(*(getattr(batch, name) for name in _TileQueries._fields)))
+        num_positions = batch.positions.shape[0]
+        rows_of_logits = (1 if batch.contrast_positions is None else 2) + program.num_noisy
+        vocab_size = program.model.config.vocab_size
+        tile = tile_size(vocab_size, rows_of_logits, num_positions, is_cpu=is_cpu)
+        fields = [getattr(batch, name) for name in _TileQueries._fields]
+        asked, tree = jax.tree.flatten(_TileQueries(*jax.tree.map(jnp.asarray, fields)))
         return ops.map_counted_tiles(
-            lambda *arrays: one_tile(jax.tree.unflatten(tree, arrays)), asked, batch.count, [tile]
+            lambda *arrays: one_tile(jax.tree.unflatten(tree, arrays)),
+            asked,
+            jnp.asarray(batch.count),
+            [tile],
         )
 
     return step
 
 
 class _TileQueries(NamedTuple):
-    """The fields of a batch that have an entry a place."""
+    """The fields of `StepBatch` that have an entry for each position, or for each of a tile."""
 
-    places: Array
+    positions: Array
     targets: Array
-    contrast_places: Array | None
+    contrast_positions: Array | None
     contrast_targets: Array | None
     names: Array
 
 
-def tile_size(vocab_size: int, held: int, places: int, *, is_cpu: bool) -> int:
-    """Returns how many places are computed at once.
+def tile_size(vocab_size: int, rows_of_logits: int, num_positions: int, *, is_cpu: bool) -> int:
+    """Returns for how many positions logits are computed at once.
 
-    On a CPU their logits stay in a core's cache, where reductions over them cost next to nothing, but the
-    output's kernel is read for 128 rows at least; elsewhere they take 512 MiB.
+    On a CPU the logits of a tile fit into a core's cache, where reductions over them cost next to nothing,
+    but a tile has at least 128 rows of logits for each time that the output's kernel is read. Elsewhere the
+    logits of a tile take 512 MiB.
 
     Args:
       vocab_size: V.
-      held: rows of logits of a place: its own, its contrast's, and those of the runs under dropout.
-      places: how many there are.
-      is_cpu: where.
+      rows_of_logits: how many rows of logits a position needs: its own, its contrast's, and those under
+        dropout.
+      num_positions: how many positions there are.
+      is_cpu: whether the program runs on a CPU.
 
     Example:
+      >>> from jaxlm.steps import tile_size
       >>> tile_size(8000, 1, 2048, is_cpu=True), tile_size(50_257, 2, 2048, is_cpu=True)
       (128, 64)
     """
     rows = max((1 << 20) // vocab_size, 128) if is_cpu else (1 << 27) // vocab_size
-    return min(max(rows // held // 16 * 16, 16), places)
+    return min(max(rows // rows_of_logits // 16 * 16, 16), num_positions)
 
 
-def _hidden(model: models.Model, params: Any, batch: StepBatch) -> Float[Array, "R L D"]:
-    arrays = (batch.tokens, batch.segments, batch.sources, batch.source_segments)
-    return _read(model, params, *arrays, deterministic=True)
+def _hidden(
+    model: models.Model, params: Any, rows: RowArrays, dropout_rng: Array | None = None
+) -> Float[Array, "B L D"]:
+    """The hidden vectors of rows; with a key under dropout."""
+    inputs = models.Inputs(tokens=jnp.asarray(rows.tokens), segments=jnp.asarray(rows.segments))
+    if rows.sources is not None and rows.source_segments is not None:
+        sources, segments = jnp.asarray(rows.sources), jnp.asarray(rows.source_segments)
+        inputs = inputs._replace(encoder=models.Inputs(tokens=sources, segments=segments))
+    rngs = None if dropout_rng is None else {"dropout": dropout_rng}
+    output = models.apply_model(model, params, inputs, deterministic=dropout_rng is None, rngs=rngs)
+    return output.hidden
 
 
-def _read(
-    model: models.Model,
-    params: Any,
-    tokens: Int[Array, "R L"],
-    segments: Int[Array, "R L"],
-    sources: Int[Array, "R S"] | None,
-    source_segments: Int[Array, "R S"] | None,
-    **how: Any,
-) -> Float[Array, "R L D"]:
-    inputs = models.Inputs(tokens=tokens, segments=segments)
-    if sources is not None:
-        inputs = inputs._replace(encoder=models.Inputs(tokens=sources, segments=source_segments))
-    return model.apply({"params": params}, inputs, **how).hidden
+def _noisy_hidden(
+    model: models.Model, params: Any, rng: Array | None, batch: StepBatch, num_passes: int
+) -> Float[Array, "E M D"]:
+    """Hidden vectors of the texts, without contrasts, under dropout; each row has a key of its own."""
+    if batch.noisy is None or rng is None:
+        raise ValueError("passes under dropout need rows and a key: got None")
+    missing = batch.tokens.shape[1] - batch.noisy.tokens.shape[1]
+    key_of_batch = rng
 
+    def one_row(draw: Array, row: tuple[RowArrays, Array]) -> Array:
+        arrays, name = row
+        key = jax.random.fold_in(jax.random.fold_in(key_of_batch, name), draw)
+        return _hidden(model, params, jax.tree.map(lambda array: array[None], arrays), key)[0]
 
-def _noisy_hidden(program: Program, params: Any, rng: Array, batch: StepBatch) -> Float[Array, "K M D"]:
-    """Hidden states of the runs themselves under dropout, each row by a key of its own."""
-    rows = (*batch.noisy, batch.row_names)
-    missing = batch.tokens.shape[1] - batch.noisy[0].shape[1]
+    rows = (batch.noisy, jnp.asarray(batch.row_names))
 
-    def one_row(draw: Array, row: tuple[Array | None, ...]) -> Array:
-        *read, name = row
-        key = jax.random.fold_in(jax.random.fold_in(rng, name), draw)
-        read = jax.tree.map(lambda array: array[None], read)
-        how = {"deterministic": False, "rngs": {"dropout": key}}
-        return _read(program.noisy_model, params, *read, **how)[0]
-
-    draws = jnp.arange(program.num_noisy, dtype=jnp.uint32)
-
-    def one_run(draw: Array) -> Array:
+    def one_pass(draw: Array) -> Array:
         hidden = jax.vmap(functools.partial(one_row, draw))(rows)
         return _flat(jnp.pad(hidden, ((0, 0), (0, missing), (0, 0))))
 
-    return jax.lax.map(one_run, draws)
+    return jax.lax.map(one_pass, jnp.arange(num_passes, dtype=jnp.uint32))
 
 
-def _value(
-    row: StepFunction, inputs: StepInputs, rng: Array | None, names: UInt32[Array, "T 2"]
-) -> Float[Array, " T"]:
+def _values(
+    row: StepFunction, inputs: StepInputs, rng: Array | None, names: UInt32[Array, "tile 2"]
+) -> Float[Array, " tile"]:
+    """A step function's numbers for a tile; a function that draws gets a key for each position."""
     if "rng" in row.needs:
+        if rng is None:
+            raise ValueError(f"{row.name} draws and needs a key: got None")
         own = jax.random.fold_in(rng, zlib.crc32(row.name.encode()))
         keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.fold_in(own, name[0]), name[1]))(names)
         inputs = inputs._replace(rng=keys)
@@ -179,22 +185,23 @@ def _value(
 
 
 def step_values(function: StepFunction, inputs: StepInputs) -> Float[Array, "*batch"]:
-    """Returns a step function's numbers in float32, having seen that there is one an example.
+    """Returns a step function's numbers in float32, after a check that there is one for each example.
 
     Args:
-      function: its row.
-      inputs: with the targets of each example.
+      function: the step function.
+      inputs: predictions and the targets of each example.
 
     Raises:
-      UsageError: if it gives something else.
+      UsageError: if the function returns anything else than one number for each example.
 
     Example:
-      >>> from jaxlm.steps._table import step_function
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, step_function, step_values
       >>> inputs = StepInputs(logits=jnp.zeros((2, 4)), targets=jnp.array([0, 3]))
       >>> step_values(step_function("probability"), inputs).tolist()
       [0.25, 0.25]
     """
-    values, expected = function(inputs), inputs.targets.shape
+    values, expected = function(inputs), inputs.read("targets").shape
     if getattr(values, "shape", None) != expected:
         got = getattr(values, "shape", type(values).__name__)
         raise UsageError(
@@ -203,10 +210,10 @@ def step_values(function: StepFunction, inputs: StepInputs) -> Float[Array, "*ba
     return values.astype(jnp.float32)
 
 
-def _flat(hidden: Float[Array, "R L D"]) -> Float[Array, "M D"]:
+def _flat(hidden: Float[Array, "B L D"]) -> Float[Array, "M D"]:
     return hidden.reshape(-1, hidden.shape[-1])
 
 
-def stacked(batches: Sequence[StepBatch]) -> StepBatch:
+def stack_step_batches(batches: Sequence[StepBatch]) -> StepBatch:
     """Returns batches of one shape with a leading axis of devices."""
     return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)

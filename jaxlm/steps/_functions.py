@@ -1,8 +1,8 @@
-"""Step functions of one run: what a model predicts at a position, as one float32 number.
+"""Step functions of one text: a model's prediction at a position as one float32 number.
 
-Each takes a `StepInputs` of any leading dimensions `...` and returns `Float32[...]`. None of them holds a
-model, draws or changes anything, so that they compose with `jit`, `vmap`, `grad` and `pmap`. `z` are the
-logits, `y` the target, `p = softmax(z)`. An id outside [0, V) gives NaN.
+Each takes a `StepInputs` of any leading dimensions `...` and returns `Float32[...]`. All are pure functions
+without a model or draws, so that they compose with `jit`, `vmap`, `grad` and `pmap`. `z` are the logits, `y`
+is the target, `p = softmax(z)`. A target outside [0, V) gives NaN.
 """
 
 import jax
@@ -21,6 +21,8 @@ def logit(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the target's logit, `z_y`; it has no unit. Differentiable.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, logit
       >>> logit(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item()
       3.0
     """
@@ -35,6 +37,8 @@ def probability(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*
       logprob: return the logarithm.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, probability
       >>> round(probability(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))).item(), 6)
       0.643914
     """
@@ -45,14 +49,16 @@ def probability(inputs: StepInputs, *, logprob: bool = False) -> Float[Array, "*
 def entropy(inputs: StepInputs) -> Float[Array, "*batch"]:
     """Returns the entropy of the whole distribution, `-sum_v p_v ln p_v`, in nats. Differentiable.
 
-    A token of logit -inf adds nothing.
+    Tokens with a logit of -inf add nothing.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, entropy
       >>> round(entropy(StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]))).item(), 6)
       0.947537
     """
     log_probs = jax.nn.log_softmax(inputs.logits.astype(jnp.float32), axis=-1)
-    # 0 ln 0 = 0, and the derivative of what is left out is 0 and not NaN.
+    # 0 ln 0 = 0; the derivative with respect to impossible tokens is then 0 instead of NaN.
     finite = jnp.where(log_probs == -jnp.inf, 0.0, log_probs)
     return -(jnp.exp(log_probs) * finite).sum(-1)
 
@@ -60,7 +66,7 @@ def entropy(inputs: StepInputs) -> Float[Array, "*batch"]:
 def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*batch"]:
     """Returns the target's surprisal, `-ln p_y` in nats; or `-log2 p_y` in bits. Differentiable.
 
-    inseq gives nats since version 0.5, and gave bits before.
+    inseq returns nats since version 0.5, and returned bits before.
 
     Args:
       inputs: `StepInputs`.
@@ -70,6 +76,8 @@ def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*ba
       UsageError: if `base` is neither.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, crossentropy
       >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
       >>> round(crossentropy(inputs).item(), 5), round(crossentropy(inputs, base="bits").item(), 5)
       (0.44019, 0.63506)
@@ -80,19 +88,21 @@ def crossentropy(inputs: StepInputs, *, base: str = "nats") -> Float[Array, "*ba
 
 
 def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array, "*batch"]:
-    """Returns the perplexity of the target, `1 / p_y`: among so many equally likely tokens it would be one.
+    """Returns the perplexity of the target, `1 / p_y`: the number of equally likely tokens of that surprisal.
 
-    It is infinite in float32 where `ln p_y` is below -88.7. Differentiable where it is finite.
+    It is infinite in float32 if `ln p_y` is below -88.7. Differentiable where it is finite.
 
     Args:
       inputs: `StepInputs`.
-      convention: "exact", or "inseq" for the number that inseq gives since version 0.5, which raises 2 to
+      convention: "exact"; or "inseq" for the number that inseq returns since version 0.5, 2 to the power of
         nats: `2^(-ln p_y) = p_y^(-ln 2)`.
 
     Raises:
       UsageError: if `convention` is neither.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, perplexity
       >>> inputs = StepInputs(jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.array(3))
       >>> round(perplexity(inputs).item(), 4), round(perplexity(inputs, convention="inseq").item(), 4)
       (1.553, 1.3568)
@@ -103,7 +113,7 @@ def perplexity(inputs: StepInputs, *, convention: str = "exact") -> Float[Array,
 
 
 def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
-    """Returns how many of the likeliest tokens hold the probability `top_p` together, from 1 to V.
+    """Returns how many of the likeliest tokens together have the probability `top_p`, from 1 to V.
 
     Not differentiable: it is constant almost everywhere, so that its gradient is 0.
 
@@ -115,6 +125,8 @@ def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
       UsageError: if `top_p` is outside [0, 1].
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, top_p_size
       >>> inputs = StepInputs(jnp.array([[0.0, 1.0, 2.0, 3.0], [2.0, -1.0, 0.5, 0.0]]))
       >>> top_p_size(inputs, top_p=0.5).tolist(), top_p_size(inputs, top_p=0.9).tolist()
       ([1.0, 1.0], [3.0, 3.0])
@@ -128,21 +140,24 @@ def top_p_size(inputs: StepInputs, *, top_p: float) -> Float[Array, "*batch"]:
 def mc_dropout_prob_avg(
     inputs: StepInputs, *, logprob: bool = False, statistic: str = "mean"
 ) -> Float[Array, "*batch"]:
-    """Returns the target's probability under dropout, over the K runs of `noisy_logits`. Differentiable.
+    """Returns a statistic of the target's probability over the dropout passes. Differentiable.
 
-    With `p` of the run without dropout and `p_k` of the others, "mean" is `mean_k p_k`, in [0, 1], as inseq
-    documents it, and "z_score" is `(p - mean_k p_k) / std_k p_k`, which inseq returns: in deviations, of the
-    unbiased estimate over K - 1. Where all runs agree the z-score is 0 / 0 and is NaN.
+    `p` is the probability without dropout, `p_e` that of pass e of E, from `noisy_logits`. "mean" is `mean_e
+    p_e`, in [0, 1], which inseq documents. "z_score" is `(p - mean_e p_e) / std_e p_e`, which inseq returns,
+    in standard deviations (the estimate that divides by E - 1). If all passes agree, the z-score is 0 / 0,
+    which is NaN.
 
     Args:
       inputs: `StepInputs` with `noisy_logits`.
-      logprob: take `ln p_y` in nats in the place of each `p_y`.
-      statistic: "mean" or "z_score", which needs K of 2 at least.
+      logprob: use `ln p_y` in nats instead of `p_y`.
+      statistic: "mean"; or "z_score", which needs at least 2 passes.
 
     Raises:
-      UsageError: if `statistic` is neither, or there are too few runs.
+      UsageError: if `statistic` is neither, or there are too few passes.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.steps import StepInputs, mc_dropout_prob_avg
       >>> noisy = jnp.log(jnp.array([[0.2, 0.8], [0.4, 0.6]]))
       >>> inputs = StepInputs(jnp.log(jnp.array([0.5, 0.5])), jnp.array(0), noisy_logits=noisy)
       >>> round(mc_dropout_prob_avg(inputs).item(), 4)
@@ -155,23 +170,29 @@ def mc_dropout_prob_avg(
     """
     check_choice("statistic", statistic, ("mean", "z_score"))
     noisy_logits, targets = inputs.read("noisy_logits"), inputs.read("targets")
-    num_runs = noisy_logits.shape[0]
-    noisy = ops.gather_log_probs(noisy_logits, jnp.broadcast_to(targets, (num_runs, *targets.shape)))
+    num_passes = noisy_logits.shape[0]
+    noisy = ops.gather_log_probs(noisy_logits, jnp.broadcast_to(targets, (num_passes, *targets.shape)))
     noisy = noisy if logprob else jnp.exp(noisy)
     if statistic == "mean":
         return noisy.mean(0)
-    if num_runs < 2:
-        raise UsageError(f"a z-score needs 2 runs under dropout at least: got {num_runs}")
+    if num_passes < 2:
+        raise UsageError(f"a z-score needs at least 2 passes under dropout: got {num_passes}")
     return (probability(inputs, logprob=logprob) - noisy.mean(0)) / noisy.std(0, ddof=1)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuses an option's word that is none of its choices.
+    """Checks that an option has one of its values.
+
+    Args:
+      name: of the option.
+      value: what it was set to.
+      choices: its values.
 
     Raises:
-      UsageError: naming the option and the choices.
+      UsageError: if the value is none of them; the message has the option and its values.
 
     Example:
+      >>> from jaxlm.steps._functions import check_choice
       >>> check_choice("base", "dits", ("nats", "bits"))
       Traceback (most recent call last):
       jaxlm.errors.UsageError: base is one of nats, bits: got 'dits'

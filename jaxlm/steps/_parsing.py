@@ -1,4 +1,4 @@
-"""A step function as it is written on one line: `entropy`, `top_p_size=0.9`, `kl_divergence(top_k=20)`."""
+"""Step functions from one line of text: `entropy`, `top_p_size=0.9`, `kl_divergence(top_k=20)`."""
 
 import ast
 from typing import Any
@@ -8,16 +8,17 @@ from jaxlm.steps._table import REQUIRED, StepFunction, option_defaults, step_fun
 
 
 def parse_step_function(text: str) -> StepFunction:
-    """Returns the step function that a line names, with its options set.
+    """Returns the step function of a line, with its options set.
 
     Args:
-      text: a name; a name and the value of its one option, or of the one that it needs, behind "="; or a name
-        with its options in brackets, as its numbers are called.
+      text: a name; `name=value`, the value of its only option or of the only one that it needs; or a name
+        with its options in brackets, in the form of `StepFunction.name`.
 
     Raises:
-      UsageError: as `step_function`, or if it is spelled otherwise.
+      UsageError: as `step_function`, or if the line has another form.
 
     Example:
+      >>> from jaxlm.steps import parse_step_function
       >>> parse_step_function("top_p_size=0.9").name
       'top_p_size(top_p=0.9)'
       >>> parse_step_function("kl_divergence(top_k=20, top_p=0.5)").options
@@ -42,7 +43,7 @@ def parse_step_function(text: str) -> StepFunction:
 
 
 def _only_option(name: str) -> str:
-    """The option that a single value is of: the one that has no default, or the only one."""
+    """The option that a single value sets: the only one without a default, or the only one."""
     defaults = option_defaults(name)
     names = [option for option, default in defaults.items() if default is REQUIRED] or list(defaults)
     if len(names) == 1:
@@ -64,7 +65,7 @@ def _value(text: str) -> Any:
 
 
 def _check_types(name: str, options: dict[str, Any]) -> None:
-    """Refuses what is of another type than the option's default: a word where True or False is expected."""
+    """Checks that values have the type of the option's default, such as True or False."""
     defaults = option_defaults(name)
     for option, value in options.items():
         default = defaults.get(option, REQUIRED)

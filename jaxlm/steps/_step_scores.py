@@ -1,4 +1,4 @@
-"""Step functions of many texts: one forward of the model for all positions of a text."""
+"""Step functions of many texts: one forward pass of the model for all positions of a text."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,29 +14,29 @@ from jaxlm.steps._contrast import Contrast, as_contrast
 from jaxlm.steps._dropout_model import as_key, check_dropout_model, choose_dropout_model
 from jaxlm.steps._encoded_pairs import encode_pairs
 from jaxlm.steps._encoded_texts import TextReader
-from jaxlm.steps._forward import Program, mapped, stacked
-from jaxlm.steps._layout import EncodedPair, StepBatch, lay_out, plan_rows
-from jaxlm.steps._spans import over_span
-from jaxlm.steps._table import StepFunction, resolve_step_functions
+from jaxlm.steps._forward import StepProgram, compile_step, stack_step_batches
+from jaxlm.steps._functions import check_choice
+from jaxlm.steps._layout import EncodedPair, StepBatch, fill_rows, plan_rows
+from jaxlm.steps._table import SPANS, StepFunction, resolve_step_functions
 
-# Positions of a batch on a CPU and elsewhere, for models up to this width.
+# Positions of a batch on a CPU and elsewhere, for models up to this width; wider models get fewer.
 CPU_POSITIONS, POSITIONS, WIDTH = 1024, 65_536, 1024
-# Batches that the devices are given before the first one's numbers are fetched.
-AT_ONCE = 4
+# Batches in flight: so many are dispatched before the results of the first one are fetched.
+MAX_IN_FLIGHT = 4
 
 
 class TextScores(NamedTuple):
     """The numbers of one text.
 
     Attributes:
-      tokens: `Int32[M]` ids that are predicted; of a masked model without targets its masks.
-      strings: what a person reads for each.
-      offsets: `Int32[M]` where they stand in the ids of the text; of an encoder-decoder of its target.
-      contrast_tokens: `Int32[M]` ids that they are compared with, -1 where there is none; None without a
-        contrast.
-      values: by the function's name, `Float32[M]`; NaN where a function compares and nothing is compared.
-      spans: by the function's name, one number for all the tokens, as `StepFunction.span` says; tokens whose
-        value is NaN are left out.
+      tokens: `Int32[M]` the predicted ids; for a masked model without targets its masks.
+      strings: each of them as a string for people.
+      offsets: `Int32[M]` where they are in the ids of the text; for an encoder-decoder, of its target.
+      contrast_tokens: `Int32[M]` ids that they are compared with, -1 for none; None without a contrast.
+      values: by the function's name, `Float32[M]`; NaN where a comparing function has no token to compare
+        with.
+      spans: by the function's name, one number for all tokens, combined as `StepFunction.span` says; tokens
+        whose value is NaN are left out.
     """
 
     tokens: np.ndarray
@@ -64,48 +64,51 @@ def step_scores(
 ) -> list[TextScores]:
     """Returns the step functions' numbers for every predicted token of every text.
 
-    A text takes one forward of the model, two with a contrast and `n_mcd_steps` more under dropout, whatever
-    its length and however many functions are asked for. Texts are packed into rows of few lengths; neither
-    the batch nor the padding changes a number beyond rounding. Draws under dropout depend on the key and on
-    the ids that are read, and on nothing else.
+    A text takes one forward pass of the model, two with a contrast, and `n_mcd_steps` more under dropout; the
+    number of functions does not matter. Texts are packed into rows of few lengths; the batch and the padding
+    change no number beyond rounding. Draws under dropout depend only on the key and on the ids that are read.
 
-    What is predicted:
+    What the model predicts:
 
-    - A causal model: every token that has one before it. A text is opened as `jaxlm score` opens it. With
-      targets the texts are prompts, opened as for generation; a target is a whole text that begins with its
-      prompt, and its tokens from the first one on are predicted that is not the prompt's.
-    - A masked model: what stands at the masks of a text; targets are the texts without masks.
-    - An encoder-decoder: targets from their sources, the token that closes them too.
+    - A causal model: every token that has one before it. Texts are read as `jaxlm score` reads them. With
+      targets the texts are prompts, which are read as for generation. A target is a whole text that begins
+      with its prompt, and the tokens after the prompt are predicted.
+    - A masked model: the tokens at the masks of a text; targets are the texts without masks.
+    - An encoder-decoder: the targets given their sources, including the token that closes a target.
 
-    To ids nothing is added.
+    Nothing is added to ids.
 
     Args:
       loaded: a causal LM, a masked LM or an encoder-decoder, as `pretrained.load` returns it.
       texts: a text, several, rows of ids, or ids `[B, L]`.
-      functions: a name of `STEP_FUNCTIONS`, what `step_function` returns, a callable, or several of them.
-      targets: as many as texts. A masked model needs them for functions that read the target.
-      contrast: what functions that compare read besides: a `Contrast`; or texts, other targets where targets
-        are given and otherwise other texts.
+      functions: a name of `STEP_FUNCTIONS`, a result of `step_function`, a callable, or several of them.
+      targets: one for each text. A masked model needs them for functions that read the target.
+      contrast: what comparing functions compare with: a `Contrast`; or texts, which are other targets if
+        `targets` is given, and otherwise other texts.
       attention_mask: `Bool[B L]`, True = real, for ids in an array: of `targets`, else of `texts`.
-      text_attention_mask: the same of `texts` beside `targets`, as of an encoder's padded sources.
+      text_attention_mask: the same for `texts` if there are `targets`, for instance an encoder's sources.
       rng: PRNG key for dropout and for functions that draw.
-      n_mcd_steps: K, how often a run is repeated under dropout.
+      n_mcd_steps: how often a text is read under dropout.
       aux_model: the model that is run under dropout, of the same kind and vocabulary; None: the model itself.
-      target_tokenizer: what divides an encoder-decoder's targets, where another file does, as of Marian
+      target_tokenizer: tokenizer of an encoder-decoder's targets if it is another one, as with Marian
         (`tokenizers.load_tokenizer(folder, side="target")`); None: the model's own.
-      devices: local devices; None: all of them, of which a single batch takes one.
+      devices: local devices; None: all of them, but only one if there is a single batch.
 
     Returns:
-      One `TextScores` a text, in order.
+      One `TextScores` for each text, in order.
 
     Raises:
-      UsageError: if a name is unknown (the nearest one is named), something that a function needs is missing
-        or something is given that none reads, targets or contrasts do not belong to the texts, or a text
-        is too long, empty, or without a mask. The text is named by its number.
-      TypeError: if `loaded` or `aux_model` is no opened model, or a text neither a string nor a row of ids.
+      UsageError: if a name is unknown, an argument that a function needs is missing, an argument is given
+        that no function reads, targets or contrasts do not belong to the texts, or a text is too long, empty,
+        or without a mask. The message has the number of the text.
+      TypeError: if `loaded` or `aux_model` is not a `pretrained.Loaded`, or a text is neither a string nor a
+        row of ids.
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, tokenizers
+      >>> from jaxlm.steps import step_scores
       >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, causal=True)
       >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
       >>> params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
@@ -123,60 +126,61 @@ def step_scores(
     _check_asked(rows, reader.kind, targets, compared, rng)
     rng, layout = as_key(rng), local_layout(devices)
     noisy = choose_dropout_model(rows, loaded, aux_model, n_mcd_steps)
-    units = encode_pairs(reader, texts, targets, (attention_mask, text_attention_mask), compared)
-    program = Program(
+    pairs = encode_pairs(reader, texts, targets, (attention_mask, text_attention_mask), compared)
+    program = StepProgram(
         loaded.model,
         rows,
         None if noisy is None else noisy.model,
         0 if noisy is None else n_mcd_steps,
         layout,
     )
-    check_dropout_model(noisy, loaded, units)
+    check_dropout_model(noisy, loaded, pairs)
     params = (loaded.params, None if noisy is None else noisy.params)
-    values = np.full((len(rows), sum(len(unit.run.places) for unit in units)), np.nan, np.float32)
-    starts = np.cumsum([0, *(len(unit.run.places) for unit in units)])
-    for index, numbers in _computed(program, params, rng, units):
+    starts = np.cumsum([0, *(len(pair.text.positions) for pair in pairs)])
+    values = np.full((len(rows), starts[-1]), np.nan, np.float32)
+    for index, numbers in _compute(program, params, rng, pairs):
         values[:, starts[index] : starts[index + 1]] = numbers
     return [
-        _scores(reader, rows, unit, values[:, start:stop], compared)
-        for unit, start, stop in zip(units, starts[:-1], starts[1:], strict=True)
+        _text_scores(reader, rows, pair, values[:, start:stop])
+        for pair, start, stop in zip(pairs, starts[:-1], starts[1:], strict=True)
     ]
 
 
-def _computed(
-    program: Program, params: tuple[Any, Any], rng: jax.Array | None, units: list[EncodedPair]
+def _compute(
+    program: StepProgram, params: tuple[Any, Any], rng: jax.Array | None, pairs: list[EncodedPair]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the index of each unit and its numbers, `Float32[functions M]`."""
-    if not units:
+    """Yields the index of each pair and its numbers, `Float32[functions M]`."""
+    if not pairs:
         return
     config, layout = program.model.config, program.layout
     most = CPU_POSITIONS if layout.target.platform == "cpu" else POSITIONS
     plans = plan_rows(
-        units,
+        pairs,
         positions=most * WIDTH // max(config.width, WIDTH),
         longest=min(models.longest_text(model.config) for model in program.models),
         draws=program.noisy_model is not None,
         num_devices=len(layout.devices),
     )
-    batches = [lay_out(units, plan) for plan in plans]
-    if len(batches) == 1:  # other devices would be given parameters, and nothing to do
+    batches = [fill_rows(pairs, plan) for plan in plans]
+    if len(batches) == 1:  # other devices would get the parameters and no batch
         layout = Layout(layout.devices[:1])
-    step = mapped(program._replace(layout=layout))
-    placed = layout.replicate(params)
-    flying: deque[tuple[list, tuple[jax.Array, ...]]] = deque()
-    for together in _together(batches, len(layout.devices)):
-        answers = [answer for _, answer in together]
-        flying.append((answers, step(*placed, rng, stacked([batch for batch, _ in together]))))
-        if len(flying) == AT_ONCE:
-            yield from _landed(*flying.popleft())
-    while flying:
-        yield from _landed(*flying.popleft())
+    step = compile_step(program._replace(layout=layout))
+    replicated = layout.replicate(params)
+    in_flight: deque[tuple[list, tuple[jax.Array, ...]]] = deque()
+    for group in _group_by_devices(batches, len(layout.devices)):
+        answers = [answer for _, answer in group]
+        stacked = stack_step_batches([batch for batch, _ in group])
+        in_flight.append((answers, step(*replicated, rng, stacked)))
+        if len(in_flight) == MAX_IN_FLIGHT:
+            yield from _fetch(*in_flight.popleft())
+    while in_flight:
+        yield from _fetch(*in_flight.popleft())
 
 
-def _together(
+def _group_by_devices(
     batches: list[tuple[StepBatch, list]], num_devices: int
 ) -> Iterator[list[tuple[StepBatch, list[tuple[int, slice]]]]]:
-    """Yields as many batches of one shape as there are devices; those that lack are empty."""
+    """Yields groups of batches of one shape, one batch for each device; missing ones are empty."""
     by_shape: dict[Any, list] = {}
     for batch, answers in batches:
         shape = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
@@ -188,37 +192,34 @@ def _together(
             yield chunk + [empty] * (num_devices - len(chunk))
 
 
-def _landed(
+def _fetch(
     answers: list[list[tuple[int, slice]]], values: tuple[jax.Array, ...]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    arrays = np.stack([np.asarray(one) for one in values])
+    """Waits for the results of a group of batches, and yields those of each pair."""
+    arrays = np.stack([np.asarray(array) for array in values])
     for device, own in enumerate(answers):
         for index, span in own:
             yield index, arrays[:, device, span]
 
 
-def _scores(
-    reader: TextReader,
-    rows: tuple[StepFunction, ...],
-    unit: EncodedPair,
-    values: np.ndarray,
-    contrast: Contrast | None,
+def _text_scores(
+    reader: TextReader, rows: tuple[StepFunction, ...], pair: EncodedPair, values: np.ndarray
 ) -> TextScores:
-    run, partners = unit.run, unit.partners
-    named, others = {}, None
-    if contrast is not None:
-        others = np.where(partners < 0, -1, unit.contrast.targets[np.maximum(partners, 0)]).astype(np.int32)
+    text, partners = pair.text, pair.partners
+    by_name, others = {}, None
+    if pair.contrast is not None and partners is not None:
+        others = np.where(partners < 0, -1, pair.contrast.targets[np.maximum(partners, 0)]).astype(np.int32)
     for row, numbers in zip(rows, values, strict=True):
-        is_missing = row.needs_contrast and partners < 0
-        named[row.name] = np.where(is_missing, np.float32(np.nan), numbers)
-    spans = {row.name: over_span(named[row.name], row.span) for row in rows}
-    return TextScores(run.targets, reader.strings(run.targets), run.offsets, others, named, spans)
+        is_missing = row.needs_contrast and partners is not None and partners < 0
+        by_name[row.name] = np.where(is_missing, np.float32(np.nan), numbers)
+    spans = {row.name: over_span(by_name[row.name], row.span) for row in rows}
+    return TextScores(text.targets, reader.strings(text.targets), text.offsets, others, by_name, spans)
 
 
 def _check_asked(
     rows: tuple[StepFunction, ...], kind: str, targets: Any, contrast: Contrast | None, rng: Any
 ) -> None:
-    """Refuses what a function needs and lacks, and what is given and nothing reads."""
+    """Checks that the functions have the arguments that they need, and that all given ones are read."""
     comparing = [row for row in rows if row.needs_contrast]
     drawing = [row for row in rows if row.needs & {"noisy_logits", "rng"}]
     if comparing and contrast is None:
@@ -240,3 +241,29 @@ def _check_asked(
 
 def _names(rows: tuple[StepFunction, ...]) -> str:
     return ", ".join(row.name for row in rows)
+
+
+def over_span(values: Any, span: str) -> float:
+    """Returns one number for the values of a span of tokens, without those that are NaN; NaN if all are.
+
+    Args:
+      values: `Float[M]`, or a list of floats, one for each token; computed in float64.
+      span: "sum", "product" or "absmax" (the value of the largest magnitude, with its sign).
+
+    Raises:
+      UsageError: if the span is none of these.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps import over_span
+      >>> over_span(np.array([0.5, 0.25, np.nan]), "product"), over_span(np.array([1.0, -2.0]), "absmax")
+      (0.125, -2.0)
+    """
+    check_choice("span", span, SPANS)
+    values = np.asarray(values, np.float64)
+    present = values[~np.isnan(values)]
+    if present.size == 0:
+        return float("nan")
+    if span == "absmax":
+        return float(present[np.abs(present).argmax()])
+    return float(present.sum() if span == "sum" else present.prod())

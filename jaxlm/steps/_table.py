@@ -1,4 +1,4 @@
-"""The step functions by name: what each needs, its unit, and how it adds up over a span of tokens."""
+"""The step functions by name, with their inputs, their units, and how their numbers are combined."""
 
 import difflib
 import functools
@@ -14,27 +14,28 @@ from jaxlm.typing import Array
 
 Need = Literal["targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng"]
 Span = Literal["sum", "product", "absmax"]
-NEEDS = ("targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng")
-SPANS = ("sum", "product", "absmax")
-# The default of an option that has none.
+NEEDS: tuple[Need, ...] = ("targets", "contrast_logits", "contrast_targets", "noisy_logits", "rng")
+SPANS: tuple[Span, ...] = ("sum", "product", "absmax")
+# In place of a default, for options without one.
 REQUIRED = inspect.Parameter.empty
 CONTRAST = frozenset({"contrast_logits", "contrast_targets"})
 
 
 class StepFunction(NamedTuple):
-    """A step function and what is known of it. It is called like the function itself.
+    """A step function with its properties. It can be called like the function itself.
 
     Attributes:
-      name: what its numbers are called.
-      function: of a `StepInputs`, and of the options by keyword, to `Float32[...]`.
+      name: the name of its numbers, including options that were set.
+      function: takes a `StepInputs`, and options by keyword, and returns `Float32[...]`.
       needs: the fields of `StepInputs` that it reads besides `logits`.
       unit: "nats", "bits", "probability", "logit", "tokens", "deviations", "perplexity", or "" if unknown.
-      span: what its numbers over a span of tokens become: their "sum", their "product", or the one of the
-        largest magnitude, with its sign ("absmax"), as in inseq.
-      is_differentiable: whether its gradient with respect to the logits says anything.
-      options: the values of its options that differ from the function's defaults, sorted by name.
+      span: how its numbers over a span of tokens are combined: "sum", "product", or the number of the largest
+        magnitude, with its sign ("absmax"), as in inseq.
+      is_differentiable: whether its gradient with respect to the logits is useful.
+      options: the options that were set, sorted by name.
 
     Example:
+      >>> from jaxlm.steps import step_function
       >>> step_function("entropy").unit, step_function("entropy").span
       ('nats', 'sum')
     """
@@ -48,17 +49,34 @@ class StepFunction(NamedTuple):
     options: tuple[tuple[str, Any], ...] = ()
 
     def __call__(self, inputs: StepInputs) -> Array:
-        """Returns the function's numbers, `Float32[...]`."""
+        """Returns the function's numbers, `Float32[...]`.
+
+        Args:
+          inputs: the predictions.
+        """
         return self.function(inputs, **dict(self.options))
 
     @property
     def needs_contrast(self) -> bool:
-        """Whether it compares two runs."""
+        """Whether it compares predictions with those of a contrast."""
         return bool(self.needs & CONTRAST)
 
 
+def _as_needs(needs: Iterable[str]) -> frozenset[Need]:
+    given = set(needs)
+    unknown = sorted(given.difference(NEEDS))
+    if unknown:
+        raise UsageError(f"needs are among {', '.join(NEEDS)}: got {unknown[0]!r}")
+    return frozenset(need for need in NEEDS if need in given)
+
+
+def _as_span(span: str) -> Span:
+    functions.check_choice("span", span, SPANS)
+    return next(known for known in SPANS if known == span)
+
+
 def _row(function: Callable[..., Array], needs: str, unit: str, span: Span) -> StepFunction:
-    return StepFunction(function.__name__, function, frozenset(needs.split()), unit, span)
+    return StepFunction(function.__name__, function, _as_needs(needs.split()), unit, span)
 
 
 _PAIR = "targets contrast_logits contrast_targets"
@@ -78,8 +96,8 @@ _ROWS = (
     _row(functions.mc_dropout_prob_avg, "targets noisy_logits", "probability", "product"),
     _row(functions.top_p_size, "", "tokens", "absmax")._replace(is_differentiable=False),
 )
-# What an option changes besides the number: logarithms of probabilities add up where these are multiplied. A
-# later one counts more.
+# Options that change the unit or the span: log-probs are added where probabilities are multiplied. Later
+# entries override earlier ones.
 _CHANGED = {
     ("logprob", True): {"unit": "nats", "span": "sum"},
     ("base", "bits"): {"unit": "bits"},
@@ -90,21 +108,22 @@ _registered: dict[str, StepFunction] = {}
 
 
 def step_function(name: Any, **options: Any) -> StepFunction:
-    """Returns a step function by its name, or one's own, with its options set.
+    """Returns a step function by its name, or your own function as one, with its options set.
 
-    Its numbers are called by the name and the options that were given: `kl_divergence(top_k=20)`.
+    Its name consists of the function's name and the options that were set: `kl_divergence(top_k=20)`.
 
     Args:
-      name: one of `STEP_FUNCTIONS`, one that was registered, a `StepFunction`, or a callable of a
-        `StepInputs`. A function of this room, also in a `functools.partial`, is what its name stands for; one
-        of one's own is said to need targets alone.
-      **options: the function's own.
+      name: a name of `STEP_FUNCTIONS`, a registered name, a `StepFunction`, or a callable that takes a
+        `StepInputs`. A function of this module, also in a `functools.partial`, has the properties of its
+        entry; your own function is assumed to need targets only.
+      **options: options of the function.
 
     Raises:
-      UsageError: if the name is unknown (the nearest one is named), the function does not take an option, or
-        one that has no default is missing.
+      UsageError: if the name is unknown (the message has the nearest one), the function does not take an
+        option, or an option without a default is missing.
 
     Example:
+      >>> from jaxlm.steps import step_function
       >>> step_function("top_p_size", top_p=0.9).name
       'top_p_size(top_p=0.9)'
       >>> step_function("entropie")
@@ -119,28 +138,29 @@ def step_function(name: Any, **options: Any) -> StepFunction:
     if not options:
         return row
     merged = tuple(sorted({**dict(row.options), **options}.items()))
-    told = ", ".join(f"{key}={value}" for key, value in merged)
+    shown = ", ".join(f"{key}={value}" for key, value in merged)
     plain = row.name.partition("(")[0]
     changed = _unit_and_span(row, STEP_FUNCTIONS.get(plain), merged)
-    return row._replace(name=f"{plain}({told})", options=merged, **changed)
+    return row._replace(name=f"{plain}({shown})", options=merged, **changed)
 
 
 def option_defaults(name: str) -> dict[str, Any]:
-    """Returns the options of a step function with their defaults, `REQUIRED` where there is none.
+    """Returns the options of a step function with their defaults, `REQUIRED` for options without one.
 
     Args:
-      name: of `STEP_FUNCTIONS`, or one that was registered.
+      name: a name of `STEP_FUNCTIONS`, or a registered one.
 
     Raises:
-      UsageError: if the name is unknown; the nearest one is named.
+      UsageError: if the name is unknown; the message has the nearest one.
 
     Example:
+      >>> from jaxlm.steps._table import option_defaults
       >>> option_defaults("crossentropy")
       {'base': 'nats'}
     """
     parameters = list(inspect.signature(_resolve(name).function).parameters.values())[1:]
-    named = [one for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    return {one.name: REQUIRED if _is_required(one) else one.default for one in named}
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {parameter.name: parameter.default for parameter in parameters if parameter.kind in kinds}
 
 
 def register_step_function(
@@ -153,24 +173,26 @@ def register_step_function(
     is_differentiable: bool = True,
     overwrite: bool = False,
 ) -> StepFunction:
-    """Makes one's own step function known by a name, in this process, and returns its row.
+    """Registers your own step function under a name, for this process, and returns it as a `StepFunction`.
 
     Args:
-      function: of a `StepInputs` of any leading dimensions to `Float32[...]`, pure; options are keywords. Or
-        a `StepFunction`, which says itself what the arguments behind `name` say.
-      name: what it is called; None: the function's own name.
+      function: a pure function that takes a `StepInputs` of any leading dimensions, and options by keyword,
+        and returns `Float32[...]`. Or a `StepFunction`, whose properties replace the other arguments.
+      name: its name; None: the function's own name.
       needs: the fields of `StepInputs` that it reads besides `logits`.
       unit: of its numbers.
-      span: "sum", "product" or "absmax"; see `StepFunction`.
-      is_differentiable: whether its gradient says anything.
-      overwrite: whether it may take the place of another one.
+      span: "sum", "product" or "absmax" (see `StepFunction`).
+      is_differentiable: whether its gradient is useful.
+      overwrite: whether it may replace a function of the same name.
 
     Raises:
-      UsageError: if the name is taken and `overwrite` is False, is no name, or a need or span is unknown.
-      TypeError: if the function is no callable.
+      UsageError: if the name is taken and `overwrite` is False, the name is not an identifier, or a need or
+        the span is unknown.
+      TypeError: if the function is not callable.
 
     Example:
       >>> import jax
+      >>> from jaxlm.steps import register_step_function
       >>> def margin(inputs):
       ...     top = jax.lax.top_k(inputs.logits, 2)[0]
       ...     return top[..., 0] - top[..., 1]
@@ -180,15 +202,15 @@ def register_step_function(
       Traceback (most recent call last):
       jaxlm.errors.UsageError: a step function 'entropy' is there already; choose another name, ...
     """
-    if not callable(function):
+    if not isinstance(function, Callable):
         raise TypeError(f"a step function is a callable of a StepInputs: got {function!r}")
     needs = (needs,) if isinstance(needs, str) else needs
     if isinstance(function, StepFunction):
         row = function if name is None else function._replace(name=name)
     else:
-        row = StepFunction(name or _name_of(function), function, frozenset(needs), unit, span)
+        row = StepFunction(name or _name_of(function), function, _as_needs(needs), unit, _as_span(span))
         row = row._replace(is_differentiable=is_differentiable)
-    _check_row(row)
+    _check_name(row)
     if not overwrite and (row.name in STEP_FUNCTIONS or row.name in _registered):
         raise UsageError(
             f"a step function {row.name!r} is there already; choose another name, or overwrite=True"
@@ -198,9 +220,10 @@ def register_step_function(
 
 
 def list_step_functions() -> list[str]:
-    """Returns the names of all step functions, those that were registered last.
+    """Returns the names of all step functions; registered ones are at the end.
 
     Example:
+      >>> from jaxlm.steps import list_step_functions
       >>> list_step_functions()[:3]
       ['logit', 'probability', 'entropy']
     """
@@ -208,21 +231,23 @@ def list_step_functions() -> list[str]:
 
 
 def resolve_step_functions(asked: Any) -> tuple[StepFunction, ...]:
-    """Returns the step functions that are asked for, with their names apart.
+    """Returns the step functions that are asked for.
 
     Args:
       asked: a name, a callable, or several of them.
 
     Raises:
-      UsageError: as `step_function`; if there is none, or two have one name.
+      UsageError: as `step_function`; if there is no function, or two have the same name.
 
     Example:
+      >>> from jaxlm.steps import step_function
+      >>> from jaxlm.steps._table import resolve_step_functions
       >>> [row.name for row in resolve_step_functions(["entropy", step_function("top_p_size", top_p=0.5)])]
       ['entropy', 'top_p_size(top_p=0.5)']
     """
-    is_one = isinstance(asked, str) or callable(asked) or not isinstance(asked, Iterable)
-    several = [asked] if is_one else list(asked)
-    rows = tuple(_hashable(step_function(one)) for one in several)
+    several = [asked] if isinstance(asked, str) or callable(asked) else asked
+    several = list(several) if isinstance(several, Iterable) else [several]
+    rows = tuple(_hashable(step_function(function)) for function in several)
     names = [row.name for row in rows]
     if not rows:
         raise UsageError(f"no step function is asked for; there are {', '.join(list_step_functions())}")
@@ -235,7 +260,7 @@ def resolve_step_functions(asked: Any) -> tuple[StepFunction, ...]:
 def _resolve(name: Any) -> StepFunction:
     if isinstance(name, StepFunction):
         return name
-    if callable(name):
+    if isinstance(name, Callable):
         return _row_of(name)
     known = {**STEP_FUNCTIONS, **_registered}
     if not isinstance(name, str) or name not in known:
@@ -246,7 +271,7 @@ def _resolve(name: Any) -> StepFunction:
 
 
 def _row_of(function: Callable[..., Array]) -> StepFunction:
-    """What is known of a callable: all of a function of this room, of one's own its name."""
+    """A callable as a `StepFunction`: its entry in the table, or your own function with its name."""
     if isinstance(function, functools.partial) and not function.args:
         inner = _row_of(function.func)
         if inner.function is function.func and inner.name in STEP_FUNCTIONS:
@@ -258,7 +283,7 @@ def _row_of(function: Callable[..., Array]) -> StepFunction:
 
 
 def _hashable(row: StepFunction) -> StepFunction:
-    """The row, whose function has a hash: programs are remembered by it, others are compiled in each call."""
+    """The step function with a hashable callable, without which every call would compile it again."""
     try:
         hash(row.function)
     except TypeError:
@@ -269,7 +294,7 @@ def _hashable(row: StepFunction) -> StepFunction:
 def _unit_and_span(
     row: StepFunction, known: StepFunction | None, options: Iterable[tuple[str, Any]]
 ) -> dict[str, str]:
-    """The unit and the span with all of its options set, whichever were set before."""
+    """The unit and the span that follow from all options, in whichever order they were set."""
     if known is None or known.function is not row.function:
         return {}
     changed = {"unit": known.unit, "span": known.span}
@@ -280,17 +305,18 @@ def _unit_and_span(
 
 def _check_options(row: StepFunction, options: Mapping[str, Any]) -> None:
     parameters = list(inspect.signature(row.function).parameters.values())[1:]
-    if not any(one.kind is one.VAR_KEYWORD for one in parameters):
-        taken = [one.name for one in parameters]
-        unknown = [option for option in options if option not in taken]
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        known = [parameter.name for parameter in parameters]
+        unknown = [option for option in options if option not in known]
         if unknown:
-            told = f"the options {', '.join(taken)}" if taken else "no option"
-            raise UsageError(f"{row.name} takes {told}: got {', '.join(unknown)}")
+            expected = f"the options {', '.join(known)}" if known else "no option"
+            raise UsageError(f"{row.name} takes {expected}: got {', '.join(unknown)}")
     unhashable = next((name for name, value in options.items() if not isinstance(value, Hashable)), None)
     if unhashable is not None:
         raise UsageError(f"an option is a number or a word: got {unhashable}={options[unhashable]!r}")
     given = {**dict(row.options), **options}
-    missing = [one.name for one in parameters if _is_required(one) and one.name not in given]
+    required = [parameter.name for parameter in parameters if _is_required(parameter)]
+    missing = [name for name in required if name not in given]
     if missing:
         raise UsageError(
             f"{row.name} needs {', '.join(missing)}: give it by step_function({row.name!r}, {missing[0]}=...)"
@@ -298,19 +324,15 @@ def _check_options(row: StepFunction, options: Mapping[str, Any]) -> None:
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
-    is_one = parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    return is_one and parameter.default is parameter.empty
+    is_option = parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    return is_option and parameter.default is parameter.empty
 
 
-def _check_row(row: StepFunction) -> None:
+def _check_name(row: StepFunction) -> None:
     if not row.name or not row.name.isidentifier():
         raise UsageError(
             f"a step function is registered by a name of letters, digits and _: got {row.name!r}"
         )
-    unknown = [need for need in row.needs if need not in NEEDS]
-    if unknown:
-        raise UsageError(f"needs are among {', '.join(NEEDS)}: got {unknown[0]!r}")
-    functions.check_choice("span", row.span, SPANS)
 
 
 def _name_of(function: Callable[..., Array]) -> str:

@@ -1,4 +1,4 @@
-"""Texts as they are given: strings, or ids in rows, or in an array with padding that a mask tells."""
+"""Texts as a user gives them: strings, rows of ids, or an array of ids with padding and its mask."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,20 +12,21 @@ from jaxlm.errors import UsageError
 def text_and_target_rows(
     texts: Any, targets: Any, attention_mask: Any, text_attention_mask: Any, *, of: str = ""
 ) -> tuple[list[Any] | None, list[Any] | None]:
-    """Returns texts and targets as `as_rows` does, each None where there are none.
+    """Returns texts and targets as `as_rows` does; None for those that were not given.
 
     Args:
-      texts: texts, or None.
+      texts: texts; None only for a contrast that has targets alone.
       targets: their targets, or None.
-      attention_mask: of ids in an array, of the targets, else of the texts.
-      text_attention_mask: of the texts where there are targets.
-      of: what comes before their names in a message.
+      attention_mask: for ids in an array: of the targets, else of the texts.
+      text_attention_mask: of the texts if there are targets.
+      of: put before "texts" and "targets" in messages; empty for the texts of `step_scores` themselves.
 
     Raises:
-      UsageError: if a mask has nothing to mask, or as `as_rows`.
+      UsageError: if a mask is given without texts that it belongs to, or as `as_rows`.
       TypeError: as `as_rows`.
 
     Example:
+      >>> from jaxlm.steps._text_rows import text_and_target_rows
       >>> text_and_target_rows([[0, 5]], [[6, 0]], [[1, 0]], [[0, 1]])
       ([array([5])], [array([6])])
     """
@@ -34,7 +35,7 @@ def text_and_target_rows(
             f"a {of}text_attention_mask is of texts beside targets: got one of them; give attention_mask"
         )
     of_texts = text_attention_mask if targets is not None else attention_mask
-    # A contrast may have no texts of its own; the run itself must.
+    # A contrast may have no texts of its own.
     rows = None if texts is None and of else as_rows(texts, of_texts, what=f"{of}texts")
     return rows, None if targets is None else as_rows(targets, attention_mask, what=f"{of}targets")
 
@@ -45,13 +46,15 @@ def as_rows(texts: Any, attention_mask: Any = None, *, what: str = "texts") -> l
     Args:
       texts: a text, several, or ids `[B, L]`.
       attention_mask: `Bool[B L]`, True = real; None: all are.
-      what: what they are called in a message.
+      what: what messages call them.
 
     Raises:
-      UsageError: if the mask is of another shape or has other numbers than 0 and 1, or masks texts.
+      UsageError: if the mask has another shape or other numbers than 0 and 1, or is given with strings.
       TypeError: if they are neither texts nor ids.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.steps._text_rows import as_rows
       >>> as_rows(np.array([[0, 5, 6]]), np.array([[0, 1, 1]]))[0].tolist()
       [5, 6]
       >>> as_rows("To be")

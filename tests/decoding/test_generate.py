@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxlm import decoding, models
-from jaxlm.decoding._draws import choose_tokens
+from jaxlm.decoding._decode_loop import choose_tokens
 from tests.decoding.conftest import loaded_from, log_softmax
 
 PROMPTS = ["ab", "the longer of three", "x"]

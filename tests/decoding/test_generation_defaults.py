@@ -4,18 +4,18 @@ import pytest
 
 from jaxlm import decoding
 from jaxlm.decoding._generation_rules import (
-    COMPARED,
+    CALLER_RULES,
     FOLLOWED,
     KNOWN,
     SAMPLING,
     SAMPLING_RULES,
-    UNFOLLOWED,
+    UNSUPPORTED_RULES,
     WITHOUT_EFFECT,
 )
 
 # A value of each rule that asks for something.
 ASKING = {
-    **dict.fromkeys(UNFOLLOWED, 3),
+    **dict.fromkeys(UNSUPPORTED_RULES, 3),
     "cache_implementation": "quantized",
     "constraints": [1],
     "force_words_ids": [[5]],
@@ -46,9 +46,9 @@ def test_a_rule_that_is_not_followed_is_told(name, where):
     assert not told({name: None}, where)
 
 
-@pytest.mark.parametrize("name", UNFOLLOWED)
+@pytest.mark.parametrize("name", UNSUPPORTED_RULES)
 def test_a_rule_that_asks_for_nothing_is_not_told(name):
-    for value in UNFOLLOWED[name]:
+    for value in UNSUPPORTED_RULES[name]:
         assert not told({name: value})
 
 
@@ -90,6 +90,6 @@ def test_every_rule_of_transformers_is_in_one_table():
     names = set(vars(transformers.GenerationConfig()))
     names |= transformers.GenerationConfig._get_default_generation_params().keys()
     assert names <= KNOWN, names - KNOWN
-    tables = (FOLLOWED, WITHOUT_EFFECT, UNFOLLOWED, SAMPLING_RULES, SAMPLING, COMPARED)
+    tables = (FOLLOWED, WITHOUT_EFFECT, UNSUPPORTED_RULES, SAMPLING_RULES, SAMPLING, CALLER_RULES)
     assert sum(map(len, tables)) == len(KNOWN)
     assert not any(told({name: 3}) for name in WITHOUT_EFFECT)

@@ -90,7 +90,7 @@ def test_texts_are_read_as_filling_reads_them(masked):
 @pytest.mark.parametrize(
     ("kind", "texts", "targets", "message"),
     [
-        ("causal", [], None, "gradients are of at least one text: got none"),
+        ("causal", [], None, "gradients need at least one text: got none"),
         ("causal", ["a"], ["b", "c"], "every text has a target or None: got 2 for 1 texts"),
         ("causal", ["a" * 60], None, "the prompt is 60 tokens long, and the model reads at most 48"),
         ("causal", ["a"], [[300]], r"ids lie in 0\.\.259: got 300\.\.300"),
@@ -117,7 +117,7 @@ def test_a_model_of_relative_positions_reads_texts_of_any_length(tokenizer):
 
 
 def test_other_models_have_no_such_loss(causal):
-    with pytest.raises(ValueError, match="of a causal or a masked LM: this model is a regression"):
+    with pytest.raises(ValueError, match="for a causal or a masked LM, and this model is a regression"):
         decoding.loss_gradients(causal._replace(kind=models.REGRESSION), "a")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jaxlm import decoding, models, pretrained, tokenizers
 from jaxlm.decoding import _next_tokens
-from jaxlm.decoding._next_batches import MOST_PLACES, MOST_ROWS, MOST_TOKENS, batches, padded
+from jaxlm.decoding._next_batches import MAX_ROWS, MAX_TARGETS, MAX_TOKENS, group_by_length, pad_pairs
 
 SIZES = st.lists(st.tuples(st.integers(1, 2000), st.none() | st.integers(1, 500)), max_size=300)
 
@@ -26,14 +26,14 @@ def pairs_of(sizes):
 @given(SIZES)
 def test_every_pair_is_in_one_batch_of_bounded_size(sizes):
     pairs = pairs_of(sizes)
-    made = batches(pairs)
+    made = group_by_length(pairs)
     assert sorted(itertools.chain(*made)) == list(range(len(pairs)))
     for places in made:
-        tokens, segments, asked, targets = padded([pairs[place] for place in places], 10_000)
-        assert len(places) <= MOST_ROWS and len(tokens) <= max(4 * len(places), 1)
+        tokens, segments, asked, targets = pad_pairs([pairs[place] for place in places], 10_000)
+        assert len(places) <= MAX_ROWS and len(tokens) <= max(4 * len(places), 1)
         if len(places) > 1:
-            assert len(places) * tokens.shape[1] <= MOST_TOKENS
-            assert len(places) * asked.shape[1] <= MOST_PLACES
+            assert len(places) * tokens.shape[1] <= MAX_TOKENS
+            assert len(places) * asked.shape[1] <= MAX_TARGETS
         for row, place in enumerate(places):
             text, target = pairs[place]
             whole = text if target is None else np.concatenate([text, target[:-1]])
@@ -80,6 +80,6 @@ def test_one_long_text_does_not_widen_the_others(loaded, monkeypatch):
         _next_tokens, "rank_next", lambda *a, **k: computed.append(a[2].shape) or real(*a, **k)
     )
     decoding.next_tokens(loaded, ["a"] * 500 + ["b" * 60] + ["c"] * 499)
-    assert max(rows * length for rows, length in computed) <= MOST_TOKENS
+    assert max(rows * length for rows, length in computed) <= MAX_TOKENS
     assert sum(rows * length for rows, length in computed) < 1000 * 16 * 1.5
     assert len(set(computed)) <= 4

@@ -25,7 +25,7 @@ def test_perplexity_is_that_of_all_batches_together_and_resets():
 
 
 def test_readable_names_the_tokens(tokenizer):
-    assert decoding.readable(OUTPUT, tokenizer, TOKENS) == [
+    assert decoding.output_to_dicts(OUTPUT, tokenizer, TOKENS) == [
         {
             "probabilities": [0.5, 0.25],
             "top_indices": [97, 98],
@@ -46,7 +46,7 @@ def test_readable_names_the_tokens(tokenizer):
 def test_a_target_tokenizer_writes_back_what_the_head_predicts(tokenizer):
     residues = tokenizers.residue_tokenizer(alphabet="esm")
     output = OUTPUT._replace(tokens=jnp.array([[5, 6], [7, 8]], jnp.int32))
-    first, second = decoding.readable(output, tokenizer, TOKENS, residues)
+    first, second = decoding.output_to_dicts(output, tokenizer, TOKENS, residues)
     assert first["top_tokens"] == [residues.token(5), residues.token(6)] != [tokenizer.token(5)] * 2
     assert first["tokens"] == ["h", "i"] and second["top_indices"] == [7, 8]
 
@@ -56,5 +56,5 @@ def test_a_head_over_another_vocabulary_than_the_tokenizers_is_told(tokenizer):
     message = r"another vocabulary: this tokenizer has 0\.\.32, got 98; give the tokenizer of the head's ids"
     for given in ((residues, TOKENS % 33), (tokenizer, TOKENS, residues)):
         with pytest.raises(ValueError, match=message) as told:
-            decoding.readable(OUTPUT, *given)
+            decoding.output_to_dicts(OUTPUT, *given)
         assert "\n" not in str(told.value)

@@ -33,7 +33,7 @@ async def begin_only(state, tasks):
 @pytest.mark.parametrize("closes", [True, False])
 def test_a_loop_that_ends_holds_up_no_other(writer, closes):
     case = writer()
-    root = decoding.initial(decoding.CachedLM(case.model, case.params), [1, 2])
+    root = decoding.initial_state(decoding.CachedLM(case.model, case.params), [1, 2])
     loop, tasks = asyncio.new_event_loop(), []
     loop.run_until_complete(begin_only(root << 3, tasks))
     if closes:
@@ -47,7 +47,7 @@ def test_a_loop_that_ends_holds_up_no_other(writer, closes):
 
 def test_a_loop_that_closes_during_the_call_holds_up_no_other(writer, monkeypatch):
     case = writer()
-    root = decoding.initial(decoding.CachedLM(case.model, case.params), [1, 2])
+    root = decoding.initial_state(decoding.CachedLM(case.model, case.params), [1, 2])
     started, goes_on, real = threading.Event(), threading.Event(), _cached_lm.read_tree
 
     def slow(*arguments):
@@ -122,7 +122,7 @@ def test_after_a_call_that_failed_every_later_one_is_right(writer, monkeypatch, 
     """What was given a slot and never read is not believed to have been."""
     case = writer()
     lm = decoding.CachedLM(case.model, case.params)
-    state = decoding.initial(lm, [1, 2, 3])
+    state = decoding.initial_state(lm, [1, 2, 3])
     state.logp_next()
     real = _cached_lm.read_tree
 
@@ -153,7 +153,7 @@ def test_sixteen_prompts_compile_few_programs(writer):
     lm = decoding.CachedLM(case.model, case.params, num_slots=400)
     draws = np.random.default_rng(0)
     before = _cached_lm.read_tree._cache_size()
-    states = [decoding.initial(lm, draws.integers(0, 200, size).tolist()) for size in range(3, 19)]
+    states = [decoding.initial_state(lm, draws.integers(0, 200, size).tolist()) for size in range(3, 19)]
 
     async def wave(chosen):
         return await asyncio.gather(*(states[number].logp_next_async() for number in chosen))

@@ -158,9 +158,9 @@ def test_what_reads_or_fills_one_text_refuses_an_encoder_decoder():
     case = oracle("t5")
     with pytest.raises(ValueError, match=r"encoder-decoder .* fills no masks; use generate"):
         decoding.fill(loaded(case), "a")
-    with pytest.raises(ValueError, match="encoder-decoder goes on with no text"):
+    with pytest.raises(ValueError, match="encoder-decoder does not continue a text"):
         decoding.next_tokens(loaded(case), ["a"])
-    with pytest.raises(ValueError, match="encoder-decoder goes on with no text"):
+    with pytest.raises(ValueError, match="encoder-decoder does not continue a text"):
         decoding.CachedLM(case.model, case.params)
 
 

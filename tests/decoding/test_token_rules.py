@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxlm import decoding
-from jaxlm.decoding._token_rules import make_rules, permitted
+from jaxlm.decoding._token_rules import apply_token_rules, make_rules
 from tests.decoding.conftest import loaded_from
 
 PROMPTS = [[3, 7, 1], [9], [5, 5, 2, 5, 11, 6]]
@@ -91,7 +91,7 @@ def slow(text, ngram, words, size):
     ]
 
 
-allowed = jax.jit(permitted)
+allowed = jax.jit(apply_token_rules)
 ids = st.integers(0, 2)
 texts = st.tuples(st.lists(ids, min_size=1, max_size=5), st.lists(ids, max_size=6))
 

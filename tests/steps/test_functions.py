@@ -80,7 +80,7 @@ def test_dropout_runs_give_their_mean_and_the_z_score():
 
 def test_a_z_score_needs_two_runs():
     inputs = INPUTS._replace(noisy_logits=LOGITS[None])
-    with pytest.raises(ValueError, match="a z-score needs 2 runs under dropout at least: got 1"):
+    with pytest.raises(ValueError, match="a z-score needs at least 2 passes under dropout: got 1"):
         steps.mc_dropout_prob_avg(inputs, statistic="z_score")
 
 

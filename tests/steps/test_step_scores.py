@@ -12,7 +12,7 @@ from jaxlm.errors import UsageError
 from jaxlm.steps import _step_scores
 from jaxlm.steps._dropout_model import as_key, choose_dropout_model
 from jaxlm.steps._encoded_texts import TextReader, model_kind
-from jaxlm.steps._forward import mapped
+from jaxlm.steps._forward import compile_step
 from tests.steps.tiny_models import open_model
 
 TEXTS = ["To be", "or not to be, that is the question", "a", "whether 'tis nobler in the mind"]
@@ -420,7 +420,9 @@ def test_texts_that_share_a_row_have_their_own_share_of_masks():
 def test_one_batch_takes_one_device(causal, monkeypatch):
     """The others would be given all parameters for nothing."""
     given = []
-    monkeypatch.setattr(_step_scores, "mapped", lambda program: given.append(program) or mapped(program))
+    monkeypatch.setattr(
+        _step_scores, "compile_step", lambda program: given.append(program) or compile_step(program)
+    )
     for texts in (["To be"], LONGER):
         step_scores(causal, texts, PLAIN, devices=None)
     assert [len(program.layout.devices) for program in given] == [1, 8]
@@ -568,7 +570,7 @@ REFUSED = [
         ["To"],
         "entropy",
         {"target_tokenizer": tokenizers.bytes_tokenizer()},
-        "a target_tokenizer is of an encoder-decoder: this model has none",
+        "a target_tokenizer is for an encoder-decoder, and this model is none",
     ),
     ("masked", ["[MASK]"], "probability", {}, "probability reads the token at a mask: give targets"),
     (
@@ -586,7 +588,7 @@ REFUSED = [
         {"targets": ["ab"], "contrast": steps.Contrast("[MASK][MASK]")},
         "text 0: a contrast has as many masks as its text, 1",
     ),
-    ("seq2seq", ["To be"], "entropy", {}, "text 0: an encoder-decoder is asked for targets"),
+    ("seq2seq", ["To be"], "entropy", {}, "text 0: an encoder-decoder needs a target for each text"),
 ]
 
 
@@ -647,7 +649,7 @@ def test_models_that_predict_no_tokens_are_refused(causal):
         step_scores(causal._replace(members=2), "To be", "entropy")
     body = causal._replace(model=models.BodyModel(causal.config), kind=models.BODY_ALONE)
     with pytest.raises(
-        ValueError, match="step functions are of models that predict tokens: this one is a 'body'"
+        ValueError, match="step functions need a model that predicts tokens, and this one is a 'body'"
     ):
         step_scores(body, "To be", "entropy")
 
