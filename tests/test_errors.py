@@ -25,7 +25,7 @@ CONTRACTS = {
     ("data/packing/_batches.py", "Batches.__init__"),
     ("decoding/_request_batcher.py", "_raisable"),
     ("scoring/engine/_engine.py", "Engine._check_contrast"),
-    ("scoring/engine/_engine.py", "Engine._positions"),
+    ("scoring/engine/_engine.py", "Engine._checked"),
     ("scoring/measures/_log_likelihood.py", "log_likelihood"),
     ("scoring/statistics/_rank_correlation.py", "_members"),
     ("scoring/statistics/_rank_correlation.py", "_pairs"),

@@ -5,6 +5,7 @@ import numpy as np
 from jaxlm import models, pretrained, scoring
 from jaxlm.scoring.engine._engine_config import filled
 from jaxlm.scoring.engine._packer import BatchShape, pack
+from jaxlm.scoring.engine._queries import query_block, query_groups
 
 
 def copies(lengths):
@@ -14,7 +15,11 @@ def copies(lengths):
         for place in range(length):
             tokens = np.full(length, text, np.int32)
             tokens[place] = -1
-            yield scoring.Query(tokens, positions[place : place + 1], positions[:1]), positions
+            yield scoring.Query(tokens, positions[place : place + 1], positions[:1])
+
+
+def blocks(lengths):
+    return map(query_block, query_groups(copies(lengths)))
 
 
 def test_copies_of_texts_longer_than_half_a_row_meet_those_of_shorter_ones():
@@ -24,9 +29,9 @@ def test_copies_of_texts_longer_than_half_a_row_meet_those_of_shorter_ones():
     model = pretrained.Loaded(models.TransformerConfig(vocab_size=9), "masked_lm", None, {}, None, {})
     buffer = filled(None, model).buffer
     shape = BatchShape(1, 2, 102)
-    batches = list(pack(copies(lengths), shape, buffer=buffer, shared=False))
+    batches = list(pack(blocks(lengths), shape, buffer=buffer, shared=False))
     tokens = sum(batch.num_tokens for batch in batches)
     assert tokens == (lengths**2).sum()
     padding = 1 - tokens / (len(batches) * shape.num_positions)
-    small = sum(1 for _ in pack(copies(lengths), shape, buffer=64, shared=False))
+    small = sum(1 for _ in pack(blocks(lengths), shape, buffer=64, shared=False))
     assert padding < 0.04 < 1 - tokens / (small * shape.num_positions)

@@ -12,11 +12,11 @@ AHEAD = 2
 GRACE = 10.0
 
 
-def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
+def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Yields the items, drawn by a thread that is a few of them ahead and stops when nobody listens.
 
     Example:
-      >>> list(ahead(iter("ab")))
+      >>> list(prefetch(iter("ab")))
       ['a', 'b']
     """
     waiting: queue.Queue = queue.Queue(AHEAD)

@@ -5,10 +5,15 @@ likeliest ids, `s` sets of ids.
 """
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from jaxlm.errors import ScoreError
+
+# A block of queries ends when it has this many queries, or this many tokens.
+BLOCK_QUERIES, BLOCK_TOKENS = 256, 1 << 16
 
 
 class QueryContrast(NamedTuple):
@@ -85,6 +90,149 @@ class QueryScores(NamedTuple):
     masses: np.ndarray | None = None
 
 
+class QueryBlock(NamedTuple):
+    """Queries as columns: the form in which they are packed, and in which their answers come back.
+
+    Letters: `q` queries, `t` tokens of all of them, `m` asked places of all of them.
+
+    Attributes:
+      tokens: `Int32[t]` the tokens of one query behind those of the other.
+      token_starts: `Int64[q + 1]` where the tokens of each query begin; the last entry is `t`.
+      places: `Int32[m]` as `Query.scored`: offsets in the query's own tokens.
+      targets: `Int32[m]` as `Query.targets`.
+      place_starts: `Int64[q + 1]` where the places of each query begin; the last entry is `m`.
+      contexts: `Int64[q]` as `Query.context`.
+      positions: `Int32[t]` or `Int32[t 2]`; None: offsets in the query's own tokens, or what the tokens say.
+      contrasts: of each query; None: no query has one.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm import scoring
+      >>> query = scoring.Query(*(np.array(ids, np.int32) for ids in ([5, 6], [1], [7])))
+      >>> scoring.query_block([query, query]).token_starts.tolist()
+      [0, 2, 4]
+    """
+
+    tokens: np.ndarray
+    token_starts: np.ndarray
+    places: np.ndarray
+    targets: np.ndarray
+    place_starts: np.ndarray
+    contexts: np.ndarray
+    positions: np.ndarray | None = None
+    contrasts: Sequence[QueryContrast] | None = None
+
+    @property
+    def num_queries(self) -> int:
+        """How many queries there are."""
+        return len(self.token_starts) - 1
+
+
+def query_block(queries: Sequence[Query]) -> QueryBlock:
+    """Returns queries as columns.
+
+    Args:
+      queries: may be empty; if one of them has positions, or a contrast, all of them have.
+
+    Raises:
+      ScoreError: if a query has another number of places than of targets, or only some have a contrast.
+    """
+    for query in queries:
+        if len(query.scored) != len(query.targets):
+            raise ScoreError(
+                f"a query of {len(query.tokens)} tokens is asked at {query.scored} for {query.targets}: expected a "
+                "target for each place"
+            )
+    positions = [
+        np.arange(len(query.tokens), dtype=np.int32) if query.positions is None else query.positions
+        for query in queries
+        if any(query.positions is not None for query in queries)
+    ]
+    contrasts = [query.contrast for query in queries if query.contrast is not None]
+    if contrasts and len(contrasts) < len(queries):
+        raise ScoreError("some queries of a document have a contrast and others have none")
+    return QueryBlock(
+        _joined([query.tokens for query in queries]),
+        starts_of([len(query.tokens) for query in queries]),
+        _joined([query.scored for query in queries]),
+        _joined([query.targets for query in queries]),
+        starts_of([len(query.scored) for query in queries]),
+        np.array([query.context for query in queries], np.int64),
+        _joined(positions) if positions else None,
+        contrasts or None,
+    )
+
+
+def join_blocks(blocks: Sequence[QueryBlock]) -> QueryBlock:
+    """Returns the queries of several blocks as one; none of them has positions or contrasts of its own.
+
+    Args:
+      blocks: at least one.
+    """
+    if len(blocks) == 1:
+        return blocks[0]
+    return QueryBlock(
+        _joined([block.tokens for block in blocks]),
+        starts_of(np.concatenate([np.diff(block.token_starts) for block in blocks])),
+        _joined([block.places for block in blocks]),
+        _joined([block.targets for block in blocks]),
+        starts_of(np.concatenate([np.diff(block.place_starts) for block in blocks])),
+        np.concatenate([block.contexts for block in blocks]),
+    )
+
+
+def query_groups(queries: Iterable[Query]) -> Iterator[list[Query]]:
+    """Yields queries by the group: as many as make a block.
+
+    Args:
+      queries: are drawn as groups are asked for; those of a lazy sequence are made then.
+    """
+    group: list[Query] = []
+    size = 0
+    for query in queries:
+        group.append(query)
+        size += len(query.tokens)
+        if len(group) >= BLOCK_QUERIES or size >= BLOCK_TOKENS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def starts_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns where runs of these lengths begin when they lie one behind the other, and last where they end.
+
+    Example:
+      >>> from jaxlm.scoring.engine._queries import starts_of
+      >>> starts_of([2, 3]).tolist()
+      [0, 2, 5]
+    """
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return starts
+
+
+def run_indices(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Returns the indices of several runs, one behind the other.
+
+    Args:
+      starts: `Int[n]` the first index of each run.
+      lengths: `Int[n]` how many indices each run has.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.engine._queries import run_indices
+      >>> run_indices(np.array([7, 2]), np.array([2, 3])).tolist()
+      [7, 8, 2, 3, 4]
+    """
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(arrays).astype(np.int32, copy=False) if arrays else np.zeros(0, np.int32)
+
+
 class QueryExtent(NamedTuple):
     """How much pieces hold.
 
@@ -113,7 +261,7 @@ def extent(pieces: Sequence[Query]) -> QueryExtent:
 
     Example:
       >>> extent([Query(np.array([3, 9]), np.array([0]), np.array([9]))])
-      Extent(longest=2, largest_id=9)
+      QueryExtent(longest=2, largest_id=9)
     """
     if isinstance(pieces, LazyQueries):
         return pieces.extent()

@@ -15,6 +15,7 @@ from jaxlm import models, pretrained, scoring
 from jaxlm.scoring.engine import _engine
 from jaxlm.scoring.engine._engine_config import WorkCounts
 from jaxlm.scoring.engine._packer import BatchShape, pack
+from jaxlm.scoring.engine._queries import query_block
 
 V = 23
 # Float32: rounding differs with where a piece lies in its row; the contract is this many nats a token.
@@ -210,7 +211,7 @@ def test_no_array_holds_logits_of_more_than_a_tile(causal):
     shape, setting = BatchShape(1, 4, 32), scoring.ForwardSetting(tile=16, combine=None, on_cpu=True)
     asked = scoring.LogProbForward(details=True, top_k=2, sets=np.ones((1, V), bool))
     forward = asked.program(causal.model, setting)
-    (packed,) = pack([(next_tokens(range(9)), np.arange(8, dtype=np.int32))], shape, buffer=1, shared=False)
+    (packed,) = pack([query_block([next_tokens(range(9))])], shape, buffer=1, shared=False)
     rows = jax.tree.map(lambda leaf: leaf[0], packed.rows)
     sizes = {}
     largest(jax.make_jaxpr(forward)(causal.params, rows).jaxpr, sizes)
