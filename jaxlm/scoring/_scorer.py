@@ -1,9 +1,9 @@
 """From documents to rows: a model, a measure and an engine together, streaming and in order."""
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,29 @@ import pyarrow as pa
 import jaxlm
 from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import JaxlmError
+from jaxlm.scoring._documents import DocumentQueue, error_row, text_blocks
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._score import Score
-from jaxlm.scoring.engine import Engine, EngineConfig, Query, WorkCounts, extent, filled, longest_query
+from jaxlm.scoring.engine import (
+    Engine,
+    EngineConfig,
+    Query,
+    QueryBlock,
+    QueryExtent,
+    WorkCounts,
+    extent,
+    extent_of_block,
+    filled,
+    longest_query,
+    prefetch,
+    query_blocks,
+)
 from jaxlm.scoring.measures import (
     BATCHES_OF_GENERATION,
     MODELS_ASKED,
     OPEN_BUFFERS,
     Context,
+    DocumentBlock,
     GenerationSize,
     Measure,
     Round,
@@ -28,8 +43,6 @@ from jaxlm.scoring.measures import (
     rows_in_rounds,
 )
 
-# Documents that are encoded together, and characters that end such a block early.
-DOCUMENTS_AT_ONCE, BLOCK_CHARACTERS = 256, 1 << 20
 LOG = logging.getLogger(__name__)
 
 
@@ -61,7 +74,8 @@ class Scorer:
             raise ScoreError(f"{measure.name} is asked of a {wanted}: this model is a {loaded.kind.name}")
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
-        self._encoded: dict[str, np.ndarray] = {}
+        # The tokens of a block of texts, which are those of the thread that makes their queries.
+        self._thread = threading.local()
         config = filled(config, loaded)
         self._context = Context(
             loaded.config,
@@ -98,45 +112,59 @@ class Scorer:
     def __call__(self, records: Iterable[data.Record]) -> Iterator[ScoreRow]:
         """Yields one row a record, in order, as records come; `{"error": line}` where there is no score.
 
+        These are the stages, in the order in which they run, each on blocks: texts, tokens, queries, packed
+        rows, what the devices compute, answers, rows. Threads encode texts, and make and pack queries, while
+        the devices work. A measure that asks again is started and advanced by the caller's thread.
+
         Args:
-          records: documents; of a measure that asks once they are drawn, encoded and planned by a thread
-            while the devices work.
+          records: documents.
         """
-        drawn = self._drawn(records)
+        texts = text_blocks(records)
+        encoded = prefetch(map(self._with_tokens, texts))
         if self.measure.asks_again:
-            yield from rows_in_rounds(drawn, self._start, self._advance, self.engine, self._generation_size())
+            one_by_one = (record for block in map(self._known, encoded) for record in block)
+            size = self._generation_size()
+            yield from rows_in_rounds(one_by_one, self._start, self._advance, self.engine, size)
             return
-        begun: deque[Round | ScoreRow] = deque()
-        held: deque[Any] = deque()
-        for answer in self.engine(self._pieces(drawn, begun)):
-            held.append(answer)
-            yield from self._rows(begun, held)
-        yield from self._rows(begun, held)
+        documents = DocumentQueue(self.measure, self._forward, self._advance)
+        queries = query_blocks(self._queries(encoded, documents))
+        for answers in self.engine.answer_blocks(queries):
+            yield from documents.rows(answers)
+        yield from documents.last_rows()
 
-    def _drawn(self, records: Iterable[data.Record]) -> Iterator[data.Record]:
-        """The records, whose texts have been encoded by the block."""
-        for block in _blocks(records):
-            self._encode_ahead([text for record in block for text in self.measure.texts(record)])
-            yield from block
+    def _with_tokens(self, records: list[data.Record]) -> tuple[list[data.Record], dict[str, np.ndarray]]:
+        """Documents, and the ids of the texts that they will ask for."""
+        texts = [text for record in records for text in self.measure.texts(record)]
+        try:
+            tokens = self._context.tokenizer.encode_batch(texts)
+        # One of them has no ids; its own encoding will say which.
+        except JaxlmError:
+            tokens = []
+        return records, dict(zip(texts, tokens, strict=False))
 
-    def _pieces(self, records: Iterable[data.Record], begun: deque[Round | ScoreRow]) -> Iterator[Query]:
-        for record in records:
-            now = self._start(record)
-            begun.append(now)
-            if isinstance(now, Round):
-                yield from now.queries
+    def _known(self, block: tuple[list[data.Record], dict[str, np.ndarray]]) -> list[data.Record]:
+        """The documents of a block, whose tokens this thread knows from now on."""
+        records, self._thread.tokens = block
+        return records
 
-    def _rows(self, begun: deque[Round | ScoreRow], held: deque[Any]) -> Iterator[ScoreRow]:
-        while begun:
-            now = begun[0]
-            if isinstance(now, Round):
-                if len(held) < len(now.queries):
-                    return
-                now = self._advance(now, [held.popleft() for _ in range(len(now.queries))])
-                if isinstance(now, Round):
-                    raise TypeError(f"{self.measure.name} asks again: its class has to say asks_again = True")
-            yield now
-            begun.popleft()
+    def _queries(
+        self, encoded: Iterable[tuple[list[data.Record], dict[str, np.ndarray]]], documents: "DocumentQueue"
+    ) -> Iterator[Query | QueryBlock]:
+        """What the documents ask, by the block where the measure gives blocks."""
+        for records in map(self._known, encoded):
+            parts = self.measure.start_block(self._context, records)
+            blocks = [part for part in parts if isinstance(part, DocumentBlock)]
+            if any(self._misfit(extent_of_block(block.queries)) for block in blocks):
+                parts = records
+            for part in parts:
+                if isinstance(part, DocumentBlock):
+                    documents.extend(part.states, part.counts)
+                    yield part.queries
+                else:
+                    now = self._start(part)
+                    documents.append(now)
+                    if isinstance(now, Round):
+                        yield from now.queries
 
     def _start(self, record: data.Record) -> Round | ScoreRow:
         """The first round of a document, or the row that says why there is none."""
@@ -144,7 +172,7 @@ class Scorer:
             return self._checked(self.measure.start(self._context, record))
         # A tokenizer says so that it has no ids for a text.
         except JaxlmError as error:
-            return _refused(error)
+            return error_row(error)
 
     def _advance(self, now: Round, answers: Sequence[Any]) -> Round | ScoreRow:
         fault = next((told for answer in answers if (told := self._forward.fault(answer))), "")
@@ -153,7 +181,7 @@ class Scorer:
         try:
             return self._checked(self.measure.advance(now.state, answers))
         except JaxlmError as error:
-            return _refused(error)
+            return error_row(error)
 
     def _checked(self, now: Round | ScoreRow) -> Round | ScoreRow:
         if isinstance(now, Round):
@@ -165,28 +193,26 @@ class Scorer:
         tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
         return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
 
-    def _check(self, pieces: Sequence[Query]) -> None:
-        longest, top = extent(pieces)
-        if longest > self.engine.longest:
-            raise ScoreError(
-                f"{longest} tokens are read at once, and at most {self.engine.longest} can be: "
+    def _check(self, queries: Sequence[Query]) -> None:
+        misfit = self._misfit(extent(queries))
+        if misfit:
+            raise ScoreError(misfit)
+
+    def _misfit(self, asked: QueryExtent) -> str:
+        """Why the model cannot read queries of such an extent; "" where it can."""
+        if asked.longest > self.engine.longest:
+            return (
+                f"{asked.longest} tokens are read at once, and at most {self.engine.longest} can be: "
                 "shorten the document, or raise row_length where the model allows"
             )
         known = self._context.config.vocab_size
-        if top >= known:
-            raise ScoreError(f"the tokenizer gave id {top}, and the model has ids 0 to {known - 1}")
+        if asked.largest_id >= known:
+            return f"the tokenizer gave id {asked.largest_id}, and the model has ids 0 to {known - 1}"
+        return ""
 
     def _encode(self, text: str) -> np.ndarray:
-        found = self._encoded.get(text)
-        return self._context.tokenizer.encode(text) if found is None else found
-
-    def _encode_ahead(self, texts: list[str]) -> None:
-        try:
-            found = self._context.tokenizer.encode_batch(texts)
-        # One of them has no ids: which, its own encoding will say.
-        except JaxlmError:
-            found = []
-        self._encoded = dict(zip(texts, found, strict=False))
+        tokens = getattr(self._thread, "tokens", {}).get(text)
+        return self._context.tokenizer.encode(text) if tokens is None else tokens
 
 
 def make_scorer(
@@ -258,20 +284,3 @@ def score(
     for row in scorer(drawn()):
         error = row.pop("error", None)
         yield Score(ids.popleft(), row, error)
-
-
-def _refused(error: JaxlmError) -> ScoreRow:
-    return {"error": " ".join(str(error).split())}
-
-
-def _blocks(records: Iterable[data.Record]) -> Iterator[list[data.Record]]:
-    """Records by the block: as many as are encoded together."""
-    records = iter(records)
-    while block := list(islice(records, 1)):
-        size = len(block[0].text)
-        for record in islice(records, DOCUMENTS_AT_ONCE - 1):
-            block.append(record)
-            size += len(record.text)
-            if size >= BLOCK_CHARACTERS:
-                break
-        yield block

@@ -5,7 +5,7 @@ import numpy as np
 from jaxlm import models, pretrained, scoring
 from jaxlm.scoring.engine._engine_config import filled
 from jaxlm.scoring.engine._packer import BatchShape, pack
-from jaxlm.scoring.engine._queries import query_block, query_groups
+from jaxlm.scoring.engine._queries import query_blocks
 
 
 def copies(lengths):
@@ -19,7 +19,7 @@ def copies(lengths):
 
 
 def blocks(lengths):
-    return map(query_block, query_groups(copies(lengths)))
+    return query_blocks(copies(lengths))
 
 
 def test_copies_of_texts_longer_than_half_a_row_meet_those_of_shorter_ones():

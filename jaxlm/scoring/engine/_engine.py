@@ -30,7 +30,7 @@ from jaxlm.scoring.engine._forward_contract import MIN_QUERY_POSITIONS, Forward,
 from jaxlm.scoring.engine._instruction_positions import instruction_positions_on_host
 from jaxlm.scoring.engine._packer import pack
 from jaxlm.scoring.engine._prefetch import prefetch
-from jaxlm.scoring.engine._queries import Query, QueryBlock, QueryContrast, query_block, query_groups
+from jaxlm.scoring.engine._queries import Query, QueryBlock, QueryContrast, query_blocks
 
 # Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread
 # one after another, and of two at once one keeps busy the cores that the other is not spread over.
@@ -102,7 +102,7 @@ class Engine:
         Raises:
           ValueError: if a query is empty, too long, or asks for what is not there.
         """
-        for answers in self.answer_blocks(map(query_block, query_groups(queries))):
+        for answers in self.answer_blocks(query_blocks(queries)):
             for index in range(answers.block.num_queries):
                 yield answers.of_query(index)
 

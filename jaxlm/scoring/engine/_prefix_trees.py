@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.scoring.engine._queries import QueryBlock, QueryContrast
+from jaxlm.scoring.engine._queries import QueryBlock, QueryContrast, positions_of
 
 
 class WaitingColumns(NamedTuple):
@@ -106,7 +106,9 @@ class PrefixTree:
         """Positions that it takes of a row: its columns, or its questions' places where these are more."""
         return max(self.width, self.num_asked, self._least * len(self.questions))
 
-    def join(self, block: QueryBlock, index: int, number: int, token: int, place: int, row_length: int) -> bool:
+    def join(
+        self, block: QueryBlock, index: int, number: int, token: int, place: int, row_length: int
+    ) -> bool:
         """Adds a query that begins with the trunk, unless the tree would then not fit into a row.
 
         Args:
@@ -215,7 +217,7 @@ class PrefixTreeBuffer:
         blocks = [block for block, _, _ in self._blocks]
         positions = [block.positions for block in blocks if block.positions is not None]
         if positions and len(positions) < len(blocks):
-            positions = [_positions(block) for block in blocks]
+            positions = [positions_of(block) for block in blocks]
         _, first_token, first_place = self._blocks[0]
         return WaitingColumns(
             np.concatenate([block.tokens for block in blocks]),
@@ -247,10 +249,3 @@ def _suffix_key(block: QueryBlock, index: int, trunk: int) -> bytes:
     suffix = slice(block.token_starts[index] + trunk, block.token_starts[index + 1])
     key = block.tokens[suffix].tobytes()
     return key if block.positions is None else key + block.positions[suffix].tobytes()
-
-
-def _positions(block: QueryBlock) -> np.ndarray:
-    if block.positions is not None:
-        return block.positions
-    lengths = np.diff(block.token_starts)
-    return (np.arange(len(block.tokens)) - np.repeat(block.token_starts[:-1], lengths)).astype(np.int32)

@@ -14,6 +14,7 @@ from jaxlm.errors import ScoreError
 
 # A block of queries ends when it has this many queries, or this many tokens.
 BLOCK_QUERIES, BLOCK_TOKENS = 256, 1 << 16
+SOME_CONTRASTS = "some queries have a contrast and others have none: a measure gives all of them one, or none"
 
 
 class QueryContrast(NamedTuple):
@@ -150,7 +151,7 @@ def query_block(queries: Sequence[Query]) -> QueryBlock:
     ]
     contrasts = [query.contrast for query in queries if query.contrast is not None]
     if contrasts and len(contrasts) < len(queries):
-        raise ScoreError("some queries of a document have a contrast and others have none")
+        raise ScoreError(SOME_CONTRASTS)
     return QueryBlock(
         _joined([query.tokens for query in queries]),
         starts_of([len(query.tokens) for query in queries]),
@@ -164,13 +165,21 @@ def query_block(queries: Sequence[Query]) -> QueryBlock:
 
 
 def join_blocks(blocks: Sequence[QueryBlock]) -> QueryBlock:
-    """Returns the queries of several blocks as one; none of them has positions or contrasts of its own.
+    """Returns the queries of several blocks as one block.
 
     Args:
-      blocks: at least one.
+      blocks: at least one; if one of them has contrasts, all of them have.
+
+    Raises:
+      ScoreError: if only some have contrasts.
     """
     if len(blocks) == 1:
         return blocks[0]
+    has_positions = any(block.positions is not None for block in blocks)
+    contrasts = [contrast for block in blocks for contrast in block.contrasts or ()]
+    num_queries = sum(block.num_queries for block in blocks)
+    if contrasts and len(contrasts) < num_queries:
+        raise ScoreError(SOME_CONTRASTS)
     return QueryBlock(
         _joined([block.tokens for block in blocks]),
         starts_of(np.concatenate([np.diff(block.token_starts) for block in blocks])),
@@ -178,25 +187,42 @@ def join_blocks(blocks: Sequence[QueryBlock]) -> QueryBlock:
         _joined([block.targets for block in blocks]),
         starts_of(np.concatenate([np.diff(block.place_starts) for block in blocks])),
         np.concatenate([block.contexts for block in blocks]),
+        np.concatenate([positions_of(block) for block in blocks]) if has_positions else None,
+        contrasts or None,
     )
 
 
-def query_groups(queries: Iterable[Query]) -> Iterator[list[Query]]:
-    """Yields queries by the group: as many as make a block.
+def positions_of(block: QueryBlock) -> np.ndarray:
+    """Returns the position of each token of a block: offsets in its query where nothing else is said."""
+    if block.positions is not None:
+        return block.positions
+    lengths = np.diff(block.token_starts)
+    return run_indices(np.zeros(len(lengths), np.int64), lengths).astype(np.int32)
+
+
+def query_blocks(parts: Iterable[Query | QueryBlock]) -> Iterator[QueryBlock]:
+    """Yields queries, and blocks of them, as blocks of at least `BLOCK_QUERIES` queries or `BLOCK_TOKENS` tokens.
 
     Args:
-      queries: are drawn as groups are asked for; those of a lazy sequence are made then.
+      parts: are drawn as blocks are asked for; the queries of a lazy sequence are made then.
     """
-    group: list[Query] = []
-    size = 0
-    for query in queries:
-        group.append(query)
-        size += len(query.tokens)
-        if len(group) >= BLOCK_QUERIES or size >= BLOCK_TOKENS:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+    blocks: list[QueryBlock] = []
+    queries: list[Query] = []
+    num_queries = num_tokens = 0
+    for part in parts:
+        if isinstance(part, QueryBlock):
+            blocks += [*([query_block(queries)] if queries else []), part]
+            queries = []
+            num_queries += part.num_queries
+        else:
+            queries.append(part)
+            num_queries += 1
+        num_tokens += len(part.tokens)
+        if num_queries >= BLOCK_QUERIES or num_tokens >= BLOCK_TOKENS:
+            yield join_blocks([*blocks, *([query_block(queries)] if queries else [])])
+            blocks, queries, num_queries, num_tokens = [], [], 0, 0
+    if num_queries:
+        yield join_blocks([*blocks, *([query_block(queries)] if queries else [])])
 
 
 def starts_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -269,3 +295,13 @@ def extent(pieces: Sequence[Query]) -> QueryExtent:
     ids = (each for run in runs for each in (run.tokens, run.targets))
     longest = max((len(run.tokens) for run in runs), default=0)
     return QueryExtent(longest, max((int(each.max(initial=0)) for each in ids), default=0))
+
+
+def extent_of_block(block: QueryBlock) -> QueryExtent:
+    """Returns how much the queries of a block without contrasts hold.
+
+    Args:
+      block: the queries.
+    """
+    longest = int(np.diff(block.token_starts).max(initial=0))
+    return QueryExtent(longest, int(max(block.tokens.max(initial=0), block.targets.max(initial=0))))

@@ -10,6 +10,7 @@ from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text, window
 from jaxlm.scoring.measures._measure import (
     MODELS_ASKED,
     Context,
+    DocumentBlock,
     Measure,
     Question,
     Round,
@@ -31,6 +32,7 @@ __all__ = [
     "OPEN_BUFFERS",
     "Conditional",
     "Context",
+    "DocumentBlock",
     "GenerationSize",
     "InstructionRatio",
     "JoinedQueries",

@@ -1,6 +1,7 @@
 """The log-likelihood of whole documents under a causal model, long ones in windows."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -8,8 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from jaxlm import data
-from jaxlm.scoring.engine import LogProbForward, Query, QueryScores
-from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow
+from jaxlm.errors import JaxlmError
+from jaxlm.scoring.engine import LogProbForward, Query, QueryBlock, QueryScores, starts_of
+from jaxlm.scoring.measures._measure import (
+    Context,
+    DocumentBlock,
+    Measure,
+    Question,
+    Round,
+    ScoreError,
+    ScoreRow,
+)
 from jaxlm.scoring.measures._openings import BosPolicy, closing_id, opening_ids, resolve_bos, unopened_remark
 from jaxlm.scoring.measures._text_numbers import text_columns, text_numbers
 from jaxlm.scoring.measures._token_rows import check_top_k_fits, token_columns, token_rows
@@ -53,6 +63,8 @@ class LogLikelihood(Measure):
 
     name: ClassVar[str] = "log-likelihood"
     questions: ClassVar[tuple[Question, ...]] = ("next_token",)
+    reads_blocks: ClassVar[bool] = True
+
     bos: BosPolicy = "auto"
     eos: bool = False
     long: Long = "window"
@@ -104,11 +116,18 @@ class LogLikelihood(Measure):
         return [*text_columns("log_likelihood"), *lists, *(word_columns() if self.words else [])]
 
     def start(self, context: Context, record: data.Record) -> Round:
+        """Returns the windows of a document.
+
+        Args:
+          context: of the model.
+          record: the document.
+
+        Raises:
+          ScoreError: if the document is empty or too long, or has a symbol that the vocabulary cannot write.
+        """
         tokens = context.encode(record.text)
         check_unknown(context, record.text, tokens, self.unknown)
-        is_opened = self.bos != "none"
-        opening = opening_ids(context) if is_opened else ()
-        closing = (closing_id(context),) if self.eos else ()
+        opening, closing = self._ends(context)
         stream = np.concatenate([opening, tokens, closing]).astype(np.int32)
         if len(tokens) == 0:
             raise ScoreError("no tokens: the text is empty")
@@ -120,7 +139,80 @@ class LogLikelihood(Measure):
         pieces = self._windows(stream, given)
         if self.words and not self.eos:
             pieces = self._ended(context, stream, pieces, given)
-        return Round(DocumentState(context, record, tokens, is_opened, closing), pieces)
+        return Round(DocumentState(context, record, tokens, bool(opening), closing), pieces)
+
+    def start_block(
+        self, context: Context, records: Sequence[data.Record]
+    ) -> Sequence[DocumentBlock | data.Record]:
+        """Returns what documents ask: those that fit a window, and are no special case, as blocks.
+
+        Args:
+          context: of the model.
+          records: consecutive documents.
+        """
+        if self.words:
+            return records
+        ends = self._ends(context)
+        parts: list[DocumentBlock | data.Record] = []
+        states: list[DocumentState] = []
+        for record in records:
+            tokens = self._plain_tokens(context, record, sum(map(len, ends)))
+            if tokens is None:
+                parts += [*self._whole_documents(states, ends), record]
+                states = []
+            else:
+                states.append(DocumentState(context, record, tokens, bool(ends[0]), ends[1]))
+        return [*parts, *self._whole_documents(states, ends)]
+
+    def _ends(self, context: Context) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ids that are read before a text and behind it."""
+        opening = opening_ids(context) if self.bos != "none" else ()
+        return opening, (closing_id(context),) if self.eos else ()
+
+    def _plain_tokens(self, context: Context, record: data.Record, num_ends: int) -> np.ndarray | None:
+        """The ids of a document that fits a window and is no special case; else None."""
+        try:
+            tokens = context.encode(record.text)
+        except JaxlmError:
+            return None
+        if len(tokens) == 0 or not 2 <= len(tokens) + num_ends <= self._window + 1:
+            return None
+        unk = context.tokenizer.specials.unk
+        if self.unknown == "error" and unk is not None and (tokens == unk).any():
+            return None
+        return tokens
+
+    def _whole_documents(
+        self, states: Sequence[DocumentState], ends: tuple[tuple[int, ...], tuple[int, ...]]
+    ) -> list[DocumentBlock]:
+        """A block of documents that are read whole, one query each; none where there are no documents."""
+        if not states:
+            return []
+        opening, closing = (np.array(ids, np.int32) for ids in ends)
+        streams = np.concatenate([part for state in states for part in (opening, state.tokens, closing)])
+        lengths = np.array([len(state.tokens) for state in states]) + len(opening) + len(closing)
+        starts = starts_of(lengths)
+        offsets = np.arange(len(streams)) - np.repeat(starts[:-1], lengths)
+        # The last token of a document is predicted and not read, the given ones are read and not predicted.
+        given = max(len(opening), 1)
+        is_read, is_predicted = np.ones(len(streams), bool), offsets >= given
+        is_read[starts[1:] - 1] = False
+        queries = QueryBlock(
+            streams[is_read].astype(np.int32, copy=False),
+            starts_of(lengths - 1),
+            (offsets[is_predicted] - 1).astype(np.int32),
+            streams[is_predicted].astype(np.int32, copy=False),
+            starts_of(lengths - given),
+            np.zeros(len(states), np.int64),
+        )
+        return [DocumentBlock(states, [1] * len(states), queries)]
+
+    @property
+    def _window(self) -> int:
+        """The window of a measure whose options have been filled in."""
+        if self.window is None:
+            raise AssertionError("the measure has not been resolved for a model")
+        return self.window
 
     def _windows(self, stream: np.ndarray, given: int) -> list[Query]:
         pieces, places = [], np.arange(self.window, dtype=np.int32)
@@ -148,20 +240,42 @@ class LogLikelihood(Measure):
         return [*pieces, Query(read, np.array([len(read) - 1], np.int32), np.zeros(1, np.int32))]
 
     def advance(self, state: DocumentState, answers: Sequence[QueryScores]) -> ScoreRow:
-        joined = QueryScores(
-            *(None if one[0] is None else np.concatenate(one) for one in zip(*answers, strict=True))
-        )
+        """Returns the row of a document.
+
+        Args:
+          state: of the document.
+          answers: to its windows, in order.
+        """
+        joined = (None if parts[0] is None else np.concatenate(parts) for parts in zip(*answers, strict=True))
+        return self._row(state, QueryScores(*joined))
+
+    def advance_block(
+        self, states: Sequence[DocumentState], answers: QueryScores, starts: Sequence[int]
+    ) -> list[ScoreRow]:
+        """Returns the rows of consecutive documents.
+
+        Args:
+          states: of the documents.
+          answers: to the windows of all of them, as one.
+          starts: where the answers of each document begin; last, where they end.
+        """
+        rows = []
+        for state, (start, end) in zip(states, itertools.pairwise(starts), strict=True):
+            own = (None if values is None else values[start:end] for values in answers)
+            rows.append(self._row(state, QueryScores(*own)))
+        return rows
+
+    def _row(self, state: DocumentState, scores: QueryScores) -> ScoreRow:
         asked = len(state.tokens) + self.eos - (not state.is_opened)
-        if len(joined.log_probs) != asked + (self.words and not self.eos):
-            raise AssertionError(f"{asked} tokens to predict, {len(joined.log_probs)} predicted")
-        own = QueryScores(*(None if one is None else one[:asked] for one in joined))
-        found = text_numbers(
-            state.record.text, "log_likelihood", own.log_probs, len(state.tokens), is_whole=state.is_opened
-        )
+        if len(scores.log_probs) != asked + (self.words and not self.eos):
+            raise AssertionError(f"{asked} tokens to predict, {len(scores.log_probs)} predicted")
+        own = scores
+        if self.words and not self.eos:
+            own = QueryScores(*(None if values is None else values[:asked] for values in scores))
+        text, num_tokens = state.record.text, len(state.tokens)
+        row = text_numbers(text, "log_likelihood", own.log_probs, num_tokens, is_whole=state.is_opened)
         if self.tokens:
-            found |= token_rows(
-                state.context.tokenizer, state.record.text, state.tokens, own, closing=state.closing
-            )
+            row |= token_rows(state.context.tokenizer, text, state.tokens, own, closing=state.closing)
         if self.words:
-            found |= word_rows(state.context, state.record.text, state.tokens, joined)
-        return found
+            row |= word_rows(state.context, text, state.tokens, scores)
+        return row

@@ -43,14 +43,16 @@ def text_numbers(
       >>> [round(numbers[name], 3) for name in ("log_likelihood", "perplexity", "word_perplexity")]
       [-2.773, 2.0, 4.0]
     """
-    found = float(np.sum(log_probs, dtype=np.float64))
+    nats_sum = float(np.sum(log_probs, dtype=np.float64))
     own = counts(text, num_tokens, len(log_probs))
-    words, num_bytes = (own[name] if is_whole else 0 for name in COUNTS[2:])
-    rates = (
-        perplexity_of_nats(found, count) if count else None for count in (len(log_probs), words, num_bytes)
-    )
-    bits = -found / (math.log(2.0) * num_bytes) if num_bytes else None
-    return own | {total: found} | dict(zip(RATES, (*rates, bits), strict=True))
+    num_words, num_bytes = (own["num_words"], own["num_bytes"]) if is_whole else (0, 0)
+    return own | {
+        total: nats_sum,
+        "perplexity": perplexity_of_nats(nats_sum, len(log_probs)) if len(log_probs) else None,
+        "word_perplexity": perplexity_of_nats(nats_sum, num_words) if num_words else None,
+        "byte_perplexity": perplexity_of_nats(nats_sum, num_bytes) if num_bytes else None,
+        "bits_per_byte": -nats_sum / (math.log(2.0) * num_bytes) if num_bytes else None,
+    }
 
 
 def count_columns() -> list[pa.Field]:
@@ -65,7 +67,12 @@ def counts(text: str, num_tokens: int, num_scored: int) -> dict[str, int]:
       >>> counts("to be", 2, 2)
       {'num_tokens': 2, 'num_scored': 2, 'num_words': 2, 'num_bytes': 5}
     """
-    return dict(zip(COUNTS, (num_tokens, num_scored, count_words(text), _num_bytes(text)), strict=True))
+    return {
+        "num_tokens": num_tokens,
+        "num_scored": num_scored,
+        "num_words": count_words(text),
+        "num_bytes": len(text) if text.isascii() else _num_bytes(text),
+    }
 
 
 def count_words(text: str) -> int:
@@ -75,6 +82,8 @@ def count_words(text: str) -> int:
       >>> count_words(" to be\\n or"), count_words("a" * 200_000)
       (3, 1)
     """
+    if len(text) <= CHARACTERS_AT_ONCE:
+        return len(text.split())
     total = 0
     for start in range(0, len(text), CHARACTERS_AT_ONCE):
         total += len(text[start : start + CHARACTERS_AT_ONCE].split())
