@@ -49,12 +49,20 @@ class DocumentQueue:
         """
         self._waiting.extend((Round(state, ()), count) for state, count in zip(states, counts, strict=True))
 
-    def rows(self, answers: BlockAnswers) -> Iterator[ScoreRow]:
-        """Yields the rows of the documents that have all their answers with this block.
+    def rows(self, answers: Iterable[BlockAnswers]) -> Iterator[ScoreRow]:
+        """Yields the rows of the documents, in order, as their answers come.
 
         Args:
-          answers: to the next block of queries.
+          answers: to the blocks of queries, in order.
         """
+        for block in answers:
+            yield from self._rows_of_block(block)
+        # Behind the last query there may be documents that ask nothing.
+        while self._waiting:
+            yield self._row(self._waiting.popleft()[0], [])
+
+    def _rows_of_block(self, answers: BlockAnswers) -> Iterator[ScoreRow]:
+        """The rows of the documents that have all their answers with this block."""
         index, num_queries = 0, answers.block.num_queries
         while index < num_queries:
             now, count = self._waiting[0]
@@ -71,13 +79,8 @@ class DocumentQueue:
                 yield from self._rows(documents, answers, index)
                 index += sum(count for _, count in documents)
 
-    def last_rows(self) -> Iterator[ScoreRow]:
-        """Yields the rows of the documents behind the last query."""
-        while self._waiting:
-            yield self._row(self._waiting.popleft()[0], [])
-
     def _take(self, num_queries: int) -> list[tuple[Round | ScoreRow, int]]:
-        """The next documents, which have at most so many queries in all."""
+        """The next documents, as many as have at most `num_queries` queries together."""
         documents = []
         while self._waiting and self._waiting[0][1] <= num_queries:
             documents.append(self._waiting.popleft())
@@ -87,7 +90,7 @@ class DocumentQueue:
     def _rows(
         self, documents: list[tuple[Round | ScoreRow, int]], answers: BlockAnswers, index: int
     ) -> Iterator[ScoreRow]:
-        """The rows of documents that have all their answers in the block, from that query on."""
+        """The rows of documents whose queries are those of the block from `index` on."""
         together = iter(self._rows_together(documents, answers, index))
         for now, count in documents:
             if not count:
@@ -101,7 +104,7 @@ class DocumentQueue:
     def _rows_together(
         self, documents: list[tuple[Round | ScoreRow, int]], answers: BlockAnswers, index: int
     ) -> Sequence[ScoreRow]:
-        """The rows of the documents that ask, of a measure that makes them together; else none."""
+        """The rows of the documents that have queries, if the measure makes them together; else none."""
         if not self._measure.reads_blocks:
             return []
         states, starts = [], [index]
@@ -117,7 +120,7 @@ class DocumentQueue:
             return self._measure.advance_block(
                 states, joined, [int(answers.starts[start]) - first for start in starts]
             )
-        # One of them has no row; its own will say which.
+        # One of the documents has no row: each is advanced by itself, which tells which one.
         except JaxlmError:
             return []
 

@@ -11,7 +11,7 @@ from jaxlm.errors import UsageError
 from jaxlm.scoring._harness_measure import PAIRS, TokenPairLikelihood
 from jaxlm.scoring._harness_tokens import HarnessTokens, Pair
 from jaxlm.scoring._scorer import Scorer
-from jaxlm.scoring.engine import EngineConfig, filled
+from jaxlm.scoring.engine import EngineConfig, complete_config
 from jaxlm.scoring.measures import ScoreError
 
 HARNESS = "jaxlm"
@@ -96,7 +96,7 @@ class HarnessModel:
         """A scorer with rows of so many tokens, or of as many as the model reads."""
         # Rows of a model's whole reach would be more than memory holds where it is far and no text is long.
         known = self._scorers.get(kind)
-        length = known.engine.config.row_length if known else filled(None, self.loaded).row_length
+        length = known.engine.config.row_length if known else complete_config(None, self.loaded).row_length
         while length < min(longest, self._longest):
             length *= 2
         length = min(length, self._longest)

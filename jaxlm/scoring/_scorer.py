@@ -1,4 +1,4 @@
-"""From documents to rows: a model, a measure and an engine together, streaming and in order."""
+"""From documents to rows, streaming and in order: the stages of scoring, in the order in which they run."""
 
 import logging
 import threading
@@ -22,9 +22,9 @@ from jaxlm.scoring.engine import (
     QueryBlock,
     QueryExtent,
     WorkCounts,
+    complete_config,
     extent,
     extent_of_block,
-    filled,
     longest_query,
     prefetch,
     query_blocks,
@@ -47,21 +47,21 @@ LOG = logging.getLogger(__name__)
 
 
 class Scorer:
-    """Rows of documents; keeps what was compiled from one call to the next.
+    """Makes rows of documents; programs that were compiled in one call are used by the next.
 
     Attributes:
-      measure: with every option filled in.
-      schema: of a row: the measure's columns, those in nats with the metadata `{"unit": "nats"}`.
-      description: JSON values, all that the numbers depend on beyond rounding.
+      measure: the measure, with a value for every option.
+      schema: of a row: the measure's columns; those in nats have the metadata `{"unit": "nats"}`.
+      description: JSON values: everything that the scores depend on beyond rounding.
       engine: of the model.
 
     Args:
       loaded: a causal or a masked LM with its tokenizer.
-      measure: what is asked.
-      config: how the work is cut.
+      measure: what is computed.
+      config: how queries are cut into batches.
 
     Raises:
-      ScoreError: if the model cannot be asked for that, with the reason.
+      ScoreError: if the model cannot be asked for the measure; says why.
     """
 
     def __init__(
@@ -70,18 +70,20 @@ class Scorer:
         if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
         if loaded.kind.question not in measure.questions:
-            wanted = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
-            raise ScoreError(f"{measure.name} is asked of a {wanted}: this model is a {loaded.kind.name}")
+            models_asked = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
+            raise ScoreError(
+                f"{measure.name} is asked of a {models_asked}: this model is a {loaded.kind.name}"
+            )
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
-        # The tokens of a block of texts, which are those of the thread that makes their queries.
+        # Each thread that makes queries knows the tokens of the block of texts that it is at.
         self._thread = threading.local()
-        config = filled(config, loaded)
+        settings = complete_config(config, loaded)
         self._context = Context(
             loaded.config,
             loaded.kind,
             loaded.tokenizer,
-            longest_query(config, loaded),
+            longest_query(settings, loaded),
             loaded.ends,
             self._encode,
             loaded.extra,
@@ -106,51 +108,53 @@ class Scorer:
 
     @property
     def work(self) -> WorkCounts:
-        """What the engine has done so far."""
+        """How much the engine has computed so far."""
         return self.engine.work
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[ScoreRow]:
-        """Yields one row a record, in order, as records come; `{"error": line}` where there is no score.
+        """Yields one row a record, in order, as records come; `{"error": line}` if there is no score.
 
-        These are the stages, in the order in which they run, each on blocks: texts, tokens, queries, packed
-        rows, what the devices compute, answers, rows. Threads encode texts, and make and pack queries, while
-        the devices work. A measure that asks again is started and advanced by the caller's thread.
+        The stages, each on blocks: texts, their tokens, the queries that they make, rows packed with queries,
+          what
+        the devices compute for the rows, the answers to the queries, the rows of scores. One thread encodes
+        texts, a second one makes queries and packs them, and the caller's thread makes the rows of scores,
+        while the devices work. A measure that asks again makes its queries in the caller's thread, too.
 
         Args:
           records: documents.
         """
         texts = text_blocks(records)
-        encoded = prefetch(map(self._with_tokens, texts))
+        tokens = prefetch(map(self._with_tokens, texts))
         if self.measure.asks_again:
-            one_by_one = (record for block in map(self._known, encoded) for record in block)
+            one_by_one = (record for block in map(self._known, tokens) for record in block)
             size = self._generation_size()
-            yield from rows_in_rounds(one_by_one, self._start, self._advance, self.engine, size)
-            return
+            return rows_in_rounds(one_by_one, self._start, self._advance, self.engine, size)
         documents = DocumentQueue(self.measure, self._forward, self._advance)
-        queries = query_blocks(self._queries(encoded, documents))
-        for answers in self.engine.answer_blocks(queries):
-            yield from documents.rows(answers)
-        yield from documents.last_rows()
+        queries = query_blocks(self._queries(tokens, documents))
+        batches = self.engine.packed(queries)
+        computed = self.engine.computed(batches)
+        answers = self.engine.answers(computed)
+        return documents.rows(answers)
 
     def _with_tokens(self, records: list[data.Record]) -> tuple[list[data.Record], dict[str, np.ndarray]]:
-        """Documents, and the ids of the texts that they will ask for."""
+        """Documents, and the tokens of their texts."""
         texts = [text for record in records for text in self.measure.texts(record)]
         try:
             tokens = self._context.tokenizer.encode_batch(texts)
-        # One of them has no ids; its own encoding will say which.
+        # One of the texts has no ids: `_encode` raises the error for its document alone.
         except JaxlmError:
             tokens = []
         return records, dict(zip(texts, tokens, strict=False))
 
     def _known(self, block: tuple[list[data.Record], dict[str, np.ndarray]]) -> list[data.Record]:
-        """The documents of a block, whose tokens this thread knows from now on."""
+        """The documents of a block; from now on this thread knows their tokens."""
         records, self._thread.tokens = block
         return records
 
     def _queries(
-        self, encoded: Iterable[tuple[list[data.Record], dict[str, np.ndarray]]], documents: "DocumentQueue"
+        self, encoded: Iterable[tuple[list[data.Record], dict[str, np.ndarray]]], documents: DocumentQueue
     ) -> Iterator[Query | QueryBlock]:
-        """What the documents ask, by the block where the measure gives blocks."""
+        """The queries of the documents, as blocks if the measure makes blocks."""
         for records in map(self._known, encoded):
             parts = self.measure.start_block(self._context, records)
             blocks = [part for part in parts if isinstance(part, DocumentBlock)]
@@ -167,15 +171,15 @@ class Scorer:
                         yield from now.queries
 
     def _start(self, record: data.Record) -> Round | ScoreRow:
-        """The first round of a document, or the row that says why there is none."""
+        """The first round of a document, or the row with the reason why there is none."""
         try:
             return self._checked(self.measure.start(self._context, record))
-        # A tokenizer says so that it has no ids for a text.
+        # Also raised by a tokenizer that has no ids for a text.
         except JaxlmError as error:
             return error_row(error)
 
     def _advance(self, now: Round, answers: Sequence[Any]) -> Round | ScoreRow:
-        fault = next((told for answer in answers if (told := self._forward.fault(answer))), "")
+        fault = next((fault for answer in answers if (fault := self._forward.fault(answer))), "")
         if fault:
             return {"error": fault}
         try:
@@ -205,9 +209,9 @@ class Scorer:
                 f"{asked.longest} tokens are read at once, and at most {self.engine.longest} can be: "
                 "shorten the document, or raise row_length where the model allows"
             )
-        known = self._context.config.vocab_size
-        if asked.largest_id >= known:
-            return f"the tokenizer gave id {asked.largest_id}, and the model has ids 0 to {known - 1}"
+        vocab_size = self._context.vocab_size
+        if asked.largest_id >= vocab_size:
+            return f"the tokenizer gave id {asked.largest_id}, and the model has ids 0 to {vocab_size - 1}"
         return ""
 
     def _encode(self, text: str) -> np.ndarray:
@@ -223,7 +227,7 @@ def make_scorer(
     Args:
       loaded: what `pretrained.load` returned.
       measure: a measure with its options, or the name of one.
-      config: how the work is cut; of an ensemble, `combine` says what is averaged.
+      config: how queries are cut into batches; for an ensemble, `combine` says what is averaged.
 
     Raises:
       ScoreError: if there is no such measure, or the model cannot be asked for it.
@@ -246,17 +250,18 @@ def score(
     Args:
       loaded: what `pretrained.load` returned.
       records: documents, or texts, whose ids are then their numbers; a string, or a record, is one.
-      measure: a measure with its options, or the name of one; None: the log-likelihood of a causal model, the
-        pseudo-log-likelihood of a masked one.
-      config: how the work is cut.
+      measure: a measure with its options, or the name of one; None: the log-likelihood for a causal model,
+        the pseudo-log-likelihood for a masked one.
+      config: how queries are cut into batches.
 
     Raises:
       ScoreError: if the model cannot be asked for that measure.
       TypeError: if a record is neither a text nor a `data.Record`.
 
     Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from jaxlm import models, scoring, tokenizers
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, scoring, tokenizers
       >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, causal=True)
       >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]

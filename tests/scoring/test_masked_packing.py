@@ -27,7 +27,7 @@ def test_copies_of_texts_longer_than_half_a_row_meet_those_of_shorter_ones():
     # A tenth of the size of a protein corpus in rows of 1,024, most of whose tokens are in long proteins.
     lengths = np.clip(rng.lognormal(np.log(33.4) - 0.32, 0.8, 200).astype(int), 2, 102)
     model = pretrained.Loaded(models.TransformerConfig(vocab_size=9), "masked_lm", None, {}, None, {})
-    buffer = filled(None, model).buffer
+    buffer = complete_config(None, model).buffer
     shape = BatchShape(1, 2, 102)
     batches = list(pack(blocks(lengths), shape, buffer=buffer, shared=False))
     tokens = sum(batch.num_tokens for batch in batches)

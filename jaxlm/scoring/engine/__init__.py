@@ -3,10 +3,18 @@
 from jaxlm.scoring.engine._block_answers import BlockAnswers
 from jaxlm.scoring.engine._device_rows import ContrastRows, DeviceRows
 from jaxlm.scoring.engine._engine import Engine, score_queries
-from jaxlm.scoring.engine._engine_config import EngineConfig, WorkCounts, filled, longest_query
+from jaxlm.scoring.engine._engine_config import (
+    EngineConfig,
+    EngineSettings,
+    WorkCounts,
+    complete_config,
+    longest_query,
+    vocab_size_of,
+)
 from jaxlm.scoring.engine._forward import LogProbForward
 from jaxlm.scoring.engine._forward_contract import Forward, ForwardSetting, hidden_states, query_sums
 from jaxlm.scoring.engine._instruction_positions import instruction_positions_on_host
+from jaxlm.scoring.engine._prefetch import prefetch
 from jaxlm.scoring.engine._queries import (
     LazyQueries,
     Query,
@@ -16,10 +24,11 @@ from jaxlm.scoring.engine._queries import (
     QueryScores,
     extent,
     extent_of_block,
+    joined_scores,
     query_blocks,
+    scores_between,
     starts_of,
 )
-from jaxlm.scoring.engine._prefetch import prefetch
 from jaxlm.scoring.engine._step_forward import StepForward
 
 __all__ = [
@@ -28,6 +37,7 @@ __all__ = [
     "DeviceRows",
     "Engine",
     "EngineConfig",
+    "EngineSettings",
     "Forward",
     "ForwardSetting",
     "LazyQueries",
@@ -39,15 +49,18 @@ __all__ = [
     "QueryScores",
     "StepForward",
     "WorkCounts",
+    "complete_config",
     "extent",
     "extent_of_block",
-    "filled",
     "hidden_states",
     "instruction_positions_on_host",
+    "joined_scores",
     "longest_query",
     "prefetch",
     "query_blocks",
     "query_sums",
     "score_queries",
+    "scores_between",
     "starts_of",
+    "vocab_size_of",
 ]

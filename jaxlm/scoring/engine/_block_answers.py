@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxlm.scoring.engine._device_rows import PackedBatch
+from jaxlm.scoring.engine._forward_contract import AnswerUnit
 from jaxlm.scoring.engine._queries import QueryBlock, run_indices
 
 
@@ -26,7 +27,7 @@ class BlockAnswers(NamedTuple):
     starts: np.ndarray
     leaves: list[np.ndarray]
     tree: Any
-    each: Literal["place", "query"]
+    each: AnswerUnit
 
     def of_query(self, index: int) -> Any:
         """Returns the answer to one query, as arrays of the host."""
@@ -48,8 +49,8 @@ class AnswerCollector:
       each: what an answer has a row for, as in `Forward.each`.
     """
 
-    def __init__(self, each: Literal["place", "query"]) -> None:
-        self._each: Literal["place", "query"] = each
+    def __init__(self, each: AnswerUnit) -> None:
+        self._each: AnswerUnit = each
         self._open: deque[_OpenBlock] = deque()
         self._num_queries = 0
 
@@ -79,11 +80,11 @@ class AnswerCollector:
 class _OpenBlock:
     """A block and the answers to its queries, as they come."""
 
-    def __init__(self, block: QueryBlock, first: int, each: Literal["place", "query"]) -> None:
+    def __init__(self, block: QueryBlock, first: int, each: AnswerUnit) -> None:
         self.first, self.num_missing = first, block.num_queries
-        self._block, self._each = block, each
-        is_place = each == "place"
-        self._starts = block.place_starts if is_place else np.arange(block.num_queries + 1)
+        self._block = block
+        self._each: AnswerUnit = each
+        self._starts = block.place_starts if each == "place" else np.arange(block.num_queries + 1)
         self._leaves: list[np.ndarray] = []
         self._tree: Any = None
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm.scoring.engine._prefix_trees import PrefixTree, WaitingColumns
-from jaxlm.scoring.engine._queries import QueryBlock, run_indices
+from jaxlm.scoring.engine._queries import AnyArray, QueryBlock, run_indices
 
 
 class BatchShape(NamedTuple):
@@ -20,7 +20,8 @@ class BatchShape(NamedTuple):
       row_length: L; also as many questions for each row.
       wide: whether positions are pairs.
       contrasts: whether each row has another beside it, of what its pieces are compared with.
-      least: positions that a query takes at least, where there is an answer a query; 0: one a place.
+      least: if there is an answer a query, the positions that a query takes at least; 0: there is an answer a
+        place.
     """
 
     devices: int
@@ -42,7 +43,7 @@ class BatchShape(NamedTuple):
 
     @property
     def num_queries(self) -> int:
-        """The most queries of a device, where there is an answer a query."""
+        """The most queries of a device, if there is an answer a query."""
         return self.rows * (self.row_length // self.least) if self.least else 0
 
     def cut(self, row_length: int) -> "BatchShape":
@@ -51,45 +52,49 @@ class BatchShape(NamedTuple):
 
 
 class ContrastRows(NamedTuple):
-    """What rows are compared with, laid out as they are.
+    """What rows are compared with, in the same layout.
 
     Attributes:
       tokens, segments, positions: as those of `DeviceRows`.
-      places: `Int32[n B*L]` flat in a device's contrasts' `B * L`, for each asked place the one that it is
-        compared with.
+      places: `Int32[n B*L]` indices into the `B * L` positions of a device's contrasts: for each asked place
+        the one that it is compared with.
       targets: `Int32[n B*L]`.
     """
 
-    tokens: np.ndarray
-    segments: np.ndarray
-    positions: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
+    tokens: AnyArray
+    segments: AnyArray
+    positions: AnyArray
+    places: AnyArray
+    targets: AnyArray
 
 
 class DeviceRows(NamedTuple):
-    """What devices read: host arrays with a leading axis of devices, which a device's own view is without.
+    """What devices read: on the host with a leading axis of devices, which a device's own view does not have.
 
     Attributes:
-      tokens, segments, branches: `Int32[n B L]`, segments from 1, 0 = padding; branches 0 = read by all of the segment, from 1: read by itself.
+      tokens: `Int32[n B L]`.
+      segments: `Int32[n B L]` from 1, 0 = padding.
+      branches: `Int32[n B L]` 0 = what all of the segment may read; from 1: what only the same branch may
+        read.
       positions: `Int32[n B L]` or `Int32[n B L 2]`.
-      places: `Int32[n B*L]` flat in a device's `B * L`, the first `count` of them questions.
-      targets: `Int32[n B*L]`.
-      count: `Int32[n]`.
-      queries: `Int32[n B*L]` the query that each asked place is of; None where there is an answer a place.
-      query_counts: `Int32[n Q]` how many places each query asks, 0 = there is none; None as `queries`.
+      places: `Int32[n B*L]` indices into a device's `B * L` positions; the first `count` of them are asked.
+      targets: `Int32[n B*L]` the id that each place is asked for.
+      count: `Int32[n]` how many places are asked.
+      queries: `Int32[n B*L]` the query that each asked place belongs to; None if there is an answer a place.
+      query_counts: `Int32[n Q]` how many places each query asks, 0 = no query; None if there is an answer a
+        place.
       contrast: what the rows are compared with; None where nothing is compared.
     """
 
-    tokens: np.ndarray
-    segments: np.ndarray
-    branches: np.ndarray
-    positions: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
-    count: np.ndarray
-    queries: np.ndarray | None = None
-    query_counts: np.ndarray | None = None
+    tokens: AnyArray
+    segments: AnyArray
+    branches: AnyArray
+    positions: AnyArray
+    places: AnyArray
+    targets: AnyArray
+    count: AnyArray
+    queries: AnyArray | None = None
+    query_counts: AnyArray | None = None
     contrast: ContrastRows | None = None
 
 
@@ -180,10 +185,14 @@ class _Layout:
     def packed(self, columns: WaitingColumns) -> PackedBatch:
         """Returns the batch as devices read it."""
         shape = self._shape
+        tokens, segments, branches, positions = self._read(columns)
         places, targets, queries, query_counts = self._asked(columns)
         contrast = self._contrast() if shape.contrasts else None
         rows = DeviceRows(
-            *self._read(columns),
+            tokens,
+            segments,
+            branches,
+            positions,
             places,
             targets,
             np.array(self._count, np.int32),
@@ -193,8 +202,8 @@ class _Layout:
         )
         num_tokens = sum(run[1] for run in self._runs)
         num_tokens += sum(len(tree.contrast.tokens) for tree, *_ in self._contrasts if tree.contrast)
-        slots = QuerySlots(*np.array(self._slots, np.int64).reshape(-1, 5).T)
-        return PackedBatch(rows, slots, num_tokens)
+        numbers, devices, starts, counts, questions = np.array(self._slots, np.int64).reshape(-1, 5).T
+        return PackedBatch(rows, QuerySlots(numbers, devices, starts, counts, questions), num_tokens)
 
     def _read(self, columns: WaitingColumns) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Tokens, segments, branches and positions."""
@@ -212,8 +221,12 @@ class _Layout:
             positions[at] = run_indices(offsets, lengths)
         else:
             positions[at] = columns.positions[sources]
-        shaped = (array.reshape(of_devices) for array in (tokens, segments, branches))
-        return *shaped, positions.reshape(*of_devices, *positions.shape[1:])
+        return (
+            tokens.reshape(of_devices),
+            segments.reshape(of_devices),
+            branches.reshape(of_devices),
+            positions.reshape(*of_devices, *positions.shape[1:]),
+        )
 
     def _asked(self, columns: WaitingColumns) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Places, targets, the query of each place, and how many places each query asks."""
@@ -235,8 +248,8 @@ class _Layout:
             own_numbers = run_indices(np.zeros(shape.devices, np.int64), np.array(self._num_questions))
             queries[at] = np.repeat(own_numbers, counts)
             query_counts[devices, own_numbers] = counts
-        by_device = (array.reshape(shape.devices, flat) for array in (places, targets, queries))
-        return *by_device, query_counts
+        by_device = (shape.devices, flat)
+        return places.reshape(by_device), targets.reshape(by_device), queries.reshape(by_device), query_counts
 
     def _contrast(self) -> ContrastRows:
         """What the rows are compared with, laid out as they are."""
@@ -256,5 +269,10 @@ class _Layout:
             places[device, asked] = np.tile(contrast.places, len(tree.questions)) + first
             targets[device, asked] = np.tile(contrast.targets, len(tree.questions))
         of_devices = (shape.devices, shape.rows, shape.row_length)
-        shaped = (array.reshape(of_devices) for array in (tokens, segments, positions))
-        return ContrastRows(*shaped, places, targets)
+        return ContrastRows(
+            tokens.reshape(of_devices),
+            segments.reshape(of_devices),
+            positions.reshape(of_devices),
+            places,
+            targets,
+        )

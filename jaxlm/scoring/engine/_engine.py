@@ -1,4 +1,4 @@
-"""Scoring at the speed of the hardware: pieces are packed on the host while all local devices work."""
+"""A model on all local devices that answers queries: they are packed on the host while the devices work."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from jaxlm.scoring.engine._engine_config import (
     EngineConfig,
     WorkCounts,
     can_share_contexts,
-    filled,
+    complete_config,
     longest_query,
     shorter_rows,
 )
@@ -32,24 +32,24 @@ from jaxlm.scoring.engine._packer import pack
 from jaxlm.scoring.engine._prefetch import prefetch
 from jaxlm.scoring.engine._queries import Query, QueryBlock, QueryContrast, query_blocks
 
-# Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread
-# one after another, and of two at once one keeps busy the cores that the other is not spread over.
+# Batches that are computed at the same time, each started by a thread of its own: on a CPU the second batch
+# uses the cores that the first one leaves idle.
 BATCHES_IN_FLIGHT = 2
-# Names of parameters that are multiplied or looked up in the compute dtype.
+# Parameters of these names are multiplied, or looked up, in the compute dtype.
 MATRICES = ("kernel", "embedding")
 
 
 class Engine:
-    """A model on all local devices, compiled once a row length, that answers pieces.
+    """A model on all local devices that answers queries; it is compiled once for each row length.
 
     Attributes:
-      config: with everything filled in.
-      longest: the most tokens that a piece may have.
-      work: what was done so far.
+      config: how queries are cut into batches, with a value for everything.
+      longest: the most tokens that a query may have.
+      work: how much has been computed so far.
 
     Args:
       loaded: a causal or a masked LM.
-      config: how the work is cut.
+      config: how queries are cut into batches.
       forward: what the devices compute; None: log-probabilities.
 
     Raises:
@@ -71,7 +71,7 @@ class Engine:
             )
         forward = LogProbForward() if forward is None else forward
         self._model_config = loaded.config
-        self.config = filled(config, loaded)
+        self.config = complete_config(config, loaded)
         is_shared = forward.shared_contexts and can_share_contexts(loaded)
         self._forward = dataclasses.replace(forward, shared_contexts=is_shared)
         self._layout = Layout(self.config.devices)
@@ -102,44 +102,43 @@ class Engine:
         Raises:
           ValueError: if a query is empty, too long, or asks for what is not there.
         """
-        for answers in self.answer_blocks(query_blocks(queries)):
+        computed = self.computed(self.packed(query_blocks(queries)))
+        for answers in self.answers(computed):
             for index in range(answers.block.num_queries):
                 yield answers.of_query(index)
 
-    def answer_blocks(self, blocks: Iterable[QueryBlock]) -> Iterator[BlockAnswers]:
-        """Yields the answers to each block of queries, in order, as the blocks come.
+    def packed(self, blocks: Iterable[QueryBlock]) -> Iterator[PackedBatch]:
+        """Yields batches of rows that hold the queries of all blocks.
 
         Args:
-          blocks: at least one query each, which are as for a call.
+          blocks: at least one query each; what a query may be, a call says.
 
         Raises:
           ValueError: as a call.
         """
-        checked = (self._checked(block) for block in blocks)
-        batches = pack(
-            checked,
+        return pack(
+            (self._checked(block) for block in blocks),
             self._shape,
             buffer=self.config.buffer,
             shared=self._forward.shared_contexts,
             shorter=self._shorter,
-            # On a CPU the products of a position take as long as attention to as many keys as there are features.
+            # On a CPU the products of a position take as long as attention to `width` keys.
             beside=self._model_config.width,
         )
-        collected = AnswerCollector(self._forward.each)
-        with contextlib.closing(self._computed(batches)) as computed:
-            for batch, answers in computed:
-                self._count(self._work_of(batch))
-                yield from collected.add(batch, answers)
 
-    def _computed(self, batches: Iterable[PackedBatch]) -> Generator[tuple[PackedBatch, Any], None, None]:
-        """Yields batches with what the devices computed for them, in order."""
+    def computed(self, batches: Iterable[PackedBatch]) -> Generator[tuple[PackedBatch, Any], None, None]:
+        """Yields batches with what the devices computed for them, in order.
+
+        Args:
+          batches: are drawn by a thread while the devices work.
+        """
         flying: deque[tuple[PackedBatch, Future[Any]]] = deque()
         workers, coming = ThreadPoolExecutor(BATCHES_IN_FLIGHT, "jaxlm-batches"), prefetch(batches)
         try:
             for batch in coming:
                 # Compiled here, because JAX's settings may be those of the caller's thread alone.
                 step = self._executable(batch.rows)
-                flying.append((batch, workers.submit(self._answers, step, batch.rows)))
+                flying.append((batch, workers.submit(self._computed_rows, step, batch.rows)))
                 # One batch more than the workers hold waits for them, so that they never wait for a batch.
                 while flying and (len(flying) > BATCHES_IN_FLIGHT or flying[0][1].done()):
                     yield _next_result(flying)
@@ -150,6 +149,18 @@ class Engine:
             workers.shutdown(wait=False, cancel_futures=True)
             coming.close()
 
+    def answers(self, computed: Generator[tuple[PackedBatch, Any], None, None]) -> Iterator[BlockAnswers]:
+        """Yields the answers to each block of queries, in the order of the blocks.
+
+        Args:
+          computed: batches with what the devices computed for them.
+        """
+        collector = AnswerCollector(self._forward.each)
+        with contextlib.closing(computed):
+            for batch, values in computed:
+                self._count(self._work_of(batch))
+                yield from collector.add(batch, values)
+
     def _executable(self, rows: DeviceRows) -> Callable[..., Any]:
         shape = rows.tokens.shape
         with self._compiling:
@@ -157,8 +168,8 @@ class Engine:
                 self._executables[shape] = self._step.lower(self._params, rows).compile()
         return self._executables[shape]
 
-    def _answers(self, step: Callable[..., Any], rows: DeviceRows) -> Any:
-        """The answers of a batch, as arrays of the host."""
+    def _computed_rows(self, step: Callable[..., Any], rows: DeviceRows) -> Any:
+        """What the devices compute for rows, as arrays of the host."""
         return jax.tree.map(np.asarray, step(self._params, rows))
 
     def _mapped(self, loaded: pretrained.Loaded) -> Callable[..., Any]:
@@ -182,7 +193,7 @@ class Engine:
         )
 
     def _count(self, done: WorkCounts) -> None:
-        # Several threads may draw scores of one engine, and none of their work is to be lost.
+        # Several threads may use one engine, and all of their work is counted.
         with self._counting:
             self.work = WorkCounts(*map(sum, zip(self.work, done, strict=True)))
 
@@ -207,8 +218,10 @@ class Engine:
             self._check_contrast(contrast, num_asked)
         position = self._model_config.position
         if block.positions is None and isinstance(position, models.Instruction):
-            queries = np.split(block.tokens, block.token_starts[1:-1])
-            own = [instruction_positions_on_host(tokens, position.next_id) for tokens in queries]
+            if position.next_id is None:
+                raise AssertionError("a model that was built knows which id ends an instruction")
+            queries, next_id = np.split(block.tokens, block.token_starts[1:-1]), position.next_id
+            own = [instruction_positions_on_host(tokens, next_id) for tokens in queries]
             return block._replace(positions=np.concatenate(own))
         return block
 
@@ -224,19 +237,19 @@ class Engine:
 
 def score_queries(
     loaded: pretrained.Loaded,
-    pieces: Iterable[Query],
+    queries: Iterable[Query],
     config: EngineConfig | None = None,
     forward: Forward | None = None,
 ) -> Iterator[Any]:
-    """Yields the answers to pieces in order; an `Engine` that is used once.
+    """Yields the answers to queries in order, by an `Engine` that is used once.
 
     Args:
       loaded: a causal or a masked LM.
-      pieces: see `Engine`.
-      config: how the work is cut.
+      queries: see `Engine.__call__`.
+      config: how queries are cut into batches.
       forward: what the devices compute; None: log-probabilities.
     """
-    yield from Engine(loaded, config, forward)(pieces)
+    yield from Engine(loaded, config, forward)(queries)
 
 
 def _next_result(flying: deque[tuple[PackedBatch, Future[Any]]]) -> tuple[PackedBatch, Any]:
@@ -245,10 +258,10 @@ def _next_result(flying: deque[tuple[PackedBatch, Future[Any]]]) -> tuple[Packed
 
 
 def _in_compute_dtype(loaded: pretrained.Loaded) -> Any:
-    """The parameters, matrices in the dtype that they are multiplied in: no batch casts them again."""
+    """The parameters, with matrices cast once to the dtype that they are multiplied in."""
     dtype = jnp.dtype(loaded.config.dtype)
 
-    def kept(path: tuple[Any, ...], leaf: Any) -> Any:
+    def cast(path: tuple[Any, ...], leaf: Any) -> Any:
         return leaf.astype(dtype) if path[-1].key in MATRICES else leaf
 
-    return jax.tree_util.tree_map_with_path(kept, loaded.params)
+    return jax.tree_util.tree_map_with_path(cast, loaded.params)

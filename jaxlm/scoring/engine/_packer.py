@@ -1,4 +1,4 @@
-"""Prefix trees packed into batches of few static shapes: best fit from a bounded buffer, fullest rows first."""
+"""Prefix trees packed into batches of few shapes: best fit from a bounded buffer, fullest rows first."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -28,11 +28,11 @@ def pack(
 ) -> Iterator[PackedBatch]:
     """Yields batches that ask every query once, in an order that depends on the queries alone.
 
-    Queries wait in a buffer. When it is full, all of them are planned by best fit. The fullest half of the rows is
-    emitted; the rest waits for queries that fill it better, for at most `PATIENCE` plans.
+    Queries wait in a buffer. When it is full, all of them are planned by best fit. The fullest half of the
+    rows is emitted; the rest waits for queries that fill it better, for at most `PATIENCE` plans.
 
-    A position of a row costs `beside` and the row's length, because attention looks at the whole row. So short
-    queries go into shorter rows where that costs less, padding counted, and where there are enough of them.
+    A position of a row costs `beside` plus the row's length, because attention reads the whole row. So short
+    queries go into shorter rows where that costs less, padding included, and where there are enough of them.
 
     Args:
       blocks: queries, none of which is larger than a row.
@@ -40,7 +40,7 @@ def pack(
       buffer: queries that are planned together.
       shared: whether queries with a common context are read as a tree.
       shorter: further lengths that rows may have; they divide the longest.
-      beside: what a position costs without attention, in keys that attention looks at.
+      beside: what a position costs without attention, in keys that attention reads.
     """
     waiting = PrefixTreeBuffer(shape.row_length, shared, shape.least)
     shapes, compiled = [shape, *map(shape.cut, shorter)], set()

@@ -1,10 +1,11 @@
 """Queries gathered into prefix trees, so that what several of them begin with, or are, is read once.
 
-A tree has a trunk, which everything in it may read, and branches, which read the trunk and themselves: each query
-is one path through a tree. A query that shares nothing is a tree of a trunk alone. Trees hold no tokens: they say
-where in the waiting blocks their tokens are.
+A tree has a trunk, which everything in it may read, and branches, which read the trunk and themselves: each
+query is one path through a tree. A query that shares nothing is a tree of a trunk alone. Trees hold no
+tokens: they say where in the waiting blocks their tokens are.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,7 +22,7 @@ class WaitingColumns(NamedTuple):
       tokens: `Int32[t]`.
       positions: `Int32[t]` or `Int32[t 2]`; None: offsets in each query.
       places, targets: `Int32[m]`.
-      first_token, first_place: the numbers, counted from the first block of all, of the first token and place.
+      first_token, first_place: numbers of the first token and place, counted from the very first block.
     """
 
     tokens: np.ndarray
@@ -36,15 +37,15 @@ class PrefixTree:
     """What the model reads as one segment of a row; it grows while queries join it.
 
     Attributes:
-      key: what queries that begin with the trunk have in common.
-      born: how many plans had been made when it began.
-      trunk: tokens of the trunk.
-      length: tokens.
+      key: the same for all queries that begin with the trunk.
+      born: how many plans had been made when the tree began.
+      trunk: how many tokens the trunk has.
+      length: how many tokens the tree has.
       num_asked: places that are asked.
       contrast: what its queries are compared with, or None.
       spans: (number of the first token, tokens) of the trunk, then of each branch.
-      questions: (number of the first place, places, shift) of each different question; places behind the trunk
-        are moved by the shift, to where their branch lies.
+      questions: (number of the first place, places, shift) of each different question. The shift is added to
+        the places behind the trunk, as their branch need not lie directly behind it.
       slots: (number of the query, number of its question); queries that ask the same share a question.
 
     Args:
@@ -186,7 +187,7 @@ class PrefixTreeBuffer:
         raw = block.tokens.tobytes()
         starts, places = block.token_starts.tolist(), block.place_starts.tolist()
         contexts = block.contexts.tolist()
-        for index, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
+        for index, (start, end) in enumerate(itertools.pairwise(starts)):
             context = contexts[index]
             trunk = context if self._shared and 0 < context < end - start else end - start
             key: tuple[bytes, ...] = (raw[4 * start : 4 * (start + trunk)],)
@@ -245,7 +246,7 @@ class PrefixTreeBuffer:
 
 
 def _suffix_key(block: QueryBlock, index: int, trunk: int) -> bytes:
-    """What branches that are the same have in common."""
+    """A key that is the same for equal branches."""
     suffix = slice(block.token_starts[index] + trunk, block.token_starts[index + 1])
     key = block.tokens[suffix].tobytes()
     return key if block.positions is None else key + block.positions[suffix].tobytes()

@@ -2,7 +2,7 @@
 
 from jaxlm.scoring.measures._conditional import Conditional
 from jaxlm.scoring.measures._instruction_ratio import InstructionRatio
-from jaxlm.scoring.measures._log_likelihood import log_likelihood, span_mask
+from jaxlm.scoring.measures._log_likelihood import log_likelihood, segment_log_likelihood, span_mask
 from jaxlm.scoring.measures._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring.measures._masked_checks import check_choices, check_vocabulary, mask_id_of, too_long_error
 from jaxlm.scoring.measures._masked_spans import JoinedQueries, MaskedSpans, mask_each_token
@@ -24,7 +24,7 @@ from jaxlm.scoring.measures._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, 
 from jaxlm.scoring.measures._single_pass import SinglePass, noise_shares
 from jaxlm.scoring.measures._step_scores_measure import StepScores
 from jaxlm.scoring.measures._vocabularies import Vocabulary, vocabulary_ids
-from jaxlm.scoring.measures._windows import Long, Window, windows
+from jaxlm.scoring.measures._windows import LongPolicy, Window, windows
 
 __all__ = [
     "BATCHES_OF_GENERATION",
@@ -37,7 +37,7 @@ __all__ = [
     "InstructionRatio",
     "JoinedQueries",
     "LogLikelihood",
-    "Long",
+    "LongPolicy",
     "MaskedSpans",
     "MaskedText",
     "Measure",
@@ -59,6 +59,7 @@ __all__ = [
     "nats",
     "noise_shares",
     "rows_in_rounds",
+    "segment_log_likelihood",
     "span_mask",
     "too_long_error",
     "usual_frame",
