@@ -26,7 +26,6 @@ CONTRACTS = {
     ("decoding/_request_batcher.py", "_raisable"),
     ("scoring/engine/_engine.py", "Engine._check_contrast"),
     ("scoring/engine/_engine.py", "Engine._checked"),
-    ("scoring/measures/_log_likelihood.py", "log_likelihood"),
     ("scoring/statistics/_rank_correlation.py", "_members"),
     ("scoring/statistics/_rank_correlation.py", "_pairs"),
     # The system's own error of a full disk, with its number.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxlm import models, pretrained, scoring
-from jaxlm.scoring.engine._engine_config import filled
+from jaxlm.scoring.engine._engine_config import complete_config
 from jaxlm.scoring.engine._packer import BatchShape, pack
 from jaxlm.scoring.engine._queries import query_blocks
 

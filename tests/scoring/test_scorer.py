@@ -314,7 +314,7 @@ def test_the_description_says_what_the_numbers_depend_on(loaded, make):
         ("likelihood", "there are log-likelihood, conditional"),
         (scoring.LogLikelihood(window=64), "up to 32: got 64"),
         (scoring.LogLikelihood(window=4, stride=9), "1 to the window's 4 tokens, got -4"),
-        (scoring.Conditional(bos="window"), "long documents"),
+        (scoring.Conditional(bos="window"), "documents in windows"),
         (scoring.LogLikelihood(tokens=True, top_k=265), "top_k: expected 0 to the 264 ids .* got 265"),
     ],
 )

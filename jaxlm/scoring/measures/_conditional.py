@@ -118,7 +118,7 @@ class Conditional(Measure):
         check_unknown(context, before + continuation, whole, self.unknown)
         own = len(context.encode(before)) if before else 0
         if len(whole) <= own:
-            raise ScoreError("the continuation has no tokens of its own behind those of the context")
+            raise ScoreError("nothing of the continuation is left behind the context's tokens")
         is_opened = self.bos == "document" or (self.bos == "empty" and not own)
         opening = opening_ids(context) if is_opened else ()
         stream = np.concatenate([opening, whole])

@@ -274,7 +274,7 @@ def test_answers_that_come_late_keep_their_place(engine, monkeypatch):
     """The first batch is held back until later ones are answered."""
     pieces = [next_tokens(stream) for stream in draw(300, 31, seed=3)]
     expected = [scores.log_probs for scores in engine(pieces)]
-    answers, answered, calls = engine._answers, threading.Event(), itertools.count()
+    answers, answered, calls = engine._computed_rows, threading.Event(), itertools.count()
 
     def late(step, rows):
         if next(calls) == 0:
@@ -284,14 +284,14 @@ def test_answers_that_come_late_keep_their_place(engine, monkeypatch):
         answered.set()
         return found
 
-    monkeypatch.setattr(engine, "_answers", late)
+    monkeypatch.setattr(engine, "_computed_rows", late)
     for one, other in zip(engine(pieces), expected, strict=True):
         np.testing.assert_array_equal(one.log_probs, other)
 
 
 def test_a_batch_that_fails_fails_the_caller_and_the_engine_goes_on(engine):
     pieces = [next_tokens(stream) for stream in draw(300, 31, seed=4)]
-    answers, calls = engine._answers, itertools.count()
+    answers, calls = engine._computed_rows, itertools.count()
 
     def failing(step, rows):
         if next(calls) == 2:
@@ -299,14 +299,14 @@ def test_a_batch_that_fails_fails_the_caller_and_the_engine_goes_on(engine):
         return answers(step, rows)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(engine, "_answers", failing)
+        patched.setattr(engine, "_computed_rows", failing)
         with pytest.raises(MemoryError, match="third batch"):
             list(engine(pieces))
     assert len(list(engine(pieces))) == 300
 
 
 def test_whoever_stops_listening_does_not_wait_for_what_is_on_its_way(engine, monkeypatch):
-    answers, calls = engine._answers, itertools.count()
+    answers, calls = engine._computed_rows, itertools.count()
     begun, go = threading.Event(), threading.Event()
 
     def held(step, rows):
@@ -317,7 +317,7 @@ def test_whoever_stops_listening_does_not_wait_for_what_is_on_its_way(engine, mo
             assert go.wait(60)
         return answers(step, rows)
 
-    monkeypatch.setattr(engine, "_answers", held)
+    monkeypatch.setattr(engine, "_computed_rows", held)
     endless = engine(next_tokens(np.arange(30) % V) for _ in iter(int, 1))
     next(endless)
     endless.close()
