@@ -20,6 +20,9 @@ def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
     Args:
       items: what the thread draws from.
 
+    Raises:
+      BaseException: what drawing an item raised.
+
     Example:
       >>> from jaxlm.scoring.engine import prefetch
       >>> list(prefetch(iter("ab")))

@@ -128,14 +128,14 @@ class Conditional(Measure):
                 "nothing is before the continuation's first token: use bos='document' or 'empty'"
             )
         cut = max(len(stream) - 1 - context.longest, 0)
-        kept = 0 if self.long == "last" else len(opening)
-        most = known - max(kept, 1)
+        num_kept = 0 if self.long == "last" else len(opening)
+        most = known - max(num_kept, 1)
         if cut and (self.long == "error" or cut > most):
             raise ScoreError(
                 f"{len(stream) - 1} tokens are read at once, and at most {context.longest} can be"
                 + ("; long='left' would cut the context" if cut <= most and self.long == "error" else "")
             )
-        stream = np.concatenate([stream[:kept], stream[kept + cut :]]).astype(np.int32)
+        stream = np.concatenate([stream[:num_kept], stream[num_kept + cut :]]).astype(np.int32)
         known -= cut
         read, targets = stream[:-1], stream[known:]
         places = np.arange(known - 1, len(read), dtype=np.int32)
@@ -177,5 +177,5 @@ def split_text(context: str, continuation: str) -> tuple[str, str]:
       >>> split_text("The answer: ", "yes")
       ('The answer:', ' yes')
     """
-    kept = context.rstrip()
-    return kept, context[len(kept) :] + continuation
+    stripped = context.rstrip()
+    return stripped, context[len(stripped) :] + continuation

@@ -83,7 +83,11 @@ class InstructionRatio(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the masked copies of a trace."""
+        """Returns the masked copies of a trace.
+
+        Raises:
+          ScoreError: if the trace has nothing to score, or is too long.
+        """
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         room = text.room(context.longest)
         fits = text.tokens.size <= room

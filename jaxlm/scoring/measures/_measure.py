@@ -228,6 +228,10 @@ class Measure(abc.ABC):
           states: of the documents.
           answers: to the queries of all of them, joined as one answer.
           starts: where the answers of each document begin in `answers`; last, where they end.
+
+        Raises:
+          JaxlmError: if a document cannot be scored; `advance` is then called for each of them.
+          NotImplementedError: if the measure does not offer this.
         """
         raise NotImplementedError(f"{self.name} makes the row of each document by itself")
 

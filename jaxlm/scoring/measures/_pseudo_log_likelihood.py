@@ -102,7 +102,12 @@ class PseudoLogLikelihood(Measure):
         check_choices("masking", self.masking, MASKINGS)
 
     def resolved(self, context: Context) -> "PseudoLogLikelihood":
-        """Returns the measure with `ends` filled in; refuses models without a mask, and protein words."""
+        """Returns the measure with `ends` filled in.
+
+        Raises:
+          ScoreError: if the tokenizer has no mask token or not so many ids, or words are asked for in
+            proteins.
+        """
         mask_id_of(context, self.name)
         ids = vocabulary_ids(context.tokenizer, context.vocab_size, self.vocabulary)
         check_top_k_fits(self.top_k, context.vocab_size if ids is None else len(ids))
@@ -119,11 +124,11 @@ class PseudoLogLikelihood(Measure):
         """Returns counts, a sum for each masking, the first one's pseudo-perplexity, and the lists."""
         del context
         perplexities = pa.field("pseudo_perplexity", pa.float64())
-        first, *others = (COLUMNS[one] for one in self.masking)
+        first, *others = (COLUMNS[masking] for masking in self.masking)
         sums = [nats(first, tokens="num_scored"), *map(nats, others)]
         numbers = pa.list_(pa.float32())
         words = [pa.field("words", pa.list_(pa.string()))]
-        words += [nats(_list_column("word", one), numbers) for one in self.masking]
+        words += [nats(_list_column("word", masking), numbers) for masking in self.masking]
         tokens = self._token_columns() if self.tokens else []
         return [*count_columns(), *sums, perplexities, *tokens, *(words if self.words else [])]
 
@@ -132,14 +137,18 @@ class PseudoLogLikelihood(Measure):
         return [
             *place_columns(),
             pa.field("token_words", ids),
-            *(nats(_list_column("token", one), numbers) for one in self.masking),
+            *(nats(_list_column("token", masking), numbers) for masking in self.masking),
             pa.field("token_ranks", ids),
             nats("token_entropies", numbers),
             *(top_columns() if self.top_k else []),
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the masked copies of a document."""
+        """Returns the masked copies of a document.
+
+        Raises:
+          ScoreError: if the document has nothing to score, or is too long.
+        """
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         check_vocabulary(context, text, self.vocabulary)
         room = text.room(context.longest)
@@ -221,7 +230,7 @@ def _spans(text: MaskedText, numbers: np.ndarray, maskings: Sequence[MaskingSche
         "within-word": (places, ends[words]),
         "whole-word": (firsts[words], ends[words]),
     }
-    starts, stops = zip(*(hidden[one] for one in maskings), strict=True)
+    starts, stops = zip(*(hidden[masking] for masking in maskings), strict=True)
     return MaskedQuestions(np.concatenate(starts), np.concatenate(stops), np.tile(places, len(maskings)))
 
 

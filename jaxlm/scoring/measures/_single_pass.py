@@ -1,9 +1,10 @@
 """Pseudo-log-likelihoods from one pass over the unmasked text, if the training's noise allows it."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,6 @@ from jaxlm.scoring.engine import Query, QueryScores
 from jaxlm.scoring.measures._masked_checks import too_long_error
 from jaxlm.scoring.measures._masked_rows import list_by_token
 from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text
-from jaxlm.scoring.measures._masked_windows import masked_windows
 from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring.measures._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring.measures._token_rows import place_columns, token_places
@@ -73,7 +73,11 @@ class SinglePass(Measure):
             )
 
     def resolved(self, context: Context) -> "SinglePass":
-        """Returns the measure with everything filled in; refuses models that one pass cannot estimate."""
+        """Returns the measure with everything filled in.
+
+        Raises:
+          ScoreError: if the training's noise, or the number of ids, allows no estimate from one pass.
+        """
         count = self.random_ids or len(random_ids(context.tokenizer))
         keep, random = self._shares(context)
         if not keep or not random:
@@ -91,9 +95,9 @@ class SinglePass(Measure):
         return dataclasses.replace(self, keep_share=keep, random_share=random, random_ids=count, ends=ends)
 
     def _shares(self, context: Context) -> tuple[float, float]:
-        told = noise_shares(context.extra) if None in (self.keep_share, self.random_share) else {}
+        trained = noise_shares(context.extra) if None in (self.keep_share, self.random_share) else {}
         given = {"keep_share": self.keep_share, "random_share": self.random_share}
-        known = told | {name: share for name, share in given.items() if share is not None}
+        known = trained | {name: share for name, share in given.items() if share is not None}
         return known["keep_share"], known["random_share"]
 
     def columns(self, context: Context) -> list[pa.Field]:
@@ -108,7 +112,11 @@ class SinglePass(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the text as it is, or windows of it."""
+        """Returns the unmasked text, or windows of it.
+
+        Raises:
+          ScoreError: if the text has nothing to score, or is too long.
+        """
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         room = text.room(context.longest)
         if text.tokens.size > room and self.long == "error":
@@ -140,6 +148,47 @@ class SinglePass(Measure):
             row |= token_places(tokenizer, original, text.tokens)
             row["token_estimates"] = list_by_token(text, estimates)
         return row
+
+
+class MaskedWindow(NamedTuple):
+    """A part of a text that is read at once, and the tokens that are scored there.
+
+    Attributes:
+      start, stop: the window reads the tokens `start` to `stop`, not including `stop`.
+      first, last: it scores the tokens `first` to `last`, not including `last`.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def masked_windows(length: int, room: int) -> list[MaskedWindow]:
+    """Returns windows of a text that overlap by half; each token is scored where it is farthest from a cut.
+
+    Args:
+      length: tokens of the text.
+      room: tokens of the longest window, at least 2.
+
+    Returns:
+      The windows in order; a single one for a text that fits.
+
+    Example:
+      >>> from jaxlm.scoring.measures._single_pass import masked_windows
+      >>> masked_windows(3, 4)
+      [MaskedWindow(start=0, stop=3, first=0, last=3)]
+      >>> [(window.start, window.stop) for window in masked_windows(7, 4)]
+      [(0, 4), (2, 6), (3, 7)]
+    """
+    if length <= room:
+        return [MaskedWindow(0, length, 0, length)]
+    step = max(room // 2, 1)
+    starts = [*range(0, length - room, step), length - room]
+    # The middle of the overlap of two windows is equally far from the ends of both.
+    cuts = [(start + before + room + 1) // 2 for before, start in itertools.pairwise(starts)]
+    bounds = [0, *cuts, length]
+    return [MaskedWindow(start, start + room, bounds[n], bounds[n + 1]) for n, start in enumerate(starts)]
 
 
 def unseen_log_probs(log_probs: np.ndarray, keep: float, random: float, count: int) -> np.ndarray:
@@ -196,8 +245,8 @@ def random_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
       20
     """
     if tokenizer.kind == "residues":
-        found = (tokenizer.id(letter) for letter in tokenizers.AMINO_ACIDS)
-        return tuple(sorted(id for id in found if id is not None))
+        ids = (tokenizer.id(letter) for letter in tokenizers.AMINO_ACIDS)
+        return tuple(sorted(id for id in ids if id is not None))
     return tuple(np.flatnonzero(~tokenizers.special_mask(tokenizer)).tolist())
 
 

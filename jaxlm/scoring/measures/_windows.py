@@ -56,9 +56,9 @@ def windows(num: int, length: int, context: int, *, given: int = 1, opened: bool
         return
     done = min(length, last)
     yield Window(0, done, given)
-    kept = given if opened else 0
-    step = length - max(context, kept) + 1
+    num_opening = given if opened else 0
+    step = length - max(context, num_opening) + 1
     while done < last:
         end = min(done + step, last)
-        yield Window(max(end - (length - kept), kept), end, done + 1, opened)
+        yield Window(max(end - (length - num_opening), num_opening), end, done + 1, opened)
         done = end
