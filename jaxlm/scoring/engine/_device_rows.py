@@ -19,7 +19,7 @@ class BatchShape(NamedTuple):
       rows: B, of a device.
       row_length: L; also as many questions for each row.
       wide: whether positions are pairs.
-      contrasts: whether each row has another beside it, of what its pieces are compared with.
+      contrasts: whether each row has another beside it, for what its queries are compared with.
       least: if there is an answer a query, the positions that a query takes at least; 0: there is an answer a
         place.
     """

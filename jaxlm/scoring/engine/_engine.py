@@ -185,7 +185,7 @@ class Engine:
 
     def _work_of(self, batch: PackedBatch) -> WorkCounts:
         return WorkCounts(
-            pieces=len(batch.slots.numbers),
+            queries=len(batch.slots.numbers),
             batches=1,
             tokens=batch.num_tokens,
             positions=self._shape.num_positions * (2 if self._shape.contrasts else 1),

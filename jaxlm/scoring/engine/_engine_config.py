@@ -81,7 +81,7 @@ class WorkCounts(NamedTuple):
     """How much an engine has computed so far.
 
     Attributes:
-      pieces: queries that were answered.
+      queries: queries that were answered.
       batches: batches that were computed.
       tokens: tokens that were read; fewer than the queries have where these share prefixes.
       positions: positions that were computed, padding and contrasts included.
@@ -89,7 +89,7 @@ class WorkCounts(NamedTuple):
       traces: how often the computation was traced; each trace is a compilation.
     """
 
-    pieces: int = 0
+    queries: int = 0
     batches: int = 0
     tokens: int = 0
     positions: int = 0

@@ -71,8 +71,9 @@ class LogLikelihood(Measure):
       unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
         ("score").
       tokens: whether a row has lists with an entry a token: ids, strings, offsets and scores.
-      words: whether a row has lists of its words and their surprisals. The probability that a word ends
-        counts for that word and not for the next one; see `Score` and `word_log_probs`.
+      words: whether a row has lists of its words and their surprisals, each corrected at the word's end: the
+        probability that a word ends counts for that word and not for the next one; see `Score` and
+        `word_log_probs`.
       top_k: how many of the likeliest ids `tokens` lists for each token.
 
     Example:

@@ -29,12 +29,12 @@ class GenerationSize(NamedTuple):
     """When a generation is full, and how many documents may be begun.
 
     Attributes:
-      pieces: the fewest queries of a generation.
+      queries: the fewest queries of a generation.
       tokens: the fewest tokens of these queries.
       documents: the most documents that are begun and not yielded.
     """
 
-    pieces: int
+    queries: int
     tokens: int
     documents: int
 
@@ -130,7 +130,7 @@ class _Documents:
         asking = list(again)
         num = sum(len(document.queries) for document in again)
         tokens = sum(document.num_tokens for document in again)
-        while (num < self._size.pieces or tokens < self._size.tokens) and (begun := self._begun()):
+        while (num < self._size.queries or tokens < self._size.tokens) and (begun := self._begun()):
             if begun.queries:
                 asking.append(begun)
                 num, tokens = num + len(begun.queries), tokens + begun.num_tokens

@@ -121,15 +121,15 @@ class SinglePass(Measure):
         room = text.room(context.longest)
         if text.tokens.size > room and self.long == "error":
             raise too_long_error(text, room)
-        pieces = []
+        queries = []
         for window in masked_windows(text.tokens.size, room):
             places = np.flatnonzero(text.regular[window.first : window.last]) + window.first
             if not places.size:
                 continue
             tokens = text.read(text.tokens[window.start : window.stop])
             scored = places - window.start + text.opening.size
-            pieces.append(Query(tokens, scored.astype(np.int32), text.tokens[places]))
-        return Round((text, record.text, context.tokenizer), pieces)
+            queries.append(Query(tokens, scored.astype(np.int32), text.tokens[places]))
+        return Round((text, record.text, context.tokenizer), queries)
 
     def advance(
         self, state: tuple[MaskedText, str, tokenizers.Tokenizer], answers: Sequence[QueryScores]

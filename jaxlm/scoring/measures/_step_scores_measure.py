@@ -113,17 +113,17 @@ class StepScores(Measure):
         reading = self._reading(context, record.text)
         state = _StepState(context.tokenizer, record.text, reading, None, None)
         if self.contrast is None:
-            return Round(state, reading.pieces)
-        piece = _whole(reading, "a text that is compared with another")
+            return Round(state, reading.queries)
+        query = _whole(reading, "a text that is compared with another")
         other = _whole(self._contrast(context, record), "a contrast")
-        pair = piece.targets, other.targets
+        pair = query.targets, other.targets
         own, others = ([context.tokenizer.token(id) for id in ids.tolist()] for ids in pair)
         partners = steps.align(self.alignment, *pair, strings=(own, others))
         # A place without a partner is compared with the contrast's first place; `advance` drops the value.
         chosen = np.maximum(partners, 0)
         contrast = QueryContrast(other.tokens, other.scored[chosen], other.targets[chosen])
         state = state._replace(partners=partners, contrast_targets=contrast.targets)
-        return Round(state, [piece._replace(contrast=contrast)])
+        return Round(state, [query._replace(contrast=contrast)])
 
     def advance(self, state: "_StepState", answers: Sequence[tuple[np.ndarray, ...]]) -> ScoreRow:
         """Returns the numbers of a text, and of its tokens."""
@@ -175,10 +175,10 @@ class StepScores(Measure):
     def _reading(self, context: Context, text: str) -> "_StepText":
         if context.kind.fill:
             return _at_masks(context, text, self.unknown)
-        state, pieces = self._reader.start(context, data.Record("", text, {}))
+        state, queries = self._reader.start(context, data.Record("", text, {}))
         num = len(state.tokens)
-        asked = sum(len(piece.targets) for piece in pieces)
-        return _StepText(state.tokens, np.arange(num - asked, num), pieces)
+        asked = sum(len(query.targets) for query in queries)
+        return _StepText(state.tokens, np.arange(num - asked, num), queries)
 
 
 class _StepText(NamedTuple):
@@ -187,12 +187,12 @@ class _StepText(NamedTuple):
     Attributes:
       tokens: `Int[n]` its ids.
       predicted: `Int[m]` the indices of those that are predicted.
-      pieces: the queries that predict them.
+      queries: the queries that predict them.
     """
 
     tokens: np.ndarray
     predicted: np.ndarray
-    pieces: Sequence[Query]
+    queries: Sequence[Query]
 
 
 class _StepState(NamedTuple):
@@ -230,12 +230,12 @@ def _at_masks(context: Context, text: str, unknown: UnknownPolicy) -> _StepText:
 
 
 def _whole(reading: _StepText, what: str) -> Query:
-    if len(reading.pieces) > 1:
-        longest = max(len(piece.tokens) for piece in reading.pieces)
+    if len(reading.queries) > 1:
+        longest = max(len(query.tokens) for query in reading.queries)
         raise ScoreError(
             f"{what} is read at once: {len(reading.tokens)} tokens, and a window holds {longest}"
         )
-    return reading.pieces[0]
+    return reading.queries[0]
 
 
 def _listed(reading: _StepText, values: Any) -> list[Any]:

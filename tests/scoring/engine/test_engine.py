@@ -94,7 +94,7 @@ def test_each_piece_is_scored_as_it_is_alone_in_order_with_one_compilation(causa
     for piece, scores in zip(pieces, found, strict=True):
         np.testing.assert_allclose(scores.log_probs, chosen(alone(causal, piece), piece), atol=CLOSE)
         assert scores.ranks is None and scores.top_tokens is None
-    assert engine.work.traces == 1 and engine.work.pieces == 60
+    assert engine.work.traces == 1 and engine.work.queries == 60
     assert engine.work.scored == sum(len(piece.scored) for piece in pieces)
 
 
@@ -334,7 +334,7 @@ def test_several_threads_of_a_new_engine_compile_once(causal):
     pieces = [next_tokens(stream) for stream in draw(100, 31, seed=5)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: list(engine(pieces)), range(4)))
-    assert engine.work.traces == 1 and engine.work.pieces == 400
+    assert engine.work.traces == 1 and engine.work.queries == 400
     for one in found:
         for scores, expected in zip(one, found[0], strict=True):
             np.testing.assert_array_equal(scores.log_probs, expected.log_probs)
