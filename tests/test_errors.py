@@ -25,8 +25,7 @@ CONTRACTS = {
     ("data/packing/_batches.py", "Batches.__init__"),
     ("decoding/_request_batcher.py", "_raisable"),
     ("scoring/engine/_engine.py", "Engine._check_contrast"),
-    ("scoring/engine/_engine.py", "Engine._positions"),
-    ("scoring/measures/_log_likelihood.py", "log_likelihood"),
+    ("scoring/engine/_engine.py", "Engine._checked"),
     ("scoring/statistics/_rank_correlation.py", "_members"),
     ("scoring/statistics/_rank_correlation.py", "_pairs"),
     # The system's own error of a full disk, with its number.

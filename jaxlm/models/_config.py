@@ -217,18 +217,6 @@ class TransformerConfig:
             )
         return self.vocab_size
 
-    def required_vocab_size(self) -> int:
-        """Returns `vocab_size`.
-
-        Raises:
-          ConfigError: if it is None, as no parameters can be made then.
-        """
-        if self.vocab_size is None:
-            raise ConfigError(
-                "a model needs vocab_size: got None; set it, or let training take the tokenizer's"
-            )
-        return self.vocab_size
-
     @property
     def is_dynamic(self) -> bool:
         """Whether rotary scaling depends on the length of each text."""

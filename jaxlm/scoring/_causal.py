@@ -1,4 +1,4 @@
-"""Log-probabilities of the tokens of texts under a causal language model, each under its own position."""
+"""Log-probabilities of the tokens of texts under a causal language model, each at its own position."""
 
 from functools import partial
 from typing import Any
@@ -23,14 +23,14 @@ def causal_log_probs(
 ) -> Float[Array, "B L"]:
     """Returns log p(token | the tokens before it in its segment), in nats, at the token's own position.
 
-    The logits at t are of the token at t + 1: the result is shifted back, so that entry t belongs to token t.
-    What nothing predicts has 0: the first token of a segment, and padding (`ops.predicted_mask` says where that is
-    not so). What a segment begins with decides whether its first token counts: where texts are encoded with
-    an opening token of the tokenizer's (BOS, [CLS]), that one is unpredicted and the text is scored whole;
-    `bos_id` puts such a token in front here. A closing token is scored like any other.
+    The logits at t predict the token at t + 1: the result is shifted, so that entry t belongs to token t.
+    Tokens that nothing predicts have 0: the first token of each segment, and padding (`ops.predicted_mask` is
+    the mask of all others). If texts begin with an opening token (BOS, [CLS]), only that token is not
+    predicted, and the text is scored whole; `bos_id` puts such a token in front. A closing token is scored
+    like any other.
 
-    The logits are made `tile` positions at a time. Neither the batch, the packing nor the padding changes a
-    token's value beyond rounding.
+    The logits are computed for `tile` positions at a time. Batch, packing and padding change a token's value
+    by rounding only.
 
     Args:
       model: a causal LM.
@@ -38,15 +38,18 @@ def causal_log_probs(
       tokens: `Int[B L]` ids.
       segments: `Int[B L]`, ids from 1 in contiguous runs, 0 = padding; None: each row is one text without
         padding.
-      bos_id: put before each row, as a part of the row's first segment, so that the row's first token is
-        scored too; for rows of one segment that begin at position 0. None: nothing is put there.
-      tile: positions whose logits are held at once.
+      bos_id: a token that is put in front of each row, as a part of its first segment, so that the row's
+        first token is scored, too; for rows of one segment that begins at position 0. None: no token.
+      tile: positions whose logits are in memory at once.
 
     Returns:
       `Float32[B L]`, 0 or less.
 
     Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
       >>> from jaxlm import models
+      >>> from jaxlm.scoring import causal_log_probs
       >>> model = models.CausalLM(
       ...     models.TransformerConfig(vocab_size=4, width=8, depth=1, num_heads=2, causal=True))
       >>> tokens = jnp.array([[1, 2, 3]])
@@ -59,7 +62,10 @@ def causal_log_probs(
     if bos_id is not None:
         tokens = jnp.pad(tokens, ((0, 0), (1, 0)), constant_values=bos_id)
         segments = jnp.concatenate([segments[:, :1], segments], axis=1)
-    hidden = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments)).hidden
+    output = model.apply({"params": params}, models.Inputs(tokens=tokens, segments=segments))
+    if not isinstance(output, models.Output):
+        raise AssertionError(f"a causal LM returns an Output: got {type(output).__name__}")
+    hidden = output.hidden
     head = models.head_projection(model.apply, params)
     features = head.features(hidden.reshape(-1, hidden.shape[-1]))
     targets, loss_mask = ops.next_token_targets(tokens, segments)
@@ -77,7 +83,7 @@ def next_token_log_probs(
 ) -> Float[Array, "*batch L"]:
     """Returns log p(token | the tokens before it) in nats from the logits of all positions.
 
-    The same as `causal_log_probs` for those who have logits and not the model; shifted in the same way.
+    The same as `causal_log_probs`, from logits instead of a model; shifted in the same way.
 
     Args:
       logits: `Float[... L V]`, at t of the token at t + 1.
@@ -88,6 +94,8 @@ def next_token_log_probs(
       `Float32[... L]`; 0 for the first token of each segment and for padding.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.scoring import next_token_log_probs
       >>> logits = jnp.array([[0.0, 1.0, 2.0], [3.0, 4.0, 0.0], [1.0, 2.0, 3.0], [4.0, 0.0, 1.0]])
       >>> [round(nats, 4) for nats in next_token_log_probs(logits, jnp.array([0, 1, 2, 0])).tolist()]
       [0.0, -1.4076, -4.3266, -2.4076]
@@ -101,5 +109,5 @@ def next_token_log_probs(
 
 
 def _at_the_target(log_probs: Float[Array, "B L"], loss_mask: Bool[Array, "B L"]) -> Float[Array, "B L"]:
-    """Values at the predicting positions, moved to the predicted ones."""
+    """Values at the positions that predict, moved to the positions that are predicted."""
     return jnp.pad(jnp.where(loss_mask, log_probs, 0.0)[:, :-1], ((0, 0), (1, 0)))

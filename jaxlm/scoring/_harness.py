@@ -11,7 +11,7 @@ from jaxlm.errors import UsageError
 from jaxlm.scoring._harness_measure import PAIRS, TokenPairLikelihood
 from jaxlm.scoring._harness_tokens import HarnessTokens, TokenPair
 from jaxlm.scoring._scorer import Scorer
-from jaxlm.scoring.engine import EngineConfig, filled
+from jaxlm.scoring.engine import EngineConfig, complete_config
 from jaxlm.scoring.measures import ScoreError
 
 HARNESS = "jaxlm"
@@ -103,7 +103,7 @@ class HarnessModel:
         """Returns a scorer whose rows have `longest` tokens or more, up to the most that the model reads."""
         # Rows of the model's `max_length` would fill the memory for nothing if all texts are short.
         scorer = self._scorers.get(kind)
-        config = filled(None, self.loaded) if scorer is None else scorer.engine.config
+        config = complete_config(None, self.loaded) if scorer is None else scorer.engine.config
         before = config.row_length or self._longest
         length = before
         while length < min(longest, self._longest):

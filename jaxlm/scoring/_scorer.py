@@ -1,9 +1,9 @@
-"""From documents to rows: a model, a measure and an engine together, streaming and in order."""
+"""From documents to rows, streaming and in order: the stages of scoring, in the order in which they run."""
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,29 @@ import pyarrow as pa
 import jaxlm
 from jaxlm import data, models, pretrained, tokenizers
 from jaxlm.errors import JaxlmError
+from jaxlm.scoring._documents import DocumentQueue, error_row, text_blocks
 from jaxlm.scoring._measures import MEASURES
 from jaxlm.scoring._score import Score
-from jaxlm.scoring.engine import Engine, EngineConfig, Query, WorkCounts, extent, filled, longest_query
+from jaxlm.scoring.engine import (
+    Engine,
+    EngineConfig,
+    Query,
+    QueryBlock,
+    QueryExtent,
+    WorkCounts,
+    complete_config,
+    extent,
+    extent_of_block,
+    longest_query,
+    prefetch,
+    query_blocks,
+)
 from jaxlm.scoring.measures import (
     BATCHES_OF_GENERATION,
     MODELS_ASKED,
     OPEN_BUFFERS,
     Context,
+    DocumentBlock,
     GenerationSize,
     Measure,
     Round,
@@ -28,27 +43,25 @@ from jaxlm.scoring.measures import (
     rows_in_rounds,
 )
 
-# Documents that are encoded together, and characters that end such a block early.
-DOCUMENTS_AT_ONCE, BLOCK_CHARACTERS = 256, 1 << 20
 LOG = logging.getLogger(__name__)
 
 
 class Scorer:
-    """Rows of documents; keeps what was compiled from one call to the next.
+    """Makes rows of documents; programs that were compiled in one call are used by the next.
 
     Attributes:
-      measure: with every option filled in.
-      schema: of a row: the measure's columns, those in nats with the metadata `{"unit": "nats"}`.
-      description: JSON values, all that the numbers depend on beyond rounding.
+      measure: the measure, with a value for every option.
+      schema: of a row: the measure's columns; those in nats have the metadata `{"unit": "nats"}`.
+      description: JSON values: everything that the scores depend on beyond rounding.
       engine: of the model.
 
     Args:
       loaded: a causal or a masked LM with its tokenizer.
-      measure: what is asked.
-      config: how the work is cut.
+      measure: what is computed.
+      config: how queries are cut into batches.
 
     Raises:
-      ScoreError: if the model cannot be asked for that, with the reason.
+      ScoreError: if the model cannot be asked for the measure; says why.
     """
 
     def __init__(
@@ -57,17 +70,20 @@ class Scorer:
         if loaded.kind.head is None:
             raise ScoreError(pretrained.without_head("this model"))
         if loaded.kind.question not in measure.questions:
-            wanted = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
-            raise ScoreError(f"{measure.name} is asked of a {wanted}: this model is a {loaded.kind.name}")
+            models_asked = " or a ".join(MODELS_ASKED[question] for question in measure.questions)
+            raise ScoreError(
+                f"{measure.name} is asked of a {models_asked}: this model is a {loaded.kind.name}"
+            )
         if loaded.tokenizer is None:
             raise ScoreError("there is no tokenizer beside this model: texts cannot be scored")
-        self._encoded: dict[str, np.ndarray] = {}
-        config = filled(config, loaded)
+        # Each thread that makes queries knows the tokens of the block of texts that it is at.
+        self._thread = threading.local()
+        settings = complete_config(config, loaded)
         self._context = Context(
             loaded.config,
             loaded.kind,
             loaded.tokenizer,
-            longest_query(config, loaded),
+            longest_query(settings, loaded),
             loaded.ends,
             self._encode,
             loaded.extra,
@@ -92,68 +108,84 @@ class Scorer:
 
     @property
     def work(self) -> WorkCounts:
-        """What the engine has done so far."""
+        """How much the engine has computed so far."""
         return self.engine.work
 
     def __call__(self, records: Iterable[data.Record]) -> Iterator[ScoreRow]:
-        """Yields one row a record, in order, as records come; `{"error": line}` where there is no score.
+        """Yields one row a record, in order, as records come; `{"error": line}` if there is no score.
+
+        The stages, each on blocks: texts, their tokens, the queries that they make, rows packed with queries,
+          what
+        the devices compute for the rows, the answers to the queries, the rows of scores. One thread encodes
+        texts, a second one makes queries and packs them, and the caller's thread makes the rows of scores,
+        while the devices work. A measure that asks again makes its queries in the caller's thread, too.
 
         Args:
-          records: documents; of a measure that asks once they are drawn, encoded and planned by a thread
-            while the devices work.
+          records: documents.
         """
-        drawn = self._drawn(records)
+        texts = text_blocks(records)
+        tokens = prefetch(map(self._with_tokens, texts))
         if self.measure.asks_again:
-            yield from rows_in_rounds(drawn, self._start, self._advance, self.engine, self._generation_size())
-            return
-        begun: deque[Round | ScoreRow] = deque()
-        held: deque[Any] = deque()
-        for answer in self.engine(self._pieces(drawn, begun)):
-            held.append(answer)
-            yield from self._rows(begun, held)
-        yield from self._rows(begun, held)
+            one_by_one = (record for block in map(self._known, tokens) for record in block)
+            size = self._generation_size()
+            return rows_in_rounds(one_by_one, self._start, self._advance, self.engine, size)
+        documents = DocumentQueue(self.measure, self._forward, self._advance)
+        queries = query_blocks(self._queries(tokens, documents))
+        batches = self.engine.packed(queries)
+        computed = self.engine.computed(batches)
+        answers = self.engine.answers(computed)
+        return documents.rows(answers)
 
-    def _drawn(self, records: Iterable[data.Record]) -> Iterator[data.Record]:
-        """The records, whose texts have been encoded by the block."""
-        for block in _blocks(records):
-            self._encode_ahead([text for record in block for text in self.measure.texts(record)])
-            yield from block
+    def _with_tokens(self, records: list[data.Record]) -> tuple[list[data.Record], dict[str, np.ndarray]]:
+        """Documents, and the tokens of their texts."""
+        texts = [text for record in records for text in self.measure.texts(record)]
+        try:
+            tokens = self._context.tokenizer.encode_batch(texts)
+        # One of the texts has no ids: `_encode` raises the error for its document alone.
+        except JaxlmError:
+            tokens = []
+        return records, dict(zip(texts, tokens, strict=False))
 
-    def _pieces(self, records: Iterable[data.Record], begun: deque[Round | ScoreRow]) -> Iterator[Query]:
-        for record in records:
-            now = self._start(record)
-            begun.append(now)
-            if isinstance(now, Round):
-                yield from now.queries
+    def _known(self, block: tuple[list[data.Record], dict[str, np.ndarray]]) -> list[data.Record]:
+        """The documents of a block; from now on this thread knows their tokens."""
+        records, self._thread.tokens = block
+        return records
 
-    def _rows(self, begun: deque[Round | ScoreRow], held: deque[Any]) -> Iterator[ScoreRow]:
-        while begun:
-            now = begun[0]
-            if isinstance(now, Round):
-                if len(held) < len(now.queries):
-                    return
-                now = self._advance(now, [held.popleft() for _ in range(len(now.queries))])
-                if isinstance(now, Round):
-                    raise TypeError(f"{self.measure.name} asks again: its class has to say asks_again = True")
-            yield now
-            begun.popleft()
+    def _queries(
+        self, encoded: Iterable[tuple[list[data.Record], dict[str, np.ndarray]]], documents: DocumentQueue
+    ) -> Iterator[Query | QueryBlock]:
+        """The queries of the documents, as blocks if the measure makes blocks."""
+        for records in map(self._known, encoded):
+            parts = self.measure.start_block(self._context, records)
+            blocks = [part for part in parts if isinstance(part, DocumentBlock)]
+            if any(self._misfit(extent_of_block(block.queries)) for block in blocks):
+                parts = records
+            for part in parts:
+                if isinstance(part, DocumentBlock):
+                    documents.extend(part.states, part.counts)
+                    yield part.queries
+                else:
+                    now = self._start(part)
+                    documents.append(now)
+                    if isinstance(now, Round):
+                        yield from now.queries
 
     def _start(self, record: data.Record) -> Round | ScoreRow:
-        """The first round of a document, or the row that says why there is none."""
+        """The first round of a document, or the row with the reason why there is none."""
         try:
             return self._checked(self.measure.start(self._context, record))
-        # A tokenizer says so that it has no ids for a text.
+        # Also raised by a tokenizer that has no ids for a text.
         except JaxlmError as error:
-            return _refused(error)
+            return error_row(error)
 
     def _advance(self, now: Round, answers: Sequence[Any]) -> Round | ScoreRow:
-        fault = next((told for answer in answers if (told := self._forward.fault(answer))), "")
+        fault = next((fault for answer in answers if (fault := self._forward.fault(answer))), "")
         if fault:
             return {"error": fault}
         try:
             return self._checked(self.measure.advance(now.state, answers))
         except JaxlmError as error:
-            return _refused(error)
+            return error_row(error)
 
     def _checked(self, now: Round | ScoreRow) -> Round | ScoreRow:
         if isinstance(now, Round):
@@ -165,28 +197,26 @@ class Scorer:
         tokens = BATCHES_OF_GENERATION * config.rows * config.row_length
         return GenerationSize(config.buffer, tokens, OPEN_BUFFERS * config.buffer)
 
-    def _check(self, pieces: Sequence[Query]) -> None:
-        longest, top = extent(pieces)
-        if longest > self.engine.longest:
-            raise ScoreError(
-                f"{longest} tokens are read at once, and at most {self.engine.longest} can be: "
+    def _check(self, queries: Sequence[Query]) -> None:
+        misfit = self._misfit(extent(queries))
+        if misfit:
+            raise ScoreError(misfit)
+
+    def _misfit(self, asked: QueryExtent) -> str:
+        """Why the model cannot read queries of such an extent; "" where it can."""
+        if asked.longest > self.engine.longest:
+            return (
+                f"{asked.longest} tokens are read at once, and at most {self.engine.longest} can be: "
                 "shorten the document, or raise row_length where the model allows"
             )
-        known = self._context.config.vocab_size
-        if top >= known:
-            raise ScoreError(f"the tokenizer gave id {top}, and the model has ids 0 to {known - 1}")
+        vocab_size = self._context.vocab_size
+        if asked.largest_id >= vocab_size:
+            return f"the tokenizer gave id {asked.largest_id}, and the model has ids 0 to {vocab_size - 1}"
+        return ""
 
     def _encode(self, text: str) -> np.ndarray:
-        found = self._encoded.get(text)
-        return self._context.tokenizer.encode(text) if found is None else found
-
-    def _encode_ahead(self, texts: list[str]) -> None:
-        try:
-            found = self._context.tokenizer.encode_batch(texts)
-        # One of them has no ids: which, its own encoding will say.
-        except JaxlmError:
-            found = []
-        self._encoded = dict(zip(texts, found, strict=False))
+        tokens = getattr(self._thread, "tokens", {}).get(text)
+        return self._context.tokenizer.encode(text) if tokens is None else tokens
 
 
 def make_scorer(
@@ -197,7 +227,7 @@ def make_scorer(
     Args:
       loaded: what `pretrained.load` returned.
       measure: a measure with its options, or the name of one.
-      config: how the work is cut; of an ensemble, `combine` says what is averaged.
+      config: how queries are cut into batches; for an ensemble, `combine` says what is averaged.
 
     Raises:
       ScoreError: if there is no such measure, or the model cannot be asked for it.
@@ -220,17 +250,18 @@ def score(
     Args:
       loaded: what `pretrained.load` returned.
       records: documents, or texts, whose ids are then their numbers; a string, or a record, is one.
-      measure: a measure with its options, or the name of one; None: the log-likelihood of a causal model, the
-        pseudo-log-likelihood of a masked one.
-      config: how the work is cut.
+      measure: a measure with its options, or the name of one; None: the log-likelihood for a causal model,
+        the pseudo-log-likelihood for a masked one.
+      config: how queries are cut into batches.
 
     Raises:
       ScoreError: if the model cannot be asked for that measure.
       TypeError: if a record is neither a text nor a `data.Record`.
 
     Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from jaxlm import models, scoring, tokenizers
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from jaxlm import models, pretrained, scoring, tokenizers
       >>> config = models.TransformerConfig(vocab_size=260, width=8, depth=1, num_heads=2, causal=True)
       >>> model, tokenizer = models.build(config, "causal_lm"), tokenizers.bytes_tokenizer()
       >>> params = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
@@ -258,20 +289,3 @@ def score(
     for row in scorer(drawn()):
         error = row.pop("error", None)
         yield Score(ids.popleft(), row, error)
-
-
-def _refused(error: JaxlmError) -> ScoreRow:
-    return {"error": " ".join(str(error).split())}
-
-
-def _blocks(records: Iterable[data.Record]) -> Iterator[list[data.Record]]:
-    """Records by the block: as many as are encoded together."""
-    records = iter(records)
-    while block := list(islice(records, 1)):
-        size = len(block[0].text)
-        for record in islice(records, DOCUMENTS_AT_ONCE - 1):
-            block.append(record)
-            size += len(record.text)
-            if size >= BLOCK_CHARACTERS:
-                break
-        yield block

@@ -72,7 +72,7 @@ def test_what_a_model_cannot_be_asked_is_one_line(folder, causal_folder, tmp_pat
     assert "log-likelihood is asked of a causal_lm" in refused(folder, "--measure", "log-likelihood")
     causal = causal_folder / "causal_lm"
     assert "is asked of a masked_lm" in refused(causal, "--measure", "pseudo-log-likelihood")
-    assert "needs a model that was trained to doubt" in refused(folder, "--measure", "single-pass")
+    assert "needs a model that was trained with unchanged" in refused(folder, "--measure", "single-pass")
     bytes_model = causal_folder / "masked_lm"
     assert "not sound for 256 ids" in refused(bytes_model, "--measure", "single-pass")
     assert "needs wild_type" in refused(folder, "--measure", "variant-effect")

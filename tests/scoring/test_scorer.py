@@ -212,7 +212,7 @@ def test_a_text_that_just_fits_has_words(make, loaded, log_probs_of):
     # The mass behind the last word is read from all that fits a window, which is not the opening token.
     assert row["word_surprisals"][:-1] == pytest.approx(wide["word_surprisals"][:-1], abs=1e-4)
     log_probs = log_probs_of(tokens)[-1]
-    rule = scoring._words.WordRule.of(loaded.tokenizer, loaded.tokenizer.vocab_size)
+    rule = scoring.measures._words.WordRule.of(loaded.tokenizer, loaded.tokenizer.vocab_size)
     after = np.logaddexp.reduce(log_probs[rule.sets[0]])
     log_probs = log_probs_of([loaded.tokenizer.specials.cls, *tokens])[-1]
     moved = np.logaddexp.reduce(log_probs[rule.sets[0]]) - after
@@ -227,7 +227,7 @@ def test_continuations_of_contexts(make, loaded, log_probs_of):
     documents += [data.Record("3", "slow", {"context": ""}), data.Record("4", "slow", {})]
     *found, missing = rows(scorer, documents)
     for row, document in zip(found, documents, strict=False):
-        before, after = scoring._conditional.split_text(document.meta["context"], document.text)
+        before, after = scoring.measures._conditional.split_text(document.meta["context"], document.text)
         known = len(loaded.tokenizer.encode(before)) if before else 0
         stream = [loaded.tokenizer.specials.cls, *loaded.tokenizer.encode(before + after)]
         own = token_log_probs(log_probs_of, stream)[known:]
@@ -314,7 +314,7 @@ def test_the_description_says_what_the_numbers_depend_on(loaded, make):
         ("likelihood", "there are log-likelihood, conditional"),
         (scoring.LogLikelihood(window=64), "up to 32: got 64"),
         (scoring.LogLikelihood(window=4, stride=9), "1 to the window's 4 tokens, got -4"),
-        (scoring.Conditional(bos="window"), "long documents"),
+        (scoring.Conditional(bos="window"), "documents in windows"),
         (scoring.LogLikelihood(tokens=True, top_k=265), "top_k: expected 0 to the 264 ids .* got 265"),
     ],
 )

@@ -167,7 +167,7 @@ class _OpenRows:
 
     def __init__(self, row_length: int) -> None:
         self.row_length, self.num_rows, self.spaces = row_length, 0, 0
-        self.groups: list[list[np.ndarray]] = [[] for _ in range(row_length + 1)]
+        self.groups: dict[int, list[np.ndarray]] = {}
 
     def take(self, length: int, count: int) -> tuple[np.ndarray, int]:
         """Takes rows with the tightest space for a piece, as many as `count` pieces need; and that space."""
@@ -177,7 +177,7 @@ class _OpenRows:
             self.num_rows += needed
             return np.arange(self.num_rows - needed, self.num_rows), self.row_length
         space = length + (fitting & -fitting).bit_length() - 1
-        groups, self.groups[space] = self.groups[space], []
+        groups = self.groups.pop(space)
         self.spaces &= ~(1 << space)
         rows = groups[0] if len(groups) == 1 else np.concatenate(groups)
         needed = -(-count // (space // length))
@@ -187,7 +187,7 @@ class _OpenRows:
     def put(self, rows: np.ndarray, space: int) -> None:
         """Adds rows that have `space` free positions; full rows are dropped."""
         if space and len(rows):
-            self.groups[space].append(rows)
+            self.groups.setdefault(space, []).append(rows)
             self.spaces |= 1 << space
 
 

@@ -1,25 +1,27 @@
-"""A batch: readings laid out as the rows that devices read, and what each of their answers is of.
+"""A batch: prefix trees laid out as the rows that devices read, and which answer belongs to which query.
 
-Letters: `E` devices, `B L` rows of a device, `Q` queries of a device.
+Letters: `n` devices, `B L` rows of a device, `Q` queries of a device, `q` queries of the batch.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.scoring.engine._prefix_trees import PrefixTree, QuerySlot
+from jaxlm.scoring.engine._prefix_trees import PrefixTree, WaitingColumns
+from jaxlm.scoring.engine._queries import AnyArray, QueryBlock, run_indices
 
 
 class BatchShape(NamedTuple):
     """The shape of a batch.
 
     Attributes:
-      devices: E, each of which reads `rows` rows.
+      devices: n, each of which reads `rows` rows.
       rows: B, of a device.
       row_length: L; also as many questions for each row.
       wide: whether positions are pairs.
-      contrasts: whether each row has another beside it, of what its pieces are compared with.
-      least: positions that a query takes at least, where there is an answer a query; 0: one a place.
+      contrasts: whether each row has another beside it, for what its queries are compared with.
+      least: if there is an answer a query, the positions that a query takes at least; 0: there is an answer a
+        place.
     """
 
     devices: int
@@ -41,7 +43,7 @@ class BatchShape(NamedTuple):
 
     @property
     def num_queries(self) -> int:
-        """The most queries of a device, where there is an answer a query."""
+        """The most queries of a device, if there is an answer a query."""
         return self.rows * (self.row_length // self.least) if self.least else 0
 
     def cut(self, row_length: int) -> "BatchShape":
@@ -50,159 +52,227 @@ class BatchShape(NamedTuple):
 
 
 class ContrastRows(NamedTuple):
-    """What rows are compared with, laid out as they are.
+    """What rows are compared with, in the same layout.
 
     Attributes:
       tokens, segments, positions: as those of `DeviceRows`.
-      places: `Int32[E B*L]` flat in a device's contrasts' `B * L`, for each asked place the one that it is
-        compared with.
-      targets: `Int32[E B*L]`.
+      places: `Int32[n B*L]` indices into the `B * L` positions of a device's contrasts: for each asked place
+        the one that it is compared with.
+      targets: `Int32[n B*L]`.
     """
 
-    tokens: np.ndarray
-    segments: np.ndarray
-    positions: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
+    tokens: AnyArray
+    segments: AnyArray
+    positions: AnyArray
+    places: AnyArray
+    targets: AnyArray
 
 
 class DeviceRows(NamedTuple):
-    """What devices read: host arrays with a leading axis of devices, which a device's own view is without.
+    """What devices read: on the host with a leading axis of devices, which a device's own view does not have.
 
     Attributes:
-      tokens, segments, branches: `Int32[E B L]`, segments from 1, 0 = padding; branches as in `PrefixTree`.
-      positions: `Int32[E B L]` or `Int32[E B L 2]`.
-      places: `Int32[E B*L]` flat in a device's `B * L`, the first `count` of them questions.
-      targets: `Int32[E B*L]`.
-      count: `Int32[E]`.
-      queries: `Int32[E B*L]` the query that each asked place is of; None where there is an answer a place.
-      query_counts: `Int32[E Q]` how many places each query asks, 0 = there is none; None as `queries`.
+      tokens: `Int32[n B L]`.
+      segments: `Int32[n B L]` from 1, 0 = padding.
+      branches: `Int32[n B L]` 0 = what all of the segment may read; from 1: what only the same branch may
+        read.
+      positions: `Int32[n B L]` or `Int32[n B L 2]`.
+      places: `Int32[n B*L]` indices into a device's `B * L` positions; the first `count` of them are asked.
+      targets: `Int32[n B*L]` the id that each place is asked for.
+      count: `Int32[n]` how many places are asked.
+      queries: `Int32[n B*L]` the query that each asked place belongs to; None if there is an answer a place.
+      query_counts: `Int32[n Q]` how many places each query asks, 0 = no query; None if there is an answer a
+        place.
       contrast: what the rows are compared with; None where nothing is compared.
     """
 
-    tokens: np.ndarray
-    segments: np.ndarray
-    branches: np.ndarray
-    positions: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
-    count: np.ndarray
-    queries: np.ndarray | None = None
-    query_counts: np.ndarray | None = None
+    tokens: AnyArray
+    segments: AnyArray
+    branches: AnyArray
+    positions: AnyArray
+    places: AnyArray
+    targets: AnyArray
+    count: AnyArray
+    queries: AnyArray | None = None
+    query_counts: AnyArray | None = None
     contrast: ContrastRows | None = None
 
 
-class PackedBatch(NamedTuple):
-    """A batch and whose answers it will bring: for each ask its device, of which `start` and `query` are.
+class QuerySlots(NamedTuple):
+    """Where the answers to a batch's queries are, as columns with an entry a query.
 
     Attributes:
-      rows: what is read.
-      asks: (device, ask).
+      numbers: `Int64[q]` of the queries, counted from the first of all.
+      devices: `Int64[q]` the device that answers.
+      starts, counts: `Int64[q]` of answers a place: which of the device's answers are the query's.
+      questions: `Int64[q]` of answers a query: which of the device's answers is the query's.
+    """
+
+    numbers: np.ndarray
+    devices: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+    questions: np.ndarray
+
+
+class PackedBatch(NamedTuple):
+    """A batch, and which of its answers belong to which query.
+
+    Attributes:
+      rows: what the devices read.
+      slots: where the answers to its queries are.
       num_tokens: real tokens in it.
+      blocks: those whose first queries were packed since the batch before.
     """
 
     rows: DeviceRows
-    asks: list[tuple[int, QuerySlot]]
+    slots: QuerySlots
     num_tokens: int
+    blocks: tuple[QueryBlock, ...] = ()
 
 
-def lay_out_rows(rows: list[list[PrefixTree]], shape: BatchShape) -> PackedBatch:
-    """Returns a batch of rows, each of which holds readings one behind the other.
+def lay_out_rows(rows: list[list[PrefixTree]], shape: BatchShape, columns: WaitingColumns) -> PackedBatch:
+    """Returns a batch of rows, each of which holds trees one behind the other.
 
     Args:
-      rows: no more than the shape has; readings of no larger size in all than a row.
+      rows: no more than the shape has; trees of no larger size in all than a row.
       shape: of the batch.
+      columns: where the trees' tokens and places are.
     """
-    batch = _Batch(shape)
-    for row, readings in enumerate(rows):
+    layout = _Layout(shape)
+    for row, trees in enumerate(rows):
         column = 0
-        for segment, reading in enumerate(readings, 1):
-            batch.put(reading, row, column, segment)
-            column += reading.width
-    return batch.packed()
+        for segment, tree in enumerate(trees, 1):
+            layout.put(tree, row, column, segment)
+            column += tree.width
+    return layout.packed(columns)
 
 
-class _Batch:
-    """A batch while readings are laid into it."""
+class _Layout:
+    """Where trees lie in a batch: lists of what is copied there, which becomes arrays all at once."""
 
     def __init__(self, shape: BatchShape) -> None:
         self._shape = shape
-        self._own, self._other = _laid_out(shape), _laid_out(shape) if shape.contrasts else None
-        flat = shape.rows * shape.row_length
-        self._asked = np.zeros((2, shape.devices, flat), np.int32)
-        self._compared = np.zeros((2, shape.devices, flat), np.int32)
-        self._queries = np.zeros((shape.devices, flat), np.int32)
-        self._query_counts = np.zeros((shape.devices, shape.num_queries), np.int32)
-        self._branches = np.zeros((shape.num_rows, shape.row_length), np.int32)
-        self._count, self._num_queries = np.zeros((2, shape.devices), np.int32)
-        self._asks: list[tuple[int, QuerySlot]] = []
-        self._num_tokens = 0
+        # Of each run of tokens: its first number, length, first position of the batch, segment, branch, and
+        # the offset of its first token in its query.
+        self._runs: list[tuple[int, int, int, int, int, int]] = []
+        # Of each question: its first number, places, device, first position on the device, trunk and shift.
+        self._questions: list[tuple[int, int, int, int, int, int]] = []
+        self._slots: list[tuple[int, int, int, int, int]] = []
+        self._count, self._num_questions = [0] * shape.devices, [0] * shape.devices
+        self._contrasts: list[tuple[PrefixTree, int, int, int, slice]] = []
 
-    def put(self, reading: PrefixTree, row: int, column: int, segment: int) -> None:
-        """Lays a reading into a row, from a column on."""
-        end, (device, own_row) = column + reading.length, divmod(row, self._shape.rows)
-        _write(self._own, (row, column), reading.tokens(), segment, reading.positions())
-        self._branches[row, column:end] = reading.branches()
-        first = own_row * self._shape.row_length + column
-        start, query = int(self._count[device]), int(self._num_queries[device])
-        asked = slice(start, start + reading.num_asked)
-        places, targets = reading.questions()
-        self._asked[0, device, asked], self._asked[1, device, asked] = places + first, targets
-        if self._shape.least:
-            counts = reading.counts()
-            numbers = np.arange(query, query + len(counts), dtype=np.int32)
-            self._queries[device, asked] = np.repeat(numbers, counts)
-            self._query_counts[device, numbers] = counts
-        if reading.contrast is not None:
-            other = reading.contrast
-            _write(self._other, (row, column), other.tokens, segment, np.arange(len(other.tokens)))
-            self._compared[0, device, asked] = np.tile(other.places, reading.num_queries) + first
-            self._compared[1, device, asked] = np.tile(other.targets, reading.num_queries)
-            self._num_tokens += len(other.tokens)
-        shifted = (one._replace(start=one.start + start, query=one.query + query) for one in reading.asks)
-        self._asks += [(device, ask) for ask in shifted]
-        self._num_tokens += reading.length
-        self._count[device], self._num_queries[device] = asked.stop, query + reading.num_queries
+    def put(self, tree: PrefixTree, row: int, column: int, segment: int) -> None:
+        """Lays a tree into a row, from a column on."""
+        shape = self._shape
+        device, own_row = divmod(row, shape.rows)
+        first = own_row * shape.row_length + column
+        at = row * shape.row_length + column
+        for branch, (number, length) in enumerate(tree.spans):
+            self._runs.append((number, length, at, segment, branch, tree.trunk if branch else 0))
+            at += length
+        start, question = self._count[device], self._num_questions[device]
+        starts = []
+        for number, count, shift in tree.questions:
+            starts.append((start, count))
+            self._questions.append((number, count, device, first, tree.trunk, shift))
+            start += count
+        self._slots += [(number, device, *starts[own], question + own) for number, own in tree.slots]
+        if tree.contrast is not None:
+            self._contrasts.append((tree, row, column, segment, slice(self._count[device], start)))
+        self._count[device], self._num_questions[device] = start, question + len(tree.questions)
 
-    def packed(self) -> PackedBatch:
-        """The batch as devices read it."""
-        shape, has_queries = self._shape, bool(self._shape.least)
-        of_devices = (shape.devices, shape.rows, shape.row_length)
-
-        def shaped(array: np.ndarray) -> np.ndarray:
-            return array.reshape(*of_devices, *array.shape[2:])
-
-        contrast = None if self._other is None else ContrastRows(*map(shaped, self._other), *self._compared)
-        tokens, segments, positions = map(shaped, self._own)
+    def packed(self, columns: WaitingColumns) -> PackedBatch:
+        """Returns the batch as devices read it."""
+        shape = self._shape
+        tokens, segments, branches, positions = self._read(columns)
+        places, targets, queries, query_counts = self._asked(columns)
+        contrast = self._contrast() if shape.contrasts else None
         rows = DeviceRows(
             tokens,
             segments,
-            shaped(self._branches),
+            branches,
             positions,
-            *self._asked,
-            self._count,
-            self._queries if has_queries else None,
-            self._query_counts if has_queries else None,
+            places,
+            targets,
+            np.array(self._count, np.int32),
+            queries if shape.least else None,
+            query_counts if shape.least else None,
             contrast,
         )
-        return PackedBatch(rows, self._asks, self._num_tokens)
+        num_tokens = sum(run[1] for run in self._runs)
+        num_tokens += sum(len(tree.contrast.tokens) for tree, *_ in self._contrasts if tree.contrast)
+        numbers, devices, starts, counts, questions = np.array(self._slots, np.int64).reshape(-1, 5).T
+        return PackedBatch(rows, QuerySlots(numbers, devices, starts, counts, questions), num_tokens)
 
+    def _read(self, columns: WaitingColumns) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Tokens, segments, branches and positions."""
+        shape = self._shape
+        size, of_devices = shape.num_positions, (shape.devices, shape.rows, shape.row_length)
+        tokens, segments, branches = np.zeros((3, size), np.int32)
+        positions = np.zeros((size, 2) if shape.wide else size, np.int32)
+        numbers, lengths, starts, segment, branch, offsets = np.array(self._runs, np.int64).reshape(-1, 6).T
+        sources = run_indices(numbers - columns.first_token, lengths)
+        at = run_indices(starts, lengths)
+        tokens[at] = columns.tokens[sources]
+        segments[at] = np.repeat(segment, lengths)
+        branches[at] = np.repeat(branch, lengths)
+        if columns.positions is None:
+            positions[at] = run_indices(offsets, lengths)
+        else:
+            positions[at] = columns.positions[sources]
+        return (
+            tokens.reshape(of_devices),
+            segments.reshape(of_devices),
+            branches.reshape(of_devices),
+            positions.reshape(*of_devices, *positions.shape[1:]),
+        )
 
-def _laid_out(shape: BatchShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens, segments and positions of rows that hold nothing."""
-    size = (shape.num_rows, shape.row_length)
-    tokens, segments = np.zeros((2, *size), np.int32)
-    return tokens, segments, np.zeros((*size, 2) if shape.wide else size, np.int32)
+    def _asked(self, columns: WaitingColumns) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Places, targets, the query of each place, and how many places each query asks."""
+        shape = self._shape
+        flat = shape.rows * shape.row_length
+        places, targets, queries = np.zeros((3, shape.devices * flat), np.int32)
+        query_counts = np.zeros((shape.devices, shape.num_queries), np.int32)
+        table = np.array(self._questions, np.int64).reshape(-1, 6).T
+        numbers, counts, devices, firsts, trunks, shifts = table
+        sources = run_indices(numbers - columns.first_place, counts)
+        # The questions of a device come one behind the other.
+        device_counts = np.array(self._count)
+        at = run_indices(np.arange(shape.devices) * flat, device_counts)
+        own = columns.places[sources]
+        own = own + np.where(own >= np.repeat(trunks, counts), np.repeat(shifts, counts), 0)
+        places[at] = own + np.repeat(firsts, counts)
+        targets[at] = columns.targets[sources]
+        if shape.least:
+            own_numbers = run_indices(np.zeros(shape.devices, np.int64), np.array(self._num_questions))
+            queries[at] = np.repeat(own_numbers, counts)
+            query_counts[devices, own_numbers] = counts
+        by_device = (shape.devices, flat)
+        return places.reshape(by_device), targets.reshape(by_device), queries.reshape(by_device), query_counts
 
-
-def _write(
-    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
-    where: tuple[int, int],
-    tokens: np.ndarray,
-    segment: int,
-    positions: np.ndarray,
-) -> None:
-    row, column = where
-    columns = slice(column, column + len(tokens))
-    for array, values in zip(rows, (tokens, segment, positions), strict=True):
-        array[row, columns] = values
+    def _contrast(self) -> ContrastRows:
+        """What the rows are compared with, laid out as they are."""
+        shape = self._shape
+        size = (shape.num_rows, shape.row_length)
+        tokens, segments, positions = np.zeros((3, *size), np.int32)
+        places, targets = np.zeros((2, shape.devices, shape.rows * shape.row_length), np.int32)
+        for tree, row, column, segment, asked in self._contrasts:
+            contrast = tree.contrast
+            if contrast is None:
+                continue
+            device, own_row = divmod(row, shape.rows)
+            at = slice(column, column + len(contrast.tokens))
+            tokens[row, at], segments[row, at] = contrast.tokens, segment
+            positions[row, at] = np.arange(len(contrast.tokens))
+            first = own_row * shape.row_length + column
+            places[device, asked] = np.tile(contrast.places, len(tree.questions)) + first
+            targets[device, asked] = np.tile(contrast.targets, len(tree.questions))
+        of_devices = (shape.devices, shape.rows, shape.row_length)
+        return ContrastRows(
+            tokens.reshape(of_devices),
+            segments.reshape(of_devices),
+            positions.reshape(of_devices),
+            places,
+            targets,
+        )

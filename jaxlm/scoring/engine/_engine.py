@@ -1,4 +1,4 @@
-"""Scoring at the speed of the hardware: pieces are packed on the host while all local devices work."""
+"""A model on all local devices that answers queries: they are packed on the host while the devices work."""
 
 import contextlib
 import dataclasses
@@ -15,12 +15,13 @@ import numpy as np
 from jaxlm import models, pretrained
 from jaxlm.devices import Layout
 from jaxlm.errors import ScoreError
+from jaxlm.scoring.engine._block_answers import AnswerCollector, BlockAnswers
 from jaxlm.scoring.engine._device_rows import BatchShape, DeviceRows, PackedBatch
 from jaxlm.scoring.engine._engine_config import (
     EngineConfig,
     WorkCounts,
     can_share_contexts,
-    filled,
+    complete_config,
     longest_query,
     shorter_rows,
 )
@@ -28,27 +29,27 @@ from jaxlm.scoring.engine._forward import LogProbForward
 from jaxlm.scoring.engine._forward_contract import MIN_QUERY_POSITIONS, Forward, ForwardSetting
 from jaxlm.scoring.engine._instruction_positions import instruction_positions_on_host
 from jaxlm.scoring.engine._packer import pack
-from jaxlm.scoring.engine._prefetch import ahead
-from jaxlm.scoring.engine._queries import Query, QueryContrast
+from jaxlm.scoring.engine._prefetch import prefetch
+from jaxlm.scoring.engine._queries import Query, QueryBlock, QueryContrast, query_blocks
 
-# Batches that the devices have been given, each by a thread of its own: a CPU works on those of one thread
-# one after another, and of two at once one keeps busy the cores that the other is not spread over.
+# Batches that are computed at the same time, each started by a thread of its own: on a CPU the second batch
+# uses the cores that the first one leaves idle.
 BATCHES_IN_FLIGHT = 2
-# Names of parameters that are multiplied or looked up in the compute dtype.
+# Parameters of these names are multiplied, or looked up, in the compute dtype.
 MATRICES = ("kernel", "embedding")
 
 
 class Engine:
-    """A model on all local devices, compiled once a row length, that answers pieces.
+    """A model on all local devices that answers queries; it is compiled once for each row length.
 
     Attributes:
-      config: with everything filled in.
-      longest: the most tokens that a piece may have.
-      work: what was done so far.
+      config: how queries are cut into batches, with a value for everything.
+      longest: the most tokens that a query may have.
+      work: how much has been computed so far.
 
     Args:
       loaded: a causal or a masked LM.
-      config: how the work is cut.
+      config: how queries are cut into batches.
       forward: what the devices compute; None: log-probabilities.
 
     Raises:
@@ -70,7 +71,7 @@ class Engine:
             )
         forward = LogProbForward() if forward is None else forward
         self._model_config = loaded.config
-        self.config = filled(config, loaded)
+        self.config = complete_config(config, loaded)
         is_shared = forward.shared_contexts and can_share_contexts(loaded)
         self._forward = dataclasses.replace(forward, shared_contexts=is_shared)
         self._layout = Layout(self.config.devices)
@@ -87,56 +88,78 @@ class Engine:
         self.longest = longest_query(self.config, loaded)
         self.work, self._counting, self._compiling = WorkCounts(), threading.Lock(), threading.Lock()
         self._step, self._executables = self._mapped(loaded), {}
-        self._params = self._layout.replicate(_kept(loaded))
+        self._params = self._layout.replicate(_in_compute_dtype(loaded))
 
-    def __call__(self, pieces: Iterable[Query]) -> Iterator[Any]:
-        """Yields the answer to each piece, in order, as the pieces come; memory does not grow with them.
+    def __call__(self, queries: Iterable[Query]) -> Iterator[Any]:
+        """Yields the answer to each query, in order, as the queries come; memory does not grow with them.
 
-        Of log-probabilities an answer is `QueryScores`; else what the forward computes, of that piece alone.
-
-        Pieces are drawn, packed and laid out by a thread while the devices work.
+        An answer to log-probabilities is `QueryScores`; to another forward it is what that computes, for the
+        query alone. Queries are drawn and packed by a thread while the devices work.
 
         Args:
-          pieces: at most `longest` tokens each, and at most as many questions.
+          queries: at most `longest` tokens each, and at most as many asked places as a row has tokens.
 
         Raises:
-          ValueError: if a piece is empty, too long, or asks for what is not there.
+          ValueError: if a query is empty, too long, or asks for what is not there.
         """
-        checked = ((piece, self._positions(piece)) for piece in pieces)
-        how = {
-            "buffer": self.config.buffer,
-            "shared": self._forward.shared_contexts,
-            "shorter": self._shorter,
-        }
-        # In a CPU's time, as many keys cost what the products of a position do as its features are wide.
-        batches = pack(checked, self._shape, beside=self._model_config.width, **how)
-        ready: dict[int, Any] = {}
-        first = 0
-        with contextlib.closing(self._answered(batches)) as answered:
-            for packed, answers in answered:
-                self._land(packed, answers, ready)
-                while first in ready:
-                    yield ready.pop(first)
-                    first += 1
+        computed = self.computed(self.packed(query_blocks(queries)))
+        for answers in self.answers(computed):
+            for index in range(answers.block.num_queries):
+                yield answers.of_query(index)
 
-    def _answered(self, batches: Iterable[PackedBatch]) -> Generator[tuple[PackedBatch, Any], None, None]:
-        """Yields batches with their answers, in order."""
+    def packed(self, blocks: Iterable[QueryBlock]) -> Iterator[PackedBatch]:
+        """Yields batches of rows that hold the queries of all blocks.
+
+        Args:
+          blocks: at least one query each; what a query may be, a call says.
+
+        Raises:
+          ValueError: as a call.
+        """
+        return pack(
+            (self._checked(block) for block in blocks),
+            self._shape,
+            buffer=self.config.buffer,
+            shared=self._forward.shared_contexts,
+            shorter=self._shorter,
+            # On a CPU the products of a position take as long as attention to `width` keys.
+            beside=self._model_config.width,
+        )
+
+    def computed(self, batches: Iterable[PackedBatch]) -> Generator[tuple[PackedBatch, Any], None, None]:
+        """Yields batches with what the devices computed for them, in order.
+
+        Args:
+          batches: are drawn by a thread while the devices work.
+        """
         flying: deque[tuple[PackedBatch, Future[Any]]] = deque()
-        workers, coming = ThreadPoolExecutor(BATCHES_IN_FLIGHT, "jaxlm-batches"), ahead(batches)
+        workers, coming = ThreadPoolExecutor(BATCHES_IN_FLIGHT, "jaxlm-batches"), prefetch(batches)
         try:
-            for packed in coming:
-                # Here, as JAX's settings may be those of the caller's thread alone.
-                step = self._executable(packed.rows)
-                flying.append((packed, workers.submit(self._answers, step, packed.rows)))
-                # One more than they work on waits for them, so that they do not.
+            for batch in coming:
+                # Compiled here, because JAX's settings may be those of the caller's thread alone.
+                step = self._executable(batch.rows)
+                flying.append((batch, workers.submit(self._computed_rows, step, batch.rows)))
+                # One batch more than the workers hold waits for them, so that they never wait for a batch.
                 while flying and (len(flying) > BATCHES_IN_FLIGHT or flying[0][1].done()):
-                    yield _landed(flying)
+                    yield _next_result(flying)
             while flying:
-                yield _landed(flying)
+                yield _next_result(flying)
         finally:
-            # Whoever stops listening does not wait for what is on its way.
+            # A caller that stops early does not wait for the batches that are under way.
             workers.shutdown(wait=False, cancel_futures=True)
             coming.close()
+
+    def answers(self, computed: Generator[tuple[PackedBatch, Any], None, None]) -> Iterator[BlockAnswers]:
+        """Yields the answers to each block of queries, in the order of the blocks.
+
+        Args:
+          computed: batches with what the devices computed for them.
+        """
+        collector = AnswerCollector(self._forward.each)
+        with contextlib.closing(computed):
+            for batch, values in computed:
+                self._count(self._work_of(batch))
+                yield from collector.add(batch, values)
 
     def _executable(self, rows: DeviceRows) -> Callable[..., Any]:
         shape = rows.tokens.shape
@@ -145,8 +168,8 @@ class Engine:
                 self._executables[shape] = self._step.lower(self._params, rows).compile()
         return self._executables[shape]
 
-    def _answers(self, step: Callable[..., Any], rows: DeviceRows) -> Any:
-        """The answers of a batch, as arrays of the host."""
+    def _computed_rows(self, step: Callable[..., Any], rows: DeviceRows) -> Any:
+        """What the devices compute for rows, as arrays of the host."""
         return jax.tree.map(np.asarray, step(self._params, rows))
 
     def _mapped(self, loaded: pretrained.Loaded) -> Callable[..., Any]:
@@ -160,45 +183,47 @@ class Engine:
 
         return self._layout.parallel(step, (False, True))
 
-    def _land(self, packed: PackedBatch, answers: Any, ready: dict[int, Any]) -> None:
-        leaves, tree = jax.tree.flatten(answers)
-        is_each_query = self._forward.each == "query"
-        for device, ask in packed.asks:
-            own = ask.query if is_each_query else slice(ask.start, ask.start + ask.count)
-            ready[ask.piece] = tree.unflatten([leaf[device, own].copy() for leaf in leaves])
-        done = WorkCounts(
-            pieces=len(packed.asks),
+    def _work_of(self, batch: PackedBatch) -> WorkCounts:
+        return WorkCounts(
+            queries=len(batch.slots.numbers),
             batches=1,
-            tokens=packed.num_tokens,
+            tokens=batch.num_tokens,
             positions=self._shape.num_positions * (2 if self._shape.contrasts else 1),
-            scored=int(packed.rows.count.sum()),
+            scored=int(batch.rows.count.sum()),
         )
-        self._count(done)
 
     def _count(self, done: WorkCounts) -> None:
-        # Several threads may draw scores of one engine, and none of their work is to be lost.
+        # Several threads may use one engine, and all of their work is counted.
         with self._counting:
             self.work = WorkCounts(*map(sum, zip(self.work, done, strict=True)))
 
-    def _positions(self, piece: Query) -> np.ndarray:
-        """The positions of a piece, which is checked on the way."""
-        num, asked = len(piece.tokens), len(piece.scored)
-        if (piece.contrast is not None) != self._shape.contrasts:
-            raise ValueError("a piece has a contrast where the forward compares, and nowhere else")
-        if not 1 <= num <= self.longest or asked > self.config.row_length:
+    def _checked(self, block: QueryBlock) -> QueryBlock:
+        """A block that can be asked, with the positions of its queries if their tokens decide these."""
+        if (block.contrasts is not None) != self._shape.contrasts:
+            raise ValueError("a query has a contrast where the forward compares, and nowhere else")
+        nums, asked = np.diff(block.token_starts), np.diff(block.place_starts)
+        misfits = (nums < 1) | (nums > self.longest) | (asked > self.config.row_length)
+        if misfits.any():
+            index = int(misfits.argmax())
             raise ValueError(
-                f"a piece has 1 to {self.longest} tokens and at most {self.config.row_length} questions: got "
-                f"{num} and {asked}"
+                f"a query has 1 to {self.longest} tokens and at most {self.config.row_length} asked places: "
+                f"got {nums[index]} and {asked[index]}"
             )
-        if len(piece.targets) != asked or (asked and not 0 <= piece.scored.min() <= piece.scored.max() < num):
-            raise ValueError(f"a piece of {num} tokens is asked {piece.scored} for {piece.targets}")
-        if piece.contrast is not None:
-            self._check_contrast(piece.contrast, asked)
-        if piece.positions is not None:
-            return piece.positions
-        if isinstance(self._model_config.position, models.Instruction):
-            return instruction_positions_on_host(piece.tokens, self._model_config.position.next_id)
-        return np.arange(num, dtype=np.int32)
+        outside = (block.places < 0) | (block.places >= np.repeat(nums, asked))
+        if outside.any():
+            index = int(np.searchsorted(block.place_starts, outside.argmax(), side="right")) - 1
+            places = block.places[block.place_starts[index] : block.place_starts[index + 1]]
+            raise ValueError(f"a query of {nums[index]} tokens is asked at {places}")
+        for contrast, num_asked in zip(block.contrasts or (), asked.tolist(), strict=False):
+            self._check_contrast(contrast, num_asked)
+        position = self._model_config.position
+        if block.positions is None and isinstance(position, models.Instruction):
+            if position.next_id is None:
+                raise AssertionError("a model that was built knows which id ends an instruction")
+            queries, next_id = np.split(block.tokens, block.token_starts[1:-1]), position.next_id
+            own = [instruction_positions_on_host(tokens, next_id) for tokens in queries]
+            return block._replace(positions=np.concatenate(own))
+        return block
 
     def _check_contrast(self, contrast: QueryContrast, asked: int) -> None:
         num, places = len(contrast.tokens), contrast.places
@@ -212,31 +237,31 @@ class Engine:
 
 def score_queries(
     loaded: pretrained.Loaded,
-    pieces: Iterable[Query],
+    queries: Iterable[Query],
     config: EngineConfig | None = None,
     forward: Forward | None = None,
 ) -> Iterator[Any]:
-    """Yields the answers to pieces in order; an `Engine` that is used once.
+    """Yields the answers to queries in order, by an `Engine` that is used once.
 
     Args:
       loaded: a causal or a masked LM.
-      pieces: see `Engine`.
-      config: how the work is cut.
+      queries: see `Engine.__call__`.
+      config: how queries are cut into batches.
       forward: what the devices compute; None: log-probabilities.
     """
-    yield from Engine(loaded, config, forward)(pieces)
+    yield from Engine(loaded, config, forward)(queries)
 
 
-def _landed(flying: deque[tuple[PackedBatch, Future[Any]]]) -> tuple[PackedBatch, Any]:
+def _next_result(flying: deque[tuple[PackedBatch, Future[Any]]]) -> tuple[PackedBatch, Any]:
     packed, answers = flying.popleft()
     return packed, answers.result()
 
 
-def _kept(loaded: pretrained.Loaded) -> Any:
-    """The parameters, matrices in the dtype that they are multiplied in: no batch casts them again."""
+def _in_compute_dtype(loaded: pretrained.Loaded) -> Any:
+    """The parameters, with matrices cast once to the dtype that they are multiplied in."""
     dtype = jnp.dtype(loaded.config.dtype)
 
-    def kept(path: tuple[Any, ...], leaf: Any) -> Any:
+    def cast(path: tuple[Any, ...], leaf: Any) -> Any:
         return leaf.astype(dtype) if path[-1].key in MATRICES else leaf
 
-    return jax.tree_util.tree_map_with_path(kept, loaded.params)
+    return jax.tree_util.tree_map_with_path(cast, loaded.params)

@@ -1,4 +1,4 @@
-"""How the work of scoring is cut into batches, and what has been done of it."""
+"""How queries are cut into batches, and how much has been computed."""
 
 import dataclasses
 from typing import NamedTuple
@@ -11,34 +11,34 @@ from jaxlm.errors import ConfigError
 from jaxlm.io import check_numbers
 from jaxlm.scoring.engine._forward_contract import COMBINES, CombineMembers
 
-# Attention over fewer keys takes no less.
+# Rows are never made shorter than this: attention over fewer keys is not faster.
 MIN_ROW_LENGTH = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """How the work is cut; beyond rounding no number depends on it, but for `combine`.
+    """How queries are cut into batches; except for `combine`, the scores depend on it by rounding only.
 
     Attributes:
-      row_length: tokens of a row, and the most that a piece may have; None: the model's `max_length`, at most
-        1,024 on a CPU and 2,048 elsewhere.
-      rows: of a batch, over all devices; None: some 1,024 positions a device on a CPU, 65,536 elsewhere,
-        fewer for models wider than 1,024.
-      buffer: pieces that are looked at together to fill rows; None: 1,024, and 16,384 of a masked LM, whose
-        copies of a text are all of one length.
-      tile: places whose logits are held at once, or a part of those of more places; None: as many as 32 MiB
-        of logits are on a CPU, 512 MiB elsewhere, and of a masked LM, which is asked few, at most a 32nd of a
-        device's positions.
-      combine: parameters are those of stacked members, whose predictions become one by the mean of "probs"
-        or of "log_probs" (renormalised), or of the log-"scores" of what is asked; None: one model,
-        and of an ensemble that `pretrained.load_ensemble` opened "probs".
+      row_length: tokens of a row, and the most tokens that a query may have; None: the model's `max_length`,
+        at most 1,024 on a CPU and 2,048 elsewhere.
+      rows: rows of a batch, over all devices; None: about 1,024 positions a device on a CPU, 65,536
+        elsewhere, fewer for models wider than 1,024.
+      buffer: queries that are packed together; None: 1,024, and 16,384 for a masked LM, because the masked
+        copies of a text all have the same length.
+      tile: places whose logits are in memory at once; None: as many as fill 32 MiB of logits on a CPU, 512
+        MiB elsewhere. For a masked LM, which is asked at few places, at most 1/32 of a device's positions.
+      combine: how the predictions of an ensemble's members, whose parameters are stacked, become one: by the
+        mean of "probs" or of "log_probs" (renormalised), or of the log-probabilities of what is asked
+        ("scores"); None: one model, or "probs" for an ensemble that `pretrained.load_ensemble` opened.
       devices: local devices; None: all of them.
 
     Raises:
-      ConfigError: if a number is not positive or a word unknown.
+      ConfigError: if a number is not positive, or `combine` is unknown.
 
     Example:
-      >>> EngineConfig(rows=0)
+      >>> from jaxlm import scoring
+      >>> scoring.EngineConfig(rows=0)
       Traceback (most recent call last):
       jaxlm.errors.ConfigError: rows: expected a whole number from 1, or None, got 0
     """
@@ -62,19 +62,34 @@ class EngineConfig:
             )
 
 
-class WorkCounts(NamedTuple):
-    """What an engine has done so far.
+class EngineSettings(NamedTuple):
+    """An `EngineConfig` with a value for everything that depends on the model and the devices.
 
     Attributes:
-      pieces: answered.
-      batches: computed.
-      tokens: that were read; fewer than the pieces have where they share.
-      positions: that were computed, padding among them, and those of contrasts.
-      scored: places that were asked.
-      traces: how often the computation was traced, each of which is a compilation.
+      row_length, rows, buffer, tile, combine, devices: as of `EngineConfig`.
     """
 
-    pieces: int = 0
+    row_length: int
+    rows: int
+    buffer: int
+    tile: int
+    combine: CombineMembers | None
+    devices: tuple[jax.Device, ...]
+
+
+class WorkCounts(NamedTuple):
+    """How much an engine has computed so far.
+
+    Attributes:
+      queries: queries that were answered.
+      batches: batches that were computed.
+      tokens: tokens that were read; fewer than the queries have where these share prefixes.
+      positions: positions that were computed, padding and contrasts included.
+      scored: places that were asked.
+      traces: how often the computation was traced; each trace is a compilation.
+    """
+
+    queries: int = 0
     batches: int = 0
     tokens: int = 0
     positions: int = 0
@@ -88,9 +103,10 @@ class WorkCounts(NamedTuple):
 
 
 def can_share_contexts(loaded: pretrained.Loaded) -> bool:
-    """Returns whether what a model makes of a context is the same whatever is laid out behind it.
+    """Returns whether the hidden states of a context do not depend on what is laid out behind it.
 
-    A window counts places, which a tree moves apart, and some positions depend on the whole text.
+    They do with a window of attention, which counts positions that a tree moves apart, and with positions
+    that depend on the whole text.
 
     Args:
       loaded: the model.
@@ -100,22 +116,22 @@ def can_share_contexts(loaded: pretrained.Loaded) -> bool:
     return loaded.kind.next_token and config.causal and not moved
 
 
-def longest_query(config: EngineConfig, loaded: pretrained.Loaded) -> int:
-    """Returns the most tokens that a piece may have.
+def longest_query(settings: EngineSettings, loaded: pretrained.Loaded) -> int:
+    """Returns the most tokens that a query may have.
 
     Args:
-      config: of rows whose length is known.
+      settings: of the engine.
       loaded: the model; a table of learned positions ends with its `max_length`.
     """
     is_learned = isinstance(loaded.config.position, models.Learned)
-    return min(config.row_length, loaded.config.max_length) if is_learned else config.row_length
+    return min(settings.row_length, loaded.config.max_length) if is_learned else settings.row_length
 
 
-def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConfig:
-    """Returns the config with numbers for what was left to model and device.
+def complete_config(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineSettings:
+    """Returns a config with a value for everything that it leaves to the model and the devices.
 
     Args:
-      config: None: all of it.
+      config: None: everything is left to them.
       loaded: the model.
 
     Raises:
@@ -137,32 +153,47 @@ def filled(config: EngineConfig | None, loaded: pretrained.Loaded) -> EngineConf
     budget = (1 << 23) if on_cpu else (1 << 27)
     combine = config.combine or ("probs" if loaded.members else None)
     members = 1 if combine is None else jax.tree.leaves(loaded.params)[0].shape[0]
-    tile = max(budget // (loaded.config.vocab_size * members), 16)
+    tile = max(budget // (vocab_size_of(loaded.config) * members), 16)
     tile = min(tile, max(rows * row_length // len(devices) // 32, 16)) if is_masked else tile
-    return dataclasses.replace(
-        config,
+    return EngineSettings(
         row_length=row_length,
         rows=rows,
         buffer=config.buffer or (16_384 if is_masked else 1024),
         tile=config.tile or _rounded(tile),
         combine=combine,
-        devices=devices,
+        devices=tuple(devices),
     )
 
 
-def shorter_rows(config: EngineConfig) -> tuple[int, ...]:
-    """Returns the lengths that rows of short pieces may have: on a CPU, where attention reads all of a row.
+def vocab_size_of(config: models.TransformerConfig) -> int:
+    """Returns how many ids a model has.
 
     Args:
-      config: with everything filled in.
+      config: of the model.
+
+    Raises:
+      ConfigError: if the config does not say so; no model can be built from it then.
     """
-    if config.devices[0].platform != "cpu":
+    if config.vocab_size is None:
+        raise ConfigError("a model that is scored has a vocab_size: got None")
+    return config.vocab_size
+
+
+def shorter_rows(settings: EngineSettings) -> tuple[int, ...]:
+    """Returns the lengths that rows of short queries may have: on a CPU, where attention reads the whole row.
+
+    Args:
+      settings: of the engine.
+    """
+    if settings.devices[0].platform != "cpu":
         return ()
-    halves = (config.row_length >> times for times in (1, 2, 3))
-    return tuple(length for length in halves if length >= MIN_ROW_LENGTH and config.row_length % length == 0)
+    halves = (settings.row_length >> times for times in (1, 2, 3))
+    return tuple(
+        length for length in halves if length >= MIN_ROW_LENGTH and settings.row_length % length == 0
+    )
 
 
 def _rounded(tile: int) -> int:
-    """A number of positions that vectors are full of."""
+    """The largest multiple of a vector's width that is not above `tile`, but at least one vector."""
     each = 64 if tile >= 64 else 16
     return max(tile // each, 1) * each

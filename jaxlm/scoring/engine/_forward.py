@@ -1,6 +1,6 @@
-"""What a device does with a batch: the body once, then the head over the asked places only, tile by tile.
+"""What a device computes for a batch: the body once, then the head at the asked places only, tile by tile.
 
-Letters: `B L` rows, `M` places, `T` places of a tile, `E` members, `V` vocabulary, `D` width.
+Letters: `B L` rows, `M` asked places, `T` places of a tile, `E` ensemble members, `V` vocabulary, `D` width.
 """
 
 import dataclasses
@@ -18,24 +18,27 @@ from jaxlm.scoring.engine._forward_contract import CombineMembers, Forward, Forw
 from jaxlm.scoring.engine._queries import QueryScores
 from jaxlm.typing import Array, Bool, Float, Int
 
-# Where the logits themselves are not asked for, so many tiles are taken at once, each part of the vocabulary
-# for all of them while it is at hand; so many float32 logits stay in a core's cache.
+# Where only log-probabilities are asked for, this many tiles are processed for one part of the vocabulary
+# after the other, so that the part's weights stay in the cache; CACHED_LOGITS float32 logits fit into a
+# core's cache.
 STREAMED_TILES = 8
 CACHED_LOGITS = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogProbForward(Forward):
-    """The log-probability of each target, and what is asked beside it; answers are `QueryScores`.
+    """The log-probability of each target, and further numbers on request; answers are `QueryScores`.
 
     Attributes:
-      details: ranks, entropy and confidence.
-      top_k: how many of the likeliest ids.
-      sets: `Bool[s V]` sets of ids whose probabilities are summed up, or None.
-      vocabulary: the ids that distributions are over, all others having probability 0 and no part in the sum;
-        targets are among them. None: every id of the model.
+      details: whether ranks, entropy and confidence are computed.
+      top_k: how many of the likeliest ids are returned.
+      sets: `Bool[s V]` sets of ids whose probabilities are summed; None: no sets.
+      vocabulary: the ids that distributions are over; all other ids have probability 0. Targets are among
+        them.
+        None: every id of the model.
 
     Example:
+      >>> from jaxlm.scoring import LogProbForward
       >>> LogProbForward(top_k=5).each
       'place'
     """
@@ -48,9 +51,11 @@ class LogProbForward(Forward):
     def program(
         self, model: models.Model, setting: ForwardSetting
     ) -> Callable[[Any, DeviceRows], QueryScores]:
+        """Returns the function that computes the scores; see `Forward.program`."""
         return make_forward(model, self, setting)
 
     def fault(self, answer: QueryScores) -> str:
+        """Returns that a log-probability is infinite or not a number; "" where none is."""
         is_sound = np.isfinite(answer.log_probs).all()
         return "" if is_sound else "the model's log-probabilities are not finite numbers"
 
@@ -58,23 +63,24 @@ class LogProbForward(Forward):
 def make_forward(
     model: models.Model, needs: LogProbForward, setting: ForwardSetting
 ) -> Callable[[Any, DeviceRows], QueryScores]:
-    """Returns the function of parameters and one device's rows; pure, of static shapes.
+    """Returns a pure function of the parameters and one device's rows, with static shapes.
 
-    The number of tiles is that of the questions, known when it runs: places that nothing asks cost nothing.
+    How many tiles are computed follows from `rows.count` when the function runs: places that are not asked
+    cost nothing.
 
     Args:
       model: a language model.
-      needs: what is asked beside log-probabilities.
+      needs: what is computed beside log-probabilities.
       setting: how the program is to be made.
     """
     tile, combine = setting.tile, setting.combine
 
     def forward(params: Any, rows: DeviceRows) -> QueryScores:
-        mask = tree_mask(rows.branches) if needs.shared_contexts else None
-        # A list of trees, so that one model and many members take the same way.
+        mask = tree_mask(jnp.asarray(rows.branches)) if needs.shared_contexts else None
+        # A list of parameter trees, so that one model and many members share the code.
         members = [params] if combine is None else _unstacked(params)
-        flat = [hidden_states(model, one, rows, mask) for one in members]
-        heads = [scoring_head(model, one, needs) for one in members]
+        flat = [hidden_states(model, member, rows, mask) for member in members]
+        heads = [scoring_head(model, member, needs) for member in members]
 
         def streamed(places: Array, targets: Array) -> QueryScores:
             head = heads[0]
@@ -87,9 +93,10 @@ def make_forward(
 
         def one_tile(places: Array, targets: Array) -> QueryScores:
             logits = [_logits(head, hidden[places]) for head, hidden in zip(heads, flat, strict=True)]
-            return answers(logits, targets, needs, combine)
+            return tile_scores(logits, targets, needs, combine)
 
-        asked = (rows.places, _indices(rows.targets, needs)), rows.count
+        targets = _indices(jnp.asarray(rows.targets), needs)
+        asked = (jnp.asarray(rows.places), targets), jnp.asarray(rows.count)
         if streams:
             return ops.map_counted_tiles(streamed, *asked, [STREAMED_TILES * tile, tile])
         return ops.map_counted_tiles(one_tile, *asked, [tile])
@@ -100,9 +107,17 @@ def make_forward(
 
 
 def tree_mask(branches: Int[Array, "B L"]) -> Bool[Array, "B 1 L L"]:
-    """Returns who may read whom in a tree: branch 0 is read by all of its segment, others by themselves.
+    """Returns which positions of a tree may attend to which: all to branch 0, and each branch to itself.
+
+    Args:
+      branches: `Int[B L]`, 0 = the trunk.
+
+    Returns:
+      `Bool[B 1 L L]`, True = may attend.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.scoring.engine._forward import tree_mask
       >>> tree_mask(jnp.array([[0, 1, 2]]))[0, 0].astype(int).tolist()
       [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
     """
@@ -111,7 +126,13 @@ def tree_mask(branches: Int[Array, "B L"]) -> Bool[Array, "B 1 L L"]:
 
 
 def scoring_head(model: models.Model, params: Any, needs: LogProbForward) -> models.HeadProjection:
-    """Returns the model's head, its kernel in the compute dtype, of the ids that distributions are over."""
+    """Returns the model's head with the rows of the ids that distributions are over, in the compute dtype.
+
+    Args:
+      model: a language model.
+      params: its parameters.
+      needs: with the ids.
+    """
     head = models.head_projection(model.apply, params)
     head = head._replace(kernel=head.kernel.astype(jnp.dtype(model.config.dtype)))
     if needs.vocabulary is None:
@@ -120,23 +141,23 @@ def scoring_head(model: models.Model, params: Any, needs: LogProbForward) -> mod
     return head._replace(kernel=head.kernel[ids], bias=None if head.bias is None else head.bias[ids])
 
 
-def answers(
+def tile_scores(
     logits: list[Float[Array, "V T"]],
     targets: Int[Array, " T"],
     needs: LogProbForward,
     combine: CombineMembers | None,
 ) -> QueryScores:
-    """Returns what is asked of one tile of each member's logits, which stand in columns.
+    """Returns the scores of one tile.
 
     Args:
-      logits: of each member.
-      targets: `Int[T]` rows of the logits.
-      needs: what is asked.
-      combine: "probs" and "log_probs" as in `ops.mixture_log_probs`; "scores" is the plain mean of the
-        members' log-probabilities, which sums to less than 1; None: one member.
+      logits: `Float[V T]` of each member, a column a place.
+      targets: `Int[T]` indices of the logits' rows.
+      needs: what is computed.
+      combine: "probs" and "log_probs" as in `ops.mixture_log_probs`; "scores" is the mean of the members'
+        log-probabilities without renormalising, so that probabilities sum to less than 1; None: one member.
     """
     values = logits[0] if combine is None else _combined(logits, combine)
-    # The mean of log-probabilities is not divided by its sum.
+    # The mean of log-probabilities is not renormalised.
     is_plain = combine == "scores"
     log_probs = _chosen(values, targets) if is_plain else ops.column_log_probs(values, targets)
     details = ops.column_scores(values, targets) if needs.details else None
@@ -144,7 +165,7 @@ def answers(
     if needs.top_k or needs.sets is not None:
         total = values.T if is_plain else jax.nn.log_softmax(values, axis=0).T
         top = lax.top_k(total, needs.top_k) if needs.top_k else None
-        masses = None if needs.sets is None else _masses(total, needs)
+        masses = _masses(total, needs)
     return QueryScores(
         log_probs=log_probs,
         ranks=None if details is None else details.ranks,
@@ -157,14 +178,15 @@ def answers(
 
 
 def ids_at_once(places: int, tile: int, vocab_size: int) -> int:
-    """Returns how much of the vocabulary is taken at a time: what fits a CPU's cache, and a tile's logits.
+    """Returns how many ids have logits at once, so that they fit a CPU's cache and are no more than a tile's.
 
     Args:
-      places: that are taken at a time.
-      tile: places that may have all their logits at once.
+      places: places that are processed together.
+      tile: places whose logits over all ids may be in memory at once.
       vocab_size: V.
 
     Example:
+      >>> from jaxlm.scoring.engine._forward import ids_at_once
       >>> ids_at_once(1024, 128, 50_257), ids_at_once(1024, 128, 600)
       (1024, 75)
     """
@@ -177,7 +199,7 @@ def _unstacked(params: Any) -> list[Any]:
 
 
 def _logits(head: models.HeadProjection, hidden: Float[Array, "T D"]) -> Float[Array, "V T"]:
-    # The kernel's rows times the features: columns, which CPUs reduce faster than rows.
+    # Kernel times features: a column a place, because CPUs reduce over columns faster than over rows.
     logits = ops.linear(head.kernel, head.features(hidden), preferred=jnp.float32)
     logits = logits if head.bias is None else logits + head.bias.astype(jnp.float32)[:, None]
     return ops.apply_softcap(logits, head.softcap)
@@ -193,7 +215,7 @@ def _chosen(values: Float[Array, "V T"], targets: Int[Array, " T"]) -> Float[Arr
 
 
 def _indices(targets: Int[Array, " M"], needs: LogProbForward) -> Int[Array, " M"]:
-    """Columns of the logits: of a restricted vocabulary the place of the id in it."""
+    """Rows of the logits: in a restricted vocabulary the index of the id in it."""
     if needs.vocabulary is None:
         return targets
     order = jnp.argsort(jnp.asarray(needs.vocabulary, jnp.int32)).astype(jnp.int32)
@@ -204,9 +226,10 @@ def _ids(columns: Int[Array, "T k"], needs: LogProbForward) -> Int[Array, "T k"]
     return columns if needs.vocabulary is None else jnp.asarray(needs.vocabulary, jnp.int32)[columns]
 
 
-def _masses(log_probs: Float[Array, "T V"], needs: LogProbForward) -> Float[Array, "T s"]:
+def _masses(log_probs: Float[Array, "T V"], needs: LogProbForward) -> Float[Array, "T s"] | None:
+    """The log of the probability of each set of ids."""
+    if needs.sets is None:
+        return None
     sets = needs.sets if needs.vocabulary is None else needs.sets[:, list(needs.vocabulary)]
-    return jnp.stack(
-        [jax.nn.logsumexp(jnp.where(jnp.asarray(one)[None], log_probs, -jnp.inf), axis=-1) for one in sets],
-        -1,
-    )
+    masked = (jnp.where(jnp.asarray(ids)[None], log_probs, -jnp.inf) for ids in sets)
+    return jnp.stack([jax.nn.logsumexp(own, axis=-1) for own in masked], -1)

@@ -1,4 +1,4 @@
-"""What devices compute for a measure: from packed rows to a pytree of arrays, which is cut up by query.
+"""What devices compute for a measure: from packed rows to a pytree of arrays, which is split by query.
 
 Letters: `B L` rows of a device, `M` places, `Q` queries, `D` width.
 """
@@ -15,10 +15,12 @@ from jaxlm import models
 from jaxlm.scoring.engine._device_rows import ContrastRows, DeviceRows
 from jaxlm.typing import Array, Bool, Float
 
+# What the arrays of an answer have a row for.
+AnswerUnit = Literal["place", "query"]
 CombineMembers = Literal["probs", "log_probs", "scores"]
 COMBINES = ("probs", "log_probs", "scores")
-# Positions that a query takes of a row at least, where there is an answer a query: so many fewer answers
-# than positions come back from the devices.
+# Where an answer belongs to a query, each query takes at least this many positions of a row, so that the
+# devices return this many times fewer answers than they have positions.
 MIN_QUERY_POSITIONS = 16
 
 
@@ -26,9 +28,10 @@ class ForwardSetting(NamedTuple):
     """How a forward's program is to be made.
 
     Attributes:
-      tile: places whose logits are held at once.
+      tile: places whose logits are in memory at once.
       combine: how the predictions of stacked members become one; None: there is one model.
-      on_cpu: where it will run; an accelerator would rather have one large product than the cache's share.
+      on_cpu: whether it will run on a CPU, where small tiles stay in the cache; an accelerator is faster with
+        one large product.
     """
 
     tile: int
@@ -38,26 +41,28 @@ class ForwardSetting(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forward(abc.ABC):
-    """What devices compute for a measure; a frozen dataclass each, whose fields are what is asked.
+    """What devices compute for a measure: a frozen dataclass whose fields say what is computed.
 
     Attributes:
-      each: what an answer's arrays have a row for: each asked "place", so that they are as long as the
-        query's `Query.scored`, or each "query", so that they have no such axis.
-      shared_contexts: whether pieces that begin with the same `Query.context` may share one copy of it. The
-        engine sets it to False where the model does not allow that; rows then have no branches.
-      contrasts: whether pieces are compared with others (`Query.contrast`).
+      each: what the arrays of an answer have a row for: each asked "place", so that they are as long as
+        `Query.scored`, or each "query", so that an answer has no such axis.
+      shared_contexts: whether queries that begin with the same `Query.context` may share one copy of it. The
+        engine sets it to False if the model does not allow that; rows then have no branches.
+      contrasts: whether queries are compared with others (`Query.contrast`).
     """
 
-    each: ClassVar[Literal["place", "query"]] = "place"
+    each: ClassVar[AnswerUnit] = "place"
     shared_contexts: bool = False
     contrasts: bool = False
 
     @abc.abstractmethod
     def program(self, model: models.Model, setting: ForwardSetting) -> Callable[[Any, DeviceRows], Any]:
-        """Returns the function of parameters and one device's rows; pure, of static shapes.
+        """Returns a pure function of the parameters and one device's rows, with static shapes.
 
-        It returns a pytree of arrays: `[B*L, ...]`, whose first `rows.count` rows are answers at
-        `rows.places`, or `[Q, ...]`, as `rows.query_counts` has them. What is beyond is left out.
+        The function returns a pytree of arrays: `[B*L, ...]`, whose first `rows.count` rows are the answers
+          at
+        `rows.places`, or `[Q, ...]`, an answer for each entry of `rows.query_counts`. Further rows are
+        ignored.
 
         Args:
           model: a language model.
@@ -80,37 +85,54 @@ def hidden_states(
     rows: DeviceRows | ContrastRows,
     mask: Bool[Array, "B 1 L L"] | None = None,
 ) -> Float[Array, "M D"]:
-    """Returns the last hidden state of each position of a device's rows, `M = B * L` as `rows.places` count.
+    """Returns the last hidden state of each position of a device's rows.
 
     Args:
       model: a language model.
       params: its parameters.
-      rows: one device's.
-      mask: `Bool[B 1 L L]` who may attend to whom, True = may; None: all of a segment, as the model is.
+      rows: of one device.
+      mask: `Bool[B 1 L L]`, True = may attend, in addition to what the model masks; None: nothing in
+        addition.
+
+    Returns:
+      `Float[M D]`, M = B * L; `rows.places` are indices of its rows.
     """
     inputs = models.Inputs(
-        tokens=rows.tokens, segments=rows.segments, positions=rows.positions, attention_mask=mask
+        tokens=jnp.asarray(rows.tokens),
+        segments=jnp.asarray(rows.segments),
+        positions=jnp.asarray(rows.positions),
+        attention_mask=mask,
     )
-    hidden = model.apply({"params": params}, inputs).hidden
+    output = model.apply({"params": params}, inputs)
+    if not isinstance(output, models.Output):
+        raise AssertionError(f"a language model returns an Output: got {type(output).__name__}")
+    hidden = output.hidden
     return hidden.reshape(-1, hidden.shape[-1])
 
 
 def query_sums(values: Float[Array, "M ..."], rows: DeviceRows) -> Float[Array, "Q ..."]:
-    """Returns the sums over each query's places, of a forward that answers each query.
+    """Returns the sum over each query's places, for a forward that gives an answer a query.
 
     Args:
       values: `Float[M ...]` at `rows.places`; those beyond `rows.count` are left out.
-      rows: one device's.
+      rows: of one device.
+
+    Returns:
+      `Float[Q ...]`, 0 where there is no query.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> import numpy as np
+      >>> from jaxlm.scoring import DeviceRows, query_sums
       >>> asked = {"queries": np.array([0, 0, 1, 0]), "query_counts": np.array([2, 1, 0]), "count": 3}
       >>> rows = DeviceRows(*(None,) * 7)._replace(**asked)
       >>> query_sums(jnp.array([1.0, 2.0, 3.0, 9.0]), rows).tolist()
       [3.0, 3.0, 0.0]
     """
+    if rows.queries is None or rows.query_counts is None:
+        raise AssertionError("sums over queries are of a forward that gives an answer a query")
     num = rows.query_counts.shape[0]
     is_asked = jnp.arange(values.shape[0]) < rows.count
-    # What nobody asks goes to a query of its own, which is left out.
-    queries = jnp.where(is_asked, rows.queries, num)
+    # Places that are not asked are summed into an additional query, which is dropped.
+    queries = jnp.where(is_asked, jnp.asarray(rows.queries), num)
     return jax.ops.segment_sum(values, queries, num_segments=num + 1)[:-1]

@@ -1,10 +1,10 @@
-"""Which instruction each token of a text is of, on the host."""
+"""Which instruction each token of a text belongs to, on the host."""
 
 import numpy as np
 
 
 def instruction_positions_on_host(tokens: np.ndarray, next_id: int) -> np.ndarray:
-    """Returns each token's instruction and its place in that instruction, both from 0.
+    """Returns the number of each token's instruction and its offset in that instruction, both from 0.
 
     The same as `ops.instruction_positions` of one segment, without a compilation for each length.
 
@@ -16,6 +16,8 @@ def instruction_positions_on_host(tokens: np.ndarray, next_id: int) -> np.ndarra
       `Int32[n 2]`, (instruction, argument).
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.engine import instruction_positions_on_host
       >>> instruction_positions_on_host(np.array([7, 5, 8, 9]), 5).tolist()
       [[0, 0], [0, 1], [1, 0], [1, 1]]
     """

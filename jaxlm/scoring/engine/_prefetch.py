@@ -1,4 +1,4 @@
-"""Things made by a thread while those before them are used."""
+"""Items that a thread makes while those before them are used."""
 
 import queue
 import threading
@@ -6,17 +6,26 @@ from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-# How many are made and not used yet.
+# How many items may be made and not used yet.
 AHEAD = 2
-# Seconds that a thread has to notice that nobody listens any more.
+# Seconds that the thread has to stop after its generator was closed.
 GRACE = 10.0
 
 
-def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
-    """Yields the items, drawn by a thread that is a few of them ahead and stops when nobody listens.
+def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """Yields items that a thread draws, at most `AHEAD` of them before they are asked for.
+
+    Closing the generator stops the thread. An exception in the thread is raised here.
+
+    Args:
+      items: what the thread draws from.
+
+    Raises:
+      BaseException: what drawing an item raised.
 
     Example:
-      >>> list(ahead(iter("ab")))
+      >>> from jaxlm.scoring.engine import prefetch
+      >>> list(prefetch(iter("ab")))
       ['a', 'b']
     """
     waiting: queue.Queue = queue.Queue(AHEAD)
@@ -40,7 +49,7 @@ def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
         except BaseException as error:
             put(("error", error))
 
-    thread = threading.Thread(target=draw, name="jaxlm-pieces", daemon=True)
+    thread = threading.Thread(target=draw, name="jaxlm-prefetch", daemon=True)
     thread.start()
     try:
         while True:
@@ -52,7 +61,7 @@ def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
             yield thing
     finally:
         stopped.set()
-        # A source that does not answer is left behind rather than waited for. Where this generator was
-        # abandoned, the thread itself may be who lets go of it last.
+        # A thread that waits for a slow source is left behind after GRACE seconds. If this generator was
+        # abandoned, the garbage collector may close it in the thread itself, which cannot join itself.
         if thread is not threading.current_thread():
             thread.join(GRACE)

@@ -1,176 +1,252 @@
-"""Pieces gathered into readings, so that what several of them begin with, or are, is read once.
+"""Queries gathered into prefix trees, so that what several of them begin with, or are, is read once.
 
-A reading is a trunk that everything in it may read, and branches that read the trunk and themselves: a tree
-of which each piece is one path. Pieces without a common context are trunks alone.
+A tree has a trunk, which everything in it may read, and branches, which read the trunk and themselves: each
+query is one path through a tree. A query that shares nothing is a tree of a trunk alone. Trees hold no
+tokens: they say where in the waiting blocks their tokens are.
 """
 
+import itertools
+from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.scoring.engine._queries import Query, QueryContrast
+from jaxlm.scoring.engine._queries import QueryBlock, QueryContrast, positions_of
 
 
-class QuerySlot(NamedTuple):
-    """Where the answers for a piece stand among those of its reading.
+class WaitingColumns(NamedTuple):
+    """The columns of all blocks that have queries waiting, one block behind the other.
 
     Attributes:
-      piece: its number.
-      start, count: of its places: `start` to `start + count`.
-      query: the number of its question; pieces that ask the same have one.
+      tokens: `Int32[t]`.
+      positions: `Int32[t]` or `Int32[t 2]`; None: offsets in each query.
+      places, targets: `Int32[m]`.
+      first_token, first_place: numbers of the first token and place, counted from the very first block.
     """
 
-    piece: int
-    start: int
-    count: int
-    query: int
+    tokens: np.ndarray
+    positions: np.ndarray | None
+    places: np.ndarray
+    targets: np.ndarray
+    first_token: int
+    first_place: int
 
 
 class PrefixTree:
-    """What the model reads of one segment of a row, growing while pieces join it.
-
-    Args:
-      trunk: tokens of the first piece, all or those of its context.
-      positions: of them.
-      contrast: what its pieces are compared with, or None.
-      least: positions that each question takes at least, whatever it reads.
+    """What the model reads as one segment of a row; it grows while queries join it.
 
     Attributes:
-      length: tokens.
-      width: columns that it takes of a row and of the row beside it that holds contrasts.
-      size: positions that it takes of a row: its columns, or its questions where these are more.
-      age: how many plans have passed it over.
-      asks: of its pieces.
-      contrast: what its pieces are compared with, or None.
+      key: the same for all queries that begin with the trunk.
+      born: how many plans had been made when the tree began.
+      trunk: how many tokens the trunk has.
+      length: how many tokens the tree has.
+      num_asked: places that are asked.
+      contrast: what its queries are compared with, or None.
+      spans: (number of the first token, tokens) of the trunk, then of each branch.
+      questions: (number of the first place, places, shift) of each different question. The shift is added to
+        the places behind the trunk, as their branch need not lie directly behind it.
+      slots: (number of the query, number of its question); queries that ask the same share a question.
+
+    Args:
+      key: see above.
+      born: see above.
+      query: what begins it: its block, its number there and its number among all queries.
+      token, place: the numbers of its first token and first place.
+      trunk: see above.
+      least: positions that each question takes at least, whatever it reads.
     """
+
+    __slots__ = (
+        "_branches",
+        "_first",
+        "_known",
+        "_least",
+        "born",
+        "contrast",
+        "key",
+        "length",
+        "num_asked",
+        "questions",
+        "slots",
+        "spans",
+        "trunk",
+    )
 
     def __init__(
         self,
-        trunk: np.ndarray,
-        positions: np.ndarray,
-        contrast: QueryContrast | None = None,
-        least: int = 0,
+        key: tuple[bytes, ...],
+        born: int,
+        query: tuple[QueryBlock, int, int],
+        token: int,
+        place: int,
+        trunk: int,
+        least: int,
     ) -> None:
-        self.length, self.age = len(trunk), 0
-        self.contrast, self._least = contrast, least
-        self.asks: list[QuerySlot] = []
-        self._trunk = len(trunk)
-        self._tokens, self._positions, self._branches = [trunk], [positions], [len(trunk)]
-        self._offsets = {b"": self._trunk}
-        self._questions: dict[tuple[bytes, bytes], QuerySlot] = {}
-        self._places: list[np.ndarray] = []
-        self._targets: list[np.ndarray] = []
-        self.num_asked = 0
+        block, index, number = query
+        self.key, self.born, self.trunk, self._least = key, born, trunk, least
+        self.length = int(block.token_starts[index + 1] - block.token_starts[index])
+        self.num_asked = int(block.place_starts[index + 1] - block.place_starts[index])
+        self.spans = [(token, trunk)]
+        if trunk < self.length:
+            self.spans.append((token + trunk, self.length - trunk))
+        self.questions = [(place, self.num_asked, 0)]
+        self.slots = [(number, 0)]
+        self.contrast: QueryContrast | None = None if block.contrasts is None else block.contrasts[index]
+        self._first = (block, index)
+        self._branches: dict[bytes, int] = {}
+        self._known: dict[tuple[bytes, bytes], int] = {}
 
     @property
     def width(self) -> int:
+        """Columns that it takes of a row, and of the row beside it that holds contrasts."""
         return self.length if self.contrast is None else max(self.length, len(self.contrast.tokens))
 
     @property
     def size(self) -> int:
-        return max(self.width, self.num_asked, self._least * self.num_queries)
+        """Positions that it takes of a row: its columns, or its questions' places where these are more."""
+        return max(self.width, self.num_asked, self._least * len(self.questions))
 
-    @property
-    def num_queries(self) -> int:
-        """How many different questions there are."""
-        return len(self._questions)
+    def join(
+        self, block: QueryBlock, index: int, number: int, token: int, place: int, row_length: int
+    ) -> bool:
+        """Adds a query that begins with the trunk, unless the tree would then not fit into a row.
 
-    def join(self, number: int, piece: Query, positions: np.ndarray, room: int) -> bool:
-        """Adds a piece that begins with the trunk, unless the reading's size would then exceed `room`."""
-        suffix = piece.tokens[self._trunk :]
-        key = suffix.tobytes() + positions[self._trunk :].tobytes()
-        offset = self._offsets.get(key)
-        length = self.length if offset is not None else self.length + len(suffix)
-        shift = (self.length if offset is None else offset) - self._trunk
-        places = np.where(piece.scored < self._trunk, piece.scored, piece.scored + np.int32(shift))
-        question = (places.tobytes(), piece.targets.tobytes())
-        known = self._questions.get(question)
-        num_asked = self.num_asked + (0 if known else len(places))
-        if max(length, num_asked, self._least * (self.num_queries + (known is None))) > room:
+        Args:
+          block: with the query.
+          index: of the query in its block.
+          number: of the query among all.
+          token, place: the numbers of its first token and first place.
+          row_length: the largest size of a tree.
+
+        Returns:
+          Whether it was added.
+        """
+        if not self._known:
+            self._remember_first()
+        suffix = _suffix_key(block, index, self.trunk)
+        begin = self._branches.get(suffix)
+        num_suffix = int(block.token_starts[index + 1] - block.token_starts[index]) - self.trunk
+        length = self.length + (num_suffix if begin is None else 0)
+        shift = (self.length if begin is None else begin) - self.trunk
+        asked = slice(block.place_starts[index], block.place_starts[index + 1])
+        places = block.places[asked]
+        moved = np.where(places < self.trunk, places, places + np.int32(shift))
+        question = (moved.tobytes(), block.targets[asked].tobytes())
+        known = self._known.get(question)
+        num_asked = self.num_asked + (0 if known is not None else len(places))
+        if max(length, num_asked, self._least * (len(self.questions) + (known is None))) > row_length:
             return False
-        if offset is None:
-            self._offsets[key] = self.length
-            self._tokens.append(suffix)
-            self._positions.append(positions[self._trunk :])
-            self._branches.append(len(suffix))
+        if begin is None:
+            self._branches[suffix] = self.length
+            self.spans.append((token + self.trunk, num_suffix))
         if known is None:
-            known = self._questions[question] = QuerySlot(
-                number, self.num_asked, len(places), self.num_queries
-            )
-            self._places.append(places)
-            self._targets.append(piece.targets)
+            known = self._known[question] = len(self.questions)
+            self.questions.append((place, len(places), shift))
         self.length, self.num_asked = length, num_asked
-        self.asks.append(known._replace(piece=number))
+        self.slots.append((number, known))
         return True
 
-    def tokens(self) -> np.ndarray:
-        """`Int32[length]`."""
-        return np.concatenate(self._tokens)
-
-    def positions(self) -> np.ndarray:
-        """`Int32[length]`, or `Int32[length 2]`."""
-        return np.concatenate(self._positions)
-
-    def branches(self) -> np.ndarray:
-        """`Int32[length]`: 0 for the trunk, from 1 for each branch."""
-        return np.repeat(np.arange(len(self._branches), dtype=np.int32), self._branches)
-
-    def questions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places and targets, each `Int32[num_asked]`."""
-        if not self._places:
-            return np.zeros(0, np.int32), np.zeros(0, np.int32)
-        return np.concatenate(self._places), np.concatenate(self._targets)
-
-    def counts(self) -> np.ndarray:
-        """`Int32[num_queries]`: how many places each question has."""
-        return np.array([len(places) for places in self._places], np.int32)
+    def _remember_first(self) -> None:
+        """Notes the branch and the question of the query that began the tree."""
+        block, index = self._first
+        self._branches = {b"": self.trunk, _suffix_key(block, index, self.trunk): self.trunk}
+        asked = slice(block.place_starts[index], block.place_starts[index + 1])
+        self._known = {(block.places[asked].tobytes(), block.targets[asked].tobytes()): 0}
 
 
 class PrefixTreeBuffer:
-    """The readings of a buffer, in the order in which they began.
+    """The trees that wait for a row, in the order in which they began.
+
+    Attributes:
+      trees: that wait.
+      size: the sum of their sizes.
+      num_queries: that wait in them.
 
     Args:
-      room: the largest size of a reading.
-      shared: whether contexts are shared; otherwise only pieces that read the same from end to end.
+      row_length: the largest size of a tree.
+      shared: whether contexts are shared; otherwise only queries that read the same from end to end are.
       least: positions that each question takes at least.
     """
 
-    def __init__(self, room: int, shared: bool, least: int = 0) -> None:
-        self._room, self._shared, self._least = room, shared, least
+    def __init__(self, row_length: int, shared: bool, least: int = 0) -> None:
+        self._row_length, self._shared, self._least = row_length, shared, least
         self._open: dict[tuple[bytes, ...], PrefixTree] = {}
-        self._key: dict[int, tuple[bytes, ...]] = {}
-        self.all: list[PrefixTree] = []
-        self.size = 0
-        self.num_pieces = 0
+        self._blocks: deque[tuple[QueryBlock, int, int]] = deque()
+        self._tokens = self._places = self._queries = self._plans = 0
+        self.trees: list[PrefixTree] = []
+        self.size = self.num_queries = 0
 
-    def add(self, number: int, piece: Query, positions: np.ndarray) -> None:
-        """Adds a piece to the reading that it belongs to, or begins one; the piece is known to fit a row."""
-        whole = len(piece.tokens)
-        trunk = piece.context if self._shared and 0 < piece.context < whole else whole
-        key = (piece.tokens[:trunk].tobytes(), positions[:trunk].tobytes())
-        if piece.contrast is not None:
-            key += tuple(array.tobytes() for array in (*piece.contrast, piece.scored))
-        reading = self._open.get(key)
-        before = 0 if reading is None else reading.size
-        if reading is None or not reading.join(number, piece, positions, self._room):
-            before = 0
-            reading = PrefixTree(piece.tokens[:trunk], positions[:trunk], piece.contrast, self._least)
-            reading.join(number, piece, positions, self._room)
-            self._open[key] = reading
-            self._key[id(reading)] = key
-            self.all.append(reading)
-        self.size += reading.size - before
-        self.num_pieces += 1
+    def add(self, block: QueryBlock) -> Iterator[None]:
+        """Adds the queries of a block, which are known to fit a row, and yields after each of them."""
+        first_token, first_place, first_query = self._tokens, self._places, self._queries
+        self._blocks.append((block, first_token, first_place))
+        self._tokens += len(block.tokens)
+        self._places += len(block.places)
+        self._queries += block.num_queries
+        raw = block.tokens.tobytes()
+        starts, places = block.token_starts.tolist(), block.place_starts.tolist()
+        contexts = block.contexts.tolist()
+        for index, (start, end) in enumerate(itertools.pairwise(starts)):
+            context = contexts[index]
+            trunk = context if self._shared and 0 < context < end - start else end - start
+            key: tuple[bytes, ...] = (raw[4 * start : 4 * (start + trunk)],)
+            if block.positions is not None:
+                key += (block.positions[start : start + trunk].tobytes(),)
+            if block.contrasts is not None:
+                key += tuple(array.tobytes() for array in block.contrasts[index])
+                key += (block.places[places[index] : places[index + 1]].tobytes(),)
+            token, place, number = first_token + start, first_place + places[index], first_query + index
+            tree = self._open.get(key)
+            before = 0 if tree is None else tree.size
+            if tree is None or not tree.join(block, index, number, token, place, self._row_length):
+                before = 0
+                query = (block, index, number)
+                tree = PrefixTree(key, self._plans, query, token, place, trunk, self._least)
+                self._open[key] = tree
+                self.trees.append(tree)
+            self.size += tree.size - before
+            self.num_queries += 1
+            yield
 
-    def take(self, taken: set[int]) -> None:
-        """Leaves out the readings of these places in `all`; those that stay grow older."""
-        for place in taken:
-            reading = self.all[place]
-            key = self._key.pop(id(reading))
-            if self._open.get(key) is reading:
-                del self._open[key]
-            self.size -= reading.size
-            self.num_pieces -= len(reading.asks)
-        self.all = [reading for place, reading in enumerate(self.all) if place not in taken]
-        for reading in self.all:
-            reading.age += 1
+    def waited(self, tree: PrefixTree) -> int:
+        """Returns how many plans have passed a tree over."""
+        return self._plans - tree.born
+
+    def columns(self) -> WaitingColumns:
+        """Returns the columns of the blocks that have queries waiting."""
+        blocks = [block for block, _, _ in self._blocks]
+        positions = [block.positions for block in blocks if block.positions is not None]
+        if positions and len(positions) < len(blocks):
+            positions = [positions_of(block) for block in blocks]
+        _, first_token, first_place = self._blocks[0]
+        return WaitingColumns(
+            np.concatenate([block.tokens for block in blocks]),
+            np.concatenate(positions) if positions else None,
+            np.concatenate([block.places for block in blocks]),
+            np.concatenate([block.targets for block in blocks]),
+            first_token,
+            first_place,
+        )
+
+    def remove(self, taken: set[int]) -> None:
+        """Leaves out the trees of these indices in `trees`, and the blocks that no other tree needs."""
+        for index in taken:
+            tree = self.trees[index]
+            if self._open.get(tree.key) is tree:
+                del self._open[tree.key]
+            self.size -= tree.size
+            self.num_queries -= len(tree.slots)
+        self.trees = [tree for index, tree in enumerate(self.trees) if index not in taken]
+        self._plans += 1
+        # The first tree that waits began before all others, and needs nothing of what came before it.
+        first = self.trees[0].spans[0][0] if self.trees else self._tokens
+        while len(self._blocks) > 1 and self._blocks[1][1] <= first:
+            self._blocks.popleft()
+
+
+def _suffix_key(block: QueryBlock, index: int, trunk: int) -> bytes:
+    """A key that is the same for equal branches."""
+    suffix = slice(block.token_starts[index] + trunk, block.token_starts[index + 1])
+    key = block.tokens[suffix].tobytes()
+    return key if block.positions is None else key + block.positions[suffix].tobytes()

@@ -1,30 +1,33 @@
-"""What a device computes for step functions: the body once a run, then logits and functions tile by tile.
+"""What a device computes for step functions: the body once for each run, then logits and functions by tiles.
 
 Letters: `M` asked places, `T` places of a tile.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models, ops, steps
 from jaxlm.errors import ScoreError
 from jaxlm.scoring.engine._device_rows import DeviceRows
+from jaxlm.scoring.engine._engine_config import vocab_size_of
 from jaxlm.scoring.engine._forward_contract import Forward, ForwardSetting, hidden_states
 from jaxlm.typing import Array, Float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepForward(Forward):
-    """Step functions at each asked place; an answer is a tuple of `Float32[m]`, one a function.
+    """Step functions at each asked place; an answer is a tuple of `Float32[m]`, one for each function.
 
     Attributes:
-      functions: what is computed; none of them draws.
+      functions: what is computed; none of them draws random numbers.
 
     Example:
+      >>> from jaxlm import steps
+      >>> from jaxlm.scoring import StepForward
       >>> StepForward(functions=(steps.step_function("entropy"),)).contrasts
       False
     """
@@ -34,30 +37,47 @@ class StepForward(Forward):
     def program(
         self, model: models.Model, setting: ForwardSetting
     ) -> Callable[[Any, DeviceRows], tuple[Float[Array, " M"], ...]]:
+        """Returns the function that computes the step functions; see `Forward.program`.
+
+        Raises:
+          ScoreError: if the model is an ensemble.
+        """
         if setting.combine is not None:
             raise ScoreError("a step function reads the logits of one model: got an ensemble; open a member")
-        held = 2 if self.contrasts else 1
+        vocab_size, runs = vocab_size_of(model.config), 2 if self.contrasts else 1
 
         def forward(params: Any, rows: DeviceRows) -> tuple[Float[Array, " M"], ...]:
-            hidden, other = hidden_states(model, params, rows), rows.contrast
-            compared = None if other is None else hidden_states(model, params, other)
-            to_logits = functools.partial(model.apply, {"params": params}, method="logits")
+            hidden = hidden_states(model, params, rows)
 
-            def one_tile(places: Array, targets: Array, *others: Array) -> tuple[Array, ...]:
-                inputs = steps.StepInputs(to_logits(hidden[places]), targets)
-                if others:
-                    logits = to_logits(compared[others[0]])
-                    inputs = inputs._replace(contrast_logits=logits, contrast_targets=others[1])
+            def to_logits(hidden: Float[Array, "T D"]) -> Any:
+                return model.apply({"params": params}, hidden, method="logits")
+
+            def values(inputs: steps.StepInputs) -> tuple[Array, ...]:
                 return tuple(steps.step_values(function, inputs) for function in self.functions)
 
-            asked = (rows.places, rows.targets, *(() if other is None else (other.places, other.targets)))
-            num = rows.places.shape[0]
-            tile = steps.tile_size(model.config.vocab_size, held, num, is_cpu=setting.on_cpu)
-            return ops.map_counted_tiles(one_tile, asked, rows.count, [tile])
+            places, targets, count = map(jnp.asarray, (rows.places, rows.targets, rows.count))
+            tile = steps.tile_size(vocab_size, runs, rows.places.shape[0], is_cpu=setting.on_cpu)
+            if rows.contrast is None:
+
+                def one_tile(places: Array, targets: Array) -> tuple[Array, ...]:
+                    return values(steps.StepInputs(to_logits(hidden[places]), targets))
+
+                return ops.map_counted_tiles(one_tile, (places, targets), count, [tile])
+            other = rows.contrast
+            compared = hidden_states(model, params, other)
+
+            def compared_tile(places: Array, targets: Array, others: Array, ids: Array) -> tuple[Array, ...]:
+                logits = to_logits(hidden[places])
+                contrast = to_logits(compared[others])
+                return values(steps.StepInputs(logits, targets, contrast, ids))
+
+            asked = (places, targets, jnp.asarray(other.places), jnp.asarray(other.targets))
+            return ops.map_counted_tiles(compared_tile, asked, count, [tile])
 
         return forward
 
     def fault(self, answer: tuple[np.ndarray, ...]) -> str:
+        """Returns which function is not a number somewhere; "" where none is."""
         for function, values in zip(self.functions, answer, strict=True):
             if np.isnan(values).any():
                 return f"{function.name} is not a number (NaN) at a token"

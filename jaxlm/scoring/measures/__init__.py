@@ -2,7 +2,7 @@
 
 from jaxlm.scoring.measures._conditional import Conditional
 from jaxlm.scoring.measures._instruction_ratio import InstructionRatio
-from jaxlm.scoring.measures._log_likelihood import log_likelihood, span_mask
+from jaxlm.scoring.measures._log_likelihood import log_likelihood, segment_log_likelihood, span_mask
 from jaxlm.scoring.measures._log_likelihood_measure import LogLikelihood
 from jaxlm.scoring.measures._masked_checks import check_choices, check_vocabulary, mask_id_of, too_long_error
 from jaxlm.scoring.measures._masked_spans import JoinedQueries, MaskedSpans, mask_each_token
@@ -10,6 +10,7 @@ from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text, window
 from jaxlm.scoring.measures._measure import (
     MODELS_ASKED,
     Context,
+    DocumentBlock,
     Measure,
     Question,
     Round,
@@ -23,7 +24,7 @@ from jaxlm.scoring.measures._rounds import BATCHES_OF_GENERATION, OPEN_BUFFERS, 
 from jaxlm.scoring.measures._single_pass import SinglePass, noise_shares
 from jaxlm.scoring.measures._step_scores_measure import StepScores
 from jaxlm.scoring.measures._vocabularies import Vocabulary, vocabulary_ids
-from jaxlm.scoring.measures._windows import Long, Window, windows
+from jaxlm.scoring.measures._windows import LongPolicy, Window, windows
 
 __all__ = [
     "BATCHES_OF_GENERATION",
@@ -31,11 +32,12 @@ __all__ = [
     "OPEN_BUFFERS",
     "Conditional",
     "Context",
+    "DocumentBlock",
     "GenerationSize",
     "InstructionRatio",
     "JoinedQueries",
     "LogLikelihood",
-    "Long",
+    "LongPolicy",
     "MaskedSpans",
     "MaskedText",
     "Measure",
@@ -57,6 +59,7 @@ __all__ = [
     "nats",
     "noise_shares",
     "rows_in_rounds",
+    "segment_log_likelihood",
     "span_mask",
     "too_long_error",
     "usual_frame",

@@ -13,12 +13,18 @@ from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, S
 from jaxlm.scoring.measures._openings import BosPolicy, opening_ids, resolve_bos, unopened_remark
 from jaxlm.scoring.measures._unknown import UnknownPolicy, check_unknown
 
-Opening = BosPolicy | Literal["empty"]
-Excess = Literal["error", "left", "last"]
+ConditionalBos = BosPolicy | Literal["empty"]
+ContextPolicy = Literal["error", "left", "last"]
 
 
 class ContinuationState(NamedTuple):
-    """What a continuation's row needs beside scores."""
+    """What the row of a continuation needs in addition to its scores.
+
+    Attributes:
+      continuation: its text.
+      num_context: tokens of the context.
+      num_cut: how many of these were cut off.
+    """
 
     continuation: str
     num_context: int
@@ -27,22 +33,24 @@ class ContinuationState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conditional(Measure):
-    """`log p(continuation | context)` in nats, and whether the model would have written it.
+    """`log p(continuation | context)` in nats, and whether greedy decoding would write the continuation.
 
-    The record's text is the continuation, its `meta` holds the context. White space at the context's end
-    moves to the continuation, then both are encoded as one text; the continuation is what stands behind as
-    many ids as the context alone has. A context that many continuations have is read once.
+    The record's text is the continuation, and its `meta` holds the context. White space at the end of the
+    context moves to the continuation; then both are encoded as one text, and the ids behind as many ids as
+    the context alone has are the continuation. A context that many continuations share is read once.
 
     Attributes:
       context: the name of the context in `Record.meta`.
-      bos: what stands before the context: as in `resolve_bos`, or "empty": the opening token where there is
-        no context, else nothing.
-      long: what becomes of what is longer than the model reads: "error", or the context loses its beginning,
-        of which `num_cut` tells how many tokens: what opens it stays ("left"), or is cut first ("last"), and
-        counted.
-      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      bos: what is read before the context: as in `resolve_bos`, or "empty": the opening token if there is no
+        context, else nothing.
+      long: what happens if both are longer than the model reads: "error" refuses them; "left" cuts the
+        beginning of the context and keeps the opening token; "last" cuts the opening token first. `num_cut`
+        counts the tokens that are cut.
+      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
+        ("score").
 
     Example:
+      >>> from jaxlm.scoring import Conditional
       >>> Conditional(context="question").options()["context"]
       'question'
     """
@@ -50,33 +58,39 @@ class Conditional(Measure):
     name: ClassVar[str] = "conditional"
     questions: ClassVar[tuple[Question, ...]] = ("next_token",)
     context: str = "context"
-    bos: Opening = "auto"
-    long: Excess = "error"
+    bos: ConditionalBos = "auto"
+    long: ContextPolicy = "error"
     unknown: UnknownPolicy = "error"
 
     def resolved(self, context: Context) -> "Conditional":
+        """Returns the measure with `bos` filled in; see `Measure.resolved`."""
         if self.bos == "window":
-            raise ScoreError("bos='window' is of long documents: use 'document', 'empty' or 'none'")
+            raise ScoreError("bos='window' is for documents in windows: use 'document', 'empty' or 'none'")
         if self.bos == "empty":
             opening_ids(context)
             return self
         return dataclasses.replace(self, bos=resolve_bos(self.bos, context))
 
     def forward(self, context: Context) -> LogProbForward:
+        """Returns log-probabilities with details; queries share their contexts."""
         return LogProbForward(details=True, shared_contexts=True)
 
     @property
     def fields(self) -> tuple[str, ...]:
+        """The column of the context."""
         return (self.context,)
 
     def remark(self, context: Context, asked: "Conditional") -> str:
+        """Returns a warning that no token opens texts, unless the user chose so."""
         return unopened_remark(context, asked.bos, self.bos)
 
     def texts(self, record: data.Record) -> Sequence[str]:
+        """Returns the context, and the context with the continuation."""
         context, continuation = split_text(record.meta.get(self.context, ""), record.text)
         return context, context + continuation
 
     def columns(self, context: Context) -> list[pa.Field]:
+        """Returns counts, the log-likelihood and its rates, and whether the continuation is greedy."""
         counts = ("num_context_tokens", "num_tokens", "num_bytes", "num_cut")
         rates = (nats("log_likelihood_per_token"), nats("log_likelihood_per_byte"))
         return [
@@ -87,6 +101,15 @@ class Conditional(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
+        """Returns one query: the context with the continuation, asked at the continuation's tokens.
+
+        Args:
+          context: of the model.
+          record: with the continuation as text and the context in `meta`.
+
+        Raises:
+          ScoreError: if there is no context or nothing of the continuation, or if both are too long.
+        """
         if self.context not in record.meta:
             there = ", ".join(map(repr, record.meta)) or "none"
             raise ScoreError(f"no context {self.context!r} beside the text; what is there: {there}")
@@ -105,23 +128,29 @@ class Conditional(Measure):
                 "nothing is before the continuation's first token: use bos='document' or 'empty'"
             )
         cut = max(len(stream) - 1 - context.longest, 0)
-        kept = 0 if self.long == "last" else len(opening)
-        most = known - max(kept, 1)
+        num_kept = 0 if self.long == "last" else len(opening)
+        most = known - max(num_kept, 1)
         if cut and (self.long == "error" or cut > most):
             raise ScoreError(
                 f"{len(stream) - 1} tokens are read at once, and at most {context.longest} can be"
                 + ("; long='left' would cut the context" if cut <= most and self.long == "error" else "")
             )
-        stream = np.concatenate([stream[:kept], stream[kept + cut :]]).astype(np.int32)
+        stream = np.concatenate([stream[:num_kept], stream[num_kept + cut :]]).astype(np.int32)
         known -= cut
         read, targets = stream[:-1], stream[known:]
         places = np.arange(known - 1, len(read), dtype=np.int32)
         return Round(ContinuationState(continuation, own, cut), [Query(read, places, targets, context=known)])
 
     def advance(self, state: ContinuationState, answers: Sequence[QueryScores]) -> ScoreRow:
-        (found,) = answers
-        total = float(found.log_probs.sum(dtype=np.float64))
-        num_tokens, num_bytes = len(found.log_probs), len(state.continuation.encode())
+        """Returns the row of a continuation.
+
+        Args:
+          state: of the continuation.
+          answers: to its query.
+        """
+        (scores,) = answers
+        total = float(scores.log_probs.sum(dtype=np.float64))
+        num_tokens, num_bytes = len(scores.log_probs), len(state.continuation.encode())
         return {
             "num_context_tokens": state.num_context,
             "num_tokens": num_tokens,
@@ -130,18 +159,23 @@ class Conditional(Measure):
             "log_likelihood": total,
             "log_likelihood_per_token": total / num_tokens,
             "log_likelihood_per_byte": total / num_bytes,
-            "is_greedy": bool((found.ranks == 0).all()),
+            "is_greedy": bool(np.all(scores.ranks == 0)),
         }
 
 
 def split_text(context: str, continuation: str) -> tuple[str, str]:
-    """Returns both, white space at the context's end moved to the continuation.
+    """Returns context and continuation, with white space at the context's end moved to the continuation.
 
-    Tokens carry the space in front of a word: left behind, it would be a token of its own.
+    Tokens include the space in front of a word: at the end of the context it would be a token of its own.
+
+    Args:
+      context: the text before the continuation.
+      continuation: the text that is scored.
 
     Example:
+      >>> from jaxlm.scoring.measures._conditional import split_text
       >>> split_text("The answer: ", "yes")
       ('The answer:', ' yes')
     """
-    kept = context.rstrip()
-    return kept, context[len(kept) :] + continuation
+    stripped = context.rstrip()
+    return stripped, context[len(stripped) :] + continuation

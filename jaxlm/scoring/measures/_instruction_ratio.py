@@ -1,4 +1,4 @@
-"""How unexpected each instruction of a trace is: the likeliest tokens in its place against its own."""
+"""How unexpected each instruction of a trace is: its own tokens compared with the likeliest ones there."""
 
 import dataclasses
 import math
@@ -15,30 +15,35 @@ from jaxlm.scoring.measures._masked_spans import MaskedQuestions, MaskedSpans
 from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text
 from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring.measures._unknown import UnknownPolicy
-from jaxlm.scoring.measures._windows import Long
+from jaxlm.scoring.measures._windows import LongPolicy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InstructionRatio(Measure):
-    """The log-likelihood ratio of each instruction of a trace, in nats: 0 = it is what the model expects.
+    """The log-likelihood ratio of each instruction of a trace, in nats: 0 = the model expects it.
 
-    `sum_i (max_v log p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest of the trace:
-    how much likelier the likeliest tokens are than those that stand there. 0 or more; a high one is an
-    instruction that the model finds out of place. Specials, the end of an instruction among them, stay
-    visible and are not counted; an instruction of nothing else has null, and no part in the mean.
+    The ratio is `sum_i (max_v log p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest
+    of the
+    trace: how much likelier the likeliest tokens are than the actual ones. It is 0 or more; a high ratio is
+      an
+    instruction that the model does not expect. Special tokens, such as the end of an instruction, stay
+    visible and are not counted; an instruction that has no other tokens has null, and is left out of the
+    mean.
 
-    With `masking="instruction"` all of an instruction is hidden at once, one copy of the trace an
-    instruction; with "token" each of its tokens is hidden alone, one copy a token. The mean of the latter
-    over an instruction's tokens is what hiding one of them at random has on average.
+    With `masking="instruction"` a whole instruction is masked, in one copy of the trace for each instruction;
+    with "token" each token is masked alone, in one copy for each token. The mean of the latter over an
+    instruction's tokens is the expected value of masking one of them at random.
 
     Attributes:
       masking: "instruction" or "token".
-      long: of a trace longer than the model reads: "error", or "window", the window whose middle is the
-        instruction's.
-      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      long: what happens to a trace longer than the model reads: "error" refuses it, "window" reads a window
+        with the instruction in its middle.
+      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
+        ("score").
       ends: whether the tokenizer's own tokens open and close a trace; None: as the model was trained.
 
     Example:
+      >>> from jaxlm.scoring import InstructionRatio
       >>> InstructionRatio().options()["masking"]
       'instruction'
     """
@@ -49,27 +54,23 @@ class InstructionRatio(Measure):
     reads_each_token: ClassVar[bool] = True
 
     masking: Literal["instruction", "token"] = "instruction"
-    long: Long = "window"
+    long: LongPolicy = "window"
     unknown: UnknownPolicy = "score"
     ends: bool | None = None
 
     def resolved(self, context: Context) -> "InstructionRatio":
         """Returns the measure with `ends` filled in; refuses tokenizers without instructions."""
         mask_id_of(context, self.name)
-        if context.tokenizer.specials.next is None:
-            raise ScoreError(
-                f"{self.name} is for traces of instructions, and this {context.tokenizer.kind} tokenizer has "
-                f"no [NEXT] that ends one"
-            )
+        _next_id(context)
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns the likeliest id of each place."""
+        """Returns log-probabilities with the likeliest id of each place."""
         del context
         return LogProbForward(top_k=1)
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns counts, the largest and the mean ratio, and the instructions' own."""
+        """Returns counts, the largest and the mean ratio, and lists with an entry an instruction."""
         del context
         return [
             *(pa.field(f"num_{name}", pa.int64()) for name in ("tokens", "scored", "instructions")),
@@ -82,13 +83,17 @@ class InstructionRatio(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the copies of a trace."""
+        """Returns the masked copies of a trace.
+
+        Raises:
+          ScoreError: if the trace has nothing to score, or is too long.
+        """
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         room = text.room(context.longest)
         fits = text.tokens.size <= room
         if not fits and self.long == "error":
             raise too_long_error(text, room)
-        numbers = instruction_positions_on_host(text.tokens, context.tokenizer.specials.next)[:, 0]
+        numbers = instruction_positions_on_host(text.tokens, _next_id(context))[:, 0]
         spans, instructions = _spans(text, numbers, self.masking)
         centres = None if fits else _centres(numbers, room)
         copies = MaskedSpans(text, spans, mask_id=mask_id_of(context, self.name), room=room, centres=centres)
@@ -96,7 +101,7 @@ class InstructionRatio(Measure):
         return Round(_TraceState(instructions, names, text.tokens.size, copies), copies)
 
     def advance(self, state: "_TraceState", answers: Sequence[QueryScores]) -> ScoreRow:
-        """Returns the ratios of a trace; an instruction of specials alone has none."""
+        """Returns the ratios of a trace; an instruction of special tokens alone has none."""
         instructions, names, size, copies = state
         own = copies.read(answers)
         best = copies.read(answers, "top_log_probs")[:, 0].astype(np.float64)
@@ -119,7 +124,14 @@ class InstructionRatio(Measure):
 
 
 class _TraceState(NamedTuple):
-    """Of each question its instruction; of each instruction its text; how many tokens; what is read."""
+    """What the row of a trace needs in addition to its scores.
+
+    Attributes:
+      instructions: `Int[m]` the instruction of each scored token.
+      names: the text of each instruction.
+      size: tokens of the trace.
+      copies: the masked copies.
+    """
 
     instructions: np.ndarray
     names: list[str]
@@ -128,9 +140,9 @@ class _TraceState(NamedTuple):
 
 
 def _spans(text: MaskedText, numbers: np.ndarray, masking: str) -> tuple[MaskedQuestions, np.ndarray]:
-    """What is hidden for each regular token, and its instruction.
+    """The span that is masked for each regular token, and the token's instruction.
 
-    A special within an instruction divides it: what is masked stays in one run, so specials stay visible.
+    A special token within an instruction divides it into spans, so that it stays visible.
     """
     places = np.flatnonzero(text.regular)
     if masking == "token":
@@ -153,12 +165,23 @@ def _centres(numbers: np.ndarray, room: int) -> np.ndarray:
 
 
 def _known(values: np.ndarray, asked: np.ndarray) -> list[float | None]:
-    """Values of instructions, None for those of which nothing was asked."""
+    """Values of instructions, None for instructions without a scored token."""
     pairs = zip(values.astype(np.float32).tolist(), asked.tolist(), strict=True)
     return [value if known else None for value, known in pairs]
 
 
-def _texts(context: Context, tokens: np.ndarray, numbers: np.ndarray) -> list[str]:
+def _next_id(context: Context) -> int:
+    """The id that ends an instruction."""
     next_id = context.tokenizer.specials.next
+    if next_id is None:
+        raise ScoreError(
+            f"{InstructionRatio.name} is for traces of instructions, and this {context.tokenizer.kind} "
+            "tokenizer has no [NEXT] that ends one"
+        )
+    return next_id
+
+
+def _texts(context: Context, tokens: np.ndarray, numbers: np.ndarray) -> list[str]:
+    next_id = _next_id(context)
     parts = np.split(tokens, np.flatnonzero(np.diff(numbers)) + 1)
     return [context.tokenizer.decode(part[part != next_id]) for part in parts]

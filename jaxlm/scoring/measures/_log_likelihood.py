@@ -1,64 +1,85 @@
-"""From log-probabilities of tokens to one number a text, a segment or a span."""
+"""From log-probabilities of tokens to one number for a text, a segment or a span."""
 
 import math
 
 import jax.numpy as jnp
 
 from jaxlm import ops
+from jaxlm.errors import UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 REDUCTIONS = ("sum", "mean", "bits")
 
 
 def log_likelihood(
-    log_probs: Float[Array, "B L"],
-    counted: Bool[Array, "B L"],
-    *,
-    reduce: str = "sum",
-    segments: Int[Array, "B L"] | None = None,
-    num_segments: int | None = None,
-) -> Float[Array, " B"] | Float[Array, "B {num_segments}"]:
-    """Returns the log-likelihood of what is counted: of each row, or of each segment of each row.
+    log_probs: Float[Array, "B L"], counted: Bool[Array, "B L"], *, reduce: str = "sum"
+) -> Float[Array, " B"]:
+    """Returns the log-likelihood of the counted tokens of each row.
 
-    `sum` is `sum log p` in nats, the log-likelihood of the span given what stands before it; `mean` is that
-    over the number of counted tokens, `exp(-mean)` being their perplexity; `bits` is the sum in bits, `sum
-    log2 p`, minus the length of the text in an ideal code. Where nothing is counted all three are 0.
+    `sum` is `sum log p` in nats: the log-likelihood of the counted tokens given those before them. `mean`
+    divides it by the number of counted tokens, so that `exp(-mean)` is their perplexity. `bits` is `sum log2
+    p`: minus the length of the text in bits under an ideal code. If nothing is counted all three are 0.
 
-    Count what is predicted: `counted = ops.predicted_mask(segments)` for whole texts, and `& span_mask(...)` for a
-    part of them. A token that nothing predicts has log-probability 0, which changes no sum, but would be
-    counted by a mean.
+    Count the tokens that are predicted: `counted = ops.predicted_mask(segments)` for whole texts, and
+    `& span_mask(...)` for a part of them. A token that nothing predicts has log-probability 0, which does not
+    change a sum, but would count in a mean.
 
     Args:
       log_probs: `Float[B L]` in nats, at each token's own position, from `causal_log_probs`.
-      counted: `Bool[B L]`, True = counts; what stands elsewhere is not looked at.
+      counted: `Bool[B L]`, True = counts; log-probabilities elsewhere are ignored.
       reduce: "sum", "mean" or "bits".
-      segments: `Int[B L]`, ids from 1, 0 = padding, to reduce by segment; None: by row.
-      num_segments: S, how many segments a row has at most; needed with `segments`, static.
 
     Returns:
-      `Float32[B]`, or `Float32[B S]` whose column s - 1 is segment s.
+      `Float32[B]`.
 
     Raises:
-      ValueError: if `reduce` is unknown, or only one of `segments` and `num_segments` is given.
+      UsageError: if `reduce` is unknown.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.scoring import log_likelihood
       >>> log_probs = jnp.log(jnp.array([[1.0, 0.5, 0.125, 1.0]]))
       >>> counted = jnp.array([[False, True, True, False]])
       >>> [round(log_likelihood(log_probs, counted, reduce=how).item(), 4) for how in ("sum", "mean", "bits")]
       [-2.7726, -1.3863, -4.0]
     """
+    segments = jnp.ones(log_probs.shape, jnp.int32)
+    return segment_log_likelihood(log_probs, counted, segments, 1, reduce=reduce)[:, 0]
+
+
+def segment_log_likelihood(
+    log_probs: Float[Array, "B L"],
+    counted: Bool[Array, "B L"],
+    segments: Int[Array, "B L"],
+    num_segments: int,
+    *,
+    reduce: str = "sum",
+) -> Float[Array, "B {num_segments}"]:
+    """Returns the log-likelihood of the counted tokens of each segment of each row; see `log_likelihood`.
+
+    Args:
+      log_probs: `Float[B L]` in nats, at each token's own position.
+      counted: `Bool[B L]`, True = counts; log-probabilities elsewhere are ignored.
+      segments: `Int[B L]`, ids from 1, 0 = padding.
+      num_segments: G, the most segments of a row; static.
+      reduce: "sum", "mean" or "bits".
+
+    Returns:
+      `Float32[B G]`, whose column g - 1 is segment g.
+
+    Raises:
+      UsageError: if `reduce` is unknown.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.scoring import segment_log_likelihood
+      >>> log_probs = jnp.array([[-1.0, -2.0, -4.0]])
+      >>> segments = jnp.array([[1, 1, 2]])
+      >>> segment_log_likelihood(log_probs, segments > 0, segments, 2).tolist()
+      [[-3.0, -4.0]]
+    """
     if reduce not in REDUCTIONS:
-        raise ValueError(f"reduce is one of {', '.join(REDUCTIONS)}: got {reduce!r}")
-    if (segments is None) != (num_segments is None):
-        raise ValueError(
-            "segments and num_segments come together: the one says where a row's segments are, the other how "
-            "many columns there are"
-        )
-    if segments is None:
-        segments, num_segments = jnp.ones(log_probs.shape, jnp.int32), 1
-        return log_likelihood(
-            log_probs, counted, reduce=reduce, segments=segments, num_segments=num_segments
-        )[:, 0]
+        raise UsageError(f"reduce is one of {', '.join(REDUCTIONS)}: got {reduce!r}")
     nats = jnp.where(counted, log_probs.astype(jnp.float32), 0.0)
     sums = ops.segment_sums(nats, segments, num_segments)
     if reduce == "bits":
@@ -70,17 +91,19 @@ def log_likelihood(
 
 
 def span_mask(starts: Int[Array, " B"], ends: Int[Array, " B"], length: int) -> Bool[Array, "B {length}"]:
-    """Returns where a row's span is: True from `starts` up to, not including, `ends`.
+    """Returns a mask of one span in each row: True from `starts` up to `ends`, not including it.
 
     Args:
-      starts: `Int[B]`, first position of each row's span.
-      ends: `Int[B]`, the position after its last one; not beyond `starts` for an empty span.
+      starts: `Int[B]`, the first position of each row's span.
+      ends: `Int[B]`, the position after the last one; at most `starts` for an empty span.
       length: L, static.
 
     Returns:
       `Bool[B L]`.
 
     Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxlm.scoring import span_mask
       >>> span_mask(jnp.array([1, 0]), jnp.array([3, 0]), 4).tolist()
       [[False, True, True, False], [False, False, False, False]]
     """

@@ -1,4 +1,4 @@
-"""What is refused of masked scores: models without a mask, texts too long, tokens that are outside."""
+"""What masked scores refuse: models without a mask token, long texts, tokens outside the vocabulary."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,18 @@ from jaxlm.scoring.measures._vocabularies import Vocabulary, vocabulary_ids
 
 
 def check_choices(option: str, chosen: Sequence[str], known: Sequence[str]) -> None:
-    """Refuses a choice that is empty, names something twice, or something unknown.
+    """Refuses choices that are empty, repeated or unknown.
+
+    Args:
+      option: the name of the option.
+      chosen: what the user chose.
+      known: what can be chosen.
 
     Raises:
-      ScoreError: names what is known.
+      ScoreError: names what can be chosen.
 
     Example:
+      >>> from jaxlm.scoring.measures import check_choices
       >>> check_choices("masking", ("whole-word",), ("original", "whole-word"))
     """
     if not chosen or set(chosen) - set(known) or len(set(chosen)) < len(chosen):
@@ -27,6 +33,10 @@ def check_choices(option: str, chosen: Sequence[str], known: Sequence[str]) -> N
 
 def mask_id_of(context: Context, name: str) -> int:
     """Returns the id of the mask token.
+
+    Args:
+      context: of the model.
+      name: of the measure, for the message.
 
     Raises:
       ScoreError: if the tokenizer has none.
@@ -41,7 +51,12 @@ def mask_id_of(context: Context, name: str) -> int:
 
 
 def too_long_error(text: MaskedText, room: int) -> ScoreError:
-    """Returns the error of a text that is longer than the model reads."""
+    """Returns the error for a text that is longer than the model reads.
+
+    Args:
+      text: the text.
+      room: the most tokens of a text that the model reads.
+    """
     return ScoreError(
         f"{text.tokens.size} tokens, and the model reads at most {room} of a text: shorten it, or score it "
         f"in windows"
@@ -49,12 +64,17 @@ def too_long_error(text: MaskedText, room: int) -> ScoreError:
 
 
 def check_vocabulary(context: Context, text: MaskedText, vocabulary: Vocabulary) -> None:
-    """Refuses a text with tokens that are outside the vocabulary that distributions are over.
+    """Refuses a text with a token that is not in the vocabulary that distributions are over.
+
+    Args:
+      context: of the model.
+      text: the text.
+      vocabulary: the name of the vocabulary.
 
     Raises:
       ScoreError: names the first such token.
     """
-    ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, vocabulary)
+    ids = vocabulary_ids(context.tokenizer, context.vocab_size, vocabulary)
     if ids is None:
         return
     outside = np.flatnonzero(text.regular & ~np.isin(text.tokens, ids))

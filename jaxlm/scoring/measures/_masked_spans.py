@@ -1,4 +1,4 @@
-"""Copies of a text in which spans of tokens are masked, each span once, whatever is asked of it.
+"""Copies of a text in which spans of tokens are masked; questions about the same span share a copy.
 
 Letters: `n` tokens of the text, `a` questions, `p` copies, `u` different questions.
 """
@@ -13,11 +13,11 @@ from jaxlm.scoring.measures._masked_texts import MaskedText, window_start
 
 
 class MaskedQuestions(NamedTuple):
-    """What is asked: of each question the span that is masked, and the place in it that is predicted.
+    """Questions about a masked text: the span that is masked, and the token in it that is predicted.
 
     Attributes:
-      starts, stops: `Int[a]` places in the text, from the one up to the other, all of them masked.
-      places: `Int[a]` which of them is asked for the token that stands there.
+      starts, stops: `Int[a]` the tokens from `starts` up to `stops`, not including it, are masked.
+      places: `Int[a]` the token of the span that is predicted.
     """
 
     starts: np.ndarray
@@ -26,13 +26,14 @@ class MaskedQuestions(NamedTuple):
 
 
 class MaskedSpans(LazyQueries):
-    """The copies that answer questions about a text: one piece a span, made when it is looked at.
+    """The masked copies that answer questions about a text: one query a span, made when it is looked at.
 
-    Questions about the same span share its copy: the last token of a word, alone or with all that follows it
-    in the word, is the same copy, and asked once.
+    Questions about the same span share a copy: the last token of a word, masked alone or with the tokens that
+    follow it in the word, is the same question and asked once.
 
     Attributes:
-      answers: `Int[a]` which score, of the scores of all pieces in a row, belongs to each question.
+      answers: `Int[a]` the index of each question's score among the scores of all queries, one behind the
+        other.
     """
 
     def __init__(
@@ -47,18 +48,18 @@ class MaskedSpans(LazyQueries):
         """Plans the copies.
 
         Args:
-          text: what is masked.
-          spans: what is asked.
-          mask_id: of the token that masks.
-          room: how many tokens a copy may have beside what opens and closes it.
-          centres: `Float[n]` of a text that is longer, where the window around each place has its middle; it
-            is the same throughout a span.
+          text: the text that is masked.
+          spans: the questions.
+          mask_id: id of the mask token.
+          room: the most tokens of a copy, not counting those that open and close it.
+          centres: `Float[n]` for a longer text, the middle of the window around each token; it is the same
+            for all tokens of a span. None: the text fits.
         """
         self._text, self._mask_id, self._room, self._centres = text, mask_id, room, centres
         width = int((spans.stops - spans.starts).max(initial=0)) + 1
         keys = (spans.starts * width + (spans.stops - spans.starts)) * width + (spans.places - spans.starts)
         _, first, self.answers = np.unique(keys, return_index=True, return_inverse=True)
-        starts, stops, self._places = (one[first] for one in spans)
+        starts, stops, self._places = (column[first] for column in spans)
         begins = np.flatnonzero(
             np.concatenate([[True], (starts[1:] != starts[:-1]) | (stops[1:] != stops[:-1])])
         )
@@ -75,7 +76,7 @@ class MaskedSpans(LazyQueries):
         start, stop = self._starts[index], self._stops[index]
         first = 0
         if self._centres is not None:
-            first = window_start(self._text.tokens.size, self._room, self._centres[start])
+            first = window_start(self._text.tokens.size, self._room, float(self._centres[start]))
         tokens = self._text.tokens[first : first + self._room].copy()
         tokens[start - first : stop - first] = self._mask_id
         places = self._places[self._bounds[index] : self._bounds[index + 1]]
@@ -86,30 +87,30 @@ class MaskedSpans(LazyQueries):
         return (self[index] for index in range(len(self)))
 
     def extent(self) -> QueryExtent:
-        """Returns how much the copies hold, none of which is made for that; see `extent` of pieces."""
+        """Returns the length and the largest id of the copies without making them; see `extent`."""
         ends = self._text.opening.size + self._text.closing.size
         parts = (self._text.opening, self._text.tokens, self._text.closing)
         top = max(self._mask_id, *(int(ids.max(initial=0)) for ids in parts))
         return QueryExtent(ends + min(self._text.tokens.size, self._room), top)
 
     def read(self, scores: Sequence[QueryScores], field: str = "log_probs") -> np.ndarray:
-        """Returns what answers each question, `[a]` or `[a k]`; log-probabilities as `Float64[a]`.
+        """Returns the answer to each question, `[a]` or `[a k]`; log-probabilities as `Float64[a]`.
 
         Args:
-          scores: of the pieces, in order.
+          scores: of the queries, in order.
           field: of `QueryScores`.
         """
-        found = np.concatenate([getattr(one, field) for one in scores])
-        return (found.astype(np.float64) if field == "log_probs" else found)[self.answers]
+        values = np.concatenate([getattr(own, field) for own in scores])
+        return (values.astype(np.float64) if field == "log_probs" else values)[self.answers]
 
 
 def mask_each_token(text: MaskedText, *, mask_id: int, room: int) -> MaskedSpans:
-    """Returns a copy for each token of a text without specials, that one masked.
+    """Returns, for a text without special tokens, one copy for each token with that token masked.
 
     Args:
-      text: what is masked.
-      mask_id: of the token that masks.
-      room: how many tokens a copy may have; of a longer text each is in the middle of its own window.
+      text: the text that is masked.
+      mask_id: id of the mask token.
+      room: the most tokens of a copy; in a longer text each token is in the middle of its own window.
     """
     places = np.arange(text.tokens.size)
     centres = None if text.tokens.size <= room else places + 0.5
@@ -119,11 +120,14 @@ def mask_each_token(text: MaskedText, *, mask_id: int, room: int) -> MaskedSpans
 
 
 class JoinedQueries(LazyQueries):
-    """Several sequences of pieces as one, none of them made before it is looked at.
+    """Several sequences of queries as one; a query is made when it is looked at.
 
     Example:
-      >>> one, other = (Query(np.array([id]), np.array([0]), np.array([id])) for id in (3, 4))
-      >>> joined = JoinedQueries([[one], [], [other, one]])
+      >>> import numpy as np
+      >>> from jaxlm.scoring import Query
+      >>> from jaxlm.scoring.measures import JoinedQueries
+      >>> first, second = (Query(np.array([id]), np.array([0]), np.array([id])) for id in (3, 4))
+      >>> joined = JoinedQueries([[first], [], [second, first]])
       >>> len(joined), joined[1].tokens, joined[-1].tokens
       (3, array([4]), array([3]))
     """
@@ -143,5 +147,5 @@ class JoinedQueries(LazyQueries):
         raise IndexError(index)
 
     def extent(self) -> QueryExtent:
-        """Returns how much all of them hold; see `extent` of pieces."""
+        """Returns the longest length and the largest id of all of them; see `extent`."""
         return QueryExtent(*map(max, zip(QueryExtent(), *map(extent, self._parts), strict=True)))

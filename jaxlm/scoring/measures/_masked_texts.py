@@ -1,4 +1,4 @@
-"""Texts as a masked LM reads them: ids, which of them are scored, which words they make, and windows.
+"""Texts as a masked LM reads them: ids, which tokens are scored, which words they form, and windows.
 
 Letters: `n` tokens of a text.
 """
@@ -14,17 +14,17 @@ from jaxlm.scoring.measures._measure import Context, ScoreError
 from jaxlm.scoring.measures._openings import masked_frame
 from jaxlm.scoring.measures._unknown import UnknownPolicy, check_unknown
 
-Words = Literal["auto", "pieces", "spaces"]
+WordUnit = Literal["auto", "pieces", "spaces"]
 
 
 class MaskedText(NamedTuple):
     """A text before anything of it is masked.
 
     Attributes:
-      tokens: `Int[n]` ids, without what opens and closes the text.
-      regular: `Bool[n]` True = a token of the text, which is masked and scored in its turn; False = a special
-        written out in it, which is context only.
-      opening, closing: `Int[k]` what the model reads before and behind it.
+      tokens: `Int[n]` ids, without the tokens that open and close the text.
+      regular: `Bool[n]` True = an ordinary token, which is masked and scored; False = a special token written
+        out in the text, which is only read.
+      opening, closing: `Int[k]` the tokens that the model reads before and behind the text.
     """
 
     tokens: np.ndarray
@@ -33,11 +33,11 @@ class MaskedText(NamedTuple):
     closing: np.ndarray
 
     def read(self, tokens: np.ndarray) -> np.ndarray:
-        """Returns ids between what opens and what closes them, `Int32`."""
+        """Returns ids with the tokens that open and close them, `Int32`."""
         return np.concatenate([self.opening, tokens, self.closing]).astype(np.int32, copy=False)
 
     def room(self, longest: int) -> int:
-        """Returns how many of its tokens a row of `longest` tokens has room for."""
+        """Returns how many of the text's tokens fit into a row of `longest` tokens."""
         return longest - self.opening.size - self.closing.size
 
 
@@ -50,10 +50,8 @@ def masked_text(
       context: of the model.
       text: the text.
       ends: whether the tokenizer's own tokens open and close it; None: as the model was trained.
-      unknown: what is done with what the vocabulary cannot write: "error", or "score" its token like others.
-
-    Returns:
-      `MaskedText`.
+      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
+        ("score").
 
     Raises:
       ScoreError: if a symbol is unknown, or there is nothing to score.
@@ -77,24 +75,27 @@ def masked_text(
 
 
 def word_numbers(
-    tokenizer: tokenizers.Tokenizer, text: str, regular: np.ndarray, words: Words = "auto"
+    tokenizer: tokenizers.Tokenizer, text: str, regular: np.ndarray, words: WordUnit = "auto"
 ) -> np.ndarray:
-    """Returns the word that each token is of, counted from 0; -1 for what is not regular.
+    """Returns the number of each token's word, from 0; -1 for special tokens.
 
     Args:
-      tokenizer: the model's.
+      tokenizer: of the model.
       text: the text.
-      regular: `Bool[n]` of `MaskedText`; a special divides a word.
-      words: what a word is: "pieces", what the tokenizer never merges across (its pre-tokens, of which
-        punctuation is one); "spaces", what stands between white space; "auto", "pieces" where the tokenizer
-        splits texts, else "spaces". Each residue of a protein is a word. Scripts without spaces (Han,
-        Hiragana, Thai and their like) have words of their own in all of these, each grapheme and each run of
-        Katakana (see `tokenizers.words_of`); a token that holds several is of its first.
+      regular: `Bool[n]` of `MaskedText`; a special token divides a word.
+      words: what a word is: "pieces": the tokenizer's pre-tokens, which it never merges across (punctuation
+        is a pre-token of its own); "spaces": what is between white space; "auto": "pieces" if the tokenizer
+        has pre-tokens, else "spaces". Each residue of a protein is a word. In scripts without spaces (Han,
+        Hiragana, Thai and others) each grapheme and each run of Katakana is a word in all cases (see
+        `tokenizers.words_of`); a token that holds several words belongs to the first of them.
 
     Returns:
-      `Int[n]`; the tokens of a word stand together.
+      `Int[n]`; the tokens of a word are consecutive.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.scoring import word_numbers
       >>> word_numbers(tokenizers.bytes_tokenizer(), "to be", np.ones(5, bool)).tolist()
       [0, 0, 1, 1, 1]
     """
@@ -104,7 +105,7 @@ def word_numbers(
         encoding = tokenizer.encoding(text)
         offsets = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
         if words == "pieces" or (words == "auto" and splits_texts(tokenizer)):
-            numbers = np.array([-1 if one is None else one for one in encoding.word_ids], np.int64)
+            numbers = np.array([-1 if word is None else word for word in encoding.word_ids], np.int64)
         else:
             numbers = _spaced(text, offsets)
         if tokenizers.has_spaceless(text):
@@ -115,14 +116,15 @@ def word_numbers(
 
 
 def window_start(length: int, room: int, centre: float | int) -> int:
-    """Returns where a window of `room` tokens begins that has its middle as near `centre` as it can.
+    """Returns where a window of `room` tokens begins if its middle is as near to `centre` as possible.
 
     Args:
-      length: of the text; one no longer than `room` is in the window whole.
-      room: how long the window is.
-      centre: a place in the text.
+      length: tokens of the text; a text of at most `room` tokens is in the window whole.
+      room: tokens of the window.
+      centre: an index in the text.
 
     Example:
+      >>> from jaxlm.scoring.measures import window_start
       >>> [window_start(10, 4, centre) for centre in (0, 4, 5, 9)]
       [0, 2, 3, 6]
       >>> window_start(3, 4, 2)
@@ -133,7 +135,7 @@ def window_start(length: int, room: int, centre: float | int) -> int:
 
 @functools.lru_cache(maxsize=8)
 def _special_mask(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
-    """The mask, made once for all texts."""
+    """The mask of special ids, computed once for all texts."""
     return tokenizers.special_mask(tokenizer)
 
 
@@ -142,6 +144,8 @@ def splits_texts(tokenizer: tokenizers.Tokenizer) -> bool:
     """Returns whether the tokenizer cuts texts into words before it looks for tokens.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.scoring.measures._masked_texts import splits_texts
       >>> splits_texts(tokenizers.bytes_tokenizer())
       False
     """
@@ -149,7 +153,7 @@ def splits_texts(tokenizer: tokenizers.Tokenizer) -> bool:
 
 
 def _spaced(text: str, offsets: np.ndarray) -> np.ndarray:
-    """The word of each token: that of its first character, of a space the word behind it."""
+    """The word of each token: that of its first character; a space belongs to the word behind it."""
     space = np.fromiter((character.isspace() for character in text), bool, len(text))
     begins = ~space & np.concatenate([[True], space[:-1]])
     word = np.cumsum(begins) - 1 + space
@@ -157,7 +161,7 @@ def _spaced(text: str, offsets: np.ndarray) -> np.ndarray:
 
 
 def _divided(text: str, offsets: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The words with those of scripts without spaces, by a token's first letter, in the place of theirs."""
+    """Word numbers in which tokens of scripts without spaces have the word of their first letter."""
     shown = [start + len(text[start:end]) - len(text[start:end].lstrip()) for start, end in offsets.tolist()]
     own = tokenizers.spaceless_words(text)[np.minimum(shown, len(text) - 1)]
     return np.where((own < 0) | (numbers < 0), numbers, own + numbers.max() + 1)

@@ -12,14 +12,14 @@ import pyarrow as pa
 from jaxlm import data, models, tokenizers
 from jaxlm.errors import ConfigError, ScoreError
 from jaxlm.io import check_numbers
-from jaxlm.scoring.engine import Forward, LogProbForward, Query
+from jaxlm.scoring.engine import Forward, LogProbForward, Query, QueryBlock, vocab_size_of
 
 Question = Literal["next_token", "fill"]
 MODELS_ASKED: dict[Question, str] = {
     "next_token": models.CAUSAL_LM.name,
     "fill": models.MASKED_LM.name,
 }
-# What options that several measures have are at least.
+# The smallest values of options that several measures have.
 LEAST_OPTIONS = {"window": 1, "context": 1, "stride": 1, "top_k": 0, "random_ids": 1}
 
 
@@ -45,15 +45,20 @@ class Context(NamedTuple):
     encode: Callable[[str], np.ndarray]
     extra: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def vocab_size(self) -> int:
+        """How many ids the model has."""
+        return vocab_size_of(self.config)
+
 
 ScoreRow = dict[str, Any]
 
 
 class Round(NamedTuple):
-    """A document on its way: what the model is asked now, and what is kept until it has answered.
+    """What the model is asked about a document now, and what the measure keeps until the answers are there.
 
     Attributes:
-      state: whatever `Measure.advance` needs beside the answers.
+      state: what `Measure.advance` needs in addition to the answers.
       queries: what the model reads; may be empty.
     """
 
@@ -61,33 +66,52 @@ class Round(NamedTuple):
     queries: Sequence[Query]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Measure(abc.ABC):
-    """A kind of score and its options, a frozen dataclass each; options are what its description says.
-
-    `start` says what is asked of a document, `advance` makes the row of the answers. A measure that needs the
-    answers to know what to ask next sets `asks_again`: its `advance` may return another `Round` in the place
-    of a row, as often as it likes, and those of many documents are read in the same batches.
+class DocumentBlock(NamedTuple):
+    """The first rounds of consecutive documents, their queries as columns.
 
     Attributes:
-      name: what commands call it.
-      questions: which models it can be asked of: those that predict the "next_token", those that "fill"
-        masks, or both; see `ModelKind.question`.
+      states: of each document, as `Round.state`.
+      counts: how many of the queries are each document's.
+      queries: of all of them, in the documents' order.
+    """
+
+    states: Sequence[Any]
+    counts: Sequence[int]
+    queries: QueryBlock
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measure(abc.ABC):
+    """A kind of score: a frozen dataclass whose fields are its options.
+
+    `start` says what the model is asked about a document, `advance` makes the row from the answers. A measure
+    that needs answers before it can ask further sets `asks_again`: its `advance` may then return another
+    `Round` instead of a row, any number of times. The rounds of many documents are read in the same batches.
+
+    A measure may also make the queries of many documents at once (`start_block`), and their rows
+    (`advance_block`), which is faster.
+
+    Attributes:
+      name: of the measure on the command line.
+      questions: which models can be asked: those that predict the "next_token", those that "fill" masks, or
+        both; see `ModelKind.question`.
       asks_again: whether `advance` may return another round.
-      reads_each_token: whether a text is read about as often as it has tokens, so that less of a corpus is
-        put into a part of a job.
+      reads_blocks: whether `advance_block` makes the rows of many documents at once.
+      reads_each_token: whether a text is read about as often as it has tokens, so that the parts of a job
+        hold fewer documents.
     """
 
     name: ClassVar[str]
     questions: ClassVar[tuple[Question, ...]]
     asks_again: ClassVar[bool] = False
+    reads_blocks: ClassVar[bool] = False
     reads_each_token: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Refuses options of another type, or of no range that any measure has.
+        """Refuses options of a wrong type or below the smallest value that any measure allows.
 
         Raises:
-          ScoreError: naming the option.
+          ScoreError: names the option.
         """
         try:
             check_numbers(self)
@@ -99,19 +123,19 @@ class Measure(abc.ABC):
                 raise ScoreError(f"{name}: expected a whole number from {least}, got {value}")
 
     def resolved(self, context: Context) -> "Measure":
-        """Returns this measure with every option filled in that follows from the model.
+        """Returns this measure with a value for every option that depends on the model.
 
         Args:
           context: of the model.
 
         Raises:
-          ScoreError: if the model cannot be asked for this, with the reason.
+          ScoreError: if the model cannot be asked for this measure; says why.
         """
         del context
         return self
 
     def forward(self, context: Context) -> Forward:
-        """Returns what the devices compute: log-probabilities of targets, unless a measure says otherwise.
+        """Returns what the devices compute: by default the log-probabilities of targets.
 
         Args:
           context: of the model.
@@ -121,26 +145,26 @@ class Measure(abc.ABC):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The columns of a corpus, beside the text's, that the measure reads from `Record.meta`."""
+        """The columns of a corpus, other than the text, that the measure reads from `Record.meta`."""
         return ()
 
     @property
     def is_measured(self) -> bool:
-        """Whether rows have a column `measured`, by which the columns in nats are ranked."""
+        """Whether rows have a column `measured`, with which the columns in nats are rank-correlated."""
         return False
 
     def remark(self, context: Context, asked: "Measure") -> str:
-        """Returns what a user has to know of how texts are read; "" where there is nothing.
+        """Returns a warning for the user about how texts are read; "" if there is none.
 
         Args:
           context: of the model.
-          asked: this measure before its options were filled in.
+          asked: this measure before `resolved`.
         """
         del context, asked
         return ""
 
     def texts(self, record: data.Record) -> Sequence[str]:
-        """Returns the texts of a record that `start` will encode, for encoding whole blocks of them ahead.
+        """Returns the texts of a record that `start` will encode, so that blocks of them are encoded ahead.
 
         Args:
           record: a document.
@@ -157,7 +181,7 @@ class Measure(abc.ABC):
 
     @abc.abstractmethod
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns what the model is asked of a document.
+        """Returns what the model is asked about a document.
 
         Args:
           context: of the model.
@@ -169,19 +193,50 @@ class Measure(abc.ABC):
 
     @abc.abstractmethod
     def advance(self, state: Any, answers: Sequence[Any]) -> Round | ScoreRow:
-        """Returns the row of a document, plain values by column, or what is asked of it next.
+        """Returns the row of a document, plain values by column, or the next round of questions about it.
 
         Args:
           state: of the round.
-          answers: to its queries, in their order: what the forward computes, `QueryScores` unless it is
-            another.
+          answers: to the round's queries, in order: what the forward computes, by default `QueryScores`.
 
         Raises:
           ScoreError: if the document cannot be scored.
         """
 
+    def start_block(
+        self, context: Context, records: Sequence[data.Record]
+    ) -> Sequence["DocumentBlock | data.Record"]:
+        """Returns what the model is asked about many documents, the same as `start` returns for each.
+
+        Args:
+          context: of the model.
+          records: consecutive documents.
+
+        Returns:
+          Blocks of consecutive documents, and those documents that `start` is to be asked about, in the order
+          of the documents.
+        """
+        del context
+        return records
+
+    def advance_block(self, states: Sequence[Any], answers: Any, starts: Sequence[int]) -> Sequence[ScoreRow]:
+        """Returns the rows of consecutive documents, the same as `advance` returns for each.
+
+        It is called only if `reads_blocks` is True, and never with answers that have a fault.
+
+        Args:
+          states: of the documents.
+          answers: to the queries of all of them, joined as one answer.
+          starts: where the answers of each document begin in `answers`; last, where they end.
+
+        Raises:
+          JaxlmError: if a document cannot be scored; `advance` is then called for each of them.
+          NotImplementedError: if the measure does not offer this.
+        """
+        raise NotImplementedError(f"{self.name} makes the row of each document by itself")
+
     def options(self) -> dict[str, Any]:
-        """Returns name and options as JSON values: what the numbers depend on.
+        """Returns the name and the options as JSON values; the scores depend on all of them.
 
         Example:
           >>> from jaxlm.scoring import LogLikelihood
@@ -192,15 +247,16 @@ class Measure(abc.ABC):
 
 
 def nats(name: str, kind: pa.DataType | None = None, *, tokens: str | None = None) -> pa.Field:
-    """Returns a column in nats, float64 unless told.
+    """Returns a column whose values are in nats.
 
     Args:
       name: of the column.
-      kind: of its values.
-      tokens: of the measure's log-likelihood, the column that says of how many tokens it is: both are summed
-        up over a corpus, and their quotient is its loss.
+      kind: of its values; None: float64.
+      tokens: for the log-likelihood of a measure, the column with its number of tokens: both are summed over
+        a corpus, and their quotient is the corpus's loss.
 
     Example:
+      >>> from jaxlm.scoring import nats
       >>> nats("log_likelihood").metadata
       {b'unit': b'nats'}
     """

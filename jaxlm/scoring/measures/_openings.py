@@ -1,4 +1,4 @@
-"""What stands before a text when a causal model reads it: a policy with a name, recorded with the scores."""
+"""The tokens in front of a text when a causal model reads it: a named policy, recorded with the scores."""
 
 from typing import Literal
 
@@ -9,15 +9,15 @@ BosPolicy = Literal["auto", "none", "document", "window"]
 
 
 def resolve_bos(bos: BosPolicy, context: Context) -> BosPolicy:
-    """Returns the policy that "auto" stands for: "document" where the model reads opened texts, else "none".
+    """Returns the policy itself; for "auto", "document" if the model has tokens that open texts, else "none".
 
     Args:
-      bos: "none": nothing is put before a text, whose first token is then not scored; "document": what opens
-        texts stands before its first token; "window": before each of its windows.
+      bos: "none": nothing is put in front of a text, and its first token is not scored; "document": the
+        opening tokens are read before its first token; "window": before each of its windows.
       context: of the model.
 
     Raises:
-      ScoreError: if an opening is asked for and there is none.
+      ScoreError: if opening tokens are asked for and the tokenizer has none.
     """
     if bos == "auto":
         return "document" if usual_frame(context).opening else "none"
@@ -29,41 +29,47 @@ def resolve_bos(bos: BosPolicy, context: Context) -> BosPolicy:
 def opening_ids(context: Context) -> tuple[int, ...]:
     """Returns the ids that open texts (see `tokenizers.text_frame`, "score").
 
-    Of a model that was trained here without any, they are those that it would have been trained with.
+    For a model that jaxlm trained without opening tokens, they are those that it would have trained with.
+
+    Args:
+      context: of the model.
 
     Raises:
       ScoreError: if there are none.
     """
-    found = usual_frame(context).opening or _asked_frame(context).opening
-    if not found:
+    opening = usual_frame(context).opening or _asked_frame(context).opening
+    if not opening:
         raise ScoreError("no token opens texts: the tokenizer's file puts none there, and has no bos or eos")
-    return found
+    return opening
 
 
 def closing_id(context: Context) -> int:
-    """Returns the id that closes texts (see `tokenizers.text_frame`, "score"); the first, if there are more.
+    """Returns the id that closes texts (see `tokenizers.text_frame`, "score"); the first one of several.
+
+    Args:
+      context: of the model.
 
     Raises:
       ScoreError: if there is none.
     """
-    found = closing_id_or_none(context)
-    if found is None:
+    closing = closing_id_or_none(context)
+    if closing is None:
         raise ScoreError("no token closes texts: the tokenizer's file puts none there, and has no eos")
-    return found
+    return closing
 
 
 def closing_id_or_none(context: Context) -> int | None:
-    """Returns what `closing_id` does, None where there is none."""
-    found = usual_frame(context).closing or _asked_frame(context).closing
-    return found[0] if found else None
+    """Returns the id that closes texts; None if there is none."""
+    closing = usual_frame(context).closing or _asked_frame(context).closing
+    return closing[0] if closing else None
 
 
 def masked_frame(context: Context, ends: bool | None) -> tokenizers.Frame:
-    """Returns what stands around a text that is read whole.
+    """Returns the tokens around a text that is read whole.
 
     Args:
       context: of the model.
-      ends: whether anything does; None: as the model was trained.
+      ends: whether there are any; None: as the model was trained.
     """
     if not (context.ends if ends is None else ends):
         return tokenizers.Frame()
@@ -76,25 +82,25 @@ def masked_frame(context: Context, ends: bool | None) -> tokenizers.Frame:
 
 
 def trained_frame(context: Context) -> tokenizers.Frame | None:
-    """Returns what stood around texts in training; None: what its tokenizer's file says, as published."""
-    told = pretrained.training_frame(context.tokenizer, context.kind, context.extra)
-    return told if told is not None or context.ends else tokenizers.Frame()
+    """Returns the tokens around texts in training; None if its tokenizer's file says them."""
+    trained = pretrained.training_frame(context.tokenizer, context.kind, context.extra)
+    return trained if trained is not None or context.ends else tokenizers.Frame()
 
 
 def usual_frame(context: Context) -> tokenizers.Frame:
-    """Returns what stands around a text that is scored from left to right."""
+    """Returns the tokens around a text that is scored from left to right."""
     return tokenizers.text_frame(context.tokenizer, "score", trained_frame(context))
 
 
 def unopened_remark(context: Context, asked: str, filled: str) -> str:
-    """Returns that no token opens texts, where nobody chose so.
+    """Returns a warning that no token opens texts, unless the user chose so; else "".
 
-    Of a run whoever trained it knows; of a published model it is seen in its numbers alone.
+    Whoever trained a model with jaxlm knows; for a published model only the scores would show it.
 
     Args:
       context: of the model.
       asked: the policy that was asked for.
-      filled: the one that it stands for.
+      filled: the policy that it resolved to.
     """
     if (asked, filled) != ("auto", "none") or trained_frame(context) is not None:
         return ""
@@ -105,6 +111,6 @@ def unopened_remark(context: Context, asked: str, filled: str) -> str:
 
 
 def _asked_frame(context: Context) -> tokenizers.Frame:
-    """What a model that was trained here would have had around its texts; of a published one nothing."""
+    """The tokens that jaxlm's training would put around texts; for a published model none."""
     is_ours = trained_frame(context) is not None
     return tokenizers.text_frame(context.tokenizer, "training") if is_ours else tokenizers.Frame()

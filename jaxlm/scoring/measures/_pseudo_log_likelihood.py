@@ -1,4 +1,4 @@
-"""Pseudo-log-likelihoods: every token predicted from the others, masked alone or with others of its word.
+"""Pseudo-log-likelihoods: each token is masked, alone or with others of its word, and predicted.
 
 Letters: `n` tokens of a text.
 """
@@ -16,7 +16,7 @@ from jaxlm.scoring.engine import LogProbForward, QueryScores
 from jaxlm.scoring.measures._masked_checks import check_choices, check_vocabulary, mask_id_of, too_long_error
 from jaxlm.scoring.measures._masked_rows import list_by_token, word_texts
 from jaxlm.scoring.measures._masked_spans import MaskedQuestions, MaskedSpans
-from jaxlm.scoring.measures._masked_texts import MaskedText, Words, masked_text, word_numbers
+from jaxlm.scoring.measures._masked_texts import MaskedText, WordUnit, masked_text, word_numbers
 from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring.measures._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring.measures._token_rows import (
@@ -28,7 +28,7 @@ from jaxlm.scoring.measures._token_rows import (
 )
 from jaxlm.scoring.measures._unknown import UnknownPolicy
 from jaxlm.scoring.measures._vocabularies import Vocabulary, vocabulary_ids
-from jaxlm.scoring.measures._windows import Long
+from jaxlm.scoring.measures._windows import LongPolicy
 
 MaskingScheme = Literal["original", "within-word", "whole-word"]
 MASKINGS: tuple[MaskingScheme, ...] = ("original", "within-word", "whole-word")
@@ -41,33 +41,36 @@ COLUMNS: dict[MaskingScheme, str] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PseudoLogLikelihood(Measure):
-    """The sum of log p(token | the others) over a text, in nats; one masked copy of the text a token.
+    """The sum of log p(token | the other tokens) over a text, in nats, from one masked copy for each token.
 
-    What is masked beside the token itself is the `masking`'s choice: "original", nothing; "within-word", the
-    tokens that follow it in its word, so that a long word is not given away by its own end; "whole-word", all
-    of its word. The last token of a word is the same question in the first two, the first token in the last
-    two: together they cost a copy a token and one for each token that is not the last of its word.
+    `masking` says what is masked together with the token: "original": nothing else; "within-word": the tokens
+    that follow it in its word, so that the end of a long word does not give away its beginning; "whole-word":
+    its whole word. The last token of a word is the same question under the first two, the first token under
+    the last two. So all three together need one copy for each token, and another one for each token that is
+    not the last of its word.
 
-    What opens and closes a text, and specials written out in it, are read and never scored. A text longer
-    than the model reads is an error, or, with `long="window"`, each token is predicted within a window around
-    its word.
+    The tokens that open and close a text, and special tokens written out in it, are read and never scored. A
+    text longer than the model reads is an error; with `long="window"` each token is predicted in a window
+    around its word.
 
     Attributes:
-      masking: one or several of "original", "within-word" and "whole-word", a column each.
-      vocabulary: what distributions are over: "all" ids, the "regular" ones without specials, or the 20
-        "amino-acids".
-      word_unit: what a word is: the "pieces" that the tokenizer divides texts into, what "spaces" divide, or
-        "auto"; see `word_numbers`.
-      long: "error" or "window".
-      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      masking: one or several of "original", "within-word" and "whole-word"; each makes a column.
+      vocabulary: the ids that distributions are over: "all", the "regular" ones without special tokens, or
+        those of the 20 "amino-acids".
+      word_unit: what a word is: one of the "pieces" that the tokenizer divides texts into, what is between
+        "spaces", or "auto"; see `word_numbers`.
+      long: "error" or "window", for texts longer than the model reads.
+      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
+        ("score").
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds lists with an entry a token, null at specials: its id, string and place in the text's
-        bytes, its word's number, its log-probability by each masking, and by the first its rank (0 = the
-        likeliest) and the entropy.
-      top_k: likeliest ids that `tokens` lists for each token, by the first masking.
-      words: adds lists with an entry a word: its text, and the sum of its tokens by each masking.
+      tokens: adds lists with an entry a token, null at special tokens: its id, string and offsets in the
+        text's bytes, its word's number, its log-probability by each masking, and its rank (0 = the likeliest)
+        and the entropy by the first masking.
+      top_k: how many of the likeliest ids `tokens` lists for each token, by the first masking.
+      words: adds lists with an entry a word: its text, and the sum over its tokens by each masking.
 
     Example:
+      >>> from jaxlm.scoring import PseudoLogLikelihood
       >>> PseudoLogLikelihood(masking=("original", "within-word")).options()["masking"]
       ('original', 'within-word')
 
@@ -84,8 +87,8 @@ class PseudoLogLikelihood(Measure):
 
     masking: tuple[MaskingScheme, ...] = ("original",)
     vocabulary: Vocabulary = "all"
-    word_unit: Words = "auto"
-    long: Long = "window"
+    word_unit: WordUnit = "auto"
+    long: LongPolicy = "window"
     unknown: UnknownPolicy = "error"
     ends: bool | None = None
     tokens: bool = False
@@ -99,28 +102,33 @@ class PseudoLogLikelihood(Measure):
         check_choices("masking", self.masking, MASKINGS)
 
     def resolved(self, context: Context) -> "PseudoLogLikelihood":
-        """Returns the measure with `ends` filled in; refuses models without a mask, and words of proteins."""
+        """Returns the measure with `ends` filled in.
+
+        Raises:
+          ScoreError: if the tokenizer has no mask token or not so many ids, or words are asked for in
+            proteins.
+        """
         mask_id_of(context, self.name)
-        ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
-        check_top_k_fits(self.top_k, context.config.vocab_size if ids is None else len(ids))
+        ids = vocabulary_ids(context.tokenizer, context.vocab_size, self.vocabulary)
+        check_top_k_fits(self.top_k, context.vocab_size if ids is None else len(ids))
         if context.tokenizer.kind == "residues" and self.masking != ("original",):
-            raise ScoreError("a protein has residues and no words: ask for the original masking alone")
+            raise ScoreError("a protein has residues and no words: only the original masking is defined")
         return dataclasses.replace(self, ends=context.ends if self.ends is None else self.ends)
 
     def forward(self, context: Context) -> LogProbForward:
-        """Returns the vocabulary."""
-        ids = vocabulary_ids(context.tokenizer, context.config.vocab_size, self.vocabulary)
+        """Returns log-probabilities over the vocabulary, with details if tokens are listed."""
+        ids = vocabulary_ids(context.tokenizer, context.vocab_size, self.vocabulary)
         return LogProbForward(details=self.tokens, top_k=self.top_k, vocabulary=ids)
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns counts, a column a masking, the pseudo-perplexity of the first, and those of tokens."""
+        """Returns counts, a sum for each masking, the first one's pseudo-perplexity, and the lists."""
         del context
         perplexities = pa.field("pseudo_perplexity", pa.float64())
-        first, *others = (COLUMNS[one] for one in self.masking)
+        first, *others = (COLUMNS[masking] for masking in self.masking)
         sums = [nats(first, tokens="num_scored"), *map(nats, others)]
         numbers = pa.list_(pa.float32())
         words = [pa.field("words", pa.list_(pa.string()))]
-        words += [nats(_list_column("word", one), numbers) for one in self.masking]
+        words += [nats(_list_column("word", masking), numbers) for masking in self.masking]
         tokens = self._token_columns() if self.tokens else []
         return [*count_columns(), *sums, perplexities, *tokens, *(words if self.words else [])]
 
@@ -129,21 +137,25 @@ class PseudoLogLikelihood(Measure):
         return [
             *place_columns(),
             pa.field("token_words", ids),
-            *(nats(_list_column("token", one), numbers) for one in self.masking),
+            *(nats(_list_column("token", masking), numbers) for masking in self.masking),
             pa.field("token_ranks", ids),
             nats("token_entropies", numbers),
             *(top_columns() if self.top_k else []),
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the masked copies of a document."""
+        """Returns the masked copies of a document.
+
+        Raises:
+          ScoreError: if the document has nothing to score, or is too long.
+        """
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         check_vocabulary(context, text, self.vocabulary)
         room = text.room(context.longest)
         fits = text.tokens.size <= room
         if not fits and self.long == "error":
             raise too_long_error(text, room)
-        numbers = None
+        numbers = np.zeros(0, np.int64)
         if not fits or self.tokens or self.words or self.masking != ("original",):
             numbers = word_numbers(context.tokenizer, record.text, text.regular, self.word_unit)
         spans = _spans(text, numbers, self.masking)
@@ -154,41 +166,51 @@ class PseudoLogLikelihood(Measure):
     def advance(self, state: "_PllState", answers: Sequence[QueryScores]) -> ScoreRow:
         """Returns the sums of a document."""
         text, original, tokenizer, numbers, copies = state
-        found = copies.read(answers).reshape(len(self.masking), -1)
-        sums = {COLUMNS[one]: math.fsum(each) for one, each in zip(self.masking, found, strict=True)}
-        first, count = sums[COLUMNS[self.masking[0]]], found.shape[1]
+        log_probs = copies.read(answers).reshape(len(self.masking), -1)
+        sums = {
+            COLUMNS[masking]: math.fsum(own) for masking, own in zip(self.masking, log_probs, strict=True)
+        }
+        first, count = sums[COLUMNS[self.masking[0]]], log_probs.shape[1]
         row = {**counts(original, text.tokens.size, count), **sums}
         row["pseudo_perplexity"] = perplexity_of_nats(first, count)
         if self.tokens:
             row |= token_places(tokenizer, original, text.tokens)
             row["token_words"] = list_by_token(text, numbers[text.regular])
-            lists = zip(self.masking, found, strict=True)
-            row |= {_list_column("token", one): list_by_token(text, each) for one, each in lists}
+            lists = zip(self.masking, log_probs, strict=True)
+            row |= {_list_column("token", masking): list_by_token(text, own) for masking, own in lists}
             row |= {
                 name: list_by_token(text, copies.read(answers, field)[:count])
                 for name, field in self._details().items()
             }
             row |= {"top_strings": top_strings(tokenizer, row["top_ids"])} if self.top_k else {}
         if self.words:
-            own = numbers[text.regular]
             row["words"] = word_texts(tokenizer, original, numbers)
-            sums = (np.bincount(own, each).astype(np.float32).tolist() for each in found)
-            row |= dict(zip((_list_column("word", one) for one in self.masking), sums, strict=True))
+            for masking, own in zip(self.masking, log_probs, strict=True):
+                by_word = np.bincount(numbers[text.regular], own).astype(np.float32)
+                row[_list_column("word", masking)] = by_word.tolist()
         return row
 
     def _details(self) -> dict[str, str]:
-        """Columns of tokens by the first masking, and where `QueryScores` has them."""
+        """The columns of details by the first masking, and their fields in `QueryScores`."""
         top = {"top_ids": "top_tokens", "top_log_probs": "top_log_probs"} if self.top_k else {}
         return {"token_ranks": "ranks", "token_entropies": "entropy", **top}
 
 
 class _PllState(NamedTuple):
-    """A document on its way: its tokens, its text, which words they are, and what is read of it."""
+    """What the row of a document needs in addition to its scores.
+
+    Attributes:
+      text: its tokens.
+      original: the text itself.
+      tokenizer: of the model.
+      numbers: `Int[n]` the word of each token; empty if words make no difference.
+      copies: the masked copies.
+    """
 
     text: MaskedText
     original: str
     tokenizer: tokenizers.Tokenizer
-    numbers: np.ndarray | None
+    numbers: np.ndarray
     copies: MaskedSpans
 
 
@@ -196,12 +218,10 @@ def _list_column(item: str, masking: MaskingScheme) -> str:
     return COLUMNS[masking].replace("pseudo_log_likelihood", f"{item}_log_probs")
 
 
-def _spans(
-    text: MaskedText, numbers: np.ndarray | None, maskings: Sequence[MaskingScheme]
-) -> MaskedQuestions:
-    """What each masking hides for each regular token, the one masking after the other."""
+def _spans(text: MaskedText, numbers: np.ndarray, maskings: Sequence[MaskingScheme]) -> MaskedQuestions:
+    """What each masking hides for each regular token, one masking after the other."""
     places = np.flatnonzero(text.regular)
-    if numbers is None:
+    if not numbers.size:
         return MaskedQuestions(places, places + 1, places)
     firsts, ends = _bounds(numbers)
     words = numbers[places]
@@ -210,12 +230,12 @@ def _spans(
         "within-word": (places, ends[words]),
         "whole-word": (firsts[words], ends[words]),
     }
-    starts, stops = zip(*(hidden[one] for one in maskings), strict=True)
+    starts, stops = zip(*(hidden[masking] for masking in maskings), strict=True)
     return MaskedQuestions(np.concatenate(starts), np.concatenate(stops), np.tile(places, len(maskings)))
 
 
 def _bounds(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First place of each word and the place behind it; words stand together and are counted from 0."""
+    """The first token of each word, and the token behind it; a word's tokens are consecutive."""
     places = np.flatnonzero(numbers >= 0)
     words = numbers[places]
     begins = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
@@ -224,7 +244,7 @@ def _bounds(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _centres(numbers: np.ndarray, room: int, maskings: Sequence[MaskingScheme]) -> np.ndarray:
-    """The middle of each token's word, or of its part of a word too long for half a window."""
+    """The middle of each token's word, or of its part of a word that is longer than half a window."""
     firsts, ends = _bounds(numbers)
     half = max(room // 2, 1)
     if (ends - firsts).max() > half and tuple(maskings) != ("original",):

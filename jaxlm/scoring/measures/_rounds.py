@@ -1,8 +1,9 @@
 """Measures that ask again: the rounds of many documents go through the engine together, and rows keep order.
 
-Documents are taken by the generation. Of two generations one is on the devices while the answers of the other
-are read: what is asked again, and documents that are new, make its successor. What a generation holds follows
-from documents and answers alone, never from which came first, so that the same corpus gives the same bytes.
+Documents are processed in generations, two at a time: one is on the devices while the answers of the other
+are read. Documents that ask again, and new documents, then form the next generation. Which documents a
+generation holds depends on the documents and the answers alone, and never on timing, so that a corpus always
+gives the same bytes.
 """
 
 from collections import deque
@@ -14,31 +15,32 @@ from jaxlm.scoring.engine import Query, extent
 from jaxlm.scoring.measures._measure import Round, ScoreRow
 
 GENERATIONS = 2
-# Batches that a generation has at least, where documents are enough: its last one is seldom full.
+# A generation has at least this many batches, if there are enough documents, because its last batch is seldom
+# full.
 BATCHES_OF_GENERATION = 8
-# Documents that are begun and not yielded, in buffers.
+# The most documents that are begun and not yielded, as a multiple of the engine's buffer.
 OPEN_BUFFERS = 16
 
-AnswerQueries = Callable[[Iterable[Query]], Generator[Any, None, None]]
+AnswerQueries = Callable[[Iterable[Query]], Iterator[Any]]
 Advance = Callable[[Round, Sequence[Any]], Round | ScoreRow]
 
 
 class GenerationSize(NamedTuple):
-    """When a generation is full, and how many documents are kept.
+    """When a generation is full, and how many documents may be begun.
 
     Attributes:
-      pieces: that it has at least.
-      tokens: that these have at least.
-      documents: that are begun and not yielded, at most.
+      queries: the fewest queries of a generation.
+      tokens: the fewest tokens of these queries.
+      documents: the most documents that are begun and not yielded.
     """
 
-    pieces: int
+    queries: int
     tokens: int
     documents: int
 
 
 class _Document:
-    """A document on its way, until it is a row."""
+    """A document between its first round and its row, which `now` is in the end."""
 
     def __init__(self, now: Round | ScoreRow) -> None:
         self.now = now
@@ -49,7 +51,7 @@ class _Document:
 
     @property
     def num_tokens(self) -> int:
-        """About how many its queries have; no fewer."""
+        """An upper bound of the tokens of its queries."""
         return len(self.queries) * extent(self.queries).longest
 
 
@@ -58,7 +60,7 @@ class _Generation:
 
     def __init__(self, documents: list[_Document], answer: AnswerQueries) -> None:
         self.documents = documents
-        self._answers = answer(piece for document in documents for piece in document.queries)
+        self._answers = answer(query for document in documents for query in document.queries)
         # The engine begins when the first answer is asked for.
         self._first = [next(self._answers)]
 
@@ -67,8 +69,9 @@ class _Generation:
         yield from self._answers
 
     def close(self) -> None:
-        """Leaves the rest of it."""
-        self._answers.close()
+        """Stops answering its queries."""
+        if isinstance(self._answers, Generator):
+            self._answers.close()
 
 
 def rows_in_rounds(
@@ -82,9 +85,9 @@ def rows_in_rounds(
 
     Args:
       records: documents.
-      start: their first rounds, or the rows of those that cannot be asked.
-      advance: from a round and the answers to it to the next one, or to the row.
-      answer: yields the answers to pieces, in order; it may be called while an earlier call is at work.
+      start: returns the first round of a document, or the row of one that cannot be asked.
+      advance: from a round and its answers to the next round, or to the row.
+      answer: yields the answers to queries, in order; it may be called while an earlier call is not finished.
       size: of a generation.
     """
     documents = _Documents(records, start, advance, size)
@@ -99,12 +102,12 @@ def rows_in_rounds(
             if flying:
                 again = documents.advanced(flying.popleft())
     finally:
-        for one in flying:
-            one.close()
+        for generation in flying:
+            generation.close()
 
 
 class _Documents:
-    """The documents that are begun and not yielded, in order, and where further ones come from."""
+    """The documents that are begun and not yielded, in order, and the source of further ones."""
 
     def __init__(
         self,
@@ -123,10 +126,11 @@ class _Documents:
         return not self._has_more and not self._open
 
     def generation(self, again: list[_Document]) -> list[_Document]:
-        """Returns those that ask again, and new ones that ask, until these are enough."""
+        """Returns the documents that ask again, and as many new ones as fill the generation."""
         asking = list(again)
-        num, tokens = sum(len(one.queries) for one in again), sum(one.num_tokens for one in again)
-        while (num < self._size.pieces or tokens < self._size.tokens) and (begun := self._begun()):
+        num = sum(len(document.queries) for document in again)
+        tokens = sum(document.num_tokens for document in again)
+        while (num < self._size.queries or tokens < self._size.tokens) and (begun := self._begun()):
             if begun.queries:
                 asking.append(begun)
                 num, tokens = num + len(begun.queries), tokens + begun.num_tokens
@@ -136,16 +140,18 @@ class _Documents:
         """Takes the answers to a generation and returns the documents that ask again."""
         answers = iter(generation)
         for document in generation.documents:
-            own = [next(answers) for _ in range(len(document.queries))]
-            document.now = self._asking(self._advance(document.now, own))
-        # To its end, where whatever works for it in the background stops.
+            if isinstance(document.now, Round):
+                own = [next(answers) for _ in range(len(document.queries))]
+                document.now = self._asking(self._advance(document.now, own))
+        # Exhausted, so that the threads behind the answers stop.
         next(answers, None)
         return [document for document in generation.documents if document.queries]
 
     def done(self) -> Iterator[ScoreRow]:
-        """Yields the rows of the first documents, up to one that is still asking."""
-        while self._open and not self._open[0].queries:
-            yield self._open.popleft().now
+        """Yields the rows of the first documents, up to the first one that waits for answers."""
+        while self._open and not isinstance(row := self._open[0].now, Round):
+            self._open.popleft()
+            yield row
 
     def _begun(self) -> _Document | None:
         if len(self._open) >= self._size.documents:
@@ -158,7 +164,7 @@ class _Documents:
         return self._open[-1]
 
     def _asking(self, now: Round | ScoreRow) -> Round | ScoreRow:
-        """The first round that asks something, or the row."""
+        """The next round that has queries, or the row."""
         while isinstance(now, Round) and not len(now.queries):
             now = self._advance(now, [])
         return now

@@ -1,9 +1,10 @@
-"""Pseudo-log-likelihoods from one pass over the unmasked text, where the training's noise allows it."""
+"""Pseudo-log-likelihoods from one pass over the unmasked text, if the training's noise allows it."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,11 @@ from jaxlm.scoring.engine import Query, QueryScores
 from jaxlm.scoring.measures._masked_checks import too_long_error
 from jaxlm.scoring.measures._masked_rows import list_by_token
 from jaxlm.scoring.measures._masked_texts import MaskedText, masked_text
-from jaxlm.scoring.measures._masked_windows import masked_windows
 from jaxlm.scoring.measures._measure import Context, Measure, Question, Round, ScoreError, ScoreRow, nats
 from jaxlm.scoring.measures._text_numbers import count_columns, counts, perplexity_of_nats
 from jaxlm.scoring.measures._token_rows import place_columns, token_places
 from jaxlm.scoring.measures._unknown import UnknownPolicy
-from jaxlm.scoring.measures._windows import Long
+from jaxlm.scoring.measures._windows import LongPolicy
 
 LARGEST_VOCABULARY = 100
 
@@ -27,26 +27,29 @@ LARGEST_VOCABULARY = 100
 class SinglePass(Measure):
     """An estimate of the original pseudo-log-likelihood from one pass, in nats.
 
-    A masked LM that was trained on tokens of which a share k stayed as they were and a share r was exchanged
-    for one of V at random tells, where it sees the token v, `q = p (k + r/V) / (k p + r/V)` of it, p being
-    its probability were it masked: it cannot know whether to believe its eyes. Solved for p,
-    `p = q (r/V) / (k + r/V - k q)`. That is exact of a model that learned its training's law exactly; of a
-    real one it is an estimate, and an error of log q is made larger by `(k + r/V) / (k + r/V - k q)`: about
-    11 times for 20 residues at p = 0.5, but 15,000 times for the 30,522 pieces of BERT. So vocabularies of
-    more than 100 ids are refused, and models that never saw a random or an unchanged token.
+    In training, a share k of the chosen tokens stayed unchanged and a share r was replaced by one of V random
+    ids. A model that sees the token v gives it the probability `q = p (k + r/V) / (k p + r/V)`, where p is
+    its probability if it were masked, because the model cannot know whether the token is the original one.
+    Solved for
+    p: `p = q (r/V) / (k + r/V - k q)`. This is exact for a model that learned the training's distribution
+    exactly, and an estimate for a real one. An error of log q is multiplied by `(k + r/V) / (k + r/V - k q)`:
+    about 11 for 20 residues at p = 0.5, but 15,000 for the 30,522 pieces of BERT. So vocabularies of more
+    than 100 ids are refused, and models that were trained without unchanged or without random tokens.
 
     Attributes:
-      keep_share, random_share: k and r, of the tokens that training chose; None: as the model says, or 0.1
-        where it does not (see `noise_shares`).
-      random_ids: V, how many ids random tokens were drawn from; None: the 20 residues of a protein
-        tokenizer, else all ids that are no specials.
-      long: of a text longer than the model reads: "error", or "window", overlapping windows, each token from
-        the one in which it is farthest from an end that the text does not have there.
-      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
+      keep_share, random_share: k and r, shares of the tokens that training chose; None: as the model says, or
+        0.1 if it does not (see `noise_shares`).
+      random_ids: V, how many ids random tokens were drawn from; None: the 20 residues of a protein tokenizer,
+        else all ids except special tokens.
+      long: what happens to a text longer than the model reads: "error" refuses it, "window" reads overlapping
+        windows and takes each token's score from the window in which it is farthest from a cut.
+      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
+        ("score").
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
-      tokens: adds each token's id, string and place, and its estimate, null at specials.
+      tokens: adds each token's id, string and offsets, and its estimate, null at special tokens.
 
     Example:
+      >>> from jaxlm.scoring import SinglePass
       >>> SinglePass(keep_share=0.1, random_share=0.1).options()["keep_share"]
       0.1
     """
@@ -57,7 +60,7 @@ class SinglePass(Measure):
     keep_share: float | None = None
     random_share: float | None = None
     random_ids: int | None = None
-    long: Long = "window"
+    long: LongPolicy = "window"
     unknown: UnknownPolicy = "error"
     ends: bool | None = None
     tokens: bool = False
@@ -70,14 +73,17 @@ class SinglePass(Measure):
             )
 
     def resolved(self, context: Context) -> "SinglePass":
-        """Returns the measure with everything filled in; refuses what one pass says nothing about."""
+        """Returns the measure with everything filled in.
+
+        Raises:
+          ScoreError: if the training's noise, or the number of ids, allows no estimate from one pass.
+        """
         count = self.random_ids or len(random_ids(context.tokenizer))
         keep, random = self._shares(context)
         if not keep or not random:
             raise ScoreError(
-                f"{self.name} needs a model that was trained to doubt what it sees, with unchanged and with "
-                f"random tokens among those it predicted: got shares {keep:g} and {random:g}; use "
-                f"pseudo-log-likelihood"
+                f"{self.name} needs a model that was trained with unchanged and with random tokens among "
+                f"those it predicted: got shares {keep:g} and {random:g}; use pseudo-log-likelihood"
             )
         if count > LARGEST_VOCABULARY:
             raise ScoreError(
@@ -89,13 +95,13 @@ class SinglePass(Measure):
         return dataclasses.replace(self, keep_share=keep, random_share=random, random_ids=count, ends=ends)
 
     def _shares(self, context: Context) -> tuple[float, float]:
-        told = noise_shares(context.extra) if None in (self.keep_share, self.random_share) else {}
+        trained = noise_shares(context.extra) if None in (self.keep_share, self.random_share) else {}
         given = {"keep_share": self.keep_share, "random_share": self.random_share}
-        known = told | {name: share for name, share in given.items() if share is not None}
+        known = trained | {name: share for name, share in given.items() if share is not None}
         return known["keep_share"], known["random_share"]
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns counts, the estimate, and the perplexity that it makes."""
+        """Returns counts, the estimate and its pseudo-perplexity, and the lists of tokens."""
         del context
         lists = [*place_columns(), nats("token_estimates", pa.list_(pa.float32()))]
         return [
@@ -106,42 +112,89 @@ class SinglePass(Measure):
         ]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns the text as it is, or windows of it."""
+        """Returns the unmasked text, or windows of it.
+
+        Raises:
+          ScoreError: if the text has nothing to score, or is too long.
+        """
         text = masked_text(context, record.text, ends=self.ends, unknown=self.unknown)
         room = text.room(context.longest)
         if text.tokens.size > room and self.long == "error":
             raise too_long_error(text, room)
-        pieces = []
+        queries = []
         for window in masked_windows(text.tokens.size, room):
             places = np.flatnonzero(text.regular[window.first : window.last]) + window.first
             if not places.size:
                 continue
             tokens = text.read(text.tokens[window.start : window.stop])
             scored = places - window.start + text.opening.size
-            pieces.append(Query(tokens, scored.astype(np.int32), text.tokens[places]))
-        return Round((text, record.text, context.tokenizer), pieces)
+            queries.append(Query(tokens, scored.astype(np.int32), text.tokens[places]))
+        return Round((text, record.text, context.tokenizer), queries)
 
     def advance(
         self, state: tuple[MaskedText, str, tokenizers.Tokenizer], answers: Sequence[QueryScores]
     ) -> ScoreRow:
         """Returns the estimate of a document."""
         text, original, tokenizer = state
-        seen = np.concatenate([one.log_probs for one in answers]).astype(np.float64)
-        found = unseen_log_probs(seen, self.keep_share, self.random_share, self.random_ids)
-        total = math.fsum(found)
-        row: ScoreRow = counts(original, text.tokens.size, len(found))
+        seen = np.concatenate([scores.log_probs for scores in answers]).astype(np.float64)
+        if self.keep_share is None or self.random_share is None or self.random_ids is None:
+            raise AssertionError("the measure has not been resolved for a model")
+        estimates = unseen_log_probs(seen, self.keep_share, self.random_share, self.random_ids)
+        total = math.fsum(estimates)
+        row: ScoreRow = counts(original, text.tokens.size, len(estimates))
         row["pseudo_log_likelihood_estimate"] = total
-        row["pseudo_perplexity_estimate"] = perplexity_of_nats(total, len(found))
+        row["pseudo_perplexity_estimate"] = perplexity_of_nats(total, len(estimates))
         if self.tokens:
             row |= token_places(tokenizer, original, text.tokens)
-            row["token_estimates"] = list_by_token(text, found)
+            row["token_estimates"] = list_by_token(text, estimates)
         return row
 
 
-def unseen_log_probs(log_probs: np.ndarray, keep: float, random: float, count: int) -> np.ndarray:
-    """Returns log p of tokens were they masked, from log q of the same where the model saw them.
+class MaskedWindow(NamedTuple):
+    """A part of a text that is read at once, and the tokens that are scored there.
 
-    `p = q b / (a + b - a q)`, a being the share that stayed and b that of each of the random ids.
+    Attributes:
+      start, stop: the window reads the tokens `start` to `stop`, not including `stop`.
+      first, last: it scores the tokens `first` to `last`, not including `last`.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def masked_windows(length: int, room: int) -> list[MaskedWindow]:
+    """Returns windows of a text that overlap by half; each token is scored where it is farthest from a cut.
+
+    Args:
+      length: tokens of the text.
+      room: tokens of the longest window, at least 2.
+
+    Returns:
+      The windows in order; a single one for a text that fits.
+
+    Example:
+      >>> from jaxlm.scoring.measures._single_pass import masked_windows
+      >>> masked_windows(3, 4)
+      [MaskedWindow(start=0, stop=3, first=0, last=3)]
+      >>> [(window.start, window.stop) for window in masked_windows(7, 4)]
+      [(0, 4), (2, 6), (3, 7)]
+    """
+    if length <= room:
+        return [MaskedWindow(0, length, 0, length)]
+    step = max(room // 2, 1)
+    starts = [*range(0, length - room, step), length - room]
+    # The middle of the overlap of two windows is equally far from the ends of both.
+    cuts = [(start + before + room + 1) // 2 for before, start in itertools.pairwise(starts)]
+    bounds = [0, *cuts, length]
+    return [MaskedWindow(start, start + room, bounds[n], bounds[n + 1]) for n, start in enumerate(starts)]
+
+
+def unseen_log_probs(log_probs: np.ndarray, keep: float, random: float, count: int) -> np.ndarray:
+    """Returns log p of tokens as if they were masked, from log q of the same tokens when the model saw them.
+
+    `p = q b / (a + b - a q)`, where a is the share of unchanged tokens and b the share of each random id.
 
     Args:
       log_probs: `Float[...]` log q in nats, 0 or less.
@@ -152,6 +205,8 @@ def unseen_log_probs(log_probs: np.ndarray, keep: float, random: float, count: i
       `Float64[...]`, 0 or less.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.measures._single_pass import unseen_log_probs
       >>> p, a, b = 0.5, 0.1, 0.1 / 20
       >>> q = p * (a + b) / (a * p + b)
       >>> round(q, 6), round(float(np.exp(unseen_log_probs(np.log([q]), 0.1, 0.1, 20))[0]), 6)
@@ -163,14 +218,15 @@ def unseen_log_probs(log_probs: np.ndarray, keep: float, random: float, count: i
 
 
 def error_factor(p: float, keep: float, random: float, count: int) -> float:
-    """Returns d log p / d log q: by how much an error of what the model says is made larger.
+    """Returns d log p / d log q: the factor by which an error of the model's log-probability grows.
 
     Args:
-      p: the probability of a token were it masked.
+      p: the probability of a token if it were masked.
       keep, random: shares of the tokens that training chose.
       count: how many ids random tokens were drawn from.
 
     Example:
+      >>> from jaxlm.scoring.measures._single_pass import error_factor
       >>> [round(error_factor(0.5, 0.1, 0.1, count)) for count in (20, 33, 30_522)]
       [11, 18, 15262]
     """
@@ -180,20 +236,22 @@ def error_factor(p: float, keep: float, random: float, count: int) -> float:
 
 
 def random_ids(tokenizer: tokenizers.Tokenizer) -> tuple[int, ...]:
-    """Returns the ids that random replacement draws from in training here.
+    """Returns the ids that jaxlm's training draws random replacements from.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.scoring.measures._single_pass import random_ids
       >>> len(random_ids(tokenizers.residue_tokenizer()))
       20
     """
     if tokenizer.kind == "residues":
-        found = (tokenizer.id(letter) for letter in tokenizers.AMINO_ACIDS)
-        return tuple(sorted(id for id in found if id is not None))
+        ids = (tokenizer.id(letter) for letter in tokenizers.AMINO_ACIDS)
+        return tuple(sorted(id for id in ids if id is not None))
     return tuple(np.flatnonzero(~tokenizers.special_mask(tokenizer)).tolist())
 
 
 def noise_shares(extra: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the shares that a model was trained with, BERT's where it does not say.
+    """Returns the shares that a model was trained with; those of BERT if it does not say.
 
     Args:
       extra: of `pretrained.Loaded`.
@@ -202,9 +260,10 @@ def noise_shares(extra: Mapping[str, Any]) -> dict[str, float]:
       `keep_share` and `random_share`, as `SinglePass` has them.
 
     Raises:
-      ScoreError: if it was trained with substitutions by a law of their own.
+      ScoreError: if it was trained with substitutions that are not uniformly random.
 
     Example:
+      >>> from jaxlm.scoring import noise_shares
       >>> noise_shares({"experiment": {"input_noise": {"keep_share": 0.0, "random_share": 0.2}}})
       {'keep_share': 0.0, 'random_share': 0.2}
       >>> noise_shares({})

@@ -1,4 +1,4 @@
-"""Which step functions a corpus may be asked for, and the columns of their numbers."""
+"""Which step functions can be computed for a corpus, and the columns of their values."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,20 @@ from jaxlm.scoring.measures._measure import Context, ScoreError, nats
 
 # The columns of step scores beside those of functions.
 STEP_COUNTS = ("num_tokens", "num_scored")
-# What step functions read that a corpus does not give.
-DRAWN = frozenset({"noisy_logits", "rng"})
+# Inputs of step functions that need random numbers, which a corpus has no key for.
+RANDOM_INPUTS = frozenset({"noisy_logits", "rng"})
 
 
 def check_step_functions(rows: Sequence[steps.StepFunction], context: Context, contrast: str | None) -> None:
-    """Refuses functions that a corpus cannot be asked for.
+    """Refuses step functions that cannot be computed for a corpus.
 
     Args:
       rows: the step functions.
       context: of the model.
-      contrast: the column of the text that functions compare with, or None.
+      contrast: the column with the text that functions compare with, or None.
 
     Raises:
-      JaxlmError: with the reason, before any document is read.
+      JaxlmError: says why; before any document is read.
     """
     names = [row.name for row in rows]
     if not rows:
@@ -38,21 +38,21 @@ def check_step_functions(rows: Sequence[steps.StepFunction], context: Context, c
     if contrast is not None and not comparing:
         raise ScoreError(f"a contrast is named, and none of {', '.join(names)} compares; leave it out")
     for row in rows:
-        if row.needs & DRAWN:
+        if row.needs & RANDOM_INPUTS:
             raise ScoreError(f"{row.name} draws, and a corpus has no key: ask steps.step_scores for it")
         if context.kind.fill and row.needs & {"targets", "contrast_targets"}:
             raise ScoreError(f"{row.name} reads the token at a mask, which the text hides: ask for entropy")
-        _check_values(row, context.config.vocab_size)
+        _check_values(row, context.vocab_size)
 
 
 def _check_values(row: steps.StepFunction, vocab_size: int) -> None:
-    """Refuses options that are out of range, by a look at what the function would compute."""
+    """Refuses options that are out of range, by tracing the function without computing it."""
     logits, targets = jnp.zeros((1, vocab_size)), jnp.zeros(1, jnp.int32)
     jax.eval_shape(lambda: steps.step_values(row, steps.StepInputs(logits, targets, logits, targets)))
 
 
 def step_column(row: steps.StepFunction, prefix: str = "", kind: pa.DataType | None = None) -> pa.Field:
-    """Returns the column of a step function's numbers, with their unit.
+    """Returns the column of a step function's values, with their unit.
 
     Args:
       row: the step function.
@@ -60,6 +60,8 @@ def step_column(row: steps.StepFunction, prefix: str = "", kind: pa.DataType | N
       kind: of its values; None: float64.
 
     Example:
+      >>> from jaxlm import steps
+      >>> from jaxlm.scoring.measures._step_columns import step_column
       >>> step_column(steps.step_function("top_p_size", top_p=0.9)).name
       'top_p_size(top_p=0.9)'
     """

@@ -1,4 +1,4 @@
-"""Step functions of every token of a corpus: what a model did there, as one number each.
+"""Step functions at every token of a corpus: one number about the model's prediction for each.
 
 Letters: `n` tokens of a text, `m` of them that are predicted.
 """
@@ -21,34 +21,36 @@ from jaxlm.scoring.measures._openings import BosPolicy, masked_frame, unopened_r
 from jaxlm.scoring.measures._step_columns import STEP_COUNTS, check_step_functions, step_column
 from jaxlm.scoring.measures._token_rows import place_columns, token_places
 from jaxlm.scoring.measures._unknown import UnknownPolicy, check_unknown
-from jaxlm.scoring.measures._windows import Long
+from jaxlm.scoring.measures._windows import LongPolicy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepScores(Measure):
-    """Step functions (`jaxlm.steps`) at every predicted token, and of each text one number for all of them.
+    """Step functions (`jaxlm.steps`) at every predicted token, and one number for each text.
 
-    What is predicted is what `steps.step_scores` predicts: of a causal model every token that has one before
-    it, of a masked one what stands at the masks of a text. A column is called as the function is,
-    `top_p_size(top_p=0.9)`, and holds what `StepFunction.span` makes of the values of a text: their sum,
-    their product, or the one of the largest magnitude. The values themselves are lists with `token_` before
-    the name.
+    The predicted tokens are those of `steps.step_scores`: for a causal model every token that has a token
+    before it, for a masked model the tokens at the masks of a text. A column has the function's name, such as
+    `top_p_size(top_p=0.9)`, and holds one number for the text as `StepFunction.span` says: the sum of the
+    values, their product, or the one of the largest magnitude. The values themselves are lists, with `token_`
+    before the name.
 
     Attributes:
       functions: what is computed, as `steps.parse_step_function` reads it: "entropy", "top_p_size=0.9",
-        "kl_divergence(top_k=20)". Functions that draw, as those under dropout, are asked of
-        `steps.step_scores` alone.
+        "kl_divergence(top_k=20)". Functions that draw random numbers, such as those under dropout, are
+        computed by `steps.step_scores` only.
       contrast: the field of `meta` (the column of a corpus) with the text that functions compare with.
-      alignment: which token is compared with which of the contrast (see `steps.align`): "one_to_one", or
-        "last_common". Tokens that nothing is compared with have null, and no part in the text's number.
-      bos: what stands before a text of a causal model; see `resolve_bos`.
-      long: of texts that are longer than a window: "window", each token in one of them, or "error". A text
-        that is compared is read at once, and so is one with masks.
+      alignment: which token is compared with which token of the contrast (see `steps.align`): "one_to_one" or
+        "last_common". Tokens without a counterpart have null, and are left out of the text's number.
+      bos: what is read before a text of a causal model; see `resolve_bos`.
+      long: what happens to texts that are longer than a window: "window" predicts each token in one window,
+        "error" refuses them. Texts that are compared, and texts with masks, must fit.
       window, context: as of `LogLikelihood`.
-      unknown: what the vocabulary cannot write is an "error", or "score" its token like others.
-      tokens: whether a row holds lists of its tokens: ids, strings, places and values.
+      unknown: a symbol that the vocabulary cannot write is an "error", or its token is scored like others
+        ("score").
+      tokens: whether a row has lists with an entry a token: ids, strings, offsets and values.
 
     Example:
+      >>> from jaxlm.scoring import StepScores
       >>> StepScores(functions=("entropy", "top_p_size=0.9")).options()["measure"]
       'step-scores'
     """
@@ -60,7 +62,7 @@ class StepScores(Measure):
     contrast: str | None = None
     alignment: Literal["one_to_one", "last_common"] = "one_to_one"
     bos: BosPolicy = "auto"
-    long: Long = "window"
+    long: LongPolicy = "window"
     window: int | None = None
     context: int | None = None
     unknown: UnknownPolicy = "error"
@@ -71,7 +73,7 @@ class StepScores(Measure):
         steps.check_alignment(self.alignment)
 
     def resolved(self, context: Context) -> "StepScores":
-        """Returns the measure with functions as they are called and windows filled in."""
+        """Returns the measure with the functions' full names, and with the window filled in."""
         rows = self._rows
         check_step_functions(rows, context, self.contrast)
         filled = dataclasses.replace(self, functions=tuple(row.name for row in rows))
@@ -82,7 +84,7 @@ class StepScores(Measure):
         return dataclasses.replace(filled, bos=reader.bos, window=reader.window, context=reader.context)
 
     def forward(self, context: Context) -> StepForward:
-        """Returns the step functions, with contrasts where one of them compares."""
+        """Returns the step functions, with contrasts if one of them compares."""
         del context
         return StepForward(functions=self._rows, contrasts=self.contrast is not None)
 
@@ -92,52 +94,53 @@ class StepScores(Measure):
         return () if self.contrast is None else (self.contrast,)
 
     def remark(self, context: Context, asked: "StepScores") -> str:
-        """Returns that nothing opens texts, where nobody chose so."""
+        """Returns a warning that no token opens texts, unless the user chose so."""
         return "" if context.kind.fill else unopened_remark(context, asked.bos, self.bos)
 
     def texts(self, record: data.Record) -> Sequence[str]:
-        """Returns the text, and what it is compared with."""
+        """Returns the text, and the text that it is compared with."""
         other = record.meta.get(self.contrast) if self.contrast is not None else None
         return (record.text, other) if isinstance(other, str) else (record.text,)
 
     def columns(self, context: Context) -> list[pa.Field]:
-        """Returns counts, a column a function, and those of tokens."""
+        """Returns counts, a column for each function, and the lists of tokens."""
         del context
         counts = [pa.field(name, pa.int64()) for name in STEP_COUNTS]
         return [*counts, *(step_column(row) for row in self._rows), *(self._lists() if self.tokens else [])]
 
     def start(self, context: Context, record: data.Record) -> Round:
-        """Returns what is read of a text, and of the one that it is compared with."""
+        """Returns the queries of a text, with the contrast if the text is compared with another."""
         reading = self._reading(context, record.text)
         state = _StepState(context.tokenizer, record.text, reading, None, None)
         if self.contrast is None:
-            return Round(state, reading.pieces)
-        piece = _whole(reading, "a text that is compared with another")
+            return Round(state, reading.queries)
+        query = _whole(reading, "a text that is compared with another")
         other = _whole(self._contrast(context, record), "a contrast")
-        pair = piece.targets, other.targets
-        strings = tuple([context.tokenizer.token(id) for id in ids.tolist()] for ids in pair)
-        partners = steps.align(self.alignment, *pair, strings=strings)
-        # A place without a partner is answered for its first one, which nobody looks at.
+        pair = query.targets, other.targets
+        own, others = ([context.tokenizer.token(id) for id in ids.tolist()] for ids in pair)
+        partners = steps.align(self.alignment, *pair, strings=(own, others))
+        # A place without a partner is compared with the contrast's first place; `advance` drops the value.
         chosen = np.maximum(partners, 0)
         contrast = QueryContrast(other.tokens, other.scored[chosen], other.targets[chosen])
         state = state._replace(partners=partners, contrast_targets=contrast.targets)
-        return Round(state, [piece._replace(contrast=contrast)])
+        return Round(state, [query._replace(contrast=contrast)])
 
     def advance(self, state: "_StepState", answers: Sequence[tuple[np.ndarray, ...]]) -> ScoreRow:
         """Returns the numbers of a text, and of its tokens."""
+        partners = state.partners
         reading, num = state.reading, len(state.reading.tokens)
         values = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
         row: ScoreRow = {"num_tokens": num, "num_scored": len(values[0])}
         lists: ScoreRow = {}
         for function, numbers in zip(self._rows, values, strict=True):
-            if function.needs_contrast:
-                numbers = np.where(state.partners < 0, np.float32(np.nan), numbers)
+            if function.needs_contrast and partners is not None:
+                numbers = np.where(partners < 0, np.float32(np.nan), numbers)
             row[function.name] = _known(steps.over_span(numbers, function.span))
             lists[f"token_{function.name}"] = _listed(reading, map(_known, numbers.tolist()))
         if self.tokens:
             row |= token_places(state.tokenizer, state.text, reading.tokens) | lists
-            if state.partners is not None:
-                ids = np.where(state.partners < 0, -1, state.contrast_targets).tolist()
+            if partners is not None:
+                ids = np.where(partners < 0, -1, state.contrast_targets).tolist()
                 row["token_contrast_ids"] = _listed(reading, (id if id >= 0 else None for id in ids))
         return row
 
@@ -148,8 +151,9 @@ class StepScores(Measure):
     @functools.cached_property
     def _reader(self) -> LogLikelihood:
         """How a causal model reads texts."""
-        names = ("bos", "long", "window", "context", "unknown")
-        return LogLikelihood(**{name: value for name, value in vars(self).items() if name in names})
+        return LogLikelihood(
+            bos=self.bos, long=self.long, window=self.window, context=self.context, unknown=self.unknown
+        )
 
     def _lists(self) -> list[pa.Field]:
         contrast = [pa.field("token_contrast_ids", pa.list_(pa.int32()))] if self.contrast is not None else []
@@ -171,22 +175,37 @@ class StepScores(Measure):
     def _reading(self, context: Context, text: str) -> "_StepText":
         if context.kind.fill:
             return _at_masks(context, text, self.unknown)
-        state, pieces = self._reader.start(context, data.Record("", text, {}))
+        state, queries = self._reader.start(context, data.Record("", text, {}))
         num = len(state.tokens)
-        asked = sum(len(piece.targets) for piece in pieces)
-        return _StepText(state.tokens, np.arange(num - asked, num), pieces)
+        asked = sum(len(query.targets) for query in queries)
+        return _StepText(state.tokens, np.arange(num - asked, num), queries)
 
 
 class _StepText(NamedTuple):
-    """How a model reads a text: its ids `[n]`, which of them are predicted `[m]`, and what is read."""
+    """How a model reads a text.
+
+    Attributes:
+      tokens: `Int[n]` its ids.
+      predicted: `Int[m]` the indices of those that are predicted.
+      queries: the queries that predict them.
+    """
 
     tokens: np.ndarray
     predicted: np.ndarray
-    pieces: Sequence[Query]
+    queries: Sequence[Query]
 
 
 class _StepState(NamedTuple):
-    """A document on its way; of one that is compared, the contrast's token of each of its own, or -1."""
+    """What the row of a text needs in addition to its values.
+
+    Attributes:
+      tokenizer: of the model.
+      text: the text.
+      reading: how the model reads it.
+      partners: `Int[m]` the contrast's token that each predicted token is compared with, -1: none; None: the
+        text is not compared.
+      contrast_targets: `Int[m]` the ids of these tokens; None: the text is not compared.
+    """
 
     tokenizer: tokenizers.Tokenizer
     text: str
@@ -196,7 +215,7 @@ class _StepState(NamedTuple):
 
 
 def _at_masks(context: Context, text: str, unknown: UnknownPolicy) -> _StepText:
-    """A text with masks, all of which are asked."""
+    """A text with masks: what is predicted is at the masks."""
     tokens = context.encode(text)
     check_unknown(context, text, tokens, unknown)
     mask = mask_id_of(context, StepScores.name)
@@ -211,12 +230,12 @@ def _at_masks(context: Context, text: str, unknown: UnknownPolicy) -> _StepText:
 
 
 def _whole(reading: _StepText, what: str) -> Query:
-    if len(reading.pieces) > 1:
-        longest = max(len(piece.tokens) for piece in reading.pieces)
+    if len(reading.queries) > 1:
+        longest = max(len(query.tokens) for query in reading.queries)
         raise ScoreError(
             f"{what} is read at once: {len(reading.tokens)} tokens, and a window holds {longest}"
         )
-    return reading.pieces[0]
+    return reading.queries[0]
 
 
 def _listed(reading: _StepText, values: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Perplexities and bits per byte of a text, its bytes and words counted in the text itself."""
+"""Perplexities and bits per byte of a text; its bytes and words are counted in the original text."""
 
 import math
 from typing import Any
@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from jaxlm.scoring.measures._measure import nats
 
-CHARACTERS_AT_ONCE = 1 << 16  # characters
+# Longer texts are counted in parts of this many characters, so that no copy of the text is made.
+CHARACTERS_AT_ONCE = 1 << 16
 COUNTS = ("num_tokens", "num_scored", "num_words", "num_bytes")
 RATES = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 
@@ -17,7 +18,7 @@ def text_columns(total: str) -> list[pa.Field]:
     """Returns the columns of `text_numbers`.
 
     Args:
-      total: name of the log-likelihood.
+      total: the name of the log-likelihood.
     """
     rates = [pa.field(name, pa.float64()) for name in RATES]
     return [*count_columns(), nats(total, tokens="num_scored"), *rates]
@@ -26,31 +27,35 @@ def text_columns(total: str) -> list[pa.Field]:
 def text_numbers(
     text: str, total: str, log_probs: np.ndarray, num_tokens: int, *, is_whole: bool
 ) -> dict[str, Any]:
-    """Returns a text's counts, its log-likelihood in nats and what follows from both.
+    """Returns a text's counts, its log-likelihood in nats, and the rates that follow from them.
 
-    `perplexity = exp(-LL / num_scored)`, of words and bytes the same by their number; `bits_per_byte = -LL /
-    (ln 2 * num_bytes)`. Words are what white space divides, bytes those of UTF-8.
+    `perplexity = exp(-LL / num_scored)`; the perplexities of words and bytes divide by their numbers;
+    `bits_per_byte = -LL / (ln 2 * num_bytes)`. Words are separated by white space; bytes are those of UTF-8.
 
     Args:
       text: the original text.
-      total: name of the log-likelihood.
-      log_probs: of its scored tokens.
+      total: the name of the log-likelihood.
+      log_probs: `Float[m]` of the scored tokens.
       num_tokens: of the text.
-      is_whole: whether all of the text was scored; rates by words and bytes are None otherwise.
+      is_whole: whether all of the text was scored; if not, rates by words and bytes are None.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.measures._text_numbers import text_numbers
       >>> numbers = text_numbers("ab c", "log_likelihood", np.log(np.full(4, 0.5)), 4, is_whole=True)
       >>> [round(numbers[name], 3) for name in ("log_likelihood", "perplexity", "word_perplexity")]
       [-2.773, 2.0, 4.0]
     """
-    found = float(np.sum(log_probs, dtype=np.float64))
+    nats_sum = float(log_probs.sum(dtype=np.float64))
     own = counts(text, num_tokens, len(log_probs))
-    words, num_bytes = (own[name] if is_whole else 0 for name in COUNTS[2:])
-    rates = (
-        perplexity_of_nats(found, count) if count else None for count in (len(log_probs), words, num_bytes)
-    )
-    bits = -found / (math.log(2.0) * num_bytes) if num_bytes else None
-    return own | {total: found} | dict(zip(RATES, (*rates, bits), strict=True))
+    num_words, num_bytes = (own["num_words"], own["num_bytes"]) if is_whole else (0, 0)
+    return own | {
+        total: nats_sum,
+        "perplexity": perplexity_of_nats(nats_sum, len(log_probs)) if len(log_probs) else None,
+        "word_perplexity": perplexity_of_nats(nats_sum, num_words) if num_words else None,
+        "byte_perplexity": perplexity_of_nats(nats_sum, num_bytes) if num_bytes else None,
+        "bits_per_byte": -nats_sum / (math.log(2.0) * num_bytes) if num_bytes else None,
+    }
 
 
 def count_columns() -> list[pa.Field]:
@@ -59,26 +64,40 @@ def count_columns() -> list[pa.Field]:
 
 
 def counts(text: str, num_tokens: int, num_scored: int) -> dict[str, int]:
-    """Returns the counts of a row; words are what white space divides, bytes those of UTF-8.
+    """Returns the counts of a row; words are separated by white space, bytes are those of UTF-8.
+
+    Args:
+      text: the original text.
+      num_tokens: of the text.
+      num_scored: how many tokens were scored.
 
     Example:
+      >>> from jaxlm.scoring.measures._text_numbers import counts
       >>> counts("to be", 2, 2)
       {'num_tokens': 2, 'num_scored': 2, 'num_words': 2, 'num_bytes': 5}
     """
-    return dict(zip(COUNTS, (num_tokens, num_scored, count_words(text), _num_bytes(text)), strict=True))
+    return {
+        "num_tokens": num_tokens,
+        "num_scored": num_scored,
+        "num_words": count_words(text),
+        "num_bytes": len(text) if text.isascii() else _num_bytes(text),
+    }
 
 
 def count_words(text: str) -> int:
-    """Returns how many words white space divides a text into, without holding them all.
+    """Returns how many words a text has, separated by white space, without a list of all of them.
 
     Example:
+      >>> from jaxlm.scoring.measures._text_numbers import count_words
       >>> count_words(" to be\\n or"), count_words("a" * 200_000)
       (3, 1)
     """
+    if len(text) <= CHARACTERS_AT_ONCE:
+        return len(text.split())
     total = 0
     for start in range(0, len(text), CHARACTERS_AT_ONCE):
         total += len(text[start : start + CHARACTERS_AT_ONCE].split())
-        # A word that goes on is counted once.
+        # A word that is cut between two parts is counted once.
         total -= start > 0 and not text[start - 1].isspace() and not text[start].isspace()
     return total
 
@@ -91,9 +110,15 @@ def _num_bytes(text: str) -> int:
 
 
 def perplexity_of_nats(nats: float, count: int) -> float:
-    """Returns exp(-nats / count), infinite where that is beyond a float.
+    """Returns exp(-nats / count), infinite if it exceeds the range of a float.
+
+    Args:
+      nats: the log-likelihood.
+      count: of the tokens, words or bytes.
 
     Example:
+      >>> import math
+      >>> from jaxlm.scoring.measures._text_numbers import perplexity_of_nats
       >>> round(perplexity_of_nats(-2 * math.log(8), 2), 6)
       8.0
     """

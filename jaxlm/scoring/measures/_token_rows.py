@@ -1,4 +1,4 @@
-"""What is said of each token of a document: where it stands in the text, and how it was predicted."""
+"""Lists with an entry for each token of a document: its offsets in the text, and how it was predicted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,17 @@ from jaxlm.scoring.measures._measure import ScoreError, nats
 
 
 def check_top_k_fits(top_k: int, num_ids: int) -> None:
-    """Refuses to list more ids than there are, or fewer than none.
+    """Refuses a number of likeliest ids that is negative, or larger than the number of ids.
 
     Args:
-      top_k: how many of the likeliest ids are asked for.
-      num_ids: that distributions are over.
+      top_k: how many of the likeliest ids are listed.
+      num_ids: how many ids distributions are over.
 
     Raises:
       ScoreError: says what is expected.
 
     Example:
+      >>> from jaxlm.scoring.measures._token_rows import check_top_k_fits
       >>> check_top_k_fits(5, 33)
     """
     if not 0 <= top_k <= num_ids:
@@ -29,7 +30,7 @@ def check_top_k_fits(top_k: int, num_ids: int) -> None:
 
 
 def token_columns(top_k: int) -> list[pa.Field]:
-    """Returns the columns of `token_rows`: lists with an entry a token, null where nothing predicts it.
+    """Returns the columns of `token_rows`: lists with an entry a token, null if nothing predicts the token.
 
     Args:
       top_k: how many of the likeliest ids are listed.
@@ -63,7 +64,7 @@ def top_columns() -> list[pa.Field]:
 
 
 def token_places(tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray) -> dict[str, list[Any]]:
-    """Returns the ids of a text, each as a person reads it, and where each stands in the text's bytes.
+    """Returns the ids of a text, their readable strings, and their offsets in the text's bytes.
 
     Args:
       tokenizer: of the model.
@@ -71,6 +72,9 @@ def token_places(tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray)
       tokens: `Int32[n]` its ids.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.scoring.measures._token_rows import token_places
       >>> token_places(tokenizers.residue_tokenizer(), "MK", np.array([20, 15]))
       {'token_ids': [20, 15], 'token_strings': ['M', 'K'], 'token_starts': [0, 1], 'token_ends': [1, 2]}
     """
@@ -85,9 +89,15 @@ def token_places(tokenizer: tokenizers.Tokenizer, text: str, tokens: np.ndarray)
 
 
 def token_strings(tokenizer: tokenizers.Tokenizer, ids: Sequence[int]) -> list[str]:
-    r"""Returns what a person reads for each id; the model may have ids that its tokenizer has not.
+    r"""Returns a readable string for each id; a model may have ids that its tokenizer does not have.
+
+    Args:
+      tokenizer: of the model.
+      ids: of the model.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.scoring.measures._token_rows import token_strings
       >>> token_strings(tokenizers.bytes_tokenizer(), [97, 195, 300])
       ['a', '\\xc3', '<hole 300>']
     """
@@ -97,9 +107,15 @@ def token_strings(tokenizer: tokenizers.Tokenizer, ids: Sequence[int]) -> list[s
 def top_strings(
     tokenizer: tokenizers.Tokenizer, top_ids: Sequence[Sequence[int] | None]
 ) -> list[list[str] | None]:
-    """Returns the likeliest ids of each token as a person reads them.
+    """Returns readable strings of the likeliest ids of each token.
+
+    Args:
+      tokenizer: of the model.
+      top_ids: of each token; None if nothing predicts it.
 
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.scoring.measures._token_rows import top_strings
       >>> top_strings(tokenizers.bytes_tokenizer(), [None, [97, 98]])
       [None, ['a', 'b']]
     """
@@ -116,37 +132,51 @@ def token_rows(
 ) -> dict[str, Any]:
     """Returns lists with an entry a token.
 
-    Starts and ends are offsets in the bytes of the text as UTF-8; a character that several tokens spell is
-    all of theirs. Ranks begin with 0, the likeliest.
+    Starts and ends are offsets in the UTF-8 bytes of the text; tokens that spell one character together have
+    the same offsets. Rank 0 is the likeliest id.
 
     Args:
       tokenizer: of the model.
       text: the original text.
       tokens: `Int32[n]` its ids.
-      scores: of the tokens that were predicted, the last ones: all, or all but the first.
-      closing: the ids that the last scores are of, which stand at the text's end.
+      scores: of the predicted tokens, with details: of all, or of all but the first.
+      closing: ids behind the text that were predicted, too; their scores are the last ones.
     """
-    found = token_places(tokenizer, text, tokens)
+    if scores.ranks is None or scores.entropy is None:
+        raise AssertionError("lists of tokens need ranks and entropies")
+    lists = token_places(tokenizer, text, tokens)
     at_the_end = [len(text.encode())] * len(closing)
     last = (list(closing), token_strings(tokenizer, closing), at_the_end, at_the_end)
-    found = {name: [*values, *more] for (name, values), more in zip(found.items(), last, strict=True)}
+    row: dict[str, Any] = {
+        name: [*values, *more] for (name, values), more in zip(lists.items(), last, strict=True)
+    }
     unscored = [None] * (len(tokens) + len(closing) - len(scores.log_probs))
-    fields = {"token_log_probs": 0, "token_ranks": 1, "token_entropies": 2}
-    found |= {name: unscored + scores[field].tolist() for name, field in fields.items()}
-    if scores.top_tokens is not None:
-        found |= {"top_ids": unscored + scores.top_tokens.tolist()}
-        found |= {"top_strings": top_strings(tokenizer, found["top_ids"])}
-        found |= {"top_log_probs": unscored + scores.top_log_probs.tolist()}
-    return found
+    row["token_log_probs"] = unscored + scores.log_probs.tolist()
+    row["token_ranks"] = unscored + scores.ranks.tolist()
+    row["token_entropies"] = unscored + scores.entropy.tolist()
+    if scores.top_tokens is not None and scores.top_log_probs is not None:
+        row["top_ids"] = unscored + scores.top_tokens.tolist()
+        row["top_strings"] = top_strings(tokenizer, row["top_ids"])
+        row["top_log_probs"] = unscored + scores.top_log_probs.tolist()
+    return row
 
 
 def byte_offsets(tokenizer: tokenizers.Tokenizer, text: str) -> tuple[list[int], list[int]]:
-    """Returns where each token begins and ends in the bytes of a text, as the tokenizer's file says.
+    """Returns the offsets of each token in the bytes of a text, as the tokenizer's file defines them.
 
-    Where its normaliser puts a letter and the marks on it together, or takes the marks away, they are of the
+    If its normaliser composes a letter with its combining marks, or removes the marks, they belong to the
     token that ends with the letter.
 
+    Args:
+      tokenizer: of the model.
+      text: the original text.
+
+    Returns:
+      The first byte of each token, and the byte behind its last one.
+
     Example:
+      >>> from jaxlm import tokenizers
+      >>> from jaxlm.scoring.measures._token_rows import byte_offsets
       >>> byte_offsets(tokenizers.residue_tokenizer(), "MKT")
       ([0, 1, 2], [1, 2, 3])
     """
@@ -160,7 +190,7 @@ def byte_offsets(tokenizer: tokenizers.Tokenizer, text: str) -> tuple[list[int],
 
 
 def _with_marks(offsets: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
-    """The same with marks that no token covers as parts of what is before them."""
+    """The offsets, with combining marks that no token covers added to the token before them."""
     begun = {start for start, end in offsets if end > start}
     ends: dict[int, int] = {}
     for end in {end for start, end in offsets if end > start}:

@@ -1,4 +1,4 @@
-"""What a text has that the vocabulary cannot write."""
+"""Symbols of a text that the vocabulary cannot write."""
 
 from typing import Literal
 
@@ -10,15 +10,17 @@ UnknownPolicy = Literal["error", "score"]
 
 
 def check_unknown(context: Context, text: str, tokens: np.ndarray, unknown: UnknownPolicy) -> None:
-    """Refuses a text with a symbol that the vocabulary has no token for, unless it is to be scored.
+    """Refuses a text with a symbol that the vocabulary has no token for, unless such symbols are scored.
 
-    A text that spells the token's own name, as where one token is the unknown and the closing one, has it.
+    A text that writes out the name of the unknown token is not refused: that token may have another role,
+      too,
+    such as closing texts.
 
     Args:
       context: of the model.
       text: the text.
       tokens: `Int[n]` its ids.
-      unknown: "error", or "score" the token that stands for all that is unknown like others.
+      unknown: "error", or "score": the unknown token is scored like others.
 
     Raises:
       ScoreError: names the first such symbol.
@@ -29,8 +31,8 @@ def check_unknown(context: Context, text: str, tokens: np.ndarray, unknown: Unkn
     name = context.tokenizer.token(unk)
     for first, piece in context.tokenizer.pieces(text):
         encoding = context.tokenizer.encoding(piece)
-        places = np.flatnonzero(np.asarray(encoding.ids) == unk)
-        for start, end in (encoding.offsets[place] for place in places):
+        indices = np.flatnonzero(np.asarray(encoding.ids) == unk)
+        for start, end in (encoding.offsets[index] for index in indices):
             if piece[start:end].strip() != name:
-                told = f"{piece[start:end][:20]!r} at character {first + start}"
-                raise ScoreError(f"the vocabulary has no token for {told}")
+                symbol = f"{piece[start:end][:20]!r} at character {first + start}"
+                raise ScoreError(f"the vocabulary has no token for {symbol}")

@@ -1,21 +1,21 @@
-"""Long texts in windows: every token predicted exactly once, each with as much before it as was asked for."""
+"""Long texts in windows: every token is predicted once, with at least a given number of tokens before it."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from jaxlm.errors import ScoreError
 
-# What becomes of texts that are longer than a window.
-Long = Literal["window", "error"]
+# What happens to texts that are longer than a window: they are split into windows, or are an error.
+LongPolicy = Literal["window", "error"]
 
 
 class Window(NamedTuple):
-    """What is read at once and what of it is new; places count the stream, of which 0 is never predicted.
+    """Tokens of a stream that are read at once, and those predicted there; token 0 is never predicted.
 
     Attributes:
-      start, end: the stream's tokens that are read are `start` to `end`, not including `end`.
-      first: the first token that this window predicts; it predicts `first` to `end`, including `end`.
-      opened: whether the opening token is read before them.
+      start, end: the window reads the tokens `start` to `end`, not including `end`.
+      first: the window predicts the tokens `first` to `end`, including `end`.
+      opened: whether the opening tokens are read in front of the window.
     """
 
     start: int
@@ -25,23 +25,24 @@ class Window(NamedTuple):
 
 
 def windows(num: int, length: int, context: int, *, given: int = 1, opened: bool = False) -> Iterator[Window]:
-    """Yields the windows of a stream of `num` tokens, of which all but the first are predicted.
+    """Yields the windows of a stream of `num` tokens, which predict every token behind the first `given`.
 
-    The first window reads `length` tokens. Each later one predicts up to `length - context + 1` new tokens
-    and is aligned to the right: it reads as far back as it can, so that the last one has a full window too.
+    The first window reads `length` tokens. Each later window predicts up to `length - context + 1` new tokens
+    and reads as many tokens before them as fit, so that the last window is full, too.
 
     Args:
       num: tokens of the stream: those that open the text, if there are any, and the text's.
       length: W, the most tokens that a window reads.
-      context: c, from 1: the least that is read before a later window's first prediction. 1: windows are
-        disjoint; `length`: each predicts one token with all that fits before it.
-      given: how many of the first are not predicted.
-      opened: whether later windows, too, begin with these, which count as context.
+      context: c, from 1: the fewest tokens that are read before the first prediction of a later window. 1:
+        the windows are disjoint; `length`: each later window predicts one token.
+      given: how many of the first tokens are not predicted.
+      opened: whether later windows begin with the given tokens, too; they then count as context.
 
     Raises:
       ScoreError: if `context` or `given` is not in 1 .. `length`.
 
     Example:
+      >>> from jaxlm.scoring import windows
       >>> stream = "B0123456789"
       >>> [(stream[w.start : w.end], stream[w.first : w.end + 1]) for w in windows(11, 4, 3)]
       [('B012', '0123'), ('1234', '45'), ('3456', '67'), ('5678', '89')]
@@ -55,9 +56,9 @@ def windows(num: int, length: int, context: int, *, given: int = 1, opened: bool
         return
     done = min(length, last)
     yield Window(0, done, given)
-    kept = given if opened else 0
-    step = length - max(context, kept) + 1
+    num_opening = given if opened else 0
+    step = length - max(context, num_opening) + 1
     while done < last:
         end = min(done + step, last)
-        yield Window(max(end - (length - kept), kept), end, done + 1, opened)
+        yield Window(max(end - (length - num_opening), num_opening), end, done + 1, opened)
         done = end

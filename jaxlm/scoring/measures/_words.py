@@ -1,6 +1,6 @@
-"""Surprisal of words where a token carries the space in front of it, so that the next token ends a word.
+"""Surprisal of words, where tokens include the space in front, so that the next token ends a word.
 
-A token may carry white space behind it, too: after `.\\n` the word has ended, whatever follows.
+A token may end with white space, too: after `.\\n` the word has ended, whatever follows.
 """
 
 import functools
@@ -23,8 +23,8 @@ class WordRule(NamedTuple):
     Attributes:
       initial: `Bool[V]` ids whose text begins with white space.
       final: `Bool[V]` ids whose text ends with white space.
-      sets: `Bool[2 V]`: what may stand behind a word (initial ids and the closing token), and what an
-        unspaced first word may begin with (all others, and the closing token).
+      sets: `Bool[2 V]`: the ids that may follow a word (initial ids and the closing token), and those that a
+        first word without a space may begin with (all others, and the closing token).
     """
 
     initial: np.ndarray
@@ -39,7 +39,7 @@ class WordRule(NamedTuple):
         Args:
           tokenizer: of the model.
           vocab_size: V, of the model.
-          end: the id that closes texts; None: what `tokenizers.text_frame` says of scores, if anything.
+          end: the id that closes texts; None: that of `tokenizers.text_frame` for scores, if there is one.
 
         Raises:
           ScoreError: if no id begins with white space.
@@ -50,8 +50,8 @@ class WordRule(NamedTuple):
             initial[id], final[id] = text[:1].isspace(), text[-1:].isspace()
         if not initial.any():
             raise ScoreError(
-                "words are told apart by tokens that begin with a space: this tokenizer has none; its scores "
-                "of words are sums of its tokens' scores"
+                "words are separated by tokens that begin with a space, and this tokenizer has none; add up "
+                "the scores of its tokens instead"
             )
         closing = np.zeros(vocab_size, bool)
         ends = tokenizers.text_frame(tokenizer, "score").closing if end is None else (end,)
@@ -60,15 +60,25 @@ class WordRule(NamedTuple):
 
 
 def word_rule(context: Context) -> WordRule:
-    """Returns the rule of a model's tokenizer."""
-    return WordRule.of(context.tokenizer, context.config.vocab_size, closing_id_or_none(context))
+    """Returns the rule of a model's tokenizer.
+
+    Args:
+      context: of the model.
+
+    Raises:
+      ScoreError: if no id begins with white space.
+    """
+    return WordRule.of(context.tokenizer, context.vocab_size, closing_id_or_none(context))
 
 
 def word_columns() -> list[pa.Field]:
-    """Returns the columns of `word_rows`; what is said of the surprisals stays with the column."""
+    """Returns the columns of `word_rows`; the metadata of the surprisals says how they are corrected."""
     surprisals = nats("word_surprisals", pa.list_(pa.float64()))
-    said = {"corrected": "at the word's end, by the probability that a word ends there: see the README"}
-    return [pa.field("words", pa.list_(pa.string())), surprisals.with_metadata(surprisals.metadata | said)]
+    correction = {"corrected": "at the word's end, by the probability that a word ends there: see the README"}
+    return [
+        pa.field("words", pa.list_(pa.string())),
+        surprisals.with_metadata(surprisals.metadata | correction),
+    ]
 
 
 def word_spans(
@@ -76,23 +86,24 @@ def word_spans(
 ) -> list[tuple[int, int]]:
     """Returns the words of a text as spans of its tokens.
 
-    A word begins with the first token, with each initial one and behind each final one. Tokens that are white
-    space alone belong to the word behind them, at the end of the text to the one before.
+    A word begins with the first token, with each initial token, and behind each final token. Tokens of white
+    space alone belong to the word behind them; at the end of the text, to the word before them.
 
     Args:
       initial: whether each token begins with white space.
-      blank: whether it is nothing else.
-      final: whether it ends with white space; None: as `blank`.
+      blank: whether each token is white space alone.
+      final: whether each token ends with white space; None: as `blank`.
 
     Example:
+      >>> from jaxlm.scoring.measures._words import word_spans
       >>> word_spans([False, True, False, True, True], [False, False, False, True, False])
       [(0, 1), (1, 3), (3, 5)]
       >>> word_spans([False, True, False, False], [False] * 4, [False, False, True, False])
       [(0, 1), (1, 3), (3, 4)]
     """
     final = blank if final is None else final
-    begins = [True, *(one or other for one, other in zip(initial[1:], final, strict=False))]
-    starts = [place for place in range(len(initial)) if begins[place]]
+    begins = [True, *(own or before for own, before in zip(initial[1:], final, strict=False))]
+    starts = [index for index in range(len(initial)) if begins[index]]
     spans, begun = [], None
     for start, end in zip(starts, [*starts[1:], len(initial)], strict=True):
         begun = start if begun is None else begun
@@ -107,20 +118,23 @@ def word_spans(
 def word_log_probs(
     spans: Sequence[tuple[int, int]], log_probs: np.ndarray, ends: np.ndarray, first: float
 ) -> list[float]:
-    """Returns log p(word | what is before it), corrected, in nats.
+    """Returns log p(word | the text before it), corrected for the word's end, in nats.
 
-    A token with its space in front says that the word before it has ended: that mass belongs to that word.
-    With `beta(c) = log sum_{v in B} p(v | c)`, B being what may stand behind a word, `log p(w | c) = sum of
-    its tokens + beta(c w) - beta(c)`. Uncorrected, the probabilities of all words sum to more than 1. Behind
-    a token that ends with white space the word has ended for certain: there beta is 0 (see `end_masses`).
+    A token that begins with a space implies that the word before it has ended, and the probability of that
+    end belongs to the word before. With `beta(c) = log sum_{v in B} p(v | c)`, where B are the ids that may
+    follow a word, `log p(w | c) = sum of the word's tokens + beta(c w) - beta(c)`. Without the correction the
+    probabilities of all words sum to more than 1. Behind a token that ends with white space the word has
+    certainly ended, and beta is 0 (see `end_masses`).
 
     Args:
       spans: of the words.
       log_probs: `Float[n]` of the tokens.
       ends: `Float[n + 1]`: `beta` before each token, and behind the last.
-      first: what is subtracted of the first word in the place of `beta`.
+      first: is subtracted from the first word instead of `beta`.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.measures._words import word_log_probs
       >>> half = np.log(np.full(3, 0.5))
       >>> [round(word, 3) for word in word_log_probs([(0, 1), (1, 2)], half[:2], half, first=half[0])]
       [-0.693, -0.693]
@@ -138,13 +152,15 @@ def word_log_probs(
 
 
 def end_masses(masses: np.ndarray, final: np.ndarray) -> np.ndarray:
-    """Returns log p(a word ends here) before each token and behind the last, 0 behind white space.
+    """Returns log p(a word ends here) before each token and behind the last one; 0 behind white space.
 
     Args:
-      masses: `Float[n + 1]`: log of the mass of what may stand behind a word, by place.
+      masses: `Float[n + 1]`: log of the probability of the ids that may follow a word, at each place.
       final: `Bool[n]` whether each token ends with white space.
 
     Example:
+      >>> import numpy as np
+      >>> from jaxlm.scoring.measures._words import end_masses
       >>> end_masses(np.array([-1.0, -2.0, -3.0]), np.array([False, True])).tolist()
       [-1.0, -2.0, 0.0]
     """
@@ -152,17 +168,22 @@ def end_masses(masses: np.ndarray, final: np.ndarray) -> np.ndarray:
 
 
 def word_rows(context: Context, text: str, tokens: np.ndarray, scores: QueryScores) -> dict[str, Any]:
-    """Returns the words of a text and their surprisals in nats; null for a first word that nothing predicts.
+    """Returns the words of a text and their surprisals in nats; None for a first word that nothing predicts.
 
-    Surprisals are corrected at a word's end (see `word_log_probs`): they are not the sums of its tokens'.
+    Surprisals are corrected at the word's end (see `word_log_probs`): they are not sums of token surprisals.
 
     Args:
       context: of the model.
       text: the original text.
       tokens: `Int32[n]` its ids.
-      scores: of its tokens and, last, of what follows it, with masses; where nothing is before the text, of
-        all but the first token.
+      scores: of the text's tokens and of one place behind them, with masses; if nothing is read before the
+        text, without the first token.
+
+    Raises:
+      ScoreError: if the tokenizer has no tokens that begin with a space.
     """
+    if scores.masses is None:
+        raise AssertionError("words need the masses of the ids that end them")
     rule = word_rule(context)
     starts, ends = byte_offsets(context.tokenizer, text)
     encoded = text.encode()
@@ -173,9 +194,9 @@ def word_rows(context: Context, text: str, tokens: np.ndarray, scores: QueryScor
     masses = np.concatenate([np.zeros((missing, 2)), scores.masses])
     log_probs = np.concatenate([np.zeros(missing), scores.log_probs])[: len(tokens)]
     first = float(masses[0, 0 if initial[0] else 1])
-    found = word_log_probs(spans, log_probs, end_masses(masses[:, 0], final), first)
+    by_word = word_log_probs(spans, log_probs, end_masses(masses[:, 0], final), first)
     surprisals = [
-        None if missing and not start else -one for one, (start, _) in zip(found, spans, strict=True)
+        None if missing and not start else -own for own, (start, _) in zip(by_word, spans, strict=True)
     ]
     words = [
         encoded[starts[start] : ends[end - 1]].decode("utf-8", "replace").strip() for start, end in spans

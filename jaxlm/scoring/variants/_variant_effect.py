@@ -12,7 +12,7 @@ from jaxlm.scoring.engine import LogProbForward, Query, QueryScores
 from jaxlm.scoring.measures import (
     Context,
     JoinedQueries,
-    Long,
+    LongPolicy,
     MaskedSpans,
     MaskedText,
     Measure,
@@ -103,7 +103,7 @@ class VariantEffect(Measure):
     first: int = 1
     vocabulary: Vocabulary = "all"
     reduce: Reduce = "mean"
-    long: Long = "window"
+    long: LongPolicy = "window"
     ends: bool | None = None
     measured: str | None = None
     measured_pattern: str | None = None

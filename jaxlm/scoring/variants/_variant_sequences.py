@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxlm import data
 from jaxlm.scoring.engine import Query, QueryScores
-from jaxlm.scoring.measures import Context, LogLikelihood, Long, MaskedSpans
+from jaxlm.scoring.measures import Context, LogLikelihood, LongPolicy, MaskedSpans
 
 Reduce = Literal["mean", "sum"]
 
@@ -23,7 +23,7 @@ class CausalWindows(Sequence[Query]):
       opened: whether the tokenizer's opening token is read before the sequence.
     """
 
-    def __init__(self, context: Context, sequence: str, long: Long, *, opened: bool) -> None:
+    def __init__(self, context: Context, sequence: str, long: LongPolicy, *, opened: bool) -> None:
         measure = LogLikelihood(long=long, bos="document" if opened else "none").resolved(context)
         self._queries = measure.start(context, data.Record("", sequence, {})).queries
 

@@ -15,6 +15,7 @@ from jaxlm import models, pretrained, scoring
 from jaxlm.scoring.engine import _engine
 from jaxlm.scoring.engine._engine_config import WorkCounts
 from jaxlm.scoring.engine._packer import BatchShape, pack
+from jaxlm.scoring.engine._queries import query_block
 
 V = 23
 # Float32: rounding differs with where a piece lies in its row; the contract is this many nats a token.
@@ -93,7 +94,7 @@ def test_each_piece_is_scored_as_it_is_alone_in_order_with_one_compilation(causa
     for piece, scores in zip(pieces, found, strict=True):
         np.testing.assert_allclose(scores.log_probs, chosen(alone(causal, piece), piece), atol=CLOSE)
         assert scores.ranks is None and scores.top_tokens is None
-    assert engine.work.traces == 1 and engine.work.pieces == 60
+    assert engine.work.traces == 1 and engine.work.queries == 60
     assert engine.work.scored == sum(len(piece.scored) for piece in pieces)
 
 
@@ -210,7 +211,7 @@ def test_no_array_holds_logits_of_more_than_a_tile(causal):
     shape, setting = BatchShape(1, 4, 32), scoring.ForwardSetting(tile=16, combine=None, on_cpu=True)
     asked = scoring.LogProbForward(details=True, top_k=2, sets=np.ones((1, V), bool))
     forward = asked.program(causal.model, setting)
-    (packed,) = pack([(next_tokens(range(9)), np.arange(8, dtype=np.int32))], shape, buffer=1, shared=False)
+    (packed,) = pack([query_block([next_tokens(range(9))])], shape, buffer=1, shared=False)
     rows = jax.tree.map(lambda leaf: leaf[0], packed.rows)
     sizes = {}
     largest(jax.make_jaxpr(forward)(causal.params, rows).jaxpr, sizes)
@@ -273,7 +274,7 @@ def test_answers_that_come_late_keep_their_place(engine, monkeypatch):
     """The first batch is held back until later ones are answered."""
     pieces = [next_tokens(stream) for stream in draw(300, 31, seed=3)]
     expected = [scores.log_probs for scores in engine(pieces)]
-    answers, answered, calls = engine._answers, threading.Event(), itertools.count()
+    answers, answered, calls = engine._computed_rows, threading.Event(), itertools.count()
 
     def late(step, rows):
         if next(calls) == 0:
@@ -283,14 +284,14 @@ def test_answers_that_come_late_keep_their_place(engine, monkeypatch):
         answered.set()
         return found
 
-    monkeypatch.setattr(engine, "_answers", late)
+    monkeypatch.setattr(engine, "_computed_rows", late)
     for one, other in zip(engine(pieces), expected, strict=True):
         np.testing.assert_array_equal(one.log_probs, other)
 
 
 def test_a_batch_that_fails_fails_the_caller_and_the_engine_goes_on(engine):
     pieces = [next_tokens(stream) for stream in draw(300, 31, seed=4)]
-    answers, calls = engine._answers, itertools.count()
+    answers, calls = engine._computed_rows, itertools.count()
 
     def failing(step, rows):
         if next(calls) == 2:
@@ -298,14 +299,14 @@ def test_a_batch_that_fails_fails_the_caller_and_the_engine_goes_on(engine):
         return answers(step, rows)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(engine, "_answers", failing)
+        patched.setattr(engine, "_computed_rows", failing)
         with pytest.raises(MemoryError, match="third batch"):
             list(engine(pieces))
     assert len(list(engine(pieces))) == 300
 
 
 def test_whoever_stops_listening_does_not_wait_for_what_is_on_its_way(engine, monkeypatch):
-    answers, calls = engine._answers, itertools.count()
+    answers, calls = engine._computed_rows, itertools.count()
     begun, go = threading.Event(), threading.Event()
 
     def held(step, rows):
@@ -316,7 +317,7 @@ def test_whoever_stops_listening_does_not_wait_for_what_is_on_its_way(engine, mo
             assert go.wait(60)
         return answers(step, rows)
 
-    monkeypatch.setattr(engine, "_answers", held)
+    monkeypatch.setattr(engine, "_computed_rows", held)
     endless = engine(next_tokens(np.arange(30) % V) for _ in iter(int, 1))
     next(endless)
     endless.close()
@@ -333,7 +334,7 @@ def test_several_threads_of_a_new_engine_compile_once(causal):
     pieces = [next_tokens(stream) for stream in draw(100, 31, seed=5)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: list(engine(pieces)), range(4)))
-    assert engine.work.traces == 1 and engine.work.pieces == 400
+    assert engine.work.traces == 1 and engine.work.queries == 400
     for one in found:
         for scores, expected in zip(one, found[0], strict=True):
             np.testing.assert_array_equal(scores.log_probs, expected.log_probs)

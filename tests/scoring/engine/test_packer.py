@@ -5,15 +5,15 @@ import pytest
 
 from jaxlm import scoring
 from jaxlm.scoring.engine import _packer
+from jaxlm.scoring.engine._queries import query_block
 
 NOTHING = np.zeros(0, np.int32)
 
 
 def numbered(lengths):
-    """Pieces that differ, of these lengths, with nothing asked."""
+    """Blocks of one query each, which differ, of these lengths, with nothing asked."""
     for number, length in enumerate(lengths):
-        tokens = np.full(length, number, np.int32)
-        yield scoring.Query(tokens, NOTHING, NOTHING), np.arange(length, dtype=np.int32)
+        yield query_block([scoring.Query(np.full(length, number, np.int32), NOTHING, NOTHING)])
 
 
 def web(rng):
@@ -84,14 +84,14 @@ def test_a_piece_that_fits_badly_is_passed_over_a_few_times_only():
     shape = _packer.BatchShape(1, 1, 16)
     drawn = 0
 
-    def pieces():
+    def blocks():
         nonlocal drawn
-        for pair in numbered(lengths):
+        for block in numbered(lengths):
             drawn += 1
-            yield pair
+            yield block
 
-    for batch in _packer.pack(pieces(), shape, buffer=32, shared=False):
-        if any(ask.piece == 0 for _, ask in batch.asks):
+    for batch in _packer.pack(blocks(), shape, buffer=32, shared=False):
+        if 0 in batch.slots.numbers:
             break
     assert drawn <= 32 * (_packer.PATIENCE + 2)
 
@@ -110,7 +110,7 @@ def test_the_order_is_a_function_of_the_pieces():
 
 
 def test_more_questions_than_tokens_take_room():
-    piece = scoring.Query(np.zeros(2, np.int32), *(np.zeros(9, np.int32),) * 2)
-    pairs = [(piece._replace(tokens=np.full(2, n, np.int32)), np.arange(2, dtype=np.int32)) for n in range(4)]
-    for batch in _packer.pack(pairs, _packer.BatchShape(1, 1, 16), buffer=4, shared=False):
+    asked = np.zeros(9, np.int32) % 2
+    block = query_block([scoring.Query(np.full(2, n, np.int32), asked, asked) for n in range(4)])
+    for batch in _packer.pack([block], _packer.BatchShape(1, 1, 16), buffer=4, shared=False):
         assert batch.rows.count.max() <= 16

@@ -2,12 +2,12 @@ import threading
 
 import pytest
 
-from jaxlm.scoring.engine._prefetch import AHEAD, ahead
+from jaxlm.scoring.engine._prefetch import AHEAD, prefetch
 
 
 def test_items_come_in_order_and_few_are_made_before_they_are_used():
     made = []
-    coming = ahead(made.append(number) or number for number in range(50))
+    coming = prefetch(made.append(number) or number for number in range(50))
     for number in range(50):
         assert next(coming) == number
         # Those that wait, the one that waits for room, and one on its way.
@@ -21,7 +21,7 @@ def test_an_error_of_the_source_is_the_callers():
         yield 1
         raise KeyError("source")
 
-    coming = ahead(failing())
+    coming = prefetch(failing())
     assert next(coming) == 1
     with pytest.raises(KeyError, match="source"):
         next(coming)
@@ -40,7 +40,7 @@ def test_the_thread_itself_may_let_go_of_it():
         dropped.set()
         yield 2
 
-    held.append(ahead(items()))
+    held.append(prefetch(items()))
     assert next(held[0]) == 1
     drawn.set()
     assert dropped.wait(60)

@@ -198,5 +198,5 @@ def test_the_wrapped_scorer_tells_what_its_engine_has_done():
     scorer = Fake()
     wrapped = with_kept_columns(scorer, pa.schema([("year", pa.int64())]))
     assert wrapped.work is None and with_kept_columns(scorer, pa.schema([])) is scorer
-    scorer.work = scoring.WorkCounts(pieces=3)
+    scorer.work = scoring.WorkCounts(queries=3)
     assert wrapped.work is scorer.work

@@ -83,7 +83,7 @@ def test_rounds_of_different_documents_are_read_in_the_same_batches(scorers):
     # A hundred documents of the same length that each ask three times, two a row at least.
     list(scorer(records("".join(pair) + "ACDEFG" for pair in itertools.product("ACDEFGHIKL", repeat=2))))
     done = scorer.work
-    assert done.pieces - before.pieces == 300
+    assert done.queries - before.queries == 300
     assert done.batches - before.batches <= 60
     assert done.tokens - before.tokens > 0.75 * (done.positions - before.positions)
 
@@ -189,7 +189,7 @@ def test_each_document_is_answered_to_its_end_and_rows_keep_their_order(size, se
 
 
 def test_a_document_of_many_rounds_holds_nobody_up_and_memory_does_not_grow():
-    size = GenerationSize(pieces=4, tokens=1, documents=32)
+    size = GenerationSize(queries=4, tokens=1, documents=32)
     asked = Rounds([200] + [1] * 10_000, size)
     row = next(asked.rows)
     assert row == {"number": 0, "rounds": 200}

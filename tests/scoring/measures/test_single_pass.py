@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxlm import scoring
-from jaxlm.scoring.measures._masked_windows import masked_windows
-from jaxlm.scoring.measures._single_pass import error_factor, unseen_log_probs
+from jaxlm.scoring.measures._single_pass import error_factor, masked_windows, unseen_log_probs
 
 SHARES = st.floats(0.01, 0.5)
 
