@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk between processes."""
+"""The cache of compiled programs on disk."""
 
 import logging
 import os
@@ -14,32 +14,33 @@ LOG = logging.getLogger(__name__)
 
 
 def enable_compilation_cache(folder: str | os.PathLike | None = None) -> str | None:
-    """Keeps every compiled program on disk, so that the next start of the same work compiles nothing.
+    """Makes JAX keep every compiled program on disk, so that the next process need not compile it.
 
-    A place that JAX was already told to use (`JAX_COMPILATION_CACHE_DIR`), a folder or a bucket, stays, and
-    is left to JAX. Where no folder can be made, a warning says so and programs are compiled at each start.
+    A cache that JAX was already told to use (`JAX_COMPILATION_CACHE_DIR`, a folder or a bucket) is kept. If
+    the folder cannot be made, a warning says so, and each process compiles its programs.
 
     Args:
-      folder: where; None: `compiled` under jaxlm's cache folder (`$JAXLM_CACHE`, else the user's).
+      folder: the folder of the cache; None: `compiled` in jaxlm's cache folder (`$JAXLM_CACHE`, else the
+        user's cache folder).
 
     Returns:
-      The place in use; None where there is none.
+      The path or URL of the cache in use; None if there is none.
     """
-    known = jax.config.jax_compilation_cache_dir
-    place = os.fspath(folder or known or io.cache_root() / "compiled")
-    # Of an address, such as gs://bucket, JAX makes what there is to make.
-    if "://" not in place and not _can_be_made(Path(place)):
-        place = None
-    if place != known:
-        jax.config.update("jax_compilation_cache_dir", place)
-        # JAX looks once, at its first compilation, whether there is a cache.
+    configured = jax.config.jax_compilation_cache_dir
+    path = os.fspath(folder or configured or io.cache_root() / "compiled")
+    # For a URL such as gs://bucket, JAX makes the folders.
+    if "://" not in path and not _can_be_made(Path(path)):
+        path = None
+    if path != configured:
+        jax.config.update("jax_compilation_cache_dir", path)
+        # JAX looks for the cache only once, at its first compilation.
         compilation_cache.reset_cache()
-    # JAX tells of each program that it could not keep, or not read, in two lines of its own.
+    # JAX warns, in two lines, of each program that it could not keep or read.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
-    # Small programs too: a start is made of some dozens of them.
+    # Small programs are kept too, because a start compiles some dozens of them.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    return place
+    return path
 
 
 def _can_be_made(path: Path) -> bool:

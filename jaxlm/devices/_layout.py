@@ -1,4 +1,4 @@
-"""Where arrays live: replicated state, divided batches, and functions mapped over the devices."""
+"""How arrays lie on devices: replicated state, divided batches, and functions mapped over devices."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from jaxlm.devices._target import Target, compiling_for, target_of
 from jaxlm.errors import UsageError
 
-# The one axis of the mesh: what is divided over the devices is data.
+# The name of the only mesh axis, over which batches are divided.
 AXIS = "data"
 
 
@@ -38,12 +38,12 @@ class Layout(NamedTuple):
 
     @property
     def mesh(self) -> jax.sharding.Mesh:
-        """The devices by name of axis."""
+        """The mesh of the devices."""
         return jax.sharding.Mesh(np.asarray(self.devices), (AXIS,))
 
     @property
     def target(self) -> Target:
-        """What programs are compiled for here."""
+        """The target for which programs of this layout are compiled."""
         return target_of(self.devices[0])
 
     def describe(self) -> str:
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
         return f"{len(self.devices)} x {self.devices[0].device_kind}"
 
     def replicate(self, tree: Any) -> Any:
-        """Returns the tree with a copy of every array on each device; the arrays keep their shapes."""
+        """Returns the tree with every array replicated on all devices; shapes do not change."""
         everywhere = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec())
         return jax.device_put(tree, everywhere)
 
@@ -59,8 +59,8 @@ class Layout(NamedTuple):
         """Returns a host batch with its rows divided: `[B ...]` becomes `[devices, B / devices, ...]`.
 
         Args:
-          batch: arrays on the host; B is a multiple of the devices.
-          axis: which one is B; that of the devices is first all the same.
+          batch: arrays on the host; B is a multiple of the number of devices.
+          axis: the axis B; the axis of the devices comes first in any case.
 
         Example:
           >>> import jax
@@ -85,29 +85,29 @@ class Layout(NamedTuple):
         is_reduced: bool = False,
         donate: Sequence[int] = (),
     ) -> Callable[..., Any]:
-        """Returns a compiled function that runs on all devices at once, each on its part of what is divided.
+        """Returns a compiled function that runs on all devices, each on its part of the divided arguments.
 
-        The result has `lower`, as of `jax.jit`. One device takes the same way as many.
+        The result has `lower`, like that of `jax.jit`. One device is no special case.
 
         Args:
-          function: one device's view.
-          divided: for each argument, whether its arrays have a leading axis of the devices, of which each
-            device is given its own entry; the others are replicated.
-          is_reduced: whether the function reduces over the devices: it is given the axis as `axis_name`, and
-            its results are replicated. Other results have a leading axis of the devices.
-          donate: places of the arguments whose buffers are given up for the results.
+          function: the function of one device.
+          divided: for each argument, whether its arrays have a leading axis of devices, of which each device
+            gets its entry; other arguments are replicated.
+          is_reduced: whether the function reduces over the devices. It then gets the axis as `axis_name`, and
+            its results are replicated; otherwise results have a leading axis of devices.
+          donate: indices of the arguments whose buffers may be reused for the results.
         """
         return jax.pmap(
             self._traced(functools.partial(function, axis_name=AXIS) if is_reduced else function),
             axis_name=AXIS,
-            in_axes=tuple(0 if one else None for one in divided),
+            in_axes=tuple(0 if is_divided else None for is_divided in divided),
             out_axes=None if is_reduced else 0,
             devices=list(self.devices),
             donate_argnums=tuple(donate),
         )
 
     def _traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, which knows its target while it is traced."""
+        """The function with the layout's target as the current one while it is traced."""
 
         def traced(*arguments: Any) -> Any:
             with compiling_for(self.target):
@@ -117,15 +117,15 @@ class Layout(NamedTuple):
 
 
 def local_layout(devices: Any = None, *, rows: int | None = None) -> Layout:
-    """Returns the layout of devices of this process.
+    """Returns a layout of devices of this process.
 
     Args:
-      devices: some of `jax.local_devices()`; None: all of them.
-      rows: of a batch; of all devices as many are taken as divide it. None: all.
+      devices: some of `jax.local_devices()`; None: all of them, or as many as divide `rows`.
+      rows: the number of rows in a batch; None: any.
 
     Raises:
-      UsageError: if there is none, something else is given, or the devices that are asked for do not divide
-        the rows.
+      UsageError: `devices` is empty or holds something else, or the number of devices does not divide the
+        rows.
 
     Example:
       >>> from jaxlm.devices import local_layout
@@ -146,9 +146,9 @@ def local_layout(devices: Any = None, *, rows: int | None = None) -> Layout:
 
 
 def fetch(tree: Any) -> Any:
-    """Returns host copies of arrays; a replicated one is read from the first device, and nothing is gathered.
+    """Returns host copies of arrays; a replicated array is read from the first device, without a gather.
 
-    The copies are the caller's: donating the arrays later does not touch them.
+    Donating the arrays later does not change the copies.
     """
 
     def copied(leaf: jax.Array) -> np.ndarray:
@@ -159,5 +159,5 @@ def fetch(tree: Any) -> Any:
 
 
 def to_device(array: np.ndarray) -> jax.Array:
-    """Returns an array of the host on the default device; a CPU keeps the memory where it is aligned."""
+    """Returns a host array on the default device; a CPU uses the same memory if it is aligned."""
     return jax.device_put(array)

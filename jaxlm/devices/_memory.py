@@ -1,4 +1,4 @@
-"""Host memory that is kept between steps instead of being asked from the system anew."""
+"""Keeps freed host memory in the process, so that it is not requested from the system at each step."""
 
 import ctypes
 import os
@@ -13,19 +13,19 @@ _HUGE_PAGES = 14
 
 
 def keep_memory(share: float = 0.5) -> bool:
-    """Makes this process keep the memory that it frees, in huge pages where the system has them.
+    """Makes this process keep the memory that it frees, in huge pages if the system has them.
 
-    On CPU, XLA takes the temporary buffers of every call from `malloc` and gives them back after it. For
-    buffers of this size glibc asks the system for fresh pages each time, and the faults on them took a
-    fifth of a BERT-base step in bfloat16; pages of 4 KiB slowed its products besides. Here everything
-    comes from one heap that is never trimmed and for which huge pages are asked. Addresses are reserved,
-    not memory: what the process holds is the most that it ever used at once.
+    On CPU, XLA allocates the temporary buffers of every call with `malloc` and frees them afterwards. For
+    large buffers glibc requests new pages from the system each time; their page faults took a fifth of a
+    BERT-base step in bfloat16, and pages of 4 KiB slowed its matrix products too. This function puts
+    everything into one heap that is never trimmed, and requests huge pages for it. It reserves addresses, not
+    memory: the process holds as much memory as it has used at most.
 
-    Call it before the first computation, since threads that have begun keep their own heaps. Only Linux with
-    glibc is touched.
+    Call it before the first computation, because running threads keep their own heaps. It has an effect only
+    on Linux with glibc.
 
     Args:
-      share: of the machine's memory, how much address space to reserve for huge pages.
+      share: the share of the machine's memory for which address space is reserved.
 
     Returns:
       Whether anything was changed.
@@ -42,7 +42,7 @@ def keep_memory(share: float = 0.5) -> bool:
 
 
 def _reserve(libc: ctypes.CDLL, num_bytes: int) -> None:
-    """Grows the heap, untouched, and asks for huge pages in all of it; less memory than that is no error."""
+    """Grows the heap without touching it, and requests huge pages for it; failing to grow is no error."""
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]

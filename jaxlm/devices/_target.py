@@ -1,4 +1,4 @@
-"""What a program is compiled for: functions that choose by the device ask here while they are traced."""
+"""The device for which a program is compiled, which functions can look up while they are traced."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ class Target(NamedTuple):
 
     Attributes:
       platform: "cpu", "gpu" or "tpu".
-      capability: of an NVIDIA GPU its compute capability, such as (9, 0); None elsewhere.
-      memory: bytes of a device that arrays may take; None where the device does not tell.
+      capability: the compute capability of an NVIDIA GPU, such as (9, 0); None for other devices.
+      memory: bytes of memory that arrays may take; None if unknown.
     """
 
     platform: str
@@ -22,14 +22,14 @@ class Target(NamedTuple):
 
 
 # Part of the key of JAX's caches: a jitted function is traced once for each target. None: the default device.
-_ASKED = jax.make_user_context(None)
+_CURRENT = jax.make_user_context(None)
 
 
 def target_of(device: Any) -> Target:
-    """Returns what a device is.
+    """Returns the target of a device.
 
     Args:
-      device: of JAX; it may be one that is only described, to compile for.
+      device: a JAX device, also one that is only described for compilation.
 
     Example:
       >>> import jax
@@ -43,21 +43,21 @@ def target_of(device: Any) -> Target:
 
 
 def current_target() -> Target:
-    """Returns what the function that is traced just now is compiled for.
+    """Returns the target for which the function that is being traced is compiled.
 
-    Outside `compiling_for`, and so outside what a `Layout` maps, that is JAX's default device.
+    Outside of `compiling_for`, and of functions that a `Layout` maps, that is JAX's default device.
 
     Example:
       >>> from jaxlm.devices import current_target
       >>> current_target().platform
       'cpu'
     """
-    return _ASKED.value or target_of(_default_device())
+    return _CURRENT.value or target_of(_default_device())
 
 
 @contextlib.contextmanager
 def compiling_for(target: Target) -> Iterator[None]:
-    """Makes a target the current one for what is traced inside the block.
+    """Makes a target the current one for functions that are traced inside the block.
 
     Args:
       target: of the devices that the program will run on.
@@ -68,13 +68,13 @@ def compiling_for(target: Target) -> Iterator[None]:
       ...     current_target().platform
       'gpu'
     """
-    # Of the default device nothing is said, so that what was traced without a word is not traced again.
-    with _ASKED(None if target == target_of(_default_device()) else target):
+    # The default device is not set, so that functions traced without a target are not traced again.
+    with _CURRENT(None if target == target_of(_default_device()) else target):
         yield
 
 
 def _default_device() -> jax.Device:
-    """Where JAX computes unless it is told: `jax_default_device`, a device or a platform, or the first."""
+    """JAX's default device: `jax_default_device` (a device or a platform), else the first device."""
     chosen = jax.config.jax_default_device
     if isinstance(chosen, str):
         return jax.local_devices(backend=chosen)[0]
@@ -85,6 +85,6 @@ def _memory(device: Any) -> int | None:
     try:
         known = device.memory_stats() or {}
     except (AttributeError, NotImplementedError, RuntimeError):
-        # A device that is only described has no memory to ask for.
+        # A device that is only described does not know its memory.
         return None
     return known.get("bytes_limit")

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed."""
+"""Atomic writes of files: under another name, flushed to the disk, then renamed."""
 
 import contextlib
 import itertools
@@ -10,20 +10,20 @@ from pathlib import Path
 from jaxlm.io._errors import writing
 
 PARTIAL = ".partial"
-# Files that this process is writing, and how many it has begun.
+# The partial files of this process, and a counter for their names.
 _writing: set[Path] = set()
 _begun = itertools.count()
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Puts what `write` writes into `path`; a reader, or a crash, meets the old file or the new one.
+    """Writes a file atomically: readers, also after a crash, see the old file or the new one.
 
     Args:
-      path: the file; its folder exists.
-      write: called with a path beside it, which it creates.
+      path: the file; its folder must exist.
+      write: called with another path in the same folder, to which it writes the content.
 
     Raises:
-      WriteError: if it cannot be written; the old file stays.
+      WriteError: the file cannot be written; the old file stays.
 
     Example:
       >>> from pathlib import Path
@@ -31,11 +31,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
       >>> import tempfile
       >>> path = Path(tempfile.mkdtemp(), "a.txt")
       >>> write_atomically(path, lambda partial: partial.write_text("whole"))
-      >>> path.read_text(), [one.name for one in path.parent.iterdir()]
+      >>> path.read_text(), [file.name for file in path.parent.iterdir()]
       ('whole', ['a.txt'])
     """
     path = Path(path)
-    # A name of this call's own: another one may be writing the same file.
+    # A unique name, because another call may be writing the same file.
     partial = path.with_name(f".{path.name}.{next(_begun)}.{os.uname().nodename}.{os.getpid()}{PARTIAL}")
     _writing.add(partial)
     try:
@@ -43,10 +43,10 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
             partial.touch()
             mode = partial.stat().st_mode
             write(partial)
-            partial.chmod(mode)  # safetensors makes its files unreadable to others, whatever the umask says
+            partial.chmod(mode)  # safetensors removes the rights of others, whatever the umask says
             flush(partial)
             os.replace(partial, path)
-            flush(path.parent)  # the name as well as the bytes
+            flush(path.parent)  # the new name too
     finally:
         _writing.discard(partial)
         with contextlib.suppress(OSError):
@@ -54,12 +54,20 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Puts a text into `path`, in UTF-8, as `write_atomically` does."""
+    """Writes a text atomically, in UTF-8.
+
+    Raises:
+      WriteError: the file cannot be written; the old file stays.
+    """
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Puts bytes into `path`, as `write_atomically` does."""
+    """Writes bytes atomically.
+
+    Raises:
+      WriteError: the file cannot be written; the old file stays.
+    """
 
     def write(partial: Path) -> None:
         handle = os.open(partial, os.O_WRONLY)
@@ -74,7 +82,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def is_partial(path: Path) -> bool:
-    """Returns whether a path is one that `write_atomically` writes to, and only a killed process leaves behind.
+    """Returns whether a path is a partial file of `write_atomically`, which remains after a killed process.
 
     Example:
       >>> from pathlib import Path
@@ -86,7 +94,7 @@ def is_partial(path: Path) -> bool:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Returns whether a path that `write_atomically` wrote to is of a process of this machine that is no more.
+    """Returns whether a partial file belongs to a process of this machine that has ended.
 
     Example:
       >>> from pathlib import Path
@@ -109,10 +117,10 @@ def is_abandoned(path: Path) -> bool:
 
 
 def clear_partials(folder: str | os.PathLike[str]) -> None:
-    """Removes what killed processes left half written in a folder that no other process writes to now.
+    """Removes the partial files of killed processes from a folder that no other process is writing to.
 
     Args:
-      folder: whose own files are looked at, not those of folders within; it need not exist.
+      folder: the folder, without those inside of it; it need not exist.
     """
     for path in [path for path in Path(folder).glob(f".*{PARTIAL}") if is_partial(path)]:
         with contextlib.suppress(OSError):
@@ -120,7 +128,7 @@ def clear_partials(folder: str | os.PathLike[str]) -> None:
 
 
 def flush(path: str | os.PathLike[str]) -> None:
-    """Has the system write a file, or a folder's list of names, to the disk.
+    """Flushes a file, or the names in a folder, to the disk.
 
     Example:
       >>> from jaxlm.io import flush

@@ -1,4 +1,4 @@
-"""A SHA-256 for each file of a folder, so that a flipped bit or a missing end is seen before it is used."""
+"""A SHA-256 for each file of a folder, by which damaged files are recognised before they are used."""
 
 import contextlib
 import errno
@@ -15,9 +15,9 @@ DIGESTS = "sha256.json"
 
 
 def write_digests(folder: Path) -> None:
-    """Writes the SHA-256 of every file of a folder into it, and flushes the files to the disk on the way.
+    """Writes the SHA-256 of every file of a folder into `sha256.json`, and flushes the files to the disk.
 
-    What systems leave in folders (see `is_stray`) is none of its files.
+    Files that operating systems leave in folders (see `is_stray`) are left out.
 
     Example:
       >>> from pathlib import Path
@@ -44,12 +44,12 @@ def write_digests(folder: Path) -> None:
 
 
 def verify_digests(folder: Path) -> str | None:
-    """Returns what is wrong with a folder that `write_digests` sealed; None if all is as it was written.
+    """Compares a folder with the digests of `write_digests`; returns what is damaged, or None.
 
-    Files that came to it later are no damage, whatever left them there.
+    Files that were added later are no damage.
 
     Raises:
-      OSError: if a file cannot be looked at just now, which says nothing of what it holds.
+      OSError: a file cannot be read at the moment, which is no damage.
     """
     try:
         digests = _digests(folder)
@@ -59,16 +59,16 @@ def verify_digests(folder: Path) -> str | None:
         return f"{DIGESTS} cannot be read"
     if not digests:
         return f"{DIGESTS} names no file"
-    found = (_damage(folder, name, digest) for name, digest in digests.items())
-    return next((reason for reason in found if reason is not None), None)
+    reasons = (_damage(folder, name, digest) for name, digest in digests.items())
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def read_sealed(folder: Path, name: str) -> bytes | None:
-    """Returns a file of a sealed folder; None where it is missing or not as it was written.
+    """Returns a file of a folder with digests; None if it is missing or not as it was written.
 
     Args:
-      folder: that `write_digests` sealed.
-      name: of the file, below it.
+      folder: the folder, after `write_digests`.
+      name: the path of the file in it.
 
     Example:
       >>> from pathlib import Path
@@ -88,15 +88,15 @@ def read_sealed(folder: Path, name: str) -> bytes | None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    with _told_of_media():
+    with _damaged_media():
         digests = parse_json((folder / DIGESTS).read_bytes())
-    # Of a file that was there by chance when the folder was sealed nothing is expected.
+    # Earlier versions also wrote digests of stray files, which may be gone.
     return {str(name): str(digest) for name, digest in digests.items() if not is_stray(name)}
 
 
 def _damage(folder: Path, name: str, digest: str) -> str | None:
     try:
-        with _told_of_media(), open(folder / name, "rb") as file:
+        with _damaged_media(), open(folder / name, "rb") as file:
             same = hashlib.file_digest(file, "sha256").hexdigest() == digest
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return f"{name} is missing"
@@ -106,8 +106,8 @@ def _damage(folder: Path, name: str, digest: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _told_of_media() -> Iterator[None]:
-    """Makes a `ValueError` of the one error of reading that is of what is stored."""
+def _damaged_media() -> Iterator[None]:
+    """Raises the one read error that means damaged media (EIO) as a `ValueError`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Errors of the disk: whichever library met them, with the system's number and the file they are about."""
+"""Errors of reading and writing files, from any library, with the system's error number and the file."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jaxlm.errors import JaxlmError
 
-# How Python, Rust's libraries and tensorstore write the system's number into a text.
+# The forms in which Python, Rust libraries and tensorstore write the system's error number into a message.
 NUMBERS = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)|os_error_code='(\d+)'")
 
 
@@ -17,9 +17,9 @@ class ReadError(OSError, JaxlmError):
     """A file or a folder that the user named cannot be read or listed.
 
     Attributes:
-      errno: the system's number, as `errno.EACCES`; None where a library has told in words of its own.
-      strerror: what the system says.
-      filename: what was to be read.
+      errno: the system's error number, `errno.EACCES` for example; None if a library has not told it.
+      strerror: the system's message.
+      filename: the file or folder.
     """
 
 
@@ -27,23 +27,23 @@ class WriteError(OSError, JaxlmError):
     """A file or a folder that the user named cannot be written.
 
     Attributes:
-      errno: the system's number, as `errno.ENOSPC`.
-      strerror: what the system says.
-      filename: what was to be written.
+      errno: the system's error number, `errno.ENOSPC` for example.
+      strerror: the system's message.
+      filename: the file or folder.
     """
 
 
 @contextlib.contextmanager
 def reading_from(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raises every `OSError` inside the block as a `ReadError`: the block reads what the user named.
+    """Raises every `OSError` inside the block as a `ReadError`; the block reads what the user named.
 
-    Outside of such a block, and of `writing`, an `OSError` is a mistake of jaxlm's own.
+    Outside of such a block, and of `writing`, an `OSError` counts as a bug of jaxlm.
 
     Args:
-      path: what the user named.
+      path: the path that the user named.
 
     Raises:
-      ReadError: for an `OSError` that tells nobody yet what to do about it.
+      ReadError: for every `OSError` that is not a `JaxlmError` already.
 
     Example:
       >>> from jaxlm.io import reading_from
@@ -65,14 +65,14 @@ def reading_from(path: str | os.PathLike[str]) -> Iterator[None]:
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Raises every error of the disk inside the block as a `WriteError` about `path`.
 
-    A full disk is reported by the write, which knows no name; libraries that are not Python's own report it
-    by errors of their own, with the system's number in the text.
+    The error for a full disk does not name the file, and libraries report it by their own errors with the
+    system's error number in the message.
 
     Args:
-      path: what the block writes, and does not read.
+      path: the file that the block writes, and does not read.
 
     Raises:
-      WriteError: for every `OSError`, and for every other error that carries the system's number.
+      WriteError: for every `OSError`, and for every other error with the system's error number.
 
     Example:
       >>> from jaxlm.io import writing
@@ -95,7 +95,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def system_errno(error: BaseException | None) -> int | None:
-    """Returns the system's number of an error, or of one that led to it; None where there is none.
+    """Returns the system's error number of an error or of its cause; None if there is none.
 
     Example:
       >>> from jaxlm.io import system_errno

@@ -1,4 +1,4 @@
-"""Values held against the types of a dataclass's fields."""
+"""Checks values against the types of a dataclass's fields."""
 
 import dataclasses
 import functools
@@ -8,22 +8,22 @@ from collections.abc import Collection, Iterator, Mapping
 
 from jaxlm.errors import ConfigError
 
-# What sizes, counts and ids fit in: the whole numbers of arrays' indices.
+# Sizes, counts and ids are below this, so that they fit into the int32 of arrays' indices.
 INT_LIMIT = 2**31
 
 
 def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str] = ()) -> None:
-    """Refuses a value of a dataclass's field of numbers or of True and False that is of another type.
+    """Raises an error if a number or bool field of a dataclass has a value of another type.
 
-    Ranges are the dataclass's own: they refuse what is not a number.
+    Ranges are checked by the dataclass itself.
 
     Args:
       config: an instance.
-      prefix: what the refusal puts before the field's name.
-      wide: fields of whole numbers that may be 2**31 and more.
+      prefix: put in front of the field's name in the message.
+      wide: integer fields that may be 2**31 and more.
 
     Raises:
-      ConfigError: naming the first such field.
+      ConfigError: names the first such field.
 
     Example:
       >>> import dataclasses
@@ -44,15 +44,15 @@ def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str]
 
 
 def check_types(kind: type, values: Mapping[str, typing.Any], prefix: str = "") -> None:
-    """Refuses a value that is not of its field's type or choices.
+    """Raises an error if a value is not of its field's type or choices.
 
     Args:
-      kind: the dataclass whose fields they are.
+      kind: the dataclass.
       values: by field.
-      prefix: what the refusal puts before the field's name.
+      prefix: put in front of the field's name in the message.
 
     Raises:
-      ConfigError: naming the first such field, or a whole number of 2**31 and more.
+      ConfigError: names the first such field, or one with an integer of 2**31 and more.
 
     Example:
       >>> import dataclasses
@@ -78,7 +78,7 @@ def field_types(kind: type) -> dict[str, typing.Any]:
 def matches_type(value: typing.Any, hint: typing.Any) -> bool:
     """Returns whether a value is of a field's type or choices.
 
-    To Python a bool is an int; here it is not. A whole number where a float is asked for is fine, as in JSON.
+    Unlike in Python, a bool is no int here. An int is accepted for a float, as in JSON.
 
     Example:
       >>> from jaxlm.io import matches_type
@@ -98,7 +98,7 @@ def matches_type(value: typing.Any, hint: typing.Any) -> bool:
 
 
 def type_name(hint: typing.Any) -> str:
-    """Returns a type in words.
+    """Returns the name of a type for messages.
 
     Example:
       >>> import typing
@@ -118,7 +118,7 @@ def type_name(hint: typing.Any) -> str:
 
 
 def union_members(hint: typing.Any) -> tuple[typing.Any, ...]:
-    """Returns the types of a union, and of any other type itself.
+    """Returns the members of a union; for any other type, the type itself.
 
     Example:
       >>> from jaxlm.io._fields import union_members
@@ -129,15 +129,15 @@ def union_members(hint: typing.Any) -> tuple[typing.Any, ...]:
 
 
 def check_value(name: str, value: typing.Any, hint: typing.Any) -> None:
-    """Refuses a value that is not of a field's type or choices.
+    """Raises an error if a value is not of a field's type or choices.
 
     Args:
-      name: what the refusal calls the field.
+      name: the field, for the message.
       value: of any type.
       hint: the field's type.
 
     Raises:
-      ConfigError: naming the field.
+      ConfigError: names the field.
     """
     if not matches_type(value, hint):
         raise ConfigError(f"{name} must be {type_name(hint)}: got {value!r}")
@@ -150,13 +150,13 @@ def _check(name: str, value: typing.Any, hint: typing.Any, *, is_wide: bool = Fa
 
 
 def _all_fit(values: typing.Any, kinds: tuple[typing.Any, ...]) -> bool:
-    """Whether the items of a tuple fit; `tuple[int, ...]` has any number of them."""
+    """Whether the items of a tuple are of their types; `tuple[int, ...]` has any number of items."""
     kinds = kinds[:1] * len(values) if kinds[-1] is ... else kinds
     return len(values) == len(kinds) and all(map(matches_type, values, kinds))
 
 
 def _kinds(hint: typing.Any) -> Iterator[typing.Any]:
-    """The types that a value may be of, or the values that it may hold."""
+    """The types inside of unions and tuples."""
     if _is_union(hint) or typing.get_origin(hint) is tuple:
         for inner in typing.get_args(hint):
             yield from _kinds(inner)

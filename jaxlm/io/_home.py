@@ -1,4 +1,4 @@
-"""Paths that begin with somebody's home folder, and the folder of what can be made again."""
+"""Home folders in paths, and jaxlm's cache folder."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,14 @@ from jaxlm.errors import UsageError
 
 
 def expand_home(path: str | os.PathLike[str], what: str) -> Path:
-    """Returns a path whose `~` or `~user` is the home folder that it stands for.
+    """Returns a path with `~` or `~user` replaced by the home folder.
 
     Args:
-      path: as a user wrote it.
-      what: where, for the message: "JAXLM_CACHE".
+      path: as the user wrote it.
+      what: what holds the path, for the message: "JAXLM_CACHE".
 
     Raises:
-      UsageError: if there is no such user, or nobody's home is known.
+      UsageError: there is no such user, or the home folder is unknown.
 
     Example:
       >>> from jaxlm.io import expand_home
@@ -31,13 +31,13 @@ def expand_home(path: str | os.PathLike[str], what: str) -> Path:
 
 
 def cache_root() -> Path:
-    """Returns the folder of what can be made again: `$JAXLM_CACHE`, else the user's cache folder.
+    """Returns the folder for files that can be made again.
 
     Returns:
-      `$JAXLM_CACHE` if set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
+      `$JAXLM_CACHE` if it is set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
 
     Raises:
-      UsageError: if it lies in the home folder of nobody.
+      UsageError: its home folder is unknown.
 
     Example:
       >>> from jaxlm.io import cache_root
@@ -48,5 +48,5 @@ def cache_root() -> Path:
         return expand_home(own, "JAXLM_CACHE")
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path.
-    place = os.path.join(xdg if os.path.isabs(xdg) else "~/.cache", "jaxlm")
-    return expand_home(place, "JAXLM_CACHE")
+    path = os.path.join(xdg if os.path.isabs(xdg) else "~/.cache", "jaxlm")
+    return expand_home(path, "JAXLM_CACHE")

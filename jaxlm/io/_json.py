@@ -1,11 +1,11 @@
-"""JSON that a file holds: whatever is wrong with it is a `ValueError` of one line."""
+"""Parses JSON; every error is a `ValueError` of one line."""
 
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-# Levels of lists and objects; no file that is read here has a tenth of them, and whoever writes or walks a
-# value goes down as deep as it is.
+# The most levels of lists and objects. Files have less than a tenth of them, and functions that write or walk
+# a value recurse as deep.
 MAX_JSON_DEPTH = 200
 
 
@@ -13,11 +13,11 @@ def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]
     """Returns the value of a JSON text.
 
     Args:
-      text: in UTF-8 where it is bytes.
-      pairs_hook: makes an object of its pairs; None: a dict, in which the last of a key counts.
+      text: a string, or bytes in UTF-8.
+      pairs_hook: makes an object from its pairs; None: a dict, in which the last value of a key wins.
 
     Raises:
-      ValueError: if it is no JSON, is nested more than 200 deep, or holds a whole number of more digits than
+      ValueError: the text is no JSON, is nested more than 200 deep, or holds an integer of more digits than
         Python reads.
 
     Example:
@@ -33,7 +33,7 @@ def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]
     except RecursionError:
         raise ValueError(f"lists and objects are nested more than {MAX_JSON_DEPTH} deep") from None
     except ValueError as error:
-        # Of a number with thousands of digits Python says how to allow more of them, which is no remedy.
+        # For an integer with thousands of digits Python's message says how to allow more, which is no remedy.
         is_long = "integer string conversion" in str(error)
         told = "a whole number has thousands of digits" if is_long else str(error)
         raise ValueError(told) from error

@@ -1,13 +1,16 @@
-"""Locks of files that the system lets go of with the process that holds them."""
+"""Locks of files, which the system releases when the process ends."""
 
 import fcntl
 
 
 def wait_for_lock(handle: int) -> bool:
-    """Locks an open file for this process when no other holds it; False on a file system without locks.
+    """Waits until no other process holds the lock of an open file, and takes it.
 
     Args:
-      handle: of the file, from `os.open`.
+      handle: the file's descriptor, from `os.open`.
+
+    Returns:
+      True; False on a file system without locks.
 
     Example:
       >>> from jaxlm.io import wait_for_lock
@@ -24,13 +27,15 @@ def wait_for_lock(handle: int) -> bool:
 
 
 def try_lock(handle: int) -> bool:
-    """Locks an open file for this process and returns True; False where another process holds it.
+    """Takes the lock of an open file unless another process holds it.
 
-    The lock ends with the file's closing, or with the process, however that ends. On a file system without
-    locks there is none, and the answer is True.
+    The lock is released when the file is closed or the process ends.
 
     Args:
-      handle: of the file, from `os.open`.
+      handle: the file's descriptor, from `os.open`.
+
+    Returns:
+      False if another process holds the lock; else True, also on a file system without locks.
 
     Example:
       >>> from jaxlm.io import try_lock

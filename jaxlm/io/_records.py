@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON values and back, with the field named in every refusal."""
+"""Frozen dataclasses to JSON values and back; every error names the field."""
 
 import dataclasses
 import json
@@ -18,23 +18,22 @@ def record_from_dict(
 ) -> RecordType:
     """Returns a dataclass filled from JSON values, nested dataclasses included.
 
-    A field that may hold one of several dataclasses is an object whose entry "kind" says which; its name
-    alone stands for the dataclass's defaults. The kind of a dataclass is its attribute `kind`, and where it
-    has none its name in snake case. JSON's lists become tuples, and whole numbers become floats where floats
-    are asked for.
+    A field that can hold one of several dataclasses is an object whose entry "kind" says which; the kind
+    alone, as a string, stands for the dataclass with its defaults. The kind of a dataclass is its attribute
+    `kind`, or without one its name in snake case. JSON lists become tuples, and integers become floats for
+    fields of floats.
 
-    A dataclass with a static method `upgrade(values) -> values` is given the values first, and makes today's
-    fields of what earlier versions wrote.
+    If a dataclass has a static method `upgrade(values) -> values`, it is called first, to turn the fields of
+    earlier versions into those of today.
 
     Args:
       kind: the dataclass.
-      values: by field; what is not given takes its default.
-      name: what the refusals put before the fields' names, such as "run"; empty for the outermost.
-      title: what the refusals call the record itself; None: its name, and the dataclass's where that is
-        empty.
+      values: by field; a missing field takes its default.
+      name: put in front of the fields' names in messages, such as "run"; empty for the outermost record.
+      title: the record's name in messages; None: `name`, or the name of the dataclass if that is empty.
 
     Raises:
-      ConfigError: if a field is unknown or a value is of another type than the field's.
+      ConfigError: a field is unknown, or a value is not of its field's type.
 
     Example:
       >>> import dataclasses
@@ -72,7 +71,7 @@ def record_from_dict(
 def record_to_dict(record: Any) -> dict[str, Any]:
     """Returns a dataclass as JSON values by field, which `record_from_dict` reads back.
 
-    It is `dataclasses.asdict`, and the kind of every dataclass that stands where another could.
+    It is `dataclasses.asdict` with the kind of every dataclass in a field that can hold several.
 
     Args:
       record: an instance of a dataclass.
@@ -97,7 +96,7 @@ def record_to_dict(record: Any) -> dict[str, Any]:
 
 
 def flat_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns nested fields by dotted name, tuples as lists, as JSON has them.
+    """Returns nested fields by dotted name, with tuples as lists.
 
     Example:
       >>> from jaxlm.io import flat_fields
@@ -117,8 +116,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Returns a line "name: there and here" for each field in which two nested records differ.
 
     Args:
-      there: nested values that JSON can hold.
-      here: the others.
+      there: nested JSON values.
+      here: the values to compare them with.
 
     Example:
       >>> from jaxlm.io import differences
@@ -131,7 +130,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 
 def _decoded(hint: Any, value: Any, name: str) -> Any:
-    """A field's value of what JSON holds."""
+    """The value of a field, from its JSON value."""
     records, kinds = _record_types(hint), union_members(hint)
     is_name = isinstance(value, str) and len(records) > 1 and str not in kinds
     if records and (isinstance(value, Mapping) or is_name or len(kinds) == 1):
@@ -139,7 +138,7 @@ def _decoded(hint: Any, value: Any, name: str) -> Any:
     value = tuple(value) if isinstance(value, list) else value
     check_value(name, value, hint)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    # What is too long for a float stays, and is refused by the range of its field.
+    # A large integer is not converted, because the range check of its field refuses it.
     return (
         float(value) if is_whole and float in kinds and int not in kinds and abs(value) < INT_LIMIT else value
     )
@@ -175,7 +174,7 @@ def _by_kind(records: Sequence[type]) -> dict[Any, type]:
 
 
 def kind_of(record: type) -> str:
-    """Returns the word by which JSON tells a dataclass from others: its `kind`, else its name in snake case.
+    """Returns the kind of a dataclass in JSON: its attribute `kind`, else its name in snake case.
 
     Example:
       >>> from jaxlm.io._records import kind_of

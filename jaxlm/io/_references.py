@@ -1,4 +1,4 @@
-"""Python objects that files name: "module:NAME"."""
+"""Imports Python objects that files name as "module:NAME"."""
 
 import importlib
 import importlib.util
@@ -12,18 +12,18 @@ from jaxlm.errors import ConfigError
 
 
 def import_reference(reference: str, kind: type, *, named_in: str | os.PathLike[str] | None = None) -> Any:
-    """Returns the object of a type that a file names as "module:NAME".
+    """Returns the object that a file names as "module:NAME".
 
-    Importing a module runs it. So a module that lies in the folder of the file that names it is not imported:
-    whoever opens a folder does not run what came with it.
+    Importing a module runs it. Opening a folder must not run code that came with it, so a module inside the
+    folder of the file that names it is not imported.
 
     Args:
-      reference: the module, importable here, and the name in it.
-      kind: what the object is an instance of.
-      named_in: the folder of the file that names it; None: the caller names it himself.
+      reference: an importable module and the name in it.
+      kind: the type of the object.
+      named_in: the folder of the file that names the object; None: no file does.
 
     Raises:
-      ConfigError: if the module cannot be imported, lies in that folder, or has no such object.
+      ConfigError: the module cannot be imported or lies in that folder, or has no such object.
 
     Example:
       >>> from jaxlm.io import import_reference
@@ -37,32 +37,32 @@ def import_reference(reference: str, kind: type, *, named_in: str | os.PathLike[
     try:
         if module not in sys.modules and named_in is not None:
             _check_outside(module, Path(named_in))
-        found = getattr(importlib.import_module(module), name, None)
+        value = getattr(importlib.import_module(module), name, None)
     except ConfigError:
         raise
     except Exception as error:  # of the user's own module
         raise ConfigError(
             f"{reference!r} cannot be imported: {error}; put the folder of its file on PYTHONPATH"
         ) from error
-    if not isinstance(found, kind):
-        raise ConfigError(f"{reference!r} is a {kind.__name__}: got {type(found).__name__}")
-    return found
+    if not isinstance(value, kind):
+        raise ConfigError(f"{reference!r} is a {kind.__name__}: got {type(value).__name__}")
+    return value
 
 
 def _check_outside(module: str, folder: Path) -> None:
-    """Refuses a module that lies in a folder, or whose package does; looks at each package before it runs."""
+    """Raises an error if a module or one of its packages is inside a folder; checks each before it runs."""
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
         spec = importlib.util.find_spec(".".join(parts[:count]))
         if spec is None:
             return
-        if any(path.is_relative_to(folder.resolve()) for path in _places(spec)):
+        if any(path.is_relative_to(folder.resolve()) for path in _paths(spec)):
             raise ConfigError(
                 f"module {module!r} lies in {folder}, whose file names it, and is not run for that: import "
                 "it first, or move it elsewhere on PYTHONPATH"
             )
 
 
-def _places(spec: ModuleSpec) -> list[Path]:
-    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location else [])]
-    return [Path(place).resolve() for place in places]
+def _paths(spec: ModuleSpec) -> list[Path]:
+    origin = [spec.origin] if spec.has_location and spec.origin is not None else []
+    return [Path(path).resolve() for path in (*(spec.submodule_search_locations or ()), *origin)]

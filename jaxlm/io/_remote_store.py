@@ -1,4 +1,4 @@
-"""A prefix of an object store as a place of files, through pyarrow or fsspec."""
+"""A store of files in an object store, through pyarrow or fsspec."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from jaxlm.io._filesystems import error_reason
 
 
 class RemoteStore:
-    """A prefix of an object store; a file is one put.
+    """A prefix of an object store, in which each file is written by one put.
 
-    A put is there whole or not at all on S3, Google Cloud Storage and Azure, by pyarrow or fsspec, and in
-    fsspec's memory. HDFS, and what fsspec opens that has no put of its own (SFTP, SMB, FTP), show a file
-    while it is written: a part cut short there has no footer of its job and is made again, but whoever reads
-    before the job has finished may see it.
+    A put is atomic on S3, Google Cloud Storage and Azure, through pyarrow or fsspec, and in fsspec's memory.
+    HDFS, and file systems of fsspec without a put (SFTP, SMB, FTP), show a file while it is written. A part
+    of a job that was cut short lacks its footer and is made again, but a reader may see it before the job
+    ends.
 
     Attributes:
-      place: its URL.
+      place: the URL.
 
     Args:
-      place: its URL, for messages.
-      filesystem: of `pyarrow.fs`.
-      prefix: path within the file system.
+      place: the URL, for messages.
+      filesystem: a file system of `pyarrow.fs`.
+      prefix: the path within the file system.
     """
 
     def __init__(self, place: str, filesystem: Any, prefix: str) -> None:
@@ -31,35 +31,39 @@ class RemoteStore:
         self._fsspec = getattr(getattr(filesystem, "handler", None), "fs", None)
 
     def names(self) -> set[str]:
-        """Returns the objects there are, by their path within the store.
+        """Returns the names of all files, as paths within the store.
 
         Raises:
-          ReadError: if they cannot be listed.
+          ReadError: they cannot be listed.
         """
         from pyarrow import fs
 
         chosen = fs.FileSelector(self._prefix, allow_not_found=True, recursive=True)
         with self._asked("listed"):
             if self._fsspec is not None:
-                # It keeps lists of files, and the processes of other shards put theirs.
+                # fsspec caches listings, and other processes may have written files since.
                 self._fsspec.invalidate_cache()
             found = [one.path for one in self._filesystem.get_file_info(chosen) if one.is_file]
         return {path.removeprefix("/").removeprefix(self._prefix.lstrip("/") + "/") for path in found}
 
     def read(self, name: str) -> bytes:
-        """Returns an object's bytes.
+        """Returns the bytes of a file.
 
         Raises:
-          ReadError: if it cannot be read.
+          ReadError: it cannot be read.
         """
         with self._asked("read", name), self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
             return file.read()
 
     def put(self, name: str, data: bytes) -> None:
-        """Writes an object with one put.
+        """Writes a file by one put.
+
+        Args:
+          name: the path within the store.
+          data: the content.
 
         Raises:
-          WriteError: if it cannot be written.
+          WriteError: it cannot be written.
         """
         path = f"{self._prefix}/{name}"
         with self._asked("written", name):
@@ -68,7 +72,7 @@ class RemoteStore:
                 return
             stream = self._filesystem.open_output_stream(path)
             stream.write(data)
-            # Not in a `with` block: closing is what publishes, and half an object must not be.
+            # Not in a `with` block, because closing publishes the file, which must not happen after an error.
             stream.close()
 
     @staticmethod
@@ -85,17 +89,17 @@ class RemoteStore:
             fsspec.pipe_file(path, data)
 
     def clear(self) -> None:
-        """Does nothing: an object store keeps no half of an object."""
+        """Does nothing, because an object store keeps no partial files."""
 
     @contextlib.contextmanager
     def one_process(self, name: str) -> Iterator[None]:
-        """Does nothing: object stores have no locks, and two processes of one job put the same objects."""
+        """Does nothing: object stores have no locks, and two processes of one job write the same files."""
         del name
         yield
 
     @contextlib.contextmanager
     def _asked(self, done: str, name: str = "") -> Iterator[None]:
-        """Raises what goes wrong, whatever a file system's own library raises, as one line."""
+        """Raises every error of the file system's library as a `ReadError` or `WriteError` of one line."""
         try:
             yield
         except Exception as error:

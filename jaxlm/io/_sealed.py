@@ -1,4 +1,4 @@
-"""Values that carry their own SHA-256, so that whoever reads them later knows that they are as written."""
+"""Values and files with a SHA-256, by which a reader recognises damage."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ class DamagedError(Exception):
 
 
 def seal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns JSON values with their SHA-256 beside them, as `sha256`.
+    """Returns JSON values together with their SHA-256, as the entry `sha256`.
 
     Args:
-      values: what JSON can hold, by name.
+      values: JSON values by name.
 
     Example:
       >>> from jaxlm.io import seal
@@ -28,14 +28,14 @@ def seal(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unseal(values: Any, *, needed: bool = False) -> dict[str, Any]:
-    """Returns what `seal` was given, having compared it with its SHA-256.
+    """Returns the values that were given to `seal`, after comparing them with their SHA-256.
 
     Args:
-      values: as JSON reads them back.
-      needed: whether values without a SHA-256, which older versions wrote, are refused too.
+      values: the sealed values, as read from JSON.
+      needed: whether to refuse values without a SHA-256, which older versions wrote.
 
     Raises:
-      DamagedError: they are no dictionary, or not what was sealed.
+      DamagedError: they are no dictionary, or differ from those that were sealed.
 
     Example:
       >>> from jaxlm.io import seal, unseal
@@ -48,17 +48,17 @@ def unseal(values: Any, *, needed: bool = False) -> dict[str, Any]:
     """
     if not isinstance(values, dict):
         raise DamagedError(f"expected named values, got {type(values).__name__}")
-    found = {name: value for name, value in values.items() if name != SEAL}
+    inner = {name: value for name, value in values.items() if name != SEAL}
     if SEAL not in values:
         if needed:
             raise DamagedError("it has no SHA-256")
-    elif values[SEAL] != _digest(found):
+    elif values[SEAL] != _digest(inner):
         raise DamagedError("it is not as it was written: its SHA-256 differs")
-    return found
+    return inner
 
 
 def seal_file(path: Path) -> None:
-    """Writes the SHA-256 of a file beside it, into `NAME.sha256`.
+    """Writes the SHA-256 of a file into `NAME.sha256` in the same folder.
 
     Args:
       path: the file.
@@ -67,7 +67,7 @@ def seal_file(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Compares a file with the SHA-256 beside it; older versions wrote none.
+    """Compares a file with the SHA-256 in `NAME.sha256`; older versions wrote none, which is accepted.
 
     Args:
       path: the file.
@@ -104,5 +104,5 @@ def _file_digest(path: Path) -> str:
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    # As JSON reads them back: tuples are lists there.
+    # Of the JSON text, so that tuples and the lists that JSON makes of them are equal.
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A place of files: a folder or an object store, in which a file is there whole or not at all."""
+"""Stores with atomic writes: a folder, or a prefix of an object store."""
 
 import contextlib
 import errno
@@ -13,15 +13,15 @@ from jaxlm.io._filesystems import open_filesystem, shown_url, split_url
 from jaxlm.io._locks import try_lock
 from jaxlm.io._remote_store import RemoteStore
 
-# What earlier versions wrote to, and what is locked.
+# The ending of partial files of earlier versions, and that of lock files.
 NEW, LOCK = ".new", ".lock"
 
 
 class LocalStore:
-    """A folder of this machine's; a file is written beside its place, synced, renamed, and its folder synced.
+    """A local folder; a file is written under another name, synced and renamed, and its folder synced.
 
     Attributes:
-      place: the folder's path, for messages.
+      place: the path of the folder, for messages.
 
     Example:
       >>> from jaxlm.io import LocalStore
@@ -37,31 +37,35 @@ class LocalStore:
         self._folder, self._was_there = Path(folder), False
 
     def names(self) -> set[str]:
-        """Returns the files there are, by their path within the store; those half written are not among them.
+        """Returns the names of all complete files, as paths within the store.
 
         Raises:
-          UsageError: if the place is a file.
+          UsageError: the path of the store is a file.
         """
         if self._folder.exists() and not self._folder.is_dir():
             raise UsageError(f"{self.place} is a file: a job needs a folder of its own")
-        found = (path for path in self._folder.rglob("*") if path.is_file() and not _is_own(path))
-        return {path.relative_to(self._folder).as_posix() for path in found}
+        paths = (path for path in self._folder.rglob("*") if path.is_file() and not _is_own(path))
+        return {path.relative_to(self._folder).as_posix() for path in paths}
 
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes.
+        """Returns the bytes of a file.
 
         Raises:
-          ReadError: if it cannot be read.
+          ReadError: it cannot be read.
         """
         with reading_from(self._folder / name):
             return (self._folder / name).read_bytes()
 
     def put(self, name: str, data: bytes) -> None:
-        """Writes a file so that whatever happens it is there in full or as it was before.
+        """Writes a file atomically.
+
+        Args:
+          name: the path within the store.
+          data: the content.
 
         Raises:
-          WriteError: if it cannot be written; names it.
-          WorkError: if the folder was there and is gone.
+          WriteError: it cannot be written; names it.
+          WorkError: the folder was removed since the first write.
         """
         path = self._folder / name
         try:
@@ -74,21 +78,21 @@ class LocalStore:
             raise _gone(path.parent) from error
 
     def clear(self) -> None:
-        """Removes what killed processes of this machine left half written; others' may be at work."""
+        """Removes the partial files of killed processes of this machine, but not those of other machines."""
         for path in [path for path in self._folder.rglob(".*") if _is_half(path) and is_abandoned(path)]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
     @contextlib.contextmanager
     def one_process(self, name: str) -> Iterator[None]:
-        """Keeps a name to this process until the end of the block, or of the process.
+        """Locks a name for this process until the end of the block, or of the process.
 
-        The file that is locked stays: were it removed, a process that waits at it and one that makes it anew
-        would both have the name.
+        The locked file is never removed. Otherwise a process that waits for it and one that makes it anew
+        could both hold the name.
 
         Raises:
-          UsageError: if another process has it.
-          WriteError: if the folder cannot be written.
+          UsageError: another process holds the name.
+          WriteError: the folder cannot be written.
         """
         path = self._folder / f".{name}{LOCK}"
         with writing(path):
@@ -106,16 +110,16 @@ class LocalStore:
             os.close(handle)
 
     def _check_there(self) -> None:
-        """Refuses to make the folder a second time: what it held is gone, and half a job is none."""
+        """Raises an error if the folder was removed: a new one would hold only a part of the job."""
         if self._was_there and not self._folder.is_dir():
             raise _gone(self._folder)
 
     def _make(self, folder: Path) -> None:
         self._check_there()
-        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        for one in missing:
-            flush(one.parent)
+        for path in missing:
+            flush(path.parent)
         self._was_there = True
 
 
@@ -129,7 +133,7 @@ def open_store(place: str | os.PathLike[str]) -> Store:
       place: a folder, which need not exist, or a URL (see `open_filesystem`).
 
     Raises:
-      UsageError: if the URL cannot be opened.
+      UsageError: the URL cannot be opened.
 
     Example:
       >>> from jaxlm.io import open_store

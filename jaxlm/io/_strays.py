@@ -1,8 +1,8 @@
-"""Files that nobody wrote on purpose: what systems, viewers and network file systems leave in folders."""
+"""Stray files, which operating systems, viewers and network file systems leave in folders."""
 
 import fnmatch
 
-# In small letters: of macOS, Windows, Linux desktops, network file systems, and what keeps a folder in git.
+# In lower case: of macOS, Windows, Linux desktops, network file systems, and of git.
 STRAYS = (
     *(
         ".ds_store",
@@ -22,10 +22,10 @@ STRAYS = (
 
 
 def is_stray(name: str) -> bool:
-    """Returns whether a file is what a system left: it belongs to nothing, and its folder counts as empty.
+    """Returns whether a file was left by a system; a folder with such files alone counts as empty.
 
     Args:
-      name: the file's path below the folder that is looked at.
+      name: the path of the file below the folder.
 
     Example:
       >>> from jaxlm.io import is_stray

@@ -19,8 +19,8 @@ _BYTES = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
 _TO_LATIN = str.maketrans({symbol: chr(byte) for symbol, byte in _BYTES.items()})
 _FOREIGN = re.compile(f"[^{re.escape(''.join(BYTE_SYMBOLS))}]")
 
-# Marks a continuing piece: "append" is a whole operand, "…append" the end of a longer one. It is none of the 256
-# symbols, so no text contains it.
+# Marks a continuing piece: "append" is a whole operand, "…append" the end of a longer one. It is none of the
+# 256 symbols, so no text contains it.
 CONTINUATION = "…"
 
 

@@ -12,9 +12,10 @@ NODES_AT_ONCE = 4096  # nodes whose children are visited together
 def check_charsmap(data: bytes) -> None:
     """Raises an error for a `precompiled_charsmap` that leads to reads outside of it.
 
-    The table holds the size of a double-array trie in 4 bytes, the trie, and the replacement texts, each ended
-    by a zero byte. The low 8 bits of a unit are its label, bit 8 says that a value follows, and bit 9 scales
-    the other bits, which are the distance to its children. Every node that a text can reach is visited.
+    The table holds the size of a double-array trie in 4 bytes, the trie, and the replacement texts, each
+    ended by a zero byte. The low 8 bits of a unit are its label, bit 8 says that a value follows, and bit 9
+    scales the other bits, which are the distance to its children. Every node that a text can reach is
+    visited.
 
     Args:
       data: the table.

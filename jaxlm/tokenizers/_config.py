@@ -29,8 +29,8 @@ class TokenizerConfig:
       kind: "auto" chooses by the data (traces: instructions, FASTA: residues, text: subwords).
       vocab_size: the largest number of ids in a trained vocabulary (instructions, subwords).
       alphabet: the symbols of residues: ESM's 33 or cortex's 32.
-      ambiguous: how to read the residues X, B, Z, J, U and O: as symbols of their own if the alphabet has them
-        ("keep"), as the unknown residue, or as an error.
+      ambiguous: how to read the residues X, B, Z, J, U and O: as symbols of their own if the alphabet has
+        them ("keep"), as the unknown residue, or as an error.
       path: a tokenizer.json, or a folder with one, which is used instead of training a tokenizer.
       rows: the rows of the embedding for a loaded tokenizer; added tokens beyond them are dropped (see
         `fit_tokenizer`). None: none is dropped.

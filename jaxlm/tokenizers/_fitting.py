@@ -22,8 +22,9 @@ class FittedTokenizer(NamedTuple):
 def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> FittedTokenizer:
     """Returns the tokenizer without the added tokens for which an embedding of `vocab_size` rows has no row.
 
-    Published folders have such tokens, for images or for padding in training. A text that contains one is then
-    divided as any other text. Tokens of the vocabulary itself, and tokens with a role, are never dropped.
+    Published folders have such tokens, for images or for padding in training. A text that contains one is
+    then divided as any other text. Tokens of the vocabulary itself, and tokens with a role, are never
+    dropped.
 
     Args:
       tokenizer: of a model.

@@ -9,7 +9,7 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 def bytes_tokenizer() -> Tokenizer:
-    """Returns the tokenizer of bytes: the id of a byte is its value, 256 to 259 are [PAD], [SEP], [CLS], [MASK].
+    """Returns the tokenizer of bytes: a byte's id is its value; 256 to 259 are [PAD], [SEP], [CLS], [MASK].
 
     Example:
       >>> from jaxlm.tokenizers import bytes_tokenizer
@@ -23,12 +23,12 @@ def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep")
     """Returns a tokenizer of protein sequences, one id for each residue, in ESM's or cortex's order.
 
     A text is `MKTAYI`, without spaces. ESM's alphabet has 33 symbols, cortex's the same without X (32). `.`
-    separates chains (`join_chains`) and is a special token: never masked, drawn at random or predicted. `-` is
-    a gap, a symbol like any residue. `add_specials` puts `<cls>` before and `<eos>` after the sequence, as
+    separates chains (`join_chains`) and is a special token: never masked, drawn at random or predicted. `-`
+    is a gap, a symbol like any residue. `add_specials` puts `<cls>` before and `<eos>` after the sequence, as
     ESM does.
 
-    Ambiguous letters are X (any residue), B (D or N), Z (E or Q) and J (I or L); the rare residues U and O are
-    treated like them. Any other letter, also a lower-case one, is an error that names its position.
+    Ambiguous letters are X (any residue), B (D or N), Z (E or Q) and J (I or L); the rare residues U and O
+    are treated like them. Any other letter, also a lower-case one, is an error that names its position.
 
     Args:
       alphabet: whose symbols and ids to use.

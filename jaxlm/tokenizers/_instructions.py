@@ -111,8 +111,8 @@ def frequent_pretokens(counts: Counter) -> list[str]:
 def piece_counts(counts: Counter, whole: Iterable[str]) -> dict[str, int]:
     """Returns the counts on which pieces are trained: each pretoken by its count, those in `whole` once.
 
-    Mnemonics are whole tokens and need no pieces, but unseen ones resemble them. A pretoken that begins with a
-    special token is left out, so that no merge makes that token: `[NEXT]er` must remain text.
+    Mnemonics are whole tokens and need no pieces, but unseen ones resemble them. A pretoken that begins with
+    a special token is left out, so that no merge makes that token: `[NEXT]er` must remain text.
 
     Args:
       counts: counts of pretokens.

@@ -172,5 +172,7 @@ def infer_ambiguous(backend: tokenizers.Tokenizer) -> Ambiguous | None:
         return None
     own = pipeline(backend)
     treatments: tuple[Ambiguous, ...] = get_args(Ambiguous)
-    matches = (name for name in treatments if pipeline(residues_backend(alphabets[0], name)) == own)
-    return next(matches, None)
+    for treatment in treatments:
+        if pipeline(residues_backend(alphabets[0], treatment)) == own:
+            return treatment
+    return None

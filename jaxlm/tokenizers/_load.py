@@ -34,10 +34,10 @@ def load_tokenizer(
 ) -> Tokenizer:
     """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
 
-    Texts get the ids that transformers 5 gives. The class is looked up in `tokenizer_config.json`, then in the
-    model's `config.json`; it decides how texts are changed before they are divided, and which tokens stand
-    around them. If no file names a class, a tokenizer.json is used unchanged, and other files as those of the
-    class whose special tokens they have.
+    Texts get the ids that transformers 5 gives. The class is looked up in `tokenizer_config.json`, then in
+    the model's `config.json`; it decides how texts are changed before they are divided, and which tokens
+    stand around them. If no file names a class, a tokenizer.json is used unchanged, and other files as those
+    of the class whose special tokens they have.
 
     Roles are read from `special_tokens_map.json` and `tokenizer_config.json`, where null means that no token
     has the role; other roles are found by conventional names ([MASK], <mask>, <|mask|>, ...). Tokens of
@@ -103,7 +103,7 @@ def _from_vocabulary(
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """The backend of older files, and the token of each role."""
     check_readable(settings.class_name, CONVERSION_REMEDY)
-    if settings.way is None and settings.class_name not in (None, *PLAIN_CLASSES):
+    if settings.family is None and settings.class_name not in (None, *PLAIN_CLASSES):
         LOG.warning(
             "%s: tokenizer_class=%r is not known: its vocabulary is read as its specials tell",
             *(folder, settings.class_name),

@@ -68,7 +68,7 @@ def cut_text(encode: Encode, text: str) -> Iterator[tuple[int, str]]:
 
 
 def _clean_cut(encode: Encode, text: str, near: int) -> tuple[int, int] | None:
-    """The end of a piece and the start of the next, at the first clean cut of some after `near`; None if none is.
+    """The end of a piece and the start of the next, at the first clean cut after `near`; None: there is none.
 
     Each cut at a space is tried with the space and without, for tokenizers that add one in front of a text.
     """

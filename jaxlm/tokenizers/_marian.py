@@ -79,7 +79,9 @@ def with_known_code(backend: tokenizers.Tokenizer, text: str, unk: str) -> str:
 def own_ids(
     backend: tokenizers.Tokenizer, encoding: tokenizers.Encoding, num_own: int, unk: int
 ) -> np.ndarray:
-    """Returns the ids of an encoding; ids outside of the vocabulary become unknown, or that of a hidden piece.
+    """Returns the ids of an encoding, with those outside of the vocabulary replaced.
+
+    They become the id of a hidden piece with the same text, if there is one, and else the unknown id.
 
     Args:
       backend: the backend that made the encoding.

@@ -1,4 +1,4 @@
-"""The bytes of one piece of a vocabulary, as the decoder in a tokenizer's file writes it inside a text."""
+"""The bytes of one piece of a vocabulary, as the decoder of a tokenizer writes it inside a text."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import tokenizers
 from jaxlm.tokenizers._byte_level import to_bytes
 from jaxlm.tokenizers._preparation import Preparation, Step, flat_steps, unknown_bytes
 
-# What every decoder is tried with: a mistaken one changes letters, signs, spaces, or what spells them.
+# Characters with which every decoder is tested; a wrong one changes letters, signs, spaces or their symbols.
 _PROBES = (*map(chr, range(0x20, 0x7F)), "é", "▁", "漢")
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -18,15 +18,15 @@ PieceBytes = Callable[[str], bytes]
 
 
 class PieceModel(NamedTuple):
-    """What a model says of its pieces, whatever kind it is.
+    """The form of a model's pieces, for every kind of model.
 
     Attributes:
       kind: "BPE", "Unigram", "WordPiece" or "WordLevel".
-      continuation: what stands in front of a piece that goes on with a word, `##`; "": nothing.
-      word_end: what stands behind a piece that ends a word, `</w>`; "": nothing.
-      has_byte_pieces: whether `<0x41>` is the byte, for characters that no other piece has.
-      takes_whole_words: whether a word that is a piece is taken as it is, without merges.
-      unknown: the piece that stands for what the model cannot write; None: there is none.
+      continuation: the prefix of a piece that continues a word, `##`; "": none.
+      word_end: the suffix of a piece that ends a word, `</w>`; "": none.
+      has_byte_pieces: whether `<0x41>` is a byte, for characters without a piece.
+      takes_whole_words: whether a word that is a piece is one token, without merges.
+      unknown: the piece for what the model cannot write; None: there is none.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class PieceModel(NamedTuple):
 
     @staticmethod
     def of(backend: tokenizers.Tokenizer) -> "PieceModel":
-        """Returns what the model of a backend says.
+        """Returns the form of the pieces of a backend's model.
 
         Example:
           >>> import tokenizers
@@ -50,10 +50,10 @@ class PieceModel(NamedTuple):
         model = backend.model
         kind = type(model).__name__
         if kind == "Unigram":
-            # The only one whose settings the library hands out as JSON alone.
-            told = json.loads(model.__getstate__())
-            unknown = None if told["unk_id"] is None else told["vocab"][told["unk_id"]][0]
-            return PieceModel(kind, has_byte_pieces=told.get("byte_fallback", False), unknown=unknown)
+            # The library gives the settings of this model as JSON only.
+            state = json.loads(model.__getstate__())
+            unknown = None if state["unk_id"] is None else state["vocab"][state["unk_id"]][0]
+            return PieceModel(kind, has_byte_pieces=state.get("byte_fallback", False), unknown=unknown)
         return PieceModel(
             kind,
             continuation=getattr(model, "continuing_subword_prefix", None) or "",
@@ -69,17 +69,16 @@ def piece_bytes(
 ) -> tuple[PieceBytes, bool]:
     """Returns the function from a piece to its bytes, and whether it writes a space in front of each word.
 
-    A piece has the bytes that it has inside a text. What a decoder does to the ends of a whole text, or to a
-    text behind `Fuse`, is no part of a piece.
+    A piece gets the bytes that it has inside a text. Changes by the decoder at the ends of a whole text, or
+    after `Fuse`, do not belong to a piece.
 
     Args:
       backend: of any kind.
-      model: what its model says.
-      done: what is done to a text in front of it.
+      model: the form of its pieces.
+      done: its preparation of texts.
 
     Raises:
-      UnknownBytesError: if ids do not tell where spaces stood, or if the decoder does not undo what is done
-        in front of the model.
+      UnknownBytesError: ids do not tell where spaces stood, or the decoder does not undo the preparation.
 
     Example:
       >>> from jaxlm.tokenizers._piece_bytes import PieceModel, piece_bytes
@@ -117,14 +116,14 @@ def _writer(steps: Iterable[Step], model: PieceModel) -> PieceBytes:
         return finish(piece)
 
     def write_or_byte(piece: str) -> bytes:
-        found = _BYTE_PIECE.fullmatch(piece)
-        return write(piece) if found is None else bytes.fromhex(found[1])
+        match = _BYTE_PIECE.fullmatch(piece)
+        return write(piece) if match is None else bytes.fromhex(match[1])
 
     return write_or_byte if model.has_byte_pieces else write
 
 
 def _change(step: Step, model: PieceModel, *, is_whole: bool) -> Callable[[str], str] | None:
-    """What one step does to a piece by itself; None: nothing."""
+    """The change of a single piece by a decoder's step; None if there is none."""
     kind = step["type"]
     if kind in ("Fuse", "ByteLevel", "ByteFallback"):
         return None
@@ -133,7 +132,7 @@ def _change(step: Step, model: PieceModel, *, is_whole: bool) -> Callable[[str],
     if kind == "Metaspace":
         return lambda piece: piece.replace(step["replacement"], " ")
     pattern = step["pattern"].get("String") if kind == "Replace" else None
-    # One character is replaced in a whole text as it is in each piece.
+    # Replacing one character gives the same in each piece as in a whole text.
     if pattern is not None and (not is_whole or len(pattern) == 1):
         return lambda piece: piece.replace(pattern, step["content"])
     if is_whole and kind in ("Replace", "Strip"):
@@ -142,14 +141,14 @@ def _change(step: Step, model: PieceModel, *, is_whole: bool) -> Callable[[str],
 
 
 def _in_word(piece: str, continuation: str) -> str:
-    """A piece that goes on with a word, without its mark, or one that begins a word, behind a space."""
+    """A continuing piece without its prefix; a piece that begins a word, after a space."""
     if continuation and piece.startswith(continuation):
         return piece[len(continuation) :]
     return " " + piece
 
 
 def _check_words(steps: list[Step], model: PieceModel, done: Preparation, *, spaced: bool) -> None:
-    """Raises if pieces do not tell where words begin, or white space does not."""
+    """Raises an error if pieces do not tell where words begin, or more than white space divides words."""
     prefixes = {step["prefix"] for step in steps if step["type"] == "WordPiece"}
     if model.continuation and prefixes != {model.continuation}:
         raise unknown_bytes(f"its decoder does not join pieces that begin with {model.continuation!r}")
@@ -170,7 +169,7 @@ def _check_words(steps: list[Step], model: PieceModel, done: Preparation, *, spa
 
 
 def _check_undone(write: PieceBytes, model: PieceModel, done: Preparation, *, spaced: bool) -> None:
-    """Raises if a character, spelled as the model reads it, is not written as it was."""
+    """Raises an error if the decoder does not restore a character from the spelling that the model reads."""
     no_spaces = done.drops_white and done.mark is None and not done.prefix
     for probe in _PROBES:
         if probe == done.mark or (probe == " " and no_spaces):

@@ -1,9 +1,9 @@
-"""Byte-pair merges for pretokens, whose first byte and the bytes after it are different symbols.
+"""Byte-pair merges for pretokens, in which the first byte and the others have different symbols.
 
 Hugging Face's trainer numbers continuation symbols in the order of a hash map, so that ties between merges,
-and with them the file, change from run to run. Here every byte gets two private characters before training,
-one for the first place and one for the others: all symbols are in the initial alphabet, and the result
-depends on the counts alone.
+and the file, differ from run to run. Here every byte gets two private characters before training, one for the
+first position and one for all others. All symbols are then in the initial alphabet, and the result depends on
+the counts alone.
 """
 
 import json
@@ -16,7 +16,7 @@ from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS, CONTINUATION
 
 _FIRST, _NEXT = 0xE000, 0xE100
 
-# Bytes that UTF-8 text without white space can hold: ASCII but the six white-space characters, then lead and
+# The bytes in UTF-8 text without white space: ASCII without its six white-space characters, then lead and
 # trail bytes.
 _ASCII = tuple(byte for byte in range(0x80) if byte not in (*range(0x09, 0x0E), 0x20))
 _LEAD, _TRAIL = tuple(range(0xC2, 0xF5)), tuple(range(0x80, 0xC0))
@@ -33,11 +33,11 @@ _TO_NEXT = {byte: _NEXT + byte for byte in range(256)}
 
 
 def train_pieces(counts: Mapping[str, int], num_merges: int) -> list[tuple[str, str]]:
-    """Returns up to `num_merges` merges, the most useful first: pairs of symbols, `ALPHABET`'s or merged.
+    """Returns up to `num_merges` merges, the most frequent first: pairs of symbols of `ALPHABET`, or merged.
 
     Args:
-      counts: pretoken to the number of times it counts.
-      num_merges: an upper bound; merges stop where no pair occurs twice.
+      counts: counts of pretokens.
+      num_merges: an upper bound; merging ends when no pair occurs twice.
 
     Returns:
       Pairs such as `("s", "…e")`, which make `"se"`, and `("…l", "…f")`, which make `"…lf"`.
@@ -60,7 +60,7 @@ def train_pieces(counts: Mapping[str, int], num_merges: int) -> list[tuple[str, 
 
 
 def _repeated(counts: Mapping[str, int], block: int = 1000) -> Iterator[str]:
-    """Every pretoken as often as it counts: the trainer takes texts, not counts."""
+    """Every pretoken repeated by its count, because the trainer takes texts and no counts."""
     for pretoken, count in counts.items():
         private = _private(pretoken)
         for start in range(0, count, block):

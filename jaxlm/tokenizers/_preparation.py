@@ -1,4 +1,4 @@
-"""What a tokenizer does to a text in front of its model, as far as the bytes of tokens depend on it."""
+"""How a tokenizer changes a text before its model divides it, as far as the bytes of tokens depend on it."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,16 +11,16 @@ from jaxlm.tokenizers._byte_level import to_bytes, to_symbols
 
 Step = Mapping[str, Any]
 
-# Patterns of `Split` that take white space out and divide a text nowhere else: (pattern, invert).
+# (pattern, invert) of `Split` that remove white space and divide a text nowhere else.
 _WHITE = ((" ", False), (" +", False), (r"\s", False), (r"\s+", False), (r"\S+", True))
 
 
 class UnknownBytesError(ModelError):
-    """The tokens of a tokenizer have no bytes of their own, or its file does not tell them."""
+    """The tokens of a tokenizer have no bytes of their own, or its file does not determine them."""
 
 
 def unknown_bytes(why: str) -> UnknownBytesError:
-    """Returns the error that says why, in one line."""
+    """Returns the error for a tokenizer whose tokens' bytes are unknown, with the reason."""
     return UnknownBytesError(
         f"the bytes of this tokenizer's tokens are not known: {why}; byte-level and SentencePiece tokenizers "
         "tell them"
@@ -28,18 +28,18 @@ def unknown_bytes(why: str) -> UnknownBytesError:
 
 
 class Preparation(NamedTuple):
-    """How the text that reaches a model is spelled, and what it has more or less than the text that came.
+    """The spelling of the text that a model reads, and how it differs from the original text.
 
     Attributes:
-      of_bytes: whether each byte is a visible symbol, as GPT-2's are.
-      mark: the character that stands for a space, SentencePiece's `▁`; None: a space is a space.
-      prefix: what is put in front of a text; a space may be spelled as `mark`.
-      prefixes_spaces: whether the prefix stands in front of a text that begins with a space, too.
-      prefixes_parts: whether it stands in front of the text behind an added token, too.
-      marks_words: whether each part of a text, as it is divided so far, begins with a space.
-      drops_white: whether white space between words is left out.
-      divider: the step that divides a text at other places than white space, the last one; None: no step.
-      losses: what of a text is changed or left out, a phrase each.
+      of_bytes: whether each byte is written as a visible symbol, as in GPT-2.
+      mark: the character for a space, SentencePiece's `▁`; None: a space is kept.
+      prefix: text that is put in front; a space in it may be spelled as `mark`.
+      prefixes_spaces: whether the prefix is also put in front of a text that begins with a space.
+      prefixes_parts: whether it is also put in front of the text after an added token.
+      marks_words: whether each part of the divided text begins with a space.
+      drops_white: whether white space between words is removed.
+      divider: the last step that divides a text elsewhere than at white space; None: no step does.
+      losses: phrases for what is changed or removed.
     """
 
     of_bytes: bool = False
@@ -53,7 +53,7 @@ class Preparation(NamedTuple):
     losses: tuple[str, ...] = ()
 
     def spell(self, text: str) -> str:
-        """Returns the text as the model reads it, prefix and losses aside.
+        """Returns the text as the model reads it, without prefix and losses.
 
         Example:
           >>> from jaxlm.tokenizers._preparation import Preparation
@@ -64,7 +64,7 @@ class Preparation(NamedTuple):
         return to_symbols(text) if self.of_bytes else text
 
     def read(self, spelled: str) -> bytes:
-        """Returns the bytes of what the model reads, the inverse of `spell`.
+        """Returns the bytes of text as the model reads it; undoes `spell`.
 
         Example:
           >>> from jaxlm.tokenizers._preparation import Preparation
@@ -76,36 +76,37 @@ class Preparation(NamedTuple):
 
     @property
     def prefix_bytes(self) -> bytes:
-        """The bytes of what is put in front of a text."""
+        """The bytes of the prefix."""
         prefix = self.prefix if self.mark is None else self.prefix.replace(self.mark, " ")
         return prefix.encode()
 
     @property
     def divides_words_alone(self) -> bool:
-        """Whether a text is divided where its white space stands and nowhere else, and loses it."""
+        """Whether a text is divided at white space only, which is removed."""
         return self.drops_white and self.divider is None
 
     def with_loss(self, loss: str) -> "Preparation":
+        """Returns the preparation with another loss."""
         return self if loss in self.losses else self._replace(losses=(*self.losses, loss))
 
 
 def preparation(backend: tokenizers.Tokenizer, *, before_division: bool = False) -> Preparation:
-    """Returns what a backend does to texts, by its normalizer and its pre-tokenizer.
+    """Returns how a backend changes texts, by its normalizer and its pre-tokenizer.
 
     Args:
       backend: of any kind.
-      before_division: what its normalizer does alone, behind which added tokens may be looked for.
+      before_division: whether to consider its normalizer alone, after which added tokens may be matched.
 
     Raises:
-      UnknownBytesError: if symbols of bytes are changed once more.
+      UnknownBytesError: symbols of bytes are changed again.
 
     Example:
       >>> from jaxlm.tokenizers._preparation import preparation
       >>> from tokenizers import Tokenizer, models, pre_tokenizers
       >>> backend = Tokenizer(models.BPE())
       >>> backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-      >>> found = preparation(backend)
-      >>> found.mark, found.prefix, found.prefixes_parts
+      >>> done = preparation(backend)
+      >>> done.mark, done.prefix, done.prefixes_parts
       ('▁', '▁', False)
     """
     done = Preparation()
@@ -120,7 +121,7 @@ def preparation(backend: tokenizers.Tokenizer, *, before_division: bool = False)
 
 
 def flat_steps(part: Any) -> list[Step]:
-    """Returns the steps of a normalizer, a pre-tokenizer or a decoder as its file writes them, one by one.
+    """Returns the steps of a normalizer, a pre-tokenizer or a decoder as JSON, with sequences flattened.
 
     Example:
       >>> from jaxlm.tokenizers._preparation import flat_steps
@@ -172,7 +173,7 @@ def _byte_level(done: Preparation, step: Step) -> Preparation:
 
 
 def _in_front(done: Preparation, prefix: str, *, parts: bool) -> Preparation:
-    """With a space in front of what does not begin with one, part by part of what is divided already."""
+    """Puts a space in front of a text, or of each part of a divided text, that does not begin with one."""
     if done.divider is not None and (parts or done.prefix):
         done = done.with_loss(f"what {done.divider} divides, each part of which gets a space in front")
     done = done._replace(marks_words=parts, prefixes_parts=done.prefixes_parts or parts)
@@ -209,7 +210,7 @@ def _words(done: Preparation, step: Step) -> Preparation:
 
 
 def _scripts(done: Preparation, step: Step) -> Preparation:
-    # The library drops a space where no script stands in front of it.
+    # The library drops a space without a script in front of it.
     return _divide(done, step).with_loss("what UnicodeScripts leaves out")
 
 
@@ -217,7 +218,7 @@ def _divide(done: Preparation, step: Step) -> Preparation:
     return done._replace(divider=step["type"])
 
 
-# Steps that write a space or a byte as something else, or put it there.
+# Steps that write a space or a byte as another character, or add one.
 _SPELLING = ("ByteLevel", "Metaspace", "Prepend")
 _Change = Callable[[Preparation, Step], Preparation]
 _NORMALIZERS: dict[str, _Change] = {"Replace": _replace, "Prepend": _prepend, "ByteLevel": _byte_level}

@@ -1,4 +1,4 @@
-"""What each class of transformers does with a text before its model divides it, and puts around it after."""
+"""How each family of transformers' tokenizers processes a text, and what it puts around the ids."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from tokenizers import Regex, decoders, normalizers, pre_tokenizers, processors
 from jaxlm.tokenizers._classes import TokenizerFamily
 from jaxlm.tokenizers._sentence_pieces import SPACE_MARK
 
-# How Qwen cuts a text: English endings, words, single digits, marks, line ends, other white space.
+# Qwen's division of texts: English endings, words, single digits, punctuation, line ends, other white space.
 QWEN_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -17,20 +17,26 @@ QWEN_WORDS = (
 
 
 class ProcessingSteps(NamedTuple):
-    """What is done to a text, part by part; None: nothing."""
+    """The parts of a backend that process a text; None: no such part.
+
+    Attributes:
+      normalizer: changes the text.
+      pre_tokenizer: divides the text in front of the model.
+      decoder: makes text of tokens.
+    """
 
     normalizer: normalizers.Normalizer | None
     pre_tokenizer: pre_tokenizers.PreTokenizer | None
     decoder: decoders.Decoder | None
 
 
-def processing_steps(way: TokenizerFamily, config: Mapping[str, Any]) -> ProcessingSteps:
-    """Returns what a class does to texts.
+def processing_steps(family: TokenizerFamily, config: Mapping[str, Any]) -> ProcessingSteps:
+    """Returns the processing of texts in a family.
 
     Args:
-      way: "bert", "gpt2", "roberta", "qwen2", "neox", "llama" or "gemma".
-      config: what `tokenizer_config.json` says: `do_lower_case`, `strip_accents` and `tokenize_chinese_chars`
-        of BERT's, `add_prefix_space` of the others, and `legacy` of Llama's count.
+      family: "bert", "gpt2", "roberta", "qwen2", "neox", "llama" or "gemma".
+      config: the content of `tokenizer_config.json`, of which `do_lower_case`, `strip_accents` and
+        `tokenize_chinese_chars` are used for BERT, `add_prefix_space` for all others, and `legacy` for Llama.
 
     Example:
       >>> from jaxlm.tokenizers._processing_steps import processing_steps
@@ -39,16 +45,16 @@ def processing_steps(way: TokenizerFamily, config: Mapping[str, Any]) -> Process
       >>> processing_steps("bert", {"do_lower_case": False}).normalizer.normalize_str("The Élan")
       'The Élan'
     """
-    if way == "bert":
+    if family == "bert":
         return _bert(config)
     spaced = config.get("add_prefix_space")
-    if way == "llama":
+    if family == "llama":
         return _llama(True if spaced is None else bool(spaced), bool(config.get("legacy", False)))
-    if way == "gemma":
+    if family == "gemma":
         parts = [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
         cut = pre_tokenizers.Split(" ", "merged_with_previous")
         return ProcessingSteps(normalizers.Replace(" ", SPACE_MARK), cut, decoders.Sequence(parts))
-    return _bytes(way, bool(spaced))
+    return _bytes(family, bool(spaced))
 
 
 def _bert(config: Mapping[str, Any]) -> ProcessingSteps:
@@ -61,14 +67,14 @@ def _bert(config: Mapping[str, Any]) -> ProcessingSteps:
     return ProcessingSteps(normalizer, pre_tokenizers.BertPreTokenizer(), decoders.WordPiece())
 
 
-def _bytes(way: TokenizerFamily, spaced: bool) -> ProcessingSteps:
+def _bytes(family: TokenizerFamily, spaced: bool) -> ProcessingSteps:
     cut = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
-    if way == "qwen2":
+    if family == "qwen2":
         words = pre_tokenizers.Split(Regex(QWEN_WORDS), "isolated")
         cut = pre_tokenizers.Sequence(
             [words, pre_tokenizers.ByteLevel(add_prefix_space=spaced, use_regex=False)]
         )
-    composed = normalizers.NFC() if way in ("qwen2", "neox") else None
+    composed = normalizers.NFC() if family in ("qwen2", "neox") else None
     return ProcessingSteps(composed, cut, decoders.ByteLevel())
 
 
@@ -81,7 +87,7 @@ def _llama(spaced: bool, legacy: bool) -> ProcessingSteps:
 
 
 def set_processing(backend: tokenizers.Tokenizer, steps: ProcessingSteps) -> None:
-    """Has a backend do to texts what `steps` say."""
+    """Sets the parts of a backend that process texts."""
     backend.normalizer = steps.normalizer
     backend.pre_tokenizer = steps.pre_tokenizer
     backend.decoder = steps.decoder
@@ -90,13 +96,13 @@ def set_processing(backend: tokenizers.Tokenizer, steps: ProcessingSteps) -> Non
 def put_end_tokens(
     backend: tokenizers.Tokenizer, opening: str | None, closing: str | None, *, again: int = 1
 ) -> None:
-    """Puts tokens around a text on request, those that the vocabulary has.
+    """Makes a backend put tokens around a text on request; tokens that the vocabulary lacks are left out.
 
     Args:
-      backend: gets the template.
-      opening: stands before a text; None: nothing.
-      closing: stands behind it; None: nothing.
-      again: how often `closing` stands between two texts.
+      backend: the tokenizer, which is changed.
+      opening: the token before a text; None: none.
+      closing: the token after a text; None: none.
+      again: how often `closing` stands between the two texts of a pair.
     """
     before, behind = (
         [name] if name and backend.token_to_id(name) is not None else [] for name in (opening, closing)

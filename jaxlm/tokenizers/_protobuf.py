@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, read: fields by number, never beyond the bytes that are there."""
+"""Reads the wire format of protocol buffers, never beyond the end of the data."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,7 +11,13 @@ LONGEST_VARINT = 10
 
 
 class Field(NamedTuple):
-    """A field of a message: its number, how it is stored, and the number or the bytes that it holds."""
+    """A field of a message.
+
+    Attributes:
+      number: its number in the message.
+      kind: its wire type.
+      value: an integer or bytes.
+    """
 
     number: int
     kind: int
@@ -19,13 +25,13 @@ class Field(NamedTuple):
 
 
 def read_fields(data: bytes) -> Iterator[Field]:
-    """Yields the fields of a message in order; numbers of fixed width as their bytes, little end first.
+    """Yields the fields of a message in order; numbers of fixed width as their little-endian bytes.
 
     Args:
       data: the message.
 
     Raises:
-      ModelError: one line, if a field claims more bytes than there are or is stored in no known way.
+      ModelError: a field claims more bytes than there are, or has an unknown wire type.
 
     Example:
       >>> from jaxlm.tokenizers._protobuf import read_fields
@@ -62,10 +68,10 @@ def read_fields(data: bytes) -> Iterator[Field]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where it ends."""
+    """The integer at an offset, of seven bits a byte with the lowest first, and the offset of its end."""
     value = 0
-    for place, byte in enumerate(data[at : at + LONGEST_VARINT]):
-        value |= (byte & 0x7F) << (7 * place)
+    for index, byte in enumerate(data[at : at + LONGEST_VARINT]):
+        value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, at + place + 1
+            return value & 0xFFFFFFFFFFFFFFFF, at + index + 1
     raise ModelError(f"the number at byte {at:,} does not end")

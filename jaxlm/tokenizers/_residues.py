@@ -1,4 +1,4 @@
-"""The symbols of protein language models, and the check that a sequence keeps to them."""
+"""The symbols of protein language models, and the check of sequences."""
 
 import re
 from collections.abc import Iterable
@@ -23,9 +23,9 @@ ALPHABETS: dict[Alphabet, tuple[str, ...]] = {
 RESIDUE_SPECIALS: tuple[str, ...] = tuple(symbol for symbol in RESIDUES if len(symbol) > 1)
 
 CHAIN_SEPARATOR = "."
-# The 20 that genes code for, in the alphabet's order.
+# The 20 amino acids that genes encode, in alphabetical order.
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
-# X is any residue, B is D or N, Z is E or Q, J is I or L; U and O are two rare residues of their own.
+# X is any residue, B is D or N, Z is E or Q, J is I or L; U and O are two rare residues.
 AMBIGUOUS = "XBZJUO"
 _CANONICAL = "".join(symbol for symbol in RESIDUES if len(symbol) == 1 and symbol not in AMBIGUOUS)
 _LETTERS: dict[Ambiguous, str] = {
@@ -40,11 +40,11 @@ _SEQUENCES = {
 
 
 def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
-    """Raises if `sequence` holds anything but residue symbols and written-out specials such as `<mask>`.
+    """Raises an error if a sequence holds anything but residues and special tokens such as `<mask>`.
 
     Args:
-      sequence: what is to be encoded.
-      ambiguous: "error" refuses X, B, Z, J, U and O too.
+      sequence: the sequence.
+      ambiguous: "error" also refuses X, B, Z, J, U and O.
 
     Raises:
       UsageError: names the first character that is no residue, its position (from 0), and the remedy.
@@ -77,16 +77,16 @@ def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
 def join_chains(chains: Iterable[str]) -> str:
     """Returns the chains of a complex as one sequence, separated by `.`.
 
-    The separator is a special of both alphabets: it is never masked, drawn at random or predicted.
+    The separator is a special token of both alphabets: it is never masked, drawn at random or predicted.
 
     Args:
-      chains: residues of each chain, none of them empty; a string is one chain.
+      chains: the residues of each chain, not empty; one string is one chain.
 
     Returns:
-      The sequence that a residue tokenizer encodes.
+      A sequence for a residue tokenizer.
 
     Raises:
-      UsageError: if there is no chain, or one is empty or holds a separator; names it by its place.
+      UsageError: there is no chain, or a chain is empty or holds a separator; names it by its index.
 
     Example:
       >>> from jaxlm.tokenizers import join_chains
@@ -96,10 +96,10 @@ def join_chains(chains: Iterable[str]) -> str:
     chains = list(as_texts(chains))
     if not chains:
         raise UsageError("expected at least one chain to join, got none")
-    for place, chain in enumerate(chains):
+    for index, chain in enumerate(chains):
         if not chain or CHAIN_SEPARATOR in chain:
             raise UsageError(
-                f"chain {place}: expected residues without {CHAIN_SEPARATOR!r}, which separates chains, "
+                f"chain {index}: expected residues without {CHAIN_SEPARATOR!r}, which separates chains, "
                 f"got {chain[:40]!r}"
             )
     return CHAIN_SEPARATOR.join(chains)

@@ -40,8 +40,8 @@ class Specials(NamedTuple):
     def ends(self) -> tuple[int, int] | None:
         """The ids that can open and close a text; None if the vocabulary has none.
 
-        They are `bos` and `eos`, else `cls` and `sep`. A vocabulary with only one of them has it at both ends,
-        as GPT-2. `text_frame` decides whether a text has them at all.
+        They are `bos` and `eos`, else `cls` and `sep`. A vocabulary with only one of them has it at both
+        ends, as GPT-2. `text_frame` decides whether a text has them at all.
 
         Example:
           >>> from jaxlm.tokenizers import Specials

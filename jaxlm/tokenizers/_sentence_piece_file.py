@@ -1,4 +1,4 @@
-"""SentencePiece's model files: the pieces, and what is done with a text before it is divided into them."""
+"""Reads SentencePiece's model files: the pieces, and how a text is changed before it is divided."""
 
 import math
 import struct
@@ -15,7 +15,13 @@ MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
 class SentencePiece(NamedTuple):
-    """A piece: its text, its score (of unigrams a log-probability), and its kind, NORMAL to BYTE."""
+    """A piece of a model.
+
+    Attributes:
+      text: its text.
+      score: its score; for a unigram model, a log-probability.
+      kind: NORMAL to BYTE.
+    """
 
     text: str
     score: float
@@ -23,15 +29,15 @@ class SentencePiece(NamedTuple):
 
 
 class SentencePieces(NamedTuple):
-    """What a model file says.
+    """The content of a model file.
 
     Attributes:
       pieces: in the order of their ids; one of them is UNKNOWN.
       model: "unigram" or "bpe".
-      byte_fallback: what no piece covers is written as bytes.
-      charsmap: the table that characters are normalized by; empty: none.
-      adds_space: in front of a text.
-      strips_spaces: at both ends of a text, and all but one of several.
+      byte_fallback: whether characters without a piece are written as bytes.
+      charsmap: the table for the normalization of characters; empty: none.
+      adds_space: whether a space is added in front of a text.
+      strips_spaces: whether spaces are removed at both ends of a text, and runs of spaces reduced to one.
     """
 
     pieces: tuple[SentencePiece, ...]
@@ -42,7 +48,7 @@ class SentencePieces(NamedTuple):
     strips_spaces: bool
 
     def of_kind(self, *kinds: int) -> dict[str, int]:
-        """Returns the ids of the pieces of some kinds by their text."""
+        """Returns by text the ids of the pieces of some kinds."""
         return {piece.text: id for id, piece in enumerate(self.pieces) if piece.kind in kinds}
 
 
@@ -50,7 +56,7 @@ def read_sentence_pieces(path: Path) -> SentencePieces:
     """Reads a model file of SentencePiece (`*.spm`, `*.model`).
 
     Raises:
-      ModelError: one line that names the file: it is cut off or no such file, or asks for what is not
+      ModelError: one line that names the file: it is cut off, no model file, or uses something that is not
         supported.
 
     References:
@@ -89,21 +95,21 @@ def _read(data: bytes) -> SentencePieces:
     )
 
 
-def _checked(found: SentencePieces) -> SentencePieces:
-    if not found.pieces:
+def _checked(model: SentencePieces) -> SentencePieces:
+    if not model.pieces:
         raise ModelError("it holds no pieces")
-    if found.model not in ("unigram", "bpe"):
-        raise ModelError(f"its model is {found.model!r}: unigram and bpe are read")
-    if len({piece.text for piece in found.pieces}) < len(found.pieces):
+    if model.model not in ("unigram", "bpe"):
+        raise ModelError(f"its model is {model.model!r}: unigram and bpe are read")
+    if len({piece.text for piece in model.pieces}) < len(model.pieces):
         raise ModelError("a piece stands in it twice")
-    wrong = next((piece for piece in found.pieces if not math.isfinite(piece.score)), None)
+    wrong = next((piece for piece in model.pieces if not math.isfinite(piece.score)), None)
     if wrong is not None:
         raise ModelError(f"the score of {wrong.text!r} is {wrong.score}")
-    if len(found.of_kind(UNKNOWN)) != 1:
-        raise ModelError(f"one piece stands for what is unknown: got {len(found.of_kind(UNKNOWN))}")
-    if found.charsmap:
-        check_charsmap(found.charsmap)
-    return found
+    if len(model.of_kind(UNKNOWN)) != 1:
+        raise ModelError(f"one piece stands for what is unknown: got {len(model.of_kind(UNKNOWN))}")
+    if model.charsmap:
+        check_charsmap(model.charsmap)
+    return model
 
 
 def _piece(data: bytes) -> SentencePiece:
@@ -124,7 +130,7 @@ def _message(field: Field) -> bytes:
 
 
 def _scalars(data: bytes) -> Mapping[int, Any]:
-    """The fields of a message by number, the last of each."""
+    """The fields of a message by number; of repeated fields the last."""
     return {
         field.number: field.value for field in read_fields(data) if field.kind in (VARINT, BYTES, FIXED32)
     }

@@ -1,8 +1,8 @@
-"""Pieces as SentencePiece spells them: spaces as `▁`, bytes that no piece covers as `<0xNN>`.
+"""SentencePiece's spelling of pieces: spaces as `▁`, bytes of characters without a piece as `<0xNN>`.
 
-Two spellings are ours. HIDDEN stands in front of a piece that no text is divided into: one of the other
-language, whose vocabulary a translation's two sides share. Behind BEYOND stand pieces that texts are divided
-into and that have no id: they are read as unknown.
+Two spellings are ours. HIDDEN begins a piece that must not be found in a text: one of the other language, if
+both sides of a translation share a vocabulary. The pieces after BEYOND are found in texts but have no id;
+they are read as unknown.
 """
 
 import re
@@ -13,20 +13,20 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def from_piece(piece: str) -> str:
-    r"""Returns what a person reads for a piece; a byte that is no text on its own is shown as `\xNN`.
+    r"""Returns the text of a piece; a byte that is no text by itself is shown as `\xNN`.
 
     Example:
       >>> from jaxlm.tokenizers._sentence_pieces import from_piece
       >>> from_piece("▁the"), from_piece("<0x41>"), from_piece("<0xC3>")
       (' the', 'A', '\\xc3')
     """
-    if found := _BYTE.fullmatch(piece):
-        return bytes.fromhex(found[1]).decode(errors="backslashreplace")
+    if match := _BYTE.fullmatch(piece):
+        return bytes.fromhex(match[1]).decode(errors="backslashreplace")
     return piece.removeprefix(HIDDEN).replace(SPACE_MARK, " ")
 
 
 def to_pieces(text: str) -> tuple[str, ...]:
-    """Returns how the piece of a text may be spelled, the likeliest first.
+    """Returns the possible spellings of the piece of a text, the likeliest first.
 
     Example:
       >>> from jaxlm.tokenizers._sentence_pieces import to_pieces
@@ -39,7 +39,7 @@ def to_pieces(text: str) -> tuple[str, ...]:
 
 
 def spells_spaces(decoder: str) -> bool:
-    """Returns whether the pieces of a tokenizer are SentencePiece's, by the JSON of its decoder.
+    """Returns whether the pieces of a tokenizer are spelled as SentencePiece's, by the JSON of its decoder.
 
     Example:
       >>> from jaxlm.tokenizers._sentence_pieces import spells_spaces

@@ -1,4 +1,4 @@
-"""What the files beside a tokenizer say of it: its class, its roles, and the tokens that were added to it."""
+"""The settings in the files beside a tokenizer: its class, its roles, and its added tokens."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ from jaxlm.tokenizers._texts import check_characters
 
 _FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 LONGEST_ID = 18  # digits
-# In transformers' order, in which tokens are added that a vocabulary lacks.
+# The order in which transformers adds tokens of roles that a vocabulary lacks.
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
-# The roles of a class whose tokens no one names. The end of a text stands for what is unknown in GPT-2's,
-# whose bytes leave nothing unknown.
+# The tokens of a class's roles, if no file names them. GPT-2 takes the end of a text for the unknown token,
+# which its bytes never need.
 USUAL_ROLES: dict[TokenizerFamily, dict[str, str]] = {
     "bert": {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"},
     "esm": {"eos": "<eos>", "unk": "<unk>", "pad": "<pad>", "cls": "<cls>", "mask": "<mask>"},
@@ -35,23 +35,28 @@ USUAL_ROLES: dict[TokenizerFamily, dict[str, str]] = {
 
 
 class ListedToken(NamedTuple):
-    """A token that stands for itself in a text, and its id where a file says it."""
+    """A token that is matched as a whole in a text.
+
+    Attributes:
+      token: the token.
+      id: its id; None if no file tells it.
+    """
 
     token: AddedToken
     id: int | None
 
 
 class TokenizerSettings(NamedTuple):
-    """What stands beside a tokenizer.
+    """The settings in the files beside a tokenizer.
 
     Attributes:
-      values: special_tokens_map.json and tokenizer_config.json, the latter first; without nulls.
-      denied: the roles that tokenizer_config.json says no token has.
-      listed: tokens with an id of their own, by id: of added_tokens_decoder, and of added_tokens.json.
-      roles: role to token, as the files name them; an empty name is none.
-      further: other tokens that stand for themselves, in order.
-      class_name: transformers' class; None where no file says it.
-      rows: of the embedding of the model beside it; None where there is none.
+      values: entries of special_tokens_map.json and tokenizer_config.json, which wins; without nulls.
+      denied: the roles for which tokenizer_config.json has null: no token has them.
+      listed: added tokens with ids, in their order, of added_tokens_decoder and added_tokens.json.
+      roles: token by role, as the files name them; without empty names.
+      further: other tokens that are matched as a whole, in order.
+      class_name: the name of transformers' class; None if no file tells it.
+      rows: the rows of the embedding of the model in the same folder; None if there is no model.
     """
 
     values: Mapping[str, Any]
@@ -63,58 +68,60 @@ class TokenizerSettings(NamedTuple):
     rows: int | None
 
     @property
-    def way(self) -> TokenizerFamily | None:
+    def family(self) -> TokenizerFamily | None:
+        """The family of the class; None for a plain or unknown class."""
         return tokenizer_family(self.class_name)
 
     @property
     def told_roles(self) -> dict[str, str | None]:
-        """Role to token, None of a role that no token has."""
+        """Token by role; None for a role that no token has."""
         return dict.fromkeys(self.denied) | self.roles
 
     @property
     def named_roles(self) -> dict[str, str]:
-        """Role to token: those that files name, and the class's own for the others."""
-        usual = {} if self.way is None else USUAL_ROLES.get(self.way, {})
+        """Token by role, from the files, and for other roles from the class."""
+        usual = {} if self.family is None else USUAL_ROLES.get(self.family, {})
         return {role: name for role, name in usual.items() if role not in self.denied} | self.roles
 
     def reserved(self) -> list[ListedToken]:
-        """All tokens that stand for themselves: listed ones, those of roles, then the further ones."""
-        found = {str(one.token.content): one for one in self.listed}
+        """Returns all tokens that are matched as a whole: listed ones, those of roles, then further ones."""
+        tokens = {str(listed.token.content): listed for listed in self.listed}
         roles = self.named_roles
         for role in sorted(roles, key=lambda role: _ROLES.index(role) if role in _ROLES else len(_ROLES)):
             name = roles[role]
-            if name in found:
-                found[name].token.special = True
+            if name in tokens:
+                tokens[name].token.special = True
             else:
-                found[name] = ListedToken(_token(self.values.get(f"{role}_token"), name, special=True), None)
+                tokens[name] = ListedToken(_token(self.values.get(f"{role}_token"), name, special=True), None)
         for name in self.further:
-            found.setdefault(name, ListedToken(_token(None, name, special=True), None))
-        return list(found.values())
+            tokens.setdefault(name, ListedToken(_token(None, name, special=True), None))
+        return list(tokens.values())
 
 
 def read_settings(folder: Path) -> TokenizerSettings:
-    """Reads the files beside a tokenizer; those that are not there say nothing.
+    """Reads the files beside a tokenizer; each of them may be missing.
 
     Args:
-      folder: holds them.
+      folder: holds the files.
 
     Returns:
       `TokenizerSettings`.
 
     Raises:
-      ValueError: one line that names the file which is no JSON object.
+      ModelError: one line that names a file which is no JSON object.
     """
     config = read_object(folder / "tokenizer_config.json")
     names = read_object(folder / "special_tokens_map.json")
     model = _model(folder / "config.json")
     values = {key: value for key, value in (names | _known(config)).items() if value is not None}
     roles = {role: _content(values.get(f"{role}_token")) for role in Specials._fields}
-    # Where the config lists the added tokens, it alone tells the further ones too.
+    # If the config lists the added tokens, further tokens are taken from it alone.
     decoder = config.get("added_tokens_decoder")
     further = tuple(dict.fromkeys(_further(config if isinstance(decoder, dict) else values)))
     special = {*filter(None, roles.values()), *further}
-    listed = {one.token.content: one for one in _added(folder / "added_tokens.json", special)}
-    listed |= {one.token.content: one for one in _decoder(decoder if isinstance(decoder, dict) else {})}
+    tokens = [*_added(folder / "added_tokens.json", special)]
+    tokens += _decoder(decoder if isinstance(decoder, dict) else {})
+    listed = {token.token.content: token for token in tokens}
     # Every listed token has an id; the default is for the type alone.
     by_id = sorted(listed.values(), key=lambda token: -1 if token.id is None else token.id)
     rows = model.get("vocab_size")
@@ -130,35 +137,35 @@ def read_settings(folder: Path) -> TokenizerSettings:
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """Returns the JSON object of a file, an empty one if there is no such file.
+    """Returns the JSON object in a file; an empty one if there is no such file.
 
     Raises:
-      ModelError: if it is no JSON object, or holds a text that has no UTF-8.
+      ModelError: the file is no JSON object, or holds a text that UTF-8 cannot write.
     """
     if not file.exists():
         return {}
     try:
         text = file.read_text(encoding="utf-8-sig")
-        found = io.parse_json(text)
+        content = io.parse_json(text)
     except ValueError as error:
         raise ModelError(f"{file}: not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{file}: expected a JSON object, got {type(found).__name__}")
-    # JSON can escape half of a surrogate pair, of which the library makes no token.
+    if not isinstance(content, dict):
+        raise ModelError(f"{file}: expected a JSON object, got {type(content).__name__}")
+    # JSON can escape half of a surrogate pair, which cannot be a token.
     if "\\ud" in text.lower():
-        _check_characters(file, found)
-    return found
+        _check_characters(file, content)
+    return content
 
 
-def _check_characters(file: Path, found: Mapping[str, Any]) -> None:
+def _check_characters(file: Path, content: Mapping[str, Any]) -> None:
     try:
-        check_characters(json.dumps(found, ensure_ascii=False))
+        check_characters(json.dumps(content, ensure_ascii=False))
     except ValueError as error:
         raise ModelError(f"{file}: a text holds half of a surrogate pair, which is no character") from error
 
 
 def _model(file: Path) -> dict[str, Any]:
-    """config.json, of which whoever opens the model says what is wrong with it."""
+    """The content of config.json; empty if it is damaged, which is reported when the model is opened."""
     try:
         return read_object(file)
     except ModelError:
@@ -174,7 +181,7 @@ def _is_denied(role: str, config: Mapping[str, Any]) -> bool:
 
 
 def _content(token: Any) -> str:
-    """The text of a token, which is a string or an object with its content; empty for anything else."""
+    """The text of a token, which is a string or an object with `content`; empty for anything else."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else ""
 
@@ -186,13 +193,15 @@ def _token(stored: Any, name: str, *, special: bool) -> AddedToken:
 
 
 def _further(values: Mapping[str, Any]) -> Iterator[str]:
-    """Tokens of names that are no roles (`image_token`), then those of the lists without names."""
+    """Tokens with names that are no roles (`image_token`), then those in lists without names."""
     usual = {f"{role}_token" for role in Specials._fields}
     yield from (value for key, value in values.items() if _names_token(key, value) and key not in usual)
     lists = [values.get(key) for key in ("extra_special_tokens", "additional_special_tokens")]
-    found = next((one for one in lists if one), [])
-    for one in found.values() if isinstance(found, dict) else found if isinstance(found, list) else []:
-        if name := _content(one):
+    tokens = next((tokens for tokens in lists if tokens), [])
+    if isinstance(tokens, dict):
+        tokens = list(tokens.values())
+    for token in tokens if isinstance(tokens, list) else []:
+        if name := _content(token):
             yield name
 
 
@@ -200,8 +209,8 @@ def _names_token(key: str, value: Any) -> bool:
     return key.endswith("_token") and isinstance(value, str) and value != ""
 
 
-def _decoder(found: Mapping[str, Any]) -> Iterator[ListedToken]:
-    for id, stored in found.items():
+def _decoder(decoder: Mapping[str, Any]) -> Iterator[ListedToken]:
+    for id, stored in decoder.items():
         name = _content(stored)
         if id.isdecimal() and len(id) <= LONGEST_ID and isinstance(stored, dict) and name:
             yield ListedToken(_token(stored, name, special=bool(stored.get("special"))), int(id))

@@ -1,4 +1,4 @@
-"""How a vocabulary spells its tokens: bytes as symbols, spaces as SentencePiece's mark, or as they are."""
+"""The spelling of a vocabulary's tokens: bytes as symbols, spaces as SentencePiece's mark, or plain text."""
 
 import json
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from jaxlm.tokenizers._sentence_pieces import from_piece, spells_spaces, to_piec
 
 
 class Spelling(NamedTuple):
-    """The spelling of a vocabulary's ordinary tokens, as its decoder undoes it.
+    """The spelling of a vocabulary's ordinary tokens, which its decoder undoes.
 
     Attributes:
-      of_bytes: whether each byte is a visible symbol, as GPT-2's are.
-      of_spaces: whether a space is the mark `▁`, as SentencePiece's are.
+      of_bytes: whether each byte is written as a visible symbol, as in GPT-2.
+      of_spaces: whether a space is written as the mark `▁`, as in SentencePiece.
     """
 
     of_bytes: bool
@@ -37,7 +37,7 @@ class Spelling(NamedTuple):
         return Spelling(of_bytes, not of_bytes and spells_spaces(decoder))
 
     def shown(self, symbols: str) -> str:
-        r"""Returns what a person reads for a token.
+        r"""Returns the text of a token.
 
         Example:
           >>> from jaxlm.tokenizers._spelling import Spelling
@@ -49,11 +49,11 @@ class Spelling(NamedTuple):
         return from_piece(symbols) if self.of_spaces else symbols
 
     def spellings(self, token: str, *, has_mark: bool) -> tuple[str, ...]:
-        """Returns how the vocabulary may spell what a person reads, beside as it stands.
+        """Returns the possible spellings of a token in the vocabulary, beside the text itself.
 
         Args:
-          token: as `shown` returns it.
-          has_mark: whether a continuing piece begins with `…`, which is no byte of it.
+          token: the text of a token, as `shown` returns it.
+          has_mark: whether continuing pieces begin with `…`, which does not belong to their bytes.
 
         Example:
           >>> from jaxlm.tokenizers._spelling import Spelling

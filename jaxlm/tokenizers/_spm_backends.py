@@ -1,4 +1,4 @@
-"""Tokenizers of SentencePiece's model files: T5's and Llama's, and what Marian's have in common with them."""
+"""Builds tokenizers from SentencePiece's model files, for T5 and Llama, with parts that Marian shares."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,19 +29,19 @@ T5_SENTINELS, MOST_SENTINELS = 100, 10_000
 def from_sentence_pieces(
     file: Path, settings: TokenizerSettings, rows: int | None = None
 ) -> tokenizers.Tokenizer:
-    """Builds the tokenizer of a `spiece.model` (T5's) or a `tokenizer.model` (Llama's, Mistral's, Gemma's).
+    """Builds the tokenizer of a `spiece.model` (T5) or a `tokenizer.model` (Llama, Mistral, Gemma).
 
-    T5's texts are closed by `</s>`, and its sentinels stand behind the pieces; the others' are opened by
-    `<s>`, where `tokenizer_config.json` names no other tokens.
+    T5 closes a text with `</s>` and has its sentinels after the pieces. The others open a text with `<s>`.
+    `tokenizer_config.json` may name other tokens.
 
     Args:
       file: the model file.
-      settings: what stands beside it; of tokenizer_config.json `extra_ids`, `add_bos_token`, `add_eos_token`,
-        `add_prefix_space` and `legacy` count.
-      rows: of the embedding; see `register_added_tokens`.
+      settings: the settings in the files beside it; of tokenizer_config.json `extra_ids`, `add_bos_token`,
+        `add_eos_token`, `add_prefix_space` and `legacy` are used.
+      rows: the rows of the embedding; see `register_added_tokens`.
 
     Raises:
-      ValueError: if a file cannot be read, or tokens that were added later have other ids in them.
+      ModelError: a file cannot be read, or an added token has another id in it.
     """
     found, is_t5, config = read_sentence_pieces(file), file.name == T5_FILE, settings.values
     if not is_t5 and config.get("add_prefix_space") is False:
@@ -57,7 +57,7 @@ def from_sentence_pieces(
     reserve_tokens(backend, [*found.of_kind(UNKNOWN, CONTROL), *sentinels])
     if found.model == "bpe":
         backend.add_tokens([AddedToken(text, normalized=True) for text in found.of_kind(USER_DEFINED)])
-    register_added_tokens(backend, [_as_written(one) for one in settings.reserved()], rows=rows)
+    register_added_tokens(backend, [_unnormalized(listed) for listed in settings.reserved()], rows=rows)
     roles = settings.named_roles
     bos, eos = roles.get("bos", "<s>"), roles.get("eos", "</s>")
     return set_end_tokens(
@@ -67,31 +67,39 @@ def from_sentence_pieces(
     )
 
 
-def _as_written(one: ListedToken) -> ListedToken:
-    """A token that is looked for in a text before spaces are written as ▁."""
-    token = one.token
-    sides = {"lstrip": token.lstrip, "rstrip": token.rstrip, "single_word": token.single_word}
-    return one._replace(token=AddedToken(token.content, special=token.special, normalized=False, **sides))
+def _unnormalized(listed: ListedToken) -> ListedToken:
+    """The token, matched in a text before spaces are written as ▁."""
+    token = listed.token
+    return listed._replace(
+        token=AddedToken(
+            token.content,
+            special=token.special,
+            normalized=False,
+            lstrip=token.lstrip,
+            rstrip=token.rstrip,
+            single_word=token.single_word,
+        )
+    )
 
 
 def _unigram(found: SentencePieces, sentinels: Sequence[str]) -> models.Unigram:
     (unk,) = found.of_kind(UNKNOWN).values()
-    pieces = [(HIDDEN * (one.kind == UNUSED) + one.text, one.score) for one in ranked_pieces(found)]
+    pieces = [(HIDDEN * (piece.kind == UNUSED) + piece.text, piece.score) for piece in ranked_pieces(found)]
     pieces += [(name, 0.0) for name in sentinels]
     return models.Unigram(pieces, unk_id=unk, byte_fallback=found.byte_fallback)
 
 
 def ranked_pieces(found: SentencePieces) -> list[SentencePiece]:
-    """The pieces, those of the user's with the score by which SentencePiece prefers them to all others."""
+    """Returns the pieces; user-defined ones with the score by which SentencePiece prefers them to others."""
     best = max((piece.score for piece in found.pieces if piece.kind == NORMAL), default=0.0)
     return [
-        one._replace(score=len(one.text.encode()) * best - 0.1) if one.kind == USER_DEFINED else one
-        for one in found.pieces
+        piece._replace(score=len(piece.text.encode()) * best - 0.1) if piece.kind == USER_DEFINED else piece
+        for piece in found.pieces
     ]
 
 
 def _merging(found: SentencePieces) -> models.BPE:
-    """Merges of every two pieces that make a third, in the order of its score."""
+    """The merges of every two pieces that make a third one, in the order of its score."""
     if found.of_kind(UNUSED) or (found.adds_space and found.of_kind(USER_DEFINED)):
         raise ModelError(
             "its merges have unused pieces, or a user's and a space in front of texts, which is not supported"
@@ -118,14 +126,14 @@ def set_preparation(
     ends: str | None,
     legacy: Any = None,
 ) -> None:
-    """Sets what is done to a text before it is divided, and to pieces that become one.
+    """Sets the normalizer, the pre-tokenizer and the decoder of a backend.
 
     Args:
-      backend: to be set.
-      found: what the file asks for.
-      hidden: whether pieces are spelled with HIDDEN in front.
-      ends: the pattern of spaces that a decoded text loses.
-      legacy: False: a space stands in front of the first part of a text only, not behind special tokens.
+      backend: the tokenizer, which is changed.
+      found: the content of the model file.
+      hidden: whether some pieces begin with HIDDEN.
+      ends: the pattern of spaces that decoding removes; None: none.
+      legacy: if False, a space is added in front of the first part of a text only, not after special tokens.
     """
     steps: list[normalizers.Normalizer] = []
     if found.charsmap:
@@ -144,13 +152,20 @@ def set_preparation(
 
 
 def reserve_tokens(backend: tokenizers.Tokenizer, tokens: Sequence[str]) -> None:
+    """Adds special tokens to a backend."""
     backend.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
 
 
 def set_end_tokens(
     backend: tokenizers.Tokenizer, opening: str | None, closing: str | None
 ) -> tokenizers.Tokenizer:
-    """Puts tokens around a text on request, those that the vocabulary has."""
+    """Makes a backend put tokens around a text on request; those that the vocabulary lacks are left out.
+
+    Args:
+      backend: the tokenizer, which is changed.
+      opening: the token before a text; None: none.
+      closing: the token after a text; None: none.
+    """
     before, behind = (
         [name] if name and backend.token_to_id(name) is not None else [] for name in (opening, closing)
     )

@@ -1,4 +1,4 @@
-"""Text as byte-level byte-pair subwords."""
+"""Trains tokenizers of byte-level byte-pair subwords."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,21 +14,21 @@ MIN_SUBWORDS_VOCAB = len(TEXT_SPECIALS) + len(BYTE_SYMBOLS)
 
 
 def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer:
-    """Trains byte-pair subwords on text, over bytes: there is no [UNK], and decoding gives back every text.
+    """Trains byte-pair subwords over bytes: there is no [UNK], and decoding restores every text.
 
     The vocabulary holds [PAD] 0, [SEP] 1, [CLS] 2, [MASK] 3, the 256 bytes, and merged pieces within words
     (GPT-2's pattern). The same texts in any order give the same file.
 
     Args:
-      texts: the texts, each read once; a string is one text.
+      texts: the texts, each read once; one string is one text.
       vocab_size: an upper bound.
 
     Returns:
       A `Tokenizer` of kind "subwords".
 
     Raises:
-      ConfigError: if `vocab_size` has no room for the specials and the bytes.
-      CorpusError: if there is nothing to train on.
+      ConfigError: `vocab_size` is too small for the special tokens and the bytes.
+      CorpusError: there is nothing to train on.
 
     Example:
       >>> from jaxlm.tokenizers import train_subwords
@@ -54,11 +54,12 @@ def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer
         initial_alphabet=list(BYTE_SYMBOLS),
         show_progress=False,
     )
-    backend.train_from_iterator(_some(texts), trainer)
+    backend.train_from_iterator(_not_empty(texts), trainer)
     return Tokenizer.from_json(backend.to_str())
 
 
-def _some(texts: Iterable[str]) -> Iterator[str]:
+def _not_empty(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, and an error at the end if all of them are blank."""
     empty = True
     for text in as_texts(texts):
         empty = empty and not text.strip()

@@ -14,8 +14,8 @@ OLDER = ("BertProcessing", "RobertaProcessing")
 def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
     """Returns a tokenizer whose file puts the ids of a frame around a text, in jaxlm and in `transformers`.
 
-    Ids, kind and roles are kept, and so are all other steps of its post-processor. A tokenizer whose file does
-    so already is returned unchanged.
+    Ids, kind and roles are kept, and so are all other steps of its post-processor. A tokenizer whose file
+    does so already is returned unchanged.
 
     Args:
       tokenizer: of any kind.

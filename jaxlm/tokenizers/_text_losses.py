@@ -1,4 +1,4 @@
-"""What of a text its ids do not give back, in words."""
+"""Phrases for the parts of a text that its ids do not restore."""
 
 from collections.abc import Container, Iterable
 
@@ -8,7 +8,7 @@ from jaxlm.tokenizers._byte_level import BYTE_SYMBOLS
 from jaxlm.tokenizers._piece_bytes import PieceModel
 from jaxlm.tokenizers._preparation import Preparation
 
-# Bytes that no UTF-8 has, those that only go on with a character, and white space of ASCII.
+# Bytes that never occur in UTF-8, bytes that only continue a character, and white space of ASCII.
 _NEVER = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
 _TRAIL = frozenset(range(0x80, 0xC0))
 _WHITE = frozenset((*range(0x09, 0x0E), 0x20))
@@ -22,13 +22,13 @@ def text_losses(
     *,
     spaced: bool,
 ) -> tuple[str, ...]:
-    """Returns what of a text changes on the way to ids and back to bytes, a phrase each.
+    """Returns phrases for what changes in a text on the way to ids and back to bytes.
 
     Args:
-      model: what the model says of its pieces.
-      done: what is done to a text in front of it.
-      pieces: those of the model.
-      added: tokens that are looked for in texts and are no specials.
+      model: the form of the model's pieces.
+      done: the preparation of texts.
+      pieces: the pieces of the model.
+      added: added tokens that are not special.
       spaced: whether a space is written in front of each piece that begins a word.
 
     Example:
@@ -54,7 +54,7 @@ def text_losses(
 
 
 def _beside_added(done: Preparation, added: list[AddedToken], *, spaced: bool) -> list[str]:
-    """What added tokens do to the text beside them; it depends on the place, not on the token's bytes."""
+    """The losses beside added tokens."""
     losses = []
     if added and (spaced or done.drops_white or any(token.lstrip or token.rstrip for token in added)):
         losses.append("white space beside added tokens")
@@ -64,7 +64,7 @@ def _beside_added(done: Preparation, added: list[AddedToken], *, spaced: bool) -
 
 
 def _drops_characters(model: PieceModel, done: Preparation, pieces: Container[str]) -> bool:
-    """Whether merges have neither pieces for every character nor one for those that are unknown."""
+    """Whether a BPE model lacks pieces for some characters and has no unknown piece."""
     if model.kind != "BPE" or model.unknown is not None:
         return False
     possible = frozenset(range(256)) - _NEVER

@@ -1,4 +1,4 @@
-"""The bytes of every id: what a token writes inside a text, where its tokenizer's file tells it."""
+"""The bytes of every id: what a token writes inside a text, if the tokenizer's file determines it."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -17,31 +17,31 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 class TokenBytes(NamedTuple):
-    """The bytes of every id of a tokenizer, and what stands between them and a text.
+    """The bytes of every id of a tokenizer, and how they relate to a text.
 
-    With `ids = tokenizer.encode(text)`, none of them None in `values`, and a text that has nothing of what
+    For `ids = tokenizer.encode(text)` without an id whose value is None, and a text without anything that
     `losses` lists::
 
         b"".join(values[id] for id in ids) == prefix + text.encode()
 
-    Some texts get no prefix: one that is empty, which has no ids, one that begins with an added token, and,
-    unless `prefixes_spaces`, one that begins with a space. Bytes of single ids need not be UTF-8, several ids
-    may have the same bytes, and an id may have none, `b""`.
+    Some texts get no prefix: an empty text, which has no ids; a text that begins with an added token; and,
+    unless `prefixes_spaces`, a text that begins with a space. The bytes of an id need not be UTF-8 by
+    themselves, several ids may have the same bytes, and an id may have no bytes, `b""`.
 
     Attributes:
-      values: by id, its bytes inside a text; None: it stands for no text of its own (specials, what is
-        unknown, ids without a token).
-      prefix: what the tokenizer puts in front of a text: `b" "` where its words begin with spaces and the
-        first one too, else `b""`.
-      prefixes_spaces: whether the prefix stands in front of a text that begins with a space, too.
-      prefixes_parts: whether the prefix stands in front of text behind an added token or a special, too.
-      losses: what of a text its ids do not give back, a phrase each; empty: every text comes back.
+      values: by id, its bytes inside a text; None for ids that stand for no text (special tokens, the unknown
+        token, ids without a token).
+      prefix: the bytes that the tokenizer adds in front of a text: `b" "` if all its words begin with a
+        space, the first one too, else `b""`.
+      prefixes_spaces: whether the prefix is also added in front of a text that begins with a space.
+      prefixes_parts: whether the prefix is also added after an added or special token.
+      losses: phrases for what the ids do not restore; empty: every text is restored.
 
     Example:
       >>> from jaxlm.tokenizers import token_bytes
       >>> from jaxlm import tokenizers
-      >>> found = token_bytes(tokenizers.bytes_tokenizer())
-      >>> found.values[195], found.values[259], found.prefix, found.losses
+      >>> table = token_bytes(tokenizers.bytes_tokenizer())
+      >>> table.values[195], table.values[259], table.prefix, table.losses
       (b'\\xc3', None, b'', ())
     """
 
@@ -52,13 +52,13 @@ class TokenBytes(NamedTuple):
     losses: tuple[str, ...] = ()
 
     def text(self, ids: Iterable[int] | np.ndarray) -> bytes:
-        """Returns the bytes of a text, by its ids from the first on: without the prefix.
+        """Returns the bytes of a text from all its ids, without the prefix.
 
         Args:
           ids: integers `[L]`.
 
         Raises:
-          UsageError: if an id has no bytes.
+          UsageError: an id has no bytes.
 
         Example:
           >>> from jaxlm.tokenizers import TokenBytes
@@ -77,57 +77,58 @@ class TokenBytes(NamedTuple):
 
 
 def token_bytes(tokenizer: Tokenizer, *, rows: int | None = None) -> TokenBytes:
-    """Returns the bytes of every id, read off what the tokenizer's file does to texts; found once, and kept.
+    """Returns the bytes of every id, determined from the tokenizer's file; the result is cached.
 
-    Byte-level pieces are written in symbols of bytes, SentencePiece's with `▁` for a space, and as `<0x41>`
-    where their model falls back on bytes. Pieces that go on with a word (`##ing`) are told from those that
-    begin one, which get a space in front, where words are divided by white space alone. Added tokens that are
-    no specials have the bytes of the text that they are found in. Residues are their letters.
+    Byte-level pieces are written in symbols of bytes; SentencePiece's with `▁` for a space, and as `<0x41>`
+    if the model falls back on bytes. A piece that begins a word, unlike one that continues it (`##ing`), gets
+    a space in front, if white space alone divides words. An added token that is not special has the bytes of
+    the text in which it is found. Residues are their letters.
 
     Args:
       tokenizer: of any kind.
-      rows: ids of a model's head; None: `tokenizer.vocab_size`. Ids beyond the tokenizer have no bytes.
+      rows: the number of ids of a model's head; None: `tokenizer.vocab_size`. Ids beyond the tokenizer have
+        no bytes.
 
     Returns:
-      `TokenBytes`, with as many values as rows.
+      `TokenBytes` with one value for each row.
 
     Raises:
-      UnknownBytesError: if the file does not tell the bytes: BERT's word pieces, of which no id tells whether
-        a space stood in front of a comma.
+      UnknownBytesError: the file does not determine the bytes. An example are BERT's word pieces, where no id
+        tells whether a space stood in front of a comma.
 
     Example:
       >>> from jaxlm.tokenizers import token_bytes
       >>> from jaxlm import tokenizers
       >>> tokenizer = tokenizers.train_instructions(["xor rax rax [NEXT] ret"], vocab_size=512)
-      >>> found = token_bytes(tokenizer)
-      >>> [found.values[id] for id in tokenizer.encode("xor -8 [NEXT]")]
+      >>> table = token_bytes(tokenizer)
+      >>> [table.values[id] for id in tokenizer.encode("xor -8 [NEXT]")]
       [b' xor', b' -', b'8', None]
-      >>> found.text(tokenizer.encode("xor -8")), found.losses
+      >>> table.text(tokenizer.encode("xor -8")), table.losses
       (b'xor -8', ('white space but for single spaces between words',))
     """
     separator = tokenizer.backend.token_to_id(CHAIN_SEPARATOR) if tokenizer.kind == "residues" else None
     specials = tuple(id for id in tokenizer.special_ids if id != separator)
-    found = _found(tokenizer.backend, tokenizer.vocab_size, specials)
-    if rows is None or rows == len(found.values):
-        return found
-    return found._replace(values=(*found.values, *[None] * (rows - len(found.values)))[:rows])
+    table = _table(tokenizer.backend, tokenizer.vocab_size, specials)
+    if rows is None or rows == len(table.values):
+        return table
+    return table._replace(values=(*table.values, *[None] * (rows - len(table.values)))[:rows])
 
 
-# By the backend, not by the tokenizer: to compare tokenizers is to read their files.
+# The key is the backend, because comparing two tokenizers means to serialise both.
 @functools.lru_cache(maxsize=8)
-def _found(backend: tokenizers.Tokenizer, vocab_size: int, specials: tuple[int, ...]) -> TokenBytes:
+def _table(backend: tokenizers.Tokenizer, vocab_size: int, specials: tuple[int, ...]) -> TokenBytes:
     model, done = PieceModel.of(backend), preparation(backend)
     of_piece, spaced = piece_bytes(backend, model, done)
     pieces = backend.get_vocab(with_added_tokens=False)
     added = {id: token for id, token in backend.get_added_tokens_decoder().items() if not token.special}
     of_text, of_pieces = _added_bytes(backend, added), _piece_values(pieces, of_piece)
-    # What the model divides texts into goes before what the id stands for besides.
+    # For an id that is both a piece and an added token, the bytes of the piece are taken.
     values: dict[int, bytes | None] = of_text | of_pieces | dict.fromkeys(specials)
     if model.unknown is not None and model.unknown in pieces:
         values[pieces[model.unknown]] = None
     two = [added[id].content for id, data in of_text.items() if values[id] not in (data, None)]
     losses = text_losses(model, done, pieces, added.values(), spaced=spaced)
-    # A text with the mark of a space in it is lost already.
+    # Texts with the mark of a space are among the losses already.
     other = [text for text in two if done.mark is None or done.mark not in text]
     losses += tuple(f"{text!r}, an added token and a piece of other bytes" for text in other)
     return TokenBytes(
@@ -140,7 +141,7 @@ def _found(backend: tokenizers.Tokenizer, vocab_size: int, specials: tuple[int, 
 
 
 def _piece_values(pieces: Mapping[str, int], of_piece: PieceBytes) -> dict[int, bytes | None]:
-    """The bytes of the model's ids; None of an id that two pieces of different bytes share."""
+    """The bytes of the model's ids; None for an id that two pieces of different bytes share."""
     values: dict[int, bytes | None] = {}
     for piece, id in pieces.items():
         data = of_piece(piece)
@@ -149,7 +150,7 @@ def _piece_values(pieces: Mapping[str, int], of_piece: PieceBytes) -> dict[int, 
 
 
 def _added_bytes(backend: tokenizers.Tokenizer, added: Mapping[int, AddedToken]) -> dict[int, bytes]:
-    """The bytes of the text in which each added token is found: as it came, or as the normalizer left it."""
+    """The bytes of the text in which each added token is found: the original or the normalized text."""
     done, normalizer = preparation(backend, before_division=True), backend.normalizer
     return {
         id: done.read(normalizer.normalize_str(token.content))

@@ -1,4 +1,4 @@
-"""Text to ids and back, one class for every kind: a frozen face on a Hugging Face tokenizer."""
+"""Text to ids and back: one frozen class around a Hugging Face tokenizer, for every kind."""
 
 import dataclasses
 import functools
@@ -30,13 +30,13 @@ CANNOT_DIVIDE = "the tokenizer cannot divide this text"
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Tokenizer:
-    """Text to ids and back; its `tokenizer.json` is one that Hugging Face's libraries read the same way.
+    """Converts text to ids and back; Hugging Face's libraries read its `tokenizer.json` in the same way.
 
-    Specials written out in a text (`[MASK]`, `<mask>`) become their ids. Two tokenizers are equal if their
-    files are and the same ids have the same roles. Frozen: `backend` is there to be read, not to be changed.
+    Special tokens that are written in a text (`[MASK]`, `<mask>`) become their ids. Two tokenizers are equal
+    if their files are equal and the same ids have the same roles. It is frozen: do not change `backend`.
 
     Attributes:
-      backend: the `tokenizers.Tokenizer` that does the work.
+      backend: the `tokenizers.Tokenizer` that is used.
       kind: "instructions", "subwords", "bytes", "residues", or "huggingface" for any other file.
       specials: the ids of the roles.
 
@@ -55,18 +55,15 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, text: str, roles: Mapping[str, str | None] | None = None) -> "Tokenizer":
-        """Reads the text of a `tokenizer.json`; padding, truncation and BPE dropout in it are switched off.
+        """Returns the tokenizer of a `tokenizer.json`; padding, truncation and BPE dropout are switched off.
 
         Args:
-          text: the file's text.
-          roles: role to token, e.g. `{"mask": "<mask>"}`, for what conventional names don't tell; None: no
-            token has the role.
-
-        Returns:
-          A `Tokenizer`.
+          text: the text of the file.
+          roles: token by role, for example `{"mask": "<mask>"}`, for tokens without a conventional name; None
+            as the token means that no token has the role.
 
         Raises:
-          ValueError: if the text is no such file.
+          ModelError: the text is not that of a tokenizer.json.
 
         Example:
           >>> from jaxlm.tokenizers import Tokenizer
@@ -79,15 +76,15 @@ class Tokenizer:
 
     @functools.cached_property
     def vocab_size(self) -> int:
-        """One more than the highest id: the rows that an embedding needs."""
+        """The highest id plus one: the number of rows that an embedding needs."""
         return 1 + max(self._tokens, default=-1)
 
     @functools.cached_property
     def special_ids(self) -> tuple[int, ...]:
-        """Every id that is never masked, drawn at random or predicted, ascending.
+        """All ids that are never masked, drawn at random or predicted, in ascending order.
 
-        Specials, whether or not they play a role, the separator of a protein's chains, and ids below
-        `vocab_size` that have no token.
+        These are special tokens (with or without a role), the separator of a protein's chains, and ids below
+        `vocab_size` without a token.
         """
         added = self.backend.get_added_tokens_decoder()
         special = {id for id, token in added.items() if token.special}
@@ -99,7 +96,7 @@ class Tokenizer:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the canonical JSON: keys sorted, no white space."""
+        """SHA-256, in hexadecimal, of the JSON with sorted keys and without white space."""
         canonical = json.dumps(json.loads(self.to_json()), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -107,14 +104,14 @@ class Tokenizer:
         """Returns the ids of a text.
 
         Args:
-          text: any Unicode; for residues only residue symbols and specials.
-          add_specials: put the file's opening and closing tokens ([CLS], [SEP]) around it, if it has any.
+          text: any Unicode; for residues only residue symbols and special tokens.
+          add_specials: whether to add the file's opening and closing tokens ([CLS], [SEP]), if it has any.
 
         Returns:
-          int32 array `[L]`.
+          `Int32[L]`.
 
         Raises:
-          ValueError: if the text can't be written in UTF-8, or holds what is no residue.
+          UsageError: the text cannot be written in UTF-8, or holds something that is no residue.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -129,14 +126,14 @@ class Tokenizer:
         return self._ids(self.encoding(self._read(text), add_specials=add_specials))
 
     def encoding(self, text: str, *, add_specials: bool = False) -> tokenizers.Encoding:
-        """Returns what the library says of a text: ids, and where in the text each token stands.
+        """Returns the library's encoding of a text: the ids, and the offsets of each token in the text.
 
         Args:
           text: as for `encode`.
           add_specials: as for `encode`.
 
         Raises:
-          ValueError: if the library cannot divide the text.
+          ModelError: the library cannot divide the text.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -147,17 +144,17 @@ class Tokenizer:
             return self.backend.encode(text, add_special_tokens=add_specials)
 
     def encode_batch(self, texts: Iterable[str], *, add_specials: bool = False) -> list[np.ndarray]:
-        """Returns the ids of each text, in order; the same as `encode` on each, on all cores.
+        """Returns the ids of each text, as `encode` does, computed on all cores.
 
         Args:
-          texts: the texts; all are held at once, so give a corpus in blocks. A string is one text.
+          texts: the texts, all of which are held in memory; one string is one text.
           add_specials: as for `encode`.
 
         Returns:
-          A list of int32 arrays.
+          `Int32[L]` for each text, in order.
 
         Raises:
-          UsageError: as `encode`, naming the text by its place in the batch.
+          UsageError: as `encode`; names the text by its index in the batch.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -165,11 +162,11 @@ class Tokenizer:
           [[97, 98], []]
         """
         texts = list(as_texts(texts))
-        for place, text in enumerate(texts):
+        for index, text in enumerate(texts):
             try:
                 self._check(text)
             except UsageError as error:
-                raise UsageError(f"text {place} of the batch: {error}") from error
+                raise UsageError(f"text {index} of the batch: {error}") from error
         if self.kind == "bytes" and not add_specials:
             return [byte_ids(text, self._special_tokens) for text in texts]
         texts = [self._read(text) for text in texts]
@@ -180,15 +177,15 @@ class Tokenizer:
         return [encode_long(self._encode_all, text) if long else next(ids) for text, long in pairs]
 
     def pieces(self, text: str) -> Iterator[tuple[int, str]]:
-        """Yields a text in pieces whose ids, one after the other, are its own, each with where it begins.
+        """Yields (offset, piece) for the pieces of a text; their ids, joined, are those of the text.
 
-        For what the library holds much of for each character, such as offsets.
+        It serves for results that take much memory for each character, such as offsets of tokens.
 
         Args:
-          text: as for `encode`; one that is not long is a single piece.
+          text: as for `encode`; a text that is not long is a single piece.
 
         Raises:
-          ValueError: as `encode`.
+          UsageError: as `encode`.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -201,19 +198,19 @@ class Tokenizer:
             yield from cut_text(self._encode_all, text)
 
     def decode(self, ids: Iterable[Any]) -> str:
-        """Returns the text of ids, specials written out.
+        """Returns the text of ids, with special tokens written out.
 
-        `decode(encode(text))` is `text` for bytes, residues and subwords, and `text` with its white space
-        normalised to single spaces for instructions.
+        `decode(encode(text))` is `text` for bytes, residues and subwords, and for instructions `text` with
+        single spaces.
 
         Args:
           ids: integers `[L]`, a list or an array.
 
         Returns:
-          The text; bytes that are no UTF-8 become U+FFFD.
+          The text; bytes that are not UTF-8 become U+FFFD.
 
         Raises:
-          ValueError: if an id is not of this vocabulary.
+          UsageError: an id is not in the vocabulary.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -227,18 +224,18 @@ class Tokenizer:
             return self.backend.decode(numbers, skip_special_tokens=False)
 
     def token(self, id: int | np.integer) -> str:
-        r"""Returns what a person reads for one id: bytes as text, a continuing piece after `…`.
+        r"""Returns the text of one id: bytes as text, with `…` in front of a continuing piece.
 
-        A piece of SentencePiece's has its space in front, which the file spells `▁`.
+        A piece of SentencePiece has a space in front where the file has `▁`.
 
         Args:
           id: an id below `vocab_size`.
 
         Returns:
-          The token; `\xNN` for bytes that are no UTF-8 on their own, `<hole N>` for an id without a token.
+          The token; `\xNN` for bytes that are not UTF-8 by themselves, `<hole N>` for an id without a token.
 
         Raises:
-          ValueError: if the id is not of this vocabulary.
+          UsageError: the id is not in the vocabulary.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -251,7 +248,7 @@ class Tokenizer:
         return symbols if id in self.special_ids else self._spelling.shown(symbols)
 
     def id(self, token: str) -> int | None:
-        """Returns the id of one token, as `token` shows it or as the file spells it; None if there is none.
+        """Returns the id of a token, given as `token` returns it or as the file spells it; None if unknown.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -260,12 +257,12 @@ class Tokenizer:
           (259, 32, None)
         """
         spelled = self.backend.token_to_id(token)
-        # A symbol of bytes may be a token by itself; what a person reads comes first.
+        # The text may itself be the byte symbol of another token; the token with that text is preferred.
         if spelled is not None and (not self._spelling.of_bytes or spelled in self.special_ids):
             return spelled
         spellings = self._spelling.spellings(token, has_mark=self.kind == "instructions")
-        found = (self.backend.token_to_id(one) for one in spellings)
-        return next((id for id in found if id is not None), spelled)
+        ids = (self.backend.token_to_id(spelling) for spelling in spellings)
+        return next((id for id in ids if id is not None), spelled)
 
     def name_of(self, id: int) -> str:
         """Returns the token of an id as the tokenizer's file spells it.
@@ -297,16 +294,16 @@ class Tokenizer:
         return self.backend.to_str()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a `tokenizer.json`, whole or not at all.
+        """Writes a `tokenizer.json` atomically.
 
-        Roles that conventional names would not tell go into the `tokenizer_config.json` beside it, which is
-        Hugging Face's place for them; what else stands there stays.
+        Roles of tokens without a conventional name are written into `tokenizer_config.json` in the same
+        folder, where Hugging Face has them; its other entries are kept.
 
         Args:
-          path: the file, or an existing folder to put `tokenizer.json` into.
+          path: the file, or an existing folder for `tokenizer.json`.
 
         Raises:
-          WriteError: if it cannot be written.
+          WriteError: it cannot be written.
 
         Example:
           >>> import tempfile
@@ -326,7 +323,7 @@ class Tokenizer:
             io.write_text(file, json.dumps(config, indent=2, ensure_ascii=False))
 
     def role_names(self) -> dict[str, str | None]:
-        """Returns the token of every role, as `from_json` takes them; None where no token has it.
+        """Returns the token of every role, as for `from_json`; None for a role that no token has.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -337,7 +334,7 @@ class Tokenizer:
         return {role: self._tokens.get(id) for role, id in self.specials._asdict().items()}
 
     def role_settings(self) -> dict[str, str | None]:
-        """Returns what a tokenizer_config.json says of the roles; null of one that only a name would suggest.
+        """Returns the entries of tokenizer_config.json for the roles, null where only the name suggests one.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -350,8 +347,8 @@ class Tokenizer:
 
     @functools.cached_property
     def _tokens(self) -> dict[int, str]:
-        found = {id: token for token, id in self.backend.get_vocab(with_added_tokens=True).items()}
-        return found if self._num_own is None else {id: found[id] for id in range(self._num_own)}
+        tokens = {id: token for token, id in self.backend.get_vocab(with_added_tokens=True).items()}
+        return tokens if self._num_own is None else {id: tokens[id] for id in range(self._num_own)}
 
     @functools.cached_property
     def _num_own(self) -> int | None:
@@ -365,13 +362,13 @@ class Tokenizer:
         return self.specials.unk
 
     def _read(self, text: str) -> str:
-        """The text as the backend is to read it."""
+        """The text in the form that the backend reads."""
         if self._num_own is None:
             return text
         return with_known_code(self.backend, text, self._tokens[self._unknown])
 
     def _encode_all(self, texts: Sequence[str], *, add_specials: bool = False) -> list[np.ndarray]:
-        """The ids of texts, all of which the library holds at once."""
+        """The ids of texts, which the library holds in memory together."""
         with library_errors(CANNOT_DIVIDE):
             encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=add_specials)
         return [self._ids(encoding) for encoding in encodings]

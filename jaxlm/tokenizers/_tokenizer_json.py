@@ -1,4 +1,4 @@
-"""A tokenizer.json and what stands beside it: what transformers makes of the two."""
+"""Builds the tokenizer of a tokenizer.json and the files beside it, as transformers does."""
 
 import json
 from typing import Any
@@ -20,33 +20,33 @@ def from_tokenizer_json(
 ) -> tokenizers.Tokenizer:
     """Builds the tokenizer of a `tokenizer.json` beside other files.
 
-    A file that is named as of a class (BERT's, GPT-2's, Llama's, ...) and divides texts by that class's model
-    is used for its vocabulary: what is done to texts is the class's, with what `tokenizer_config.json` says
-    (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`), where the file says
-    otherwise too. What stands around a text is the file's, of BERT's and RoBERTa's classes their own;
-    `add_bos_token` and `add_eos_token` count for nothing. A file of no class is used as it is. Tokens that
-    are named beside the file (roles, added and further ones) stand for themselves, though its own list of
-    added tokens leaves them out.
+    If the settings name a class (of BERT, GPT-2, Llama, ...) and the file has the model of that class, only
+    its vocabulary is used. Texts are processed as the class does, with the entries of `tokenizer_config.json`
+    (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`), whatever the file says.
+    The tokens around a text are those of the file; the classes of BERT and RoBERTa have their own.
+    `add_bos_token` and `add_eos_token` are ignored. Without a class, the file is used unchanged. Tokens that
+    the settings name (roles, added and further tokens) are matched as a whole, also if the file does not list
+    them as added tokens.
 
     Args:
-      text: the file's.
-      settings: what stands beside it.
-      rows: of the embedding. Tokens that are named and that the file lacks get ids behind it while there are
-        rows; None: only those of `additional_special_tokens`, and no end of rows.
+      text: the text of the file.
+      settings: the settings in the files beside it.
+      rows: the rows of the embedding. Named tokens that the file lacks get ids after its own while rows are
+        left; None: only those of `additional_special_tokens` do, without a limit.
 
     Returns:
       The backend.
 
     Raises:
-      ValueError: if the text is no such file.
+      ModelError: the text is not that of a tokenizer.json.
     """
     backend = parse_tokenizer(text)
-    data, way = json.loads(text), settings.way
-    # The pipelines of our own are known by what they do, whatever class stands beside them.
-    if way is not None and _is_of(way, data) and infer_kind(backend) == "huggingface":
-        set_processing(backend, processing_steps(way, settings.values))
-        _take_unknown(backend, way, settings)
-        _put_own_ends_around(backend, way, settings)
+    data, family = json.loads(text), settings.family
+    # Tokenizers of our own kinds are recognised by their pipeline, whatever class is named.
+    if family is not None and _is_of(family, data) and infer_kind(backend) == "huggingface":
+        set_processing(backend, processing_steps(family, settings.values))
+        _set_unknown(backend, family, settings)
+        _set_class_ends(backend, family, settings)
     else:
         if settings.class_name is None:
             _follow_named(backend, data, settings)
@@ -62,58 +62,59 @@ def from_tokenizer_json(
 def _unreserved(
     backend: tokenizers.Tokenizer, settings: TokenizerSettings, rows: int | None
 ) -> list[ListedToken]:
-    """The named tokens that the file divides like any text, or lacks."""
+    """The named tokens that the file does not match as a whole, or lacks."""
     added = {token.content for token in backend.get_added_tokens_decoder().values()}
     roles = set(settings.named_roles.values()) if rows is None else set()
     is_ours = infer_kind(backend) != "huggingface"
     unreserved = []
-    for one in settings.reserved():
-        name = one.token.content
-        # Specials of our own kinds may be whole words of a text and nothing else.
+    for listed in settings.reserved():
+        name = listed.token.content
+        # Special tokens of our own kinds are matched as whole words only.
         is_out = name in roles if backend.token_to_id(name) is None else is_ours
         if name not in added and not is_out:
-            unreserved.append(one._replace(id=None))
+            unreserved.append(listed._replace(id=None))
     return unreserved
 
 
-def _is_of(way: TokenizerFamily, data: dict[str, Any]) -> bool:
-    """Whether a file divides texts by the model of a class."""
+def _is_of(family: TokenizerFamily, data: dict[str, Any]) -> bool:
+    """Whether a file has the model of a family."""
     model, cuts = data["model"], json.dumps(data.get("pre_tokenizer"))
-    # Files of before 2020 leave the type out.
+    # Files from before 2020 have no type.
     kind = model.get("type") or ("BPE" if "merges" in model else "WordPiece" if "unk_token" in model else "")
     over_bytes = '"ByteLevel"' in cuts
-    if way == "bert":
+    if family == "bert":
         return kind == "WordPiece"
     return kind == "BPE" and (
-        over_bytes if way in BYTE_LEVEL_FAMILIES else not over_bytes and way in ("llama", "gemma")
+        over_bytes if family in BYTE_LEVEL_FAMILIES else not over_bytes and family in ("llama", "gemma")
     )
 
 
-def _take_unknown(backend: tokenizers.Tokenizer, way: TokenizerFamily, settings: TokenizerSettings) -> None:
-    """BERT's class says which token stands for what the vocabulary can't write, whatever the file says."""
+def _set_unknown(backend: tokenizers.Tokenizer, family: TokenizerFamily, settings: TokenizerSettings) -> None:
+    """Sets the unknown token of BERT's class, whatever the file says."""
     unk = settings.named_roles.get("unk")
-    if way == "bert" and unk is not None and backend.token_to_id(unk) is not None:
+    if family == "bert" and unk is not None and backend.token_to_id(unk) is not None:
         backend.model.unk_token = unk
 
 
-def _put_own_ends_around(
-    backend: tokenizers.Tokenizer, way: TokenizerFamily, settings: TokenizerSettings
+def _set_class_ends(
+    backend: tokenizers.Tokenizer, family: TokenizerFamily, settings: TokenizerSettings
 ) -> None:
+    """Sets the tokens around a text for the classes that have their own."""
     roles = settings.named_roles
-    if way in ("bert", "roberta"):
-        put_end_tokens(backend, roles.get("cls"), roles.get("sep"), again=2 if way == "roberta" else 1)
-    if way == "neox":
+    if family in ("bert", "roberta"):
+        put_end_tokens(backend, roles.get("cls"), roles.get("sep"), again=2 if family == "roberta" else 1)
+    if family == "neox":
         put_end_tokens(backend, None, None)
 
 
 def _follow_named(backend: tokenizers.Tokenizer, data: dict[str, Any], settings: TokenizerSettings) -> None:
-    """Without a class, what a file says by name changes that part alone, where the file has it."""
+    """Applies settings of a tokenizer without a class to the parts of its file that they are about."""
     normalizer, cut = (data.get(part) or {} for part in ("normalizer", "pre_tokenizer"))
     names = {"do_lower_case": "lowercase", "strip_accents": "strip_accents"}
     names["tokenize_chinese_chars"] = "handle_chinese_chars"
-    said = {ours: settings.values[name] for name, ours in names.items() if name in settings.values}
-    if normalizer.get("type") == "BertNormalizer" and said:
-        parts = {key: value for key, value in normalizer.items() if key != "type"} | said
+    named = {ours: settings.values[name] for name, ours in names.items() if name in settings.values}
+    if normalizer.get("type") == "BertNormalizer" and named:
+        parts = {key: value for key, value in normalizer.items() if key != "type"} | named
         backend.normalizer = tokenizers.normalizers.BertNormalizer(**parts)
     if cut.get("type") == "ByteLevel" and "add_prefix_space" in settings.values:
         parts = {key: cut[key] for key in ("trim_offsets", "use_regex") if key in cut}

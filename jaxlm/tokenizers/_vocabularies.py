@@ -1,4 +1,4 @@
-"""Vocabularies of vocab.json with merges.txt: GPT-2's, RoBERTa's, Qwen's and GPT-NeoX's, all over bytes."""
+"""Byte-level vocabularies in vocab.json and merges.txt: of GPT-2, RoBERTa, Qwen and GPT-NeoX."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,38 +22,38 @@ def from_vocab_json(
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """Builds the byte-level BPE of a `vocab.json` and a `merges.txt`, as the class of the folder reads it.
 
-    RoBERTa's and BART's texts stand between `<s>` and `</s>`; the others' between the tokens that
-    `add_bos_token` and `add_eos_token` ask for. Where no file names a class, a vocabulary with `<s>`, `</s>`
-    and `<mask>` is RoBERTa's, and any other GPT-2's.
+    RoBERTa and BART put `<s>` and `</s>` around a text; the others the tokens that `add_bos_token` and
+    `add_eos_token` require. If no file names a class, a vocabulary with `<s>`, `</s>` and `<mask>` is taken
+    as RoBERTa's, any other as GPT-2's.
 
     Args:
-      vocab_file: token to id.
-      merges_file: a pair a line; lines end at LF or CR LF, empty ones and `#version` stand for nothing.
-      settings: what stands beside them.
-      rows: of the embedding; see `register_added_tokens`.
+      vocab_file: ids by token.
+      merges_file: a pair on each line, which ends in LF or CR LF; empty lines and `#version` are skipped.
+      settings: the settings in the files beside them.
+      rows: the rows of the embedding; see `register_added_tokens`.
 
     Returns:
-      The backend, and role to token.
+      The backend, and the token of each role.
 
     Raises:
-      ModelError: if the files can't be read, or the vocabulary is not over bytes (CLIP's, XLM's).
+      ModelError: a file cannot be read, or the vocabulary is not one of bytes (CLIP, XLM).
     """
     vocab = read_vocabulary(vocab_file)
     if any(symbol not in vocab for symbol in BYTE_SYMBOLS) or any(token.endswith("</w>") for token in vocab):
         raise ModelError("vocab.json is not over GPT-2's bytes; save the tokenizer as tokenizer.json first")
-    if settings.way not in BYTE_LEVEL_FAMILIES:
+    if settings.family not in BYTE_LEVEL_FAMILIES:
         is_roberta = {"<s>", "</s>", "<mask>"} <= vocab.keys()
         settings = settings._replace(class_name="RobertaTokenizer" if is_roberta else None)
     reserved = settings.reserved()
-    reserved += conventional_tokens(vocab, reserved) if settings.way is None else []
+    reserved += conventional_tokens(vocab, reserved) if settings.family is None else []
     filled, holes = insert_added_tokens({token: id for token, id in vocab.items() if token}, reserved)
     try:
         model = models.BPE(filled, read_merges(merges_file))
-    # The Rust side raises bare `Exception` for merges of what the vocabulary lacks.
+    # The library raises a bare `Exception` for merges of tokens that the vocabulary lacks.
     except Exception as error:
         raise ModelError(f"vocab.json and merges.txt don't fit together ({error})") from error
     backend = tokenizers.Tokenizer(model)
-    set_processing(backend, processing_steps(settings.way or "gpt2", settings.values))
+    set_processing(backend, processing_steps(settings.family or "gpt2", settings.values))
     register_added_tokens(backend, reserved, rows=rows, plain=holes)
     _put_ends_around(backend, settings)
     return backend, settings.named_roles
@@ -63,7 +63,7 @@ def read_merges(file: Path) -> list[tuple[str, str]]:
     """Returns the pairs of a `merges.txt` in their order.
 
     Raises:
-      ModelError: if the file is no UTF-8, or a line is no pair.
+      ModelError: the file is not UTF-8, or a line is no pair.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -81,21 +81,21 @@ def read_merges(file: Path) -> list[tuple[str, str]]:
 
 
 def read_vocabulary(file: Path) -> dict[str, int]:
-    """Returns token to id of a JSON file.
+    """Returns the ids by token of a JSON file.
 
     Raises:
-      ModelError: if it is no such file.
+      ModelError: the file is no object of tokens and ids.
     """
-    found: Mapping[str, int] = read_object(file)
-    if not all(type(id) is int for id in found.values()):
+    vocab: Mapping[str, int] = read_object(file)
+    if not all(type(id) is int for id in vocab.values()):
         raise ModelError(f"{file.name}: expected a JSON object of tokens and ids")
-    check_ids(found.values(), file.stat().st_size)
-    return dict(found)
+    check_ids(vocab.values(), file.stat().st_size)
+    return dict(vocab)
 
 
 def _put_ends_around(backend: tokenizers.Tokenizer, settings: TokenizerSettings) -> None:
     roles = settings.named_roles
-    if settings.way == "roberta" or (settings.way is None and {"cls", "sep"} <= roles.keys()):
+    if settings.family == "roberta" or (settings.family is None and {"cls", "sep"} <= roles.keys()):
         put_end_tokens(backend, roles.get("cls"), roles.get("sep"), again=2)
         return
     opening, closing = (

@@ -1,4 +1,4 @@
-"""Vocabularies of a token a line, vocab.txt: BERT's word pieces, ESM's symbols, single residues."""
+"""Vocabularies in vocab.txt, one token a line: BERT's word pieces, ESM's symbols, single residues."""
 
 import functools
 import logging
@@ -19,9 +19,9 @@ from jaxlm.tokenizers._roles import CONVENTIONAL_NAMES
 from jaxlm.tokenizers._settings import ListedToken, TokenizerSettings
 
 LOG = logging.getLogger(__name__)
-# A residue, known or not, a gap, a stop, or what separates chains; and names in brackets, [unused1].
+# A residue, a gap, a stop, a separator of chains, or a name in brackets such as [unused1].
 _SYMBOL = re.compile(r"[A-Z.\-*?$|~]|\[.*\]|<.*>")
-# Unicode's White_Space: what a line may end with and is no part of its token.
+# Unicode's White_Space, which is removed from the end of a line.
 _WHITE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680"
     + "".join(map(chr, range(0x2000, 0x200B)))
@@ -30,13 +30,13 @@ _WHITE = (
 
 
 def read_vocab_txt(file: Path) -> list[str]:
-    r"""Returns the tokens of a `vocab.txt`, one a line; the place of a line is its token's id.
+    r"""Returns the tokens of a `vocab.txt`; the id of a token is the number of its line, from 0.
 
-    Lines end at "\n" or "\r\n" and nowhere else: vocabularies hold U+2028 and other characters at which
-    Unicode ends a line. White space behind a token is no part of it, nor is a byte order mark.
+    Lines end at "\n" or "\r\n" only, because vocabularies hold U+2028 and other line ends of Unicode. White
+    space after a token and a byte order mark are removed.
 
     Raises:
-      ModelError: if the file is no UTF-8.
+      ModelError: the file is not UTF-8.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -51,34 +51,34 @@ def from_vocab_txt(
 ) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """Builds the tokenizer of a `vocab.txt`: BERT's word pieces, ESM's symbols, or single residues.
 
-    BERT's text is lowered as `do_lower_case` says; where no file says it, a vocabulary with words in upper
-    case keeps case, which is said on the log. A vocabulary of single residues in upper case reads sequences
-    with and without spaces, a token a residue.
+    BERT's texts are converted to lower case if `do_lower_case` says so; if no file has it, a vocabulary with
+    words in upper case keeps case, and a warning is logged. A vocabulary of single residues in upper case
+    reads sequences with and without spaces, one token for each residue.
 
     Args:
-      file: a token a line.
-      settings: what stands beside it.
-      rows: of the embedding; see `register_added_tokens`.
+      file: the vocabulary.
+      settings: the settings in the files beside it.
+      rows: the rows of the embedding; see `register_added_tokens`.
 
     Returns:
-      The backend, and role to token.
+      The backend, and the token of each role.
 
     Raises:
-      ValueError: if it can't be read, or has no unknown token, which word pieces need.
+      ModelError: the file cannot be read, or has no unknown token, which word pieces need.
     """
     lines = read_vocab_txt(file)
     settings = _of_lines(settings, lines)
-    if settings.way == "esm":
+    if settings.family == "esm":
         lines = [line.strip() for line in lines]
     reserved = settings.reserved()
     alphabet = _alphabet(lines, settings, reserved)
     if alphabet is not None:
         return alphabet, settings.named_roles
     vocab = {token: id for id, token in enumerate(lines) if token}
-    if settings.way is None:
+    if settings.family is None:
         reserved = [*reserved, *conventional_tokens(vocab, reserved)]
     filled, holes = insert_added_tokens(vocab, reserved, size=len(lines))
-    names = {one.token.content for one in reserved}
+    names = {listed.token.content for listed in reserved}
     ordinary = [token for token in vocab if token not in names]
     backend = _divided(filled, _unknown(vocab, settings, file), ordinary, settings, file)
     register_added_tokens(backend, reserved, rows=rows, plain=holes)
@@ -89,7 +89,7 @@ def from_vocab_txt(
 
 
 def is_residues(ordinary: Iterable[str]) -> bool:
-    """Tells whether the ordinary tokens of a vocabulary are amino acids, all of them, and marks beside them.
+    """Returns whether the ordinary tokens of a vocabulary are all amino acids, and single marks beside them.
 
     Example:
       >>> from jaxlm.tokenizers._word_pieces import is_residues
@@ -113,8 +113,8 @@ def _unknown(vocab: Mapping[str, int], settings: TokenizerSettings, file: Path) 
 def _divided(
     vocab: dict[str, int], unk: str, ordinary: list[str], settings: TokenizerSettings, file: Path
 ) -> tokenizers.Tokenizer:
-    """A backend that divides texts as the vocabulary asks for."""
-    if settings.way == "esm":
+    """A backend that divides texts as the vocabulary requires."""
+    if settings.family == "esm":
         return _symbols(vocab, unk, ordinary)
     if is_residues(ordinary):
         backend = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token=unk))
@@ -126,15 +126,15 @@ def _divided(
 
 
 def split_residues(backend: tokenizers.Tokenizer) -> None:
-    """Has a backend read each symbol of a sequence by itself, in its case; white space stands for nothing."""
+    """Makes a backend read each symbol of a sequence as a token, without change of case or white space."""
     backend.normalizer = None
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\S"), "removed", invert=True)
     backend.decoder = decoders.Fuse()
 
 
 def _of_lines(settings: TokenizerSettings, lines: list[str]) -> TokenizerSettings:
-    """The settings, of a class that goes with such a vocabulary: its specials tell it where no file does."""
-    if settings.way in ("bert", "esm"):
+    """The settings with a class that fits the vocabulary; without one, the special tokens determine it."""
+    if settings.family in ("bert", "esm"):
         return settings
     is_esm = {"<cls>", "<pad>", "<eos>", "<unk>", "<mask>"} <= set(lines) and "[CLS]" not in lines
     return settings._replace(class_name="EsmTokenizer" if is_esm else None)
@@ -143,15 +143,15 @@ def _of_lines(settings: TokenizerSettings, lines: list[str]) -> TokenizerSetting
 def _alphabet(
     lines: list[str], settings: TokenizerSettings, reserved: Iterable[ListedToken]
 ) -> tokenizers.Tokenizer | None:
-    """Our own tokenizer of residues, if the vocabulary is its alphabet and nothing is said beyond it."""
+    """Our own tokenizer of residues, if the vocabulary is its alphabet and no other tokens are named."""
     name = next((name for name, symbols in ALPHABETS.items() if tuple(lines) == symbols), None)
     if name is None or "eos" in settings.denied:
         return None
-    return residues_backend(name) if all(one.token.content in lines for one in reserved) else None
+    return residues_backend(name) if all(listed.token.content in lines for listed in reserved) else None
 
 
 def _symbols(vocab: dict[str, int], unk: str, ordinary: Iterable[str]) -> tokenizers.Tokenizer:
-    """ESM's: the longest symbols of the vocabulary, wherever they stand; a word between them is unknown."""
+    """ESM's backend: the longest symbols of the vocabulary, anywhere; text between them is unknown."""
     backend = tokenizers.Tokenizer(models.WordLevel(vocab, unk_token=unk))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.decoder = decoders.Fuse()
@@ -184,16 +184,16 @@ def _has_case(token: str) -> bool:
 
 
 def _ends(backend: tokenizers.Tokenizer, settings: TokenizerSettings) -> tuple[str | None, str | None]:
-    """The tokens around a text: [CLS] and [SEP], which ESM calls <eos>."""
-    last = "eos" if settings.way == "esm" else "sep"
+    """The tokens around a text: [CLS] and [SEP]; ESM has <eos> instead of [SEP]."""
+    last = "eos" if settings.family == "esm" else "sep"
     named = settings.named_roles
     opening, closing = (
         next((name for name in names if backend.token_to_id(name) is not None), None)
         for names in ([named[role]] if role in named else _usual(role, settings) for role in ("cls", last))
     )
-    both = settings.way in ("bert", "esm") or (opening and closing)
+    both = settings.family in ("bert", "esm") or (opening and closing)
     return (opening, closing) if both else (None, None)
 
 
 def _usual(role: str, settings: TokenizerSettings) -> tuple[str, ...]:
-    return CONVENTIONAL_NAMES[role] if settings.way is None and role not in settings.denied else ()
+    return CONVENTIONAL_NAMES[role] if settings.family is None and role not in settings.denied else ()

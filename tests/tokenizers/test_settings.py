@@ -25,7 +25,7 @@ def test_every_file_is_read(tmp_path):
     )
     found = read_settings(tmp_path)
     assert found.roles == {"pad": "<p>", "cls": "<c>"} and found.denied == {"eos"}
-    assert (found.class_name, found.way, found.rows) == ("BertTokenizer", "bert", 12)
+    assert (found.class_name, found.family, found.rows) == ("BertTokenizer", "bert", 12)
     assert "do_lower_case" not in found.values
     assert [(one.token.content, one.token.special, one.id) for one in found.listed] == [
         ("word", False, 8),
