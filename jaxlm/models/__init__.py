@@ -4,7 +4,14 @@ from jaxlm.models._apply import apply_head, apply_model, apply_token_vectors
 from jaxlm.models._body_model import BodyModel
 from jaxlm.models._build import build, num_params
 from jaxlm.models._cache import EMPTY_SLOT, Cache, LayerCache, Memory, empty_cache
-from jaxlm.models._config import TransformerConfig, flat_config, from_dict, longest_text, to_dict
+from jaxlm.models._config import (
+    ResolvedConfig,
+    TransformerConfig,
+    flat_config,
+    from_dict,
+    longest_text,
+    to_dict,
+)
 from jaxlm.models._config_checks import DROPOUTS
 from jaxlm.models._config_parts import GATED, MAX_LAYERS, DecoderConfig, LinearHead, TransformHead
 from jaxlm.models._encoder_decoder import decoder_config, encoder_config
@@ -100,6 +107,7 @@ __all__ = [
     "NoScaling",
     "Output",
     "Relative",
+    "ResolvedConfig",
     "Rotary",
     "Seq2SeqLM",
     "SequenceEvaluation",

@@ -14,8 +14,8 @@ from jaxlm.models._sequence_model import SequenceModel
 
 Model = nn.Module
 """A linen module of some `ModelKind`, which says which methods it has."""
-# The config of a sequence head; the heads of a joint model by name; None for kinds that need neither.
 Heads = HeadConfig | Mapping[str, HeadKind] | None
+"""The config of a sequence head; the heads of a joint model by name; None for kinds that need neither."""
 
 
 def _make_sequence_model(config: TransformerConfig, head: Heads) -> SequenceModel:

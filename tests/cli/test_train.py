@@ -81,7 +81,7 @@ def test_a_dropout_that_is_no_rate_is_refused(rate):
         (["--spans.rate", "0.3"], "it is of objective='seq2seq_lm', and that is 'masked_lm'"),
         (["--steps", "5", "--run.steps", "6"], "--run.steps is given twice"),
         (["--data.field", "body"], "--data.field would change nothing: it is of files"),
-        (["--init", "None", "--train-last", "2"], "run.train_last=2 leaves the other blocks"),
+        (["--init", "None", "--train-last", "2"], "run.train_last=2 keeps the other blocks"),
         (["--resume", "--out", "None"], "no run to resume"),
     ],
 )

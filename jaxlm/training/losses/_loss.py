@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jaxlm import data, models, ops
 from jaxlm.typing import Array, Bool, Float, Int, Key
 
-# loss(apply_fn, params, batch, rngs, step) -> (loss_sum, weight, metrics): sums over the batch. The mean loss
-# is loss_sum / weight, divided only after micro-batches and devices are added up.
 LossFunction = Callable[..., tuple[Float[Array, ""], Float[Array, ""], dict[str, Array]]]
+"""`loss(apply_fn, params, batch, rngs, step) -> (loss_sum, weight, metrics)`, sums over the batch.
+
+The mean loss is `loss_sum / weight`, divided only after micro-batches and devices are added up.
+"""
 
 
 class LossInputs(NamedTuple):
@@ -75,8 +77,8 @@ class HeadCall(NamedTuple):
         return self.apply_fn({"params": self.params}, *arguments, method=method, **options)
 
 
-# head_sums(head, inputs, config) -> sums by name: "loss_sum", and whatever else is counted.
 HeadSums = Callable[..., dict[str, Array]]
+"""`head_sums(head, inputs, config)`: sums by name, "loss_sum" and whatever else is counted."""
 
 
 def loss_function(

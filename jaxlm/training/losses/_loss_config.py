@@ -1,4 +1,4 @@
-"""What a language model's loss adds to the negative log-likelihood."""
+"""The configuration of a language model's loss: label smoothing and z-loss."""
 
 import dataclasses
 from typing import Literal
@@ -9,15 +9,16 @@ from jaxlm.io import check_numbers
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What a language model's training loss adds to the negative log-likelihood; evaluations add nothing.
+    """Label smoothing and z-loss of a language model's training loss; evaluations have neither.
 
     Attributes:
-      label_smoothing: a in `(1 - a) * nll + a * mean over the vocabulary of -log p`; "fraction": each
-        position's is the share by which its example was to be corrupted.
-      z_loss: c in `c * (log of the softmax's sum)^2`, which keeps logits from drifting.
+      label_smoothing: a in `(1 - a) * nll + a * mean over the vocabulary of -log p`. "fraction": a is, for
+        each position, the share of its example that was to be corrupted.
+      z_loss: c of the added term `c * (log of the softmax's denominator)^2`, which keeps logits from
+        drifting.
 
     Raises:
-      ConfigError: if one is out of range.
+      ConfigError: if a value is out of range.
 
     Example:
       >>> from jaxlm.training import LossConfig

@@ -129,5 +129,5 @@ class Finished(NamedTuple):
     seconds: float
 
 
-# What `train` yields; `Finished` or `Stopped` is the last.
 Event = Started | Compiled | Progress | Evaluated | Saved | Warned | Noted | Stopped | Finished
+"""What `train` yields; `Finished` or `Stopped` is the last."""

@@ -34,8 +34,8 @@ class JointTask(NamedTuple):
     head: str | None = None
 
 
-# Tasks by name; a pair (loss, weight) is short for a task on the head with the task's name.
 JointTasks = Mapping[str, JointTask | tuple[LossFunction, float]]
+"""Tasks by name; a pair (loss, weight) is short for a task on the head with the task's name."""
 
 
 def check_tasks(tasks: JointTasks) -> dict[str, JointTask]:
