@@ -52,7 +52,14 @@ class Loaded(_LoadedFields):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Returns one line: the kind and size of the model, its tokenizer, and the members of an ensemble."""
+        """Returns one line: the kind and size of the model, its tokenizer, and the members of an ensemble.
+
+        Example:
+          >>> from jaxlm import models, pretrained
+          >>> config = models.TransformerConfig(vocab_size=7, depth=4, width=256)
+          >>> pretrained.Loaded(config, "causal_lm", models.build(config), {}, None, {})
+          Loaded(causal_lm, 4 x 256, 7 ids, 0 parameters, no tokenizer)
+        """
         size = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(self.params))
         config = self.config
         shape = f"{config.depth} x {config.width}, {config.vocab_size:,} ids"

@@ -9,7 +9,7 @@ import pytest
 
 from jaxlm import scoring
 from jaxlm.cli import _convert, _evaluate, _fill, _generate, _info, _next, _score_options, _train
-from jaxlm.cli._arguments import known_options, read_arguments
+from jaxlm.cli._arguments import known_options, nearest_option, read_arguments
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._options import parse
 from jaxlm.cli._values import value_types
@@ -222,3 +222,23 @@ def test_the_parser_gives_what_was_read(command):
         got = values[option.name.removeprefix("--").replace("-", "_")]
         got = got[0] if isinstance(got, tuple) else got
         assert str(got) == ("True" if is_flag else value)
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "meant"),
+    [
+        ("train", "--lr", "--optimizer.learning-rate"),
+        ("train", "--learning", "--optimizer.learning-rate"),
+        ("train", "--batch", "--run.batch-size"),
+        ("train", "--epochs", "--run.steps"),
+        ("train", "--output", "--out"),
+        ("train", "--device", "JAX_PLATFORMS"),
+        ("generate", "--temp", "--temperature"),
+        ("generate", "--beams", "--num-beams"),
+        ("generate", "--max-tokens", "--max-new-tokens"),
+        ("score log-likelihood", "--batch-size", "--rows"),
+    ],
+)
+def test_suggestions_know_beginnings_parts_and_other_programs_names(command, given, meant):
+    known = {option.name for option in KNOWN[command].values()}
+    assert meant in nearest_option(given, sorted(known)).replace("?", "").split("did you mean ")[-1]

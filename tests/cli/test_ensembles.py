@@ -59,7 +59,7 @@ def test_score_says_what_an_ensemble_leaves_unread(ensemble, tmp_path, capsys):
     assert main([*score, "--dtype", "bfloat16"]) == 2
     assert "--dtype is for a single model" in capsys.readouterr().err
     assert main([*score, "--actors", "2"]) == 2
-    assert "--actors is of a Ray cluster" in capsys.readouterr().err
+    assert "--actors is for a Ray cluster" in capsys.readouterr().err
 
 
 def test_what_was_loaded_knows_that_it_is_an_ensemble(ensemble):

@@ -133,7 +133,7 @@ def test_info_tells_a_body_and_what_is_left_out(here, capsys):
     pooled = copy(here / "body", here / "pooled")
     extra = {"pooler.dense.bias": np.zeros(16, np.float32)}
     safetensors.numpy.save_file(tensors | extra, pooled / "model.safetensors", {"format": "pt"})
-    assert "left out, as no part of the model: pooler" in said(capsys, "info", "pooled")
+    assert "not read, as no part of the model: pooler" in said(capsys, "info", "pooled")
     found = json.loads(said(capsys, "info", "pooled", "--json"))
     assert (found["config"]["objective"], found["left_out"]) == ("body", ["pooler"])
 
@@ -247,7 +247,7 @@ def broken(here):
         (f"fill bert '{'the ' * 20}[MASK]'", "23 tokens long and the model takes at most 16"),
         ("fill owner/none [MASK]", "no model owner/none: no such folder, and not in"),
         ("info owner/none", "HF_HUB_OFFLINE is set"),
-        ("evaluate gpt2", "CORPUS is missing: gpt2 is no run of its own"),
+        ("evaluate gpt2", "CORPUS is missing: gpt2 is no run"),
         ("evaluate gpt2 all.txt --row-length 100", "rows are longer than the model's table of positions"),
         ("convert gpt2 bert", "bert is there and not an empty folder"),
         ("convert gpt2", "OUT is missing"),

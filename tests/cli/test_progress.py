@@ -79,3 +79,13 @@ def test_durations_are_told_to_two_units():
         "1 h 00 min",
         "23 h 59 min",
     ]
+
+
+def test_a_line_of_an_evaluation_that_is_too_long_goes_on_in_the_next_one(capsys):
+    scores = training.Evaluation(2.0, 7.39, 0.5, 0.8, 0.03, 100, 700, 0, 5.0, 148.41, 0.1)
+    with TrainDisplay() as display:
+        for step in (10, 1_000_000):
+            display.show(training.Evaluated(step, "validation", scores))
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "  unigram baseline 5.000 nats"

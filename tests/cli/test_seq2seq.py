@@ -172,7 +172,7 @@ def test_a_model_without_sentinels_is_not_evaluated_by_spans(here, capsys, tmp_p
     assert main(["evaluate", str(tmp_path / "plain"), "all.txt"]) == 2
     # Behind the line that tells of rows without a token.
     *_, told = capsys.readouterr().err.splitlines()
-    assert "was not trained on spans" in told and "jaxlm generate" in told
+    assert "was not trained to fill in spans" in told and "jaxlm generate" in told
 
 
 @pytest.mark.parametrize(
