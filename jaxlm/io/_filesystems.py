@@ -72,7 +72,8 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     except ImportError as error:
         # What fsspec raises for a library that its own file system needs has no name.
         needed = error.name or PACKAGES.get(scheme.rpartition("::")[2])
-        remedy = f"needs {needed}: pip install {needed}" if needed else f"needs a library ({reason(error)})"
+        library = f"a library ({error_reason(error)})"
+        remedy = f"needs {needed}: pip install {needed}" if needed else f"needs {library}"
         raise UsageError(without_secret(f"{given}: opening {scheme}:// {remedy}")) from error
     except Exception as error:
         # The library of a file system may raise anything.
