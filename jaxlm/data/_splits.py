@@ -56,8 +56,8 @@ def group_hash(record: Record) -> float:
     Example:
       >>> from jaxlm.data import Record
       >>> from jaxlm.data._splits import group_hash
-      >>> one = Record("a", "text", {"group": "json.decoder"})
-      >>> group_hash(one) == group_hash(Record("b", "other", {"group": "json.decoder"}))
+      >>> record = Record("a", "text", {"group": "json.decoder"})
+      >>> group_hash(record) == group_hash(Record("b", "other", {"group": "json.decoder"}))
       True
     """
     group = record.meta.get("group", record.text)
