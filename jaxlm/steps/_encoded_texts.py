@@ -49,7 +49,8 @@ class TextReader:
             raise UsageError("a target_tokenizer is of an encoder-decoder: this model has none; leave it out")
         if not isinstance(target_tokenizer, tokenizers.Tokenizer | None):
             raise TypeError(
-                f"a target_tokenizer is what tokenizers.load returns: got {type(target_tokenizer).__name__}"
+                f"a target_tokenizer is what tokenizers.load_tokenizer returns: got "
+                f"{type(target_tokenizer).__name__}"
             )
         self._loaded = loaded
         self._target_tokenizer = target_tokenizer
