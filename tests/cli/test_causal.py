@@ -43,4 +43,7 @@ def test_bits_per_byte_stand_beside_compressors_and_noise_is_told_by_level(here,
     experiment["input_noise"] |= {"schedule": "constant", "rate": 0.0}
     (here / "runs/noisy/experiment.json").write_text(json.dumps(experiment))
     assert main(["evaluate", "runs/noisy", "--noisy"]) == 2
-    assert "--noisy corrupts as in training, but this model was trained on texts as they are" in capsys.readouterr().err
+    assert (
+        "--noisy corrupts as in training, but this model was trained on texts as they are"
+        in capsys.readouterr().err
+    )
