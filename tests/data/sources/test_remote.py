@@ -173,7 +173,7 @@ def test_a_wrong_url_is_one_line(memory, url, said):
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     _remote._opened.cache_clear()
-    with pytest.raises(data.CorpusError, match="memory://other: opening memory:// needs fsspec: pip install fsspec"):
+    with pytest.raises(data.CorpusError, match="opening memory:// needs fsspec: pip install fsspec"):
         data.open_source("memory://other/a.txt")
 
 
