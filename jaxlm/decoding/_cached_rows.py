@@ -138,10 +138,10 @@ def written_cache(output: models.Output) -> models.Cache:
     """Returns the cache of a call that was given one.
 
     Raises:
-      ValueError: if the call had no cache.
+      AssertionError: if the call had no cache.
     """
     if output.cache is None:
-        raise ValueError("a model that is given a cache returns one: got None")
+        raise AssertionError("a model that is given a cache returns one: got None")
     return output.cache
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.errors import ConfigError
+from jaxlm.errors import ConfigError, UsageError
 from jaxlm.typing import Array, Bool, Float, Int
 
 _SIGN = np.uint32(1 << 31)
@@ -166,7 +166,7 @@ def warp_logits(
       seen: `Bool[B V]`, True = prompt or text hold the token; needed for a repetition penalty.
 
     Raises:
-      ValueError: if there is a repetition penalty and no `seen`.
+      UsageError: if there is a repetition penalty and no `seen`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -177,7 +177,7 @@ def warp_logits(
     logits = logits.astype(jnp.float32)
     if sampling.repetition_penalty is not None:
         if seen is None:
-            raise ValueError("a repetition penalty needs the tokens seen so far: got seen=None")
+            raise UsageError("a repetition penalty needs the tokens seen so far: got seen=None")
         logits = penalize_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature is not None:
         logits = logits / jnp.float32(sampling.temperature)

@@ -122,6 +122,6 @@ class CacheSlots:
         oldest, _ = self._held.popitem(last=False)
         slot = oldest.slot
         if slot is None:
-            raise ValueError("a node among those that hold slots has none")
+            raise AssertionError("a node among those that hold slots has none")
         oldest.slot = None
         return slot

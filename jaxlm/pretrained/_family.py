@@ -272,7 +272,7 @@ class Family:
         """The file's name of a module, or of the first of several that it joins."""
         theirs = self._theirs(self.tensors, ours)
         if theirs is None:
-            raise ValueError(f"the table of {self.name} has no row for {ours}")
+            raise AssertionError(f"the table of {self.name} has no row for {ours}")
         return theirs if isinstance(theirs, str) else theirs.names[0]
 
     def _theirs(self, tensors: Mapping[str, str | SourceModules], ours: str) -> str | SourceModules | None:

@@ -59,10 +59,10 @@ def write_scales_and_windows(config: models.TransformerConfig) -> Fields:
     """Returns the attributes for scales and windows; undoes `read_scales_and_windows`.
 
     Raises:
-      ValueError: the config is not resolved.
+      AssertionError: the config is not resolved.
     """
     if config.attention_scale is None:
-        raise ValueError("expected a resolved config, got one without attention_scale")
+        raise AssertionError("expected a resolved config, got one without attention_scale")
     scalar = config.attention_scale**-2
     whole = round(scalar)
     # transformers requires the size of a window even if no block has one.

@@ -187,10 +187,10 @@ def rope_parameters(config: models.TransformerConfig) -> Fields:
     """Returns the rope parameters of a config.
 
     Raises:
-      ValueError: the config has no rotary positions.
+      AssertionError: the config has no rotary positions.
     """
     if not isinstance(config.position, models.Rotary):
-        raise ValueError(f"expected a config with rotary positions, got {config.position!r}")
+        raise AssertionError(f"expected a config with rotary positions, got {config.position!r}")
     scaling = config.position.scaling
     kind = scaling if isinstance(scaling, str) else scaling.kind
     kind = "default" if kind == "none" else kind

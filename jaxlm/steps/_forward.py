@@ -153,7 +153,7 @@ def _noisy_hidden(
 ) -> Float[Array, "E M D"]:
     """Hidden vectors of the texts, without contrasts, under dropout; each row has a key of its own."""
     if batch.noisy is None or rng is None:
-        raise ValueError("passes under dropout need rows and a key: got None")
+        raise AssertionError("passes under dropout need rows and a key: got None")
     missing = batch.tokens.shape[1] - batch.noisy.tokens.shape[1]
     key_of_batch = rng
 
@@ -177,7 +177,7 @@ def _values(
     """A step function's numbers for a tile; a function that draws gets a key for each position."""
     if "rng" in row.needs:
         if rng is None:
-            raise ValueError(f"{row.name} draws and needs a key: got None")
+            raise AssertionError(f"{row.name} draws and needs a key: got None")
         own = jax.random.fold_in(rng, zlib.crc32(row.name.encode()))
         keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.fold_in(own, name[0]), name[1]))(names)
         inputs = inputs._replace(rng=keys)

@@ -358,7 +358,7 @@ class Tokenizer:
     def _unknown(self) -> int:
         """The id of the unknown token, which every Marian vocabulary has."""
         if self.specials.unk is None:
-            raise ValueError("a Marian vocabulary has an unknown token, got none")
+            raise AssertionError("a Marian vocabulary has an unknown token, got none")
         return self.specials.unk
 
     def _read(self, text: str) -> str:

@@ -70,7 +70,15 @@ def csv_items(
     name: str | None,
     max_document: int,
 ) -> Iterator[SourceItem]:
-    """Yields what `csv_source` does, and failures in the place of rows that cannot be read.
+    """Yields what `csv_source` does, and failures instead of rows that cannot be read.
+
+    Args:
+      path: as for `csv_source`.
+      field: the column of the text.
+      fields: further columns, whose cells go into `meta`.
+      keep: columns whose cells go into `kept`.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a row, decompressed.
 
     Raises:
       CorpusError: there is no header, or it lacks a column.

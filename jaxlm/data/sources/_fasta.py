@@ -46,7 +46,13 @@ def fasta_source(
 
 
 def fasta_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[SourceItem]:
-    """Yields what `fasta_source` does, and failures in the place of sequences that cannot be read."""
+    """Yields what `fasta_source` does, and failures instead of sequences that cannot be read.
+
+    Args:
+      path: as for `fasta_source`.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a sequence, decompressed.
+    """
     path = to_place(path)
     name = path.name if name is None else name
     sequence = _Sequence(None, 0)

@@ -66,7 +66,15 @@ def parquet_items(
     name: str | None,
     max_document: int,
 ) -> Iterator[SourceItem]:
-    """Yields what `parquet_source` does, and failures in the place of rows, row groups or files.
+    """Yields what `parquet_source` does, and failures instead of rows, row groups or whole files.
+
+    Args:
+      path: as for `parquet_source`.
+      field: the column of the text.
+      fields: further columns, whose values go into `meta`.
+      keep: columns whose values go into `kept`, with their types; None: none.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a text.
 
     Raises:
       CorpusError: the file lacks a column, or the column holds no text.

@@ -54,7 +54,14 @@ def text_source(
 def text_items(
     path: str | Place, *, document: Document, name: str | None, max_document: int
 ) -> Iterator[SourceItem]:
-    """Yields what `text_source` does, and failures in the place of what cannot be read."""
+    """Yields what `text_source` does, and failures instead of documents that cannot be read.
+
+    Args:
+      path: as for `text_source`.
+      document: "line" or "file", what a record is.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a document, decompressed.
+    """
     path = to_place(path)
     name = path.name if name is None else name
     if document == "file":
@@ -95,7 +102,13 @@ def traces_source(
 
 
 def traces_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[SourceItem]:
-    """Yields what `traces_source` does, and failures in the place of what cannot be read."""
+    """Yields what `traces_source` does, and failures instead of lines that cannot be read.
+
+    Args:
+      path: as for `traces_source`.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a line, decompressed.
+    """
     for item in text_items(path, document="line", name=name, max_document=max_document):
         yield item._replace(text=" ".join(item.text.split())) if isinstance(item, Record) else item
 
@@ -141,7 +154,15 @@ def jsonl_items(
     name: str | None,
     max_document: int,
 ) -> Iterator[SourceItem]:
-    """Yields what `jsonl_source` does, and failures in the place of lines that cannot be read.
+    """Yields what `jsonl_source` does, and failures instead of lines that cannot be read.
+
+    Args:
+      path: as for `jsonl_source`.
+      field: the field of the text.
+      fields: further fields, whose values go into `meta`.
+      keep: fields whose values go into `kept`.
+      name: what ids begin with; None: the file's name.
+      max_document: the most bytes of a line, decompressed.
 
     Raises:
       CorpusError: the first record lacks a field: the request is wrong, not the record.

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm.scoring.engine._prefix_trees import PrefixTree, WaitingColumns
-from jaxlm.scoring.engine._queries import AnyArray, QueryBlock, run_indices
+from jaxlm.scoring.engine._queries import QueryBlock, run_indices
+from jaxlm.typing import AnyArray
 
 
 class BatchShape(NamedTuple):

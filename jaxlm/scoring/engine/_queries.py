@@ -8,17 +8,14 @@ import abc
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxlm.errors import ScoreError
+from jaxlm.typing import AnyArray
 
 # A block of queries ends when it has this many queries, or this many tokens.
 BLOCK_QUERIES, BLOCK_TOKENS = 256, 1 << 16
 SOME_CONTRASTS = "some queries have a contrast and others have none: a measure gives all of them one, or none"
-
-# An array of the device inside a forward, of the host outside of it.
-AnyArray = np.ndarray | jax.Array
 
 
 class QueryContrast(NamedTuple):

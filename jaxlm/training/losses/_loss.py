@@ -44,10 +44,10 @@ class LossInputs(NamedTuple):
         """Returns `read`, which `loss_function` fills in before the head is called.
 
         Raises:
-          ValueError: if it is None.
+          AssertionError: if it is None.
         """
         if self.read is None:
-            raise ValueError("the inputs of a head say what the model read: got read=None")
+            raise AssertionError("the inputs of a head say what the model read: got read=None")
         return self.read
 
 

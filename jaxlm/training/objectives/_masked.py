@@ -77,11 +77,11 @@ def prepare_masked(
       plan: noises, capacity and positions.
 
     Raises:
-      ValueError: if the plan has no input noise or no capacity.
+      AssertionError: if the plan has no input noise or no capacity.
     """
     del step
     if plan.input_noise is None or plan.capacity is None:
-        raise ValueError("the plan of a masked LM has input_noise and capacity: got None for one of them")
+        raise AssertionError("the plan of a masked LM has input_noise and capacity: got None for one of them")
     masked = mask_batch(rng, batch, Masking(plan.input_noise, plan.capacity))
     if plan.noise_of_targets is not None:
         noisy = corruption.corrupt_batch(named_rng(rng, "target"), batch, plan.noise_of_targets).tokens

@@ -362,7 +362,7 @@ class Trainer:
 
     def _running_state(self) -> TrainState:
         if self._state is None:
-            raise ValueError("a trainer has no state before begin() or restore()")
+            raise AssertionError("a trainer has no state before begin() or restore()")
         return self._state
 
     def _rows(self, parts: int) -> int:
