@@ -24,7 +24,7 @@ def test_positions_by_instruction_need_the_tokenizers_own_next():
 
 
 def test_a_vocabulary_without_room_is_refused():
-    with pytest.raises(ValueError, match="no room for the tokenizer's ids: got 9 for"):
+    with pytest.raises(ValueError, match="is at least the tokenizer's: got 9 for"):
         training.model_config(TransformerConfig(vocab_size=9), tokenizers.bytes_tokenizer())
 
 
