@@ -9,7 +9,7 @@ def main() -> int:
     """Runs the command line and returns its exit code.
 
     Returns:
-        As `jaxlm.cli.main`.
+      The exit code of `jaxlm.cli.main`.
     """
     # Until the command line has handlers of its own: importing it takes a moment, in which nothing is begun.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -3,25 +3,11 @@
 import ast
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "jaxlm"
 
-# What each room still lacks. Mend a docstring and lower the number; none is ever raised.
-LEFT = {
-    "cli": 10,
-    "data": 3,
-    "models": 27,
-    "ops": 10,
-    "pretrained": 20,
-    "scoring": 56,
-    "tokenizers": 7,
-    "training": 19,
-}
-# Sections of another indent.
-LEFT_SECTIONS = {"__main__": 1, "cli": 84, "data": 242, "io": 11, "ops": 3, "reports": 26}
 # linen says what it is, the same for every module.
 KNOWN_METHODS = {"setup"}
 HEAD = re.compile(r"^( *)(Args|Attributes|Example|Raises|References|Returns|Yields):$")
@@ -40,11 +26,12 @@ def own_statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator
 def raises_directly(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Whether a function raises an exception that it makes itself."""
     raised = [node.exc for node in own_statements(function) if isinstance(node, ast.Raise)]
-    return any(isinstance(error, ast.Call) and not is_abstract(error) for error in raised)
+    return any(isinstance(error, ast.Call) and not is_bug(error) for error in raised)
 
 
-def is_abstract(error: ast.Call) -> bool:
-    return isinstance(error.func, ast.Name) and error.func.id == "NotImplementedError"
+def is_bug(error: ast.Call) -> bool:
+    """Whether an error tells of a mistake in the package itself, which no caller is to expect."""
+    return isinstance(error.func, ast.Name) and error.func.id in ("AssertionError", "NotImplementedError")
 
 
 def count_arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -102,30 +89,17 @@ def wide_sections(source: str) -> Iterator[str]:
                 yield f"{getattr(node, 'name', 'module')}: {head[2]}"
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def listed(find: Callable[[Path], Iterator[str]]) -> list[tuple[str, str]]:
+def listed(find: Callable[[Path], Iterator[str]]) -> list[str]:
     files = sorted(PACKAGE.rglob("*.py"))
-    return [
-        (room_of(file), f"{file.relative_to(PACKAGE)}: {fault}") for file in files for fault in find(file)
-    ]
-
-
-def check(found: list[tuple[str, str]], allowed: dict[str, int]) -> None:
-    counts = Counter(room for room, _ in found)
-    more = [fault for room, fault in found if counts[room] > allowed.get(room, 0)]
-    assert not more, "\n".join(more)
-    assert dict(counts) == allowed, f"lower the numbers to {dict(counts)}"
+    return [f"{file.relative_to(PACKAGE)}: {fault}" for file in files for fault in find(file)]
 
 
 def test_docstrings_of_public_functions_are_whole():
-    check(listed(lambda file: faults(file.read_text())), LEFT)
+    assert not listed(lambda file: faults(file.read_text()))
 
 
 def test_sections_have_one_indent():
-    check(listed(lambda file: wide_sections(file.read_text())), LEFT_SECTIONS)
+    assert not listed(lambda file: wide_sections(file.read_text()))
 
 
 def test_faults_are_found():

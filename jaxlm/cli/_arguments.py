@@ -16,7 +16,7 @@ from jaxlm.cli._values import as_flag, checked_value, takes_many
 OPTION = re.compile(r"--?[A-Za-z]")
 END_OF_OPTIONS, HELP = "--", ("-h", "--help")
 # What other programs call an option, and its name here.
-SYNONYMS = {
+OPTION_SYNONYMS = {
     "batch": "batch-size",
     "batch-size": "rows",
     "beam-size": "num-beams",
@@ -232,7 +232,7 @@ def nearest_option(name: str, names: Sequence[str]) -> str:
     word = name.lstrip("-").lower()
     # Of several options with the same last word, the one with the fewest sections.
     by_word = {_last_word(known): known for known in sorted(names, key=lambda known: -known.count("."))}
-    meant = SYNONYMS.get(word)
+    meant = OPTION_SYNONYMS.get(word)
     if meant in by_word:
         return f"; did you mean {by_word[meant]}?"
     if word in DEVICES:

@@ -10,7 +10,7 @@ from jaxlm import scoring
 from jaxlm.cli._output import LINE_SECONDS, LINE_WIDTH, duration
 
 # Columns of the bar, and of the space beside it.
-BAR_WIDTH = 10
+PROGRESS_WIDTH = 10
 
 
 class ScoreDisplay:
@@ -50,12 +50,12 @@ class ScoreDisplay:
 
     def _advance(self, event: scoring.JobProgress) -> None:
         if self._bar is None:
-            columns = (BarColumn(bar_width=BAR_WIDTH), TextColumn("{task.fields[line]}"))
+            columns = (BarColumn(bar_width=PROGRESS_WIDTH), TextColumn("{task.fields[line]}"))
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._bar.add_task("", total=event.estimate, line="")
             self._bar.start()
         # One column between the bar and the line, and one that terminals need at the end.
-        line = progress_line(event, width=self._console.width - BAR_WIDTH - 2)
+        line = progress_line(event, width=self._console.width - PROGRESS_WIDTH - 2)
         self._bar.update(self._bar.task_ids[0], completed=event.position, line=line)
 
     def _line(self, text: str) -> None:

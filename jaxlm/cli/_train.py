@@ -1,136 +1,19 @@
 """`jaxlm train [EXPERIMENT] [--options]`: from an experiment to a run folder."""
 
 import contextlib
-import dataclasses
-import glob
 import importlib.metadata
 import importlib.util
-import inspect
-import os
-import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
-
-from jaxlm import io, models, pretrained, training
-from jaxlm.cli._arguments import (
-    HELP,
-    Arguments,
-    asks_for_help,
-    known_options,
-    read_arguments,
-    without_help,
-)
-from jaxlm.cli._experiments import open_experiment
-from jaxlm.cli._failures import FAILED, RERUN_HINT, UsageError, say
-from jaxlm.cli._models import model_folder
-from jaxlm.cli._options import parse
+from jaxlm import io, training
+from jaxlm.cli._failures import FAILED, RERUN_HINT, say
 from jaxlm.cli._progress import TrainDisplay
-from jaxlm.cli._runs import run_folder
 from jaxlm.cli._signals import defers_signals, describe_command, exit_if_signalled, register_cleanup
 from jaxlm.cli._train_report import report
+from jaxlm.cli._train_request import PROGRAM, Request, read_request
 from jaxlm.devices import enable_compilation_cache, keep_memory
-
-PROGRAM, INIT, PRESET, DROPOUT = "jaxlm train", "--run.init", "--preset", "--dropout"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExperimentOptions(training.Experiment):
-    """The options of an experiment: the objective is a name, and nothing is checked before `experiment`."""
-
-    # --help shows this docstring: that of `Experiment`, without the example.
-    __doc__ = inspect.cleandoc(training.Experiment.__doc__ or "").partition("\n\nExample:")[0]
-    objective: str = next(iter(training.OBJECTIVES))
-
-    def __post_init__(self) -> None:
-        """Checks nothing: the options of a command line need not fit each other before all are read."""
-
-    @classmethod
-    def of(cls, experiment: training.Experiment) -> "ExperimentOptions":
-        """Returns the options that make an experiment."""
-        values: dict[str, Any] = vars(experiment) | {"objective": experiment.resolved_objective.name}
-        return cls(**values)
-
-    def experiment(self, objective: training.Objective) -> training.Experiment:
-        """Returns the experiment of these options.
-
-        Args:
-          objective: is taken if the options name it; every other name is one of `training.OBJECTIVES`.
-
-        Raises:
-          ConfigError: if the options do not fit each other.
-        """
-        named = objective if objective.name == self.objective else self.objective
-        values: dict[str, Any] = vars(self) | {"objective": named}
-        return training.Experiment(**values)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Train:
-    """Train a language model, or a model of labels; without arguments, a masked language model on this
-    Python's own bytecode.
-
-    An option may be given without its prefix if no other option ends like it: --steps for --run.steps.
-
-    jaxlm train
-
-    jaxlm train --data "texts/*.txt" --steps 5000
-
-    jaxlm train source-causal
-
-    jaxlm train --preset small --model.position rotary --data "texts/*.txt"
-
-    jaxlm train my_experiment.py --out runs/mine
-
-    jaxlm train --init bert --data "texts/*.txt" --train-last 2
-
-    jaxlm train --resume --out runs/mine
-
-    jaxlm train --resume --out runs/mine --steps 20000 --learning-rate 1e-4
-
-    Attributes:
-      experiment: a Python file, a folder that holds config.py, or the name of one under ./experiments
-      data: what to train on: files, folders or globs, here or at URLs: text, JSONL, Parquet, FASTA, traces
-      preset: a model of this size instead of the experiment's; --model options change it further
-      dropout: the rate of all four dropouts of the model; --model options change them further; a head has
-        its own, --head.dropout
-      out: folder of the run; None: runs/NAME-N
-      resume: go on with the run in --out, or with the last one of this name
-      json: print the result as one JSON object
-      settings: the options of the experiment
-    """
-
-    experiment: Annotated[Positional[str | None], arg(metavar="[EXPERIMENT]")] = None
-    data: Annotated[tuple[str, ...], arg(metavar="PATH [PATH ...]")] = ()
-    preset: Literal[tuple(models.PRESETS)] | None = None
-    dropout: float | None = None
-    out: Annotated[str | None, arg(metavar="DIR")] = None
-    resume: FlagCreatePairsOff[bool] = False
-    json: FlagCreatePairsOff[bool] = False
-    settings: Annotated[ExperimentOptions, arg(name="")] = dataclasses.field(
-        default_factory=lambda: ExperimentOptions.of(training.Experiment())
-    )
-
-
-class Request(NamedTuple):
-    """What the command line asks for.
-
-    Attributes:
-      experiment: with the options applied.
-      folder: of the run.
-      resume: whether the run in the folder goes on.
-      json: whether the result is printed as JSON.
-      report: the `report` function of the experiment's file, if it has one.
-    """
-
-    experiment: training.Experiment
-    folder: Path
-    resume: bool
-    json: bool
-    report: Callable[[Path], str] | None
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -170,6 +53,8 @@ def _trained(request: Request) -> tuple[int, training.Event | None]:
                 case training.Started():
                     first = event.step
                     describe_command(PROGRAM, f"; go on: {_again(request)}")
+                    if request.changed_defaults:
+                        display.line(f"  {request.changed_defaults}")
                 case training.Compiled():
                     # Before this a signal ends the process at once: there is nothing to save.
                     stack.enter_context(defers_signals())
@@ -196,186 +81,7 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def read_request(arguments: Sequence[str]) -> Request:
-    """Returns what the command line asks for.
-
-    The defaults of the options are the experiment's, so that the experiment is read first: the file or name
-    among the arguments, the experiment in the folder to resume, or the default one.
-
-    Args:
-      arguments: what follows `jaxlm train`.
-
-    Returns:
-      The experiment with the options applied, and where it runs.
-
-    Raises:
-      UsageError: if an argument is unknown, or the arguments do not fit each other.
-    """
-    is_help = asks_for_help(arguments)
-    wanted = without_help(arguments) if is_help else arguments
-    asked = read_arguments(wanted, known_options(Train), program=PROGRAM)
-    positionals = asked.positionals
-    if len(positionals) > 1:
-        raise UsageError(f"one EXPERIMENT at a time, got {' and '.join(map(repr, positionals))}")
-    named = _named(positionals[0] if positionals else None, asked)
-    experiment = _sized(_begun(asked, named, is_own=bool(positionals)), asked)
-    named = named._replace(experiment=_dropping(experiment, asked))
-    options = [*asked.without(INIT).as_list(), *(HELP[-1:] if is_help else ())]
-    given = parse(
-        Train, options, program=PROGRAM, default=Train(settings=ExperimentOptions.of(named.experiment))
-    )
-    experiment, name = given.settings.experiment(named.experiment.resolved_objective), named.name
-    if given.data:
-        if experiment.data.paths != named.experiment.data.paths:
-            raise UsageError("--data and --data.paths are the same: give one of them")
-        experiment = dataclasses.replace(
-            experiment, data=dataclasses.replace(experiment.data, paths=given.data)
-        )
-    if not positionals and experiment.data.paths:
-        name = _name_of_data(experiment.data.paths[0])
-    urls = {path for path in experiment.data.paths if io.split_url(path)}
-    paths = tuple(path if path in urls else os.path.abspath(path) for path in experiment.data.paths)
-    experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, paths=paths))
-    _refuse_unread(asked, experiment)
-    if asked.value(INIT) is not None and named.folder is None and not positionals:
-        _tell_changed_defaults(asked, named.experiment)
-    folder = named.folder or run_folder(name, given.out, resume=given.resume)
-    if given.resume:
-        _check_places(folder, paths, experiment.run.init)
-    return Request(experiment, folder, given.resume, given.json, named.report)
-
-
-class _ResolvedExperiment(NamedTuple):
-    """The experiment that gives the options their defaults.
-
-    Attributes:
-      name: the beginning of its runs' names.
-      experiment: the configs.
-      folder: of the run to resume; None: another run, or not known yet.
-      report: the `report` function of its file, if it has one.
-    """
-
-    name: str
-    experiment: training.Experiment
-    folder: Path | None
-    report: Callable[[Path], str] | None
-
-
-def _named(argument: str | None, asked: Arguments) -> _ResolvedExperiment:
-    """Returns the experiment that is named, or the one in the folder to resume."""
-    named = open_experiment(argument)
-    if argument is None and asked.flag("--resume"):
-        paths = asked.given.get("--data") or asked.given.get("--data.paths")
-        name = _name_of_data(paths[0]) if paths else named.name
-        folder = run_folder(name, asked.value("--out"), resume=True)
-        return _ResolvedExperiment(folder.name, training.load_experiment(folder), folder, None)
-    return _ResolvedExperiment(named.name, named.experiment, None, named.report)
-
-
-def _begun(asked: Arguments, named: _ResolvedExperiment, *, is_own: bool) -> training.Experiment:
-    """Returns the experiment that begins with the model of --init, or with none if that is None."""
-    if INIT not in asked.given:
-        return named.experiment
-    name = asked.value(INIT)
-    init = None if name is None else os.path.abspath(model_folder(name))
-    run = named.experiment.run
-    if named.folder is not None and None in (run.init, init) and run.init != init:
-        beginning = run.init or "drawn parameters"
-        raise UsageError(
-            f"the run in {named.folder} began with {beginning}: leave --init out to go on with it"
-        )
-    if named.folder is not None:
-        return _with_init_at(named.experiment, init)
-    if init is None:
-        # Without the model, train_last may be given up, too: --run.train-last None.
-        last = None if asked.given.get("--run.train-last") == ("None",) else run.train_last
-        run = dataclasses.replace(run, init=None, train_last=last)
-        return dataclasses.replace(named.experiment, run=run)
-    return training.experiment_from_model(init, named.experiment if is_own else None)
-
-
-def _with_init_at(experiment: training.Experiment, init: str | None) -> training.Experiment:
-    """Returns the experiment of a run whose first model, with its tokenizer, has moved to another folder."""
-    run, tokenizer = experiment.run, experiment.tokenizer
-    path = init if tokenizer.path == run.init else tokenizer.path
-    return dataclasses.replace(
-        experiment,
-        run=dataclasses.replace(run, init=init),
-        tokenizer=dataclasses.replace(tokenizer, path=path),
-    )
-
-
-def _sized(experiment: training.Experiment, asked: Arguments) -> training.Experiment:
-    """Returns the experiment with the sizes of --preset; `causal` and `dtype` are kept."""
-    name = asked.value(PRESET)
-    preset = None if name is None else models.PRESETS.get(name)
-    if preset is None:
-        return experiment
-    if experiment.run.init is not None:
-        raise UsageError(f"{PRESET} is the shape of a model, and --init names a model: give one of them")
-    model = dataclasses.replace(preset, causal=experiment.model.causal, dtype=experiment.model.dtype)
-    return dataclasses.replace(experiment, model=model)
-
-
-def _dropping(experiment: training.Experiment, asked: Arguments) -> training.Experiment:
-    """Returns the experiment with the rate of --dropout for all dropouts of the model."""
-    rate = asked.value(DROPOUT)
-    if rate is None:
-        return experiment
-    rates: dict[str, Any] = dict.fromkeys(models.DROPOUTS, float(rate))
-    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **rates))
-
-
-def _tell_changed_defaults(asked: Arguments, experiment: training.Experiment) -> None:
-    """Says on stderr which defaults --init changes, except those of the model and its tokenizer."""
-    usual = io.flat_fields(training.Experiment().to_dict())
-    changed = []
-    for name, value in io.flat_fields(experiment.to_dict()).items():
-        option = f"--{name}".replace("_", "-")
-        is_model = name == "run.init" or name.partition(".")[0] in ("model", "tokenizer")
-        if not is_model and option not in asked.given and value != usual.get(name):
-            changed.append(f"{option} {value} (without it {usual.get(name)})")
-    if changed:
-        say(PROGRAM, f"--init changes defaults: {', '.join(changed)}")
-
-
-def _refuse_unread(asked: Arguments, experiment: training.Experiment) -> None:
-    """Raises `UsageError` for an option that was given and has no effect in this experiment."""
-    unread = training.unused_fields(experiment)
-    for name in asked.given:
-        why = unread.get(name.removeprefix("--").replace("-", "_"))
-        if why is not None:
-            raise UsageError(f"{name} would change nothing: {why}")
-
-
-def _check_places(folder: Path, paths: Sequence[str], init: str | None) -> None:
-    """Raises `UsageError` if the data or the first model have moved, with the option that names them."""
-    for path in paths:
-        if not (io.split_url(path) or os.path.lexists(path) or glob.glob(path, recursive=True)):
-            raise UsageError(
-                f"the data of the run in {folder} are no longer at {path}: bring them back, or name them: "
-                "--data PATH"
-            )
-    # A relative name may be one of the hub's, which is not asked here.
-    if init is None or not os.path.isabs(init):
-        return
-    try:
-        pretrained.find_folder(init)
-    except OSError:
-        raise UsageError(
-            f"the model that the run in {folder} began with is no longer at {init}: bring it back, or name "
-            "it: --init MODEL"
-        ) from None
-
-
 def _is_cpu_only() -> bool:
     """Returns whether no accelerator's plug-in is installed, without JAX, which would start its threads."""
     plugins = importlib.metadata.entry_points(group="jax_plugins")
     return not plugins and importlib.util.find_spec("libtpu") is None
-
-
-def _name_of_data(path: str) -> str:
-    words = re.findall(r"[A-Za-z0-9]+", Path(path).name.partition(".")[0]) or re.findall(
-        r"[A-Za-z0-9]+", path
-    )
-    return "-".join(words) or "data"

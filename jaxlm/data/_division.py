@@ -116,7 +116,13 @@ def split_records(
 
 
 def with_group(record: Record, digest: bytes, groups: dict[bytes, str]) -> Record:
-    """Returns the record with the group of its text, if the division gives that text another group."""
+    """Returns the record with the group of its text, if the division gives that text another group.
+
+    Args:
+      record: of the corpus.
+      digest: of its text, `text_digest`.
+      groups: the group of each text that has another one, by the text's digest.
+    """
     if digest not in groups:
         return record
     return record._replace(meta=record.meta | {"group": groups[digest]})

@@ -10,7 +10,7 @@ from jaxlm.data.sources import CorpusError, Record
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 # The splits that are filled up to their shares, in this order; all other records are for training.
-HELD_OUT: tuple[SplitName, ...] = ("test", "validation")
+FILLED_SPLITS: tuple[SplitName, ...] = ("test", "validation")
 
 
 class Splits(NamedTuple):
@@ -56,8 +56,8 @@ def group_hash(record: Record) -> float:
     Example:
       >>> from jaxlm.data import Record
       >>> from jaxlm.data._splits import group_hash
-      >>> one = Record("a", "text", {"group": "json.decoder"})
-      >>> group_hash(one) == group_hash(Record("b", "other", {"group": "json.decoder"}))
+      >>> record = Record("a", "text", {"group": "json.decoder"})
+      >>> group_hash(record) == group_hash(Record("b", "other", {"group": "json.decoder"}))
       True
     """
     group = record.meta.get("group", record.text)
@@ -138,7 +138,7 @@ def fill_splits(sizes: dict[float, int], validation_share: float, test_share: fl
     }
     assigned: dict[float, SplitName] = {}
     for group in sorted(sizes):
-        fitting: list[SplitName] = [split for split in HELD_OUT if sizes[group] <= capacity[split]]
+        fitting: list[SplitName] = [split for split in FILLED_SPLITS if sizes[group] <= capacity[split]]
         assigned[group] = fitting[0] if fitting else "train"
         if fitting:
             capacity[fitting[0]] -= sizes[group]

@@ -2,12 +2,12 @@
 
 from jaxlm.pretrained._ensemble import load_ensemble, save_ensemble
 from jaxlm.pretrained._export import convert, save_huggingface
-from jaxlm.pretrained._fingerprint import weights_fingerprint
 from jaxlm.pretrained._folder import member_folders, save_description, save_model
 from jaxlm.pretrained._hub import find_folder, import_named
 from jaxlm.pretrained._load import DType, ModelSummary, inspect, kind_name, load
 from jaxlm.pretrained._loaded import Loaded, end_id, has_end_tokens, training_frame, without_head
 from jaxlm.pretrained._other_folders import describe_other
+from jaxlm.pretrained._tensors import weights_fingerprint
 from jaxlm.pretrained._undertale import load_undertale, undertale_params
 
 __all__ = [

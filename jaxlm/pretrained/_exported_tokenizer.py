@@ -40,7 +40,7 @@ def exported_tokenizer(loaded: Loaded) -> ExportedTokenizer:
       >>> from jaxlm.pretrained import Loaded
       >>> from jaxlm.pretrained._exported_tokenizer import exported_tokenizer
       >>> tokenizer, extra = tokenizers.bytes_tokenizer(), {"experiment": {"data": {"ends": True}}}
-      >>> config = models.TransformerConfig(vocab_size=tokenizer.vocab_size)
+      >>> config = models.TransformerConfig(vocab_size=tokenizer.vocab_size, causal=True)
       >>> loaded = Loaded(config, "causal_lm", models.build(config, "causal_lm"), {}, tokenizer, extra)
       >>> exported = exported_tokenizer(loaded)
       >>> exported.tokenizer.encode("a", add_specials=True).tolist(), exported.told

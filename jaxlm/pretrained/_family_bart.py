@@ -20,14 +20,14 @@ def read_sides(values: Mapping[str, Any]) -> Fields:
     """
     heads, vocab_size = values.get("encoder_attention_heads", 16), values.get("vocab_size")
     same = {"decoder_attention_heads": heads, "decoder_vocab_size": vocab_size}
-    found = {name: values.get(name) for name in same}
+    decoder = {name: values.get(name) for name in same}
     told = values.get("num_attention_heads")
     second = "" if told is None else f" beside num_attention_heads={told!r}"
     raise_unsupported(
         [
-            f"{name}={found[name]!r} (only {one!r}, as the encoder){second}"
-            for name, one in same.items()
-            if found[name] not in (None, one)
+            f"{name}={decoder[name]!r} (only {encoder!r}, as the encoder){second}"
+            for name, encoder in same.items()
+            if decoder[name] not in (None, encoder)
         ]
     )
     return {

@@ -57,7 +57,20 @@ def sizes(
     tied: bool = False,
     activation: Attribute | None = None,
 ) -> tuple[Attribute, ...]:
-    """Returns the attributes that Llama and its variants share, with a family's defaults."""
+    """Returns the attributes that Llama and its variants share, with a family's defaults.
+
+    Args:
+      vocab_size: V.
+      width: D.
+      mlp_width: F.
+      depth: number of blocks.
+      num_heads: N.
+      num_kv_heads: K; None: N.
+      head_width: H; None: D / N.
+      max_length: the context.
+      tied: whether the output's kernel is the token embedding.
+      activation: the attribute of the activation; None: SiLU with a gate.
+    """
     return (
         Attribute("vocab_size", ("vocab_size",), vocab_size),
         Attribute("hidden_size", ("width",), width),

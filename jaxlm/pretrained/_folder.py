@@ -139,5 +139,6 @@ def member_folders(folder: str | os.PathLike[str]) -> list[Path]:
       >>> member_folders(tempfile.mkdtemp())
       []
     """
-    found = [path for path in Path(folder).glob("member_*") if re.fullmatch(r"member_[0-9]+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("member_")))
+    paths = Path(folder).glob("member_*")
+    members = [path for path in paths if re.fullmatch(r"member_[0-9]+", path.name)]
+    return sorted(members, key=lambda path: int(path.name.removeprefix("member_")))

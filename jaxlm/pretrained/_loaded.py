@@ -111,7 +111,7 @@ class Loaded(_LoadedFields):
         """The tokenizer, for code that reads or writes texts and cannot go on without one.
 
         Raises:
-          UsageError: the model has no tokenizer.
+          UsageError: if the model has none.
 
         Example:
           >>> from jaxlm import models, pretrained

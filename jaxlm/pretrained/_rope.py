@@ -116,17 +116,17 @@ def rope_fields(told: Mapping[str, Any], values: Mapping[str, Any]) -> Fields:
     """
     kind = told.get("rope_type", told.get("type", "default")) or "default"
     words = _WORDS.get(kind) if isinstance(kind, str) else None
-    place = scaling_name(values)
+    source = scaling_name(values)
     if words is None:
-        raise UnsupportedError([f"rope_type={kind!r} in {place} (known are {', '.join(_WORDS)})"])
+        raise UnsupportedError([f"rope_type={kind!r} in {source} (known are {', '.join(_WORDS)})"])
     given = {name: value for name, value in told.items() if value is not None}
     length = values.get("max_position_embeddings")
     if kind == "yarn":
         given = _yarn(given, length if "factor" in told else None)
     active = [name for name in given if name in _ACTIVE and name not in {*words, *_IDLE}]
-    raise_unsupported([f"{name}={given[name]!r} in {place}" for name in active])
+    raise_unsupported([f"{name}={given[name]!r} in {source}" for name in active])
     absent = [name for name in _NEEDED.get(kind, ()) if name not in given]
-    raise_unsupported([f"rope_type={kind!r} without {name} in {place}" for name in absent])
+    raise_unsupported([f"rope_type={kind!r} without {name} in {source}" for name in absent])
     fields = {words[name]: value for name, value in given.items() if name in words}
     fields.setdefault("position.base", 10000.0)
     if kind == "default":

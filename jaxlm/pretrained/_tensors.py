@@ -1,5 +1,6 @@
 """Parameters as tensors with dotted names: the expected ones, the check of others, and reading them."""
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,27 @@ def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
 def unflatten(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the parameter tree of leaves by dotted name; undoes `flatten`."""
     return traverse_util.unflatten_dict(dict(tensors), sep=".")
+
+
+def weights_fingerprint(params: Any) -> str:
+    """Returns the SHA-256 of all parameters: their names, types, shapes and bits.
+
+    Args:
+      params: of a model.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxlm.pretrained import weights_fingerprint
+      >>> first, second = ({"scale": np.full(2, value, np.float32)} for value in (1.0, 1.5))
+      >>> len(weights_fingerprint(first)), weights_fingerprint(first) == weights_fingerprint(second)
+      (64, False)
+    """
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
 
 
 def expected_shapes(

@@ -54,7 +54,8 @@ class TextReader:
             )
         if not isinstance(target_tokenizer, tokenizers.Tokenizer | None):
             raise TypeError(
-                f"a target_tokenizer is what tokenizers.load returns: got {type(target_tokenizer).__name__}"
+                f"a target_tokenizer is what tokenizers.load_tokenizer returns: got "
+                f"{type(target_tokenizer).__name__}"
             )
         self._loaded = loaded
         self._target_tokenizer = target_tokenizer

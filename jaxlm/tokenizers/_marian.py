@@ -37,11 +37,9 @@ def from_marian(
     """
     if config.get("separate_vocabs"):
         raise ModelError("a vocabulary for each side (separate_vocabs) is not supported")
-    found = read_sentence_pieces(folder / f"{side}.spm")
-    if found.model != "unigram" or found.byte_fallback:
-        raise ModelError(
-            f"{side}.spm holds {found.model} pieces: of Marian's, unigrams without bytes are read"
-        )
+    spm = read_sentence_pieces(folder / f"{side}.spm")
+    if spm.model != "unigram" or spm.byte_fallback:
+        raise ModelError(f"{side}.spm holds {spm.model} pieces: of Marian's, unigrams without bytes are read")
     vocab = _vocabulary(folder / "vocab.json")
     usual = {"unk": "<unk>", "eos": "</s>", "pad": "<pad>"}
     specials = {role: roles.get(role, name) for role, name in usual.items()}
@@ -50,8 +48,8 @@ def from_marian(
         raise ModelError(f"vocab.json has no {' and no '.join(absent)}")
     codes = [token for token in vocab if token.startswith(">>") and token.endswith("<<")]
     plain = {*specials.values(), *codes}
-    backend = tokenizers.Tokenizer(_marian_model(found, vocab, plain, vocab[specials["unk"]]))
-    set_preparation(backend, found, hidden=True, ends=r"\A +| +\z")
+    backend = tokenizers.Tokenizer(_marian_model(spm, vocab, plain, vocab[specials["unk"]]))
+    set_preparation(backend, spm, hidden=True, ends=r"\A +| +\z")
     reserve_tokens(backend, [token for token in specials.values() if token in vocab])
     backend.add_tokens([AddedToken(code, normalized=False) for code in codes])
     return set_end_tokens(backend, None, specials["eos"])
@@ -102,12 +100,10 @@ def own_ids(
 
 
 def _marian_model(
-    found: SentencePieces, vocab: Mapping[str, int], plain: Collection[str], unk: int
+    spm: SentencePieces, vocab: Mapping[str, int], plain: Collection[str], unk: int
 ) -> models.Unigram:
     """A model with the ids of the vocabulary; after BEYOND come the file's pieces that it lacks."""
-    scores = {
-        piece.text: piece.score for piece in ranked_pieces(found) if piece.kind in (NORMAL, USER_DEFINED)
-    }
+    scores = {piece.text: piece.score for piece in ranked_pieces(spm) if piece.kind in (NORMAL, USER_DEFINED)}
     pieces = [
         (token, scores.get(token, 0.0)) if token in scores or token in plain else (HIDDEN + token, 0.0)
         for token in sorted(vocab, key=vocab.__getitem__)

@@ -43,20 +43,24 @@ def from_sentence_pieces(
     Raises:
       ModelError: a file cannot be read, or an added token has another id in it.
     """
-    found, is_t5, config = read_sentence_pieces(file), file.name == T5_FILE, settings.values
+    spm, is_t5, config = read_sentence_pieces(file), file.name == T5_FILE, settings.values
     if not is_t5 and config.get("add_prefix_space") is False:
-        found = found._replace(adds_space=False)
-    sentinels = _sentinels(found, config) if is_t5 else []
-    model = _unigram(found, sentinels) if found.model == "unigram" else _merging(found)
+        spm = spm._replace(adds_space=False)
+    sentinels = _sentinels(spm, config) if is_t5 else []
+    model = _unigram(spm, sentinels) if spm.model == "unigram" else _merging(spm)
     backend = tokenizers.Tokenizer(model)
-    ends = r"\A +" if found.strips_spaces else r"\A "
-    hidden = bool(found.of_kind(UNUSED))
+    ends = r"\A +" if spm.strips_spaces else r"\A "
+    hidden = bool(spm.of_kind(UNUSED))
     set_preparation(
-        backend, found, hidden=hidden, ends=ends if found.adds_space else None, legacy=config.get("legacy")
+        backend,
+        spm,
+        hidden=hidden,
+        ends=ends if spm.adds_space else None,
+        legacy=config.get("legacy"),
     )
-    reserve_tokens(backend, [*found.of_kind(UNKNOWN, CONTROL), *sentinels])
-    if found.model == "bpe":
-        backend.add_tokens([AddedToken(text, normalized=True) for text in found.of_kind(USER_DEFINED)])
+    reserve_tokens(backend, [*spm.of_kind(UNKNOWN, CONTROL), *sentinels])
+    if spm.model == "bpe":
+        backend.add_tokens([AddedToken(text, normalized=True) for text in spm.of_kind(USER_DEFINED)])
     register_added_tokens(backend, [_unnormalized(listed) for listed in settings.reserved()], rows=rows)
     roles = settings.named_roles
     bos, eos = roles.get("bos", "<s>"), roles.get("eos", "</s>")
@@ -82,45 +86,45 @@ def _unnormalized(listed: ListedToken) -> ListedToken:
     )
 
 
-def _unigram(found: SentencePieces, sentinels: Sequence[str]) -> models.Unigram:
-    (unk,) = found.of_kind(UNKNOWN).values()
-    pieces = [(HIDDEN * (piece.kind == UNUSED) + piece.text, piece.score) for piece in ranked_pieces(found)]
+def _unigram(spm: SentencePieces, sentinels: Sequence[str]) -> models.Unigram:
+    (unk,) = spm.of_kind(UNKNOWN).values()
+    pieces = [(HIDDEN * (piece.kind == UNUSED) + piece.text, piece.score) for piece in ranked_pieces(spm)]
     pieces += [(name, 0.0) for name in sentinels]
-    return models.Unigram(pieces, unk_id=unk, byte_fallback=found.byte_fallback)
+    return models.Unigram(pieces, unk_id=unk, byte_fallback=spm.byte_fallback)
 
 
-def ranked_pieces(found: SentencePieces) -> list[SentencePiece]:
+def ranked_pieces(spm: SentencePieces) -> list[SentencePiece]:
     """Returns the pieces; user-defined ones with the score by which SentencePiece prefers them to others."""
-    best = max((piece.score for piece in found.pieces if piece.kind == NORMAL), default=0.0)
+    best = max((piece.score for piece in spm.pieces if piece.kind == NORMAL), default=0.0)
     return [
         piece._replace(score=len(piece.text.encode()) * best - 0.1) if piece.kind == USER_DEFINED else piece
-        for piece in found.pieces
+        for piece in spm.pieces
     ]
 
 
-def _merging(found: SentencePieces) -> models.BPE:
+def _merging(spm: SentencePieces) -> models.BPE:
     """The merges of every two pieces that make a third one, in the order of its score."""
-    if found.of_kind(UNUSED) or (found.adds_space and found.of_kind(USER_DEFINED)):
+    if spm.of_kind(UNUSED) or (spm.adds_space and spm.of_kind(USER_DEFINED)):
         raise ModelError(
             "its merges have unused pieces, or a user's and a space in front of texts, which is not supported"
         )
-    (unk,) = found.of_kind(UNKNOWN)
-    known, merges = found.of_kind(NORMAL), []
+    (unk,) = spm.of_kind(UNKNOWN)
+    known, merges = spm.of_kind(NORMAL), []
     for text, id in known.items():
         halves = ((text[:at], text[at:]) for at in range(1, len(text)))
         merges += [
-            (-found.pieces[id].score, known[left], known[right], left, right)
+            (-spm.pieces[id].score, known[left], known[right], left, right)
             for left, right in halves
             if left in known and right in known
         ]
-    vocab = {piece.text: id for id, piece in enumerate(found.pieces)}
+    vocab = {piece.text: id for id, piece in enumerate(spm.pieces)}
     pairs = [(left, right) for *_, left, right in sorted(merges)]
-    return models.BPE(vocab, pairs, unk_token=unk, fuse_unk=True, byte_fallback=found.byte_fallback)
+    return models.BPE(vocab, pairs, unk_token=unk, fuse_unk=True, byte_fallback=spm.byte_fallback)
 
 
 def set_preparation(
     backend: tokenizers.Tokenizer,
-    found: SentencePieces,
+    spm: SentencePieces,
     *,
     hidden: bool,
     ends: str | None,
@@ -130,23 +134,26 @@ def set_preparation(
 
     Args:
       backend: the tokenizer, which is changed.
-      found: the content of the model file.
+      spm: the content of the model file.
       hidden: whether some pieces begin with HIDDEN.
       ends: the pattern of spaces that decoding removes; None: none.
       legacy: if False, a space is added in front of the first part of a text only, not after special tokens.
     """
     steps: list[normalizers.Normalizer] = []
-    if found.charsmap:
-        steps.append(normalizers.Precompiled(found.charsmap))
-    if found.strips_spaces:
+    if spm.charsmap:
+        steps.append(normalizers.Precompiled(spm.charsmap))
+    if spm.strips_spaces:
         steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
-    if found.adds_space and legacy is not False:
+    if spm.adds_space and legacy is not False:
         steps.append(normalizers.Prepend(SPACE_MARK))
     backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE_MARK)])
-    if found.adds_space and legacy is False:
+    if spm.adds_space and legacy is False:
         backend.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK, prepend_scheme="first", split=False)
     parts = [decoders.Replace(HIDDEN, "")] if hidden else []
-    parts += [decoders.Replace(SPACE_MARK, " "), *([decoders.ByteFallback()] if found.byte_fallback else [])]
+    parts += [
+        decoders.Replace(SPACE_MARK, " "),
+        *([decoders.ByteFallback()] if spm.byte_fallback else []),
+    ]
     parts += [decoders.Fuse(), *([decoders.Replace(Regex(ends), "")] if ends else [])]
     backend.decoder = decoders.Sequence(parts)
 
@@ -177,10 +184,10 @@ def set_end_tokens(
     return backend
 
 
-def _sentinels(found: SentencePieces, config: Mapping[str, Any]) -> list[str]:
+def _sentinels(spm: SentencePieces, config: Mapping[str, Any]) -> list[str]:
     number = config.get("extra_ids", T5_SENTINELS)
     if type(number) is not int or not 0 <= number <= MOST_SENTINELS:
         raise ModelError(f"tokenizer_config.json: extra_ids is the number of sentinels: got {number!r}")
-    known = {piece.text for piece in found.pieces}
+    known = {piece.text for piece in spm.pieces}
     names = (f"<extra_id_{index}>" for index in reversed(range(number)))
     return [name for name in names if name not in known]

@@ -8,14 +8,14 @@ import typing
 import pytest
 
 from jaxlm import scoring
-from jaxlm.cli import _convert, _evaluate, _fill, _generate, _info, _next, _score_options, _train
+from jaxlm.cli import _convert, _evaluate, _fill, _generate, _info, _next, _score_options, _train_request
 from jaxlm.cli._arguments import known_options, nearest_option, read_arguments
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._options import parse
 from jaxlm.cli._values import value_types
 
 KINDS = {
-    "train": _train.Train,
+    "train": _train_request.Train,
     "generate": _generate.Generate,
     "fill": _fill.Fill,
     "next": _next.Next,

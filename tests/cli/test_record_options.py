@@ -8,7 +8,7 @@ from jaxlm import models, training
 from jaxlm.cli._failures import UsageError
 from jaxlm.cli._options import parse
 from jaxlm.cli._record_options import flat_options
-from jaxlm.cli._train import read_request
+from jaxlm.cli._train_request import read_request
 
 SMALL, UNDERTALE = ["--preset", "small"], ["--preset", "undertale-medium"]
 # What is given, and the fields of the model that it changes; without a preset the model has rotary positions.

@@ -6,9 +6,10 @@ import typing
 import pytest
 
 from jaxlm import models, training
-from jaxlm.cli._arguments import known_options
+from jaxlm.cli import _train_request
+from jaxlm.cli._arguments import known_options, read_arguments
 from jaxlm.cli._failures import UsageError
-from jaxlm.cli._train import Train, read_request
+from jaxlm.cli._train_request import Train, read_request
 from jaxlm.cli._values import value_types
 
 
@@ -149,3 +150,11 @@ def test_help_is_shown_with_the_defaults_of_what_is_asked_for(arguments, capsys)
     assert left.value.code in (0, None)
     shown = capsys.readouterr().out
     assert "--run.steps INT" in shown and "--dropout" in shown
+
+
+def test_what_init_changes_in_the_defaults_is_told(monkeypatch):
+    experiment = training.Experiment(optimizer=training.OptimizerConfig(learning_rate=5e-5))
+    asked = read_arguments(["--init", "x", "--warmup", "5"], known_options(Train), program="p")
+    line = _train_request._changed_defaults(asked, experiment)
+    assert "--optimizer.learning-rate 5e-05 (without it 0.002)" in line and "warmup" not in line
+    assert _train_request._changed_defaults(asked, training.Experiment()) == ""

@@ -246,5 +246,5 @@ def test_no_prompts_and_refusals(writer, tokenizer):
 def test_draws_without_a_key_are_refused(writer, tokenizer, write, values):
     case = writer()
     config = decoding.GenerationConfig(sampling=decoding.Sampling(**values))
-    with pytest.raises(ValueError, match="about draws, and without a key none is made: give rng"):
+    with pytest.raises(ValueError, match="changes draws, and no token is drawn without a key: give rng"):
         list(write(loaded_from(*case[1:3], tokenizer), ["a"], config))

@@ -108,7 +108,7 @@ def test_a_model_of_a_run_is_read_as_it_was_trained():
     cls, sep = own.specials.cls, own.specials.sep
     for ends, opening in ((True, [cls]), (False, [])):
         extra = {"experiment": {"data": {"ends": ends}}}
-        config = models.TransformerConfig(vocab_size=own.vocab_size)
+        config = models.TransformerConfig(vocab_size=own.vocab_size, causal=True)
         model = models.build(config, "causal_lm")
         ours = HarnessTokens(pretrained.Loaded(config, "causal_lm", model, {}, own, extra))
         assert ours.texts(["a", "[CLS]a"])[0].tolist() == [*opening, 97]

@@ -625,7 +625,7 @@ def test_texts_without_a_tokenizer_are_refused(causal):
         ValueError, match="text 0: there is no tokenizer beside this model: got 'To be'; give ids"
     ):
         step_scores(causal._replace(tokenizer=None), "To be", "entropy")
-    with pytest.raises(TypeError, match=r"a target_tokenizer is what tokenizers.load returns: got str"):
+    with pytest.raises(TypeError, match=r"is what tokenizers.load_tokenizer returns: got str"):
         TextReader(open_model("seq2seq"), "folder")
 
 

@@ -108,25 +108,25 @@ def build_cache(
     ends: EndTokens = False,
     labelled: bool = False,
 ) -> TokenCache:
-    """Returns the cache of a tokenised corpus, opened if it is there and undamaged, else built.
+    """Returns the cache of a tokenised corpus: opened if it exists and is undamaged, else built.
 
-    The folder appears in full or not at all; two processes that ask for the same one build it once.
+    The folder is written atomically, and two processes that need the same cache build it once.
 
     Args:
-      records_fn: makes the iterator over the records; not called where the cache is there.
-      tokenizer: encodes them.
-      folder: the cache is the folder in it that the two fingerprints name.
-      source_fingerprint: identifies the records, and their labels, by their content.
-      ends: whether each record is opened and closed by the tokenizer's tokens for that; "file": by what its
-        file puts around a text; or by these ids.
-      labelled: whether each record's `meta["label"]` is a number to keep (`labelled` makes it one).
+      records_fn: returns an iterator over the records; called only if the cache has to be built.
+      tokenizer: encodes the records.
+      folder: holds the folder of the cache, whose name is made of the two fingerprints.
+      source_fingerprint: identifies the records and their labels by their content.
+      ends: the ids around each record: True takes the tokenizer's opening and closing tokens, "file" what
+        its file puts around a text; or the ids themselves.
+      labelled: whether each record's `meta["label"]` is a number to keep (see `label_records`).
 
     Returns:
       The opened cache.
 
     Raises:
-      CorpusError: a record cannot be encoded, all of them hold only special tokens, no room on disk, or
-        the folder cannot be written, or the tokenizer has no token for the ends asked for.
+      CorpusError: a record cannot be encoded; all records hold only special tokens; the disk is full or the
+        folder cannot be written; or the tokenizer has no token for the ends.
     """
     name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
     frame = ends_frame(tokenizer, ends)

@@ -7,9 +7,9 @@ from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
     OWN_ID,
     CorpusError,
-    Item,
     ReadFailure,
     Record,
+    SourceItem,
     check_length,
     raise_failures,
 )
@@ -69,7 +69,7 @@ def csv_items(
     keep: Sequence[str],
     name: str | None,
     max_document: int,
-) -> Iterator[Item]:
+) -> Iterator[SourceItem]:
     """Yields what `csv_source` does, and failures in the place of rows that cannot be read.
 
     Raises:

@@ -104,9 +104,15 @@ class Utf8Stream(io.RawIOBase):
         self._ready, self._held = memoryview(b""), b""
 
     def readable(self) -> bool:
+        """Returns True: the stream can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Reads bytes into a buffer and returns their number, 0 at the end.
+
+        Args:
+          buffer: a writable buffer of bytes.
+        """
         while not self._ready:
             block = self._block(len(buffer))
             if block is None:

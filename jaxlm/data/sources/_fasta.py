@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
     CorpusError,
-    Item,
     ReadFailure,
     Record,
+    SourceItem,
     check_length,
     raise_failures,
 )
@@ -45,7 +45,7 @@ def fasta_source(
     return raise_failures(fasta_items(path, name=name, max_document=max_document))
 
 
-def fasta_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[Item]:
+def fasta_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[SourceItem]:
     """Yields what `fasta_source` does, and failures in the place of sequences that cannot be read."""
     path = to_place(path)
     name = path.name if name is None else name
@@ -98,7 +98,7 @@ class _Sequence:
         self.line = self.line or line
         self.letters.clear()
 
-    def finish(self, name: str, path: Place) -> Item:
+    def finish(self, name: str, path: Place) -> SourceItem:
         """Returns the record of the sequence, or its failure."""
         word, description, *_ = [*(self.header or "").split(maxsplit=1), "", ""]
         id = word or f"{name}:{self.line}"

@@ -4,14 +4,14 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Literal, NamedTuple, get_args
 
 from jaxlm import io
 from jaxlm.data.sources._cards import is_card
 from jaxlm.data.sources._containers import READABLE_CONTAINERS, container_by_name, container_error
 from jaxlm.data.sources._local_files import check_regular, find_local
 from jaxlm.data.sources._records import CorpusError
-from jaxlm.data.sources._remote import Place, RemotePath
+from jaxlm.data.sources._remote import Place, PlaceType, RemotePath
 from jaxlm.data.sources._remote_files import find_remote
 from jaxlm.io import split_url
 
@@ -34,7 +34,6 @@ ENDINGS: dict[str, Format] = {
     ".trace": "traces",
 }
 LOG = logging.getLogger(__name__)
-PlaceType = TypeVar("PlaceType", bound=Place)
 
 
 class CorpusFile(NamedTuple):

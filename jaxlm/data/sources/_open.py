@@ -15,9 +15,9 @@ from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
     OWN_ID,
     CorpusError,
-    Item,
     ReadFailure,
     Record,
+    SourceItem,
     TooLongError,
     UnreachableError,
     UnreadableRecord,
@@ -199,7 +199,7 @@ def _items(
     fields: Sequence[str],
     keep: Mapping[str, Any] | None,
     max_document: int,
-) -> Iterator[Item]:
+) -> Iterator[SourceItem]:
     for file in files:
         format = format_of(file, max_document) if sniff else file.format
         file = file._replace(format=format)
@@ -222,7 +222,7 @@ def _file_items(
     fields: Sequence[str],
     keep: Mapping[str, Any] | None,
     max_document: int,
-) -> Iterator[Item]:
+) -> Iterator[SourceItem]:
     path, name, names = file.path, file.name, tuple(keep or ())
     match file.format:
         case "text":

@@ -8,9 +8,9 @@ from jaxlm.data.sources._records import (
     MAX_DOCUMENT,
     OWN_ID,
     CorpusError,
-    Item,
     ReadFailure,
     Record,
+    SourceItem,
     UnreachableError,
     check_length,
     raise_failures,
@@ -65,7 +65,7 @@ def parquet_items(
     keep: Mapping[str, Any] | None,
     name: str | None,
     max_document: int,
-) -> Iterator[Item]:
+) -> Iterator[SourceItem]:
     """Yields what `parquet_source` does, and failures in the place of rows, row groups or files.
 
     Raises:

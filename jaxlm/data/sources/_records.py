@@ -101,10 +101,10 @@ class ReadFailure(NamedTuple):
 
 
 # What the reader of each format yields.
-Item = Record | ReadFailure
+SourceItem = Record | ReadFailure
 
 
-def raise_failures(items: Iterator[Item]) -> Iterator[Record]:
+def raise_failures(items: Iterator[SourceItem]) -> Iterator[Record]:
     """Yields the records; the first failure is raised.
 
     Raises:
@@ -116,7 +116,7 @@ def raise_failures(items: Iterator[Item]) -> Iterator[Record]:
         yield item
 
 
-def yield_failures(items: Iterator[Item]) -> Iterator[Record | UnreadableRecord]:
+def yield_failures(items: Iterator[SourceItem]) -> Iterator[Record | UnreadableRecord]:
     """Yields the records, and an `UnreadableRecord` for each failure.
 
     Raises:

@@ -5,7 +5,7 @@ import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from jaxlm.data.sources._records import CorpusError, UnreachableError
 from jaxlm.io import error_reason, open_filesystem, shown_url, split_root, split_url
@@ -122,6 +122,7 @@ class _RemoteStream(io.RawIOBase):
 
 
 Place = Path | RemotePath
+PlaceType = TypeVar("PlaceType", bound=Place)
 
 
 def to_place(path: str | Place) -> Place:

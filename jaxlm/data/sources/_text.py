@@ -4,7 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from jaxlm.data.sources._records import MAX_DOCUMENT, CorpusError, Item, ReadFailure, Record, raise_failures
+from jaxlm.data.sources._records import (
+    MAX_DOCUMENT,
+    CorpusError,
+    ReadFailure,
+    Record,
+    SourceItem,
+    raise_failures,
+)
 from jaxlm.data.sources._remote import Place, to_place
 from jaxlm.data.sources._streams import read_lines, read_text
 
@@ -46,7 +53,7 @@ def text_source(
 
 def text_items(
     path: str | Place, *, document: Document, name: str | None, max_document: int
-) -> Iterator[Item]:
+) -> Iterator[SourceItem]:
     """Yields what `text_source` does, and failures in the place of what cannot be read."""
     path = to_place(path)
     name = path.name if name is None else name
@@ -87,7 +94,7 @@ def traces_source(
     return raise_failures(traces_items(path, name=name, max_document=max_document))
 
 
-def traces_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[Item]:
+def traces_items(path: str | Place, *, name: str | None, max_document: int) -> Iterator[SourceItem]:
     """Yields what `traces_source` does, and failures in the place of what cannot be read."""
     for item in text_items(path, document="line", name=name, max_document=max_document):
         yield item._replace(text=" ".join(item.text.split())) if isinstance(item, Record) else item
@@ -133,7 +140,7 @@ def jsonl_items(
     keep: Sequence[str],
     name: str | None,
     max_document: int,
-) -> Iterator[Item]:
+) -> Iterator[SourceItem]:
     """Yields what `jsonl_source` does, and failures in the place of lines that cannot be read.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from jaxlm import io
 from jaxlm.data.sources._records import CorpusError, UnreachableError
-from jaxlm.data.sources._remote import Place, RemotePath, remote_errors
+from jaxlm.data.sources._remote import Place, PlaceType, RemotePath, remote_errors
 
 # Digests of larger files are remembered; smaller files are read again at each start.
 REMEMBERED_BYTES = 1 << 22
@@ -33,7 +33,6 @@ DIGEST_KEYS = (
 )
 TIME_KEYS = ("mtime", "LastModified", "Last-Modified", "last_modified", "updated")
 
-PlaceType = TypeVar("PlaceType", bound=Place)
 Result = TypeVar("Result")
 
 

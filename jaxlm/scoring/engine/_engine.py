@@ -111,10 +111,10 @@ class Engine:
         """Yields batches of rows that hold the queries of all blocks.
 
         Args:
-          blocks: at least one query each; what a query may be, a call says.
+          blocks: at least one query each; for the limits of a query see `__call__`.
 
         Raises:
-          ValueError: as a call.
+          ValueError: if a query is empty, too long, or asks for what is not there.
         """
         return pack(
             (self._checked(block) for block in blocks),
@@ -130,7 +130,7 @@ class Engine:
         """Yields batches with what the devices computed for them, in order.
 
         Args:
-          batches: are drawn by a thread while the devices work.
+          batches: from `packed`; a thread draws them while the devices work.
         """
         flying: deque[tuple[PackedBatch, Future[Any]]] = deque()
         workers, coming = ThreadPoolExecutor(BATCHES_IN_FLIGHT, "jaxlm-batches"), prefetch(batches)
@@ -198,9 +198,9 @@ class Engine:
             self.work = WorkCounts(*map(sum, zip(self.work, done, strict=True)))
 
     def _checked(self, block: QueryBlock) -> QueryBlock:
-        """A block that can be asked, with the positions of its queries if their tokens decide these."""
+        """The block, after its limits were checked, with positions if these follow from the tokens."""
         if (block.contrasts is not None) != self._shape.contrasts:
-            raise ValueError("a query has a contrast where the forward compares, and nowhere else")
+            raise ValueError("queries have contrasts if the forward compares, and only then")
         nums, asked = np.diff(block.token_starts), np.diff(block.place_starts)
         misfits = (nums < 1) | (nums > self.longest) | (asked > self.config.row_length)
         if misfits.any():

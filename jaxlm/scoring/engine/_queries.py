@@ -246,23 +246,53 @@ def query_blocks(parts: Iterable[Query | QueryBlock]) -> Iterator[QueryBlock]:
     Args:
       parts: the queries and blocks; they are drawn only when the next block is.
     """
-    blocks: list[QueryBlock] = []
-    queries: list[Query] = []
-    num_queries = num_tokens = 0
+    pending = _Pending()
     for part in parts:
+        if not pending.takes(part):
+            yield pending.block()
+            pending = _Pending()
+        pending.add(part)
+        if pending.num_queries >= BLOCK_QUERIES or pending.num_tokens >= BLOCK_TOKENS:
+            yield pending.block()
+            pending = _Pending()
+    if pending.num_queries:
+        yield pending.block()
+
+
+class _Pending:
+    """Queries that become a block together: all of them have positions of their own, or none has."""
+
+    def __init__(self) -> None:
+        self.num_queries = self.num_tokens = 0
+        self._blocks: list[QueryBlock] = []
+        self._queries: list[Query] = []
+        self._has_positions = False
+
+    def takes(self, part: Query | QueryBlock) -> bool:
+        """Returns whether a part may be in the same block as those before it."""
+        return not self.num_queries or self._has_positions == (part.positions is not None)
+
+    def add(self, part: Query | QueryBlock) -> None:
+        """Adds a query, or the queries of a block."""
         if isinstance(part, QueryBlock):
-            blocks += [*([query_block(queries)] if queries else []), part]
-            queries = []
-            num_queries += part.num_queries
+            self._close_queries()
+            self._blocks.append(part)
+            self.num_queries += part.num_queries
         else:
-            queries.append(part)
-            num_queries += 1
-        num_tokens += len(part.tokens)
-        if num_queries >= BLOCK_QUERIES or num_tokens >= BLOCK_TOKENS:
-            yield join_blocks([*blocks, *([query_block(queries)] if queries else [])])
-            blocks, queries, num_queries, num_tokens = [], [], 0, 0
-    if num_queries:
-        yield join_blocks([*blocks, *([query_block(queries)] if queries else [])])
+            self._queries.append(part)
+            self.num_queries += 1
+        self.num_tokens += len(part.tokens)
+        self._has_positions = part.positions is not None
+
+    def block(self) -> QueryBlock:
+        """Returns the queries as one block."""
+        self._close_queries()
+        return join_blocks(self._blocks)
+
+    def _close_queries(self) -> None:
+        if self._queries:
+            self._blocks.append(query_block(self._queries))
+            self._queries = []
 
 
 def starts_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

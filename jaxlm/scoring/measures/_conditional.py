@@ -63,7 +63,11 @@ class Conditional(Measure):
     unknown: UnknownPolicy = "error"
 
     def resolved(self, context: Context) -> "Conditional":
-        """Returns the measure with `bos` filled in; see `Measure.resolved`."""
+        """Returns the measure with `bos` filled in; see `Measure.resolved`.
+
+        Raises:
+          ScoreError: if `bos` is "window".
+        """
         if self.bos == "window":
             raise ScoreError("bos='window' is for documents in windows: use 'document', 'empty' or 'none'")
         if self.bos == "empty":

@@ -76,6 +76,9 @@ class LogLikelihood(Measure):
         `word_log_probs`.
       top_k: how many of the likeliest ids `tokens` lists for each token.
 
+    Raises:
+      ScoreError: if options contradict each other.
+
     Example:
       >>> from jaxlm.scoring import LogLikelihood
       >>> LogLikelihood(window=4, stride=2).options()["stride"]
@@ -105,7 +108,11 @@ class LogLikelihood(Measure):
             raise ScoreError("top_k lists ids for each token: ask for tokens too")
 
     def resolved(self, context: Context) -> "LogLikelihood":
-        """Returns the measure with `bos`, `window` and `context` filled in; see `Measure.resolved`."""
+        """Returns the measure with `bos`, `window` and `context` filled in; see `Measure.resolved`.
+
+        Raises:
+          ScoreError: if the window or its context is out of range, or `bos` needs a token that is not there.
+        """
         window = context.longest if self.window is None else self.window
         if window > context.longest:
             raise ScoreError(f"window: this model in these rows reads up to {context.longest}: got {window}")

@@ -69,6 +69,9 @@ class PseudoLogLikelihood(Measure):
       top_k: how many of the likeliest ids `tokens` lists for each token, by the first masking.
       words: adds lists with an entry a word: its text, and the sum over its tokens by each masking.
 
+    Raises:
+      ScoreError: if options contradict each other.
+
     Example:
       >>> from jaxlm.scoring import PseudoLogLikelihood
       >>> PseudoLogLikelihood(masking=("original", "within-word")).options()["masking"]

@@ -48,6 +48,9 @@ class SinglePass(Measure):
       ends: whether the tokenizer's own tokens open and close texts; None: as the model was trained.
       tokens: adds each token's id, string and offsets, and its estimate, null at special tokens.
 
+    Raises:
+      ScoreError: if a share is outside [0, 1].
+
     Example:
       >>> from jaxlm.scoring import SinglePass
       >>> SinglePass(keep_share=0.1, random_share=0.1).options()["keep_share"]

@@ -48,7 +48,7 @@ def _default_run() -> RunConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Everything that decides what a run computes. Fields that contradict each other raise ConfigError.
+    """Everything that decides what a run computes.
 
     The defaults are the embedded experiment: a masked LM of this Python's standard library, disassembled into
     instruction traces, trained in about five minutes on two CPU cores.
@@ -70,6 +70,9 @@ class Experiment:
       loss: label smoothing and z-loss.
       optimizer: AdamW and its learning rate.
       run: length, intervals and what is kept.
+
+    Raises:
+      ConfigError: if fields contradict each other.
 
     Example:
       >>> from jaxlm.training import Experiment, OptimizerConfig, RunConfig

@@ -29,6 +29,9 @@ class RunConfig:
         runs with the same device, driver and JAX then give the same bits; on a CPU they do in any case.
       max_bad_steps: how many batches in a row whose loss or gradient is not finite stop the run.
 
+    Raises:
+      ConfigError: if a value is out of range, or two contradict each other.
+
     Example:
       >>> from jaxlm.training import RunConfig
       >>> RunConfig(steps=0)

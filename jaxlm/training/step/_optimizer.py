@@ -36,6 +36,9 @@ class OptimizerConfig:
       clip_norm: largest global norm of the gradient; 0 does not clip.
       accumulation: micro-batches of a step; they save memory and do not change the update.
 
+    Raises:
+      ConfigError: if a value is out of range.
+
     Example:
       >>> from jaxlm.training import OptimizerConfig
       >>> OptimizerConfig(warmup=-1)

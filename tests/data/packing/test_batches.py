@@ -4,8 +4,8 @@ from grain import transforms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxlm import data
-from jaxlm.data.packing import _batches, tokenizers
+from jaxlm import data, tokenizers
+from jaxlm.data.packing import _batches
 
 ROW_LENGTH = 32
 

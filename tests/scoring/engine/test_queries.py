@@ -59,6 +59,14 @@ def test_positions_of_some_queries_are_offsets_where_others_have_their_own():
     assert _queries.query_block([query(2), query(3, positions=own)]).positions.tolist() == [0, 1, 4, 4, 5]
 
 
+def test_queries_with_positions_of_their_own_are_blocks_of_their_own():
+    own = np.array([[0, 0], [0, 1]], np.int32)
+    parts = [query(3), query(2, positions=own), query(2, positions=own), query(4)]
+    blocks = list(_queries.query_blocks(parts))
+    assert [block.num_queries for block in blocks] == [1, 2, 1]
+    assert [block.positions is None for block in blocks] == [True, False, True]
+
+
 def test_what_does_not_fit_together_is_refused():
     with pytest.raises(ScoreError, match="expected a target for each place"):
         _queries.query_block([query(3)._replace(targets=np.zeros(2, np.int32))])
