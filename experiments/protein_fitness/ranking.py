@@ -27,13 +27,13 @@ class Variants(NamedTuple):
     fitness: np.ndarray
 
 
-class RankedTokens(NamedTuple):
-    """What is known of the test split, and what is predicted of it.
+class SplitPredictions(NamedTuple):
+    """The variants of the test split, with the fitness that each method predicts.
 
     Attributes:
         test: its variants.
-        positions: `Int[N]`, which position of the protein each differs in.
-        predicted: name to `Float64[N]`.
+        positions: `Int[N]`, the position of the protein in which each variant differs.
+        predicted: from a method's name to `Float64[N]`.
     """
 
     test: Variants
@@ -46,7 +46,7 @@ class RankedTokens(NamedTuple):
         return scoring.bootstrap_interval(scores, self.test.fitness, groups=self.positions, samples=samples)
 
 
-def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool = True) -> RankedTokens:
+def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool = True) -> SplitPredictions:
     """Returns predictions of the test split: by ridge regressions, and by runs on the same data.
 
     Args:
@@ -67,10 +67,10 @@ def rank(config: data.DataConfig, runs: Mapping[str, Path], *, baselines: bool =
         loaded, experiment = pretrained.load(folder), training.load_experiment(folder)
         predicted[name] = predictions(loaded, experiment, data.prepare(config, kind).caches["test"])
     positions = np.array([position(wild, one) for one in splits["test"].sequences])
-    return RankedTokens(splits["test"], positions, predicted)
+    return SplitPredictions(splits["test"], positions, predicted)
 
 
-def table(ranked: RankedTokens, samples: int = 2000) -> str:
+def table(ranked: SplitPredictions, samples: int = 2000) -> str:
     """Returns the table of rho, a line a method."""
     count, places = len(ranked.positions), len(set(ranked.positions.tolist()))
     lines = [
