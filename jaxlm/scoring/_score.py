@@ -22,12 +22,10 @@ class Score(NamedTuple):
       `log_likelihood`: the sum of log p(token, given those before it).
       `perplexity`, `word_perplexity`, `byte_perplexity`: exp(-log-likelihood / scored tokens, words, bytes).
       `bits_per_byte`: -log-likelihood / (ln 2 * bytes). This and the perplexities by word and byte are None
-      if
-        the text's first token has no score.
+        if the text's first token has no score.
       `pseudo_log_likelihood`: the sum of log p(token | the other tokens), the token being masked.
       `pseudo_log_likelihood_within_word`, `pseudo_log_likelihood_whole_word`: the same with the tokens that
-      follow
-        it in its word masked, too, or with its whole word masked.
+        follow it in its word masked, too, or with its whole word masked.
       `pseudo_perplexity`: exp(-the first of these / scored tokens).
       `pseudo_log_likelihood_estimate`, `pseudo_perplexity_estimate`: their estimates from a single pass.
 
@@ -50,16 +48,14 @@ class Score(NamedTuple):
       `words`: its text, without the white space around it. For "log-likelihood" words are separated by white
         space, for "pseudo-log-likelihood" `word_unit` says what they are.
       `word_surprisals`: -log p(word | the text before it), corrected at its end: the probability that the
-      word
-        ends counts for it and not for the next word, so that this is not the sum over its tokens. None for a
-        first word that nothing predicts. See Pimentel and Meister, https://arxiv.org/abs/2406.14561.
+        word ends counts for it and not for the next word, so that this is not the sum over its tokens. None
+        for a first word that nothing predicts. See Pimentel and Meister, https://arxiv.org/abs/2406.14561.
       `word_log_probs`, `word_log_probs_within_word`, `word_log_probs_whole_word`: the sum over its tokens
         for each masking ("pseudo-log-likelihood"), without such a correction.
 
     Of a variant:
       `variant`, `num_symbols`, `num_mutations`: its name, its length, and how many symbols it exchanges; the
-      first
-        is "" and the last None if its length is not the wild type's.
+        first is "" and the last None if its length is not the wild type's.
       `wt_marginals`, `mutant_marginals`, `wt_fill`, `mask_fill`, `mut_fill`, `match_fill`: log p(the mutant's
         symbol) - log p(the wild type's), summed over the mutated places; they differ in what the model reads.
       `pllr`, `llr`: the difference of the two sequences' pseudo-log-likelihoods, or log-likelihoods.
@@ -69,8 +65,7 @@ class Score(NamedTuple):
       `num_instructions`: how many instructions it has.
       `max_ratio`, `mean_ratio`: of its instructions' ratios, 0 = the model expects the instruction.
       `most_unexpected`, `most_unexpected_instruction`: the number, from 0, and the text of the instruction
-      with the
-        largest ratio.
+        with the largest ratio.
       `instruction_ratios`, `instruction_log_likelihoods`: of each instruction.
 
     Of step functions ("step-scores"), in addition to `num_tokens`, `num_scored` and, with `tokens`, the token

@@ -115,10 +115,10 @@ class Scorer:
         """Yields one row a record, in order, as records come; `{"error": line}` if there is no score.
 
         The stages, each on blocks: texts, their tokens, the queries that they make, rows packed with queries,
-          what
-        the devices compute for the rows, the answers to the queries, the rows of scores. One thread encodes
-        texts, a second one makes queries and packs them, and the caller's thread makes the rows of scores,
-        while the devices work. A measure that asks again makes its queries in the caller's thread, too.
+        what the devices compute for the rows, the answers to the queries, the rows of scores. One thread
+        encodes texts, a second one makes queries and packs them, and the caller's thread makes the rows of
+        scores, while the devices work. A measure that asks again makes its queries in the caller's thread,
+        too.
 
         Args:
           records: documents.

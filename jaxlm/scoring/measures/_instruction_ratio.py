@@ -23,10 +23,8 @@ class InstructionRatio(Measure):
     """The log-likelihood ratio of each instruction of a trace, in nats: 0 = the model expects it.
 
     The ratio is `sum_i (max_v log p_i(v) - log p_i(t_i))` over the tokens of an instruction, given the rest
-    of the
-    trace: how much likelier the likeliest tokens are than the actual ones. It is 0 or more; a high ratio is
-      an
-    instruction that the model does not expect. Special tokens, such as the end of an instruction, stay
+    of the trace: how much likelier the likeliest tokens are than the actual ones. It is 0 or more; it is high
+    for an instruction that the model does not expect. Special tokens, such as the end of an instruction, stay
     visible and are not counted; an instruction that has no other tokens has null, and is left out of the
     mean.
 

@@ -13,8 +13,7 @@ def check_unknown(context: Context, text: str, tokens: np.ndarray, unknown: Unkn
     """Refuses a text with a symbol that the vocabulary has no token for, unless such symbols are scored.
 
     A text that writes out the name of the unknown token is not refused: that token may have another role,
-      too,
-    such as closing texts.
+    too, such as closing texts.
 
     Args:
       context: of the model.
