@@ -18,10 +18,10 @@ def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
       texts: for example `split_texts(config, "test")`; one string is one text.
 
     Returns:
-      "zlib" and "xz", bits per byte.
+      The bits per byte under the keys "zlib" and "xz".
 
     Raises:
-      CorpusError: there is no byte of text.
+      CorpusError: there are no texts, or all of them are empty.
 
     Example:
       >>> from jaxlm.data import compressed_bits_per_byte
