@@ -44,8 +44,8 @@ class DataConfig:
         first `row_length` tokens.
       ends: whether the tokenizer's opening and closing tokens stand around each record; around the texts of
         an encoder-decoder stand the tokens that the tokenizer's file puts there.
-      validation_share: the share, from 0 to 1, of the groups held out for validation. A record without a
-        group is a group of its own; in an embedded corpus a group is a module.
+      validation_share: the share, from 0 to 1, of the groups held out for validation. Records without a group
+        are grouped by equal text; in an embedded corpus a group is a module.
       test_share: the share of the groups held out for the test.
       split: "record" assigns each record or group by a hash of its content; "similarity" keeps similar
         records, and records linked by similar ones, in one split.
@@ -65,7 +65,7 @@ class DataConfig:
         record fewer are kept. 0: the whole text is kept. The splits and duplicates are always decided by the
         whole text.
       center_pattern: regular expression whose first parenthesis matches the position of the window's center
-        in the text, counted from 1. None: there is no window.
+        in the text, counted from 1. None: texts are not cropped.
       max_document: the largest size of a record in its decompressed file, in bytes. For JSONL and CSV the
         size of the whole line counts. A longer record is an error.
       deduplicate: whether only the first of several records with the same text is kept; its label is the

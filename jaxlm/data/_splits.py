@@ -18,8 +18,8 @@ class Splits(NamedTuple):
 
     Attributes:
       validation_share: the share of the groups held out for validation, from 0 to 1. A group is a set of
-        records that stay together, such as the functions of a module; a record without a group is one by
-        itself.
+        records that stay together, such as the functions of a module; records without a group are grouped by
+        equal text.
       test_share: the share of the groups held out for the test, from 0 to 1.
       assigned: the split of each group, by the hash of the group, for a corpus so small that hashes alone
         would leave a split empty. The dict is empty for a larger corpus, where the hash itself decides.
@@ -78,7 +78,7 @@ def plan_splits(records: Iterable[Record], validation_share: float, test_share: 
     Args:
       records: the records of the corpus from its start, without those that training skips.
       validation_share: the share of the groups held out for validation. A group is the set of records with
-        the same `meta["group"]`; a record without that entry is a group of its own.
+        the same `meta["group"]`, or, for records without that entry, with the same text.
       test_share: the share of the groups held out for the test.
 
     Returns:

@@ -17,8 +17,8 @@ class Batch(NamedTuple):
 
     Attributes:
       tokens: the token ids, padded at the right, `Int32[B L]`.
-      segments: for each token, the number of its piece in the row, counted from 1; 0 at padding. `Int32[B
-        L]`.
+      segments: for each token, the number of its piece in the row, counted from 1; 0 at padding.
+        `Int32[B L]`.
       positions: for each token, its index in the piece, counted from 0; 0 at padding. `Int32[B L]`.
       example_ids: for each token, the index of its record in the cache; 0 at padding. `Int32[B L]`.
       offsets: for each token, its index in the record (the start of the piece + `positions`); 0 at padding.
