@@ -28,7 +28,7 @@ def keep_memory(share: float = 0.5) -> bool:
       share: the size of the reserved address space, as a share of the machine's memory.
 
     Returns:
-      Whether the setting of the process was changed; False on other systems.
+      Whether the settings of the memory allocator were changed; always False on other systems.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False

@@ -104,7 +104,7 @@ def describe_other(folder: Path) -> str:
     """Returns one line that says what a folder holds instead of a model, and what to do.
 
     Args:
-      folder: a folder without config.json or without weights.
+      folder: a folder that lacks config.json or files of weights.
 
     Example:
       >>> from pathlib import Path
