@@ -76,10 +76,9 @@ class DataConfig:
 
     Example:
       >>> from jaxlm.data import DataConfig
-      >>> DataConfig(paths=("tales.txt",), document="file").row_length
-      512
-      >>> DataConfig(paths=("variants.fasta",), label_pattern=r"fitness=(\S+)").label_kind
-      'auto'
+      >>> config = DataConfig(paths=("variants.fasta",), label_pattern=r"fitness=(\S+)", row_length=256)
+      >>> config.is_labelled, config.is_grouped
+      (True, False)
     """
 
     paths: tuple[str, ...] = ()

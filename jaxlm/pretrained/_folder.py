@@ -139,10 +139,16 @@ def member_folders(folder: str | os.PathLike[str]) -> list[Path]:
     The folders are named `member_00`, `member_01` and so on, as `save_ensemble` writes them.
 
     Example:
+      >>> from pathlib import Path
       >>> from jaxlm.pretrained import member_folders
       >>> import tempfile
-      >>> member_folders(tempfile.mkdtemp())
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> member_folders(folder)
       []
+      >>> for name in ("member_01", "member_00", "notes"):
+      ...     (folder / name).mkdir()
+      >>> [path.name for path in member_folders(folder)]
+      ['member_00', 'member_01']
     """
     paths = Path(folder).glob("member_*")
     members = [path for path in paths if re.fullmatch(r"member_[0-9]+", path.name)]

@@ -31,7 +31,7 @@ class TokenizerConfig:
       vocab_size: the largest number of ids in a trained vocabulary. It counts only for "instructions" and
         "subwords"; other vocabularies are fixed.
       alphabet: the symbols of the kind "residues": the 33 of ESM's vocabulary, or the 32 of the vocabulary of
-        cortex (a library for protein design).
+        the library cortex.
       ambiguous: how the residues X, B, Z, J, U and O are read: "keep" as symbols of their own if the alphabet
         has them, "unknown" as the unknown residue, and "error" as an error.
       path: the path of a tokenizer.json, or of a folder that holds one, which is used instead of a new
@@ -46,9 +46,10 @@ class TokenizerConfig:
       ConfigError: a field is out of range, or two fields contradict each other.
 
     Example:
-      >>> from jaxlm.tokenizers import TokenizerConfig
-      >>> TokenizerConfig(kind="subwords", vocab_size=8192).vocab_size
-      8192
+      >>> from jaxlm.tokenizers import TokenizerConfig, train_tokenizer
+      >>> config = TokenizerConfig(kind="bytes", sentinels=2)
+      >>> train_tokenizer([], config, "subwords").encode("a<extra_id_1>").tolist()
+      [97, 261]
     """
 
     kind: Literal["auto", "instructions", "subwords", "bytes", "residues"] = "auto"

@@ -22,11 +22,11 @@ def bytes_tokenizer() -> Tokenizer:
 def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep") -> Tokenizer:
     """Returns a tokenizer of protein sequences with one id for each residue.
 
-    A text is a sequence such as `MKTAYI`, without spaces. The alphabet of ESM has 33 symbols; that of cortex,
-    a library for protein design, has the same symbols without X (32). `.` separates chains (`join_chains`)
-    and is a special token: never masked, drawn at random or predicted. `-` is a gap, a symbol like any
-    residue. `Tokenizer.encode` with `add_specials=True` puts `<cls>` before and `<eos>` after the sequence,
-    as ESM does.
+    A text is a sequence such as `MKTAYI`, without spaces. The alphabet of ESM has 33 symbols; that of the
+    library cortex has the same symbols without X (32). `.` separates chains (`join_chains`) and is a special
+    token: never masked, drawn at random or predicted. `-` is a gap, a symbol like any residue.
+    `Tokenizer.encode` with `add_specials=True` puts `<cls>` before and `<eos>` after the sequence, as ESM
+    does.
 
     Ambiguous letters are X (any residue), B (D or N), Z (E or Q) and J (I or L); the rare residues U and O
     are treated like them. Any other letter, also a lower-case one, is an error that names its position.
@@ -36,7 +36,7 @@ def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep")
       ambiguous: how the letters X, B, Z, J, U and O are read. "keep" gives each its own symbol, or `<unk>` if
         the alphabet has no such symbol (J in both alphabets, X in that of cortex). "unknown" reads all of
         them as the unknown residue, which is X in the alphabet of ESM and `<unk>` in that of cortex. "error"
-        raises an error for each of them.
+        raises an error for any of them.
 
     Returns:
       A `Tokenizer` of kind "residues".

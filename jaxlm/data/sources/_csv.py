@@ -38,8 +38,7 @@ def csv_source(
       path: a file in UTF-8, local or at a URL, plain or compressed (`.gz`, `.zst`). Blank lines are skipped.
       field: the column that holds the text.
       fields: further columns, whose cells go into the record's `meta` as strings.
-      keep: further columns, whose cells go into the record's `kept`, from which they are copied beside
-        scores.
+      keep: further columns, whose cells go into the record's `kept`, which scoring copies beside the scores.
       name: the beginning of each id. None: ids begin with the file's name.
       max_document: the largest size of a decompressed row, in bytes. A longer row is an error.
 

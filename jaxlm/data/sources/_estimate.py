@@ -30,9 +30,12 @@ def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line"
       The estimated number of records. A file that cannot be read counts as empty.
 
     Example:
-      >>> from jaxlm.data import estimate_records
-      >>> estimate_records([])
-      0
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import estimate_records, find_files
+      >>> path = pathlib.Path(tempfile.mkdtemp(), "tales.txt")
+      >>> _ = path.write_text("one\\n\\nthree\\n")
+      >>> estimate_records(find_files(str(path)))
+      3
     """
     remote = [(file, file.path) for file in files if isinstance(file.path, RemotePath)]
     local = sum(_count(file, document) for file in files if not isinstance(file.path, RemotePath))

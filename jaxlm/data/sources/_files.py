@@ -75,7 +75,13 @@ def find_files(paths: Sequence[str] | str, format: Format | None = None) -> list
         a file has to be decompressed first.
 
     Example:
+      >>> import pathlib, tempfile
       >>> from jaxlm.data import find_files
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> for name in ("b.jsonl.gz", "a.txt", "README.md", ".hidden.txt"):
+      ...     (folder / name).touch()
+      >>> [(file.name, file.format) for file in find_files(str(folder))]
+      [('a.txt', 'text'), ('b.jsonl.gz', 'jsonl')]
       >>> find_files(["no such.txt"])
       Traceback (most recent call last):
       ...

@@ -25,9 +25,10 @@ class Record(NamedTuple):
         record's scores. Arrow can store each value. None: no columns were requested.
 
     Example:
-      >>> from jaxlm.data import Record
-      >>> Record("tales.txt:1", "once upon a time", {}).text
-      'once upon a time'
+      >>> from jaxlm.data import Record, Splits
+      >>> records = [Record(f"json:{n}", str(n), {"group": "json"}) for n in range(9)]
+      >>> len({Splits(0.2, 0.2, {}).of(record) for record in records})
+      1
     """
 
     id: str
@@ -81,9 +82,12 @@ class UnreadableRecord(NamedTuple):
       error: one line that says what was expected, what was found instead, and where.
 
     Example:
-      >>> from jaxlm.data import UnreadableRecord
-      >>> UnreadableRecord("a.jsonl:2", "a.jsonl:2: not JSON").id
-      'a.jsonl:2'
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import open_source_with_errors
+      >>> path = pathlib.Path(tempfile.mkdtemp(), "a.jsonl")
+      >>> _ = path.write_text('{"text": "one"}\\nno JSON\\n')
+      >>> [item.id for item in open_source_with_errors(path) if hasattr(item, "error")]
+      ['a.jsonl:2']
     """
 
     id: str
