@@ -26,11 +26,10 @@ _WORDS = {
 class DataConfig:
     r"""Which corpus to read, and how to divide, label and pack it.
 
-    A group is a set of records that must stay in one split, such as the functions of a module. Groups, labels
-    and window centers are read from a record's field, from text that matches a regular expression, or both: a
-    pattern such as `group_pattern` is searched for in the field (`group_field`) if one is named, and
-    otherwise in the record's id and description (a FASTA header; file and line of a text). The result is what
-    the first group in parentheses of the pattern matches.
+    A group is a set of records that must stay in one split, such as the functions of a module. A group or a
+    label is the value of a field, or the part of a text that the first parenthesis of a pattern (a regular
+    expression) matches. The pattern is searched for in the field if the field is named too, and otherwise in
+    the record's id and description (a FASTA header; file and line of a text).
 
     Attributes:
       paths: files, folders or glob patterns. If there are none, an embedded corpus is read, see `corpus`.
@@ -47,8 +46,9 @@ class DataConfig:
       validation_share: the share, from 0 to 1, of the groups held out for validation. Records without a group
         are grouped by equal text; in an embedded corpus a group is a module.
       test_share: the share of the groups held out for the test.
-      split: "record" assigns each record or group by a hash of its content; "similarity" keeps similar
-        records, and records linked by similar ones, in one split.
+      split: "record" assigns each group by a hash of its name, and each record without a group by a hash of
+        its text. "similarity" also keeps similar records, and records that a chain of similar records
+        connects, in one split.
       similarity: the share at which two records count as similar: the number of distinct k-mers that both
         have, divided by the number of distinct k-mers of the record with fewer. A k-mer is a run of four
         residues, or of five words in other corpora. Read only for `split="similarity"`.
@@ -59,7 +59,8 @@ class DataConfig:
         is searched for.
       label_field: the JSONL field or the column that holds the label. None: no field is read. Without a
         pattern and a field, records have no labels.
-      label_kind: whether labels are numbers or names of classes; "auto" decides by the first label.
+      label_kind: "number" if labels are numbers, "class" if they are names of classes; "auto" decides by the
+        first label.
       window: the number of characters of each record that are kept, an odd number: the character whose
         position `center_pattern` finds, and equally many on both sides of it. Near the start or end of the
         record fewer are kept. 0: the whole text is kept. The splits and duplicates are always decided by the
@@ -68,8 +69,8 @@ class DataConfig:
         in the text, counted from 1. None: texts are not cropped.
       max_document: the largest size of a record in its decompressed file, in bytes. For JSONL and CSV the
         size of the whole line counts. A longer record is an error.
-      deduplicate: whether only the first of several records with the same text is kept; its label is the
-        mean of their labels (for classes, the most frequent).
+      deduplicate: whether only the first of several records with the same text is kept. The kept record gets
+        the mean of all their labels, or, for classes, the most frequent label.
 
     Raises:
       ConfigError: a field is out of range, or two fields contradict each other.

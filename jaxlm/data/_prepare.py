@@ -84,8 +84,8 @@ def prepare(
 
     Args:
       data: which corpus to read, and how it is divided into splits.
-      tokenizer: which tokenizer; "auto" chooses by the corpus: instructions for bytecode and traces, residues
-        for FASTA, subwords for all others.
+      tokenizer: which tokenizer to use. The kind "auto" chooses by the corpus: "instructions" for bytecode
+        and instruction traces, "residues" for FASTA, and "subwords" for all other corpora.
       ends: the opening and closing tokens that each record gets: True adds those of the tokenizer, "file"
         those that its file puts around a text, False none, and a `Frame` the ids that it holds. None:
         `data.ends` decides.

@@ -128,6 +128,17 @@ def clear_partials(folder: str | os.PathLike[str]) -> None:
 
     Args:
       folder: the path of the folder. Its subfolders are not searched. A missing folder is no error.
+
+    Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.io import clear_partials
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for name in (".a.txt.0.host.712.partial", "b.txt"):
+      ...     (folder / name).touch()
+      >>> clear_partials(folder)
+      >>> [path.name for path in folder.iterdir()]
+      ['b.txt']
     """
     for path in [path for path in Path(folder).glob(f".*{PARTIAL}") if is_partial(path)]:
         with contextlib.suppress(OSError):

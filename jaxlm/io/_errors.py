@@ -45,7 +45,7 @@ def reading_from(path: str | os.PathLike[str]) -> Iterator[None]:
       path: the path that the user named, for errors that name no file.
 
     Raises:
-      ReadError: for every `OSError` that is not a `JaxlmError` already.
+      ReadError: the block raises an `OSError` that is not a `JaxlmError` already.
 
     Example:
       >>> from jaxlm.io import reading_from
@@ -74,7 +74,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
       path: the path of the file that the block writes. The block should not read files.
 
     Raises:
-      WriteError: for every `OSError`, and for every other error with the system's error number.
+      WriteError: the block raises an `OSError`, or another error with the system's error number.
 
     Example:
       >>> from jaxlm.io import writing

@@ -52,7 +52,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         mark.
 
     Raises:
-      UsageError: if the URL cannot be opened.
+      UsageError: the URL cannot be opened.
 
     Example:
       >>> from jaxlm.io import open_filesystem
@@ -88,7 +88,7 @@ def split_root(url: str) -> tuple[str, str]:
     The URL of the file system consists of scheme, bucket or host, and options.
 
     Raises:
-      ValueError: if `url` is no URL.
+      ValueError: `url` is no URL.
 
     Example:
       >>> from jaxlm.io import split_root

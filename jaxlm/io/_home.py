@@ -34,7 +34,8 @@ def cache_root() -> Path:
     """Returns jaxlm's cache folder, whose files can be removed and are then made again.
 
     Returns:
-      `$JAXLM_CACHE` if it is set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
+      `$JAXLM_CACHE` if that variable is set, else the folder `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`. The
+      folder need not exist yet.
 
     Raises:
       UsageError: the path depends on the user's home folder, which is unknown.

@@ -35,7 +35,8 @@ def try_lock(handle: int) -> bool:
       handle: the descriptor of the open file, from `os.open`.
 
     Returns:
-      False if another process holds the lock; else True, also on a file system without locks.
+      False if another process holds the lock. True if this process now holds the lock, or if the file system
+      has no locks.
 
     Example:
       >>> from jaxlm.io import try_lock

@@ -98,8 +98,8 @@ def cache_folder() -> Path:
 def import_named(reference: str, kind: type, folder: str | os.PathLike[str]) -> Any:
     """Imports and returns an object that a file of a model's folder names as "module:NAME".
 
-    No module is imported for a folder from the hub, nor one that lies in the folder itself: opening a model
-    must not run code that a stranger chose. A module that this process has imported already is used.
+    No module is imported for a folder from the hub, and no module inside the folder is imported: opening a
+    model must not run code that a stranger chose. A module that this process has imported already is used.
 
     Args:
       reference: the name of an importable module, a colon, and the name of the object in the module.

@@ -101,7 +101,7 @@ OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.bin", "*.safetensor
 
 
 def describe_other(folder: Path) -> str:
-    """Returns one line that says what a folder holds instead of a model, and what to do.
+    """Returns one line that says what a folder holds instead of a model, and what the user can do.
 
     Args:
       folder: a folder that lacks config.json or files of weights.

@@ -61,7 +61,8 @@ def undertale_params(
       The config and the collection "params" of a `models.MaskedLM`, in float32.
 
     Raises:
-      ModelError: one line that names every missing, unexpected and misshapen tensor.
+      ModelError: a tensor is missing, unexpected or misshapen; the message names all such tensors in one
+        line.
 
     Example:
       >>> from jaxlm.pretrained import undertale_params

@@ -114,7 +114,8 @@ def build_cache(
     The folder is written atomically, and two processes that need the same cache build it once.
 
     Args:
-      records_fn: returns an iterator over the records; called only if the cache has to be built.
+      records_fn: a function that returns an iterator over the records. It is called only if the cache has to
+        be built.
       tokenizer: encodes the records.
       folder: the parent folder. The cache is a folder inside it, whose name is made of the fingerprints of
         the source and the tokenizer.

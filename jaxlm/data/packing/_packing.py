@@ -92,7 +92,8 @@ def plan_packing(
       row_length: the number of positions in a row.
       long: what happens to examples longer than a row, "split" or "truncate".
       overlap: the number of tokens that each piece of a split example repeats from the piece before it; less
-        than `row_length`. With 1, a causal model predicts every token but the example's first exactly once.
+        than `row_length`. With an overlap of 1, a causal model predicts every token of the example exactly
+        once, except the first token.
 
     Returns:
       The plan.

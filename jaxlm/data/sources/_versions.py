@@ -58,8 +58,8 @@ def file_digest(place: Place) -> str:
 
     For a file at a URL the string is the size together with the checksum that the store keeps (an ETag, for
     example), or, if there is no checksum, with the time of the last change. If the store gives neither, the
-    content is read and the string is its SHA-256. A local file and its copy at a URL therefore have different
-    strings.
+    content is read and the string is its SHA-256. The string of a file at a URL may thus change when the same
+    content is written again, and usually differs from that of a local copy.
 
     Args:
       place: the path or URL of the file.
