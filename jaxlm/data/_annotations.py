@@ -95,7 +95,10 @@ def _search(record: Record, name: str, field: str | None, pattern: str | None) -
 
 
 def record_location(record: Record) -> str:
-    """Returns where a record is, as error messages say it.
+    """Returns the file, the line and the id of a record, as error messages name it.
+
+    The file and line come from `meta["where"]`. Without that entry the id alone is returned, which then names
+    the file.
 
     Example:
       >>> from jaxlm.data import Record, record_location

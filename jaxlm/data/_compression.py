@@ -11,17 +11,17 @@ from jaxlm.errors import CorpusError
 def compressed_bits_per_byte(texts: Iterable[str]) -> dict[str, float]:
     """Returns the bits per byte that zlib and xz need for the concatenated texts, both at level 9.
 
-    That is `8 * compressed bytes / UTF-8 bytes`. The compressors see only these texts, while a model has seen
-    its training split.
+    The value is `8 * compressed bytes / UTF-8 bytes`. The compressors see only these texts, while a model has
+    seen its training split.
 
     Args:
-      texts: for example `split_texts(config, "test")`; one string is one text.
+      texts: the texts, for example `split_texts(config, "test")`. A single string is one text.
 
     Returns:
-      "zlib" and "xz", bits per byte.
+      The bits per byte under the keys "zlib" and "xz".
 
     Raises:
-      CorpusError: there is no byte of text.
+      CorpusError: there are no texts, or all of them are empty.
 
     Example:
       >>> from jaxlm.data import compressed_bits_per_byte

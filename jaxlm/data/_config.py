@@ -26,49 +26,60 @@ _WORDS = {
 class DataConfig:
     r"""Which corpus to read, and how to divide, label and pack it.
 
-    A pattern is searched for in the field, if one is given, and otherwise in the record's id and description
-    (a FASTA header; file and line of a text). The result is what the pattern's first group matches.
+    A group is a set of records that must stay in one split, such as the functions of a module. A group or a
+    label is the value of a field, or the part of a text that the first parenthesis of a pattern (a regular
+    expression) matches. The pattern is searched for in the field if the field is named too, and otherwise in
+    the record's id and description (a FASTA header; file and line of a text).
 
     Attributes:
-      paths: files, folders or glob patterns; without any, an embedded corpus is read.
-      corpus: which embedded corpus: this Python's standard library as bytecode, one record a function, or as
-        source code, one record a module.
-      format: how to read every file; None takes it from each ending.
-      document: whether each line of a text file is a document, or the whole file is one.
+      paths: files, folders or glob patterns. If there are none, an embedded corpus is read, see `corpus`.
+      corpus: which embedded corpus is read if `paths` is empty: this Python's standard library as "bytecode",
+        with one record for each function, or as "source", with one record for each module.
+      format: the format in which every file is read. None: the format follows from each file's ending.
+      document: "line" makes a document of each line of a text file, "file" one document of the whole file.
       field: the JSONL field or the column (CSV, Parquet) that holds the text.
-      row_length: tokens of a packed row.
-      long: what to do with records longer than a row.
+      row_length: the number of tokens in a packed row, the sequence length of the model's input.
+      long: what happens to records longer than a row: "split" divides them into pieces, "truncate" keeps the
+        first `row_length` tokens.
       ends: whether the tokenizer's opening and closing tokens stand around each record; around the texts of
         an encoder-decoder stand the tokens that the tokenizer's file puts there.
-      validation_share: share of the records (modules, for an embedded corpus) held out for validation.
-      test_share: share of the records held out for the test.
-      split: "record" assigns each record or group by a hash of its content; "similarity" keeps similar
-        records, and records linked by similar ones, in one split.
-      similarity: two records are similar if they share this part of the distinct k-mers of the one with
-        fewer (runs of four residues, or of five words in other corpora).
-      group_pattern: regular expression whose first group is the record's group; a group stays in one split.
-      group_field: the JSONL field or the column that holds the group.
-      label_pattern: regular expression whose first group is the record's label.
-      label_field: the JSONL field or the column that holds the label.
-      label_kind: whether labels are numbers or names of classes; "auto" decides by the first label.
-      window: how many characters of each record are kept, an odd number: half of them before and half after
-        the character that `center_pattern` finds, fewer at the record's ends; 0 keeps all. The splits and
-        duplicates are still decided by the whole text.
-      center_pattern: regular expression whose first group is the position of a character, counted from 1.
-      max_document: the most bytes of a record in its file, decompressed; for JSONL and CSV, of its line. A
-        longer record is an error.
-      deduplicate: whether only the first of several records with the same text is kept; its label is the
-        mean of their labels (for classes, the most frequent).
+      validation_share: the share, from 0 to 1, of the groups held out for validation. Records without a group
+        are grouped by equal text; in an embedded corpus a group is a module.
+      test_share: the share of the groups held out for the test.
+      split: "record" assigns each group by a hash of its name, and each record without a group by a hash of
+        its text. "similarity" also keeps similar records, and records that a chain of similar records
+        connects, in one split.
+      similarity: the share at which two records count as similar: the number of distinct k-mers that both
+        have, divided by the number of distinct k-mers of the record with fewer. A k-mer is a run of four
+        residues, or of five words in other corpora. Read only for `split="similarity"`.
+      group_pattern: regular expression whose first parenthesis matches the name of the record's group. None:
+        no pattern is searched for.
+      group_field: the JSONL field or the column that holds the name of the group. None: no field is read.
+      label_pattern: regular expression whose first parenthesis matches the record's label. None: no pattern
+        is searched for.
+      label_field: the JSONL field or the column that holds the label. None: no field is read. Without a
+        pattern and a field, records have no labels.
+      label_kind: "number" if labels are numbers, "class" if they are names of classes; "auto" decides by the
+        first label.
+      window: the number of characters of each record that are kept, an odd number: the character whose
+        position `center_pattern` finds, and equally many on both sides of it. Near the start or end of the
+        record fewer are kept. 0: the whole text is kept. The splits and duplicates are always decided by the
+        whole text.
+      center_pattern: regular expression whose first parenthesis matches the position of the window's center
+        in the text, counted from 1. None: texts are not cropped.
+      max_document: the largest size of a record in its decompressed file, in bytes. For JSONL and CSV the
+        size of the whole line counts. A longer record is an error.
+      deduplicate: whether only the first of several records with the same text is kept. The kept record gets
+        the mean of all their labels, or, for classes, the most frequent label.
 
     Raises:
-      ConfigError: a field is out of range, or two contradict each other.
+      ConfigError: a field is out of range, or two fields contradict each other.
 
     Example:
       >>> from jaxlm.data import DataConfig
-      >>> DataConfig(paths=("tales.txt",), document="file").row_length
-      512
-      >>> DataConfig(paths=("variants.fasta",), label_pattern=r"fitness=(\S+)").label_kind
-      'auto'
+      >>> config = DataConfig(paths=("variants.fasta",), label_pattern=r"fitness=(\S+)", row_length=256)
+      >>> config.is_labelled, config.is_grouped
+      (True, False)
     """
 
     paths: tuple[str, ...] = ()

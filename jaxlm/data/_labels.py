@@ -13,19 +13,20 @@ from jaxlm.data.sources import CorpusError, Record
 def label_records(
     records: Iterable[Record], config: DataConfig, label_names: Sequence[str] | None = None
 ) -> Iterator[Record]:
-    """Yields records in the form that `build_cache` takes: labels as numbers, texts cropped to the window.
+    """Yields records as `build_cache` takes them: labels as numbers, texts cropped to the config's window.
 
     Args:
-      records: of any source; their `meta` has the fields that the config names.
-      config: where labels are.
-      label_names: the names of the classes (`PreparedCorpus.label_names`); a label becomes its index among
-        them. None: labels are numbers.
+      records: records of any source, whose `meta` has the fields that the config names.
+      config: the config that says where labels and window centers are found.
+      label_names: the names of the classes (`PreparedCorpus.label_names`); a label becomes the index of its
+        name. None: labels are numbers already.
 
     Yields:
-      The records; `meta["label"]` is a number, as text.
+      The records in the same order. `meta["label"]` is the number of the label as a string, such as "0".
 
     Raises:
-      CorpusError: a label is missing, no finite number, or none of the names; names the record.
+      CorpusError: a label is missing, is not a finite number, or is not one of the names; the message names
+        the record.
 
     Example:
       >>> from jaxlm.data import DataConfig, Record, label_records

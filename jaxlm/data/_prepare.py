@@ -51,13 +51,13 @@ class PreparedCorpus(NamedTuple):
     """A tokenised corpus, ready for training.
 
     Attributes:
-      tokenizer: trained on the train split, or given.
-      caches: the tokens of "train", "validation" and "test".
-      notes: lines for the log: what the corpus is, and everything that was left out.
-      fingerprint: identifies the content of the caches; it is the same for the same corpus, division and
-        tokenizer.
+      tokenizer: the tokenizer, trained on the train split unless the config names a finished one.
+      caches: the tokens of each split, under the keys "train", "validation" and "test".
+      notes: lines for the log, which say what the corpus is and which records were left out.
+      fingerprint: a string that identifies the content of the caches. It is the same for the same corpus,
+        division and tokenizer.
       label_names: the names of the classes that records are labelled with, in the order of their numbers;
-        None if labels are numbers or there are none.
+        None: labels are numbers, or records have no labels.
     """
 
     tokenizer: tokenizers.Tokenizer
@@ -77,20 +77,25 @@ class _CacheMetadata(NamedTuple):
 def prepare(
     data: DataConfig, tokenizer: tokenizers.TokenizerConfig, *, ends: EndTokens | None = None
 ) -> PreparedCorpus:
-    """Returns a tokenised corpus: opened from the cache folder if it is there, else built.
+    """Returns a tokenised corpus, which is opened if it is in the cache folder already, and else built.
+
+    The cache folder is `$JAXLM_CACHE`, or else jaxlm's folder in the user's cache folder (see
+    `io.cache_root`).
 
     Args:
-      data: the corpus and its division.
-      tokenizer: which tokenizer; "auto" chooses by the corpus: instructions for bytecode and traces, residues
-        for FASTA, subwords for all others.
-      ends: the tokens around each record, as for `build_cache`; None: as `data.ends` says.
+      data: which corpus to read, and how it is divided into splits.
+      tokenizer: which tokenizer to use. The kind "auto" chooses by the corpus: "instructions" for bytecode
+        and instruction traces, "residues" for FASTA, and "subwords" for all other corpora.
+      ends: the opening and closing tokens that each record gets: True adds those of the tokenizer, "file"
+        those that its file puts around a text, False none, and a `Frame` the ids that it holds. None:
+        `data.ends` decides.
 
     Returns:
       The tokenizer, the caches of the splits, and lines for the log.
 
     Raises:
       CorpusError: the corpus is missing, empty, unreadable or too small to divide; it holds nothing that can
-        be masked; it changed while it was read; or the cache cannot be written.
+        be masked; it changed while it was read; or the folder of the cache cannot be written.
     """
     ends = data.ends if ends is None else ends
     corpus = find_corpus(data)
@@ -123,17 +128,18 @@ def _other_ends(
 
 
 def split_texts(data: DataConfig, split: SplitName) -> Iterator[str]:
-    """Yields the texts of a split, unchanged, in the order of the cache that `prepare` makes.
+    """Yields the unchanged texts of a split, in the order in which `prepare` stores their tokens.
 
     Args:
-      data: the corpus and its division, as given to `prepare`.
+      data: which corpus to read, and how it is divided into splits; the config that was given to `prepare`.
       split: "train", "validation" or "test".
 
     Yields:
-      The texts, also those that `prepare` leaves out because they hold only special tokens.
+      The texts of the split, including texts of special tokens alone, which `prepare` leaves out.
 
     Raises:
-      CorpusError: as `prepare`.
+      CorpusError: the corpus is missing, empty, unreadable or too small to divide, or changed while it was
+        read.
     """
     corpus = find_corpus(data)
     for record_split, record in split_records(corpus, data, plan_division(corpus, data), Counter()):

@@ -15,20 +15,21 @@ PRODUCTS_AT_ONCE = 1 << 22
 
 
 def similar_clusters(texts: Sequence[str], share: float, *, letters: bool) -> np.ndarray:
-    """Returns the cluster of each text; similar texts, and texts linked by similar ones, share a cluster.
+    """Returns the cluster of each text; texts that a chain of similar texts connects share a cluster.
 
-    Two texts are similar if they share at least `share` of the distinct k-mers of the one with fewer: a
-    fragment is similar to the whole. Every pair is compared, so none is missed by chance. At 0.2, of 1,000
-    random proteins of 120 residues and mutated copies of them, every copy was in the cluster of its original
-    at 80 % identity, 83 % at 70 %, 2 % at 60 % and none at 50 %.
+    A k-mer is a run of k residues or words. Two texts are similar if the number of distinct k-mers that both
+    have is at least `share` times the number of distinct k-mers of the text with fewer: a fragment is thus
+    similar to the whole. Every pair of texts is compared, so that no similar pair is missed by chance. With a
+    share of 0.2, of 1,000 random proteins of 120 residues and mutated copies of them, every copy was in the
+    cluster of its original at 80 % identity, 83 % at 70 %, 2 % at 60 % and none at 50 %.
 
-    Time grows with the number of pairs that share k-mers, memory with the texts.
+    Time grows with the number of pairs that share k-mers, memory with the length of the texts.
 
     Args:
       texts: the records' texts.
-      share: in (0, 1].
+      share: the least share of common k-mers of two similar texts, in (0, 1].
       letters: whether k-mers are runs of four letters (proteins) or of five words (see
-        `tokenizers.words_of`). A shorter text is one k-mer.
+        `tokenizers.words_of`). A text of fewer residues or words is one k-mer as a whole.
 
     Returns:
       `Int64[texts]`, the index of the first text in each text's cluster.

@@ -17,10 +17,12 @@ class Splits(NamedTuple):
     """How records are divided into splits.
 
     Attributes:
-      validation_share: share of the groups held out for validation.
-      test_share: share of the groups held out for the test.
-      assigned: the split of each group's hash, for a corpus so small that hashes alone leave a split empty;
-        else empty.
+      validation_share: the share of the groups held out for validation, from 0 to 1. A group is a set of
+        records that stay together, such as the functions of a module; records without a group are grouped by
+        equal text.
+      test_share: the share of the groups held out for the test, from 0 to 1.
+      assigned: the split of each group, by the hash of the group, for a corpus so small that hashes alone
+        would leave a split empty. The dict is empty for a larger corpus, where the hash itself decides.
     """
 
     validation_share: float
@@ -74,12 +76,13 @@ def plan_splits(records: Iterable[Record], validation_share: float, test_share: 
     and no fewer than the shares require.
 
     Args:
-      records: the corpus from its start, without records that are skipped.
-      validation_share: share of the groups held out for validation.
-      test_share: share of the groups held out for the test.
+      records: the records of the corpus from its start, without those that training skips.
+      validation_share: the share of the groups held out for validation. A group is the set of records with
+        the same `meta["group"]`, or, for records without that entry, with the same text.
+      test_share: the share of the groups held out for the test.
 
     Returns:
-      The division.
+      The splits; `Splits.of` gives the split of a record.
 
     Raises:
       CorpusError: there are no records, or fewer than three groups.

@@ -16,15 +16,15 @@ LOG = logging.getLogger(__name__)
 def enable_compilation_cache(folder: str | os.PathLike | None = None) -> str | None:
     """Makes JAX keep every compiled program on disk, so that the next process need not compile it.
 
-    A cache that JAX was already told to use (`JAX_COMPILATION_CACHE_DIR`, a folder or a bucket) is kept. If
-    the folder cannot be made, a warning says so, and each process compiles its programs.
+    If the folder cannot be made, a warning says so, and each process compiles its programs.
 
     Args:
-      folder: the folder of the cache; None: `compiled` in jaxlm's cache folder (`$JAXLM_CACHE`, else the
-        user's cache folder).
+      folder: the folder of the cache. None: the cache that JAX is already configured to use
+        (`JAX_COMPILATION_CACHE_DIR`, a folder or a bucket), or, if there is none, the folder `compiled` in
+        jaxlm's cache folder (`io.cache_root()`).
 
     Returns:
-      The path or URL of the cache in use; None if there is none.
+      The path or URL of the cache that is in use; None if no cache could be set up.
     """
     configured = jax.config.jax_compilation_cache_dir
     path = os.fspath(folder or configured or io.cache_root() / "compiled")

@@ -15,10 +15,12 @@ AXIS = "data"
 
 
 class Layout(NamedTuple):
-    """Devices as a mesh of one axis, over which batches are divided; everything else has a copy on each.
+    """Local devices for data parallelism: batches are divided over them, other arrays are replicated.
+
+    The devices form a JAX mesh with one axis, whose name is `AXIS` ("data").
 
     Attributes:
-      devices: local devices, in the order of the axis.
+      devices: the JAX devices, in their order along the axis of the mesh.
 
     Example:
       >>> import jax
@@ -38,29 +40,29 @@ class Layout(NamedTuple):
 
     @property
     def mesh(self) -> jax.sharding.Mesh:
-        """The mesh of the devices."""
+        """The JAX mesh of the devices, with the one axis `AXIS`."""
         return jax.sharding.Mesh(np.asarray(self.devices), (AXIS,))
 
     @property
     def target(self) -> Target:
-        """The target for which programs of this layout are compiled."""
+        """The kind of device for which programs of this layout are compiled: that of the first device."""
         return target_of(self.devices[0])
 
     def describe(self) -> str:
-        """Returns e.g. "1 x cpu" or "8 x NVIDIA H100"."""
+        """Returns the number and kind of the devices, such as "1 x cpu" or "8 x NVIDIA H100"."""
         return f"{len(self.devices)} x {self.devices[0].device_kind}"
 
     def replicate(self, tree: Any) -> Any:
-        """Returns the tree with every array replicated on all devices; shapes do not change."""
+        """Returns a tree with every array copied to all devices; shapes do not change."""
         everywhere = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec())
         return jax.device_put(tree, everywhere)
 
     def divide(self, batch: Any, *, axis: int = 0) -> Any:
-        """Returns a host batch with its rows divided: `[B ...]` becomes `[devices, B / devices, ...]`.
+        """Returns a host batch with its B rows divided: `[B ...]` becomes `[devices, B / devices, ...]`.
 
         Args:
-          batch: arrays on the host; B is a multiple of the number of devices.
-          axis: the axis B; the axis of the devices comes first in any case.
+          batch: a tree of NumPy arrays. B must be a multiple of the number of devices.
+          axis: the index of the axis B in every array. The new axis of devices is always the first.
 
         Example:
           >>> import jax
@@ -85,16 +87,19 @@ class Layout(NamedTuple):
         is_reduced: bool = False,
         donate: Sequence[int] = (),
     ) -> Callable[..., Any]:
-        """Returns a compiled function that runs on all devices, each on its part of the divided arguments.
+        """Returns a compiled function that runs on all devices, each with its part of the divided arguments.
 
-        The result has `lower`, like that of `jax.jit`. One device is no special case.
+        The compiled function has a method `lower`, like the result of `jax.jit`. With a single device, arrays
+        have an axis of devices of length 1.
 
         Args:
-          function: the function of one device.
-          divided: for each argument, whether its arrays have a leading axis of devices, of which each device
-            gets its entry; other arguments are replicated.
-          is_reduced: whether the function reduces over the devices. It then gets the axis as `axis_name`, and
-            its results are replicated; otherwise results have a leading axis of devices.
+          function: the function that one device computes, of arrays without an axis of devices.
+          divided: for each argument, whether its arrays have a leading axis of devices (see `divide`), so
+            that each device gets its own entry. False: every device gets the whole argument (see
+            `replicate`).
+          is_reduced: whether the function reduces over the devices, for example by `jax.lax.psum`. If so, it
+            gets the name of the axis as the keyword argument `axis_name`, and its results are replicated. If
+            not, results have a leading axis of devices.
           donate: indices of the arguments whose buffers may be reused for the results.
         """
         return jax.pmap(
@@ -117,15 +122,16 @@ class Layout(NamedTuple):
 
 
 def local_layout(devices: Any = None, *, rows: int | None = None) -> Layout:
-    """Returns a layout of devices of this process.
+    """Returns a layout of devices that belong to this process.
 
     Args:
-      devices: some of `jax.local_devices()`; None: all of them, or as many as divide `rows`.
-      rows: the number of rows in a batch; None: any.
+      devices: some of `jax.local_devices()`. None: all local devices, or the largest number of them that
+        divides `rows`.
+      rows: the number of rows in a batch. None: the number of rows is not checked.
 
     Raises:
-      UsageError: `devices` is empty or holds something else, or the number of devices does not divide the
-        rows.
+      UsageError: `devices` is empty or holds something other than devices, or `rows` is not a multiple of the
+        number of devices.
 
     Example:
       >>> from jaxlm.devices import local_layout
@@ -146,9 +152,9 @@ def local_layout(devices: Any = None, *, rows: int | None = None) -> Layout:
 
 
 def fetch(tree: Any) -> Any:
-    """Returns host copies of arrays; a replicated array is read from the first device, without a gather.
+    """Returns a tree of JAX arrays as NumPy arrays; a replicated array is read from the first device alone.
 
-    Donating the arrays later does not change the copies.
+    The NumPy arrays are copies: donating the JAX arrays later does not change them.
     """
 
     def copied(leaf: jax.Array) -> np.ndarray:
@@ -159,5 +165,8 @@ def fetch(tree: Any) -> Any:
 
 
 def to_device(array: np.ndarray) -> jax.Array:
-    """Returns a host array on the default device; a CPU uses the same memory if it is aligned."""
+    """Returns a NumPy array as a JAX array on the default device.
+
+    A CPU uses the same memory without a copy if the memory is aligned.
+    """
     return jax.device_put(array)

@@ -25,10 +25,10 @@ def keep_memory(share: float = 0.5) -> bool:
     on Linux with glibc.
 
     Args:
-      share: the share of the machine's memory for which address space is reserved.
+      share: the size of the reserved address space, as a share of the machine's memory.
 
     Returns:
-      Whether anything was changed.
+      Whether the settings of the memory allocator were changed; always False on other systems.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False

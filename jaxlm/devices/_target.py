@@ -8,12 +8,12 @@ import jax
 
 
 class Target(NamedTuple):
-    """A kind of device.
+    """A kind of device for which programs are compiled; kernels are chosen by it.
 
     Attributes:
       platform: "cpu", "gpu" or "tpu".
-      capability: the compute capability of an NVIDIA GPU, such as (9, 0); None for other devices.
-      memory: bytes of memory that arrays may take; None if unknown.
+      capability: the compute capability of an NVIDIA GPU, such as (9, 0). None: the device is no NVIDIA GPU.
+      memory: the number of bytes that arrays may take on the device. None: the number is not known.
     """
 
     platform: str
@@ -26,10 +26,11 @@ _CURRENT = jax.make_user_context(None)
 
 
 def target_of(device: Any) -> Target:
-    """Returns the target of a device.
+    """Returns the platform, compute capability and memory of a device as a `Target`.
 
     Args:
-      device: a JAX device, also one that is only described for compilation.
+      device: a JAX device. It may also be a described device for ahead-of-time compilation, which this
+        machine does not have.
 
     Example:
       >>> import jax
@@ -43,9 +44,10 @@ def target_of(device: Any) -> Target:
 
 
 def current_target() -> Target:
-    """Returns the target for which the function that is being traced is compiled.
+    """Returns the kind of device for which the function that is being traced is compiled.
 
-    Outside of `compiling_for`, and of functions that a `Layout` maps, that is JAX's default device.
+    Outside of `compiling_for`, and outside of functions from `Layout.parallel`, the result is the kind of
+    JAX's default device.
 
     Example:
       >>> from jaxlm.devices import current_target
@@ -57,10 +59,10 @@ def current_target() -> Target:
 
 @contextlib.contextmanager
 def compiling_for(target: Target) -> Iterator[None]:
-    """Makes a target the current one for functions that are traced inside the block.
+    """A context manager that makes `current_target` return a target for functions traced in its block.
 
     Args:
-      target: of the devices that the program will run on.
+      target: the kind of device on which the program will run, which this machine need not have.
 
     Example:
       >>> from jaxlm.devices import Target, compiling_for, current_target

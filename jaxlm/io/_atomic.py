@@ -16,14 +16,15 @@ _begun = itertools.count()
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Writes a file atomically: readers, also after a crash, see the old file or the new one.
+    """Writes a file atomically: readers, even after a crash, see the whole old file or the whole new one.
 
     Args:
-      path: the file; its folder must exist.
-      write: called with another path in the same folder, to which it writes the content.
+      path: the path of the file. Its folder must exist.
+      write: a function that writes the content to the path that it is given: a partial file in the same
+        folder, which is renamed to `path` when the function returns.
 
     Raises:
-      WriteError: the file cannot be written; the old file stays.
+      WriteError: the file cannot be written, for example because its folder is missing. The old file stays.
 
     Example:
       >>> from pathlib import Path
@@ -54,19 +55,20 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text atomically, in UTF-8.
+    """Writes a string to a file in UTF-8, atomically: readers see the whole old file or the whole new one.
 
     Raises:
-      WriteError: the file cannot be written; the old file stays.
+      WriteError: the file cannot be written, for example because its folder is missing. The old file stays.
+      UnicodeEncodeError: the string holds half a surrogate pair. The old file stays.
     """
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes bytes atomically.
+    """Writes bytes to a file, atomically: readers see the whole old file or the whole new one.
 
     Raises:
-      WriteError: the file cannot be written; the old file stays.
+      WriteError: the file cannot be written, for example because its folder is missing. The old file stays.
     """
 
     def write(partial: Path) -> None:
@@ -82,7 +84,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def is_partial(path: Path) -> bool:
-    """Returns whether a path is a partial file of `write_atomically`, which remains after a killed process.
+    """Returns whether a path is named like a partial file, which a killed `write_atomically` leaves behind.
+
+    The name of a partial file begins with a dot and ends in ".partial".
 
     Example:
       >>> from pathlib import Path
@@ -117,10 +121,24 @@ def is_abandoned(path: Path) -> bool:
 
 
 def clear_partials(folder: str | os.PathLike[str]) -> None:
-    """Removes the partial files of killed processes from a folder that no other process is writing to.
+    """Removes the partial files that atomic writes of killed processes have left in a folder.
+
+    Call it only while no other process writes to the folder, because partial files of running processes are
+    removed too. The name of a partial file begins with a dot and ends in ".partial" (see `is_partial`).
 
     Args:
-      folder: the folder, without those inside of it; it need not exist.
+      folder: the path of the folder. Its subfolders are not searched. A missing folder is no error.
+
+    Example:
+      >>> from pathlib import Path
+      >>> from jaxlm.io import clear_partials
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for name in (".a.txt.0.host.712.partial", "b.txt"):
+      ...     (folder / name).touch()
+      >>> clear_partials(folder)
+      >>> [path.name for path in folder.iterdir()]
+      ['b.txt']
     """
     for path in [path for path in Path(folder).glob(f".*{PARTIAL}") if is_partial(path)]:
         with contextlib.suppress(OSError):
@@ -128,7 +146,7 @@ def clear_partials(folder: str | os.PathLike[str]) -> None:
 
 
 def flush(path: str | os.PathLike[str]) -> None:
-    """Flushes a file, or the names in a folder, to the disk.
+    """Flushes a file to the disk, or, for the path of a folder, the names of the files in the folder.
 
     Example:
       >>> from jaxlm.io import flush

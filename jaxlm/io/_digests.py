@@ -17,7 +17,7 @@ DIGESTS = "sha256.json"
 def write_digests(folder: Path) -> None:
     """Writes the SHA-256 of every file of a folder into `sha256.json`, and flushes the files to the disk.
 
-    Files that operating systems leave in folders (see `is_stray`) are left out.
+    Files that operating systems leave in folders, such as `.DS_Store` (see `is_stray`), get no digest.
 
     Example:
       >>> from pathlib import Path
@@ -44,12 +44,15 @@ def write_digests(folder: Path) -> None:
 
 
 def verify_digests(folder: Path) -> str | None:
-    """Compares a folder with the digests of `write_digests`; returns what is damaged, or None.
+    """Compares the files of a folder with the digests that `write_digests` wrote.
 
-    Files that were added later are no damage.
+    Files that were added later are not compared.
+
+    Returns:
+      One line that says which file is missing or changed; None if all files are as they were written.
 
     Raises:
-      OSError: a file cannot be read at the moment, which is no damage.
+      OSError: a file cannot be read at the moment, so that nothing is known about it.
     """
     try:
         digests = _digests(folder)
@@ -64,11 +67,11 @@ def verify_digests(folder: Path) -> str | None:
 
 
 def read_sealed(folder: Path, name: str) -> bytes | None:
-    """Returns a file of a folder with digests; None if it is missing or not as it was written.
+    """Returns the bytes of a file whose digest `write_digests` wrote; None if it is missing or changed.
 
     Args:
-      folder: the folder, after `write_digests`.
-      name: the path of the file in it.
+      folder: a folder for which `write_digests` was called.
+      name: the path of the file below the folder.
 
     Example:
       >>> from pathlib import Path

@@ -17,9 +17,10 @@ class ReadError(OSError, JaxlmError):
     """A file or a folder that the user named cannot be read or listed.
 
     Attributes:
-      errno: the system's error number, `errno.EACCES` for example; None if a library has not told it.
+      errno: the system's error number, such as `errno.EACCES`. None: a library raised an error without a
+        number.
       strerror: the system's message.
-      filename: the file or folder.
+      filename: the path of the file or folder.
     """
 
 
@@ -27,23 +28,24 @@ class WriteError(OSError, JaxlmError):
     """A file or a folder that the user named cannot be written.
 
     Attributes:
-      errno: the system's error number, `errno.ENOSPC` for example.
+      errno: the system's error number, such as `errno.ENOSPC`.
       strerror: the system's message.
-      filename: the file or folder.
+      filename: the path of the file or folder.
     """
 
 
 @contextlib.contextmanager
 def reading_from(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raises every `OSError` inside the block as a `ReadError`; the block reads what the user named.
+    """A context manager that raises every `OSError` inside its block as a `ReadError`.
 
-    Outside of such a block, and of `writing`, an `OSError` counts as a bug of jaxlm.
+    Use it around code that reads a file or folder that the user named. Outside of `reading_from` and
+    `writing`, an `OSError` counts as a bug of jaxlm.
 
     Args:
-      path: the path that the user named.
+      path: the path that the user named, for errors that name no file.
 
     Raises:
-      ReadError: for every `OSError` that is not a `JaxlmError` already.
+      ReadError: the block raises an `OSError` that is not a `JaxlmError` already.
 
     Example:
       >>> from jaxlm.io import reading_from
@@ -63,16 +65,16 @@ def reading_from(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raises every error of the disk inside the block as a `WriteError` about `path`.
+    """A context manager that raises every error of the disk inside its block as a `WriteError`.
 
-    The error for a full disk does not name the file, and libraries report it by their own errors with the
-    system's error number in the message.
+    The `WriteError` names `path`. This matters for a full disk: the system's error does not name the file,
+    and libraries raise errors of their own with the system's error number in the message.
 
     Args:
-      path: the file that the block writes, and does not read.
+      path: the path of the file that the block writes. The block should not read files.
 
     Raises:
-      WriteError: for every `OSError`, and for every other error with the system's error number.
+      WriteError: the block raises an `OSError`, or another error with the system's error number.
 
     Example:
       >>> from jaxlm.io import writing
@@ -95,7 +97,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def system_errno(error: BaseException | None) -> int | None:
-    """Returns the system's error number of an error or of its cause; None if there is none.
+    """Returns the system's error number of an error or of its cause; None if neither has a number.
+
+    The number is also found in messages of libraries that raise errors of their own.
 
     Example:
       >>> from jaxlm.io import system_errno

@@ -15,15 +15,15 @@ INT_LIMIT = 2**31
 def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str] = ()) -> None:
     """Raises an error if a number or bool field of a dataclass has a value of another type.
 
-    Ranges are checked by the dataclass itself.
+    Ranges are not checked here; a dataclass checks them itself.
 
     Args:
-      config: an instance.
-      prefix: put in front of the field's name in the message.
-      wide: integer fields that may be 2**31 and more.
+      config: an instance of the dataclass.
+      prefix: a string in front of the field's name in the message, such as "run.".
+      wide: the names of integer fields that may be 2**31 or more; other fields may not.
 
     Raises:
-      ConfigError: names the first such field.
+      ConfigError: a number or bool field has a value of another type; the message names the first such field.
 
     Example:
       >>> import dataclasses
@@ -44,15 +44,16 @@ def check_numbers(config: typing.Any, prefix: str = "", *, wide: Collection[str]
 
 
 def check_types(kind: type, values: Mapping[str, typing.Any], prefix: str = "") -> None:
-    """Raises an error if a value is not of its field's type or choices.
+    """Raises an error if a value does not have the type of its field, or is none of the field's choices.
 
     Args:
-      kind: the dataclass.
-      values: by field.
-      prefix: put in front of the field's name in the message.
+      kind: the class of the dataclass, whose annotations give the types and choices (`Literal`).
+      values: the values to check, by name of the field.
+      prefix: a string in front of the field's name in the message, such as "run.".
 
     Raises:
-      ConfigError: names the first such field, or one with an integer of 2**31 and more.
+      ConfigError: a value is not of its field's type, or an integer is 2**31 or more; the message names the
+        first such field.
 
     Example:
       >>> import dataclasses
@@ -76,7 +77,7 @@ def field_types(kind: type) -> dict[str, typing.Any]:
 
 
 def matches_type(value: typing.Any, hint: typing.Any) -> bool:
-    """Returns whether a value is of a field's type or choices.
+    """Returns whether a value has the type that an annotation names, or is one of its choices.
 
     Unlike in Python, a bool is no int here. An int is accepted for a float, as in JSON.
 
@@ -98,7 +99,7 @@ def matches_type(value: typing.Any, hint: typing.Any) -> bool:
 
 
 def type_name(hint: typing.Any) -> str:
-    """Returns the name of a type for messages.
+    """Returns the name of a type annotation as error messages show it.
 
     Example:
       >>> import typing

@@ -18,7 +18,7 @@ PACKAGES = {"http": "aiohttp", "https": "aiohttp"}
 
 
 def split_url(text: str) -> tuple[str, str] | None:
-    """Returns scheme and rest of a URL; None for a local path.
+    """Returns the scheme of a URL and the rest after "://"; None for a local path.
 
     Example:
       >>> from jaxlm.io import split_url
@@ -41,16 +41,18 @@ def without_secret(text: str) -> str:
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
-    """Returns the file system of a URL, as one of `pyarrow.fs`, and the path within it.
+    """Returns the file system of a URL, as an object of `pyarrow.fs`, and the path within it.
 
-    pyarrow opens `s3://`, `gs://`, `hdfs://` and `abfs://`. fsspec opens other schemes, if it is installed
-    together with the packages that it needs for them (aiohttp for `https://`).
+    pyarrow opens the schemes `s3://`, `gs://`, `hdfs://` and `abfs://`. The library fsspec opens other
+    schemes, if it is installed together with the packages that it needs for a scheme (aiohttp for
+    `https://`).
 
     Args:
-      url: of a file or a folder, which need not exist; pyarrow's options may follow after a question mark.
+      url: the URL of a file or a folder, which need not exist. Options of pyarrow may follow after a question
+        mark.
 
     Raises:
-      UsageError: if the URL cannot be opened.
+      UsageError: the URL cannot be opened.
 
     Example:
       >>> from jaxlm.io import open_filesystem
@@ -81,10 +83,12 @@ def open_filesystem(url: str) -> tuple[Any, str]:
 
 
 def split_root(url: str) -> tuple[str, str]:
-    """Returns the URL of a file system, up to the bucket or host and with its options, and the path below.
+    """Returns the URL of a file system, and the path of a URL within that file system.
+
+    The URL of the file system consists of scheme, bucket or host, and options.
 
     Raises:
-      ValueError: if `url` is no URL.
+      ValueError: `url` is no URL.
 
     Example:
       >>> from jaxlm.io import split_root
@@ -103,7 +107,7 @@ def split_root(url: str) -> tuple[str, str]:
 
 
 def shown_url(url: str) -> str:
-    """Returns a URL as messages show it: without secrets and options.
+    """Returns a URL as messages show it: without user, password and options.
 
     Example:
       >>> from jaxlm.io import shown_url
@@ -116,7 +120,7 @@ def shown_url(url: str) -> str:
 
 
 def error_reason(error: Exception) -> str:
-    """Returns the reason that an error gives, in one line.
+    """Returns the message of an error in one line; the name of its class if it has no message.
 
     Example:
       >>> from jaxlm.io import error_reason

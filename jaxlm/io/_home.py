@@ -10,8 +10,8 @@ def expand_home(path: str | os.PathLike[str], what: str) -> Path:
     """Returns a path with `~` or `~user` replaced by the home folder.
 
     Args:
-      path: as the user wrote it.
-      what: what holds the path, for the message: "JAXLM_CACHE".
+      path: the path as the user wrote it.
+      what: the name of the setting that holds the path, for the error message, such as "JAXLM_CACHE".
 
     Raises:
       UsageError: there is no such user, or the home folder is unknown.
@@ -31,13 +31,14 @@ def expand_home(path: str | os.PathLike[str], what: str) -> Path:
 
 
 def cache_root() -> Path:
-    """Returns the folder for files that can be made again.
+    """Returns jaxlm's cache folder, whose files can be removed and are then made again.
 
     Returns:
-      `$JAXLM_CACHE` if it is set, else `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`; it need not exist yet.
+      `$JAXLM_CACHE` if that variable is set, else the folder `jaxlm` in `$XDG_CACHE_HOME` or `~/.cache`. The
+      folder need not exist yet.
 
     Raises:
-      UsageError: its home folder is unknown.
+      UsageError: the path depends on the user's home folder, which is unknown.
 
     Example:
       >>> from jaxlm.io import cache_root

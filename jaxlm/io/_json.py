@@ -14,7 +14,8 @@ def parse_json(text: str | bytes, *, pairs_hook: Callable[[list[tuple[str, Any]]
 
     Args:
       text: a string, or bytes in UTF-8.
-      pairs_hook: makes an object from its pairs; None: a dict, in which the last value of a key wins.
+      pairs_hook: a function that turns the (key, value) pairs of a JSON object into a Python value. None: an
+        object becomes a dict, in which the last value of a repeated key wins.
 
     Raises:
       ValueError: the text is no JSON, is nested more than 200 deep, or holds an integer of more digits than

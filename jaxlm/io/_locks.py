@@ -7,10 +7,10 @@ def wait_for_lock(handle: int) -> bool:
     """Waits until no other process holds the lock of an open file, and takes it.
 
     Args:
-      handle: the file's descriptor, from `os.open`.
+      handle: the descriptor of the open file, from `os.open`.
 
     Returns:
-      True; False on a file system without locks.
+      True once this process holds the lock; False at once on a file system without locks.
 
     Example:
       >>> from jaxlm.io import wait_for_lock
@@ -32,10 +32,11 @@ def try_lock(handle: int) -> bool:
     The lock is released when the file is closed or the process ends.
 
     Args:
-      handle: the file's descriptor, from `os.open`.
+      handle: the descriptor of the open file, from `os.open`.
 
     Returns:
-      False if another process holds the lock; else True, also on a file system without locks.
+      False if another process holds the lock. True if this process now holds the lock, or if the file system
+      has no locks.
 
     Example:
       >>> from jaxlm.io import try_lock

@@ -16,21 +16,23 @@ KIND = "kind"
 def record_from_dict(
     kind: type[RecordType], values: Any, name: str = "", *, title: str | None = None
 ) -> RecordType:
-    """Returns a dataclass filled from JSON values, nested dataclasses included.
+    """Returns an instance of a dataclass made from JSON values; nested dataclasses are made too.
 
-    A field that can hold one of several dataclasses is an object whose entry "kind" says which; the kind
-    alone, as a string, stands for the dataclass with its defaults. The kind of a dataclass is its attribute
-    `kind`, or without one its name in snake case. JSON lists become tuples, and integers become floats for
-    fields of floats.
+    If a field can hold one of several dataclasses, its JSON value is an object whose entry "kind" names the
+    dataclass; the name alone, as a string, stands for that dataclass with its defaults. The kind of a
+    dataclass is its attribute `kind`, or, if it has no such attribute, its class name in snake case. JSON
+    lists become tuples, and integers become floats for fields of floats.
 
     If a dataclass has a static method `upgrade(values) -> values`, it is called first, to turn the fields of
     earlier versions into those of today.
 
     Args:
-      kind: the dataclass.
-      values: by field; a missing field takes its default.
-      name: put in front of the fields' names in messages, such as "run"; empty for the outermost record.
-      title: the record's name in messages; None: `name`, or the name of the dataclass if that is empty.
+      kind: the class of the dataclass.
+      values: the JSON values by name of the field. A missing field takes its default.
+      name: the name, such as "run", that stands in front of the fields' names in error messages. Empty: the
+        fields' names stand alone.
+      title: the name of the whole record in error messages. None: `name` is used, or the name of the class if
+        `name` is empty.
 
     Raises:
       ConfigError: a field is unknown, or a value is not of its field's type.
@@ -69,9 +71,10 @@ def record_from_dict(
 
 
 def record_to_dict(record: Any) -> dict[str, Any]:
-    """Returns a dataclass as JSON values by field, which `record_from_dict` reads back.
+    """Returns the fields of a dataclass as JSON values, from which `record_from_dict` makes it again.
 
-    It is `dataclasses.asdict` with the kind of every dataclass in a field that can hold several.
+    The result is that of `dataclasses.asdict`, with an entry "kind" added to each dataclass in a field that
+    can hold one of several dataclasses.
 
     Args:
       record: an instance of a dataclass.
@@ -96,7 +99,7 @@ def record_to_dict(record: Any) -> dict[str, Any]:
 
 
 def flat_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns nested fields by dotted name, with tuples as lists.
+    """Returns a nested dict as a flat one, with dotted names as keys and tuples turned into lists.
 
     Example:
       >>> from jaxlm.io import flat_fields
@@ -113,11 +116,11 @@ def flat_fields(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Returns a line "name: there and here" for each field in which two nested records differ.
+    """Returns the fields in which two nested dicts differ, as lines "name: value there and value here".
 
     Args:
-      there: nested JSON values.
-      here: the values to compare them with.
+      there: a dict of JSON values, possibly nested.
+      here: the dict to compare it with. A field that only one of the dicts has counts as a difference.
 
     Example:
       >>> from jaxlm.io import differences

@@ -12,18 +12,20 @@ from jaxlm.errors import ConfigError
 
 
 def import_reference(reference: str, kind: type, *, named_in: str | os.PathLike[str] | None = None) -> Any:
-    """Returns the object that a file names as "module:NAME".
+    """Imports and returns an object that is named as "module:NAME".
 
     Importing a module runs it. Opening a folder must not run code that came with it, so a module inside the
     folder of the file that names it is not imported.
 
     Args:
-      reference: an importable module and the name in it.
-      kind: the type of the object.
-      named_in: the folder of the file that names the object; None: no file does.
+      reference: the name of an importable module, a colon, and the name of the object in the module.
+      kind: the type that the object must have.
+      named_in: the folder of the file in which the reference stands. None: the reference does not come from a
+        file, and a module in any folder is imported.
 
     Raises:
-      ConfigError: the module cannot be imported or lies in that folder, or has no such object.
+      ConfigError: the module cannot be imported, lies inside the folder `named_in`, or has no object of that
+        name and type.
 
     Example:
       >>> from jaxlm.io import import_reference

@@ -9,20 +9,20 @@ from jaxlm.io._filesystems import error_reason
 
 
 class RemoteStore:
-    """A prefix of an object store, in which each file is written by one put.
+    """The files below one prefix of an object store; each file is written by one put request.
 
     A put is atomic on S3, Google Cloud Storage and Azure, through pyarrow or fsspec, and in fsspec's memory.
-    HDFS, and file systems of fsspec without a put (SFTP, SMB, FTP), show a file while it is written. A part
-    of a job that was cut short lacks its footer and is made again, but a reader may see it before the job
-    ends.
+    HDFS, and file systems of fsspec without a put (SFTP, SMB, FTP), show a file while it is being written. A
+    result file of a scoring job that was cut short lacks its footer and is made again when the job continues,
+    but a reader may see the incomplete file before the job ends.
 
     Attributes:
-      place: the URL.
+      place: the URL of the store, as error messages show it.
 
     Args:
-      place: the URL, for messages.
-      filesystem: a file system of `pyarrow.fs`.
-      prefix: the path within the file system.
+      place: the URL of the store, as error messages show it.
+      filesystem: the file system, an object of `pyarrow.fs` (see `open_filesystem`).
+      prefix: the path of the store within the file system.
     """
 
     def __init__(self, place: str, filesystem: Any, prefix: str) -> None:
@@ -31,10 +31,10 @@ class RemoteStore:
         self._fsspec = getattr(getattr(filesystem, "handler", None), "fs", None)
 
     def names(self) -> set[str]:
-        """Returns the names of all files, as paths within the store.
+        """Returns the names of all files, as paths relative to the store; an empty set if there are none.
 
         Raises:
-          ReadError: they cannot be listed.
+          ReadError: the files cannot be listed.
         """
         from pyarrow import fs
 
@@ -50,20 +50,20 @@ class RemoteStore:
         """Returns the bytes of a file.
 
         Raises:
-          ReadError: it cannot be read.
+          ReadError: the file is missing or cannot be read.
         """
         with self._asked("read", name), self._filesystem.open_input_file(f"{self._prefix}/{name}") as file:
             return file.read()
 
     def put(self, name: str, data: bytes) -> None:
-        """Writes a file by one put.
+        """Writes a whole file by one put request; an existing file is replaced.
 
         Args:
-          name: the path within the store.
-          data: the content.
+          name: the path of the file relative to the store.
+          data: the content of the file.
 
         Raises:
-          WriteError: it cannot be written.
+          WriteError: the file cannot be written.
         """
         path = f"{self._prefix}/{name}"
         with self._asked("written", name):
@@ -93,7 +93,9 @@ class RemoteStore:
 
     @contextlib.contextmanager
     def one_process(self, name: str) -> Iterator[None]:
-        """Does nothing: object stores have no locks, and two processes of one job write the same files."""
+        """A context manager that does nothing, because object stores have no locks.
+
+        Two processes of one job then write the same files with the same content."""
         del name
         yield
 

@@ -10,11 +10,11 @@ SEAL = "sha256"
 
 
 class DamagedError(Exception):
-    """A file or a folder is missing, incomplete or not as it was written."""
+    """A file or a folder is missing or incomplete, or was changed after it was written."""
 
 
 def seal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns JSON values together with their SHA-256, as the entry `sha256`.
+    """Returns a dict of JSON values with their SHA-256 added as the entry "sha256".
 
     Args:
       values: JSON values by name.
@@ -31,11 +31,12 @@ def unseal(values: Any, *, needed: bool = False) -> dict[str, Any]:
     """Returns the values that were given to `seal`, after comparing them with their SHA-256.
 
     Args:
-      values: the sealed values, as read from JSON.
-      needed: whether to refuse values without a SHA-256, which older versions wrote.
+      values: the dict that `seal` returned, as read from JSON.
+      needed: whether values without the entry "sha256" raise an error. Older versions of jaxlm did not write
+        the entry.
 
     Raises:
-      DamagedError: they are no dictionary, or differ from those that were sealed.
+      DamagedError: `values` is no dict, or its SHA-256 differs.
 
     Example:
       >>> from jaxlm.io import seal, unseal
@@ -58,22 +59,24 @@ def unseal(values: Any, *, needed: bool = False) -> dict[str, Any]:
 
 
 def seal_file(path: Path) -> None:
-    """Writes the SHA-256 of a file into `NAME.sha256` in the same folder.
+    """Writes the SHA-256 of a file `NAME` into the file `NAME.sha256` in the same folder.
 
     Args:
-      path: the file.
+      path: the path of the file, which is read as a whole.
     """
     _beside(path).write_text(_file_digest(path) + "\n", encoding="ascii")
 
 
 def check_file(path: Path) -> None:
-    """Compares a file with the SHA-256 in `NAME.sha256`; older versions wrote none, which is accepted.
+    """Raises an error if a file does not have the SHA-256 that stands in the file `NAME.sha256` beside it.
+
+    A file without `NAME.sha256` is accepted, because older versions of jaxlm did not write one.
 
     Args:
-      path: the file.
+      path: the path of the file to check.
 
     Raises:
-      DamagedError: they differ.
+      DamagedError: the SHA-256 differs.
 
     Example:
       >>> from pathlib import Path

@@ -18,10 +18,13 @@ NEW, LOCK = ".new", ".lock"
 
 
 class LocalStore:
-    """A local folder; a file is written under another name, synced and renamed, and its folder synced.
+    """A local folder as a store of files, with the same methods as `RemoteStore`.
+
+    A file is written under another name, flushed to the disk and renamed, so that readers see only whole
+    files.
 
     Attributes:
-      place: the path of the folder, for messages.
+      place: the path of the folder, as error messages show it.
 
     Example:
       >>> from jaxlm.io import LocalStore
@@ -37,7 +40,7 @@ class LocalStore:
         self._folder, self._was_there = Path(folder), False
 
     def names(self) -> set[str]:
-        """Returns the names of all complete files, as paths within the store.
+        """Returns the names of all complete files, as paths relative to the store; a missing store has none.
 
         Raises:
           UsageError: the path of the store is a file.
@@ -51,21 +54,21 @@ class LocalStore:
         """Returns the bytes of a file.
 
         Raises:
-          ReadError: it cannot be read.
+          ReadError: the file is missing or cannot be read.
         """
         with reading_from(self._folder / name):
             return (self._folder / name).read_bytes()
 
     def put(self, name: str, data: bytes) -> None:
-        """Writes a file atomically.
+        """Writes a whole file atomically; an existing file is replaced.
 
         Args:
-          name: the path within the store.
-          data: the content.
+          name: the path of the file relative to the store. Missing folders are made.
+          data: the content of the file.
 
         Raises:
-          WriteError: it cannot be written; names it.
-          WorkError: the folder was removed since the first write.
+          WriteError: the file cannot be written; the error names the file.
+          WorkError: the folder of the store was removed since the first write.
         """
         path = self._folder / name
         try:
@@ -78,17 +81,20 @@ class LocalStore:
             raise _gone(path.parent) from error
 
     def clear(self) -> None:
-        """Removes the partial files of killed processes of this machine, but not those of other machines."""
+        """Removes the partial files that killed processes of this machine have left in the store.
+
+        A partial file is an unfinished write under another name. Partial files of running processes and of
+        other machines are kept."""
         for path in [path for path in self._folder.rglob(".*") if _is_half(path) and is_abandoned(path)]:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
     @contextlib.contextmanager
     def one_process(self, name: str) -> Iterator[None]:
-        """Locks a name for this process until the end of the block, or of the process.
+        """A context manager that locks a name for this process until its block, or the process, ends.
 
-        The locked file is never removed. Otherwise a process that waits for it and one that makes it anew
-        could both hold the name.
+        The locked file is never removed. Otherwise a process that waits for the file and a process that makes
+        it anew could both hold the name.
 
         Raises:
           UsageError: another process holds the name.
@@ -127,10 +133,10 @@ Store = LocalStore | RemoteStore
 
 
 def open_store(place: str | os.PathLike[str]) -> Store:
-    """Returns the store at a path or URL.
+    """Returns an object that lists, reads and writes the files below a local path or a URL.
 
     Args:
-      place: a folder, which need not exist, or a URL (see `open_filesystem`).
+      place: the path of a folder, which need not exist, or a URL (see `open_filesystem`).
 
     Raises:
       UsageError: the URL cannot be opened.

@@ -22,10 +22,12 @@ STRAYS = (
 
 
 def is_stray(name: str) -> bool:
-    """Returns whether a file was left by a system; a folder with such files alone counts as empty.
+    """Returns whether a file is one that operating systems leave in folders, such as `.DS_Store`.
+
+    A folder that holds only such files counts as empty.
 
     Args:
-      name: the path of the file below the folder.
+      name: the path of the file below its folder.
 
     Example:
       >>> from jaxlm.io import is_stray

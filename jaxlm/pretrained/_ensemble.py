@@ -27,23 +27,30 @@ def save_ensemble(
     shared_body: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the members of an ensemble as `member_00`, `member_01`, ..., each as `save_model` does.
+    """Writes each model of an ensemble as a folder of its own: `member_00`, `member_01` and so on.
 
-    A shared body is written into each member.
+    An ensemble is several models (members) of one config, whose parameters are stacked along a leading axis.
+    Each folder is written by `save_model`, so that `load` opens a single member too.
+
+    A body that the members share is written into every folder.
 
     Args:
-      folder: made if it does not exist; must hold no members.
-      config: of every member.
-      params: stacked parameters; with `shared_body`, all but `body` are stacked.
-      tokenizer: written into every member, or None.
-      kind: as for `save_model`.
-      head: as for `save_model`.
-      shared_body: whether the members share one body, see `training.init_ensemble`.
-      extra: as for `save_model`.
+      folder: the parent folder of the members. It is made if it does not exist, and must not hold an ensemble
+        already.
+      config: the config that all members share.
+      params: the parameters of all members, with a leading axis of members on every array. With
+        `shared_body`, the arrays of `body` (the transformer below the head) have no such axis.
+      tokenizer: the tokenizer, which is written into every folder. None: no tokenizer is written.
+      kind: the kind of the models, by name (such as "causal_lm") or as a `ModelKind`; see `models.build`.
+      head: the config of the head for the kinds that need one, as `models.build` takes it. None: the kind
+        needs no config of a head.
+      shared_body: whether the members differ only in their heads and share one body (see
+        `training.init_ensemble`).
+      extra: further entries of every config.json, with values that JSON can hold. None: no further entries.
 
     Raises:
-      FolderTakenError: the folder holds members already.
-      JaxlmError: as for `save_model`.
+      FolderTakenError: the folder holds an ensemble already.
+      JaxlmError: `save_model` raises an error for a member.
 
     Example:
       >>> import jax
@@ -73,18 +80,21 @@ def save_ensemble(
 def load_ensemble(
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, shared_body: bool = False
 ) -> Loaded:
-    """Opens several models of one kind as an ensemble with stacked parameters.
+    """Opens several models of one kind as an ensemble, whose parameters are stacked along a leading axis.
 
     Args:
-      folders: a folder that `save_ensemble` wrote, or one folder for each member (runs with several seeds).
-      shared_body: whether the members have the same body, which is then kept once.
+      folders: one folder that `save_ensemble` wrote, or a sequence with one folder for each member, such as
+        runs with different seeds.
+      shared_body: whether the members have equal bodies (the transformer below the head), which are then held
+        in memory once.
 
     Returns:
-      `Loaded` with `members` set and a leading axis `E` on every parameter (with `shared_body`, on all but
-      those of `body`); everything else is that of the first member.
+      A `Loaded` with the number of models as `members`, and a leading axis of members on every parameter
+      (with `shared_body`, on every parameter outside of `body`). All other fields are those of the first
+      member.
 
     Raises:
-      ModelNotFoundError: there is no member, or a member is no model.
+      ModelNotFoundError: there is no member, or the folder of a member holds no model.
       ModelError: two members differ in config, head, kind or tokenizer, or in a body that should be shared.
 
     Example:

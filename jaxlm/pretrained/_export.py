@@ -43,22 +43,24 @@ def save_huggingface(
 ) -> str:
     """Writes a model as a folder that `transformers` opens, with the same logits.
 
-    Tensors keep their dtype; of two tied tensors one is written. An existing tokenizer_config.json is
-    completed, other files are not touched. The tokenizer's file puts the tokens of training around a text;
-    for a causal model only the opening ones, because a closed prompt cannot be continued. The closing ones
-    are then stored under "jaxlm_ends" in tokenizer_config.json, which `load` reads.
+    Tensors keep their dtype; of two tied tensors one is written. Entries are added to an existing
+    tokenizer_config.json; files of other names stay as they are. The written tokenizer puts the opening and
+    closing tokens of the training texts around a text. For a causal model it puts only the opening tokens,
+    because a closed prompt cannot be continued; the closing tokens are then stored under "jaxlm_ends" in
+    tokenizer_config.json, where `load` reads them.
 
     Args:
-      folder: made if it does not exist.
-      loaded: the model; its tokenizer may be None.
-      shard_bytes: the most bytes in a file of tensors, unless a single tensor is larger; a larger model is
-        written as several files with an index.
+      folder: the folder to write. It is made if it does not exist.
+      loaded: the model. Without a tokenizer (None) no tokenizer files are written.
+      shard_bytes: the largest size of a file of tensors, in bytes. A larger model is written as several files
+        with an index. A single tensor that is larger gets a file of its own.
 
     Returns:
-      The class in `transformers`, "GPT2LMHeadModel".
+      The name of the class in `transformers` that opens the folder, such as "GPT2LMHeadModel".
 
     Raises:
-      ModelError: no architecture of `transformers` computes the same; names what the nearest one lacks.
+      ModelError: no architecture of `transformers` computes what the model does; the message names what the
+        nearest architecture lacks.
       UsageError: the model is an ensemble.
       WriteError: a file cannot be written.
 
@@ -95,24 +97,30 @@ def save_huggingface(
 def convert(
     name: str | os.PathLike[str], folder: str | os.PathLike[str], *, dtype: DType | None = None
 ) -> str:
-    """Writes a run's model as a Hugging Face folder, or a Hugging Face model as a folder of jaxlm.
+    """Writes a model of jaxlm as a Hugging Face folder, or a Hugging Face model as a folder of jaxlm.
 
-    Names of special tokens, chat templates and defaults of generation are copied. A call that failed or was
-    killed can be repeated: it writes the files anew.
+    The files with the names of special tokens, the chat template and the settings of generation
+    (generation_config.json) are copied. A call that raises an error removes the files that it wrote. A call
+    that is killed leaves files behind, which the next call with the same folder replaces.
 
     Args:
-      name: the model, as for `load`.
-      folder: the folder to write; missing, empty, or left by a conversion that did not finish.
-      dtype: the dtype of the parameters; None: that of the run, or float32 for a Hugging Face folder.
+      name: the model to convert: a folder, a run's checkpoint such as `RUN@best`, or the name of a model on
+        the Hugging Face hub (see `load`).
+      folder: the folder to write. It must be missing, empty, or left behind by a conversion that was killed.
+      dtype: the dtype of the written parameters. None: a model of jaxlm keeps its own dtype, and a Hugging
+        Face model is written in float32.
 
     Returns:
-      What was written: the class in `transformers`, or "a jaxlm folder".
+      What was written: the name of the class in `transformers` that opens the folder, such as
+      "LlamaForCausalLM", or "a jaxlm folder".
 
     Raises:
-      ModelNotFoundError: there is no model.
-      FolderTakenError: the folder holds something else.
-      ModelError: as `load` and `save_huggingface`.
-      WriteError: a file cannot be written; the folder is then as before.
+      ModelNotFoundError: there is no model of this name.
+      FolderTakenError: the folder holds other files, such as a finished conversion, or another process is
+        writing it.
+      ModelError: the model cannot be opened (see `load`), or no architecture of `transformers` computes what
+        it does.
+      WriteError: a file cannot be written.
     """
     source, folder = find_folder(name), Path(folder)
     request = json.dumps({"model": str(source.resolve()), "dtype": dtype})

@@ -34,17 +34,18 @@ def save_model(
     scans over its blocks (`body.block_00.attention.qkv.kernel`), and keeps its dtype.
 
     Args:
-      folder: made if it does not exist.
-      config: of the model.
-      params: the "params" of its variables.
-      tokenizer: written too, or None.
-      kind: of the model, by name or as a record; see `models.build`.
-      head: as for `models.build`.
-      extra: further entries of config.json, with values that JSON can hold.
+      folder: the folder to write. It is made if it does not exist; files of an earlier model are replaced.
+      config: the config of the model.
+      params: the collection "params" of the model's variables.
+      tokenizer: the tokenizer of the model. None: no tokenizer.json is written.
+      kind: the kind of the model, by name (such as "causal_lm") or as a `ModelKind`; see `models.build`.
+      head: the config of the head for the kinds that need one, as `models.build` takes it. None: the kind
+        needs no config of a head.
+      extra: further entries of config.json, with values that JSON can hold. None: no further entries.
 
     Raises:
       ModelError: the parameters do not fit the config.
-      UsageError: `extra` has a key that the model's description uses.
+      UsageError: `extra` has a key that config.json already has for the model.
       WriteError: a file cannot be written (`errno.ENOSPC` on a full disk); the old file stays.
 
     Example:
@@ -83,20 +84,22 @@ def save_description(
     head: models.Heads = None,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the files of `save_model` without the parameters: tokenizer.json and config.json.
+    """Writes tokenizer.json and config.json as `save_model` does, without the parameters.
 
-    With them, a folder that keeps its parameters in another form, such as a checkpoint, opens as a model.
+    With these files, `load` also opens a folder that holds its parameters in another form, such as a
+    checkpoint.
 
     Args:
       folder: an existing folder.
-      config: of the model.
-      tokenizer: of the model.
-      kind: of the model, by name or as a record.
-      head: as for `models.build`.
-      extra: further entries of config.json.
+      config: the config of the model.
+      tokenizer: the tokenizer of the model.
+      kind: the kind of the model, by name (such as "causal_lm") or as a `ModelKind`; see `models.build`.
+      head: the config of the head for the kinds that need one, as `models.build` takes it. None: the kind
+        needs no config of a head.
+      extra: further entries of config.json, with values that JSON can hold. None: no further entries.
 
     Raises:
-      UsageError: `extra` has a key that the model's description uses.
+      UsageError: `extra` has a key that config.json already has for the model.
       WriteError: a file cannot be written.
 
     Example:
@@ -131,13 +134,21 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def member_folders(folder: str | os.PathLike[str]) -> list[Path]:
-    """Returns the folders of an ensemble's members in order; an empty list if it is no ensemble's folder.
+    """Returns the folders of an ensemble's models in order; an empty list if a folder holds no ensemble.
+
+    The folders are named `member_00`, `member_01` and so on, as `save_ensemble` writes them.
 
     Example:
+      >>> from pathlib import Path
       >>> from jaxlm.pretrained import member_folders
       >>> import tempfile
-      >>> member_folders(tempfile.mkdtemp())
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> member_folders(folder)
       []
+      >>> for name in ("member_01", "member_00", "notes"):
+      ...     (folder / name).mkdir()
+      >>> [path.name for path in member_folders(folder)]
+      ['member_00', 'member_01']
     """
     paths = Path(folder).glob("member_*")
     members = [path for path in paths if re.fullmatch(r"member_[0-9]+", path.name)]

@@ -26,20 +26,20 @@ HUB_TIMEOUT = 10
 
 
 def find_folder(name: str | os.PathLike[str]) -> Path:
-    """Returns the folder that holds a model, by its path, as a run's checkpoint, or by its name on the hub.
+    """Returns the folder that holds a model: a local folder, a run's checkpoint, or a model of the hub.
 
-    `RUN@best`, `RUN@last` and `RUN@STEP` are checkpoints of a local run.
+    `RUN@best`, `RUN@last` and `RUN@STEP` are the checkpoints of a run (a training with its local folder RUN).
 
     A name such as `gpt2` or `EleutherAI/pythia-70m@main` is looked up in the local cache first
     (`$HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`). A model that is not in the cache is
     downloaded into it, if `huggingface_hub` is installed and `HF_HUB_OFFLINE` is not set.
 
     Args:
-      name: a folder, a run's checkpoint, or the name of a model on the hub (`NAME` or `OWNER/NAME`), with or
-        without `@REVISION`.
+      name: the path of a folder, a run's checkpoint, or the name of a model on the Hugging Face hub (`NAME`
+        or `OWNER/NAME`), with or without `@REVISION`.
 
     Raises:
-      ModelNotFoundError: there is no such model; the line says what to do.
+      ModelNotFoundError: there is no such model; the message says what to do.
       NotAFolderError: the path is a file.
 
     Example:
@@ -96,19 +96,20 @@ def cache_folder() -> Path:
 
 
 def import_named(reference: str, kind: type, folder: str | os.PathLike[str]) -> Any:
-    """Returns the object that a file of a model's folder names as "module:NAME".
+    """Imports and returns an object that a file of a model's folder names as "module:NAME".
 
-    No module is imported for a folder from the hub, nor one that lies in the folder itself: opening a model
-    must not run code that a stranger chose. A module that this process has imported already is used.
+    No module is imported for a folder from the hub, and no module inside the folder is imported: opening a
+    model must not run code that a stranger chose. A module that this process has imported already is used.
 
     Args:
-      reference: the module and the name in it.
-      kind: the type of the object.
-      folder: of the model, or a checkpoint of a run.
+      reference: the name of an importable module, a colon, and the name of the object in the module.
+      kind: the type that the object must have.
+      folder: the folder of the model, or of a run's checkpoint.
 
     Raises:
       ModelError: the folder is from the hub.
-      ConfigError: as `io.import_reference`.
+      ConfigError: the module cannot be imported, lies inside the folder, or has no object of that name and
+        type.
 
     Example:
       >>> from jaxlm.pretrained import import_named

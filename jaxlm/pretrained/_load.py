@@ -34,18 +34,20 @@ VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "*.model", "*.spm")
 
 
 class ModelSummary(NamedTuple):
-    """What a model's folder holds, without any tensor being read.
+    """What a model's folder holds, as `inspect` finds it without reading a tensor.
 
     Attributes:
-      folder: the folder.
-      config: of the model.
-      kind: of the model.
-      head: as in `Loaded`.
-      extra: as in `Loaded`.
-      family: the `model_type` of a Hugging Face folder; None for a run's folder.
+      folder: the path of the folder.
+      config: the config of the model.
+      kind: the kind of the model, such as `models.CAUSAL_LM`.
+      head: the `HeadConfig` of a classifier or a regression; for a "joint" model the heads by name. None: the
+        kind has no config of a head.
+      extra: further entries of config.json. For a Hugging Face folder the entry "huggingface" is the whole
+        config.json, and "generation" the whole generation_config.json.
+      family: the `model_type` in the config.json of a Hugging Face folder. None: the folder is one of jaxlm.
       shapes: the shape of every parameter by its dotted name.
-      stored: the dtypes of the tensors in the files.
-      left_out: modules in the files that are further heads and no part of the model.
+      stored: the names of the dtypes of the tensors in the files, sorted, such as ("bfloat16", "float32").
+      left_out: the names of modules in the files that the model does not use, such as further heads.
     """
 
     folder: Path
@@ -77,37 +79,42 @@ def load(
     head: str | None = None,
     needs_head: bool = False,
 ) -> Loaded:
-    """Opens a model: a run's folder or checkpoint, a folder of `save_model`, or a Hugging Face folder.
+    """Opens a model: a training run, one of its checkpoints, a folder of `save_model` or of Hugging Face.
 
-    Weights are memory-mapped and become parameters one by one: a process needs memory for the parameters
-    alone, or, if they go to a GPU, for the largest one. Weight files are chosen as in `transformers`:
-    model.safetensors, its shards, then torch's .bin files, which are read with `weights_only` alone.
+    Weights are memory-mapped and become parameters one by one. The process therefore needs memory for the
+    parameters alone, or, if the parameters go to a GPU, for the largest parameter. Weight files are chosen as
+    in `transformers`: model.safetensors, its shards, then torch's .bin files, which are read with
+    `weights_only` alone.
 
-    A folder of an encoder alone, such as BertModel, opens as a kind without a head: it gives hidden states,
-    and `training.experiment_from_model` adds a new head to it. Further heads in the files are left out with a
-    warning.
+    A folder that holds an encoder without a head, such as BertModel, opens as the kind "body": the model
+    returns hidden states, and `training.experiment_from_model` adds a new head to it. Further heads in the
+    files are left out with a warning.
 
     Args:
-      name: the folder; `RUN@best`, `RUN@last` or `RUN@STEP` for a checkpoint of a run; or the name of a model
-        on the Hugging Face hub, `OWNER/NAME@REVISION`, which is looked up in the local cache and then
-        downloaded (see `find_folder`).
-      dtype: the dtype of the parameters and of the computation; None: that of a run's config, or float32 for
-        a Hugging Face folder.
-      compute_dtype: the dtype of the computation, if it differs.
-      kind: the kind of a run's model, if it is your own `ModelKind` and cannot be imported by a reference
-        (for a folder from the hub no reference is followed, nor one into the folder itself).
-      head: the one head with which to open a "joint" model, as the model of that head alone; None: all heads.
-      needs_head: whether to refuse a body without a head, before any tensor is read.
+      name: the path of a folder; `RUN@best`, `RUN@last` or `RUN@STEP` for a checkpoint of the run in the
+        folder RUN; or the name of a model on the Hugging Face hub, `OWNER/NAME@REVISION`, which is looked up
+        in the local cache and otherwise downloaded (see `find_folder`).
+      dtype: the dtype of the parameters and of the computation. None: a model of jaxlm keeps the dtypes of
+        its config, and a Hugging Face model gets float32.
+      compute_dtype: the dtype of the computation, if it differs from that of the parameters. None: the
+        computation has the dtype that `dtype` says.
+      kind: the kind of the model, which is needed only if a folder of jaxlm holds a model of your own
+        `ModelKind` that cannot be imported by its name "module:NAME". Names are never imported for a folder
+        from the hub, nor from a module inside the folder. None: the kind follows from the files.
+      head: the name of one head of a "joint" model (one with several heads), which is then opened as a model
+        with that head alone. None: the model is opened with all its heads.
+      needs_head: whether a model without a head is an error, which is raised before any tensor is read.
 
     Returns:
-      The model, its parameters and its tokenizer.
+      A `Loaded` with the model, its parameters and its tokenizer.
 
     Raises:
-      ModelNotFoundError: there is no model.
-      ReadError: the system does not let a file be read.
+      ModelNotFoundError: there is no model of this name.
+      ReadError: the operating system refuses to read a file.
       ModelError: the folder is an ensemble's; a file cannot be read or is not whole; the config has something
         that is not supported; tensors are missing, unexpected or misshapen (one line names them all); the
-        tokenizer has ids without a row in the embedding; there is no such head, or none where one is needed.
+        tokenizer has ids without a row in the embedding; the model has no head named `head`; or `needs_head`
+        is True and the model has no head.
 
     Example:
       >>> from jaxlm.pretrained import load
@@ -136,14 +143,16 @@ def load(
 
 
 def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = None) -> ModelSummary:
-    """Returns what a model's folder holds; of the weights only headers are read.
+    """Returns the config, kind and shapes of a model; of the files of weights only the headers are read.
 
     Args:
-      name: as for `load`.
-      kind: as for `load`.
+      name: the path of a folder, a run's checkpoint such as `RUN@best`, or the name of a model on the Hugging
+        Face hub (see `load`).
+      kind: the kind of the model, which is needed only for a model of your own `ModelKind` that cannot be
+        imported by its name. None: the kind follows from the files.
 
     Raises:
-      ModelNotFoundError: there is no model.
+      ModelNotFoundError: there is no model of this name.
       ModelError: a file cannot be read, or the config has something that is not supported.
 
     Example:
@@ -172,13 +181,16 @@ def inspect(name: str | os.PathLike[str], *, kind: models.KindOrName | None = No
 
 
 def kind_name(name: str | os.PathLike[str]) -> str | None:
-    """Returns the name of a model's kind in a run's config.json; None for a folder that is not a run's.
+    """Returns the name of a model's kind, such as "causal_lm", from the config.json of a folder of jaxlm.
+
+    None for a Hugging Face folder, whose config.json does not name it.
 
     Args:
-      name: as for `load`.
+      name: the path of a folder, a run's checkpoint such as `RUN@best`, or the name of a model on the Hugging
+        Face hub (see `load`).
 
     Raises:
-      ModelNotFoundError: there is no folder.
+      ModelNotFoundError: there is no model of this name.
     """
     with io.reading_from(name):
         values = _values(find_folder(name) / CONFIG)

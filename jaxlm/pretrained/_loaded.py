@@ -30,23 +30,27 @@ class _LoadedFields(NamedTuple):
 
 
 class Loaded(_LoadedFields):
-    """An opened model, ready to use.
+    """An opened model with its parameters and its tokenizer, as `load` returns it.
 
     `jax.grad` works on it directly. Forward mode (`jax.jvp`, `jax.jacfwd`) requires that the differentiated
     function is decorated with `ops.derivatives("any")`.
 
     Attributes:
       config: the config of the transformer.
-      kind: the kind of the model, which says what it can do; may be given by its name in `models.KINDS`.
-      model: the linen module; `model.apply({"params": params}, tokens)`.
-      params: the parameters.
-      tokenizer: the tokenizer; None if there is none beside the model (`text_tokenizer` is never None).
-      extra: further entries of config.json. For a Hugging Face folder "huggingface" is its whole config.json
-        and "generation" its generation_config.json; for an exported model "jaxlm_ends" has the tokens around
-        texts in training that its tokenizer's file does not have.
-      head: the `HeadConfig` of a classifier or a regression; the heads of a "joint" model by name; else None.
-      members: the number of models in an ensemble, whose parameters have a leading axis `E`; None: one model.
-      shared_body: whether the parameters of an ensemble's `body` lack that axis.
+      kind: the kind of the model (a `models.ModelKind`), which says what the model can do. At construction it
+        may be given by its name in `models.KINDS`, such as "causal_lm".
+      model: the linen module, to be called as `model.apply({"params": params}, tokens)`.
+      params: the parameters, a nested dict of arrays.
+      tokenizer: the tokenizer. None: the folder of the model has no tokenizer (`text_tokenizer` then raises
+        an error).
+      extra: further entries of config.json. For a Hugging Face folder the entry "huggingface" is the whole
+        config.json, and "generation" the whole generation_config.json. For a model that jaxlm exported,
+        "jaxlm_ends" names the opening and closing tokens of the training texts.
+      head: the `HeadConfig` of a classifier or a regression; for a "joint" model the heads by name. None: the
+        kind has no config of a head.
+      members: the number E of models in an ensemble, whose parameters have a leading axis E. None: this is a
+        single model.
+      shared_body: whether the models of an ensemble share one `body`, whose parameters then have no axis E.
     """
 
     __slots__ = ()
@@ -83,13 +87,13 @@ class Loaded(_LoadedFields):
         return super().__new__(cls, config, kind, model, params, tokenizer, extra, head, members, shared_body)
 
     def check_single(self, what: str) -> None:
-        """Raises an error if this is an ensemble.
+        """Raises an error if this is an ensemble of several models.
 
         Args:
-          what: the function that takes one model only, for the message.
+          what: the name of the function that takes only a single model, for the error message.
 
         Raises:
-          UsageError: it is an ensemble.
+          UsageError: this is an ensemble.
 
         Example:
           >>> from jaxlm import models
@@ -108,10 +112,10 @@ class Loaded(_LoadedFields):
 
     @property
     def text_tokenizer(self) -> tokenizers.Tokenizer:
-        """The tokenizer, for code that reads or writes texts and cannot go on without one.
+        """The tokenizer, for code that cannot do without one; unlike `tokenizer` it is never None.
 
         Raises:
-          UsageError: if the model has none.
+          UsageError: the model has no tokenizer.
 
         Example:
           >>> from jaxlm import models, pretrained
@@ -130,14 +134,17 @@ class Loaded(_LoadedFields):
 
     @property
     def ends(self) -> bool:
-        """Whether it was trained on texts with opening or closing tokens (see `has_end_tokens`)."""
+        """Whether the model was trained on texts with opening or closing tokens (see `has_end_tokens`)."""
         return has_end_tokens(self.extra)
 
     @property
     def frame(self) -> tokenizers.Frame | None:
-        """The ids around a text in training, for the argument `trained` of `tokenizers.text_frame`.
+        """The frame of the training texts: the ids of the opening and closing tokens around each text.
 
-        None: the model is a published one, for which the tokenizer's file says it.
+        It is what the argument `trained` of `tokenizers.text_frame` takes.
+
+        None: the model is a published one, whose files do not say it; `text_frame` then follows the
+        tokenizer's file.
         """
         told = training_frame(self.tokenizer, self.kind, self.extra)
         return told if told is not None or self.ends else tokenizers.Frame()
@@ -146,11 +153,12 @@ class Loaded(_LoadedFields):
 def has_end_tokens(extra: Mapping[str, Any]) -> bool:
     """Returns whether a model was trained on texts with opening or closing tokens.
 
-    For a model of jaxlm its experiment says so (`data.ends`), for an exported one its tokenizer's settings.
-    Every other Hugging Face model counts as trained with them.
+    For a model that jaxlm trained, its experiment says whether it was (`data.ends`). For a model that jaxlm
+    exported, the entry "jaxlm_ends" says it. Every other Hugging Face model counts as trained with such
+    tokens.
 
     Args:
-      extra: of `Loaded` or `ModelSummary`.
+      extra: the field `extra` of a `Loaded` or a `ModelSummary`.
 
     Example:
       >>> from jaxlm.pretrained import has_end_tokens
@@ -172,12 +180,14 @@ def has_end_tokens(extra: Mapping[str, Any]) -> bool:
 def training_frame(
     tokenizer: tokenizers.Tokenizer | None, kind: models.KindOrName, extra: Mapping[str, Any]
 ) -> tokenizers.Frame | None:
-    """Returns the ids around a text in training, as a model's files say; None if they do not say it.
+    """Returns the frame of the training texts: the ids of their opening and closing tokens.
+
+    None if the files of the model do not say it, as for most Hugging Face models.
 
     Args:
-      tokenizer: of the model.
-      kind: of the model.
-      extra: of `Loaded`.
+      tokenizer: the tokenizer of the model. None: the result is None.
+      kind: the kind of the model, by name or as a `ModelKind`.
+      extra: the field `extra` of the `Loaded`.
 
     Raises:
       ModelError: the files name a token that the tokenizer does not have.
@@ -207,12 +217,16 @@ def training_frame(
 def end_id(
     tokenizer: tokenizers.Tokenizer, kind: models.KindOrName, frame: tokenizers.Frame | None
 ) -> int | None:
-    """Returns the id that ends generated text: the closing id of training, else eos; None if there is none.
+    """Returns the id that ends generated text: the closing id of training texts, or else the eos id.
+
+    None if the tokenizer has no such token.
 
     Args:
-      tokenizer: of the model.
-      kind: of the model; for an encoder-decoder any token that can close a text counts.
-      frame: of `Loaded`.
+      tokenizer: the tokenizer of the model.
+      kind: the kind of the model, by name or as a `ModelKind`. For an encoder-decoder without an eos token,
+        the token that can close a text counts (see `tokenizers.Specials.ends`).
+      frame: the ids around the training texts, from `Loaded.frame`. None: the ids are not known, and eos is
+        taken.
 
     Example:
       >>> from jaxlm import tokenizers
@@ -246,10 +260,10 @@ def _ids(tokenizer: tokenizers.Tokenizer, tokens: Sequence[str]) -> tuple[int, .
 
 
 def without_head(name: str) -> str:
-    """Returns the error message for a body where a head is needed.
+    """Returns the error message for a model without a head in a place where a head is needed.
 
     Args:
-      name: the name of the model.
+      name: the name of the model in the message.
 
     Example:
       >>> from jaxlm.pretrained import without_head

@@ -101,10 +101,10 @@ OTHERS = ("*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.bin", "*.safetensor
 
 
 def describe_other(folder: Path) -> str:
-    """Returns one line that says what a folder holds instead of a model, and what to do.
+    """Returns one line that says what a folder holds instead of a model, and what the user can do.
 
     Args:
-      folder: a folder without config.json or without weights.
+      folder: a folder that lacks config.json or files of weights.
 
     Example:
       >>> from pathlib import Path

@@ -33,10 +33,10 @@ def unflatten(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weights_fingerprint(params: Any) -> str:
-    """Returns the SHA-256 of all parameters: their names, types, shapes and bits.
+    """Returns the SHA-256 in hexadecimal of a model's parameters: of their names, dtypes, shapes and bits.
 
     Args:
-      params: of a model.
+      params: the parameters of the model, a nested dict of arrays.
 
     Example:
       >>> import numpy as np

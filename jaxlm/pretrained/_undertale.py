@@ -45,22 +45,24 @@ OUTSIDE_BLOCKS = {
 def undertale_params(
     state_dict: Mapping[str, np.ndarray], *, next_id: int = 5
 ) -> tuple[models.TransformerConfig, dict[str, Any]]:
-    """Returns the config and the parameters of an undertale masked LM, from its tensors by their torch names.
+    """Returns the config and the parameters of a masked LM that undertale trained, from its torch tensors.
 
-    Sizes, depth and heads follow from the tensors. The linear maps of the heads are joined in the order of
-    the heads: all queries, all keys, all values. Positions come from the corrupted ids, as in its training. A
-    checkpoint does not hold dropout rates; they are those of undertale's only preset.
+    Sizes, depth and heads follow from the tensors. The linear maps of the attention heads are joined in the
+    order of the heads: all queries, all keys, all values. Positions are computed from the corrupted ids, as
+    in undertale's training. A checkpoint does not hold dropout rates, so the config has the rates of
+    undertale's only preset.
 
     Args:
-      state_dict: tensors by name, `encoder.embedding.token.weight` and so on, with or without a common prefix
-        such as `model.`.
-      next_id: the id of [NEXT].
+      state_dict: the tensors by their torch names, such as `encoder.embedding.token.weight`, with or without
+        a common prefix such as `model.`.
+      next_id: the id of the token [NEXT], which separates instructions.
 
     Returns:
-      The config and the "params" of a `MaskedLM`, in float32.
+      The config and the collection "params" of a `models.MaskedLM`, in float32.
 
     Raises:
-      ModelError: one line that names every missing, unexpected and misshapen tensor.
+      ModelError: a tensor is missing, unexpected or misshapen; the message names all such tensors in one
+        line.
 
     Example:
       >>> from jaxlm.pretrained import undertale_params
@@ -91,19 +93,22 @@ def undertale_params(
 
 
 def load_undertale(path: str | os.PathLike[str], *, next_id: int = 5) -> Loaded:
-    """Opens a torch checkpoint (.ckpt, .pt) of an undertale masked LM; needs torch.
+    """Opens a torch checkpoint (.ckpt, .pt) of a masked LM that undertale trained; torch must be installed.
+
+    Undertale is a library of models for machine code, https://github.com/undertale-re/undertale.
 
     Args:
-      path: the file: a state dict, or Lightning's checkpoint, whose "state_dict" it is. Nothing in it is run.
-      next_id: the id of [NEXT].
+      path: the path of a file that holds a state dict, or a checkpoint of Lightning with the entry
+        "state_dict". No code in the file is run.
+      next_id: the id of the token [NEXT], which separates instructions.
 
     Returns:
-      `Loaded`, without a tokenizer.
+      A `Loaded` of the kind "masked_lm", whose tokenizer is None.
 
     Raises:
       ImportError: torch is not installed.
       ModelNotFoundError: there is no such file.
-      ModelError: the file is no such checkpoint.
+      ModelError: the file is not a checkpoint of an undertale masked LM.
     """
     if importlib.util.find_spec("torch") is None:
         raise ImportError("torch checkpoints need torch, which is not installed: pip install 'jaxlm[oracle]'")

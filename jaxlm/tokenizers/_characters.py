@@ -15,14 +15,14 @@ import numpy as np
 
 
 class CharacterClass(enum.IntEnum):
-    """The part of a character in words.
+    """The class of a character, by which a text is divided into words.
 
     Attributes:
-      LETTER, DIGIT, SPACE, OTHER: a run of one class is a word.
-      SPECIAL: the class of special tokens, which no character has.
-      GRAPHEME: a letter of a script without spaces, which begins a word.
-      KATAKANA: a run is a word.
-      JOINED: a mark, which belongs to the character before it.
+      LETTER, DIGIT, SPACE, OTHER: consecutive characters of one of these classes are one word.
+      SPECIAL: the class of special tokens such as [MASK]; no character has it.
+      GRAPHEME: a letter of a script without spaces between words, such as Chinese. Each one begins a word.
+      KATAKANA: a letter of Katakana. Consecutive letters are one word.
+      JOINED: a combining mark, which belongs to the word of the character before it.
     """
 
     LETTER = 0
@@ -84,7 +84,10 @@ def _class_of(code: int) -> CharacterClass:
 
 @functools.cache
 def class_runs() -> tuple[np.ndarray, np.ndarray]:
-    """Returns the classes of all code points as runs: first code points `Int32[runs]`, classes `UInt8[runs]`.
+    """Returns the classes of all Unicode code points, as runs of consecutive code points of one class.
+
+    The first array, `Int32[runs]`, holds the first code point of each run, sorted; the second array,
+    `UInt8[runs]`, holds the class of the run (a `CharacterClass`).
 
     Example:
       >>> import numpy as np
@@ -117,7 +120,7 @@ def _among(names: str) -> np.ndarray:
 
 
 def has_spaceless(text: str) -> bool:
-    """Returns whether a text has a character of a script that puts no spaces between words.
+    """Returns whether a text has a character of a script without spaces between words, such as Chinese.
 
     Example:
       >>> from jaxlm.tokenizers import has_spaceless
@@ -128,12 +131,13 @@ def has_spaceless(text: str) -> bool:
 
 
 def spaceless_words(text: str) -> np.ndarray:
-    """Returns the number of each character's word in scripts without spaces; -1 for all other characters.
+    """Returns for each character the number of its word; -1 for scripts with spaces between words.
 
-    Each grapheme is a word, and each run of Katakana, together with their marks.
+    In scripts without spaces (Chinese, Japanese, Thai and others) each letter is a word together with its
+    combining marks, and consecutive letters of Katakana are one word. Words are counted from 0.
 
     Returns:
-      `Int[characters]`.
+      The numbers of the words, `Int[characters]`.
 
     Example:
       >>> from jaxlm.tokenizers import spaceless_words
@@ -154,7 +158,10 @@ def spaceless_words(text: str) -> np.ndarray:
 
 
 def words_of(text: str) -> list[str]:
-    """Returns the words of a text: parts between white space, and graphemes in scripts without spaces.
+    """Returns the words of a text: the parts between white space.
+
+    In scripts without spaces between words (Chinese, Japanese, Thai and others) each letter is a word, and
+    consecutive letters of Katakana are one word.
 
     Example:
       >>> from jaxlm.tokenizers import words_of

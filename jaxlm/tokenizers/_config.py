@@ -23,27 +23,33 @@ _SMALLEST = {"instructions": MIN_INSTRUCTIONS_VOCAB, "subwords": MIN_SUBWORDS_VO
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """Which tokenizer to use.
+    """Which tokenizer to use, and how to make it.
 
     Attributes:
-      kind: "auto" chooses by the data (traces: instructions, FASTA: residues, text: subwords).
-      vocab_size: the largest number of ids in a trained vocabulary (instructions, subwords).
-      alphabet: the symbols of residues: ESM's 33 or cortex's 32.
-      ambiguous: how to read the residues X, B, Z, J, U and O: as symbols of their own if the alphabet has
-        them ("keep"), as the unknown residue, or as an error.
-      path: a tokenizer.json, or a folder with one, which is used instead of training a tokenizer.
-      rows: the rows of the embedding for a loaded tokenizer; added tokens beyond them are dropped (see
-        `fit_tokenizer`). None: none is dropped.
-      sentinels: how many sentinels `<extra_id_0>`, `<extra_id_1>`, ... are added, for spans that an
-        encoder-decoder restores; not for residues and instructions.
+      kind: the kind of tokenizer. "auto" chooses by the data: "instructions" for bytecode and files of
+        instruction traces, "residues" for FASTA, and "subwords" for text.
+      vocab_size: the largest number of ids in a trained vocabulary. It counts only for "instructions" and
+        "subwords"; other vocabularies are fixed.
+      alphabet: the symbols of the kind "residues": the 33 of ESM's vocabulary, or the 32 of the vocabulary of
+        the library cortex.
+      ambiguous: how the residues X, B, Z, J, U and O are read: "keep" as symbols of their own if the alphabet
+        has them, "unknown" as the unknown residue, and "error" as an error.
+      path: the path of a tokenizer.json, or of a folder that holds one, which is used instead of a new
+        tokenizer. None: a tokenizer of the given kind is made.
+      rows: the number of rows of the embedding with which a loaded tokenizer is used. Added tokens whose ids
+        have no row are dropped (see `fit_tokenizer`). None: no token is dropped.
+      sentinels: the number of tokens `<extra_id_0>`, `<extra_id_1>` and so on that are added. Each stands for
+        a span that is cut out of a text and that an encoder-decoder restores. Must be 0 for residues and
+        instructions.
 
     Raises:
       ConfigError: a field is out of range, or two fields contradict each other.
 
     Example:
-      >>> from jaxlm.tokenizers import TokenizerConfig
-      >>> TokenizerConfig(kind="subwords", vocab_size=8192).vocab_size
-      8192
+      >>> from jaxlm.tokenizers import TokenizerConfig, train_tokenizer
+      >>> config = TokenizerConfig(kind="bytes", sentinels=2)
+      >>> train_tokenizer([], config, "subwords").encode("a<extra_id_1>").tolist()
+      [97, 261]
     """
 
     kind: Literal["auto", "instructions", "subwords", "bytes", "residues"] = "auto"
@@ -88,18 +94,20 @@ class TokenizerConfig:
 
 
 def train_tokenizer(texts: Iterable[str], config: TokenizerConfig, kind: TrainedKind) -> Tokenizer:
-    """Returns the tokenizer of a config: loaded, trained on `texts`, or fixed.
+    """Returns the tokenizer that a config describes: a loaded one, one trained on texts, or a fixed one.
 
     Args:
-      texts: the training texts; not read for bytes, residues, or a path.
-      config: which tokenizer.
-      kind: the kind that "auto" means for these data.
+      texts: the training texts. They are not read for the kinds "bytes" and "residues", nor if the config has
+        a path.
+      config: which tokenizer to return.
+      kind: the kind that is made if the config has the kind "auto".
 
     Returns:
-      A `Tokenizer`.
+      The `Tokenizer`.
 
     Raises:
-      JaxlmError: as the training or the loading.
+      JaxlmError: the texts do not suit the kind, or the file at the path cannot be read; see
+        `train_subwords`, `train_instructions` and `load_tokenizer`.
       ModelNotFoundError: there is no tokenizer at the path.
 
     Example:

@@ -8,11 +8,11 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 class FittedTokenizer(NamedTuple):
-    """A tokenizer whose ids all have a row in the embedding.
+    """A tokenizer all of whose ids have a row in a model's embedding, as `fit_tokenizer` returns it.
 
     Attributes:
       tokenizer: the tokenizer.
-      dropped: the added tokens that were dropped because they have no row.
+      dropped: the added tokens that were dropped because their ids have no row; empty if none was dropped.
     """
 
     tokenizer: Tokenizer
@@ -20,18 +20,18 @@ class FittedTokenizer(NamedTuple):
 
 
 def fit_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> FittedTokenizer:
-    """Returns the tokenizer without the added tokens for which an embedding of `vocab_size` rows has no row.
+    """Returns a tokenizer without the added tokens whose ids have no row in a model's embedding.
 
-    Published folders have such tokens, for images or for padding in training. A text that contains one is
-    then divided as any other text. Tokens of the vocabulary itself, and tokens with a role, are never
-    dropped.
+    Some published folders have such tokens, for images or for padding in training. A text that contains a
+    dropped token is divided like any other text. Tokens of the vocabulary itself, and tokens with a role such
+    as eos or mask, are never dropped.
 
     Args:
-      tokenizer: of a model.
-      vocab_size: the number of rows; more rows than ids are fine.
+      tokenizer: the tokenizer of the model.
+      vocab_size: the number of rows in the embedding. It may be larger than the number of ids.
 
     Returns:
-      The tokenizer, and the tokens that were dropped.
+      The tokenizer, and the texts of the tokens that were dropped.
 
     Raises:
       ModelError: a token of the vocabulary or with a role has no row.

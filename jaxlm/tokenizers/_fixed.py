@@ -20,27 +20,29 @@ def bytes_tokenizer() -> Tokenizer:
 
 
 def residue_tokenizer(alphabet: Alphabet = "esm", ambiguous: Ambiguous = "keep") -> Tokenizer:
-    """Returns a tokenizer of protein sequences, one id for each residue, in ESM's or cortex's order.
+    """Returns a tokenizer of protein sequences with one id for each residue.
 
-    A text is `MKTAYI`, without spaces. ESM's alphabet has 33 symbols, cortex's the same without X (32). `.`
-    separates chains (`join_chains`) and is a special token: never masked, drawn at random or predicted. `-`
-    is a gap, a symbol like any residue. `add_specials` puts `<cls>` before and `<eos>` after the sequence, as
-    ESM does.
+    A text is a sequence such as `MKTAYI`, without spaces. The alphabet of ESM has 33 symbols; that of the
+    library cortex has the same symbols without X (32). `.` separates chains (`join_chains`) and is a special
+    token: never masked, drawn at random or predicted. `-` is a gap, a symbol like any residue.
+    `Tokenizer.encode` with `add_specials=True` puts `<cls>` before and `<eos>` after the sequence, as ESM
+    does.
 
     Ambiguous letters are X (any residue), B (D or N), Z (E or Q) and J (I or L); the rare residues U and O
     are treated like them. Any other letter, also a lower-case one, is an error that names its position.
 
     Args:
-      alphabet: whose symbols and ids to use.
-      ambiguous: "keep" gives those letters their own symbols, or `<unk>` if the alphabet lacks them (J; X in
-        cortex's); "unknown" reads all of them as the unknown residue, X in ESM's and `<unk>` in cortex's
-        alphabet; "error" refuses all of them.
+      alphabet: the alphabet whose symbols and ids are used.
+      ambiguous: how the letters X, B, Z, J, U and O are read. "keep" gives each its own symbol, or `<unk>` if
+        the alphabet has no such symbol (J in both alphabets, X in that of cortex). "unknown" reads all of
+        them as the unknown residue, which is X in the alphabet of ESM and `<unk>` in that of cortex. "error"
+        raises an error for any of them.
 
     Returns:
       A `Tokenizer` of kind "residues".
 
     Raises:
-      ConfigError: there is no such alphabet or treatment.
+      ConfigError: `alphabet` or `ambiguous` has an unknown value.
 
     Example:
       >>> from jaxlm.tokenizers import residue_tokenizer

@@ -16,11 +16,11 @@ Reader = Literal["training", "text", "score", "prompt", "harness", "prefix"]
 
 
 class Frame(NamedTuple):
-    """The ids before and after a text.
+    """The ids of the opening and closing tokens around a text, such as [CLS] and [SEP].
 
     Attributes:
-      opening: the ids before the text, in order.
-      closing: the ids after the text, in order.
+      opening: the ids before the text, in order; empty if nothing stands there.
+      closing: the ids after the text, in order; empty if nothing stands there.
 
     Example:
       >>> import numpy as np
@@ -33,15 +33,16 @@ class Frame(NamedTuple):
     closing: tuple[int, ...] = ()
 
     def around(self, ids: np.ndarray) -> np.ndarray:
-        """Returns ids with the opening ids before and the closing ids after them, `Int32[L]`."""
+        """Returns the opening ids, the given ids and the closing ids as one array, `Int32[L]`."""
         return np.concatenate([self.opening, ids, self.closing]).astype(np.int32)
 
 
 def text_frame(tokenizer: Tokenizer, reader: Reader, trained: Frame | None = None) -> Frame:
-    """Returns the ids around a text for a model and a reader, which is the use that is made of the text.
+    """Returns the opening and closing ids around a text, for a model and for what the text is used for.
 
-    If the ids of training are known, they are used. Otherwise, for published tokenizers (`-` is nothing,
-    `opening ... closing`):
+    The use is called the reader. If the ids around the training texts are known, these ids are used.
+    Otherwise the table shows the tokens for published tokenizers, as `opening ... closing`; `-` means that
+    there are none:
 
     | tokenizer | its file puts | score | prompt | harness | prefix | training |
     |---|---|---|---|---|---|---|
@@ -54,19 +55,23 @@ def text_frame(tokenizer: Tokenizer, reader: Reader, trained: Frame | None = Non
 
     The readers:
 
-    - "score": opens with the file's opening, else bos, else eos; closes with the file's closing, else eos,
-      which is predicted on request. Neither is cls, sep or pad unless the file puts it there.
-    - "prompt": a text that is continued: the file's opening alone, as in `transformers`.
-    - "text": a text that is read as a whole, by an encoder for example: what the file puts around it.
-    - "harness": a text of lm-evaluation-harness, as its model `hf` encodes it: what the file puts around it.
-    - "prefix": the harness's replacement for an empty context: bos, else eos, else the file's opening.
-    - "training": as "score"; a side that has none of these gets any role that may stand there (see
-      `Specials.ends`).
+    - "score": a text whose probability is computed. It opens with the tokens that the file puts before a
+      text, else bos, else eos. It closes with the tokens that the file puts after a text, else eos, which is
+      predicted on request. Neither side has cls, sep or pad unless the file puts it there.
+    - "prompt": a text that is continued. It has the file's opening tokens alone, as in `transformers`.
+    - "text": a text that is read as a whole, by an encoder for example. It has what the file puts around it.
+    - "harness": a text of lm-evaluation-harness, as the harness's model `hf` encodes it. It has what the file
+      puts around it.
+    - "prefix": the tokens by which lm-evaluation-harness replaces an empty context: bos, else eos, else the
+      file's opening tokens.
+    - "training": a text of the training corpus. It has the same tokens as for "score"; a side for which
+      "score" finds no token gets any token that may stand there (see `Specials.ends`).
 
     Args:
-      tokenizer: of the model.
-      reader: the reader.
-      trained: the ids around the texts of training; None: not known.
+      tokenizer: the tokenizer of the model.
+      reader: what the text is used for, one of the names above.
+      trained: the ids around the training texts, from `pretrained.Loaded.frame`. None: these ids are not
+        known, and the table decides.
 
     Example:
       >>> from jaxlm.tokenizers import Frame, text_frame

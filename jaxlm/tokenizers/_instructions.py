@@ -27,28 +27,30 @@ class PretokenCounts(NamedTuple):
 
 
 def train_instructions(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer:
-    """Trains a tokenizer of instruction traces: pretokens between white space, `[NEXT]` between instructions.
+    """Trains a tokenizer of instruction traces, which are functions written as text.
+
+    A trace has pretokens (opcodes and operands) between white space, and `[NEXT]` between instructions.
 
     The vocabulary holds six special tokens ([PAD] 0, [UNK] 1, [SEP] 2, [CLS] 3, [MASK] 4, [NEXT] 5), a symbol
     for each byte that can begin a pretoken and one for each that can continue it, mnemonics (the first
-    pretokens of instructions; the most frequent ones, at most half of the free ids), and byte-pair pieces.
-    Merges go by frequency, so every operand that is more frequent than the last merge is a whole token too;
-    in a large vocabulary that is every operand that occurs twice. Nothing becomes [UNK]: an unseen mnemonic,
-    `-8` or a CJK name is split, and decoding restores it. A special token is recognised only as a whole
-    pretoken, so `eax[MASK]` is an operand.
+    pretokens of instructions, of which the most frequent get at most half of the free ids), and byte-pair
+    pieces. Pieces are merged in the order of their frequency, so every operand that is more frequent than the
+    last merge is a whole token too; in a large vocabulary that is every operand that occurs twice. Nothing
+    becomes [UNK]: an unseen mnemonic, `-8` or a CJK name is split, and decoding restores it. A special token
+    is recognised only as a whole pretoken, so `eax[MASK]` is an operand.
 
     The same texts in any order give the same file.
 
     Args:
-      texts: the traces, each read once; one string is one trace.
-      vocab_size: an upper bound.
+      texts: the traces, each of which is read once. A single string is one trace.
+      vocab_size: the largest number of ids; few texts can give fewer.
 
     Returns:
       A `Tokenizer` of kind "instructions".
 
     Raises:
       ConfigError: `vocab_size` is too small for the special tokens and the bytes.
-      CorpusError: there is nothing to train on.
+      CorpusError: there are no texts, or they hold nothing but special tokens.
 
     Example:
       >>> from jaxlm.tokenizers import train_instructions

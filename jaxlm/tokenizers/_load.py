@@ -32,34 +32,37 @@ CONVERSION_REMEDY = (
 def load_tokenizer(
     path: str | os.PathLike[str], *, side: Side = "source", rows: int | None = None
 ) -> Tokenizer:
-    """Opens a tokenizer: a `tokenizer.json`, or a folder with one or with older vocabulary files.
+    """Opens a tokenizer from a `tokenizer.json`, or from a folder with that file or older vocabulary files.
 
-    Texts get the ids that transformers 5 gives. The class is looked up in `tokenizer_config.json`, then in
-    the model's `config.json`; it decides how texts are changed before they are divided, and which tokens
-    stand around them. If no file names a class, a tokenizer.json is used unchanged, and other files as those
-    of the class whose special tokens they have.
+    Texts get the ids that transformers 5 gives. The tokenizer's class in `transformers` is looked up in
+    `tokenizer_config.json`, then in the model's `config.json`. The class decides how texts are changed before
+    they are divided into tokens, and which tokens stand around a text. If no file names a class, a
+    tokenizer.json is used unchanged, and vocabulary files are read as those of the class whose special tokens
+    they contain.
 
-    Roles are read from `special_tokens_map.json` and `tokenizer_config.json`, where null means that no token
-    has the role; other roles are found by conventional names ([MASK], <mask>, <|mask|>, ...). Tokens of
-    `added_tokens.json`, `added_tokens_decoder` and `additional_special_tokens` are matched as a whole; those
-    that the vocabulary lacks get ids after it. Padding, truncation and dropout in the file are switched off.
+    The roles of tokens (pad, mask, eos and others, see `Specials`) are read from `special_tokens_map.json`
+    and `tokenizer_config.json`, where null means that no token has the role. Roles that these files do not
+    name are found by conventional names ([MASK], <mask>, <|mask|> and others). Tokens of `added_tokens.json`,
+    `added_tokens_decoder` and `additional_special_tokens` are matched as a whole; a token that the vocabulary
+    lacks gets an id after those of the vocabulary. Padding, truncation and dropout in the file are switched
+    off.
 
     Args:
-      path: file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with `merges.txt`
-        (GPT-2's, RoBERTa's) or with `source.spm` (Marian's), then `vocab.txt` (BERT's, ESM's), then
-        SentencePiece's `spiece.model` (T5's) and `tokenizer.model` (Llama's).
-      side: of a Marian folder, whether to read source texts or translations ("target"), which are divided by
-        different files; their ids are the same.
-      rows: the rows of the embedding; None: the number in the config.json beside it. A named token without an
-        id is added if a row is left for it.
+      path: the path of the file or folder. In a folder `tokenizer.json` comes first, then `vocab.json` with
+        `merges.txt` (GPT-2's, RoBERTa's) or with `source.spm` (Marian's), then `vocab.txt` (BERT's, ESM's),
+        then SentencePiece's `spiece.model` (T5's) and `tokenizer.model` (Llama's).
+      side: for a Marian folder, whether the tokenizer divides source texts or translations ("target"). The
+        two have different files but the same ids. Other folders have one side only.
+      rows: the number of rows of the model's embedding. A special token that a file names but the vocabulary
+        lacks is added if the embedding has a row for it. None: the number in the config.json of the folder.
 
     Returns:
       A `Tokenizer`.
 
     Raises:
-      ModelNotFoundError: there is no tokenizer.
-      ModelError: a file cannot be read, or the class divides texts by more than the files tell (a Japanese
-        dictionary).
+      ModelNotFoundError: there is no tokenizer at the path.
+      ModelError: a file cannot be read, or the class needs more than the files to divide texts, such as a
+        Japanese dictionary.
 
     Example:
       >>> from jaxlm.tokenizers import load_tokenizer

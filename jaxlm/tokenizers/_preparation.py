@@ -16,7 +16,7 @@ _WHITE = ((" ", False), (" +", False), (r"\s", False), (r"\s+", False), (r"\S+",
 
 
 class UnknownBytesError(ModelError):
-    """The tokens of a tokenizer have no bytes of their own, or its file does not determine them."""
+    """The file of a tokenizer does not determine which bytes of a text each token stands for."""
 
 
 def unknown_bytes(why: str) -> UnknownBytesError:

@@ -75,18 +75,20 @@ def check_residues(sequence: str, ambiguous: Ambiguous = "keep") -> None:
 
 
 def join_chains(chains: Iterable[str]) -> str:
-    """Returns the chains of a complex as one sequence, separated by `.`.
+    """Returns the chains of a protein complex as one sequence, separated by `.`.
 
-    The separator is a special token of both alphabets: it is never masked, drawn at random or predicted.
+    The separator is a special token of both alphabets (see `residue_tokenizer`): it is never masked, drawn at
+    random or predicted.
 
     Args:
-      chains: the residues of each chain, not empty; one string is one chain.
+      chains: the residues of each chain, as non-empty strings. A single string is one chain.
 
     Returns:
-      A sequence for a residue tokenizer.
+      The sequence, as a text for `residue_tokenizer`.
 
     Raises:
-      UsageError: there is no chain, or a chain is empty or holds a separator; names it by its index.
+      UsageError: there is no chain, or a chain is empty or holds a separator; the message names the index of
+        the chain.
 
     Example:
       >>> from jaxlm.tokenizers import join_chains

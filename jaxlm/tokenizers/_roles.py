@@ -21,10 +21,11 @@ CONVENTIONAL_NAMES: dict[str, tuple[str, ...]] = {
 
 
 class Specials(NamedTuple):
-    """The ids of the roles; None if the vocabulary has no such token.
+    """The ids of the tokens with special roles, each None if no token of the vocabulary has the role.
 
     `pad` fills rows; `unk` replaces what the vocabulary cannot write; `cls` and `sep` open and close the text
-    of an encoder, `bos` and `eos` that of a decoder; `mask` hides a token; `next` ends an instruction.
+    of an encoder; `bos` and `eos` open and close the text of a decoder; `mask` replaces a hidden token;
+    `next` separates the instructions of a function.
     """
 
     pad: int | None = None
@@ -38,10 +39,11 @@ class Specials(NamedTuple):
 
     @property
     def ends(self) -> tuple[int, int] | None:
-        """The ids that can open and close a text; None if the vocabulary has none.
+        """The ids that can open and close a text; None if the vocabulary has neither.
 
-        They are `bos` and `eos`, else `cls` and `sep`. A vocabulary with only one of them has it at both
-        ends, as GPT-2. `text_frame` decides whether a text has them at all.
+        The ids are those of `bos` and `eos`, or else of `cls` and `sep`. If a vocabulary has only one of the
+        two, as GPT-2, its id stands at both ends. `text_frame` decides whether a text gets these tokens at
+        all.
 
         Example:
           >>> from jaxlm.tokenizers import Specials

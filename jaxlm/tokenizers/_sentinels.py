@@ -9,7 +9,9 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 def sentinel_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Returns the ids of all sentinels of a tokenizer, `<extra_id_0>`, `<extra_id_1>`, ....
+    """Returns the ids of the sentinels `<extra_id_0>`, `<extra_id_1>` and so on; empty without sentinels.
+
+    A sentinel stands for a span that is cut out of a text and that an encoder-decoder restores.
 
     Example:
       >>> from jaxlm.tokenizers import sentinel_ids, with_sentinels
@@ -24,15 +26,17 @@ def sentinel_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 def with_sentinels(tokenizer: Tokenizer, number: int) -> Tokenizer:
-    """Returns a tokenizer with sentinels after its other ids.
+    """Returns a tokenizer with the sentinels `<extra_id_0>`, `<extra_id_1>` and so on after its other ids.
+
+    A sentinel stands for a span that is cut out of a text and that an encoder-decoder restores.
 
     Args:
-      tokenizer: of kind "subwords" or "bytes", or from a file.
-      number: the number of sentinels; those that the tokenizer has already keep their ids.
+      tokenizer: a tokenizer of the kind "subwords" or "bytes", or one from a file.
+      number: the number of sentinels. Sentinels that the tokenizer has already keep their ids.
 
     Raises:
-      ConfigError: the tokenizer is of residues or instructions, whose texts cannot hold sentinels, or
-        Marian's, whose vocabulary cannot be extended.
+      ConfigError: the tokenizer has the kind "residues" or "instructions", whose texts cannot hold sentinels,
+        or is one of Marian, whose vocabulary cannot be extended.
 
     Example:
       >>> from jaxlm.tokenizers import with_sentinels

@@ -6,15 +6,15 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 def special_mask(tokenizer: Tokenizer, vocab_size: int | None = None) -> np.ndarray:
-    """Returns a mask over the vocabulary of the ids that are never masked, drawn at random or predicted.
+    """Returns a bool array over the vocabulary: True = never masked, drawn at random or predicted.
 
     Args:
-      tokenizer: its `special_ids` are True.
-      vocab_size: the vocabulary size V of the model, whose ids without a token are True too; None: the
-        tokenizer's.
+      tokenizer: the tokenizer, whose special tokens are True.
+      vocab_size: the vocabulary size V of the model. Ids for which the tokenizer has no token are True too.
+        None: the vocabulary size of the tokenizer.
 
     Returns:
-      `Bool[V]`, True = special.
+      The array, `Bool[V]`.
 
     Example:
       >>> from jaxlm.tokenizers import special_mask

@@ -20,15 +20,15 @@ def train_subwords(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer
     (GPT-2's pattern). The same texts in any order give the same file.
 
     Args:
-      texts: the texts, each read once; one string is one text.
-      vocab_size: an upper bound.
+      texts: the texts, each of which is read once. A single string is one text.
+      vocab_size: the largest number of ids; few texts can give fewer.
 
     Returns:
       A `Tokenizer` of kind "subwords".
 
     Raises:
       ConfigError: `vocab_size` is too small for the special tokens and the bytes.
-      CorpusError: there is nothing to train on.
+      CorpusError: there are no texts, or all of them are empty or white space.
 
     Example:
       >>> from jaxlm.tokenizers import train_subwords

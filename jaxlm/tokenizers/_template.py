@@ -12,14 +12,15 @@ OLDER = ("BertProcessing", "RobertaProcessing")
 
 
 def with_frame(tokenizer: Tokenizer, frame: Frame) -> Tokenizer:
-    """Returns a tokenizer whose file puts the ids of a frame around a text, in jaxlm and in `transformers`.
+    """Returns a tokenizer that puts given opening and closing ids around a text, also in `transformers`.
 
-    Ids, kind and roles are kept, and so are all other steps of its post-processor. A tokenizer whose file
-    does so already is returned unchanged.
+    The ids are added by `Tokenizer.encode(text, add_specials=True)`, because the tokenizer's file says so.
+    Ids, kind, roles and all other steps of the post-processor stay. A tokenizer that puts the same ids around
+    a text already is returned unchanged.
 
     Args:
-      tokenizer: of any kind.
-      frame: ids of the tokenizer.
+      tokenizer: a tokenizer of any kind.
+      frame: the opening and closing ids, which are ids of the tokenizer.
 
     Raises:
       UsageError: the frame has an id that the tokenizer lacks.

@@ -28,13 +28,13 @@ def as_texts(texts: Any) -> Iterable[Any]:
 
 
 def as_ids(row: Any) -> np.ndarray:
-    """Returns a row of ids as an array, `Int[L]`.
+    """Returns a sequence of ids as an array, `Int[L]`.
 
     Args:
       row: any iterable of integers, or an array.
 
     Raises:
-      TypeError: `row` is something else.
+      TypeError: `row` holds something other than integers, or has more than one axis.
 
     Example:
       >>> from jaxlm.tokenizers import as_ids

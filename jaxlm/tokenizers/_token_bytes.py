@@ -17,25 +17,25 @@ from jaxlm.tokenizers._tokenizer import Tokenizer
 
 
 class TokenBytes(NamedTuple):
-    """The bytes of every id of a tokenizer, and how they relate to a text.
+    """The bytes of every id of a tokenizer, and how the bytes of a text are made of them.
 
-    For `ids = tokenizer.encode(text)` without an id whose value is None, and a text without anything that
-    `losses` lists::
+    If no id of `ids = tokenizer.encode(text)` has the value None, and the text has nothing that `losses`
+    lists, then::
 
         b"".join(values[id] for id in ids) == prefix + text.encode()
 
     Some texts get no prefix: an empty text, which has no ids; a text that begins with an added token; and,
-    unless `prefixes_spaces`, a text that begins with a space. The bytes of an id need not be UTF-8 by
-    themselves, several ids may have the same bytes, and an id may have no bytes, `b""`.
+    unless `prefixes_spaces`, a text that begins with a space. The bytes of a single id need not be valid
+    UTF-8, several ids may have the same bytes, and an id may have no bytes, `b""`.
 
     Attributes:
-      values: by id, its bytes inside a text; None for ids that stand for no text (special tokens, the unknown
-        token, ids without a token).
-      prefix: the bytes that the tokenizer adds in front of a text: `b" "` if all its words begin with a
-        space, the first one too, else `b""`.
+      values: the bytes of each id inside a text, indexed by the id. None: the id stands for no text (special
+        tokens, the unknown token, and ids without a token).
+      prefix: the bytes that the tokenizer adds in front of a text: `b" "` if every word, even the first of a
+        text, begins with a space; else `b""`.
       prefixes_spaces: whether the prefix is also added in front of a text that begins with a space.
       prefixes_parts: whether the prefix is also added after an added or special token.
-      losses: phrases for what the ids do not restore; empty: every text is restored.
+      losses: phrases that say what of a text cannot be restored from its ids. Empty: every text is restored.
 
     Example:
       >>> from jaxlm.tokenizers import token_bytes
@@ -55,10 +55,10 @@ class TokenBytes(NamedTuple):
         """Returns the bytes of a text from all its ids, without the prefix.
 
         Args:
-          ids: integers `[L]`.
+          ids: the ids as integers, `Int[L]`.
 
         Raises:
-          UsageError: an id has no bytes.
+          UsageError: the value of an id is None.
 
         Example:
           >>> from jaxlm.tokenizers import TokenBytes
@@ -77,24 +77,25 @@ class TokenBytes(NamedTuple):
 
 
 def token_bytes(tokenizer: Tokenizer, *, rows: int | None = None) -> TokenBytes:
-    """Returns the bytes of every id, determined from the tokenizer's file; the result is cached.
+    """Returns the bytes of a text for which each id of a tokenizer stands; the result is cached.
 
-    Byte-level pieces are written in symbols of bytes; SentencePiece's with `▁` for a space, and as `<0x41>`
-    if the model falls back on bytes. A piece that begins a word, unlike one that continues it (`##ing`), gets
-    a space in front, if white space alone divides words. An added token that is not special has the bytes of
-    the text in which it is found. Residues are their letters.
+    The bytes follow from the tokenizer's file. Pieces of byte-level tokenizers are written with one symbol
+    for each byte; pieces of SentencePiece have `▁` for a space, and `<0x41>` for a single byte. If white
+    space alone divides words, a piece that begins a word gets a space in front, unlike a piece that continues
+    a word (`##ing`). An added token that is not special has the bytes of the text that it matches. A residue
+    has the byte of its letter.
 
     Args:
-      tokenizer: of any kind.
-      rows: the number of ids of a model's head; None: `tokenizer.vocab_size`. Ids beyond the tokenizer have
-        no bytes.
+      tokenizer: a tokenizer of any kind.
+      rows: the number of ids for which a model computes logits. Ids beyond those of the tokenizer have the
+        value None. None: `tokenizer.vocab_size`.
 
     Returns:
-      `TokenBytes` with one value for each row.
+      A `TokenBytes` with one value for each of the `rows` ids.
 
     Raises:
-      UnknownBytesError: the file does not determine the bytes. An example are BERT's word pieces, where no id
-        tells whether a space stood in front of a comma.
+      UnknownBytesError: the file does not determine the bytes. With BERT's word pieces, for example, no id
+        says whether a space stood in front of a comma.
 
     Example:
       >>> from jaxlm.tokenizers import token_bytes

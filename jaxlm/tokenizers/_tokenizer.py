@@ -30,15 +30,17 @@ CANNOT_DIVIDE = "the tokenizer cannot divide this text"
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Tokenizer:
-    """Converts text to ids and back; Hugging Face's libraries read its `tokenizer.json` in the same way.
+    """Converts text to ids and back, as Hugging Face's libraries do with the same `tokenizer.json`.
 
     Special tokens that are written in a text (`[MASK]`, `<mask>`) become their ids. Two tokenizers are equal
-    if their files are equal and the same ids have the same roles. It is frozen: do not change `backend`.
+    if their files are equal and the same ids have the same roles. A tokenizer is frozen: do not change
+    `backend`.
 
     Attributes:
-      backend: the `tokenizers.Tokenizer` that is used.
-      kind: "instructions", "subwords", "bytes", "residues", or "huggingface" for any other file.
-      specials: the ids of the roles.
+      backend: the `tokenizers.Tokenizer` of Hugging Face that does the work.
+      kind: the kind that jaxlm made, "instructions", "subwords", "bytes" or "residues"; "huggingface" for a
+        tokenizer from any other file.
+      specials: the ids of the tokens with roles such as mask, pad and eos.
 
     Example:
       >>> from jaxlm import tokenizers
@@ -59,8 +61,9 @@ class Tokenizer:
 
         Args:
           text: the text of the file.
-          roles: token by role, for example `{"mask": "<mask>"}`, for tokens without a conventional name; None
-            as the token means that no token has the role.
+          roles: the tokens of roles that a conventional name does not show, by role, such as
+            `{"mask": "<mask>"}`. A token of None means that no token has the role. None: all roles are found
+            by conventional names.
 
         Raises:
           ModelError: the text is not that of a tokenizer.json.
@@ -76,15 +79,15 @@ class Tokenizer:
 
     @functools.cached_property
     def vocab_size(self) -> int:
-        """The highest id plus one: the number of rows that an embedding needs."""
+        """The highest id plus one, which is the number of rows that an embedding needs."""
         return 1 + max(self._tokens, default=-1)
 
     @functools.cached_property
     def special_ids(self) -> tuple[int, ...]:
         """All ids that are never masked, drawn at random or predicted, in ascending order.
 
-        These are special tokens (with or without a role), the separator of a protein's chains, and ids below
-        `vocab_size` without a token.
+        The ids are those of special tokens (with or without a role), of the separator between the chains of a
+        protein, and ids below `vocab_size` without a token.
         """
         added = self.backend.get_added_tokens_decoder()
         special = {id for id, token in added.items() if token.special}
@@ -104,14 +107,16 @@ class Tokenizer:
         """Returns the ids of a text.
 
         Args:
-          text: any Unicode; for residues only residue symbols and special tokens.
-          add_specials: whether to add the file's opening and closing tokens ([CLS], [SEP]), if it has any.
+          text: any string; for the kind "residues" only symbols of residues and special tokens.
+          add_specials: whether to add the opening and closing tokens, such as [CLS] and [SEP], that the
+            tokenizer's file puts around a text. A file that puts none adds none.
 
         Returns:
-          `Int32[L]`.
+          The ids, `Int32[L]`; an empty array for an empty text without added tokens.
 
         Raises:
-          UsageError: the text cannot be written in UTF-8, or holds something that is no residue.
+          UsageError: the text cannot be written in UTF-8, or, for the kind "residues", holds something other
+            than residues.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -126,14 +131,15 @@ class Tokenizer:
         return self._ids(self.encoding(self._read(text), add_specials=add_specials))
 
     def encoding(self, text: str, *, add_specials: bool = False) -> tokenizers.Encoding:
-        """Returns the library's encoding of a text: the ids, and the offsets of each token in the text.
+        """Returns Hugging Face's `Encoding` of a text: ids, and the start and end of each token in the text.
 
         Args:
-          text: as for `encode`.
-          add_specials: as for `encode`.
+          text: any string; for the kind "residues" only symbols of residues and special tokens.
+          add_specials: whether to add the opening and closing tokens that the tokenizer's file puts around a
+            text.
 
         Raises:
-          ModelError: the library cannot divide the text.
+          ModelError: the `tokenizers` library cannot divide the text.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -147,14 +153,15 @@ class Tokenizer:
         """Returns the ids of each text, as `encode` does, computed on all cores.
 
         Args:
-          texts: the texts, all of which are held in memory; one string is one text.
-          add_specials: as for `encode`.
+          texts: the texts, all of which are held in memory. A single string is one text.
+          add_specials: whether to add the opening and closing tokens that the tokenizer's file puts around
+            each text.
 
         Returns:
-          `Int32[L]` for each text, in order.
+          The ids of each text, `Int32[L]`, in the order of the texts.
 
         Raises:
-          UsageError: as `encode`; names the text by its index in the batch.
+          UsageError: a text cannot be encoded (see `encode`); the message names the index of the text.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -177,15 +184,19 @@ class Tokenizer:
         return [encode_long(self._encode_all, text) if long else next(ids) for text, long in pairs]
 
     def pieces(self, text: str) -> Iterator[tuple[int, str]]:
-        """Yields (offset, piece) for the pieces of a text; their ids, joined, are those of the text.
+        """Yields the parts into which a long text can be divided without a change of its ids.
 
-        It serves for results that take much memory for each character, such as offsets of tokens.
+        Each part comes as a pair of its offset in the text, in characters, and the part. The ids of the
+        parts, joined, are the ids of the text.
+
+        Parts limit the memory for results that take much memory for each character, such as the offsets of
+        tokens.
 
         Args:
-          text: as for `encode`; a text that is not long is a single piece.
+          text: any string that `encode` takes. A text that is not long is a single part.
 
         Raises:
-          UsageError: as `encode`.
+          UsageError: the text cannot be encoded (see `encode`).
 
         Example:
           >>> from jaxlm import tokenizers
@@ -204,10 +215,10 @@ class Tokenizer:
         single spaces.
 
         Args:
-          ids: integers `[L]`, a list or an array.
+          ids: the ids as integers, `Int[L]`, in a list or an array.
 
         Returns:
-          The text; bytes that are not UTF-8 become U+FFFD.
+          The text. Bytes that are not valid UTF-8 become U+FFFD.
 
         Raises:
           UsageError: an id is not in the vocabulary.
@@ -224,7 +235,7 @@ class Tokenizer:
             return self.backend.decode(numbers, skip_special_tokens=False)
 
     def token(self, id: int | np.integer) -> str:
-        r"""Returns the text of one id: bytes as text, with `…` in front of a continuing piece.
+        r"""Returns the text of one id, with `…` in front of a piece that continues a word.
 
         A piece of SentencePiece has a space in front where the file has `▁`.
 
@@ -232,7 +243,8 @@ class Tokenizer:
           id: an id below `vocab_size`.
 
         Returns:
-          The token; `\xNN` for bytes that are not UTF-8 by themselves, `<hole N>` for an id without a token.
+          The text of the token. Bytes that are not valid UTF-8 by themselves are written as `\xNN`, and an id
+          without a token as `<hole N>`.
 
         Raises:
           UsageError: the id is not in the vocabulary.
@@ -248,7 +260,9 @@ class Tokenizer:
         return symbols if id in self.special_ids else self._spelling.shown(symbols)
 
     def id(self, token: str) -> int | None:
-        """Returns the id of a token, given as `token` returns it or as the file spells it; None if unknown.
+        """Returns the id of a token; None if the vocabulary has no such token.
+
+        The token may be written as `token` returns it, or as the tokenizer's file spells it.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -271,7 +285,7 @@ class Tokenizer:
           id: an id below `vocab_size`.
 
         Raises:
-          UsageError: if no token has the id.
+          UsageError: no token has the id.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -284,7 +298,7 @@ class Tokenizer:
         return name
 
     def to_json(self) -> str:
-        """Returns the text of the `tokenizer.json`.
+        """Returns the tokenizer as the text of a `tokenizer.json`, which `from_json` reads.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -294,16 +308,16 @@ class Tokenizer:
         return self.backend.to_str()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a `tokenizer.json` atomically.
+        """Writes the tokenizer as a `tokenizer.json`, atomically.
 
         Roles of tokens without a conventional name are written into `tokenizer_config.json` in the same
-        folder, where Hugging Face has them; its other entries are kept.
+        folder, where `transformers` looks for them; the other entries of that file are kept.
 
         Args:
-          path: the file, or an existing folder for `tokenizer.json`.
+          path: the path of the file, or of an existing folder, in which `tokenizer.json` is written.
 
         Raises:
-          WriteError: it cannot be written.
+          WriteError: a file cannot be written.
 
         Example:
           >>> import tempfile
@@ -323,7 +337,9 @@ class Tokenizer:
             io.write_text(file, json.dumps(config, indent=2, ensure_ascii=False))
 
     def role_names(self) -> dict[str, str | None]:
-        """Returns the token of every role, as for `from_json`; None for a role that no token has.
+        """Returns the token of every role, such as "mask"; None for a role that no token has.
+
+        The argument `roles` of `from_json` takes the result.
 
         Example:
           >>> from jaxlm import tokenizers
@@ -334,7 +350,10 @@ class Tokenizer:
         return {role: self._tokens.get(id) for role, id in self.specials._asdict().items()}
 
     def role_settings(self) -> dict[str, str | None]:
-        """Returns the entries of tokenizer_config.json for the roles, null where only the name suggests one.
+        """Returns the entries of tokenizer_config.json that name the token of each role, such as "cls_token".
+
+        An entry is None if no token has the role although the name of a token suggests it. Other roles
+        without a token have no entry.
 
         Example:
           >>> from jaxlm import tokenizers

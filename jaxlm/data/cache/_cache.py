@@ -26,16 +26,17 @@ class TokenCache:
     """A tokenised corpus; `cache[index]` returns the tokens of a record, read from memory-mapped files.
 
     Attributes:
-      folder: the folder of its files.
+      folder: the folder that holds the files of the cache.
       counts: the numbers of records and tokens, and of records that were left out.
       tokens: the tokens of all records, one after the other, `UInt[tokens]`, memory-mapped.
-      offsets: the offset of each record in `tokens`, and their end, `Int64[records + 1]`.
+      offsets: the index in `tokens` of each record's first token, and at last the number of tokens,
+        `Int64[records + 1]`.
       lengths: the number of tokens of each record, `Int64[records]`.
-      byte_lengths: UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped; opening and closing
-        tokens count 0.
-      labels: the label of each record, `Float64[records]`, memory-mapped; for classes, the index of the name.
-        None for a corpus without labels.
-      pad_id: the id that fills rows; 0 for a tokenizer without a padding token.
+      byte_lengths: the number of UTF-8 bytes of each record's text, `Int64[records]`, memory-mapped. Opening
+        and closing tokens add no bytes.
+      labels: the label of each record, `Float64[records]`, memory-mapped. The label of a class is the index
+        of its name. None: the corpus has no labels.
+      pad_id: the id that fills the unused end of packed rows; 0 for a tokenizer without a padding token.
 
     Raises:
       DamagedError: the folder does not hold a complete cache (`build_cache` then builds it again).
@@ -70,7 +71,7 @@ class TokenCache:
 
     @property
     def num_bytes(self) -> int:
-        """UTF-8 bytes of all texts, the divisor of bits per byte."""
+        """The number of UTF-8 bytes of all texts, by which bits are divided for bits per byte."""
         return int(self.byte_lengths.sum())
 
     def __len__(self) -> int:
@@ -85,7 +86,7 @@ class TokenCache:
         """Returns the record's id, as its source gave it.
 
         Args:
-          index: which record; a negative index counts from the end.
+          index: the index of the record; a negative index counts from the end.
 
         Returns:
           The id.
@@ -108,25 +109,29 @@ def build_cache(
     ends: EndTokens = False,
     labelled: bool = False,
 ) -> TokenCache:
-    """Returns the cache of a tokenised corpus: opened if it exists and is undamaged, else built.
+    """Returns the cache of a tokenised corpus, which is opened if it exists undamaged, and else built.
 
     The folder is written atomically, and two processes that need the same cache build it once.
 
     Args:
-      records_fn: returns an iterator over the records; called only if the cache has to be built.
+      records_fn: a function that returns an iterator over the records. It is called only if the cache has to
+        be built.
       tokenizer: encodes the records.
-      folder: holds the folder of the cache, whose name is made of the two fingerprints.
-      source_fingerprint: identifies the records and their labels by their content.
-      ends: the ids around each record: True takes the tokenizer's opening and closing tokens, "file" what
-        its file puts around a text; or the ids themselves.
-      labelled: whether each record's `meta["label"]` is a number to keep (see `label_records`).
+      folder: the parent folder. The cache is a folder inside it, whose name is made of the fingerprints of
+        the source and the tokenizer.
+      source_fingerprint: a string that identifies the content of the records and their labels.
+      ends: the opening and closing tokens that each record gets: True adds those of the tokenizer, "file"
+        those that its file puts around a text, False none, and a `Frame` the ids that it holds.
+      labelled: whether the number in each record's `meta["label"]` is stored as its label (see
+        `label_records`).
 
     Returns:
       The opened cache.
 
     Raises:
       CorpusError: a record cannot be encoded; all records hold only special tokens; the disk is full or the
-        folder cannot be written; or the tokenizer has no token for the ends.
+        folder cannot be written; or `ends` is True and the tokenizer has neither an opening nor a closing
+        token.
     """
     name = f"{source_fingerprint[:16]}-{tokenizer.fingerprint[:16]}"
     frame = ends_frame(tokenizer, ends)

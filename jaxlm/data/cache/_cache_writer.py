@@ -24,11 +24,12 @@ class CacheCounts(NamedTuple):
     """Counts of what a cache holds and of what was left out of it.
 
     Attributes:
-      records: the records in the cache.
-      tokens: their tokens.
-      unknown: those of the tokens that are [UNK].
-      empty: records left out because they have no token.
-      unmaskable: records left out because every token is special, so that none can be masked.
+      records: the number of records in the cache.
+      tokens: the number of tokens of all records in the cache.
+      unknown: the number of tokens in the cache that are [UNK].
+      empty: the number of records left out because they have no token.
+      unmaskable: the number of records left out because every token is special, so that no token can be
+        masked.
     """
 
     records: int = 0
@@ -39,14 +40,15 @@ class CacheCounts(NamedTuple):
 
 
 class CacheWriter:
-    """Writes records into an empty folder, which `TokenCache` can open after `finish`.
+    """Writes tokenised records into an empty folder, which `TokenCache` can open after `finish`.
 
     Args:
       folder: an empty folder; it is made if it does not exist.
-      tokenizer: encodes the texts, in blocks.
-      ends: the ids around each record: True takes the tokenizer's opening and closing tokens, "file" what its
-        file puts around a text (perhaps nothing, or on one side); or the ids themselves.
-      labelled: whether each record's `meta["label"]` is a number to keep.
+      tokenizer: encodes the texts, many at a time.
+      ends: the opening and closing tokens that each record gets: True adds those of the tokenizer, "file"
+        those that its file puts around a text (perhaps none, or on one side alone), False none, and a `Frame`
+        the ids that it holds.
+      labelled: whether the number in each record's `meta["label"]` is stored as its label.
 
     Raises:
       CorpusError: `ends=True` with a tokenizer that has no token for either end.
@@ -74,13 +76,15 @@ class CacheWriter:
             self._write(name, np.zeros(int("offsets" in name), "<i8"))
 
     def add(self, record: Record) -> None:
-        """Adds a record; records are encoded in blocks.
+        """Adds a record, which is encoded and written together with the records after it.
 
         Args:
-          record: left out, and counted, if it has no token or only special tokens.
+          record: the record to add. It is left out, and counted as left out, if it has no token or only
+            special tokens.
 
         Raises:
-          CorpusError: the tokenizer refuses the text of a record of this block; names the record.
+          CorpusError: the tokenizer refuses the text of this record, or of one added shortly before; the
+            message names the record.
         """
         self._waiting.append(record)
         self._letters += len(record.text)
@@ -88,10 +92,10 @@ class CacheWriter:
             self._flush()
 
     def finish(self) -> None:
-        """Writes the last block and the manifest, without which the folder is no cache.
+        """Writes the records that are still in memory, and the manifest that makes the folder a cache.
 
         Raises:
-          CorpusError: as `add`.
+          CorpusError: the tokenizer refuses the text of a record; the message names the record.
         """
         self._flush()
         manifest = {

@@ -11,15 +11,19 @@ from jaxlm.errors import CorpusError, UsageError
 
 
 class Batch(NamedTuple):
-    """Packed rows on the host, each array int32.
+    """B packed rows of L tokens on the host; every array is int32.
+
+    A row holds several pieces one after the other; a piece is a record, or a part of a long record.
 
     Attributes:
-      tokens: ids, padded at the right, `Int32[B L]`.
-      segments: the number of the piece in its row, from 1; 0 = padding, `Int32[B L]`.
-      positions: offset in the piece; 0 at padding, `Int32[B L]`.
-      example_ids: index of the record in the cache; 0 at padding, `Int32[B L]`.
-      offsets: offset in the record (the piece's start + position); 0 at padding, `Int32[B L]`.
-      epochs: the epoch of each row, `Int32[B]`.
+      tokens: the token ids, padded at the right, `Int32[B L]`.
+      segments: for each token, the number of its piece in the row, counted from 1; 0 at padding.
+        `Int32[B L]`.
+      positions: for each token, its index in the piece, counted from 0; 0 at padding. `Int32[B L]`.
+      example_ids: for each token, the index of its record in the cache; 0 at padding. `Int32[B L]`.
+      offsets: for each token, its index in the record (the start of the piece + `positions`); 0 at padding.
+        `Int32[B L]`.
+      epochs: the epoch from which each row comes, counted from 0, `Int32[B]`.
     """
 
     tokens: np.ndarray
@@ -31,12 +35,12 @@ class Batch(NamedTuple):
 
 
 class PackedPiece(NamedTuple):
-    """A record, or a part of one, in a row.
+    """A piece of a packed row: a whole record, or a part of a record that is longer than a row.
 
     Attributes:
-      example: index of the record in the cache.
-      start: offset of the first token in the record.
-      tokens: ids, `Int32[length]`.
+      example: the index of the record in the cache.
+      start: the index in the record of the piece's first token; 0 for a whole record.
+      tokens: the token ids of the piece, `Int32[length]`.
     """
 
     example: int
@@ -47,17 +51,17 @@ class PackedPiece(NamedTuple):
 class Batches:
     """An endless sequence of training batches; `batches[n]` depends on cache, plan, seed and n alone.
 
-    Rows are permuted anew in each epoch. Batch n takes the rows n * B to (n + 1) * B - 1 of the endless
-    order, so every row occurs once an epoch even if B does not divide the number of rows; a batch may hold
-    the end of one epoch and the beginning of the next.
+    Rows are permuted anew in each epoch. With `batch_size` B, batch n takes the rows n * B to (n + 1) * B - 1
+    of the endless order. Every row therefore occurs once in each epoch, even if B does not divide the number
+    of rows; a batch may hold the end of one epoch and the beginning of the next.
 
     Args:
-      cache: the tokens.
-      plan: the rows of the tokens, planned from the cache's lengths.
+      cache: the tokens of the records.
+      plan: which pieces of the records each row holds: `plan_packing(cache.lengths, ...)`.
       batch_size: the number of rows in a batch.
-      seed: any int; with the epoch it determines the permutation of the rows.
-      transform: applied to each batch by the thread that builds it (a grain `MapTransform`, or a function of
-        the batch); None: no transform.
+      seed: any integer. Together with the epoch it determines the permutation of the rows.
+      transform: a grain `MapTransform`, or a function of a batch, that the thread which builds a batch
+        applies to it. None: batches are not transformed.
 
     Raises:
       CorpusError: the plan has no rows.
@@ -99,10 +103,10 @@ class Batches:
     ) -> Generator[Any, None, None]:
         """Yields batches `start`, `start + 1`, ... without end, built in advance by background threads.
 
-        Nothing before `start` is read.
+        Batches before `start` are not built.
 
         Args:
-          start: the number of the first batch.
+          start: the index of the first batch, from 0.
           num_threads: the number of threads that build batches.
           prefetch: how many batches are built in advance.
 
@@ -119,27 +123,27 @@ class Batches:
             iterator.close()
 
     def epoch(self, step: int) -> float:
-        """Returns how many epochs lie before batch `step`.
+        """Returns how many epochs of rows the batches before `step` hold.
 
         Args:
-          step: the number of a batch.
+          step: the index of a batch, from 0.
 
         Returns:
-          Epochs, with a fraction.
+          The number of epochs, such as 1.5 after one and a half passes over the rows.
         """
         return step * self.batch_size / self.num_rows
 
 
 def eval_batches(cache: TokenCache, plan: PackingPlan, batch_size: int) -> Iterator[Batch]:
-    """Yields every row once in the plan's order, epoch 0; empty rows (all padding) fill the last batch.
+    """Yields every row once, in the plan's order; rows of padding fill the last batch. All epochs are 0.
 
     Args:
-      cache: the tokens.
-      plan: the rows of the tokens.
+      cache: the tokens of the records.
+      plan: which pieces of the records each row holds, see `plan_packing`.
       batch_size: the number of rows in a batch.
 
     Yields:
-      ceil(rows / batch_size) batches of one shape.
+      ceil(rows / batch_size) batches, all of the shape `[batch_size, row_length]`.
 
     Raises:
       UsageError: `batch_size` is not positive.
@@ -159,10 +163,10 @@ def gather_rows(cache: TokenCache, plan: PackingPlan, rows: np.ndarray, epochs: 
     """Returns the given rows of a plan as a batch.
 
     Args:
-      cache: the tokens.
-      plan: the rows of the tokens.
-      rows: the indices of the rows, `Int[B]`.
-      epochs: the epoch of each, `Int[B]`.
+      cache: the tokens of the records.
+      plan: which pieces of the records each row holds, see `plan_packing`.
+      rows: the indices of the rows in the plan, `Int[B]`.
+      epochs: the epoch of each row, which is copied into the batch, `Int[B]`.
 
     Returns:
       The batch, with the rows in the given order.
@@ -191,7 +195,7 @@ def gather_rows(cache: TokenCache, plan: PackingPlan, rows: np.ndarray, epochs: 
 
 
 def unpack(batch: Batch) -> list[list[PackedPiece]]:
-    """Returns the pieces of records in each row of a batch; undoes the packing.
+    """Returns the pieces (records, or parts of records) in each row of a batch; undoes the packing.
 
     Args:
       batch: packed rows.

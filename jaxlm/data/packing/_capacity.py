@@ -12,21 +12,22 @@ TOKENS_AT_ONCE = 1 << 24
 def masked_capacity(
     cache: TokenCache, plan: PackingPlan, batch_size: int, forbidden: np.ndarray, rate: float
 ) -> int:
-    """Returns an upper bound of the masked positions in any batch of a plan, for every permutation.
+    """Returns an upper bound of the masked positions in a batch, whichever rows the batch holds.
 
-    Counts are exact per piece: of n > 0 positions that may be masked, max(1, round(rate * n)) are masked. The
-    bound allows for a batch that holds the same row twice, at the end of one epoch and the beginning of the
-    next.
+    A model can compute logits at this fixed number of positions alone. Counts are exact for each piece of a
+    row: of n > 0 positions that may be masked, max(1, round(rate * n)) are masked. The bound allows for a
+    batch that holds the same row twice, at the end of one epoch and the beginning of the next.
 
     Args:
-      cache: the tokens.
-      plan: the rows of the tokens.
+      cache: the tokens of the records.
+      plan: which pieces of the records each row holds, see `plan_packing`.
       batch_size: the number of rows in a batch.
       forbidden: True = this id is never masked, `Bool[V]`.
-      rate: the share of the positions that are masked, of those that may be.
+      rate: the share of the maskable positions that are masked, in [0, 1].
 
     Returns:
-      The bound; 0 if the plan has no rows or nothing may be masked.
+      The number of masked positions that no batch exceeds; 0 if the plan has no rows or no token may be
+      masked.
 
     Raises:
       UsageError: `batch_size` is not positive or `rate` not in [0, 1].

@@ -10,20 +10,22 @@ LongRecords = Literal["split", "truncate"]
 
 
 class PackingPlan(NamedTuple):
-    """The row and column of each piece of each example; depends only on the examples' lengths.
+    """The row and column of each piece of each example; only the lengths of the examples decide.
 
-    Pieces `row_starts[r]` to `row_starts[r + 1]` fill row `r` from the left, without gaps.
+    An example is a record of tokens; a piece is a whole example, or a part of an example longer than a row.
+    The pieces with the indices `row_starts[r]` to `row_starts[r + 1] - 1` fill row `r` from the left, without
+    gaps.
 
     Attributes:
-      example: the example of each piece, `Int32[pieces]`.
-      start: the offset of the piece's first token in the example, `Int32[pieces]`.
-      length: the number of its tokens, `Int32[pieces]`.
-      column: the position of its first token in the row, `Int32[pieces]`.
-      row_starts: the first piece of each row, and the number of pieces, `Int64[rows + 1]`.
-      row_length: the length of every row.
-      num_split: examples longer than a row that were split into several pieces.
-      num_truncated: examples longer than a row of which only the beginning is used.
-      num_dropped: tokens that truncation left out.
+      example: the index of each piece's example, `Int32[pieces]`.
+      start: the index of each piece's first token in its example, `Int32[pieces]`.
+      length: the number of tokens of each piece, `Int32[pieces]`.
+      column: the index of each piece's first token in its row, `Int32[pieces]`.
+      row_starts: the index of each row's first piece, and at last the number of pieces, `Int64[rows + 1]`.
+      row_length: the number of positions in every row, padding included.
+      num_split: the number of examples longer than a row that were split into several pieces.
+      num_truncated: the number of examples longer than a row of which only the beginning is used.
+      num_dropped: the number of tokens that truncation left out.
     """
 
     example: np.ndarray
@@ -48,7 +50,7 @@ class PackingPlan(NamedTuple):
 
     @property
     def row(self) -> np.ndarray:
-        """The row of each piece, `Int64[pieces]`."""
+        """The index of each piece's row, `Int64[pieces]`."""
         return np.repeat(np.arange(self.num_rows), np.diff(self.row_starts))
 
     @property
@@ -58,7 +60,7 @@ class PackingPlan(NamedTuple):
 
     @property
     def padding_share(self) -> float:
-        """The share of all positions that are padding."""
+        """The share of all positions that are padding, from 0 to 1."""
         positions = self.num_rows * self.row_length
         return 1 - self.num_tokens / positions if positions else 0.0
 
@@ -77,7 +79,9 @@ class PackingPlan(NamedTuple):
 def plan_packing(
     lengths: np.ndarray, row_length: int, *, long: LongRecords = "split", overlap: int = 0
 ) -> PackingPlan:
-    """Returns a best-fit-decreasing plan: the longest piece first, each into the fullest row that has space.
+    """Returns a plan that packs examples of given lengths into rows, by best fit decreasing.
+
+    The longest piece is placed first, and each piece goes into the fullest row that has space for it.
 
     An example longer than a row is split into pieces of the row's length and a remainder ("split"), or cut to
     its first `row_length` tokens ("truncate"). The cost is O(pieces + distinct lengths x distinct spaces); a
@@ -86,9 +90,10 @@ def plan_packing(
     Args:
       lengths: the number of tokens of each example, `Int[examples]`; an example of 0 tokens gets no piece.
       row_length: the number of positions in a row.
-      long: what to do with examples longer than a row.
-      overlap: how many tokens each piece of a split example repeats from the piece before, fewer than
-        `row_length`. With 1, a causal model predicts every token but the example's first exactly once.
+      long: what happens to examples longer than a row, "split" or "truncate".
+      overlap: the number of tokens that each piece of a split example repeats from the piece before it; less
+        than `row_length`. With an overlap of 1, a causal model predicts every token of the example exactly
+        once, except the first token.
 
     Returns:
       The plan.

@@ -18,21 +18,25 @@ TRACE_VERSION = 1
 def bytecode_source(
     root: str | Path | None = None, *, left_out: Counter[str] | None = None
 ) -> Iterator[Record]:
-    """Yields one trace for each function of the Python files below a folder; they are compiled and never run.
+    """Yields the disassembled bytecode of each function of the Python files below a folder.
+
+    The files are compiled and never run. The text of a record is a trace: the function's instructions as
+    pretokens (units that a tokenizer divides into tokens one by one) separated by spaces, see `disassemble`.
 
     Methods, lambdas, comprehensions and nested functions count as functions; module and class bodies do not.
 
     Args:
-      root: the folder; None is this Python's standard library without its test suites and installed
-        packages.
-      left_out: counts under "modules" the files that this Python cannot compile.
+      root: the folder. None: this Python's standard library, without its test suites and installed packages.
+      left_out: a counter, whose entry "modules" is increased by one for each file that is skipped because
+        this Python cannot compile it. None: skipped files are not counted.
 
     Yields:
-      Records `module:qualified.name@line` (with `#2` for the second lambda of a line) in a fixed order. The
-      module is their `group`, which stays in one split.
+      Records in a fixed order, with the id `module:qualified.name@line` (and `#2` at its end for the second
+      lambda of a line). `meta["group"]` is the module, so that all functions of a module stay in one split.
 
     Raises:
-      CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
+      CorpusError: the folder holds no Python file, as for an interpreter that is shipped without the sources
+        of its library.
 
     Example:
       >>> from jaxlm.data import bytecode_source
@@ -59,11 +63,12 @@ def bytecode_fingerprint(root: str | Path | None = None) -> str:
     """Returns a digest of the records that `bytecode_source` yields, without compiling anything.
 
     Args:
-      root: the folder, as for `bytecode_source`.
+      root: the folder of the Python files. None: this Python's standard library, without its test suites and
+        installed packages.
 
     Returns:
-      SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
-      content.
+      The SHA-256 in hexadecimal of this Python's version, of the version of `bytecode_source`, and of every
+      file's name and content.
     """
     return library_fingerprint(f"bytecode {TRACE_VERSION}", root)
 

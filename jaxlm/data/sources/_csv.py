@@ -29,25 +29,25 @@ def csv_source(
     name: str | None = None,
     max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record]:
-    """Yields one record a row of a CSV file whose first row names the columns.
+    """Yields one record for each row of a CSV file, whose first row names the columns.
 
-    Commas separate the cells, in a `.tsv` file tabs. A cell in double quotes may hold the separator, line
+    Commas separate the cells; in a `.tsv` file tabs do. A cell in double quotes may hold the separator, line
     ends, and a quote that is written twice.
 
     Args:
-      path: a UTF-8 file, local or at a URL, plain, `.gz` or `.zst`; blank lines are skipped.
+      path: a file in UTF-8, local or at a URL, plain or compressed (`.gz`, `.zst`). Blank lines are skipped.
       field: the column that holds the text.
-      fields: further columns, whose cells go into `meta`.
-      keep: columns whose cells go into `kept`.
-      name: what ids begin with; None: the file's name.
-      max_document: the most bytes of a row, decompressed.
+      fields: further columns, whose cells go into the record's `meta` as strings.
+      keep: further columns, whose cells go into the record's `kept`, which scoring copies beside the scores.
+      name: the beginning of each id. None: ids begin with the file's name.
+      max_document: the largest size of a decompressed row, in bytes. A longer row is an error.
 
     Yields:
-      Records `name:line`; `line` is the line in which the row begins.
+      Records with the id `name:line`, where `line` is the number of the line in which the row begins, from 1.
 
     Raises:
-      CorpusError: the file is not UTF-8, lacks a column (the message names those it has), or a row has
-        another number of cells than the header or unbalanced quotes; names the line.
+      CorpusError: the file is not UTF-8 or lacks a column (the message names the columns that it has), or a
+        row has another number of cells than the header or unbalanced quotes (the message names the line).
 
     Example:
       >>> import pathlib, tempfile

@@ -23,15 +23,16 @@ _PIECE = re.compile(r"\w+|([!-/:-@\[-`{-~])\1*")
 
 
 def disassemble(code: CodeType) -> str:
-    """Returns the trace of one code object, without those nested in it.
+    """Returns the instructions of one code object as text, without the code objects nested in it.
 
     Args:
-      code: what `compile` made; it is read, never run.
+      code: a code object, from `compile` or a function's `__code__`. It is read, never run.
 
     Returns:
-      Pretokens separated by spaces, with `[NEXT]` between instructions and none after the last. A literal
-      `[NEXT]` or `[MASK]` in a string of the program is split into three pretokens, so that it is never
-      mistaken for the special token.
+      The trace: opcodes and operands as pretokens (units that a tokenizer divides into tokens one by one)
+      separated by spaces, with `[NEXT]` between instructions and not after the last one. A literal `[NEXT]`
+      or `[MASK]` in a string of the program is split into three pretokens, so that it is never mistaken for
+      the special token.
 
     Example:
       >>> from jaxlm.data import disassemble

@@ -18,21 +18,24 @@ SAMPLED_FILES, SAMPLED_BYTES = 4, 1 << 20
 def estimate_records(files: Sequence[CorpusFile], *, document: Document = "line") -> int:
     """Returns an estimate of the number of records in files, without reading the records.
 
-    Parquet files say their number of rows. In other files line ends are counted (in FASTA, headers), so blank
-    lines and line ends inside CSV cells count too. Of files at URLs only the beginnings of a few are counted,
-    and the others are taken to hold as many on average.
+    A Parquet file states its number of rows. In a FASTA file headers are counted, in other files line ends,
+    so blank lines and line ends inside CSV cells count too. For files at URLs, only the beginnings of a few
+    files are counted, and the remaining files are taken to hold as many records on average.
 
     Args:
-      files: from `find_files`.
-      document: as for `open_source`.
+      files: the files, as `find_files` returns them.
+      document: "line" if each line of a text file is a document, "file" if the whole file is one.
 
     Returns:
-      The estimate; a file that cannot be read counts as empty.
+      The estimated number of records. A file that cannot be read counts as empty.
 
     Example:
-      >>> from jaxlm.data import estimate_records
-      >>> estimate_records([])
-      0
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import estimate_records, find_files
+      >>> path = pathlib.Path(tempfile.mkdtemp(), "tales.txt")
+      >>> _ = path.write_text("one\\n\\nthree\\n")
+      >>> estimate_records(find_files(str(path)))
+      3
     """
     remote = [(file, file.path) for file in files if isinstance(file.path, RemotePath)]
     local = sum(_count(file, document) for file in files if not isinstance(file.path, RemotePath))

@@ -18,18 +18,19 @@ from jaxlm.data.sources._streams import read_lines
 def fasta_source(
     path: str | Place, *, name: str | None = None, max_document: int = MAX_DOCUMENT
 ) -> Iterator[Record]:
-    """Yields one record a sequence.
+    """Yields one record for each sequence of a FASTA file.
 
     Args:
       path: a FASTA file, local or at a URL, plain, `.gz` or `.zst`. A `>` line opens a sequence, and the
         lines up to the next `>` hold it; blank lines and `;` comments are skipped. Line feeds, carriage
         returns or both end the lines.
-      name: what error messages and the ids of sequences without a name begin with; None: the file's name.
-      max_document: the most letters of a sequence, decompressed.
+      name: the beginning of error messages, and of the id of a sequence whose header is empty. None: the
+        file's name.
+      max_document: the largest number of letters in a sequence. A longer sequence is an error.
 
     Yields:
       Records whose id is the header's first word; `meta["description"]` is the rest of the header,
-      `meta["where"]` file and line.
+      `meta["where"]` is the file and the line of the header.
 
     Raises:
       CorpusError: letters stand before the first header.

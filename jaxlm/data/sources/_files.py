@@ -37,13 +37,14 @@ LOG = logging.getLogger(__name__)
 
 
 class CorpusFile(NamedTuple):
-    """A file of a corpus.
+    """A file of a corpus, as `find_files` returns it.
 
     Attributes:
-      path: the local path or the URL.
-      name: its path below the folder that all files of the corpus share, which does not change when that
-        folder is moved.
-      format: how it is read.
+      path: the local path, or the URL as a `RemotePath`.
+      name: the path of the file below the folder that all files of the corpus share. The name stays the same
+        when that folder is moved; ids of records begin with it.
+      format: the format in which the file is read: "text", "jsonl", "csv", "parquet", "fasta" or "traces"
+        (functions as instructions, one on each line, see `traces_source`).
     """
 
     path: Place
@@ -52,18 +53,18 @@ class CorpusFile(NamedTuple):
 
 
 def find_files(paths: Sequence[str] | str, format: Format | None = None) -> list[CorpusFile]:
-    """Returns the files that paths, folders and patterns name, sorted, each once.
+    """Returns all files that paths, folders and patterns name, sorted and without duplicates.
 
     A folder stands for every file below it with a known ending (`.txt`, `.jsonl`, `.csv`, `.parquet`,
     `.fasta`, `.traces` and similar ones; all but Parquet, which compresses its own columns, also with `.gz`
-    or `.zst` after it). Links to folders are followed. Skipped are hidden files, cards and licences
-    (`README.md`, `LICENSE.txt` and similar ones, unless a path or a pattern with an ending names them), and,
-    with a warning, files that other programs have compressed.
+    or `.zst` after it). Links to folders are followed. Hidden files are skipped. So are cards and licences
+    (`README.md`, `LICENSE.txt` and similar files), unless a path or a pattern with an ending names them.
+    Files that other programs have compressed are skipped with a warning.
 
     Args:
-      paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), or URLs of them;
-        one string is one path.
-      format: how to read every file; None takes it from each ending.
+      paths: files, folders or glob patterns (`**` crosses folders; `~` is the home folder), local or as URLs.
+        A single string is one path.
+      format: the format in which every file is read. None: the format follows from each file's ending.
 
     Returns:
       The files in the order of their paths, with their formats.
@@ -74,7 +75,13 @@ def find_files(paths: Sequence[str] | str, format: Format | None = None) -> list
         a file has to be decompressed first.
 
     Example:
+      >>> import pathlib, tempfile
       >>> from jaxlm.data import find_files
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> for name in ("b.jsonl.gz", "a.txt", "README.md", ".hidden.txt"):
+      ...     (folder / name).touch()
+      >>> [(file.name, file.format) for file in find_files(str(folder))]
+      [('a.txt', 'text'), ('b.jsonl.gz', 'jsonl')]
       >>> find_files(["no such.txt"])
       Traceback (most recent call last):
       ...

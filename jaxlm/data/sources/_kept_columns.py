@@ -18,21 +18,23 @@ INT64_END = 2**63
 
 
 def kept_column_types(files: Sequence[CorpusFile], keep: Sequence[str]) -> dict[str, Any]:
-    """Returns the Arrow types of columns that are kept, one type for all files.
+    """Returns the Arrow types of the user's columns that are copied beside scores (kept), for all files.
 
-    A Parquet file tells the types of its columns; a dictionary has the type of its values. Cells of CSV are
-    text. For JSON Lines the first thousand records tell the type: bool, int64, float64, string, or a list of
-    one of these. Objects, and fields of mixed types, are kept as their JSON text.
+    A column has one type for all files. A Parquet file states the types of its columns; a dictionary column
+    has the type of its values. Cells of CSV are strings. For JSON Lines the first thousand records decide the
+    type: bool, int64, float64, string, or a list of one of these. Objects, and fields of mixed types, are
+    kept as their JSON text.
 
     Args:
-      files: from `find_files`, of these formats.
-      keep: names of columns.
+      files: the files, as `find_files` returns them. Files of other formats than Parquet, CSV and JSON Lines
+        have no columns and are passed over.
+      keep: the names of the columns.
 
     Returns:
-      A `pyarrow.DataType` for each name.
+      The `pyarrow.DataType` of each column, by the name of the column.
 
     Raises:
-      CorpusError: there is no such column, or two files have it with types that no type covers.
+      CorpusError: a column does not exist, or two files have types for it that no single type covers.
     """
     types: dict[str, Any] = {}
     if not keep:

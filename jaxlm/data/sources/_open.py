@@ -47,25 +47,27 @@ def open_source(
     """Returns a lazy iterator over the records of files, folders and patterns, in the order of their paths.
 
     The paths are looked up at once; a file is opened when the iterator reaches it. The first record that
-    cannot be read raises its error; `open_source_with_errors` goes on after it. A text file whose first lines
-    hold the pretoken `[NEXT]` is read as traces, unless the whole file is one document.
+    cannot be read raises an error; `open_source_with_errors` goes on after such a record. If `format` is None
+    and `document` is "line", a text file whose first 100 lines hold the pretoken `[NEXT]` is read as
+    instruction traces (see `traces_source`).
 
     Args:
       paths: one or several files, folders or glob patterns, local or at URLs.
-      format: how to read every file ("text", "jsonl", "csv", "parquet", "fasta", "traces"); None takes it
-        from the ending of each.
-      document: whether each line of a text file is a document, or the whole file is one.
+      format: the format in which every file is read: "text", "jsonl", "csv", "parquet", "fasta" or "traces".
+        None: the format follows from each file's ending.
+      document: "line" makes a document of each line of a text file, "file" one document of the whole file.
       field: the JSONL field or the column (CSV, Parquet) that holds the text.
-      fields: further fields or columns, whose values go into `meta`.
-      max_document: the most bytes of a document, decompressed; of JSONL and CSV, of a line.
+      fields: further JSONL fields or columns, whose values go into the record's `meta` as strings.
+      max_document: the largest size of a decompressed document, in bytes. For JSONL and CSV the size of the
+        whole line counts. A longer document is an error.
 
     Returns:
-      The records; an id begins with the file's path below the folder that all files share.
+      The records. The id of each begins with the path of its file below the folder that all files share.
 
     Raises:
       CorpusError: at once, if a path is missing, a format is not known, `document="file"` is given without a
-        text file, or `fields` for a file that has none; while iterating, if a record cannot be read; at the
-        end, if a file changed while it was read.
+        text file, or `fields` is given for a file of a format without fields; while iterating, if a record
+        cannot be read; at the end, if a file changed while it was read.
     """
     files, fields = _found(paths, format, document, fields)
     items = _items(files, format is None and document == "line", document, field, fields, None, max_document)
@@ -81,22 +83,26 @@ def open_source_with_errors(
     fields: Sequence[str] = (),
     max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | UnreadableRecord]:
-    """Returns what `open_source` does, and goes on after records that cannot be read.
+    """Returns a lazy iterator over records as `open_source` does, and goes on after unreadable records.
 
     Args:
-      paths: as for `open_source`.
-      format: as for `open_source`.
-      document: as for `open_source`.
-      field: as for `open_source`.
-      fields: as for `open_source`.
-      max_document: as for `open_source`.
+      paths: one or several files, folders or glob patterns, local or at URLs.
+      format: the format in which every file is read: "text", "jsonl", "csv", "parquet", "fasta" or "traces".
+        None: the format follows from each file's ending.
+      document: "line" makes a document of each line of a text file, "file" one document of the whole file.
+      field: the JSONL field or the column (CSV, Parquet) that holds the text.
+      fields: further JSONL fields or columns, whose values go into the record's `meta` as strings.
+      max_document: the largest size of a decompressed document, in bytes. For JSONL and CSV the size of the
+        whole line counts. A longer document cannot be read.
 
     Returns:
       The records, with an `UnreadableRecord` in the place of each line, row, row group or file that cannot
       be read.
 
     Raises:
-      CorpusError: as `open_source`, but for records that cannot be read.
+      CorpusError: at once, if a path is missing, a format is not known, or `document` or `fields` does not
+        suit the files; while iterating, if a file lacks a field or a column or cannot be reached; at the end,
+        if a file changed while it was read.
 
     Example:
       >>> import pathlib, tempfile
@@ -121,21 +127,24 @@ def read_files(
     keep: Mapping[str, Any] | None = None,
     max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record]:
-    """Yields the records of files that `find_files` has found.
+    """Yields the records of files that `find_files` has found; a lower-level form of `open_source`.
 
     Args:
-      files: from `find_files`.
-      sniff: whether a text file may turn out to be a file of traces.
-      document: as for `open_source`.
-      field: as for `open_source`.
-      fields: as for `open_source`.
-      keep: columns whose values go into `kept`, with their types (see `kept_column_types`). If it is given,
-        even empty, a record takes its id from the column `id` of its file, where there is one. None: no
-        columns are kept, and ids are not taken from the file.
-      max_document: as for `open_source`.
+      files: the files, as `find_files` returns them. An empty sequence yields nothing.
+      sniff: whether to look at the first 100 lines of each text file, and to read the file as instruction
+        traces (see `traces_source`) if one of them holds the pretoken `[NEXT]`.
+      document: "line" makes a document of each line of a text file, "file" one document of the whole file.
+      field: the JSONL field or the column (CSV, Parquet) that holds the text.
+      fields: further JSONL fields or columns, whose values go into the record's `meta` as strings.
+      keep: the Arrow types, by name, of further fields or columns whose values go into the record's `kept`
+        (see `kept_column_types`). A mapping, even an empty one, also makes each record take its id from the
+        field or column `id` of its file, if the file has one. None: no columns are kept, and every id is made
+        of the file's name and the line or row.
+      max_document: the largest size of a decompressed document, in bytes. For JSONL and CSV the size of the
+        whole line counts. A longer document is an error.
 
     Yields:
-      The records in order.
+      The records, in the order of the files and of the lines or rows in each file.
 
     Raises:
       CorpusError: a record cannot be read.
@@ -153,19 +162,25 @@ def read_files_with_errors(
     keep: Mapping[str, Any] | None = None,
     max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record | UnreadableRecord]:
-    """Yields what `read_files` does, and goes on after records that cannot be read.
+    """Yields the records of files as `read_files` does, and goes on after records that cannot be read.
 
     Args:
-      files: as for `read_files`.
-      sniff: as for `read_files`.
-      document: as for `read_files`.
-      field: as for `read_files`.
-      fields: as for `read_files`.
-      keep: as for `read_files`.
-      max_document: as for `read_files`.
+      files: the files, as `find_files` returns them. An empty sequence yields nothing.
+      sniff: whether to look at the first 100 lines of each text file, and to read the file as instruction
+        traces (see `traces_source`) if one of them holds the pretoken `[NEXT]`.
+      document: "line" makes a document of each line of a text file, "file" one document of the whole file.
+      field: the JSONL field or the column (CSV, Parquet) that holds the text.
+      fields: further JSONL fields or columns, whose values go into the record's `meta` as strings.
+      keep: the Arrow types, by name, of further fields or columns whose values go into the record's `kept`
+        (see `kept_column_types`). A mapping, even an empty one, also makes each record take its id from the
+        field or column `id` of its file, if the file has one. None: no columns are kept, and every id is made
+        of the file's name and the line or row.
+      max_document: the largest size of a decompressed document, in bytes. For JSONL and CSV the size of the
+        whole line counts. A longer document cannot be read.
 
     Yields:
-      The records in order, with an `UnreadableRecord` in the place of each that cannot be read.
+      The records, in the order of the files and of the lines or rows in each file. An `UnreadableRecord`
+      takes the place of each record that cannot be read.
 
     Raises:
       CorpusError: a file lacks a field or a column, or cannot be reached.
@@ -269,15 +284,15 @@ def check_fields(
     fields: Sequence[str],
     remedy: str = "leave it out, or give a pattern that is searched for in a record's id and description",
 ) -> None:
-    """Raises an error if fields are asked for of a file that has none.
+    """Raises an error if fields are requested of a file whose format has no fields.
 
     Args:
-      files: from `find_files`.
-      fields: as for `open_source`.
-      remedy: what to do about it, for the message.
+      files: the files, as `find_files` returns them.
+      fields: the names of the requested fields or columns. If there are none, every file is accepted.
+      remedy: the end of the error message, which says what the user can do.
 
     Raises:
-      CorpusError: one of the files is neither JSONL nor CSV nor Parquet.
+      CorpusError: fields are requested, and one of the files is neither JSONL nor CSV nor Parquet.
     """
     without = [file for file in files if file.format not in FORMATS_WITH_FIELDS]
     if fields and without:

@@ -32,26 +32,29 @@ def parquet_source(
     name: str | None = None,
     max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record]:
-    """Yields one record a row; reads one row group after the other, and only the columns asked for.
+    """Yields one record for each row of a Parquet file.
+
+    Row groups are read one after the other, and only the requested columns are read.
 
     Args:
       path: a Parquet file, local or at a URL.
       field: the column that holds the text, in any of Arrow's types for text (string, large_string,
-        string_view, a dictionary of one) or as bytes in UTF-8; null counts as an empty text.
-      fields: further columns, whose values (text, numbers or truth values, as text) go into `meta`; null is
-        left out.
-      keep: columns whose values go into `kept`, with the Arrow type that each is cast to (None: no cast);
-        `id` may be missing.
-      name: what ids begin with; None: the file's name.
-      max_document: the most bytes of a text.
+        string_view, a dictionary of one) or as bytes in UTF-8; a null counts as an empty text.
+      fields: further columns, whose values (strings, numbers or bools) go into the record's `meta` as
+        strings. A null gets no entry.
+      keep: by name, the Arrow types of further columns whose values are cast to the type and go into the
+        record's `kept`; a type of None leaves the values as they are. The column `id` may be missing in the
+        file. None: no columns are kept.
+      name: the beginning of each id. None: ids begin with the file's name.
+      max_document: the largest size of a text, in UTF-8 bytes. A longer text is an error.
 
     Yields:
-      Records `name:row`, rows counted from 0.
+      Records with the id `name:row`, where rows are counted from 0.
 
     Raises:
-      CorpusError: the file is no Parquet file or lacks a column (the message names those it has), the column
-        holds no text, a text is not UTF-8 (names row group and row), or a further column holds no plain
-        value.
+      CorpusError: the file is no Parquet file or lacks a column (the message names the columns that it has),
+        the column of the text holds something else, a text is not UTF-8 (names row group and row), or a
+        further column holds no plain value.
     """
     items = parquet_items(path, field=field, fields=fields, keep=keep, name=name, max_document=max_document)
     return raise_failures(items)

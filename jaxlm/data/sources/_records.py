@@ -15,18 +15,20 @@ class Record(NamedTuple):
     """One document, sequence or function of a corpus.
 
     Attributes:
-      id: readable, unique within the corpus, and names the place in the corpus: `tales.txt:12`,
-        `json.decoder:py_scanstring@69`.
+      id: a readable name that is unique within the corpus and usually says where the record stands, such as
+        `tales.txt:12` or `json.decoder:py_scanstring@69`.
       text: what the tokenizer encodes.
-      meta: further text by name. `group` (optional): records of one group, a module for example, stay in one
-        split. `where` (optional): file and line, for error messages, where the id does not tell them.
-      kept: the user's columns that were asked for, by name, as values that Arrow takes; None: no column was
-        asked for.
+      meta: further strings by name. Records with the same entry `group`, such as a module, stay in one split.
+        The entry `where` holds the file and line for error messages, if the id does not say them. Both
+        entries are optional.
+      kept: values of further columns of the user's file, by name of the column, which are copied beside the
+        record's scores. Arrow can store each value. None: no columns were requested.
 
     Example:
-      >>> from jaxlm.data import Record
-      >>> Record("tales.txt:1", "once upon a time", {}).text
-      'once upon a time'
+      >>> from jaxlm.data import Record, Splits
+      >>> records = [Record(f"json:{n}", str(n), {"group": "json"}) for n in range(9)]
+      >>> len({Splits(0.2, 0.2, {}).of(record) for record in records})
+      1
     """
 
     id: str
@@ -72,16 +74,20 @@ class UnreachableError(CorpusError):
 
 
 class UnreadableRecord(NamedTuple):
-    """Takes the place of a record that could not be read, in the stream of a source.
+    """An entry of a stream of records in the place of a record that could not be read.
 
     Attributes:
-      id: as a record's id: `tales.jsonl:12`, `tales.parquet:row group 3`.
-      error: one line: what was expected, what came, and where.
+      id: the id that the record would have, such as `tales.jsonl:12`, or the name of the unreadable part,
+        such as `tales.parquet:row group 3`.
+      error: one line that says what was expected, what was found instead, and where.
 
     Example:
-      >>> from jaxlm.data import UnreadableRecord
-      >>> UnreadableRecord("a.jsonl:2", "a.jsonl:2: not JSON").id
-      'a.jsonl:2'
+      >>> import pathlib, tempfile
+      >>> from jaxlm.data import open_source_with_errors
+      >>> path = pathlib.Path(tempfile.mkdtemp(), "a.jsonl")
+      >>> _ = path.write_text('{"text": "one"}\\nno JSON\\n')
+      >>> [item.id for item in open_source_with_errors(path) if hasattr(item, "error")]
+      ['a.jsonl:2']
     """
 
     id: str

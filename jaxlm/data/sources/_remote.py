@@ -15,11 +15,11 @@ BYTES_A_REQUEST = 1 << 23
 
 
 class RemotePath(NamedTuple):
-    """A file or folder at a URL, with the part of `pathlib.Path` that sources use; pickles as two strings.
+    """A file or folder at a URL, with some of the attributes and methods of `pathlib.Path`.
 
     Attributes:
-      root: the URL of the file system, up to the bucket or host, with its options.
-      key: the path below the root.
+      root: the URL of the file system: scheme, bucket or host, and the options after a question mark.
+      key: the path below `root`, without a leading slash.
 
     Example:
       >>> from jaxlm.data import RemotePath
@@ -33,7 +33,7 @@ class RemotePath(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> "RemotePath":
-        """Returns the path of a URL."""
+        """Returns the `RemotePath` of a URL, which need not exist."""
         return cls(*split_root(url))
 
     def __str__(self) -> str:
@@ -46,12 +46,12 @@ class RemotePath(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """The last ending, `.gz`."""
+        """The last ending of the name, such as `.gz`."""
         return self._bare.suffix
 
     @property
     def suffixes(self) -> list[str]:
-        """Every ending, `[".jsonl", ".gz"]`."""
+        """All endings of the name, such as `[".jsonl", ".gz"]`."""
         return self._bare.suffixes
 
     @property
@@ -60,20 +60,20 @@ class RemotePath(NamedTuple):
         return PurePosixPath(self.key.partition("?")[0] if is_http else self.key)
 
     def located(self) -> tuple[Any, str]:
-        """Returns the `pyarrow.fs.FileSystem` and the path within it."""
+        """Returns the `pyarrow.fs.FileSystem` of the URL, and the path within that file system."""
         filesystem, base = _open_root(self.root)
         return filesystem, f"{base.rstrip('/')}/{self.key}" if base else self.key
 
     def below(self, path: str) -> "RemotePath":
-        """Returns the file of the same file system at a path within it."""
+        """Returns the `RemotePath` of another path in the same file system."""
         base = _open_root(self.root)[1].strip("/")
         return self._replace(key=path.lstrip("/").removeprefix(base).strip("/"))
 
     def open(self) -> io.BufferedReader:
-        """Returns a stream of the bytes, to be read in order.
+        """Returns a stream of the file's bytes, which can be read only from start to end.
 
         Raises:
-          UnreachableError: the file cannot be opened; the stream raises the same if it cannot be read.
+          UnreachableError: the file cannot be opened. The stream raises the same error if reading fails.
         """
         with remote_errors(self):
             filesystem, path = self.located()
@@ -81,10 +81,10 @@ class RemotePath(NamedTuple):
         return io.BufferedReader(_RemoteStream(self, stream), BYTES_A_REQUEST)
 
     def open_anywhere(self) -> io.RawIOBase:
-        """Returns a stream of the bytes that can seek.
+        """Returns a stream of the file's bytes that can seek.
 
         Raises:
-          UnreachableError: as `open`.
+          UnreachableError: the file cannot be opened. The stream raises the same error if reading fails.
         """
         with remote_errors(self):
             filesystem, path = self.located()

@@ -18,15 +18,17 @@ def python_source(
     """Yields the whole source text of every Python file below a folder.
 
     Args:
-      root: the folder; None is this Python's standard library without its test suites and installed
-        packages.
-      left_out: counts under "modules" the files that are not in the encoding that they declare.
+      root: the folder. None: this Python's standard library, without its test suites and installed packages.
+      left_out: a counter, whose entry "modules" is increased by one for each file that is skipped because it
+        is not in the encoding that it declares. None: skipped files are not counted.
 
     Yields:
-      Records whose id is the module's name, and its `group` too; lines end in one newline character.
+      One record for each file, sorted by path. The name of the module, such as `json.decoder` (`json` for
+      `json/__init__.py`), is both the id of the record and its `meta["group"]`. All line ends are "\\n".
 
     Raises:
-      CorpusError: the folder holds no Python file (an interpreter shipped without its library's sources).
+      CorpusError: the folder holds no Python file, as for an interpreter that is shipped without the sources
+        of its library.
 
     Example:
       >>> from jaxlm.data import python_source
@@ -51,10 +53,11 @@ def python_fingerprint(root: str | Path | None = None) -> str:
     """Returns a digest of the records that `python_source` yields.
 
     Args:
-      root: the folder, as for `python_source`.
+      root: the folder of the Python files. None: this Python's standard library, without its test suites and
+        installed packages.
 
     Returns:
-      SHA-256, in hexadecimal, of this Python's version, the builder's version and every file's name and
-      content.
+      The SHA-256 in hexadecimal of this Python's version, of the version of `python_source`, and of every
+      file's name and content.
     """
     return library_fingerprint(f"source {CODE_VERSION}", root)

@@ -29,13 +29,14 @@ def text_source(
     """Yields the documents of a text file.
 
     Args:
-      path: a UTF-8 file, local or at a URL, plain, `.gz` or `.zst`.
+      path: a file in UTF-8, local or at a URL, plain or compressed (`.gz`, `.zst`).
       document: "line" makes a document of each line that is not blank, "file" makes one of the whole file.
-      name: what ids begin with; None: the file's name.
-      max_document: the most bytes of a document, decompressed.
+      name: the beginning of each id. None: ids begin with the file's name.
+      max_document: the largest size of a decompressed document, in bytes. A longer document is an error.
 
     Yields:
-      Records `name:line`, or one record `name`.
+      Records with the id `name:line`, where lines are counted from 1; for "file", one record with the id
+      `name`.
 
     Raises:
       CorpusError: the file cannot be read or is not UTF-8.
@@ -82,18 +83,20 @@ def text_items(
 def traces_source(
     path: str | Place, *, name: str | None = None, max_document: int = MAX_DOCUMENT
 ) -> Iterator[Record]:
-    """Yields the functions of a file of instruction traces, one a line.
+    """Yields the functions of a file of instruction traces, in which each line is one function.
 
-    A trace is pretokens separated by spaces, with `[NEXT]` between instructions and none after the last:
-    `xor eax eax [NEXT] add rax [ rbx + 42 ]`.
+    A trace is the text of a function's instructions: opcodes and operands as pretokens (units that a
+    tokenizer divides into tokens one by one) separated by spaces, with `[NEXT]` between instructions and not
+    after the last one: `xor eax eax [NEXT] add rax [ rbx + 42 ]`.
 
     Args:
-      path: a UTF-8 file, local or at a URL, plain, `.gz` or `.zst`.
-      name: what ids begin with; None: the file's name.
-      max_document: the most bytes of a line, decompressed.
+      path: a file in UTF-8, local or at a URL, plain or compressed (`.gz`, `.zst`). Blank lines are skipped.
+      name: the beginning of each id. None: ids begin with the file's name.
+      max_document: the largest size of a decompressed line, in bytes. A longer line is an error.
 
     Yields:
-      Records `name:line` with single spaces between pretokens; blank lines are skipped.
+      Records with the id `name:line`, where lines are counted from 1. Their texts have single spaces between
+      pretokens.
 
     Raises:
       CorpusError: the file cannot be read or is not UTF-8.
@@ -122,24 +125,26 @@ def jsonl_source(
     name: str | None = None,
     max_document: int = MAX_DOCUMENT,
 ) -> Iterator[Record]:
-    """Yields one record a line of a JSON Lines file.
+    """Yields one record for each line of a JSON Lines file.
 
     Args:
-      path: a UTF-8 file of one JSON object a line, plain, `.gz` or `.zst`, local or at a URL; blank lines are
-        skipped.
-      field: the field that holds the text; null counts as an empty text.
-      fields: further fields, whose values (text, numbers or truth values, as text) go into `meta`; null is
-        left out.
-      keep: fields whose values go into `kept` unchanged; None where a record lacks the field.
-      name: what ids begin with; None: the file's name.
-      max_document: the most bytes of a line, decompressed.
+      path: a file in UTF-8 with one JSON object on each line, local or at a URL, plain or compressed (`.gz`,
+        `.zst`). Blank lines are skipped.
+      field: the field that holds the text; a null counts as an empty text.
+      fields: further fields, whose values (strings, numbers or bools) go into the record's `meta` as strings.
+        A null gets no entry.
+      keep: further fields, whose values go unchanged into the record's `kept`. If a line lacks the field, the
+        value is None.
+      name: the beginning of each id. None: ids begin with the file's name.
+      max_document: the largest size of a decompressed line, in bytes. A longer line is an error.
 
     Yields:
-      Records `name:line`.
+      Records with the id `name:line`, where lines are counted from 1.
 
     Raises:
       CorpusError: a line is not a JSON object, lacks a field, holds no text in `field` (half a surrogate pair
-        is no text), or no plain value in a further field; names the line and the fields it has.
+        is no text), or no plain value in a further field. The message names the line and the fields of the
+        object.
     """
     items = jsonl_items(path, field=field, fields=fields, keep=keep, name=name, max_document=max_document)
     return raise_failures(items)

@@ -50,17 +50,22 @@ def file_size(place: Place) -> int:
 
 
 def file_digest(place: Place) -> str:
-    """Returns what identifies a file's content.
+    """Returns a string that changes when a file's content changes.
 
-    For a local file that is the SHA-256, which is remembered for a large file until its size or time changes.
-    For a file at a URL it is the size with the checksum that its store keeps (an ETag, for example), or else
-    with the time of writing; the file is read only if its store tells neither.
+    For a local file the string is the SHA-256 of the content. For files of 4 MiB and more the digest is
+    remembered in `io.cache_root()`, so that the file is not read again until its size or one of its times
+    changes.
+
+    For a file at a URL the string is the size together with the checksum that the store keeps (an ETag, for
+    example), or, if there is no checksum, with the time of the last change. If the store gives neither, the
+    content is read and the string is its SHA-256. The string of a file at a URL may thus change when the same
+    content is written again, and usually differs from that of a local copy.
 
     Args:
-      place: the file.
+      place: the path or URL of the file.
 
     Returns:
-      The digest in hexadecimal, or the text that the store gives.
+      The SHA-256 in hexadecimal, or the size and checksum or time that the store gives.
 
     Raises:
       CorpusError: the file cannot be read.
@@ -81,10 +86,12 @@ def file_digest(place: Place) -> str:
 
 
 def file_version(place: Place) -> str | None:
-    """Returns a text that changes when a file is written again; None for a missing file.
+    """Returns a string that changes when a file is written again; None if the file is missing.
+
+    It is made of the size and the time of the last change, or of what the store of a URL gives.
 
     Args:
-      place: the file; its content is not read.
+      place: the path or URL of the file. The content is not read.
 
     Raises:
       UnreachableError: the store does not answer, which does not mean that the file changed.
@@ -103,11 +110,11 @@ def file_version(place: Place) -> str | None:
 
 
 def map_concurrently(function: Callable[[PlaceType], Result], places: Sequence[PlaceType]) -> list[Result]:
-    """Returns the results of a function for several files; calls it in threads.
+    """Returns the results of a function for several files, in order; the calls run in threads.
 
     Args:
-      function: `file_digest`, `file_version` or `file_size`, for example.
-      places: the files.
+      function: a function of one path or URL, such as `file_digest` or `file_version`.
+      places: the paths or URLs of the files.
     """
     if len(places) < 2:  # no thread is needed
         return [function(place) for place in places]
