@@ -93,11 +93,11 @@ def corrupt(
     vmap, pmap and shard_map.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
       tokens: `Int[B L]` clean ids.
       allowed: `Bool[B L]`, True = may be corrupted (see `corruptible`). Padding never is.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, its offset in that example, not negative.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example, not negative.
       segments: `Int[B L]`, the segments of a row, numbered from 1; 0 = padding.
       epochs: `Int[B]`, the epoch of each row.
       replacement: what chosen tokens become: `to_mask(id)`, `mixture(...)`, or any function of (words,

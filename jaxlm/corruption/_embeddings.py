@@ -46,11 +46,11 @@ def corrupt_embeddings(
     float32 and differentiable in `embeddings` and `fractions`.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
       embeddings: `Float[B L D]`.
       allowed: `Bool[B L]`, True = may be mixed. Padding never is.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, its offset in that example.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example.
       segments: `Int[B L]`, 0 = padding.
       epochs: `Int[B]`, the epoch of each row.
       fractions: f in [0, 1], one number or one for each position (`as_fractions(draw_fractions(...))`).

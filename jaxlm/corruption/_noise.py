@@ -62,7 +62,7 @@ def make_noise(
 
     Args:
       config: the settings; a constant schedule needs a rate.
-      tokenizer: of the tokens.
+      tokenizer: the tokenizer that made the token ids.
       vocab_size: V of the model; None: the tokenizer's. Ids that only the model has are not chosen or drawn.
       may_choose_next: whether [NEXT], which ends an instruction, may be chosen like any token.
 
@@ -109,7 +109,7 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
     """Returns a packed batch corrupted: calls `corrupt` with the arguments that noise and batch contain.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
       batch: a record with the fields `tokens`, `segments`, `example_ids`, `offsets` `Int[B L]` and `epochs`
         `Int[B]`.
       noise: what `make_noise` returned.

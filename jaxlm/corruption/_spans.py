@@ -103,11 +103,11 @@ def corrupt_spans(
     of (rng, epoch, example id), the same in any packing.
 
     Args:
-      rng: PRNG key, consumed; the same for the whole run.
+      rng: PRNG key, the same one for the whole run; use it for no draws of your own.
       tokens: `Int[B L]` clean ids, without sentinels.
       allowed: `Bool[B L]`, True = may be hidden. Padding never is.
-      example_ids: `Int[B L]`, the example that each position belongs to.
-      offsets: `Int[B L]`, its offset in that example.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
+      offsets: `Int[B L]`, the index of each position in its example.
       segments: `Int[B L]`, each contiguous, numbered from 1; 0 = padding.
       epochs: `Int[B]`, the epoch of each row.
       sentinel_ids: `Int[...]`, the sentinels in order. Further spans of a segment are left clean and counted.

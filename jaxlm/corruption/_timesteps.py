@@ -53,7 +53,7 @@ def draw_fractions(
       rng: the key that `corrupt` is given.
       table: `UInt32[65536]`, of `fraction_table`.
       epochs: `Int[B]`, the epoch of each row.
-      example_ids: `Int[B L]`, the example that each position belongs to.
+      example_ids: `Int[B L]`, the id of the example (document or part of one) that each position belongs to.
 
     Example:
       >>> import jax

@@ -63,7 +63,7 @@ def make_units(unit: NoiseUnit, tokenizer: tokenizers.Tokenizer, vocab_size: int
 
     Args:
       unit: "token", "word" or "instruction".
-      tokenizer: of the tokens.
+      tokenizer: the tokenizer that made the token ids.
       vocab_size: V, at least the tokenizer's.
 
     Raises:

@@ -29,11 +29,11 @@ def apply_model(
 
     Args:
       model: a model of `models.KINDS`.
-      params: its parameters.
+      params: the model's parameters, its "params" collection.
       inputs: what it reads.
       cache: keys and values of earlier tokens; None: there are none.
       slots: `Int[B L]` the slot of the cache that each token is written to.
-      deterministic: no dropout.
+      deterministic: whether dropout is off.
       rngs: linen's keys by stream; dropout needs "dropout".
 
     Raises:
@@ -63,7 +63,7 @@ def apply_head(
 
     Args:
       model: a language model.
-      params: its parameters.
+      params: the model's parameters, its "params" collection.
       hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
 
     Raises:
@@ -91,7 +91,7 @@ def apply_token_vectors(
 
     Args:
       model: a model with a token embedding.
-      params: its parameters.
+      params: the model's parameters, its "params" collection.
       tokens: `Int[B L]` ids.
       segments: `Int[B L]`, 0 for padding; None: each row is one segment without padding.
 

@@ -39,8 +39,8 @@ def num_params(config: TransformerConfig, kind: KindOrName = MASKED_LM, head: He
     """Returns the number of parameters, including the head's, without allocating them.
 
     Args:
-      config: see `build`.
-      kind: see `build`.
+      config: the config of the transformer, with a known `vocab_size`.
+      kind: the kind of model, a `ModelKind` or a name such as "masked_lm".
       head: see `build`.
 
     Example:

@@ -63,7 +63,7 @@ class Embeddings(nn.Module):
         Args:
           vectors: the token vectors.
           positions: of the tokens.
-          deterministic: no dropout.
+          deterministic: whether dropout is off.
           types: token types; None: all 0.
         """
         config = self.config

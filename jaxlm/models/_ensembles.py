@@ -61,7 +61,8 @@ def map_members(function: Callable[..., Any], params: Mapping[str, Any], *, shar
 
     Args:
       function: of the "params" of one model.
-      params: of all members, stacked along a leading axis; with `shared_body`, except `body`.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
       shared_body: see `training.init_ensemble`.
 
     Example:
@@ -92,14 +93,16 @@ def ensemble_output(
 
     Args:
       model: a language model.
-      params: of all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
       tokens: `Int[B L]` ids that the model reads; for a masked LM the corrupted ones.
       targets: `Int[B L]`; for a causal LM `ops.next_token_targets(tokens, segments).targets`, for a masked LM
         the clean ids.
       loss_mask: `Bool[B L]`, True = counts; for a causal LM that of `ops.next_token_targets`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      shared_body: whether the members are heads on one body.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      shared_body: whether the members are separate heads on one common body.
 
     Example:
       >>> import jax
@@ -137,13 +140,15 @@ def predict_tokens(
 
     Args:
       model: a language model.
-      params: of all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
       tokens: `Int[B L]` ids that the model reads.
-      indices: `Int[M]` positions, flat in `B * L`.
+      indices: `Int[M]` the positions to predict, as indices into the `B * L` flattened positions.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      combine: whether "probs" or "log_probs" are averaged; see `ops.mixture_log_probs`.
-      shared_body: whether the members are heads on one body.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      combine: whether the members' "probs" or their "log_probs" are averaged; see `ops.mixture_log_probs`.
+      shared_body: whether the members are separate heads on one common body.
 
     Returns:
       `EnsemblePrediction` of `[M V]` and `[M]`.
@@ -169,13 +174,15 @@ def predict_classes(
 
     Args:
       model: a `SequenceModel`.
-      params: of all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
       tokens: `Int[B L]`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      num_segments: G, static.
-      combine: see `predict_tokens`.
-      shared_body: whether the members are heads on one body.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      num_segments: G, the number of segments of a row that get a prediction; static.
+      combine: whether the members' "probs" or their "log_probs" are averaged; see `ops.mixture_log_probs`.
+      shared_body: whether the members are separate heads on one common body.
 
     Returns:
       `EnsemblePrediction` of `[B G C]` and `[B G]`.
@@ -199,12 +206,14 @@ def predict_values(
 
     Args:
       model: a `SequenceModel`.
-      params: of all members.
+      params: the parameters of all members, stacked along a leading axis E; with `shared_body`, `body` has no
+        such axis.
       tokens: `Int[B L]`.
       segments: `Int[B L]`, 0 = padding; None: every row is one segment.
-      positions: as the model takes them; None: from the segments, or the tokens as given.
-      num_segments: G, static.
-      shared_body: whether the members are heads on one body.
+      positions: positions, as `Inputs.positions` describes them; None: they are computed from the segments,
+        or for instruction positions from the tokens.
+      num_segments: G, the number of segments of a row that get a prediction; static.
+      shared_body: whether the members are separate heads on one common body.
     """
     outputs = _outputs(model, params, tokens, (segments, positions), num_segments, shared_body)
     return EnsembleValues(outputs.mean(0), outputs.std(0))

@@ -15,7 +15,7 @@ class LevelSummary(NamedTuple):
       accuracy: share of the targets that were the likeliest token.
       top_k_accuracy: share of the targets among the k likeliest.
       calibration_error: expected calibration error, see `Evaluation`.
-      weight: sum of the weights, the number of predictions where those are 1.
+      weight: sum of the predictions' weights; the number of predictions if every weight is 1.
     """
 
     low: float

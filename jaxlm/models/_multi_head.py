@@ -133,11 +133,14 @@ class MultiHeadModel(ModelOnBody):
         """Returns a sequence head's float32 outputs for each segment.
 
         Args:
-          hidden: see `SequenceModel.outputs`.
-          head: its name.
-          segments: see `SequenceModel.outputs`.
-          num_segments: see `SequenceModel.outputs`.
-          deterministic: see `SequenceModel.outputs`.
+          hidden: `Float[B L D]`, the whole `Output.hidden`.
+          head: the name of the head.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self._sequence_head(head)(hidden, rows, num_segments, deterministic).in_units(rows)
@@ -154,11 +157,14 @@ class MultiHeadModel(ModelOnBody):
         """Returns a sequence head's outputs before its center and scale.
 
         Args:
-          hidden: see `SequenceModel.outputs`.
-          head: its name.
-          segments: see `SequenceModel.outputs`.
-          num_segments: see `SequenceModel.outputs`.
-          deterministic: see `SequenceModel.outputs`.
+          hidden: `Float[B L D]`, the whole `Output.hidden`.
+          head: the name of the head.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self._sequence_head(head)(hidden, rows, num_segments, deterministic)
@@ -218,7 +224,7 @@ def head_params(params: Mapping[str, Any], head: str) -> dict[str, Any]:
 
     Args:
       params: the "params" of a `MultiHeadModel`.
-      head: its name.
+      head: the name of the head.
 
     Raises:
       ValueError: if there is no such head.

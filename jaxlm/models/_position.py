@@ -89,7 +89,7 @@ class Relative:
       distance: all distances from this one on share a bucket, one for each direction.
 
     Raises:
-      ConfigError: if a value is of the wrong type or out of range, or the two contradict each other.
+      ConfigError: if a value is of the wrong type or out of range, or the two fields contradict each other.
     """
 
     kind: ClassVar[str] = "relative"

@@ -39,7 +39,8 @@ class DynamicScaling:
 
     Attributes:
       factor: how fast the base grows with a text's length.
-      length: the longest text that is not changed; None: `max_length`.
+      length: length in tokens of the longest text whose rotation is not changed; None: the config's
+        `max_length`.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -59,9 +60,10 @@ class Llama3Scaling:
 
     Attributes:
       factor: how many times longer texts may be than in training.
-      length: of texts in training; None: `max_length`.
-      slow_turns: frequencies with fewer full turns over `length` positions are divided by `factor`.
-      fast_turns: frequencies with more full turns are kept.
+      length: length of the texts in training, in tokens; None: the config's `max_length`.
+      slow_turns: a frequency that makes fewer full turns than this over `length` positions is divided by
+        `factor`.
+      fast_turns: a frequency that makes more full turns than this over `length` positions is kept.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -87,10 +89,11 @@ class YarnScaling:
 
     Attributes:
       factor: how many times longer texts may be than in training.
-      length: of texts in training; None: `max_length`.
-      slow_turns: frequencies with fewer full turns over `length` positions are divided by `factor`.
-      fast_turns: frequencies with more full turns are kept.
-      rounded: whether the ends of the ramp between the two are rounded to whole pairs.
+      length: length of the texts in training, in tokens; None: the config's `max_length`.
+      slow_turns: a frequency that makes fewer full turns than this over `length` positions is divided by
+        `factor`.
+      fast_turns: a frequency that makes more full turns than this over `length` positions is kept.
+      rounded: whether the interpolation between slow and fast frequencies begins and ends at whole pairs.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.

@@ -73,7 +73,7 @@ class Seq2SeqLM(HeadedModel):
           slots: `Int[B L]` of the decoder's tokens in the cache.
           interventions: changes at sites of either side.
           intermediates: the sites of both sides whose values are returned; static.
-          deterministic: no dropout.
+          deterministic: whether dropout is off.
 
         Raises:
           UsageError: as `Transformer`; and if one side has segments and the other has none, if both the
@@ -122,7 +122,7 @@ class Seq2SeqLM(HeadedModel):
           inputs: of the encoder.
           interventions: changes at the encoder's sites.
           intermediates: the encoder's sites whose values are returned; static.
-          deterministic: no dropout.
+          deterministic: whether dropout is off.
 
         Raises:
           UsageError: as `Transformer`; and if a site is the decoder's.

@@ -67,8 +67,8 @@ class SequenceHead(nn.Module):
         Args:
           hidden: the body's output.
           segments: ids from 1, 0 = padding.
-          num_segments: G, static.
-          deterministic: no dropout.
+          num_segments: G, the number of segments of a row that get a prediction; static.
+          deterministic: whether dropout is off.
         """
         head, activated = self.head, NONLINEARITIES[self.config.activation]
         pooled = self._pooled(hidden, segments, num_segments).astype(hidden.dtype)
@@ -132,9 +132,12 @@ class SequenceModel(ModelOnBody):
 
         Args:
           hidden: `Float[B L D]`, the whole `Output.hidden`.
-          segments: `Int[B L]`, as the model was given; None: each row is one segment without padding.
-          num_segments: G, static; a row's segments above it are left out.
-          deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where the rate is not 0.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic).in_units(rows)
@@ -150,10 +153,13 @@ class SequenceModel(ModelOnBody):
         """Returns the head's outputs before center and scale.
 
         Args:
-          hidden: see `outputs`.
-          segments: see `outputs`.
-          num_segments: see `outputs`.
-          deterministic: see `outputs`.
+          hidden: `Float[B L D]`, the whole `Output.hidden`.
+          segments: `Int[B L]`, the segments that the model was given; None: each row is one segment without
+            padding.
+          num_segments: G, the number of segments of a row that get outputs; static. Later segments are left
+            out.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where the rate
+            is not 0.
         """
         rows = jnp.ones(hidden.shape[:2], jnp.int32) if segments is None else segments
         return self.head(hidden, rows, num_segments, deterministic)

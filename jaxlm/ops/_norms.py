@@ -15,13 +15,13 @@ def layer_norm(
 ) -> Float[Array, "*batch D"]:
     """Returns `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the last axis.
 
-    Mean and (biased) variance are float32; the result has the inputs' dtype. Only the inputs and the two
-    statistics of each row are stored for the backward pass.
+    Mean and variance (the biased one, divided by D) are float32; the result has the inputs' dtype. Only the
+    inputs and the two statistics of each row are stored for the backward pass.
 
     Args:
       inputs: `Float[... D]`.
       scale: `Float[D]`.
-      bias: `Float[D]`, or None for none.
+      bias: `Float[D]`, added at the end; None: nothing is added.
       epsilon: added to the variance.
 
     Returns:

@@ -31,13 +31,13 @@ class Setting(NamedTuple):
 
     Attributes:
       config: of the model, with a known `vocab_size`.
-      tokenizer: that the records were encoded with.
+      tokenizer: the tokenizer that the records were encoded with.
       splits: the packed records. Labels come from the first split; static sizes hold for all of them.
-      rows: rows of a micro-batch on one device.
+      rows: number of rows of a micro-batch on one device.
       head: of a model of sequences; None: a language model.
       num_segments: the most segments that a row holds.
       input_noise: corrupts what the model reads; its rate is known. None: clean.
-      target_noise: corrupts the targets; None: clean.
+      target_noise: the noise that corrupts the targets; None: the targets are clean.
       spans: of an encoder-decoder: how much of each text is removed for the decoder to predict.
       loss: label smoothing and z-loss.
       is_evaluation: whether this is an evaluation: no dropout, and sums by `Objective.evaluation`.

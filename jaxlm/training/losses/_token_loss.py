@@ -33,10 +33,10 @@ def token_loss(
     the vocabulary exists.
 
     Args:
-      head: of a language model.
-      inputs: their targets are token ids.
+      head: the body's output and the means to call a language model's head on it.
+      inputs: the prepared batch, whose targets are token ids.
       config: label smoothing and z-loss.
-      tile: rows of logits held at once.
+      tile: how many positions have their logits in memory at a time.
     """
     features, parts = _features_and_projection(head, inputs)
     result = ops.tiled_cross_entropy(
@@ -60,10 +60,10 @@ def token_evaluation(
     """Returns the sums of `token_metrics`, without smoothing and z-loss.
 
     Args:
-      head: of a language model.
-      inputs: their targets are token ids.
-      config: not used.
-      tile: rows of logits held at once.
+      head: the body's output and the means to call a language model's head on it.
+      inputs: the prepared batch, whose targets are token ids.
+      config: not used here.
+      tile: how many positions have their logits in memory at a time.
     """
     del config
     features, parts = _features_and_projection(head, inputs)
@@ -87,9 +87,11 @@ def token_loss_function(
 
     Args:
       prepare: `prepare(rng, batch, step) -> LossInputs`, its targets ids.
-      label_smoothing: see `LossConfig`; training only.
-      z_loss: see `LossConfig`; training only.
-      tile: rows of logits held at once.
+      label_smoothing: share of the target's probability that is spread evenly over all ids or classes, in
+        training only; "fraction" follows the noise, see `LossConfig`.
+      z_loss: factor of the squared log of the softmax's denominator, which is added to the loss in training
+        only.
+      tile: how many positions have their logits in memory at a time.
       deterministic: whether it is of an evaluation: no dropout, no smoothing or z-loss, and the sums of
         `token_metrics`, by level of noise where the noise has a schedule.
       log_unigrams: `Float[V]` unigram log-probabilities, a baseline scored at the same positions; None: no

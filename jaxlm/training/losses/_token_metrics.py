@@ -26,7 +26,7 @@ class TokenSummary(NamedTuple):
       calibration_error: expected calibration error in [0, 1]: over bins of equal width of the confidence (the
         likeliest token's probability), the mean distance between a bin's accuracy and its mean confidence,
         weighted by the bin's share of the predictions.
-      weight: sum of the weights, the number of predictions where those are 1.
+      weight: sum of the predictions' weights; the number of predictions if every weight is 1.
       by_level: the same by level of noise, ascending; levels without predictions are left out.
     """
 

@@ -17,8 +17,8 @@ class TokenPlan(NamedTuple):
     compares with corrupted tokens: label noise, a regulariser in training.
 
     Attributes:
-      input_noise: corrupts what the model reads; None: clean.
-      target_noise: corrupts the targets, in training only; None: clean.
+      input_noise: the noise that corrupts what the model reads; None: the model reads clean tokens.
+      target_noise: the noise that corrupts the targets, in training only; None: the targets are clean.
       next_id: id that ends an instruction, for models with instruction positions; None: positions are the
         batch's offsets.
       positions_from: whether instruction positions come from the "clean" or from the "corrupted" ids.

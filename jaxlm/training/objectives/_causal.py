@@ -32,8 +32,8 @@ def shift_batch(
     noise, or of the target noise where there is no input noise.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
       input_noise: corrupts what the model reads, never a target.
       target_noise: corrupts targets (special tokens excepted), never what the model reads.
 
@@ -63,9 +63,9 @@ def prepare_next(
     """Returns the inputs of a causal LM for a batch: `Objective.prepare` of the causal objective.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
       plan: noises and positions.
     """
     del step
@@ -86,11 +86,14 @@ def causal_lm_loss(
     """Returns the loss of a causal LM: cross-entropy in nats of each next token of the same document.
 
     Args:
-      input_noise: see `TokenPlan`; applied in evaluations too.
-      target_noise: see `TokenPlan`.
+      input_noise: the noise that corrupts what the model reads, in evaluations too; None: it reads clean
+        tokens.
+      target_noise: the noise that corrupts the targets, in training only; None: the targets are clean.
       label_smoothing: see `LossConfig`; "fraction" is that of the input noise, else of the target noise.
-      next_id: see `TokenPlan`.
-      positions_from: see `TokenPlan`.
+      next_id: id of the token that ends an instruction, for a model with instruction positions; None:
+        positions are the indices of tokens in their segments.
+      positions_from: whether instruction positions are computed from the "clean" or the "corrupted" token
+        ids.
       deterministic: see `token_loss_function`.
       options: of `token_loss_function`: `z_loss`, `tile`, `log_unigrams`.
 

@@ -35,9 +35,11 @@ class LabelPlan(NamedTuple):
       targets: by example id, `Int32[examples]` classes or `Float32[examples C]` values in the head's units.
       known: of the same shape, True where the example is labelled.
       num_segments: G, the most segments of a row; see `batch_examples`.
-      input_noise: corrupts what the model reads; None: clean.
-      next_id: see `TokenPlan`.
-      positions_from: see `TokenPlan`.
+      input_noise: the noise that corrupts what the model reads; None: the model reads clean tokens.
+      next_id: id of the token that ends an instruction, for a model with instruction positions; None:
+        positions are the indices of tokens in their segments.
+      positions_from: whether instruction positions are computed from the "clean" or the "corrupted" token
+        ids.
     """
 
     targets: np.ndarray
@@ -52,7 +54,7 @@ def batch_examples(batch: data.Batch, num_segments: int) -> Examples:
     """Returns which example each segment of packed rows belongs to.
 
     Args:
-      batch: packed rows.
+      batch: the batch of packed rows.
       num_segments: G, static; a row's segments beyond it are left out and counted. No row of a plan has more
         than `numpy.diff(plan.row_starts).max()`.
     """
@@ -72,9 +74,9 @@ def prepare_labels(
     `[B G C]` for values; fractions `[B G]` are 0 without noise; `overflow` counts segments beyond G.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
       plan: the labels, the noise and positions.
     """
     del step

@@ -40,8 +40,8 @@ def mask_batch(rng: Key[Array, ""], batch: data.Batch, masking: Masking) -> Loss
     the batch size, the packing or the number of devices.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
       masking: the noise, and M.
 
     Returns:
@@ -71,9 +71,9 @@ def prepare_masked(
     """Returns the inputs of a masked LM for a batch: `Objective.prepare` of the masked objective.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
       plan: noises, capacity and positions.
 
     Raises:
@@ -102,9 +102,11 @@ def masked_lm_loss(
 
     Args:
       masking: the noise; and M, for one micro-batch on one device.
-      target_noise: see `TokenPlan`.
-      next_id: see `TokenPlan`.
-      positions_from: see `TokenPlan`.
+      target_noise: the noise that corrupts the targets, in training only; None: the targets are clean.
+      next_id: id of the token that ends an instruction, for a model with instruction positions; None:
+        positions are the indices of tokens in their segments.
+      positions_from: whether instruction positions are computed from the "clean" or the "corrupted" token
+        ids.
       deterministic: see `token_loss_function`.
       options: of `token_loss_function`: `label_smoothing`, `z_loss`, `tile`, `log_unigrams`.
 
@@ -145,7 +147,7 @@ def make_masking(
       model: decides whether [NEXT] may be masked.
       tokenizer: its special ids.
       split: the packed records.
-      rows: rows of a micro-batch on one device.
+      rows: number of rows of a micro-batch on one device.
 
     Raises:
       CorpusError: if nothing in the split may be masked.

@@ -35,8 +35,8 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
     target puts `1 - a` on the true class and spreads `a` evenly over all classes.
 
     Args:
-      head: of a classifier.
-      inputs: their targets are classes.
+      head: the body's output and the means to call a classifier's head on it.
+      inputs: the prepared batch, whose targets are class numbers.
       config: label smoothing.
     """
     logits, counts = _logits(head, inputs), inputs.weights > 0
@@ -52,8 +52,8 @@ def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> 
     """Returns the sums of `class_loss` and `confusion`, `Int[C C]`: rows are classes, columns predictions.
 
     Args:
-      head: of a classifier.
-      inputs: their targets are classes.
+      head: the body's output and the means to call a classifier's head on it.
+      inputs: the prepared batch, whose targets are class numbers.
       config: label smoothing.
     """
     logits = _logits(head, inputs)
@@ -68,9 +68,9 @@ def value_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
     `squared_error` and `absolute_error` are sums in the labels' own units.
 
     Args:
-      head: of a regression.
-      inputs: their targets are values.
-      config: not used.
+      head: the body's output and the means to call a regression's head on it.
+      inputs: the prepared batch, whose targets are the values to predict.
+      config: not used here.
 
     Raises:
       CorpusError: if the head's number of outputs is not the number of labels of an example.
@@ -114,7 +114,8 @@ def classification_loss(
     Args:
       labels: the class of each example by its id, from 0; below 0 or NaN: unlabelled, of weight 0.
       num_segments: G, the most segments of a row; see `batch_examples`.
-      label_smoothing: see `LossConfig`; training only.
+      label_smoothing: share of the target's probability that is spread evenly over all ids or classes, in
+        training only; "fraction" follows the noise, see `LossConfig`.
       deterministic: whether it is of an evaluation: no dropout and no smoothing; input noise stays.
       options: of `LabelPlan`: `input_noise`, `next_id`, `positions_from`.
 

@@ -47,10 +47,10 @@ def prepare_spans(
     (rng, epoch, example); `overflow` counts spans and ends for which no sentinel or no position was left.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      step: batches before this one; not used.
-      plan: how much is removed.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      step: number of batches before this one; not used here.
+      plan: which share of a text is removed, and the decoder's special tokens.
 
     References:
       Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
@@ -76,7 +76,7 @@ def span_corruption_loss(spans: SpanPlan, **options: Any) -> LossFunction:
     """Returns the loss of span corruption: cross-entropy in nats of the decoder's targets.
 
     Args:
-      spans: how much is removed.
+      spans: which share of a text is removed, and in how long spans.
       options: of `token_loss_function`.
     """
     return token_loss_function(partial(prepare_spans, plan=spans), **options)
@@ -110,9 +110,9 @@ def corrupt_span_batch(rng: Key[Array, ""], batch: data.Batch, spans: SpanPlan) 
     """Returns a batch with spans replaced by sentinels, and the decoder's targets.
 
     Args:
-      rng: key of the run's masks, the same at every step.
-      batch: packed rows.
-      spans: how much is removed.
+      rng: PRNG key of the run's masks, the same one in every step.
+      batch: the batch of packed rows.
+      spans: which share of a text is removed, and in how long spans.
     """
     tokens, segments = jnp.asarray(batch.tokens), jnp.asarray(batch.segments)
     return corruption.corrupt_spans(
@@ -136,7 +136,8 @@ def shift_right(targets: Int[Array, "B L"], segments: Int[Array, "B L"], start_i
 
     Args:
       targets: `Int[B L]` what the decoder predicts.
-      segments: `Int[B L]` ids from 1 in contiguous runs, 0 = padding.
+      segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
+        positions are contiguous.
       start_id: the start token.
 
     Example:

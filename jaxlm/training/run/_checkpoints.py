@@ -31,7 +31,7 @@ class Checkpoint(NamedTuple):
 
     Attributes:
       step: batches consumed when it was taken.
-      folder: its folder.
+      folder: the checkpoint's folder.
       meta: the contents of its meta.json; `validation_loss` (nats, or None) decides which one is best.
     """
 

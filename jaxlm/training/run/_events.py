@@ -118,7 +118,7 @@ class Finished(NamedTuple):
       step: batches consumed.
       folder: of the run.
       evaluation: of the whole test split; None where nothing in it is scored.
-      split: its name.
+      split: the name of the split.
       seconds: since this process started or resumed the run.
     """
 

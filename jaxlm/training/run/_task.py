@@ -187,7 +187,7 @@ def setting_of(experiment: Experiment, task: Task, rows: int) -> Setting:
     Args:
       experiment: its noises, spans and loss.
       task: its prepared data.
-      rows: rows of a micro-batch on one device.
+      rows: number of rows of a micro-batch on one device.
     """
     return Setting(
         config=task.config,
@@ -209,7 +209,7 @@ def evaluation_setting(setting: Setting, splits: Sequence[Split], rows: int, *, 
     Args:
       setting: the one in which it is trained.
       splits: the packed records to evaluate.
-      rows: rows of a batch on one device.
+      rows: number of rows of a batch on one device.
       is_noisy: whether the model's input is corrupted as in training.
     """
     return setting._replace(

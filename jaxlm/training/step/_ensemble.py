@@ -52,8 +52,8 @@ def init_ensemble(
       model: a linen module; for a shared body, one whose parameters are `body` and others.
       optimizer: its `init` makes the optimiser's state.
       rng: the run's key.
-      members: E.
-      shared_body: whether the members are heads on one body.
+      members: E, the number of members.
+      shared_body: whether the members are separate heads on one common body.
       length: positions of the row by which parameter shapes are inferred.
 
     Raises:
@@ -109,10 +109,11 @@ def make_shared_body_step(
     Args:
       loss: of one member.
       apply_fn: `model.apply` of one member.
-      optimizer: see `make_train_step`.
-      schedule: see `make_train_step`.
-      clip_norm: see `make_train_step`.
-      accumulation: see `make_train_step`.
+      optimizer: the optimiser; its `update` takes `finite=`, as that of `make_optimizer` does.
+      schedule: the learning rate as a function of the number of updates, which is only reported in the
+        metrics.
+      clip_norm: largest global norm of the mean gradient; 0 does not clip.
+      accumulation: number of micro-batches of a step; it divides the number of rows of a shard.
 
     Returns:
       `step(state, batch, *, axis_name=None)`, which takes a state from `init_ensemble(..., shared_body=True)`

@@ -122,8 +122,8 @@ def evaluate(
 
     Args:
       model: of the objective's kind.
-      params: its parameters.
-      tokenizer: that the records were encoded with.
+      params: the model's parameters, its "params" collection.
+      tokenizer: the tokenizer that the records were encoded with.
       cache: the records; labelled, for a classifier or a regression.
       objective: the model's objective, a name or a record.
       noise: corrupts what the model reads. None: 15 % of the tokens as in BERT for a masked LM, and no

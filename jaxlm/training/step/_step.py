@@ -82,7 +82,7 @@ def make_train_step(
       optimizer: from the mean, clipped gradient to the updates; it takes `finite=`, see `make_optimizer`.
       schedule: the learning rate as a function of the number of updates, for the metrics.
       clip_norm: largest global norm of the mean gradient; 0 does not clip.
-      accumulation: number of micro-batches; divides the rows of a shard.
+      accumulation: number of micro-batches of a step; it divides the number of rows of a shard.
 
     Returns:
       A function to be wrapped by `Layout.parallel`. It returns the new state and the metrics, equal on every
