@@ -20,8 +20,9 @@ class MaskedSlots(NamedTuple):
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import MaskedSlots
-      >>> MaskedSlots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0)).indices.shape
-      (2,)
+      >>> slots = MaskedSlots(jnp.array([3, 0]), jnp.array([1.0, 0.0]), jnp.array(0))
+      >>> slots.indices[slots.weights > 0].tolist()  # the masked positions
+      [3]
     """
 
     indices: Array
@@ -79,7 +80,7 @@ def limit_masked(corrupted: Corrupted, capacity: int) -> tuple[Corrupted, Int[Ar
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import Corrupted, limit_masked
       >>> clean = jnp.array([[5, 6, 7]])
-      >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=clean / 9)
+      >>> corrupted = Corrupted(clean * 0, targets=clean, loss_mask=clean > 5, fractions=clean * 0 + 0.7)
       >>> limited, overflow = limit_masked(corrupted, capacity=1)
       >>> limited.tokens.tolist(), limited.loss_mask.tolist(), int(overflow)
       ([[0, 0, 7]], [[False, True, False]], 1)

@@ -33,10 +33,15 @@ class Corrupted(NamedTuple):
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import Corrupted
-      >>> clean = jnp.array([[5, 6]])
-      >>> corrupted = Corrupted(jnp.array([[4, 6]]), targets=clean, loss_mask=clean == 5, fractions=clean / 9)
-      >>> corrupted.loss_mask.tolist()
-      [[True, False]]
+      >>> clean = jnp.array([[5, 6, 7, 0]])  # an example of three tokens, and padding
+      >>> corrupted = Corrupted(
+      ...     tokens=jnp.array([[4, 6, 7, 0]]),
+      ...     targets=clean,
+      ...     loss_mask=jnp.array([[True, False, True, False]]),  # 7 was chosen too, and was kept
+      ...     fractions=jnp.array([[0.6, 0.6, 0.6, 0.0]]),
+      ... )
+      >>> corrupted.targets[corrupted.loss_mask].tolist()  # what is predicted
+      [5, 7]
     """
 
     tokens: Array

@@ -19,8 +19,9 @@ class NoisyEmbeddings(NamedTuple):
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.corruption import NoisyEmbeddings
-      >>> NoisyEmbeddings(jnp.ones((1, 2, 3)), jnp.zeros((1, 2))).fractions.shape
-      (1, 2)
+      >>> noisy = NoisyEmbeddings(jnp.ones((1, 2, 3)), fractions=jnp.array([[0.5, 0.0]]))
+      >>> (noisy.fractions > 0).tolist()  # which positions have noise
+      [[True, False]]
     """
 
     embeddings: Array

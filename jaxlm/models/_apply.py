@@ -28,16 +28,17 @@ def apply_model(
     """Returns what a model computes before its head, `model.apply({"params": params}, inputs, ...)`.
 
     Args:
-      model: a model of `models.KINDS`.
+      model: a linen module of any kind in `models.KINDS`.
       params: the model's parameters, its "params" collection.
-      inputs: what it reads.
-      cache: keys and values of earlier tokens; None: there are none.
-      slots: `Int[B L]` the slot of the cache that each token is written to.
+      inputs: the tokens that the model reads, with their segments and positions.
+      cache: keys and values of earlier tokens, from `empty_cache` or an earlier call; None: nothing is
+        cached.
+      slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to.
       deterministic: whether dropout is off.
-      rngs: linen's keys by stream; dropout needs "dropout".
+      rngs: PRNG keys by the name of their linen stream; dropout needs a key "dropout". None: no keys.
 
     Raises:
-      TypeError: if the model returns something else than an `Output`.
+      TypeError: if the model returns something other than an `Output`.
 
     Example:
       >>> import jax
@@ -64,7 +65,7 @@ def apply_head(
     Args:
       model: a language model.
       params: the model's parameters, its "params" collection.
-      hidden: `Float[... D]`, any selection of positions of `Output.hidden`.
+      hidden: `Float[... D]`, hidden vectors at any selection of positions of `Output.hidden`.
 
     Raises:
       TypeError: if the model's `logits` returns no array.

@@ -70,7 +70,7 @@ class ModelOnBody(nn.Module):
 class BodyModel(ModelOnBody):
     """A transformer without a head, such as BertModel in `transformers`.
 
-    Its parameters have the same names as the body of every other model, so that a head can be added to it.
+    Its parameters have the same names as the body of every other model, so a head can be added later.
 
     Example:
       >>> from jaxlm.models import BodyModel, TransformerConfig
@@ -87,7 +87,7 @@ class BodyModel(ModelOnBody):
         self.body = Transformer(self.config)
 
     def logits(self, *arguments: Any, **named: Any) -> NoReturn:
-        """Raises ValueError, as there is no head.
+        """Raises ValueError, because this model has no head.
 
         Raises:
           ValueError: always.

@@ -20,7 +20,7 @@ class LinearScaling:
     """Every frequency is divided by one factor (position interpolation).
 
     Attributes:
-      factor: how many times longer texts may be than in training.
+      factor: how many times longer texts may be than in training; 1 changes nothing.
 
     Raises:
       ConfigError: if a value is of the wrong type or out of range.
@@ -38,7 +38,8 @@ class DynamicScaling:
     """The base grows with the length of a text beyond `length`; shorter texts are not changed.
 
     Attributes:
-      factor: how fast the base grows with a text's length.
+      factor: how fast the base grows with the length of a text; it is multiplied by a power of
+        `factor * text / length - (factor - 1)`.
       length: length in tokens of the longest text whose rotation is not changed; None: the config's
         `max_length`.
 
@@ -56,7 +57,7 @@ class DynamicScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Llama3Scaling:
-    """Low frequencies are divided by `factor`, high ones are kept; in between, linear in the number of turns.
+    """Low frequencies are divided by `factor`, high ones are kept; those between are interpolated.
 
     Attributes:
       factor: how many times longer texts may be than in training.
@@ -85,7 +86,7 @@ class Llama3Scaling:
 
 @dataclass(frozen=True, kw_only=True)
 class YarnScaling:
-    """YaRN: as `Llama3Scaling`, but in between linear in the pair's number, and with scaled features.
+    """YaRN: low frequencies are divided by `factor`, high ones are kept, and rotated features are scaled.
 
     Attributes:
       factor: how many times longer texts may be than in training.

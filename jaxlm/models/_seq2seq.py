@@ -20,7 +20,7 @@ from jaxlm.typing import Array, Int
 
 
 class Seq2SeqLM(HeadedModel):
-    """A bidirectional encoder, a causal decoder that attends to its output, and a head for next tokens.
+    """A bidirectional encoder, a causal decoder that reads the encoder's output, and a head for next tokens.
 
     Letters: `B` rows, `L` positions.
     Both sides share the token embedding. `__call__` takes the texts of both sides, or the decoder's text and
@@ -116,12 +116,12 @@ class Seq2SeqLM(HeadedModel):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the encoder's `Output`, whose `hidden` is the memory for the decoder.
+        """Returns the encoder's `Output`; its `hidden` is what the decoder takes as `Inputs.memory`.
 
         Args:
-          inputs: of the encoder.
-          interventions: changes at the encoder's sites.
-          intermediates: the encoder's sites whose values are returned; static.
+          inputs: the inputs of the encoder, or its token ids alone.
+          interventions: changes of the values at the encoder's sites.
+          intermediates: the encoder's sites whose values are returned in `Output.intermediates`; static.
           deterministic: whether dropout is off.
 
         Raises:

@@ -29,10 +29,10 @@ class Output(NamedTuple):
     """The output of a model's body.
 
     Attributes:
-      hidden: `Float[B L D]` in the compute dtype, the input of a head.
-      intermediates: the values of the sites that were asked for, after interventions, over all layers
-        `[R, ...]`: `intermediates[site][layer]` has the shape given by `Site`.
-      cache: the given `Cache` with the new tokens written; None without one.
+      hidden: `Float[B L D]` hidden vectors in the compute dtype, which a head reads.
+      intermediates: the values of the sites that were asked for, after interventions. The values of all R
+        layers are stacked along a leading axis: `intermediates[site][layer]` has the shape that `Site` gives.
+      cache: the given `Cache` with the new tokens written into it; None: no cache was given.
     """
 
     hidden: Float[Array, "B L D"]
@@ -87,16 +87,17 @@ class Transformer(nn.Module):
     def token_vectors(
         self, tokens: Int[Array, "B L"], segments: Int[Array, "B L"] | None = None
     ) -> Float[Array, "B L D"]:
-        """Returns the embeddings that `Inputs` takes in place of tokens, before scale and positions.
+        """Returns the token embeddings, before scale and positions, which `Inputs.embeddings` takes.
 
         Args:
           tokens: `Int[B L]` ids.
-          segments: `Int[B L]`; only `token_dropout` reads them. None: each row is one segment.
+          segments: `Int[B L]`, 0 = padding; only `token_dropout` reads it. None: each row is one segment
+            without padding.
         """
         return self.embeddings.token_vectors(tokens, segments)
 
     def token_table(self) -> Float[Array, "V D"]:
-        """Returns the token embedding, in the dtype of the parameters."""
+        """Returns the token embedding `[V D]`, in the dtype of the parameters."""
         return self.embeddings.token.embedding
 
     @nn.compact

@@ -24,8 +24,9 @@ class TopK(NamedTuple):
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.ops import TopK
-      >>> TopK(log_probs=jnp.zeros((1, 1)), tokens=jnp.array([[3]])).tokens.shape
-      (1, 1)
+      >>> top = TopK(log_probs=jnp.log(jnp.array([[0.5, 0.25]])), tokens=jnp.array([[3, 0]]))
+      >>> int(top.tokens[0, 0]), float(jnp.exp(top.log_probs[0, 0]))  # the likeliest id and its probability
+      (3, 0.5)
     """
 
     log_probs: Array

@@ -18,9 +18,9 @@ class NextTokenTargets(NamedTuple):
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxlm.ops import NextTokenTargets
-      >>> tokens = jnp.array([[5, 6]])
-      >>> NextTokenTargets(targets=tokens, loss_mask=tokens == 5).loss_mask.tolist()
-      [[True, False]]
+      >>> pairs = NextTokenTargets(jnp.array([[6, 7, 0]]), loss_mask=jnp.array([[True, True, False]]))
+      >>> pairs.targets[pairs.loss_mask].tolist()  # what is predicted of the tokens [5, 6, 7]
+      [6, 7]
     """
 
     targets: Int[Array, "B L"]

@@ -29,8 +29,8 @@ class RotaryScaling(NamedTuple):
       slow_turns: the number of turns below which "llama3" and "yarn" divide a frequency by `factor`.
       fast_turns: the number of turns above which "llama3" and "yarn" keep a frequency.
       rounded: whether the interpolation of "yarn" begins and ends at whole pairs.
-      amplitude: the number that cosines and sines, and so all rotated features, are multiplied by. None: `0.1
-        ln(factor) + 1` for "yarn" with a factor above 1, else 1.
+      amplitude: the number that cosines and sines, and so all rotated features, are multiplied by. None:
+        `0.1 ln(factor) + 1` for "yarn" with a factor above 1, else 1.
 
     References:
       Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,

@@ -29,8 +29,9 @@ class TokenScores(NamedTuple):
       >>> import jax.numpy as jnp
       >>> from jaxlm.ops import TokenScores
       >>> zeros = jnp.zeros(2)
-      >>> TokenScores(zeros, jnp.array([0, 3]), zeros, zeros).ranks.tolist()
-      [0, 3]
+      >>> scores = TokenScores(zeros, jnp.array([0, 3]), zeros, zeros)
+      >>> (scores.ranks < 2).tolist()  # whether each target is among the two most likely ids
+      [True, False]
     """
 
     log_probs: Float[Array, " M"]
