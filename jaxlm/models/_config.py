@@ -237,8 +237,7 @@ class TransformerConfig:
 
     @staticmethod
     def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the fields of a config file of any earlier version under their present names and in their
-        form."""
+        """Returns the fields of a config file of any version in their present form and by present names."""
         return from_flat(values)
 
     def has_window(self, layer: int) -> bool:
