@@ -54,9 +54,9 @@ def train(
 
     Args:
       experiment: what to compute.
-      folder: of the run; missing or empty, unless `resume`.
+      folder: the folder of the run. It is missing or empty, unless `resume`.
       resume: whether to continue the run in `folder`; an empty folder starts a new run.
-      devices: local devices to divide the batches over; None: all.
+      devices: local devices among which the batches are divided; None: all local devices.
 
     Yields:
       `Started`, `Compiled`, then `Progress` for each step with `Evaluated`, `Saved`, `Noted` and `Warned` in
