@@ -135,12 +135,11 @@ def to_other(ids: np.ndarray | Sequence[int]) -> Replacement:
 def mixture(parts: Sequence[tuple[float, Replacement]]) -> Replacement:
     """Returns a replacement that draws one of several for each position, by their weights.
 
-    BERT's masking is `mixture([(0.8, to_mask(id)), (0.1, to_random(ids)), (0.1,
-    keep())])`. A replacement is given one random `uint32` word for each position. `mixture` divides the words
-    into one range for each part: a position's word selects the part by its range, and its place in the range,
-    scaled to all words, is the word that the part is given. Parts may be mixtures. If a part of weight w
-    draws from n ids, their probabilities differ by at most n / (w * 2^32): 7e-5 for 30,522 ids and a weight
-    of 0.1.
+    BERT's masking is `mixture([(0.8, to_mask(id)), (0.1, to_random(ids)), (0.1, keep())])`. A replacement is
+    given one random `uint32` word for each position. `mixture` divides the words into one range for each
+    part: a position's word selects the part by its range, and its place in the range, scaled to all words, is
+    the word that the part is given. Parts may be mixtures. If a part of weight w draws from n ids, their
+    probabilities differ by at most n / (w * 2^32): 7e-5 for 30,522 ids and a weight of 0.1.
 
     Args:
       parts: pairs (weight, replacement). No weight is negative, and the weights sum to 1.

@@ -110,9 +110,9 @@ def uniform_bits(
 ) -> UInt32[Array, "B L 2"]:
     """Returns 64 random bits for each position, a function of (key, epoch, example id, offset) alone.
 
-    So a position of a text gets the same bits in any batch and packing. The key of a row is `fold_in(rng,
-    epoch)`; the counter of a position is (example id, offset). Positions with equal keys and counters, such
-    as padding, have equal bits.
+    So a position of a text gets the same bits in any batch and packing. The key of a row is
+    `fold_in(rng, epoch)`; the counter of a position is (example id, offset). Positions with equal keys and
+    counters, such as padding, have equal bits.
 
     Args:
       rng: PRNG key; use it for no other draw.

@@ -48,9 +48,8 @@ class Objective:
         the run's mask key, the same one in every step: draw by (epoch, example id, offset), so that batch
         size, devices and resuming change no draw. `step` is the number of batches before this one, 0 in
         evaluations.
-      loss: a function: `loss(head: HeadCall, inputs: LossInputs, config:
-        LossConfig)` returns a mapping of sums by name: `loss_sum`, the sum of the losses times their weights,
-        and any other sums.
+      loss: a function: `loss(head: HeadCall, inputs: LossInputs, config: LossConfig)` returns a mapping of
+        sums by name: `loss_sum`, the sum of the losses times their weights, and any other sums.
       evaluation: the function that takes the place of `loss` in evaluations; it may return more sums. None:
         `token_evaluation` if `loss` is `token_loss`, else `loss`.
       plan: a function: `plan(setting: Setting)` returns the last argument of `prepare`, computed on the host.

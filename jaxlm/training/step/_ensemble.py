@@ -46,8 +46,8 @@ def init_ensemble(
 
     The members are copies of one model with different initial parameters. If they are independent, every
     array of the state has a leading axis E, counts and keys included: member e equals `init_state(model,
-    optimizer, member_rngs(rng,
-    E)[e])`; train them with `ensemble_step`. With a `shared_body`, only parameters outside of `body` have this axis; train them with `make_shared_body_step`.
+    optimizer, member_rngs(rng, E)[e])`; train them with `ensemble_step`. With a `shared_body`, only
+    parameters outside of `body` have this axis; train them with `make_shared_body_step`.
 
     Args:
       model: a linen module; for a shared body, a module whose parameters are `body` and others.

@@ -153,8 +153,8 @@ def make_optimizer(
         change, do not decay and have no moments. None: all parameters are trained.
 
     Returns:
-      An Optax transformation whose `update(updates, state, params, *,
-      finite=True)` also takes the scalar `finite`. Its state is `optax.ScaleByAdamState(count, mu, nu)`.
+      An Optax transformation whose `update(updates, state, params, *, finite=True)` also takes the scalar
+      `finite`. Its state is `optax.ScaleByAdamState(count, mu, nu)`.
 
     Raises:
       TypeError: by `update`, if its state was not returned by `init`.
