@@ -58,7 +58,7 @@ def corruptible(
     """Returns which positions may be corrupted: all that are neither padding nor forbidden ids.
 
     Args:
-      tokens: `Int[B L]` ids.
+      tokens: `Int[B L]` token ids.
       segments: `Int[B L]`, the number of each position's segment (text) in its row, from 1; 0 = padding.
       forbidden: `Bool[V]`, True = ids that are never chosen, such as special tokens.
 

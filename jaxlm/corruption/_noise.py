@@ -63,7 +63,7 @@ def make_noise(
     B, Z, U, O and the gap may be chosen, but no token becomes one of them.
 
     Args:
-      config: the settings; a constant schedule needs a rate.
+      config: the settings of the noise; a constant schedule needs a rate.
       tokenizer: the tokenizer whose ids are chosen and drawn.
       vocab_size: V of the model, at least the tokenizer's; ids that only the model has are neither chosen nor
         drawn. None: the tokenizer's.
@@ -115,7 +115,7 @@ def corrupt_batch(rng: Key[Array, ""], batch: Any, noise: Noise) -> Corrupted:
       rng: PRNG key, the same one for the whole run; use it for no draws of your own.
       batch: any record with the fields `tokens`, `segments`, `example_ids`, `offsets`, which are `Int[B L]`,
         and `epochs`, which is `Int[B]`, such as `data.Batch`.
-      noise: what `make_noise` returned.
+      noise: the noise, from `make_noise`.
 
     Returns:
       `Corrupted`: the new ids, the clean ids, the mask of chosen positions, and the rates.

@@ -93,7 +93,7 @@ def apply_token_vectors(
     Args:
       model: a model with a token embedding.
       params: the model's parameters, its "params" collection.
-      tokens: `Int[B L]` ids.
+      tokens: `Int[B L]` token ids.
       segments: `Int[B L]`, 0 for padding; None: each row is one segment without padding.
 
     Raises:

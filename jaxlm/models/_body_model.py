@@ -57,7 +57,7 @@ class ModelOnBody(nn.Module):
         """Returns the embeddings that `Inputs` takes in place of tokens.
 
         Args:
-          tokens: `Int[B L]` ids.
+          tokens: `Int[B L]` token ids.
           segments: `Int[B L]`; None: each row is one segment.
         """
         return self.body.token_vectors(tokens, segments)

@@ -38,8 +38,8 @@ class Memory(NamedTuple):
     Attributes:
       layers: the keys and values of each block's cross-attention: a `LayerCache` for each block, or with
         `scan_layers` one `LayerCache` whose arrays have a leading axis R over the blocks.
-      segments: `Int[B S]`, the segment of each position of the encoder; 0 = padding, which nothing attends
-        to.
+      segments: `Int[B S]`, the number of the segment (text) that each position of the encoder belongs to; 0 =
+        padding, which nothing attends to.
     """
 
     layers: tuple[LayerCache, ...] | LayerCache

@@ -34,13 +34,13 @@ class TransformerConfig:
     Attributes:
       vocab_size: V, rows of the token embedding. None: not known yet; a model can be built only when it is
         known.
-      width: D, features of the residual stream.
+      width: D, number of features of the residual stream.
       depth: number of blocks.
-      num_heads: N, query heads.
+      num_heads: N, number of query heads.
       num_kv_heads: K, key/value heads, a divisor of `num_heads`; None: as many as `num_heads`.
-      head_width: H, features of a head; None: `width / num_heads`.
-      mlp_width: F, features of the hidden layer of the feed-forward. None: `4 * width`, or with a gated
-        activation `8/3 * width` rounded up to a multiple of 64.
+      head_width: H, number of features of a head; None: `width / num_heads`.
+      mlp_width: F, number of features of the hidden layer of the feed-forward. None: `4 * width`, or with a
+        gated activation `8/3 * width` rounded up to a multiple of 64.
       max_length: number of rows in the tables of learned and of instruction positions. For rotary and
         relative positions, which have no table, the length of text that the model is meant for.
       causal: whether each position attends only to itself and earlier positions.
@@ -60,7 +60,7 @@ class TransformerConfig:
         the embeddings instead.
       final_norm: whether the last block is followed by a norm; None: yes unless `norm_placement` is "post".
       parallel_residual: whether attention and feed-forward read the same residual stream, each through its
-        own norm, and are added to it together.
+        own norm, and their outputs are added to it together.
       position: the position encoding: a record with its own options, `Learned`, `Sinusoidal`, `Rotary`,
         `Relative`, `Instruction` or `NoPosition`; or the record's name, such as "rotary", for default
         options.
@@ -72,7 +72,7 @@ class TransformerConfig:
       qkv_bias: whether the maps to queries, keys and values have biases; None: as `use_bias` says.
       attention_bias: whether the map of attention's output has a bias; None: as `use_bias` says.
       mlp_bias: whether the feed-forward's maps have biases; None: as `use_bias` says.
-      qk_norm: whether every query and key head is normalised, before rotation.
+      qk_norm: whether the queries and keys of every head are normalised, before rotation.
       attention_scale: factor of the attention scores; None: `1 / sqrt(head_width)`.
       attention_scale_by_layer: whether `attention_scale` is also divided by the block's number, counted from
         1.
@@ -85,7 +85,7 @@ class TransformerConfig:
         encoder-decoder.
       embedding_norm: whether the sum of the embeddings is normalised.
       embedding_norm_epsilon: epsilon of the norm of the embeddings; None: `norm_epsilon`.
-      embedding_scale: factor of the token embeddings.
+      embedding_scale: the number that token embeddings are multiplied by.
       token_dropout: whether the embeddings of `mask_id` are zeroed, and the other embeddings of the segment
         scaled by the ratio of unmasked tokens in training to unmasked tokens here (ESM-2).
       mask_id: id of the mask token, which `token_dropout` needs; None: there is no mask token, or it is not
@@ -299,7 +299,7 @@ def from_dict(values: Mapping[str, Any]) -> TransformerConfig:
     """Returns the config that `to_dict` wrote; fields that are left out take their defaults.
 
     Args:
-      values: plain values by field, as in JSON. The flat form of earlier versions is accepted too, in which
+      values: plain values by field, as in JSON. Also accepted is the flat form of earlier versions, in which
         the options of positions were fields of the config.
 
     Raises:

@@ -8,12 +8,12 @@ class LevelSummary(NamedTuple):
     """Scores of the predictions in examples of one level of noise, a range of the corrupted share.
 
     Attributes:
-      low: lowest share of an example's tokens that was corrupted, of the examples in this level.
-      high: upper bound of the share, excluded from this level except in the last one.
+      low: lower bound of the level, a share of an example's tokens; the bound belongs to the level.
+      high: upper bound of the level; the bound belongs to the next level, or to this one if it is the last.
       nll: mean negative log-likelihood of the targets, in nats.
       perplexity: `exp(nll)`.
-      accuracy: share of the targets that were the likeliest token.
-      top_k_accuracy: share of the targets among the k likeliest.
+      accuracy: share of the targets that were the most likely token.
+      top_k_accuracy: share of the targets that were among the k most likely tokens.
       calibration_error: expected calibration error in [0, 1], as in `Evaluation`.
       weight: sum of the predictions' weights; the number of predictions if every weight is 1.
     """
@@ -34,14 +34,14 @@ class Evaluation(NamedTuple):
     Attributes:
       nll: mean negative log-likelihood of the targets, in nats.
       perplexity: `exp(nll)`.
-      accuracy: share of positions whose target is the likeliest token.
-      top_5_accuracy: share of positions whose target is among the five likeliest.
-      calibration_error: expected calibration error of the likeliest token's probability, in [0, 1], with 15
-        bins of equal width.
+      accuracy: share of positions whose target is the most likely token.
+      top_5_accuracy: share of positions whose target is among the five most likely tokens.
+      calibration_error: expected calibration error in [0, 1], of the most likely token's probability, with 15
+        bins of equal width: the mean distance between the accuracy and the mean probability in a bin.
       scored: number of positions scored.
       tokens: number of tokens read, without padding.
-      overflow: number of masked positions that were not scored, because the static number of positions to
-        predict was too small.
+      overflow: number of positions (or spans) that were drawn to be predicted but were not, because a static
+        size was too small.
       unigram_nll: mean negative log-likelihood in nats by the baseline, the token frequencies of the training
         split; NaN without a baseline.
       unigram_perplexity: `exp(unigram_nll)`.
@@ -90,7 +90,7 @@ class SequenceEvaluation(NamedTuple):
     Attributes:
       loss: for a classifier, the mean cross-entropy in nats. For a regression, the mean squared error divided
         by the variance of the training labels, so that predicting their mean scores 1.
-      accuracy: share of the records whose class is the likeliest; NaN for a regression.
+      accuracy: share of the records whose true class is the most likely one; NaN for a regression.
       records: number of records scored.
       tokens: number of tokens read, without padding.
       baseline_loss: the loss of always predicting the mean label of the training split, or its class

@@ -167,7 +167,7 @@ class HeadedModel(nn.Module):
         """Returns the embeddings that `Inputs` takes in place of tokens.
 
         Args:
-          tokens: `Int[B L]` ids.
+          tokens: `Int[B L]` token ids.
           segments: `Int[B L]`; None: each row is one segment.
         """
         return self.table_owner().token_vectors(tokens, segments)

@@ -181,7 +181,7 @@ class MultiHeadModel(ModelOnBody):
         """Returns the embeddings that `Inputs` takes in place of tokens, the same for every head.
 
         Args:
-          tokens: `Int[B L]` ids.
+          tokens: `Int[B L]` token ids.
           segments: `Int[B L]`, 0 = padding; None: each row is one segment without padding.
           head: not used: the embeddings are the same for every head.
         """

@@ -59,6 +59,9 @@ class DynamicScaling:
 class Llama3Scaling:
     """Low frequencies are divided by `factor`, high ones are kept; those between are interpolated.
 
+    The interpolation is linear in the number of full turns that a pair of features makes over `length`
+    positions.
+
     Attributes:
       factor: how many times longer texts may be than in training.
       length: length of the texts in training, in tokens; None: the config's `max_length`.
@@ -87,6 +90,9 @@ class Llama3Scaling:
 @dataclass(frozen=True, kw_only=True)
 class YarnScaling:
     """YaRN: low frequencies are divided by `factor`, high ones are kept, and rotated features are scaled.
+
+    Frequencies between low and high ones are interpolated linearly in the number of the pair. Rotated
+    features are multiplied by `Rotary.amplitude`.
 
     Attributes:
       factor: how many times longer texts may be than in training.

@@ -125,7 +125,8 @@ class Seq2SeqLM(HeadedModel):
           deterministic: whether dropout is off.
 
         Raises:
-          UsageError: as `Transformer`; and if a site is the decoder's.
+          UsageError: if inputs, interventions and sites contradict each other or the config, or a site is the
+            decoder's.
         """
         wanted, changes = as_sites(intermediates), as_interventions(interventions)
         others = (*decoder_sites(wanted), *(change.site for change in decoder_interventions(changes)))

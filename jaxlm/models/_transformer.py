@@ -90,7 +90,7 @@ class Transformer(nn.Module):
         """Returns the token embeddings, before scale and positions, which `Inputs.embeddings` takes.
 
         Args:
-          tokens: `Int[B L]` ids.
+          tokens: `Int[B L]` token ids.
           segments: `Int[B L]`, 0 = padding; only `token_dropout` reads it. None: each row is one segment
             without padding.
         """

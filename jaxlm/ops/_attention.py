@@ -45,9 +45,9 @@ def attention(
     exact zeros, and so do its gradients.
 
     Args:
-      query: `Float[B L N H]`.
-      key: `Float[B S K H]`, where `K` divides `N`.
-      value: `Float[B S K H]`.
+      query: `Float[B L N H]`, queries of L positions in N heads.
+      key: `Float[B S K H]`, keys of S positions in K heads, where `K` divides `N`.
+      value: `Float[B S K H]`, values of the same positions and heads.
       mask: `Bool[B 1|N 1|L S]`, True = may attend; None: every query may attend to every key.
       bias: `Float[B|1 N|1 L S]`, added to the scores; None: nothing is added.
       is_causal: whether each query attends only to keys up to its own position, with S equal to L. With a

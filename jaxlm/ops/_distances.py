@@ -23,7 +23,7 @@ def distance_buckets(
       distances: `Int[...]`, the key's position minus the query's position.
       num_buckets: number of buckets, of both directions together.
       max_distance: the distance from which on all distances share a bucket.
-      causal: whether buckets are for earlier keys only.
+      causal: whether all buckets are for keys that are not later than their query.
 
     Example:
       >>> import jax.numpy as jnp

@@ -35,7 +35,7 @@ def next_token_targets(tokens: Int[Array, "B L"], segments: Int[Array, "B L"]) -
     its tokens but the first.
 
     Args:
-      tokens: `Int[B L]` ids.
+      tokens: `Int[B L]` token ids.
       segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
         positions are contiguous.
 

@@ -20,9 +20,9 @@ def layer_norm(
 
     Args:
       inputs: `Float[... D]`.
-      scale: `Float[D]`.
+      scale: `Float[D]`, which the normalised features are multiplied by.
       bias: `Float[D]`, added at the end; None: nothing is added.
-      epsilon: added to the variance.
+      epsilon: the number added to the variance.
 
     Returns:
       `Float[... D]` in the inputs' dtype.
@@ -47,8 +47,8 @@ def rms_norm(
 
     Args:
       inputs: `Float[... D]`.
-      scale: `Float[D]`.
-      epsilon: added to the mean square.
+      scale: `Float[D]`, which the normalised features are multiplied by.
+      epsilon: the number added to the mean square.
 
     Returns:
       `Float[... D]` in the inputs' dtype.

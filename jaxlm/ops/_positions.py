@@ -59,10 +59,10 @@ def instruction_positions(
     start of the instruction; both start at 0.
 
     Args:
-      tokens: `Int[B L]` ids.
+      tokens: `Int[B L]` token ids.
       segments: `Int[B L]`, the number of each position's segment in its row, from 1; 0 = padding. A segment's
         positions are contiguous. None: every row is one segment without padding.
-      next_id: the id of the token that ends an instruction.
+      next_id: id of the token that ends an instruction.
 
     Returns:
       `Int[B L 2]`, (index of the instruction, index within it) along the last axis; padding gets (0, 0).

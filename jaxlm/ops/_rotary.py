@@ -106,7 +106,7 @@ def make_rotation(
 
     Args:
       positions: `Int[B L]`, the index of each token in its text.
-      width: number of rotated features, even.
+      width: number of rotated features, an even number.
       base: pair h is rotated by `position * base ** (-2h / width)`, before scaling.
       scaling: how the frequencies are changed for texts longer than those in training; by default they are
         not.
@@ -164,7 +164,7 @@ def rotary_frequencies(width: int, base: float, scaling: RotaryScaling) -> np.nd
     """Returns each pair's frequency, in radians per position, `Float32[width / 2]` of NumPy.
 
     Args:
-      width: number of rotated features, even.
+      width: number of rotated features, an even number.
       base: pair h has the frequency `base ** (-2h / width)`, before scaling.
       scaling: how the frequencies are changed; "dynamic" changes nothing here, as it depends on each text's
         length.

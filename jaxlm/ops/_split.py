@@ -14,7 +14,7 @@ def split(inputs: Float[Array, "..."], sizes: tuple[int, ...], axis: int) -> tup
     itself on a CPU.
 
     Args:
-      inputs: an array.
+      inputs: an array of any shape.
       sizes: the sizes of the parts; they sum up to the size of the axis.
       axis: the axis that is divided.
 

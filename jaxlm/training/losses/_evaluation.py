@@ -18,8 +18,8 @@ def unigram_log_probs(
 ) -> np.ndarray:
     """Returns the log-probabilities in nats of the ids' frequencies in a split, add-one smoothed.
 
-    `p(v) = (n(v) + 1) / sum_u (n(u) + 1)`, where n counts an id as a target and u runs over the ids that can
-    be a target.
+    `p(v) = (n(v) + 1) / sum_u (n(u) + 1)`, where n counts the occurrences of an id in the split and u runs
+    over the ids that can be a target.
 
     Args:
       cache: the encoded records of the training split.

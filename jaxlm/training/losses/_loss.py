@@ -29,8 +29,8 @@ class LossInputs(NamedTuple):
       indices: `Int[M]`, the positions that predict, as indices into the `B * L` flattened positions. M is
         static, an upper bound; entries beyond the last predicting position have weight 0. None: every
         position predicts, in order.
-      fractions: one float in [0, 1] for each target, the share of its example that was to be corrupted; None:
-        there is no noise, or its share is the same for all examples.
+      fractions: one float in [0, 1] for each target, the share of its example that was to be corrupted. None:
+        there is no noise, or in an evaluation all examples have the same share.
       overflow: how many targets were dropped because M was too small; None: no target was dropped.
       read: the `models.Inputs` that the model is called with; None: they are made of `tokens` and of the
         batch's segments and positions.

@@ -42,7 +42,7 @@ class Setting(NamedTuple):
         clean tokens.
       target_noise: the noise that corrupts the targets; None: the targets are clean.
       spans: for an encoder-decoder, which share of each text is removed for the decoder to predict.
-      loss: label smoothing and z-loss.
+      loss: label smoothing and z-loss of the training loss.
       is_evaluation: whether the setting is that of an evaluation: there is no dropout, and
         `Objective.evaluation` computes the sums.
     """

@@ -35,7 +35,7 @@ def token_loss(
     Args:
       head: the body's output and the means to call a language model's head on it.
       inputs: the prepared batch, whose targets are token ids.
-      config: label smoothing and z-loss.
+      config: label smoothing and z-loss of the training loss.
       tile: how many positions have their logits in memory at a time.
     """
     features, parts = _features_and_projection(head, inputs)

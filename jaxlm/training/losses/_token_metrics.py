@@ -22,7 +22,7 @@ class TokenSummary(NamedTuple):
       nll: mean negative log-likelihood of the targets, in nats.
       perplexity: `exp(nll)`, computed from the mean over all predictions, not as a mean of the batches'
         perplexities.
-      accuracy: share of the targets that were the likeliest token.
+      accuracy: share of the targets that were the most likely token.
       top_k_accuracy: share of the targets that were among the k likeliest tokens.
       calibration_error: expected calibration error in [0, 1]. Predictions are divided into bins of equal
         width by their confidence, the probability of the likeliest token; the error is the mean distance

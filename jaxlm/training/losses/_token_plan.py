@@ -41,7 +41,8 @@ class TokenPlan(NamedTuple):
         return None if self.is_evaluation else self.target_noise
 
     def completed(self, inputs: LossInputs, batch: data.Batch) -> LossInputs:
-        """Returns the inputs with `read` filled in, and `fractions` only if examples differ in them."""
+        """Returns the inputs with `read` filled in; `fractions` becomes None if an evaluation has one noise
+        level."""
         noise = self.input_noise
         is_one_level = self.is_evaluation and noise is not None and noise.config.schedule == "constant"
         positions = model_positions(batch, inputs.tokens, self.next_id, self.positions_from)

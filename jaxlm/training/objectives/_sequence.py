@@ -37,7 +37,7 @@ def class_loss(head: HeadCall, inputs: LossInputs, config: LossConfig) -> dict[s
     Args:
       head: the body's output and the means to call a classifier's head on it.
       inputs: the prepared batch, whose targets are class numbers.
-      config: label smoothing.
+      config: the label smoothing; a classifier has no z-loss.
     """
     logits, counts = _logits(head, inputs), inputs.weights > 0
     smoothing = resolved_smoothing(config, inputs)
@@ -54,7 +54,7 @@ def class_evaluation(head: HeadCall, inputs: LossInputs, config: LossConfig) -> 
     Args:
       head: the body's output and the means to call a classifier's head on it.
       inputs: the prepared batch, whose targets are class numbers.
-      config: label smoothing.
+      config: the label smoothing; evaluations are called with 0.
     """
     logits = _logits(head, inputs)
     table = jnp.zeros((logits.shape[-1], logits.shape[-1]), jnp.int32)
@@ -183,7 +183,7 @@ def smoothed_cross_entropy(
     """Returns `-(1 - a) log p[target] - a mean_c log p[c]` in nats, with smoothing `a`.
 
     Args:
-      logits: `Float[... C]`.
+      logits: `Float[... C]`, the logits of C classes in each row.
       targets: `Int[...]`, the class of each row of logits.
       smoothing: a in [0, 1], one number for all rows or one for each row.
 

@@ -161,7 +161,7 @@ def target_capacity(plan: data.PackingPlan, rate: float, mean_span: float) -> in
     token divides a span in two, one more sentinel is needed, which is not counted here.
 
     Args:
-      plan: how the records are packed into rows.
+      plan: the plan that packs the records into rows.
       rate: the share of a text's tokens that is removed.
       mean_span: mean length of the removed spans, in tokens.
     """

@@ -144,7 +144,8 @@ class CheckpointWriter:
     Args:
       folder: the folder that holds the checkpoints.
       keep_last: how many of the latest checkpoints are kept.
-      keep_best: how many of the checkpoints with the lowest validation loss are kept in addition.
+      keep_best: how many of the checkpoints with the lowest validation loss are kept; they may be among the
+        latest.
     """
 
     def __init__(self, folder: Path, *, keep_last: int, keep_best: int) -> None:
@@ -161,7 +162,7 @@ class CheckpointWriter:
         Args:
           step: number of batches consumed by the run.
           tree: a tree of host arrays, which must not change any more.
-          meta: JSON values for meta.json.
+          meta: JSON values, which are written to meta.json.
           add: a function that is called with the checkpoint's folder, to write further files into it; None:
             there are no further files.
         """

@@ -105,7 +105,7 @@ class Stopped(NamedTuple):
 
     Attributes:
       step: number of batches consumed so far.
-      signal: the signal's number.
+      signal: the number of the signal, such as 15 for SIGTERM.
     """
 
     step: int

@@ -58,8 +58,8 @@ class Experiment:
       objective: what is learned: an `Objective`, or the name of one in `OBJECTIVES`: "masked_lm" (predicts
         corrupted tokens), "causal_lm" (predicts each next token), "seq2seq_lm" (an encoder-decoder that
         predicts spans removed from a text), "classification" or "regression" (predict a record's label).
-      data: which corpus, and how it is split and packed.
-      tokenizer: which tokenizer, or how to train one.
+      data: which corpus is read, and how it is split and packed into rows.
+      tokenizer: which tokenizer is used, or how one is trained.
       model: the config of the transformer; `vocab_size` and the `next_id` of instruction positions may be
         None, and are then taken from the tokenizer.
       head: pooling and layers of the head of a classifier or a regression.
@@ -70,7 +70,7 @@ class Experiment:
       spans: which share of an encoder-decoder's text is removed for the decoder to predict, and in how long
         spans.
       loss: label smoothing and z-loss of the training loss.
-      optimizer: AdamW and its learning rate.
+      optimizer: the options of AdamW and its learning rate.
       run: the length of the run, its intervals, and which checkpoints are kept.
 
     Raises:

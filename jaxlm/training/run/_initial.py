@@ -111,7 +111,7 @@ def initial_params(experiment: Experiment, task: Task, drawn: Mapping[str, Any])
     Args:
       experiment: the experiment of the run; its `run.init` names the pretrained model.
       task: the experiment's prepared data.
-      drawn: randomly drawn parameters of the run's model.
+      drawn: randomly drawn parameters of the run's model, which are used where the pretrained model has none.
 
     Raises:
       ConfigError: if the run's transformer or tokenizer differs from the pretrained model's.

@@ -26,9 +26,11 @@ class RunConfig:
       save_every: number of steps between two checkpoints; 0: save at the end only. A checkpoint is also saved
         at every evaluation.
       keep_last: how many of the latest checkpoints stay.
-      keep_best: how many of the checkpoints with the lowest validation loss stay in addition.
-      deterministic: whether a GPU adds in the same order at each run (XLA's deterministic operations). Two
-        runs with the same device, driver and JAX then give the same bits; on a CPU they do in any case.
+      keep_best: how many of the checkpoints with the lowest validation loss stay; they may be among the
+        latest.
+      deterministic: whether a GPU adds numbers in the same order at each run (XLA's deterministic
+        operations). Two runs with the same device, driver and JAX then give the same bits. On a CPU they do
+        so in any case.
       max_bad_steps: the run stops after this many batches in a row whose loss or gradient was not finite.
 
     Raises:

@@ -75,13 +75,14 @@ class Evaluator:
         summarize: Callable[[Mapping[str, Any]], EvaluationResult | None] = summarize,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> EvaluationResult | None:
-        """Returns the evaluation of host batches; None where no target has a weight, or when cancelled.
+        """Returns the evaluation of host batches; None if no target has a weight, or it was cancelled.
 
         Args:
-          params: replicated on the devices.
-          batches: their rows are divided over the devices.
-          summarize: from the sums over all batches to the scores; see `Objective.summary`.
-          cancelled: called before each batch, and several times a second during compilation; True cancels.
+          params: the model's parameters, replicated on the devices.
+          batches: the host batches, whose rows are divided over the devices.
+          summarize: a function from the sums over all batches to the scores; see `Objective.summary`.
+          cancelled: a function that is called before each batch, and several times a second during
+            compilation; if it returns True, the evaluation ends.
         """
         totals: dict[str, Any] = {}
         pending = None

@@ -34,7 +34,7 @@ class OptimizerConfig:
       beta1: decay rate of the running mean of the gradients.
       beta2: decay rate of the running mean of the squared gradients.
       epsilon: the number added to the root of the mean square.
-      weight_decay: factor of the decoupled weight decay, which is multiplied by the learning rate.
+      weight_decay: factor of the decoupled weight decay, which is multiplied by the learning rate as well.
       clip_norm: largest global norm of the gradient; larger gradients are scaled down. 0: gradients are not
         clipped.
       accumulation: number of micro-batches into which a step's batch is divided; they save memory and do not

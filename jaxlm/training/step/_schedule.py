@@ -51,11 +51,11 @@ def learning_rate_schedule(
       steps: `T`, the number of steps of the run.
       warmup: length of the warm-up: a fraction of the run (float) or a number of steps (int); 0: there is no
         warm-up.
-      decay: "cosine", "linear" or "constant".
+      decay: how the learning rate falls: "cosine", "linear" or "constant", as above.
       final_fraction: `f`, the final learning rate as a fraction of the peak.
 
     Returns:
-      A traceable function of an integer scalar that returns a float32 scalar.
+      A function, which JAX can trace, from an integer scalar to a float32 scalar.
 
     Raises:
       ConfigError: if `decay` is not one of these three.

@@ -26,7 +26,7 @@ class TrainState(NamedTuple):
       bad_in_row: number of batches that were skipped in a row up to the latest batch; 0 if the latest was not
         skipped.
       params: the float32 parameters.
-      opt_state: the optimiser's state, after `step - skipped` updates.
+      opt_state: the state of the optimiser, after `step - skipped` updates.
       rng: the PRNG key of the run. It stays the same: masks, dropout and initial parameters use its children.
     """
 
