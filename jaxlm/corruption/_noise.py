@@ -19,8 +19,8 @@ from jaxlm.typing import Array, Key
 
 
 class Noise(NamedTuple):
-    """A `NoiseConfig` applied to a tokenizer's ids. It is no pytree: jitted functions capture it in a
-    closure.
+    """A `NoiseConfig` applied to a tokenizer's ids. Jitted functions capture it in a closure: it is no
+    pytree.
 
     Attributes:
       config: the config; if its schedule is constant, its rate is known.

@@ -32,12 +32,14 @@ class ModelOnBody(nn.Module):
         """Returns the body's `Output`.
 
         Args:
-          inputs: see `Transformer`, as for all arguments.
-          cache: see `Transformer`.
-          slots: see `Transformer`.
-          interventions: see `Transformer`.
-          intermediates: see `Transformer`.
-          deterministic: see `Transformer`.
+          inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
+          cache: keys and values of earlier tokens, see `Transformer`; None: nothing is cached.
+          slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to; None: the
+            first L slots.
+          interventions: changes of the values at sites, applied in this order.
+          intermediates: the sites whose values are returned in `Output.intermediates`; static.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where a rate
+            is not 0.
         """
         output = self.body(
             inputs,

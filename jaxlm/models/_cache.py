@@ -32,8 +32,7 @@ class LayerCache(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """A decoder's keys and values of the encoder's output. They are computed once and read for each new
-    token.
+    """A decoder's keys and values of the encoder's output, computed once and read for each new token.
 
     Attributes:
       layers: the keys and values of each block's cross-attention: a `LayerCache` for each block, or with

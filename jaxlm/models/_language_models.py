@@ -65,14 +65,14 @@ class TokenHead(nn.Module):
             self.decode = OutputBias(config)
 
     def __call__(self, hidden: Float[Array, "*batch D"]) -> Float[Array, "*batch V"]:
-        """Returns float32 logits.
+        """Returns float32 logits `[... V]` of hidden vectors.
 
         Args:
-          hidden: `Float[... D]`.
+          hidden: `Float[... D]`, hidden vectors at any selection of positions.
 
         Raises:
-          ValueError: if the width of `hidden` is not the config's, or a tied head has no table or one of
-            another shape.
+          ValueError: if the width of `hidden` is not the config's, or the head is tied and has no table or a
+            table of another shape.
         """
         config = self.config
         if hidden.shape[-1] != config.width:
@@ -95,8 +95,7 @@ class TokenHead(nn.Module):
     def output_weights(
         self, table: Float[Array, "V D"] | None
     ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
-        """Returns the output kernel `[V D]`, which is `table` if the head is tied, and the bias `[V]` or
-        None.
+        """Returns the output kernel `[V D]`, which is `table` if the head is tied, and the bias or None.
 
         Raises:
           ValueError: if the head is tied and `table` is None.
@@ -111,8 +110,7 @@ class TokenHead(nn.Module):
     def logits(
         self, hidden: Float[Array, "*batch D"], table: Float[Array, "V D"] | None
     ) -> Float[Array, "*batch V"]:
-        """Returns float32 logits, bounded by the soft cap if there is one; a tied head's kernel is
-        `table`."""
+        """Returns float32 logits, within the soft cap; `table` is the kernel of a tied head."""
         kernel, bias = self.output_weights(table)
         logits = ops.linear(self.features(hidden), kernel, bias, preferred=jnp.float32)
         return ops.apply_softcap(logits, self.config.logit_softcap)

@@ -79,16 +79,18 @@ class MultiHeadModel(ModelOnBody):
         """Returns the body's `Output` for a head.
 
         Args:
-          inputs: see `Transformer`.
-          head: its name; may be left out at `init`, which creates the parameters of all heads.
-          cache: see `Transformer`.
-          slots: see `Transformer`.
-          interventions: see `Transformer`.
-          intermediates: see `Transformer`.
-          deterministic: see `Transformer`.
+          inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
+          head: the name of the head. It may be left out at `init`, which creates the parameters of all heads.
+          cache: keys and values of earlier tokens, see `Transformer`; None: nothing is cached.
+          slots: `Int[B L]`, the index of the cache entry (slot) that each token is written to; None: the
+            first L slots.
+          interventions: changes of the values at sites, applied in this order.
+          intermediates: the sites whose values are returned in `Output.intermediates`; static.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where a rate
+            is not 0.
 
         Raises:
-          ValueError: if no head is named, or there is none of that name.
+          ValueError: if no head is named, or there is no head of this name.
         """
         if head is None and not self.is_initializing():
             raise ValueError(
@@ -155,8 +157,7 @@ class MultiHeadModel(ModelOnBody):
         num_segments: int = 1,
         deterministic: bool = True,
     ) -> StandardizedOutputs:
-        """Returns a sequence head's outputs before they are multiplied by its scale and shifted by its
-        center.
+        """Returns a sequence head's outputs before its scale multiplies and its center shifts them.
 
         Args:
           hidden: `Float[B L D]`, the whole `Output.hidden`.

@@ -111,25 +111,29 @@ class Transformer(nn.Module):
         intermediates: Collection[Site] = (),
         deterministic: bool = True,
     ) -> Output:
-        """Returns the residual stream after the last block.
+        """Returns the `Output`, with the hidden vectors after the last block and, if there is one, the final
+        norm.
 
-        With a `cache` the inputs are new tokens. Their keys and values are written to their `slots`, and each
-        token attends to the slots that are True in the attention mask, to its own only if it is among them.
-        Besides the mask, only the config's window restricts attention, by the positions of the cached tokens.
-        Attention is then not fused. Without an attention mask the cache must be empty, and a causal model
-        reads the rows (which may end with padding) as it does without a cache.
+        A cache keeps keys and values of earlier tokens in S slots of each row. With a `cache` the inputs are
+        new tokens. Their keys and values are written to their `slots`, and each token attends to the slots
+        that are True in the attention mask; it attends to its own slot only if the mask says so. Besides the
+        mask, only the config's window restricts attention, by the positions of the cached tokens. Attention
+        is then not fused. Without an attention mask the cache must be empty, and a causal model reads the
+        rows (which may end with padding) as it does without a cache.
 
-        A decoder with cross-attention also needs a memory. With a cache it is given in the first call, and
-        the cache keeps each block's keys and values of it for later calls.
+        A decoder with cross-attention also needs a memory, the output of an encoder. With a cache, the memory
+        is given in the first call, and the cache keeps each block's keys and values of it for later calls.
 
         Args:
           inputs: an `Inputs` record; `Int[B L]` tokens stand for `Inputs(tokens=tokens)`.
-          cache: with S slots in each row; it needs positions and, with an attention mask, `slots`.
-          slots: `Int[B L]` slot of each new token; a token with a slot of S or more is not cached. None: the
-            first L slots of an empty cache.
-          interventions: changes at sites, applied in this order.
-          intermediates: the sites whose values are returned; static.
-          deterministic: no dropout. Otherwise `rngs={"dropout": key}` is needed where a rate is not 0.
+          cache: keys and values in S slots of each row, from `empty_cache` or an earlier call. It needs
+            positions and, with an attention mask, `slots`. None: nothing is cached.
+          slots: `Int[B L]`, the slot of each new token; a token with a slot of S or more is not cached. None:
+            the first L slots of an empty cache.
+          interventions: changes of the values at sites, applied in this order.
+          intermediates: the sites whose values are returned in `Output.intermediates`; static.
+          deterministic: whether dropout is off. If it is on, `rngs={"dropout": key}` is needed where a rate
+            is not 0.
 
         Raises:
           UsageError: if the inputs contradict each other, the config or the cache.

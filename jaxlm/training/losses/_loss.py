@@ -74,9 +74,9 @@ class HeadCall(NamedTuple):
         """Returns the result of a method of the model, called with its parameters.
 
         Args:
-          method: its name, such as "logits".
-          arguments: of the method.
-          options: of the method, by name; `rngs` among them.
+          method: the name of the method, such as "logits".
+          arguments: positional arguments of the method.
+          options: arguments of the method by name, which may include `rngs`.
         """
         return self.apply_fn({"params": self.params}, *arguments, method=method, **options)
 

@@ -8,8 +8,12 @@ from jaxlm.training.losses._loss_config import LossConfig
 
 
 class Split(NamedTuple):
-    """A split of the corpus (train, validation or test): its records, and the plan that packs them into
-    rows."""
+    """A split of the corpus (train, validation or test): records, and the plan that packs them into rows.
+
+    Attributes:
+      cache: the encoded records.
+      plan: which pieces of which records each row consists of.
+    """
 
     cache: data.TokenCache
     plan: data.PackingPlan

@@ -153,8 +153,8 @@ class Experiment:
 
     @property
     def trained_depth(self) -> int:
-        """The number of blocks of which `run.train_last` trains the last ones; of an encoder-decoder, the
-        decoder's."""
+        """The number of blocks that `run.train_last` counts: the body's, or those of an encoder-decoder's
+        decoder."""
         model = self.model
         return models.decoder_config(model).depth if self.resolved_objective.kind.encoder else model.depth
 
